@@ -1,0 +1,7 @@
+"""Tests here need Jittor, brought up as the command does it."""
+
+from __future__ import annotations
+
+from unidet.runtime import bring_up
+
+bring_up()

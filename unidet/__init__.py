@@ -1,0 +1,1 @@
+"""Open-world object detection studies in pure Jittor (UniDetector, CVPR 2023)."""

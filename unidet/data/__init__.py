@@ -1,0 +1,1 @@
+"""Datasets: readers, transforms, samplers, the loader, and the toy world."""

@@ -1,0 +1,1 @@
+"""Recall, COCO AP, LVIS AP and probability calibration, in numpy."""

@@ -1,0 +1,1 @@
+"""Networks only: no file I/O, no configuration objects."""

@@ -1,0 +1,89 @@
+"""Plain numpy records that the parts of unidet hand to one another.
+
+Frames: `boxes_xyxy` are absolute pixels, continuous coordinates, x2 and y2 at the far edge (no +1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Category:
+    """One name of a label space.
+
+    `frequency` is LVIS's r, c or f; `is_novel` says that no training dataset ever labels it,
+    None where that is not known.
+    """
+
+    id: int
+    name: str
+    frequency: str | None = None
+    image_count: int = 0
+    instance_count: int = 0
+    is_novel: bool | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Columnar index of one dataset split with N images and M boxes.
+
+    Attributes:
+        name: the split's name in the configuration.
+        image_ids: (N,) int64, the dataset's own ids.
+        file_names: N paths relative to the images folder; empty strings where images are packed.
+        widths, heights: (N,) int32, original pixels.
+        box_image: (M,) int32, row into the images, non-decreasing.
+        boxes_xyxy: (M, 4) float32, original pixels.
+        labels: (M,) int32, position in `categories`.
+        is_crowd: (M,) bool.
+        categories: sorted by id.
+    """
+
+    name: str
+    image_ids: np.ndarray
+    file_names: tuple[str, ...]
+    widths: np.ndarray
+    heights: np.ndarray
+    box_image: np.ndarray
+    boxes_xyxy: np.ndarray
+    labels: np.ndarray
+    is_crowd: np.ndarray
+    categories: tuple[Category, ...]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def boxes_of(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes (K, 4), labels (K,) and crowd flags (K,) of the image at `row`."""
+        first, last = np.searchsorted(self.box_image, (row, row + 1))
+        return self.boxes_xyxy[first:last], self.labels[first:last], self.is_crowd[first:last]
+
+
+@dataclass
+class Batch:
+    """N images as a network takes them, with their targets in the same frame.
+
+    Attributes:
+        images_NCHW: float32, normalised, zero-padded at the right and bottom to one common size.
+        sizes_N2: int32 (height, width) after resizing, before padding.
+        scales_N4: float32 (sx, sy, sx, sy); resized = original * scale.
+        flips_N2: bool (horizontal, vertical).
+        boxes: per image (M_i, 4) float32 xyxy in the resized and flipped frame, crowds left out.
+        labels: per image (M_i,) int32.
+        dataset_ids: (N,) int32, which training dataset (label space) an image comes from.
+        image_rows: (N,) int32, row of the image in its split.
+        proposals: per image (P_i, 5) float32 xyxy + score in the same frame, or None.
+    """
+
+    images_NCHW: np.ndarray
+    sizes_N2: np.ndarray
+    scales_N4: np.ndarray
+    flips_N2: np.ndarray
+    boxes: list[np.ndarray]
+    labels: list[np.ndarray]
+    dataset_ids: np.ndarray
+    image_rows: np.ndarray
+    proposals: list[np.ndarray] | None = None

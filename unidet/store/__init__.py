@@ -1,0 +1,1 @@
+"""Content-addressed artefacts: keys, records, atomic publication."""

@@ -1,0 +1,1 @@
+"""The training loop: schedule, averaging, checkpoint and resume, logs."""

@@ -1,0 +1,1 @@
+"""Checkpoints: reading and writing without PyTorch, and maps between names."""
