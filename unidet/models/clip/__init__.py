@@ -1,0 +1,1 @@
+"""CLIP: tokenizer, text transformer, image network."""
