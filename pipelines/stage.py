@@ -1,0 +1,75 @@
+"""What a stage is: a name, what it reads, what it takes, and the function that makes its artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unidet.config import Config
+from unidet.terminal import Progress
+
+
+class Subtrees:
+    """The parts of the configuration that a stage declared, and no others."""
+
+    def __init__(self, config: Config, stage: str, names: tuple[str, ...]) -> None:
+        self._config = config
+        self._stage = stage
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._names:
+            raise AttributeError(f"stage {self._stage} reads {name!r} without declaring it")
+        return getattr(self._config, name)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a stage.
+
+    Attributes:
+        config: the declared subtrees.
+        inputs: folders of the upstream artefacts, by stage name; read-only.
+        work: private folder that survives an interruption: checkpoints, finished shards.
+        out: empty folder whose content becomes the artefact.
+        progress: makes a progress display for a piece of work.
+    """
+
+    config: Any
+    inputs: Mapping[str, Path]
+    work: Path
+    out: Path
+    progress: Callable[..., Progress] = Progress
+
+
+def no_inputs(config: Config) -> tuple[str, ...]:
+    return ()
+
+
+def no_files(config: Config) -> dict[str, Path]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the study.
+
+    Attributes:
+        name: as on the command line.
+        version: raise it when the meaning of the artefact changes beyond what its code says.
+        reads: configuration subtrees that enter the key and are handed to `run`.
+        run: makes the artefact.
+        inputs: names of the stages whose artefacts it takes, under a given configuration.
+        files: files and folders outside the store that enter the key by content.
+        tensors: whether it needs Jittor.
+    """
+
+    name: str
+    version: int
+    reads: tuple[str, ...]
+    run: Callable[[Job], None]
+    inputs: Callable[[Config], tuple[str, ...]] = field(default=no_inputs)
+    files: Callable[[Config], dict[str, Path]] = field(default=no_files)
+    tensors: bool = True

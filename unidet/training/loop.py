@@ -1,0 +1,93 @@
+"""The one training loop: every network of unidet learns here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.config import TrainingConfig
+from unidet.interrupt import Interrupted, stop_requested
+from unidet.training.average import WeightAverage
+from unidet.training.checkpoint import load_checkpoint, save_checkpoint
+from unidet.training.log import TrainingLog
+from unidet.training.optimizer import Optimizer
+from unidet.training.sanity import Sanity
+from unidet.training.schedule import rate_factor
+
+
+class Progress(Protocol):
+    """Shows how far a piece of work has come."""
+
+    def update(self, done: int, total: int, note: str = "") -> None: ...
+
+
+def train(
+    model: nn.Module,
+    loss_of: Callable[[Any, np.random.Generator], Mapping[str, jt.Var]],
+    batches_from: Callable[[int], Iterator[Any]],
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, np.ndarray]:
+    """Train `model` and return its final weights (the moving average where one is kept).
+
+    `loss_of(batch, rng)` gives named scalars; those whose name starts with "loss" are summed and
+    minimised, the others logged. `batches_from(step)` iterates over batches from that step on.
+    Checkpoint and log live in `folder`: the same call resumes after an interruption, and ends with
+    weights equal bit for bit to the uninterrupted run's on a CPU.
+
+    Raises:
+        Interrupted: a signal asked to stop; the state is saved.
+        UserError: the run learns nothing (see `sanity`).
+    """
+    optimizer = Optimizer(model, settings.optimizer)
+    average = WeightAverage(model, settings.average) if settings.average else None
+    start = load_checkpoint(folder, model, optimizer, average)
+    log = TrainingLog(folder, start)
+    sanity = Sanity(model)
+    batches = batches_from(start)
+    for step in range(start, settings.steps):
+        factor = rate_factor(settings.schedule, step, settings.steps)
+        values = _step(model, loss_of, next(batches), optimizer, factor, (seed, step))
+        if average:
+            average.update(step)
+        # Without a sync per step the averages' graph grows, and the bits depend on who looked.
+        jt.sync_all()
+        numbers = {name: float(var.item()) for name, var in values.items()}
+        sanity.check(step, numbers)
+        progress.update(step + 1, settings.steps, f"loss {numbers['loss']:.3f}")
+        if step % settings.log_every == 0 or step + 1 == settings.steps:
+            log.write(step, numbers | {"lr": settings.optimizer.lr * factor})
+        stopping = stop_requested()
+        if stopping or (step + 1) % settings.checkpoint_every == 0:
+            save_checkpoint(folder, step + 1, model, optimizer, average)
+        if stopping:
+            raise Interrupted(f"saved after step {step + 1} of {settings.steps}")
+    log.close()
+    return average.state() if average else _weights(model)
+
+
+def _step(
+    model: nn.Module,
+    loss_of: Callable[[Any, np.random.Generator], Mapping[str, jt.Var]],
+    batch: Any,
+    optimizer: Optimizer,
+    factor: float,
+    seed: tuple[int, int],
+) -> dict[str, jt.Var]:
+    """One forward, backward and update; the step's scalars with their sum as "loss"."""
+    parts = loss_of(batch, np.random.default_rng(seed))
+    total = sum(value for name, value in parts.items() if name.startswith("loss"))
+    optimizer.step(total, factor)
+    return {"loss": total, **parts}
+
+
+def _weights(model: nn.Module) -> dict[str, np.ndarray]:
+    return {name: var.numpy() for name, var in model.state_dict().items()}

@@ -1,0 +1,70 @@
+"""Optimizers over named parameters, with their state as plain arrays."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.config import OptimizerConfig
+
+
+def trainable(model: nn.Module) -> dict[str, jt.Var]:
+    """Parameters that receive gradients, by name (batch-norm statistics and frozen ones left out)."""
+    return {name: var for name, var in model.named_parameters() if not var.is_stop_grad()}
+
+
+class Optimizer:
+    """Jittor's SGD or AdamW, with learning-rate groups chosen by part of the parameter's name."""
+
+    def __init__(self, model: nn.Module, settings: OptimizerConfig) -> None:
+        self.names = list(trainable(model))
+        self._settings = settings
+        groups = [
+            {"params": [var], "factor": _factor(name, settings.groups)}
+            for name, var in trainable(model).items()
+        ]
+        if settings.kind == "sgd":
+            self._inner = jt.optim.SGD(
+                groups, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+            )
+        else:
+            self._inner = jt.optim.AdamW(
+                groups, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay
+            )
+
+    def step(self, loss: jt.Var, rate_factor: float) -> None:
+        """One update with gradients of the scalar `loss`, the learning rate scaled by the factor."""
+        for group in self._inner.param_groups:
+            group["lr"] = self._settings.lr * group["factor"] * rate_factor
+        self._inner.backward(loss)
+        if self._settings.clip_norm:
+            self._inner.clip_grad_norm(self._settings.clip_norm)
+        self._inner.step()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Moments by parameter name, and the number of updates so far."""
+        arrays = {"updates": np.array([self._inner.n_step], np.int64)}
+        for name, moments in self._moments():
+            arrays |= {f"{kind}/{name}": var.numpy() for kind, var in moments.items()}
+        return arrays
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Restore what `state` returned."""
+        self._inner.n_step = int(arrays["updates"][0])
+        for name, moments in self._moments():
+            for kind, var in moments.items():
+                var.update(jt.array(arrays[f"{kind}/{name}"]))
+
+    def _moments(self) -> list[tuple[str, dict[str, jt.Var]]]:
+        kinds = ("values", "m") if self._settings.kind == "adamw" else ("values",)
+        return [
+            (name, {kind: group[kind][0] for kind in kinds})
+            for name, group in zip(self.names, self._inner.param_groups, strict=True)
+        ]
+
+
+def _factor(name: str, groups: dict[str, float]) -> float:
+    """The factor of the longest group key that occurs in the parameter's name; 1 where none does."""
+    matching = [key for key in groups if key in name]
+    return groups[max(matching, key=len)] if matching else 1.0

@@ -1,0 +1,23 @@
+"""Learning-rate schedules as pure functions of the step, so that resuming needs no state."""
+
+from __future__ import annotations
+
+import math
+
+from unidet.config import ScheduleConfig
+
+
+def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
+    """Factor on the base learning rate at `step` (0-based) of `steps`.
+
+    Warm-up is mmcv's linear one: the factor rises from `warmup_ratio` to 1 over `warmup_steps`,
+    multiplied onto the schedule's own value (mmcv runner/hooks/lr_updater.py).
+    """
+    factor = 1.0
+    if schedule.kind == "multistep":
+        factor = schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
+    elif schedule.kind == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * step / steps))
+    if step < schedule.warmup_steps:
+        factor *= 1 - (1 - step / schedule.warmup_steps) * (1 - schedule.warmup_ratio)
+    return factor
