@@ -1,0 +1,222 @@
+"""ResNet in two styles: torchvision's, and the anti-aliased one of CLIP.
+
+Dimension letters: N images, C channels, H and W pixels of an image or of a feature map.
+
+Parameter names are those of torchvision (`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`)
+and of CLIP's ModifiedResNet (which adds `conv2`, `bn2`, `conv3`, `bn3` in the stem).
+Sources: He et al., arXiv 1512.03385 (stride in the 3x3 convolution as in torchvision 0.15,
+models/resnet.py); Radford et al., arXiv 2103.00020, 2.4 and clip/model.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jittor as jt
+from jittor import nn
+
+from unidet.models.layers import (
+    batch_norm,
+    freeze,
+    initialise_convolutions,
+    set_batch_norm_training,
+)
+
+Style = Literal["torchvision", "clip"]
+Block = Literal["bottleneck", "basic"]
+
+EXPANSION: dict[Block, int] = {"bottleneck": 4, "basic": 1}
+
+
+def _pooled(feats_NCHW: jt.Var, stride: int) -> jt.Var:
+    """Mean over stride x stride windows; a remainder at the right or bottom is dropped."""
+    return nn.avg_pool2d(feats_NCHW, stride, stride) if stride > 1 else feats_NCHW
+
+
+class _Residual(nn.Module):
+    """Shortcut shared by both blocks: a 1x1 convolution where the shape changes, else the input.
+
+    In CLIP's style every stride is a mean pool in front of an unstrided convolution.
+    """
+
+    def __init__(self, style: Style, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self._pool = stride if style == "clip" else 1
+        self.downsample = None
+        if stride > 1 or in_channels != channels:
+            convolution_stride = stride // self._pool
+            self.downsample = nn.Sequential(
+                nn.Conv(in_channels, channels, 1, stride=convolution_stride, bias=False),
+                batch_norm(channels),
+            )
+
+    def shortcut(self, feats_NCHW: jt.Var) -> jt.Var:
+        if self.downsample is None:
+            return feats_NCHW
+        return self.downsample(_pooled(feats_NCHW, self._pool))
+
+
+class Bottleneck(_Residual):
+    """1x1, 3x3 and 1x1 convolutions from `in_channels` over `width` to 4 x `width` channels."""
+
+    def __init__(self, style: Style, in_channels: int, width: int, stride: int) -> None:
+        channels = width * EXPANSION["bottleneck"]
+        super().__init__(style, in_channels, channels, stride)
+        convolution_stride = stride // self._pool
+        self.conv1 = nn.Conv(in_channels, width, 1, bias=False)
+        self.bn1 = batch_norm(width)
+        self.conv2 = nn.Conv(width, width, 3, stride=convolution_stride, padding=1, bias=False)
+        self.bn2 = batch_norm(width)
+        self.conv3 = nn.Conv(width, channels, 1, bias=False)
+        self.bn3 = batch_norm(channels)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        hidden = nn.relu(self.bn1(self.conv1(feats_NCHW)))
+        hidden = nn.relu(self.bn2(self.conv2(hidden)))
+        hidden = self.bn3(self.conv3(_pooled(hidden, self._pool)))
+        return nn.relu(hidden + self.shortcut(feats_NCHW))
+
+
+class Basic(_Residual):
+    """Two 3x3 convolutions to `width` channels; CLIP has no such block, its pool is placed alike."""
+
+    def __init__(self, style: Style, in_channels: int, width: int, stride: int) -> None:
+        super().__init__(style, in_channels, width, stride)
+        convolution_stride = stride // self._pool
+        self.conv1 = nn.Conv(
+            in_channels, width, 3, stride=convolution_stride, padding=1, bias=False
+        )
+        self.bn1 = batch_norm(width)
+        self.conv2 = nn.Conv(width, width, 3, padding=1, bias=False)
+        self.bn2 = batch_norm(width)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        hidden = nn.relu(self.bn1(self.conv1(feats_NCHW)))
+        hidden = self.bn2(self.conv2(_pooled(hidden, self._pool)))
+        return nn.relu(hidden + self.shortcut(feats_NCHW))
+
+
+def build_layer(
+    index: int,
+    *,
+    style: Style,
+    width: int,
+    blocks: int,
+    stride: int,
+    block: Block = "bottleneck",
+) -> nn.Sequential:
+    """Layer `index` (1 to 4) alone, as it stands in a ResNet of that `width`.
+
+    It maps (N, C_in, H, W) to (N, C, H / stride, W / stride) with C = `layer_channels(index, …)`
+    and C_in that of the layer before it (`width` for the first).
+    """
+    kind = Bottleneck if block == "bottleneck" else Basic
+    in_channels = width if index == 1 else layer_channels(index - 1, width=width, block=block)
+    channels = layer_channels(index, width=width, block=block)
+    inner = width * 2 ** (index - 1)
+    rest = [kind(style, channels, inner, 1) for _ in range(blocks - 1)]
+    layer = nn.Sequential(kind(style, in_channels, inner, stride), *rest)
+    initialise_convolutions(layer)
+    return layer
+
+
+def layer_channels(index: int, *, width: int, block: Block = "bottleneck") -> int:
+    """Output channels of layer `index` (1 to 4)."""
+    return width * EXPANSION[block] * 2 ** (index - 1)
+
+
+class ResNet(nn.Module):
+    """Stem and up to four layers; gives the feature maps of the layers named in `outputs`.
+
+    Args:
+        style: "torchvision" (7x7 stem, max pool) or "clip" (three 3x3 convolutions, mean pools).
+        width: channels after the stem; 64 is the published size. Layer i has
+            `width` x 2^(i-1) x 4 channels (x 1 with basic blocks).
+        blocks, strides: per layer.
+        stem_stride: 4 as published, or 2 to leave out the stem's pool.
+        outputs: layers to return, ascending, 1 to 4; layers behind the last are not built.
+        block: "bottleneck" as published for 50 layers, or "basic" for very small networks.
+
+    Attributes:
+        channels, strides_out: per output, channels and image pixels per cell.
+    """
+
+    def __init__(
+        self,
+        *,
+        style: Style,
+        width: int,
+        blocks: tuple[int, ...],
+        strides: tuple[int, ...],
+        stem_stride: int = 4,
+        outputs: tuple[int, ...],
+        block: Block = "bottleneck",
+    ) -> None:
+        super().__init__()
+        self.style = style
+        self.outputs = tuple(outputs)
+        self.frozen_stages = 0
+        self._pools_stem = stem_stride == 4
+        self._build_stem(width)
+        total_strides = [stem_stride]
+        for index in range(1, max(outputs) + 1):
+            depth, stride = blocks[index - 1], strides[index - 1]
+            layer = build_layer(
+                index, style=style, width=width, blocks=depth, stride=stride, block=block
+            )
+            setattr(self, f"layer{index}", layer)
+            total_strides.append(total_strides[-1] * stride)
+        self.channels = tuple(layer_channels(i, width=width, block=block) for i in self.outputs)
+        self.strides_out = tuple(total_strides[i] for i in self.outputs)
+
+    def _build_stem(self, width: int) -> None:
+        if self.style == "torchvision":
+            self.conv1 = nn.Conv(3, width, 7, stride=2, padding=3, bias=False)
+            self.bn1 = batch_norm(width)
+        else:
+            self.conv1 = nn.Conv(3, width // 2, 3, stride=2, padding=1, bias=False)
+            self.bn1 = batch_norm(width // 2)
+            self.conv2 = nn.Conv(width // 2, width // 2, 3, padding=1, bias=False)
+            self.bn2 = batch_norm(width // 2)
+            self.conv3 = nn.Conv(width // 2, width, 3, padding=1, bias=False)
+            self.bn3 = batch_norm(width)
+        for part in self._stem():
+            initialise_convolutions(part)
+
+    def _stem(self) -> list[nn.Module]:
+        first = [self.conv1, self.bn1]
+        clip = self.style == "clip"
+        return [*first, self.conv2, self.bn2, self.conv3, self.bn3] if clip else first
+
+    def freeze(self, stages: int) -> None:
+        """Keep the stem and layers 1 to `stages` as they are: no gradient, running statistics.
+
+        0 freezes nothing. The batch norms of frozen stages stay on running statistics whatever
+        `set_batch_norm_training` says.
+        """
+        self.frozen_stages = stages
+        if stages:
+            freeze([*self._stem(), *(getattr(self, f"layer{i}") for i in range(1, stages + 1))])
+
+    def set_batch_norm_training(self, training: bool) -> None:
+        """Batch statistics (True) or running ones (False) in all stages that are not frozen."""
+        set_batch_norm_training(self, training)
+        self.freeze(self.frozen_stages)
+
+    def _stem_features(self, images_NCHW: jt.Var) -> jt.Var:
+        feats = nn.relu(self.bn1(self.conv1(images_NCHW)))
+        if self.style == "clip":
+            feats = nn.relu(self.bn2(self.conv2(feats)))
+            feats = nn.relu(self.bn3(self.conv3(feats)))
+            return _pooled(feats, 2 if self._pools_stem else 1)
+        return nn.max_pool2d(feats, 3, 2, 1) if self._pools_stem else feats
+
+    def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
+        """Feature maps of the chosen layers for normalised images (N, 3, H, W)."""
+        feats = self._stem_features(images_NCHW)
+        found = []
+        for index in range(1, max(self.outputs) + 1):
+            feats = getattr(self, f"layer{index}")(feats)
+            if index in self.outputs:
+                found.append(feats)
+        return found
