@@ -1,0 +1,55 @@
+"""A split as one `.npz` file whose bytes depend on nothing but the split."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.records import Category, Split
+
+_COLUMNS = {
+    "image_ids": np.int64,
+    "widths": np.int32,
+    "heights": np.int32,
+    "box_image": np.int32,
+    "boxes_xyxy": np.float32,
+    "labels": np.int32,
+    "is_crowd": np.bool_,
+}
+
+
+def save_split(split: Split, path: Path) -> None:
+    """Write a split; names and categories go in as JSON text, so that no pickle is needed."""
+    texts = {
+        "name": split.name,
+        "file_names": split.file_names,
+        "categories": [asdict(category) for category in split.categories],
+    }
+    encoded = json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()
+    columns = {
+        column: np.asarray(getattr(split, column), dtype) for column, dtype in _COLUMNS.items()
+    }
+    np.savez(path, texts=np.frombuffer(encoded, np.uint8), **columns)
+
+
+def load_split(path: Path) -> Split:
+    """Read what `save_split` wrote; UserError if it is absent or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = {column: file[column] for column in _COLUMNS}
+            texts = json.loads(file["texts"].tobytes())
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path}: no readable split index ({error}); run stage=data again"
+        ) from None
+    return Split(
+        name=texts["name"],
+        file_names=tuple(texts["file_names"]),
+        categories=tuple(Category(**category) for category in texts["categories"]),
+        **columns,
+    )

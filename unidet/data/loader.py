@@ -1,0 +1,156 @@
+"""Batches made ahead by threads: image decoding and array arithmetic release the interpreter."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from unidet.data.images import Images
+from unidet.data.sampler import Sampler
+from unidet.data.transforms import Sample, Transform
+from unidet.errors import UserError
+from unidet.records import Batch, Split
+
+Proposals = Callable[[int], np.ndarray]
+"""Row of an image -> (P, 5) float32 xyxy + score, original pixels."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset: its index, its images and, for a second stage, its proposals."""
+
+    split: Split
+    images: Images
+    proposals_of: Proposals | None = None
+
+    def sample(self, row: int, transform: Transform, rng: np.random.Generator) -> Sample:
+        """The image at `row`, transformed, without crowds.
+
+        Raises:
+            UserError: the image cannot be read.
+            RuntimeError: anything else went wrong; names the image.
+        """
+        try:
+            pixels = self.images.read(row)
+            boxes, labels, is_crowd = self.split.boxes_of(row)
+            proposals = None if self.proposals_of is None else self.proposals_of(row)
+            sample = transform.apply(pixels, boxes[~is_crowd], labels[~is_crowd], proposals, rng)
+        except UserError:
+            raise
+        except Exception as error:
+            name = self.images.name(row)
+            raise RuntimeError(f"{self.split.name}: {name} (row {row}): {error!r}") from error
+        sample.row = row
+        return sample
+
+
+class Loader:
+    """Training batches of the steps `start_step` … `steps` - 1, as an iterator.
+
+    The batch of a step depends on seed and step alone: not on threads, nor on where one started.
+    Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`. Dataset ids are positions
+    in `sources`. An exception in a thread appears where its batch would have. `close()`, leaving
+    the `with` block, or dropping the loader ends its threads.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        batch_size: int,
+        steps: int,
+        seed: int,
+        transform: Transform,
+        start_step: int = 0,
+        threads: int = 2,
+        prefetch: int = 4,
+    ) -> None:
+        self.sources, self.transform, self.seed = sources, transform, seed
+        self.sampler = Sampler([source.split for source in sources], batch_size, seed)
+        jobs = (self._job(step) for step in range(start_step, steps))
+        self._batches = _ahead(jobs, threads, prefetch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads; the loader is exhausted afterwards."""
+        self._batches.close()
+
+    def _job(self, step: int) -> Callable[[], Batch]:
+        epoch, chosen = self.sampler.batch(step)
+
+        def make() -> Batch:
+            return self.transform.collate([self._sample(epoch, *place) for place in chosen])
+
+        return make
+
+    def _sample(self, epoch: int, dataset_id: int, row: int) -> Sample:
+        rng = np.random.default_rng((self.seed, epoch, row, dataset_id))
+        sample = self.sources[dataset_id].sample(row, self.transform, rng)
+        sample.dataset_id = dataset_id
+        return sample
+
+
+def evaluation_batches(
+    images: Images,
+    split: Split,
+    rows: Sequence[int] | np.ndarray,
+    transform: Transform,
+    batch_size: int,
+    *,
+    proposals_of: Proposals | None = None,
+    threads: int = 2,
+    prefetch: int = 4,
+) -> Iterator[Batch]:
+    """Batches of the given rows in their order; the last one may be smaller.
+
+    The transform should leave nothing to chance: one short side, no flips.
+    """
+    source = Source(split, images, proposals_of)
+
+    def job(chosen: list[int]) -> Callable[[], Batch]:
+        def make() -> Batch:
+            rng = np.random.default_rng(0)
+            return transform.collate([source.sample(row, transform, rng) for row in chosen])
+
+        return make
+
+    whole = [int(row) for row in rows]
+    parts = (whole[first : first + batch_size] for first in range(0, len(whole), batch_size))
+    yield from _ahead(map(job, parts), threads, prefetch)
+
+
+def _ahead(
+    jobs: Iterator[Callable[[], Batch]], threads: int, prefetch: int
+) -> Generator[Batch, None, None]:
+    """Results of the jobs in order; while one is in use, `prefetch` more are made or waiting."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="unidet-loader")
+    waiting: deque[Future[Batch]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) > prefetch:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

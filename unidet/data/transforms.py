@@ -1,0 +1,148 @@
+"""From a decoded image and its boxes to a batch: resize, flip, normalise, pad.
+
+Order and rounding are mmdet 2.18's (datasets/pipelines/transforms.py: Resize, RandomFlip,
+Normalize, Pad). H, W are the original size, h, w the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unidet.data.resize import resize_bilinear
+from unidet.records import Batch
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class KeepRatio:
+    """Short side a random integer in `short_side` (inclusive), long side at most `long_side`.
+
+    mmdet's Resize with keep_ratio and multiscale_mode 'range'.
+    """
+
+    short_side: tuple[int, int]
+    long_side: int
+
+    def size(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int]:
+        """New (width, height)."""
+        short = int(rng.integers(self.short_side[0], self.short_side[1] + 1))
+        # mmcv sorts the pair: a "short" side beyond the long one exchanges their roles
+        short, long = sorted((short, self.long_side))
+        scale = min(long / max(width, height), short / min(width, height))
+        return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Always `width` x `height`, whatever the ratio."""
+
+    width: int
+    height: int
+
+    def size(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int]:
+        """New (width, height)."""
+        return self.width, self.height
+
+
+@dataclass
+class Sample:
+    """One image after resizing and flipping, pixels (h, w, 3) uint8; frames as in `Batch`."""
+
+    pixels: np.ndarray
+    scale: np.ndarray
+    flips: tuple[bool, bool]
+    boxes: np.ndarray
+    labels: np.ndarray
+    proposals: np.ndarray | None
+    dataset_id: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What happens to images on the way to a network.
+
+    Attributes:
+        resize: how the new size is chosen.
+        mean, std: of 8-bit RGB, in that order.
+        horizontal_flip, vertical_flip: probabilities, independent of one another.
+        divisor: padded height and width are multiples of it.
+    """
+
+    resize: KeepRatio | Fixed
+    mean: Triple
+    std: Triple
+    horizontal_flip: float = 0.0
+    vertical_flip: float = 0.0
+    divisor: int = 32
+
+    def apply(
+        self,
+        image_HWC: np.ndarray,
+        boxes: np.ndarray,
+        labels: np.ndarray,
+        proposals: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> Sample:
+        """Resize and flip one image (uint8) with its boxes (M, 4) and proposals (P, 5).
+
+        Three numbers are drawn from `rng` at most, always in the order size, horizontal, vertical.
+        """
+        old_height, old_width = image_HWC.shape[:2]
+        width, height = self.resize.size(old_width, old_height, rng)
+        flips = bool(rng.random() < self.horizontal_flip), bool(rng.random() < self.vertical_flip)
+        pixels = resize_bilinear(image_HWC, width, height)
+        pixels = pixels[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
+        scale = np.tile(np.array([width / old_width, height / old_height], np.float32), 2)
+        return Sample(
+            pixels=pixels,
+            scale=scale,
+            flips=flips,
+            boxes=_move(boxes, scale, flips, width, height),
+            labels=labels,
+            proposals=None if proposals is None else _move(proposals, scale, flips, width, height),
+        )
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Normalise, pad at the right and bottom with zeros, and stack N samples."""
+        sizes = np.array([sample.pixels.shape[:2] for sample in samples], np.int32)
+        height, width = (-(-int(side) // self.divisor) * self.divisor for side in sizes.max(axis=0))
+        images = np.zeros((len(samples), 3, height, width), np.float32)
+        for image, sample in zip(images, samples, strict=True):
+            self._normalise_into(image, sample.pixels)
+        proposals = [sample.proposals for sample in samples if sample.proposals is not None]
+        return Batch(
+            images_NCHW=images,
+            sizes_N2=sizes,
+            scales_N4=np.stack([sample.scale for sample in samples]),
+            flips_N2=np.array([sample.flips for sample in samples]),
+            boxes=[sample.boxes for sample in samples],
+            labels=[sample.labels for sample in samples],
+            dataset_ids=np.array([sample.dataset_id for sample in samples], np.int32),
+            image_rows=np.array([sample.row for sample in samples], np.int32),
+            proposals=proposals if len(proposals) == len(samples) else None,
+        )
+
+    def _normalise_into(self, image_CHW: np.ndarray, pixels: np.ndarray) -> None:
+        height, width = pixels.shape[:2]
+        for channel in range(3):
+            place = image_CHW[channel, :height, :width]
+            place[...] = pixels[:, :, channel]
+            place -= np.float32(self.mean[channel])
+            place *= np.float32(1 / self.std[channel])
+
+
+def _move(
+    rows: np.ndarray, scale: np.ndarray, flips: tuple[bool, bool], width: int, height: int
+) -> np.ndarray:
+    """Boxes in columns 0:4 scaled, clipped to the image, then flipped; other columns untouched."""
+    moved = np.array(rows, np.float32)
+    moved[:, :4] *= scale
+    for axis, (side, flip) in enumerate(zip((width, height), flips, strict=True)):
+        near, far = (moved[:, axis + end].clip(0, side) for end in (0, 2))
+        moved[:, axis], moved[:, axis + 2] = (side - far, side - near) if flip else (near, far)
+    return moved
