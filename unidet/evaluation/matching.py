@@ -1,0 +1,158 @@
+"""Greedy matching of detections to ground truth as pycocotools and lvis do it, vectorised.
+
+The official loop walks the detections of an image from the best score down; each takes, among
+the boxes still free whose IoU reaches the threshold, the one of highest IoU, and any counted box
+before any ignored one. As all boxes prefer detections in the same order (by score), the outcome
+is the unique stable matching, which deferred acceptance finds with every image, category and
+detection at once: each detection asks for its favourite, a box keeps the best that asks, the
+others move on to their next choice. A handful of rounds suffices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+PAIRS_PER_CHUNK = 1 << 18
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)
+AREA_RANGES: dict[str, tuple[float, float]] = {
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """P pairs of overlapping detection and ground-truth box, sorted by detection.
+
+    Attributes:
+        detections, truths: (P,) int64 indices.
+        ious: (P,) float64.
+    """
+
+    detections: np.ndarray
+    truths: np.ndarray
+    ious: np.ndarray
+
+
+def outside(areas: np.ndarray, area_range: tuple[float, float]) -> np.ndarray:
+    """Which areas (pixels squared) lie outside the range; its ends belong to it."""
+    return (areas < area_range[0]) | (areas > area_range[1])
+
+
+def find_pairs(
+    detection_groups: np.ndarray,
+    detection_boxes_xywh: np.ndarray,
+    truth_groups: np.ndarray,
+    truth_boxes_xywh: np.ndarray,
+    is_crowd: np.ndarray,
+    minimum_iou: float = 0.5,
+) -> Pairs:
+    """Pairs of equal group (an image, or image and category) with IoU of at least `minimum_iou`.
+
+    IoU is that of pycocotools' bbIou: boxes without +1, for a crowd the share of the detection.
+
+    Args:
+        detection_groups: (D,) integers in any order; truth_groups: (G,) integers, ascending.
+        detection_boxes_xywh: (D, 4) float64; truth_boxes_xywh: (G, 4) float64.
+        is_crowd: (G,) bool.
+    """
+    first = np.searchsorted(truth_groups, detection_groups, side="left")
+    count = np.searchsorted(truth_groups, detection_groups, side="right") - first
+    ends = np.cumsum(count)
+    detection_columns, truth_columns = detection_boxes_xywh.T.copy(), truth_boxes_xywh.T.copy()
+    found, start = [], 0
+    while start < len(count):
+        done = ends[start - 1] if start else 0
+        stop = max(int(np.searchsorted(ends, done + PAIRS_PER_CHUNK, side="right")), start + 1)
+        repeats = count[start:stop]
+        detections = np.repeat(np.arange(start, stop), repeats)
+        offsets = np.arange(len(detections)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        truths = first[detections] + offsets
+        ious = _paired_iou(detection_columns[:, detections], truth_columns[:, truths])
+        if is_crowd.any():
+            shares = _paired_iou(
+                detection_columns[:, detections], truth_columns[:, truths], of_detection=True
+            )
+            ious = np.where(is_crowd[truths], shares, ious)
+        kept = ious >= minimum_iou
+        found.append((detections[kept], truths[kept], ious[kept]))
+        start = stop
+    if not found:
+        return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _paired_iou(first: np.ndarray, second: np.ndarray, of_detection: bool = False) -> np.ndarray:
+    """(P,) IoU of (4, P) xywh columns, or intersection over the first one's area."""
+    width = np.minimum(first[2] + first[0], second[2] + second[0]) - np.maximum(first[0], second[0])
+    height = np.minimum(first[3] + first[1], second[3] + second[1]) - np.maximum(
+        first[1], second[1]
+    )
+    intersection = np.where((width > 0) & (height > 0), width * height, 0.0)
+    area = first[2] * first[3]
+    union = area if of_detection else area + second[2] * second[3] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What one threshold and one area range make of D detections.
+
+    Attributes:
+        threshold, area: positions in IOU_THRESHOLDS and AREA_RANGES.
+        truths: (D,) int64, the ground-truth box each detection takes, -1 for none.
+    """
+
+    threshold: int
+    area: int
+    truths: np.ndarray
+
+
+def match(
+    pairs: Pairs, count: int, truth_ignored: np.ndarray, is_crowd: np.ndarray
+) -> Iterator[Matches]:
+    """Matches for every area range and IoU threshold, in that order.
+
+    Args:
+        pairs: from `find_pairs`; within a group a smaller detection index means a better score.
+        count: number of detections D.
+        truth_ignored: (A, G) bool, boxes that do not count, for each of A area ranges.
+        is_crowd: (G,) bool, boxes that any number of detections may take; they must be ignored.
+    """
+    for area, ignored in enumerate(truth_ignored):
+        # a detection's order of preference; where IoUs tie the official loop keeps the last box
+        order = np.lexsort((-pairs.truths, -pairs.ious, ignored[pairs.truths], pairs.detections))
+        detections, truths = pairs.detections[order], pairs.truths[order]
+        ious = pairs.ious[order]
+        for threshold, value in enumerate(IOU_THRESHOLDS):
+            reached = ious >= min(value, 1 - 1e-10)
+            taken = np.full(count, -1, dtype=np.int64)
+            _deferred_acceptance(detections[reached], truths[reached], is_crowd, taken)
+            yield Matches(threshold, area, taken)
+
+
+def _deferred_acceptance(
+    detections: np.ndarray, truths: np.ndarray, is_crowd: np.ndarray, taken: np.ndarray
+) -> None:
+    """Fills `taken` (D,) from pairs sorted by detection and preference."""
+    if not len(detections):
+        return
+    is_first = np.concatenate(([True], detections[1:] != detections[:-1]))
+    has_next = np.concatenate((~is_first[1:], [False]))
+    holder = np.empty(len(is_crowd), dtype=np.int64)
+    asking = np.flatnonzero(is_first)
+    while True:
+        who, whom = detections[asking], truths[asking]
+        # the asking stay sorted, and the last write to an index stands: the best detection
+        holder[whom[::-1]] = who[::-1]
+        lost = (holder[whom] != who) & ~is_crowd[whom]
+        if not lost.any():
+            taken[who] = whom
+            return
+        asking = (asking + lost)[~lost | has_next[asking]]

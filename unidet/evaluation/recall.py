@@ -1,0 +1,63 @@
+"""Class-agnostic average recall of proposals, equal to pycocotools with useCats = 0."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unidet.evaluation.ground_truth import GroundTruth
+from unidet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, find_pairs, match, outside
+from unidet.evaluation.results import Detections, rank_in_group
+
+CAPS = (10, 100, 300, 1000)
+UNDEFINED = -1.0
+
+
+def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str, float]:
+    """Recall of the 10, 100, 300 and 1000 best proposals of each image.
+
+    Keys: AR@k (mean over IoU .5:.95), ARs@k ARm@k ARl@k (by the area of the annotation), and
+    R50@300 (IoU .5 alone). -1 where no box of that size is annotated. Crowds are neither missed
+    nor found; categories play no part, except that equal scores rank by category id, as in
+    pycocotools. Like there, an annotation of id 0 is never found.
+    """
+    truth = ground_truth
+    order = np.lexsort((truth.category_rows, truth.image_rows))
+    is_crowd, areas = truth.is_crowd[order], truth.areas[order]
+    out_of_range = np.stack([outside(areas, limits) for limits in AREA_RANGES.values()])
+    ignored = out_of_range | is_crowd
+    findable = truth.annotation_ids[order] != 0
+
+    images = truth.rows_of_images(proposals.image_ids)
+    best = np.lexsort((proposals.category_ids, -proposals.scores, images))
+    ranks = rank_in_group(images[best])
+    best, ranks = best[ranks < max(CAPS)], ranks[ranks < max(CAPS)]
+    pairs = find_pairs(
+        images[best],
+        proposals.boxes_xywh[best],
+        truth.image_rows[order],
+        truth.boxes_xywh[order],
+        is_crowd,
+    )
+    found = np.zeros((len(AREA_RANGES), len(IOU_THRESHOLDS), len(CAPS)))
+    for matches in match(pairs, len(best), ignored, is_crowd):
+        matched = np.flatnonzero(matches.truths >= 0)
+        taken = matches.truths[matched]
+        counts = findable[taken] & ~ignored[matches.area, taken]
+        found[matches.area, matches.threshold] = [
+            np.count_nonzero(ranks[matched[counts]] < cap) for cap in CAPS
+        ]
+    return _summary(found, np.count_nonzero(~ignored, axis=1))
+
+
+def _summary(found: np.ndarray, annotated: np.ndarray) -> dict[str, float]:
+    """Metrics from found boxes (areas, thresholds, caps) and annotated boxes (areas,)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = found / annotated[:, None, None]
+    recall[annotated == 0] = UNDEFINED
+    metrics = {
+        f"AR{'' if name == 'all' else name[0]}@{cap}": float(recall[area, :, column].mean())
+        for area, name in enumerate(AREA_RANGES)
+        for column, cap in enumerate(CAPS)
+    }
+    metrics["R50@300"] = float(recall[0, 0, CAPS.index(300)])
+    return metrics
