@@ -1,0 +1,152 @@
+"""Losses: each returns one number, sum(weights * loss) / avg_factor, as a tensor of shape (1,).
+
+Every one is 0 with zero gradient for no rows (N = 0), whatever `avg_factor` then is, and refuses
+an `avg_factor` that is not positive otherwise. `weights` None means 1; else they broadcast.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+
+from unidet.ops.boxes import UNION_FLOOR, Array, areas, as_var, elementwise_iou, intersections
+
+
+def weighted_mean(losses: jt.Var, weights: Array | None, avg_factor: float) -> jt.Var:
+    """sum(losses * weights) / avg_factor; ValueError if avg_factor <= 0 and there are losses."""
+    if 0 in losses.shape:
+        return (losses * 0.0).sum()
+    if not avg_factor > 0:
+        raise ValueError(f"avg_factor is {avg_factor}, must be > 0")
+    if weights is not None:
+        losses = losses * as_var(weights).broadcast(losses)
+    return losses.sum() / float(avg_factor)
+
+
+class _BinaryCrossEntropy(jt.Function):
+    """Elementwise; its own gradient, as the pieces of the stable formula have none at logit 0."""
+
+    def execute(self, logits: jt.Var, targets: jt.Var) -> jt.Var:
+        self.saved = logits, targets
+        return jt.maximum(logits, 0.0) - logits * targets + jt.log(1.0 + jt.exp(-jt.abs(logits)))
+
+    def grad(self, grad: jt.Var) -> tuple[jt.Var, None]:
+        logits, targets = self.saved
+        return grad * (jt.sigmoid(logits) - targets), None
+
+
+def binary_cross_entropy(
+    logits: jt.Var, targets: Array, weights: Array | None, avg_factor: float
+) -> jt.Var:
+    """Sigmoid cross entropy of logits and targets in [0, 1], both of one shape."""
+    elements = _BinaryCrossEntropy.apply(logits, as_var(targets).stop_grad())
+    return weighted_mean(elements, weights, avg_factor)
+
+
+def quality_focal_loss(
+    logits: jt.Var, qualities: Array, weights: Array | None, avg_factor: float, beta: float = 2.0
+) -> jt.Var:
+    """|quality - sigmoid(logit)|^beta * BCE, qualities (N, C) zero where not the row's class.
+
+    Generalized Focal Loss (arXiv 2006.04388) eq. 3; mmdet gfocal_loss.py `quality_focal_loss`.
+    """
+    targets = as_var(qualities).stop_grad()
+    gap = jt.abs(targets - jt.sigmoid(logits))
+    elements = _BinaryCrossEntropy.apply(logits, targets) * (gap * gap if beta == 2.0 else gap**beta)
+    return weighted_mean(elements, weights, avg_factor)
+
+
+def cross_entropy(
+    logits: jt.Var, labels: np.ndarray, weights: Array | None, avg_factor: float
+) -> jt.Var:
+    """Softmax cross entropy of logits (N, K) and labels (N,) in 0 .. K-1; weights (N,).
+
+    ValueError where a label is out of range (Jittor would read a zero there).
+    """
+    count, classes = logits.shape
+    labels = np.asarray(labels)
+    if count == 0:
+        return weighted_mean(logits, None, avg_factor)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels {labels.min()} .. {labels.max()}, must be in 0 .. {classes - 1}")
+    shifted = logits - logits.max(dim=1, keepdims=True).stop_grad()
+    log_sums = jt.log(jt.exp(shifted).sum(dim=1))
+    chosen = (shifted * jt.array(one_hot(labels, classes))).sum(dim=1)
+    return weighted_mean(log_sums - chosen, weights, avg_factor)
+
+
+def l1(values: jt.Var, targets: Array, weights: Array | None, avg_factor: float) -> jt.Var:
+    """Sum of absolute differences."""
+    return weighted_mean(jt.abs(values - as_var(targets)), weights, avg_factor)
+
+
+def iou_loss(
+    boxes: jt.Var, targets: Array, weights: Array | None, avg_factor: float, floor: float = 1e-6
+) -> jt.Var:
+    """1 - max(IoU, floor) of boxes and targets (N, 4) row by row; weights (N,).
+
+    mmdet iou_loss.py `iou_loss`, mode 'linear': no gradient where boxes do not overlap.
+    """
+    if boxes.shape[0] == 0:
+        return weighted_mean(boxes, None, avg_factor)
+    overlaps = elementwise_iou(boxes, targets)
+    return weighted_mean(1.0 - jt.maximum(overlaps, floor), weights, avg_factor)
+
+
+def giou_loss(
+    boxes: jt.Var, targets: Array, weights: Array | None, avg_factor: float
+) -> jt.Var:
+    """1 - GIoU of boxes and targets (N, 4) row by row; weights (N,). arXiv 1902.09630."""
+    if boxes.shape[0] == 0:
+        return weighted_mean(boxes, None, avg_factor)
+    others = as_var(targets)
+    shared = intersections(boxes, others)
+    union = jt.maximum(areas(boxes) + areas(others) - shared, UNION_FLOOR)
+    low = jt.minimum(boxes[:, :2], others[:, :2])
+    high = jt.maximum(boxes[:, 2:], others[:, 2:])
+    sides = jt.maximum(high - low, 0.0)
+    hull = jt.maximum(sides[:, 0] * sides[:, 1], UNION_FLOOR)
+    return weighted_mean(1.0 - shared / union + (hull - union) / hull, weights, avg_factor)
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """(N,) labels -> (N, classes) float32; labels outside 0 .. classes-1 give a row of zeros."""
+    return (np.asarray(labels)[:, None] == np.arange(classes)[None, :]).astype(np.float32)
+
+
+def federated_classes(
+    labels_present: np.ndarray,
+    count: int,
+    class_count: int,
+    allowed: np.ndarray | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Classes (sorted int64, background left out) that the classification loss looks at.
+
+    All labels present, filled up to `count` by uniform draws among the others. The background,
+    label `class_count`, counts as one of the `count`, whether present or drawn, and is then left
+    out. `allowed` (class_count,) bool keeps classes without any image from being drawn; where too
+    few remain, all of them are taken. bbox_head_clip.py lines 315-357.
+    """
+    present = np.unique(np.asarray(labels_present, np.int64))
+    drawable = np.ones(class_count + 1, bool)
+    if allowed is not None:
+        drawable[:class_count] = allowed
+    drawable[present] = False
+    others = np.flatnonzero(drawable)
+    wanted = min(max(count - len(present), 0), len(others))
+    chosen = np.concatenate([present, rng.choice(others, wanted, replace=False)])
+    return np.sort(chosen[chosen < class_count])
+
+
+def federated_cross_entropy(
+    logits: jt.Var, labels: np.ndarray, classes: np.ndarray, avg_factor: float
+) -> jt.Var:
+    """Sigmoid cross entropy of logits (R, C) over the columns `classes` only.
+
+    Labels (R,) at or above C are background: all-zero targets. The official code divides by R.
+    """
+    mask = np.zeros((1, logits.shape[1]), np.float32)
+    mask[0, classes] = 1
+    targets = one_hot(labels, logits.shape[1])
+    return binary_cross_entropy(logits, targets, mask, avg_factor)

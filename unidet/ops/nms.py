@@ -1,0 +1,111 @@
+"""Hard non-maximum suppression.
+
+N boxes. The order is made on the host, where sorting is stable; the greedy pass is one compiled
+kernel per device, which takes the threshold as data and so is compiled once.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+
+_CPU_SOURCE = r"""
+const int count = in0_shape0;
+const float threshold = data["threshold"];
+std::vector<float> x1(count), y1(count), x2(count), y2(count), area(count);
+std::vector<int> alive(count, 1);
+for (int i = 0; i < count; i++) {
+    const float* box = in0_p + i * 4;
+    x1[i] = box[0]; y1[i] = box[1]; x2[i] = box[2]; y2[i] = box[3];
+    area[i] = (box[2] - box[0]) * (box[3] - box[1]);
+}
+const float *left = x1.data(), *top = y1.data(), *right = x2.data(), *bottom = y2.data();
+const float* areas = area.data();
+int* live = alive.data();
+for (int i = 0; i < count; i++) {
+    if (!live[i]) continue;
+    const float l = left[i], t = top[i], r = right[i], b = bottom[i], a = areas[i];
+    #pragma omp simd
+    for (int j = i + 1; j < count; j++) {
+        const float w = std::max(std::min(r, right[j]) - std::max(l, left[j]), 0.f);
+        const float h = std::max(std::min(b, bottom[j]) - std::max(t, top[j]), 0.f);
+        const float shared = w * h;
+        const float joint = a + areas[j] - shared;
+        live[j] &= !(joint > 0.f && shared > threshold * joint);
+    }
+}
+for (int i = 0; i < count; i++) out_p[i] = live[i];
+"""
+
+_CUDA_MASK_SOURCE = r"""
+__global__ static void overlap_mask(@ARGS_DEF, float threshold) {
+    const int row = blockIdx.y * blockDim.y + threadIdx.y;
+    const int word = blockIdx.x * blockDim.x + threadIdx.x;
+    if (row >= in0_shape0 || word >= out0_shape1) return;
+    const float* a = in0_p + row * 4;
+    const float own = (a[2] - a[0]) * (a[3] - a[1]);
+    unsigned bits = 0;
+    for (int bit = 0; bit < 32; bit++) {
+        const int j = word * 32 + bit;
+        if (j <= row || j >= in0_shape0) continue;
+        const float* b = in0_p + j * 4;
+        const float w = fmaxf(fminf(a[2], b[2]) - fmaxf(a[0], b[0]), 0.f);
+        const float h = fmaxf(fminf(a[3], b[3]) - fmaxf(a[1], b[1]), 0.f);
+        const float shared = w * h;
+        const float joint = own + (b[2] - b[0]) * (b[3] - b[1]) - shared;
+        if (joint > 0.f && shared > threshold * joint) bits |= 1u << bit;
+    }
+    out0_p[row * out0_shape1 + word] = (int)bits;
+}
+dim3 threads(16, 16);
+dim3 blocks((out0_shape1 + 15) / 16, (in0_shape0 + 15) / 16);
+overlap_mask<<<blocks, threads>>>(@ARGS, (float)data["threshold"]);
+"""
+
+_CUDA_SCAN_SOURCE = r"""
+__global__ static void greedy_scan(@ARGS_DEF) {
+    extern __shared__ unsigned removed[];
+    const int words = in0_shape1;
+    for (int w = threadIdx.x; w < words; w += blockDim.x) removed[w] = 0;
+    __syncthreads();
+    for (int row = 0; row < in0_shape0; row++) {
+        const bool keep = !((removed[row >> 5] >> (row & 31)) & 1u);
+        __syncthreads();
+        if (threadIdx.x == 0) out0_p[row] = keep;
+        if (!keep) continue;
+        for (int w = threadIdx.x; w < words; w += blockDim.x)
+            removed[w] |= (unsigned)in0_p[row * words + w];
+        __syncthreads();
+    }
+}
+greedy_scan<<<1, 256, in0_shape1 * sizeof(unsigned)>>>(@ARGS);
+"""
+
+
+def nms(boxes_xyxy: jt.Var, scores: jt.Var, threshold: float) -> jt.Var:
+    """Indices (K,) int32 of the kept boxes, best score first; ties: the lower index first.
+
+    A box goes when its IoU with a kept, better one is > threshold (area without +1, as
+    torchvision and mmcv). Boxes (N, 4) float32, scores (N,); N = 0 gives K = 0. Waits for the
+    tensors, as K depends on their values; no gradient.
+    """
+    order = np.argsort(-scores.numpy().astype(np.float64), kind="stable").astype(np.int32)
+    if len(order) < 2:
+        return jt.array(order)
+    ordered = boxes_xyxy.float32().stop_grad()[jt.array(order)]
+    return jt.array(order[_keep_flags(ordered, threshold).numpy() != 0])
+
+
+def _keep_flags(ordered: jt.Var, threshold: float) -> jt.Var:
+    """(N, 4) boxes, best first -> (N,) int32, 1 where the box survives."""
+    count = ordered.shape[0]
+    values = {"threshold": float(threshold)}
+    if not jt.flags.use_cuda:
+        header = "#include <algorithm>\n#include <vector>\n"
+        return jt.code(
+            (count,), "int32", [ordered], cpu_header=header, cpu_src=_CPU_SOURCE, data=values
+        )
+    mask = jt.code(
+        (count, (count + 31) // 32), "int32", [ordered], cuda_src=_CUDA_MASK_SOURCE, data=values
+    )
+    return jt.code((count,), "int32", [mask], cuda_src=_CUDA_SCAN_SOURCE)

@@ -1,0 +1,78 @@
+"""RoIAlign: bilinear features of boxes on a fixed grid, forward and backward.
+
+R rois; feats (N, C, H, W); a bin is one cell of the output grid (h, w). A bin averages a grid of
+bilinear samples, so it is a weighted sum whose weights factor into a row part and a column part:
+per roi, h sparse row combinations and w sparse column combinations. The CPU kernel
+applies the two one after the other to blocks of 16 channels (one vector register), which beats
+sampling bin by bin. The CUDA kernel samples directly, one thread per output value.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+
+from unidet.ops.roi_align_source import (
+    CPU_BACKWARD,
+    CPU_FORWARD,
+    CPU_HEADER,
+    CUDA_BACKWARD,
+    CUDA_FORWARD,
+    CUDA_HEADER,
+)
+
+
+class _RoiAlign(jt.Function):
+    """jt.Function around the compiled kernels; numbers travel as data, so nothing recompiles."""
+
+    def __init__(self, size: tuple[int, int], values: dict[str, float]) -> None:
+        super().__init__()
+        self.size = size
+        self.values = values
+
+    def execute(self, feats: jt.Var, rois: jt.Var) -> jt.Var:
+        self.feats_shape, self.rois = feats.shape, rois
+        shape = (rois.shape[0], feats.shape[1], *self.size)
+        return self._run(shape, [feats, rois], CPU_FORWARD, CUDA_FORWARD)
+
+    def grad(self, grad: jt.Var) -> tuple[jt.Var, None]:
+        return self._run(self.feats_shape, [grad, self.rois], CPU_BACKWARD, CUDA_BACKWARD), None
+
+    def _run(self, shape: tuple[int, ...], inputs: list[jt.Var], cpu: str, cuda: str) -> jt.Var:
+        if jt.flags.use_cuda:
+            return jt.code(
+                shape, "float32", inputs, cuda_header=CUDA_HEADER, cuda_src=cuda, data=self.values
+            )
+        return jt.code(
+            shape, "float32", inputs, cpu_header=CPU_HEADER, cpu_src=cpu, data=self.values
+        )
+
+
+def roi_align(
+    feats_NCHW: jt.Var,
+    rois_R5: jt.Var,
+    output_size: int | tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> jt.Var:
+    """Features (R, C, h, w) of rois (batch_index, x1, y1, x2, y2) in image pixels.
+
+    `spatial_scale` is feature cells per pixel, e.g. 1 / 16. `sampling_ratio` samples per bin and
+    axis; 0 takes ceil(bin size). `aligned` shifts by half a cell; without it sides are at least 1.
+    Samples more than a cell outside read 0; inverted rois (aligned) with adaptive sampling give
+    zeros. R = 0 gives (0, C, h, w). No gradient reaches the rois. Equal to mmcv RoIAlign, mode avg.
+    ValueError where shapes do not fit; a roi with a batch index outside 0 .. N-1 gives zeros.
+    """
+    if len(feats_NCHW.shape) != 4 or len(rois_R5.shape) != 2 or rois_R5.shape[1] != 5:
+        raise ValueError(f"roi_align takes (N,C,H,W) and (R,5), not {feats_NCHW.shape}, {rois_R5.shape}")
+    size = (output_size, output_size) if isinstance(output_size, int) else output_size
+    if not rois_R5.shape[0]:
+        return jt.zeros((0, feats_NCHW.shape[1], *size))
+    values = {
+        "scale": float(spatial_scale),
+        "ratio": float(sampling_ratio),
+        "aligned": float(aligned),
+        "bins_h": float(size[0]),
+        "bins_w": float(size[1]),
+    }
+    return _RoiAlign(size, values)(feats_NCHW.float32(), rois_R5.float32().stop_grad())
