@@ -22,12 +22,11 @@ class GroundTruth:
     Attributes:
         source: what messages call it, the file's path.
         image_ids: (N,) int64, ascending.
-        image_sizes: (N, 2) int64 width, height; zeros where the file does not say.
         category_ids: (C,) int64, ascending; `category_names` in the same order.
         frequencies: C of "r", "c", "f" (LVIS), or None where the file does not say.
         novel: (C,) bool, or None where unknown.
         annotation_ids: (G,) int64 in the file's order, like every annotation column.
-        image_rows, category_rows: (G,) int32 rows into the images and categories.
+        image_rows, category_rows: (G,) int64 rows into the images and categories.
         boxes_xywh: (G, 4) float64, absolute pixels.
         areas: (G,) float64, the file's own (in LVIS and COCO the mask's, not the box's).
         is_crowd, is_ignored: (G,) bool.
@@ -37,7 +36,6 @@ class GroundTruth:
 
     source: str
     image_ids: np.ndarray
-    image_sizes: np.ndarray
     category_ids: np.ndarray
     category_names: tuple[str, ...]
     frequencies: tuple[str | None, ...]
@@ -74,7 +72,9 @@ class GroundTruth:
             zip(self.category_ids.tolist(), self.category_names, strict=True)
         ):
             if name not in values and number not in values:
-                raise UserError(f"{self.source}: novelty of category {number} ({name}) is not given")
+                raise UserError(
+                    f"{self.source}: novelty of category {number} ({name}) is not given"
+                )
             novel[row] = values[name] if name in values else values[number]
         return novel
 
@@ -92,28 +92,25 @@ def read_ground_truth(path: Path) -> GroundTruth:
     path = Path(path)
     document = read_document(path)
     images = _records(path, document, "images")
-    categories = sorted(_records(path, document, "categories"), key=_id_or_zero)
+    categories = _records(path, document, "categories")
     annotations = document.get("annotations")
     if not isinstance(annotations, list):
         raise UserError(f'{path}: lacks the list "annotations"')
-    image_ids = _distinct(Columns(path, "image", images))
-    category_ids = _distinct(Columns(path, "category (by id)", categories))
-    order = np.argsort(image_ids, kind="stable")
-    images, image_ids = [images[row] for row in order], image_ids[order]
+    images, image_ids = _sorted_by_id(Columns(path, "image", images))
+    categories, category_ids = _sorted_by_id(Columns(path, "category", categories))
     columns = Columns(path, "annotation", annotations)
     annotation_ids = _distinct(columns)
     tables = _federated_tables(path, images, category_ids)
     return GroundTruth(
         source=str(path),
         image_ids=image_ids,
-        image_sizes=_image_sizes(images),
         category_ids=category_ids,
         category_names=tuple(str(record.get("name", record["id"])) for record in categories),
         frequencies=_frequencies(path, categories),
         novel=_novel(categories),
         annotation_ids=annotation_ids,
-        image_rows=rows_of(columns, "image_id", image_ids),
-        category_rows=rows_of(columns, "category_id", category_ids),
+        image_rows=np.searchsorted(image_ids, columns.known_ids("image_id", image_ids)),
+        category_rows=np.searchsorted(category_ids, columns.known_ids("category_id", category_ids)),
         boxes_xywh=columns.boxes("bbox"),
         areas=columns.numbers("area"),
         is_crowd=columns.flags("iscrowd"),
@@ -130,17 +127,6 @@ def _known_rows(known_ids: np.ndarray, ids: np.ndarray, what: str) -> np.ndarray
     return rows
 
 
-def rows_of(columns: Columns, key: str, known_ids: np.ndarray) -> np.ndarray:
-    """(K,) int32 rows of the ids under `key` in the ascending, non-empty `known_ids`."""
-    ids = columns.integers(key)
-    rows = np.minimum(np.searchsorted(known_ids, ids), len(known_ids) - 1)
-    unknown = known_ids[rows] != ids
-    if unknown.any():
-        row = int(np.argmax(unknown))
-        raise columns.fault(row, f"{key} {ids[row]} is not in the ground truth")
-    return rows.astype(np.int32)
-
-
 def _records(path: Path, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
     records = document.get(key)
     if not isinstance(records, list):
@@ -150,9 +136,10 @@ def _records(path: Path, document: dict[str, Any], key: str) -> list[dict[str, A
     return records
 
 
-def _id_or_zero(record: Any) -> int:
-    number = record.get("id") if isinstance(record, dict) else None
-    return number if isinstance(number, int) else 0
+def _sorted_by_id(columns: Columns) -> tuple[list[dict[str, Any]], np.ndarray]:
+    ids = _distinct(columns)
+    order = np.argsort(ids)
+    return [columns.records[row] for row in order], ids[order]
 
 
 def _distinct(columns: Columns) -> np.ndarray:
@@ -162,11 +149,6 @@ def _distinct(columns: Columns) -> np.ndarray:
         row = int(np.setdiff1d(np.arange(len(ids)), first)[0])
         raise columns.fault(row, f"id {ids[row]} was used before; ids must be distinct")
     return ids
-
-
-def _image_sizes(images: list[dict[str, Any]]) -> np.ndarray:
-    sizes = [(record.get("width") or 0, record.get("height") or 0) for record in images]
-    return np.array(sizes, dtype=np.int64)
 
 
 def _frequencies(path: Path, categories: list[dict[str, Any]]) -> tuple[str | None, ...]:

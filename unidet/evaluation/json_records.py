@@ -114,6 +114,15 @@ class Columns:
         """(K,) int64."""
         return self._column(key, np.int64, (), _is_integer, "an integer")
 
+    def known_ids(self, key: str, known: np.ndarray) -> np.ndarray:
+        """(K,) int64, all of them in the ascending, non-empty `known`."""
+        ids = self.integers(key)
+        unknown = known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] != ids
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            raise self.fault(row, f"{key} {ids[row]} is not in the ground truth")
+        return ids
+
     def numbers(self, key: str) -> np.ndarray:
         """(K,) float64, all finite."""
         return self._column(key, np.float64, (), _is_number, "a finite number")

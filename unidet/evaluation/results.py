@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.evaluation.ground_truth import GroundTruth, rows_of
+from unidet.evaluation.ground_truth import GroundTruth
 from unidet.evaluation.json_records import Columns, record_batches
 
 RECORDS_PER_WRITE = 65536
@@ -82,16 +82,12 @@ def read_results(
     parts = []
     for start, records in record_batches(path):
         columns = Columns(path, "detection", records, start)
-        rows_of(columns, "image_id", ground_truth.image_ids)
-        if class_agnostic:
-            category_ids = _optional_category_ids(columns)
-        else:
-            rows_of(columns, "category_id", ground_truth.category_ids)
-            category_ids = columns.integers("category_id")
         parts.append(
             Detections(
-                columns.integers("image_id"),
-                category_ids,
+                columns.known_ids("image_id", ground_truth.image_ids),
+                _optional_category_ids(columns)
+                if class_agnostic
+                else columns.known_ids("category_id", ground_truth.category_ids),
                 columns.boxes("bbox"),
                 columns.numbers("score"),
             )
@@ -116,7 +112,7 @@ def write_results(path: Path, detections: Detections) -> None:
     """
     digits = 9 if detections.scores.dtype == np.float32 else 17
     template = (
-        '{"image_id":%d,"category_id":%d,"bbox":[%.2f,%.2f,%.2f,%.2f],"score":%.' f"{digits}g}}"
+        f'{{"image_id":%d,"category_id":%d,"bbox":[%.2f,%.2f,%.2f,%.2f],"score":%.{digits}g}}'
     )
     with Path(path).open("w", encoding="ascii") as file:
         file.write("[")

@@ -1,0 +1,137 @@
+"""Non-maximum suppression of R regions under C classes, all classes at once.
+
+Every class scores the same R boxes, so one (R, R) matrix of decay factors serves all of them,
+and a step of the greedy loop runs for every class in parallel. Within a class the scores of
+successive picks never rise; hence a class whose next pick falls short of the best `limit`
+detections found so far is finished, and only a few steps are needed.
+
+Equal to mmcv's soft_nms and nms as batched_nms calls them class by class, but for two things:
+boxes are not offset by class (which quantises coordinates in float32 there), and where scores
+of one class tie exactly the lower region index goes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """How the candidates of one image are thinned out. Defaults are the official LVIS settings.
+
+    Attributes:
+        method: "soft" (gaussian decay), "hard" or "none".
+        sigma: of the gaussian decay exp(-IoU^2 / sigma).
+        min_score: soft only: a box whose decayed score falls below is dropped; the first pick of
+            each call is never checked.
+        split_threshold: soft only: with fewer candidates than this an image is one call,
+            otherwise every class is a call of its own (mmcv's split_thr).
+        iou_threshold: hard only: a box overlapping a better one by more is dropped.
+        score_threshold: candidates must score more than this.
+        max_per_image: how many detections are kept.
+    """
+
+    method: Literal["soft", "hard", "none"] = "soft"
+    sigma: float = 0.5
+    min_score: float = 1e-3
+    split_threshold: int = 10_000
+    iou_threshold: float = 0.5
+    score_threshold: float = 1e-4
+    max_per_image: int = 300
+
+
+def pairwise_iou(boxes_xyxy: np.ndarray) -> np.ndarray:
+    """(R, R) float32 IoU of (R, 4) boxes; a box without area has IoU 0 with everything."""
+    left, top, right, bottom = boxes_xyxy.astype(np.float32).T
+    width = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    height = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    intersection = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    union = areas[:, None] + areas - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
+
+
+def decay_factors(boxes_xyxy: np.ndarray, suppression: Suppression) -> np.ndarray:
+    """(R, R) float32: what a picked box (row) leaves of another box's score (column)."""
+    if suppression.method == "none":
+        return np.ones((len(boxes_xyxy), len(boxes_xyxy)), dtype=np.float32)
+    ious = pairwise_iou(boxes_xyxy)
+    if suppression.method == "soft":
+        return np.exp(-(ious * ious) / np.float32(suppression.sigma))
+    return (ious <= suppression.iou_threshold).astype(np.float32)
+
+
+def suppress(
+    scores_RC: np.ndarray, decay_RR: np.ndarray, suppression: Suppression
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best detections of one image.
+
+    Args:
+        scores_RC: (R, C) float32 candidate scores; NaN is no candidate.
+        decay_RR: from `decay_factors`.
+
+    Returns:
+        regions (K,) int64, classes (K,) int64 and decayed scores (K,) float32, best first (ties:
+        lower class, then the earlier pick), K <= max_per_image.
+    """
+    work = np.ascontiguousarray(scores_RC.T, dtype=np.float32)
+    candidates = work > np.float32(suppression.score_threshold)
+    work = np.where(candidates, work, np.float32(0))
+    if suppression.method == "none":
+        return _best(work, suppression.max_per_image)
+    floor = np.float32(suppression.min_score if suppression.method == "soft" else 0)
+    if work.size and np.count_nonzero(candidates) < suppression.split_threshold:
+        first = np.unravel_index(np.argmax(work), work.shape)
+        spared = work[first]
+        work[work < floor] = 0
+        work[first] = spared
+    return _pick(work, decay_RR, floor, suppression.max_per_image)
+
+
+def _best(work_CR: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    flat = work_CR.ravel()
+    chosen = np.flatnonzero(flat >= _nth_largest(flat, limit))
+    chosen = chosen[flat[chosen] > 0]
+    chosen = chosen[np.argsort(-flat[chosen], kind="stable")][:limit]
+    classes, regions = np.divmod(chosen, max(work_CR.shape[1], 1))
+    return regions, classes, flat[chosen]
+
+
+def _pick(
+    work_CR: np.ndarray, decay_RR: np.ndarray, floor: np.float32, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The greedy loop; `work_CR` holds candidate scores, 0 for none, and is overwritten."""
+    classes = np.arange(len(work_CR) if work_CR.size else 0)
+    picked = [(classes[:0], classes[:0], np.zeros(0, dtype=np.float32))]
+    bar = np.float32(0)
+    best_so_far = np.zeros(0, dtype=np.float32)
+    while len(classes):
+        regions = work_CR.argmax(axis=1)
+        scores = work_CR[np.arange(len(classes)), regions]
+        alive = (scores > 0) & (scores >= bar)
+        if len(best_so_far) + np.count_nonzero(alive) > limit:
+            pool = np.concatenate((best_so_far, scores[alive]))
+            bar = _nth_largest(pool, limit)
+            alive &= scores >= bar
+        if not alive.all():
+            classes, regions, scores = classes[alive], regions[alive], scores[alive]
+            work_CR = work_CR[alive]
+        picked.append((regions, classes, scores))
+        best_so_far = np.concatenate((best_so_far, scores))
+        best_so_far = best_so_far[best_so_far >= bar]
+        work_CR *= decay_RR[regions]
+        work_CR[np.arange(len(classes)), regions] = 0
+        work_CR[work_CR < floor] = 0
+    regions, classes, scores = (np.concatenate(column) for column in zip(*picked, strict=True))
+    order = np.lexsort((classes, -scores))[:limit]
+    return regions[order], classes[order], scores[order]
+
+
+def _nth_largest(values: np.ndarray, count: int) -> np.float32:
+    """The `count`-th largest value, 0 where there are not so many."""
+    if len(values) < count:
+        return np.float32(0)
+    return np.partition(values, len(values) - count)[len(values) - count]
