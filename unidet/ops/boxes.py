@@ -6,10 +6,12 @@ box is x2 - x1 wide (no +1). N, M: numbers of boxes.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import jittor as jt
 import numpy as np
 
-Array = jt.Var | np.ndarray
+Array: TypeAlias = jt.Var | np.ndarray
 """A tensor, or a numpy array where no gradient is asked for."""
 
 UNION_FLOOR = 1e-6

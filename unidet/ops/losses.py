@@ -52,7 +52,8 @@ def quality_focal_loss(
     """
     targets = as_var(qualities).stop_grad()
     gap = jt.abs(targets - jt.sigmoid(logits))
-    elements = _BinaryCrossEntropy.apply(logits, targets) * (gap * gap if beta == 2.0 else gap**beta)
+    focus = gap * gap if beta == 2.0 else gap**beta
+    elements = _BinaryCrossEntropy.apply(logits, targets) * focus
     return weighted_mean(elements, weights, avg_factor)
 
 

@@ -64,7 +64,8 @@ def roi_align(
     ValueError where shapes do not fit; a roi with a batch index outside 0 .. N-1 gives zeros.
     """
     if len(feats_NCHW.shape) != 4 or len(rois_R5.shape) != 2 or rois_R5.shape[1] != 5:
-        raise ValueError(f"roi_align takes (N,C,H,W) and (R,5), not {feats_NCHW.shape}, {rois_R5.shape}")
+        shapes = f"{feats_NCHW.shape} and {rois_R5.shape}"
+        raise ValueError(f"roi_align takes feats (N,C,H,W) and rois (R,5), not {shapes}")
     size = (output_size, output_size) if isinstance(output_size, int) else output_size
     if not rois_R5.shape[0]:
         return jt.zeros((0, feats_NCHW.shape[1], *size))

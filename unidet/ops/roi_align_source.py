@@ -260,8 +260,7 @@ __device__ inline Tap tap(float at, int cells) {
 }  // namespace jittor
 """
 
-_CUDA_DEFINITION = r"""(@ARGS_DEF, float scale, int ratio, int aligned) {
-    const long long total = (long long)POOLED_shape0 * POOLED_shape1 * POOLED_shape2 * POOLED_shape3;
+_CUDA_DEFINITION = r"""(@ARGS_DEF, long long total, float scale, int ratio, int aligned) {
     const long long step = (long long)blockDim.x * gridDim.x;
     for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += step) {
         const int q = i % POOLED_shape3, p = i / POOLED_shape3 % POOLED_shape2;
@@ -290,10 +289,10 @@ _CUDA_DEFINITION = r"""(@ARGS_DEF, float scale, int ratio, int aligned) {
 """
 
 _CUDA_LAUNCH = r"""
-const long long total = (long long)POOLED_shape0 * POOLED_shape1 * POOLED_shape2 * POOLED_shape3;
+const long long total = POOLED->num;
 const int blocks = (int)std::min<long long>((total + 255) / 256, 65535);
 KERNEL<<<blocks, 256>>>(
-    @ARGS, (float)data["scale"], (int)data["ratio"], (int)data["aligned"]);
+    @ARGS, total, (float)data["scale"], (int)data["ratio"], (int)data["aligned"]);
 """
 
 
