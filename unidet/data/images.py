@@ -124,8 +124,8 @@ def check_images(
             expected = (int(split.widths[row]), int(split.heights[row]))
             if found != expected:
                 raise UserError(
-                    f"{images.name(row)}: is {found[0]}x{found[1]} pixels, its annotations (image id "
-                    f"{split.image_ids[row]}) say {expected[0]}x{expected[1]}"
+                    f"{images.name(row)}: is {found[0]}x{found[1]} pixels, its annotations "
+                    f"(image id {split.image_ids[row]}) say {expected[0]}x{expected[1]}"
                 )
 
     with ThreadPoolExecutor(threads) as pool:

@@ -40,7 +40,7 @@ def save_split(split: Split, path: Path) -> None:
 def load_split(path: Path) -> Split:
     """Read what `save_split` wrote; UserError if it is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             columns = {column: file[column] for column in _COLUMNS}
             texts = json.loads(file["texts"].tobytes())
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:

@@ -69,9 +69,10 @@ class Loader:
         threads: int = 2,
         prefetch: int = 4,
     ) -> None:
-        self.sources, self.transform, self.seed = sources, transform, seed
-        self.sampler = Sampler([source.split for source in sources], batch_size, seed)
-        jobs = (self._job(step) for step in range(start_step, steps))
+        self.sampler = sampler = Sampler([source.split for source in sources], batch_size, seed)
+        steps_left = range(start_step, steps)
+        # nothing below refers to the loader itself: dropping it ends its threads at once
+        jobs = (_training_job(sources, sampler, transform, step) for step in steps_left)
         self._batches = _ahead(jobs, threads, prefetch)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -94,20 +95,6 @@ class Loader:
     def close(self) -> None:
         """End the threads; the loader is exhausted afterwards."""
         self._batches.close()
-
-    def _job(self, step: int) -> Callable[[], Batch]:
-        epoch, chosen = self.sampler.batch(step)
-
-        def make() -> Batch:
-            return self.transform.collate([self._sample(epoch, *place) for place in chosen])
-
-        return make
-
-    def _sample(self, epoch: int, dataset_id: int, row: int) -> Sample:
-        rng = np.random.default_rng((self.seed, epoch, row, dataset_id))
-        sample = self.sources[dataset_id].sample(row, self.transform, rng)
-        sample.dataset_id = dataset_id
-        return sample
 
 
 def evaluation_batches(
@@ -137,6 +124,23 @@ def evaluation_batches(
     whole = [int(row) for row in rows]
     parts = (whole[first : first + batch_size] for first in range(0, len(whole), batch_size))
     yield from _ahead(map(job, parts), threads, prefetch)
+
+
+def _training_job(
+    sources: Sequence[Source], sampler: Sampler, transform: Transform, step: int
+) -> Callable[[], Batch]:
+    epoch, chosen = sampler.batch(step)
+
+    def make() -> Batch:
+        samples = []
+        for dataset_id, row in chosen:
+            rng = np.random.default_rng((sampler.seed, epoch, row, dataset_id))
+            sample = sources[dataset_id].sample(row, transform, rng)
+            sample.dataset_id = dataset_id
+            samples.append(sample)
+        return transform.collate(samples)
+
+    return make
 
 
 def _ahead(

@@ -1,0 +1,241 @@
+"""Readers: the columns they give, what they skip, what they refuse and how they say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unidet.data.novelty import mark_novel, plain_names
+from unidet.data.readers import read_split
+from unidet.errors import UserError
+
+Content = dict[str, list[dict[str, Any]]]
+Write = Callable[[Content], Path]
+
+URL = "http://images.cocodataset.org/val2017/000000000139.jpg"
+
+
+def test_columns(content: Content, write: Write, folder: Path) -> None:
+    split, report = read_split(write(content), folder, name="tiny")
+    assert len(split) == 3
+    assert split.image_ids.tolist() == [30, 10, 20]
+    assert split.file_names == ("c.png", "a.png", "b.png")
+    assert split.widths.tolist() == [64, 40, 50]
+    assert split.heights.tolist() == [48, 60, 50]
+    assert [category.name for category in split.categories] == ["ant", "zebra"]
+    assert split.box_image.tolist() == [0, 0, 1, 1]
+    assert split.labels.tolist() == [0, 1, 1, 1]
+    assert split.is_crowd.tolist() == [False, False, False, True]
+    expected = [[0.5, 0, 8.5, 8], [10, 10, 30, 30], [1, 2, 11, 22], [5, 5, 9, 9]]
+    assert split.boxes_xyxy.tolist() == expected
+    assert split.boxes_xyxy.dtype == np.float32
+    assert split.boxes_of(2)[0].shape == (0, 4)
+    counts = [(one.image_count, one.instance_count) for one in split.categories]
+    assert counts == [(1, 1), (2, 3)]
+    assert (report.images, report.boxes, report.crowds) == (3, 4, 1)
+    assert report.noted["image without boxes"].first == "images[2] (id 20)"
+    assert report.lines()[0].endswith("instances.json: 3 images, 4 boxes (1 crowds)")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ignore": 1}, "annotation marked 'ignore'"),
+        ({"bbox": [math.nan, 0, 5, 5]}, "box that is not finite"),
+        ({"bbox": [0, 0, math.inf, 5]}, "box that is not finite"),
+        ({"bbox": [3, 3, 0, 9]}, "box thinner than 1 pixel"),
+        ({"bbox": [3, 3, 9, -4]}, "box thinner than 1 pixel"),
+        ({"bbox": [40, 3, 9, 9]}, "box outside its image"),
+        ({"bbox": [3, -30, 9, 9]}, "box outside its image"),
+        ({"area": 0}, "area that is not positive"),
+    ],
+)
+def test_unusable_boxes_are_skipped_and_counted(
+    content: Content, write: Write, change: dict[str, Any], reason: str
+) -> None:
+    content["annotations"][2].update(change)
+    split, report = read_split(write(content), None, name="tiny")
+    assert len(split.labels) == 3
+    assert {key: found.count for key, found in report.skipped.items()} == {reason: 1}
+    assert report.skipped[reason].first == "annotations[2] (id 3)"
+    assert split.categories[1].instance_count == 2
+
+
+def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write) -> None:
+    content["annotations"][0]["bbox"] = [-5, 2, 50, 20]
+    content["annotations"][1]["bbox"] = [0, 0, 64.4, 8]
+    split, report = read_split(write(content), None, name="tiny")
+    assert split.boxes_xyxy[2].tolist() == [0, 2, 40, 22]
+    assert split.boxes_xyxy[0].tolist() == [0, 0, 64, 8]
+    assert report.noted["box clipped to its image"].count == 1  # 0.4 pixels are rounding
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "change", "message"),
+    [
+        ("images", 1, {"id": 30}, r"images\[1\] \(id 30\): its id is already taken by images\[0\]"),
+        ("images", 1, {"id": "x"}, r"images\[1\] \(id x\): 'id' is 'x', must be a number"),
+        ("images", 2, {"width": 0}, r"images\[2\] \(id 20\): 'width' is 0"),
+        ("images", 2, {"height": 9.5}, r"'height' is 9.5, must be a whole number"),
+        ("images", 0, {"file_name": "../c.png"}, "must be a path inside the images folder"),
+        ("images", 0, {"file_name": "a.png"}, r"images\[1\] .* 'a.png' is that of images\[0\]"),
+        ("images", 0, {"file_name": None}, "neither 'file_name' nor 'coco_url'"),
+        ("images", 0, {"file_name": "gone.png"}, r"no image 'gone.png' .*\(1 of 3 images"),
+        ("categories", 1, {"id": 9}, r"categories\[1\] \(id 9\): its id is already taken"),
+        ("categories", 1, {"name": " "}, "'name' is ' ', must be a non-empty text"),
+        ("categories", 0, {"frequency": "x"}, "must be 'r', 'c' or 'f'"),
+        ("annotations", 3, {"id": 2}, r"annotations\[3\] \(id 2\): its id is already taken"),
+        ("annotations", 1, {"category_id": 5}, "category_id 5 is not among the 2 categories"),
+        ("annotations", 1, {"image_id": 99}, r"annotations\[1\] \(id 2\): image_id 99 is not"),
+        ("annotations", 1, {"bbox": [1, 2, 3]}, r"'bbox' is \[1, 2, 3\], must be 4 numbers"),
+        ("annotations", 1, {"bbox": [1, 2, 3, "4"]}, "must be 4 numbers"),
+        ("annotations", 1, {"area": None}, "'area' is None, must be a number"),
+    ],
+)
+def test_fatal_records_are_named(
+    content: Content,
+    write: Write,
+    folder: Path,
+    table: str,
+    row: int,
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    content[table][row].update(change)
+    with pytest.raises(UserError, match=message) as caught:
+        read_split(write(content), folder, name="tiny")
+    assert str(caught.value).startswith(str(folder.parent / "instances.json"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_field_is_named(content: Content, write: Write) -> None:
+    del content["annotations"][2]["bbox"]
+    with pytest.raises(UserError, match=r"annotations\[2\] \(id 3\): 'bbox' is missing"):
+        read_split(write(content), None, name="tiny")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [\n{"id": 1,}]}', "line 2: malformed JSON"),
+        ('{"images": [', "line 1: malformed JSON"),
+        ("[]", "holds a list, expected an object"),
+        ("{}", "has no 'categories'"),
+        ('{"categories": [{"id": 1, "name": "a"}], "images": []}', "'images' is empty"),
+        ('{"categories": 3}', "'categories' must be a list"),
+        ('{"categories": [3]}', r"categories\[0\]: must be an object"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_split(path, None, name="tiny")
+
+
+def test_absent_or_binary_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_split(tmp_path / "none.json", None, name="tiny")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        read_split(tmp_path / "binary.json", None, name="tiny")
+
+
+def test_a_split_without_usable_boxes_is_refused(content: Content, write: Write) -> None:
+    for record in content["annotations"]:
+        record["bbox"] = [0, 0, 0, 0]
+    with pytest.raises(UserError, match="none of its 4 annotations has a usable box"):
+        read_split(write(content), None, name="tiny")
+
+
+def test_one_image_with_one_box(write: Write) -> None:
+    one = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 5.0, "height": 5}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}],
+    }
+    split, report = read_split(write(one), None, name="tiny")
+    assert split.boxes_xyxy.tolist() == [[0, 0, 1, 1]]
+    assert report.skipped == {}
+    assert report.noted == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "place"),
+    [
+        ({"file_name": "images/v1/patch8/objects365_v1_4.jpg"}, "patch8/objects365_v1_4.jpg"),
+        ({"coco_url": URL}, "val2017/000000000139.jpg"),
+        ({"coco_url": URL}, "000000000139.jpg"),
+        ({"file_name": "COCO_val2014_000000000139.jpg"}, "000000000139.jpg"),
+        ({"file_name": "COCO_val2014_000000000139.jpg"}, "train2017/000000000139.jpg"),
+        ({"file_name": "COCO_val2014_000000000139.jpg"}, "COCO_val2014_000000000139.jpg"),
+        ({"file_name": "000a1249af2bc5f0.jpg"}, "000a1249af2bc5f0.jpg"),
+    ],
+)
+def test_official_layouts(
+    tmp_path: Path, write: Write, content: Content, record: dict[str, str], place: str
+) -> None:
+    root = tmp_path / "layout"
+    (root / place).parent.mkdir(parents=True)
+    (root / place).touch()
+    content["images"] = [{"id": 10, "width": 40, "height": 60, **record}]
+    content["annotations"] = content["annotations"][:1]
+    split, _ = read_split(write(content), root, name="tiny")
+    assert split.file_names == (place,)
+
+
+def test_an_absent_images_folder_is_named(content: Content, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        read_split(write(content), tmp_path / "nowhere", name="tiny")
+
+
+def test_novel_categories(content: Content, write: Write) -> None:
+    split, _ = read_split(write(content), None, name="tiny")
+    marked = mark_novel(split, ["Ant_(insect)", "aardvark"])
+    assert [category.is_novel for category in marked.categories] == [False, True]
+    assert split.categories[0].is_novel is None
+
+
+def test_plain_names() -> None:
+    assert plain_names("mouse_(computer_equipment)") == {"mouse"}
+    assert plain_names("Traffic  Light") == plain_names("traffic_light") == {"traffic light"}
+    assert plain_names("Awning/Canopy") == {"awning", "canopy"}
+    assert plain_names("(x)") == {"(x)"}
+
+
+@pytest.mark.parametrize(
+    ("file", "images", "sizes"),
+    [
+        ("coco/annotations/instances_train2017.json", "coco/train2017", (264, 2284, 80)),
+        ("coco/annotations/instances_val2017.json", "coco", (121, 902, 80)),
+        ("coco/annotations/instances_train2017_half_a.json", "coco/train2017", (132, 1131, 80)),
+        (
+            "objects365/annotations/zhiyuan_objv2_train_half_b.json",
+            "coco/train2017",
+            (132, 1153, 365),
+        ),
+        ("lvis/lvis_v1_projected_val.json", "coco", (121, 898, 1203)),
+        ("lvis/lvis_v0.5_val_12.json", "coco/val2017", (12, 139, 1230)),
+        ("lvis/lvis_v0.5_val_100.json", None, (100, 977, 1230)),
+    ],
+)
+def test_real_files(
+    reference: Path, file: str, images: str | None, sizes: tuple[int, int, int]
+) -> None:
+    bench = reference / "bench"
+    split, report = read_split(bench / file, images and bench / images, name="real")
+    assert (len(split), len(split.labels), len(split.categories)) == sizes
+    assert report.skipped == {}
+    if images == "coco/val2017":
+        assert split.file_names[0] == "000000011813.jpg"
+
+
+def test_missing_real_images_are_counted(reference: Path) -> None:
+    bench = reference / "bench"
+    with pytest.raises(UserError, match=r"images\[0\] \(id 266409\): .*88 of 100 images"):
+        read_split(bench / "lvis/lvis_v0.5_val_100.json", bench / "coco/val2017", name="real")
