@@ -14,7 +14,7 @@ def batch_norm(channels: int, eps: float = 1e-5) -> nn.Module:
 
 
 def set_batch_norm_training(module: nn.Module, training: bool) -> None:
-    """Use batch statistics (True) or running ones (False) below `module`; gradients stay as they are.
+    """Batch statistics (True) or running ones (False) below `module`; gradients stay on.
 
     `Module.eval()` would also stop every gradient, so a batch norm that uses running statistics
     while its weight and bias learn (the official setting) is reached only this way.

@@ -78,7 +78,7 @@ class Bottleneck(_Residual):
 
 
 class Basic(_Residual):
-    """Two 3x3 convolutions to `width` channels; CLIP has no such block, its pool is placed alike."""
+    """Two 3x3 convolutions to `width` channels; CLIP has no such block, the pool sits alike."""
 
     def __init__(self, style: Style, in_channels: int, width: int, stride: int) -> None:
         super().__init__(style, in_channels, width, stride)

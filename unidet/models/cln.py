@@ -1,0 +1,270 @@
+"""The class-agnostic localisation network (CLN): OLN's two stages plus a class branch.
+
+N images, A anchors, R regions, P proposals. Boxes are xyxy in the resized frame, in pixels.
+
+Sources: UniDetector (arXiv 2303.11749) 3.2 and its stage-1 configuration; models/dense_heads/
+oln_rpn_head.py, models/roi_heads/oln_roi_head.py, bbox_heads/convfc_bbox_score_head.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.models.box_head import BACKGROUND, OBJECT, BoxHead, BoxOutput
+from unidet.models.cln_targets import (
+    AnchorSampler,
+    AnchorTargets,
+    DenseAnchors,
+    RegionSamples,
+    SampledAnchors,
+    concatenate,
+    sample_regions,
+)
+from unidet.models.rpn_head import RPNHead, RPNOutput
+from unidet.ops import losses
+from unidet.ops.boxes import elementwise_iou
+from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
+from unidet.ops.nms import nms
+from unidet.ops.sampling import Shuffler
+from unidet.records import Batch
+
+REGIONS_PER_PASS = 1024
+"""Regions the box head takes at a time in inference; bounds memory, changes no result."""
+
+
+class CLN(nn.Module):
+    """Proposals that know no class, scored by class^alpha * (objectness * IoU)^(1 - alpha).
+
+    Defaults are the official settings, quirks apart.
+
+    Args:
+        backbone, neck, rpn_head, box_head: the parts; strides and channels must fit.
+        objectness: "centerness" (official: L1 on a sample of anchors) or "iou": every anchor
+            learns, by quality focal loss, the IoU its box reaches; faster on short schedules.
+        box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
+        box_iou, objectness_iou: IoU from which an anchor is positive, and below which negative;
+            with objectness "iou" the second pair serves for both.
+        minimum_iou: every ground truth also takes its best anchors from this IoU on.
+        rpn_samples: anchors drawn per image by each of the two official samplers.
+        proposals_per_level: best anchors of each level that become proposals.
+        proposal_nms: IoU for NMS between the stages; 0 (official) for none.
+        max_rois: proposals an image that reach the box head; 0 (official) for all.
+        roi_iou, roi_samples, positive_fraction: region sampling for the box head.
+        alpha: weight of the class branch in the final score.
+        final_nms, max_proposals: NMS over the refined boxes and how many are kept.
+        batch_norm_training: train with batch statistics; official False, running ones.
+        compat: "official" also gives no box loss for a ground truth that touches the left or top
+            border, as the official code does.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        rpn_head: RPNHead,
+        box_head: BoxHead,
+        *,
+        objectness: Literal["centerness", "iou"] = "centerness",
+        box_loss: Literal["iou", "giou"] = "iou",
+        box_loss_weight: float = 10.0,
+        box_iou: tuple[float, float] = (0.7, 0.3),
+        objectness_iou: tuple[float, float] = (0.3, 0.1),
+        minimum_iou: float = 0.3,
+        rpn_samples: int = 256,
+        proposals_per_level: int = 2000,
+        proposal_nms: float = 0.0,
+        max_rois: int = 0,
+        roi_iou: float = 0.5,
+        roi_samples: int = 512,
+        positive_fraction: float = 0.25,
+        alpha: float = 0.3,
+        final_nms: float = 0.9,
+        max_proposals: int = 1500,
+        batch_norm_training: bool = False,
+        compat: Literal["default", "official"] = "default",
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.rpn_head = rpn_head
+        self.box_head = box_head
+        self.objectness = objectness
+        self.box_loss = losses.giou_loss if box_loss == "giou" else losses.iou_loss
+        self.box_loss_weight = box_loss_weight
+        self.anchor_sampler: AnchorSampler = (
+            DenseAnchors(objectness_iou, minimum_iou)
+            if objectness == "iou"
+            else SampledAnchors(
+                box_iou, objectness_iou, minimum_iou, rpn_samples, compat == "official"
+            )
+        )
+        self.proposals_per_level = proposals_per_level
+        self.proposal_nms = proposal_nms
+        self.max_rois = max_rois
+        self.roi_iou = roi_iou
+        self.roi_samples = roi_samples
+        self.positive_fraction = positive_fraction
+        self.alpha = alpha
+        self.final_nms = final_nms
+        self.max_proposals = max_proposals
+        self.batch_norm_training = batch_norm_training
+
+    def pyramid(self, images_NCHW: jt.Var) -> list[jt.Var]:
+        """Pyramid levels (N, C, H, W), finest first."""
+        return self.neck(self.backbone(images_NCHW))
+
+    def loss(self, batch: Batch, rng: Shuffler) -> dict[str, jt.Var]:
+        """Losses of one training batch, and under "positives" the anchors that learn a box."""
+        self.backbone.set_batch_norm_training(self.batch_norm_training)
+        feats = self.pyramid(jt.array(batch.images_NCHW))
+        output = self.rpn_head(feats)
+        targets = self.anchor_targets(output.anchors_A4, batch, rng)
+        values = self.rpn_losses(output, targets)
+        proposals = self.first_stage(output, batch.sizes_N2)
+        samples = self.region_samples(proposals, batch.boxes, rng)
+        values |= self.box_losses(self.box_head(feats, samples.rois), samples)
+        values["positives"] = jt.array([float(len(targets.boxes))])
+        return values
+
+    def anchor_targets(self, anchors: np.ndarray, batch: Batch, rng: Shuffler) -> AnchorTargets:
+        """What the anchors of every image learn."""
+        images = zip(batch.boxes, batch.sizes_N2, strict=True)
+        return concatenate(
+            [
+                self.anchor_sampler(row, anchors, boxes, (size[0], size[1]), rng)
+                for row, (boxes, size) in enumerate(images)
+            ]
+        )
+
+    def rpn_losses(self, output: RPNOutput, targets: AnchorTargets) -> dict[str, jt.Var]:
+        """`loss_rpn_bbox` and `loss_rpn_obj`, each summed over levels and images."""
+        samples = float(targets.box_samples.sum())
+        predicted = output.decoded(targets.box_images, targets.box_anchors)
+        box = self.box_loss(predicted, targets.boxes, None, samples) * self.box_loss_weight
+        logits = output.objectness_at(targets.objectness_images, targets.objectness_anchors)
+        if self.objectness == "iou":
+            positives = len(targets.boxes)
+            qualities = np.zeros(len(targets.objectness), np.float32)
+            if positives:
+                reached = elementwise_iou(predicted.stop_grad(), targets.boxes).numpy()
+                qualities[targets.objectness > 0] = reached
+            objectness = losses.quality_focal_loss(logits, qualities, None, samples)
+        else:
+            objectness = losses.l1(jt.sigmoid(logits), targets.objectness, None, samples)
+        if output.unused is not None:
+            objectness = objectness + output.unused
+        return {"loss_rpn_bbox": box, "loss_rpn_obj": objectness}
+
+    def first_stage(self, output: RPNOutput, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals (P, 5) of every image, clipped to it, column 4 = sigmoid(objectness).
+
+        Per level the best `proposals_per_level`; with `proposal_nms` the survivors, best first,
+        otherwise levels one after another in no particular order.
+        """
+        scores_NA = jt.sigmoid(output.objectness_NA).stop_grad().numpy()
+        distances_NA4 = output.distances_NA4.stop_grad().numpy()
+        found = []
+        for scores, distances, size in zip(scores_NA, distances_NA4, sizes_N2, strict=True):
+            rows = self._best_per_level(scores, output.level_counts)
+            limits = (float(size[0]), float(size[1]))
+            boxes = decode_tblr(
+                output.anchors_A4[rows], jt.array(distances[rows]), max_shape=limits
+            )
+            found.append(self._thinned(boxes, scores[rows]))
+        return found
+
+    def _best_per_level(self, scores: np.ndarray, level_counts: tuple[int, ...]) -> np.ndarray:
+        chosen, start = [], 0
+        for count in level_counts:
+            rows = np.arange(count)
+            if count > self.proposals_per_level:
+                order = np.argsort(-scores[start : start + count], kind="stable")
+                rows = order[: self.proposals_per_level]
+            chosen.append(rows + start)
+            start += count
+        return np.concatenate(chosen)
+
+    def _thinned(self, boxes: jt.Var, scores: np.ndarray) -> np.ndarray:
+        found = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)
+        if self.proposal_nms:
+            found = found[nms(boxes, jt.array(scores), self.proposal_nms).numpy()]
+        elif self.max_rois:
+            found = found[np.argsort(-scores, kind="stable")]
+        return found[: self.max_rois] if self.max_rois else found
+
+    def region_samples(
+        self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: Shuffler
+    ) -> RegionSamples:
+        """The regions the box head learns from, ground truth among them."""
+        return concatenate(
+            [
+                sample_regions(
+                    row,
+                    found,
+                    truth,
+                    iou=self.roi_iou,
+                    count=self.roi_samples,
+                    positive_fraction=self.positive_fraction,
+                    rng=rng,
+                )
+                for row, (found, truth) in enumerate(zip(proposals, boxes, strict=True))
+            ]
+        )
+
+    def box_losses(self, output: BoxOutput, samples: RegionSamples) -> dict[str, jt.Var]:
+        """`loss_cls`, `loss_bbox`, `loss_bbox_score`: sums over regions divided by their number."""
+        count = float(len(samples.rois))
+        labels = np.where(samples.positive, OBJECT, BACKGROUND)
+        rows = jt.array(np.flatnonzero(samples.positive).astype(np.int32))
+        regions = samples.rois[samples.positive, 1:]
+        truth = samples.boxes[samples.positive]
+        deltas = output.deltas_R4[rows]
+        fits = jt.sigmoid(output.iou_logits_R[rows])
+        return {
+            "loss_cls": losses.cross_entropy(output.class_logits_R2, labels, None, count),
+            "loss_bbox": losses.l1(deltas, encode_deltas(regions, truth), None, count),
+            "loss_bbox_score": losses.l1(fits, elementwise_iou(regions, truth), None, count),
+        }
+
+    def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals of every image, (P, 5) float32 xyxy + score, best first.
+
+        `images_NCHW` normalised and padded, `sizes_N2` (height, width) before padding.
+        """
+        self.backbone.set_batch_norm_training(False)
+        with jt.no_grad():
+            feats = self.pyramid(images_NCHW)
+            proposals = self.first_stage(self.rpn_head(feats), sizes_N2)
+            images = zip(proposals, sizes_N2, strict=True)
+            return [
+                self._second_stage(feats, row, found, (float(size[0]), float(size[1])))
+                for row, (found, size) in enumerate(images)
+            ]
+
+    def _second_stage(
+        self, feats: list[jt.Var], image: int, proposals: np.ndarray, size: tuple[float, float]
+    ) -> np.ndarray:
+        """Refined, scored and suppressed proposals (P, 5) of one image."""
+        parts = [
+            self._refined(feats, image, proposals[start : start + REGIONS_PER_PASS], size)
+            for start in range(0, len(proposals), REGIONS_PER_PASS)
+        ]
+        found = np.concatenate(parts)
+        found = found[found[:, 4] > 0]
+        kept = nms(jt.array(found[:, :4]), jt.array(found[:, 4]), self.final_nms).numpy()
+        return found[kept[: self.max_proposals]]
+
+    def _refined(
+        self, feats: list[jt.Var], image: int, proposals: np.ndarray, size: tuple[float, float]
+    ) -> np.ndarray:
+        rows = np.full((len(proposals), 1), image, np.float32)
+        output = self.box_head(feats, np.concatenate([rows, proposals[:, :4]], axis=1))
+        boxes = decode_deltas(proposals[:, :4], output.deltas_R4, max_shape=size)
+        classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
+        place = jt.array(proposals[:, 4]) * jt.sigmoid(output.iou_logits_R)
+        scores = classes**self.alpha * place ** (1 - self.alpha)
+        return jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
