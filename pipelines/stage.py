@@ -52,6 +52,10 @@ def no_files(config: Config) -> dict[str, Path]:
     return {}
 
 
+def no_summary(folder: Path) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of the study.
@@ -63,6 +67,7 @@ class Stage:
         run: makes the artefact.
         inputs: names of the stages whose artefacts it takes, under a given configuration.
         files: files and folders outside the store that enter the key by content.
+        summary: what to tell the person about a finished artefact.
         tensors: whether it needs Jittor.
     """
 
@@ -72,4 +77,5 @@ class Stage:
     run: Callable[[Job], None]
     inputs: Callable[[Config], tuple[str, ...]] = field(default=no_inputs)
     files: Callable[[Config], dict[str, Path]] = field(default=no_files)
+    summary: Callable[[Path], str] = field(default=no_summary)
     tensors: bool = True

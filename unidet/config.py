@@ -155,6 +155,7 @@ class ResNetConfig:
 
     kind: Literal["resnet"]
     style: Literal["torchvision", "clip"]
+    block: Literal["bottleneck", "basic"]
     width: Positive
     blocks: tuple[Positive, Positive, Positive, Positive]
     strides: tuple[Positive, Positive, Positive, Positive] = (1, 2, 2, 2)
@@ -242,27 +243,39 @@ Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="sou
 
 @dataclass(frozen=True, config=_SCHEMA)
 class CLNConfig:
-    """Class-agnostic localisation network: OLN's RPN head and RoI head plus a class branch."""
+    """Class-agnostic localisation network; its fields are explained in `models.cln.CLN`.
+
+    `outputs` are the backbone's layers that the pyramid starts from, `levels` how many levels it
+    has, `region_levels` how many of the finest serve the box head.
+    """
 
     backbone: Backbone
     initialise: Literal["none", "clip", "package"]
+    outputs: tuple[Positive, ...]
     channels: Positive
-    strides: tuple[Positive, ...]
+    levels: Positive
+    region_levels: Positive
     anchor_scale: Rate
+    finest_scale: Rate
     objectness: Literal["centerness", "iou"]
     box_loss: Literal["iou", "giou"]
     box_loss_weight: Weight
+    box_iou: tuple[Fraction, Fraction]
+    objectness_iou: tuple[Fraction, Fraction]
+    minimum_iou: Fraction
     rpn_samples: Positive
     proposals_per_level: Positive
     proposal_nms: Fraction
     max_rois: NonNegative
     pool_size: Positive
     hidden: Positive
+    roi_iou: Fraction
     roi_samples: Positive
     positive_fraction: Fraction
     alpha: Fraction
     final_nms: Fraction
     max_proposals: Positive
+    batch_norm_training: bool
     compat: Literal["default", "official"] = "default"
 
 
@@ -301,6 +314,7 @@ class ClassifierConfig:
     federated_classes: Positive
     roi_samples: Positive
     positive_fraction: Fraction
+    batch_norm_training: bool = False
 
 
 @dataclass(frozen=True, config=_SCHEMA)

@@ -1,0 +1,120 @@
+"""The `data` artefact from the inside: what lies where, and how a stage opens it.
+
+    manifest.json                     what there is, and what was read
+    training/NAME/index.npz           one training dataset [images.npy beside it: packed images]
+    images/SET/index.npz              images that networks run over for evaluation [images.npy]
+    evaluation/NAME/index.npz         boxes that are judged, rows.npy (rows of its image set),
+                                      ground_truth.json
+    clip/…                            the toy world's captioned crops
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.config import Data, ImageConfig
+from unidet.data.images import FolderImages, Images, PackedImages
+from unidet.data.index import load_split
+from unidet.data.transforms import KeepRatio, Transform
+from unidet.records import Split
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with their index; `vocabulary` names the label space of a training dataset."""
+
+    name: str
+    split: Split
+    images: Images
+    vocabulary: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An evaluation dataset: its index, its rows within an image set, its ground truth."""
+
+    name: str
+    style: str
+    vocabulary: str
+    image_set: str
+    split: Split
+    rows: np.ndarray
+    ground_truth: Path
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """Opens the parts of a `data` artefact at `folder`."""
+
+    folder: Path
+    config: Data
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.folder / "manifest.json").read_text())
+
+    def training(self) -> list[ImageSet]:
+        """The training datasets in order of their ids."""
+        return [
+            self._open(Path("training") / entry["name"], entry) for entry in self.manifest["training"]
+        ]
+
+    def image_sets(self) -> list[ImageSet]:
+        """The images that networks run over for evaluation."""
+        return [self._open(Path("images") / entry["name"], entry) for entry in self.manifest["images"]]
+
+    def judged(self) -> list[Judged]:
+        """The evaluation datasets, the main one first."""
+        return [self._judged(entry) for entry in self.manifest["evaluation"]]
+
+    def vocabularies(self) -> dict[str, list[str]]:
+        """Every label space: its names by category id."""
+        found = {item.vocabulary: item.split for item in [*self.training(), *self.judged()]}
+        return {name: [c.name for c in split.categories] for name, split in found.items()}
+
+    def _open(self, place: Path, entry: dict[str, Any]) -> ImageSet:
+        folder = self.folder / place
+        split = load_split(folder / "index.npz")
+        packed = folder / "images.npy"
+        images: Images = (
+            PackedImages(packed)
+            if packed.exists()
+            else FolderImages(Path(self.config.root) / entry["folder"], split.file_names)
+        )
+        return ImageSet(entry["name"], split, images, entry.get("vocabulary", ""))
+
+    def _judged(self, entry: dict[str, Any]) -> Judged:
+        folder = self.folder / "evaluation" / entry["name"]
+        return Judged(
+            name=entry["name"],
+            style=entry["style"],
+            vocabulary=entry["vocabulary"],
+            image_set=entry["image_set"],
+            split=load_split(folder / "index.npz"),
+            rows=np.load(folder / "rows.npy"),
+            ground_truth=folder / "ground_truth.json",
+        )
+
+
+def training_transform(images: ImageConfig) -> Transform:
+    """Multi-scale resize and flips, as configured."""
+    return Transform(
+        KeepRatio(images.short_side, images.long_side),
+        images.mean,
+        images.std,
+        images.horizontal_flip,
+        images.vertical_flip,
+        images.divisor,
+    )
+
+
+def test_transform(images: ImageConfig) -> Transform:
+    """One size, no flips."""
+    short = images.test_short_side
+    resize = KeepRatio((short, short), images.test_long_side)
+    return Transform(resize, images.mean, images.std, divisor=images.divisor)

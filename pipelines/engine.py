@@ -1,0 +1,137 @@
+"""Brings a target stage up to date: what is cached stays, what is missing or stale runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unidet.config import Config, identity
+from unidet.errors import UserError
+from unidet.pipelines.graph import needed
+from unidet.pipelines.stage import Job, Stage, Subtrees
+from unidet.store.code import closure_digest
+from unidet.store.record import Action
+from unidet.store.store import Store, key_of
+from unidet.terminal import duration, say, size
+
+KEYED_PACKAGES = ("jittor", "numpy", "scipy", "pillow", "pycocotools", "onednn-cpu-gomp")
+# What these do is in the key already (configuration values), or changes no result.
+UNKEYED_MODULES = (
+    "unidet.config",
+    "unidet.errors",
+    "unidet.interrupt",
+    "unidet.pipelines.stage",
+    "unidet.runtime",
+    "unidet.terminal",
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage brought up to date, and how: `cached`, `ran` or `resumed`."""
+
+    stage: Stage
+    how: str
+    seconds: float
+    action: Action
+    folder: Path
+
+
+def open_store(config: Config) -> Store:
+    return Store(Path(config.store.root))
+
+
+def preimage_of(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]) -> dict[str, Any]:
+    """Everything the stage's result depends on, as plain data; its hash is the stage's key."""
+    return {
+        "schema": 1,
+        "stage": stage.name,
+        "stage_version": stage.version,
+        "config": {name: identity(getattr(config, name)) for name in sorted(stage.reads)},
+        "inputs": {name: action.output for name, action in sorted(inputs.items())},
+        "files": {name: store.digest_of(path) for name, path in stage.files(config).items()},
+        "code": closure_digest(stage.run.__module__, exclude=UNKEYED_MODULES),
+        "env": {name: _version(name) for name in KEYED_PACKAGES},
+    }
+
+
+def bring_up_to_date(config: Config) -> dict[str, Done]:
+    """Run the target stage and whatever upstream of it is missing or stale.
+
+    Raises:
+        UserError: bad input, or something upstream missing under `upstream=require`.
+        Interrupted: asked to stop; the same call resumes.
+    """
+    store = open_store(config)
+    done: dict[str, Done] = {}
+    for stage in needed(config.stage, config):
+        inputs = {name: done[name].action for name in stage.inputs(config)}
+        done[stage.name] = result = _bring(stage, config, store, inputs)
+        say(_line(result))
+    target = done[config.stage]
+    text = target.stage.summary(target.folder)
+    if text:
+        print(text)
+    print(target.folder)
+    return done
+
+
+def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]) -> Done:
+    started = time.monotonic()
+    preimage = preimage_of(stage, config, store, inputs)
+    key = key_of(preimage)
+    action = store.lookup(key)
+    how = "cached"
+    if action is None:
+        if config.upstream == "require" and stage.name != config.stage:
+            raise UserError(
+                f"{stage.name} is not built and upstream=require forbids to run it; "
+                f"run: unidet stage={stage.name}"
+            )
+        with store.locked(key, waiting=lambda owner: say(f"  {stage.name}: waiting for {owner}")):
+            action = store.lookup(key)
+            if action is None:
+                how = "resumed" if store.has_work(key) else "ran"
+                action = _execute(stage, config, store, key, preimage, inputs)
+    return Done(stage, how, time.monotonic() - started, action, store.folder(action))
+
+
+def _execute(
+    stage: Stage,
+    config: Config,
+    store: Store,
+    key: str,
+    preimage: dict[str, Any],
+    inputs: dict[str, Action],
+) -> Action:
+    if stage.tensors:
+        from unidet.runtime import bring_up
+
+        bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose)
+    job = Job(
+        config=Subtrees(config, stage.name, stage.reads),
+        inputs={name: store.folder(action) for name, action in inputs.items()},
+        work=store.work(key),
+        out=store.draft(key),
+    )
+    started = time.time()
+    stage.run(job)
+    return store.publish(key, preimage, stage.name, job.out, started=started)
+
+
+def _line(result: Done) -> str:
+    """`roi                ran       1 min 40 s    3.4 MB`"""
+    took = "" if result.how == "cached" else duration(result.seconds)
+    return f"{result.stage.name:<18} {result.how:<8} {took:>12} {size(result.action.size):>10}"
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,104 @@
+"""Stage `lvis_eval`: detections, metrics and plots from raw regions; numpy only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from unidet.config import Config
+from unidet.evaluation.coco import coco_metrics
+from unidet.evaluation.detections import detect_calibrated
+from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from unidet.evaluation.lvis import evaluate_lvis
+from unidet.evaluation.per_category import per_category_table
+from unidet.evaluation.results import Detections, write_results
+from unidet.pipelines.datasets import Datasets, Judged
+from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
+from unidet.pipelines.stage import Job, Stage
+from unidet.report.plots import category_bars
+
+TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100")
+MOST_BARS = 120
+
+
+def run(job: Job) -> None:
+    judged = Datasets(job.inputs["data"], job.config.data).judged()
+    everything = {}
+    for position, dataset in enumerate(judged):
+        # The main dataset's files lie at the top, where scripts look for them.
+        folder = job.out if position == 0 else job.out / dataset.name
+        folder.mkdir(exist_ok=True)
+        everything[dataset.name] = _judge(job, dataset, folder)
+    (job.out / "datasets.json").write_text(json.dumps(everything, indent=1))
+
+
+def _judge(job: Job, dataset: Judged, folder: Path) -> dict[str, float]:
+    truth = read_ground_truth(dataset.ground_truth)
+    detections = _detect(job, dataset)
+    write_results(folder / "detections.json", detections)
+    metrics = _metrics(truth, detections, dataset, folder)
+    if dataset.style == "lvis":
+        control = _detect(job, dataset, shuffle=0)
+        metrics["AP_shuffled_text"] = evaluate_lvis(truth, control).metrics()["AP"]
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    return metrics
+
+
+def _detect(job: Job, dataset: Judged, shuffle: int | None = None) -> Detections:
+    raw, embeddings = job.inputs["lvis_raw"], job.inputs["clip_embeddings"]
+    calibration = job.config.calibration
+    return detect_calibrated(
+        JudgedRegions(raw, dataset),
+        text_classifier(raw, embeddings, dataset, shuffle=shuffle),
+        beta=calibration.beta,
+        gamma=calibration.gamma,
+        suppression=suppression(job.config.detection),
+        compat=calibration.compat,
+    )
+
+
+def _metrics(
+    truth: GroundTruth, detections: Detections, dataset: Judged, folder: Path
+) -> dict[str, float]:
+    if dataset.style == "coco":
+        return coco_metrics(truth, detections)
+    novel = {category.id: bool(category.is_novel) for category in dataset.split.categories}
+    evaluation = evaluate_lvis(truth, detections, novel)
+    table = per_category_table(truth, evaluation)
+    table.to_csv(folder / "per_category.csv", index=False)
+    judged = table[table["instances"] > 0]
+    if len(judged) <= MOST_BARS:
+        category_bars(judged, folder / "per_category.png")
+    return evaluation.metrics()
+
+
+def inputs(config: Config) -> tuple[str, ...]:
+    return ("data", "clip_embeddings", "lvis_raw")
+
+
+def summary(folder: Path) -> str:
+    """The datasets' metrics as a table that fits 80 columns."""
+    datasets = json.loads((folder / "datasets.json").read_text())
+    rows = [f"{'':<12}" + "".join(f"{name.replace('AP_', ''):>7}" for name in TABLE[:9])]
+    for name, metrics in datasets.items():
+        shown = [metrics.get(key, metrics.get("AR@100") if key == "AR@300" else None) for key in TABLE[:9]]
+        rows.append(f"{name:<12}" + "".join(_cell(value) for value in shown))
+    main = next(iter(datasets.values()))
+    if "AP_shuffled_text" in main:
+        rows.append(f"control: AP with shuffled text {main['AP_shuffled_text']:.3f}")
+    return "\n".join(rows)
+
+
+def _cell(value: float | None) -> str:
+    return f"{'–':>7}" if value is None or value < 0 else f"{value:>7.3f}"
+
+
+STAGE = Stage(
+    name="lvis_eval",
+    version=1,
+    reads=("data", "calibration", "detection"),
+    run=run,
+    inputs=inputs,
+    summary=summary,
+    tensors=False,
+)

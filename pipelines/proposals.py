@@ -1,0 +1,148 @@
+"""Stage `proposals`: boxes and scores for every image, in shards, with their recall."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from unidet.config import Config
+from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from unidet.evaluation.recall import recall_metrics
+from unidet.evaluation.results import Detections
+from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
+from unidet.pipelines.shards import Columns, Sharded, write_shards
+from unidet.pipelines.stage import Job, Stage
+from unidet.records import Split
+
+Propose = Callable[[ImageSet, Sequence[int]], Iterator[Columns]]
+
+
+def run(job: Job) -> None:
+    datasets = Datasets(job.inputs["data"], job.config.data)
+    propose = _proposer(job)
+    metrics = {}
+    for image_set in datasets.training():
+        folder = _dump(job, image_set, "training", propose)
+        metrics[f"training/{image_set.name}"] = _recall(
+            _ground_truth(image_set.split), image_set.split.image_ids, Sharded(folder)
+        )
+    for image_set in datasets.image_sets():
+        _dump(job, image_set, "images", propose)
+    for judged in datasets.judged():
+        dumped = Sharded(job.out / "images" / judged.image_set)
+        truth = read_ground_truth(judged.ground_truth)
+        metrics[judged.name] = _recall(truth, judged.split.image_ids, dumped, judged.rows)
+    main = datasets.judged()[0].name
+    written = {**metrics[main], **{f"{name}": values for name, values in metrics.items()}}
+    (job.out / "metrics.json").write_text(json.dumps(written, indent=1))
+
+
+def _proposer(job: Job) -> Propose:
+    """Runs the trained network over rows of an image set, lazily."""
+    from unidet.data.loader import evaluation_batches
+    from unidet.pipelines.networks import build_cln
+    from unidet.training.inference import as_images
+    from unidet.weights.load import load_module
+
+    network = build_cln(job.config.rpn.network)
+    load_module(network, job.inputs["rpn"] / "model.safetensors")
+    network.set_batch_norm_training(False)
+    transform = test_transform(job.config.rpn.images)
+    keep = job.config.proposals.keep
+
+    def propose(image_set: ImageSet, rows: Sequence[int]) -> Iterator[Columns]:
+        size = job.config.proposals.batch_size
+        for batch in evaluation_batches(image_set.images, image_set.split, rows, transform, size):
+            found = network.propose(as_images(batch), batch.sizes_N2)
+            for boxes, scale in zip(found, batch.scales_N4, strict=True):
+                yield {"boxes_xyxy": boxes[:keep, :4] / scale, "scores": boxes[:keep, 4]}
+
+    return propose
+
+
+def _dump(job: Job, image_set: ImageSet, kind: str, propose: Propose) -> Path:
+    folder = job.out / kind / image_set.name
+    progress = job.progress(f"proposals {image_set.name}")
+    write_shards(
+        folder,
+        job.work / "shards" / kind / image_set.name,
+        len(image_set.split),
+        job.config.proposals.images_per_shard,
+        lambda rows: propose(image_set, rows),
+        progress,
+    )
+    progress.close()
+    return folder
+
+
+def _recall(
+    truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded, rows: np.ndarray | None = None
+) -> dict[str, float]:
+    """Class-agnostic recall; `rows` are the dumped rows of the images with `image_ids`."""
+    found = [dumped.of(int(row)) for row in (range(len(image_ids)) if rows is None else rows)]
+    boxes = np.concatenate([part["boxes_xyxy"] for part in found]).astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    counts = [len(part["scores"]) for part in found]
+    return recall_metrics(
+        truth,
+        Detections(
+            image_ids=np.repeat(image_ids, counts),
+            category_ids=np.zeros(sum(counts), np.int64),
+            boxes_xywh=boxes,
+            scores=np.concatenate([part["scores"] for part in found]),
+        ),
+    )
+
+
+def _ground_truth(split: Split) -> GroundTruth:
+    """A training split as the evaluator sees it; areas are the boxes'."""
+    boxes = split.boxes_xyxy.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    order = np.argsort(split.image_ids, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return GroundTruth(
+        source=split.name,
+        image_ids=split.image_ids[order],
+        image_sizes=np.stack([split.widths, split.heights], axis=1)[order].astype(np.int64),
+        category_ids=np.array([category.id for category in split.categories], np.int64),
+        category_names=tuple(category.name for category in split.categories),
+        frequencies=tuple(category.frequency for category in split.categories),
+        novel=None,
+        annotation_ids=np.arange(1, len(boxes) + 1),
+        image_rows=place[split.box_image].astype(np.int32),
+        category_rows=split.labels,
+        boxes_xywh=boxes,
+        areas=boxes[:, 2] * boxes[:, 3],
+        is_crowd=split.is_crowd,
+        is_ignored=np.zeros(len(boxes), bool),
+        negatives=None,
+        not_exhaustive=None,
+    )
+
+
+def inputs(config: Config) -> tuple[str, ...]:
+    return ("data", "rpn")
+
+
+def summary(folder: Path) -> str:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    rows = [f"{'proposals':<28}{'AR@10':>8}{'AR@100':>8}{'AR@300':>8}{'R50@300':>9}"]
+    for name, values in metrics.items():
+        if isinstance(values, dict):
+            numbers = [values[key] for key in ("AR@10", "AR@100", "AR@300", "R50@300")]
+            rows.append(f"{name:<28}" + "".join(f"{v:>8.3f}" for v in numbers[:3]) + f"{numbers[3]:>9.3f}")
+    return "\n".join(rows)
+
+
+STAGE = Stage(
+    name="proposals",
+    version=1,
+    reads=("data", "rpn", "proposals"),
+    run=run,
+    inputs=inputs,
+    summary=summary,
+)

@@ -1,0 +1,75 @@
+"""Stage `roi`: trains the RoI head on datasets with different label spaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unidet.config import Config
+from unidet.errors import UserError
+from unidet.pipelines.datasets import Datasets, ImageSet, training_transform
+from unidet.pipelines.lvis_raw import best_proposals
+from unidet.pipelines.shards import Sharded
+from unidet.pipelines.stage import Job, Stage
+
+
+def run(job: Job) -> None:
+    from unidet.data.loader import Loader, Source
+    from unidet.pipelines.networks import build_classifier, initialise_classifier, seeded
+    from unidet.pipelines.training import train_and_keep
+
+    config = job.config.roi
+    training = Datasets(job.inputs["data"], job.config.data).training()
+    network = seeded(job.config.seed, lambda: build_classifier(config.network))
+    initialise_classifier(network, config.network, job.inputs)
+    network.set_vocabularies([_text(job, data) for data in training])
+    sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
+
+    def batches_from(step: int) -> Loader:
+        return Loader(
+            sources,
+            config.training.batch_size,
+            config.training.steps,
+            job.config.seed,
+            training_transform(config.images),
+            start_step=step,
+            threads=config.training.loader_threads,
+        )
+
+    train_and_keep(job, "roi", network, network.loss, batches_from, config.training)
+
+
+def _text(job: Job, data: ImageSet) -> np.ndarray:
+    """(C, D) embeddings of the dataset's names, or random ones as a control (`roi.text=random`)."""
+    with np.load(job.inputs["clip_embeddings"] / f"{data.vocabulary}.npz") as arrays:
+        vectors = arrays["embeddings"]
+    if len(vectors) != len(data.split.categories):
+        raise UserError(
+            f"{data.name}: {len(data.split.categories)} categories, but vocabulary "
+            f"{data.vocabulary!r} has {len(vectors)} embeddings"
+        )
+    if job.config.roi.text == "random":
+        rng = np.random.default_rng((job.config.seed, len(vectors)))
+        return rng.standard_normal(vectors.shape).astype(np.float32)
+    return vectors
+
+
+def _proposals(job: Job, data: ImageSet):
+    dumped = Sharded(Path(job.inputs["proposals"]) / "training" / data.name)
+    if len(dumped) != len(data.split):
+        raise UserError(
+            f"{data.name}: {len(data.split)} images, but proposals for {len(dumped)}; "
+            "rebuild them: unidet stage=proposals"
+        )
+    count = job.config.roi.proposals_per_image
+    every = [best_proposals(dumped, row, count) for row in range(len(data.split))]
+    return every.__getitem__
+
+
+def inputs(config: Config) -> tuple[str, ...]:
+    base = ("data", "clip_embeddings", "proposals")
+    return (*base, "clip") if config.roi.network.initialise == "clip" else base
+
+
+STAGE = Stage(name="roi", version=1, reads=("data", "roi", "seed"), run=run, inputs=inputs)

@@ -1,0 +1,82 @@
+"""`unidet status` and `unidet path`: where every stage stands, without running anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from unidet.config import Config
+from unidet.errors import UserError
+from unidet.pipelines.engine import open_store, preimage_of
+from unidet.pipelines.graph import STAGES, needed
+from unidet.pipelines.stage import Stage
+from unidet.store.record import Action
+from unidet.store.store import Store, key_of
+
+
+@dataclass(frozen=True)
+class State:
+    """One stage: `fresh`, `stale`, `missing`, `partial` or `running`, and why."""
+
+    stage: str
+    state: str
+    reason: str
+    folder: str | None = None
+
+
+def states(config: Config) -> list[State]:
+    """The state of every stage of the study, in order."""
+    store = open_store(config)
+    fresh: dict[str, Action] = {}
+    found = []
+    for stage in needed("report", config):
+        found.append(_state(stage, config, store, fresh))
+    return found
+
+
+def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action]) -> State:
+    waiting = [name for name in stage.inputs(config) if name not in fresh]
+    built = next(store.actions(stage.name), None)
+    if waiting:
+        word = "stale" if built else "missing"
+        return State(stage.name, word, f"waits for {', '.join(waiting)}")
+    inputs = {name: fresh[name] for name in stage.inputs(config)}
+    key = key_of(preimage_of(stage, config, store, inputs))
+    action = store.lookup(key)
+    if action:
+        fresh[stage.name] = action
+        return State(stage.name, "fresh", f"built {action.finished:.16}", str(store.folder(action)))
+    owner = store.owner(key)
+    if owner:
+        return State(stage.name, "running", str(owner))
+    if store.has_work(key):
+        return State(stage.name, "partial", "interrupted; the same command resumes")
+    if built:
+        return State(stage.name, "stale", "its configuration, inputs or code changed")
+    return State(stage.name, "missing", "never built")
+
+
+def print_status(config: Config, *, as_json: bool) -> None:
+    """One line a stage, or a JSON list."""
+    found = states(config)
+    if as_json:
+        print(json.dumps([vars(state) for state in found], indent=1))
+        return
+    for state in found:
+        print(f"{state.stage:<18} {state.state:<8} {state.reason}")
+
+
+def artefact_folder(name: str, config: Config) -> Path | None:
+    """The folder of a stage's artefact; None where it is not built.
+
+    Raises:
+        UserError: no such stage.
+    """
+    if name not in STAGES:
+        raise UserError(f"stage: {name!r} is not a stage; there are {', '.join(STAGES)}")
+    store = open_store(config)
+    fresh: dict[str, Action] = {}
+    for stage in needed(name, config):
+        state = _state(stage, config, store, fresh)
+    return Path(state.folder) if state.folder else None

@@ -1,0 +1,257 @@
+"""`unidet`: a Hydra run (`stage=…`) or a verb; thin."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from unidet.config import Config, build_config
+from unidet.errors import UserError
+from unidet.interrupt import EXIT_CODE, Interrupted, listen
+
+HELP = """unidet: open-world detection studies in pure Jittor
+
+Run a stage, and whatever upstream of it is missing or stale:
+  unidet stage=report            the whole toy study, ending in an LVIS table
+  unidet stage=lvis_eval calibration.gamma=0.3
+  unidet -m stage=lvis_eval calibration.gamma=0,0.3,0.6
+  unidet stage=report experiment=bench data.root=FOLDER
+Stages: data, clip, clip_embeddings, rpn, proposals, roi, lvis_raw, lvis_eval,
+  calibration_sweep, report
+
+Verbs:
+  status [overrides] [--json]    every stage of the study: state and one reason
+  path STAGE [overrides]         the folder of a stage's artefact
+  config [overrides]             every value that can be given as key=value
+  detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
+  evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
+  doctor                         is this machine ready?
+
+The same command resumes a run that was interrupted (exit status 75). Bad input
+ends with one line and exit status 2; HYDRA_FULL_ERROR=1 shows the traceback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the `unidet` command; exits with 0, 1, 2 (bad input) or 75 (interrupted)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    listen()
+    try:
+        sys.exit(_dispatch(given))
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"unidet: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted as stop:
+        print(f"unidet: {stop}; the same command resumes", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    except KeyboardInterrupt:
+        print("unidet: stopped; the same command resumes from the last save", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("help", "--help", "-h"):
+        print(HELP)
+        return 0
+    if given[0] in _VERBS:
+        return _VERBS[given[0]](given[1:])
+    if given[0] in ("-m", "--multirun"):
+        return _sweep(given)
+    if "=" in given[0]:
+        return _run(given)
+    raise UserError(
+        f"{given[0]!r} is neither key=value nor one of {', '.join(_VERBS)}; see: unidet --help"
+    )
+
+
+# --- configuration -------------------------------------------------------------------------------
+
+GROUPS = ("experiment", "data", "clip", "clip_embeddings", "rpn", "roi")
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The typed configuration that `conf/` and the overrides make.
+
+    Raises:
+        UserError: one line that names the key and what is allowed.
+    """
+    return build_config(_compose(list(overrides)))
+
+
+def _compose(overrides: list[str]) -> dict[str, Any]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_module("unidet.conf", version_base="1.3"):
+            composed = hydra_compose("config", overrides=overrides)
+            return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(str(error), overrides)) from None
+
+
+def _explain(message: str, overrides: list[str]) -> str:
+    """Hydra's many lines as one, with the keys or options that would have been right."""
+    unknown = re.match(r"Could not override '([\w.@/]+)'", message)
+    if unknown:
+        groups = [text for text in overrides if text.split("=")[0] in GROUPS]
+        return _unknown_key(unknown[1], _compose(groups))
+    options = re.search(r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+([\w\s]+)\n", message)
+    if options:
+        return f"{options[1]}: there is no {options[2]!r}; there are {', '.join(options[3].split()[:-2])}"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return "; ".join(line for line in lines if not line.startswith(("See https", "full_key", "object_type")))
+
+
+def _unknown_key(key: str, values: Any) -> str:
+    """Where a dotted key leaves the configuration, and what stands there."""
+    known: list[str] = []
+    for part in key.split("."):
+        if not isinstance(values, dict) or part not in values:
+            break
+        known.append(part)
+        values = values[part]
+    where = ".".join(known) or "the configuration"
+    if not isinstance(values, dict):
+        return f"{key}: {where} is a value and has no keys below it"
+    wrong = key.split(".")[len(known)]
+    near = difflib.get_close_matches(wrong, values, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{key}: unknown key {wrong!r}; {hint}{where} has {', '.join(values)}"
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def _run(overrides: list[str]) -> int:
+    from unidet.pipelines.engine import bring_up_to_date
+
+    bring_up_to_date(compose(overrides))
+    return 0
+
+
+def _sweep(arguments: list[str]) -> int:
+    """Every combination of the swept values by Hydra's launcher, ending in one table."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    from unidet.pipelines.sweep import Sweep
+
+    sweep = Sweep()
+
+    def job(composed: Any) -> None:
+        label = " ".join(HydraConfig.get().overrides.task)
+        values = OmegaConf.to_container(composed, resolve=True)
+        sweep.run(label, lambda: build_config(values))  # type: ignore[arg-type]
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = arguments
+    try:
+        hydra.main(config_path="pkg://unidet.conf", config_name="config", version_base="1.3")(job)()
+    except HydraException as error:
+        raise UserError(_explain(str(error), arguments)) from None
+    return sweep.finish()
+
+
+# --- verbs -----------------------------------------------------------------------------------------
+
+
+def _arguments(verb: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"unidet {verb}", allow_abbrev=False)
+
+
+def _status(given: list[str]) -> int:
+    parser = _arguments("status")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("overrides", nargs="*", help="key=value")
+    options = parser.parse_intermixed_args(given)
+    from unidet.pipelines.status import print_status
+
+    print_status(compose(options.overrides), as_json=options.json)
+    return 0
+
+
+def _path(given: list[str]) -> int:
+    parser = _arguments("path")
+    parser.add_argument("stage")
+    parser.add_argument("overrides", nargs="*", help="key=value")
+    options = parser.parse_intermixed_args(given)
+    from unidet.pipelines.status import artefact_folder
+
+    folder = artefact_folder(options.stage, compose(options.overrides))
+    if folder is None:
+        print(f"unidet: {options.stage} is not built; run: unidet stage={options.stage}", file=sys.stderr)
+        return 1
+    print(folder)
+    return 0
+
+
+def _config(given: list[str]) -> int:
+    import yaml
+
+    values = _compose(given)
+    build_config(values)
+    print(yaml.safe_dump(values, sort_keys=False), end="")
+    return 0
+
+
+def _evaluate(given: list[str]) -> int:
+    parser = _arguments("evaluate")
+    parser.add_argument("ground_truth", metavar="GT.json")
+    parser.add_argument("results", metavar="RESULTS.json")
+    parser.add_argument("--style", choices=("lvis", "coco", "proposals"), required=True)
+    parser.add_argument("--out", metavar="FILE", help="write the metrics here too, as JSON")
+    parser.add_argument(
+        "--check-official",
+        action="store_true",
+        help="LVIS only: compute them with the lvis package as well and compare",
+    )
+    options = parser.parse_args(given)
+    from unidet.pipelines.judge import judge_files
+
+    judge_files(**vars(options))
+    return 0
+
+
+def _detect(given: list[str]) -> int:
+    parser = _arguments("detect")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--vocab", required=True, help='names, separated by commas: "a, b, c"')
+    parser.add_argument("--experiment", default="toy")
+    parser.add_argument("--out", default="detections", help="folder for pictures and JSON")
+    parser.add_argument("--threshold", type=float, default=0.3, help="least score to draw")
+    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="overrides")
+    options = parser.parse_args(given)
+    from unidet.pipelines.detect import detect_files
+
+    config = compose([f"experiment={options.experiment}", *options.set])
+    detect_files(config, options.images, options.vocab, options.out, options.threshold)
+    return 0
+
+
+def _doctor(given: list[str]) -> int:
+    _arguments("doctor").parse_args(given)
+    from unidet.doctor import run
+
+    return run()
+
+
+_VERBS: dict[str, Callable[[list[str]], int]] = {
+    "status": _status,
+    "path": _path,
+    "config": _config,
+    "detect": _detect,
+    "evaluate": _evaluate,
+    "doctor": _doctor,
+}

@@ -1,0 +1,73 @@
+"""Plots for artefacts and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+matplotlib.use("Agg")
+
+_STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+
+
+def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
+    """Every loss of a training log against the step, smoothed, with the total in black."""
+    losses = [name for name in log.columns if name.startswith("loss")]
+    window = max(1, len(log) // 25)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for name in losses:
+            smooth = log[name].rolling(window, min_periods=1).mean()
+            total = name == "loss"
+            label = "total" if total else name.removeprefix("loss_").replace("_", " ")
+            axes.plot(
+                log["step"],
+                smooth,
+                label=label,
+                color="black" if total else None,
+                linewidth=1.8 if total else 1.2,
+            )
+        axes.set(xlabel="step", ylabel="loss", title=title)
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, fontsize=8)
+        figure.savefig(target, dpi=120)
+
+
+def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
+    """AP against γ, one panel for each number of detections an image, one line for each β.
+
+    `table` has the columns beta, gamma, cap and AP.
+    """
+    caps = sorted(table["cap"].unique())
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.1 * len(caps), 3.2), layout="constrained")
+        panels = figure.subplots(1, len(caps), sharey=True, squeeze=False)[0]
+        for axes, cap in zip(panels, caps, strict=True):
+            for beta, rows in table[table["cap"] == cap].groupby("beta"):
+                rows = rows.sort_values("gamma")
+                axes.plot(rows["gamma"], rows["AP"], marker="o", markersize=3, label=f"β = {beta:g}")
+            axes.set(xlabel="γ", title=f"{cap} an image")
+        panels[0].set_ylabel("AP")
+        panels[-1].legend(frameon=False, fontsize=8)
+        figure.suptitle(title, fontsize=10)
+        figure.savefig(target, dpi=120)
+
+
+def category_bars(table: pd.DataFrame, target: Path) -> None:
+    """AP of every category, sorted, novel ones in another colour (columns name, novel, AP)."""
+    rows = table[table["AP"] >= 0].sort_values("AP")
+    novel = rows["novel"].fillna(False).astype(bool)
+    colours = novel.map({True: "#d95f02", False: "#1b6ca8"})
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7, max(2.5, 0.16 * len(rows) + 0.8)), layout="constrained")
+        axes = figure.subplots()
+        axes.barh(rows["name"], rows["AP"], color=colours)
+        axes.tick_params(axis="y", labelsize=6)
+        axes.grid(axis="y", visible=False)
+        axes.margins(y=0.005)
+        axes.set(xlabel="AP", title="AP by category (orange: novel, never labelled in training)")
+        figure.savefig(target, dpi=120)
