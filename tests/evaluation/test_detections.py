@@ -1,0 +1,222 @@
+"""From regions to detections, sweeps and tables, on scenes small enough to work by hand."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unidet.errors import UserError
+from unidet.evaluation.calibration import calibration_weights, prior_counts
+from unidet.evaluation.detections import Scoring, TextClassifier, detect, detect_calibrated
+from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
+from unidet.evaluation.per_category import per_category_table
+from unidet.evaluation.regions import Regions, RegionShards, save_regions
+from unidet.evaluation.results import read_results, write_results
+from unidet.evaluation.suppression import Suppression
+from unidet.evaluation.sweep import sweep
+
+SUPPRESSION = Suppression()
+
+
+def classifier() -> TextClassifier:
+    """Two categories along the axes, of any length."""
+    return TextClassifier.of(np.array([[3.0, 0.0], [0.0, 0.5]]), np.array([7, 5]), 2.0, -1.0)
+
+
+def regions(image_id: int = 1) -> Regions:
+    return Regions(
+        image_id,
+        np.array([[0, 0, 10.004, 10], [100.126, 50, 130, 90.5]], dtype=np.float32),
+        np.array([0.81, 0.25], dtype=np.float32),
+        np.array([[1, 0], [0.6, 0.8]], dtype=np.float16),
+    )
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def test_detections_worked_by_hand() -> None:
+    (found,) = detect([regions(4)], classifier(), [Scoring(0.5)], SUPPRESSION)
+    # probabilities: sigmoid(2 cos - 1); disjoint boxes, nothing decays
+    expected = [
+        (7, [0, 0, 10, 10], math.sqrt(sigmoid(1) * 0.81)),
+        (5, [0, 0, 10, 10], math.sqrt(sigmoid(-1) * 0.81)),
+        (5, [100.13, 50, 29.87, 40.5], math.sqrt(sigmoid(0.6) * 0.25)),
+        (7, [100.13, 50, 29.87, 40.5], math.sqrt(sigmoid(0.2) * 0.25)),
+    ]
+    assert found.image_ids.tolist() == [4] * 4
+    assert found.category_ids.tolist() == [row[0] for row in expected]
+    assert found.boxes_xywh.tolist() == [row[1] for row in expected]
+    # embeddings of half precision
+    np.testing.assert_allclose(found.scores, [row[2] for row in expected], rtol=1e-3)
+    assert found.scores.dtype == np.float32
+
+
+def test_calibration_uses_the_counts_of_the_uncalibrated_detections() -> None:
+    images = [regions(1), regions(2)]
+    limited = Suppression(max_per_image=3)
+    raw = detect_calibrated(images, classifier(), beta=0.5, gamma=0, suppression=limited)
+    # of each image the three best: category 5 twice, category 7 once
+    assert prior_counts(raw.category_ids, np.array([7, 5])).tolist() == [2, 4]
+    weights = calibration_weights(np.array([2, 4]), 0.6)
+    (expected,) = detect(images, classifier(), [Scoring(0.5, weights)], limited)
+    found = detect_calibrated(images, classifier(), beta=0.5, gamma=0.6, suppression=limited)
+    assert np.array_equal(found.scores, expected.scores)
+    # with 1/2^.6 against 1/4^.6 the first category gains what the second loses
+    assert weights[0] / weights[1] == pytest.approx(2**0.6)
+    assert found.scores[0] == pytest.approx(
+        math.sqrt(sigmoid(1) * float(weights[0]) * 0.81), rel=1e-3
+    )
+
+
+def test_extreme_logits_stay_finite() -> None:
+    steep = TextClassifier.of(np.eye(2), np.array([1, 2]), 1e4, 0)
+    probabilities = steep.probabilities(np.array([[1.0, -1.0]]))
+    assert probabilities[0, 0] == 1
+    assert 0 < probabilities[0, 1] < 1e-30
+
+
+def test_a_text_embedding_of_zeros_gives_the_bias_alone() -> None:
+    zeros = TextClassifier.of(np.zeros((1, 2)), np.array([1]), 100.0, -2.0)
+    assert zeros.probabilities(np.array([[0.6, 0.8]]))[0, 0] == pytest.approx(sigmoid(-2))
+
+
+def test_no_regions_and_no_images() -> None:
+    empty = Regions(
+        3, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float16)
+    )
+    assert len(detect([empty], classifier(), [Scoring(0.3)], SUPPRESSION)[0]) == 0
+    (mixed,) = detect([empty, regions(8)], classifier(), [Scoring(0.3)], SUPPRESSION)
+    assert set(mixed.image_ids.tolist()) == {8}
+    assert len(detect([], classifier(), [Scoring(0.3)], SUPPRESSION)[0]) == 0
+
+
+def test_embeddings_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UserError, match=r"shape \(3, 2\) but the vocabulary has 2"):
+        TextClassifier.of(np.ones((3, 2)), np.array([1, 2]))
+    with pytest.raises(UserError, match="NaN"):
+        TextClassifier.of(np.full((1, 2), np.nan), np.array([1]))
+    with pytest.raises(UserError, match="2 dimensions and text embeddings 3"):
+        TextClassifier.of(np.ones((1, 3)), np.array([1])).probabilities(np.ones((4, 2)))
+
+
+def test_shards_return_what_was_saved_as_often_as_asked(tmp_path: Path) -> None:
+    first, second = tmp_path / "shard-00000.npz", tmp_path / "shard-00001.npz"
+    empty = Regions(6, np.zeros((0, 4)), np.zeros(0), np.zeros((0, 2)))
+    save_regions(first, [2, 0], [regions(9), empty])
+    save_regions(second, [1], [regions(5)])
+    shards = RegionShards([first, second], np.array([6, 5, 9]))
+    for _ in range(2):
+        images = list(shards)
+        assert [image.image_id for image in images] == [9, 6, 5]
+        assert [len(image.boxes_xyxy) for image in images] == [2, 0, 2]
+        assert np.array_equal(images[2].embeddings, regions().embeddings)
+        assert np.array_equal(images[2].boxes_xyxy, regions().boxes_xyxy)
+    with pytest.raises(UserError, match="image row 2 of a split of 2 images"):
+        list(RegionShards([first], np.array([6, 5])))
+
+
+class Scene:
+    """Images that can be passed over again and again, and counts how often they were."""
+
+    def __init__(self, images: list[Regions]) -> None:
+        self.images, self.passes = images, 0
+
+    def __iter__(self) -> Iterator[Regions]:
+        self.passes += 1
+        return iter(self.images)
+
+
+def scene(truth: GroundTruth, count: int) -> tuple[Scene, TextClassifier]:
+    rng = np.random.default_rng(0)
+    text = TextClassifier.of(
+        rng.normal(size=(len(truth.category_ids), 16)), truth.category_ids, 20.0, -6.0
+    )
+    images = []
+    for row, image_id in enumerate(truth.image_ids.tolist()):
+        here = np.flatnonzero(truth.image_rows == row)
+        if not len(here):
+            continue
+        chosen = rng.choice(here, count)
+        boxes = truth.boxes_xywh[chosen] + rng.normal(0, 3, (count, 4))
+        boxes[:, 2:] += boxes[:, :2]
+        embeddings = text.text_embeddings[truth.category_rows[chosen]]
+        embeddings = embeddings + rng.normal(0, 0.2, embeddings.shape)
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        images.append(Regions(image_id, boxes.astype(np.float32), rng.random(count), embeddings))
+    return Scene(images), text
+
+
+def test_a_sweep_equals_its_settings_run_one_by_one(make_world: Callable, tmp_path: Path) -> None:
+    truth = read_ground_truth(make_world(3, images=10).write()[0])
+    images, text = scene(truth, 12)
+    limited = Suppression(max_per_image=40)
+    table = sweep(
+        images,
+        text,
+        truth,
+        gammas=[0, 0.6],
+        betas=[0.3, 1],
+        caps=[2, 40],
+        suppression=limited,
+    )
+    assert images.passes == 2
+    assert len(table) == 8
+    for row in table.to_dict("records"):
+        one = detect_calibrated(
+            images, text, beta=row["beta"], gamma=row["gamma"], suppression=limited
+        )
+        path = tmp_path / "one.json"
+        write_results(path, one.top(int(row["cap"])))
+        metrics = lvis_metrics(truth, read_results(path, truth))
+        assert {key: row[key] for key in metrics} == metrics
+    assert table["AP"].nunique() > 3
+    with pytest.raises(ValueError, match="exceed max_per_image 40"):
+        sweep(images, text, truth, gammas=[0], betas=[0.3], caps=[41], suppression=limited)
+
+
+def test_a_sweep_of_48_settings_takes_seconds(make_world: Callable) -> None:
+    truth = read_ground_truth(make_world(4, images=40, categories=72).write()[0])
+    images, text = scene(truth, 100)
+    start = time.process_time()
+    table = sweep(
+        images,
+        text,
+        truth,
+        gammas=[0, 0.3, 0.6, 0.9],
+        betas=[0.2, 0.3, 0.4, 0.5],
+        caps=[10, 20, 300],
+        suppression=SUPPRESSION,
+    )
+    assert len(table) == 48
+    # a tenth of the images of the toy world, which may take 20 s
+    assert time.process_time() - start < 4
+
+
+def test_the_table_per_category(make_world: Callable) -> None:
+    world = make_world(2)
+    truth_path, results_path = world.write()
+    truth = read_ground_truth(truth_path)
+    novel = {number: row % 2 == 0 for row, number in enumerate(truth.category_ids.tolist())}
+    evaluation = evaluate_lvis(truth, read_results(results_path, truth), novel)
+    table = per_category_table(truth, evaluation)
+    columns = ["id", "name", "frequency", "novel", "instances", "AP", "AP50", "AR"]
+    assert list(table.columns) == columns
+    assert table["id"].tolist() == sorted(record["id"] for record in world.truth["categories"])
+    metrics = evaluation.metrics()
+    assert table["AP"].mean() == pytest.approx(metrics["AP"])
+    assert table["AP50"].mean() == pytest.approx(metrics["AP50"])
+    assert table["AR"].mean() == pytest.approx(metrics["AR@300"])
+    assert table[table["novel"]]["AP"].mean() == pytest.approx(metrics["AP_novel"])
+    instances = dict(zip(table["id"], table["instances"], strict=True))
+    labels = [record["category_id"] for record in world.truth["annotations"]]
+    assert instances == {number: labels.count(number) for number in truth.category_ids.tolist()}
+    unknown = per_category_table(truth, evaluate_lvis(truth, read_results(results_path, truth)))
+    assert unknown["novel"].isna().all()

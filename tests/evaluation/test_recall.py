@@ -1,0 +1,123 @@
+"""Class-agnostic recall against pycocotools with useCats = 0 and against cases worked by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from unidet.evaluation.evaluate import evaluate
+from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.evaluation.recall import recall_metrics
+from unidet.evaluation.results import Detections, concatenate
+
+CAPS = [10, 100, 300, 1000]
+
+
+def pycocotools_recall(truth_path: Path, results_path: Path) -> dict[str, float]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(truth_path))
+        evaluation = COCOeval(truth, truth.loadRes(str(results_path)), "bbox")
+        evaluation.params.useCats = 0
+        evaluation.params.maxDets = CAPS
+        evaluation.evaluate()
+        evaluation.accumulate()
+    recall = evaluation.eval["recall"]  # thresholds, 1, areas, caps
+    metrics = {
+        f"AR{letter}@{cap}": recall[:, 0, area, column].mean()
+        for area, letter in enumerate(("", "s", "m", "l"))
+        for column, cap in enumerate(CAPS)
+    }
+    metrics["R50@300"] = recall[0, 0, 0, 2]
+    return metrics
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_worlds_with_crowds_and_ties_equal_pycocotools(
+    seed: int, make_world: Callable
+) -> None:
+    truth, results = make_world(seed, with_crowds=True).write()
+    ours = evaluate(truth, results, "proposals")
+    assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
+    assert 0 < ours["AR@10"] < ours["AR@100"] < 1
+
+
+def test_more_than_1000_proposals_of_an_image_equal_pycocotools(make_world: Callable) -> None:
+    truth, results = make_world(30, images=2, detections=2500).write()
+    ours = evaluate(truth, results, "proposals")
+    assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
+
+
+def test_an_annotation_with_id_zero_equals_pycocotools(make_world: Callable) -> None:
+    world = make_world(31)
+    world.truth["annotations"][0]["id"] = 0
+    truth, results = world.write()
+    ours = evaluate(truth, results, "proposals")
+    assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
+
+
+def test_values_worked_by_hand(make_world: Callable) -> None:
+    world = make_world(0, images=1, categories=1)
+    image, category = world.truth["images"][0]["id"], world.truth["categories"][0]["id"]
+    # a small and a large box; only the large one is found, by the eleventh proposal, at IoU .8
+    boxes = [[0.0, 0.0, 20.0, 20.0], [0.0, 100.0, 100.0, 100.0]]
+    world.truth["annotations"] = [
+        {
+            "id": row + 1,
+            "image_id": image,
+            "category_id": category,
+            "bbox": box,
+            "area": box[2] * box[3],
+        }
+        for row, box in enumerate(boxes)
+    ]
+    misses = [[250.0, 250.0, 9.0, 9.0]] * 10
+    world.results = [
+        {"image_id": image, "bbox": box, "score": 1 - row / 100}
+        for row, box in enumerate([*misses, [0.0, 100.0, 100.0, 80.0]])
+    ]
+    metrics = evaluate(*world.write(), "proposals")
+    assert metrics["AR@10"] == 0
+    # found at .5 .55 .6 .65 .7 .75 .8: 7 of 10 thresholds, one of two boxes
+    assert metrics["AR@100"] == metrics["AR@1000"] == pytest.approx(0.35)
+    assert metrics["ARl@300"] == pytest.approx(0.7)
+    assert metrics["ARs@300"] == 0
+    assert metrics["ARm@300"] == -1
+    assert metrics["R50@300"] == pytest.approx(0.5)
+
+
+def test_no_proposals_find_nothing(make_world: Callable) -> None:
+    truth = read_ground_truth(make_world(0).write()[0])
+    metrics = recall_metrics(truth, concatenate([]))
+    assert metrics["AR@1000"] == metrics["R50@300"] == 0
+
+
+def test_nothing_annotated_is_undefined(make_world: Callable) -> None:
+    world = make_world(0)
+    world.truth["annotations"] = []
+    metrics = evaluate(*world.write(), "proposals")
+    assert set(metrics.values()) == {-1.0}
+
+
+def test_400_images_of_1000_proposals_take_about_a_second(make_world: Callable) -> None:
+    truth = read_ground_truth(make_world(2, images=400, detections=0).write()[0])
+    rng = np.random.default_rng(0)
+    count = 400 * 1000
+    proposals = Detections(
+        np.repeat(truth.image_ids, 1000),
+        np.zeros(count, dtype=np.int64),
+        np.concatenate([rng.uniform(0, 100, (count, 2)), rng.uniform(8, 128, (count, 2))], 1),
+        rng.random(count),
+    )
+    start = time.process_time()
+    recall_metrics(truth, proposals)
+    elapsed = time.process_time() - start
+    print(f"{elapsed:.2f} s")
+    assert elapsed < 2.0
