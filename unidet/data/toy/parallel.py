@@ -1,0 +1,49 @@
+"""The same result from one process or many."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+_CHUNK = 50
+
+
+def map_chunks(
+    work: Callable[[range], list[Result]], count: int, processes: int, progress: Progress | None
+) -> Iterator[Result]:
+    """Results of `work` for 0..count-1, in order, made in chunks of consecutive indices.
+
+    Args:
+        work: picklable; gives one result per index and must depend on nothing but the index.
+        processes: 1 runs here, 0 takes one per core. Others are spawned, not forked: the caller
+            may have threads.
+        progress: called with (done, count) after every chunk.
+    """
+    chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
+    processes = min(processes or os.cpu_count() or 1, len(chunks))
+    if processes <= 1:
+        yield from _drain(map(work, chunks), count, progress)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context)
+    try:
+        yield from _drain(pool.map(work, chunks), count, progress)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _drain(
+    chunks: Iterator[list[Result]], count: int, progress: Progress | None
+) -> Iterator[Result]:
+    done = 0
+    for results in chunks:
+        done += len(results)
+        if progress:
+            progress(done, count)
+        yield from results
