@@ -103,9 +103,14 @@ def test_damaged_packed_images_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="damaged"):
         len(PackedImages(path))
-    np.save(path, np.zeros((3, 4, 5)))
-    with pytest.raises(UserError, match=r"must be \(N, H, W, 3\) uint8"):
-        len(PackedImages(path))
+    for wrong in (
+        np.zeros((3, 4, 3), np.uint8),
+        np.zeros((3, 4, 5, 1), np.uint8),
+        np.zeros((3, 4, 5, 3)),
+    ):
+        np.save(path, wrong)
+        with pytest.raises(UserError, match=r"must be \(N, H, W, 3\) uint8"):
+            len(PackedImages(path))
 
 
 def test_index_round_trip(split: Split, tmp_path: Path) -> None:
@@ -142,3 +147,13 @@ def test_a_damaged_index_is_named(tmp_path: Path) -> None:
     np.savez(path, other=np.zeros(1))
     with pytest.raises(UserError, match=r"index\.npz: no readable split index"):
         load_split(path)
+
+
+def test_real_images_are_whole(reference: Path) -> None:
+    bench = reference / "bench"
+    root = bench / "coco"
+    split, _ = read_split(bench / "lvis" / "lvis_v0.5_val_12.json", root, name="real")
+    check_images(FolderImages(root, split.file_names), split, deep=True, threads=2)
+    wrong = dataclasses.replace(split, widths=split.widths + np.eye(1, 12, 7, dtype=np.int32)[0])
+    with pytest.raises(UserError, match=f"image id {split.image_ids[7]}"):
+        check_images(FolderImages(root, split.file_names), wrong)

@@ -112,6 +112,19 @@ def test_order_differs_by_epoch_and_seed_alone() -> None:
     assert fresh.batch(13) == [sampler.batch(step) for step in range(14)][13]
 
 
+def test_batches_of_the_groups_are_mixed() -> None:
+    split = make_split("half", [(60, 40)] * 20 + [(40, 60)] * 20)
+    first_rows = Sampler([split], 2, seed=0).epoch_batches(0)[:, 0]
+    assert len(set((first_rows[:10] < 20).tolist())) == 2
+
+
+def test_augmentation_changes_from_epoch_to_epoch() -> None:
+    one = make_split("one", [(60, 40)])
+    batches = list(Loader([Source(one, Noise(one))], 1, 12, 0, TRANSFORM))
+    seen = {(*batch.sizes_N2[0].tolist(), *batch.flips_N2[0].tolist()) for batch in batches}
+    assert len(seen) > 6
+
+
 def test_one_image_fills_a_batch() -> None:
     assert Sampler([make_split("one", [(40, 40)])], 3, seed=0).batch(5) == (5, [(0, 0)] * 3)
 

@@ -66,6 +66,18 @@ def test_unusable_boxes_are_skipped_and_counted(
     assert split.categories[1].instance_count == 2
 
 
+def test_boxes_of_an_image_keep_the_order_of_the_file(content: Content, write: Write) -> None:
+    ids = [image["id"] for image in content["images"]]
+    content["annotations"] = [
+        {"id": n, "image_id": ids[n % 3], "category_id": 2, "bbox": [0, 0, 1 + n / 10, 9]}
+        for n in range(99)
+    ]
+    split, _ = read_split(write(content), None, name="tiny")
+    for row in range(3):
+        expected = np.float32([1 + n / 10 for n in range(row, 99, 3)])
+        np.testing.assert_array_equal(split.boxes_of(row)[0][:, 2], expected)
+
+
 def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write) -> None:
     content["annotations"][0]["bbox"] = [-5, 2, 50, 20]
     content["annotations"][1]["bbox"] = [0, 0, 64.4, 8]
