@@ -1,0 +1,153 @@
+"""Digest of all source code that a module can reach inside its own package.
+
+Files are found by path and parsed, never imported. Formatting, comments, docstrings, the order of
+neighbouring imports and type-only imports do not count; the same source gives the same digest in a
+checkout, an editable install and a wheel, on every supported Python. Resources that are not Python
+are not part of it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Collection, Iterator
+from functools import cache as forever
+from pathlib import Path
+from typing import Any
+
+from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.hashing import digest
+from unidet.store.stat_cache import SETTLED_NS
+from unidet.store.syntax import VERSION, Source, read_source
+
+# A process reads each source file once: an edit made while a long run is under way concerns the
+# next run, as this one goes on with the code that it has loaded.
+_read: dict[Path, Source] = {}
+
+
+def closure_digest(module: str, exclude: Collection[str] = (), cache: Path | None = None) -> str:
+    """Digest of `closure(...)`: one string for all code that `module` can reach."""
+    return digest(closure(module, exclude, cache))
+
+
+def closure(
+    module: str, exclude: Collection[str] = (), cache: Path | None = None
+) -> dict[str, str]:
+    """Module name -> digest of its code, for `module` and all it imports from its own package.
+
+    Imports count wherever they stand, those inside functions too, and with a submodule its parent
+    packages. `exclude` names modules that neither count nor are followed.
+
+    Args:
+        cache: a file that remembers what was parsed, by size, time and inode of each source.
+
+    Raises:
+        ModuleNotFoundError: `module`, or one that is imported, has no source file.
+        SyntaxError: a source file does not parse.
+    """
+    locate = _Locator()
+    remembered = _Remembered(cache)
+    found: dict[str, str] = {}
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        if name in found or name in exclude:
+            continue
+        path = locate(name)
+        if path is None:
+            raise ModuleNotFoundError(f"{name} has no source file", name=name)
+        source = _source(name, path, remembered)
+        found[name] = source.digest
+        pending.extend(_parents(name))
+        pending.extend(source.imports)
+        # `from package import name` reaches a submodule only where there is one.
+        pending.extend(target for target in source.perhaps if locate(target) is not None)
+    remembered.save()
+    return dict(sorted(found.items()))
+
+
+def _parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts)))
+
+
+class _Locator:
+    """Finds the source file of a module, None where it has none.
+
+    Below the top package the file system decides. Only a package that lies elsewhere (an editable
+    install maps some) is asked of the import system, which loads no more than the top package.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Path | None] = {}
+
+    def __call__(self, name: str) -> Path | None:
+        if name not in self._known:
+            self._known[name] = self._find(name)
+        return self._known[name]
+
+    def _find(self, name: str) -> Path | None:
+        parent, _, last = name.rpartition(".")
+        if parent:
+            package = self(parent)
+            if package is None or package.name != "__init__.py":
+                return None
+            for path in (package.parent / last / "__init__.py", package.parent / f"{last}.py"):
+                if path.is_file():
+                    return path
+            if "." in parent:
+                return None
+        return _origin(name)
+
+
+@forever
+def _origin(name: str) -> Path | None:
+    found = importlib.util.find_spec(name)
+    return Path(found.origin) if found is not None and found.origin is not None else None
+
+
+def _source(name: str, path: Path, remembered: _Remembered) -> Source:
+    if path not in _read:
+        found = os.stat(path)
+        state = [found.st_size, found.st_mtime_ns, found.st_ino]
+        source = remembered.get(path, state)
+        if source is None:
+            source = read_source(path.read_bytes(), name, path.name == "__init__.py")
+            remembered.put(path, state, source)
+        _read[path] = source
+    return _read[path]
+
+
+class _Remembered:
+    """Parsed sources of earlier processes, in one file that may be deleted any time."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._rows: dict[str, Any] | None = None
+        self._changed = False
+
+    def get(self, path: Path, state: list[int]) -> Source | None:
+        row = self._load().get(str(path))
+        if row is None or row[0] != state:
+            return None
+        return Source(row[1], tuple(row[2]), tuple(row[3]))
+
+    def put(self, path: Path, state: list[int], source: Source) -> None:
+        if state[1] < time.time_ns() - SETTLED_NS:
+            self._load()[str(path)] = [state, source.digest, source.imports, source.perhaps]
+            self._changed = True
+
+    def save(self) -> None:
+        if self._path is not None and self._changed:
+            rows = {"version": VERSION, "sources": self._load()}
+            write_sealed(self._path, json.dumps(rows).encode())
+
+    def _load(self) -> dict[str, Any]:
+        if self._rows is not None:
+            return self._rows
+        data = read_sealed(self._path) if self._path is not None else None
+        kept = json.loads(data) if data is not None else {}
+        self._rows = rows = dict(kept["sources"]) if kept.get("version") == VERSION else {}
+        return rows

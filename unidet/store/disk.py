@@ -1,0 +1,134 @@
+"""File-system steps that survive a crash, and errors a person can act on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from unidet.errors import UserError
+from unidet.store.hashing import sha256_bytes
+
+_REASONS = {
+    errno.EROFS: "is read-only; choose another with store.root=FOLDER",
+    errno.EACCES: "may not be written by this user; choose another with store.root=FOLDER",
+    errno.EPERM: "may not be written by this user, or its file system has no hard links; "
+    "choose another with store.root=FOLDER",
+    errno.ENOTSUP: "is on a file system without hard links; choose another with store.root=FOLDER",
+    errno.ENOSPC: "is on a full disk; free some space and run the same command again",
+    errno.EDQUOT: "has used up its disk quota; free some space and run the same command again",
+}
+
+
+@contextmanager
+def clear_errors(root: Path) -> Iterator[None]:
+    """Turn a store that cannot be written into one line that says so.
+
+    Raises:
+        UserError: read-only, not permitted, full.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise UserError(f"store {root} {reason} ({error.filename or error.strerror})") from error
+
+
+def sync(path: Path | str) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents so that they are there after a crash."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    sync(path.parent)
+
+
+def discard(path: Path, trash: Path) -> None:
+    """Remove a file or folder: it leaves its place in one step, its content goes after that."""
+    make_folder(trash)
+    bin_path = trash / f"{path.name}.{secrets.token_hex(4)}"
+    try:
+        os.rename(path, bin_path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        bin_path = path
+    if bin_path.is_dir() and not bin_path.is_symlink():
+        shutil.rmtree(bin_path)
+    else:
+        os.unlink(bin_path)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a new file and wait until it is on the disk."""
+    with open(path, "xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def create_once(path: Path, data: bytes, temporary: Path) -> bool:
+    """Let a complete file appear at `path` unless one is there; whether it was this one.
+
+    `temporary` is a path on the same file system that nobody else uses.
+    """
+    make_folder(path.parent)
+    write_synced(temporary, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    sync(path.parent)
+    return True
+
+
+def replace(path: Path, data: bytes, temporary: Path) -> None:
+    """Put a complete file at `path`, whatever is there."""
+    make_folder(path.parent)
+    write_synced(temporary, data)
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """Content of a file written by `write_sealed`; None where it is absent, short or altered."""
+    try:
+        seal, _, data = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return data if seal == sha256_bytes(data).encode() else None
+
+
+def write_sealed(path: Path, data: bytes) -> None:
+    """Keep derived data with its checksum; where that cannot be written, the next run computes it.
+
+    A cache owes nobody durability, so nothing waits for the disk here.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(sha256_bytes(data).encode() + b"\n" + data)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""Where everything lies under the root of a store.
+
+<root>/artefacts/<stage>-<digest12>/    what people and stages read: hard links, derived
+<root>/store/v1/
+    blobs/sha256/ab/<sha256>            content, read-only
+    actions/ab/<key>.json               the only commit point of an artefact
+    actions/ab/<key>.differs/           other results seen for the same key
+    work/<key>/                         checkpoints and finished shards of an unfinished run
+    work/<key>.<host>-<pid>-<random>    private to one process: drafts, temporary files
+    locks/  refs/pins/  refs/runs/  trash/
+    stat-cache/                         derived, may be deleted
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PRIVATE = re.compile(r"(?P<key>[0-9a-f]{64})\.(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{8}")
+
+
+def check_digest(text: str) -> str:
+    """`text` itself, if it is a SHA-256 in lower-case hexadecimal.
+
+    Raises:
+        ValueError: anything else; nothing else may become part of a path in the store.
+    """
+    if not isinstance(text, str) or not _DIGEST.fullmatch(text):
+        raise ValueError(f"{text!r} is not a sha256 digest")
+    return text
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one store; touches no disk except where said."""
+
+    root: Path
+
+    @property
+    def base(self) -> Path:
+        return self.root / "store" / "v1"
+
+    @property
+    def actions(self) -> Path:
+        return self.base / "actions"
+
+    @property
+    def runs(self) -> Path:
+        return self.base / "refs" / "runs"
+
+    @property
+    def trash(self) -> Path:
+        return self.base / "trash"
+
+    @property
+    def stat_cache(self) -> Path:
+        return self.base / "stat-cache"
+
+    def blob(self, sha256: str) -> Path:
+        check_digest(sha256)
+        return self.base / "blobs" / "sha256" / sha256[:2] / sha256
+
+    def record(self, key: str) -> Path:
+        check_digest(key)
+        return self.actions / key[:2] / f"{key}.json"
+
+    def differing(self, key: str) -> Path:
+        return self.record(key).with_suffix(".differs")
+
+    def work(self, key: str) -> Path:
+        return self.base / "work" / check_digest(key)
+
+    def lock(self, key: str) -> Path:
+        return self.base / "locks" / f"{check_digest(key)}.lock"
+
+    def artefact(self, stage: str, output: str) -> Path:
+        return self.root / "artefacts" / f"{stage}-{check_digest(output)[:12]}"
+
+    def private(self, key: str) -> Path:
+        """A path that no other process, here or elsewhere, will use."""
+        mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        return self.base / "work" / f"{check_digest(key)}.{mark}"
+
+    def abandoned(self, key: str) -> Iterator[Path]:
+        """Private paths of `key` whose process on this host is dead; reads the disk."""
+        with suppress(FileNotFoundError):
+            for name in os.listdir(self.base / "work"):
+                match = _PRIVATE.fullmatch(name)
+                here = match and match["key"] == key and match["host"] == socket.gethostname()
+                if match and here and not _is_alive(int(match["pid"])):
+                    yield self.base / "work" / name
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

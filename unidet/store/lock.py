@@ -1,0 +1,98 @@
+"""One advisory lock per key, so that nobody computes what somebody is computing already.
+
+The operating system drops the lock of a process that dies. Nothing is wrong if two processes hold
+it at once (some network file systems allow that): only work is done twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unidet.store.provenance import utc
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lock; `since` is UTC, ISO 8601."""
+
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        since = self.since[:19].replace("T", " ")
+        return f"process {self.pid} on {self.host}, at it since {since} UTC"
+
+
+def acquire(
+    path: Path,
+    waiting: Callable[[Owner | None], None] | None = None,
+    check: Callable[[], None] | None = None,
+) -> BaseFileLock:
+    """Take the lock at `path`, however long that takes, and sign it.
+
+    Args:
+        waiting: told whom this process waits for, once for every new owner (None: not known yet).
+        check: called between attempts; stops the waiting by raising.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    told: list[Owner | None] = []
+    patience = 0.0
+    while True:
+        try:
+            lock.acquire(timeout=patience, poll_interval=POLL_SECONDS / 4)
+            break
+        except Timeout:
+            patience = POLL_SECONDS
+            owner = read_owner(path)
+            if waiting is not None and told != [owner]:
+                waiting(owner)
+            told = [owner]
+            if check is not None:
+                check()
+    try:
+        _sign(path)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def release(lock: BaseFileLock) -> None:
+    """Take the signature away, then the lock."""
+    _signature(Path(lock.lock_file)).unlink(missing_ok=True)
+    lock.release()
+
+
+def read_owner(path: Path) -> Owner | None:
+    """Who signed the lock last, None if nobody did."""
+    try:
+        return Owner(**json.loads(_signature(path).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _signature(path: Path) -> Path:
+    return path.with_suffix(".owner")
+
+
+def _sign(path: Path) -> None:
+    owner = Owner(socket.gethostname(), os.getpid(), utc(time.time()))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.write_text(json.dumps(asdict(owner)))
+    os.replace(temporary, _signature(path))

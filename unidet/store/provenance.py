@@ -1,0 +1,62 @@
+"""What is recorded of a run beside its key: the process, the packages, the state of the code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")
+
+
+def command() -> str:
+    """The command line as a person would type it again."""
+    return shlex.join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]])
+
+
+def peak_rss() -> int:
+    """Most memory, in bytes, that this process or one of its children has used."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(resource.getrusage(one).ru_maxrss for one in who) * unit
+
+
+@functools.cache
+def freeze() -> dict[str, str]:
+    """Installed packages and their versions."""
+    found = ((item.metadata["Name"], item.version) for item in distributions())
+    return dict(sorted((name, version) for name, version in found if name))
+
+
+@functools.cache
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout this code runs from and whether it is dirty; None for an installation.
+
+    Taken once a process: what was loaded is what ran.
+    """
+    package = Path(__file__).resolve().parents[1]
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    commit = _git(package, "rev-parse", "HEAD")
+    changed = _git(package, "status", "--porcelain", "--untracked-files=no")
+    return None if commit is None else {"commit": commit, "dirty": bool(changed)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,130 @@
+"""The record of one action: what was asked, what came out, and where it came from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from unidet.store.hashing import output_digest
+from unidet.store.layout import check_digest
+
+FORMAT = 1
+_STAGE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of an artefact: the name of its blob and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Action:
+    """One published run of a stage.
+
+    Attributes:
+        key: sha256 of the canonical JSON of `preimage`.
+        preimage: everything the result depends on, as plain data.
+        stage: name of the stage.
+        files: relative path in the artefact -> blob.
+        output: digest of the artefact, all that downstream keys see.
+        inputs: name -> key of the upstream action that this run read.
+        modules: source module -> digest of its code, for telling what changed.
+        host, pid, command: where and as what it ran.
+        started, finished: UTC, ISO 8601, to the microsecond.
+        seconds: compute time that would be needed again.
+        peak_rss: bytes of memory at the highest point of the process.
+        git: commit and dirty flag of the code, None where it is not in a git checkout.
+        freeze: installed package -> version; recorded, not keyed.
+        nondeterminism: other output digests that the same key has given.
+    """
+
+    key: str
+    preimage: Mapping[str, Any]
+    stage: str
+    files: Mapping[str, StoredFile]
+    output: str
+    inputs: Mapping[str, str]
+    modules: Mapping[str, str]
+    host: str
+    pid: int
+    command: str
+    started: str
+    finished: str
+    seconds: float
+    peak_rss: int
+    git: Mapping[str, Any] | None
+    freeze: Mapping[str, str]
+    nondeterminism: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files.values())
+
+    def with_nondeterminism(self, outputs: tuple[str, ...]) -> Action:
+        return replace(self, nondeterminism=outputs)
+
+
+_STORED = tuple(item.name for item in fields(Action) if item.name != "nondeterminism")
+
+
+def digest_files(files: Mapping[str, StoredFile]) -> str:
+    """Output digest of an artefact with these files."""
+    return output_digest((name, file.sha256, file.size) for name, file in files.items())
+
+
+def check_name(name: str) -> str:
+    """`name` itself, if it is a relative path that stays inside the artefact.
+
+    Raises:
+        ValueError: absolute, empty, with `..`, or not portable text.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in name or not name.isprintable():
+        raise ValueError(f"{name!r} is not a file name inside an artefact")
+    return name
+
+
+def to_bytes(action: Action) -> bytes:
+    """The record as JSON text, readable by people."""
+    values = {name: getattr(action, name) for name in _STORED}
+    values["files"] = {
+        name: {"sha256": file.sha256, "size": file.size} for name, file in action.files.items()
+    }
+    return json.dumps({"format": FORMAT, **values}, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def from_bytes(data: bytes) -> Action:
+    """Read a record and check that it is whole and names nothing outside the store.
+
+    Fields of later versions are left out. Whether `key` belongs to `preimage` is not checked here.
+
+    Raises:
+        ValueError: damaged, or not a record.
+    """
+    values = json.loads(data)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise ValueError("not an action record of format 1")
+    missing = [name for name in _STORED if name not in values]
+    if missing:
+        raise ValueError(f"an action record without {', '.join(missing)}")
+    check_digest(values["key"])
+    if not _STAGE.fullmatch(values["stage"]):
+        raise ValueError(f"{values['stage']!r} is not a stage name")
+    files = {check_name(name): _stored_file(row) for name, row in values["files"].items()}
+    if digest_files(files) != values["output"]:
+        raise ValueError("an action record whose files do not give its output digest")
+    return Action(**{name: values[name] for name in _STORED} | {"files": files})
+
+
+def _stored_file(row: Any) -> StoredFile:
+    size = row["size"]
+    if type(size) is not int or size < 0:
+        raise ValueError(f"{size!r} is not a size")
+    return StoredFile(check_digest(row["sha256"]), size)

@@ -1,0 +1,68 @@
+"""What commands asked of the store: an append-only log under refs/runs, one file a month."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from unidet.store.disk import make_folder
+from unidet.store.provenance import command, utc
+
+How = Literal["cached", "ran", "resumed"]
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stage of one command: which action answered it, and how. `time` is UTC, ISO 8601."""
+
+    stage: str
+    key: str
+    how: How
+    time: str
+    host: str
+    pid: int
+    command: str
+
+
+def append(folder: Path, stage: str, key: str, how: How) -> None:
+    """Add one line; in a store that may only be read, no log is kept."""
+    now = utc(time.time())
+    run = Run(stage, key, how, now, socket.gethostname(), os.getpid(), command())
+    # One write in append mode is one piece; the leading newline ends a line that a crash cut off.
+    line = b"\n" + json.dumps(asdict(run)).encode() + b"\n"
+    try:
+        make_folder(folder)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        descriptor = os.open(folder / f"{now[:7]}.jsonl", flags, 0o644)
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            return
+        raise
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
+    """Runs, newest first; lines that a crash cut off are left out."""
+    for path in sorted(folder.glob("*.jsonl"), reverse=True):
+        for line in reversed(path.read_bytes().splitlines()):
+            run = _parse(line)
+            if run is not None and stage in (None, run.stage):
+                yield run
+
+
+def _parse(line: bytes) -> Run | None:
+    try:
+        return Run(**json.loads(line))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,129 @@
+"""Digests of files and folders outside the store, by content, remembered by what `stat` says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from unidet.errors import UserError
+from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.hashing import digest, sha256_bytes, sha256_file
+
+# A file changed twice within one tick of its file system's clock looks unchanged; what was changed
+# less than this long before it was read is read again next time.
+SETTLED_NS = 2_000_000_000
+WORKERS = 8
+
+State = tuple[int, int, int]  # size, mtime_ns, inode
+Entry = tuple[str, str, State]  # relative name, path, state
+
+
+@dataclass(frozen=True)
+class StatCache:
+    """A folder of two small files for every file or folder asked about; may be deleted any time."""
+
+    folder: Path
+
+    def digest_of(self, path: Path | str) -> str:
+        """sha256 of a file; of a folder, of its sorted (relative name, sha256) list; follows links.
+
+        Where a file or folder lies and what the top one is called does not matter.
+
+        Raises:
+            UserError: missing, unreadable, or not made of files and folders.
+        """
+        top = os.path.realpath(path)
+        try:
+            return self._digest_of(top)
+        except OSError as error:
+            raise UserError(f"{error.filename or path}: {error.strerror or error}") from error
+
+    def _digest_of(self, top: str) -> str:
+        started = time.time_ns()
+        entries = sorted(scan(top))
+        fingerprint = _fingerprint(entries)
+        name = sha256_bytes(os.fsencode(top))[:32]
+        head = self.folder / f"{name}.head"
+        if (known := _load(head)) and known[0] == fingerprint:
+            return str(known[1])
+        hashes = self._hash(entries, self.folder / f"{name}.files", started)
+        result = hashes[0] if os.path.isfile(top) else digest(_listing(entries, hashes))
+        if all(_is_settled(state, started) for _, _, state in entries):
+            write_sealed(head, json.dumps([fingerprint, result]).encode())
+        return result
+
+    def _hash(self, entries: list[Entry], cache: Path, started: int) -> list[str]:
+        """sha256 of every entry; only what the cache does not know is read."""
+        remembered = {(row[0], *row[1]): row[2] for row in _load(cache) or []}
+        known = {name: remembered.get((name, *state)) for name, _, state in entries}
+        unknown = [(name, path) for name, path, _ in entries if known[name] is None]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            fresh = pool.map(sha256_file, (path for _, path in unknown))
+            known.update(zip((name for name, _ in unknown), fresh, strict=True))
+        if unknown:
+            rows = [
+                (name, state, known[name])
+                for name, _, state in entries
+                if _is_settled(state, started)
+            ]
+            write_sealed(cache, json.dumps(rows).encode())
+        return [str(known[name]) for name, _, _ in entries]
+
+
+def scan(top: str) -> Iterator[Entry]:
+    """Every file at or below `top`: name relative to it with `/`, path, state. Links are followed.
+
+    Raises:
+        UserError: links in a circle, or something that is neither file nor folder.
+    """
+    found = os.stat(top)
+    if stat.S_ISDIR(found.st_mode):
+        yield from _scan_folder(top, "", ((found.st_dev, found.st_ino),))
+    elif stat.S_ISREG(found.st_mode):
+        yield "", top, _state(found)
+    else:
+        raise UserError(f"{top}: neither a file nor a folder")
+
+
+def _scan_folder(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            found = entry.stat()
+            if stat.S_ISREG(found.st_mode):
+                yield prefix + entry.name, entry.path, _state(found)
+            elif stat.S_ISDIR(found.st_mode):
+                here = (found.st_dev, found.st_ino)
+                if here in above:
+                    raise UserError(f"{entry.path}: links go round in a circle")
+                yield from _scan_folder(entry.path, f"{prefix}{entry.name}/", (*above, here))
+            else:
+                raise UserError(f"{entry.path}: neither a file nor a folder")
+
+
+def _state(found: os.stat_result) -> State:
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _is_settled(state: State, started: int) -> bool:
+    return state[1] < started - SETTLED_NS
+
+
+def _fingerprint(entries: list[Entry]) -> str:
+    text = "\0".join(f"{name}\0{state}" for name, _, state in entries)
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
+
+
+def _listing(entries: list[Entry], hashes: list[str]) -> list[list[str]]:
+    return [[entry[0], sha256] for entry, sha256 in zip(entries, hashes, strict=True)]
+
+
+def _load(path: Path) -> list | None:
+    data = read_sealed(path)
+    return None if data is None else json.loads(data)

@@ -1,0 +1,241 @@
+"""The store: what was computed once is found again by its key, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from unidet.errors import UserError
+from unidet.store import lock, provenance, runs
+from unidet.store.disk import clear_errors, create_once, discard, make_folder, replace
+from unidet.store.hashing import key_of, normalise
+from unidet.store.ingest import has_blob, ingest
+from unidet.store.layout import Layout
+from unidet.store.record import Action, digest_files, from_bytes, to_bytes
+from unidet.store.runs import How, Run
+from unidet.store.stat_cache import StatCache
+from unidet.store.view import materialise
+
+
+class Store:
+    """Artefacts under `root`, each behind one record; layout.py draws where everything lies.
+
+    Methods that write raise UserError where the store is read-only, not permitted or full.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(Path(root))
+
+    @property
+    def root(self) -> Path:
+        return self.layout.root
+
+    @property
+    def code_cache(self) -> Path:
+        """Where `closure_digest` may remember what it parsed."""
+        return self.layout.stat_cache / "code"
+
+    def digest_of(self, path: Path | str) -> str:
+        """Digest of the content of a file or folder outside the store.
+
+        Raises:
+            UserError: it is missing or cannot be read.
+        """
+        return StatCache(self.layout.stat_cache).digest_of(path)
+
+    # --- looking up --------------------------------------------------------------------------
+
+    def lookup(self, key: str) -> Action | None:
+        """The action behind a key if all its blobs are there, else None."""
+        action = self._read(self.layout.record(key))
+        return action if action is not None and self.is_complete(action) else None
+
+    def is_complete(self, action: Action) -> bool:
+        """Whether every blob is there with its size; the content is not read again."""
+        files = action.files.values()
+        return all(has_blob(self.layout.blob(file.sha256), file.size) for file in files)
+
+    def actions(self, stage: str | None = None) -> Iterator[Action]:
+        """Actions with a readable record, complete or not, newest first."""
+        found = [action for path in self._records() if (action := self._read(path)) is not None]
+        found.sort(key=lambda action: (action.finished, action.key), reverse=True)
+        return (action for action in found if stage in (None, action.stage))
+
+    def runs(self, stage: str | None = None) -> Iterator[Run]:
+        """What commands asked for, newest first."""
+        return runs.read(self.layout.runs, stage)
+
+    def folder(self, action: Action) -> Path:
+        """A folder of read-only files with the artefact's content, made again where it is damaged.
+
+        Raises:
+            UserError: a blob is missing, or somebody put another file into the folder.
+        """
+        if not self.is_complete(action):
+            raise UserError(
+                f"{action.stage}: content of this artefact is missing from store {self.root}; "
+                f"run: unidet stage={action.stage}"
+            )
+        with clear_errors(self.root):
+            return materialise(action, self.layout)
+
+    # --- working -----------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(
+        self,
+        key: str,
+        waiting: Callable[[lock.Owner | None], None] | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Iterator[None]:
+        """Hold the advisory lock of a key.
+
+        Args:
+            waiting: told whom this process waits for, once for every new owner.
+            check: called between attempts; stops the waiting by raising.
+        """
+        path = self.layout.lock(key)
+        with clear_errors(self.root):
+            make_folder(path.parent)
+            held = lock.acquire(path, waiting, check)
+        try:
+            yield
+        finally:
+            lock.release(held)
+
+    def work(self, key: str) -> Path:
+        """The folder of an unfinished run: survives failure, goes when the key is published."""
+        path = self.layout.work(key)
+        with clear_errors(self.root):
+            make_folder(path)
+        return path
+
+    def has_work(self, key: str) -> bool:
+        """Whether an earlier run of this key left something to go on from."""
+        with suppress(FileNotFoundError):
+            return bool(os.listdir(self.layout.work(key)))
+        return False
+
+    def draft(self, key: str) -> Path:
+        """A new, empty folder to write an artefact into; call it while holding the key's lock.
+
+        Drafts that dead processes left for this key are removed.
+        """
+        path = self.layout.private(key)
+        with clear_errors(self.root):
+            for abandoned in list(self.layout.abandoned(key)):
+                discard(abandoned, self.layout.trash)
+            make_folder(path)
+        return path
+
+    def log_run(self, stage: str, key: str, how: How) -> None:
+        """Remember that a command asked for this action; skipped where the store is read-only."""
+        with clear_errors(self.root):
+            runs.append(self.layout.runs, stage, key, how)
+
+    # --- publishing --------------------------------------------------------------------------
+
+    def publish(
+        self,
+        key: str,
+        preimage: Mapping[str, Any],
+        stage: str,
+        out: Path,
+        *,
+        started: float,
+        seconds: float | None = None,
+        inputs: Mapping[str, Action] | None = None,
+        modules: Mapping[str, str] | None = None,
+    ) -> Action:
+        """Make the files below `out` the artefact of `key`; `out` and work(key) are used up.
+
+        The record is created last and is the only commit point. Where the key has a complete action
+        already, that one stays and is returned; if its output differs, the difference is recorded.
+
+        Args:
+            started: seconds since the epoch.
+            seconds: compute time, over all attempts; by default the time since `started`.
+            inputs: the upstream actions that were read, by name.
+            modules: digest of every source module behind `preimage["code"]`.
+
+        Raises:
+            UserError: the store cannot be written.
+            ValueError: `key` is not the key of `preimage`, or `out` holds more than plain files.
+        """
+        if key_of(preimage) != key:
+            raise ValueError(f"{key} is not the key of this preimage")
+        finished = time.time()
+        with clear_errors(self.root):
+            files = ingest(Path(out), self.layout, key)
+            action = self._commit(
+                Action(
+                    key=key,
+                    preimage=normalise(preimage),
+                    stage=stage,
+                    files=files,
+                    output=digest_files(files),
+                    inputs={name: one.key for name, one in (inputs or {}).items()},
+                    modules=dict(modules or {}),
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    command=provenance.command(),
+                    started=provenance.utc(started),
+                    finished=provenance.utc(finished),
+                    seconds=finished - started if seconds is None else seconds,
+                    peak_rss=provenance.peak_rss(),
+                    git=provenance.git_state(),
+                    freeze=provenance.freeze(),
+                )
+            )
+            discard(Path(out), self.layout.trash)
+            discard(self.layout.work(key), self.layout.trash)
+        return action
+
+    def _commit(self, action: Action) -> Action:
+        """Create the record, or give way to the one that is there."""
+        path = self.layout.record(action.key)
+        if create_once(path, to_bytes(action), self.layout.private(action.key)):
+            return action
+        standing = self._read(path)
+        if standing is not None and standing.output == action.output:
+            # Where blobs of it were missing, this result has just brought them back.
+            return standing
+        if standing is not None and self.is_complete(standing):
+            self._note_difference(action)
+        else:
+            # Nobody can be given the standing record any more: damaged, or its content is gone.
+            if standing is not None:
+                self._note_difference(standing)
+            replace(path, to_bytes(action), self.layout.private(action.key))
+        return self._read(path) or action
+
+    def _note_difference(self, loser: Action) -> None:
+        path = self.layout.differing(loser.key) / f"{loser.output}.json"
+        create_once(path, to_bytes(loser), self.layout.private(loser.key))
+
+    # --- records -----------------------------------------------------------------------------
+
+    def _records(self) -> Iterator[Path]:
+        with suppress(FileNotFoundError):
+            for group in os.scandir(self.layout.actions):
+                for name in os.listdir(group.path):
+                    if name.endswith(".json"):
+                        yield self.layout.actions / group.name / name
+
+    def _read(self, path: Path) -> Action | None:
+        """The record at `path`; a missing or damaged one is no record, so its stage runs again."""
+        try:
+            action = from_bytes(path.read_bytes())
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        if action.key != path.stem:
+            return None
+        differing = path.with_suffix(".differs")
+        if not differing.is_dir():
+            return action
+        return action.with_nondeterminism(tuple(sorted(one.stem for one in differing.iterdir())))
