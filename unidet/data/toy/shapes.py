@@ -36,7 +36,7 @@ def unit_outlines() -> tuple[Outline, ...]:
         "hourglass": [_points("-7 -9, 7 -9, 1.6 0, 7 9, -7 9, -1.6 0")],
         "arch": [np.concatenate([_arc(0.5, 180, 360), _legs(), _arc(0.22, 360, 180)])],
         "ring": [_arc(0.5, 0, 360), _arc(0.25, 0, 360)],
-        "bar": [_points("-10 -3.2, 10 -3.2, 10 3.2, -10 3.2")],
+        "bolt": [_points("5 -10, -10 4, -1.5 4, -5 10, 10 -4, 1.5 -4")],
     }
     return tuple(_unit(loops[name]) for name in SHAPES)
 

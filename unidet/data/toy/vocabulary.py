@@ -24,7 +24,7 @@ import numpy as np
 SHAPES = (
     "circle", "square", "star", "heart", "arrow", "cross",
     "triangle", "moon", "hourglass", "arch",
-    "ring", "bar",
+    "ring", "bolt",
 )  # fmt: skip
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown")
 TEXTURES = ("solid", "striped", "dotted", "checkered", "framed")
@@ -133,14 +133,13 @@ def label_space(name: str) -> LabelSpace:
     fits = compatible(attributes, combinations())
     if fits.sum(axis=0).max() > 1:
         raise AssertionError(f"two names of space {name!r} fit one object")
-    # A rank for each name from a generator of its own, so that spaces do not shift one another.
-    ranks = np.random.default_rng((1, len(chosen))).permutation(len(chosen)) + 1
-    weights = ranks**-ZIPF
+    is_novel = np.array([triple not in labelled for triple in chosen])
+    weights = _ranks(is_novel) ** -ZIPF
     return LabelSpace(
         names=tuple(name_of(triple) for triple in chosen),
         attributes=attributes,
         weights=weights / weights.sum(),
-        is_novel=np.array([triple not in labelled for triple in chosen]),
+        is_novel=is_novel,
         label_of=np.where(fits.any(axis=0), fits.argmax(axis=0), -1),
     )
 
@@ -180,6 +179,15 @@ def sample_captions(
         for template, triple in zip(templates, said, strict=True)
     ]
     return texts, said
+
+
+def _ranks(is_novel: np.ndarray) -> np.ndarray:
+    """(C,) 1..C at random, novel names spread evenly from the frequent to the rare."""
+    rng = np.random.default_rng((1, len(is_novel)))
+    places = np.empty(len(is_novel))
+    for group in (np.flatnonzero(is_novel), np.flatnonzero(~is_novel)):
+        places[group] = (rng.permutation(len(group)) + 0.5) / max(len(group), 1)
+    return np.argsort(np.argsort(places, kind="stable"), kind="stable") + 1
 
 
 def _choose_names() -> dict[str, list[Triple]]:

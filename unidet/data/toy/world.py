@@ -114,7 +114,6 @@ def _index(name: str, scenes: Sequence[Sequence[Object]], judgements: Sequence[J
         for item, label in zip(objects, judgement.labels, strict=True)
         if label >= 0
     ]
-    xywh = np.array([rounded_box(item) for _, item, _ in boxed]).reshape(-1, 4)
     box_image = np.array([row for row, _, _ in boxed], np.int32)
     labels = np.array([label for _, _, label in boxed], np.int32)
     return Split(
@@ -124,11 +123,17 @@ def _index(name: str, scenes: Sequence[Sequence[Object]], judgements: Sequence[J
         widths=np.full(len(scenes), WORLD, np.int32),
         heights=np.full(len(scenes), WORLD, np.int32),
         box_image=box_image,
-        boxes_xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1).astype(np.float32),
+        boxes_xyxy=_boxes([item for _, item, _ in boxed]),
         labels=labels,
         is_crowd=np.zeros(len(boxed), bool),
         categories=_categories(name, box_image, labels),
     )
+
+
+def _boxes(items: Sequence[Object]) -> np.ndarray:
+    """(K, 4) float32 xyxy, as a reader of the JSON finds them."""
+    xywh = np.array([rounded_box(item) for item in items]).reshape(-1, 4)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
 
 
 def _categories(name: str, box_image: np.ndarray, labels: np.ndarray) -> tuple[Category, ...]:
@@ -158,7 +163,7 @@ def _save_objects(path: Path, scenes: Sequence[Sequence[Object]]) -> None:
         path,
         box_image=np.repeat(np.arange(len(scenes), dtype=np.int32), [len(s) for s in scenes]),
         attributes=np.array([item.attributes for item in items]),
-        boxes_xyxy=np.array([item.box for item in items], np.float32),
+        boxes_xyxy=_boxes(items),
         visible=np.array([item.visible for item in items], np.float32),
     )
 
