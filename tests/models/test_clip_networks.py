@@ -1,0 +1,113 @@
+"""CLIP's encoders against recordings of a PyTorch CLIP (see record_clip_values.py)."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import jittor as jt
+import numpy as np
+import pytest
+from jittor import nn
+
+from unidet.models.clip.attention_pool import AttentionPool
+from unidet.models.clip.image import ImageEncoder
+from unidet.models.clip.text import TextEncoder
+from unidet.models.layers import set_batch_norm_training
+from unidet.models.resnet import ResNet
+
+HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("record_clip_values", HERE / "record_clip_values.py")
+record = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(record)
+
+
+def image_encoder(size: dict) -> ImageEncoder:
+    width = size["vision_width"]
+    backbone = ResNet(
+        style="clip",
+        width=width,
+        blocks=size["vision_layers"],
+        strides=(1, 2, 2, 2),
+        outputs=(4,),
+    )
+    pool = AttentionPool(
+        size=size["image_resolution"] // 32,
+        channels=width * 32,
+        heads=width * 32 // 64,
+        embedding=size["embed_dim"],
+    )
+    encoder = ImageEncoder(backbone, pool)
+    set_batch_norm_training(encoder, False)
+    for name, var in encoder.state_dict().items():
+        load(var, f"visual.{name.removeprefix('backbone.')}")
+    return encoder
+
+
+def text_encoder(size: dict) -> TextEncoder:
+    encoder = TextEncoder(
+        vocabulary_size=size["vocab_size"],
+        context_length=size["context_length"],
+        width=size["transformer_width"],
+        layers=size["transformer_layers"],
+        heads=size["transformer_heads"],
+        embedding=size["embed_dim"],
+    )
+    for name, var in encoder.state_dict().items():
+        load(var, name)
+    return encoder
+
+
+def load(var: jt.Var, name: str) -> None:
+    var.assign(jt.array(record.weight(name, tuple(var.shape))))
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, np.ndarray]:
+    with np.load(HERE / "clip_values.npz") as arrays:
+        return dict(arrays)
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def assert_gradients(network: nn.Module, output: jt.Var, prefix: str, recorded: dict) -> None:
+    """Gradients of a fixed weighted sum of `output` equal the recorded excerpts."""
+    weights = np.linspace(-1, 1, output.shape[1]).astype(np.float32)
+    named = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
+    gradients = jt.grad((output * jt.array(weights).broadcast(output)).sum(), list(named.values()))
+    wrong = {}
+    for name, gradient in zip(named, gradients, strict=True):
+        if name == "attnpool.k_proj.bias":
+            continue
+        expected = recorded[f"grad/{prefix}{name.removeprefix('backbone.')}"]
+        error = np.abs(record.excerpt(gradient.numpy()) - expected).max() / expected[0]
+        if not error < 1e-4:
+            wrong[name] = error
+    assert not wrong
+
+
+def test_small_image_encoder_equals_torch(recorded: dict) -> None:
+    encoder = image_encoder(record.SMALL)
+    found = encoder(jt.array(record.images(record.SMALL)))
+    assert relative_error(found.numpy(), recorded["small/image"]) < 1e-5
+    assert_gradients(encoder, found, "visual.", recorded)
+
+
+def test_small_text_encoder_equals_torch(recorded: dict) -> None:
+    encoder = text_encoder(record.SMALL)
+    found = encoder(record.tokens(record.SMALL))
+    assert relative_error(found.numpy(), recorded["small/text"]) < 1e-5
+    assert_gradients(encoder, found, "", recorded)
+
+
+def test_full_size_image_encoder_equals_torch(recorded: dict) -> None:
+    found = image_encoder(record.FULL)(jt.array(record.images(record.FULL)))
+    assert relative_error(found.numpy(), recorded["full/image"]) < 1e-4
+
+
+def test_full_size_text_encoder_equals_torch(recorded: dict) -> None:
+    found = text_encoder(record.FULL)(record.tokens(record.FULL))
+    assert relative_error(found.numpy(), recorded["full/text"]) < 1e-4

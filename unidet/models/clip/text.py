@@ -1,0 +1,148 @@
+"""CLIP's text encoder: a causal transformer whose state at the end mark is the text's embedding.
+
+Dimension letters: N texts, L context length, T tokens up to the longest end mark, W width, E
+embedding. Parameter names are those of OpenAI's state dict.
+
+Source: Radford et al., arXiv 2103.00020, 2.4; openai/CLIP clip/model.py.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.ops.attention import attention, merge_heads, split_heads
+
+_FORBIDDEN = -1e9
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm with the variance of the centred values.
+
+    Jittor's own takes E[x^2] - E[x]^2, which loses digits where the mean is large.
+    """
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        centred = x - x.mean(dim=-1, keepdims=True)
+        variance = (centred * centred).mean(dim=-1, keepdims=True)
+        return centred / jt.sqrt(variance + self.eps) * self.weight + self.bias
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x)."""
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        return x * jt.sigmoid(1.702 * x)
+
+
+class MultiHeadAttention(nn.Module):
+    """Self-attention with torch's parameter names; `in_proj_weight` stacks q, k and v."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self._heads = heads
+        self.in_proj_weight = jt.init.gauss((3 * width, width), std=width**-0.5)
+        self.in_proj_bias = jt.zeros(3 * width)
+        self.out_proj = nn.Linear(width, width)
+        jt.init.constant_(self.out_proj.bias, 0.0)
+
+    def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> jt.Var:
+        projected = nn.linear(tokens_NTW, self.in_proj_weight, self.in_proj_bias)
+        queries, keys, values = (
+            split_heads(part, self._heads) for part in jt.chunk(projected, 3, dim=2)
+        )
+        attended = attention(queries, keys, values, mask_TT)
+        return self.out_proj(merge_heads(attended, self._heads))
+
+
+class ResidualAttentionBlock(nn.Module):
+    """Attention and a two-layer perceptron, each behind a layer norm and beside a shortcut."""
+
+    def __init__(self, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.attn = MultiHeadAttention(width, heads)
+        self.ln_1 = LayerNorm(width)
+        self.mlp = _Perceptron(width)
+        self.ln_2 = LayerNorm(width)
+        shrunk = width**-0.5 * (2 * layers) ** -0.5
+        jt.init.gauss_(self.attn.out_proj.weight, std=shrunk)
+        jt.init.gauss_(self.mlp.c_proj.weight, std=shrunk)
+
+    def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> jt.Var:
+        tokens_NTW = tokens_NTW + self.attn(self.ln_1(tokens_NTW), mask_TT)
+        return tokens_NTW + self.mlp(self.ln_2(tokens_NTW))
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.gelu = QuickGELU()
+        self.c_proj = nn.Linear(4 * width, width)
+        jt.init.gauss_(self.c_fc.weight, std=(2 * width) ** -0.5)
+
+    def execute(self, tokens: jt.Var) -> jt.Var:
+        return self.c_proj(self.gelu(self.c_fc(tokens)))
+
+
+class Transformer(nn.Module):
+    """Residual blocks one after the other."""
+
+    def __init__(self, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        blocks = [ResidualAttentionBlock(width, heads, layers) for _ in range(layers)]
+        self.resblocks = nn.Sequential(*blocks)
+
+    def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> jt.Var:
+        for block in self.resblocks:
+            tokens_NTW = block(tokens_NTW, mask_TT)
+        return tokens_NTW
+
+
+class TextEncoder(nn.Module):
+    """Token numbers to text embeddings.
+
+    Args:
+        vocabulary_size: of the tokenizer; its highest number is the end mark.
+        context_length: longest row of tokens; CLIP has 77.
+        width, layers, heads: of the transformer; RN50's has 512, 12, 8.
+        embedding: length of an embedding; RN50's is 1024.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        context_length: int,
+        width: int,
+        layers: int,
+        heads: int,
+        embedding: int,
+    ) -> None:
+        super().__init__()
+        self._end = vocabulary_size - 1
+        self.token_embedding = nn.Embedding(vocabulary_size, width)
+        jt.init.gauss_(self.token_embedding.weight, std=0.02)
+        self.positional_embedding = jt.init.gauss((context_length, width), std=0.01)
+        self.transformer = Transformer(width, layers, heads)
+        self.ln_final = LayerNorm(width)
+        self.text_projection = jt.init.gauss((width, embedding), std=width**-0.5)
+
+    def execute(self, tokens_NL: np.ndarray) -> jt.Var:
+        """Embeddings (N, E), not normalised, of token rows from `Tokenizer`, each with an end mark.
+
+        What follows a row's end mark cannot reach it, so columns that no row needs are left out.
+        ValueError where a row has no end mark (another tokenizer's rows).
+        """
+        ends = tokens_NL.argmax(axis=1)
+        if (tokens_NL[np.arange(len(tokens_NL)), ends] != self._end).any():
+            raise ValueError(f"a row of tokens does not end with the mark {self._end}")
+        length = int(ends.max()) + 1
+        hidden = self.token_embedding(jt.array(tokens_NL[:, :length].astype(np.int32)))
+        hidden = hidden + self.positional_embedding[:length]
+        mask = np.triu(np.full((length, length), _FORBIDDEN, np.float32), 1)
+        hidden = self.transformer(hidden, jt.array(mask))
+        rows = np.arange(len(ends), dtype=np.int32)
+        chosen = hidden[jt.array(rows), jt.array(ends.astype(np.int32))]
+        return jt.matmul(self.ln_final(chosen), self.text_projection)

@@ -1,0 +1,211 @@
+"""UniDetector's second stage: regions of several datasets classified by the names of their objects.
+
+Dimension letters: N images, P proposals of an image, R regions of a batch, C categories, D length
+of an embedding. Boxes are xyxy in pixels of the network's input.
+
+Source: Wang et al., arXiv 2303.11749, 3.2; UniDetector mmdet/models/roi_heads/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.models.layers import set_batch_norm_training
+from unidet.models.roi_samples import RoiSamples, class_weights, draw_classes, sample_rois
+from unidet.models.text_classifier import TextClassifier, normalised
+from unidet.ops.coders import decode_deltas
+from unidet.ops.losses import binary_cross_entropy, l1, one_hot
+from unidet.ops.roi_align import roi_align
+from unidet.records import Batch
+
+_ROIS_A_PASS = 512
+
+
+class MeanPool(nn.Module):
+    """Mean over the map and a linear projection, for backbones without CLIP's attention pool."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(channels, embedding)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        """(N, channels, H, W) -> (N, embedding)."""
+        return self.projection(feats_NCHW.mean(dims=(2, 3)))
+
+
+class RoiClassifier(nn.Module):
+    """Backbone, RoIAlign, shared last layer, pool; then names and boxes from one embedding.
+
+    Batch norms use running statistics, in training too; their weights and biases learn.
+
+    Args:
+        backbone: gives a list of maps, of which the last is taken; frozen stages as it has them.
+        shared_layer: maps of the regions (R, channels, size, size) to (R, C', h, w), for instance
+            `build_layer(4, …)`.
+        pool: (R, C', h, w) to (R, D): `AttentionPool` or `MeanPool`.
+        classifier: holds the names; see `set_vocabularies`.
+        embedding: D.
+        roi_size, stride: cells of a region's side, image pixels per cell of the backbone's map
+            (14 and 16 officially).
+        federated_count: names that a region is compared with in training, the background counted.
+        roi_samples, positive_fraction, positive_iou: see `sample_rois`.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        shared_layer: nn.Module,
+        pool: nn.Module,
+        classifier: TextClassifier,
+        embedding: int,
+        roi_size: int,
+        stride: int,
+        federated_count: int = 50,
+        roi_samples: int = 512,
+        positive_fraction: float = 0.25,
+        positive_iou: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.shared_layer = shared_layer
+        self.pool = pool
+        self.classifier = classifier
+        self.box_regressor = nn.Linear(embedding, 4)
+        jt.init.gauss_(self.box_regressor.weight, std=0.001)
+        jt.init.constant_(self.box_regressor.bias, 0.0)
+        self._roi_size, self._stride = roi_size, stride
+        self._federated_count = federated_count
+        self._roi_samples = roi_samples
+        self._positive_fraction, self._positive_iou = positive_fraction, positive_iou
+        self._allowed: list[np.ndarray | None] = []
+        self.set_batch_norm_training(False)
+
+    def set_batch_norm_training(self, training: bool) -> None:
+        """Batch statistics (True) or running ones (False), frozen stages of the backbone apart."""
+        set_batch_norm_training(self, training)
+        self.backbone.set_batch_norm_training(training)
+
+    def set_vocabularies(
+        self, texts: Sequence[np.ndarray], allowed: Sequence[np.ndarray | None] | None = None
+    ) -> None:
+        """Names of each training dataset as (C, D) embeddings, in the order of the dataset ids.
+
+        One dataset selects the official single-dataset loss, several the partitioned one.
+        `allowed`: per dataset (C,) bool, classes that may be drawn as negatives (those with
+        images), or None for all. Raises UserError as `TextClassifier.set_vocabularies`.
+        """
+        self.classifier.set_vocabularies(texts)
+        self._allowed = list(allowed) if allowed is not None else [None] * len(texts)
+
+    def features(self, images_NCHW: jt.Var) -> jt.Var:
+        """The backbone's last map for normalised images."""
+        return self.backbone(images_NCHW)[-1]
+
+    def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
+        """(R, channels, size, size) by RoIAlign."""
+        return roi_align(feats_NCHW, jt.array(rois_R5), self._roi_size, 1.0 / self._stride)
+
+    def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
+        """Normalised embeddings and box deltas of max(R, 2) regions; rows past R are padding.
+
+        One region would compile every kernel anew, none would break some of them.
+        """
+        padded = np.zeros((max(len(rois_R5), 2), 5), np.float32)
+        padded[: len(rois_R5)] = rois_R5
+        embeddings = self.pool(self.shared_layer(self.region_features(feats_NCHW, padded)))
+        return normalised(embeddings), self.box_regressor(embeddings)
+
+    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
+        """`loss_class`, `loss_box` and the number of `positives`, each of shape (1,).
+
+        Raises:
+            ValueError: the batch has no proposals, or a label outside its dataset's names.
+        """
+        counts = self.classifier.class_counts
+        samples = sample_rois(
+            batch,
+            counts,
+            rng,
+            count=self._roi_samples,
+            positive_fraction=self._positive_fraction,
+            positive_iou=self._positive_iou,
+        )
+        classes = draw_classes(
+            samples, counts, rng, count=self._federated_count, allowed=self._allowed
+        )
+        feats = self.features(jt.array(batch.images_NCHW))
+        return self.losses(*self.heads(feats, samples.rois_R5), samples, classes)
+
+    def losses(
+        self,
+        embeddings_RD: jt.Var,
+        deltas_R4: jt.Var,
+        samples: RoiSamples,
+        classes: Sequence[np.ndarray],
+    ) -> dict[str, jt.Var]:
+        """As `loss`, for the `heads` of given regions and, per image, the names to compare with.
+
+        Classification is a sigmoid cross entropy per (region, name), summed over names; boxes an
+        L1 over positives, divided by all regions (bbox_head_clip.py lines 315-383).
+        """
+        counts = self.classifier.class_counts
+        rows, found = embeddings_RD.shape[0], len(samples.labels_R)
+        labels = np.full(rows, max(counts), np.int64)
+        labels[:found] = samples.labels_R
+        weights = class_weights(samples, counts, classes, rows)
+        loss_class = sum(
+            binary_cross_entropy(
+                self.classifier(embeddings_RD, dataset), one_hot(labels, count), weight, 1.0
+            )
+            for dataset, (count, weight) in enumerate(zip(counts, weights, strict=True))
+        )
+        targets = np.zeros((rows, 4), np.float32)
+        targets[:found] = samples.targets_R4
+        backgrounds = np.asarray(counts)[samples.datasets_N[samples.images_R]]
+        positive = np.zeros((rows, 1), np.float32)
+        positive[:found, 0] = samples.labels_R < backgrounds
+        return {
+            "loss_class": loss_class,
+            "loss_box": l1(deltas_R4, targets, positive, max(found, 1)),
+            "positives": jt.array(positive.sum(keepdims=True)[0]),
+        }
+
+    def regions(
+        self, images_NCHW: jt.Var, sizes_N2: np.ndarray, proposals: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per image the proposals' refined boxes (P, 4) and normalised embeddings (P, D), float32.
+
+        Args:
+            images_NCHW: normalised and padded.
+            sizes_N2: (height, width) before padding; boxes are clipped to it.
+            proposals: per image (P, 4), or (P, 5) with a score that is not read; P may be 0.
+        """
+        rois = np.concatenate(
+            [np.insert(boxes[:, :4], 0, image, axis=1) for image, boxes in enumerate(proposals)]
+        ).astype(np.float32)
+        limits = np.tile(sizes_N2[:, ::-1], 2)[rois[:, 0].astype(np.int64)]
+        boxes, embeddings = self._all_regions(images_NCHW, rois)
+        boxes = np.clip(boxes, 0, limits.astype(np.float32))
+        ends = np.cumsum([len(part) for part in proposals])[:-1]
+        return list(zip(np.split(boxes, ends), np.split(embeddings, ends), strict=True))
+
+    def _all_regions(
+        self, images_NCHW: jt.Var, rois_R5: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Refined boxes (R, 4) and embeddings (R, D), `_ROIS_A_PASS` regions at a time."""
+        boxes, embeddings = [], []
+        with jt.no_grad():
+            feats = self.features(images_NCHW)
+            for start in range(0, max(len(rois_R5), 1), _ROIS_A_PASS):
+                part = rois_R5[start : start + _ROIS_A_PASS]
+                found, deltas = self.heads(feats, part)
+                padded = np.zeros((deltas.shape[0], 4), np.float32)
+                padded[: len(part)] = part[:, 1:]
+                boxes.append(decode_deltas(padded, deltas).numpy()[: len(part)])
+                embeddings.append(found.numpy()[: len(part)])
+        return np.concatenate(boxes), np.concatenate(embeddings)

@@ -1,0 +1,153 @@
+"""Which regions the RoI classifier learns from, and which names each is compared with. Numpy.
+
+Dimension letters: N images, R sampled regions of a batch, C categories of a dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unidet.ops.boxes import pairwise_iou_numpy
+from unidet.ops.coders import encode_deltas
+from unidet.ops.losses import federated_classes
+from unidet.ops.matching import match_by_max_iou
+from unidet.ops.sampling import Shuffler, sample_random
+from unidet.records import Batch
+
+_UNIT_BOX = np.array([0, 0, 1, 1], np.float32)
+
+
+@dataclass(frozen=True)
+class RoiSamples:
+    """Regions with their targets, image after image.
+
+    Attributes:
+        rois_R5: float32 (image, x1, y1, x2, y2), input pixels.
+        labels_R: int64, position in the own dataset's names, C where background.
+        targets_R4: float32 deltas to the matched box, 0 for background.
+        datasets_N: each image's dataset.
+    """
+
+    rois_R5: np.ndarray
+    labels_R: np.ndarray
+    targets_R4: np.ndarray
+    datasets_N: np.ndarray
+
+    @property
+    def images_R(self) -> np.ndarray:
+        return self.rois_R5[:, 0].astype(np.int64)
+
+
+def sample_rois(
+    batch: Batch,
+    class_counts: Sequence[int],
+    rng: Shuffler,
+    *,
+    count: int,
+    positive_fraction: float,
+    positive_iou: float = 0.5,
+) -> RoiSamples:
+    """At most `count` regions an image, at most int(count * positive_fraction) of them positive.
+
+    Candidates are the ground-truth boxes, each matched to itself, then the proposals; a proposal
+    is positive from `positive_iou` on, negative below. An image with too few candidates gives
+    fewer. mmdet standard_roi_head.py and base_sampler.py with add_gt_as_proposals, as configured
+    in UniDetector's 2ndstage configs.
+
+    Raises:
+        ValueError: the batch has no proposals, or a label outside its dataset's names.
+    """
+    if batch.proposals is None:
+        raise ValueError("the batch carries no proposals")
+    rois, labels, matched = [], [], []
+    for image, (boxes, own, proposals) in enumerate(
+        zip(batch.boxes, batch.labels, batch.proposals, strict=True)
+    ):
+        background = class_counts[batch.dataset_ids[image]]
+        _check_labels(own, background, image)
+        iou = pairwise_iou_numpy(boxes, proposals[:, :4])
+        assigned = match_by_max_iou(iou, positive_iou, positive_iou, positive_iou, False)
+        assigned = np.concatenate([np.arange(len(boxes)), assigned])
+        candidates = np.concatenate([boxes, proposals[:, :4]]).astype(np.float32)
+        positives, negatives = sample_random(assigned, count, positive_fraction, rng)
+        chosen = np.concatenate([positives, negatives])
+        rois.append(np.insert(candidates[chosen], 0, image, axis=1))
+        labels.append(
+            np.concatenate([own[assigned[positives]], np.full(len(negatives), background)])
+        )
+        matched.append(boxes[assigned[positives]])
+        matched.append(np.full((len(negatives), 4), np.nan, np.float32))
+    return RoiSamples(
+        rois_R5=np.concatenate(rois),
+        labels_R=np.concatenate(labels).astype(np.int64),
+        targets_R4=_deltas(np.concatenate(rois)[:, 1:], np.concatenate(matched)),
+        datasets_N=batch.dataset_ids,
+    )
+
+
+def _check_labels(labels: np.ndarray, class_count: int, image: int) -> None:
+    if len(labels) and not 0 <= labels.min() <= labels.max() < class_count:
+        raise ValueError(
+            f"image {image} of the batch has labels {labels.min()} .. {labels.max()}, "
+            f"its dataset {class_count} names"
+        )
+
+
+def _deltas(rois_R4: np.ndarray, matched_R4: np.ndarray) -> np.ndarray:
+    """Deltas (R, 4); rows whose matched box is NaN (background) give 0, whatever the region."""
+    if not len(rois_R4):
+        return np.zeros((0, 4), np.float32)
+    background = np.isnan(matched_R4)
+    references = np.where(background, _UNIT_BOX, rois_R4)
+    return encode_deltas(references, np.where(background, _UNIT_BOX, matched_R4)).numpy()
+
+
+def draw_classes(
+    samples: RoiSamples,
+    class_counts: Sequence[int],
+    rng: np.random.Generator,
+    *,
+    count: int,
+    allowed: Sequence[np.ndarray | None],
+) -> list[np.ndarray]:
+    """The names that each image's regions are compared with, N arrays of class numbers.
+
+    With one dataset the names are drawn once, from the labels of the whole batch
+    (bbox_head_clip.py lines 315-357); with several for each image from its own labels
+    (bbox_head_clip_partitioned.py lines 315-363). `allowed` masks classes from being drawn.
+    """
+    if len(class_counts) == 1:
+        drawn = federated_classes(samples.labels_R, count, class_counts[0], allowed[0], rng)
+        return [drawn] * len(samples.datasets_N)
+    return [
+        federated_classes(
+            samples.labels_R[samples.images_R == image],
+            count,
+            class_counts[dataset],
+            allowed[dataset],
+            rng,
+        )
+        for image, dataset in enumerate(samples.datasets_N)
+    ]
+
+
+def class_weights(
+    samples: RoiSamples, class_counts: Sequence[int], classes: Sequence[np.ndarray], rows: int
+) -> list[np.ndarray]:
+    """Weight of each (region, name) pair in the classification loss: per dataset (rows, C) float32.
+
+    With one dataset each region weighs 1 / R. With several each image weighs 1 / N, shared
+    among its regions; an image without any adds nothing. Rows of other datasets' images, and those
+    past R (padding), weigh 0.
+    """
+    weights = [np.zeros((rows, count), np.float32) for count in class_counts]
+    images = len(samples.datasets_N)
+    for image, dataset in enumerate(samples.datasets_N):
+        own = np.flatnonzero(samples.images_R == image)
+        share = len(samples.labels_R) if len(class_counts) == 1 else images * len(own)
+        if len(own):
+            weights[dataset][np.ix_(own, classes[image])] = 1.0 / share
+    return weights

@@ -1,0 +1,89 @@
+"""Region embeddings against the embeddings of category names, one set of names per dataset.
+
+Dimension letters: R regions, C categories of a dataset, D length of an embedding.
+
+Source: Wang et al., arXiv 2303.11749, 3.2; UniDetector bbox_head_clip.py lines 160-180 and
+bbox_head_clip_partitioned.py lines 147-178. The official background column is a zero vector, whose
+logit nothing reads; it does not exist here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.errors import UserError
+
+
+def normalised(embeddings_RD: jt.Var) -> jt.Var:
+    """Rows at length 1; a zero row stays zero (torch `F.normalize`, eps 1e-12)."""
+    squares = (embeddings_RD * embeddings_RD).sum(dim=1, keepdims=True)
+    # The inner floor keeps the square root's gradient finite at a zero row.
+    lengths = jt.maximum(jt.sqrt(jt.maximum(squares, 1e-30)), 1e-12)
+    return embeddings_RD / lengths.broadcast(embeddings_RD)
+
+
+class TextClassifier(nn.Module):
+    """logits = scale * cosine(region, name) + bias.
+
+    Args:
+        embedding: D.
+        scale, bias: the official code has 100 and 0.
+        learn_scale: both are learnt from there, as parameters `logit_scale` (the logarithm of the
+            scale) and `logit_bias`.
+    """
+
+    def __init__(
+        self, *, embedding: int, scale: float = 100.0, bias: float = 0.0, learn_scale: bool = False
+    ) -> None:
+        super().__init__()
+        self._embedding = embedding
+        self._fixed = None if learn_scale else (scale, bias)
+        self._texts: list[jt.Var] = []
+        if learn_scale:
+            self.logit_scale = jt.array(np.array([math.log(scale)], np.float32))
+            self.logit_bias = jt.array(np.array([bias], np.float32))
+
+    def set_vocabularies(self, texts: Sequence[np.ndarray]) -> None:
+        """Take the names' embeddings, one (C, D) array per dataset, of any length; no parameters.
+
+        Raises:
+            UserError: an array of another width, an empty one, or one that is not finite.
+        """
+        for dataset, text in enumerate(texts):
+            if text.ndim != 2 or text.shape[1] != self._embedding or not len(text):
+                raise UserError(
+                    f"text embeddings of dataset {dataset} have shape {text.shape}, must be "
+                    f"(categories, {self._embedding}); embed the names with the network's own CLIP"
+                )
+            if not np.isfinite(text).all():
+                raise UserError(f"text embeddings of dataset {dataset} hold NaN or infinite values")
+        arrays = (jt.array(text.astype(np.float32)) for text in texts)
+        self._texts = [normalised(array).stop_grad() for array in arrays]
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """C per dataset."""
+        return tuple(text.shape[0] for text in self._texts)
+
+    def execute(self, embeddings_RD: jt.Var, dataset: int) -> jt.Var:
+        """Logits (R, C) of one dataset's names for normalised embeddings."""
+        cosines = nn.matmul_transpose(embeddings_RD, self._texts[dataset])
+        if self._fixed is not None:
+            scale, bias = self._fixed
+            return cosines * scale + bias
+        scales = jt.exp(self.logit_scale).broadcast(cosines)
+        return cosines * scales + self.logit_bias.broadcast(cosines)
+
+    def settings(self) -> dict[str, float]:
+        """The current `scale` and `bias`, for computing logits elsewhere."""
+        if self._fixed is not None:
+            return dict(zip(("scale", "bias"), self._fixed, strict=True))
+        return {
+            "scale": math.exp(float(self.logit_scale.item())),
+            "bias": float(self.logit_bias.item()),
+        }
