@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unidet.data.toy.ground_truth import frequency, judge_all, judge_federated
+
+# Three objects of name 3, one of name 5, one that has no name.
+LABELS = np.array([3, 5, 3, -1, 3])
+
+
+def test_every_name_is_judged() -> None:
+    judgement = judge_all(LABELS, 7)
+    assert judgement.labels.tolist() == LABELS.tolist()
+    assert judgement.absent == (0, 1, 2, 4, 6)
+    assert judgement.partial == ()
+    assert judge_all(LABELS[:0], 2).absent == (0, 1)
+
+
+def test_a_name_boxed_in_part_loses_its_last_box_but_never_its_only_one() -> None:
+    by_partial = {
+        (): [3, 5, 3, -1, 3],
+        (3,): [3, 5, 3, -1, -1],
+        (5,): [3, 5, 3, -1, 3],
+        (3, 5): [3, 5, 3, -1, -1],
+    }
+    seen = set()
+    for seed in range(600):
+        judgement = judge_federated(LABELS, 72, np.random.default_rng(seed))
+        assert judgement.labels.tolist() == by_partial[judgement.partial]
+        assert len(set(judgement.absent)) == 12
+        assert not {3, 5} & set(judgement.absent)
+        seen.add(judgement.partial)
+    assert seen >= {(), (3,), (5,)}
+    assert LABELS.tolist() == [3, 5, 3, -1, 3]
+
+
+def test_fewer_absent_names_than_are_asked_for() -> None:
+    assert judge_federated(LABELS, 7, np.random.default_rng(0)).absent == (0, 1, 2, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("images", "letter"), [(0, "r"), (14, "r"), (15, "c"), (50, "c"), (51, "f")]
+)
+def test_frequency(images: int, letter: str) -> None:
+    assert frequency(images) == letter
