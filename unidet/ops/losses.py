@@ -94,9 +94,7 @@ def iou_loss(
     return weighted_mean(1.0 - jt.maximum(overlaps, floor), weights, avg_factor)
 
 
-def giou_loss(
-    boxes: jt.Var, targets: Array, weights: Array | None, avg_factor: float
-) -> jt.Var:
+def giou_loss(boxes: jt.Var, targets: Array, weights: Array | None, avg_factor: float) -> jt.Var:
     """1 - GIoU of boxes and targets (N, 4) row by row; weights (N,). arXiv 1902.09630."""
     if boxes.shape[0] == 0:
         return weighted_mean(boxes, None, avg_factor)

@@ -1,0 +1,146 @@
+"""Losses against PyTorch's recorded values and gradients, and by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jittor as jt
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from unidet.ops import losses
+
+TORCH = dict(np.load(Path(__file__).with_name("torch_values.npz")))
+Loss = Callable[[jt.Var], jt.Var]
+
+
+def check(name: str, leaf: str, loss: Loss) -> None:
+    variable = jt.array(TORCH[leaf])
+    value = loss(variable)
+    assert_allclose(value.item(), TORCH[name], rtol=1e-5)
+    gradient = jt.grad(value, variable).numpy()
+    assert_allclose(gradient, TORCH[f"{name}/grad0"], rtol=1e-4, atol=1e-6)
+
+
+def test_binary_cross_entropy_matches_torch_also_at_logit_zero() -> None:
+    targets, weights = TORCH["targets"], TORCH["weights"]
+    check(
+        "binary_cross_entropy",
+        "logits",
+        lambda x: losses.binary_cross_entropy(x, targets, weights, 3),
+    )
+
+
+def test_cross_entropy_matches_torch() -> None:
+    labels, weights = TORCH["labels"], TORCH["weights"][:, 0]
+    check("cross_entropy", "logits", lambda x: losses.cross_entropy(x, labels, weights, 3))
+
+
+def test_quality_focal_loss_matches_torch() -> None:
+    targets, weights = TORCH["targets"], TORCH["weights"]
+    check("quality_focal", "logits", lambda x: losses.quality_focal_loss(x, targets, weights, 3))
+    check(
+        "quality_focal_1.5",
+        "logits",
+        lambda x: losses.quality_focal_loss(x, targets, weights, 3, beta=1.5),
+    )
+
+
+def test_l1_matches_torch() -> None:
+    targets, weights = TORCH["targets"], TORCH["weights"]
+    check("l1", "logits", lambda x: losses.l1(x, targets, weights, 3))
+
+
+def test_box_losses_match_torch() -> None:
+    others, weights = TORCH["others"], TORCH["box_weights"]
+    check("iou", "boxes", lambda x: losses.iou_loss(x, others, weights, 4))
+    check("giou", "boxes", lambda x: losses.giou_loss(x, others, weights, 4))
+
+
+def test_box_losses_by_hand() -> None:
+    """Two unit squares one apart: IoU 0, hull 3, union 2, so GIoU = -1/3."""
+    boxes, others = jt.array([[0.0, 0, 1, 1]]), np.array([[2, 0, 3, 1]], np.float32)
+    assert losses.giou_loss(boxes, others, None, 1).item() == pytest.approx(4 / 3)
+    assert losses.iou_loss(boxes, others, None, 1).item() == pytest.approx(1 - 1e-6)
+
+
+EMPTY = np.zeros((0, 4), np.float32)
+NO_LABELS = np.zeros(0, np.int64)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: losses.binary_cross_entropy(x, EMPTY, None, 0),
+        lambda x: losses.quality_focal_loss(x, EMPTY, EMPTY, 0),
+        lambda x: losses.cross_entropy(x, NO_LABELS, NO_LABELS, 0),
+        lambda x: losses.l1(x, EMPTY, None, 0),
+        lambda x: losses.iou_loss(x, EMPTY, NO_LABELS, 0),
+        lambda x: losses.giou_loss(x, EMPTY, None, 0),
+        lambda x: losses.federated_cross_entropy(x, NO_LABELS, np.array([1, 2]), 0),
+    ],
+)
+def test_no_rows_give_zero_and_zero_gradient(loss: Loss) -> None:
+    weight = jt.ones((3, 4))
+    value = loss(jt.zeros((0, 3)) @ weight)
+    assert value.shape == [1]
+    assert value.item() == 0
+    assert_array_equal(jt.grad(value, weight).numpy(), np.zeros((3, 4)))
+
+
+def test_one_row() -> None:
+    value = losses.cross_entropy(jt.zeros((1, 2)), np.array([1]), None, 1)
+    assert value.item() == pytest.approx(np.log(2), rel=1e-6)
+
+
+def test_labels_out_of_range_are_refused() -> None:
+    for label in (-1, 2):
+        with pytest.raises(ValueError, match=r"must be in 0 \.\. 1"):
+            losses.cross_entropy(jt.zeros((1, 2)), np.array([label]), None, 1)
+
+
+def test_average_factor_must_be_positive() -> None:
+    for factor in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="must be > 0"):
+            losses.l1(jt.zeros((1, 4)), np.zeros((1, 4), np.float32), None, factor)
+
+
+def test_not_a_number_stays_visible() -> None:
+    logits = jt.array(np.array([[np.nan, 0]], np.float32))
+    assert np.isnan(losses.binary_cross_entropy(logits, np.zeros((1, 2)), None, 1).item())
+    assert np.isnan(losses.cross_entropy(logits, np.array([1]), None, 1).item())
+
+
+def test_federated_loss_looks_at_chosen_columns_only() -> None:
+    """Zero logits cost ln 2 each: 2 rows, 2 chosen of 4 classes, divided by 2 rows."""
+    logits = jt.zeros((2, 4))
+    value = losses.federated_cross_entropy(logits, np.array([1, 4]), np.array([1, 3]), 2)
+    assert value.item() == pytest.approx(2 * np.log(2), rel=1e-6)
+    expected = [[0, -0.25, 0, 0.25], [0, 0.25, 0, 0.25]]
+    assert_allclose(jt.grad(value, logits).numpy(), expected, atol=1e-7)
+
+
+def test_federated_classes_are_the_present_ones_filled_up() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([3, 7, 3, 20])  # 20: background, one of the ten, and left out
+    for _ in range(20):
+        classes = losses.federated_classes(labels, 10, 20, None, rng)
+        assert len(classes) == 9
+        assert {3, 7} <= set(classes.tolist()) <= set(range(20))
+        assert (np.diff(classes) > 0).all()
+
+
+def test_federated_classes_may_draw_the_background() -> None:
+    rng = np.random.default_rng(0)
+    counts = {len(losses.federated_classes(np.array([0]), 2, 2, None, rng)) for _ in range(50)}
+    assert counts == {1, 2}
+
+
+def test_federated_classes_draw_only_allowed_ones_and_keep_those_present() -> None:
+    allowed = np.array([True, False, True, False, False])
+    rng = np.random.default_rng(0)
+    assert losses.federated_classes(np.array([1, 5]), 50, 5, allowed, rng).tolist() == [0, 1, 2]
+    assert losses.federated_classes(np.array([0, 1, 2]), 2, 5, allowed, rng).tolist() == [0, 1, 2]
+    assert losses.federated_classes(NO_LABELS, 0, 5, allowed, rng).tolist() == []
