@@ -1,13 +1,273 @@
-"""Brings Jittor up: oneDNN, CPU or CUDA, compile cache, threads."""
+"""Brings Jittor up: oneDNN, CPU or CUDA, compile cache, threads. Call before anything imports it.
+
+Jittor decides everything at its import, from environment variables and from files below the home
+folder. `bring_up` sets those only while the import runs and puts the process back as it was: signal
+handlers (Jittor's end the process at once, also on Ctrl-C), TLS verification (Jittor turns it off),
+HOME, and every variable.
+"""
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import hashlib
+import importlib.util
 import os
+import platform
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from unidet import fast_build, toolchain
+from unidet.errors import UserError
+from unidet.toolchain import OneDNN
+
+Device = Literal["auto", "cpu", "cuda"]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT)
 
 
-def bring_up() -> None:
-    """Import Jittor with settings that work; call before anything that imports it."""
-    os.environ.update(
-        nvcc_path="", use_mpi="0", FIX_TORCH_ERROR="0", gdb_path="", log_silent="1", cache_name="unidet"
+@dataclass(frozen=True)
+class Runtime:
+    """What was decided when Jittor came up."""
+
+    device: Literal["cpu", "cuda"]
+    cuda: str  # why CUDA is or is not used
+    threads: int
+    onednn: Path | None
+    cache: Path
+    compiler: Path
+    versions: dict[str, str]
+    seconds: float  # of the import, with compilation where the cache was cold
+    warnings: tuple[str, ...]
+
+
+_runtime: Runtime | None = None
+
+
+def bring_up(device: Device = "auto", threads: int = 0, verbose: bool = False) -> Runtime:
+    """Imports Jittor with settings that work; a second call returns what the first decided.
+
+    Args:
+        device: "auto" takes CUDA where it is usable.
+        threads: of OpenMP; 0 means `$OMP_NUM_THREADS`, else every core the process may use.
+        verbose: let Jittor and the compiler talk.
+
+    Raises:
+        UserError: no compiler, no Python.h, numpy 2, an unwritable cache, CUDA asked for and not
+            usable, or a different device asked for than in the first call.
+    """
+    global _runtime
+    if _runtime is None:
+        _runtime = _bring_up(device, threads, verbose)
+    elif device not in ("auto", _runtime.device):
+        raise UserError(f"device={device}: Jittor already runs on {_runtime.device} here")
+    return _runtime
+
+
+def _bring_up(device: Device, threads: int, verbose: bool) -> Runtime:
+    if "jittor" in sys.modules or "jittor_utils" in sys.modules:
+        raise RuntimeError("jittor was imported before unidet.runtime.bring_up()")
+    versions = {"python": platform.python_version(), "numpy": toolchain.require_numpy_1()}
+    root = toolchain.cache_root()
+    toolchain.require_writable(root)
+    compiler = toolchain.find_compiler()
+    headers = toolchain.find_python_headers()
+    onednn = toolchain.find_onednn()
+    nvcc, cuda = _choose_device(device)
+    threads = threads or toolchain.default_threads()
+    home = root / f"jittor-{_environment_digest(compiler, headers, onednn)}"
+    if onednn is not None:
+        _link_onednn(onednn, home)
+    build = home / "build"
+    environment = _environment(compiler, onednn, nvcc, threads, verbose)
+    core = ""
+    if nvcc is None:
+        core = fast_build.core_flags(build, compiler, _jittor_folder() / "src", headers)
+        environment |= {"cc_flags": f" {core} ", "kernel_flags": " -Ofast "}
+    started = time.monotonic()
+    _import_jittor(home, environment, headers, verbose)
+    if nvcc is None:
+        fast_build.speed_up_kernels(build, home, compiler, core)
+    _settle(nvcc is not None, threads, root, verbose)
+    return Runtime(
+        device="cuda" if nvcc else "cpu",
+        cuda=cuda,
+        threads=threads,
+        onednn=onednn.library if onednn else None,
+        cache=root,
+        compiler=compiler,
+        versions=versions | _versions(compiler),
+        seconds=time.monotonic() - started,
+        warnings=_warn(onednn),
     )
-    import jittor  # noqa: F401
+
+
+def _choose_device(device: Device) -> tuple[Path | None, str]:
+    if device == "cpu":
+        return None, "not asked for"
+    found = toolchain.find_cuda()
+    if device == "cuda" and found.nvcc is None:
+        raise UserError(f"device=cuda: {found.detail}; use device=cpu or device=auto")
+    return found.nvcc, found.detail
+
+
+def _jittor_folder() -> Path:
+    spec = importlib.util.find_spec("jittor")
+    if spec is None or spec.origin is None:
+        raise UserError("Jittor is not installed: pip install 'jittor==1.3.11.*'")
+    return Path(spec.origin).parent
+
+
+def _versions(compiler: Path) -> dict[str, str]:
+    return {
+        "jittor": metadata.version("jittor"),
+        "compiler": toolchain.compiler_version(compiler),
+    }
+
+
+def _environment_digest(compiler: Path, headers: Path, onednn: OneDNN | None) -> str:
+    """Names the cache of one combination; two of them never share a precompiled header."""
+    parts = [
+        str(_jittor_folder()),
+        metadata.version("jittor"),
+        str(compiler),
+        toolchain.compiler_version(compiler),
+        str(headers),
+        platform.python_version(),
+        str(onednn),
+        platform.machine(),
+        platform.node(),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _link_onednn(onednn: OneDNN, home: Path) -> None:
+    """Puts oneDNN where Jittor's install_mkl (compile_extern.py) looks for its own download."""
+    name = {"aarch64": "dnnl_lnx_2.2.0_cpu_gomp_aarch64"}.get(
+        platform.machine(), "dnnl_lnx_2.2.0_cpu_gomp"
+    )
+    folder = home / ".cache" / "jittor" / "mkl" / name
+    (folder / "lib").mkdir(parents=True, exist_ok=True)
+    for link, target in (
+        (folder / "include", onednn.include),
+        (folder / "lib" / "libmkldnn.so", onednn.library),
+        (folder / "lib" / "libdnnl.so.2", onednn.library),
+    ):
+        if not (link.is_symlink() and link.readlink() == target):
+            partial = link.with_name(f"{link.name}.{os.getpid()}")
+            partial.symlink_to(target)
+            partial.replace(link)
+
+
+def _environment(
+    compiler: Path, onednn: OneDNN | None, nvcc: Path | None, threads: int, verbose: bool
+) -> dict[str, str]:
+    """Variables that Jittor reads at its import; those of CUDA's extras would start downloads."""
+    return {
+        "cc_path": str(compiler),
+        "cache_name": "unidet",
+        "nvcc_path": str(nvcc or ""),
+        "gdb_path": "",
+        "use_mpi": "0",
+        "use_nccl": "0",
+        "use_cutt": "0",
+        "use_cutlass": "0",
+        "use_mkl": "0" if onednn is None else "1",
+        "FIX_TORCH_ERROR": "0",
+        "log_silent": "0" if verbose else "1",
+        "OMP_NUM_THREADS": str(threads),
+    }
+
+
+def _import_jittor(
+    home: Path, environment: Mapping[str, str], headers: Path, verbose: bool
+) -> None:
+    variables = {**environment, "HOME": str(home), "JITTOR_HOME": str(home)}
+    with _variables(variables), _signals_kept(), _tls_kept():
+        import jittor_utils
+
+        # In a virtual environment Jittor would ask some other Python's python3-config.
+        jittor_utils._py3_include_path = f'-I"{headers}"'
+        core = Path(jittor_utils.cache_path)
+        if not verbose and not any(core.glob("**/jittor_core*.so")):
+            print("compiling Jittor, once per machine (about a minute)…", file=sys.stderr)
+        try:
+            import jittor  # noqa: F401
+        except Exception as error:
+            raise UserError(
+                f"Jittor does not start: {_first_line(error)}; `unidet doctor` may tell more, "
+                f"or delete {home} to build it anew"
+            ) from error
+        if jittor_utils.pool_size:
+            # The processes that compiled the core would stay, and hold memory, until the end.
+            atexit.unregister(jittor_utils.pool_cleanup)
+            jittor_utils.pool_cleanup()
+            jittor_utils.pool_size = 0
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _settle(cuda: bool, threads: int, root: Path, verbose: bool) -> None:
+    import jittor as jt
+
+    if cuda:
+        jt.flags.use_cuda = 1
+    if not verbose:
+        # Jittor prints progress of compilation to std::cerr whatever log_silent says.
+        jt.flags.log_file = str(root / "jittor.log")
+    # OMP_NUM_THREADS comes too late where another library has loaded OpenMP already.
+    ctypes.CDLL("libgomp.so.1").omp_set_num_threads(threads)
+
+
+def _warn(onednn: OneDNN | None) -> tuple[str, ...]:
+    if onednn is not None:
+        return ()
+    warning = (
+        "oneDNN was not found: convolutions will be about 100 times slower; "
+        f"on x86-64 Linux: {toolchain.ONEDNN_REMEDY}"
+    )
+    print(f"warning: {warning}", file=sys.stderr)
+    return (warning,)
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def _tls_kept() -> Iterator[None]:
+    create = ssl._create_default_https_context
+    try:
+        yield
+    finally:
+        ssl._create_default_https_context = create

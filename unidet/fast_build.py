@@ -1,0 +1,152 @@
+"""Makes Jittor compile two to four times faster, without changing what it computes.
+
+Jittor builds its core on first import and one small C++ file per fused kernel ever after. Nearly
+all of that time goes into parsing the same headers, so both kinds are given a precompiled header
+(`-include FILE.h`, which GCC replaces by FILE.h.gch where its flags agree and reads as text where
+they do not). The core is built with -O1: it only walks graphs, the arithmetic sits in the kernels,
+which stay at Jittor's own -Ofast.
+
+Kernels normally pass through a Python script of Jittor's (`asm_tuner.py`) that starts the compiler
+twice in order to rewrite stores for one optional pass. A shell script takes its place and calls
+Jittor's only for sources that carry that pass's mark.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+CORE_FLAGS = "-O1 -w"
+_CORE_HEADER = """\
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <experimental/string_view>
+#include <fstream>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <limits>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <queue>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <type_traits>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+#include <Python.h>
+#include "common.h"
+#include "var.h"
+#include "op.h"
+"""
+_KERNEL_HEADER = """\
+#define JIT 1
+#define JIT_cpu 1
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include "var.h"
+#include "fused_op.h"
+#include "executor.h"
+#include "misc/cpu_math.h"
+#include "ops/array_op.h"
+#include "ops/binary_op.h"
+#include "ops/broadcast_to_op.h"
+#include "ops/op_register.h"
+#include "ops/reduce_op.h"
+#include "ops/ternary_op.h"
+#include "ops/unary_op.h"
+"""
+_LAUNCHER = """\
+#!/bin/sh
+# $1 is Jittor's asm_tuner.py, $2 its --cc_path=COMPILER, $3 the source.
+if grep -q '@begin' "$3"; then
+    HOME={home}
+    export HOME
+    exec {python} "$@"
+fi
+compiler=${{2#--cc_path=}}
+shift 2
+exec "$compiler" "$@"
+"""
+
+
+def core_flags(folder: Path, compiler: Path, jittor_sources: Path, python_headers: Path) -> str:
+    """Flags for Jittor's `cc_flags`; builds the core's precompiled header at need.
+
+    Args:
+        folder: where headers are kept; belongs to one compiler, one Python and one Jittor.
+        jittor_sources: the installed package's `src`.
+    """
+    header = folder / "core.h"
+    flags = f"-std=c++14 -fPIC -march=native {CORE_FLAGS} -I{shlex.quote(str(jittor_sources))}"
+    _precompile(header, _CORE_HEADER, f"{flags} -I{shlex.quote(str(python_headers))}", compiler)
+    return f'{CORE_FLAGS} -include "{header}"'
+
+
+def speed_up_kernels(folder: Path, home: Path, compiler: Path, core: str) -> None:
+    """Gives an imported Jittor the kernels' precompiled header and the shorter way to the compiler.
+
+    Args:
+        core: the flags that `core_flags` returned, which kernels do not want.
+    """
+    import jittor as jt
+
+    launcher = folder / "compile-kernel"
+    text = _LAUNCHER.format(home=shlex.quote(str(home)), python=shlex.quote(sys.executable))
+    _write(launcher, text)
+    launcher.chmod(0o755)
+    header = folder / "kernel.h"
+    flags = jt.flags.cc_flags.replace(core, "-w")
+    compile_only = " ".join(
+        word for word in shlex.split(flags) if not word.startswith(("-l", "-L", "-shared"))
+    )
+    _precompile(header, _KERNEL_HEADER, compile_only, compiler)
+    jt.flags.cc_flags = f'{flags} -include "{header}" '
+    jt.flags.python_path = f'"{launcher}"'
+
+
+def _precompile(header: Path, text: str, flags: str, compiler: Path) -> None:
+    """Writes `header` and its .gch; a compiler that cannot do it only costs time later."""
+    compiled = header.with_name(header.name + ".gch")
+    if compiled.is_file() and header.read_text() == text:
+        return
+    header.parent.mkdir(parents=True, exist_ok=True)
+    _write(header, text)
+    partial = compiled.with_name(f"{compiled.name}.{os.getpid()}")
+    command = [
+        str(compiler),
+        *shlex.split(flags),
+        "-x",
+        "c++-header",
+        str(header),
+        "-o",
+        str(partial),
+    ]
+    done = subprocess.run(command, capture_output=True)
+    if done.returncode == 0:
+        partial.replace(compiled)
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text() == text:
+        return
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)

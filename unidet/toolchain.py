@@ -1,0 +1,196 @@
+"""What this machine offers to build and run Jittor with: compiler, headers, oneDNN, CUDA, cache.
+
+Nothing here imports Jittor, so `unidet doctor` can report on each part even when Jittor cannot
+start.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from unidet.errors import UserError
+
+ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp==2022.2.*'"
+NUMPY_REMEDY = "pip install 'numpy<2'"
+
+
+@dataclass(frozen=True)
+class OneDNN:
+    """Where the convolution library lies."""
+
+    include: Path
+    library: Path
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """`nvcc` is set only where a driver, a device and a toolkit were all found."""
+
+    nvcc: Path | None
+    detail: str
+
+
+def cache_root() -> Path:
+    """`$UNIDET_CACHE`, or `unidet` in the user's cache folder; need not exist yet."""
+    if chosen := os.environ.get("UNIDET_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "unidet"
+
+
+def require_writable(folder: Path) -> None:
+    """Creates `folder` and writes a file into it.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"compile cache {folder} cannot be written ({error.strerror}): "
+            "set UNIDET_CACHE to a folder that can"
+        ) from error
+
+
+def require_numpy_1() -> str:
+    """The version of numpy, without importing it.
+
+    Raises:
+        UserError: it is missing, or 2 and later, with which Jittor silently corrupts data.
+    """
+    try:
+        version = metadata.version("numpy")
+    except metadata.PackageNotFoundError as error:
+        raise UserError(f"numpy is not installed: {NUMPY_REMEDY}") from error
+    if int(version.split(".")[0]) >= 2:
+        raise UserError(
+            f"numpy {version} silently corrupts data in Jittor, which needs numpy < 2: "
+            f"{NUMPY_REMEDY}"
+        )
+    return version
+
+
+def find_compiler() -> Path:
+    """The C++ compiler: `$cc_path` (Jittor's own variable) or the `g++` on PATH.
+
+    Raises:
+        UserError: there is none.
+    """
+    chosen = os.environ.get("cc_path") or "g++"  # noqa: SIM112 (Jittor's own spelling)
+    found = shutil.which(chosen)
+    if found is None:
+        raise UserError(
+            f"no C++ compiler: {chosen} was not found. Jittor compiles its kernels on this "
+            "machine: apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)"
+        )
+    return Path(found)
+
+
+def compiler_version(compiler: Path) -> str:
+    """As the compiler prints it, e.g. "12.2.0"."""
+    output = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    match = re.search(r"\d+\.\d+(\.\d+)?", output.stdout)
+    return match.group() if match else "unknown"
+
+
+def find_python_headers() -> Path:
+    """The folder of this very interpreter's Python.h, also inside a virtual environment.
+
+    Raises:
+        UserError: the headers are not installed.
+    """
+    include = Path(sysconfig.get_path("include", vars={"installed_base": sys.base_prefix}))
+    if not (include / "Python.h").is_file():
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise UserError(
+            f"no Python.h in {include}: apt install python{version}-dev (Debian, Ubuntu), "
+            "or use a Python that brings its headers"
+        )
+    return include
+
+
+def find_onednn() -> OneDNN | None:
+    """oneDNN 2.6 from its wheels, wherever pip put them; None where they are not installed."""
+    library = _installed_file("onednn-cpu-gomp", "lib", "libdnnl.so.2")
+    header = _installed_file("onednn-devel-cpu-gomp", "include", "dnnl.hpp")
+    if library is None or header is None:
+        return None
+    return OneDNN(header.parent, library)
+
+
+def _installed_file(distribution_name: str, folder: str, name: str) -> Path | None:
+    try:
+        distribution = metadata.distribution(distribution_name)
+    except metadata.PackageNotFoundError:
+        return None
+    recorded = [
+        Path(str(distribution.locate_file(path)))
+        for path in distribution.files or ()
+        if path.name == name
+    ]
+    bases = [Path(str(distribution.locate_file(""))), Path(sys.prefix)]
+    if site.ENABLE_USER_SITE:
+        bases.append(Path(site.getuserbase()))
+    candidates = sorted(recorded, key=lambda path: len(path.parts))
+    candidates += [base / folder / name for base in bases]
+    return next((path.resolve() for path in candidates if path.is_file()), None)
+
+
+def find_cuda() -> Cuda:
+    """Whether a GPU can be used: its driver answers, shows a device, and a toolkit is there.
+
+    An `nvcc` on PATH alone proves nothing: many machines carry the toolkit and no GPU.
+    """
+    devices, problem = _count_cuda_devices()
+    if not devices:
+        return Cuda(None, problem)
+    nvcc = _find_nvcc()
+    if nvcc is None:
+        return Cuda(None, f"{devices} GPU, but no CUDA toolkit (nvcc with libcudart.so)")
+    return Cuda(nvcc, f"{devices} GPU, {nvcc}")
+
+
+def _count_cuda_devices() -> tuple[int, str]:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0, "no NVIDIA driver (libcuda.so.1)"
+    status = driver.cuInit(0)
+    if status != 0:
+        return 0, f"the NVIDIA driver does not start (cuInit returned {status})"
+    count = ctypes.c_int(0)
+    status = driver.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0 or count.value == 0:
+        return 0, "the NVIDIA driver shows no GPU"
+    return count.value, ""
+
+
+def _find_nvcc() -> Path | None:
+    for candidate in (shutil.which("nvcc"), "/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc"):
+        if candidate is None or not os.access(candidate, os.X_OK):
+            continue
+        nvcc = Path(candidate).resolve()
+        libraries = (nvcc.parents[1] / "lib64", Path("/usr/lib/x86_64-linux-gnu"))
+        if any((folder / "libcudart.so").is_file() for folder in libraries):
+            return nvcc
+    return None
+
+
+def default_threads() -> int:
+    """`$OMP_NUM_THREADS`, else the cores this process may run on, which a container may limit."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(chosen) if chosen.isdigit() and int(chosen) > 0 else len(os.sched_getaffinity(0))

@@ -1,0 +1,82 @@
+"""Between a network's variables and plain arrays, strictly: Jittor's own loader reports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import jittor as jt
+import numpy as np
+
+from unidet.errors import UserError
+
+_SHOWN = 8
+
+
+def state_of(module: jt.Module) -> dict[str, np.ndarray]:
+    """Every parameter and buffer by name, copied, in the order of the module's declarations."""
+    return {name: np.array(var.numpy()) for name, var in module.named_parameters()}
+
+
+def load_into(
+    module: jt.Module,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    allow_missing: Collection[str] = (),
+    allow_unexpected: Collection[str] = (),
+) -> None:
+    """Sets every parameter and buffer of `module` from `arrays`; sets nothing where that fails.
+
+    Args:
+        allow_missing: names (or patterns such as "fc.*") that keep their present values when
+            `arrays` lacks them.
+        allow_unexpected: names or patterns in `arrays` to be passed over.
+
+    Raises:
+        UserError: names are missing or unexpected, shapes differ, or values are not finite; it
+            lists all of them.
+    """
+    variables = dict(module.named_parameters())
+    common = [name for name in variables if name in arrays]
+    problems = {
+        "missing": _unless(allow_missing, (name for name in variables if name not in arrays)),
+        "unexpected": _unless(allow_unexpected, (name for name in arrays if name not in variables)),
+        "of another shape": [
+            f"{name} {tuple(arrays[name].shape)}, not {_shape(variables[name])}"
+            for name in common
+            if _shape(variables[name]) != (tuple(arrays[name].shape) or (1,))
+        ],
+        "not finite": [name for name in common if not np.isfinite(arrays[name]).all()],
+    }
+    if any(problems.values()):
+        raise UserError("weights do not fit the network: " + _listed(problems))
+    for name in common:
+        _set(variables[name], arrays[name])
+
+
+def _shape(variable: jt.Var) -> tuple[int, ...]:
+    return tuple(variable.shape)
+
+
+def _set(variable: jt.Var, array: np.ndarray) -> None:
+    """Keeps the variable itself, its type and whether it learns."""
+    learns = not variable.is_stop_grad()
+    values = np.ascontiguousarray(array).reshape(_shape(variable)).astype(variable.numpy().dtype)
+    variable.update(jt.array(values))
+    if learns:
+        variable.start_grad()
+    else:
+        variable.stop_grad()
+
+
+def _unless(allowed: Collection[str], names: Iterable[str]) -> list[str]:
+    return [n for n in names if not any(fnmatchcase(n, pattern) for pattern in allowed)]
+
+
+def _listed(problems: Mapping[str, list[str]]) -> str:
+    parts = []
+    for what, names in problems.items():
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            parts.append(f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{more})")
+    return "; ".join(parts)

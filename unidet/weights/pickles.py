@@ -1,0 +1,137 @@
+"""Reads PyTorch's pickles without PyTorch and without running anything that they name.
+
+A pickle may call whatever it imports. Here it can only reach the stand-ins below, which build plain
+records; every other name is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import IO, Any
+
+from unidet.errors import UserError
+from unidet.weights.storage import DTYPES, STORAGE_TYPES, Storage, Tensor
+
+
+class StorageType(str):
+    """Stands for a storage class; the value is its element type."""
+
+
+class Dtype(str):
+    """Stands for a torch.dtype."""
+
+
+class Ignored:
+    """Stands for a harmless object that holds no weights (a numpy scalar among the metadata)."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+class Scripted:
+    """Stands for a TorchScript module: its attributes, whatever its class."""
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.attributes = state
+
+
+def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+    return Tensor(storage, offset, tuple(size), tuple(stride), storage.kind)
+
+
+def _rebuild_tensor_v3(
+    storage: Storage, offset: int, size: Any, stride: Any, _grad: Any, _hooks: Any, kind: Dtype
+) -> Tensor:
+    return Tensor(storage, offset, tuple(size), tuple(stride), str(kind))
+
+
+def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
+    return data
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+    ("torch", "Size"): tuple,
+    ("torch", "device"): Ignored,
+    ("torch.jit._pickle", "build_intlist"): _same,
+    ("torch.jit._pickle", "build_doublelist"): _same,
+    ("torch.jit._pickle", "build_boollist"): _same,
+    ("torch.jit._pickle", "build_tensorlist"): _same,
+    ("torch.jit._pickle", "restore_type_tag"): lambda value, _tag: value,
+    ("numpy", "dtype"): Ignored,
+    ("numpy.core.multiarray", "scalar"): Ignored,
+    ("numpy._core.multiarray", "scalar"): Ignored,
+    ("_codecs", "encode"): Ignored,
+}
+
+
+class Unpickler(pickle.Unpickler):
+    """Turns storages into what `load_storage` returns for a persistent id."""
+
+    def __init__(self, file: IO[bytes], load_storage: Callable[[tuple[Any, ...]], Storage]) -> None:
+        super().__init__(file, encoding="utf-8")
+        self._load_storage = load_storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _CALLABLES:
+            return _CALLABLES[module, name]
+        if module in ("torch", "torch.storage") and name in STORAGE_TYPES:
+            return StorageType(STORAGE_TYPES[name])
+        if module == "torch" and name in DTYPES:
+            return Dtype(DTYPES[name])
+        if module.startswith("__torch__"):
+            return Scripted
+        raise UserError(
+            f"refused: it wants to call {module}.{name}, which a checkpoint of tensors never needs"
+        )
+
+    def persistent_load(self, pid: Any) -> Storage:
+        if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage"):
+            raise UserError(f"it refers to {str(pid)[:60]!r}, which is no tensor storage")
+        if not isinstance(pid[1], StorageType) or not isinstance(pid[4], int) or pid[4] < 0:
+            raise UserError(f"malformed storage record {str(pid)[:60]!r}")
+        return self._load_storage(pid)
+
+
+def flatten(value: Any) -> dict[str, Tensor]:
+    """Every tensor in nested mappings, sequences and scripted modules, under its dotted name."""
+    found: dict[str, Tensor] = {}
+    _collect(value, "", found, set())
+    return found
+
+
+def _collect(value: Any, name: str, found: dict[str, Tensor], above: set[int]) -> None:
+    if isinstance(value, Tensor):
+        found[name] = value
+        return
+    children: list[tuple[Any, Any]]
+    if isinstance(value, Scripted):
+        children = list(value.attributes.items())
+    elif isinstance(value, dict):
+        children = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        children = list(enumerate(value))
+    else:
+        return
+    if id(value) in above:
+        raise UserError("an object contains itself")
+    above.add(id(value))
+    for key, child in children:
+        _collect(child, f"{name}.{key}" if name else str(key), found, above)
+    above.discard(id(value))

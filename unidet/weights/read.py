@@ -1,0 +1,145 @@
+"""Reads checkpoints into numpy arrays: .pth and .pt without PyTorch, safetensors, npz.
+
+PyTorch's formats: torch/serialization.py (`_save`, `_legacy_save`); TorchScript archives have the
+same layout as the zip format.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from unidet.errors import UserError
+from unidet.weights.pickles import Unpickler, flatten
+from unidet.weights.storage import Storage, numpy_type
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+# Under these names training frameworks keep the weights, next to an optimizer's state.
+_WEIGHT_KEYS = ("state_dict", "model", "model_state_dict")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
+    """Every weight of a checkpoint, contiguous, by name and in the file's order.
+
+    The format is told by content, not by suffix. Where the file holds more than weights (an
+    optimizer, metadata), those under `state_dict` or `model` are taken. bfloat16 becomes float32,
+    every other type is kept.
+
+    Raises:
+        UserError: no such file, unknown format, truncated, or a pickle that names anything other
+            than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}")
+    with _named(path), path.open("rb") as file:
+        head = file.read(16)
+        file.seek(0)
+        if head.startswith(b"PK\x03\x04"):
+            return _read_zip(file)
+        if head.startswith(b"\x80"):
+            return _read_legacy(file, path.stat().st_size)
+        if head[8:9] == b"{" or path.suffix == ".safetensors":
+            return dict(load_file(path))
+    raise UserError(f"{path} is neither a PyTorch checkpoint, nor safetensors, nor npz")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Puts the file's name in front of whatever is wrong with it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (zipfile.BadZipFile, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path} is truncated or damaged ({error}): fetch or write it again"
+        ) from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {error}): fetch or write it again"
+        ) from error
+
+
+def _read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        pickled = next((name for name in names if name.endswith("/data.pkl")), None)
+        if pickled is None:
+            return _read_npz(archive)
+        folder = pickled.removesuffix("data.pkl")
+        if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
+            raise UserError("it was written on a big-endian machine, which is not supported")
+        storages: dict[str, Storage] = {}
+
+        def load_storage(pid: tuple[Any, ...]) -> Storage:
+            key = str(pid[2])
+            if key not in storages:
+                data = archive.read(f"{folder}data/{key}")
+                storages[key] = Storage(str(pid[1]), pid[4], data)
+            return storages[key]
+
+        return _weights(Unpickler(io.BytesIO(archive.read(pickled)), load_storage).load())
+
+
+def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    names = [name for name in archive.namelist() if name.endswith(".npy")]
+    if not names:
+        raise UserError("a zip file with neither a PyTorch checkpoint nor numpy arrays inside")
+    arrays = {}
+    for name in names:
+        with archive.open(name) as member:
+            arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    return arrays
+
+
+def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+    storages: dict[str, Storage] = {}
+
+    def load_storage(pid: tuple[Any, ...]) -> Storage:
+        if len(pid) > 5 and pid[5] is not None:
+            raise UserError("it uses storage views, which PyTorch stopped writing in 2017")
+        if pid[4] * numpy_type(str(pid[1])).itemsize > size:
+            raise UserError("it is truncated: a storage is larger than the file")
+        return storages.setdefault(str(pid[2]), Storage(str(pid[1]), pid[4]))
+
+    def load() -> Any:
+        return Unpickler(file, load_storage).load()
+
+    if load() != _LEGACY_MAGIC:
+        raise UserError("a pickle, but not one of PyTorch's")
+    load()  # protocol version
+    load()  # the writer's byte order and integer sizes
+    contents = load()
+    for key in load():
+        _fill(storages[str(key)], file)
+    return _weights(contents)
+
+
+def _fill(storage: Storage, file: IO[bytes]) -> None:
+    header = file.read(8)
+    if len(header) < 8 or int.from_bytes(header, "little") != storage.count:
+        raise UserError("it is truncated: the size of a storage is missing or wrong")
+    wanted = storage.count * numpy_type(storage.kind).itemsize
+    storage.data = file.read(wanted)
+    if len(storage.data) < wanted:
+        raise UserError(f"it is truncated: {wanted - len(storage.data)} bytes are missing")
+
+
+def _weights(contents: Any) -> dict[str, np.ndarray]:
+    if isinstance(contents, dict):
+        nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
+        contents = next(nested, contents)
+    tensors = flatten(contents)
+    if not tensors:
+        raise UserError("there are no tensors inside")
+    return {name: tensor.array(name) for name, tensor in tensors.items()}

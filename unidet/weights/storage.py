@@ -1,0 +1,100 @@
+"""Tensors as PyTorch stores them: a flat storage, and strided views into it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unidet.errors import UserError
+
+BFLOAT16 = "bfloat16"
+# Name of the storage class in `torch` -> numpy type of one element, or BFLOAT16.
+STORAGE_TYPES: dict[str, str] = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "UntypedStorage": "uint8",
+}
+# Name of a dtype in `torch` -> as above.
+DTYPES: dict[str, str] = {
+    "float64": "float64",
+    "float32": "float32",
+    "float16": "float16",
+    "bfloat16": BFLOAT16,
+    "int64": "int64",
+    "int32": "int32",
+    "int16": "int16",
+    "int8": "int8",
+    "uint8": "uint8",
+    "uint16": "uint16",
+    "uint32": "uint32",
+    "uint64": "uint64",
+    "bool": "bool",
+}
+
+
+def numpy_type(kind: str) -> np.dtype[Any]:
+    """The numpy type that holds one stored element; bfloat16 travels as its 16 bits."""
+    return np.dtype("uint16" if kind == BFLOAT16 else kind).newbyteorder("<")
+
+
+@dataclass
+class Storage:
+    """`count` elements of `kind`; `data` may arrive after the views that refer to it."""
+
+    kind: str
+    count: int
+    data: bytes | bytearray | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A view: element (i, j, …) lies at `offset + i * strides[0] + j * strides[1] + …`."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    kind: str
+
+    def array(self, name: str) -> np.ndarray:
+        """A contiguous copy; bfloat16 becomes float32, everything else keeps its type.
+
+        Raises:
+            UserError: the view reaches beyond its storage, or the storage's bytes are missing.
+        """
+        element = numpy_type(self.kind)
+        data = self.storage.data
+        if data is None:
+            raise UserError(f"the bytes of {name} are missing")
+        self._check(name, len(data) // element.itemsize)
+        if math.prod(self.shape) == 0:
+            view = np.zeros(self.shape, element)
+        else:
+            view = np.lib.stride_tricks.as_strided(
+                np.frombuffer(data, element)[self.offset :],
+                self.shape,
+                tuple(stride * element.itemsize for stride in self.strides),
+            )
+        if self.kind == BFLOAT16:
+            return (view.astype(np.uint32) << 16).view(np.float32)
+        return np.array(view, dtype=element.newbyteorder("="), order="C")
+
+    def _check(self, name: str, available: int) -> None:
+        numbers = (self.offset, *self.shape, *self.strides)
+        if len(self.shape) != len(self.strides) or min(numbers) < 0:
+            raise UserError(f"{name} has a malformed shape {self.shape} or strides {self.strides}")
+        steps = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((length - 1) * stride for length, stride in steps)
+        if math.prod(self.shape) and last >= available:
+            raise UserError(f"{name} needs element {last} of a storage of {available}")

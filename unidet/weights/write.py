@@ -1,0 +1,130 @@
+"""Writes checkpoints: safetensors (our own artefacts) and PyTorch's zip format, without PyTorch."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from unidet.errors import UserError
+
+_STORAGE_NAMES = {
+    "float64": "DoubleStorage",
+    "float32": "FloatStorage",
+    "float16": "HalfStorage",
+    "int64": "LongStorage",
+    "int32": "IntStorage",
+    "int16": "ShortStorage",
+    "int8": "CharStorage",
+    "uint8": "ByteStorage",
+    "bool": "BoolStorage",
+}
+
+
+def write_safetensors(
+    path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes `path` in one step: it never holds half a checkpoint.
+
+    The bytes depend on names, types and values alone, not on the order of `arrays`.
+    """
+    ready = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with _whole(Path(path)) as partial:
+        save_file(ready, partial, metadata=dict(metadata) if metadata else None)
+
+
+def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a state dict that `torch.load` reads, also with `weights_only=True`.
+
+    Raises:
+        UserError: an array's type has no counterpart in PyTorch.
+    """
+    ready = {name: _little_endian(name, array) for name, array in arrays.items()}
+    with (
+        _whole(Path(path)) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        _add(archive, "data.pkl", _pickle(ready))
+        _add(archive, "byteorder", b"little")
+        for index, array in enumerate(ready.values()):
+            _add(archive, f"data/{index}", array.tobytes())
+        _add(archive, "version", b"3\n")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _little_endian(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.name not in _STORAGE_NAMES:
+        raise UserError(f"{name} has type {array.dtype}, which PyTorch cannot hold")
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # A fixed time, so that the same weights give the same bytes.
+    archive.writestr(zipfile.ZipInfo(f"archive/{name}", (1980, 1, 1, 0, 0, 0)), data)
+
+
+def _pickle(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """OrderedDict(name=tensor, …) in protocol 2, by hand because it names PyTorch's functions."""
+    parts = [pickle.PROTO + b"\x02", _ordered_dict(), pickle.MARK]
+    for index, (name, array) in enumerate(arrays.items()):
+        parts += [_text(name), _tensor(str(index), array)]
+    return b"".join([*parts, pickle.SETITEMS, pickle.STOP])
+
+
+def _tensor(key: str, array: np.ndarray) -> bytes:
+    """torch._utils._rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())."""
+    strides = [stride // array.itemsize for stride in array.strides]
+    storage = _tuple(
+        _text("storage"),
+        _global("torch", _STORAGE_NAMES[array.dtype.name]),
+        _text(key),
+        _text("cpu"),
+        _integer(array.size),
+    )
+    arguments = _tuple(
+        storage + pickle.BINPERSID,
+        _integer(0),
+        _tuple(*map(_integer, array.shape)),
+        _tuple(*map(_integer, strides)),
+        pickle.NEWFALSE,
+        _ordered_dict(),
+    )
+    return _global("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
+
+
+def _ordered_dict() -> bytes:
+    return _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+
+
+def _global(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return pickle.BINUNICODE + struct.pack("<I", len(encoded)) + encoded
+
+
+def _integer(value: int) -> bytes:
+    encoded = pickle.encode_long(value)
+    return pickle.LONG1 + bytes([len(encoded)]) + encoded
+
+
+def _tuple(*items: bytes) -> bytes:
+    return pickle.MARK + b"".join(items) + pickle.TUPLE
