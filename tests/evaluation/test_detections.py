@@ -76,6 +76,12 @@ def test_calibration_uses_the_counts_of_the_uncalibrated_detections() -> None:
     )
 
 
+def test_an_inverted_box_has_size_zero() -> None:
+    inverted = Regions(1, np.array([[9, 9, 4, 20.5]]), np.ones(1), np.array([[1.0, 0.0]]))
+    (found,) = detect([inverted], classifier(), [Scoring(0.5)], SUPPRESSION)
+    assert found.boxes_xywh.tolist() == [[9, 9, 0, 11.5]] * 2
+
+
 def test_extreme_logits_stay_finite() -> None:
     steep = TextClassifier.of(np.eye(2), np.array([1, 2]), 1e4, 0)
     probabilities = steep.probabilities(np.array([[1.0, -1.0]]))

@@ -75,10 +75,40 @@ def test_boxes_without_area_equal_the_package(make_world: Callable) -> None:
     assert_equals_package(world)
 
 
-def test_an_annotation_with_id_zero_equals_the_package(make_world: Callable) -> None:
+@pytest.mark.parametrize("ignored", [0, 1])
+def test_an_annotation_with_id_zero_equals_the_package(ignored: int, make_world: Callable) -> None:
     world = make_world(6)
-    world.truth["annotations"][2]["id"] = 0
+    world.truth["annotations"][2].update(id=0, ignore=ignored)
     assert_equals_package(world)
+
+
+def shrunk_to(world: Any, boxes: list[list[float]], found: list[list[float]]) -> Any:
+    """The world with these boxes of one category in one image, and detections, best first."""
+    image, category = world.truth["images"][0]["id"], world.truth["categories"][0]["id"]
+    here = {"image_id": image, "category_id": category}
+    world.truth["annotations"] = [
+        {**here, "id": row + 1, "bbox": box, "area": box[2] * box[3]}
+        for row, box in enumerate(boxes)
+    ]
+    world.truth["images"][0].update(neg_category_ids=[], not_exhaustive_category_ids=[])
+    world.results = [{**here, "bbox": box, "score": 1 / (2 + row)} for row, box in enumerate(found)]
+    return world
+
+
+def test_of_boxes_with_equal_overlap_the_last_is_taken(make_world: Callable) -> None:
+    # the better detection overlaps both boxes by 2/3, the other only the last one
+    boxes = [[0.0, 0.0, 10.0, 10.0], [4.0, 0.0, 10.0, 10.0]]
+    found = [[2.0, 0.0, 10.0, 10.0], [6.0, 0.0, 10.0, 10.0]]
+    metrics = assert_equals_package(shrunk_to(make_world(0), boxes, found))
+    # one of two boxes at IoU .5 .55 .6 .65
+    assert metrics["AR@300"] == pytest.approx(0.2)
+
+
+def test_the_301st_detection_of_an_image_is_too_late(make_world: Callable) -> None:
+    box, miss = [0.0, 0.0, 50.0, 50.0], [200.0, 0.0, 50.0, 50.0]
+    world = make_world(0)
+    assert assert_equals_package(shrunk_to(world, [box], [miss] * 299 + [box]))["AR@300"] == 1
+    assert assert_equals_package(shrunk_to(world, [box], [miss] * 300 + [box]))["AR@300"] == 0
 
 
 def test_categories_nobody_detects_equal_the_package(make_world: Callable) -> None:

@@ -63,6 +63,36 @@ def test_an_annotation_with_id_zero_equals_pycocotools(make_world: Callable) -> 
     assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
 
 
+def test_of_boxes_with_equal_overlap_the_one_of_the_last_category_is_taken(
+    make_world: Callable,
+) -> None:
+    world = make_world(0, images=1, categories=2)
+    image = world.truth["images"][0]["id"]
+    categories = sorted(record["id"] for record in world.truth["categories"])
+    boxes = [[4.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.0]]
+    found = [[2.0, 0.0, 10.0, 10.0], [6.0, 0.0, 10.0, 10.0]]
+    world.truth["annotations"] = [
+        {
+            "id": row + 1,
+            "image_id": image,
+            "category_id": category,
+            "bbox": box,
+            "area": 100.0,
+            "iscrowd": 0,
+        }
+        for row, (box, category) in enumerate(zip(boxes, reversed(categories), strict=True))
+    ]
+    world.results = [
+        {"image_id": image, "category_id": categories[0], "bbox": box, "score": 1 / (row + 2)}
+        for row, box in enumerate(found)
+    ]
+    truth, results = world.write()
+    ours = evaluate(truth, results, "proposals")
+    assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
+    # the first detection takes the box of the later category, and none is left for the second
+    assert ours["R50@300"] == pytest.approx(0.5)
+
+
 def test_values_worked_by_hand(make_world: Callable) -> None:
     world = make_world(0, images=1, categories=1)
     image, category = world.truth["images"][0]["id"], world.truth["categories"][0]["id"]

@@ -207,9 +207,10 @@ def test_a_written_file_gives_the_metrics_of_the_detections_in_memory(
         read.category_ids,
         np.round(read.boxes_xywh + rng.uniform(0, 2, read.boxes_xywh.shape), 2),
         # neighbours in float32: fewer digits would make them ties
-        np.float32(0.1) + np.spacing(np.float32(0.1)) * rng.permutation(len(read)),
+        (0.1 + np.spacing(np.float32(0.1)) * rng.permutation(len(read))).astype(np.float32),
     )
     assert len(np.unique(detections.scores)) == len(detections)
+    assert detections.scores.dtype == np.float32
     path = tmp_path / "written.json"
     write_results(path, detections)
     again = read_results(path, truth)

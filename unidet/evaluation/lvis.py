@@ -176,17 +176,14 @@ def _accumulate(
 ) -> tuple[np.ndarray, np.ndarray]:
     shape = (len(AREA_RANGES), len(IOU_THRESHOLDS), category_count)
     precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
-    no_crowds = np.zeros(len(truths.groups), dtype=bool)
-    pairs = find_pairs(
-        judged.groups, judged.boxes_xywh, truths.groups, truths.boxes_xywh, no_crowds
-    )
+    pairs = find_pairs(judged.groups, judged.boxes_xywh, truths.groups, truths.boxes_xywh)
     starts = np.searchsorted(judged.category_rows, np.arange(category_count))
     counted = [
         np.bincount(truths.category_rows[~ignored], minlength=category_count)
         for ignored in truths.ignored
     ]
     needed = [_true_positives_needed(counts) for counts in counted]
-    for matches in match(pairs, len(judged.groups), truths.ignored, no_crowds):
+    for matches in match(pairs, len(judged.groups), truths.ignored):
         area, taken = matches.area, matches.truths
         is_true, is_false = _outcomes(truths, judged, area, taken)
         found, average = _average_precision(

@@ -50,17 +50,15 @@ def find_pairs(
     detection_boxes_xywh: np.ndarray,
     truth_groups: np.ndarray,
     truth_boxes_xywh: np.ndarray,
-    is_crowd: np.ndarray,
     minimum_iou: float = 0.5,
 ) -> Pairs:
     """Pairs of equal group (an image, or image and category) with IoU of at least `minimum_iou`.
 
-    IoU is that of pycocotools' bbIou: boxes without +1, for a crowd the share of the detection.
+    IoU is that of pycocotools' bbIou: boxes without +1.
 
     Args:
         detection_groups: (D,) integers in any order; truth_groups: (G,) integers, ascending.
         detection_boxes_xywh: (D, 4) float64; truth_boxes_xywh: (G, 4) float64.
-        is_crowd: (G,) bool.
     """
     first = np.searchsorted(truth_groups, detection_groups, side="left")
     count = np.searchsorted(truth_groups, detection_groups, side="right") - first
@@ -75,11 +73,6 @@ def find_pairs(
         offsets = np.arange(len(detections)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         truths = first[detections] + offsets
         ious = _paired_iou(detection_columns[:, detections], truth_columns[:, truths])
-        if is_crowd.any():
-            shares = _paired_iou(
-                detection_columns[:, detections], truth_columns[:, truths], of_detection=True
-            )
-            ious = np.where(is_crowd[truths], shares, ious)
         kept = ious >= minimum_iou
         found.append((detections[kept], truths[kept], ious[kept]))
         start = stop
@@ -88,15 +81,14 @@ def find_pairs(
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _paired_iou(first: np.ndarray, second: np.ndarray, of_detection: bool = False) -> np.ndarray:
-    """(P,) IoU of (4, P) xywh columns, or intersection over the first one's area."""
+def _paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(P,) IoU of (4, P) xywh columns."""
     width = np.minimum(first[2] + first[0], second[2] + second[0]) - np.maximum(first[0], second[0])
     height = np.minimum(first[3] + first[1], second[3] + second[1]) - np.maximum(
         first[1], second[1]
     )
     intersection = np.where((width > 0) & (height > 0), width * height, 0.0)
-    area = first[2] * first[3]
-    union = area if of_detection else area + second[2] * second[3] - intersection
+    union = first[2] * first[3] + second[2] * second[3] - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 
@@ -114,16 +106,13 @@ class Matches:
     truths: np.ndarray
 
 
-def match(
-    pairs: Pairs, count: int, truth_ignored: np.ndarray, is_crowd: np.ndarray
-) -> Iterator[Matches]:
+def match(pairs: Pairs, count: int, truth_ignored: np.ndarray) -> Iterator[Matches]:
     """Matches for every area range and IoU threshold, in that order.
 
     Args:
         pairs: from `find_pairs`; within a group a smaller detection index means a better score.
         count: number of detections D.
         truth_ignored: (A, G) bool, boxes that do not count, for each of A area ranges.
-        is_crowd: (G,) bool, boxes that any number of detections may take; they must be ignored.
     """
     for area, ignored in enumerate(truth_ignored):
         # a detection's order of preference; where IoUs tie the official loop keeps the last box
@@ -133,25 +122,25 @@ def match(
         for threshold, value in enumerate(IOU_THRESHOLDS):
             reached = ious >= min(value, 1 - 1e-10)
             taken = np.full(count, -1, dtype=np.int64)
-            _deferred_acceptance(detections[reached], truths[reached], is_crowd, taken)
+            _deferred_acceptance(detections[reached], truths[reached], ignored.size, taken)
             yield Matches(threshold, area, taken)
 
 
 def _deferred_acceptance(
-    detections: np.ndarray, truths: np.ndarray, is_crowd: np.ndarray, taken: np.ndarray
+    detections: np.ndarray, truths: np.ndarray, truth_count: int, taken: np.ndarray
 ) -> None:
     """Fills `taken` (D,) from pairs sorted by detection and preference."""
     if not len(detections):
         return
     is_first = np.concatenate(([True], detections[1:] != detections[:-1]))
     has_next = np.concatenate((~is_first[1:], [False]))
-    holder = np.empty(len(is_crowd), dtype=np.int64)
+    holder = np.empty(truth_count, dtype=np.int64)
     asking = np.flatnonzero(is_first)
     while True:
         who, whom = detections[asking], truths[asking]
         # the asking stay sorted, and the last write to an index stands: the best detection
         holder[whom[::-1]] = who[::-1]
-        lost = (holder[whom] != who) & ~is_crowd[whom]
+        lost = holder[whom] != who
         if not lost.any():
             taken[who] = whom
             return

@@ -22,9 +22,10 @@ def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str
     """
     truth = ground_truth
     order = np.lexsort((truth.category_rows, truth.image_rows))
-    is_crowd, areas = truth.is_crowd[order], truth.areas[order]
-    out_of_range = np.stack([outside(areas, limits) for limits in AREA_RANGES.values()])
-    ignored = out_of_range | is_crowd
+    # a crowd only takes detections that find nothing else, which recall does not ask about
+    order = order[~truth.is_crowd[order]]
+    areas = truth.areas[order]
+    ignored = np.stack([outside(areas, limits) for limits in AREA_RANGES.values()])
     findable = truth.annotation_ids[order] != 0
 
     images = truth.rows_of_images(proposals.image_ids)
@@ -36,10 +37,9 @@ def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str
         proposals.boxes_xywh[best],
         truth.image_rows[order],
         truth.boxes_xywh[order],
-        is_crowd,
     )
     found = np.zeros((len(AREA_RANGES), len(IOU_THRESHOLDS), len(CAPS)))
-    for matches in match(pairs, len(best), ignored, is_crowd):
+    for matches in match(pairs, len(best), ignored):
         matched = np.flatnonzero(matches.truths >= 0)
         taken = matches.truths[matched]
         counts = findable[taken] & ~ignored[matches.area, taken]
