@@ -1,0 +1,66 @@
+# Everything happens in .venv; nothing is installed outside this folder except Jittor's compiled
+# kernels (see `unidet doctor` for the place). `make` alone explains the targets.
+
+EXPERIMENT ?= toy
+DATA_ROOT ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The first of these that runs and can make virtual environments; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+	2>/dev/null && echo "$$p" && break; done)
+
+.PHONY: help setup setup-dev setup-bench full-experiment test format check wheel clean
+
+help:  ## this list
+	@echo "unidet: open-world detection studies in pure Jittor"
+	@sed -n 's/^\([a-z-]*\):.*##/\1 ##/p' $(MAKEFILE_LIST) | \
+	awk -F ' ## *' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## the command in .venv/bin/unidet
+setup-dev: $(VENV)/.ready-dev
+setup-bench: $(VENV)/.ready-bench
+
+full-experiment: setup $(if $(filter bench,$(EXPERIMENT)),setup-bench)  ## the whole study: EXPERIMENT=toy|bench|…, DATA_ROOT=folder
+	$(BIN)/unidet stage=report experiment=$(EXPERIMENT) $(if $(DATA_ROOT),data.root='$(DATA_ROOT)')
+
+test: setup-dev  ## run the tests
+	$(BIN)/python -m pytest
+
+format: setup-dev  ## rewrite the sources in the common format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: setup-dev  ## formatter, linter and type checker, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+wheel: setup-dev  ## build dist/*.whl
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean:  ## remove .venv and everything built; outputs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find unidet conf pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.venv:
+	@test -n "$(PYTHON)" || { echo "make setup: needs Python 3.10, 3.11 or 3.12 with its venv \
+	module (Debian, Ubuntu: apt install python3-venv), or PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "make setup: $(PYTHON) cannot \
+	make virtual environments (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml | $(VENV)/.venv
+	$(PIP) install --editable .
+	@touch $@
+	@echo "ready: $(BIN)/unidet"
+
+$(VENV)/.ready-dev: pyproject.toml | $(VENV)/.venv
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-bench: pyproject.toml | $(VENV)/.venv
+	$(PIP) install --editable '.[bench]'
+	@touch $@ $(VENV)/.ready
