@@ -91,7 +91,9 @@ def test_roi_align(ratio: int, aligned: bool, request: pytest.FixtureRequest) ->
 def test_nms(request: pytest.FixtureRequest) -> None:
     rng = np.random.default_rng(5)
     low = rng.uniform(0, 60, (300, 2))
-    boxes = jt.array(np.concatenate([low, low + rng.uniform(10, 50, (300, 2))], 1))
+    corners = np.concatenate([low, low + rng.uniform(10, 50, (300, 2))], axis=1)
+    corners[:4] = [[5, 5, 5, 5], [5, 5, 5, 5], [8, 0, 2, 9], [0, 0, 9, 9]]
+    boxes = jt.array(corners.astype(np.float32))
     scores = jt.array(rng.uniform(size=300).astype(np.float32))
     expected = nms(boxes, scores, 0.5).numpy()
     request.getfixturevalue("emulated")

@@ -100,7 +100,9 @@ def test_by_hand() -> None:
 
 def test_no_rois() -> None:
     feats = jt.ones((1, 3, 4, 4))
-    assert roi_align(feats, jt.zeros((0, 5)), (7, 2), 1.0).shape == [0, 3, 7, 2]
+    pooled = roi_align(feats, jt.zeros((0, 5)), (7, 2), 1.0)
+    assert pooled.shape == [0, 3, 7, 2]
+    assert_array_equal(jt.grad(pooled.sum(), feats).numpy(), np.zeros((1, 3, 4, 4)))
 
 
 def test_image_without_rois_and_unknown_image() -> None:

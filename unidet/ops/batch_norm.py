@@ -140,7 +140,7 @@ class BatchNorm2d(nn.Module):
         count = x.numel() // max(x.shape[1], 1)
         if self.is_train and count < 2:
             raise ValueError(f"batch norm cannot train on one value per channel, x is {x.shape}")
-        kernels = not (jt.flags.use_cuda or jt.in_mpi) and count > 0
+        kernels = not (jt.flags.use_cuda or jt.in_mpi)
         y, mean, variance = self._by_kernel(x) if kernels else self._by_tensor_operations(x)
         if self.is_train:
             count *= jt.world_size if jt.in_mpi else 1

@@ -47,8 +47,6 @@ def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array) -> jt.Var:
 def pairwise_iou(boxes_xyxy: Array, others_xyxy: Array) -> jt.Var:
     """IoU of every pair: (N, 4), (M, 4) -> (N, M); N or M may be 0."""
     boxes, others = as_var(boxes_xyxy), as_var(others_xyxy)
-    if not boxes.shape[0] or not others.shape[0]:
-        return jt.zeros((boxes.shape[0], others.shape[0]))
     return elementwise_iou(boxes.unsqueeze(1), others.unsqueeze(0))
 
 

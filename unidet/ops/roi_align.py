@@ -67,8 +67,6 @@ def roi_align(
         shapes = f"{feats_NCHW.shape} and {rois_R5.shape}"
         raise ValueError(f"roi_align takes feats (N,C,H,W) and rois (R,5), not {shapes}")
     size = (output_size, output_size) if isinstance(output_size, int) else output_size
-    if not rois_R5.shape[0]:
-        return jt.zeros((0, feats_NCHW.shape[1], *size))
     values = {
         "scale": float(spatial_scale),
         "ratio": float(sampling_ratio),

@@ -48,7 +48,6 @@ inline AxisWeights axis_weights(
             at = std::max(at, 0.f);
             int below = std::min((int)at, cells - 1);
             int above = std::min(below + 1, cells - 1);
-            if (below == cells - 1) at = below;
             const float share = at - below;
             dense[below] += (1.f - share) / samples;
             dense[above] += share / samples;
@@ -254,7 +253,7 @@ __device__ inline Tap tap(float at, int cells) {
     if (at < -1.f || at > cells) return {0, 0, -1.f};
     at = fmaxf(at, 0.f);
     const int below = min((int)at, cells - 1), above = min(below + 1, cells - 1);
-    return {below, above, below == cells - 1 ? 0.f : at - below};
+    return {below, above, at - below};
 }
 
 }  // namespace jittor
@@ -290,7 +289,7 @@ _CUDA_DEFINITION = r"""(@ARGS_DEF, long long total, float scale, int ratio, int 
 
 _CUDA_LAUNCH = r"""
 const long long total = POOLED->num;
-const int blocks = (int)std::min<long long>((total + 255) / 256, 65535);
+const int blocks = (int)std::min<long long>(total / 256 + 1, 65535);
 KERNEL<<<blocks, 256>>>(
     @ARGS, total, (float)data["scale"], (int)data["ratio"], (int)data["aligned"]);
 """
