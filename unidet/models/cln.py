@@ -150,7 +150,7 @@ class CLN(nn.Module):
             positives = len(targets.boxes)
             qualities = np.zeros(len(targets.objectness), np.float32)
             if positives:
-                reached = elementwise_iou(predicted.stop_grad(), targets.boxes).numpy()
+                reached = elementwise_iou(predicted.detach(), targets.boxes).numpy()
                 qualities[targets.objectness > 0] = reached
             objectness = losses.quality_focal_loss(logits, qualities, None, samples)
         else:
@@ -165,8 +165,8 @@ class CLN(nn.Module):
         Per level the best `proposals_per_level`; with `proposal_nms` the survivors, best first,
         otherwise levels one after another in no particular order.
         """
-        scores_NA = jt.sigmoid(output.objectness_NA).stop_grad().numpy()
-        distances_NA4 = output.distances_NA4.stop_grad().numpy()
+        scores_NA = jt.sigmoid(output.objectness_NA).numpy()
+        distances_NA4 = output.distances_NA4.numpy()
         found = []
         for scores, distances, size in zip(scores_NA, distances_NA4, sizes_N2, strict=True):
             rows = self._best_per_level(scores, output.level_counts)

@@ -1,4 +1,4 @@
-"""What the convolutional networks share: batch norm and the freezing of parts of a network."""
+"""What the convolutional networks share: freezing of parts, batch norm's mode, initialisation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Iterable
 import jittor as jt
 from jittor import nn
 
-
-def batch_norm(channels: int, eps: float = 1e-5) -> nn.Module:
-    """The batch norm of every network here; running statistics and affine named as in torch."""
-    return nn.BatchNorm(channels, eps=eps)
+from unidet.ops.batch_norm import BatchNorm2d
 
 
 def set_batch_norm_training(module: nn.Module, training: bool) -> None:
@@ -20,7 +17,7 @@ def set_batch_norm_training(module: nn.Module, training: bool) -> None:
     while its weight and bias learn (the official setting) is reached only this way.
     """
     for child in module.modules():
-        if isinstance(child, nn.BatchNorm):
+        if isinstance(child, BatchNorm2d):
             child.is_train = training
 
 

@@ -15,12 +15,8 @@ from typing import Literal
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import (
-    batch_norm,
-    freeze,
-    initialise_convolutions,
-    set_batch_norm_training,
-)
+from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
+from unidet.ops.batch_norm import BatchNorm2d
 
 Style = Literal["torchvision", "clip"]
 Block = Literal["bottleneck", "basic"]
@@ -47,7 +43,7 @@ class _Residual(nn.Module):
             convolution_stride = stride // self._pool
             self.downsample = nn.Sequential(
                 nn.Conv(in_channels, channels, 1, stride=convolution_stride, bias=False),
-                batch_norm(channels),
+                BatchNorm2d(channels),
             )
 
     def shortcut(self, feats_NCHW: jt.Var) -> jt.Var:
@@ -64,15 +60,15 @@ class Bottleneck(_Residual):
         super().__init__(style, in_channels, channels, stride)
         convolution_stride = stride // self._pool
         self.conv1 = nn.Conv(in_channels, width, 1, bias=False)
-        self.bn1 = batch_norm(width)
+        self.bn1 = BatchNorm2d(width, relu=True)
         self.conv2 = nn.Conv(width, width, 3, stride=convolution_stride, padding=1, bias=False)
-        self.bn2 = batch_norm(width)
+        self.bn2 = BatchNorm2d(width, relu=True)
         self.conv3 = nn.Conv(width, channels, 1, bias=False)
-        self.bn3 = batch_norm(channels)
+        self.bn3 = BatchNorm2d(channels)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        hidden = nn.relu(self.bn1(self.conv1(feats_NCHW)))
-        hidden = nn.relu(self.bn2(self.conv2(hidden)))
+        hidden = self.bn1(self.conv1(feats_NCHW))
+        hidden = self.bn2(self.conv2(hidden))
         hidden = self.bn3(self.conv3(_pooled(hidden, self._pool)))
         return nn.relu(hidden + self.shortcut(feats_NCHW))
 
@@ -86,12 +82,12 @@ class Basic(_Residual):
         self.conv1 = nn.Conv(
             in_channels, width, 3, stride=convolution_stride, padding=1, bias=False
         )
-        self.bn1 = batch_norm(width)
+        self.bn1 = BatchNorm2d(width, relu=True)
         self.conv2 = nn.Conv(width, width, 3, padding=1, bias=False)
-        self.bn2 = batch_norm(width)
+        self.bn2 = BatchNorm2d(width)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        hidden = nn.relu(self.bn1(self.conv1(feats_NCHW)))
+        hidden = self.bn1(self.conv1(feats_NCHW))
         hidden = self.bn2(self.conv2(_pooled(hidden, self._pool)))
         return nn.relu(hidden + self.shortcut(feats_NCHW))
 
@@ -172,14 +168,14 @@ class ResNet(nn.Module):
     def _build_stem(self, width: int) -> None:
         if self.style == "torchvision":
             self.conv1 = nn.Conv(3, width, 7, stride=2, padding=3, bias=False)
-            self.bn1 = batch_norm(width)
+            self.bn1 = BatchNorm2d(width, relu=True)
         else:
             self.conv1 = nn.Conv(3, width // 2, 3, stride=2, padding=1, bias=False)
-            self.bn1 = batch_norm(width // 2)
+            self.bn1 = BatchNorm2d(width // 2, relu=True)
             self.conv2 = nn.Conv(width // 2, width // 2, 3, padding=1, bias=False)
-            self.bn2 = batch_norm(width // 2)
+            self.bn2 = BatchNorm2d(width // 2, relu=True)
             self.conv3 = nn.Conv(width // 2, width, 3, padding=1, bias=False)
-            self.bn3 = batch_norm(width)
+            self.bn3 = BatchNorm2d(width, relu=True)
         for part in self._stem():
             initialise_convolutions(part)
 
@@ -204,10 +200,10 @@ class ResNet(nn.Module):
         self.freeze(self.frozen_stages)
 
     def _stem_features(self, images_NCHW: jt.Var) -> jt.Var:
-        feats = nn.relu(self.bn1(self.conv1(images_NCHW)))
+        feats = self.bn1(self.conv1(images_NCHW))
         if self.style == "clip":
-            feats = nn.relu(self.bn2(self.conv2(feats)))
-            feats = nn.relu(self.bn3(self.conv3(feats)))
+            feats = self.bn2(self.conv2(feats))
+            feats = self.bn3(self.conv3(feats))
             return _pooled(feats, 2 if self._pools_stem else 1)
         return nn.max_pool2d(feats, 3, 2, 1) if self._pools_stem else feats
 

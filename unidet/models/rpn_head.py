@@ -69,6 +69,8 @@ class RPNHead(nn.Module):
         anchor_scale: an anchor's side in strides.
         classifier: also hold the official head's `rpn_cls`, which is trained with weight 0 and
             never read; official checkpoints contain it.
+        initial_distance: where the box branch starts, in anchor sides. At 0.5 every box starts as
+            its anchor; officially 0, a point, from which an IoU loss hardly gets away.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class RPNHead(nn.Module):
         strides: tuple[int, ...],
         anchor_scale: float = 8.0,
         classifier: bool = False,
+        initial_distance: float = 0.5,
     ) -> None:
         super().__init__()
         self.strides = tuple(strides)
@@ -90,6 +93,7 @@ class RPNHead(nn.Module):
         for convolution in filter(None, convolutions):
             jt.init.gauss_(convolution.weight, 0.0, 0.01)
             jt.init.constant_(convolution.bias, 0.0)
+        jt.init.constant_(self.rpn_reg.bias, initial_distance)
 
     def execute(self, feats: list[jt.Var]) -> RPNOutput:
         """Pyramid levels (N, C, H, W), finest first, to one `RPNOutput`."""
