@@ -13,7 +13,6 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator
-from functools import cache as forever
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,6 @@ class _Locator:
         return _origin(name)
 
 
-@forever
 def _origin(name: str) -> Path | None:
     found = importlib.util.find_spec(name)
     return Path(found.origin) if found is not None and found.origin is not None else None

@@ -40,6 +40,8 @@ def _wrong_files(folder: Path, action: Action, layout: Layout) -> list[str]:
 
 def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> None:
     """Link `names` into a private folder; a new artefact appears whole, an old one is completed."""
+    for abandoned in list(layout.abandoned(action.key)):
+        discard(abandoned, layout.trash)
     scratch = layout.private(action.key)
     make_folder(scratch)
     for name in names:

@@ -1,0 +1,246 @@
+"""Code in the key: an edit that can change a result changes the digest, a cosmetic one does not."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unidet.store import code
+from unidet.store.code import closure, closure_digest
+from unidet.store.syntax import read_source
+
+House = Callable[..., str]
+
+FILES = {
+    "__init__.py": '"""A house."""\n',
+    "stage.py": (
+        '"""A stage."""\n'
+        "from __future__ import annotations\n"
+        "import math\n"
+        "from toyhouse.ops import boxes\n"
+        "from toyhouse.records import Box\n"
+        "def run(box: Box) -> float:\n"
+        '    """Area, in pixels."""\n'
+        "    from toyhouse import late\n"
+        "    return late.twice(boxes.area(box))\n"
+    ),
+    "ops/__init__.py": "",
+    "ops/boxes.py": "from . import base\ndef area(box):\n    return base.width(box) * box.h\n",
+    "ops/base.py": "def width(box):\n    return box.w\n",
+    "ops/unused.py": "def never(): ...\n",
+    "records.py": "class Box:\n    w = 2\n    h = 3\n",
+    "late.py": "def twice(x):\n    return 2 * x\n",
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """house("ops/base.py", old, new): digest of `toyhouse.stage` with that edit."""
+    count = 0
+
+    def build(path: str = "", old: str = "", new: str = "") -> str:
+        nonlocal count
+        count += 1
+        top = tmp_path / str(count)
+        for name, text in FILES.items():
+            (top / "toyhouse" / name).parent.mkdir(parents=True, exist_ok=True)
+            assert name != path or old in text
+            text = text.replace(old, new, 1) if name == path else text
+            (top / "toyhouse" / name).write_text(text)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(top))
+            importlib.invalidate_caches()
+            found = closure_digest("toyhouse.stage")
+        sys.modules.pop("toyhouse", None)
+        return found
+
+    yield build
+    sys.modules.pop("toyhouse", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("stage.py", "def run", "# a comment\n\n\ndef run"),
+        ("stage.py", "Area, in pixels.", "The area of a box, in square pixels."),
+        ("stage.py", '    """Area, in pixels."""\n', ""),
+        ("stage.py", "    return late", "        \n    return  late"),
+        (
+            "stage.py",
+            "import math\nfrom toyhouse.ops import boxes\nfrom toyhouse.records import Box",
+            "from toyhouse.records import Box\nfrom toyhouse.ops import boxes\nimport math",
+        ),
+        (
+            "stage.py",
+            "import math\n",
+            "import math\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+            "    from toyhouse.ops.unused import never\n",
+        ),
+        ("stage.py", "import math\n", "from collections.abc import Iterator\nimport math\n"),
+        ("ops/boxes.py", "base.width(box) * box.h", "(base.width(box)\n        * box.h)"),
+        ("ops/boxes.py", "def area(box):", "def area(box):\n    'In pixels.'"),
+        ("ops/unused.py", "never", "ever"),
+        ("__init__.py", "A house.", "Another text."),
+    ],
+)
+def test_a_cosmetic_edit_changes_nothing(house: House, path: str, old: str, new: str) -> None:
+    assert house(path, old, new) == house()
+
+
+def test_what_only_a_type_checker_runs_does_not_count(house: House) -> None:
+    guarded = "import typing as t\nif t.TYPE_CHECKING:\n    import numpy\nelse:\n    numpy = 0\n"
+    plain = "import typing as t\nnumpy = 0\n"
+    assert house("stage.py", "import math\n", guarded) == house("stage.py", "import math\n", plain)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("stage.py", "late.twice(", "(1 + "),
+        ("ops/base.py", "return box.w", "return box.w + 1"),
+        ("ops/boxes.py", "* box.h", "+ box.h"),
+        ("records.py", "w = 2", "w = 2.0"),
+        ("late.py", "2 * x", "x * 2"),
+        ("late.py", "2 * x", "'2' * x"),
+        ("ops/__init__.py", "", "setting = 1\n"),
+        ("__init__.py", '"""A house."""\n', '"""A house."""\nsetting = 1\n'),
+        ("stage.py", "def run", "from toyhouse.ops import unused\ndef run"),
+        ("stage.py", "import math", "import math as m"),
+    ],
+)
+def test_an_edit_that_a_stage_can_reach_changes_it(
+    house: House, path: str, old: str, new: str
+) -> None:
+    assert house(path, old, new) != house()
+
+
+@pytest.fixture
+def toyhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name, text in FILES.items():
+        (tmp_path / "toyhouse" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "toyhouse" / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield tmp_path / "toyhouse"
+    sys.modules.pop("toyhouse", None)
+
+
+def test_the_closure_holds_what_is_imported_and_nothing_else(toyhouse: Path) -> None:
+    assert list(closure("toyhouse.stage")) == [
+        "toyhouse",
+        "toyhouse.late",
+        "toyhouse.ops",
+        "toyhouse.ops.base",
+        "toyhouse.ops.boxes",
+        "toyhouse.records",
+        "toyhouse.stage",
+    ]
+    assert not {"toyhouse.stage", "toyhouse.ops.boxes", "toyhouse.late"} & set(sys.modules)
+
+
+def test_an_excluded_module_is_not_followed(toyhouse: Path) -> None:
+    left = closure("toyhouse.stage", exclude=("toyhouse.ops.boxes", "toyhouse.late"))
+    assert list(left) == ["toyhouse", "toyhouse.ops", "toyhouse.records", "toyhouse.stage"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import toyhouse.ops.unused",
+        "import toyhouse.ops.unused as u",
+        "from toyhouse.ops.unused import never",
+        "from toyhouse.ops.unused import *",
+        "from toyhouse.ops import unused",
+        "from .ops import unused",
+        "from .ops.unused import never",
+        "def later():\n    try:\n        from .ops import unused\n    finally:\n        pass",
+        "import importlib\nx = importlib.import_module('toyhouse.ops.unused')",
+    ],
+)
+def test_every_way_to_import_is_followed(toyhouse: Path, statement: str) -> None:
+    (toyhouse / "another.py").write_text(statement + "\n")
+    assert "toyhouse.ops.unused" in closure("toyhouse.another")
+
+
+def test_a_module_without_source_is_named(toyhouse: Path) -> None:
+    (toyhouse / "another.py").write_text("import toyhouse.nothing\n")
+    with pytest.raises(ModuleNotFoundError, match=r"toyhouse\.nothing has no source file"):
+        closure("toyhouse.another")
+
+
+def test_a_long_run_keeps_the_code_it_has_read(toyhouse: Path) -> None:
+    before = closure_digest("toyhouse.stage")
+    (toyhouse / "late.py").write_text("def twice(x):\n    return 3 * x\n")
+    assert closure_digest("toyhouse.stage") == before
+
+
+def test_the_cache_is_used_and_notices_edits(
+    toyhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def counting(text: bytes, name: str, is_package: bool):  # type: ignore[no-untyped-def]
+        parsed.append(name)
+        return read_source(text, name, is_package)
+
+    monkeypatch.setattr(code, "read_source", counting)
+    monkeypatch.setattr(code, "SETTLED_NS", -(10**12))
+    cache = tmp_path / "cache"
+    before = closure_digest("toyhouse.stage", cache=cache)
+    assert len(parsed) == 7
+
+    def in_a_new_process() -> str:
+        parsed.clear()
+        monkeypatch.setattr(code, "_read", {})
+        return closure_digest("toyhouse.stage", cache=cache)
+
+    assert in_a_new_process() == before
+    assert parsed == []
+    (toyhouse / "late.py").write_text("def twice(x):\n    return 3 * x\n")
+    assert in_a_new_process() != before
+    assert parsed == ["toyhouse.late"]
+    cache.write_bytes(b"damaged\n{}")
+    in_a_new_process()
+    assert len(parsed) == 7
+
+
+def test_the_normalised_text_never_changes() -> None:
+    """Written by hand, so that every Python and every version of this package must agree."""
+    source = b'"""Doc."""\nimport sys\nfrom unidet.b import c\n\nx = f"a{y!r}" "b"  # why\n'
+    words = (
+        "(Module|.body|[|from unidet.b import c as None|import sys as None|"
+        "(Assign|.targets|[|(Name|.id|'x'|)|]|.value|(JoinedStr|.values|["
+        "|(Constant|.value|'a'|)"
+        "|(FormattedValue|.value|(Name|.id|'y'|)|.conversion|114|)"
+        "|(Constant|.value|'b'|)|]|)|)|]|)"
+    ).replace("|", "\n")
+    found = read_source(source, "unidet.a", is_package=False)
+    assert found.digest == hashlib.sha256(words.encode()).hexdigest()
+    assert found.imports == ("unidet.b",)
+    assert found.perhaps == ("unidet.b.c",)
+
+
+def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
+    """As in a wheel, `conf` and `pipelines` lie inside the package here."""
+    checkout = Path(__file__).resolve().parents[2]
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(checkout / "unidet", tmp_path / "unidet", ignore=ignore)
+    for name in ("conf", "pipelines"):
+        if not (tmp_path / "unidet" / name).exists():
+            shutil.copytree(checkout / name, tmp_path / "unidet" / name, ignore=ignore)
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import unidet.store.code as code;"
+        "assert code.__file__.startswith(sys.argv[1]), code.__file__;"
+        "print(code.closure_digest('unidet.pipelines.stage'));"
+        "assert 'unidet.pipelines' not in sys.modules"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == closure_digest("unidet.pipelines.stage")

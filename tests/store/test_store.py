@@ -1,0 +1,353 @@
+"""What the store promises about artefacts: whole or absent, read-only, found again, repaired."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.store.record import Action
+from unidet.store.store import Store, key_of
+
+Publish = Callable[..., Action]
+
+FILES = {"model.safetensors": b"weights", "logs/log.csv": b"step,loss\n"}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def blob_of(store: Store, sha256: str) -> Path:
+    return store.layout.blob(sha256)
+
+
+def test_making_a_store_touches_no_disk(tmp_path: Path) -> None:
+    assert Store(tmp_path / "new").lookup("0" * 64) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_published_is_found_by_its_key(store: Store, publish: Publish) -> None:
+    action = publish(FILES, seed=1)
+    assert store.lookup(action.key) == action
+    assert store.lookup(key_of({"another": "preimage"})) is None
+    assert content(store.folder(action)) == FILES
+    assert action.size == 7 + 10
+
+
+def test_an_artefact_may_be_empty(store: Store, publish: Publish) -> None:
+    action = publish({})
+    assert store.lookup(action.key) == action
+    assert content(store.folder(action)) == {}
+
+
+def test_files_are_read_only_and_stored_once(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"same", "b": b"same"})
+    folder = store.folder(action)
+    blob = blob_of(store, action.files["a"].sha256)
+    assert stat.S_IMODE(blob.stat().st_mode) & 0o222 == 0
+    assert os.path.samefile(folder / "a", blob)
+    assert os.path.samefile(folder / "b", blob)
+
+
+def test_publishing_leaves_nothing_behind(store: Store, publish: Publish) -> None:
+    action = publish(FILES)
+    for name in ("work", "trash"):
+        assert list((store.layout.base / name).iterdir()) == []
+    assert sorted(path.name for path in store.layout.actions.rglob("*.*")) == [f"{action.key}.json"]
+
+
+def test_a_key_must_belong_to_its_preimage(store: Store) -> None:
+    key = key_of({"a": 1})
+    with pytest.raises(ValueError, match="is not the key of this preimage"):
+        store.publish(key, {"a": 2}, "rpn", store.draft(key), started=0.0)
+
+
+def test_only_plain_files_are_published(store: Store, tmp_path: Path) -> None:
+    preimage = {"a": 1}
+    out = store.draft(key_of(preimage))
+    (out / "link").symlink_to(tmp_path)
+    (out / "secret").symlink_to("/etc/hostname")
+    with pytest.raises(ValueError, match="is not a regular file"):
+        store.publish(key_of(preimage), preimage, "rpn", out, started=0.0)
+    assert store.lookup(key_of(preimage)) is None
+
+
+def test_a_file_that_somebody_else_has_too_is_copied(store: Store, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes(b"pixels")
+    preimage = {"a": 1}
+    out = store.draft(key_of(preimage))
+    os.link(mine, out / "image.jpg")
+    action = store.publish(key_of(preimage), preimage, "data", out, started=0.0)
+    assert content(store.folder(action)) == {"image.jpg": b"pixels"}
+    mine.write_bytes(b"edited")
+    assert content(store.folder(action)) == {"image.jpg": b"pixels"}
+    assert stat.S_IMODE(mine.stat().st_mode) & 0o200
+
+
+# --- hits, misses, repairs ---------------------------------------------------------------------
+
+
+def test_without_its_content_a_record_is_no_hit(store: Store, publish: Publish) -> None:
+    action = publish(FILES)
+    blob_of(store, action.files["model.safetensors"].sha256).unlink()
+    assert store.lookup(action.key) is None
+    with pytest.raises(UserError, match="content of this artefact is missing"):
+        store.folder(action)
+
+
+def test_content_of_another_size_is_no_hit(store: Store, publish: Publish) -> None:
+    action = publish(FILES)
+    blob = blob_of(store, action.files["model.safetensors"].sha256)
+    blob.chmod(0o644)
+    blob.write_bytes(b"wei")
+    assert store.lookup(action.key) is None
+    publish(FILES)
+    assert content(store.folder(action)) == FILES
+
+
+def test_running_again_brings_lost_content_back(store: Store, publish: Publish) -> None:
+    action = publish(FILES)
+    blob_of(store, action.files["model.safetensors"].sha256).unlink()
+    again = publish(FILES)
+    assert again == action  # the first record stands, with its times
+    assert store.lookup(action.key) == action
+    assert again.nondeterminism == ()
+
+
+def test_the_second_writer_loses_and_the_difference_is_kept(store: Store, publish: Publish) -> None:
+    first = publish({"model": b"one"})
+    second = publish({"model": b"two"})
+    assert second.output == first.output
+    assert content(store.folder(second)) == {"model": b"one"}
+    # printf '[["model","%s",3]]' "$(printf two | sha256sum | cut -c1-64)" | sha256sum
+    two = "df7c75e876acb120c2cdfeea442816b84171b1eee57223d82f2a9db09f655400"
+    assert store.lookup(first.key).nondeterminism == (two,)  # type: ignore[union-attr]
+    publish({"model": b"two"})
+    assert store.lookup(first.key).nondeterminism == (two,)  # type: ignore[union-attr]
+
+
+def test_a_record_whose_content_is_lost_gives_way(store: Store, publish: Publish) -> None:
+    first = publish({"model": b"one"})
+    blob_of(store, first.files["model"].sha256).unlink()
+    second = publish({"model": b"two"})
+    assert second.output != first.output
+    assert second.nondeterminism == (first.output,)
+    assert store.lookup(first.key) == second
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"null", b'{"format": 1}'])
+def test_a_damaged_record_is_no_record(store: Store, publish: Publish, damage: bytes) -> None:
+    action = publish(FILES)
+    store.layout.record(action.key).write_bytes(damage)
+    assert store.lookup(action.key) is None
+    assert list(store.actions()) == []
+    publish(FILES)
+    assert content(store.folder(store.lookup(action.key))) == FILES  # type: ignore[arg-type]
+
+
+def test_a_record_under_another_key_is_no_record(store: Store, publish: Publish) -> None:
+    one, two = publish(FILES, seed=1), publish(FILES, seed=2)
+    store.layout.record(two.key).write_bytes(store.layout.record(one.key).read_bytes())
+    assert store.lookup(two.key) is None
+
+
+# --- the folder people see ---------------------------------------------------------------------
+
+
+def test_the_folder_is_named_by_stage_and_output(store: Store, publish: Publish) -> None:
+    action = publish({"a/hello.txt": b"hello", "empty": b""}, stage="data")
+    assert store.folder(action) == store.root / "artefacts" / "data-6209a67bd0c2"
+
+
+def test_a_deleted_or_damaged_folder_is_made_again(store: Store, publish: Publish) -> None:
+    action = publish(FILES)
+    folder = store.folder(action)
+    (folder / "logs/log.csv").unlink()
+    (folder / "logs").rmdir()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(b"forged!")
+    assert content(store.folder(action)) == FILES
+    for path in list(folder.rglob("*.*")):
+        path.unlink()
+    (folder / "logs").rmdir()
+    folder.rmdir()
+    assert content(store.folder(action)) == FILES
+    assert list((store.layout.base / "work").iterdir()) == []
+
+
+def test_a_stranger_in_the_folder_is_named(store: Store, publish: Publish) -> None:
+    action = publish(FILES)
+    (store.folder(action) / ".DS_Store").write_bytes(b"harmless")
+    store.folder(action)
+    (store.folder(action) / "shard-9.npz").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"shard-9.npz is no part of this artefact"):
+        store.folder(action)
+
+
+def test_a_finished_artefact_is_used_without_writing(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = publish(FILES)
+    store.folder(action)
+    for name in ("mkdir", "rename", "replace", "link", "unlink", "write"):
+        monkeypatch.setattr(os, name, _failing(errno.EROFS))
+    found = store.lookup(action.key)
+    assert found is not None
+    assert content(store.folder(found)) == FILES
+
+
+# --- work and drafts ---------------------------------------------------------------------------
+
+
+def test_work_survives_until_the_key_is_published(store: Store, publish: Publish) -> None:
+    key = key_of({"schema": 1, "stage": "rpn", "config": {}})
+    assert not store.has_work(key)
+    work = store.work(key)
+    assert not store.has_work(key)
+    (work / "checkpoint").write_bytes(b"step 7")
+    assert store.has_work(key)
+    assert (store.work(key) / "checkpoint").read_bytes() == b"step 7"
+    assert publish(FILES).key == key
+    assert not work.exists()
+
+
+def test_drafts_of_the_dead_are_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, other = key_of({"a": 1}), key_of({"a": 2})
+    living = store.draft(key)
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(child, 0)
+    monkeypatch.setattr(os, "getpid", lambda: child)
+    dead, of_another_key = store.draft(key), store.draft(other)
+    monkeypatch.undo()
+    newest = store.draft(key)
+    assert not dead.exists()
+    assert living.is_dir()
+    assert newest.is_dir()
+    assert of_another_key.is_dir()
+
+
+# --- records -----------------------------------------------------------------------------------
+
+
+def test_actions_come_newest_first(store: Store, publish: Publish) -> None:
+    keys = [publish(FILES, stage=stage, seed=3).key for stage in ("rpn", "roi", "data")]
+    assert [action.key for action in store.actions()] == keys[::-1]
+    assert [action.key for action in store.actions("roi")] == [keys[1]]
+    assert list(store.actions("clip")) == []
+
+
+def test_a_record_tells_where_the_artefact_came_from(store: Store, publish: Publish) -> None:
+    upstream = publish(FILES, stage="data")
+    preimage = {"stage": "rpn", "config": {"lr": 0.02}, "inputs": {"data": upstream.output}}
+    key, started = key_of(preimage), time.time() - 60
+    action = store.publish(
+        key,
+        preimage,
+        "rpn",
+        store.draft(key),
+        started=started,
+        inputs={"data": upstream},
+        modules={"unidet.pipelines.rpn": "0" * 64},
+    )
+    assert store.lookup(key) == action
+    assert action.inputs == {"data": upstream.key}
+    assert action.preimage == preimage
+    assert action.modules == {"unidet.pipelines.rpn": "0" * 64}
+    assert 60 <= action.seconds < 90
+    assert action.started < action.finished
+    assert action.started.endswith("+00:00")
+    assert action.pid == os.getpid()
+    assert action.peak_rss > 1_000_000
+    assert "numpy" in action.freeze
+
+
+def test_runs_are_remembered_newest_first(store: Store) -> None:
+    one, two = key_of({"a": 1}), key_of({"a": 2})
+    store.log_run("rpn", one, "ran")
+    store.log_run("roi", two, "resumed")
+    store.log_run("rpn", one, "cached")
+    assert [(run.stage, run.key, run.how) for run in store.runs()] == [
+        ("rpn", one, "cached"),
+        ("roi", two, "resumed"),
+        ("rpn", one, "ran"),
+    ]
+    assert [run.how for run in store.runs("roi")] == ["resumed"]
+
+
+def test_a_run_cut_off_by_a_crash_spoils_no_other(store: Store) -> None:
+    key = key_of({"a": 1})
+    store.log_run("rpn", key, "ran")
+    (log,) = store.layout.runs.iterdir()
+    log.write_bytes(log.read_bytes() + b'\n{"stage": "roi", "ke')
+    store.log_run("rpn", key, "cached")
+    assert [run.how for run in store.runs()] == ["cached", "ran"]
+
+
+# --- what is not a digest, and disks that fail -------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])
+def test_only_a_digest_becomes_part_of_a_path(store: Store, key: str) -> None:
+    for use in (store.lookup, store.work, store.draft):
+        with pytest.raises(ValueError, match="is not a sha256 digest"):
+            use(key)
+
+
+def _failing(number: int):  # type: ignore[no-untyped-def]
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "is on a full disk; free some space"),
+        (errno.EROFS, "is read-only; choose another"),
+        (errno.EACCES, "may not be written by this user"),
+        (errno.EDQUOT, "has used up its disk quota"),
+    ],
+)
+@pytest.mark.parametrize("step", ["fsync", "replace", "link"])
+def test_a_disk_that_fails_gives_one_clear_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, says: str, step: str
+) -> None:
+    preimage = {"a": 1}
+    key = key_of(preimage)
+    (store.work(key) / "checkpoint").write_bytes(b"hours of work")
+    out = store.draft(key)
+    (out / "model").write_bytes(b"weights")
+    with monkeypatch.context() as failing:
+        failing.setattr(os, step, _failing(number))
+        with pytest.raises(UserError, match=says) as caught:
+            store.publish(key, preimage, "rpn", out, started=0.0)
+    assert str(store.root) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert store.lookup(key) is None
+    assert (store.work(key) / "checkpoint").read_bytes() == b"hours of work"
+
+
+def test_an_error_that_is_not_the_disk_is_not_disguised(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "mkdir", _failing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        store.work(key_of({"a": 1}))
+
+
+def test_a_store_that_may_only_be_read_keeps_no_log(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "mkdir", _failing(errno.EROFS))
+    store.log_run("rpn", key_of({"a": 1}), "cached")
+    assert list(store.runs()) == []
