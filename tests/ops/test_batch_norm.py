@@ -80,3 +80,13 @@ def test_no_images() -> None:
 def test_training_on_one_value_is_refused() -> None:
     with pytest.raises(ValueError, match="one value per channel"):
         BatchNorm2d(2)(jt.ones((1, 2, 1, 1)))
+
+
+def test_training_without_kernels_matches_torch_after_the_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Updating the running statistics must leave the moments' gradient alone."""
+    norm, x = recorded_norm(True, False), jt.array(TORCH["x"])
+    monkeypatch.setattr(norm, "_by_kernel", norm._by_tensor_operations)
+    check("norm_train", norm, norm(x), x)
+    assert_allclose(norm.running_var.numpy(), TORCH["norm_train/var"], rtol=1e-5)

@@ -144,3 +144,12 @@ def test_federated_classes_draw_only_allowed_ones_and_keep_those_present() -> No
     assert losses.federated_classes(np.array([1, 5]), 50, 5, allowed, rng).tolist() == [0, 1, 2]
     assert losses.federated_classes(np.array([0, 1, 2]), 2, 5, allowed, rng).tolist() == [0, 1, 2]
     assert losses.federated_classes(NO_LABELS, 0, 5, allowed, rng).tolist() == []
+
+
+def test_targets_stay_constants_without_losing_their_own_gradient() -> None:
+    """Jittor's stop_grad acts in place: used on a target it would silence every other use of it."""
+    source = jt.array(np.array([[0.25, 0.5]], np.float32))
+    target = source * 1.0
+    for loss in (losses.binary_cross_entropy, losses.quality_focal_loss):
+        value = loss(jt.zeros((1, 2)), target, None, 1) + (target * target).sum()
+        assert_allclose(jt.grad(value, source).numpy(), [[0.5, 1]], rtol=1e-6)

@@ -118,3 +118,11 @@ def test_image_without_rois_and_unknown_image() -> None:
 def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match=r"rois \(R,5\)"):
         roi_align(jt.ones((1, 3, 4, 4)), jt.zeros((2, 4)), 2, 1.0)
+
+
+def test_rois_keep_the_gradient_of_their_other_uses() -> None:
+    source = jt.array(np.array([[0, 0, 0, 4, 4]], np.float32))
+    rois = source * 1.0
+    pooled = roi_align(jt.ones((1, 3, 4, 4)), rois, 2, 1.0)
+    gradient = jt.grad(pooled.sum() + rois.sum(), source).numpy()
+    assert_array_equal(gradient, np.ones((1, 5)))

@@ -149,7 +149,7 @@ class BatchNorm2d(nn.Module):
         return y
 
     def _update(self, running: jt.Var, value: jt.Var) -> None:
-        running.update(running + (value.stop_grad() - running) * self.momentum)
+        running.update(running + (value.detach() - running) * self.momentum)
 
     def _by_kernel(self, x: jt.Var) -> tuple[jt.Var, jt.Var, jt.Var]:
         norm = _BatchNorm(self.eps, not self.is_train, self.relu)

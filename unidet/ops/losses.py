@@ -39,7 +39,7 @@ def binary_cross_entropy(
     logits: jt.Var, targets: Array, weights: Array | None, avg_factor: float
 ) -> jt.Var:
     """Sigmoid cross entropy of logits and targets in [0, 1], both of one shape."""
-    elements = _BinaryCrossEntropy.apply(logits, as_var(targets).stop_grad())
+    elements = _BinaryCrossEntropy.apply(logits, as_var(targets).detach())
     return weighted_mean(elements, weights, avg_factor)
 
 
@@ -50,7 +50,7 @@ def quality_focal_loss(
 
     Generalized Focal Loss (arXiv 2006.04388) eq. 3; mmdet gfocal_loss.py `quality_focal_loss`.
     """
-    targets = as_var(qualities).stop_grad()
+    targets = as_var(qualities).detach()
     gap = jt.abs(targets - jt.sigmoid(logits))
     focus = gap * gap if beta == 2.0 else gap**beta
     elements = _BinaryCrossEntropy.apply(logits, targets) * focus
@@ -70,7 +70,7 @@ def cross_entropy(
         return weighted_mean(logits, None, avg_factor)
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels {labels.min()} .. {labels.max()}, must be in 0 .. {classes - 1}")
-    shifted = logits - logits.max(dim=1, keepdims=True).stop_grad()
+    shifted = logits - logits.max(dim=1, keepdims=True).detach()
     log_sums = jt.log(jt.exp(shifted).sum(dim=1))
     chosen = (shifted * jt.array(one_hot(labels, classes))).sum(dim=1)
     return weighted_mean(log_sums - chosen, weights, avg_factor)

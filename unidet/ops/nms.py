@@ -92,7 +92,7 @@ def nms(boxes_xyxy: jt.Var, scores: jt.Var, threshold: float) -> jt.Var:
     order = np.argsort(-scores.numpy().astype(np.float64), kind="stable").astype(np.int32)
     if len(order) < 2:
         return jt.array(order)
-    ordered = boxes_xyxy.float32().stop_grad()[jt.array(order)]
+    ordered = boxes_xyxy.detach().float32()[jt.array(order)]
     return jt.array(order[_keep_flags(ordered, threshold).numpy() != 0])
 
 

@@ -74,4 +74,4 @@ def roi_align(
         "bins_h": float(size[0]),
         "bins_w": float(size[1]),
     }
-    return _RoiAlign(size, values)(feats_NCHW.float32(), rois_R5.float32().stop_grad())
+    return _RoiAlign(size, values)(feats_NCHW.float32(), rois_R5.detach().float32())
