@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,20 @@ from unidet.errors import UserError
 from unidet.weights.pickles import Unpickler, flatten
 from unidet.weights.storage import Storage, numpy_type
 
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    SafetensorError,
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # Under these names training frameworks keep the weights, next to an optimizer's state.
 _WEIGHT_KEYS = ("state_dict", "model", "model_state_dict")
@@ -60,13 +76,10 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (zipfile.BadZipFile, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+    except _DAMAGE as error:
         raise UserError(
-            f"{path} is truncated or damaged ({error}): fetch or write it again"
-        ) from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {error}): fetch or write it again"
+            f"{path} is truncated or damaged ({type(error).__name__}: {error}): "
+            "fetch or write it again"
         ) from error
 
 
@@ -98,7 +111,8 @@ def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     arrays = {}
     for name in names:
         with archive.open(name) as member:
-            arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+            array = np.lib.format.read_array(member, allow_pickle=False)
+            arrays[name.removesuffix(".npy")] = np.asarray(array, order="C")
     return arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import struct
@@ -35,9 +36,11 @@ def write_safetensors(
 
     The bytes depend on names, types and values alone, not on the order of `arrays`.
     """
-    ready = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    ready = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with _whole(Path(path)) as partial:
         save_file(ready, partial, metadata=dict(metadata) if metadata else None)
+        if metadata and len(metadata) > 1:
+            _sort_metadata(partial)
 
 
 def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -56,6 +59,19 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         for index, array in enumerate(ready.values()):
             _add(archive, f"data/{index}", array.tobytes())
         _add(archive, "version", b"3\n")
+
+
+def _sort_metadata(path: Path) -> None:
+    """The library writes metadata in an order that differs from run to run."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > length:
+            raise RuntimeError(f"the header of {path} does not fit its place")
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 @contextmanager

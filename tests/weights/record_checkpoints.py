@@ -1,0 +1,85 @@
+"""Records the fixtures of test_read.py with PyTorch; run by hand where PyTorch is installed.
+
+Values are small integers, so that every type holds them exactly: `expected.npz` has them as numpy
+made them, not as PyTorch read them back.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).parent / "checkpoints"
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("echo never > hostile-was-here",)
+
+
+class Small(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 2, 3)
+        self.register_buffer("steps", torch.tensor(7))
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.arange(18).reshape(2, 1, 3, 3))
+            self.conv.bias.copy_(torch.tensor([1.0, -1.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+def state(expected: dict[str, np.ndarray]) -> OrderedDict[str, torch.Tensor]:
+    base = torch.from_numpy(expected["float32"].copy())
+    tensors = OrderedDict((name, torch.from_numpy(array)) for name, array in expected.items())
+    tensors["strided"] = base[::2, 1:]
+    tensors["transposed"] = base.t()
+    tensors["expanded"] = base[:1, :1].expand(3, 2)
+    tensors["parameter"] = torch.nn.Parameter(base + 1)
+    tensors["bfloat16"] = (base - 5).bfloat16()
+    expected["strided"] = expected["float32"][::2, 1:]
+    expected["transposed"] = expected["float32"].T
+    expected["expanded"] = np.broadcast_to(expected["float32"][0, 0], (3, 2))
+    expected["parameter"] = expected["float32"] + 1
+    expected["bfloat16"] = expected["float32"] - 5
+    return tensors
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    base = np.arange(12).reshape(4, 3)
+    kinds = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8")
+    expected = {kind: base.astype(kind) for kind in kinds}
+    expected["bool"] = base % 3 == 0
+    expected["scalar"] = np.array(2.5, np.float32)
+    expected["empty"] = np.zeros((0, 4), np.float32)
+    tensors = state(expected)
+    np.savez_compressed(FOLDER / "expected.npz", **expected)
+    torch.save(tensors, FOLDER / "plain.pth")
+    torch.save(tensors, FOLDER / "legacy.pth", _use_new_zipfile_serialization=False)
+    optimizer = {"state": {0: {"momentum_buffer": torch.ones(2)}}, "lr": np.float64(0.1)}
+    meta = {"epoch": 3, "classes": ("a", "b")}
+    torch.save(
+        {"meta": meta, "state_dict": tensors, "optimizer": optimizer}, FOLDER / "training.pth"
+    )
+    torch.jit.script(Small()).save(str(FOLDER / "scripted.pt"))
+    torch.save(OrderedDict(weight=torch.ones(1), trap=Hostile()), FOLDER / "hostile.pth")
+    torch.save(
+        OrderedDict(trap=Hostile()),
+        FOLDER / "hostile_legacy.pth",
+        _use_new_zipfile_serialization=False,
+    )
+    (FOLDER / "hostile.pkl").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    print(sum(path.stat().st_size for path in FOLDER.iterdir()), "bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
