@@ -30,27 +30,28 @@ with Store(Path(sys.argv[1])).locked(sys.argv[2]):
 
 # Eight processes ask for the same artefact; each that computes it adds a line to a file.
 CROWD = """
-import os, sys, time
+import contextlib, os, sys, time
 from pathlib import Path
 from unidet.store.store import Store, key_of
 
-root = Path(sys.argv[1])
+root, mode = Path(sys.argv[1]), sys.argv[2]
 preimage = {"stage": "rpn"}
 key = key_of(preimage)
 
 def bring():
     store = Store(root / "outputs")
     if store.lookup(key) is None:
-        with store.locked(key):
+        with store.locked(key) if mode == "locked" else contextlib.nullcontext():
             if store.lookup(key) is None:
                 with open(root / "computed", "a") as log:
                     log.write(f"{os.getpid()}\\n")
                 time.sleep(0.2)
                 out = store.draft(key)
-                (out / "model").write_bytes(b"weights")
-                store.publish(key, preimage, "rpn", out, started=time.time())
+                (out / "model").write_text("same" if mode == "locked" else str(os.getpid()))
+                mine = store.publish(key, preimage, "rpn", out, started=time.time())
+                assert mine.output == store.lookup(key).output
     action = store.lookup(key)
-    assert (store.folder(action) / "model").read_bytes() == b"weights"
+    (store.folder(action) / "model").read_text()
 
 children = []
 for _ in range(8):
@@ -99,6 +100,17 @@ def test_the_lock_of_a_killed_process_is_taken_over(store: Store) -> None:
     assert owner is not None
     assert (owner.host, owner.pid) == (os.uname().nodename, process.pid)
     assert str(owner).startswith(f"process {process.pid} on {owner.host}, at it since 20")
+
+
+def test_the_owner_is_known_while_there_is_one(store: Store) -> None:
+    assert store.owner(KEY) is None
+    with holder(store) as process:
+        owner = store.owner(KEY)
+        assert owner is not None
+        assert owner.pid == process.pid
+        process.kill()
+        process.wait()
+        assert store.owner(KEY) is None
 
 
 def test_waiting_can_be_called_off(store: Store) -> None:
@@ -159,5 +171,17 @@ def test_a_lock_is_released_by_an_error(store: Store) -> None:
 
 
 def test_eight_processes_compute_once(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", CROWD, str(tmp_path)], check=True, timeout=60)
+    arguments = [sys.executable, "-c", CROWD, str(tmp_path), "locked"]
+    subprocess.run(arguments, check=True, timeout=60)
     assert len((tmp_path / "computed").read_text().splitlines()) == 1
+
+
+def test_without_any_lock_the_first_writer_still_wins(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", CROWD, str(tmp_path), "no lock"]
+    subprocess.run(arguments, check=True, timeout=60)
+    computed = set((tmp_path / "computed").read_text().split())
+    store = Store(tmp_path / "outputs")
+    (action,) = store.actions()
+    winner = (store.folder(action) / "model").read_text()
+    assert winner in computed
+    assert len(action.nondeterminism) == len(computed) - 1

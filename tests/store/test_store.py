@@ -64,6 +64,33 @@ def test_publishing_leaves_nothing_behind(store: Store, publish: Publish) -> Non
     assert sorted(path.name for path in store.layout.actions.rglob("*.*")) == [f"{action.key}.json"]
 
 
+def test_everything_is_on_the_disk_before_the_record_is(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    before_record: list[int] = []
+    sync, link = os.fsync, os.link
+
+    def syncing(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def linking(source: Path, target: Path) -> None:
+        before_record.extend([*synced, -os.stat(source).st_ino])
+        synced.clear()
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "link", linking)
+    action = publish(FILES)
+    blobs = [blob_of(store, file.sha256) for file in action.files.values()]
+    record = store.layout.record(action.key)
+    for path in (*blobs, *(blob.parent for blob in blobs), blobs[0].parent.parent, record):
+        assert path.stat().st_ino in before_record, path
+    assert before_record[-1] == -record.stat().st_ino
+    assert record.parent.stat().st_ino in synced
+
+
 def test_a_key_must_belong_to_its_preimage(store: Store) -> None:
     key = key_of({"a": 1})
     with pytest.raises(ValueError, match="is not the key of this preimage"):
@@ -88,6 +115,7 @@ def test_a_file_that_somebody_else_has_too_is_copied(store: Store, tmp_path: Pat
     os.link(mine, out / "image.jpg")
     action = store.publish(key_of(preimage), preimage, "data", out, started=0.0)
     assert content(store.folder(action)) == {"image.jpg": b"pixels"}
+    assert list((store.layout.base / "work").iterdir()) == []
     mine.write_bytes(b"edited")
     assert content(store.folder(action)) == {"image.jpg": b"pixels"}
     assert stat.S_IMODE(mine.stat().st_mode) & 0o200
@@ -243,6 +271,28 @@ def test_actions_come_newest_first(store: Store, publish: Publish) -> None:
     assert [action.key for action in store.actions()] == keys[::-1]
     assert [action.key for action in store.actions("roi")] == [keys[1]]
     assert list(store.actions("clip")) == []
+
+
+def test_actions_are_found_without_reading_all_records(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rpn, roi = publish(FILES, stage="rpn"), publish(FILES, stage="roi")
+    for action in (rpn, roi):
+        folder = store.layout.record(action.key).parent
+        os.utime(folder, (1e9, 1e9))  # long ago, so that the index may be trusted
+    assert list(store.actions()) == [roi, rpn]
+    read: list[str] = []
+    plain = Path.read_bytes
+
+    def reading(path: Path) -> bytes:
+        read.append(path.name)
+        return plain(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    assert next(store.actions("rpn")) == rpn
+    assert read == ["actions", f"{rpn.key}.json"]
+    store.layout.record(rpn.key).unlink()
+    assert list(store.actions()) == [roi]
 
 
 def test_a_record_tells_where_the_artefact_came_from(store: Store, publish: Publish) -> None:

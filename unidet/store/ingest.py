@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from unidet.store.disk import discard, make_folder, sync
+from unidet.store.disk import make_folder, sync
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.layout import Layout
 from unidet.store.record import StoredFile, check_name
@@ -28,9 +29,15 @@ def ingest(out: Path, layout: Layout, key: str) -> dict[str, StoredFile]:
     Raises:
         ValueError: links, devices or odd names in `out`.
     """
-    names = list_files(out)
     scratch = layout.private(key)
     make_folder(scratch)
+    try:
+        return _ingest(list_files(out), out, scratch, layout)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _ingest(names: list[str], out: Path, scratch: Path, layout: Layout) -> dict[str, StoredFile]:
     with ThreadPoolExecutor(WORKERS) as pool:
         sources = _own(names, out, scratch, pool)
         synced = pool.map(sync, sources.values())
@@ -42,7 +49,6 @@ def ingest(out: Path, layout: Layout, key: str) -> dict[str, StoredFile]:
         }
         folders = {_place(sources[name], file, layout) for name, file in files.items()}
         list(pool.map(sync, sorted(folders)))
-    discard(scratch, layout.trash)
     return files
 
 

@@ -14,6 +14,7 @@ from unidet.errors import UserError
 from unidet.store import lock, provenance, runs
 from unidet.store.disk import clear_errors, create_once, discard, make_folder, replace
 from unidet.store.hashing import key_of, normalise
+from unidet.store.index import newest_first
 from unidet.store.ingest import has_blob, ingest
 from unidet.store.layout import Layout
 from unidet.store.record import Action, digest_files, from_bytes, to_bytes
@@ -62,9 +63,11 @@ class Store:
 
     def actions(self, stage: str | None = None) -> Iterator[Action]:
         """Actions with a readable record, complete or not, newest first."""
-        found = [action for path in self._records() if (action := self._read(path)) is not None]
-        found.sort(key=lambda action: (action.finished, action.key), reverse=True)
-        return (action for action in found if stage in (None, action.stage))
+        cache = self.layout.stat_cache / "actions"
+        for path in newest_first(self.layout.actions, cache, self._read, stage):
+            action = self._read(path)
+            if action is not None:
+                yield action
 
     def runs(self, stage: str | None = None) -> Iterator[Run]:
         """What commands asked for, newest first."""
@@ -107,6 +110,10 @@ class Store:
             yield
         finally:
             lock.release(held)
+
+    def owner(self, key: str) -> lock.Owner | None:
+        """Who holds the lock of a key at this moment, None if nobody does."""
+        return lock.holder(self.layout.lock(key))
 
     def work(self, key: str) -> Path:
         """The folder of an unfinished run: survives failure, goes when the key is published."""
@@ -217,15 +224,6 @@ class Store:
     def _note_difference(self, loser: Action) -> None:
         path = self.layout.differing(loser.key) / f"{loser.output}.json"
         create_once(path, to_bytes(loser), self.layout.private(loser.key))
-
-    # --- records -----------------------------------------------------------------------------
-
-    def _records(self) -> Iterator[Path]:
-        with suppress(FileNotFoundError):
-            for group in os.scandir(self.layout.actions):
-                for name in os.listdir(group.path):
-                    if name.endswith(".json"):
-                        yield self.layout.actions / group.name / name
 
     def _read(self, path: Path) -> Action | None:
         """The record at `path`; a missing or damaged one is no record, so its stage runs again."""

@@ -1,0 +1,45 @@
+"""Which actions there are, without reading every record: derived, may be deleted any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.record import Action
+from unidet.store.stat_cache import SETTLED_NS
+
+Row = list[str]  # finished, key, stage
+
+
+def newest_first(
+    actions: Path, cache: Path, read: Callable[[Path], Action | None], stage: str | None = None
+) -> list[Path]:
+    """Paths of the readable records of a stage, or of all, newest first.
+
+    A folder of records changes its time with every record that comes or goes, so only the folders
+    that changed since the last look are gone through.
+    """
+    data = read_sealed(cache)
+    known: dict[str, Any] = json.loads(data) if data is not None else {}
+    groups: dict[str, tuple[int, list[Row]]] = {}
+    now = time.time_ns()
+    for folder in sorted(actions.glob("??")):
+        changed = os.stat(folder).st_mtime_ns
+        kept = known.get(folder.name)
+        rows = kept[1] if kept is not None and kept[0] == changed else _rows(folder, read)
+        groups[folder.name] = (changed, rows)
+    settled = {name: list(group) for name, group in groups.items() if group[0] < now - SETTLED_NS}
+    if settled != known:
+        write_sealed(cache, json.dumps(settled).encode())
+    found = sorted((row for _, rows in groups.values() for row in rows), reverse=True)
+    return [actions / key[:2] / f"{key}.json" for _, key, name in found if stage in (None, name)]
+
+
+def _rows(folder: Path, read: Callable[[Path], Action | None]) -> list[Row]:
+    records = (read(path) for path in sorted(folder.glob("*.json")))
+    return [[one.finished, one.key, one.stage] for one in records if one is not None]
