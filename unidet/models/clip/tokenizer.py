@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -67,7 +68,7 @@ def read_merges(path: Path) -> list[Merge]:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         lines = content.decode("utf-8").split("\n")[1 : CLIP_MERGES + 1]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable BPE merges file ({error})") from None
     merges = [tuple(line.split()) for line in lines if line]
     for number, merge in enumerate(merges, start=2):

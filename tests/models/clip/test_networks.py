@@ -1,4 +1,4 @@
-"""CLIP's encoders against recordings of a PyTorch CLIP (see record_clip_values.py)."""
+"""CLIP's encoders against recordings of a PyTorch CLIP (see record_values.py)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unidet.models.layers import set_batch_norm_training
 from unidet.models.resnet import ResNet
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("record_clip_values", HERE / "record_clip_values.py")
+_spec = importlib.util.spec_from_file_location("record_values", HERE / "record_values.py")
 record = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(record)
 
@@ -64,7 +64,7 @@ def load(var: jt.Var, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, np.ndarray]:
-    with np.load(HERE / "clip_values.npz") as arrays:
+    with np.load(HERE / "values.npz") as arrays:
         return dict(arrays)
 
 
@@ -111,3 +111,21 @@ def test_full_size_image_encoder_equals_torch(recorded: dict) -> None:
 def test_full_size_text_encoder_equals_torch(recorded: dict) -> None:
     found = text_encoder(record.FULL)(record.tokens(record.FULL))
     assert relative_error(found.numpy(), recorded["full/text"]) < 1e-4
+
+
+def test_columns_behind_the_end_mark_change_nothing() -> None:
+    encoder = text_encoder(record.SMALL)
+    short = np.zeros((1, 12), np.int32)
+    short[0, :3] = [5, 7, 39]
+    noisy = short.copy()
+    noisy[0, 3:] = 11
+    long = np.full((1, 12), 3, np.int32)
+    long[0, -1] = 39
+    alone = encoder(short).numpy()
+    together = encoder(np.concatenate([noisy, long])).numpy()
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_without_an_end_mark_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not end with the mark 39"):
+        text_encoder(record.SMALL)(np.ones((1, 12), np.int32))

@@ -1,6 +1,6 @@
-"""Records what a PyTorch CLIP computes, for test_clip_networks.py; run by hand, not by pytest.
+"""Records what a PyTorch CLIP computes, for test_networks.py; run by hand, not by pytest.
 
-    python tests/models/record_clip_values.py CLIP_MODEL_PY
+    python tests/models/clip/record_values.py CLIP_MODEL_PY
 
 CLIP_MODEL_PY: clip/model.py of openai/CLIP (MIT). Needs torch. Weights and inputs are rebuilt from
 the parameters' names, so that only outputs are stored.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-FIXTURE = Path(__file__).parent / "clip_values.npz"
+FIXTURE = Path(__file__).parent / "values.npz"
 
 SMALL = {
     "embed_dim": 24,

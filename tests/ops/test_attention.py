@@ -1,0 +1,44 @@
+"""Batched products and attention against numpy."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.ops.attention import attention, batched_matmul, merge_heads, split_heads
+
+random = np.random.RandomState(3)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return random.standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_batched_product_and_its_gradients(batch: int) -> None:
+    left, right, weights = normal(batch, 2, 5), normal(batch, 5, 4), normal(batch, 2, 4)
+    a, b = jt.array(left), jt.array(right)
+    product = batched_matmul(a, b)
+    np.testing.assert_allclose(product.numpy(), left @ right, atol=1e-5)
+    grad_a, grad_b = jt.grad((product * jt.array(weights)).sum(), [a, b])
+    np.testing.assert_allclose(grad_a.numpy(), weights @ right.transpose(0, 2, 1), atol=1e-5)
+    np.testing.assert_allclose(grad_b.numpy(), left.transpose(0, 2, 1) @ weights, atol=1e-5)
+
+
+def test_attention_with_a_mask() -> None:
+    queries, keys, values = normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 6)
+    mask = np.zeros((3, 5), np.float32)
+    mask[:, 3:] = -1e9
+    scores = np.exp(queries @ keys[:, :3].transpose(0, 2, 1) / 2)
+    expected = scores / scores.sum(axis=2, keepdims=True) @ values[:, :3]
+    found = attention(*map(jt.array, (queries, keys, values, mask)))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def test_heads_are_split_and_merged() -> None:
+    tokens = normal(2, 3, 8)
+    split = split_heads(jt.array(tokens), 4)
+    assert split.shape == [8, 3, 2]
+    np.testing.assert_array_equal(split.numpy()[5], tokens[1, :, 2:4])
+    np.testing.assert_array_equal(merge_heads(split, 4).numpy(), tokens)
