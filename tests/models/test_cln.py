@@ -1,0 +1,165 @@
+"""A toy-size CLN: it learns two images by heart, and survives images without objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.models.box_head import BoxHead
+from unidet.models.cln import CLN
+from unidet.models.fpn import FPN
+from unidet.models.resnet import ResNet
+from unidet.models.rpn_head import RPNHead
+from unidet.ops.boxes import pairwise_iou_numpy
+from unidet.records import Batch
+
+SIZE = 64
+
+
+def _network(**changes: Any) -> CLN:
+    jt.set_global_seed(1)
+    backbone = ResNet(
+        style="clip",
+        block="basic",
+        width=16,
+        blocks=(1, 1, 1),
+        strides=(1, 1, 2),
+        outputs=(2, 3),
+    )
+    settings: dict[str, Any] = {
+        "objectness": "iou",
+        "box_loss": "giou",
+        "box_loss_weight": 2.0,
+        "proposal_nms": 0.8,
+        "max_rois": 50,
+        "roi_samples": 32,
+        "positive_fraction": 0.5,
+        "final_nms": 0.7,
+        "batch_norm_training": True,
+    }
+    return CLN(
+        backbone,
+        FPN(backbone.channels, 32, levels=2),
+        RPNHead(32, strides=(4, 8), anchor_scale=4.0),
+        BoxHead(32, hidden=64, pool_size=5, strides=(4, 8), finest_scale=16.0),
+        **(settings | changes),
+    )
+
+
+OFFICIAL: dict[str, Any] = {
+    "objectness": "centerness",
+    "box_loss": "iou",
+    "box_loss_weight": 10.0,
+    "proposal_nms": 0.0,
+    "max_rois": 0,
+    "batch_norm_training": False,
+    "compat": "official",
+}
+
+
+def _batch(boxes: list[np.ndarray], seed: int = 0) -> Batch:
+    """Noise with one bright rectangle per box."""
+    rng = np.random.default_rng(seed)
+    count = len(boxes)
+    images = 0.2 * rng.normal(size=(count, 3, SIZE, SIZE)).astype(np.float32)
+    for image, found in zip(images, boxes, strict=True):
+        for left, top, right, bottom in found.astype(int):
+            image[:, top:bottom, left:right] += rng.uniform(1, 2, size=(3, 1, 1))
+    return Batch(
+        images_NCHW=images,
+        sizes_N2=np.full((count, 2), SIZE, np.int32),
+        scales_N4=np.ones((count, 4), np.float32),
+        flips_N2=np.zeros((count, 2), bool),
+        boxes=boxes,
+        labels=[np.zeros(len(found), np.int32) for found in boxes],
+        dataset_ids=np.zeros(count, np.int32),
+        image_rows=np.arange(count, dtype=np.int32),
+    )
+
+
+TWO_IMAGES = [
+    np.array([[6, 8, 26, 34], [36, 30, 60, 50]], np.float32),
+    np.array([[20, 12, 50, 26], [8, 40, 24, 58], [40, 36, 56, 60]], np.float32),
+]
+NO_BOXES = np.zeros((0, 4), np.float32)
+
+
+def _total(values: dict[str, jt.Var]) -> jt.Var:
+    return sum(value for name, value in values.items() if name.startswith("loss"))
+
+
+def test_it_learns_two_images_by_heart() -> None:
+    network, batch = _network(), _batch(TWO_IMAGES)
+    parameters = [var for var in network.parameters() if not var.is_stop_grad()]
+    optimizer = jt.optim.AdamW(parameters, 4e-3)
+    for step in range(120):
+        optimizer.step(_total(network.loss(batch, np.random.default_rng(step))))
+        jt.sync_all()
+    found = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
+    for boxes, proposals in zip(TWO_IMAGES, found, strict=True):
+        best = proposals[: len(boxes), :4]
+        assert pairwise_iou_numpy(boxes, best).max(axis=1).min() > 0.7
+        assert (np.diff(proposals[:, 4]) <= 0).all()
+
+
+@pytest.mark.parametrize("settings", [{}, OFFICIAL], ids=["default", "official"])
+def test_every_weight_gets_a_gradient(settings: dict[str, Any]) -> None:
+    network = _network(**settings)
+    trainable = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
+    loss = _total(network.loss(_batch(TWO_IMAGES), np.random.default_rng(0)))
+    gradients = jt.grad(loss, list(trainable.values()))
+    still = [
+        name
+        for name, gradient in zip(trainable, gradients, strict=True)
+        if not np.abs(gradient.numpy()).max() > 0
+    ]
+    assert still == []
+
+
+@pytest.mark.parametrize("settings", [{}, OFFICIAL], ids=["default", "official"])
+@pytest.mark.parametrize("boxes", [[NO_BOXES], [NO_BOXES, TWO_IMAGES[0]]], ids=["none", "one"])
+def test_images_without_objects_are_negatives(
+    settings: dict[str, Any], boxes: list[np.ndarray]
+) -> None:
+    network = _network(**settings)
+    values = network.loss(_batch(boxes), np.random.default_rng(0))
+    numbers = {name: value.item() for name, value in values.items()}
+    assert all(np.isfinite(value) for value in numbers.values())
+    assert numbers["loss_rpn_obj"] > 0
+    assert numbers["loss_cls"] > 0
+    if not len(boxes[-1]):
+        assert numbers["positives"] == 0
+        assert numbers["loss_bbox"] == numbers["loss_rpn_bbox"] == 0
+    gradient = jt.grad(_total(values), network.backbone.conv1.weight).numpy()
+    assert np.isfinite(gradient).all()
+
+
+def test_proposals_stay_in_their_image_and_below_the_limits() -> None:
+    network = _network(max_proposals=7)
+    sizes = np.array([[SIZE, SIZE], [40, 24]], np.int32)
+    found = network.propose(jt.array(_batch(TWO_IMAGES).images_NCHW), sizes)
+    for proposals, (height, width) in zip(found, sizes, strict=True):
+        assert 0 < len(proposals) <= 7
+        assert proposals.dtype == np.float32
+        assert (proposals[:, :4] >= 0).all()
+        assert (proposals[:, [0, 2]] <= width).all()
+        assert (proposals[:, [1, 3]] <= height).all()
+
+
+def test_the_score_fuses_class_objectness_and_overlap() -> None:
+    """class^alpha * (objectness * IoU)^(1 - alpha) with logits set by hand."""
+    network = _network(alpha=0.3, final_nms=1.0, proposal_nms=0.0, max_rois=0)
+    for layer, bias in (
+        (network.box_head.fc_cls, [np.log(3.0), 0.0]),
+        (network.box_head.fc_bbox_score, [0.0]),
+        (network.rpn_head.rpn_obj, [-np.log(4.0)]),
+    ):
+        layer.weight.update(jt.zeros_like(layer.weight))
+        layer.bias.update(jt.array(np.array(bias, np.float32)))
+    found = network.propose(jt.array(_batch([NO_BOXES]).images_NCHW), np.array([[SIZE, SIZE]]))
+    # Class probability 3/4, objectness 1/5, overlap 1/2, for every anchor of both levels.
+    assert len(found[0]) == 16 * 16 + 8 * 8
+    np.testing.assert_allclose(found[0][:, 4], 0.75**0.3 * 0.1**0.7, rtol=1e-5)
