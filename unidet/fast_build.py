@@ -108,10 +108,9 @@ def speed_up_kernels(folder: Path, home: Path, compiler: Path, core: str) -> Non
     """
     import jittor as jt
 
-    launcher = folder / "compile-kernel"
-    text = _LAUNCHER.format(home=shlex.quote(str(home)), python=shlex.quote(sys.executable))
-    _write(launcher, text)
-    launcher.chmod(0o755)
+    script = folder / "compile-kernel"
+    _write(script, launcher(home, Path(sys.executable)))
+    script.chmod(0o755)
     header = folder / "kernel.h"
     flags = jt.flags.cc_flags.replace(core, "-w")
     compile_only = " ".join(
@@ -119,7 +118,12 @@ def speed_up_kernels(folder: Path, home: Path, compiler: Path, core: str) -> Non
     )
     _precompile(header, _KERNEL_HEADER, compile_only, compiler)
     jt.flags.cc_flags = f'{flags} -include "{header}" '
-    jt.flags.python_path = f'"{launcher}"'
+    jt.flags.python_path = f'"{script}"'
+
+
+def launcher(home: Path, python: Path) -> str:
+    """The shell script that takes the place of `python asm_tuner.py`."""
+    return _LAUNCHER.format(home=shlex.quote(str(home)), python=shlex.quote(str(python)))
 
 
 def _precompile(header: Path, text: str, flags: str, compiler: Path) -> None:

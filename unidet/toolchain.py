@@ -23,6 +23,8 @@ from unidet.errors import UserError
 
 ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp==2022.2.*'"
 NUMPY_REMEDY = "pip install 'numpy<2'"
+SYSTEM_NVCC = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
+SYSTEM_LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")  # of a toolkit that apt installed
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,11 @@ def _count_cuda_devices() -> tuple[int, str]:
 
 
 def _find_nvcc() -> Path | None:
-    for candidate in (shutil.which("nvcc"), "/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc"):
+    for candidate in (shutil.which("nvcc"), *SYSTEM_NVCC):
         if candidate is None or not os.access(candidate, os.X_OK):
             continue
         nvcc = Path(candidate).resolve()
-        libraries = (nvcc.parents[1] / "lib64", Path("/usr/lib/x86_64-linux-gnu"))
+        libraries = (nvcc.parents[1] / "lib64", SYSTEM_LIBRARIES)
         if any((folder / "libcudart.so").is_file() for folder in libraries):
             return nvcc
     return None
