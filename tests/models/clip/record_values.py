@@ -52,7 +52,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         values = 1 + 0.5 * np.tanh(values)
     elif name.endswith("positional_embedding"):
         values = values * 0.3
-    elif name.endswith("bias") or name.endswith("running_mean"):
+    elif name.endswith(("bias", "running_mean")):
         values = values * 0.1
     elif len(shape) == 1:
         values = 0.8 + 0.2 * np.tanh(values)

@@ -1,0 +1,192 @@
+"""The RoI classifier at a small size: losses against numpy, regions, what learns and what does not.
+
+Its numbers at full size are checked against the official code's in test_roi_classifier_parity.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.models import roi_classifier
+from unidet.models.clip.attention_pool import AttentionPool
+from unidet.models.resnet import ResNet, build_layer
+from unidet.models.roi_classifier import MeanPool, RoiClassifier
+from unidet.models.roi_samples import RoiSamples
+from unidet.models.text_classifier import TextClassifier
+from unidet.records import Batch
+
+random = np.random.default_rng(11)
+TEXTS = [random.standard_normal((5, 6)), random.standard_normal((3, 6))]
+
+
+def build(texts: Sequence[np.ndarray] = TEXTS, mean: bool = False) -> RoiClassifier:
+    backbone = ResNet(
+        style="clip", block="basic", width=4, blocks=(1, 1, 1), strides=(1, 1, 2), outputs=(3,)
+    )
+    backbone.freeze(1)
+    network = RoiClassifier(
+        backbone=backbone,
+        shared_layer=build_layer(4, style="clip", block="basic", width=4, blocks=1, stride=2),
+        pool=MeanPool(32, 6) if mean else AttentionPool(size=2, channels=32, heads=2, embedding=6),
+        classifier=TextClassifier(embedding=6, scale=8, bias=-1, learn_scale=True),
+        embedding=6,
+        roi_size=4,
+        stride=8,
+        federated_count=3,
+        roi_samples=6,
+        positive_fraction=0.5,
+    )
+    network.set_vocabularies(texts)
+    return network
+
+
+@pytest.fixture(scope="module")
+def network() -> RoiClassifier:
+    jt.set_global_seed(1)
+    return build()
+
+
+def batch() -> Batch:
+    boxes = np.array([[4, 4, 30, 40], [20, 10, 60, 60]], np.float32)
+    proposals = np.array([[5, 5, 30, 40, 0.9], [0, 40, 20, 64, 0.8], [40, 0, 64, 9, 0.1]])
+    return Batch(
+        images_NCHW=random.standard_normal((2, 3, 64, 64)).astype(np.float32),
+        sizes_N2=np.full((2, 2), 64, np.int32),
+        scales_N4=np.ones((2, 4), np.float32),
+        flips_N2=np.zeros((2, 2), bool),
+        boxes=[boxes, np.zeros((0, 4), np.float32)],
+        labels=[np.array([4, 0]), np.zeros(0, np.int64)],
+        dataset_ids=np.array([0, 1], np.int32),
+        image_rows=np.arange(2, dtype=np.int32),
+        proposals=[proposals.astype(np.float32)] * 2,
+    )
+
+
+def expected_class_loss(
+    embeddings: np.ndarray, samples: RoiSamples, classes: list[np.ndarray], image: int
+) -> float:
+    """Sum over an image's regions and the chosen names of the binary cross entropy."""
+    text = TEXTS[samples.datasets_N[image]]
+    text = text / np.linalg.norm(text, axis=1, keepdims=True)
+    total = 0.0
+    for row in np.flatnonzero(samples.images_R == image):
+        for name in classes[image]:
+            logit = 8 * float(embeddings[row] @ text[name]) - 1
+            sign = 1 if samples.labels_R[row] == name else -1
+            total += np.log1p(np.exp(-sign * logit))
+    return total
+
+
+SAMPLES = RoiSamples(
+    rois_R5=np.array([[0, 0, 0, 9, 9], [0, 9, 9, 20, 20], [1, 0, 9, 9, 18]], np.float32),
+    labels_R=np.array([2, 5, 1]),
+    targets_R4=np.array([[1, 0, 0, -1], [9, 9, 9, 9], [0, 0.5, 0, 0]], np.float32),
+    datasets_N=np.array([0, 1]),
+)
+
+
+def heads() -> tuple[np.ndarray, np.ndarray]:
+    embeddings = random.standard_normal((3, 6)).astype(np.float32)
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), np.zeros((3, 4))
+
+
+def test_partitioned_losses(network: RoiClassifier) -> None:
+    embeddings, deltas = heads()
+    classes = [np.array([0, 2, 3]), np.array([1])]
+    losses = network.losses(
+        jt.array(embeddings), jt.array(deltas.astype(np.float32)), SAMPLES, classes
+    )
+    first = expected_class_loss(embeddings, SAMPLES, classes, 0) / 2
+    second = expected_class_loss(embeddings, SAMPLES, classes, 1) / 1
+    assert losses["loss_class"].item() == pytest.approx((first + second) / 2, rel=1e-5)
+    # The background's targets do not count, but the background does in the divisor.
+    assert losses["loss_box"].item() == pytest.approx((2 + 0.5) / 3, rel=1e-5)
+    assert losses["positives"].item() == 2
+
+
+def test_losses_of_a_single_dataset() -> None:
+    single = build(TEXTS[:1])
+    samples = RoiSamples(SAMPLES.rois_R5, SAMPLES.labels_R, SAMPLES.targets_R4, np.zeros(2, int))
+    embeddings, deltas = heads()
+    classes = [np.array([1, 2])] * 2
+    losses = single.losses(
+        jt.array(embeddings), jt.array(deltas.astype(np.float32)), samples, classes
+    )
+    total = sum(expected_class_loss(embeddings, samples, classes, image) for image in (0, 1))
+    assert losses["loss_class"].item() == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_a_training_step_reaches_what_learns(network: RoiClassifier) -> None:
+    before = {
+        name: var.numpy().copy() for name, var in network.named_parameters() if "running" in name
+    }
+    losses = network.loss(batch(), np.random.default_rng(0))
+    assert losses["positives"].item() == 3
+    named = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
+    gradients = jt.grad(losses["loss_class"] + losses["loss_box"], list(named.values()))
+    still = {n for n, g in zip(named, gradients, strict=True) if not np.abs(g.numpy()).max() > 0}
+    # Softmax ignores what is added to every score of a query, so this bias cannot learn.
+    assert still == {"pool.k_proj.bias"}
+    assert {"backbone.layer2.0.bn1.weight", "shared_layer.0.bn2.bias"} <= set(named)
+    assert {"classifier.logit_scale", "classifier.logit_bias"} <= set(named)
+    assert not [name for name in named if name.startswith(("backbone.conv", "backbone.layer1"))]
+    for name, value in before.items():
+        np.testing.assert_array_equal(dict(network.named_parameters())[name].numpy(), value)
+
+
+def test_a_batch_without_any_region(network: RoiClassifier) -> None:
+    empty = batch()
+    empty.boxes = [np.zeros((0, 4), np.float32)] * 2
+    empty.labels = [np.zeros(0, np.int64)] * 2
+    empty.proposals = [np.zeros((0, 5), np.float32)] * 2
+    losses = network.loss(empty, np.random.default_rng(0))
+    assert {name: value.item() for name, value in losses.items()} == {
+        "loss_class": 0,
+        "loss_box": 0,
+        "positives": 0,
+    }
+
+
+def test_the_same_stream_gives_the_same_loss(network: RoiClassifier) -> None:
+    given = batch()
+    first, second, other = (
+        network.loss(given, np.random.default_rng(seed))["loss_class"].item() for seed in (0, 0, 3)
+    )
+    assert first == second != other
+
+
+def test_regions(network: RoiClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = jt.array(random.standard_normal((3, 3, 64, 64)).astype(np.float32))
+    sizes = np.array([[64, 64], [50, 40], [64, 64]], np.int32)
+    whole = np.array([[-5, -5, 64, 64, 0.5]], np.float32)
+    several = np.array([[8, 8, 24, 40, 0.9], [30, 30, 60, 62, 0.3], [1, 2, 3, 4, 0.2]], np.float32)
+    proposals = [several, whole, np.zeros((0, 5), np.float32)]
+    found = network.regions(images, sizes, proposals)
+    assert [boxes.shape for boxes, _ in found] == [(3, 4), (1, 4), (0, 4)]
+    assert [embeddings.shape for _, embeddings in found] == [(3, 6), (1, 6), (0, 6)]
+    np.testing.assert_allclose(np.linalg.norm(found[0][1], axis=1), 1, atol=1e-5)
+    # The box head starts near zero: boxes stay where they are, cut to the image's own size.
+    np.testing.assert_allclose(found[0][0], several[:, :4], atol=0.5)
+    np.testing.assert_array_equal(found[1][0], [[0, 0, 40, 50]])
+
+    monkeypatch.setattr(roi_classifier, "_ROIS_A_PASS", 2)
+    for part, again in zip(found, network.regions(images, sizes, proposals), strict=True):
+        np.testing.assert_allclose(again[0], part[0], atol=1e-4)
+        np.testing.assert_allclose(again[1], part[1], atol=1e-5)
+    one = network.regions(images[1:2], sizes[1:2], [whole[:, :4]])
+    np.testing.assert_allclose(one[0][1], found[1][1], atol=1e-5)
+    ((boxes, embeddings),) = network.regions(images[:1], sizes[:1], proposals[2:])
+    assert boxes.shape == (0, 4)
+    assert embeddings.shape == (0, 6)
+
+
+def test_mean_pool() -> None:
+    network = build(mean=True)
+    losses = network.loss(batch(), np.random.default_rng(0))
+    gradient = jt.grad(losses["loss_class"], network.pool.projection.weight)
+    assert gradient.shape == [6, 32]
+    assert np.abs(gradient.numpy()).max() > 0
