@@ -295,6 +295,26 @@ def test_actions_are_found_without_reading_all_records(
     assert list(store.actions()) == [roi]
 
 
+def test_new_actions_are_seen_at_once(store: Store, publish: Publish) -> None:
+    first = publish(FILES, seed=0)
+    folder = store.layout.record(first.key).parent
+    preimages = ({"schema": 1, "stage": "rpn", "config": {"seed": seed}} for seed in range(1, 9999))
+    keys = {p["config"]["seed"]: key_of(p) for p in preimages}  # type: ignore[index]
+    same_folder = (seed for seed, key in keys.items() if key[:2] == first.key[:2])
+
+    os.utime(folder, (1e9, 1e9))
+    assert list(store.actions()) == [first]
+    second = publish(FILES, seed=next(same_folder))
+    assert list(store.actions()) == [second, first]
+
+    now = time.time_ns()  # two records within one tick of the clock
+    os.utime(folder, ns=(now, now))
+    assert list(store.actions()) == [second, first]
+    third = publish(FILES, seed=next(same_folder))
+    os.utime(folder, ns=(now, now))
+    assert list(store.actions()) == [third, second, first]
+
+
 def test_a_record_tells_where_the_artefact_came_from(store: Store, publish: Publish) -> None:
     upstream = publish(FILES, stage="data")
     preimage = {"stage": "rpn", "config": {"lr": 0.02}, "inputs": {"data": upstream.output}}
