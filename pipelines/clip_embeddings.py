@@ -20,7 +20,7 @@ def run(job: Job) -> None:
         return
     from unidet.pipelines.text import open_text_encoder
 
-    encoder = open_text_encoder(job.inputs["clip"], job.config.clip.text)
+    encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
     for name, names in vocabularies.items():
         vectors = encoder.embed(names, settings.templates, settings.normalise_each)
         _save(job.out, name, vectors, names)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from unidet.config import Config, identity
 from unidet.errors import UserError
 from unidet.pipelines.graph import needed
 from unidet.pipelines.stage import Job, Stage, Subtrees
-from unidet.store.code import closure_digest
+from unidet.interrupt import check
+from unidet.store.code import closure
+from unidet.store.hashing import digest, key_of
+from unidet.store.lock import Owner
 from unidet.store.record import Action
-from unidet.store.store import Store, key_of
+from unidet.store.runs import How
+from unidet.store.store import Store
 from unidet.terminal import duration, say, size
 
 KEYED_PACKAGES = ("jittor", "numpy", "scipy", "pillow", "pycocotools", "onednn-cpu-gomp")
@@ -34,7 +39,7 @@ class Done:
     """A stage brought up to date, and how: `cached`, `ran` or `resumed`."""
 
     stage: Stage
-    how: str
+    how: How
     seconds: float
     action: Action
     folder: Path
@@ -53,9 +58,14 @@ def preimage_of(stage: Stage, config: Config, store: Store, inputs: dict[str, Ac
         "config": {name: identity(getattr(config, name)) for name in sorted(stage.reads)},
         "inputs": {name: action.output for name, action in sorted(inputs.items())},
         "files": {name: store.digest_of(path) for name, path in stage.files(config).items()},
-        "code": closure_digest(stage.run.__module__, exclude=UNKEYED_MODULES),
+        "code": digest(_modules(stage, store)),
         "env": {name: _version(name) for name in KEYED_PACKAGES},
     }
+
+
+def _modules(stage: Stage, store: Store) -> dict[str, str]:
+    """Digest of every module that the stage's code can reach."""
+    return closure(stage.run.__module__, exclude=UNKEYED_MODULES, cache=store.code_cache)
 
 
 def bring_up_to_date(config: Config) -> dict[str, Done]:
@@ -84,19 +94,24 @@ def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]
     preimage = preimage_of(stage, config, store, inputs)
     key = key_of(preimage)
     action = store.lookup(key)
-    how = "cached"
+    how: How = "cached"
     if action is None:
         if config.upstream == "require" and stage.name != config.stage:
             raise UserError(
                 f"{stage.name} is not built and upstream=require forbids to run it; "
                 f"run: unidet stage={stage.name}"
             )
-        with store.locked(key, waiting=lambda owner: say(f"  {stage.name}: waiting for {owner}")):
+        with store.locked(key, waiting=_waiting(stage), check=check):
             action = store.lookup(key)
             if action is None:
                 how = "resumed" if store.has_work(key) else "ran"
                 action = _execute(stage, config, store, key, preimage, inputs)
+    store.log_run(stage.name, key, how)
     return Done(stage, how, time.monotonic() - started, action, store.folder(action))
+
+
+def _waiting(stage: Stage) -> Callable[[Owner | None], None]:
+    return lambda owner: say(f"  {stage.name}: waits for {owner or 'another process'}")
 
 
 def _execute(
@@ -119,7 +134,15 @@ def _execute(
     )
     started = time.time()
     stage.run(job)
-    return store.publish(key, preimage, stage.name, job.out, started=started)
+    return store.publish(
+        key,
+        preimage,
+        stage.name,
+        job.out,
+        started=started,
+        inputs=inputs,
+        modules=_modules(stage, store),
+    )
 
 
 def _line(result: Done) -> str:
@@ -129,8 +152,6 @@ def _line(result: Done) -> str:
 
 
 def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError
-
     try:
         return version(package)
     except PackageNotFoundError:

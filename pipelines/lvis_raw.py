@@ -20,11 +20,11 @@ def run(job: Job) -> None:
     from unidet.data.loader import evaluation_batches
     from unidet.pipelines.networks import build_classifier
     from unidet.training.inference import as_images
-    from unidet.weights.load import load_module
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
 
     network = build_classifier(job.config.roi.network)
-    load_module(network, job.inputs["roi"] / "model.safetensors")
-    network.set_batch_norm_training(False)
+    load_into(network, read_checkpoint(job.inputs["roi"] / "model.safetensors"))
     transform = test_transform(job.config.roi.images)
     settings = job.config.lvis_raw
 

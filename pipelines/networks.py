@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unidet.config import Backbone, ClassifierConfig, CLNConfig, EfficientNetConfig, 
+import numpy as np
+
+from unidet.config import (
+    Backbone,
+    ClassifierConfig,
+    CLNConfig,
+    EfficientNetConfig,
+    TrainedClip,
+)
 
 Built = TypeVar("Built")
 
@@ -21,12 +29,13 @@ def seeded(seed: int, build: Callable[[], Built]) -> Built:
 
 def build_backbone(config: Backbone, outputs: tuple[int, ...]) -> Any:
     """A backbone that gives the maps of the layers in `outputs`, frozen as configured."""
-    from unidet.models.efficientnet import EfficientNetLite0
-    from unidet.models.resnet import ResNet
-
     if isinstance(config, EfficientNetConfig):
+        from unidet.models.efficientnet import EfficientNetLite0
+
         network: Any = EfficientNetLite0(outputs=outputs)
     else:
+        from unidet.models.resnet import ResNet
+
         network = ResNet(
             style=config.style,
             block=config.block,
@@ -85,3 +94,104 @@ def build_cln(config: CLNConfig) -> Any:
         batch_norm_training=config.batch_norm_training,
         compat=config.compat,
     )
+
+
+def build_classifier(config: ClassifierConfig) -> Any:
+    """The RoI network, without vocabularies."""
+    from unidet.models.roi_classifier import RoiClassifier
+    from unidet.models.text_classifier import TextClassifier
+
+    parts = region_parts(config.backbone, config.pool, config.pool_size, config.heads, config.embedding)
+    return RoiClassifier(
+        **parts,
+        classifier=TextClassifier(
+            embedding=config.embedding,
+            scale=config.scale,
+            bias=config.bias,
+            learn_scale=config.learn_scale,
+        ),
+        embedding=config.embedding,
+        roi_size=config.pool_size,
+        federated_count=config.federated_classes,
+        roi_samples=config.roi_samples,
+        positive_fraction=config.positive_fraction,
+    )
+
+
+def build_crop_encoder(config: TrainedClip) -> Any:
+    """CLIP's image side, with the parts and names of the RoI network."""
+    from unidet.models.clip.crops import CropEncoder
+
+    parts = region_parts(config.image, "attention", config.pool_size, config.heads, config.embedding)
+    return CropEncoder(**parts, roi_size=config.pool_size)
+
+
+def region_parts(
+    backbone: Backbone, pool: str, pool_size: int, heads: int, embedding: int
+) -> dict[str, Any]:
+    """Backbone to C4, last layer for regions, pool, and the stride of C4."""
+    from unidet.models.clip.attention_pool import AttentionPool
+    from unidet.models.resnet import build_layer, layer_channels
+    from unidet.models.roi_classifier import MeanPool
+
+    if isinstance(backbone, EfficientNetConfig):
+        raise NotImplementedError
+    trunk = build_backbone(backbone, (3,))
+    layer = build_layer(
+        4,
+        style=backbone.style,
+        width=backbone.width,
+        blocks=backbone.blocks[3],
+        stride=backbone.strides[3],
+        block=backbone.block,
+    )
+    channels = layer_channels(4, width=backbone.width, block=backbone.block)
+    side = pool_size // backbone.strides[3]
+    pooling = (
+        AttentionPool(size=side, channels=channels, heads=heads, embedding=embedding)
+        if pool == "attention"
+        else MeanPool(channels, embedding)
+    )
+    return {
+        "backbone": trunk,
+        "shared_layer": layer,
+        "pool": pooling,
+        "stride": trunk.strides_out[0],
+    }
+
+
+def initialise_backbone(network: Any, config: CLNConfig, inputs: Mapping[str, Path]) -> None:
+    """Give the proposal network's backbone its starting weights, as `initialise` says."""
+    from unidet.weights.load import load_into
+
+    if config.initialise == "clip":
+        arrays = _clip_arrays(inputs["clip"])
+        trunk = below(arrays, "backbone.") | {
+            f"layer4.{name}": array for name, array in below(arrays, "shared_layer.").items()
+        }
+        load_into(network, trunk)
+
+
+def initialise_classifier(network: Any, config: ClassifierConfig, inputs: Mapping[str, Path]) -> None:
+    """Give the RoI network's image side its starting weights, as `initialise` says."""
+    from unidet.weights.load import load_into
+
+    if config.initialise == "clip":
+        arrays = _clip_arrays(inputs["clip"])
+        for part in ("backbone", "shared_layer", "pool"):
+            load_into(getattr(network, part), below(arrays, f"{part}."))
+
+
+def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names start with `prefix`, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _clip_arrays(clip: Path) -> dict[str, np.ndarray]:
+    from unidet.weights.read import read_checkpoint
+
+    return read_checkpoint(clip / "image.safetensors")

@@ -45,11 +45,11 @@ def _proposer(job: Job) -> Propose:
     from unidet.data.loader import evaluation_batches
     from unidet.pipelines.networks import build_cln
     from unidet.training.inference import as_images
-    from unidet.weights.load import load_module
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
 
     network = build_cln(job.config.rpn.network)
-    load_module(network, job.inputs["rpn"] / "model.safetensors")
-    network.set_batch_norm_training(False)
+    load_into(network, read_checkpoint(job.inputs["rpn"] / "model.safetensors"))
     transform = test_transform(job.config.rpn.images)
     keep = job.config.proposals.keep
 
@@ -107,7 +107,6 @@ def _ground_truth(split: Split) -> GroundTruth:
     return GroundTruth(
         source=split.name,
         image_ids=split.image_ids[order],
-        image_sizes=np.stack([split.widths, split.heights], axis=1)[order].astype(np.int64),
         category_ids=np.array([category.id for category in split.categories], np.int64),
         category_names=tuple(category.name for category in split.categories),
         frequencies=tuple(category.frequency for category in split.categories),

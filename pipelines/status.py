@@ -11,8 +11,9 @@ from unidet.errors import UserError
 from unidet.pipelines.engine import open_store, preimage_of
 from unidet.pipelines.graph import STAGES, needed
 from unidet.pipelines.stage import Stage
+from unidet.store.hashing import key_of
 from unidet.store.record import Action
-from unidet.store.store import Store, key_of
+from unidet.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action])
         return State(stage.name, "fresh", f"built {action.finished:.16}", str(store.folder(action)))
     owner = store.owner(key)
     if owner:
-        return State(stage.name, "running", str(owner))
+        return State(stage.name, "running", f"by {owner}")
     if store.has_work(key):
         return State(stage.name, "partial", "interrupted; the same command resumes")
     if built:

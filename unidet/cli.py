@@ -105,11 +105,15 @@ def _explain(message: str, overrides: list[str]) -> str:
     if unknown:
         groups = [text for text in overrides if text.split("=")[0] in GROUPS]
         return _unknown_key(unknown[1], _compose(groups))
-    options = re.search(r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+([\w\s]+)\n", message)
+    options = re.search(
+        r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+([\w\s]+)\n", message
+    )
     if options:
         return f"{options[1]}: there is no {options[2]!r}; there are {', '.join(options[3].split()[:-2])}"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return "; ".join(line for line in lines if not line.startswith(("See https", "full_key", "object_type")))
+    return "; ".join(
+        line for line in lines if not line.startswith(("See https", "full_key", "object_type"))
+    )
 
 
 def _unknown_key(key: str, values: Any) -> str:
@@ -191,7 +195,10 @@ def _path(given: list[str]) -> int:
 
     folder = artefact_folder(options.stage, compose(options.overrides))
     if folder is None:
-        print(f"unidet: {options.stage} is not built; run: unidet stage={options.stage}", file=sys.stderr)
+        print(
+            f"unidet: {options.stage} is not built; run: unidet stage={options.stage}",
+            file=sys.stderr,
+        )
         return 1
     print(folder)
     return 0

@@ -190,14 +190,18 @@ class TextConfig:
 
 @dataclass(frozen=True, config=_SCHEMA)
 class TrainedClip:
-    """A small CLIP trained on captioned regions of the toy world (`crop_size` square pixels)."""
+    """A small CLIP trained on captioned crops of the toy world.
+
+    Crops come to the last layer through RoIAlign to `pool_size` cells a side; every training step
+    draws the side of its crops from `crop_sizes` (pixels).
+    """
 
     kind: Literal["train"]
     image: ResNetConfig
+    pool_size: Positive
     heads: Positive
     embedding: Positive
     text: TextConfig
-    crop_size: Positive
     crop_sizes: tuple[Positive, ...]
     mean: Triple
     std: Triple

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
 
 EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = threading.Event()
 
 
@@ -17,8 +19,9 @@ class Interrupted(Exception):
 
 def listen() -> None:
     """Turn the first SIGTERM or SIGINT into a request; a second one stops at once."""
-    signal.signal(signal.SIGTERM, _ask)
-    signal.signal(signal.SIGINT, _ask)
+    for number in _SIGNALS:
+        signal.signal(number, _ask)
+    os.register_at_fork(after_in_child=_forget)
 
 
 def stop_requested() -> bool:
@@ -30,6 +33,12 @@ def check() -> None:
     """Raise Interrupted if somebody asked to stop: call where nothing would be lost."""
     if _requested.is_set():
         raise Interrupted("stopped on request")
+
+
+def _forget() -> None:
+    """A forked helper (Jittor's compilers) must die of the signal that its pool ends it with."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _ask(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,50 @@
+"""Image and text encoders trained side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+
+class ImageTextPair(nn.Module):
+    """CLIP's two encoders and their loss, fed with uint8 crops.
+
+    Args:
+        image: normalised images (N, 3, S, S) to embeddings (N, E).
+        text: token rows to embeddings (N, E).
+        contrast: see `ContrastiveLoss`.
+        mean, std: of 8-bit RGB.
+    """
+
+    def __init__(
+        self,
+        image: nn.Module,
+        text: nn.Module,
+        contrast: nn.Module,
+        *,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> None:
+        super().__init__()
+        self.image = image
+        self.text = text
+        self.contrast = contrast
+        self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
+        self._std = np.array(std, np.float32).reshape(1, 3, 1, 1)
+
+    def loss(self, batch: Any, rng: np.random.Generator) -> dict[str, jt.Var]:
+        """`loss_contrastive` of a batch with `pixels`, `side`, `tokens` and `compatible_NN`."""
+        images = self.embed_images(batch.pixels, batch.side)
+        texts = self.text(batch.tokens)
+        return {"loss_contrastive": self.contrast(images, texts, batch.compatible_NN)}
+
+    def embed_images(self, pixels_NHWC: np.ndarray, side: int = 0) -> jt.Var:
+        """Embeddings of uint8 crops, resized to `side` pixels first (0: as they are)."""
+        images = np.ascontiguousarray(pixels_NHWC.transpose(0, 3, 1, 2)).astype(np.float32)
+        tensor = jt.array((images - self._mean) / self._std)
+        if side and side != images.shape[2]:
+            tensor = nn.interpolate(tensor, size=(side, side), mode="bilinear")
+        return self.image(tensor)
