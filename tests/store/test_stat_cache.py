@@ -68,6 +68,17 @@ def test_what_did_not_change_is_not_read_again(store: Store, put: Put, reads: li
     assert sorted(reads) == ["one", "two"]
 
 
+def test_a_folder_without_changes_needs_no_look_at_its_files(
+    store: Store, put: Put, reads: list[str]
+) -> None:
+    folder = put("d/one", b"1").parent
+    first = store.digest_of(folder)
+    (per_file,) = store.layout.stat_cache.glob("*.files")
+    per_file.unlink()
+    assert store.digest_of(folder) == first
+    assert reads == ["one"]
+
+
 def test_only_what_changed_is_read_again(store: Store, put: Put, reads: list[str]) -> None:
     folder = put("d/one", b"1").parent
     path = put("d/two", b"2")
