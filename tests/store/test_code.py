@@ -145,6 +145,16 @@ def test_the_closure_holds_what_is_imported_and_nothing_else(toyhouse: Path) -> 
     assert not {"toyhouse.stage", "toyhouse.ops.boxes", "toyhouse.late"} & set(sys.modules)
 
 
+def test_the_packages_around_a_module_belong_to_it(toyhouse: Path) -> None:
+    (toyhouse / "another.py").write_text("import toyhouse.ops.unused\n")
+    assert list(closure("toyhouse.another")) == [
+        "toyhouse",
+        "toyhouse.another",
+        "toyhouse.ops",
+        "toyhouse.ops.unused",
+    ]
+
+
 def test_an_excluded_module_is_not_followed(toyhouse: Path) -> None:
     left = closure("toyhouse.stage", exclude=("toyhouse.ops.boxes", "toyhouse.late"))
     assert list(left) == ["toyhouse", "toyhouse.ops", "toyhouse.records", "toyhouse.stage"]
@@ -213,12 +223,13 @@ def test_the_cache_is_used_and_notices_edits(
 
 def test_the_normalised_text_never_changes() -> None:
     """Written by hand, so that every Python and every version of this package must agree."""
-    source = b'"""Doc."""\nimport sys\nfrom unidet.b import c\n\nx = f"a{y!r}" "b"  # why\n'
+    source = b'"""Doc."""\nimport sys\nfrom unidet.b import c\n\nx = f"a{y!r:>{w}}" "b"  # why\n'
     words = (
         "(Module|.body|[|from unidet.b import c as None|import sys as None|"
         "(Assign|.targets|[|(Name|.id|'x'|)|]|.value|(JoinedStr|.values|["
         "|(Constant|.value|'a'|)"
-        "|(FormattedValue|.value|(Name|.id|'y'|)|.conversion|114|)"
+        "|(FormattedValue|.value|(Name|.id|'y'|)|.conversion|114|.format_spec|(JoinedStr|.values|["
+        "|(Constant|.value|'>'|)|(FormattedValue|.value|(Name|.id|'w'|)|.conversion|-1|)|]|)|)"
         "|(Constant|.value|'b'|)|]|)|)|]|)"
     ).replace("|", "\n")
     found = read_source(source, "unidet.a", is_package=False)

@@ -164,7 +164,7 @@ def _is_bare_text(statement: ast.stmt) -> bool:
 
 
 def _join_constants(values: list[ast.expr]) -> Iterator[ast.expr]:
-    """Parts of an f-string with neighbouring texts joined: Python 3.12 splits them elsewhere."""
+    """Parts of an f-string without empty texts, which Python 3.12 puts into format specs."""
     text = ""
     for value in values:
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
