@@ -15,6 +15,7 @@ from jittor import nn
 
 from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.depthwise_conv import depthwise_conv
 
 STAGES = (
     # (blocks, kernel, stride of the first block, expansion, channels)
@@ -34,33 +35,24 @@ def _norm(channels: int) -> BatchNorm2d:
     return BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
-class SamePaddedConv(nn.Conv):
-    """Convolution with TensorFlow's "same" padding, on maps whose sides the stride divides.
+def _same_padding(kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's "same" on maps whose sides the stride divides: cells (before, after)."""
+    whole = kernel - stride
+    return whole // 2, whole - whole // 2
 
-    At stride 2 that is one cell more at the right and bottom than at the left and top. Here the
-    map is padded evenly by one stride more, and the first row and column of the result dropped:
-    cheaper than padding a copy.
-    """
 
-    def __init__(
-        self, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
-    ) -> None:
-        surplus = stride - 1
-        padding = (kernel - stride) // 2 + (stride if surplus else 0)
-        super().__init__(
-            in_channels,
-            channels,
-            kernel,
-            stride=stride,
-            padding=padding,
-            groups=groups,
-            bias=False,
-        )
+class DepthwiseConv(nn.Module):
+    """One `kernel` x `kernel` filter per channel, "same" padding."""
+
+    def __init__(self, channels: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = _same_padding(kernel, stride)
+        self.weight = jt.init.gauss((channels, 1, kernel, kernel), "float32", 0.0, 2**0.5 / kernel)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        """(N, C, H, W) to (N, channels, H / stride, W / stride)."""
-        outputs = super().execute(feats_NCHW)
-        return outputs if self.stride[0] == 1 else outputs[:, :, 1:, 1:]
+        """(N, C, H, W) to (N, C, H / stride, W / stride)."""
+        return depthwise_conv(feats_NCHW, self.weight, self.stride, *self.padding)
 
 
 class InvertedBottleneck(nn.Module):
@@ -75,7 +67,7 @@ class InvertedBottleneck(nn.Module):
         if expansion > 1:
             self.expand_conv = nn.Conv(in_channels, hidden, 1, bias=False)
             self.bn0 = _norm(hidden)
-        self.depthwise_conv = SamePaddedConv(hidden, hidden, kernel, stride, groups=hidden)
+        self.depthwise_conv = DepthwiseConv(hidden, kernel, stride)
         self.bn1 = _norm(hidden)
         self.project_conv = nn.Conv(hidden, channels, 1, bias=False)
         self.bn2 = _norm(channels)
@@ -104,7 +96,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.outputs = tuple(outputs)
         self.frozen_stages = 0
-        self.conv_stem = SamePaddedConv(3, 32, 3, 2)
+        self.conv_stem = nn.Conv(3, 32, 3, stride=2, bias=False)
         self.bn0 = _norm(32)
         blocks: list[InvertedBottleneck] = []
         self._ends: dict[int, int] = {}
@@ -135,6 +127,8 @@ class EfficientNetLite0(nn.Module):
 
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
         """Feature maps of the chosen layers for images (N, 3, H, W), H and W divisible by 32."""
+        before, after = _same_padding(3, 2)
+        images_NCHW = nn.pad(images_NCHW, (before, after, before, after))
         feats = nn.relu6(self.bn0(self.conv_stem(images_NCHW)))
         found = []
         ends = {self._ends[layer] for layer in self.outputs}

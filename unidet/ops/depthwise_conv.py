@@ -1,0 +1,145 @@
+"""Depthwise convolution: every channel with a filter of its own.
+
+On a CPU Jittor's own goes through oneDNN's blocked layouts and back, ten times the work of the
+convolution itself; these kernels stay in NCHW and run along rows. N images, C channels, H, W cells,
+K cells of a filter's side.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+from jittor import nn
+
+_HEADER = r"""
+#include <algorithm>
+#include <cstring>
+// First and one past the last output cell whose tap `offset` lies inside 0 .. size-1.
+static inline int first_cell(int offset, int stride) {
+    return offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+}
+static inline int end_cell(int offset, int stride, int size, int cells) {
+    return offset >= size ? 0 : std::min(cells, (size - 1 - offset) / stride + 1);
+}
+"""
+
+_FORWARD = r"""
+const int stride = data["stride"], before = data["before"], side = in1_shape2;
+const int channels = in0_shape1, planes = in0_shape0 * channels;
+const int height = in0_shape2, width = in0_shape3, rows = out_shape2, columns = out_shape3;
+#pragma omp parallel for
+for (int plane = 0; plane < planes; plane++) {
+    const float* x = in0_p + (size_t)plane * height * width;
+    const float* filter = in1_p + (plane % channels) * side * side;
+    float* y = out_p + (size_t)plane * rows * columns;
+    std::memset(y, 0, sizeof(float) * rows * columns);
+    for (int row = 0; row < rows; row++) for (int ky = 0; ky < side; ky++) {
+        const int from = row * stride - before + ky;
+        if (from < 0 || from >= height) continue;
+        float* target = y + (size_t)row * columns;
+        for (int kx = 0; kx < side; kx++) {
+            const int offset = kx - before, end = end_cell(offset, stride, width, columns);
+            const float weight = filter[ky * side + kx];
+            const float* source = x + (size_t)from * width + offset;
+            const int start = first_cell(offset, stride);
+            if (stride == 1) for (int i = start; i < end; i++) target[i] += weight * source[i];
+            else for (int i = start; i < end; i++) target[i] += weight * source[i * stride];
+        }
+    }
+}
+"""
+
+_BACKWARD = r"""
+const int stride = data["stride"], before = data["before"], side = in1_shape2;
+const int images = in0_shape0, channels = in0_shape1;
+const int height = in0_shape2, width = in0_shape3, rows = in2_shape2, columns = in2_shape3;
+#pragma omp parallel for
+for (int channel = 0; channel < channels; channel++) {
+    const float* filter = in1_p + channel * side * side;
+    float* filter_grad = out1_p + channel * side * side;
+    std::memset(filter_grad, 0, sizeof(float) * side * side);
+    for (int image = 0; image < images; image++) {
+        const size_t plane = (size_t)image * channels + channel;
+        const float* x = in0_p + plane * height * width;
+        const float* grad = in2_p + plane * rows * columns;
+        float* x_grad = out0_p + plane * height * width;
+        std::memset(x_grad, 0, sizeof(float) * height * width);
+        for (int row = 0; row < rows; row++) for (int ky = 0; ky < side; ky++) {
+            const int from = row * stride - before + ky;
+            if (from < 0 || from >= height) continue;
+            const float* out = grad + (size_t)row * columns;
+            for (int kx = 0; kx < side; kx++) {
+                const int offset = kx - before, end = end_cell(offset, stride, width, columns);
+                const float weight = filter[ky * side + kx];
+                const float* source = x + (size_t)from * width + offset;
+                float* target = x_grad + (size_t)from * width + offset;
+                float sum = 0;
+                const int start = first_cell(offset, stride);
+                if (stride == 1) for (int i = start; i < end; i++) {
+                    sum += out[i] * source[i];
+                    target[i] += weight * out[i];
+                } else for (int i = start; i < end; i++) {
+                    sum += out[i] * source[i * stride];
+                    target[i * stride] += weight * out[i];
+                }
+                filter_grad[ky * side + kx] += sum;
+            }
+        }
+    }
+}
+"""
+
+
+class _DepthwiseConv(jt.Function):
+    """The compiled kernels; stride and padding travel as data, so nothing recompiles."""
+
+    def __init__(self, stride: int, before: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.values = {"stride": float(stride), "before": float(before)}
+
+    def execute(self, feats: jt.Var, weight: jt.Var, rows: int, columns: int) -> jt.Var:
+        self.saved = feats, weight
+        shape = (feats.shape[0], feats.shape[1], rows, columns)
+        return jt.code(
+            shape,
+            "float32",
+            [feats, weight],
+            cpu_header=_HEADER,
+            cpu_src=_FORWARD,
+            data=self.values,
+        )
+
+    def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
+        feats, weight = self.saved
+        grads = jt.code(
+            [feats.shape, weight.shape],
+            ["float32"] * 2,
+            [feats, weight, grad],
+            cpu_header=_HEADER,
+            cpu_src=_BACKWARD,
+            data=self.values,
+        )
+        return (*grads, None, None)
+
+
+def depthwise_conv(
+    feats_NCHW: jt.Var, weight_C1KK: jt.Var, stride: int, before: int, after: int
+) -> jt.Var:
+    """Convolve each channel of (N, C, H, W) with its filter; zeros around the map.
+
+    `before` counts the zero rows and columns at the top and left, `after` those at the bottom and
+    right. ValueError where the filters do not fit the channels or the map is too small.
+    """
+    _, channels, height, width = feats_NCHW.shape
+    side = weight_C1KK.shape[2]
+    if tuple(weight_C1KK.shape) != (channels, 1, side, side):
+        shapes = f"{feats_NCHW.shape} and {weight_C1KK.shape}"
+        raise ValueError(f"depthwise_conv takes (N,C,H,W) and (C,1,K,K), not {shapes}")
+    rows = (height + before + after - side) // stride + 1
+    columns = (width + before + after - side) // stride + 1
+    if rows < 1 or columns < 1:
+        raise ValueError(f"a {height}x{width} map is too small for a filter of side {side}")
+    if jt.flags.use_cuda:
+        padded = nn.pad(feats_NCHW, (before, after, before, after))
+        return nn.conv2d(padded, weight_C1KK, stride=stride, groups=channels)
+    return _DepthwiseConv(stride, before)(feats_NCHW.float32(), weight_C1KK, rows, columns)
