@@ -68,5 +68,4 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
-    tensors=False,
 )

@@ -29,6 +29,7 @@ class Pairs:
 
 
 def run(job: Job) -> None:
+    job.bring_up()
     from unidet.models.clip.contrastive import ContrastiveLoss
     from unidet.models.clip.tokenizer import Tokenizer, learn_merges, write_merges
     from unidet.models.layers import set_batch_norm_training

@@ -18,6 +18,7 @@ def run(job: Job) -> None:
     if settings.source == "files":
         _take_files(job, vocabularies)
         return
+    job.bring_up()
     from unidet.pipelines.text import open_text_encoder
 
     encoder = open_text_encoder(job.inputs["clip"], job.config.clip)

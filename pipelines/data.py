@@ -90,7 +90,7 @@ def _read(root: Path, dataset: TrainingSet, name: str) -> tuple[Split, dict]:
     split, report = read_split(root / dataset.annotations, root / dataset.images, name=name)
     check_images(FolderImages(root / dataset.images, split.file_names), split)
     for line in report.lines():
-        say(f"  {name}: {line}")
+        say("  " + line.replace(f"{root}/", ""))
     # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
     return split, report.as_dict() | {"source": dataset.annotations}
 
@@ -157,4 +157,4 @@ def _existing(root: Path, place: str) -> Path:
     return path
 
 
-STAGE = Stage(name="data", version=1, reads=("data", "seed"), run=run, files=files, tensors=False)
+STAGE = Stage(name="data", version=1, reads=("data", "seed"), run=run, files=files)

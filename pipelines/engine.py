@@ -76,8 +76,12 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
         Interrupted: asked to stop; the same call resumes.
     """
     store = open_store(config)
+    stages = needed(config.stage, config)
+    for stage in stages:
+        # Read now, for an edit made while an early stage trains is not the code that runs later.
+        _modules(stage, store)
     done: dict[str, Done] = {}
-    for stage in needed(config.stage, config):
+    for stage in stages:
         inputs = {name: done[name].action for name in stage.inputs(config)}
         done[stage.name] = result = _bring(stage, config, store, inputs)
         say(_line(result))
@@ -122,15 +126,12 @@ def _execute(
     preimage: dict[str, Any],
     inputs: dict[str, Action],
 ) -> Action:
-    if stage.tensors:
-        from unidet.runtime import bring_up
-
-        bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose)
     job = Job(
         config=Subtrees(config, stage.name, stage.reads),
         inputs={name: store.folder(action) for name, action in inputs.items()},
         work=store.work(key),
         out=store.draft(key),
+        bring_up=lambda: _bring_up(config),
     )
     started = time.time()
     stage.run(job)
@@ -143,6 +144,12 @@ def _execute(
         inputs=inputs,
         modules=_modules(stage, store),
     )
+
+
+def _bring_up(config: Config) -> None:
+    from unidet.runtime import bring_up
+
+    bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose)
 
 
 def _line(result: Done) -> str:

@@ -100,5 +100,4 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
-    tensors=False,
 )

@@ -17,6 +17,7 @@ from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
+    job.bring_up()
     from unidet.data.loader import evaluation_batches
     from unidet.pipelines.networks import build_classifier
     from unidet.training.inference import as_images

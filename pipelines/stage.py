@@ -34,6 +34,7 @@ class Job:
         inputs: folders of the upstream artefacts, by stage name; read-only.
         work: private folder that survives an interruption: checkpoints, finished shards.
         out: empty folder whose content becomes the artefact.
+        bring_up: makes Jittor ready; call before importing anything that uses tensors.
         progress: makes a progress display for a piece of work.
     """
 
@@ -41,6 +42,7 @@ class Job:
     inputs: Mapping[str, Path]
     work: Path
     out: Path
+    bring_up: Callable[[], object]
     progress: Callable[..., Progress] = Progress
 
 
@@ -68,7 +70,6 @@ class Stage:
         inputs: names of the stages whose artefacts it takes, under a given configuration.
         files: files and folders outside the store that enter the key by content.
         summary: what to tell the person about a finished artefact.
-        tensors: whether it needs Jittor.
     """
 
     name: str
@@ -78,4 +79,3 @@ class Stage:
     inputs: Callable[[Config], tuple[str, ...]] = field(default=no_inputs)
     files: Callable[[Config], dict[str, Path]] = field(default=no_files)
     summary: Callable[[Path], str] = field(default=no_summary)
-    tensors: bool = True

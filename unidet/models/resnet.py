@@ -16,6 +16,7 @@ import jittor as jt
 from jittor import nn
 
 from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
+from unidet.ops.activation import relu
 from unidet.ops.batch_norm import BatchNorm2d
 
 Style = Literal["torchvision", "clip"]
@@ -80,26 +81,27 @@ class Bottleneck(_Residual):
         hidden = self.bn1(self.conv1(feats_NCHW))
         hidden = self.bn2(self.conv2(hidden))
         hidden = self.bn3(self.conv3(mean_pool(hidden, self._pool)))
-        return nn.relu(hidden + self.shortcut(feats_NCHW))
+        return relu(hidden + self.shortcut(feats_NCHW))
 
 
 class Basic(_Residual):
-    """Two 3x3 convolutions to `width` channels; CLIP has no such block, the pool sits alike."""
+    """Two 3x3 convolutions to `width` channels.
+
+    CLIP has no such block. The first convolution strides in both styles: at full resolution it
+    would cost four times as much, and a pool in front of it would lose detail.
+    """
 
     def __init__(self, style: Style, in_channels: int, width: int, stride: int) -> None:
         super().__init__(style, in_channels, width, stride)
-        convolution_stride = stride // self._pool
-        self.conv1 = nn.Conv(
-            in_channels, width, 3, stride=convolution_stride, padding=1, bias=False
-        )
+        self.conv1 = nn.Conv(in_channels, width, 3, stride=stride, padding=1, bias=False)
         self.bn1 = BatchNorm2d(width, relu=True)
         self.conv2 = nn.Conv(width, width, 3, padding=1, bias=False)
         self.bn2 = BatchNorm2d(width)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         hidden = self.bn1(self.conv1(feats_NCHW))
-        hidden = self.bn2(self.conv2(mean_pool(hidden, self._pool)))
-        return nn.relu(hidden + self.shortcut(feats_NCHW))
+        hidden = self.bn2(self.conv2(hidden))
+        return relu(hidden + self.shortcut(feats_NCHW))
 
 
 def build_layer(
