@@ -120,7 +120,9 @@ def test_every_weight_gets_a_gradient(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, OFFICIAL], ids=["default", "official"])
-@pytest.mark.parametrize("boxes", [[NO_BOXES], [NO_BOXES, TWO_IMAGES[0]]], ids=["none", "one"])
+@pytest.mark.parametrize(
+    "boxes", [[NO_BOXES], [NO_BOXES, TWO_IMAGES[0][:1]]], ids=["none", "one box in the second"]
+)
 def test_images_without_objects_are_negatives(
     settings: dict[str, Any], boxes: list[np.ndarray]
 ) -> None:
@@ -147,6 +149,11 @@ def test_proposals_stay_in_their_image_and_below_the_limits() -> None:
         assert (proposals[:, :4] >= 0).all()
         assert (proposals[:, [0, 2]] <= width).all()
         assert (proposals[:, [1, 3]] <= height).all()
+
+
+def test_a_single_region_is_enough() -> None:
+    network, batch = _network(max_rois=1), _batch(TWO_IMAGES[:1])
+    assert len(network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)[0]) == 1
 
 
 def test_the_score_fuses_class_objectness_and_overlap() -> None:
