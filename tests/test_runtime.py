@@ -299,3 +299,24 @@ def test_doctor_reports_a_fault_of_every_part(
     assert doctor.check_jittor().state == "FAIL"
     monkeypatch.setattr(metadata, "version", lambda _: "2.1.0")
     assert doctor.check_numpy().state == "FAIL"
+
+
+def test_headers_are_precompiled_below_a_folder_with_a_space(tmp_path: Path) -> None:
+    header = tmp_path / "a folder" / "x.h"
+    flags = ["-std=c++14", f"-I{tmp_path / 'b c'}"]
+    fast_build._precompile(header, "#include <cstddef>\n", flags, toolchain.find_compiler())
+    assert header.with_name("x.h.gch").is_file()
+
+
+FORKING = """
+import multiprocessing, signal
+from unidet.runtime import _mortal
+signal.signal(signal.SIGTERM, lambda *_: None)
+with multiprocessing.get_context("fork").Pool(2, initializer=_mortal(lambda: None)) as pool:
+    pool.apply(int)
+pool.join()
+"""
+
+
+def test_compiling_processes_end_whatever_this_process_does_about_sigterm() -> None:
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=60)

@@ -95,8 +95,9 @@ def core_flags(folder: Path, compiler: Path, jittor_sources: Path, python_header
         jittor_sources: the installed package's `src`.
     """
     header = folder / "core.h"
-    flags = f"-std=c++14 -fPIC -march=native {CORE_FLAGS} -I{shlex.quote(str(jittor_sources))}"
-    _precompile(header, _CORE_HEADER, f"{flags} -I{shlex.quote(str(python_headers))}", compiler)
+    flags = ["-std=c++14", "-fPIC", "-march=native", *CORE_FLAGS.split()]
+    flags += [f"-I{jittor_sources}", f"-I{python_headers}"]
+    _precompile(header, _CORE_HEADER, flags, compiler)
     return f'{CORE_FLAGS} -include "{header}"'
 
 
@@ -113,10 +114,9 @@ def speed_up_kernels(folder: Path, home: Path, compiler: Path, core: str) -> Non
     script.chmod(0o755)
     header = folder / "kernel.h"
     flags = jt.flags.cc_flags.replace(core, "-w")
-    compile_only = " ".join(
-        word for word in shlex.split(flags) if not word.startswith(("-l", "-L", "-shared"))
-    )
-    _precompile(header, _KERNEL_HEADER, compile_only, compiler)
+    linking = ("-l", "-L", "-shared")
+    compiling = [word for word in shlex.split(flags) if not word.startswith(linking)]
+    _precompile(header, _KERNEL_HEADER, compiling, compiler)
     jt.flags.cc_flags = f'{flags} -include "{header}" '
     jt.flags.python_path = f'"{script}"'
 
@@ -126,7 +126,7 @@ def launcher(home: Path, python: Path) -> str:
     return _LAUNCHER.format(home=shlex.quote(str(home)), python=shlex.quote(str(python)))
 
 
-def _precompile(header: Path, text: str, flags: str, compiler: Path) -> None:
+def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> None:
     """Writes `header` and its .gch; a compiler that cannot do it only costs time later."""
     compiled = header.with_name(header.name + ".gch")
     if compiled.is_file() and header.read_text() == text:
@@ -136,7 +136,7 @@ def _precompile(header: Path, text: str, flags: str, compiler: Path) -> None:
     partial = compiled.with_name(f"{compiled.name}.{os.getpid()}")
     command = [
         str(compiler),
-        *shlex.split(flags),
+        *flags,
         "-x",
         "c++-header",
         str(header),

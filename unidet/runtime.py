@@ -17,8 +17,9 @@ import platform
 import signal
 import ssl
 import sys
+import sysconfig
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -183,6 +184,9 @@ def _environment(
         "FIX_TORCH_ERROR": "0",
         "log_silent": "0" if verbose else "1",
         "OMP_NUM_THREADS": str(threads),
+        # Waiting threads that spin take the cores from whoever else wants them, be it only our own
+        # loader: 2 threads on a busy 2-core machine took 3 to 10 times as long for small tensors.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
 
 
@@ -193,8 +197,10 @@ def _import_jittor(
     with _variables(variables), _signals_kept(), _tls_kept():
         import jittor_utils
 
-        # In a virtual environment Jittor would ask some other Python's python3-config.
+        # In a virtual environment Jittor would ask some other Python's python3-config, or none.
         jittor_utils._py3_include_path = f'-I"{headers}"'
+        jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
         core = Path(jittor_utils.cache_path)
         if not verbose and not any(core.glob("**/jittor_core*.so")):
             print("compiling Jittor, once per machine (about a minute)…", file=sys.stderr)
@@ -210,6 +216,20 @@ def _import_jittor(
             atexit.unregister(jittor_utils.pool_cleanup)
             jittor_utils.pool_cleanup()
             jittor_utils.pool_size = 0
+
+
+def _mortal(initialize: Callable[[], None]) -> Callable[[], None]:
+    """Compiling processes end on SIGTERM, whatever this process has made of that signal.
+
+    They are forked, and would otherwise inherit a handler that only takes note; Jittor waits for
+    them to end.
+    """
+
+    def start() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        initialize()
+
+    return start
 
 
 def _first_line(error: Exception) -> str:
