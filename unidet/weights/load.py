@@ -60,13 +60,8 @@ def _shape(variable: jt.Var) -> tuple[int, ...]:
 
 def _set(variable: jt.Var, array: np.ndarray) -> None:
     """Keeps the variable itself, its type and whether it learns."""
-    learns = not variable.is_stop_grad()
     values = np.ascontiguousarray(array).reshape(_shape(variable)).astype(variable.numpy().dtype)
     variable.update(jt.array(values))
-    if learns:
-        variable.start_grad()
-    else:
-        variable.stop_grad()
 
 
 def _unless(allowed: Collection[str], names: Iterable[str]) -> list[str]:
