@@ -62,6 +62,7 @@ def _set(variable: jt.Var, array: np.ndarray) -> None:
     """Keeps the variable itself, its type and whether it learns."""
     values = np.ascontiguousarray(array).reshape(_shape(variable)).astype(variable.numpy().dtype)
     variable.update(jt.array(values))
+    variable.sync()  # a pending one-element array would be fused into its users, which can fail
 
 
 def _unless(allowed: Collection[str], names: Iterable[str]) -> list[str]:
