@@ -170,20 +170,6 @@ class EfficientNetLite0(nn.Module):
         return found
 
 
-def build_last_layer() -> nn.Sequential:
-    """Layer 4 alone: (N, 112, H, W) to (N, 320, H / 2, W / 2), for regions cut out of layer 3."""
-    blocks: list[InvertedBottleneck] = []
-    in_channels = STAGES[LAYERS[2] - 1][4]
-    for count, kernel, stride, expansion, channels in STAGES[LAYERS[2] :]:
-        for index in range(count):
-            step = stride if index == 0 else 1
-            blocks.append(InvertedBottleneck(in_channels, channels, kernel, step, expansion))
-            in_channels = channels
-    layer = nn.Sequential(*blocks)
-    initialise_convolutions(layer)
-    return layer
-
-
 def last_layer_weights(published: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The part of the published checkpoint that belongs to `build_last_layer`."""
     first = sum(count for count, *_ in STAGES[: LAYERS[2]])
