@@ -131,7 +131,7 @@ def _execute(
         inputs={name: store.folder(action) for name, action in inputs.items()},
         work=store.work(key),
         out=store.draft(key),
-        bring_up=lambda: _bring_up(config),
+        bring_up=lambda: bring_up_jittor(config),
     )
     started = time.time()
     stage.run(job)
@@ -146,7 +146,8 @@ def _execute(
     )
 
 
-def _bring_up(config: Config) -> None:
+def bring_up_jittor(config: Config) -> None:
+    """Import Jittor as the configuration's `runtime` says; stages that need no tensors never do."""
     from unidet.runtime import bring_up
 
     bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose)

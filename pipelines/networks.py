@@ -69,6 +69,7 @@ def build_cln(config: CLNConfig) -> Any:
             strides=strides,
             anchor_scale=config.anchor_scale,
             classifier=config.compat == "official",
+            initial_distance=0.0 if config.compat == "official" else 0.5,
         ),
         BoxHead(
             config.channels,
