@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from unidet.pipelines.datasets import Datasets
+from unidet.pipelines.stage import Job, Stage
 
 from unidet.config import Config, FileEmbeddings
 from unidet.errors import UserError
-from unidet.pipelines.datasets import Datasets
-from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
@@ -28,7 +28,9 @@ def run(job: Job) -> None:
 
 
 def _take_files(job: Job, vocabularies: dict[str, list[str]]) -> None:
-    for name, path in files_of(job.config.clip_embeddings, job.config.data.root, vocabularies).items():
+    for name, path in files_of(
+        job.config.clip_embeddings, job.config.data.root, vocabularies
+    ).items():
         vectors = _read(path)
         names = vocabularies[name]
         if vectors.ndim != 2 or len(vectors) != len(names):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.toy_data import make_toy_data
 
 from unidet.config import Config, FolderData, TrainingSet
 from unidet.data.images import FolderImages, check_images
@@ -15,8 +17,6 @@ from unidet.data.index import save_split
 from unidet.data.novelty import mark_novel
 from unidet.data.readers import read_split
 from unidet.errors import UserError
-from unidet.pipelines.stage import Job, Stage
-from unidet.pipelines.toy_data import make_toy_data
 from unidet.records import Split
 from unidet.terminal import say
 
@@ -54,10 +54,12 @@ def _index_folder(job: Job) -> None:
             splits[name], report = _read(root, dataset, name)
             reports[f"{kind}/{name}"] = report
     known = [c.name for split in training.values() for c in split.categories]
-    pools = _pool_images({name: (data.evaluation[name].images, s) for name, s in evaluation.items()})
+    pools = _pool_images(
+        {name: (data.evaluation[name].images, s) for name, s in evaluation.items()}
+    )
     for name, split in training.items():
         _save(split, job.out / "training" / name)
-    for folder, pool in pools.items():
+    for pool in pools.values():
         _save(pool.split, job.out / "images" / pool.split.name)
     for name, split in evaluation.items():
         place = job.out / "evaluation" / name
@@ -69,9 +71,7 @@ def _index_folder(job: Job) -> None:
             {"name": name, "vocabulary": item.vocabulary, "folder": item.images}
             for name, item in data.training.items()
         ],
-        "images": [
-            {"name": pool.split.name, "folder": folder} for folder, pool in pools.items()
-        ],
+        "images": [{"name": pool.split.name, "folder": folder} for folder, pool in pools.items()],
         "evaluation": [
             {
                 "name": name,
@@ -106,7 +106,9 @@ class _Pool:
 def _pool_images(sets: dict[str, tuple[str, Split]]) -> dict[str, _Pool]:
     """One pool a folder, so that networks run once over an image that several datasets judge."""
     return {
-        folder: _pool(folder, {name: split for name, (place, split) in sets.items() if place == folder})
+        folder: _pool(
+            folder, {name: split for name, (place, split) in sets.items() if place == folder}
+        )
         for folder in dict.fromkeys(folder for folder, _ in sets.values())
     }
 
@@ -143,7 +145,9 @@ def _save(split: Split, folder: Path) -> None:
 
 def _root(data: FolderData) -> Path:
     if not data.root:
-        raise UserError("data.root: this experiment reads real data; give its folder: data.root=FOLDER")
+        raise UserError(
+            "data.root: this experiment reads real data; give its folder: data.root=FOLDER"
+        )
     root = Path(data.root)
     if not root.is_dir():
         raise UserError(f"data.root: {root} is not a folder")
@@ -153,7 +157,9 @@ def _root(data: FolderData) -> Path:
 def _existing(root: Path, place: str) -> Path:
     path = root / place
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; check data.root and the experiment's layout")
+        raise UserError(
+            f"{path}: no such file or folder; check data.root and the experiment's layout"
+        )
     return path
 
 

@@ -1,11 +1,11 @@
 """The `data` artefact from the inside: what lies where, and how a stage opens it.
 
-    manifest.json                     what there is, and what was read
-    training/NAME/index.npz           one training dataset [images.npy beside it: packed images]
-    images/SET/index.npz              images that networks run over for evaluation [images.npy]
-    evaluation/NAME/index.npz         boxes that are judged, rows.npy (rows of its image set),
-                                      ground_truth.json
-    clip/…                            the toy world's captioned crops
+manifest.json                     what there is, and what was read
+training/NAME/index.npz           one training dataset [images.npy beside it: packed images]
+images/SET/index.npz              images that networks run over for evaluation [images.npy]
+evaluation/NAME/index.npz         boxes that are judged, rows.npy (rows of its image set),
+                                  ground_truth.json
+clip/…                            the toy world's captioned crops
 """
 
 from __future__ import annotations
@@ -61,12 +61,15 @@ class Datasets:
     def training(self) -> list[ImageSet]:
         """The training datasets in order of their ids."""
         return [
-            self._open(Path("training") / entry["name"], entry) for entry in self.manifest["training"]
+            self._open(Path("training") / entry["name"], entry)
+            for entry in self.manifest["training"]
         ]
 
     def image_sets(self) -> list[ImageSet]:
         """The images that networks run over for evaluation."""
-        return [self._open(Path("images") / entry["name"], entry) for entry in self.manifest["images"]]
+        return [
+            self._open(Path("images") / entry["name"], entry) for entry in self.manifest["images"]
+        ]
 
     def judged(self) -> list[Judged]:
         """The evaluation datasets, the main one first."""

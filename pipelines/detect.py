@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from unidet.pipelines.datasets import test_transform
+from unidet.pipelines.engine import bring_up_jittor, open_store
+from unidet.pipelines.judging import suppression
 
 from unidet.config import Config, identity
 from unidet.data.images import read_image
@@ -16,9 +19,6 @@ from unidet.errors import UserError
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.results import Detections
-from unidet.pipelines.datasets import test_transform
-from unidet.pipelines.engine import bring_up_jittor, open_store
-from unidet.pipelines.judging import suppression
 from unidet.report.draw import draw_boxes
 from unidet.terminal import Progress, say
 
@@ -76,9 +76,9 @@ class Detector:
         proposals[:, :4] /= batch.scales_N4[0]
         second = test_transform(self.config.roi.images)
         batch = second.collate([second.apply(pixels, NO_BOXES, NO_LABELS, proposals, rng)])
-        boxes, embeddings = self.regions.regions(
-            as_images(batch), batch.sizes_N2, batch.proposals
-        )[0]
+        boxes, embeddings = self.regions.regions(as_images(batch), batch.sizes_N2, batch.proposals)[
+            0
+        ]
         region = Regions(0, boxes / batch.scales_N4[0], proposals[:, 4], embeddings)
         return detect_calibrated(
             [region],
@@ -94,6 +94,7 @@ def _open(config: Config, names: list[str]) -> Detector:
     texts = _embed(config, names)
     bring_up_jittor(config)
     from unidet.pipelines.networks import build_classifier, build_cln
+
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
@@ -101,9 +102,7 @@ def _open(config: Config, names: list[str]) -> Detector:
     load_into(proposer, read_checkpoint(folders["rpn"] / "model.safetensors"))
     regions = build_classifier(config.roi.network)
     load_into(regions, read_checkpoint(folders["roi"] / "model.safetensors"))
-    classifier = TextClassifier.of(
-        texts, np.arange(len(names)), **regions.classifier.settings()
-    )
+    classifier = TextClassifier.of(texts, np.arange(len(names)), **regions.classifier.settings())
     return Detector(config, proposer, regions, classifier)
 
 
@@ -129,8 +128,8 @@ def _ready(folder: Path, names: list[str]) -> np.ndarray:
     unknown = [name for name in names if name.lower().replace("_", " ") not in known]
     if unknown:
         raise UserError(
-            f"--vocab: there is no embedding for {', '.join(map(repr, unknown))}; this experiment has "
-            "no text encoder, only the names of its vocabularies (for instance 'person', 'sofa')"
+            f"--vocab: there is no embedding for {', '.join(map(repr, unknown))}; this experiment "
+            "has no text encoder, only the names of its vocabularies (such as 'person', 'sofa')"
         )
     return np.stack([known[name.lower().replace("_", " ")] for name in names])
 

@@ -9,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from unidet.config import Config, identity
-from unidet.errors import UserError
 from unidet.pipelines.graph import needed
 from unidet.pipelines.stage import Job, Stage, Subtrees
+
+from unidet.config import Config, identity
+from unidet.errors import UserError
 from unidet.interrupt import check
 from unidet.store.code import closure
 from unidet.store.hashing import digest, key_of
@@ -49,7 +50,9 @@ def open_store(config: Config) -> Store:
     return Store(Path(config.store.root))
 
 
-def preimage_of(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]) -> dict[str, Any]:
+def preimage_of(
+    stage: Stage, config: Config, store: Store, inputs: dict[str, Action]
+) -> dict[str, Any]:
     """Everything the stage's result depends on, as plain data; its hash is the stage's key."""
     return {
         "schema": 1,

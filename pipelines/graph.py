@@ -1,13 +1,11 @@
 """The stages of a study, in order, and what each takes from which.
 
-    data ─┬─> rpn ──> proposals ─┬──────> roi ─┬─> lvis_raw ──> lvis_eval ──> report
-    clip ─┴─> clip_embeddings ───┴─────────────┘       (network)   (numpy)
+data ─┬─> rpn ──> proposals ─┬──────> roi ─┬─> lvis_raw ──> lvis_eval ──> report
+clip ─┴─> clip_embeddings ───┴─────────────┘       (network)   (numpy)
 """
 
 from __future__ import annotations
 
-from unidet.config import Config
-from unidet.errors import UserError
 from unidet.pipelines import (
     calibration_sweep,
     clip,
@@ -21,6 +19,9 @@ from unidet.pipelines import (
     rpn,
 )
 from unidet.pipelines.stage import Stage
+
+from unidet.config import Config
+from unidet.errors import UserError
 
 STAGES: dict[str, Stage] = {
     module.STAGE.name: module.STAGE

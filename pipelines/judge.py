@@ -21,7 +21,9 @@ def judge_files(
         UserError: a fault in a file, or metrics that differ from the official package's.
     """
     if check_official and style != "lvis":
-        raise UserError("--check-official: only --style lvis has an official package to compare with")
+        raise UserError(
+            "--check-official: only --style lvis has an official package to compare with"
+        )
     metrics = evaluate(Path(ground_truth), Path(results), style)
     for name, value in metrics.items():
         print(f"{name:<10} {value:.4f}")

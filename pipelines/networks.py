@@ -104,7 +104,9 @@ def build_classifier(config: ClassifierConfig) -> Any:
     from unidet.models.roi_classifier import RoiClassifier
     from unidet.models.text_classifier import TextClassifier
 
-    parts = region_parts(config.backbone, config.pool, config.pool_size, config.heads, config.embedding)
+    parts = region_parts(
+        config.backbone, config.pool, config.pool_size, config.heads, config.embedding
+    )
     return RoiClassifier(
         **parts,
         classifier=TextClassifier(
@@ -125,7 +127,9 @@ def build_crop_encoder(config: TrainedClip) -> Any:
     """CLIP's image side, with the parts and names of the RoI network."""
     from unidet.models.clip.crops import CropEncoder
 
-    parts = region_parts(config.image, "attention", config.pool_size, config.heads, config.embedding)
+    parts = region_parts(
+        config.image, "attention", config.pool_size, config.heads, config.embedding
+    )
     return CropEncoder(**parts, roi_size=config.pool_size)
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-
-from unidet.config import Config
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import Detections, read_results
 from unidet.pipelines import lvis_eval
 from unidet.pipelines.datasets import Datasets, ImageSet, Judged
 from unidet.pipelines.lvis_raw import best_proposals
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Job, Stage
+
+from unidet.config import Config
+from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.evaluation.results import Detections, read_results
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page
 
@@ -74,7 +74,9 @@ def _examples(page: Page, job: Job, datasets: Datasets) -> None:
     for position in np.argsort(judged.rows)[: job.config.report.examples]:
         row = int(judged.rows[position])
         boxes = best_proposals(proposals, row, 30)
-        page.picture(_example(images, judged, int(position), row, boxes, detections), images.images.name(row))
+        page.picture(
+            _example(images, judged, int(position), row, boxes, detections), images.images.name(row)
+        )
 
 
 def _example(
@@ -94,7 +96,9 @@ def _example(
         [""] * len(proposals),
         colours=[score_colour(score) for score in proposals[::-1, 4]],
     )
-    found = detections.take(detections.image_ids == judged.split.image_ids[position]).top(SHOWN_BOXES)
+    found = detections.take(detections.image_ids == judged.split.image_ids[position]).top(
+        SHOWN_BOXES
+    )
     corners = found.boxes_xywh.copy()
     corners[:, 2:] += corners[:, :2]
     place = {category.id: label for label, category in enumerate(judged.split.categories)}

@@ -1,4 +1,4 @@
-"""What a stage is: a name, what it reads, what it takes, and the function that makes its artefact."""
+"""What a stage is: its name, what it reads and takes, and the function that makes its artefact."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidet.config import Config
-from unidet.errors import UserError
 from unidet.pipelines.engine import open_store, preimage_of
 from unidet.pipelines.graph import STAGES, needed
 from unidet.pipelines.stage import Stage
+
+from unidet.config import Config
+from unidet.errors import UserError
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -30,10 +31,7 @@ def states(config: Config) -> list[State]:
     """The state of every stage of the study, in order."""
     store = open_store(config)
     fresh: dict[str, Action] = {}
-    found = []
-    for stage in needed("report", config):
-        found.append(_state(stage, config, store, fresh))
-    return found
+    return [_state(stage, config, store, fresh) for stage in needed("report", config)]
 
 
 def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action]) -> State:

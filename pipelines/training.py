@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+from unidet.pipelines.stage import Job
 
 from unidet.config import TrainingConfig
-from unidet.pipelines.stage import Job
 from unidet.report.plots import loss_curves
 from unidet.training.loop import train
 from unidet.weights.write import write_safetensors
@@ -23,7 +23,7 @@ def train_and_keep(
     batches_from: Callable[[int], Iterator[Any]],
     settings: TrainingConfig,
 ) -> None:
-    """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events in the artefact."""
+    """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events."""
     progress = job.progress(f"training {name}", stoppable=False)
     weights = train(
         network,

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """Folder of recorded reference tensors and real data; the test is skipped where it is absent."""
+    """Folder of recorded reference tensors and real data; absent, the test is skipped."""
     default = Path(__file__).resolve().parents[1].parent / "shared"
     folder = Path(os.environ.get("UNIDET_REFERENCE", default))
     if not folder.is_dir():

@@ -197,10 +197,10 @@ class Driver:
     def __init__(self, status: int, devices: int) -> None:
         self.status, self.devices = status, devices
 
-    def cuInit(self, _: int) -> int:  # noqa: N802
+    def cuInit(self, _: int) -> int:
         return self.status
 
-    def cuDeviceGetCount(self, count: object) -> int:  # noqa: N802
+    def cuDeviceGetCount(self, count: object) -> int:
         ctypes.cast(count, ctypes.POINTER(ctypes.c_int))[0] = self.devices  # type: ignore[arg-type]
         return 0
 

@@ -70,7 +70,7 @@ def _dispatch(given: list[str]) -> int:
     )
 
 
-# --- configuration -------------------------------------------------------------------------------
+# --- configuration -----------------------------------------------------------------------------
 
 GROUPS = ("experiment", "data", "clip", "clip_embeddings", "rpn", "roi")
 
@@ -109,7 +109,8 @@ def _explain(message: str, overrides: list[str]) -> str:
         r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+([\w\s]+)\n", message
     )
     if options:
-        return f"{options[1]}: there is no {options[2]!r}; there are {', '.join(options[3].split()[:-2])}"
+        known = ", ".join(options[3].split()[:-2])
+        return f"{options[1]}: there is no {options[2]!r}; there are {known}"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "; ".join(
         line for line in lines if not line.startswith(("See https", "full_key", "object_type"))
@@ -133,7 +134,7 @@ def _unknown_key(key: str, values: Any) -> str:
     return f"{key}: unknown key {wrong!r}; {hint}{where} has {', '.join(values)}"
 
 
-# --- runs ----------------------------------------------------------------------------------------
+# --- runs --------------------------------------------------------------------------------------
 
 
 def _run(overrides: list[str]) -> int:
@@ -168,7 +169,7 @@ def _sweep(arguments: list[str]) -> int:
     return sweep.finish()
 
 
-# --- verbs -----------------------------------------------------------------------------------------
+# --- verbs -------------------------------------------------------------------------------------
 
 
 def _arguments(verb: str) -> argparse.ArgumentParser:

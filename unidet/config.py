@@ -44,7 +44,7 @@ def free(default: Any) -> Any:
     return field(default=default, metadata={"identity": False})
 
 
-# --- data ------------------------------------------------------------------------------------
+# --- data --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_SCHEMA)
@@ -82,7 +82,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True, config=_SCHEMA)
 class FolderData:
-    """Datasets in folders; `training` in the order of their dataset ids, first evaluation = main."""
+    """Datasets in folders; `training` in the order of dataset ids, the first evaluation is main."""
 
     kind: Literal["folder"]
     training: dict[str, TrainingSet]
@@ -151,7 +151,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, config=_SCHEMA)
 class ResNetConfig:
-    """`style` torchvision or clip (three-conv stem, average-pool downsampling); `width` of layer1."""
+    """The fields are explained in `models.resnet.ResNet`."""
 
     kind: Literal["resnet"]
     style: Literal["torchvision", "clip"]
@@ -174,7 +174,7 @@ class EfficientNetConfig:
 Backbone = Annotated[ResNetConfig | EfficientNetConfig, Field(discriminator="kind")]
 
 
-# --- clip ----------------------------------------------------------------------------------------
+# --- clip --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_SCHEMA)
@@ -242,7 +242,7 @@ class FileEmbeddings:
 Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="source")]
 
 
-# --- proposal network -----------------------------------------------------------------------------
+# --- proposal network --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_SCHEMA)
@@ -299,7 +299,7 @@ class ProposalsConfig:
     images_per_shard: Positive = free(256)
 
 
-# --- RoI head --------------------------------------------------------------------------------------
+# --- RoI head ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_SCHEMA)
@@ -339,7 +339,7 @@ class RawConfig:
     images_per_shard: Positive = free(256)
 
 
-# --- evaluation --------------------------------------------------------------------------------------
+# --- evaluation --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_SCHEMA)
@@ -377,7 +377,7 @@ class ReportConfig:
     examples: NonNegative
 
 
-# --- the whole ----------------------------------------------------------------------------------------
+# --- the whole ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, config=_SCHEMA)
@@ -451,7 +451,7 @@ def build_config(values: Mapping[str, Any]) -> Config:
 
 
 def identity(value: Any) -> Any:
-    """The part of a configuration value that a result depends on: plain data without free fields."""
+    """What a result depends on in a configuration value: plain data without free fields."""
     if is_dataclass(value):
         kept = (item for item in fields(value) if item.metadata.get("identity", True))
         return {item.name: identity(getattr(value, item.name)) for item in kept}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -33,7 +34,9 @@ def draw_boxes(
     """
     factor = max(1, -(-MINIMUM_SIDE // max(min(image.shape[:2]), 1)))
     picture = Image.fromarray(image)
-    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS)
+    picture = picture.resize(
+        (picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS
+    )
     chosen = colours or [colour_of(text.rsplit(" ", 1)[0]) for text in texts]
     broken = dashed or [False] * len(texts)
     pen = ImageDraw.Draw(picture)
@@ -76,18 +79,26 @@ def beside(pictures: Sequence[Image.Image], titles: Sequence[str], gap: int = 8)
 
 
 def _outline(
-    pen: ImageDraw.ImageDraw, box: np.ndarray, colour: tuple[int, int, int], width: int, dashed: bool
+    pen: ImageDraw.ImageDraw,
+    box: np.ndarray,
+    colour: tuple[int, int, int],
+    width: int,
+    dashed: bool,
 ) -> None:
     x1, y1, x2, y2 = (float(value) for value in box)
     if not dashed:
-        pen.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=width)
+        pen.rectangle(
+            (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=width
+        )
         return
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
-    for (ax, ay), (bx, by) in zip(corners, corners[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(corners):
         length = max(abs(bx - ax), abs(by - ay))
         for start in np.arange(0, length, 12):
             end = min(start + 7, length)
-            points = [(ax + (bx - ax) * t / length, ay + (by - ay) * t / length) for t in (start, end)]
+            points = [
+                (ax + (bx - ax) * t / length, ay + (by - ay) * t / length) for t in (start, end)
+            ]
             pen.line(points, fill=colour, width=width)
 
 

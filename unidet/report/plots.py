@@ -10,7 +10,12 @@ from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 
-_STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+_STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
 
 
 def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
@@ -49,7 +54,9 @@ def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
         for axes, cap in zip(panels, caps, strict=True):
             for beta, rows in table[table["cap"] == cap].groupby("beta"):
                 rows = rows.sort_values("gamma")
-                axes.plot(rows["gamma"], rows["AP"], marker="o", markersize=3, label=f"β = {beta:g}")
+                axes.plot(
+                    rows["gamma"], rows["AP"], marker="o", markersize=3, label=f"β = {beta:g}"
+                )
             axes.set(xlabel="γ", title=f"{cap} an image")
         panels[0].set_ylabel("AP")
         panels[-1].legend(frameon=False, fontsize=8)

@@ -19,7 +19,7 @@ FILE = "checkpoint.safetensors"
 def save_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None
 ) -> None:
-    """Write model, optimizer, average and the number of finished steps; the old file stays until then."""
+    """Write all there is to resume from; the old file stays until the new one is whole."""
     arrays = {f"model/{name}": var.numpy() for name, var in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state().items()}
     if average:
@@ -35,7 +35,7 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None
 ) -> int:
-    """Restore the state that lies in `folder`; returns the number of finished steps, 0 where none."""
+    """Restore the state in `folder`; returns the number of finished steps, 0 where none."""
     if not (folder / FILE).exists():
         return 0
     arrays = load_file(folder / FILE)
@@ -53,6 +53,4 @@ def _like(var: jt.Var, array: np.ndarray) -> jt.Var:
 
 
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {
-        name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)
-    }
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}

@@ -10,7 +10,7 @@ from unidet.config import OptimizerConfig
 
 
 def trainable(model: nn.Module) -> dict[str, jt.Var]:
-    """Parameters that receive gradients, by name (batch-norm statistics and frozen ones left out)."""
+    """Parameters that receive gradients, by name; no statistics, nothing frozen."""
     return {name: var for name, var in model.named_parameters() if not var.is_stop_grad()}
 
 
@@ -34,7 +34,7 @@ class Optimizer:
             )
 
     def step(self, loss: jt.Var, rate_factor: float) -> None:
-        """One update with gradients of the scalar `loss`, the learning rate scaled by the factor."""
+        """One update with the gradients of `loss`, the learning rate scaled by the factor."""
         for group in self._inner.param_groups:
             group["lr"] = self._settings.lr * group["factor"] * rate_factor
         self._inner.backward(loss)
@@ -65,6 +65,6 @@ class Optimizer:
 
 
 def _factor(name: str, groups: dict[str, float]) -> float:
-    """The factor of the longest group key that occurs in the parameter's name; 1 where none does."""
+    """The factor of the longest group key that the name contains; 1 where none does."""
     matching = [key for key in groups if key in name]
     return groups[max(matching, key=len)] if matching else 1.0

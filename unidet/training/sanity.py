@@ -1,7 +1,7 @@
 """Early checks that stop a training run which looks alive but learns nothing.
 
-Jittor's errors are often silent: a detached graph gives zero gradients, an empty target gives a loss
-of exactly 0, NaN passes through kernels built with -Ofast.
+Jittor's errors are often silent: a detached graph gives zero gradients, an empty target gives a
+loss of exactly 0, NaN passes through kernels built with -Ofast.
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+"""A toy study small enough to run in seconds, and stages that count their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unidet.cli import compose
+from unidet.config import Config
+
+TINY = (
+    "data.train_scenes=8",
+    "data.val_scenes=5",
+    "data.dev_scenes=4",
+    "data.clip_scenes=12",
+    "data.clip_test_scenes=4",
+    "data.processes=1",
+    "clip.training.steps=3",
+    "clip.training.batch_size=8",
+    "rpn.training.steps=3",
+    "rpn.training.batch_size=2",
+    "roi.training.steps=3",
+    "roi.training.batch_size=2",
+    "proposals.images_per_shard=3",
+    "lvis_raw.images_per_shard=3",
+    "calibration_sweep.betas=[0.4]",
+    "calibration_sweep.gammas=[0.0,0.6]",
+    "report.examples=1",
+    "runtime.device=cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def overrides() -> tuple[str, ...]:
+    """The tiny study as overrides for the command."""
+    return TINY
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., Config]:
+    """Composes the tiny study in a store of its own."""
+
+    def make(*overrides: str) -> Config:
+        return compose([*TINY, f"store.root={tmp_path / 'store'}", *overrides])
+
+    return make

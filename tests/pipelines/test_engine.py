@@ -1,0 +1,133 @@
+"""Nothing is computed twice: proved by counting the calls of stages that do almost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from unidet.pipelines import engine, graph
+from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.status import artefact_folder, states
+
+from unidet.config import Config
+from unidet.errors import UserError
+
+Make = Callable[..., Config]
+
+
+class Counted:
+    """Stands in for the real stages: data -> rpn -> proposals; counts runs, writes one file."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.fail_at: str | None = None
+
+    def stage(self, name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
+        def run(job: Job) -> None:
+            self.calls.append(name)
+            (job.work / "begun").touch()
+            if self.fail_at == name:
+                raise RuntimeError("power cut")
+            below = "".join((job.inputs[i] / "value").read_text() for i in inputs)
+            (job.out / "value").write_text(f"{name}({below})")
+
+        return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    counter = Counted()
+    stages = {
+        "data": counter.stage("data", ("data", "seed"), ()),
+        "rpn": counter.stage("rpn", ("rpn",), ("data",)),
+        "proposals": counter.stage("proposals", ("proposals",), ("rpn", "data")),
+        "report": counter.stage("report", ("report",), ("proposals",)),
+    }
+    monkeypatch.setattr(graph, "STAGES", stages)
+    monkeypatch.setattr("unidet.pipelines.status.STAGES", stages)
+    monkeypatch.setattr(engine, "_modules", lambda stage, store: {"module": "code"})
+    return counter
+
+
+def test_upstream_runs_first_and_once(tiny: Make, counted: Counted) -> None:
+    done = engine.bring_up_to_date(tiny("stage=proposals"))
+    assert counted.calls == ["data", "rpn", "proposals"]
+    assert (done["proposals"].folder / "value").read_text() == "proposals(rpn(data())data())"
+
+
+def test_the_same_again_computes_nothing(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    counted.calls.clear()
+    done = engine.bring_up_to_date(tiny("stage=proposals"))
+    assert counted.calls == []
+    assert {result.how for result in done.values()} == {"cached"}
+
+
+def test_a_change_reruns_what_reads_it_and_what_follows(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    counted.calls.clear()
+    engine.bring_up_to_date(tiny("stage=proposals", "proposals.keep=7"))
+    assert counted.calls == ["proposals"]
+
+
+def test_equal_output_upstream_stops_the_cascade(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    counted.calls.clear()
+    engine.bring_up_to_date(tiny("stage=proposals", "rpn.network.alpha=0.9"))
+    assert counted.calls == ["rpn"]
+
+
+def test_the_entry_point_does_not_matter(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    assert counted.calls == ["data", "rpn", "proposals"]
+
+
+def test_free_fields_change_no_key(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    engine.bring_up_to_date(tiny("stage=rpn", "rpn.training.loader_threads=1"))
+    assert counted.calls == ["data", "rpn"]
+
+
+def test_upstream_require_runs_nothing_upstream(tiny: Make, counted: Counted) -> None:
+    with pytest.raises(UserError, match="data is not built and upstream=require"):
+        engine.bring_up_to_date(tiny("stage=rpn", "upstream=require"))
+    assert counted.calls == []
+
+
+def test_a_failed_stage_leaves_no_artefact_and_resumes(tiny: Make, counted: Counted) -> None:
+    counted.fail_at = "rpn"
+    with pytest.raises(RuntimeError):
+        engine.bring_up_to_date(tiny("stage=rpn"))
+    assert artefact_folder("rpn", tiny()) is None
+    assert {s.stage: s.state for s in states(tiny())}["rpn"] == "partial"
+    counted.fail_at = None
+    assert engine.bring_up_to_date(tiny("stage=rpn"))["rpn"].how == "resumed"
+
+
+def test_status_tells_fresh_stale_and_missing(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    found = {s.stage: s.state for s in states(tiny("rpn.network.alpha=0.9"))}
+    assert found == {"data": "fresh", "rpn": "stale", "proposals": "missing", "report": "missing"}
+
+
+def test_a_stage_gets_only_what_it_declares(tiny: Make, counted: Counted) -> None:
+    def greedy(job: Job) -> None:
+        job.config.roi  # noqa: B018
+
+    graph.STAGES["rpn"] = Stage(name="rpn", version=1, reads=("rpn",), run=greedy)
+    with pytest.raises(AttributeError, match="reads 'roi' without declaring it"):
+        engine.bring_up_to_date(tiny("stage=rpn"))
+
+
+def test_path_of_an_unknown_stage_lists_the_stages(tiny: Make, counted: Counted) -> None:
+    with pytest.raises(UserError, match="there are data, rpn"):
+        artefact_folder("rnp", tiny())
+
+
+def test_path_is_the_artefact_folder(tiny: Make, counted: Counted) -> None:
+    done = engine.bring_up_to_date(tiny("stage=data"))
+    folder = artefact_folder("data", tiny())
+    assert folder == done["data"].folder
+    assert isinstance(folder, Path)

@@ -1,0 +1,121 @@
+"""The real stages on a tiny toy world, end to end, and what a person sees of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+AP_KEYS = {"AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR@300"}
+
+
+def unidet(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from unidet.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def study(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Overrides of a tiny study that has run to its report."""
+    chosen = (*overrides, f"store.root={tmp_path_factory.mktemp('study')}")
+    result = unidet("stage=report", *chosen)
+    assert result.returncode == 0, result.stderr
+    assert "report.html" in result.stdout
+    assert result.stderr.count(" ran ") == 10
+    return chosen
+
+
+def folder(stage: str, study: tuple[str, ...]) -> Path:
+    result = unidet("path", stage, *study)
+    assert result.returncode == 0, result.stderr
+    return Path(result.stdout.strip())
+
+
+def test_a_second_run_is_cached_and_never_imports_jittor(study: tuple[str, ...]) -> None:
+    code = (
+        "import sys\nfrom unidet.cli import main\n"
+        "try:\n    main()\nfinally:\n    assert 'jittor' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", code, "stage=report", *study]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count(" cached ") == 10
+
+
+def test_metrics_have_the_promised_keys(study: tuple[str, ...]) -> None:
+    metrics = json.loads((folder("lvis_eval", study) / "metrics.json").read_text())
+    assert metrics.keys() >= AP_KEYS | {"AP_base", "AP_novel"}
+    recalls = json.loads((folder("proposals", study) / "metrics.json").read_text())
+    assert recalls.keys() >= {"AR@10", "AR@100", "AR@300", "AR@1000", "R50@300"}
+
+
+def test_evaluate_agrees_with_the_stage(study: tuple[str, ...], tmp_path: Path) -> None:
+    truth = folder("data", study) / "evaluation" / "val" / "ground_truth.json"
+    results = folder("lvis_eval", study) / "detections.json"
+    out = tmp_path / "metrics.json"
+    done = unidet("evaluate", str(truth), str(results), "--style", "lvis", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    stage = json.loads((folder("lvis_eval", study) / "metrics.json").read_text())
+    found = json.loads(out.read_text())
+    assert {key: found[key] for key in AP_KEYS} == {key: stage[key] for key in AP_KEYS}
+
+
+def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> None:
+    result = unidet("-m", "stage=lvis_eval", "calibration.gamma=0,0.3", *study)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("lvis_raw           cached") == 2
+    assert "calibration.gamma" in result.stdout
+
+
+def test_status_says_fresh_for_every_stage(study: tuple[str, ...]) -> None:
+    result = unidet("status", "--json", *study)
+    assert {state["state"] for state in json.loads(result.stdout)} == {"fresh"}
+
+
+def test_path_of_what_is_not_built(study: tuple[str, ...]) -> None:
+    result = unidet("path", "roi", *study, "roi.training.steps=4")
+    assert result.returncode == 1
+    assert result.stdout == ""
+
+
+def test_detect_draws_a_vocabulary_never_seen(study: tuple[str, ...], tmp_path: Path) -> None:
+    images = np.load(folder("data", study) / "images" / "val" / "images.npy", mmap_mode="r")
+    picture = tmp_path / "scene.png"
+    Image.fromarray(images[0]).save(picture)
+    done = unidet(
+        "detect", str(picture), "--vocab", "striped red star, framed ring",
+        "--threshold", "0", "--out", str(tmp_path / "out"), "--set", *study,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "out" / "scene.png").size == (384, 384)
+    records = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {record["category"] for record in records} == {"striped red star", "framed ring"}
+
+
+def test_detect_refuses_what_it_cannot_read(study: tuple[str, ...], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    done = unidet("detect", str(broken), "--vocab", "star", "--set", *study)
+    assert done.returncode == 2
+    assert "broken.jpg" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_bad_input_is_one_line_and_status_2() -> None:
+    for arguments in (["stage=rpm"], ["stage=rpn", "rpn.lr=1"], ["experiment=bench", "stage=data"]):
+        result = unidet(*arguments)
+        assert result.returncode == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert result.stderr.startswith("unidet: ")
+
+
+def test_the_command_alone_explains_itself() -> None:
+    result = unidet()
+    assert result.returncode == 0
+    assert "stage=report" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80

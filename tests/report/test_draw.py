@@ -1,0 +1,75 @@
+"""Pictures with boxes, and the page that holds them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
+from unidet.report.page import Page
+
+RED = (255, 0, 0)
+
+
+def test_no_boxes_leave_the_picture_as_it_is() -> None:
+    image = np.full((400, 400, 3), 9, np.uint8)
+    drawn = draw_boxes(image, np.zeros((0, 4)), [])
+    assert np.array_equal(np.asarray(drawn), image)
+
+
+def test_a_box_is_outlined_where_it_lies() -> None:
+    image = np.zeros((400, 500, 3), np.uint8)
+    drawn = np.asarray(draw_boxes(image, np.array([[100, 50, 300, 250]]), [""], colours=[RED]))
+    assert tuple(drawn[150, 100]) == RED
+    assert tuple(drawn[250, 200]) == RED
+    assert drawn[150, 200].sum() == 0
+
+
+def test_a_dashed_box_has_gaps() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    box = np.array([[50, 50, 350, 350]])
+    drawn = np.asarray(draw_boxes(image, box, [""], colours=[RED], dashed=[True]))
+    edge = drawn[50, 60:340, 0] > 0
+    assert edge.any()
+    assert not edge.all()
+
+
+def test_small_pictures_are_enlarged_with_their_boxes() -> None:
+    image = np.zeros((192, 192, 3), np.uint8)
+    drawn = draw_boxes(image, np.array([[10, 10, 90, 90]]), [""], colours=[RED])
+    assert drawn.size == (384, 384)
+    assert tuple(np.asarray(drawn)[100, 20]) == RED
+
+
+def test_a_label_stays_inside_the_picture() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    box = np.array([[390, 0, 400, 10]])
+    drawn = np.asarray(draw_boxes(image, box, ["a long label"], colours=[RED]))
+    assert tuple(drawn[2, 350]) == RED
+
+
+def test_colours_depend_on_the_text_alone() -> None:
+    assert colour_of("star") == colour_of("star")
+    assert colour_of("star") != colour_of("ring")
+    assert score_colour(0.0) == (68, 1, 84)
+    assert score_colour(1.0) == (253, 231, 37)
+
+
+def test_pictures_stand_beside_one_another() -> None:
+    part = Image.new("RGB", (100, 50), RED)
+    assert beside([part, part], ["left", "right"], gap=8).size == (208, 72)
+
+
+def test_a_page_is_one_file_with_escaped_text() -> None:
+    page = Page("a < b")
+    page.heading("tables & pictures")
+    page.table(pd.DataFrame({"name": ["x"], "AP": [0.12345]}))
+    page.picture(Image.new("RGB", (4, 4)), "<caption>")
+    html = page.html()
+    assert "a &lt; b" in html
+    assert "tables &amp; pictures" in html
+    assert "0.123" in html
+    assert "data:image/jpeg;base64," in html
+    assert "&lt;caption&gt;" in html
+    assert 'src="http' not in html

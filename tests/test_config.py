@@ -1,0 +1,84 @@
+"""The configuration's schema: what it refuses, and what enters a key."""
+
+from __future__ import annotations
+
+import pytest
+
+from unidet.cli import compose
+from unidet.config import identity
+from unidet.errors import UserError
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        compose(overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("experiment", ["toy", "bench"])
+def test_every_experiment_composes(experiment: str) -> None:
+    assert compose([f"experiment={experiment}"]).experiment == experiment
+
+
+def test_a_misspelt_key_is_named_with_what_stands_there() -> None:
+    message = refusal("rpn.network.chanels=3")
+    assert "rpn.network.chanels" in message
+    assert "did you mean 'channels'" in message
+
+
+def test_a_misspelt_top_level_key_lists_the_subtrees() -> None:
+    assert "calibration" in refusal("calibraton.gamma=1")
+
+
+def test_a_key_below_a_value_is_refused() -> None:
+    assert "seed is a value" in refusal("seed.deep=1")
+
+
+def test_an_unknown_experiment_lists_those_that_exist() -> None:
+    message = refusal("experiment=tpy")
+    assert "'tpy'" in message
+    assert "toy" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("seed=abc", "seed"),
+        ("seed=-1", "seed"),
+        ("calibration.beta=1.5", "calibration.beta"),
+        ("calibration.gamma=x", "calibration.gamma"),
+        ("upstream=maybe", "upstream"),
+        ("stage=nonsense", "stage"),
+        ("clip.training.steps=0", "clip.training.steps"),
+        ("rpn.network.backbone.width=wide", "rpn.network.backbone.width"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(override: str, key: str) -> None:
+    assert refusal(override).startswith(f"{key}: ")
+
+
+def test_an_unparsable_override_is_refused() -> None:
+    assert refusal("seed=[")
+
+
+def test_paths_and_workers_are_not_part_of_identity() -> None:
+    here, there = compose(["data.root=a"]), compose(["data.root=b", "data.processes=7"])
+    assert identity(here.data) == identity(there.data)
+    assert "root" not in identity(here.data)
+
+
+def test_a_value_that_matters_is_part_of_identity() -> None:
+    assert identity(compose([]).rpn) != identity(compose(["rpn.network.alpha=0.31"]).rpn)
+
+
+def test_identity_is_plain_data() -> None:
+    import json
+
+    assert json.loads(json.dumps(identity(compose([]))))["rpn"]["network"]["outputs"] == [3, 4]
+
+
+def test_overrides_of_another_stage_leave_a_subtree_alone() -> None:
+    plain, other = compose(["stage=rpn"]), compose(["stage=roi", "calibration.gamma=0.3"])
+    assert identity(plain.rpn) == identity(other.rpn)

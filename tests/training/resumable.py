@@ -1,0 +1,80 @@
+"""A small training run for the resume tests: FOLDER KILL_AT; prints a digest of the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from unidet.config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from unidet.runtime import bring_up
+
+SETTINGS = TrainingConfig(
+    steps=30,
+    batch_size=4,
+    optimizer=OptimizerConfig(kind="adamw", lr=1e-2, weight_decay=0.01, clip_norm=5.0),
+    schedule=ScheduleConfig(kind="cosine", warmup_steps=3),
+    average=0.9,
+    checkpoint_every=7,
+    log_every=2,
+)
+
+
+class KillAt:
+    """Progress that ends the process when a step is done."""
+
+    def __init__(self, step: int, number: int) -> None:
+        self.step, self.number = step, number
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        if done == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def batches(start: int) -> Iterator[np.ndarray]:
+    for step in range(start, SETTINGS.steps):
+        yield np.random.default_rng((1, step)).standard_normal((4, 3, 12, 12)).astype(np.float32)
+
+
+def main(folder: str, kill_at: int, number: int) -> None:
+    bring_up("cpu")
+    import jittor as jt
+    from jittor import nn
+
+    from unidet.interrupt import EXIT_CODE, Interrupted, listen
+    from unidet.ops.batch_norm import BatchNorm2d
+    from unidet.training.loop import train
+
+    listen()
+    jt.set_global_seed(0)
+    model = nn.Sequential(nn.Conv(3, 8, 3), BatchNorm2d(8, relu=True), nn.Conv(8, 4, 3))
+
+    def loss_of(images: np.ndarray, rng: np.random.Generator) -> dict[str, jt.Var]:
+        target = float(rng.random())
+        return {"loss_square": ((model(jt.array(images)) - target) ** 2).mean()}
+
+    try:
+        weights = train(
+            model,
+            loss_of,
+            batches,
+            SETTINGS,
+            seed=3,
+            folder=Path(folder),
+            progress=KillAt(kill_at, number),
+        )
+    except Interrupted:
+        sys.exit(EXIT_CODE)
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + np.ascontiguousarray(weights[name]).tobytes())
+    print(digest.hexdigest())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), getattr(signal, sys.argv[3]))

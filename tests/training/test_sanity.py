@@ -1,0 +1,57 @@
+"""Runs that learn nothing are stopped early, with the reason."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+import pytest
+from jittor import nn
+
+from unidet.errors import UserError
+from unidet.training.sanity import PATIENCE, SETTLED, Sanity
+
+
+def test_a_healthy_step_passes() -> None:
+    Sanity(nn.Linear(2, 2)).check(0, {"loss": 1.0, "positives": 3.0})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops(value: float) -> None:
+    with pytest.raises(UserError, match="loss_box is"):
+        Sanity(nn.Linear(2, 2)).check(4, {"loss": 1.0, "loss_box": value})
+
+
+def test_a_loss_of_exactly_zero_stops() -> None:
+    with pytest.raises(UserError, match="exactly 0"):
+        Sanity(nn.Linear(2, 2)).check(0, {"loss": 0.0})
+
+
+def test_many_steps_without_a_positive_stop() -> None:
+    sanity = Sanity(nn.Linear(2, 2))
+    for step in range(PATIENCE - 1):
+        sanity.check(step + 100, {"loss": 1.0, "positives": 0.0})
+    with pytest.raises(UserError, match="no positive sample"):
+        sanity.check(200, {"loss": 1.0, "positives": 0.0})
+
+
+def test_one_positive_resets_the_count() -> None:
+    sanity = Sanity(nn.Linear(2, 2))
+    for step in range(3 * PATIENCE):
+        sanity.check(step + 100, {"loss": 1.0, "positives": float(step % 10 == 0)})
+
+
+def test_a_weight_that_never_moves_is_named() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    sanity = Sanity(model)
+    moved = model[0].weight
+    moved.update(moved + 1)
+    with pytest.raises(UserError, match=r"1\.weight"):
+        sanity.check(SETTLED, {"loss": 1.0})
+
+
+def test_moved_and_frozen_weights_pass() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight.stop_grad()
+    sanity = Sanity(model)
+    model[0].weight.update(jt.array(np.eye(2, dtype=np.float32) * 9))
+    sanity.check(SETTLED, {"loss": 1.0})

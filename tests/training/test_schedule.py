@@ -1,0 +1,31 @@
+"""Learning-rate factors worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from unidet.config import ScheduleConfig
+from unidet.training.schedule import rate_factor
+
+
+def test_multistep_drops_at_its_milestones() -> None:
+    schedule = ScheduleConfig(kind="multistep", milestones=(8, 11))
+    factors = [rate_factor(schedule, step, 12) for step in (0, 7, 8, 10, 11)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_warm_up_is_linear_from_its_ratio() -> None:
+    schedule = ScheduleConfig(kind="constant", warmup_steps=500, warmup_ratio=0.001)
+    factors = [rate_factor(schedule, step, 1000) for step in (0, 250, 499, 500)]
+    assert factors == pytest.approx([0.001, 0.5005, 0.998002, 1.0])
+
+
+def test_cosine_halves_in_the_middle() -> None:
+    schedule = ScheduleConfig(kind="cosine")
+    factors = [rate_factor(schedule, step, 100) for step in (0, 50, 75)]
+    assert factors == pytest.approx([1.0, 0.5, 0.5 * (1 - 0.5**0.5)])
+
+
+def test_warm_up_multiplies_the_schedule() -> None:
+    schedule = ScheduleConfig(kind="multistep", milestones=(2,), warmup_steps=4, warmup_ratio=0.0)
+    assert rate_factor(schedule, 2, 10) == pytest.approx(0.5 * 0.1)
