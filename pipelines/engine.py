@@ -30,6 +30,7 @@ UNKEYED_MODULES = (
     "unidet.errors",
     "unidet.interrupt",
     "unidet.pipelines.stage",
+    "unidet.report.plots",
     "unidet.runtime",
     "unidet.terminal",
 )

@@ -36,16 +36,23 @@ def text_classifier(
 ) -> TextClassifier:
     """The classifier for a dataset's vocabulary.
 
-    `shuffle` seeds a permutation of the embeddings among the names: a control in which every
-    name means something else.
+    `shuffle` seeds a control in which every name carries some other name's embedding.
     """
     with np.load(embeddings / f"{judged.vocabulary}.npz") as arrays:
         vectors = arrays["embeddings"]
     if shuffle is not None:
-        vectors = vectors[np.random.default_rng(shuffle).permutation(len(vectors))]
+        vectors = vectors[derangement(len(vectors), np.random.default_rng(shuffle))]
     settings = json.loads((raw / "classifier.json").read_text())
     ids = np.array([category.id for category in judged.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)
+
+
+def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count,) a random permutation that leaves nothing in its place; count 1 has none."""
+    while True:
+        order = rng.permutation(count)
+        if count < 2 or not (order == np.arange(count)).any():
+            return order
 
 
 def suppression(settings: DetectionConfig) -> Suppression:

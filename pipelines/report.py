@@ -44,7 +44,7 @@ def _results(page: Page, job: Job) -> None:
     page.paragraph(
         "Average precision over IoU .5:.95; r, c and f are LVIS's rare, common and frequent "
         "categories, novel ones are labelled in no training dataset. AP_shuffled_text is a "
-        "control: every name carries another name's embedding."
+        "control: every name carries another name's embedding (mean of five shuffles)."
     )
     page.table(pd.DataFrame(metrics).T.reset_index(names="dataset"))
     bars = folder / "per_category.png"

@@ -106,10 +106,11 @@ def _explain(message: str, overrides: list[str]) -> str:
         groups = [text for text in overrides if text.split("=")[0] in GROUPS]
         return _unknown_key(unknown[1], _compose(groups))
     options = re.search(
-        r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+([\w\s]+)\n", message
+        r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
+        message,
     )
     if options:
-        known = ", ".join(options[3].split()[:-2])
+        known = ", ".join(options[3].split())
         return f"{options[1]}: there is no {options[2]!r}; there are {known}"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "; ".join(

@@ -92,7 +92,8 @@ def test_detect_draws_a_vocabulary_never_seen(study: tuple[str, ...], tmp_path: 
         "--threshold", "0", "--out", str(tmp_path / "out"), "--set", *study,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "out" / "scene.png").size == (384, 384)
+    with Image.open(tmp_path / "out" / "scene.png") as drawn:
+        assert drawn.size == (384, 384)
     records = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert {record["category"] for record in records} == {"striped red star", "framed ring"}
 
