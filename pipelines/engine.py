@@ -23,7 +23,7 @@ from unidet.store.runs import How
 from unidet.store.store import Store
 from unidet.terminal import duration, say, size
 
-KEYED_PACKAGES = ("jittor", "numpy", "scipy", "pillow", "pycocotools", "onednn-cpu-gomp")
+KEYED_PACKAGES = ("jittor", "numpy", "pillow", "pycocotools", "onednn-cpu-gomp")
 # What these do is in the key already (configuration values), or changes no result.
 UNKEYED_MODULES = (
     "unidet.config",
@@ -33,6 +33,9 @@ UNKEYED_MODULES = (
     "unidet.report.plots",
     "unidet.runtime",
     "unidet.terminal",
+    "unidet.toolchain",
+    "unidet.fast_build",
+    "unidet.validate",
 )
 
 

@@ -22,7 +22,8 @@ ALLOWED = {
     "unidet.records": set(),
     "unidet.interrupt": {"unidet.errors"},
     "unidet.terminal": {"unidet.errors", "unidet.interrupt"},
-    "unidet.config": {"unidet.errors"},
+    "unidet.config": set(),
+    "unidet.validate": {"unidet.config", "unidet.errors"},
     "unidet.conf": set(),
     "unidet.store": PLAIN,
     "unidet.ops": PLAIN,
@@ -31,8 +32,7 @@ ALLOWED = {
     "unidet.weights": PLAIN | {"unidet.models"},
     "unidet.data": PLAIN | {"unidet.store.hashing"},
     "unidet.training": PLAIN
-    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.interrupt"}
-    | {"unidet.terminal", "unidet.weights"},
+    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.interrupt"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation"},
     "unidet.toolchain": {"unidet.errors"},
     "unidet.fast_build": set(),
@@ -40,7 +40,16 @@ ALLOWED = {
     "unidet.doctor": {"unidet.errors", "unidet.toolchain", "unidet.runtime"},
 }
 UNRESTRICTED = {"unidet", "unidet.cli", "unidet.pipelines"}
-WITHOUT_JITTOR = ("cli", "config", "errors", "records", "doctor", "runtime", "toolchain")
+WITHOUT_JITTOR = (
+    "cli",
+    "config",
+    "validate",
+    "errors",
+    "records",
+    "doctor",
+    "runtime",
+    "toolchain",
+)
 WITHOUT_JITTOR_FOLDERS = ("store", "data", "evaluation", "conf", "pipelines")
 # What running stages share, imported inside their functions.
 HELPERS_WITH_JITTOR = {"unidet.pipelines.training"}

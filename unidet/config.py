@@ -6,15 +6,12 @@ does not change any result and is left out of a stage's key.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-
-from unidet.errors import UserError
 
 _SCHEMA = ConfigDict(extra="forbid")
 
@@ -417,39 +414,6 @@ class Config:
     report: ReportConfig
 
 
-_ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
-_UNIONS = {"data", "clip", "clip_embeddings", "backbone"}
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    """The key as a user writes it: pydantic adds the chosen variant's tag after a union's name."""
-    following = zip(("", *location), location, strict=False)
-    return ".".join(str(part) for before, part in following if before not in _UNIONS)
-
-
-def _key_of(location: tuple[int | str, ...], kind: str) -> str:
-    whole = ".".join(str(part) for part in location)
-    return whole if kind.startswith("union_tag") else _dotted(location)
-
-
-def build_config(values: Mapping[str, Any]) -> Config:
-    """Typed configuration from composed values.
-
-    Raises:
-        UserError: one line that names the key and what is allowed there.
-    """
-    try:
-        return _ADAPTER.validate_python(dict(values))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = _key_of(first["loc"], first["type"])
-        others = error.error_count() - 1
-        more = f" (and {others} more)" if others else ""
-        message = "unknown key" if first["type"] == "unexpected_keyword_argument" else first["msg"]
-        got = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
-        raise UserError(f"{key}: {message}{got}{more}") from None
-
-
 def identity(value: Any) -> Any:
     """What a result depends on in a configuration value: plain data without free fields."""
     if is_dataclass(value):
@@ -460,6 +424,3 @@ def identity(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [identity(item) for item in value]
     return value
-
-
-replace = dataclasses.replace

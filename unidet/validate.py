@@ -1,0 +1,80 @@
+"""From composed values to the typed configuration, with one line for whatever does not fit."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from unidet.config import Config
+from unidet.errors import UserError
+
+_ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
+
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """Typed configuration from plain values.
+
+    Raises:
+        UserError: one line that names the key and what is allowed there.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(_line(problems[0]) + more) from None
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    *path, last = problem["loc"]
+    holder, keys = _walk(path)
+    if problem["type"] == "unexpected_keyword_argument":
+        return unknown_key([*keys, str(last)], [item.name for item in fields(holder)])
+    tagged = _variants(holder).get(str(last)) is not None
+    key = ".".join(keys if tagged else [*keys, str(last)])
+    given = problem["input"]
+    got = "" if isinstance(given, dict | list) else f", got {given!r}"
+    return f"{key}: {problem['msg']}{got}"
+
+
+def unknown_key(keys: list[str], known: list[str]) -> str:
+    """What to say of a dotted key whose last part is none of `known`."""
+    *above, wrong = keys
+    near = difflib.get_close_matches(wrong, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    where = ".".join(above) or "the configuration"
+    return f"{'.'.join(keys)}: unknown key {wrong!r}; {hint}{where} has {', '.join(known)}"
+
+
+def _walk(path: list[str | int]) -> tuple[Any, list[str]]:
+    """The type at a pydantic location, and the location as a user writes it.
+
+    Pydantic puts the tag of the chosen variant after the name of a union; users do not.
+    """
+    holder: Any = Config
+    keys: list[str] = []
+    for part in path:
+        variant = _variants(holder).get(str(part))
+        if variant is not None:
+            holder = variant
+            continue
+        keys.append(str(part))
+        hints = get_type_hints(holder) if is_dataclass(holder) else {}
+        holder = hints.get(str(part), next(iter(reversed(get_args(holder))), None))
+    return holder, keys
+
+
+def _variants(union: Any) -> dict[str, Any]:
+    """The dataclasses of a tagged union by tag; nothing for any other type."""
+    return {tag: member for member in get_args(union) for tag in _tags(member)}
+
+
+def _tags(member: Any) -> Iterator[str]:
+    if is_dataclass(member):
+        hints = get_type_hints(member)
+        for name in ("kind", "source"):
+            yield from get_args(hints.get(name))
