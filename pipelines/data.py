@@ -14,8 +14,9 @@ from unidet.pipelines.toy_data import make_toy_data
 from unidet.config import Config, FolderData, TrainingSet
 from unidet.data.images import FolderImages, check_images
 from unidet.data.index import save_split
-from unidet.data.novelty import mark_novel
+from unidet.data.novelty import mark_novel, plain_names
 from unidet.data.readers import read_split
+from unidet.data.table import read_json
 from unidet.errors import UserError
 from unidet.records import Split
 from unidet.terminal import say
@@ -63,10 +64,17 @@ def _index_folder(job: Job) -> None:
         _save(pool.split, job.out / "images" / pool.split.name)
     for name, split in evaluation.items():
         place = job.out / "evaluation" / name
-        _save(mark_novel(split, known), place)
+        names = known + _labelled_synonyms(root / data.evaluation[name].annotations, known)
+        _save(mark_novel(split, names), place)
         np.save(place / "rows.npy", pools[data.evaluation[name].images].rows[name])
         shutil.copyfile(root / data.evaluation[name].annotations, place / "ground_truth.json")
-    manifest = {
+    manifest = _manifest(data, pools, reports)
+    (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _manifest(data: FolderData, pools: dict[str, _Pool], reports: dict[str, dict]) -> dict:
+    """What `datasets` opens, and what was read and left out."""
+    return {
         "training": [
             {"name": name, "vocabulary": item.vocabulary, "folder": item.images}
             for name, item in data.training.items()
@@ -83,7 +91,6 @@ def _index_folder(job: Job) -> None:
         ],
         "read": reports,
     }
-    (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
 def _read(root: Path, dataset: TrainingSet, name: str) -> tuple[Split, dict]:
@@ -93,6 +100,16 @@ def _read(root: Path, dataset: TrainingSet, name: str) -> tuple[Split, dict]:
         say("  " + line.replace(f"{root}/", ""))
     # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
     return split, report.as_dict() | {"source": dataset.annotations}
+
+
+def _labelled_synonyms(annotations: Path, known: list[str]) -> list[str]:
+    """Names of LVIS categories that a training dataset labels under one of their synonyms."""
+    labelled = {plain for name in known for plain in plain_names(name)}
+    return [
+        category["name"]
+        for category in read_json(annotations)["categories"]
+        if any(not labelled.isdisjoint(plain_names(s)) for s in category.get("synonyms", ()))
+    ]
 
 
 @dataclass(frozen=True)

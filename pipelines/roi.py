@@ -25,7 +25,11 @@ def run(job: Job) -> None:
     training = Datasets(job.inputs["data"], job.config.data).training()
     network = seeded(job.config.seed, lambda: build_classifier(config.network))
     initialise_classifier(network, config.network, job.inputs)
-    network.set_vocabularies([_text(job, data) for data in training])
+    network.set_vocabularies(
+        [_text(job, data) for data in training],
+        # As officially: a name that labels no image is not drawn as a negative either.
+        allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
+    )
     sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
 
     def batches_from(step: int) -> Loader:
