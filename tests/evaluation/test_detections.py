@@ -16,7 +16,7 @@ from unidet.evaluation.detections import Scoring, TextClassifier, detect, detect
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
 from unidet.evaluation.per_category import per_category_table
-from unidet.evaluation.regions import Regions, RegionShards, save_regions
+from unidet.evaluation.regions import Regions
 from unidet.evaluation.results import read_results, write_results
 from unidet.evaluation.suppression import Suppression
 from unidet.evaluation.sweep import sweep
@@ -111,22 +111,6 @@ def test_embeddings_that_do_not_fit_are_refused() -> None:
         TextClassifier.of(np.full((1, 2), np.nan), np.array([1]))
     with pytest.raises(UserError, match="2 dimensions and text embeddings 3"):
         TextClassifier.of(np.ones((1, 3)), np.array([1])).probabilities(np.ones((4, 2)))
-
-
-def test_shards_return_what_was_saved_as_often_as_asked(tmp_path: Path) -> None:
-    first, second = tmp_path / "shard-00000.npz", tmp_path / "shard-00001.npz"
-    empty = Regions(6, np.zeros((0, 4)), np.zeros(0), np.zeros((0, 2)))
-    save_regions(first, [2, 0], [regions(9), empty])
-    save_regions(second, [1], [regions(5)])
-    shards = RegionShards([first, second], np.array([6, 5, 9]))
-    for _ in range(2):
-        images = list(shards)
-        assert [image.image_id for image in images] == [9, 6, 5]
-        assert [len(image.boxes_xyxy) for image in images] == [2, 0, 2]
-        assert np.array_equal(images[2].embeddings, regions().embeddings)
-        assert np.array_equal(images[2].boxes_xyxy, regions().boxes_xyxy)
-    with pytest.raises(UserError, match="image row 2 of a split of 2 images"):
-        list(RegionShards([first], np.array([6, 5])))
 
 
 class Scene:
