@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from unidet.pipelines.datasets import Datasets, Judged
-from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
-from unidet.pipelines.stage import Job, Stage
 
 from unidet.config import Config
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.sweep import sweep
+from unidet.pipelines.datasets import Datasets, Judged
+from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
+from unidet.pipelines.stage import Job, Stage
 from unidet.report.plots import calibration_curves
 
 COLUMNS = ("dataset", "beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from unidet.pipelines.stage import Job, Stage
 
 from unidet.config import Config, TrainedClip
 from unidet.data.toy.crops import Crops, load_crops
@@ -19,6 +18,7 @@ from unidet.data.toy.vocabulary import (
     name_of,
     sample_captions,
 )
+from unidet.pipelines.stage import Job, Stage
 
 CAPTIONS_FOR_MERGES = 20_000
 TEST_BATCH = 256
@@ -36,13 +36,12 @@ class Pairs:
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.pipelines.networks import below, build_crop_encoder, seeded
-    from unidet.pipelines.text import NameEncoder, build_text_encoder
-    from unidet.pipelines.training import keep_log
-
     from unidet.models.clip.contrastive import ContrastiveLoss
     from unidet.models.clip.tokenizer import Tokenizer, learn_merges, write_merges
     from unidet.models.layers import set_batch_norm_training
+    from unidet.pipelines.networks import below, build_crop_encoder, seeded
+    from unidet.pipelines.text import NameEncoder, build_text_encoder
+    from unidet.pipelines.training import keep_log
     from unidet.training.loop import train
     from unidet.training.pair import ImageTextPair
     from unidet.weights.load import load_into

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from unidet.pipelines.datasets import Datasets
-from unidet.pipelines.stage import Job, Stage
 
 from unidet.config import Config, FileEmbeddings
 from unidet.errors import UserError
+from unidet.pipelines.datasets import Datasets
+from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:

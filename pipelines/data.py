@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from unidet.pipelines.stage import Job, Stage
-from unidet.pipelines.toy_data import make_toy_data
 
 from unidet.config import Config, FolderData, TrainingSet
 from unidet.data.images import FolderImages, check_images
@@ -18,6 +16,8 @@ from unidet.data.novelty import mark_novel, plain_names
 from unidet.data.readers import read_split
 from unidet.data.table import read_json
 from unidet.errors import UserError
+from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.toy_data import make_toy_data
 from unidet.records import Split
 from unidet.terminal import say
 

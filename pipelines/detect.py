@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from unidet.pipelines.datasets import test_transform
-from unidet.pipelines.engine import bring_up_jittor, open_store
-from unidet.pipelines.judging import suppression
 
 from unidet.config import Config, identity
 from unidet.data.images import read_image
@@ -19,6 +16,9 @@ from unidet.errors import UserError
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.results import Detections
+from unidet.pipelines.datasets import test_transform
+from unidet.pipelines.engine import bring_up_jittor, open_store
+from unidet.pipelines.judging import suppression
 from unidet.report.draw import draw_boxes
 from unidet.terminal import Progress, say
 
@@ -94,7 +94,6 @@ def _open(config: Config, names: list[str]) -> Detector:
     texts = _embed(config, names)
     bring_up_jittor(config)
     from unidet.pipelines.networks import build_classifier, build_cln
-
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 

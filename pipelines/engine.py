@@ -9,12 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from unidet.pipelines.graph import needed
-from unidet.pipelines.stage import Job, Stage, Subtrees
-
 from unidet.config import Config, identity
 from unidet.errors import UserError
 from unidet.interrupt import check
+from unidet.pipelines.graph import needed
+from unidet.pipelines.stage import Job, Stage, Subtrees
 from unidet.store.code import closure
 from unidet.store.hashing import digest, key_of
 from unidet.store.lock import Owner

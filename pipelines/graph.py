@@ -6,6 +6,8 @@ clip ─┴─> clip_embeddings ───┴────────────
 
 from __future__ import annotations
 
+from unidet.config import Config
+from unidet.errors import UserError
 from unidet.pipelines import (
     calibration_sweep,
     clip,
@@ -19,9 +21,6 @@ from unidet.pipelines import (
     rpn,
 )
 from unidet.pipelines.stage import Stage
-
-from unidet.config import Config
-from unidet.errors import UserError
 
 STAGES: dict[str, Stage] = {
     module.STAGE.name: module.STAGE

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from unidet.pipelines.datasets import Judged
-from unidet.pipelines.shards import Sharded
 
 from unidet.config import DetectionConfig
 from unidet.evaluation.detections import TextClassifier
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.suppression import Suppression
+from unidet.pipelines.datasets import Judged
+from unidet.pipelines.shards import Sharded
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from unidet.pipelines.datasets import Datasets, Judged
-from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
-from unidet.pipelines.stage import Job, Stage
-
 from unidet.config import Config
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.detections import detect_calibrated
@@ -16,9 +12,12 @@ from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
 from unidet.evaluation.results import Detections, write_results
+from unidet.pipelines.datasets import Datasets, Judged
+from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
+from unidet.pipelines.stage import Job, Stage
 from unidet.report.plots import category_bars
 
-TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100")
+TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
 MOST_BARS = 120
 SHUFFLES = 5  # one shuffle alone may by chance swap names that look alike
 
@@ -82,13 +81,9 @@ def inputs(config: Config) -> tuple[str, ...]:
 def summary(folder: Path) -> str:
     """The datasets' metrics as a table that fits 80 columns."""
     datasets = json.loads((folder / "datasets.json").read_text())
-    rows = [f"{'':<12}" + "".join(f"{name.replace('AP_', ''):>7}" for name in TABLE[:9])]
+    rows = [f"{'':<12}" + "".join(f"{name.removeprefix('AP_'):>7}" for name in TABLE)]
     for name, metrics in datasets.items():
-        shown = [
-            metrics.get(key, metrics.get("AR@100") if key == "AR@300" else None)
-            for key in TABLE[:9]
-        ]
-        rows.append(f"{name:<12}" + "".join(_cell(value) for value in shown))
+        rows.append(f"{name:<12}" + "".join(_cell(metrics.get(key)) for key in TABLE))
     main = next(iter(datasets.values()))
     if "AP_shuffled_text" in main:
         rows.append(f"control: AP with shuffled text {main['AP_shuffled_text']:.3f}")

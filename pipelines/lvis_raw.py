@@ -9,18 +9,17 @@ import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+from unidet.config import Config
 from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
 from unidet.pipelines.shards import Columns, Sharded, write_shards
 from unidet.pipelines.stage import Job, Stage
 
-from unidet.config import Config
-
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.pipelines.networks import build_classifier
-
     from unidet.data.loader import evaluation_batches
+    from unidet.pipelines.networks import build_classifier
     from unidet.training.inference import as_images
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint

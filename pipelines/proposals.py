@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
-from unidet.pipelines.shards import Columns, Sharded, write_shards
-from unidet.pipelines.stage import Job, Stage
 
 from unidet.config import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
+from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
+from unidet.pipelines.shards import Columns, Sharded, write_shards
+from unidet.pipelines.stage import Job, Stage
 from unidet.records import Split
 
 Propose = Callable[[ImageSet, Sequence[int]], Iterator[Columns]]
@@ -43,9 +43,8 @@ def run(job: Job) -> None:
 def _proposer(job: Job) -> Propose:
     """Runs the trained network over rows of an image set, lazily."""
     job.bring_up()
-    from unidet.pipelines.networks import build_cln
-
     from unidet.data.loader import evaluation_batches
+    from unidet.pipelines.networks import build_cln
     from unidet.training.inference import as_images
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+
+from unidet.config import Config
+from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.evaluation.results import Detections, read_results
 from unidet.pipelines import lvis_eval
 from unidet.pipelines.datasets import Datasets, ImageSet, Judged
 from unidet.pipelines.lvis_raw import best_proposals
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Job, Stage
-
-from unidet.config import Config
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import Detections, read_results
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
+from unidet.config import Config
+from unidet.errors import UserError
 from unidet.pipelines.datasets import Datasets, ImageSet, training_transform
 from unidet.pipelines.lvis_raw import best_proposals
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Job, Stage
 
-from unidet.config import Config
-from unidet.errors import UserError
-
 
 def run(job: Job) -> None:
     job.bring_up()
+    from unidet.data.loader import Loader, Source
     from unidet.pipelines.networks import build_classifier, initialise_classifier, seeded
     from unidet.pipelines.training import train_and_keep
-
-    from unidet.data.loader import Loader, Source
 
     config = job.config.roi
     training = Datasets(job.inputs["data"], job.config.data).training()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from unidet.config import Config
 from unidet.pipelines.datasets import Datasets, training_transform
 from unidet.pipelines.stage import Job, Stage
-
-from unidet.config import Config
 
 
 def run(job: Job) -> None:
     job.bring_up()
+    from unidet.data.loader import Loader, Source
     from unidet.pipelines.networks import build_cln, initialise_backbone, seeded
     from unidet.pipelines.training import train_and_keep
-
-    from unidet.data.loader import Loader, Source
 
     config = job.config.rpn
     network = seeded(job.config.seed, lambda: build_cln(config.network))

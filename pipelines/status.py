@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from unidet.config import Config
+from unidet.errors import UserError
 from unidet.pipelines.engine import open_store, preimage_of
 from unidet.pipelines.graph import STAGES, needed
 from unidet.pipelines.stage import Stage
-
-from unidet.config import Config
-from unidet.errors import UserError
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 
 import pandas as pd
-from unidet.pipelines.engine import bring_up_to_date
 
 from unidet.config import Config
 from unidet.errors import UserError
+from unidet.pipelines.engine import bring_up_to_date
 from unidet.terminal import say
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")

@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from unidet.pipelines.stage import Job
 
 from unidet.config import ToyData
 from unidet.data.toy.crops import make_crops
 from unidet.data.toy.world import make_split
+from unidet.pipelines.stage import Job
 
 TRAINING = {"a": "train_a", "b": "train_b"}
 EVALUATION = ("val", "dev")

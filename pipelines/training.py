@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-from unidet.pipelines.stage import Job
 
 from unidet.config import TrainingConfig
+from unidet.pipelines.stage import Job
 from unidet.report.plots import loss_curves
 from unidet.training.loop import train
 from unidet.weights.write import write_safetensors

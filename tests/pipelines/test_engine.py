@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from unidet.pipelines import engine, graph
-from unidet.pipelines.stage import Job, Stage
-from unidet.pipelines.status import artefact_folder, states
 
 from unidet.config import Config
 from unidet.errors import UserError
+from unidet.pipelines import engine, graph
+from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.status import artefact_folder, states
 
 Make = Callable[..., Config]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from unidet.pipelines.shards import Columns, Sharded, write_shards
 
 
