@@ -11,15 +11,17 @@ clip/…                            the toy world's captioned crops
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unidet.config import Data, ImageConfig
+from unidet.config import Data, ImageConfig, RoiConfig, RpnConfig
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
+from unidet.data.loader import Loader, Source
 from unidet.data.transforms import KeepRatio, Transform
 from unidet.records import Split
 
@@ -104,7 +106,26 @@ class Datasets:
         )
 
 
-def training_transform(images: ImageConfig) -> Transform:
+def training_batches(
+    sources: Sequence[Source], config: RpnConfig | RoiConfig, seed: int
+) -> Callable[[int], Loader]:
+    """Makes the loader of a training run's batches from a given step on."""
+
+    def batches_from(step: int) -> Loader:
+        return Loader(
+            sources,
+            config.training.batch_size,
+            config.training.steps,
+            seed,
+            _training_transform(config.images),
+            start_step=step,
+            threads=config.training.loader_threads,
+        )
+
+    return batches_from
+
+
+def _training_transform(images: ImageConfig) -> Transform:
     """Multi-scale resize and flips, as configured."""
     return Transform(
         KeepRatio(images.short_side, images.long_side),

@@ -8,7 +8,7 @@ import numpy as np
 
 from unidet.config import Config
 from unidet.errors import UserError
-from unidet.pipelines.datasets import Datasets, ImageSet, training_transform
+from unidet.pipelines.datasets import Datasets, ImageSet, training_batches
 from unidet.pipelines.lvis_raw import best_proposals
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Job, Stage
@@ -16,7 +16,7 @@ from unidet.pipelines.stage import Job, Stage
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.data.loader import Loader, Source
+    from unidet.data.loader import Source
     from unidet.pipelines.networks import build_classifier, initialise_classifier, seeded
     from unidet.pipelines.training import train_and_keep
 
@@ -30,18 +30,7 @@ def run(job: Job) -> None:
         allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
     )
     sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
-
-    def batches_from(step: int) -> Loader:
-        return Loader(
-            sources,
-            config.training.batch_size,
-            config.training.steps,
-            job.config.seed,
-            training_transform(config.images),
-            start_step=step,
-            threads=config.training.loader_threads,
-        )
-
+    batches_from = training_batches(sources, config, job.config.seed)
     train_and_keep(job, "roi", network, network.loss, batches_from, config.training)
 
 

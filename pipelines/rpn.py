@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from unidet.config import Config
-from unidet.pipelines.datasets import Datasets, training_transform
+from unidet.pipelines.datasets import Datasets, training_batches
 from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.data.loader import Loader, Source
+    from unidet.data.loader import Source
     from unidet.pipelines.networks import build_cln, initialise_backbone, seeded
     from unidet.pipelines.training import train_and_keep
 
@@ -20,18 +20,7 @@ def run(job: Job) -> None:
         Source(data.split, data.images)
         for data in Datasets(job.inputs["data"], job.config.data).training()
     ]
-
-    def batches_from(step: int) -> Loader:
-        return Loader(
-            sources,
-            config.training.batch_size,
-            config.training.steps,
-            job.config.seed,
-            training_transform(config.images),
-            start_step=step,
-            threads=config.training.loader_threads,
-        )
-
+    batches_from = training_batches(sources, config, job.config.seed)
     train_and_keep(job, "rpn", network, network.loss, batches_from, config.training)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,15 @@ def make_toy_data(job: Job) -> None:
     """Make every split under the names that `datasets` knows."""
     data: ToyData = job.config.data
     for name, split in TRAINING.items():
-        _make(job, split, job.out / "training" / name, data.train_scenes)
+        _make(job, make_split, split, job.out / "training" / name, data.train_scenes)
     for name in EVALUATION:
         folder = job.out / "images" / name
         scenes = data.val_scenes if name == "val" else data.dev_scenes
-        _make(job, name, folder, scenes)
+        _make(job, make_split, name, folder, scenes)
         _judge(folder, job.out / "evaluation" / name, scenes)
-    _crops(job, "clip_train", job.out / "clip" / "train", data.clip_scenes)
-    _crops(job, "clip_test", job.out / "clip" / "test", data.clip_test_scenes)
+    crops = job.out / "clip"
+    _make(job, make_crops, "clip_train", crops / "train", data.clip_scenes)
+    _make(job, make_crops, "clip_test", crops / "test", data.clip_test_scenes)
     manifest = {
         "training": [{"name": name, "vocabulary": f"toy_{name}"} for name in TRAINING],
         "images": [{"name": name} for name in EVALUATION],
@@ -41,29 +42,15 @@ def make_toy_data(job: Job) -> None:
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _make(job: Job, split: str, folder: Path, scenes: int) -> None:
-    folder.mkdir(parents=True)
-    progress = job.progress(f"toy world {split}")
-    make_split(
-        split,
-        folder,
-        scenes=scenes,
-        seed=job.config.seed,
-        processes=_processes(job),
-        progress=progress.update,
-    )
-    progress.close()
-
-
-def _crops(job: Job, name: str, folder: Path, scenes: int) -> None:
+def _make(job: Job, make: Callable[..., object], name: str, folder: Path, scenes: int) -> None:
     folder.mkdir(parents=True)
     progress = job.progress(f"toy world {name}")
-    make_crops(
+    make(
         name,
         folder,
         scenes=scenes,
         seed=job.config.seed,
-        processes=_processes(job),
+        processes=job.config.data.processes,
         progress=progress.update,
     )
     progress.close()
@@ -76,7 +63,3 @@ def _judge(images: Path, folder: Path, scenes: int) -> None:
     for file in ("ground_truth.json", "ground_truth_exhaustive.json"):
         (images / file).rename(folder / file)
     np.save(folder / "rows.npy", np.arange(scenes))
-
-
-def _processes(job: Job) -> int:
-    return job.config.data.processes or os.cpu_count() or 1
