@@ -6,8 +6,7 @@ On the toy world the setting is chosen on `dev` and reported on `val`.
 from __future__ import annotations
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from unidet.config import Config
 from unidet.evaluation.ground_truth import read_ground_truth
@@ -15,12 +14,18 @@ from unidet.evaluation.sweep import sweep
 from unidet.pipelines.datasets import Datasets, Judged
 from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
 from unidet.pipelines.stage import Job, Stage
-from unidet.report.plots import calibration_curves
+
+if TYPE_CHECKING:
+    import pandas
 
 COLUMNS = ("dataset", "beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")
 
 
 def run(job: Job) -> None:
+    import pandas
+
+    from unidet.report.plots import calibration_curves
+
     datasets = [
         dataset
         for dataset in Datasets(job.inputs["data"], job.config.data).judged()
@@ -34,10 +39,10 @@ def run(job: Job) -> None:
         tables.append(table.assign(dataset=dataset.name))
         progress.update(done, len(datasets))
     progress.close()
-    pd.concat(tables)[list(COLUMNS)].to_csv(job.out / "sweep.csv", index=False)
+    pandas.concat(tables)[list(COLUMNS)].to_csv(job.out / "sweep.csv", index=False)
 
 
-def _sweep(job: Job, dataset: Judged) -> pd.DataFrame:
+def _sweep(job: Job, dataset: Judged) -> pandas.DataFrame:
     raw, embeddings = job.inputs["lvis_raw"], job.inputs["clip_embeddings"]
     grid = job.config.calibration_sweep
     return sweep(
@@ -57,7 +62,9 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 
 def summary(folder: Path) -> str:
-    table = pd.read_csv(folder / "sweep.csv")
+    import pandas
+
+    table = pandas.read_csv(folder / "sweep.csv")
     return table.to_string(index=False, float_format="{:.3f}".format)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from unidet.config import Config
 from unidet.evaluation.coco import coco_metrics
-from unidet.evaluation.detections import detect_calibrated
+from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
@@ -15,7 +18,6 @@ from unidet.evaluation.results import Detections, write_results
 from unidet.pipelines.datasets import Datasets, Judged
 from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
 from unidet.pipelines.stage import Job, Stage
-from unidet.report.plots import category_bars
 
 TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
 MOST_BARS = 120
@@ -35,23 +37,37 @@ def run(job: Job) -> None:
 
 def _judge(job: Job, dataset: Judged, folder: Path) -> dict[str, float]:
     truth = read_ground_truth(dataset.ground_truth)
-    detections = _detect(job, dataset)
+    detections = _detect(job, dataset, _text(job, dataset))
     write_results(folder / "detections.json", detections)
     metrics = _metrics(truth, detections, dataset, folder)
     if dataset.style == "lvis":
-        controls = [_detect(job, dataset, shuffle=seed) for seed in range(SHUFFLES)]
-        values = [evaluate_lvis(truth, control).metrics()["AP"] for control in controls]
-        metrics["AP_shuffled_text"] = sum(values) / SHUFFLES
+        metrics |= _controls(job, dataset, truth)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
     return metrics
 
 
-def _detect(job: Job, dataset: Judged, shuffle: int | None = None) -> Detections:
+def _controls(job: Job, dataset: Judged, truth: GroundTruth) -> dict[str, float]:
+    """AP with names that mean something else, and with names that mean nothing (chance)."""
+
+    def precision(text: TextClassifier) -> float:
+        return evaluate_lvis(truth, _detect(job, dataset, text)).metrics()["AP"]
+
+    text = _text(job, dataset)
+    shuffled = [precision(_text(job, dataset, shuffle=seed)) for seed in range(SHUFFLES)]
+    equal = replace(text, text_embeddings=np.zeros_like(text.text_embeddings))
+    return {"AP_shuffled_text": sum(shuffled) / SHUFFLES, "AP_equal_text": precision(equal)}
+
+
+def _text(job: Job, dataset: Judged, shuffle: int | None = None) -> TextClassifier:
     raw, embeddings = job.inputs["lvis_raw"], job.inputs["clip_embeddings"]
+    return text_classifier(raw, embeddings, dataset, shuffle=shuffle)
+
+
+def _detect(job: Job, dataset: Judged, text: TextClassifier) -> Detections:
     calibration = job.config.calibration
     return detect_calibrated(
-        JudgedRegions(raw, dataset),
-        text_classifier(raw, embeddings, dataset, shuffle=shuffle),
+        JudgedRegions(job.inputs["lvis_raw"], dataset),
+        text,
         beta=calibration.beta,
         gamma=calibration.gamma,
         suppression=suppression(job.config.detection),
@@ -70,6 +86,8 @@ def _metrics(
     table.to_csv(folder / "per_category.csv", index=False)
     judged = table[table["instances"] > 0]
     if len(judged) <= MOST_BARS:
+        from unidet.report.plots import category_bars
+
         category_bars(judged, folder / "per_category.png")
     return evaluation.metrics()
 
@@ -86,7 +104,10 @@ def summary(folder: Path) -> str:
         rows.append(f"{name:<12}" + "".join(_cell(metrics.get(key)) for key in TABLE))
     main = next(iter(datasets.values()))
     if "AP_shuffled_text" in main:
-        rows.append(f"control: AP with shuffled text {main['AP_shuffled_text']:.3f}")
+        rows.append(
+            f"controls: AP with shuffled text {main['AP_shuffled_text']:.3f}, "
+            f"with one text for every name {main['AP_equal_text']:.3f}"
+        )
     return "\n".join(rows)
 
 
