@@ -32,6 +32,7 @@ Verbs:
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
+  compare A.npz B.npz [--only PATTERN…]  tensors layer by layer; 1: too far apart
   doctor                         is this machine ready?
 
 The same command resumes a run that was interrupted (exit status 75). Bad input
@@ -238,6 +239,21 @@ def _detect(given: list[str]) -> int:
     return 0
 
 
+def _compare(given: list[str]) -> int:
+    parser = _arguments("compare")
+    parser.add_argument("first", metavar="A.npz")
+    parser.add_argument("second", metavar="B.npz", help="the reference")
+    parser.add_argument("--rtol", type=float, default=1e-4, help="of B's largest value (1e-4)")
+    parser.add_argument("--atol", type=float, default=1e-6, help="absolute (1e-6)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help='like "rpn_*"')
+    options = vars(parser.parse_args(given))
+    from unidet.weights.compare import compare_files, table
+
+    rows = compare_files(**options)
+    print("\n".join(table(rows)))
+    return 0 if all(row.fits for row in rows) else 1
+
+
 def _doctor(given: list[str]) -> int:
     _arguments("doctor").parse_args(given)
     from unidet.doctor import run
@@ -251,5 +267,6 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "config": _config,
     "detect": _detect,
     "evaluate": _evaluate,
+    "compare": _compare,
     "doctor": _doctor,
 }
