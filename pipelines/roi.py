@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.config import Config
+from unidet.data.loader import Proposals, Source
 from unidet.errors import UserError
 from unidet.pipelines.datasets import Datasets, ImageSet, training_batches
 from unidet.pipelines.lvis_raw import best_proposals
@@ -16,7 +17,6 @@ from unidet.pipelines.stage import Job, Stage
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.data.loader import Source
     from unidet.pipelines.networks import build_classifier, initialise_classifier, seeded
     from unidet.pipelines.training import train_and_keep
 
@@ -49,7 +49,7 @@ def _text(job: Job, data: ImageSet) -> np.ndarray:
     return vectors
 
 
-def _proposals(job: Job, data: ImageSet):
+def _proposals(job: Job, data: ImageSet) -> Proposals:
     dumped = Sharded(Path(job.inputs["proposals"]) / "training" / data.name)
     if len(dumped) != len(data.split):
         raise UserError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from unidet.config import Config
+from unidet.data.loader import Source
 from unidet.pipelines.datasets import Datasets, training_batches
 from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.data.loader import Source
     from unidet.pipelines.networks import build_cln, initialise_backbone, seeded
     from unidet.pipelines.training import train_and_keep
 
