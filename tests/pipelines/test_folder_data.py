@@ -1,4 +1,4 @@
-"""Real-data stages on a folder of four small pictures in the layout of COCO, Objects365 and LVIS."""
+"""Real-data stages on four small pictures in the layout of COCO, Objects365 and LVIS."""
 
 from __future__ import annotations
 
