@@ -64,12 +64,12 @@ def preimage_of(
         "config": {name: identity(getattr(config, name)) for name in sorted(stage.reads)},
         "inputs": {name: action.output for name, action in sorted(inputs.items())},
         "files": {name: store.digest_of(path) for name, path in stage.files(config).items()},
-        "code": digest(_modules(stage, store)),
+        "code": digest(modules_of(stage, store)),
         "env": {name: _version(name) for name in KEYED_PACKAGES},
     }
 
 
-def _modules(stage: Stage, store: Store) -> dict[str, str]:
+def modules_of(stage: Stage, store: Store) -> dict[str, str]:
     """Digest of every module that the stage's code can reach."""
     return closure(stage.run.__module__, exclude=UNKEYED_MODULES, cache=store.code_cache)
 
@@ -85,7 +85,7 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
     stages = needed(config.stage, config)
     for stage in stages:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
-        _modules(stage, store)
+        modules_of(stage, store)
     done: dict[str, Done] = {}
     for stage in stages:
         inputs = {name: done[name].action for name in stage.inputs(config)}
@@ -148,7 +148,7 @@ def _execute(
         job.out,
         started=started,
         inputs=inputs,
-        modules=_modules(stage, store),
+        modules=modules_of(stage, store),
     )
 
 

@@ -29,6 +29,7 @@ Stages: data, clip, clip_embeddings, rpn, proposals, roi, lvis_raw, lvis_eval,
 Verbs:
   status [overrides] [--json]    every stage of the study: state and one reason
   path STAGE [overrides]         the folder of a stage's artefact
+  why STAGE [overrides] [--json] what changed since it was built, to the cause
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
@@ -261,9 +262,21 @@ def _doctor(given: list[str]) -> int:
     return run()
 
 
+def _of_the_store(verb: str) -> Callable[[list[str]], int]:
+    """A verb of `pipelines/store_verbs.py`, which is imported when it is used."""
+
+    def run(given: list[str]) -> int:
+        from unidet.pipelines.store_verbs import VERBS
+
+        return VERBS[verb](_arguments(verb), given, compose)
+
+    return run
+
+
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,
+    **{verb: _of_the_store(verb) for verb in ("why",)},
     "config": _config,
     "detect": _detect,
     "evaluate": _evaluate,

@@ -46,7 +46,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     }
     monkeypatch.setattr(graph, "STAGES", stages)
     monkeypatch.setattr("unidet.pipelines.status.STAGES", stages)
-    monkeypatch.setattr(engine, "_modules", lambda stage, store: {"module": "code"})
+    monkeypatch.setattr(engine, "modules_of", lambda stage, store: {"module": "code"})
     return counter
 
 

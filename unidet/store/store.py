@@ -53,8 +53,12 @@ class Store:
 
     def lookup(self, key: str) -> Action | None:
         """The action behind a key if all its blobs are there, else None."""
-        action = self._read(self.layout.record(key))
+        action = self.record(key)
         return action if action is not None and self.is_complete(action) else None
+
+    def record(self, key: str) -> Action | None:
+        """The action behind a key, whether its blobs are there or not."""
+        return self._read(self.layout.record(key))
 
     def is_complete(self, action: Action) -> bool:
         """Whether every blob is there with its size; the content is not read again."""

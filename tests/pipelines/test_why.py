@@ -1,0 +1,124 @@
+"""`why` names the cause and nothing else, on stages that do almost nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from unidet.config import Config
+from unidet.errors import UserError
+from unidet.pipelines import engine, graph
+from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.why import lines, print_why, why
+
+Make = Callable[..., Config]
+
+
+def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
+    """A stage whose output says what it read, so that a change runs through."""
+
+    def run(job: Job) -> None:
+        below = "".join((job.inputs[one] / "value").read_text() for one in inputs)
+        own = "".join(str(getattr(job.config, one)) for one in reads)
+        (job.out / "value").write_text(f"{name}({own}{below})")
+
+    return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
+
+
+@pytest.fixture
+def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """data -> rpn -> proposals -> roi; the modules of every stage are what this holds."""
+    stages = {
+        "data": writing("data", ("seed",), ()),
+        "rpn": writing("rpn", ("rpn",), ("data",)),
+        "proposals": writing("proposals", ("proposals",), ("rpn",)),
+        "roi": writing("roi", ("roi",), ("proposals", "data")),
+    }
+    modules = {"unidet.a": "1", "unidet.b": "1"}
+    monkeypatch.setattr(graph, "STAGES", stages)
+    monkeypatch.setattr(engine, "modules_of", lambda stage, store: dict(modules))
+    monkeypatch.setattr("unidet.pipelines.why.modules_of", lambda stage, store: dict(modules))
+    return modules
+
+
+def told(config: Config, stage: str = "roi") -> list[str]:
+    first, *rest = lines(why(stage, config))
+    assert first.startswith(f"{stage}: stale, compared with the artefact of ")
+    return [line.strip() for line in rest]
+
+
+def test_fresh_and_never_built(tiny: Make, code: dict[str, str]) -> None:
+    assert lines(why("roi", tiny())) == ["roi: never built"]
+    engine.bring_up_to_date(tiny("stage=roi"))
+    assert lines(why("roi", tiny()))[0].startswith("roi: fresh, built 20")
+
+
+def test_the_stage_s_own_value(tiny: Make, code: dict[str, str]) -> None:
+    engine.bring_up_to_date(tiny("stage=roi"))
+    assert told(tiny("roi.training.steps=4")) == ["config roi.training.steps 3 → 4"]
+
+
+def test_a_value_two_stages_up_is_named(tiny: Make, code: dict[str, str]) -> None:
+    engine.bring_up_to_date(tiny("stage=roi", "rpn.network.alpha=0.3"))
+    changed = tiny("stage=roi", "rpn.network.alpha=0.9")
+    expected = ["input proposals changed ← rpn.network.alpha 0.3 → 0.9"]
+    assert told(changed) == expected
+    # And the same once everything upstream has been built.
+    engine.bring_up_to_date(tiny("stage=proposals", "rpn.network.alpha=0.9"))
+    assert told(changed) == expected
+
+
+def test_of_several_earlier_ones_the_nearest_counts(tiny: Make, code: dict[str, str]) -> None:
+    engine.bring_up_to_date(tiny("stage=roi", "roi.training.steps=5"))
+    engine.bring_up_to_date(tiny("stage=roi", "roi.training.steps=9", "roi.training.batch_size=4"))
+    changed = tiny("roi.training.steps=6")
+    assert told(changed) == ["config roi.training.steps 5 → 6"]
+
+
+def test_code_names_the_modules(tiny: Make, code: dict[str, str]) -> None:
+    engine.bring_up_to_date(tiny("stage=data"))
+    code["unidet.a"] = "2"
+    del code["unidet.b"]
+    code["unidet.c"] = "1"
+    assert told(tiny(), "data") == [
+        "code unidet.a changed",
+        "code unidet.b no longer used",
+        "code unidet.c added",
+    ]
+
+
+def test_packages(tiny: Make, code: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.bring_up_to_date(tiny("stage=data"))
+    installed = engine._version("numpy")
+    monkeypatch.setattr(engine, "_version", lambda name: "9.9" if name == "numpy" else "absent")
+    monkeypatch.setattr(engine, "KEYED_PACKAGES", ("numpy",))
+    assert f"env numpy {installed} → 9.9" in told(tiny(), "data")
+
+
+def test_lost_content_is_said(tiny: Make, code: dict[str, str]) -> None:
+    done = engine.bring_up_to_date(tiny("stage=rpn"))["data"]
+    store = engine.open_store(tiny())
+    for file in done.action.files.values():
+        store.layout.blob(file.sha256).unlink()
+    assert told(tiny(), "rpn") == [
+        "input data changed ← data: content missing, or made again with another result"
+    ]
+
+
+def test_json_keeps_the_way_to_the_cause(
+    tiny: Make, code: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.bring_up_to_date(tiny("stage=roi", "seed=1"))
+    capsys.readouterr()
+    print_why("roi", tiny("seed=2"), as_json=True)
+    answer = json.loads(capsys.readouterr().out)
+    change = next(one for one in answer["changes"] if one["name"] == "proposals")
+    seed = change["causes"][0]["causes"][0]["causes"][0]
+    assert (seed["kind"], seed["name"], seed["old"], seed["new"]) == ("config", "seed", "1", "2")
+
+
+def test_an_unknown_stage_lists_the_stages(tiny: Make, code: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="there are data, rpn, proposals, roi"):
+        why("rio", tiny())
