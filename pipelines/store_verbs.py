@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from unidet.config import Config
 
@@ -30,4 +32,20 @@ def _why(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     return 0
 
 
-VERBS: dict[str, Verb] = {"why": _why}
+def _verify(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    _json(parser)
+    options = _parse(parser, given)
+    from unidet.pipelines.engine import open_store
+    from unidet.store.verify import verify
+
+    found = verify(open_store(compose(options.overrides)))
+    if options.json:
+        print(json.dumps(asdict(found), indent=1))
+    else:
+        for one in found.problems:
+            print(f"{one.kind:<10} {one.path}\n           {one.detail}")
+        print(f"{found.blobs} blobs, {found.records} records: {len(found.problems)} problems")
+    return 1 if found.problems else 0
+
+
+VERBS: dict[str, Verb] = {"why": _why, "verify": _verify}

@@ -30,6 +30,7 @@ Verbs:
   status [overrides] [--json]    every stage of the study: state and one reason
   path STAGE [overrides]         the folder of a stage's artefact
   why STAGE [overrides] [--json] what changed since it was built, to the cause
+  verify [overrides] [--json]    reads the whole store again; 1: damage found
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
@@ -276,7 +277,7 @@ def _of_the_store(verb: str) -> Callable[[list[str]], int]:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,
-    **{verb: _of_the_store(verb) for verb in ("why",)},
+    **{verb: _of_the_store(verb) for verb in ("why", "verify")},
     "config": _config,
     "detect": _detect,
     "evaluate": _evaluate,

@@ -1,0 +1,67 @@
+"""`verify` finds each kind of damage, done by hand, and nothing in a store that is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from unidet.store.record import Action
+from unidet.store.store import Store
+from unidet.store.verify import verify
+
+Publish = Callable[..., Action]
+
+
+def kinds(store: Store) -> list[tuple[str, str]]:
+    return [(one.kind, Path(one.path).name) for one in verify(store).problems]
+
+
+def blob_of(store: Store, action: Action, name: str) -> Path:
+    return store.layout.blob(action.files[name].sha256)
+
+
+def test_an_empty_store_and_a_whole_one(store: Store, publish: Publish) -> None:
+    assert verify(store).problems == ()
+    publish({"a": b"one", "b/c": b"two"})
+    found = verify(store)
+    assert (found.blobs, found.records, found.problems) == (2, 1, ())
+
+
+def test_a_flipped_bit(store: Store, publish: Publish) -> None:
+    blob = blob_of(store, publish({"a": b"one", "b": b"two"}), "a")
+    blob.chmod(0o644)
+    blob.write_bytes(b"onf")
+    assert kinds(store) == [("altered", blob.name)]
+    assert "rpn/a" in verify(store).problems[0].detail
+
+
+def test_a_missing_blob(store: Store, publish: Publish) -> None:
+    blob = blob_of(store, publish({"a": b"one"}), "a")
+    blob.unlink()
+    assert kinds(store) == [("missing", blob.name)]
+
+
+def test_a_damaged_record(store: Store, publish: Publish) -> None:
+    path = store.layout.record(publish({"a": b"one"}).key)
+    path.write_bytes(path.read_bytes()[:-40])
+    assert kinds(store) == [("damaged", path.name)]
+
+
+def test_a_record_whose_preimage_was_edited(store: Store, publish: Publish) -> None:
+    path = store.layout.record(publish({"a": b"one"}, seed=11).key)
+    path.write_bytes(path.read_bytes().replace(b'"seed": 11', b'"seed": 12'))
+    assert kinds(store) == [("damaged", path.name)]
+
+
+def test_strangers_and_links(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"one"})
+    blob = blob_of(store, action, "a")
+    (blob.parent / "notes.txt").write_text("mine")
+    (blob.parent / ("0" * 64)).symlink_to(blob)
+    (store.layout.record(action.key).parent / "copy.json").write_text("{}")
+    found = kinds(store)
+    assert sorted(found) == [
+        ("unexpected", "0" * 64),
+        ("unexpected", "copy.json"),
+        ("unexpected", "notes.txt"),
+    ]
