@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,7 @@ from unidet.store.runs import How
 from unidet.store.store import Store
 from unidet.terminal import duration, say, size
 
+SECONDS_FILE = ".seconds"
 KEYED_PACKAGES = ("jittor", "numpy", "pillow", "pycocotools", "onednn-cpu-gomp")
 # What these do is in the key already (configuration values), or changes no result.
 UNKEYED_MODULES = (
@@ -139,17 +141,37 @@ def _execute(
         out=store.draft(key),
         bring_up=lambda: bring_up_jittor(config),
     )
-    started = time.time()
-    stage.run(job)
+    started, earlier = time.time(), _earlier_seconds(job.work)
+    try:
+        stage.run(job)
+    except BaseException:
+        if store.has_work(key):
+            _remember_seconds(job.work, earlier + time.time() - started)
+        raise
     return store.publish(
         key,
         preimage,
         stage.name,
         job.out,
         started=started,
+        seconds=earlier + time.time() - started,
         inputs=inputs,
         modules=modules_of(stage, store),
     )
+
+
+def _earlier_seconds(work: Path) -> float:
+    """Compute time of the attempts that left their work here; a killed process adds none."""
+    try:
+        return float((work / SECONDS_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0.0
+
+
+def _remember_seconds(work: Path, seconds: float) -> None:
+    # The stage is failing already: a full disk must not hide the reason.
+    with suppress(OSError):
+        (work / SECONDS_FILE).write_text(f"{seconds:.3f}")
 
 
 def bring_up_jittor(config: Config) -> None:

@@ -106,6 +106,40 @@ def test_a_failed_stage_leaves_no_artefact_and_resumes(tiny: Make, counted: Coun
     assert engine.bring_up_to_date(tiny("stage=rpn"))["rpn"].how == "resumed"
 
 
+def test_seconds_count_every_attempt(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = graph.STAGES["data"].run
+
+    def slow(job: Job) -> None:
+        clock[0] += 100.0
+        run(job)
+
+    clock = [1_000_000.0]
+    monkeypatch.setattr("unidet.pipelines.engine.time.time", lambda: clock[0])
+    stage = Stage(name="data", version=1, reads=("data", "seed"), run=slow)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    counted.fail_at = "data"
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            engine.bring_up_to_date(tiny("stage=data"))
+    counted.fail_at = None
+    assert engine.bring_up_to_date(tiny("stage=data"))["data"].action.seconds == 300.0
+
+
+def test_a_stage_that_left_nothing_is_not_resumed(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(job: Job) -> None:
+        raise RuntimeError("at once")
+
+    stage = Stage(name="data", version=1, reads=("data", "seed"), run=fails)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    with pytest.raises(RuntimeError):
+        engine.bring_up_to_date(tiny("stage=data"))
+    assert {s.stage: s.state for s in states(tiny())}["data"] == "missing"
+
+
 def test_status_tells_fresh_stale_and_missing(tiny: Make, counted: Counted) -> None:
     engine.bring_up_to_date(tiny("stage=rpn"))
     found = {s.stage: s.state for s in states(tiny("rpn.network.alpha=0.9"))}
