@@ -34,7 +34,7 @@ Verbs:
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
-  compare A.npz B.npz [--only PATTERN…]  tensors layer by layer; 1: too far apart
+  compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
   doctor                         is this machine ready?
 
 The same command resumes a run that was interrupted (exit status 75). Bad input
