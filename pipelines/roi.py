@@ -11,13 +11,18 @@ from unidet.data.loader import Proposals, Source
 from unidet.errors import UserError
 from unidet.pipelines.datasets import Datasets, ImageSet, training_batches
 from unidet.pipelines.lvis_raw import best_proposals
+from unidet.pipelines.networks import (
+    build_classifier,
+    initialise_classifier,
+    seeded,
+    starting_files,
+)
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.pipelines.networks import build_classifier, initialise_classifier, seeded
     from unidet.pipelines.training import train_and_keep
 
     config = job.config.roi
@@ -66,4 +71,15 @@ def inputs(config: Config) -> tuple[str, ...]:
     return (*base, "clip") if config.roi.network.initialise == "clip" else base
 
 
-STAGE = Stage(name="roi", version=1, reads=("data", "roi", "seed"), run=run, inputs=inputs)
+def files(config: Config) -> dict[str, Path]:
+    return starting_files(config.roi.network)
+
+
+STAGE = Stage(
+    name="roi",
+    version=1,
+    reads=("data", "roi", "seed"),
+    run=run,
+    inputs=inputs,
+    files=files,
+)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from unidet.config import Config
 from unidet.data.loader import Source
 from unidet.pipelines.datasets import Datasets, training_batches
+from unidet.pipelines.networks import (
+    build_cln,
+    initialise_backbone,
+    seeded,
+    starting_files,
+)
 from unidet.pipelines.stage import Job, Stage
 
 
 def run(job: Job) -> None:
     job.bring_up()
-    from unidet.pipelines.networks import build_cln, initialise_backbone, seeded
     from unidet.pipelines.training import train_and_keep
 
     config = job.config.rpn
@@ -28,4 +35,15 @@ def inputs(config: Config) -> tuple[str, ...]:
     return ("data", "clip") if config.rpn.network.initialise == "clip" else ("data",)
 
 
-STAGE = Stage(name="rpn", version=1, reads=("data", "rpn", "seed"), run=run, inputs=inputs)
+def files(config: Config) -> dict[str, Path]:
+    return starting_files(config.rpn.network)
+
+
+STAGE = Stage(
+    name="rpn",
+    version=1,
+    reads=("data", "rpn", "seed"),
+    run=run,
+    inputs=inputs,
+    files=files,
+)

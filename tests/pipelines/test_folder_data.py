@@ -12,6 +12,7 @@ from PIL import Image
 
 from unidet.cli import compose
 from unidet.errors import UserError
+from unidet.pipelines import graph
 from unidet.pipelines.datasets import Datasets
 from unidet.pipelines.engine import bring_up_to_date
 
@@ -157,3 +158,20 @@ def test_a_missing_file_is_named(folder: Path, place: str) -> None:
 def test_a_missing_root_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root"):
         run("data", folder / "nowhere")
+
+
+def test_the_starting_weights_enter_the_key_by_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights.pth"
+    monkeypatch.setattr("unidet.pipelines.networks.package_weights", lambda: weights)
+    bench, toy = compose(["experiment=bench"]), compose([])
+    assert graph.STAGES["rpn"].files(bench) == {"imagenet": weights}
+    assert graph.STAGES["roi"].files(bench) == {"imagenet": weights}
+    assert graph.STAGES["rpn"].files(toy) == {}
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unidet.pipelines.networks.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="make setup-bench"):
+        graph.STAGES["rpn"].files(compose(["experiment=bench"]))
