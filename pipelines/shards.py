@@ -62,7 +62,6 @@ class Sharded:
     """Reads the shards of `folder`, one in memory at a time: ask for rows in ascending order."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._place: dict[int, tuple[Path, int]] = {}
         self._loaded: tuple[Path | None, dict[str, np.ndarray]] = (None, {})
         for file in sorted(folder.glob("shard-*.npz")):

@@ -360,7 +360,7 @@ class DetectionConfig:
 
 @dataclass(frozen=True, config=_SCHEMA)
 class SweepConfig:
-    """The grid that `calibration_sweep` evaluates; empty switches the stage's table off."""
+    """The grid that `calibration_sweep` evaluates."""
 
     betas: tuple[Fraction, ...]
     gammas: tuple[Annotated[float, Field(ge=0, le=2)], ...]
