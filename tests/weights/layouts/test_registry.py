@@ -1,0 +1,116 @@
+"""Any file under our names: recognised, or refused in one line that says what comes nearest."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unidet.errors import UserError
+from unidet.weights.layouts import registry
+from unidet.weights.layouts.layout import Layout, to_ours
+from unidet.weights.layouts.registry import LAYOUTS, open_weights, recognise, write_ours
+from unidet.weights.write import write_safetensors, write_torch
+
+
+def values(shapes: dict[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
+    """Arrays of these shapes, 3 for any length; no two names hold the same numbers."""
+    made = {}
+    for name, shape in shapes.items():
+        stream = np.random.RandomState(zlib.crc32(name.encode()))
+        size = tuple(3 if length is None else length for length in shape)
+        made[name] = stream.standard_normal(size).astype(np.float32)
+    return made
+
+
+@pytest.fixture
+def two(small: Layout, monkeypatch: pytest.MonkeyPatch) -> tuple[Layout, Layout]:
+    """The registry holds two layouts only, with the same names and different shapes."""
+
+    def wide() -> dict:
+        return dict(small.shapes()) | {"body.conv1.weight": (2, 3, 3, 3)}
+
+    other = Layout(**{**vars_of(small), "name": "wide", "network": "wide_tiny", "shapes": wide})
+    monkeypatch.setattr(registry, "LAYOUTS", (small, other))
+    return small, other
+
+
+def vars_of(layout: Layout) -> dict:
+    return {name: getattr(layout, name) for name in layout.__dataclass_fields__}
+
+
+def test_names_are_unique() -> None:
+    assert len({layout.name for layout in LAYOUTS}) == len(LAYOUTS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_every_layout_is_recognised_and_no_name_is_lost(layout: Layout) -> None:
+    assert len(set(layout.our_names.values())) == len(layout.our_names)
+    shapes = {
+        name: tuple(3 if length is None else length for length in shape)
+        for name, shape in layout.expected.items()
+    }
+    if layout.vocabulary:
+        shapes[layout.vocabulary.format(0)] = (layout.embedding, 4)
+    assert recognise(shapes) is layout
+
+
+def test_equal_names_are_told_apart_by_shapes(two: tuple[Layout, Layout], tmp_path: Path) -> None:
+    for layout in two:
+        write_torch(tmp_path / "x.pth", values(dict(layout.expected)))
+        assert open_weights(tmp_path / "x.pth").layout is layout
+
+
+def test_a_file_of_ours_says_what_it_was(two: tuple[Layout, Layout], tmp_path: Path) -> None:
+    _, wide = two
+    weights = wide.from_official(values(dict(wide.expected)))
+    write_ours(tmp_path / "x.safetensors", weights)
+    found = open_weights(tmp_path / "x.safetensors")
+    assert found.layout is wide
+    assert to_ours(found).keys() == to_ours(weights).keys()
+    for name, array in to_ours(weights).items():
+        np.testing.assert_array_equal(to_ours(found)[name], array, strict=True)
+    with pytest.raises(UserError, match=r"x\.safetensors: holds weights of wide_tiny, not of tiny"):
+        open_weights(tmp_path / "x.safetensors", network="tiny")
+    with pytest.raises(UserError, match=r"trunk\.conv1\.weight 2x3x3x3, not 2x3x1x1"):
+        open_weights(tmp_path / "x.safetensors", layout="small")
+
+
+def test_a_file_of_a_stage_is_told_by_our_names(two: tuple[Layout, Layout], tmp_path: Path) -> None:
+    small, _ = two
+    arrays = small.from_official(values(dict(small.expected))).arrays
+    write_safetensors(tmp_path / "x.safetensors", arrays)
+    assert open_weights(tmp_path / "x.safetensors").layout is small
+
+
+def test_no_layout(two: tuple[Layout, Layout], tmp_path: Path) -> None:
+    arrays = values(dict(two[0].expected))
+    del arrays["body.bn1.bias"]
+    write_torch(tmp_path / "x.pth", arrays | {"more": np.zeros(1)})
+    with pytest.raises(UserError) as caught:
+        open_weights(tmp_path / "x.pth")
+    assert str(caught.value) == (
+        f"{tmp_path / 'x.pth'}: fits no layout; nearest is small (official names): 1 missing "
+        "(body.bn1.bias); 1 unexpected (more); the layouts are small, wide"
+    )
+    with pytest.raises(UserError, match=r"does not fit wide \(official names\): 1 missing"):
+        open_weights(tmp_path / "x.pth", layout="wide")
+    with pytest.raises(UserError, match=r"--layout: there is no 'big'; there are small, wide"):
+        open_weights(tmp_path / "x.pth", layout="big")
+    with pytest.raises(
+        UserError, match=r"no layouts for 'huge'; there are some for tiny, wide_tiny"
+    ):
+        open_weights(tmp_path / "x.pth", network="huge")
+
+
+def test_shapes_of_neither(two: tuple[Layout, Layout], tmp_path: Path) -> None:
+    arrays = values(dict(two[0].expected)) | {"body.conv1.weight": np.zeros((2, 3, 5, 5))}
+    write_torch(tmp_path / "x.pth", arrays)
+    with pytest.raises(UserError, match="fits the names of small, wide; choose one with --layout"):
+        open_weights(tmp_path / "x.pth")
+    with pytest.raises(
+        UserError, match=r"1 of another shape \(body\.conv1\.weight 2x3x5x5, not 2x"
+    ):
+        open_weights(tmp_path / "x.pth", layout="small")

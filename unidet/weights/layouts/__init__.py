@@ -1,0 +1,1 @@
+"""Official checkpoints' names and shapes, and where each tensor stands in our networks."""

@@ -1,0 +1,132 @@
+"""Any checkpoint, official or ours, in one call: `open_weights`.
+
+A new layout: a module beside this one that spells out the official names and shapes, and one line
+in `LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from unidet.errors import UserError
+from unidet.weights.layouts import unidetector
+from unidet.weights.layouts.layout import Layout, Problems, Weights, from_ours, shapes_of, to_ours
+from unidet.weights.read import read_checkpoint
+from unidet.weights.write import write_safetensors
+
+LAYOUTS: tuple[Layout, ...] = (
+    unidetector.STAGE1,
+    unidetector.STAGE2,
+    unidetector.STAGE2_PARTITIONED,
+)
+LAYOUT_KEY = "layout"
+"""Under it the metadata of a file of ours says which layout it was read from."""
+
+
+def layout_named(name: str) -> Layout:
+    """UserError with the list where there is none of that name."""
+    for layout in LAYOUTS:
+        if layout.name == name:
+            return layout
+    raise UserError(f"--layout: there is no {name!r}; there are {_names(LAYOUTS)}")
+
+
+def open_weights(
+    path: str | Path, *, layout: str | None = None, network: str | None = None
+) -> Weights:
+    """The weights in any file that `read_checkpoint` knows, under our names.
+
+    Args:
+        layout: name of the layout, where it should not be recognised; for a file of ours, of the
+            one it is to be written as.
+        network: only layouts of this network of ours are considered ("cln_r50_fpn").
+
+    Raises:
+        UserError: unreadable; of no layout or of several; names missing, unexpected or mis-shaped;
+            NaN or infinite values.
+    """
+    arrays = read_checkpoint(path)
+    named = layout or _recorded_layout(Path(path))
+    candidates = [layout_named(named)] if named else _layouts_of(network)
+    try:
+        if network and candidates[0].network != network:
+            raise UserError(f"holds weights of {candidates[0].network}, not of {network}")
+        reading = _recognise(shapes_of(arrays), candidates)
+        if reading.is_official:
+            return reading.layout.from_official(arrays)
+        return from_ours(reading.layout, arrays)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+    """The layout whose names, official or ours, these are; shapes tell equal names apart.
+
+    Raises:
+        UserError: none or several; it lists all and what the nearest one misses.
+    """
+    return _recognise(shapes, LAYOUTS).layout
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What is wrong with a file if its names are those of `layout`, official or ours."""
+
+    layout: Layout
+    is_official: bool
+    problems: Problems
+
+
+def _recognise(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]) -> _Reading:
+    readings = [_Reading(one, True, one.problems(shapes)) for one in candidates]
+    readings += [_Reading(one, False, one.our_problems(shapes)) for one in candidates]
+    named = [reading for reading in readings if not reading.problems.names]
+    if not named:
+        raise UserError(_no_layout(readings))
+    fitting = [reading for reading in named if not reading.problems] or named
+    if len({reading.layout.network for reading in fitting}) > 1:
+        layouts = _names([reading.layout for reading in fitting])
+        raise UserError(f"fits the names of {layouts}; choose one with --layout NAME")
+    return fitting[0]
+
+
+def _no_layout(readings: Sequence[_Reading]) -> str:
+    nearest = min(readings, key=lambda reading: reading.problems.names)
+    layouts = list(dict.fromkeys(reading.layout for reading in readings))
+    whose = "official" if nearest.is_official else "our"
+    if len(layouts) == 1:
+        return f"does not fit {nearest.layout.name} ({whose} names): {nearest.problems}"
+    return (
+        f"fits no layout; nearest is {nearest.layout.name} ({whose} names): {nearest.problems}; "
+        f"the layouts are {_names(layouts)}"
+    )
+
+
+def write_ours(path: str | Path, weights: Weights) -> None:
+    """A `.safetensors` file of ours; `open_weights` gives the same weights."""
+    write_safetensors(path, to_ours(weights), {LAYOUT_KEY: weights.layout.name})
+
+
+def _recorded_layout(path: Path) -> str | None:
+    """What the metadata of a file of ours says."""
+    try:
+        with safe_open(path, "np") as file:
+            return (file.metadata() or {}).get(LAYOUT_KEY)
+    except SafetensorError:
+        return None
+
+
+def _layouts_of(network: str | None) -> list[Layout]:
+    found = [layout for layout in LAYOUTS if network in (None, layout.network)]
+    if not found:
+        networks = ", ".join(dict.fromkeys(layout.network for layout in LAYOUTS))
+        raise UserError(f"there are no layouts for {network!r}; there are some for {networks}")
+    return found
+
+
+def _names(layouts: Sequence[Layout]) -> str:
+    return ", ".join(layout.name for layout in layouts)

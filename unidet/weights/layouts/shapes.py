@@ -1,0 +1,105 @@
+"""Shapes of the usual layers under PyTorch's names, in the order of a PyTorch state dict.
+
+Each function gives {name: shape}; together they spell out a whole checkpoint without building it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from unidet.weights.layouts.layout import Shape
+
+Shapes = dict[str, Shape]
+
+
+def convolution(
+    name: str, out: int | None, channels: int, size: int, *, bias: bool = False
+) -> Shapes:
+    weight: Shapes = {f"{name}.weight": (out, channels, size, size)}
+    return weight | ({f"{name}.bias": (out,)} if bias else {})
+
+
+def linear(name: str, out: int | None, width: int, *, bias: bool = True) -> Shapes:
+    weight: Shapes = {f"{name}.weight": (out, width)}
+    return weight | ({f"{name}.bias": (out,)} if bias else {})
+
+
+def layer_norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def batch_norm(name: str, channels: int, *, counted: bool = True) -> Shapes:
+    """`counted`: with `num_batches_tracked`, which PyTorch keeps and frozen norms do not."""
+    leaves = ("weight", "bias", "running_mean", "running_var")
+    found: Shapes = {f"{name}.{leaf}": (channels,) for leaf in leaves}
+    return found | ({f"{name}.num_batches_tracked": ()} if counted else {})
+
+
+def under(prefix: str, shapes: Mapping[str, Shape]) -> Shapes:
+    """The same with `prefix` in front of every name."""
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def resnet_layer(index: int, blocks: int, width: int = 64) -> Shapes:
+    """`layer1` to `layer4` of a ResNet with bottlenecks, whose first has `width` inner channels."""
+    inner = width * 2 ** (index - 1)
+    channels = width if index == 1 else inner * 2
+    found: Shapes = {}
+    for block in range(blocks):
+        name = f"layer{index}.{block}"
+        found |= convolution(f"{name}.conv1", inner, channels, 1)
+        found |= batch_norm(f"{name}.bn1", inner)
+        found |= convolution(f"{name}.conv2", inner, inner, 3)
+        found |= batch_norm(f"{name}.bn2", inner)
+        found |= convolution(f"{name}.conv3", 4 * inner, inner, 1)
+        found |= batch_norm(f"{name}.bn3", 4 * inner)
+        if block == 0:
+            found |= convolution(f"{name}.downsample.0", 4 * inner, channels, 1)
+            found |= batch_norm(f"{name}.downsample.1", 4 * inner)
+        channels = 4 * inner
+    return found
+
+
+def resnet_layers(blocks: Sequence[int], width: int = 64) -> Shapes:
+    """Layers 1 to `len(blocks)`."""
+    found: Shapes = {}
+    for index, count in enumerate(blocks, start=1):
+        found |= resnet_layer(index, count, width)
+    return found
+
+
+def resnet(blocks: Sequence[int]) -> Shapes:
+    """torchvision's ResNet (50, 101, 152) to the last of `blocks`, without its classifier."""
+    return convolution("conv1", 64, 3, 7) | batch_norm("bn1", 64) | resnet_layers(blocks)
+
+
+def clip_stem(width: int = 64) -> Shapes:
+    """The three convolutions in front of CLIP's ResNet."""
+    half = width // 2
+    found: Shapes = {}
+    for index, (out, channels) in enumerate(((half, 3), (half, half), (width, half)), start=1):
+        found |= convolution(f"conv{index}", out, channels, 3) | batch_norm(f"bn{index}", out)
+    return found
+
+
+def clip_resnet(blocks: Sequence[int], width: int = 64) -> Shapes:
+    """CLIP's ResNet to the last of `blocks`, without its attention pool."""
+    return clip_stem(width) | resnet_layers(blocks, width)
+
+
+def attention_pool(name: str, *, tokens: int, channels: int, embedding: int) -> Shapes:
+    """CLIP's attention pool over `tokens` - 1 cells."""
+    found: Shapes = {f"{name}.positional_embedding": (tokens, channels)}
+    for projection in ("k_proj", "q_proj", "v_proj"):
+        found |= linear(f"{name}.{projection}", channels, channels)
+    return found | linear(f"{name}.c_proj", embedding, channels)
+
+
+def feature_pyramid(name: str, in_channels: Sequence[int], channels: int) -> Shapes:
+    """mmdet's FPN: lateral 1x1 and smoothing 3x3 convolutions with bias."""
+    found: Shapes = {}
+    for index, count in enumerate(in_channels):
+        found |= convolution(f"{name}.lateral_convs.{index}.conv", channels, count, 1, bias=True)
+    for index in range(len(in_channels)):
+        found |= convolution(f"{name}.fpn_convs.{index}.conv", channels, channels, 3, bias=True)
+    return found

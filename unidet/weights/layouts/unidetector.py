@@ -1,0 +1,82 @@
+"""UniDetector's checkpoints as mmdet writes them: stage 1 (CLN) and stage 2 (RoI classifier).
+
+Source: zhenyuw16/UniDetector, mmdet/models/{backbones/clipresnet,dense_heads/oln_rpn_head,
+roi_heads/bbox_heads/bbox_head_clip,roi_heads/bbox_heads/convfc_bbox_score_head}.py. The heads that
+only infer (BBoxHeadCLIPInference) hold the same parameters as those that train.
+"""
+
+from __future__ import annotations
+
+from unidet.weights.layouts.layout import Layout
+from unidet.weights.layouts.shapes import (
+    Shapes,
+    attention_pool,
+    clip_resnet,
+    convolution,
+    feature_pyramid,
+    linear,
+    resnet,
+    resnet_layer,
+    under,
+)
+
+HEAD = "roi_head.bbox_head"
+
+
+def stage1_shapes() -> Shapes:
+    channels = 256
+    return {
+        **under("backbone.", resnet((3, 4, 6, 3))),
+        **feature_pyramid("neck", (256, 512, 1024, 2048), channels),
+        **convolution("rpn_head.rpn_conv", channels, channels, 3, bias=True),
+        **convolution("rpn_head.rpn_cls", 1, channels, 1, bias=True),
+        **convolution("rpn_head.rpn_reg", 4, channels, 1, bias=True),
+        **convolution("rpn_head.rpn_obj", 1, channels, 1, bias=True),
+        **linear(f"{HEAD}.fc_cls", 2, 1024),
+        **linear(f"{HEAD}.fc_reg", 4, 1024),
+        **linear(f"{HEAD}.shared_fcs.0", 1024, channels * 7 * 7),
+        **linear(f"{HEAD}.shared_fcs.1", 1024, 1024),
+        **linear(f"{HEAD}.fc_bbox_score", 1, 1024),
+    }
+
+
+def stage2_shapes() -> Shapes:
+    return {
+        **under("backbone.", clip_resnet((3, 4, 6))),
+        **under("roi_head.shared_head.", resnet_layer(4, 3)),
+        **linear(f"{HEAD}.fc_reg", 4, 1024),
+        **attention_pool(f"{HEAD}.attnpool", tokens=50, channels=2048, embedding=1024),
+    }
+
+
+REGION_RENAMES = (
+    (r"^roi_head\.shared_head\.layer4\.", "shared_layer."),
+    (r"^roi_head\.bbox_head\.attnpool\.", "pool."),
+    (r"^roi_head\.bbox_head\.fc_reg\.", "box_regressor."),
+)
+
+STAGE1 = Layout(
+    name="unidetector_stage1",
+    network="cln_r50_fpn",
+    summary="UniDetector's first stage, mmdet names",
+    shapes=stage1_shapes,
+    renames=((r"^roi_head\.bbox_head\.", "box_head."), (r"_convs\.(\d)\.conv\.", r"_convs.\1.")),
+)
+STAGE2 = Layout(
+    name="unidetector_stage2",
+    network="unidetector_r50_c4",
+    summary="UniDetector's second stage with one vocabulary, mmdet names",
+    shapes=stage2_shapes,
+    renames=REGION_RENAMES,
+    vocabulary=f"{HEAD}.zs_weights",
+    embedding=1024,
+)
+STAGE2_PARTITIONED = Layout(
+    name="unidetector_stage2_partitioned",
+    network="unidetector_r50_c4",
+    summary="UniDetector's second stage with a vocabulary for each dataset, mmdet names",
+    shapes=stage2_shapes,
+    renames=REGION_RENAMES,
+    vocabulary=f"{HEAD}.zs_weights_{{}}",
+    embedding=1024,
+)
