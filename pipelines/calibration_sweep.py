@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.sweep import sweep
 from unidet.pipelines.datasets import Datasets, Judged

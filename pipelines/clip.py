@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from unidet.config import Config, TrainedClip
+from unidet.config.stages import TrainedClip
+from unidet.config.study import Config
 from unidet.data.toy.crops import Crops, load_crops
 from unidet.data.toy.vocabulary import (
     combination_index,

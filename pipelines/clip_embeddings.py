@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import Config, FileEmbeddings
+from unidet.config.stages import FileEmbeddings
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.datasets import Datasets
 from unidet.pipelines.stage import Job, Stage

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import Config, FolderData, TrainingSet
+from unidet.config.data import FolderData, TrainingSet
+from unidet.config.study import Config
 from unidet.data.images import FolderImages, check_images
 from unidet.data.index import save_split
 from unidet.data.novelty import mark_novel, plain_names

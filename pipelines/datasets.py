@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from unidet.config import Data, ImageConfig, RoiConfig, RpnConfig
+from unidet.config.data import Data
+from unidet.config.stages import RoiConfig, RpnConfig
+from unidet.config.training import ImageConfig
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
 from unidet.data.loader import Loader, Source

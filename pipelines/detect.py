@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from unidet.config import Config, identity
+from unidet.config.fields import identity
+from unidet.config.study import Config
 from unidet.data.images import read_image
 from unidet.errors import UserError
 from unidet.evaluation.detections import TextClassifier, detect_calibrated

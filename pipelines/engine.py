@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from unidet.config import Config, identity
+from unidet.config.fields import identity
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import check
 from unidet.pipelines.graph import needed

@@ -6,7 +6,7 @@ clip ─┴─> clip_embeddings ───┴────────────
 
 from __future__ import annotations
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines import (
     calibration_sweep,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import DetectionConfig
+from unidet.config.stages import DetectionConfig
 from unidet.evaluation.detections import TextClassifier
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.suppression import Suppression

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth

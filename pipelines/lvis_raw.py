@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
 from unidet.pipelines.shards import Columns, Sharded, write_shards
 from unidet.pipelines.stage import Job, Stage

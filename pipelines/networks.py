@@ -9,13 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unidet.config import (
-    Backbone,
-    ClassifierConfig,
-    CLNConfig,
-    EfficientNetConfig,
-    TrainedClip,
-)
+from unidet.config.networks import Backbone, ClassifierConfig, CLNConfig, EfficientNetConfig
+from unidet.config.stages import TrainedClip
 from unidet.errors import UserError
 
 Built = TypeVar("Built")
@@ -70,6 +65,7 @@ def build_cln(config: CLNConfig) -> Any:
             anchor_scale=config.anchor_scale,
             classifier=config.compat == "official",
             initial_distance=0.0 if config.compat == "official" else 0.5,
+            initial_objectness=0.01 if config.objectness == "iou" else 0.5,
         ),
         BoxHead(
             config.channels,

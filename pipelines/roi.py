@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.data.loader import Proposals, Source
 from unidet.errors import UserError
 from unidet.pipelines.datasets import Datasets, ImageSet, training_batches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.data.loader import Source
 from unidet.pipelines.datasets import Datasets, training_batches
 from unidet.pipelines.networks import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.terminal import Progress
 
 

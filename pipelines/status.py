@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import open_store, preimage_of
 from unidet.pipelines.graph import STAGES, needed

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from unidet.config import Config
+from unidet.config.study import Config
 
 Compose = Callable[[Sequence[str]], Config]
 Verb = Callable[[ArgumentParser, list[str], Compose], int]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import bring_up_to_date
 from unidet.terminal import say

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unidet.config import TextConfig
+from unidet.config.networks import TextConfig
 
 BATCH = 512
 

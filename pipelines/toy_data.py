@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import ToyData
+from unidet.config.data import ToyData
 from unidet.data.toy.crops import make_crops
 from unidet.data.toy.world import make_split
 from unidet.pipelines.stage import Job

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from unidet.config import TrainingConfig
+from unidet.config.training import TrainingConfig
 from unidet.pipelines.stage import Job
 from unidet.report.plots import loss_curves
 from unidet.training.loop import train

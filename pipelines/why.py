@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.pipelines.engine import modules_of, open_store, preimage_of
 from unidet.pipelines.graph import needed
 from unidet.store.hashing import key_of

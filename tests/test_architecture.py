@@ -96,7 +96,7 @@ def test_import_directions(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_hydra_only_at_the_border(module: str) -> None:
-    if module in ("unidet.cli", "unidet.config"):
+    if module == "unidet.cli":
         return
     for name in imports(MODULES[module]):
         assert name.split(".")[0] not in ("hydra", "omegaconf"), module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unidet.cli import compose
-from unidet.config import identity
+from unidet.config.fields import identity
 from unidet.errors import UserError
 
 

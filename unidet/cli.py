@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any, NoReturn
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted, listen
 from unidet.validate import build_config, unknown_key

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.errors import UserError
 
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.models.text_classifier import TextClassifier, normalised
+from unidet.models.text_classifier import TextClassifier
 
 FIRST = np.array([[2, 0], [3, 4], [0, 0]], np.float16)
 SECOND = np.array([[0, -0.5]], np.float32)
@@ -36,14 +36,6 @@ def test_learnt_scale_and_bias() -> None:
     scale, bias = jt.grad(logits.sum(), [classifier.logit_scale, classifier.logit_bias])
     assert scale.item() == pytest.approx(20 * 3.2, rel=1e-5)
     assert bias.item() == pytest.approx(6)
-
-
-def test_normalised_keeps_zero_rows_and_finite_gradients() -> None:
-    rows = jt.array(np.array([[0, 0], [3, 4]], np.float32))
-    lengths = normalised(rows)
-    np.testing.assert_allclose(lengths.numpy(), [[0, 0], [0.6, 0.8]], atol=1e-6)
-    gradient = jt.grad(lengths[1:, :1].sum(), rows).numpy()
-    np.testing.assert_allclose(gradient, [[0, 0], [0.128, -0.096]], atol=1e-6)
 
 
 @pytest.mark.parametrize(

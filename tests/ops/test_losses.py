@@ -79,7 +79,6 @@ NO_LABELS = np.zeros(0, np.int64)
         lambda x: losses.l1(x, EMPTY, None, 0),
         lambda x: losses.iou_loss(x, EMPTY, NO_LABELS, 0),
         lambda x: losses.giou_loss(x, EMPTY, None, 0),
-        lambda x: losses.federated_cross_entropy(x, NO_LABELS, np.array([1, 2]), 0),
     ],
 )
 def test_no_rows_give_zero_and_zero_gradient(loss: Loss) -> None:
@@ -111,15 +110,6 @@ def test_not_a_number_stays_visible() -> None:
     logits = jt.array(np.array([[np.nan, 0]], np.float32))
     assert np.isnan(losses.binary_cross_entropy(logits, np.zeros((1, 2)), None, 1).item())
     assert np.isnan(losses.cross_entropy(logits, np.array([1]), None, 1).item())
-
-
-def test_federated_loss_looks_at_chosen_columns_only() -> None:
-    """Zero logits cost ln 2 each: 2 rows, 2 chosen of 4 classes, divided by 2 rows."""
-    logits = jt.zeros((2, 4))
-    value = losses.federated_cross_entropy(logits, np.array([1, 4]), np.array([1, 3]), 2)
-    assert value.item() == pytest.approx(2 * np.log(2), rel=1e-6)
-    expected = [[0, -0.25, 0, 0.25], [0, 0.25, 0, 0.25]]
-    assert_allclose(jt.grad(value, logits).numpy(), expected, atol=1e-7)
 
 
 def test_federated_classes_are_the_present_ones_filled_up() -> None:

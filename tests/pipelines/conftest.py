@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unidet.cli import compose
-from unidet.config import Config
+from unidet.config.study import Config
 
 TINY = (
     "data.train_scenes=8",

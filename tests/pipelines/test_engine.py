@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unidet.config import Config
+from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines import engine, graph
 from unidet.pipelines.stage import Job, Stage

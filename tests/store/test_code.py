@@ -160,6 +160,11 @@ def test_an_excluded_module_is_not_followed(toyhouse: Path) -> None:
     assert list(left) == ["toyhouse", "toyhouse.ops", "toyhouse.records", "toyhouse.stage"]
 
 
+def test_an_excluded_package_is_left_out_with_all_it_holds(toyhouse: Path) -> None:
+    left = closure("toyhouse.stage", exclude=("toyhouse.ops", "toyhouse.late"))
+    assert list(left) == ["toyhouse", "toyhouse.records", "toyhouse.stage"]
+
+
 @pytest.mark.parametrize(
     "statement",
     [

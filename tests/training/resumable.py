@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.runtime import bring_up
 
 SETTINGS = TrainingConfig(

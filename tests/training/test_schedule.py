@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unidet.config import ScheduleConfig
+from unidet.config.training import ScheduleConfig
 from unidet.training.schedule import rate_factor
 
 

@@ -16,10 +16,11 @@ from jittor import nn
 
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.roi_samples import RoiSamples, class_weights, draw_classes, sample_rois
-from unidet.models.text_classifier import TextClassifier, normalised
+from unidet.models.text_classifier import TextClassifier
 from unidet.ops.coders import decode_deltas
 from unidet.ops.losses import binary_cross_entropy, l1, one_hot
 from unidet.ops.roi_align import roi_align
+from unidet.ops.vectors import unit_length
 from unidet.records import Batch
 
 _ROIS_A_PASS = 512
@@ -118,7 +119,7 @@ class RoiClassifier(nn.Module):
         padded = np.zeros((max(len(rois_R5), 2), 5), np.float32)
         padded[: len(rois_R5)] = rois_R5
         embeddings = self.pool(self.shared_layer(self.region_features(feats_NCHW, padded)))
-        return normalised(embeddings), self.box_regressor(embeddings)
+        return unit_length(embeddings, 1), self.box_regressor(embeddings)
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
         """`loss_class`, `loss_box` and the number of `positives`, each of shape (1,).

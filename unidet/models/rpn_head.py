@@ -7,6 +7,7 @@ Sources: Kim et al., arXiv 2108.06753; UniDetector models/dense_heads/oln_rpn_he
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jittor as jt
@@ -15,6 +16,7 @@ from jittor import nn
 
 from unidet.ops.anchors import grid_anchors
 from unidet.ops.coders import decode_tblr
+from unidet.ops.vectors import unit_length
 
 
 @dataclass
@@ -48,12 +50,6 @@ class RPNOutput:
         return self.objectness_NA.reshape((-1,))[flat]
 
 
-def _normalised(feats_NCHW: jt.Var) -> jt.Var:
-    """Each cell's vector at length 1; a zero vector stays zero (torch F.normalize, eps 1e-12)."""
-    squares = (feats_NCHW * feats_NCHW).sum(1, keepdims=True)
-    return feats_NCHW / jt.sqrt(jt.maximum(squares, 1e-24))
-
-
 def _flat(level_NCHW: jt.Var) -> jt.Var:
     """(N, C, H, W) -> (N, H * W, C)."""
     count, channels = level_NCHW.shape[:2]
@@ -71,6 +67,9 @@ class RPNHead(nn.Module):
             never read; official checkpoints contain it.
         initial_distance: where the box branch starts, in anchor sides. At 0.5 every box starts as
             its anchor; officially 0, a point, from which an IoU loss hardly gets away.
+        initial_objectness: probability every anchor starts with; officially 0.5. Where all anchors
+            learn, a small one keeps the many negatives from ruling the first steps
+            (arXiv 1708.02002, 3.3).
     """
 
     def __init__(
@@ -81,6 +80,7 @@ class RPNHead(nn.Module):
         anchor_scale: float = 8.0,
         classifier: bool = False,
         initial_distance: float = 0.5,
+        initial_objectness: float = 0.5,
     ) -> None:
         super().__init__()
         self.strides = tuple(strides)
@@ -94,10 +94,13 @@ class RPNHead(nn.Module):
             jt.init.gauss_(convolution.weight, 0.0, 0.01)
             jt.init.constant_(convolution.bias, 0.0)
         jt.init.constant_(self.rpn_reg.bias, initial_distance)
+        jt.init.constant_(
+            self.rpn_obj.bias, math.log(initial_objectness / (1 - initial_objectness))
+        )
 
     def execute(self, feats: list[jt.Var]) -> RPNOutput:
         """Pyramid levels (N, C, H, W), finest first, to one `RPNOutput`."""
-        hidden = [_normalised(nn.relu(self.rpn_conv(level))) for level in feats]
+        hidden = [unit_length(nn.relu(self.rpn_conv(level)), 1) for level in feats]
         distances = jt.concat([_flat(self.rpn_reg(level)) for level in hidden], dim=1)
         objectness = jt.concat([_flat(self.rpn_obj(level)) for level in hidden], dim=1)
         unused = None

@@ -17,14 +17,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.errors import UserError
-
-
-def normalised(embeddings_RD: jt.Var) -> jt.Var:
-    """Rows at length 1; a zero row stays zero (torch `F.normalize`, eps 1e-12)."""
-    squares = (embeddings_RD * embeddings_RD).sum(dim=1, keepdims=True)
-    # The inner floor keeps the square root's gradient finite at a zero row.
-    lengths = jt.maximum(jt.sqrt(jt.maximum(squares, 1e-30)), 1e-12)
-    return embeddings_RD / lengths.broadcast(embeddings_RD)
+from unidet.ops.vectors import unit_length
 
 
 class TextClassifier(nn.Module):
@@ -63,7 +56,7 @@ class TextClassifier(nn.Module):
             if not np.isfinite(text).all():
                 raise UserError(f"text embeddings of dataset {dataset} hold NaN or infinite values")
         arrays = (jt.array(text.astype(np.float32)) for text in texts)
-        self._texts = [normalised(array).stop_grad() for array in arrays]
+        self._texts = [unit_length(array, 1).stop_grad() for array in arrays]
 
     @property
     def class_counts(self) -> tuple[int, ...]:

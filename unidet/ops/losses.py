@@ -136,16 +136,3 @@ def federated_classes(
     wanted = min(max(count - len(present), 0), len(others))
     chosen = np.concatenate([present, rng.choice(others, wanted, replace=False)])
     return np.sort(chosen[chosen < class_count])
-
-
-def federated_cross_entropy(
-    logits: jt.Var, labels: np.ndarray, classes: np.ndarray, avg_factor: float
-) -> jt.Var:
-    """Sigmoid cross entropy of logits (R, C) over the columns `classes` only.
-
-    Labels (R,) at or above C are background: all-zero targets. The official code divides by R.
-    """
-    mask = np.zeros((1, logits.shape[1]), np.float32)
-    mask[0, classes] = 1
-    targets = one_hot(labels, logits.shape[1])
-    return binary_cross_entropy(logits, targets, mask, avg_factor)

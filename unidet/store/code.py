@@ -37,7 +37,8 @@ def closure(
     """Module name -> digest of its code, for `module` and all it imports from its own package.
 
     Imports count wherever they stand, those inside functions too, and with a submodule its parent
-    packages. `exclude` names modules that neither count nor are followed.
+    packages. `exclude` names modules, and packages with all they hold, that neither count nor are
+    followed.
 
     Args:
         cache: a file that remembers what was parsed, by size, time and inode of each source.
@@ -52,7 +53,7 @@ def closure(
     pending = [module]
     while pending:
         name = pending.pop()
-        if name in found or name in exclude:
+        if name in found or _within(name, exclude):
             continue
         path = locate(name)
         if path is None:
@@ -70,6 +71,10 @@ def closure(
 def _parents(name: str) -> Iterator[str]:
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _within(name: str, packages: Collection[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in packages)
 
 
 class _Locator:

@@ -10,7 +10,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.config import TrainingConfig
+from unidet.config.training import TrainingConfig
 from unidet.interrupt import Interrupted, stop_requested
 from unidet.training.average import WeightAverage
 from unidet.training.checkpoint import load_checkpoint, save_checkpoint

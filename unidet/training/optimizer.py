@@ -6,7 +6,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.config import OptimizerConfig
+from unidet.config.training import OptimizerConfig
 
 
 def trainable(model: nn.Module) -> dict[str, jt.Var]:

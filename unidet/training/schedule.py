@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from unidet.config import ScheduleConfig
+from unidet.config.training import ScheduleConfig
 
 
 def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:

@@ -1,0 +1,35 @@
+"""How a field of the schema is written: number ranges, and what a result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+SCHEMA = ConfigDict(extra="forbid")
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Triple = tuple[float, float, float]
+
+
+def free(default: Any) -> Any:
+    """A field that is not part of a result's identity."""
+    return field(default=default, metadata={"identity": False})
+
+
+def identity(value: Any) -> Any:
+    """What a result depends on in a configuration value: plain data without free fields."""
+    if is_dataclass(value):
+        kept = (item for item in fields(value) if item.metadata.get("identity", True))
+        return {item.name: identity(getattr(value, item.name)) for item in kept}
+    if isinstance(value, Mapping):
+        return {key: identity(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [identity(item) for item in value]
+    return value

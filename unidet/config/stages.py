@@ -1,0 +1,135 @@
+"""The schema of what each stage reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Triple, free
+from unidet.config.networks import ClassifierConfig, CLNConfig, ResNetConfig, TextConfig
+from unidet.config.training import ImageConfig, TrainingConfig
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class TrainedClip:
+    """A small CLIP trained on captioned crops of the toy world.
+
+    Crops come to the last layer through RoIAlign to `pool_size` cells a side; every training step
+    draws the side of its crops from `crop_sizes` (pixels).
+    """
+
+    kind: Literal["train"]
+    image: ResNetConfig
+    pool_size: Positive
+    heads: Positive
+    embedding: Positive
+    text: TextConfig
+    crop_sizes: tuple[Positive, ...]
+    mean: Triple
+    std: Triple
+    training: TrainingConfig
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class AbsentClip:
+    """No CLIP network: text embeddings come ready-made."""
+
+    kind: Literal["none"]
+
+
+Clip = Annotated[TrainedClip | AbsentClip, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class TextEmbeddings:
+    """Names embedded by the `clip` stage's text encoder, averaged over templates.
+
+    `normalise_each` true is CLIP's own recipe; false averages raw features as the official
+    UniDetector embeddings do.
+    """
+
+    source: Literal["clip"]
+    templates: tuple[str, ...]
+    normalise_each: bool = True
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class FileEmbeddings:
+    """Ready (C, D) `.npy` arrays, rows in order of category id; paths relative to `data.root`."""
+
+    source: Literal["files"]
+    files: dict[str, str]
+
+
+Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="source")]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RpnConfig:
+    network: CLNConfig
+    images: ImageConfig
+    training: TrainingConfig
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ProposalsConfig:
+    """Dump of the proposals: at most `keep` an image."""
+
+    keep: Positive
+    batch_size: Positive = free(8)
+    images_per_shard: Positive = free(256)
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RoiConfig:
+    network: ClassifierConfig
+    images: ImageConfig
+    training: TrainingConfig
+    proposals_per_image: Positive
+    text: Literal["clip", "random"] = "clip"
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RawConfig:
+    """The network's pass over the evaluation images; `proposals` an image."""
+
+    proposals: Positive
+    batch_size: Positive = free(4)
+    images_per_shard: Positive = free(256)
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class CalibrationConfig:
+    """Score fusion s = p^beta * eta^(1-beta) and p / prior^gamma."""
+
+    beta: Fraction
+    gamma: Annotated[float, Field(ge=0, le=2)]
+    compat: Literal["default", "official"] = "default"
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class DetectionConfig:
+    """From scored regions to detections."""
+
+    suppression: Literal["soft", "hard"]
+    nms: Fraction
+    score_threshold: Fraction
+    max_per_image: Positive
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class SweepConfig:
+    """The grid that `calibration_sweep` evaluates."""
+
+    betas: tuple[Fraction, ...]
+    gammas: tuple[Annotated[float, Field(ge=0, le=2)], ...]
+    caps: tuple[Positive, ...]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ReportConfig:
+    """How many example images a report shows."""
+
+    examples: NonNegative

@@ -1,0 +1,72 @@
+"""The schema of a whole study."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from unidet.config.data import Data
+from unidet.config.fields import SCHEMA, NonNegative
+from unidet.config.stages import (
+    CalibrationConfig,
+    Clip,
+    DetectionConfig,
+    Embeddings,
+    ProposalsConfig,
+    RawConfig,
+    ReportConfig,
+    RoiConfig,
+    RpnConfig,
+    SweepConfig,
+)
+
+StageName = Literal[
+    "data",
+    "clip",
+    "rpn",
+    "proposals",
+    "clip_embeddings",
+    "roi",
+    "lvis_raw",
+    "lvis_eval",
+    "calibration_sweep",
+    "report",
+]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class StoreConfig:
+    root: str
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RuntimeConfig:
+    """`threads` 0 means one per core."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: NonNegative
+    verbose: bool
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class Config:
+    """Everything a run composes, whatever its target stage."""
+
+    stage: StageName
+    experiment: str
+    seed: NonNegative
+    upstream: Literal["build", "require"]
+    store: StoreConfig
+    runtime: RuntimeConfig
+    data: Data
+    clip: Clip
+    clip_embeddings: Embeddings
+    rpn: RpnConfig
+    proposals: ProposalsConfig
+    roi: RoiConfig
+    lvis_raw: RawConfig
+    calibration: CalibrationConfig
+    detection: DetectionConfig
+    calibration_sweep: SweepConfig
+    report: ReportConfig
