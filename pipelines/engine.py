@@ -16,8 +16,10 @@ from unidet.errors import UserError
 from unidet.interrupt import check
 from unidet.pipelines.graph import needed
 from unidet.pipelines.stage import Job, Stage, Subtrees
+from unidet.store import accepted
 from unidet.store.code import closure
 from unidet.store.hashing import digest, key_of
+from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
 from unidet.store.record import Action
 from unidet.store.runs import How
@@ -77,6 +79,12 @@ def modules_of(stage: Stage, store: Store) -> dict[str, str]:
     return closure(stage.run.__module__, exclude=UNKEYED_MODULES, cache=store.code_cache)
 
 
+def find(preimage: dict[str, Any], store: Store) -> Action | None:
+    """The complete action that answers `preimage`, also one of code accepted as equivalent."""
+    found = (store.lookup(key) for key in accepted.keys(store.layout, preimage))
+    return next((action for action in found if action is not None), None)
+
+
 def bring_up_to_date(config: Config) -> dict[str, Done]:
     """Run the target stage and whatever upstream of it is missing or stale.
 
@@ -90,10 +98,11 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
         modules_of(stage, store)
     done: dict[str, Done] = {}
-    for stage in stages:
-        inputs = {name: done[name].action for name in stage.inputs(config)}
-        done[stage.name] = result = _bring(stage, config, store, inputs)
-        say(_line(result))
+    with in_use(store.layout) as use:
+        for stage in stages:
+            inputs = {name: done[name].action for name in stage.inputs(config)}
+            done[stage.name] = result = _bring(stage, config, store, inputs, use)
+            say(_line(result))
     target = done[config.stage]
     text = target.stage.summary(target.folder)
     if text:
@@ -102,11 +111,12 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
     return done
 
 
-def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]) -> Done:
+def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action], use: Use) -> Done:
     started = time.monotonic()
     preimage = preimage_of(stage, config, store, inputs)
     key = key_of(preimage)
-    action = store.lookup(key)
+    use(*accepted.keys(store.layout, preimage))
+    action = find(preimage, store)
     how: How = "cached"
     if action is None:
         if config.upstream == "require" and stage.name != config.stage:
@@ -115,11 +125,11 @@ def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]
                 f"run: unidet stage={stage.name}"
             )
         with store.locked(key, waiting=_waiting(stage), check=check):
-            action = store.lookup(key)
+            action = find(preimage, store)
             if action is None:
                 how = "resumed" if store.has_work(key) else "ran"
                 action = _execute(stage, config, store, key, preimage, inputs)
-    store.log_run(stage.name, key, how)
+    store.log_run(stage.name, action.key, how)
     return Done(stage, how, time.monotonic() - started, action, store.folder(action))
 
 
@@ -158,6 +168,7 @@ def _execute(
         seconds=earlier + time.time() - started,
         inputs=inputs,
         modules=modules_of(stage, store),
+        sources={name: str(path) for name, path in stage.files(config).items()},
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.config.study import Config
-from unidet.errors import UserError
-from unidet.pipelines.engine import open_store, preimage_of
-from unidet.pipelines.graph import STAGES, needed
+from unidet.pipelines.engine import find, open_store, preimage_of
+from unidet.pipelines.graph import needed
 from unidet.pipelines.stage import Stage
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
@@ -40,11 +40,15 @@ def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action])
         word = "stale" if built else "missing"
         return State(stage.name, word, f"waits for {', '.join(waiting)}")
     inputs = {name: fresh[name] for name in stage.inputs(config)}
-    key = key_of(preimage_of(stage, config, store, inputs))
-    action = store.lookup(key)
+    preimage = preimage_of(stage, config, store, inputs)
+    key = key_of(preimage)
+    action = find(preimage, store)
     if action:
         fresh[stage.name] = action
-        return State(stage.name, "fresh", f"built {action.finished:.16}", str(store.folder(action)))
+        told = f"built {action.finished:.16}"
+        if action.key != key:
+            told += " by other code, accepted as equivalent"
+        return State(stage.name, "fresh", told, str(store.folder(action)))
     owner = store.owner(key)
     if owner:
         return State(stage.name, "running", f"by {owner}")
@@ -55,14 +59,28 @@ def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action])
     return State(stage.name, "missing", "never built")
 
 
-def print_status(config: Config, *, as_json: bool) -> None:
-    """One line a stage, or a JSON list."""
+def print_status(config: Config, *, as_json: bool) -> bool:
+    """One line a stage, or a JSON list; whether every stage is fresh."""
     found = states(config)
     if as_json:
         print(json.dumps([vars(state) for state in found], indent=1))
-        return
-    for state in found:
-        print(f"{state.stage:<18} {state.state:<8} {state.reason}")
+    else:
+        for state in found:
+            line = f"{state.stage:<18} {state.state:<8} {state.reason}"
+            print("\n".join(textwrap.wrap(line, 80, subsequent_indent=" " * 28)))
+    return all(state.state == "fresh" for state in found)
+
+
+def current(name: str, config: Config, store: Store) -> Action | None:
+    """The artefact of a stage as it would run now; None where it is not built.
+
+    Raises:
+        UserError: no such stage.
+    """
+    fresh: dict[str, Action] = {}
+    for stage in needed(name, config):
+        _state(stage, config, store, fresh)
+    return fresh.get(name)
 
 
 def artefact_folder(name: str, config: Config) -> Path | None:
@@ -71,10 +89,6 @@ def artefact_folder(name: str, config: Config) -> Path | None:
     Raises:
         UserError: no such stage.
     """
-    if name not in STAGES:
-        raise UserError(f"stage: {name!r} is not a stage; there are {', '.join(STAGES)}")
     store = open_store(config)
-    fresh: dict[str, Action] = {}
-    for stage in needed(name, config):
-        state = _state(stage, config, store, fresh)
-    return Path(state.folder) if state.folder else None
+    action = current(name, config, store)
+    return store.folder(action) if action else None

@@ -1,51 +1,161 @@
-"""The verbs that look into the store or clean it: arguments in, exit status out."""
+"""The verbs that look into the store or change it: arguments in, exit status out."""
 
 from __future__ import annotations
 
 import json
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.store.store import Store
 
 Compose = Callable[[Sequence[str]], Config]
 Verb = Callable[[ArgumentParser, list[str], Compose], int]
 
-
-def _parse(parser: ArgumentParser, given: list[str]) -> Namespace:
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    return parser.parse_intermixed_args(given)
+_OVERRIDE = re.compile(r"[\w.@/+~]+=")
+WHAT = "a stage, a path, or the first digits of a digest"
 
 
-def _json(parser: ArgumentParser) -> None:
+def _parse(parser: ArgumentParser, given: list[str], compose: Compose) -> tuple[Namespace, Config]:
+    """The options, and the configuration that every argument of the form key=value makes."""
     parser.add_argument("--json", action="store_true", help="for programs")
+    overrides = [one for one in given if _OVERRIDE.match(one)]
+    options = parser.parse_args([one for one in given if one not in overrides])
+    return options, compose(overrides)
+
+
+def _open(config: Config) -> Store:
+    from unidet.pipelines.engine import open_store
+
+    return open_store(config)
+
+
+def _tell(options: Namespace, values: Any, lines: Sequence[str]) -> None:
+    """JSON for programs, lines for people."""
+    print(json.dumps(values, indent=1) if options.json else "\n".join(lines))
+
+
+# --- asking ------------------------------------------------------------------------------------
 
 
 def _why(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("stage")
-    _json(parser)
-    options = _parse(parser, given)
+    options, config = _parse(parser, given, compose)
     from unidet.pipelines.why import print_why
 
-    print_why(options.stage, compose(options.overrides), as_json=options.json)
+    print_why(options.stage, config, as_json=options.json)
+    return 0
+
+
+def _lineage(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("what", help=WHAT)
+    parser.add_argument("--dot", action="store_true", help="as source for Graphviz")
+    parser.add_argument("--picture", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.lineage import dot, lineage, lines
+    from unidet.pipelines.select import select
+
+    store = _open(config)
+    nodes = lineage(select(options.what, config, store), store)
+    if options.picture:
+        from unidet.pipelines.lineage_picture import draw
+
+        draw(nodes, Path(options.picture))
+    if options.dot:
+        print(dot(nodes))
+    else:
+        _tell(options, [asdict(node) for node in nodes], lines(nodes))
     return 0
 
 
 def _verify(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
-    _json(parser)
-    options = _parse(parser, given)
-    from unidet.pipelines.engine import open_store
+    options, config = _parse(parser, given, compose)
     from unidet.store.verify import verify
+    from unidet.terminal import fold
 
-    found = verify(open_store(compose(options.overrides)))
-    if options.json:
-        print(json.dumps(asdict(found), indent=1))
-    else:
-        for one in found.problems:
-            print(f"{one.kind:<10} {one.path}\n           {one.detail}")
-        print(f"{found.blobs} blobs, {found.records} records: {len(found.problems)} problems")
+    found = verify(_open(config))
+    lines = []
+    for one in found.problems:
+        lines += [f"{one.kind:<10} {_short(one.path)}", *fold(one.detail, " " * 11)]
+    lines.append(f"{found.blobs} blobs, {found.records} records: {len(found.problems)} problems")
+    _tell(options, asdict(found), lines)
     return 1 if found.problems else 0
 
 
-VERBS: dict[str, Verb] = {"why": _why, "verify": _verify}
+def _short(path: str) -> str:
+    """A path in the store with its digests cut to what tells them apart."""
+    text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", path)
+    return text if len(text) <= 68 else f"…{text[-67:]}"
+
+
+# --- keeping and accepting ---------------------------------------------------------------------
+
+
+def _pin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("what", nargs="?", help=f"{WHAT}; without it, all pins are listed")
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.select import select
+    from unidet.store.pins import pin, pins
+
+    store = _open(config)
+    if options.what is None:
+        found = pins(store.layout)
+        lines = [f"{one.stage:<18} {one.key[:12]}  pinned {one.time:.16} UTC" for one in found]
+        _tell(options, [asdict(one) for one in found], lines or ["nothing is pinned"])
+        return 0
+    action = select(options.what, config, store)
+    new = pin(store.layout, action)
+    word = "pinned" if new else "was pinned already"
+    values = {"stage": action.stage, "key": action.key, "output": action.output, "new": new}
+    _tell(options, values, [f"{action.stage} {action.output[:12]} {word}, with all it needs"])
+    return 0
+
+
+def _unpin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("what", help=WHAT)
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.select import select
+    from unidet.store.pins import unpin
+
+    store = _open(config)
+    action = select(options.what, config, store)
+    if not unpin(store.layout, action):
+        raise UserError(f"{action.stage} {action.output[:12]} is not pinned; see: unidet pin")
+    values = {"stage": action.stage, "key": action.key, "output": action.output}
+    _tell(options, values, [f"{action.stage} {action.output[:12]} is no longer pinned"])
+    return 0
+
+
+def _accept(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("stage")
+    parser.add_argument("--revoke", action="store_true", help="take it back for the present code")
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.accept import accept, revoke
+
+    if options.revoke:
+        if not revoke(options.stage, config):
+            raise UserError(f"{options.stage}: nothing was accepted for its present code")
+        _tell(options, {"stage": options.stage}, [f"{options.stage}: no longer accepted"])
+        return 0
+    found = accept(options.stage, config)
+    if found is None:
+        _tell(options, None, [f"{options.stage}: fresh, nothing to accept"])
+        return 0
+    line = f"{options.stage}: code {found.code[:12]} counts as equivalent to {found.equals[:12]}"
+    _tell(options, asdict(found), [line])
+    return 0
+
+
+VERBS: dict[str, Verb] = {
+    "why": _why,
+    "lineage": _lineage,
+    "verify": _verify,
+    "pin": _pin,
+    "unpin": _unpin,
+    "accept": _accept,
+}

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.pipelines.engine import modules_of, open_store, preimage_of
+from unidet.pipelines.engine import find, modules_of, open_store, preimage_of
 from unidet.pipelines.graph import needed
+from unidet.store.accepted import chain
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -43,12 +44,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Why:
-    """`state` is fresh, stale or never built; `compared` is the time of the earlier artefact."""
+    """`state` is fresh, stale or never built; `compared` is the time of the earlier artefact.
+
+    `accepted` is the time when its code was declared equivalent to the present one, if it differs.
+    """
 
     stage: str
     state: str
     compared: str | None = None
     changes: tuple[Change, ...] = ()
+    accepted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,10 @@ def why(name: str, config: Config) -> Why:
     store = open_store(config)
     present = _present(name, config, store)
     if present.built is not None:
-        return Why(name, "fresh", present.built.finished)
+        accepted = None
+        if present.built.key != key_of(present.preimage):
+            accepted = next(chain(store.layout, name, present.preimage["code"])).time
+        return Why(name, "fresh", present.built.finished, accepted=accepted)
     earlier = _nearest(present, store)
     if earlier is None:
         return Why(name, "never built")
@@ -91,7 +99,7 @@ def _present(name: str, config: Config, store: Store) -> _Present:
             preimage,
             modules_of(stage, store),
             inputs,
-            store.lookup(key_of(preimage)) if complete else None,
+            find(preimage, store) if complete else None,
         )
     return known[name]
 
@@ -176,12 +184,15 @@ def _text(value: Any) -> str:
 def lines(answer: Why) -> list[str]:
     """The answer for a person."""
     if answer.state == "fresh":
-        return [f"{answer.stage}: fresh, built {answer.compared:.16}"]
+        told = f"{answer.stage}: fresh, built {answer.compared:.16}"
+        if answer.accepted:
+            told += f"\n  by other code, accepted as equivalent {answer.accepted:.16}"
+        return told.splitlines()
     if answer.compared is None:
         return [f"{answer.stage}: never built"]
     head = f"{answer.stage}: stale, compared with the artefact of {answer.compared:.16}"
-    told = dict.fromkeys(f"  {text}" for change in answer.changes for text in _tell(change))
-    return [head, *told]
+    leaves = dict.fromkeys(f"  {text}" for change in answer.changes for text in _tell(change))
+    return [head, *leaves]
 
 
 def _tell(change: Change) -> Iterator[str]:

@@ -16,6 +16,8 @@ from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted, listen
 from unidet.validate import build_config, unknown_key
 
+NOT_FRESH = 3
+
 HELP = """unidet: open-world detection studies in pure Jittor
 
 Run a stage, and whatever upstream of it is missing or stale:
@@ -27,16 +29,21 @@ Stages: data, clip, clip_embeddings, rpn, proposals, roi, lvis_raw, lvis_eval,
   calibration_sweep, report
 
 Verbs:
-  status [overrides] [--json]    every stage of the study: state and one reason
-  path STAGE [overrides]         the folder of a stage's artefact
-  why STAGE [overrides] [--json] what changed since it was built, to the cause
-  verify [overrides] [--json]    reads the whole store again; 1: damage found
+  status [--check]               every stage of the study: state and one reason
+  path STAGE                     the folder of a stage's artefact
+  why STAGE                      what changed since it was built, to the cause
+  lineage WHAT                   where it came from, down to the raw files
+  verify                         reads the whole store again; 1: damage found
+  pin WHAT, unpin WHAT           keep an artefact from clean-ups; alone: all pins
+  accept STAGE [--revoke]        the code was rewritten, its results are the same
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
   compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
   doctor                         is this machine ready?
 
+Verbs about the store take key=value like a run, and --json for programs; WHAT
+is a stage, a path, or the first digits of a digest (docs/store.md).
 The same command resumes a run that was interrupted (exit status 75). Bad input
 ends with one line and exit status 2; HYDRA_FULL_ERROR=1 shows the traceback."""
 
@@ -173,12 +180,13 @@ def _arguments(verb: str) -> argparse.ArgumentParser:
 def _status(given: list[str]) -> int:
     parser = _arguments("status")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--check", action="store_true", help="exit 3 unless all is fresh")
     parser.add_argument("overrides", nargs="*", help="key=value")
     options = parser.parse_intermixed_args(given)
     from unidet.pipelines.status import print_status
 
-    print_status(compose(options.overrides), as_json=options.json)
-    return 0
+    fresh = print_status(compose(options.overrides), as_json=options.json)
+    return NOT_FRESH if options.check and not fresh else 0
 
 
 def _path(given: list[str]) -> int:
@@ -274,10 +282,11 @@ def _of_the_store(verb: str) -> Callable[[list[str]], int]:
     return run
 
 
+_STORE_VERBS = ("why", "lineage", "verify", "pin", "unpin", "accept")
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,
-    **{verb: _of_the_store(verb) for verb in ("why", "verify")},
+    **{verb: _of_the_store(verb) for verb in _STORE_VERBS},
     "config": _config,
     "detect": _detect,
     "evaluate": _evaluate,

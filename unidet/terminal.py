@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 
 from tqdm import tqdm
@@ -53,6 +54,12 @@ class Progress:
             )
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
+
+
+def fold(text: str, indent: str = "  ") -> list[str]:
+    """Text that may come from elsewhere as lines of at most 80 columns, without control codes."""
+    plain = "".join(mark if mark.isprintable() else "?" for mark in text)
+    return textwrap.wrap(plain, 80, initial_indent=indent, subsequent_indent=indent + "  ")
 
 
 def duration(seconds: float) -> str:

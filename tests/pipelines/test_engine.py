@@ -45,7 +45,6 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
         "report": counter.stage("report", ("report",), ("proposals",)),
     }
     monkeypatch.setattr(graph, "STAGES", stages)
-    monkeypatch.setattr("unidet.pipelines.status.STAGES", stages)
     monkeypatch.setattr(engine, "modules_of", lambda stage, store: {"module": "code"})
     return counter
 

@@ -7,7 +7,12 @@
     actions/ab/<key>.differs/           other results seen for the same key
     work/<key>/                         checkpoints and finished shards of an unfinished run
     work/<key>.<host>-<pid>-<random>    private to one process: drafts, temporary files
-    locks/  refs/pins/  refs/runs/  trash/
+    locks/                              one lock a key; `gc.lock` lets one clean-up run at a time
+    refs/pins/<key>                     what `unidet gc` must never drop
+    refs/runs/<month>.jsonl             what commands asked for
+    refs/runs/<process>.live            keys that a living process uses; it holds a lock on this
+    refs/accepted/<stage>/<code>.json   code that was declared equivalent to earlier code
+    trash/records/  trash/blobs/        dropped, and removed for good after a grace period
     stat-cache/                         derived, may be deleted
 """
 
@@ -56,6 +61,18 @@ class Layout:
         return self.base / "refs" / "runs"
 
     @property
+    def pins(self) -> Path:
+        return self.base / "refs" / "pins"
+
+    @property
+    def accepted(self) -> Path:
+        return self.base / "refs" / "accepted"
+
+    @property
+    def artefacts(self) -> Path:
+        return self.root / "artefacts"
+
+    @property
     def trash(self) -> Path:
         return self.base / "trash"
 
@@ -80,13 +97,23 @@ class Layout:
     def lock(self, key: str) -> Path:
         return self.base / "locks" / f"{check_digest(key)}.lock"
 
+    @property
+    def gc_lock(self) -> Path:
+        return self.base / "locks" / "gc.lock"
+
+    def pin(self, key: str) -> Path:
+        return self.pins / check_digest(key)
+
     def artefact(self, stage: str, output: str) -> Path:
-        return self.root / "artefacts" / f"{stage}-{check_digest(output)[:12]}"
+        return self.artefacts / f"{stage}-{check_digest(output)[:12]}"
 
     def private(self, key: str) -> Path:
         """A path that no other process, here or elsewhere, will use."""
-        mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        return self.base / "work" / f"{check_digest(key)}.{mark}"
+        return self.base / "work" / f"{check_digest(key)}.{_own_mark()}"
+
+    def live(self) -> Path:
+        """A path for the keys that this process uses, as no other process will name it."""
+        return self.runs / f"{_own_mark()}.live"
 
     def abandoned(self, key: str) -> Iterator[Path]:
         """Private paths of `key` whose process on this host is dead; reads the disk."""
@@ -96,6 +123,10 @@ class Layout:
                 here = match and match["key"] == key and match["host"] == socket.gethostname()
                 if match and here and not _is_alive(int(match["pid"])):
                     yield self.base / "work" / name
+
+
+def _own_mark() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _is_alive(pid: int) -> bool:

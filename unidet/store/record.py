@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from typing import Any
 
 from unidet.store.hashing import output_digest
@@ -41,6 +43,7 @@ class Action:
         peak_rss: bytes of memory at the highest point of the process.
         git: commit and dirty flag of the code, None where it is not in a git checkout.
         freeze: installed package -> version; recorded, not keyed.
+        sources: name in `preimage["files"]` -> path that it had; recorded, not keyed.
         nondeterminism: other output digests that the same key has given.
     """
 
@@ -60,6 +63,7 @@ class Action:
     peak_rss: int
     git: Mapping[str, Any] | None
     freeze: Mapping[str, str]
+    sources: Mapping[str, str] = field(default_factory=dict)
     nondeterminism: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -71,6 +75,13 @@ class Action:
         return replace(self, nondeterminism=outputs)
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("preimage", "inputs", "modules", "freeze", "sources"), (dict,)),
+    **dict.fromkeys(("host", "command", "started", "finished"), (str,)),
+    **dict.fromkeys(("pid", "peak_rss"), (int,)),
+    "seconds": (int, float),
+    "git": (dict, type(None)),
+}
 _STORED = tuple(item.name for item in fields(Action) if item.name != "nondeterminism")
 
 
@@ -111,6 +122,7 @@ def from_bytes(data: bytes) -> Action:
     values = json.loads(data)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ValueError("not an action record of format 1")
+    values.setdefault("sources", {})  # which the first records did not have
     missing = [name for name in _STORED if name not in values]
     if missing:
         raise ValueError(f"an action record without {', '.join(missing)}")
@@ -120,7 +132,24 @@ def from_bytes(data: bytes) -> Action:
     files = {check_name(name): _stored_file(row) for name, row in values["files"].items()}
     if digest_files(files) != values["output"]:
         raise ValueError("an action record whose files do not give its output digest")
+    _check_types(values)
     return Action(**{name: values[name] for name in _STORED} | {"files": files})
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Whoever reads a record may rely on its types, wherever it came from."""
+    for name, kinds in _TYPES.items():
+        if type(values[name]) not in kinds:
+            raise ValueError(f"{name}: {values[name]!r:.40} has the wrong type")
+    for name in ("modules", "freeze", "sources", "inputs"):
+        if any(type(value) is not str for value in values[name].values()):
+            raise ValueError(f"{name}: holds something that is no text")
+    for key in values["inputs"].values():
+        check_digest(key)
+    if not (math.isfinite(values["seconds"]) and values["seconds"] >= 0):
+        raise ValueError(f"seconds: {values['seconds']} is not a time")
+    for name in ("started", "finished"):
+        datetime.fromisoformat(values[name])
 
 
 def _stored_file(row: Any) -> StoredFile:

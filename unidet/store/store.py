@@ -162,6 +162,7 @@ class Store:
         seconds: float | None = None,
         inputs: Mapping[str, Action] | None = None,
         modules: Mapping[str, str] | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> Action:
         """Make the files below `out` the artefact of `key`; `out` and work(key) are used up.
 
@@ -173,6 +174,7 @@ class Store:
             seconds: compute time, over all attempts; by default the time since `started`.
             inputs: the upstream actions that were read, by name.
             modules: digest of every source module behind `preimage["code"]`.
+            sources: where the files behind `preimage["files"]` lay.
 
         Raises:
             UserError: the store cannot be written.
@@ -201,6 +203,7 @@ class Store:
                     peak_rss=provenance.peak_rss(),
                     git=provenance.git_state(),
                     freeze=provenance.freeze(),
+                    sources=dict(sources or {}),
                 )
             )
             discard(Path(out), self.layout.trash)

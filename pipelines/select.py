@@ -1,0 +1,79 @@
+"""Which artefact a person means: by stage, by path or by the first digits of a digest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.graph import STAGES
+from unidet.pipelines.status import current
+from unidet.store.hashing import sha256_file
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+_HEX = re.compile(r"[0-9a-f]{6,64}")
+
+
+def select(what: str, config: Config, store: Store) -> Action:
+    """The artefact that `what` names.
+
+    Args:
+        what: a stage (then its artefact under this configuration), an artefact's folder or a file
+            in it or any file with the same content, or the first digits of the digest of an
+            artefact, of its key or of one of its files.
+
+    Raises:
+        UserError: there is none, or there are several with different content.
+    """
+    if what in STAGES:
+        action = current(what, config, store)
+        if action is None:
+            raise UserError(f"{what} is not built as configured now; run: unidet stage={what}")
+        return action
+    found = list(_candidates(what, store))
+    if not found:
+        raise UserError(
+            f"{what!r} names no artefact in store {store.root}; give a stage, the path of an "
+            f"artefact or of a file from one, or six or more digits of a digest"
+        )
+    others = sorted({one.output[:12] for one in found if one.stage == found[0].stage})
+    if _HEX.fullmatch(what) and len(others) > 1:
+        raise UserError(f"{what} is the start of several digests: {', '.join(others)}; give more")
+    return found[0]
+
+
+def _candidates(what: str, store: Store) -> Iterator[Action]:
+    """Artefacts that fit, newest first, those named themselves before those that hold a file."""
+    path = Path(os.path.abspath(what))
+    if path.is_file():
+        inside = _in_artefact(path, store)
+        sha256 = sha256_file(path)
+        holders = [one for one in store.actions() if _holds(one, sha256)]
+        yield from sorted(holders, key=lambda one: _folder(one, store) != inside)
+    elif path.is_dir():
+        folder = _in_artefact(path, store)
+        yield from (one for one in store.actions() if _folder(one, store) == folder)
+    elif _HEX.fullmatch(what):
+        everything = list(store.actions())
+        yield from (one for one in everything if one.output.startswith(what))
+        yield from (one for one in everything if one.key.startswith(what))
+        yield from (one for one in everything if _holds(one, what))
+
+
+def _in_artefact(path: Path, store: Store) -> str:
+    """Name of the artefact's folder that `path` is or lies in; empty where it is in none."""
+    artefacts = Path(os.path.abspath(store.layout.artefacts))
+    inside = path.is_relative_to(artefacts) and path != artefacts
+    return path.relative_to(artefacts).parts[0] if inside else ""
+
+
+def _folder(action: Action, store: Store) -> str:
+    return store.layout.artefact(action.stage, action.output).name
+
+
+def _holds(action: Action, start: str) -> bool:
+    return any(file.sha256.startswith(start) for file in action.files.values())

@@ -1,0 +1,84 @@
+"""Pins: artefacts that no clean-up drops, with everything they were made from."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from unidet.store.disk import clear_errors, create_once, make_folder, sync
+from unidet.store.layout import Layout, check_digest
+from unidet.store.provenance import command, utc
+from unidet.store.record import Action
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Who pinned which artefact, when (UTC, ISO 8601) and how."""
+
+    key: str
+    stage: str
+    time: str
+    host: str
+    command: str
+
+
+def pin(layout: Layout, action: Action) -> bool:
+    """Keep an artefact; whether it was not pinned before.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    mark = Pin(action.key, action.stage, utc(time.time()), socket.gethostname(), command())
+    with clear_errors(layout.root):
+        make_folder(layout.base / "work")
+        data = json.dumps(asdict(mark)).encode() + b"\n"
+        return create_once(layout.pin(action.key), data, layout.private(action.key))
+
+
+def unpin(layout: Layout, action: Action) -> bool:
+    """Let an artefact go; whether it was pinned.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    with clear_errors(layout.root):
+        try:
+            os.unlink(layout.pin(action.key))
+        except FileNotFoundError:
+            return False
+        sync(layout.pins)
+    return True
+
+
+def pinned(layout: Layout) -> set[str]:
+    """Keys of all pins. A pin counts by its name alone, so that a damaged one still protects."""
+    try:
+        names = os.listdir(layout.pins)
+    except FileNotFoundError:
+        return set()
+    return {name for name in names if _is_digest(name)}
+
+
+def pins(layout: Layout) -> list[Pin]:
+    """All pins, newest first."""
+    found = [_read(layout.pin(key)) for key in pinned(layout)]
+    return sorted(found, key=lambda one: one.time, reverse=True)
+
+
+def _read(path: Path) -> Pin:
+    try:
+        return Pin(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return Pin(path.name, "", "", "", "")
+
+
+def _is_digest(name: str) -> bool:
+    try:
+        check_digest(name)
+    except ValueError:
+        return False
+    return True
