@@ -39,6 +39,8 @@ Verbs:
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
+  trace MODEL --weights W --inputs IN.npz --out OUT.npz [--train --grads NAME…]
+                                 every tensor of a full-size network, by name
   compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
   doctor                         is this machine ready?
 
@@ -249,6 +251,20 @@ def _detect(given: list[str]) -> int:
     return 0
 
 
+def _trace(given: list[str]) -> int:
+    from unidet.pipelines.trace import MODELS, trace_files
+
+    parser = _arguments("trace")
+    parser.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--weights", required=True, metavar="FILE", help="ours or official")
+    parser.add_argument("--inputs", required=True, metavar="IN.npz")
+    parser.add_argument("--out", required=True, metavar="OUT.npz")
+    parser.add_argument("--train", action="store_true", help="a training step and its losses")
+    parser.add_argument("--grads", nargs="+", default=[], metavar="NAME", help="of parameters")
+    trace_files(**vars(parser.parse_args(given)))
+    return 0
+
+
 def _compare(given: list[str]) -> int:
     parser = _arguments("compare")
     parser.add_argument("first", metavar="A.npz")
@@ -290,6 +306,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "config": _config,
     "detect": _detect,
     "evaluate": _evaluate,
+    "trace": _trace,
     "compare": _compare,
     "doctor": _doctor,
 }

@@ -8,6 +8,7 @@ roi_extractors/single_level_roi_extractor.py 36-55.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import jittor as jt
@@ -27,6 +28,15 @@ class BoxOutput:
     class_logits_R2: jt.Var
     deltas_R4: jt.Var
     iou_logits_R: jt.Var
+
+
+def join(parts: Iterable[BoxOutput]) -> BoxOutput:
+    """The regions of several passes one after another, each pass computed before the next."""
+    computed = [
+        [part.class_logits_R2.numpy(), part.deltas_R4.numpy(), part.iou_logits_R.numpy()]
+        for part in parts
+    ]
+    return BoxOutput(*(jt.array(np.concatenate(column)) for column in zip(*computed, strict=True)))
 
 
 def pyramid_level(rois_R5: np.ndarray, finest_scale: float, levels: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.box_head import BACKGROUND, OBJECT, BoxHead, BoxOutput
+from unidet.models.box_head import BACKGROUND, OBJECT, BoxHead, BoxOutput, join
 from unidet.models.cln_targets import (
     AnchorSampler,
     AnchorTargets,
@@ -239,32 +239,32 @@ class CLN(nn.Module):
         with jt.no_grad():
             feats = self.pyramid(images_NCHW)
             proposals = self.first_stage(self.rpn_head(feats), sizes_N2)
-            images = zip(proposals, sizes_N2, strict=True)
-            return [
-                self._second_stage(feats, row, found, (float(size[0]), float(size[1])))
-                for row, (found, size) in enumerate(images)
-            ]
+            found = []
+            for image, (rows, size) in enumerate(zip(proposals, sizes_N2, strict=True)):
+                output = self.second_stage(feats, image, rows)
+                refined = self.refined(rows, output, (float(size[0]), float(size[1])))
+                found.append(self.suppressed(refined))
+            return found
 
-    def _second_stage(
-        self, feats: list[jt.Var], image: int, proposals: np.ndarray, size: tuple[float, float]
-    ) -> np.ndarray:
-        """Refined, scored and suppressed proposals (P, 5) of one image."""
-        parts = [
-            self._refined(feats, image, proposals[start : start + REGIONS_PER_PASS], size)
-            for start in range(0, len(proposals), REGIONS_PER_PASS)
-        ]
-        found = np.concatenate(parts)
-        found = found[found[:, 4] > 0]
-        kept = nms(jt.array(found[:, :4]), jt.array(found[:, 4]), self.final_nms).numpy()
-        return found[kept[: self.max_proposals]]
+    def second_stage(self, feats: list[jt.Var], image: int, proposals_P5: np.ndarray) -> BoxOutput:
+        """The box head on the proposals of image row `image`, some at a time; no gradient."""
+        rows = np.full((len(proposals_P5), 1), image, np.float32)
+        rois = np.concatenate([rows, proposals_P5[:, :4]], axis=1)
+        starts = range(0, len(rois), REGIONS_PER_PASS)
+        return join(self.box_head(feats, rois[at : at + REGIONS_PER_PASS]) for at in starts)
 
-    def _refined(
-        self, feats: list[jt.Var], image: int, proposals: np.ndarray, size: tuple[float, float]
+    def refined(
+        self, proposals_P5: np.ndarray, output: BoxOutput, size: tuple[float, float]
     ) -> np.ndarray:
-        rows = np.full((len(proposals), 1), image, np.float32)
-        output = self.box_head(feats, np.concatenate([rows, proposals[:, :4]], axis=1))
-        boxes = decode_deltas(proposals[:, :4], output.deltas_R4, max_shape=size)
+        """Proposals (P, 5) moved as the box head says, clipped to `size`, with the final score."""
+        boxes = decode_deltas(proposals_P5[:, :4], output.deltas_R4, max_shape=size)
         classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
-        place = jt.array(proposals[:, 4]) * jt.sigmoid(output.iou_logits_R)
+        place = jt.array(proposals_P5[:, 4]) * jt.sigmoid(output.iou_logits_R)
         scores = classes**self.alpha * place ** (1 - self.alpha)
         return jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
+
+    def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
+        """The best `max_proposals` after NMS, best first; a score of 0 is no proposal."""
+        found = refined_P5[refined_P5[:, 4] > 0]
+        kept = nms(jt.array(found[:, :4]), jt.array(found[:, 4]), self.final_nms).numpy()
+        return found[kept[: self.max_proposals]]

@@ -73,6 +73,18 @@ AnchorSampler = Callable[[int, np.ndarray, np.ndarray, tuple[int, int], Shuffler
 
 
 @dataclass(frozen=True)
+class AnchorDraw:
+    """Rows of the anchors that two samplers picked in one image, and the positives' boxes."""
+
+    box_positives: np.ndarray
+    boxes: np.ndarray
+    box_negatives: np.ndarray
+    objectness_positives: np.ndarray
+    objectness_boxes: np.ndarray
+    objectness_negatives: np.ndarray
+
+
+@dataclass(frozen=True)
 class SampledAnchors:
     """Official targets: two samplers over the anchors inside the image, one for boxes at high IoU,
     one for centerness at low IoU, which negatives fill up to `count`.
@@ -94,31 +106,39 @@ class SampledAnchors:
         size: tuple[int, int],
         rng: Shuffler,
     ) -> AnchorTargets:
-        """Targets of one image. `skip_border_boxes`: a ground truth whose x1 or y1 is <= 0 gives
-        its anchors no box to learn (official, oln_rpn_head.py 320-325)."""
+        """Targets of one image."""
+        return self.targets(image, anchors, self.draw(anchors, boxes, size, rng))
+
+    def draw(
+        self, anchors: np.ndarray, boxes: np.ndarray, size: tuple[int, int], rng: Shuffler
+    ) -> AnchorDraw:
+        """What both samplers pick, that for boxes first."""
         rows = np.flatnonzero(inside(anchors, *size))
         iou = pairwise_iou_numpy(boxes, anchors[rows])
-        matched = match_by_max_iou(iou, *self.box_iou, self.minimum_iou, low_quality=True)
-        positives, negatives = sample_random(matched, self.count, 0.5, rng)
-        samples = max(len(positives), 1) + max(len(negatives), 1)
-        if self.skip_border_boxes:
-            positives = positives[(boxes[matched[positives]] > 0).all(axis=1)]
-        box_rows, box_truth = rows[positives], boxes[matched[positives]]
+        picked: list[np.ndarray] = []
+        for thresholds, fraction in ((self.box_iou, 0.5), (self.objectness_iou, 1.0)):
+            matched = match_by_max_iou(iou, *thresholds, self.minimum_iou, low_quality=True)
+            positives, negatives = sample_random(matched, self.count, fraction, rng)
+            picked += [rows[positives], boxes[matched[positives]], rows[negatives]]
+        return AnchorDraw(*picked)
 
-        matched = match_by_max_iou(iou, *self.objectness_iou, self.minimum_iou, low_quality=True)
-        positives, negatives = sample_random(matched, self.count, 1.0, rng)
-        truth = _with_zeros(boxes[matched[positives]], len(negatives))
-        chosen = rows[np.concatenate([positives, negatives])]
-        central = centerness(anchors[rows[positives]], truth[: len(positives)])
+    def targets(self, image: int, anchors: np.ndarray, draw: AnchorDraw) -> AnchorTargets:
+        """`skip_border_boxes`: a ground truth whose x1 or y1 is <= 0 gives its anchors no box to
+        learn (official, oln_rpn_head.py 320-325)."""
+        learns = np.ones(len(draw.box_positives), bool)
+        if self.skip_border_boxes:
+            learns = (draw.boxes > 0).all(axis=1)
+        negatives = len(draw.objectness_negatives)
+        central = centerness(anchors[draw.objectness_positives], draw.objectness_boxes)
         return AnchorTargets(
-            np.full(len(box_rows), image),
-            box_rows,
-            box_truth,
-            np.array([samples]),
-            np.full(len(chosen), image),
-            chosen,
-            _with_zeros(central, len(negatives)),
-            truth,
+            np.full(int(learns.sum()), image),
+            draw.box_positives[learns],
+            draw.boxes[learns],
+            np.array([max(len(draw.box_positives), 1) + max(len(draw.box_negatives), 1)]),
+            np.full(len(draw.objectness_positives) + negatives, image),
+            np.concatenate([draw.objectness_positives, draw.objectness_negatives]),
+            _with_zeros(central, negatives),
+            _with_zeros(draw.objectness_boxes, negatives),
         )
 
 

@@ -61,6 +61,12 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         _add(archive, "version", b"3\n")
 
 
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a numpy archive in one step; names may hold any character, also "/"."""
+    with _whole(Path(path)) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
+
+
 def _sort_metadata(path: Path) -> None:
     """The library writes metadata in an order that differs from run to run."""
     with path.open("r+b") as file:

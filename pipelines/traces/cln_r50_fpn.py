@@ -1,0 +1,251 @@
+"""UniDetector's first stage at full size: ResNet-50, FPN and the class-agnostic network.
+
+N images, A anchors, P proposals, R regions, H and W cells of a level.
+
+Inputs: `img` (N, 3, H, W), normalised; optionally `scale_factor` (4,), by which detections are
+divided. For training `gt` (G, 4), with several images `gt0`, `gt1`, …; optionally
+`train_proposals` (P, 5), from which regions are drawn in place of the network's own: the sampler
+draws by position, and proposals whose scores agree to the last bit may stand in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jittor as jt
+import numpy as np
+
+from unidet.models.box_head import BACKGROUND, OBJECT, BoxHead
+from unidet.models.cln import CLN
+from unidet.models.cln_targets import (
+    AnchorDraw,
+    AnchorTargets,
+    RegionSamples,
+    SampledAnchors,
+    concatenate,
+)
+from unidet.models.fpn import FPN
+from unidet.models.resnet import ResNet
+from unidet.models.rpn_head import RPNHead, RPNOutput
+from unidet.ops.boxes import elementwise_iou
+from unidet.ops.coders import encode_deltas
+from unidet.pipelines.traces.inputs import Inputs
+from unidet.weights.layouts.layout import Weights
+from unidet.weights.load import load_into
+
+STRIDES = (4, 8, 16, 32, 64)
+RPN_LOSSES = ("loss_rpn_cls", "loss_rpn_bbox", "loss_rpn_obj")
+SAMPLER_SEED = 123
+"""The recordings' samplers drew from one `RandomState` with this seed."""
+
+
+def build(weights: Weights) -> CLN:
+    """The network of clip_decouple_faster_rcnn_r50_c4_1x_coco_1ststage.py."""
+    backbone = ResNet(
+        style="torchvision",
+        width=64,
+        blocks=(3, 4, 6, 3),
+        strides=(1, 2, 2, 2),
+        outputs=(1, 2, 3, 4),
+    )
+    network = CLN(
+        backbone,
+        FPN(backbone.channels, 256, len(STRIDES)),
+        RPNHead(256, strides=STRIDES, classifier=True),
+        BoxHead(256),
+        compat="official",
+    )
+    load_into(network, weights.arrays)
+    backbone.freeze(1)
+    network.backbone.set_batch_norm_training(False)
+    return network
+
+
+def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Features, head outputs, proposals, the second stage's outputs and detections."""
+    images = inputs.take("img", "N", 3, "H", "W")
+    scale = inputs.take("scale_factor", 4) if "scale_factor" in inputs else np.ones(4, np.float32)
+    sizes = _sizes(images)
+    with jt.no_grad():
+        found, feats, output = _features(network, images)
+        proposals = network.first_stage(output, sizes)
+        for image, rows in enumerate(proposals):
+            head = network.second_stage(feats, image, rows)
+            refined = network.refined(rows, head, (float(images.shape[2]), float(images.shape[3])))
+            refined[:, :4] /= scale
+            tensors = {
+                "test_proposals": rows,
+                "test_rois": _with_image(image, rows),
+                "test_cls": head.class_logits_R2.numpy(),
+                "test_reg": head.deltas_R4.numpy(),
+                "test_bscore": head.iou_logits_R.numpy()[:, None],
+                "test_rpn": rows[:, 4:],
+                "detections": network.suppressed(refined),
+            }
+            suffix = f"_image{image}" if len(images) > 1 else ""
+            found |= {name + suffix: value for name, value in tensors.items()}
+    return found
+
+
+def train(network: CLN, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]:
+    """Features, both stages' targets and samples, the losses (the proposal head's per level)."""
+    images = inputs.take("img", "N", 3, "H", "W")
+    truth = _ground_truth(inputs, len(images))
+    rng = np.random.RandomState(SAMPLER_SEED)
+    found, feats, output = _features(network, images)
+    anchors, sampler = output.anchors_A4, network.anchor_sampler
+    assert isinstance(sampler, SampledAnchors)
+    draws = [
+        sampler.draw(anchors, boxes, (images.shape[2], images.shape[3]), rng) for boxes in truth
+    ]
+    targets = concatenate(
+        [sampler.targets(image, anchors, draw) for image, draw in enumerate(draws)]
+    )
+    losses = network.rpn_losses(output, targets)
+    proposals = network.first_stage(output, _sizes(images))
+    if len(images) == 1 and "train_proposals" in inputs:
+        proposals = [inputs.take("train_proposals", "P", 5)]
+    samples = network.region_samples(proposals, truth, rng)
+    head = network.box_head(feats, samples.rois)
+    losses |= network.box_losses(head, samples)
+    found |= {"train_proposals": np.concatenate(proposals), "train_rois": samples.rois}
+    found |= _anchor_targets(output, draws, targets) | _region_targets(samples)
+    found |= {
+        "train_cls_score": head.class_logits_R2.numpy(),
+        "train_bbox_pred": head.deltas_R4.numpy(),
+        "train_bbox_score": head.iou_logits_R.numpy()[:, None],
+    }
+    total = sum(losses.values())
+    logged = _level_losses(network, output, targets)
+    logged["acc"] = _accuracy(found["train_cls_score"], found["roi_tgt/labels"])
+    logged["total"] = np.asarray(np.float32(total.item()))
+    values = {name: np.asarray(np.float32(value.item())) for name, value in losses.items()}
+    return found | {f"loss/{name}": value for name, value in (values | logged).items()}, total
+
+
+def _sizes(images_NCHW: np.ndarray) -> np.ndarray:
+    return np.tile(np.array(images_NCHW.shape[2:], np.int32), (len(images_NCHW), 1))
+
+
+def _ground_truth(inputs: Inputs, images: int) -> list[np.ndarray]:
+    if images == 1 and "gt" in inputs:
+        return [inputs.take("gt", "G", 4)]
+    return [inputs.take(f"gt{image}", f"G{image}", 4) for image in range(images)]
+
+
+def _features(
+    network: CLN, images: np.ndarray
+) -> tuple[dict[str, np.ndarray], list[jt.Var], RPNOutput]:
+    """Named maps and anchors; the pyramid; what the proposal head says of it."""
+    stages = network.backbone(jt.array(images))
+    feats = network.neck(stages)
+    output = network.rpn_head(feats)
+    maps = zip(("c2", "c3", "c4", "c5"), stages, strict=True)
+    pyramid = zip(("p2", "p3", "p4", "p5", "p6"), feats, strict=True)
+    found = {name: feature.numpy() for name, feature in [*maps, *pyramid]}
+    distances, objectness = output.distances_NA4.numpy(), output.objectness_NA.numpy()
+    for level, rows in _levels(output):
+        height, width = feats[level].shape[2:]
+        reg = distances[:, rows].transpose(0, 2, 1).reshape(len(images), 4, height, width)
+        found[f"rpn_reg{level}"] = reg
+        found[f"rpn_obj{level}"] = objectness[:, rows].reshape(len(images), 1, height, width)
+        found[f"anchors{level}"] = output.anchors_A4[rows]
+    return found, feats, output
+
+
+def _levels(output: RPNOutput) -> Iterator[tuple[int, slice]]:
+    """Each level with its rows of anchors."""
+    start = 0
+    for level, count in enumerate(output.level_counts):
+        yield level, slice(start, start + count)
+        start += count
+
+
+def _with_image(image: int, boxes: np.ndarray) -> np.ndarray:
+    return np.insert(boxes[:, :4], 0, image, axis=1)
+
+
+def _anchor_targets(
+    output: RPNOutput, draws: list[AnchorDraw], targets: AnchorTargets
+) -> dict[str, np.ndarray]:
+    """What mmdet's dense targets are: a row per anchor, level by level, image by image in each."""
+    shape = (len(draws), len(output.anchors_A4))
+    labels, label_weights = np.ones(shape, np.int64), np.zeros(shape, np.float32)
+    boxes, box_weights = np.zeros((*shape, 4), np.float32), np.zeros((*shape, 4), np.float32)
+    objectness, weights = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for image, draw in enumerate(draws):
+        labels[image, draw.box_positives] = 0
+        label_weights[image, draw.box_positives] = 1
+        label_weights[image, draw.box_negatives] = 1
+        boxes[image, draw.box_positives] = draw.boxes
+    box_weights[targets.box_images, targets.box_anchors] = 1
+    objectness[targets.objectness_images, targets.objectness_anchors] = targets.objectness
+    weights[targets.objectness_images, targets.objectness_anchors] = 1
+    dense: dict[str, np.ndarray] = {
+        "labels": labels,
+        "label_weights": label_weights,
+        "bbox_targets": boxes,
+        "bbox_weights": box_weights,
+        "objectness_targets": objectness,
+        "objectness_weights": weights,
+    }
+    counts = [[max(len(d.box_positives), 1), max(len(d.box_negatives), 1)] for d in draws]
+    return {
+        f"rpn_tgt/{name}": np.concatenate(
+            [rows[:, level].reshape(-1, *rows.shape[2:]) for _, level in _levels(output)]
+        )
+        for name, rows in dense.items()
+    } | {"rpn_tgt/num_pos_neg": np.sum(counts, axis=0)}
+
+
+def _region_targets(samples: RegionSamples) -> dict[str, np.ndarray]:
+    positive = samples.positive
+    regions, truth = samples.rois[positive, 1:], samples.boxes[positive]
+    deltas, scores = np.zeros_like(samples.boxes), np.zeros(len(positive), np.float32)
+    deltas[positive] = encode_deltas(regions, truth).numpy()
+    scores[positive] = elementwise_iou(regions, truth).numpy()
+    weights = positive.astype(np.float32)
+    return {
+        "samp_pos_bboxes": regions,
+        "samp_neg_bboxes": samples.rois[~positive, 1:],
+        "samp_pos_gt": truth,
+        "roi_tgt/labels": np.where(positive, OBJECT, BACKGROUND),
+        "roi_tgt/label_weights": np.ones_like(weights),
+        "roi_tgt/bbox_targets": deltas,
+        "roi_tgt/bbox_weights": np.tile(weights[:, None], 4),
+        "roi_tgt/score_targets": scores,
+        "roi_tgt/score_weights": weights,
+    }
+
+
+def _level_losses(network: CLN, output: RPNOutput, targets: AnchorTargets) -> dict[str, np.ndarray]:
+    """The proposal head's losses of each level; the class loss has weight 0 officially."""
+    found = {name: np.zeros(len(output.level_counts)) for name in RPN_LOSSES}
+    with jt.no_grad():
+        for level, rows in _levels(output):
+            part = _within(targets, rows)
+            for name, value in network.rpn_losses(output, part).items():
+                found[name][level] = value.item()
+    return found
+
+
+def _within(targets: AnchorTargets, rows: slice) -> AnchorTargets:
+    """The targets of one level's anchors, still divided by the samples of all."""
+    box = (targets.box_anchors >= rows.start) & (targets.box_anchors < rows.stop)
+    objectness = targets.objectness_anchors
+    inside = (objectness >= rows.start) & (objectness < rows.stop)
+    return AnchorTargets(
+        targets.box_images[box],
+        targets.box_anchors[box],
+        targets.boxes[box],
+        targets.box_samples,
+        targets.objectness_images[inside],
+        targets.objectness_anchors[inside],
+        targets.objectness[inside],
+        targets.objectness_boxes[inside],
+    )
+
+
+def _accuracy(scores_RC: np.ndarray, labels_R: np.ndarray) -> np.ndarray:
+    """Per cent of rows whose largest score is the label's (1,), as mmdet logs it."""
+    return np.array([100 * np.mean(scores_RC.argmax(axis=1) == labels_R)], np.float32)
