@@ -16,9 +16,13 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
+from unidet.models.layers import (
+    DepthwiseConv,
+    freeze,
+    initialise_convolutions,
+    set_batch_norm_training,
+)
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.depthwise_conv import depthwise_conv
 
 STAGES = (
     # (blocks, kernel, stride of the first block, expansion, channels)
@@ -44,20 +48,6 @@ def _same_padding(kernel: int, stride: int) -> tuple[int, int]:
     return whole // 2, whole - whole // 2
 
 
-class DepthwiseConv(nn.Module):
-    """One `kernel` x `kernel` filter per channel, "same" padding."""
-
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.padding = _same_padding(kernel, stride)
-        self.weight = jt.init.gauss((channels, 1, kernel, kernel), "float32", 0.0, 2**0.5 / kernel)
-
-    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        """(N, C, H, W) to (N, C, H / stride, W / stride)."""
-        return depthwise_conv(feats_NCHW, self.weight, self.stride, *self.padding)
-
-
 class InvertedBottleneck(nn.Module):
     """1x1 expansion, depthwise convolution, 1x1 projection; added to its input where that fits."""
 
@@ -70,7 +60,7 @@ class InvertedBottleneck(nn.Module):
         if expansion > 1:
             self.expand_conv = nn.Conv(in_channels, hidden, 1, bias=False)
             self.bn0 = _norm(hidden)
-        self.depthwise_conv = DepthwiseConv(hidden, kernel, stride)
+        self.depthwise_conv = DepthwiseConv(hidden, kernel, stride, _same_padding(kernel, stride))
         self.bn1 = _norm(hidden)
         self.project_conv = nn.Conv(hidden, channels, 1, bias=False)
         self.bn2 = _norm(channels)

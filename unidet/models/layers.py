@@ -1,4 +1,4 @@
-"""What the convolutional networks share: freezing of parts, batch norm's mode, initialisation."""
+"""What the convolutional networks share: layers, freezing of parts, modes, initialisation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ import jittor as jt
 from jittor import nn
 
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.depthwise_conv import depthwise_conv
+
+
+class DepthwiseConv(nn.Module):
+    """One `kernel` x `kernel` filter per channel; `padding`: zeros (before, after) each axis."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, padding: tuple[int, int]) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = padding
+        self.weight = jt.init.gauss((channels, 1, kernel, kernel), "float32", 0.0, 2**0.5 / kernel)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        """(N, C, H, W) to (N, C, H / stride, W / stride)."""
+        return depthwise_conv(feats_NCHW, self.weight, self.stride, *self.padding)
+
+
+def flat_cells(level_NCHW: jt.Var) -> jt.Var:
+    """(N, C, H, W) -> (N, H * W, C), row by row."""
+    count, channels = level_NCHW.shape[:2]
+    return level_NCHW.permute(0, 2, 3, 1).reshape((count, -1, channels))
 
 
 def set_batch_norm_training(module: nn.Module, training: bool) -> None:

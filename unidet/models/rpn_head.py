@@ -14,6 +14,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.models.layers import flat_cells
 from unidet.ops.anchors import grid_anchors
 from unidet.ops.coders import decode_tblr
 from unidet.ops.vectors import unit_length
@@ -48,12 +49,6 @@ class RPNOutput:
         """Objectness logits (K,) of the same rows."""
         flat = jt.array((images * len(self.anchors_A4) + anchors).astype(np.int32))
         return self.objectness_NA.reshape((-1,))[flat]
-
-
-def _flat(level_NCHW: jt.Var) -> jt.Var:
-    """(N, C, H, W) -> (N, H * W, C)."""
-    count, channels = level_NCHW.shape[:2]
-    return level_NCHW.permute(0, 2, 3, 1).reshape((count, -1, channels))
 
 
 class RPNHead(nn.Module):
@@ -101,8 +96,8 @@ class RPNHead(nn.Module):
     def execute(self, feats: list[jt.Var]) -> RPNOutput:
         """Pyramid levels (N, C, H, W), finest first, to one `RPNOutput`."""
         hidden = [unit_length(nn.relu(self.rpn_conv(level)), 1) for level in feats]
-        distances = jt.concat([_flat(self.rpn_reg(level)) for level in hidden], dim=1)
-        objectness = jt.concat([_flat(self.rpn_obj(level)) for level in hidden], dim=1)
+        distances = jt.concat([flat_cells(self.rpn_reg(level)) for level in hidden], dim=1)
+        objectness = jt.concat([flat_cells(self.rpn_obj(level)) for level in hidden], dim=1)
         unused = None
         if self.rpn_cls is not None:
             unused = sum(self.rpn_cls(level).sum() for level in hidden) * 0.0

@@ -1,4 +1,4 @@
-"""One square anchor per cell of a feature map."""
+"""One square anchor, or one point, per cell of a feature map."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ def grid_anchors(height: int, width: int, stride: int, scale: float) -> np.ndarr
     mmdet AnchorGenerator with ratio 1 and center_offset 0.
     """
     half = np.float32(scale * stride / 2)
-    x, y = np.meshgrid(np.arange(width) * stride, np.arange(height) * stride)
-    centres = np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
+    centres = grid_points(height, width, stride)
     return np.concatenate([centres - half, centres + half], axis=1)
+
+
+def grid_points(height: int, width: int, stride: int) -> np.ndarray:
+    """(height * width, 2) float32: x, y of every cell's top left corner, row by row."""
+    x, y = np.meshgrid(np.arange(width) * stride, np.arange(height) * stride)
+    return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
 
 
 def inside(anchors: np.ndarray, height: float, width: float) -> np.ndarray:

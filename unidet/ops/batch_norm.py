@@ -16,7 +16,7 @@ _FORWARD = r"""
 const int images = in0_shape0, channels = in0_shape1, cells = in0_shape2 * in0_shape3;
 const double eps = data["eps"], count = (double)images * cells;
 const bool frozen = data["frozen"] != 0;
-const float floor = data["relu"] != 0 ? 0.f : -INFINITY;
+const float slope = data["slope"];
 #pragma omp parallel for
 for (int c = 0; c < channels; c++) {
     double mean = 0, spread = 0;  // spread: sum of squared distances from the mean so far
@@ -36,8 +36,10 @@ for (int c = 0; c < channels; c++) {
     const float shift = in2_p[c] - out1_p[c] * scale;
     for (int n = 0; n < images; n++) {
         const size_t start = ((size_t)n * channels + c) * cells;
-        for (int i = 0; i < cells; i++)
-            out0_p[start + i] = std::max(in0_p[start + i] * scale + shift, floor);
+        for (int i = 0; i < cells; i++) {
+            const float value = in0_p[start + i] * scale + shift;
+            out0_p[start + i] = std::max(value, value * slope);
+        }
     }
 }
 """
@@ -45,19 +47,20 @@ for (int c = 0; c < channels; c++) {
 _BACKWARD = r"""
 const int images = in0_shape0, channels = in0_shape1, cells = in0_shape2 * in0_shape3;
 const double eps = data["eps"], count = (double)images * cells;
-const bool frozen = data["frozen"] != 0, relu = data["relu"] != 0;
+const bool frozen = data["frozen"] != 0;
+const float slope = data["slope"];
 #pragma omp parallel for
 for (int c = 0; c < channels; c++) {
     const float mean = in3_p[c], inverse = 1 / std::sqrt(in4_p[c] + eps);
     const float scale = in2_p[c] * inverse;
-    const float shift = relu ? in5_p[c] - mean * scale : INFINITY;
+    const float shift = in5_p[c] - mean * scale;
     double grad_sum = 0, product_sum = 0;
     for (int n = 0; n < images; n++) {
         const size_t start = ((size_t)n * channels + c) * cells;
         float grads = 0, products = 0;
         for (int i = 0; i < cells; i++) {
             const float x = in0_p[start + i];
-            const float grad = x * scale + shift > 0 ? in1_p[start + i] : 0;
+            const float grad = in1_p[start + i] * (x * scale + shift > 0 ? 1 : slope);
             grads += grad;
             products += grad * (x - mean);
         }
@@ -67,13 +70,13 @@ for (int c = 0; c < channels; c++) {
     out1_p[c] = product_sum * inverse;
     out2_p[c] = grad_sum;
     const float offset = frozen ? 0 : grad_sum / count;
-    const float slope = frozen ? 0 : product_sum / count * inverse * inverse;
+    const float tilt = frozen ? 0 : product_sum / count * inverse * inverse;
     for (int n = 0; n < images; n++) {
         const size_t start = ((size_t)n * channels + c) * cells;
         for (int i = 0; i < cells; i++) {
             const float x = in0_p[start + i];
-            const float grad = x * scale + shift > 0 ? in1_p[start + i] : 0;
-            out0_p[start + i] = scale * (grad - offset - (x - mean) * slope);
+            const float grad = in1_p[start + i] * (x * scale + shift > 0 ? 1 : slope);
+            out0_p[start + i] = scale * (grad - offset - (x - mean) * tilt);
         }
     }
 }
@@ -83,9 +86,9 @@ for (int c = 0; c < channels; c++) {
 class _BatchNorm(jt.Function):
     """The kernels; afterwards `mean`, `variance` (C,) are those used, the variance biased."""
 
-    def __init__(self, eps: float, frozen: bool, relu: bool) -> None:
+    def __init__(self, eps: float, frozen: bool, slope: float) -> None:
         super().__init__()
-        self.values = {"eps": eps, "frozen": float(frozen), "relu": float(relu)}
+        self.values = {"eps": eps, "frozen": float(frozen), "slope": slope}
 
     def execute(
         self, x: jt.Var, weight: jt.Var, bias: jt.Var, mean: jt.Var, variance: jt.Var
@@ -117,7 +120,7 @@ def _over_ranks(value: jt.Var) -> jt.Var:
 
 
 class BatchNorm2d(nn.Module):
-    """Batch normalisation of (N, C, H, W), followed by max(., 0) if `relu`.
+    """Batch normalisation of (N, C, H, W), followed by max(y, leak * y) if `relu`.
 
     While `is_train` is true the batch's biased variance normalises and the unbiased one enters
     `running_var`, as in PyTorch; else the running statistics normalise, while `weight` and `bias`
@@ -125,7 +128,13 @@ class BatchNorm2d(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, relu: bool = False, eps: float = 1e-5, momentum: float = 0.1
+        self,
+        channels: int,
+        *,
+        relu: bool = False,
+        leak: float = 0.0,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
     ) -> None:
         super().__init__()
         self.weight = jt.ones((channels,))
@@ -133,7 +142,8 @@ class BatchNorm2d(nn.Module):
         self.running_mean = jt.zeros((channels,)).stop_grad()
         self.running_var = jt.ones((channels,)).stop_grad()
         self.is_train = True
-        self.relu, self.eps, self.momentum = relu, eps, momentum
+        self.slope = leak if relu else 1.0
+        self.eps, self.momentum = eps, momentum
 
     def execute(self, x: jt.Var) -> jt.Var:
         """Normalised x; ValueError in training where a channel has a single value."""
@@ -152,7 +162,7 @@ class BatchNorm2d(nn.Module):
         running.update(running + (value.detach() - running) * self.momentum)
 
     def _by_kernel(self, x: jt.Var) -> tuple[jt.Var, jt.Var, jt.Var]:
-        norm = _BatchNorm(self.eps, not self.is_train, self.relu)
+        norm = _BatchNorm(self.eps, not self.is_train, self.slope)
         y = norm(x.float32(), self.weight, self.bias, self.running_mean, self.running_var)
         return y, norm.mean, norm.variance
 
@@ -166,4 +176,4 @@ class BatchNorm2d(nn.Module):
         scale = self.weight / jt.sqrt(variance + self.eps)
         shift = self.bias - mean * scale
         y = x * scale.broadcast(x, dims) + shift.broadcast(x, dims)
-        return nn.relu(y) if self.relu else y, mean, variance
+        return y if self.slope == 1.0 else nn.leaky_relu(y, self.slope), mean, variance

@@ -1,0 +1,219 @@
+"""NanoDet-Plus as a detector of C classes, or with C = 1 as a class-agnostic proposal network.
+
+N images, P priors, C classes, D detections. Images are BGR, normalised with `MEAN_RGB` and
+`STD_RGB` (given in the order of an RGB image); boxes are xyxy in input pixels.
+
+Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_head.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.models.layers import set_batch_norm_training
+from unidet.models.nanodet_plus.assigner import Assignment, assign
+from unidet.models.nanodet_plus.backbone import ShuffleNetV2
+from unidet.models.nanodet_plus.ghost_pan import GhostPAN
+from unidet.models.nanodet_plus.heads import AuxiliaryHead, NanoDetPlusHead
+from unidet.models.nanodet_plus.losses import head_losses, targets_of
+from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
+from unidet.ops.boxes import clip_boxes
+from unidet.ops.nms import class_wise_nms, nms
+from unidet.ops.sampling import Shuffler
+from unidet.records import Batch
+
+MEAN_RGB = (123.675, 116.28, 103.53)
+STD_RGB = (58.395, 57.12, 57.375)
+STRIDES = (8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Detections of one image, best first: boxes (D, 4) xyxy, scores (D,), labels (D,) int64."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+class NanoDetPlus(nn.Module):
+    """ShuffleNetV2, GhostPAN and a head; in training a second neck and head decide what it learns.
+
+    Args:
+        backbone_channels: of the stem and the three stages.
+        channels: of every level; the auxiliary head has twice as many.
+        classes: C; 1 for proposals that know no class.
+        auxiliary: build the auxiliary neck and head, without which `losses` cannot be computed.
+        bins: whole distances a side can have, in strides from 0.
+        candidates, proposal_nms, max_proposals: `propose` takes that many best boxes, thins them
+            out at this IoU and returns at most so many.
+        compat: "official" lets boxes without area take part in training, and keeps the
+            normalisers of data-parallel processes apart.
+
+    Attributes:
+        detach_auxiliary: the auxiliary parts no longer teach the others through their own
+            gradient; officially from the 11th epoch on.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone_channels: tuple[int, int, int, int] = (24, 116, 232, 464),
+        channels: int = 96,
+        classes: int = 80,
+        auxiliary: bool = True,
+        bins: int = 8,
+        candidates: int = 1000,
+        proposal_nms: float = 0.7,
+        max_proposals: int = 300,
+        compat: Literal["default", "official"] = "default",
+    ) -> None:
+        super().__init__()
+        self.classes, self.bins = classes, bins
+        self.candidates, self.proposal_nms = candidates, proposal_nms
+        self.max_proposals = max_proposals
+        self.compat = compat
+        self.detach_auxiliary = False
+        self.backbone = ShuffleNetV2(backbone_channels)
+        self.fpn = GhostPAN(self.backbone.channels, channels)
+        self.head = NanoDetPlusHead(channels, classes, bins)
+        self.aux_fpn = GhostPAN(self.backbone.channels, channels) if auxiliary else None
+        self.aux_head = AuxiliaryHead(2 * channels, classes, bins) if auxiliary else None
+        if self.aux_fpn is not None:
+            self.aux_fpn.load_state_dict(self.fpn.state_dict())
+
+    def predict(self, images_NCHW: jt.Var) -> Predictions:
+        """Output of the head that is kept. H and W multiples of 32."""
+        levels = self.fpn(self.backbone(images_NCHW))
+        return self._predictions(self.head(levels), levels)
+
+    def predict_both(self, images_NCHW: jt.Var) -> tuple[Predictions, Predictions]:
+        """Output of the head and of the auxiliary head, batch norm on the batch's statistics."""
+        if self.aux_fpn is None or self.aux_head is None:
+            raise ValueError("this NanoDetPlus was built without its auxiliary head")
+        set_batch_norm_training(self, True)
+        maps = self.backbone(images_NCHW)
+        levels = self.fpn(maps)
+        seen, own = levels, maps
+        if self.detach_auxiliary:
+            seen, own = [x.detach() for x in levels], [x.detach() for x in maps]
+        doubled = [
+            jt.concat([level, other], dim=1)
+            for level, other in zip(seen, self.aux_fpn(own), strict=True)
+        ]
+        main = self._predictions(self.head(levels), levels)
+        return main, self._predictions(self.aux_head(doubled), levels)
+
+    def _predictions(self, logits: jt.Var, levels: list[jt.Var]) -> Predictions:
+        shapes = [(level.shape[2], level.shape[3]) for level in levels]
+        return Predictions(logits, grid_priors(shapes, STRIDES), self.classes, self.bins)
+
+    def losses(
+        self, images_NCHW: jt.Var, boxes: list[np.ndarray], labels: list[np.ndarray]
+    ) -> dict[str, jt.Var]:
+        """`loss_qfl`, `loss_bbox`, `loss_dfl` and the same of the auxiliary head, `loss_aux_*`.
+
+        Boxes (G, 4) and labels (G,) in 0 .. C-1 of every image. ValueError without auxiliary head.
+        """
+        main, auxiliary = self.predict_both(images_NCHW)
+        return self.losses_of(main, auxiliary, boxes, labels)
+
+    def losses_of(
+        self,
+        main: Predictions,
+        auxiliary: Predictions,
+        boxes: list[np.ndarray],
+        labels: list[np.ndarray],
+    ) -> dict[str, jt.Var]:
+        """The losses of given predictions; both heads learn what the auxiliary one decided."""
+        official = self.compat == "official"
+        if not official:
+            boxes, labels = _with_area(boxes, labels)
+        assignments = self.assignments(auxiliary, boxes, labels)
+        targets = targets_of(assignments, boxes, labels, main.priors_P4, self.bins)
+        own = head_losses(main, targets, over_ranks=not official)
+        others = head_losses(auxiliary, targets, over_ranks=not official)
+        return {f"loss_{name}": value for name, value in own.items()} | {
+            f"loss_aux_{name}": value for name, value in others.items()
+        }
+
+    def assignments(
+        self, auxiliary: Predictions, boxes: list[np.ndarray], labels: list[np.ndarray]
+    ) -> list[Assignment]:
+        """Which priors of each image learn which of its boxes."""
+        decoded = auxiliary.boxes().detach().numpy()
+        logits = auxiliary.class_logits.detach().numpy()
+        points = auxiliary.priors_P4[:, :2]
+        images = zip(logits, decoded, boxes, labels, strict=True)
+        return [
+            assign(scores, found, points, truth, names) for scores, found, truth, names in images
+        ]
+
+    def loss(self, batch: Batch, rng: Shuffler) -> dict[str, jt.Var]:
+        """Losses of one training batch; with one class every box is of that class."""
+        labels = batch.labels
+        if self.classes == 1:
+            labels = [np.zeros(len(boxes), np.int64) for boxes in batch.boxes]
+        return self.losses(jt.array(batch.images_NCHW), batch.boxes, labels)
+
+    def _scored(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[tuple[jt.Var, jt.Var]]:
+        """Boxes (P, 4) clipped to the image and probabilities (P, C) of every image."""
+        set_batch_norm_training(self, False)
+        with jt.no_grad():
+            output = self.predict(images_NCHW)
+            boxes, chances = output.boxes(), jt.sigmoid(output.class_logits)
+            return [
+                (clip_boxes(boxes[row], float(size[0]), float(size[1])), chances[row])
+                for row, size in enumerate(sizes_N2)
+            ]
+
+    def detect(
+        self,
+        images_NCHW: jt.Var,
+        sizes_N2: np.ndarray,
+        *,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.6,
+        max_detections: int | None = 100,
+    ) -> list[Detected]:
+        """Detections of every image, clipped to its `sizes_N2` (height, width) before padding.
+
+        Every class of every prior above the threshold is a candidate, suppressed class by class;
+        None keeps all that survive. nanodet_plus_head.py lines 464-513, module/nms.py.
+        """
+        found = []
+        for boxes, chances in self._scored(images_NCHW, sizes_N2):
+            scores_PC = chances.numpy()
+            rows, labels = np.nonzero(scores_PC > score_threshold)
+            scores, candidates = scores_PC[rows, labels], boxes.numpy()[rows]
+            kept = class_wise_nms(candidates, scores, labels, iou_threshold)[:max_detections]
+            found.append(Detected(candidates[kept], scores[kept], labels[kept]))
+        return found
+
+    def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals of every image, (K, 5) float32 xyxy + score, best first.
+
+        A prior's score is its best class's. `sizes_N2` (height, width) before padding.
+        """
+        proposals = []
+        for boxes, chances in self._scored(images_NCHW, sizes_N2):
+            scores = chances.max(dim=1).numpy()
+            order = np.argsort(-scores, kind="stable")[: self.candidates]
+            rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
+            kept = nms(jt.array(rows[:, :4]), jt.array(rows[:, 4]), self.proposal_nms).numpy()
+            proposals.append(rows[kept[: self.max_proposals]])
+        return proposals
+
+
+def _with_area(
+    boxes: list[np.ndarray], labels: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Without the boxes that augmentation has clipped away to a line or a point."""
+    flags = [(truth[:, 2:] > truth[:, :2]).all(axis=1) for truth in boxes]
+    kept = [truth[flag] for truth, flag in zip(boxes, flags, strict=True)]
+    return kept, [names[flag] for names, flag in zip(labels, flags, strict=True)]

@@ -1,0 +1,88 @@
+"""GhostPAN: a path aggregation neck of ghost bottlenecks, with one more level at stride 64.
+
+N images, C channels, H and W cells. Sources: nanodet model/fpn/ghost_pan.py; Han et al., GhostNet,
+arXiv 1911.11907, model/backbone/ghostnet.py lines 97-215.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+from jittor import nn
+
+from unidet.models.nanodet_plus.layers import (
+    NormedConv,
+    NormedDepthwise,
+    convolutions,
+    separable,
+)
+
+
+class GhostModule(nn.Module):
+    """Half of the channels by a 1x1 convolution, the others from those by a cheap depthwise 3x3."""
+
+    def __init__(self, in_channels: int, channels: int, *, activation: bool) -> None:
+        super().__init__()
+        half = channels // 2
+        self.primary = NormedConv(in_channels, half, activation=activation)
+        self.cheap = NormedDepthwise(half, 3, activation=activation)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        primary = self.primary(feats_NCHW)
+        return jt.concat([primary, self.cheap(primary)], dim=1)
+
+
+class GhostBottleneck(nn.Module):
+    """Two ghost modules beside a depthwise-separable shortcut without any activation."""
+
+    def __init__(self, in_channels: int, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.ghost1 = GhostModule(in_channels, channels, activation=True)
+        self.ghost2 = GhostModule(channels, channels, activation=False)
+        self.shortcut = nn.Sequential(
+            NormedDepthwise(in_channels, kernel, activation=False),
+            NormedConv(in_channels, channels, activation=False),
+        )
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        return self.ghost2(self.ghost1(feats_NCHW)) + self.shortcut(feats_NCHW)
+
+
+class GhostPAN(nn.Module):
+    """Three backbone maps to four levels of `channels` channels, strides 8, 16, 32 and 64."""
+
+    def __init__(self, in_channels: tuple[int, ...], channels: int, kernel: int = 5) -> None:
+        super().__init__()
+        steps = len(in_channels) - 1
+        self.reduce = nn.Sequential(*(NormedConv(count, channels) for count in in_channels))
+        self.top_down = nn.Sequential(
+            *(GhostBottleneck(2 * channels, channels, kernel) for _ in range(steps))
+        )
+        self.downsample = nn.Sequential(*(separable(channels, kernel, 2) for _ in range(steps)))
+        self.bottom_up = nn.Sequential(
+            *(GhostBottleneck(2 * channels, channels, kernel) for _ in range(steps))
+        )
+        self.extra_in = separable(channels, kernel, 2)
+        self.extra_out = separable(channels, kernel, 2)
+        self._initialise()
+
+    def execute(self, feats: list[jt.Var]) -> list[jt.Var]:
+        """Maps (N, C_i, H_i, W_i), each half the size of the one before, to four levels."""
+        reduced = [layer(level) for layer, level in zip(self.reduce, feats, strict=True)]
+        levels = [reduced[-1]]
+        for block, lower in zip(self.top_down, reduced[-2::-1], strict=True):
+            size = lower.shape[2:]
+            upper = nn.interpolate(levels[0], size=size, mode="bilinear", align_corners=False)
+            levels.insert(0, block(jt.concat([upper, lower], dim=1)))
+        outputs = [levels[0]]
+        steps = zip(self.downsample, self.bottom_up, levels[1:], strict=True)
+        for downsample, block, level in steps:
+            outputs.append(block(jt.concat([downsample(outputs[-1]), level], dim=1)))
+        return [*outputs, self.extra_in(reduced[-1]) + self.extra_out(outputs[-1])]
+
+    def _initialise(self) -> None:
+        """Ghost blocks: uniform in 1 / sqrt(fan in), PyTorch's default; the rest He, fan out."""
+        for convolution in convolutions(self):
+            jt.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        for block in (*self.top_down, *self.bottom_up):
+            for convolution in convolutions(block):
+                jt.init.kaiming_uniform_(convolution.weight, a=5**0.5)

@@ -1,0 +1,56 @@
+"""The convolutions NanoDet-Plus is made of: each with batch norm, most with LeakyReLU 0.1."""
+
+from __future__ import annotations
+
+import jittor as jt
+from jittor import nn
+
+from unidet.models.layers import DepthwiseConv
+from unidet.ops.batch_norm import BatchNorm2d
+
+LEAK = 0.1
+"""Slope of every activation for negative values (module/activation.py line 32)."""
+
+
+class NormedConv(nn.Module):
+    """Convolution without bias, batch norm, and LeakyReLU unless `activation` is off."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+        self.norm = BatchNorm2d(channels, relu=activation, leak=LEAK)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        return self.norm(self.conv(feats_NCHW))
+
+
+class NormedDepthwise(nn.Module):
+    """The same with one filter per channel."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int = 1, *, activation: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = DepthwiseConv(channels, kernel, stride, (kernel // 2, kernel // 2))
+        self.norm = BatchNorm2d(channels, relu=activation, leak=LEAK)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        return self.norm(self.conv(feats_NCHW))
+
+
+def separable(channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Depthwise, then 1x1 convolution, both activated (module/conv.py `DepthwiseConvModule`)."""
+    return nn.Sequential(NormedDepthwise(channels, kernel, stride), NormedConv(channels, channels))
+
+
+def convolutions(module: nn.Module) -> list[nn.Conv | DepthwiseConv]:
+    """All convolutions below `module`, for initialisation."""
+    return [child for child in module.modules() if isinstance(child, (nn.Conv, DepthwiseConv))]

@@ -1,0 +1,61 @@
+"""What a head says about one batch, cell by cell.
+
+N images, P priors, C classes, K bins of a side's distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jittor as jt
+import numpy as np
+
+from unidet.ops.anchors import grid_points
+from unidet.ops.distributions import boxes_around, expected_bins
+
+
+def grid_priors(shapes: list[tuple[int, int]], strides: tuple[int, ...]) -> np.ndarray:
+    """(P, 4) float32 x, y, stride, stride of every cell; x, y its top left corner, in pixels.
+
+    nanodet_plus_head.py lines 515-536: no half-cell offset.
+    """
+    rows = []
+    for (height, width), stride in zip(shapes, strides, strict=True):
+        points = grid_points(height, width, stride)
+        rows.append(np.concatenate([points, np.full_like(points, stride)], axis=1))
+    return np.concatenate(rows)
+
+
+@dataclass
+class Predictions:
+    """Raw output of one head.
+
+    Attributes:
+        logits_NPL: C class logits, then 4K logits of the sides left, top, right, bottom.
+        priors_P4: x, y, stride, stride in input pixels.
+        classes, bins: C and K.
+    """
+
+    logits_NPL: jt.Var
+    priors_P4: np.ndarray
+    classes: int
+    bins: int
+
+    @property
+    def class_logits(self) -> jt.Var:
+        """(N, P, C)."""
+        return self.logits_NPL[:, :, : self.classes]
+
+    @property
+    def side_logits(self) -> jt.Var:
+        """(N, P, 4K)."""
+        return self.logits_NPL[:, :, self.classes :]
+
+    def distances(self) -> jt.Var:
+        """(N, P, 4) left, top, right, bottom in strides."""
+        return expected_bins(self.side_logits, self.bins)
+
+    def boxes(self) -> jt.Var:
+        """(N, P, 4) xyxy in input pixels, not clipped."""
+        strides = jt.array(self.priors_P4[None, :, 2:3])
+        return boxes_around(self.priors_P4[:, :2], self.distances() * strides)
