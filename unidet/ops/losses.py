@@ -13,6 +13,7 @@ from unidet.ops.boxes import UNION_FLOOR, Array, areas, as_var, elementwise_iou,
 
 _BLOCK = 256
 
+
 def weighted_mean(losses: jt.Var, weights: Array | None, avg_factor: float) -> jt.Var:
     """sum(losses * weights) / avg_factor; ValueError if avg_factor <= 0 and there are losses."""
     if 0 in losses.shape:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.runtime import bring_up
+from unidet.weights.layouts.nanodet_plus import M_1_5X, M
 from unidet.weights.load import load_into
-from unidet.weights.layouts.nanodet_plus import our_name
 
+bring_up()
 SIZES: dict[str, dict] = {
     "m_416": {},
     "m_1_5x_416": {"backbone_channels": (24, 176, 352, 704), "channels": 128},
@@ -22,33 +22,34 @@ SIZES: dict[str, dict] = {
 
 
 @pytest.fixture(scope="session")
-def recordings(reference: Path) -> Callable[[str], dict[str, np.ndarray]]:
+def recording(reference: Path) -> Callable[[str], dict[str, np.ndarray]]:
     """Tensors by the recording's name, as "eval_416"."""
     folder = reference / "reference/detectors"
     return lambda name: dict(np.load(folder / f"golden_nanodet_plus_{name}.npz"))
 
 
 @pytest.fixture(scope="session")
-def official_weights(
-    reference: Path, monkeypatch_session: pytest.MonkeyPatch
-) -> Callable[[str], dict[str, np.ndarray]]:
-    """Arrays under their official names, made from the names as for the recordings."""
+def network(reference: Path) -> Callable[..., NanoDetPlus]:
+    """A network of one of `SIZES`, its weights made from their names as for the recordings."""
     folder = reference / "reference/detectors"
-    monkeypatch_session.syspath_prepend(str(folder.parent))
     path = folder / "deterministic_weights_nanodet_plus.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder.parent))
+        spec.loader.exec_module(rule)
 
-    def weights(model: str) -> dict[str, np.ndarray]:
-        rows = (folder / f"keys_nanodet_plus_{model}.txt").read_text().splitlines()
-        shapes = dict(row.split("\t")[:2] for row in rows)
-        return {
-            name: np.asarray(rule.value(name, ast.literal_eval(shape)))
-            for name, shape in shapes.items()
-            if not name.endswith("num_batches_tracked")
+    def build(model: str, **settings: str) -> NanoDetPlus:
+        layout = {"m_416": M, "m_1_5x_416": M_1_5X}[model]
+        built = NanoDetPlus(**SIZES[model], **settings)
+        shapes = {name: tuple(var.shape) for name, var in built.named_parameters()}
+        values = {
+            ours: np.asarray(rule.value(name, layout.expected[name] and shapes[ours]))
+            for name, ours in layout.our_names.items()
         }
+        load_into(built, values)
+        return built
 
-    return weights
+    return build

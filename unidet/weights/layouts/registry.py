@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from unidet.errors import UserError
-from unidet.weights.layouts import unidetector
+from unidet.weights.layouts import nanodet_plus, unidetector
 from unidet.weights.layouts.layout import Layout, Problems, Weights, from_ours, shapes_of, to_ours
 from unidet.weights.read import read_checkpoint
 from unidet.weights.write import write_safetensors
@@ -22,6 +22,8 @@ LAYOUTS: tuple[Layout, ...] = (
     unidetector.STAGE1,
     unidetector.STAGE2,
     unidetector.STAGE2_PARTITIONED,
+    nanodet_plus.M,
+    nanodet_plus.M_1_5X,
 )
 LAYOUT_KEY = "layout"
 """Under it the metadata of a file of ours says which layout it was read from."""
