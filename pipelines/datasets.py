@@ -20,11 +20,11 @@ import numpy as np
 
 from unidet.config.data import Data
 from unidet.config.stages import RoiConfig, RpnConfig
-from unidet.config.training import ImageConfig
+from unidet.config.training import ImageConfig, KeepRatioImages
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
 from unidet.data.loader import Loader, Source
-from unidet.data.transforms import KeepRatio, Transform
+from unidet.data.transforms import KeepRatio, Stretch, Transform
 from unidet.records import Split
 
 
@@ -129,18 +129,29 @@ def training_batches(
 
 def _training_transform(images: ImageConfig) -> Transform:
     """Multi-scale resize and flips, as configured."""
+    resize = (
+        KeepRatio(images.short_side, images.long_side)
+        if isinstance(images, KeepRatioImages)
+        else Stretch(tuple((side, side) for side in images.sides))
+    )
     return Transform(
-        KeepRatio(images.short_side, images.long_side),
+        resize,
         images.mean,
         images.std,
         images.horizontal_flip,
         images.vertical_flip,
         images.divisor,
+        images.channels,
     )
 
 
 def test_transform(images: ImageConfig) -> Transform:
     """One size, no flips."""
-    short = images.test_short_side
-    resize = KeepRatio((short, short), images.test_long_side)
-    return Transform(resize, images.mean, images.std, divisor=images.divisor)
+    resize = (
+        KeepRatio((images.test_short_side,) * 2, images.test_long_side)
+        if isinstance(images, KeepRatioImages)
+        else Stretch(((images.test_side, images.test_side),))
+    )
+    return Transform(
+        resize, images.mean, images.std, divisor=images.divisor, channels=images.channels
+    )

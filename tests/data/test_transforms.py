@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unidet.data.resize import resize_bilinear
-from unidet.data.transforms import Fixed, KeepRatio, Transform
+from unidet.data.transforms import KeepRatio, Stretch, Transform
 
 NO_BOXES, NO_LABELS = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -53,13 +53,28 @@ def test_keep_ratio(old: tuple[int, int], short: int, long: int, new: tuple[int,
     assert KeepRatio((short, short), long).size(*old, rng()) == new
 
 
+def test_stretch_draws_one_of_its_sizes_for_a_batch() -> None:
+    draw, resize = rng(), Stretch(((4, 4), (6, 6)))
+    drawn = [resize.for_batch(draw) for _ in range(20)]
+    assert {one.sizes for one in drawn} == {((4, 4),), ((6, 6),)}
+    assert {one.size(10, 7, rng()) for one in drawn} == {(4, 4), (6, 6)}
+
+
+def test_channels_in_the_order_of_the_network() -> None:
+    """One pixel R 1, G 2, B 3: B first, each less its own mean."""
+    pixel = np.array([[[1, 2, 3]]], np.uint8)
+    transform = Transform(Stretch(((1, 1),)), (1, 1, 1), (1, 1, 2), channels="bgr", divisor=1)
+    sample = transform.apply(pixel, NO_BOXES, NO_LABELS, None, rng())
+    assert transform.collate([sample]).images_NCHW.ravel().tolist() == [2.0, 1.0, 0.0]
+
+
 def test_keep_ratio_draws_both_ends() -> None:
     draw, resize = rng(), KeepRatio((4, 6), 100)
     assert {resize.size(10, 10, draw) for _ in range(60)} == {(4, 4), (5, 5), (6, 6)}
 
 
 def test_fixed_size_has_two_scales() -> None:
-    transform = Transform(Fixed(20, 30), **PLAIN, divisor=1)
+    transform = Transform(Stretch(((20, 30),)), **PLAIN, divisor=1)
     boxes = np.array([[1, 2, 5, 10]], np.float32)
     sample = transform.apply(np.zeros((10, 10, 3), np.uint8), boxes, np.array([3]), None, rng())
     assert sample.pixels.shape == (30, 20, 3)
@@ -85,7 +100,7 @@ def test_flips_move_pixels_boxes_and_proposals(
     boxes = np.array([[1, 2, 4, 6]], np.float32)
     proposals = np.array([[1, 2, 4, 6, 0.75], [-9, 2, 99, 6, 40.0]], np.float32)
     transform = Transform(
-        Fixed(20, 40), **PLAIN, horizontal_flip=horizontal, vertical_flip=vertical
+        Stretch(((20, 40),)), **PLAIN, horizontal_flip=horizontal, vertical_flip=vertical
     )
     sample = transform.apply(image, boxes, np.array([0]), proposals, rng())
     assert sample.flips == (bool(horizontal), bool(vertical))
@@ -101,7 +116,7 @@ def test_flips_move_pixels_boxes_and_proposals(
 
 
 def test_flips_follow_their_probability() -> None:
-    transform = Transform(Fixed(2, 2), **PLAIN, horizontal_flip=0.5)
+    transform = Transform(Stretch(((2, 2),)), **PLAIN, horizontal_flip=0.5)
     image, draw = np.zeros((2, 2, 3), np.uint8), rng()
     flips = [transform.apply(image, NO_BOXES, NO_LABELS, None, draw).flips for _ in range(400)]
     assert 160 < sum(horizontal for horizontal, _ in flips) < 240
@@ -132,7 +147,7 @@ def test_collate_normalises_and_pads() -> None:
 
 
 def test_collate_keeps_empty_proposals() -> None:
-    transform = Transform(Fixed(4, 4), **PLAIN)
+    transform = Transform(Stretch(((4, 4),)), **PLAIN)
     empty = np.zeros((0, 5), np.float32)
     image = np.zeros((4, 4, 3), np.uint8)
     batch = transform.collate([transform.apply(image, NO_BOXES, NO_LABELS, empty, rng())])

@@ -20,6 +20,7 @@ SETTINGS = TrainingConfig(
     optimizer=OptimizerConfig(kind="adamw", lr=1e-2, weight_decay=0.01, clip_norm=5.0),
     schedule=ScheduleConfig(kind="cosine", warmup_steps=3),
     average=0.9,
+    average_warmup=10,
     checkpoint_every=7,
     log_every=2,
 )

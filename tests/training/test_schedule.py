@@ -26,6 +26,12 @@ def test_cosine_halves_in_the_middle() -> None:
     assert factors == pytest.approx([1.0, 0.5, 0.5 * (1 - 0.5**0.5)])
 
 
+def test_cosine_ends_at_its_floor() -> None:
+    schedule = ScheduleConfig(kind="cosine", floor=0.05)
+    factors = [rate_factor(schedule, step, 100) for step in (0, 50, 100)]
+    assert factors == pytest.approx([1.0, 0.05 + 0.95 * 0.5, 0.05])
+
+
 def test_warm_up_multiplies_the_schedule() -> None:
     schedule = ScheduleConfig(kind="multistep", milestones=(2,), warmup_steps=4, warmup_ratio=0.0)
     assert rate_factor(schedule, 2, 10) == pytest.approx(0.5 * 0.1)

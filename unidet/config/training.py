@@ -3,31 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Rate, Triple, Weight, free
+from unidet.config.fields import (
+    SCHEMA,
+    Expression,
+    Fraction,
+    NonNegative,
+    Positive,
+    Rate,
+    Triple,
+    Weight,
+    free,
+)
 
 
 @dataclass(frozen=True, config=SCHEMA)
-class ImageConfig:
-    """How images reach a network: mmdet's keep-ratio Resize, flips, normalisation, padding."""
+class KeepRatioImages:
+    """How images reach a network: mmdet's keep-ratio Resize, flips, normalisation, padding.
 
+    `mean` and `std` are of 8-bit values, in the order of `channels`.
+    """
+
+    kind: Literal["keep_ratio"]
     short_side: tuple[Positive, Positive]
     long_side: Positive
     test_short_side: Positive
     test_long_side: Positive
     mean: Triple
     std: Triple
+    channels: Literal["rgb", "bgr"] = "rgb"
     horizontal_flip: Fraction = 0.5
     vertical_flip: Fraction = 0.0
     divisor: Positive = 32
 
 
 @dataclass(frozen=True, config=SCHEMA)
+class StretchedImages:
+    """Images stretched to a square; a training batch draws its side from `sides`."""
+
+    kind: Literal["stretch"]
+    sides: tuple[Positive, ...]
+    test_side: Positive
+    mean: Triple
+    std: Triple
+    channels: Literal["rgb", "bgr"] = "rgb"
+    horizontal_flip: Fraction = 0.5
+    vertical_flip: Fraction = 0.0
+    divisor: Positive = 32
+
+
+ImageConfig = Annotated[KeepRatioImages | StretchedImages, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=SCHEMA)
 class OptimizerConfig:
-    """`groups` maps a part of a parameter's name to a factor on the learning rate."""
+    """`groups` maps a part of a parameter's name to a factor on the learning rate.
+
+    `no_decay` are regular expressions; a parameter whose name one of them is found in is not
+    decayed.
+    """
 
     kind: Literal["sgd", "adamw"]
     lr: Rate
@@ -35,29 +73,39 @@ class OptimizerConfig:
     momentum: Fraction = 0.9
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     groups: dict[str, Rate] = field(default_factory=dict)
+    no_decay: tuple[Expression, ...] = ()
     clip_norm: Weight = 0.0
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class ScheduleConfig:
-    """Linear warm-up, then steps down at `milestones` (in steps) or a cosine to zero."""
+    """Linear warm-up, then steps down at `milestones` (in steps) or a cosine to `floor`.
+
+    `floor` and `warmup_ratio` are fractions of the learning rate.
+    """
 
     kind: Literal["multistep", "cosine", "constant"]
     warmup_steps: NonNegative = 0
     warmup_ratio: Fraction = 0.001
     milestones: tuple[Positive, ...] = ()
     gamma: Fraction = 0.1
+    floor: Fraction = 0.0
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class TrainingConfig:
-    """One training run. `average` is the decay of the weights' moving average, 0 for none."""
+    """One training run.
+
+    `average` is the decay of the weights' moving average, 0 for none; it rises to that over some
+    `average_warmup` steps.
+    """
 
     steps: Positive
     batch_size: Positive
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     average: Fraction = 0.0
+    average_warmup: Positive = 2000
     checkpoint_every: Positive = free(200)
     log_every: Positive = free(10)
     loader_threads: Positive = free(2)

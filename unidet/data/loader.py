@@ -53,9 +53,10 @@ class Loader:
     """Training batches of the steps `start_step` … `steps` - 1, as an iterator.
 
     The batch of a step depends on seed and step alone: not on threads, nor on where one started.
-    Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`. Dataset ids are positions
-    in `sources`. An exception in a thread appears where its batch would have. `close()`, leaving
-    the `with` block, or dropping the loader ends its threads.
+    Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`, what a batch has in
+    common from `default_rng((seed, step))`. Dataset ids are positions in `sources`. An exception in
+    a thread appears where its batch would have. `close()`, leaving the `with` block, or dropping
+    the loader ends its threads.
     """
 
     def __init__(
@@ -133,12 +134,13 @@ def _training_job(
 
     def make() -> Batch:
         samples = []
+        shared = transform.for_batch(np.random.default_rng((sampler.seed, step)))
         for dataset_id, row in chosen:
             rng = np.random.default_rng((sampler.seed, epoch, row, dataset_id))
-            sample = sources[dataset_id].sample(row, transform, rng)
+            sample = sources[dataset_id].sample(row, shared, rng)
             sample.dataset_id = dataset_id
             samples.append(sample)
-        return transform.collate(samples)
+        return shared.collate(samples)
 
     return make
 

@@ -7,7 +7,8 @@ Normalize, Pad). H, W are the original size, h, w the new one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -35,17 +36,24 @@ class KeepRatio:
         scale = min(long / max(width, height), short / min(width, height))
         return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
 
+    def for_batch(self, rng: np.random.Generator) -> KeepRatio:
+        """Every image of a batch draws its own size."""
+        return self
+
 
 @dataclass(frozen=True)
-class Fixed:
-    """Always `width` x `height`, whatever the ratio."""
+class Stretch:
+    """One (width, height) for all images of a batch, whatever their ratio, drawn from `sizes`."""
 
-    width: int
-    height: int
+    sizes: tuple[tuple[int, int], ...]
 
     def size(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int]:
-        """New (width, height)."""
-        return self.width, self.height
+        """New (width, height): the first size, the only one after `for_batch`."""
+        return self.sizes[0]
+
+    def for_batch(self, rng: np.random.Generator) -> Stretch:
+        """The same with one size."""
+        return Stretch((self.sizes[int(rng.integers(len(self.sizes)))],))
 
 
 @dataclass
@@ -68,17 +76,23 @@ class Transform:
 
     Attributes:
         resize: how the new size is chosen.
-        mean, std: of 8-bit RGB, in that order.
+        mean, std: of 8-bit values, in the order of `channels`.
         horizontal_flip, vertical_flip: probabilities, independent of one another.
         divisor: padded height and width are multiples of it.
+        channels: the order in which the network takes them.
     """
 
-    resize: KeepRatio | Fixed
+    resize: KeepRatio | Stretch
     mean: Triple
     std: Triple
     horizontal_flip: float = 0.0
     vertical_flip: float = 0.0
     divisor: int = 32
+    channels: Literal["rgb", "bgr"] = "rgb"
+
+    def for_batch(self, rng: np.random.Generator) -> Transform:
+        """The transform of one batch: what its images have in common is drawn."""
+        return replace(self, resize=self.resize.for_batch(rng))
 
     def apply(
         self,
@@ -131,7 +145,7 @@ class Transform:
         height, width = pixels.shape[:2]
         for channel in range(3):
             place = image_CHW[channel, :height, :width]
-            place[...] = pixels[:, :, channel]
+            place[...] = pixels[:, :, channel if self.channels == "rgb" else 2 - channel]
             place -= np.float32(self.mean[channel])
             place *= np.float32(1 / self.std[channel])
 

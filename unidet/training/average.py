@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jittor as jt
 import numpy as np
 from jittor import nn
@@ -10,17 +12,19 @@ from jittor import nn
 class WeightAverage:
     """Exponential moving average of every entry of the state dict, batch-norm statistics included.
 
-    The decay warms up as min(decay, (1 + t) / (10 + t)) so that early weights are soon forgotten.
+    After update n (from 1) the decay is `decay` * (1 - exp(-n / warmup)), so that early weights
+    are soon forgotten (RT-DETR src/optim/ema.py, NanoDet model/weight_averager/ema.py).
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, warmup: int) -> None:
         self._decay = decay
+        self._warmup = warmup
         self._source = model.state_dict()
         self._average = {name: var.clone().stop_grad() for name, var in self._source.items()}
 
     def update(self, step: int) -> None:
         """Take in the weights after `step` (0-based)."""
-        decay = min(self._decay, (1 + step) / (10 + step))
+        decay = self._decay * -math.expm1(-(step + 1) / self._warmup)
         for name, var in self._source.items():
             held = self._average[name]
             held.update((held * decay + var * (1 - decay)).stop_grad())

@@ -48,7 +48,7 @@ def train(
         UserError: the run learns nothing (see `sanity`).
     """
     optimizer = Optimizer(model, settings.optimizer)
-    average = WeightAverage(model, settings.average) if settings.average else None
+    average = _average(model, settings)
     start = load_checkpoint(folder, model, optimizer, average)
     log = TrainingLog(folder, start)
     sanity = Sanity(model)
@@ -87,6 +87,12 @@ def _step(
     total = sum(value for name, value in parts.items() if name.startswith("loss"))
     optimizer.step(total, factor)
     return {"loss": total, **parts}
+
+
+def _average(model: nn.Module, settings: TrainingConfig) -> WeightAverage | None:
+    if not settings.average:
+        return None
+    return WeightAverage(model, settings.average, settings.average_warmup)
 
 
 def _weights(model: nn.Module) -> dict[str, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jittor as jt
 import numpy as np
 from jittor import nn
@@ -21,7 +23,11 @@ class Optimizer:
         self.names = list(trainable(model))
         self._settings = settings
         groups = [
-            {"params": [var], "factor": _factor(name, settings.groups)}
+            {
+                "params": [var],
+                "factor": _factor(name, settings.groups),
+                "weight_decay": _decay(name, settings),
+            }
             for name, var in trainable(model).items()
         ]
         if settings.kind == "sgd":
@@ -68,3 +74,8 @@ def _factor(name: str, groups: dict[str, float]) -> float:
     """The factor of the longest group key that the name contains; 1 where none does."""
     matching = [key for key in groups if key in name]
     return groups[max(matching, key=len)] if matching else 1.0
+
+
+def _decay(name: str, settings: OptimizerConfig) -> float:
+    spared = any(re.search(pattern, name) for pattern in settings.no_decay)
+    return 0.0 if spared else settings.weight_decay

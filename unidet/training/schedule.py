@@ -17,7 +17,8 @@ def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
     if schedule.kind == "multistep":
         factor = schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
     elif schedule.kind == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * step / steps))
+        half = 0.5 * (1 + math.cos(math.pi * step / steps))
+        factor = schedule.floor + (1 - schedule.floor) * half
     if step < schedule.warmup_steps:
         factor *= 1 - (1 - step / schedule.warmup_steps) * (1 - schedule.warmup_ratio)
     return factor
