@@ -15,6 +15,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import check
 from unidet.pipelines.graph import needed
+from unidet.pipelines.processes import fill_shards
 from unidet.pipelines.stage import Job, Stage, Subtrees
 from unidet.store import accepted
 from unidet.store.code import closure
@@ -154,6 +155,8 @@ def _execute(
     )
     started, earlier = time.time(), _earlier_seconds(job.work)
     try:
+        if stage.sharding is not None:
+            fill_shards(stage.name, stage.sharding, config, job)
         stage.run(job)
     except BaseException:
         if store.has_work(key):

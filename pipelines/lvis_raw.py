@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from unidet.config.study import Config
 from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
-from unidet.pipelines.shards import Columns, Sharded, write_shards
-from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.shards import Columns, Sharded, ShardSet, draft_of
+from unidet.pipelines.stage import Job, Sharding, Stage
+
+SETTINGS = "classifier.json"  # what the classifier learnt besides the region embeddings
 
 
 def run(job: Job) -> None:
+    for shards in plan(job):
+        shards.gather(job.work, job.out)
+    (job.work / SETTINGS).replace(job.out / SETTINGS)
+
+
+def plan(job: Job) -> list[ShardSet]:
+    return [shards for shards, _ in _parts(job)]
+
+
+def fill(job: Job) -> None:
     job.bring_up()
     from unidet.data.loader import evaluation_batches
     from unidet.pipelines.networks import build_classifier
@@ -49,18 +62,21 @@ def run(job: Job) -> None:
                     "embeddings": embeddings.astype(np.float16),
                 }
 
-    for image_set in Datasets(job.inputs["data"], job.config.data).image_sets():
+    for shards, image_set in _parts(job):
         progress = job.progress(f"regions {image_set.name}")
-        write_shards(
-            job.out / image_set.name,
-            job.work / "shards" / image_set.name,
-            len(image_set.split),
-            settings.images_per_shard,
-            lambda rows, image_set=image_set: regions_of(image_set, rows),
-            progress,
-        )
+        shards.fill(job.work, partial(regions_of, image_set), progress)
         progress.close()
-    (job.out / "classifier.json").write_text(json.dumps(network.classifier.settings()))
+    draft = draft_of(job.work / SETTINGS)
+    draft.write_text(json.dumps(network.classifier.settings()))
+    draft.replace(job.work / SETTINGS)
+
+
+def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
+    per_shard = job.config.lvis_raw.images_per_shard
+    return [
+        (ShardSet(image_set.name, len(image_set.split), per_shard), image_set)
+        for image_set in Datasets(job.inputs["data"], job.config.data).image_sets()
+    ]
 
 
 def best_proposals(dumped: Sharded, row: int, count: int) -> np.ndarray:
@@ -74,4 +90,11 @@ def inputs(config: Config) -> tuple[str, ...]:
     return ("data", "proposals", "roi")
 
 
-STAGE = Stage(name="lvis_raw", version=1, reads=("data", "roi", "lvis_raw"), run=run, inputs=inputs)
+STAGE = Stage(
+    name="lvis_raw",
+    version=1,
+    reads=("data", "roi", "lvis_raw"),
+    run=run,
+    inputs=inputs,
+    sharding=Sharding(plan, fill, processes=lambda config: config.lvis_raw.processes),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
 from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
-from unidet.pipelines.shards import Columns, Sharded, write_shards
-from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.shards import Columns, Sharded, ShardSet
+from unidet.pipelines.stage import Job, Sharding, Stage
 from unidet.records import Split
 
 Propose = Callable[[ImageSet, Sequence[int]], Iterator[Columns]]
@@ -22,15 +23,15 @@ Propose = Callable[[ImageSet, Sequence[int]], Iterator[Columns]]
 
 def run(job: Job) -> None:
     datasets = Datasets(job.inputs["data"], job.config.data)
-    propose = _proposer(job)
+    for shards in plan(job):
+        shards.gather(job.work, job.out)
     metrics = {}
     for image_set in datasets.training():
-        folder = _dump(job, image_set, "training", propose)
         metrics[f"training/{image_set.name}"] = _recall(
-            _ground_truth(image_set.split), image_set.split.image_ids, Sharded(folder)
+            _ground_truth(image_set.split),
+            image_set.split.image_ids,
+            Sharded(job.out / "training" / image_set.name),
         )
-    for image_set in datasets.image_sets():
-        _dump(job, image_set, "images", propose)
     for judged in datasets.judged():
         dumped = Sharded(job.out / "images" / judged.image_set)
         truth = read_ground_truth(judged.ground_truth)
@@ -38,6 +39,28 @@ def run(job: Job) -> None:
     main = datasets.judged()[0].name
     written = {**metrics[main], **{f"{name}": values for name, values in metrics.items()}}
     (job.out / "metrics.json").write_text(json.dumps(written, indent=1))
+
+
+def plan(job: Job) -> list[ShardSet]:
+    return [shards for shards, _ in _parts(job)]
+
+
+def fill(job: Job) -> None:
+    propose = _proposer(job)
+    for shards, image_set in _parts(job):
+        progress = job.progress(f"proposals {image_set.name}")
+        shards.fill(job.work, partial(propose, image_set), progress)
+        progress.close()
+
+
+def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
+    datasets = Datasets(job.inputs["data"], job.config.data)
+    per_shard = job.config.proposals.images_per_shard
+    return [
+        (ShardSet(f"{kind}/{image_set.name}", len(image_set.split), per_shard), image_set)
+        for kind, sets in (("training", datasets.training()), ("images", datasets.image_sets()))
+        for image_set in sets
+    ]
 
 
 def _proposer(job: Job) -> Propose:
@@ -62,21 +85,6 @@ def _proposer(job: Job) -> Propose:
                 yield {"boxes_xyxy": boxes[:keep, :4] / scale, "scores": boxes[:keep, 4]}
 
     return propose
-
-
-def _dump(job: Job, image_set: ImageSet, kind: str, propose: Propose) -> Path:
-    folder = job.out / kind / image_set.name
-    progress = job.progress(f"proposals {image_set.name}")
-    write_shards(
-        folder,
-        job.work / "shards" / kind / image_set.name,
-        len(image_set.split),
-        job.config.proposals.images_per_shard,
-        lambda rows: propose(image_set, rows),
-        progress,
-    )
-    progress.close()
-    return folder
 
 
 def _recall(
@@ -147,4 +155,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
+    sharding=Sharding(plan, fill, processes=lambda config: config.proposals.processes),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unidet.config.study import Config
+from unidet.pipelines.shards import ShardSet
 from unidet.terminal import Progress
 
 
@@ -59,6 +60,21 @@ def no_summary(folder: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Sharding:
+    """How several processes share the long part of a stage.
+
+    Attributes:
+        plan: the shards there are; needs no tensors.
+        fill: finishes the shards that nobody else is at, in the job's working folder.
+        processes: how many processes the configuration asks for.
+    """
+
+    plan: Callable[[Job], list[ShardSet]]
+    fill: Callable[[Job], None]
+    processes: Callable[[Config], int]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of the study.
 
@@ -70,6 +86,7 @@ class Stage:
         inputs: names of the stages whose artefacts it takes, under a given configuration.
         files: files and folders outside the store that enter the key by content.
         summary: what to tell the person about a finished artefact.
+        sharding: work that is done in shards before `run`, which then gathers them.
     """
 
     name: str
@@ -79,3 +96,4 @@ class Stage:
     inputs: Callable[[Config], tuple[str, ...]] = field(default=no_inputs)
     files: Callable[[Config], dict[str, Path]] = field(default=no_files)
     summary: Callable[[Path], str] = field(default=no_summary)
+    sharding: Sharding | None = None

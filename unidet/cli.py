@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 from unidet.config.study import Config
@@ -287,6 +288,17 @@ def _doctor(given: list[str]) -> int:
     return run()
 
 
+def _work(given: list[str]) -> int:
+    parser = _arguments("work")
+    parser.add_argument("task", type=Path, metavar="TASK.json", help="in a stage's working folder")
+    parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
+    options = parser.parse_args(given)
+    from unidet.pipelines.work import work_on
+
+    work_on(options.task, attached=options.attached)
+    return 0
+
+
 def _of_the_store(verb: str) -> Callable[[list[str]], int]:
     """A verb of `pipelines/store_verbs.py`, which is imported when it is used."""
 
@@ -309,4 +321,5 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "trace": _trace,
     "compare": _compare,
     "doctor": _doctor,
+    "work": _work,
 }

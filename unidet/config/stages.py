@@ -80,6 +80,7 @@ class ProposalsConfig:
     keep: Positive
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
+    processes: Positive = free(1)
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -98,6 +99,7 @@ class RawConfig:
     proposals: Positive
     batch_size: Positive = free(4)
     images_per_shard: Positive = free(256)
+    processes: Positive = free(1)
 
 
 @dataclass(frozen=True, config=SCHEMA)

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
 from unidet.config.fields import SCHEMA, NonNegative
+from unidet.config.machines import ClusterConfig
 from unidet.config.stages import (
     CalibrationConfig,
     Clip,
@@ -59,6 +60,7 @@ class Config:
     upstream: Literal["build", "require"]
     store: StoreConfig
     runtime: RuntimeConfig
+    cluster: ClusterConfig
     data: Data
     clip: Clip
     clip_embeddings: Embeddings

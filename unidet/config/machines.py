@@ -1,0 +1,20 @@
+"""The schema of where processes run; nothing here changes a result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from unidet.config.fields import SCHEMA
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ClusterConfig:
+    """Where the processes that share a stage's shards run: "" is this machine, started directly.
+
+    `parameters` are submitit's own (`timeout_min`, `slurm_partition`, …).
+    """
+
+    executor: Literal["", "local", "slurm"]
+    parameters: dict[str, bool | int | float | str]
