@@ -58,7 +58,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/.venv
 	@echo "ready: $(BIN)/unidet"
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.venv
-	$(PIP) install --editable '.[dev]'
+	$(PIP) install --editable '.[dev,sweep,cluster]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-bench: pyproject.toml | $(VENV)/.venv

@@ -43,8 +43,8 @@ def work_on(task_file: Path, *, attached: bool) -> None:
 
 
 def _stop_when_left_alone() -> None:
-    # os.read, not sys.stdin: a buffered read holds a lock that a forked child (Jittor's compile pool
-    # closes stdin at its start) would wait for without end.
+    # os.read, not sys.stdin: a buffered read holds a lock that a forked child (one of Jittor's
+    # compilers, closing its stdin) would wait for without end.
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
