@@ -47,7 +47,7 @@ def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action])
         fresh[stage.name] = action
         told = f"built {action.finished:.16}"
         if action.key != key:
-            told += " by other code, accepted as equivalent"
+            told += ", accepted for new code"
         return State(stage.name, "fresh", told, str(store.folder(action)))
     owner = store.owner(key)
     if owner:

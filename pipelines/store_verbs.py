@@ -151,6 +151,68 @@ def _accept(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     return 0
 
 
+# --- cleaning up -------------------------------------------------------------------------------
+
+
+def _rm(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("what", help=WHAT)
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.select import select
+    from unidet.store.cleanup import obstacles
+    from unidet.store.sweep import cleaning, drop
+    from unidet.terminal import size
+
+    store = _open(config)
+    action = select(options.what, config, store)
+    name = f"{action.stage} {action.output[:12]}"
+    with cleaning(store):
+        reasons = obstacles(store, action)
+        if reasons or not drop(store, [action]):
+            told = "; ".join([*reasons[:3], *(["…"] if reasons[3:] else [])])
+            raise UserError(f"{name} stays: {told or 'somebody has begun to use it'}")
+    values = {"stage": action.stage, "key": action.key, "output": action.output}
+    line = f"{name} removed; gc --yes frees its {size(action.size)} after the grace period"
+    _tell(options, values, [line])
+    return 0
+
+
+def _gc(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("--max-bytes", metavar="SIZE", type=_bytes, help="such as 50GB")
+    parser.add_argument("--keep-last", metavar="K", type=_count, help="artefacts a stage")
+    parser.add_argument("--unfinished", metavar="DAYS", type=float, help="drop work this old too")
+    parser.add_argument("--grace", metavar="MINUTES", type=float, default=60.0, help="(60)")
+    parser.add_argument("--yes", action="store_true", help="do it; otherwise it is only told")
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.cleaning import clean, preview
+
+    store = _open(config)
+    limits = (options.max_bytes, options.keep_last)
+    if not options.yes:
+        values, lines = preview(store, *limits)
+    else:
+        days = options.unfinished
+        unfinished = None if days is None else days * 86400
+        values, lines = clean(store, *limits, options.grace * 60, unfinished)
+    _tell(options, values, lines)
+    return 0
+
+
+_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(B|[kKMGT]B)?", text)
+    if match is None:
+        raise UserError(f"--max-bytes: {text!r} is not a size; give one like 500MB or 50GB")
+    return int(float(match[1]) * _UNITS[(match[2] or "").replace("K", "k")])
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"--keep-last: {text!r} is not a number of artefacts, 0 or more")
+    return int(text)
+
+
 VERBS: dict[str, Verb] = {
     "why": _why,
     "lineage": _lineage,
@@ -158,4 +220,6 @@ VERBS: dict[str, Verb] = {
     "pin": _pin,
     "unpin": _unpin,
     "accept": _accept,
+    "rm": _rm,
+    "gc": _gc,
 }

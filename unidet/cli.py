@@ -37,6 +37,8 @@ Verbs:
   verify                         reads the whole store again; 1: damage found
   pin WHAT, unpin WHAT           keep an artefact from clean-ups; alone: all pins
   accept STAGE [--revoke]        the code was rewritten, its results are the same
+  rm WHAT                        remove an artefact that nothing else needs
+  gc [--max-bytes 50GB] [--keep-last K] [--yes]   clean up; tells unless --yes
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
@@ -310,7 +312,7 @@ def _of_the_store(verb: str) -> Callable[[list[str]], int]:
     return run
 
 
-_STORE_VERBS = ("why", "lineage", "verify", "pin", "unpin", "accept")
+_STORE_VERBS = ("why", "lineage", "verify", "pin", "unpin", "accept", "rm", "gc")
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,

@@ -9,6 +9,8 @@ import pytest
 
 from unidet.cli import compose
 from unidet.config.study import Config
+from unidet.pipelines import engine
+from unidet.pipelines.stage import Job, Stage
 
 TINY = (
     "data.train_scenes=8",
@@ -46,3 +48,34 @@ def tiny(tmp_path: Path) -> Callable[..., Config]:
         return compose([*TINY, f"store.root={tmp_path / 'store'}", *overrides])
 
     return make
+
+
+def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
+    """A stage whose output says what it read, so that a change runs through."""
+
+    def run(job: Job) -> None:
+        below = "".join((job.inputs[one] / "value").read_text() for one in inputs)
+        own = "".join(str(getattr(job.config, one)) for one in reads)
+        (job.out / "value").write_text(f"{name}({own}{below})")
+
+    return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
+
+
+@pytest.fixture
+def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """data -> rpn -> proposals -> roi -> report; the modules of every stage are what this holds."""
+    stages = {
+        "data": writing("data", ("seed",), ()),
+        "rpn": writing("rpn", ("rpn",), ("data",)),
+        "proposals": writing("proposals", ("proposals",), ("rpn",)),
+        "roi": writing("roi", ("roi",), ("proposals", "data")),
+        "report": writing("report", ("report",), ("roi",)),
+    }
+    modules = {"unidet.a": "1", "unidet.b": "1"}
+    for user in ("graph", "select", "accept"):
+        monkeypatch.setattr(f"unidet.pipelines.{user}.STAGES", stages)
+    monkeypatch.setattr(engine, "modules_of", lambda stage, store: dict(modules))
+    for user in ("why", "accept"):
+        name = f"unidet.pipelines.{user}.modules_of"
+        monkeypatch.setattr(name, lambda stage, store: dict(modules))
+    return modules

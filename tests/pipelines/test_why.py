@@ -9,38 +9,10 @@ import pytest
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines import engine, graph
-from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines import engine
 from unidet.pipelines.why import lines, print_why, why
 
 Make = Callable[..., Config]
-
-
-def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
-    """A stage whose output says what it read, so that a change runs through."""
-
-    def run(job: Job) -> None:
-        below = "".join((job.inputs[one] / "value").read_text() for one in inputs)
-        own = "".join(str(getattr(job.config, one)) for one in reads)
-        (job.out / "value").write_text(f"{name}({own}{below})")
-
-    return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
-
-
-@pytest.fixture
-def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """data -> rpn -> proposals -> roi; the modules of every stage are what this holds."""
-    stages = {
-        "data": writing("data", ("seed",), ()),
-        "rpn": writing("rpn", ("rpn",), ("data",)),
-        "proposals": writing("proposals", ("proposals",), ("rpn",)),
-        "roi": writing("roi", ("roi",), ("proposals", "data")),
-    }
-    modules = {"unidet.a": "1", "unidet.b": "1"}
-    monkeypatch.setattr(graph, "STAGES", stages)
-    monkeypatch.setattr(engine, "modules_of", lambda stage, store: dict(modules))
-    monkeypatch.setattr("unidet.pipelines.why.modules_of", lambda stage, store: dict(modules))
-    return modules
 
 
 def told(config: Config, stage: str = "roi") -> list[str]:
@@ -120,5 +92,5 @@ def test_json_keeps_the_way_to_the_cause(
 
 
 def test_an_unknown_stage_lists_the_stages(tiny: Make, code: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="there are data, rpn, proposals, roi"):
+    with pytest.raises(UserError, match="there are data, rpn, proposals, roi, report"):
         why("rio", tiny())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,32 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def publish(store: Store) -> Callable[..., Action]:
-    """publish({"name": b"content"}, stage="rpn", seed=0): an action of `stage` with these files."""
+    """publish({"name": b"content"}, stage="rpn", seed=0): an action of `stage` with these files.
 
-    def run(files: Mapping[str, bytes], stage: str = "rpn", **config: Any) -> Action:
+    `inputs` are the actions that it was made from, `seconds` what it cost.
+    """
+
+    def run(
+        files: Mapping[str, bytes],
+        stage: str = "rpn",
+        inputs: Sequence[Action] = (),
+        seconds: float = 1.0,
+        **config: Any,
+    ) -> Action:
         preimage = {"schema": 1, "stage": stage, "config": config}
         key = key_of(preimage)
         out = store.draft(key)
         for name, content in files.items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_bytes(content)
-        return store.publish(key, preimage, stage, out, started=time.time())
+        return store.publish(
+            key,
+            preimage,
+            stage,
+            out,
+            started=time.time(),
+            seconds=seconds,
+            inputs={one.stage: one for one in inputs},
+        )
 
     return run

@@ -388,7 +388,7 @@ def _failing(number: int):  # type: ignore[no-untyped-def]
         (errno.EDQUOT, "has used up its disk quota"),
     ],
 )
-@pytest.mark.parametrize("step", ["fsync", "replace", "link"])
+@pytest.mark.parametrize("step", ["fsync", "mkdir", "link"])
 def test_a_disk_that_fails_gives_one_clear_line(
     store: Store, monkeypatch: pytest.MonkeyPatch, number: int, says: str, step: str
 ) -> None:

@@ -71,10 +71,12 @@ def discard(path: Path, trash: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         bin_path = path
-    if bin_path.is_dir() and not bin_path.is_symlink():
-        shutil.rmtree(bin_path)
-    else:
-        os.unlink(bin_path)
+    # A clean-up beside may empty the trash of this at the same time.
+    with suppress(FileNotFoundError):
+        if bin_path.is_dir() and not bin_path.is_symlink():
+            shutil.rmtree(bin_path)
+        else:
+            os.unlink(bin_path)
 
 
 def write_synced(path: Path, data: bytes) -> None:

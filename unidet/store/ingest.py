@@ -1,12 +1,14 @@
-"""Takes the files of a finished artefact into the blobs, durably, moving rather than copying."""
+"""Takes the files of a finished artefact into the blobs, durably, linking rather than copying."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unidet.store.disk import make_folder, sync
@@ -17,13 +19,18 @@ from unidet.store.record import StoredFile, check_name
 WORKERS = 8
 
 
-def ingest(out: Path, layout: Layout, key: str) -> dict[str, StoredFile]:
-    """Move every file below `out` to its blob; on return bytes and names are on the disk.
+@contextmanager
+def ingested(out: Path, layout: Layout, key: str) -> Iterator[dict[str, StoredFile]]:
+    """Every file below `out` is a blob, durably; create the record that needs them in the block.
 
     A file with other hard links, or on another file system, is copied: nobody else's file may turn
     into a blob. A failure at any point leaves whole blobs or none.
 
-    Returns:
+    A clean-up beside may take away a blob that no record names yet. It looks at the records again
+    after that, and this side looks at the blobs again after the record is there: whichever comes
+    second brings the blob back.
+
+    Yields:
         relative path -> blob.
 
     Raises:
@@ -32,24 +39,38 @@ def ingest(out: Path, layout: Layout, key: str) -> dict[str, StoredFile]:
     scratch = layout.private(key)
     make_folder(scratch)
     try:
-        return _ingest(list_files(out), out, scratch, layout)
-    finally:
-        shutil.rmtree(scratch)
-
-
-def _ingest(names: list[str], out: Path, scratch: Path, layout: Layout) -> dict[str, StoredFile]:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        sources = _own(names, out, scratch, pool)
-        synced = pool.map(sync, sources.values())
-        hashes = list(pool.map(sha256_file, sources.values()))
-        list(synced)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            sources = _own(list_files(out), out, scratch, pool)
+            synced = pool.map(sync, sources.values())
+            hashes = list(pool.map(sha256_file, sources.values()))
+            list(synced)
         files = {
             name: StoredFile(sha256, os.stat(source).st_size)
             for (name, source), sha256 in zip(sources.items(), hashes, strict=True)
         }
-        folders = {_place(sources[name], file, layout) for name, file in files.items()}
+        place_all({sources[name]: file for name, file in files.items()}, layout)
+        yield files
+        place_missing({sources[name]: file for name, file in files.items()}, layout)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def place_all(sources: dict[Path, StoredFile], layout: Layout) -> None:
+    """Link files of this process alone into the blobs; on return the names are on the disk."""
+    folders = {_place(source, file, layout) for source, file in sources.items()}
+    with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(sync, sorted(folders)))
-    return files
+
+
+def place_missing(sources: dict[Path, StoredFile], layout: Layout) -> None:
+    """Bring back what was taken away since `place_all`; call it once a record names the blobs."""
+    gone = {
+        source: file
+        for source, file in sources.items()
+        if not has_blob(layout.blob(file.sha256), file.size)
+    }
+    if gone:
+        place_all(gone, layout)
 
 
 def list_files(out: Path) -> list[str]:
@@ -87,17 +108,28 @@ def _own(names: list[str], out: Path, scratch: Path, pool: ThreadPoolExecutor) -
 
 
 def _place(source: Path, file: StoredFile, layout: Layout) -> Path:
-    """Make `source` the blob unless that is there; the folder whose names must reach the disk."""
+    """Let `source` be the blob too unless that is there; the folder whose names must be synced."""
     blob = layout.blob(file.sha256)
     make_folder(blob.parent)
-    if has_blob(blob, file.size):
-        # A fresh time tells a clean-up running beside that this blob is about to be needed.
-        with suppress(PermissionError):
-            os.utime(blob)
-    else:
+    if not has_blob(blob, file.size):
         os.utime(source)
-        os.replace(source, blob)
+        _link(source, blob, file.size)
+    else:
+        # A fresh time tells a clean-up running beside that this blob is about to be needed.
+        with suppress(PermissionError, FileNotFoundError):
+            os.utime(blob)
     return blob.parent
+
+
+def _link(source: Path, blob: Path, size: int) -> None:
+    try:
+        os.link(source, blob)
+    except FileExistsError:
+        if not has_blob(blob, size):
+            # Something else lies there under this name; a second name for it is put over it.
+            whole = source.with_name(f".{source.name}.{secrets.token_hex(4)}")
+            os.link(source, whole)
+            os.replace(whole, blob)
 
 
 def has_blob(blob: Path, size: int) -> bool:

@@ -77,12 +77,24 @@ class Layout:
         return self.base / "trash"
 
     @property
+    def dropped_records(self) -> Path:
+        return self.trash / "records"
+
+    @property
+    def dropped_blobs(self) -> Path:
+        return self.trash / "blobs"
+
+    @property
+    def blobs(self) -> Path:
+        return self.base / "blobs" / "sha256"
+
+    @property
     def stat_cache(self) -> Path:
         return self.base / "stat-cache"
 
     def blob(self, sha256: str) -> Path:
         check_digest(sha256)
-        return self.base / "blobs" / "sha256" / sha256[:2] / sha256
+        return self.blobs / sha256[:2] / sha256
 
     def record(self, key: str) -> Path:
         check_digest(key)
@@ -115,13 +127,14 @@ class Layout:
         """A path for the keys that this process uses, as no other process will name it."""
         return self.runs / f"{_own_mark()}.live"
 
-    def abandoned(self, key: str) -> Iterator[Path]:
-        """Private paths of `key` whose process on this host is dead; reads the disk."""
+    def abandoned(self, key: str | None = None) -> Iterator[Path]:
+        """Private paths (of `key`, or all) whose process on this host is dead; reads the disk."""
         with suppress(FileNotFoundError):
             for name in os.listdir(self.base / "work"):
                 match = _PRIVATE.fullmatch(name)
-                here = match and match["key"] == key and match["host"] == socket.gethostname()
-                if match and here and not _is_alive(int(match["pid"])):
+                if not match or key not in (None, match["key"]):
+                    continue
+                if match["host"] == socket.gethostname() and not _is_alive(int(match["pid"])):
                     yield self.base / "work" / name
 
 

@@ -6,12 +6,25 @@ import functools
 import os
 import resource
 import shlex
+import socket
 import subprocess
 import sys
 from datetime import datetime, timezone
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+
+
+def of_this_process() -> dict[str, Any]:
+    """The fields of a record that tell of the process which makes it."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "command": command(),
+        "peak_rss": peak_rss(),
+        "git": git_state(),
+        "freeze": freeze(),
+    }
 
 
 def utc(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from unidet.store import lock, provenance, runs
 from unidet.store.disk import clear_errors, create_once, discard, make_folder, replace
 from unidet.store.hashing import key_of, normalise
 from unidet.store.index import newest_first
-from unidet.store.ingest import has_blob, ingest
+from unidet.store.ingest import has_blob, ingested, place_all, place_missing
 from unidet.store.layout import Layout
 from unidet.store.record import Action, digest_files, from_bytes, to_bytes
 from unidet.store.runs import How, Run
@@ -58,7 +57,7 @@ class Store:
 
     def record(self, key: str) -> Action | None:
         """The action behind a key, whether its blobs are there or not."""
-        return self._read(self.layout.record(key))
+        return self.read(self.layout.record(key))
 
     def is_complete(self, action: Action) -> bool:
         """Whether every blob is there with its size; the content is not read again."""
@@ -68,8 +67,8 @@ class Store:
     def actions(self, stage: str | None = None) -> Iterator[Action]:
         """Actions with a readable record, complete or not, newest first."""
         cache = self.layout.stat_cache / "actions"
-        for path in newest_first(self.layout.actions, cache, self._read, stage):
-            action = self._read(path)
+        for path in newest_first(self.layout.actions, cache, self.read, stage):
+            action = self.read(path)
             if action is not None:
                 yield action
 
@@ -184,38 +183,51 @@ class Store:
             raise ValueError(f"{key} is not the key of this preimage")
         finished = time.time()
         with clear_errors(self.root):
-            files = ingest(Path(out), self.layout, key)
-            action = self._commit(
-                Action(
-                    key=key,
-                    preimage=normalise(preimage),
-                    stage=stage,
-                    files=files,
-                    output=digest_files(files),
-                    inputs={name: one.key for name, one in (inputs or {}).items()},
-                    modules=dict(modules or {}),
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    command=provenance.command(),
-                    started=provenance.utc(started),
-                    finished=provenance.utc(finished),
-                    seconds=finished - started if seconds is None else seconds,
-                    peak_rss=provenance.peak_rss(),
-                    git=provenance.git_state(),
-                    freeze=provenance.freeze(),
-                    sources=dict(sources or {}),
+            with ingested(Path(out), self.layout, key) as files:
+                action = self._commit(
+                    Action(
+                        key=key,
+                        preimage=normalise(preimage),
+                        stage=stage,
+                        files=files,
+                        output=digest_files(files),
+                        inputs={name: one.key for name, one in (inputs or {}).items()},
+                        modules=dict(modules or {}),
+                        started=provenance.utc(started),
+                        finished=provenance.utc(finished),
+                        seconds=finished - started if seconds is None else seconds,
+                        sources=dict(sources or {}),
+                        **provenance.of_this_process(),
+                    )
                 )
-            )
             discard(Path(out), self.layout.trash)
             discard(self.layout.work(key), self.layout.trash)
         return action
+
+    def adopt(self, action: Action, files: Mapping[str, Path]) -> Action:
+        """Take in an artefact that was made elsewhere; what is here under its key stays.
+
+        Args:
+            action: its record, checked by whoever calls.
+            files: sha256 -> a file with just that content in a private folder below work/,
+                for every blob; hard links where the blob is here already.
+
+        Raises:
+            UserError: the store cannot be written.
+        """
+        sources = {files[one.sha256]: one for one in action.files.values()}
+        with clear_errors(self.root):
+            place_all(sources, self.layout)
+            standing = self._commit(action)
+            place_missing(sources, self.layout)
+        return standing
 
     def _commit(self, action: Action) -> Action:
         """Create the record, or give way to the one that is there."""
         path = self.layout.record(action.key)
         if create_once(path, to_bytes(action), self.layout.private(action.key)):
             return action
-        standing = self._read(path)
+        standing = self.read(path)
         if standing is not None and standing.output == action.output:
             # Where blobs of it were missing, this result has just brought them back.
             return standing
@@ -226,13 +238,13 @@ class Store:
             if standing is not None:
                 self._note_difference(standing)
             replace(path, to_bytes(action), self.layout.private(action.key))
-        return self._read(path) or action
+        return self.read(path) or action
 
     def _note_difference(self, loser: Action) -> None:
         path = self.layout.differing(loser.key) / f"{loser.output}.json"
         create_once(path, to_bytes(loser), self.layout.private(loser.key))
 
-    def _read(self, path: Path) -> Action | None:
+    def read(self, path: Path) -> Action | None:
         """The record at `path`; a missing or damaged one is no record, so its stage runs again."""
         try:
             action = from_bytes(path.read_bytes())
