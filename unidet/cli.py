@@ -44,6 +44,8 @@ Verbs:
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
   trace MODEL --weights W --inputs IN.npz --out OUT.npz [--train --grads NAME…]
                                  every tensor of a full-size network, by name
+  convert SRC DST [--layout NAME] [--to torch|ours]
+                                 official weights to ours, and back
   compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
   doctor                         is this machine ready?
 
@@ -268,6 +270,18 @@ def _trace(given: list[str]) -> int:
     return 0
 
 
+def _convert(given: list[str]) -> int:
+    parser = _arguments("convert")
+    parser.add_argument("source", metavar="SRC", help="any checkpoint, official or ours")
+    parser.add_argument("destination", metavar="DST", help=".safetensors, .pkl; or .pth, .pt")
+    parser.add_argument("--layout", metavar="NAME", help="of the official file (docs/convert.md)")
+    parser.add_argument("--to", choices=("torch", "ours"), help="else as DST's suffix says")
+    from unidet.pipelines.convert import convert_file
+
+    print("\n".join(convert_file(**vars(parser.parse_args(given)))))
+    return 0
+
+
 def _compare(given: list[str]) -> int:
     parser = _arguments("compare")
     parser.add_argument("first", metavar="A.npz")
@@ -321,6 +335,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "detect": _detect,
     "evaluate": _evaluate,
     "trace": _trace,
+    "convert": _convert,
     "compare": _compare,
     "doctor": _doctor,
     "work": _work,

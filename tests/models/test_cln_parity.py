@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import jittor as jt
 import numpy as np
@@ -17,21 +15,10 @@ from unidet.models.fpn import FPN
 from unidet.models.resnet import ResNet
 from unidet.models.rpn_head import RPNHead
 from unidet.records import Batch
+from unidet.weights.layouts.unidetector import STAGE1
+from unidet.weights.load import load_into
 
 LEVELS = (4, 8, 16, 32, 64)
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _our_name(official: str) -> str:
-    return official.replace("roi_head.bbox_head.", "box_head.").replace(".conv.", ".")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +27,7 @@ def golden(reference: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def network(reference: Path) -> CLN:
+def network(official_weights: Callable[[str], dict[str, np.ndarray]]) -> CLN:
     backbone = ResNet(
         style="torchvision",
         width=64,
@@ -55,21 +42,7 @@ def network(reference: Path) -> CLN:
         BoxHead(256),
         compat="official",
     )
-    rule = _module(reference / "reference/deterministic_weights.py")
-    parameters = cln.state_dict()
-    loaded = set()
-    for row in (reference / "reference/keys_stage1.txt").read_text().splitlines():
-        name, shape = row.split("\t")[:2]
-        if not name.endswith("num_batches_tracked"):
-            value = rule.deterministic_value(name, tuple(ast.literal_eval(shape)))
-            parameter = parameters[_our_name(name)]
-            assert tuple(parameter.shape) == value.shape
-            parameter.update(jt.array(value))
-            loaded.add(_our_name(name))
-    assert loaded == set(parameters)
-    for name, parameter in parameters.items():
-        if name.endswith(("running_mean", "running_var")):
-            parameter.stop_grad()
+    load_into(cln, STAGE1.from_official(official_weights("keys_stage1.txt")).arrays)
     backbone.freeze(1)
     return cln
 
@@ -223,7 +196,7 @@ def test_gradients(network: CLN, training: dict, golden: dict[str, np.ndarray]) 
     parameters = network.state_dict()
     names = [name.removesuffix("#first65536") for name in recorded]
     gradients = jt.grad(
-        sum(training["losses"].values()), [parameters[_our_name(name)] for name in names]
+        sum(training["losses"].values()), [parameters[STAGE1.our_names[name]] for name in names]
     )
     for (key, expected), name, gradient in zip(recorded.items(), names, gradients, strict=True):
         ours = gradient.numpy()

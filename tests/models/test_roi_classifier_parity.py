@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import jittor as jt
@@ -16,21 +15,12 @@ from unidet.models.roi_classifier import RoiClassifier
 from unidet.models.roi_samples import RoiSamples, sample_rois
 from unidet.models.text_classifier import TextClassifier
 from unidet.records import Batch
+from unidet.weights.layouts.unidetector import STAGE2
+from unidet.weights.load import load_into
 
 pytestmark = pytest.mark.slow
 
 EMBEDDINGS = "bench/clip_embeddings/coco_clip_a+cname_rn50_manyprompt.npy"
-PREFIXES = {
-    "backbone.": "backbone.",
-    "roi_head.shared_head.layer4.": "shared_layer.",
-    "roi_head.bbox_head.attnpool.": "pool.",
-    "roi_head.bbox_head.fc_reg.": "box_regressor.",
-}
-
-
-def our_name(official: str) -> str:
-    prefix = next(prefix for prefix in PREFIXES if official.startswith(prefix))
-    return PREFIXES[prefix] + official.removeprefix(prefix)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +30,9 @@ def golden(reference: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def network(reference: Path) -> RoiClassifier:
+def network(
+    reference: Path, official_weights: Callable[[str], dict[str, np.ndarray]]
+) -> RoiClassifier:
     backbone = ResNet(style="clip", width=64, blocks=(3, 4, 6), strides=(1, 2, 2), outputs=(3,))
     classifier = RoiClassifier(
         backbone=backbone,
@@ -51,25 +43,11 @@ def network(reference: Path) -> RoiClassifier:
         roi_size=14,
         stride=16,
     )
-    load_deterministic(classifier, reference / "reference")
+    official = official_weights("keys_stage2_coco.txt")
+    load_into(classifier, STAGE2.from_official(official).arrays)
     classifier.backbone.freeze(1)
     classifier.set_vocabularies([np.load(reference / EMBEDDINGS)])
     return classifier
-
-
-def load_deterministic(network: RoiClassifier, folder: Path) -> None:
-    """The weights of the recordings; every parameter must be among them."""
-    spec = importlib.util.spec_from_file_location("rule", folder / "deterministic_weights.py")
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    parameters = network.state_dict()
-    for row in (folder / "keys_stage2_coco.txt").read_text().splitlines():
-        name, shape = row.split("\t")[:2]
-        if name.endswith(("num_batches_tracked", "zs_weights")):
-            continue
-        value = rule.deterministic_value(name, tuple(ast.literal_eval(shape)))
-        parameters.pop(our_name(name)).assign(jt.array(value))
-    assert not parameters
 
 
 def error(found: jt.Var | np.ndarray, expected: np.ndarray) -> float:
@@ -140,7 +118,7 @@ def test_losses_and_gradients(network, golden) -> None:
     }
     asked = sorted({name for name in names.values() if golden_has_gradient(name)})
     total = losses["loss_class"] + losses["loss_box"]
-    gradients = jt.grad(total, [parameters[our_name(name)] for name in asked])
+    gradients = jt.grad(total, [parameters[STAGE2.our_names[name]] for name in asked])
     found = {name: gradient.numpy() for name, gradient in zip(asked, gradients, strict=True)}
 
     assert error(logits, golden["train_cls_score"][:, :80]) < 1e-4
@@ -149,7 +127,7 @@ def test_losses_and_gradients(network, golden) -> None:
         assert losses[ours].item() == pytest.approx(float(golden[f"loss/{official}"]), rel=1e-5)
     for key, name in names.items():
         if name not in found:
-            assert parameters[our_name(name)].is_stop_grad()
+            assert parameters[STAGE2.our_names[name]].is_stop_grad()
             continue
         norm = np.linalg.norm(found[name].astype(np.float64))
         if key.endswith("#norm"):

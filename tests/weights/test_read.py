@@ -126,8 +126,11 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither"):
         read_checkpoint(tmp_path / "empty.pth")
     (tmp_path / "other.pkl").write_bytes(pickle.dumps(OrderedDict(a=1), protocol=2))
-    with pytest.raises(UserError, match="not one of PyTorch's"):
+    with pytest.raises(UserError, match="there are no tensors inside"):
         read_checkpoint(tmp_path / "other.pkl")
+    (tmp_path / "number.pkl").write_bytes(pickle.dumps(7, protocol=2))
+    with pytest.raises(UserError, match="not one of weights"):
+        read_checkpoint(tmp_path / "number.pkl")
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(UserError, match="neither a PyTorch checkpoint nor numpy arrays"):

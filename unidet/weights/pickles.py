@@ -1,4 +1,4 @@
-"""Reads PyTorch's pickles without PyTorch and without running anything that they name.
+"""Reads pickles of tensors and arrays without running anything that they name.
 
 A pickle may call whatever it imports. Here it can only reach the stand-ins below, which build plain
 records; every other name is refused.
@@ -11,8 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
+import numpy as np
+
 from unidet.errors import UserError
+from unidet.weights import numpy_pickles
 from unidet.weights.storage import DTYPES, STORAGE_TYPES, Storage, Tensor
+
+JITTOR_MARK = b"HCAJSLHD"
+"""The end of a file that `jt.save` wrote: pickle, SHA-1 of the pickle, this."""
 
 
 class StorageType(str):
@@ -24,7 +30,7 @@ class Dtype(str):
 
 
 class Ignored:
-    """Stands for a harmless object that holds no weights (a numpy scalar among the metadata)."""
+    """Stands for a harmless object that holds no weights (the device of a tensor)."""
 
     def __init__(self, *_: Any) -> None: ...
 
@@ -74,10 +80,10 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch.jit._pickle", "build_boollist"): _same,
     ("torch.jit._pickle", "build_tensorlist"): _same,
     ("torch.jit._pickle", "restore_type_tag"): lambda value, _tag: value,
-    ("numpy", "dtype"): Ignored,
-    ("numpy.core.multiarray", "scalar"): Ignored,
-    ("numpy._core.multiarray", "scalar"): Ignored,
-    ("_codecs", "encode"): Ignored,
+    # jt.save: a variable is its array
+    ("jittor", "jittor_core.Var"): _same,
+    ("jittor_core", "Var"): _same,
+    **numpy_pickles.CALLABLES,
 }
 
 
@@ -98,7 +104,7 @@ class Unpickler(pickle.Unpickler):
         if module.startswith("__torch__"):
             return Scripted
         raise UserError(
-            f"refused: it wants to call {module}.{name}, which a checkpoint of tensors never needs"
+            f"refused: it wants to call {module}.{name}, which tensors and arrays never need"
         )
 
     def persistent_load(self, pid: Any) -> Storage:
@@ -109,16 +115,42 @@ class Unpickler(pickle.Unpickler):
         return self._load_storage(pid)
 
 
-def flatten(value: Any) -> dict[str, Tensor]:
-    """Every tensor in nested mappings, sequences and scripted modules, under its dotted name."""
-    found: dict[str, Tensor] = {}
+def plain(file: IO[bytes]) -> Any:
+    """What a pickle without tensors holds: containers, numbers, text, numpy arrays.
+
+    Raises:
+        UserError: it names anything else, or refers to storages outside.
+    """
+
+    def no_storage(_: tuple[Any, ...]) -> Storage:
+        raise UserError("it refers to tensors that are not inside")
+
+    return _without_stand_ins(Unpickler(file, no_storage).load())
+
+
+def _without_stand_ins(value: Any) -> Any:
+    if isinstance(value, numpy_pickles.PickledArray):
+        return value.array()
+    if isinstance(value, dict):
+        return {key: _without_stand_ins(child) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_without_stand_ins, value))
+    return value
+
+
+def flatten(value: Any) -> dict[str, np.ndarray]:
+    """Every tensor or array in nested containers and scripted modules, under its dotted name."""
+    found: dict[str, np.ndarray] = {}
     _collect(value, "", found, set())
     return found
 
 
-def _collect(value: Any, name: str, found: dict[str, Tensor], above: set[int]) -> None:
+def _collect(value: Any, name: str, found: dict[str, np.ndarray], above: set[int]) -> None:
     if isinstance(value, Tensor):
-        found[name] = value
+        found[name] = value.array(name)
+        return
+    if isinstance(value, (numpy_pickles.PickledArray, np.ndarray)):
+        found[name] = value if isinstance(value, np.ndarray) else value.array()
         return
     children: list[tuple[Any, Any]]
     if isinstance(value, Scripted):

@@ -1,11 +1,13 @@
-"""Reads checkpoints into numpy arrays: .pth and .pt without PyTorch, safetensors, npz.
+"""Reads checkpoints into numpy arrays: .pth and .pt without PyTorch, .pkl, safetensors, npz.
 
 PyTorch's formats: torch/serialization.py (`_save`, `_legacy_save`); TorchScript archives have the
-same layout as the zip format.
+same layout as the zip format. Jittor's `.pkl`: jittor/__init__.py `safepickle`, a pickle followed
+by its SHA-1 and a mark.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import struct
@@ -21,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from unidet.errors import UserError
-from unidet.weights.pickles import Unpickler, flatten
+from unidet.weights.pickles import JITTOR_MARK, Unpickler, flatten, plain
 from unidet.weights.storage import Storage, numpy_type
 
 _DAMAGE = (
@@ -67,6 +69,22 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         if head[8:9] == b"{" or path.suffix == ".safetensors":
             return dict(load_file(path))
     raise UserError(f"{path} is neither a PyTorch checkpoint, nor safetensors, nor npz")
+
+
+def read_pickle(path: str | Path) -> Any:
+    """A pickle of containers, numbers, text and numpy arrays, as mmcv's `dump` writes them.
+
+    Raises:
+        UserError: no such file, truncated, no pickle, or one that names anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    with _named(path), path.open("rb") as file:
+        if file.read(1) != b"\x80":
+            raise UserError("not a pickle of protocol 2 or later")
+        file.seek(0)
+        return plain(file)
 
 
 @contextmanager
@@ -129,14 +147,32 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     def load() -> Any:
         return Unpickler(file, load_storage).load()
 
-    if load() != _LEGACY_MAGIC:
-        raise UserError("a pickle, but not one of PyTorch's")
+    _check_jittor(file, size)
+    first = load()
+    if isinstance(first, dict):
+        return _weights(first)
+    if first != _LEGACY_MAGIC:
+        raise UserError("a pickle, but not one of weights")
     load()  # protocol version
     load()  # the writer's byte order and integer sizes
     contents = load()
     for key in load():
         _fill(storages[str(key)], file)
     return _weights(contents)
+
+
+def _check_jittor(file: IO[bytes], size: int) -> None:
+    """Compares the checksum at the end of a file of Jittor's with its contents."""
+    tail = len(JITTOR_MARK) + hashlib.sha1().digest_size
+    if size < tail:
+        return
+    file.seek(size - tail)
+    end = file.read()
+    file.seek(0)
+    if end.endswith(JITTOR_MARK):
+        if hashlib.sha1(file.read(size - tail)).digest() != end.removesuffix(JITTOR_MARK):
+            raise UserError("it is damaged: its checksum does not match")
+        file.seek(0)
 
 
 def _fill(storage: Storage, file: IO[bytes]) -> None:
@@ -156,4 +192,4 @@ def _weights(contents: Any) -> dict[str, np.ndarray]:
     tensors = flatten(contents)
     if not tensors:
         raise UserError("there are no tensors inside")
-    return {name: tensor.array(name) for name, tensor in tensors.items()}
+    return tensors

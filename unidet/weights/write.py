@@ -1,7 +1,8 @@
-"""Writes checkpoints: safetensors (our own artefacts) and PyTorch's zip format, without PyTorch."""
+"""Writes checkpoints: safetensors (our own artefacts), PyTorch's zip format and Jittor's `.pkl`."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -10,11 +11,13 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from unidet.errors import UserError
+from unidet.weights.pickles import JITTOR_MARK
 
 _STORAGE_NAMES = {
     "float64": "DoubleStorage",
@@ -65,6 +68,19 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a numpy archive in one step; names may hold any character, also "/"."""
     with _whole(Path(path)) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def write_jittor(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes what `jt.load` and `Module.load` read: a pickle of arrays and its checksum."""
+    pickled = pickle.dumps({name: np.asarray(a, order="C") for name, a in arrays.items()}, 4)
+    with _whole(Path(path)) as partial:
+        partial.write_bytes(pickled + hashlib.sha1(pickled).digest() + JITTOR_MARK)
+
+
+def write_pickle(path: str | Path, contents: Any) -> None:
+    """Writes containers of arrays in one step, in protocol 2 as mmcv's `dump` does."""
+    with _whole(Path(path)) as partial, partial.open("wb") as file:
+        pickle.dump(contents, file, protocol=2)
 
 
 def _sort_metadata(path: Path) -> None:

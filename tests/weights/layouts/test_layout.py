@@ -45,7 +45,7 @@ def test_to_our_names(small: Layout, official: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(weights.arrays["regressor.bias"], [3, 3, 3, 3])
     np.testing.assert_array_equal(weights.vocabularies[0], [[1, 4], [2, 5], [3, 6]])
     assert list(weights.kept) == [
-        "body.bn1.num_batches_tracked",
+        "trunk.bn1.num_batches_tracked",
         "head.out.weight",
         "head.out.bias",
     ]
@@ -57,7 +57,7 @@ def test_there_and_back_bit_by_bit(small: Layout, official: dict[str, np.ndarray
     assert set(stored) == {
         *OUR_NAMES,
         "vocabulary.0",
-        "kept/body.bn1.num_batches_tracked",
+        "kept/trunk.bn1.num_batches_tracked",
         "kept/head.out.weight",
         "kept/head.out.bias",
     }
@@ -79,16 +79,16 @@ def test_weights_of_our_own_lack_what_training_never_had(
 
 def test_what_does_not_fit(small: Layout, official: dict[str, np.ndarray]) -> None:
     del official["head.box.bias"], official["body.bn1.num_batches_tracked"]
-    official["extra.weight"] = np.zeros(1)
+    official["extra.num_batches_tracked"] = np.array(0)
     official["body.bn1.bias"] = np.zeros(3, np.float32)
     official["head.out.bias"] = np.zeros((1, 1), np.float32)
     official["head.words"] = np.zeros((3, 4), np.float32)
     with pytest.raises(UserError) as caught:
         small.from_official(official)
     assert str(caught.value) == (
-        "does not fit the layout small: 1 missing (head.box.bias); 1 unexpected (extra.weight); "
-        "3 of another shape (body.bn1.bias 3, not 2, head.out.bias 1x1, not C, "
-        "head.words 3x4, not 2xC)"
+        "does not fit the layout small: 1 missing (head.box.bias); "
+        "1 unexpected (extra.num_batches_tracked); 3 of another shape "
+        "(body.bn1.bias 3, not 2, head.out.bias 1x1, not C, head.words 3x4, not 2xC)"
     )
 
 

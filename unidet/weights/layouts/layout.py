@@ -21,7 +21,7 @@ Shape = tuple[int | None, ...]
 """None stands for any length (a number of classes)."""
 VOCABULARY = "vocabulary."
 KEPT = "kept/"
-"""In a file of ours: in front of a vocabulary's number and of the official name of what is kept."""
+"""In a file of ours: in front of a vocabulary's number, and of the names of what is kept."""
 _SHOWN = 4
 _ALWAYS_KEPT = "*.num_batches_tracked"
 
@@ -94,7 +94,8 @@ class Layout:
     @cached_property
     def our_names(self) -> dict[str, str]:
         """Official name -> ours, for the entries our network takes."""
-        return {name: self._renamed(name) for name in self.expected if not self._is_kept(name)}
+        kept = (_ALWAYS_KEPT, *self.kept)
+        return {name: self._renamed(name) for name in self.expected if not _matches(name, kept)}
 
     def problems(self, shapes: Mapping[str, tuple[int, ...]]) -> Problems:
         """How official `shapes` differ from this layout."""
@@ -109,7 +110,7 @@ class Layout:
         unexpected = [
             name
             for name in shapes
-            if name not in self.expected and name not in vocabularies and not self._is_kept(name)
+            if name not in self.expected and name not in vocabularies and not self._keeps(name)
         ]
         wanted = {name: shape for name, shape in self.expected.items() if name in shapes}
         wanted |= dict.fromkeys(vocabularies, (self.embedding, None))
@@ -152,7 +153,11 @@ class Layout:
                 self.our_names[name]: arrays[name] for name in arrays if name in self.our_names
             },
             vocabularies=tuple(_without_background(name, arrays[name]) for name in vocabularies),
-            kept={name: arrays[name] for name in arrays if self._is_kept(name)},
+            kept={
+                self._kept_names.get(name, name): arrays[name]
+                for name in arrays
+                if name not in self.our_names and name not in vocabularies
+            },
         )
 
     def to_official(self, weights: Weights) -> dict[str, np.ndarray]:
@@ -166,14 +171,35 @@ class Layout:
             name: weights.arrays[mine]
             for name, mine in self.our_names.items()
             if mine in weights.arrays
+        } | {
+            name: weights.kept[mine]
+            for name, mine in self._kept_names.items()
+            if mine in weights.kept
         }
-        found |= {name: array for name, array in weights.kept.items() if self._is_kept(name)}
+        found |= {name: weights.kept[name] for name in self._unlisted(weights) if self._keeps(name)}
         order = {name: place for place, name in enumerate(self.expected)}
         ordered = sorted(found, key=lambda name: order.get(name, len(order)))
         return {name: found[name] for name in ordered} | {
             str(self.vocabulary).format(index): _with_background(vocabulary)
             for index, vocabulary in enumerate(weights.vocabularies)
         }
+
+    def left_out(self, weights: Weights) -> list[str]:
+        """What is kept in `weights` and has no place in this layout either."""
+        return [name for name in self._unlisted(weights) if not self._keeps(name)]
+
+    def _unlisted(self, weights: Weights) -> list[str]:
+        """What is kept in `weights` and not among this layout's expected names."""
+        listed_names = set(self._kept_names.values())
+        return [name for name in weights.kept if name not in listed_names]
+
+    def _keeps(self, name: str) -> bool:
+        return _matches(name, self.kept)
+
+    @cached_property
+    def _kept_names(self) -> dict[str, str]:
+        """Official name -> ours, for the expected entries that our network does not take."""
+        return {name: self._renamed(name) for name in self.expected if name not in self.our_names}
 
     def _vocabulary_names(self, names: Iterable[str]) -> list[str]:
         """The names of vocabularies among `names`, counted from 0 without a gap."""
@@ -192,9 +218,6 @@ class Layout:
             name = re.sub(pattern, replacement, name)
         return name
 
-    def _is_kept(self, name: str) -> bool:
-        return _matches(name, (_ALWAYS_KEPT, *self.kept))
-
 
 @dataclass(frozen=True)
 class Weights:
@@ -204,7 +227,8 @@ class Weights:
         layout: that it was read as, or would be written as.
         arrays: what `load_into` gives to the network `layout.network`, and nothing else.
         vocabularies: text embeddings (C, D), one array for each dataset of the checkpoint.
-        kept: what our network has no place for, under its official names.
+        kept: what our network has no place for; under the names it would have there, or under
+            its official name where the layout does not list it.
     """
 
     layout: Layout

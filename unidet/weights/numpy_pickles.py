@@ -1,0 +1,112 @@
+"""numpy arrays in pickles, rebuilt without calling numpy's own unpickling code.
+
+Pickles of arrays name numpy's `_reconstruct` (or `_frombuffer`), `ndarray` and `dtype`, and set
+their state. Here plain records stand for them, and only arrays of numbers come out.
+Source: numpy/core/src/multiarray/{methods,descriptor}.c, `__reduce__` and `__reduce_ex__`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unidet.errors import UserError
+
+_NUMBERS = re.compile(r"[<>|=]?([biuf][1248]|b1|\?)$")
+
+
+class PickledType:
+    """Stands for a numpy.dtype of numbers."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        if not isinstance(code, str) or not _NUMBERS.match(code):
+            raise UserError(f"it holds an array of {str(code)[:40]!r}, which is no type of numbers")
+        self._code = code.lstrip("<>|=")
+        self._is_big_endian = False
+
+    def __setstate__(self, state: Any) -> None:
+        """(version, byte order, subarray, names, fields, size, alignment, …)."""
+        if not (isinstance(state, tuple) and len(state) > 4 and state[1] in ("<", ">", "|", "=")):
+            raise UserError(f"malformed type {str(state)[:60]!r}")
+        if any(part is not None for part in state[2:5]):
+            raise UserError("it holds an array of records, not of numbers")
+        self._is_big_endian = state[1] == ">"
+
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self._code).newbyteorder(">" if self._is_big_endian else "<")
+
+
+class PickledArray:
+    """Stands for a numpy.ndarray; `array` gives it once its state has arrived."""
+
+    def __init__(self, *_: Any) -> None:
+        self._state: tuple[Any, ...] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        """(version, shape, type, in Fortran's order, bytes)."""
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise UserError(f"malformed array {str(state)[:60]!r}")
+        self._state = state
+
+    def array(self) -> np.ndarray:
+        """UserError where shape, type and bytes do not belong together."""
+        if self._state is None:
+            raise UserError("the bytes of an array are missing")
+        _, shape, kind, fortran, data = self._state
+        return _array(data, kind, shape, "F" if fortran else "C")
+
+
+def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
+    if not isinstance(kind, PickledType) or not isinstance(data, (bytes, bytearray)):
+        raise UserError("it holds an array whose type or bytes are malformed")
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        raise UserError(f"it holds an array of malformed shape {str(shape)[:60]}")
+    dtype = kind.dtype()
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise UserError(f"it holds an array of shape {shape} in {len(data)} bytes")
+    view = np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
+    return np.array(view, dtype=dtype.newbyteorder("="), order="C")
+
+
+def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+    return _array(data, kind, shape, str(order))
+
+
+def _scalar(kind: Any, data: Any) -> Any:
+    return _array(data, kind, (), "C")[()]
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Bytes as protocol 2 writes them."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise UserError(f"it encodes text as {str(encoding)[:40]!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """Protocol 2 writes the bytes of an empty array as a call without arguments."""
+    return b""
+
+
+_INSIDE: dict[str, Callable[..., Any]] = {
+    "multiarray._reconstruct": PickledArray,
+    "multiarray.scalar": _scalar,
+    "numeric._frombuffer": _from_buffer,
+}
+# numpy 2 calls its inside `_core`
+_NAMES: dict[tuple[str, str], Callable[..., Any]] = {
+    (f"numpy.{core}.{name.split('.')[0]}", name.split(".")[1]): stand_in
+    for core in ("core", "_core")
+    for name, stand_in in _INSIDE.items()
+}
+CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
+    **_NAMES,
+    ("numpy", "ndarray"): PickledArray,
+    ("numpy", "dtype"): PickledType,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+}
