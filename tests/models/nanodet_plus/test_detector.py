@@ -1,0 +1,97 @@
+"""What the detector promises beyond the recordings; random weights."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.records import Batch
+
+
+@pytest.fixture(scope="module")
+def net() -> NanoDetPlus:
+    jt.set_global_seed(0)
+    small = (8, 16, 32, 64)
+    return NanoDetPlus(backbone_channels=small, channels=32, classes=1, max_proposals=7)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(2, 3, 128, 192)).astype(np.float32)
+
+
+def batch(images: np.ndarray, boxes: list[np.ndarray]) -> Batch:
+    return Batch(
+        images_NCHW=images,
+        sizes_N2=np.array([[128, 192], [100, 150]], np.int32),
+        scales_N4=np.ones((2, 4), np.float32),
+        flips_N2=np.zeros((2, 2), bool),
+        boxes=boxes,
+        labels=[np.full(len(rows), 5, np.int32) for rows in boxes],
+        dataset_ids=np.zeros(2, np.int32),
+        image_rows=np.arange(2, dtype=np.int32),
+    )
+
+
+BOXES = [np.array([[10, 20, 90, 100]], np.float32), np.zeros((0, 4), np.float32)]
+LINES = [np.array([[10, 20, 90, 100], [0, 30, 0, 60], [5, 40, 50, 40]], np.float32), BOXES[1]]
+
+
+def values(losses: dict[str, jt.Var]) -> dict[str, float]:
+    return {name: value.item() for name, value in losses.items()}
+
+
+def test_the_auxiliary_neck_starts_as_a_copy(net: NanoDetPlus) -> None:
+    for ours, others in zip(net.fpn.parameters(), net.aux_fpn.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), others.numpy())
+
+
+def test_labels_of_any_dataset_are_one_class(net: NanoDetPlus, images: np.ndarray) -> None:
+    losses = values(net.loss(batch(images, BOXES), np.random.default_rng(0)))
+    assert list(losses) == [
+        f"loss_{part}{name}" for part in ("", "aux_") for name in ("qfl", "bbox", "dfl")
+    ]
+    assert all(value > 0 for value in losses.values())
+
+
+def test_boxes_without_area_teach_only_officially(net: NanoDetPlus, images: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    plain = values(net.loss(batch(images, BOXES), rng))
+    assert values(net.loss(batch(images, LINES), rng)) == pytest.approx(plain, rel=1e-5)
+    net.compat = "official"
+    official = values(net.loss(batch(images, LINES), rng))
+    net.compat = "default"
+    assert abs(official["loss_bbox"] - plain["loss_bbox"]) > 1e-3
+
+
+def test_proposals_lie_in_the_image_best_first(net: NanoDetPlus, images: np.ndarray) -> None:
+    sizes = np.array([[128, 192], [100, 150]], np.int32)
+    found = net.propose(jt.array(images), sizes)
+    for rows, (height, width) in zip(found, sizes, strict=True):
+        assert rows.shape == (7, 5)
+        assert rows[:, :4].min() >= 0
+        assert (rows[:, :4] <= [width, height, width, height]).all()
+        assert (np.diff(rows[:, 4]) <= 0).all()
+
+
+def test_detached_the_auxiliary_loss_leaves_the_others_alone(
+    net: NanoDetPlus, images: np.ndarray
+) -> None:
+    shared = [net.backbone.stem.conv.weight, net.fpn.reduce[0].conv.weight]
+    own = [net.aux_fpn.reduce[0].conv.weight, net.aux_head.predict_classes.bias]
+    for detached in (False, True):
+        net.detach_auxiliary = detached
+        losses = net.losses(jt.array(images), BOXES, [np.zeros(1, np.int64), np.zeros(0, np.int64)])
+        total = losses["loss_aux_qfl"] + losses["loss_aux_bbox"] + losses["loss_aux_dfl"]
+        sizes = [np.abs(g.numpy()).max() for g in jt.grad(total, [*shared, *own])]
+        assert [size == 0 for size in sizes[:2]] == [detached, detached]
+        assert all(size > 0 for size in sizes[2:])
+    net.detach_auxiliary = False
+
+
+def test_without_auxiliary_parts_nothing_is_learnt(images: np.ndarray) -> None:
+    small = NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, auxiliary=False)
+    with pytest.raises(ValueError, match="built without its auxiliary head"):
+        small.losses(jt.array(images), BOXES, [np.zeros(0)] * 2)
