@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from unidet.errors import UserError
@@ -17,11 +18,13 @@ from unidet.weights.layouts import (
     clip,
     mmdet,
     nanodet_plus,
+    nanodet_plus_ncnn,
     regionclip,
     torchvision,
     unidetector,
 )
 from unidet.weights.layouts.layout import Layout, Problems, Weights, from_ours, shapes_of, to_ours
+from unidet.weights.ncnn import is_ncnn, read_ncnn
 from unidet.weights.read import read_checkpoint
 from unidet.weights.write import write_safetensors
 
@@ -51,7 +54,7 @@ def layout_named(name: str) -> Layout:
 def open_weights(
     path: str | Path, *, layout: str | None = None, network: str | None = None
 ) -> Weights:
-    """The weights in any file that `read_checkpoint` knows, under our names.
+    """The weights in any file that `read_checkpoint` knows, or in ncnn's two, under our names.
 
     Args:
         layout: name of the layout, where it should not be recognised; for a file of ours, of the
@@ -62,7 +65,7 @@ def open_weights(
         UserError: unreadable; of no layout or of several; names missing, unexpected or mis-shaped;
             NaN or infinite values.
     """
-    arrays = read_checkpoint(path)
+    arrays = _arrays(Path(path))
     named = layout or _recorded_layout(Path(path))
     candidates = [layout_named(named)] if named else _layouts_of(network)
     try:
@@ -72,6 +75,17 @@ def open_weights(
         if reading.is_official:
             return reading.layout.from_official(arrays)
         return from_ours(reading.layout, arrays)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Under official names or ours. Only NanoDet-Plus is known as an ncnn network."""
+    if not is_ncnn(path):
+        return read_checkpoint(path)
+    convolutions = read_ncnn(path)
+    try:
+        return nanodet_plus_ncnn.official_arrays(convolutions)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
