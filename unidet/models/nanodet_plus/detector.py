@@ -85,7 +85,7 @@ class NanoDetPlus(nn.Module):
         self.aux_fpn = GhostPAN(self.backbone.channels, channels) if auxiliary else None
         self.aux_head = AuxiliaryHead(2 * channels, classes, bins) if auxiliary else None
         if self.aux_fpn is not None:
-            self.aux_fpn.load_state_dict(self.fpn.state_dict())
+            _copy(self.fpn, self.aux_fpn)
 
     def predict(self, images_NCHW: jt.Var) -> Predictions:
         """Output of the head that is kept. H and W multiples of 32."""
@@ -208,6 +208,12 @@ class NanoDetPlus(nn.Module):
             kept = nms(jt.array(rows[:, :4]), jt.array(rows[:, 4]), self.proposal_nms).numpy()
             proposals.append(rows[kept[: self.max_proposals]])
         return proposals
+
+
+def _copy(source: nn.Module, target: nn.Module) -> None:
+    """Values only: Jittor's `load_state_dict` makes both hold one variable, gradient and all."""
+    for given, taken in zip(source.parameters(), target.parameters(), strict=True):
+        taken.update(jt.array(given.numpy()))
 
 
 def _with_area(
