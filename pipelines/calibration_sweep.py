@@ -52,7 +52,7 @@ def _sweep(job: Job, dataset: Judged) -> pandas.DataFrame:
         gammas=grid.gammas,
         betas=grid.betas,
         caps=grid.caps,
-        suppression=suppression(job.config.detection),
+        suppression=suppression(job.config.detection, "default"),
         novel={category.id: bool(category.is_novel) for category in dataset.split.categories},
     )
 

@@ -86,7 +86,7 @@ class Detector:
             self.classifier,
             beta=self.config.calibration.beta,
             gamma=0.0,  # one picture is no prior
-            suppression=suppression(self.config.detection),
+            suppression=suppression(self.config.detection, self.config.calibration.compat),
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.config.stages import DetectionConfig
+from unidet.evaluation.calibration import Compatibility
 from unidet.evaluation.detections import TextClassifier
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.suppression import Suppression
@@ -55,10 +56,11 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
             return order
 
 
-def suppression(settings: DetectionConfig) -> Suppression:
+def suppression(settings: DetectionConfig, compat: Compatibility) -> Suppression:
     return Suppression(
         method=settings.suppression,
         iou_threshold=settings.nms,
         score_threshold=settings.score_threshold,
         max_per_image=settings.max_per_image,
+        offset_classes=compat == "official",
     )

@@ -70,7 +70,7 @@ def _detect(job: Job, dataset: Judged, text: TextClassifier) -> Detections:
         text,
         beta=calibration.beta,
         gamma=calibration.gamma,
-        suppression=suppression(job.config.detection),
+        suppression=suppression(job.config.detection, job.config.calibration.compat),
         compat=calibration.compat,
     )
 

@@ -14,7 +14,10 @@ from unidet.errors import UserError
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.weights.layouts.layout import Weights
 
-MODELS = {"cln_r50_fpn": "unidet.pipelines.traces.cln_r50_fpn"}
+MODELS = {
+    "cln_r50_fpn": "unidet.pipelines.traces.cln_r50_fpn",
+    "unidetector_r50_c4": "unidet.pipelines.traces.unidetector_r50_c4",
+}
 """Name on the command line -> module; see `unidet.pipelines.traces`."""
 
 

@@ -286,8 +286,8 @@ def _compare(given: list[str]) -> int:
     parser = _arguments("compare")
     parser.add_argument("first", metavar="A.npz")
     parser.add_argument("second", metavar="B.npz", help="the reference")
-    parser.add_argument("--rtol", type=float, default=1e-4, help="of B's largest value (1e-4)")
-    parser.add_argument("--atol", type=float, default=1e-6, help="absolute (1e-6)")
+    parser.add_argument("--rtol", type=float, help="of B's largest value; default by name")
+    parser.add_argument("--atol", type=float, help="absolute; default by name (docs/parity.md)")
     parser.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help='like "rpn_*"')
     options = vars(parser.parse_args(given))
     from unidet.weights.compare import compare_files, table

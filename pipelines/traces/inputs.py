@@ -63,7 +63,7 @@ class Inputs:
         """The array under the first of `names` that is there; the complaint names the first."""
         return self.take(next((name for name in names if name in self), names[0]), *shape)
 
-    def refuse(self, complaint: str) -> UserError:
+    def refusal(self, complaint: str) -> UserError:
         """An error that starts with the file's name."""
         return UserError(f"{self._source}: {complaint}")
 

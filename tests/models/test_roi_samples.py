@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -152,3 +155,17 @@ def test_weights_of_several_datasets_divide_by_the_image() -> None:
     sixth, third = np.float32(1 / 6), np.float32(1 / 3)
     np.testing.assert_array_equal(first, [[0, sixth, 0], [0, sixth, 0], [0, 0, 0]])
     np.testing.assert_array_equal(second, [[0, 0], [0, 0], [third, third]])
+
+
+def test_equal_to_the_recorded_draw(reference: Path) -> None:
+    """Regions and targets of reference/goldens/stage2_coco.npz from its own random stream."""
+    with np.load(reference / "reference/goldens/stage2_coco.npz") as arrays:
+        golden = dict(arrays)
+    given = replace(
+        batch([golden["gt"]], [golden["gt_labels"]], None), proposals=[golden["proposals"]]
+    )
+    stream = np.random.RandomState(123)
+    samples = sample_rois(given, [80], stream, count=512, positive_fraction=0.25)
+    np.testing.assert_array_equal(samples.rois_R5, golden["train_rois"])
+    np.testing.assert_array_equal(samples.labels_R, golden["roi_tgt/labels"])
+    np.testing.assert_allclose(samples.targets_R4, golden["roi_tgt/bbox_targets"], atol=1e-6)

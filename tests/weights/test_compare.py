@@ -100,6 +100,69 @@ def test_equal_scores_may_swap_and_others_not() -> None:
     assert twice.absolute == 2
 
 
+def test_rows_listed_by_class_are_compared_by_score() -> None:
+    """One box more in class 0, one less in class 1: the others stay beside each other."""
+    theirs = np.array([[0, 0, 9, 9, 0.9, 0], [1, 1, 5, 5, 0.8, 1], [2, 2, 7, 7, 0.3, 1]])
+    ours = np.array([[0, 0, 9, 9, 0.9, 0], [3, 3, 4, 4, 0.3, 0], [1, 1, 5, 5, 0.8, 1]])
+    row = compare("detections", ours, theirs)
+    assert (row.absolute, row.fits) == (3, False)
+    assert compare("detections", theirs[[1, 0, 2]], theirs).fits
+
+
+def test_default_tolerances_by_name() -> None:
+    whole = np.array([8.0, 100.0])
+    for name, beyond in (
+        ("p3", 1.1e-2),
+        ("loss/total", 1.1e-3),
+        ("roi_tgt/bbox_targets", 1.1e-3),
+        ("samp_pos_gt", 1.1e-3),
+    ):
+        assert not compare(name, np.add(whole, [beyond, 0]), whole).fits
+        assert compare(name, np.add(whole, [beyond * 0.8, 0]), whole).fits
+        assert compare(name, np.add(whole, [beyond, 0]), whole, rtol=0.1).fits
+        assert compare(name, np.add(whole, [beyond, 0]), whole, atol=0.1).fits
+
+
+def test_detections_by_pixels_and_scores() -> None:
+    rows = np.array([[0, 0, 900, 900, 0.9, 3], [1, 1, 500, 500, 0.5, 4]])
+    for change, fits in (
+        ([0, 0, 0.009, 0, 0, 0], True),
+        ([0, 0, 0.011, 0, 0, 0], False),
+        ([0, 0, 0, 0, 0.9e-5, 0], True),
+        ([0, 0, 0, 0, 1.1e-5, 0], False),
+        ([0, 0, 0, 0, 0, 1], False),
+    ):
+        assert compare("detections", np.add(rows, [change, [0] * 6]), rows).fits == fits, change
+
+
+def test_gradients_by_the_norm_of_the_whole(files) -> None:
+    theirs = np.array([3.0, 0.0, 0.0, 4.0])
+    ours = np.add(theirs, [0.003, 0, 0, 0.0039])
+    row = compare("grad/w", ours, theirs)
+    assert row.absolute == pytest.approx(0.0039)
+    assert row.relative == pytest.approx(np.hypot(0.003, 0.0039) / 5)
+    assert row.fits
+    assert not compare("grad/w", np.add(theirs, [0.003, 0.003, 0.003, 0.003]), theirs).fits
+    excerpt = {"grad/w#first1": theirs[:1], "grad/w#norm": np.asarray(5.0)}
+    rows = compare_files(*files({"grad/w": np.add(theirs, [0.004, 0, 0, 0])}, excerpt))
+    assert [row.name for row in rows] == ["grad/w#first1", "grad/w#norm"]
+    assert rows[0].relative == pytest.approx(0.004 / 5)
+    assert rows[0].fits
+    assert compare("grad/w", np.zeros(3), np.zeros(3)).fits
+
+
+def test_what_follows_the_proposals_follows_their_order(files) -> None:
+    proposals = np.array([[0, 0, 9, 9, 0.9], [1, 1, 5, 5, 0.5], [2, 2, 7, 7, 0.5]])
+    scores = np.array([[1.0], [2.0], [3.0]])
+    theirs = {"test_proposals": proposals, "test_cls": scores, "other": scores}
+    swapped = {name: array[[0, 2, 1]] for name, array in theirs.items()}
+    fits = {row.name: row.fits for row in compare_files(*files(swapped, theirs))}
+    assert fits == {"test_proposals": True, "test_cls": True, "other": False}
+    apart = theirs | {"test_proposals": proposals - [[0] * 5, [0] * 5, [0, 0, 0, 0, 0.1]]}
+    fits = {row.name: row.fits for row in compare_files(*files(swapped, apart))}
+    assert fits == {"test_proposals": False, "test_cls": False, "other": False}
+
+
 def test_whole_checkpoints_compare_too(tmp_path: Path) -> None:
     plain = Path(__file__).parent / "checkpoints/plain.pth"
     rows = compare_files(plain, plain, rtol=0, atol=0)

@@ -19,7 +19,7 @@ from unidet.evaluation.calibration import (
 )
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.results import Detections
-from unidet.evaluation.suppression import Suppression, decay_factors, suppress
+from unidet.evaluation.suppression import Suppression, suppressor
 
 # exp(87) is the last that float32 can hold
 LARGEST_LOGIT = np.float32(87)
@@ -106,12 +106,12 @@ def detect(
     collected = [_Collected(classifier.category_ids) for _ in scorings]
     for image in images:
         probabilities = classifier.probabilities(image.embeddings)
-        decay = decay_factors(image.boxes_xyxy, suppression)
+        thin_out = suppressor(image.boxes_xyxy, suppression)
         boxes = _rounded_xywh(image.boxes_xyxy)
         for scoring, found in zip(scorings, collected, strict=True):
             weighted = probabilities if scoring.weights is None else probabilities * scoring.weights
             scores = fuse_scores(weighted, image.proposal_scores, scoring.beta)
-            found.add(image.image_id, boxes, *suppress(scores, decay, suppression))
+            found.add(image.image_id, boxes, *thin_out(scores))
     return [found.detections() for found in collected]
 
 

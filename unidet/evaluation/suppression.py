@@ -6,16 +6,22 @@ successive picks never rise; hence a class whose next pick falls short of the be
 detections found so far is finished, and only a few steps are needed.
 
 Equal to mmcv's soft_nms and nms as batched_nms calls them class by class, but for two things:
-boxes are not offset by class (which quantises coordinates in float32 there), and where scores
-of one class tie exactly the lower region index goes first.
+boxes are not offset by class (which quantises coordinates in float32 there; `offset_classes`
+brings that back), and where scores of one class tie exactly the lower region index goes first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+Kept = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Regions (K,), classes (K,) and scores (K,) of the detections."""
+Decay = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(classes (K,), picked regions (K,)) -> (K, R): what each pick leaves of its class's scores."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Suppression:
         iou_threshold: hard only: a box overlapping a better one by more is dropped.
         score_threshold: candidates must score more than this.
         max_per_image: how many detections are kept.
+        offset_classes: as officially, overlaps are those of boxes moved apart by class, whose
+            coordinates float32 then rounds to about a tenth of a pixel at 1,230 classes.
     """
 
     method: Literal["soft", "hard", "none"] = "soft"
@@ -41,16 +49,23 @@ class Suppression:
     iou_threshold: float = 0.5
     score_threshold: float = 1e-4
     max_per_image: int = 300
+    offset_classes: bool = False
 
 
 def pairwise_iou(boxes_xyxy: np.ndarray) -> np.ndarray:
     """(R, R) float32 IoU of (R, 4) boxes; a box without area has IoU 0 with everything."""
-    left, top, right, bottom = boxes_xyxy.astype(np.float32).T
-    width = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
-    height = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    return _iou(boxes_xyxy[:, None], boxes_xyxy[None])
+
+
+def _iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
+    """IoU of boxes (..., 4) with others (..., 4), broadcast against each other."""
+    left, top, right, bottom = np.moveaxis(boxes_xyxy.astype(np.float32), -1, 0)
+    west, north, east, south = np.moveaxis(others_xyxy.astype(np.float32), -1, 0)
+    width = np.minimum(right, east) - np.maximum(left, west)
+    height = np.minimum(bottom, south) - np.maximum(top, north)
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
     areas = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
-    union = areas[:, None] + areas - intersection
+    union = areas + np.maximum(east - west, 0) * np.maximum(south - north, 0) - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 
@@ -58,15 +73,44 @@ def decay_factors(boxes_xyxy: np.ndarray, suppression: Suppression) -> np.ndarra
     """(R, R) float32: what a picked box (row) leaves of another box's score (column)."""
     if suppression.method == "none":
         return np.ones((len(boxes_xyxy), len(boxes_xyxy)), dtype=np.float32)
-    ious = pairwise_iou(boxes_xyxy)
+    return _factors(pairwise_iou(boxes_xyxy), suppression)
+
+
+def _factors(ious: np.ndarray, suppression: Suppression) -> np.ndarray:
     if suppression.method == "soft":
         return np.exp(-(ious * ious) / np.float32(suppression.sigma))
     return (ious <= suppression.iou_threshold).astype(np.float32)
 
 
-def suppress(
-    scores_RC: np.ndarray, decay_RR: np.ndarray, suppression: Suppression
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def suppressor(boxes_xyxy: np.ndarray, suppression: Suppression) -> Callable[[np.ndarray], Kept]:
+    """`suppress` for the regions (R, 4) of one image: a function of their scores (R, C).
+
+    With `offset_classes` the boxes' overlaps differ from class to class, otherwise they are
+    computed once for all calls.
+    """
+    if suppression.offset_classes:
+        return lambda scores_RC: _suppress_offset(boxes_xyxy, scores_RC, suppression)
+    decay_RR = decay_factors(boxes_xyxy, suppression)
+    return lambda scores_RC: suppress(scores_RC, decay_RR, suppression)
+
+
+def _suppress_offset(
+    boxes_xyxy: np.ndarray, scores_RC: np.ndarray, suppression: Suppression
+) -> Kept:
+    """Every class a step further away than the one before, as mmcv's batched_nms puts them."""
+    boxes = boxes_xyxy.astype(np.float32)
+    candidates = (scores_RC > np.float32(suppression.score_threshold)).any(axis=1)
+    step = boxes[candidates].max(initial=0) + np.float32(1)
+
+    def decay(classes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        moved = boxes + (classes.astype(np.float32) * step)[:, None, None]
+        picked = moved[np.arange(len(classes)), regions]
+        return _factors(_iou(picked[:, None], moved), suppression)
+
+    return _suppress(scores_RC, decay, suppression)
+
+
+def suppress(scores_RC: np.ndarray, decay_RR: np.ndarray, suppression: Suppression) -> Kept:
     """The best detections of one image.
 
     Args:
@@ -77,6 +121,10 @@ def suppress(
         regions (K,) int64, classes (K,) int64 and decayed scores (K,) float32, best first (ties:
         lower class, then the earlier pick), K <= max_per_image.
     """
+    return _suppress(scores_RC, lambda _, regions: decay_RR[regions], suppression)
+
+
+def _suppress(scores_RC: np.ndarray, decay: Decay, suppression: Suppression) -> Kept:
     work = np.ascontiguousarray(scores_RC.T, dtype=np.float32)
     candidates = work > np.float32(suppression.score_threshold)
     work = np.where(candidates, work, np.float32(0))
@@ -88,10 +136,10 @@ def suppress(
         spared = work[first]
         work[work < floor] = 0
         work[first] = spared
-    return _pick(work, decay_RR, floor, suppression.max_per_image)
+    return _pick(work, decay, floor, suppression.max_per_image)
 
 
-def _best(work_CR: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _best(work_CR: np.ndarray, limit: int) -> Kept:
     flat = work_CR.ravel()
     chosen = np.flatnonzero(flat >= _nth_largest(flat, limit))
     chosen = chosen[flat[chosen] > 0]
@@ -100,9 +148,7 @@ def _best(work_CR: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray, np.n
     return regions, classes, flat[chosen]
 
 
-def _pick(
-    work_CR: np.ndarray, decay_RR: np.ndarray, floor: np.float32, limit: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pick(work_CR: np.ndarray, decay: Decay, floor: np.float32, limit: int) -> Kept:
     """The greedy loop; `work_CR` holds candidate scores, 0 for none, and is overwritten."""
     classes = np.arange(len(work_CR) if work_CR.size else 0)
     picked = [(classes[:0], classes[:0], np.zeros(0, dtype=np.float32))]
@@ -122,7 +168,7 @@ def _pick(
         picked.append((regions, classes, scores))
         best_so_far = np.concatenate((best_so_far, scores))
         best_so_far = best_so_far[best_so_far >= bar]
-        work_CR *= decay_RR[regions]
+        work_CR *= decay(classes, regions)
         work_CR[np.arange(len(classes)), regions] = 0
         work_CR[work_CR < floor] = 0
     regions, classes, scores = (np.concatenate(column) for column in zip(*picked, strict=True))

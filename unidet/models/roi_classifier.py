@@ -198,15 +198,23 @@ class RoiClassifier(nn.Module):
     def _all_regions(
         self, images_NCHW: jt.Var, rois_R5: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Refined boxes (R, 4) and embeddings (R, D), `_ROIS_A_PASS` regions at a time."""
-        boxes, embeddings = [], []
+        """Refined boxes (R, 4) and embeddings (R, D)."""
         with jt.no_grad():
-            feats = self.features(images_NCHW)
-            for start in range(0, max(len(rois_R5), 1), _ROIS_A_PASS):
-                part = rois_R5[start : start + _ROIS_A_PASS]
-                found, deltas = self.heads(feats, part)
-                padded = np.zeros((deltas.shape[0], 4), np.float32)
-                padded[: len(part)] = part[:, 1:]
-                boxes.append(decode_deltas(padded, deltas).numpy()[: len(part)])
-                embeddings.append(found.numpy()[: len(part)])
-        return np.concatenate(boxes), np.concatenate(embeddings)
+            embeddings, deltas = self.all_heads(self.features(images_NCHW), rois_R5)
+            return decoded(rois_R5, deltas), embeddings
+
+    def all_heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `heads` for exactly R regions, `_ROIS_A_PASS` at a time; call it without gradients."""
+        parts = []
+        for start in range(0, max(len(rois_R5), 1), _ROIS_A_PASS):
+            part = rois_R5[start : start + _ROIS_A_PASS]
+            parts.append([found.numpy()[: len(part)] for found in self.heads(feats_NCHW, part)])
+        embeddings, deltas = map(np.concatenate, zip(*parts, strict=True))
+        return embeddings, deltas
+
+
+def decoded(rois_R5: np.ndarray, deltas_R4: np.ndarray) -> np.ndarray:
+    """(R, 4) boxes that `deltas_R4` make of the regions, not clipped; R may be 0."""
+    if not len(rois_R5):
+        return np.zeros((0, 4), np.float32)
+    return decode_deltas(rois_R5[:, 1:], jt.array(deltas_R4)).numpy()

@@ -3,6 +3,14 @@
 Large tensors may be stored as excerpts: `NAME#first65536` holds the first 65,536 values of NAME,
 flattened, and `NAME#norm` its Euclidean norm. Where one file has an excerpt and the other the
 tensor, the same excerpt is taken of the tensor.
+
+How near is near enough depends on the name, unless `--rtol` or `--atol` are given:
+
+    loss/*                      1e-5 of the recorded value
+    grad/*                      1e-3: norm of the difference by norm of the whole gradient
+    *detections, *proposals     0.01 pixel in coordinates, 1e-5 in scores
+    *_tgt/*, samp_*             1e-5 of the largest value
+    everything else             1e-4 of the largest value
 """
 
 from __future__ import annotations
@@ -22,7 +30,12 @@ WIDTH = 80
 SCORE_COLUMN = 4
 TIE = 1e-5
 """Detections whose scores differ by no more may stand in either order."""
-_RANKED = re.compile(r"(^|[/_])(detections|proposals)$")
+PIXEL = 0.01
+_RANKED = re.compile(r"(^|[/_])(detections|proposals)(_image\d+)?$")
+_LISTED_BY_CLASS = re.compile(r"(^|[/_])detections(_image\d+)?$")
+_FOLLOWED = re.compile(r"(.+_)proposals(_image\d+)?$")
+ATOL = 1e-6
+_RTOLS = ((r"loss/", 1e-5), (r"grad/", 1e-3), (r"(.*_tgt/|samp_)", 1e-5), (r"", 1e-4))
 _NAME_COLUMN, _SHAPE_COLUMN = 34, 18
 
 
@@ -33,8 +46,9 @@ class Row:
     Attributes:
         shapes: in the first and in the second file.
         absolute: largest difference, infinite where the shapes differ or only one value is finite.
-        relative: that difference over the second tensor's largest magnitude.
-        fits: absolute <= atol + rtol * that magnitude.
+        relative: that difference over the second tensor's largest magnitude; of a gradient the
+            norm of the differences over the norm of the whole gradient.
+        fits: within the tolerance.
     """
 
     name: str
@@ -48,8 +62,8 @@ def compare_files(
     first: str | Path,
     second: str | Path,
     *,
-    rtol: float,
-    atol: float,
+    rtol: float | None = None,
+    atol: float | None = None,
     only: Sequence[str] = (),
 ) -> list[Row]:
     """A row for every name that both files have, in the order of the first.
@@ -57,6 +71,8 @@ def compare_files(
     Args:
         first, second: `.npz`, or a checkpoint of any format that `read_checkpoint` knows; the
             second is the reference.
+        rtol, atol: one tolerance for every name, of the largest value (a gradient's norm) and
+            absolute; None for those of the module's documentation.
         only: patterns such as "rpn_*" that names must match.
 
     Raises:
@@ -74,7 +90,12 @@ def compare_files(
             f"{first} ({_some(ours)}) and {second} ({_some(theirs)}) have no name in "
             f"common{matching}"
         )
-    return [compare(name, mine, reference, rtol, atol) for name, (mine, reference) in pairs.items()]
+    orders = _orders(ours, theirs)
+    rows = []
+    for name, (mine, reference) in pairs.items():
+        norm = _whole_or_excerpt(theirs, f"{name.split('#')[0]}#norm")
+        rows.append(compare(name, mine[orders.get(name, ...)], reference, rtol, atol, norm))
+    return rows
 
 
 def shared(
@@ -104,11 +125,19 @@ def _whole_or_excerpt(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray
     return None
 
 
-def compare(name: str, ours: np.ndarray, theirs: np.ndarray, rtol: float, atol: float) -> Row:
+def compare(
+    name: str,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    rtol: float | None = None,
+    atol: float | None = None,
+    norm: np.ndarray | None = None,
+) -> Row:
     """How far `ours` is from `theirs`.
 
     NaN and infinities equal themselves. Rows of detections and proposals (N, 5 or more, score in
-    column 4) are first brought into one order, as far as equal scores leave it open.
+    column 4) are first brought into one order, as far as equal scores leave it open. `norm` is
+    that of the whole gradient where `theirs` is an excerpt.
     """
     shapes = (ours.shape, theirs.shape)
     if ours.shape != theirs.shape:
@@ -117,23 +146,86 @@ def compare(name: str, ours: np.ndarray, theirs: np.ndarray, rtol: float, atol: 
         equal = bool((ours == theirs).all())
         return Row(name, shapes, 0.0 if equal else np.inf, 0.0 if equal else np.inf, fits=equal)
     mine, reference = ours.astype(np.float64), theirs.astype(np.float64)
-    if _RANKED.search(name) and mine.ndim == 2 and mine.shape[1] > SCORE_COLUMN:
-        mine = _in_the_order_of(mine, reference)
+    ranked = _is_ranked(name, mine)
+    if ranked:
+        mine, reference = _in_one_order(name, mine, reference)
+    difference, magnitudes = _differences(mine, reference)
+    absolute = float(difference.max(initial=0))
+    if ranked and rtol is None and atol is None:
+        fits = bool((difference <= _limits(mine.shape[1])).all())
+        return Row(name, shapes, absolute, _ratio(absolute, magnitudes.max(initial=0)), fits)
+    if name.startswith("grad/"):
+        size = float(np.linalg.norm(magnitudes) if norm is None else norm)
+        distance = float(np.linalg.norm(difference))
+    else:
+        size, distance = float(magnitudes.max(initial=0)), absolute
+    limit = (ATOL if atol is None else atol) + (_rtol(name) if rtol is None else rtol) * size
+    return Row(name, shapes, absolute, _ratio(distance, size), fits=distance <= limit)
+
+
+def _rtol(name: str) -> float:
+    return next(value for pattern, value in _RTOLS if re.match(pattern, name))
+
+
+def _ratio(distance: float, size: float) -> float:
+    return distance / size if size else (np.inf if distance else 0.0)
+
+
+def _differences(mine: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Absolute differences, infinite where only one is finite, and the reference's magnitudes."""
     finite = np.isfinite(mine) & np.isfinite(reference)
     same = finite | (mine == reference) | (np.isnan(mine) & np.isnan(reference))
     difference = np.abs(np.where(finite, mine, 0) - np.where(finite, reference, 0))
-    absolute = float(difference.max(initial=0)) if same.all() else np.inf
-    largest = float(np.abs(np.where(finite, reference, 0)).max(initial=0))
-    relative = absolute / largest if largest else absolute and np.inf
-    return Row(name, shapes, absolute, relative, fits=absolute <= atol + rtol * largest)
+    return np.where(same, difference, np.inf), np.abs(np.where(finite, reference, 0))
+
+
+def _limits(columns: int) -> np.ndarray:
+    """Per column of detections: coordinates, score, and a class, which must be equal."""
+    return np.array([PIXEL] * SCORE_COLUMN + [TIE] + [0] * (columns - SCORE_COLUMN - 1))
+
+
+def _is_ranked(name: str, rows: np.ndarray) -> bool:
+    return bool(_RANKED.search(name)) and rows.ndim == 2 and rows.shape[1] > SCORE_COLUMN
+
+
+def _in_one_order(
+    name: str, mine: np.ndarray, reference: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    by_class = _LISTED_BY_CLASS.search(name) and mine.shape[1] > SCORE_COLUMN + 1
+    if by_class:  # one box more in one class must not move all others
+        mine, reference = (
+            rows[np.argsort(-rows[:, 4], kind="stable")] for rows in (mine, reference)
+        )
+    return mine[_order(mine, reference)], reference
+
+
+def _orders(
+    ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """For tensors with a row for each of `test_proposals` (`test_rois`, `test_cls`, …): the order
+    that brings our proposals into the other file's."""
+    found = {}
+    for name, proposals in ours.items():
+        match = _FOLLOWED.fullmatch(name)
+        reference = theirs.get(name)
+        if not match or reference is None or proposals.shape != reference.shape:
+            continue
+        if not _is_ranked(name, proposals):
+            continue
+        order = _order(proposals.astype(np.float64), reference.astype(np.float64))
+        for other, array in ours.items():
+            follows = other.startswith(match[1]) and other.endswith(match[2] or "")
+            if other != name and follows and array.shape[:1] == order.shape:
+                found[other] = order
+    return found
 
 
 def _is_number(array: np.ndarray) -> bool:
     return array.dtype.kind in "biuf"
 
 
-def _in_the_order_of(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`rows`, reordered among scores that differ by at most TIE so as to lie near `reference`."""
+def _order(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Where each row of `reference` is in `rows`, as far as scores within TIE leave it open."""
     scores = reference[:, SCORE_COLUMN]
     away = np.abs(rows - reference).max(axis=1, initial=0)
     free = list(np.flatnonzero(away > TIE * np.abs(reference).max(axis=1, initial=1)))
@@ -141,11 +233,11 @@ def _in_the_order_of(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     for place in list(free):
         near = [row for row in free if abs(scores[row] - scores[place]) <= 2 * TIE]
         if not near:
-            return rows
+            return np.arange(len(rows))
         distances = [np.abs(rows[row] - reference[place]).max() for row in near]
         order[place] = near[int(np.argmin(distances))]
         free.remove(order[place])
-    return rows[order]
+    return order
 
 
 def table(rows: Sequence[Row]) -> list[str]:

@@ -1,0 +1,95 @@
+"""`unidet trace` and `unidet compare` against tensors recorded from the official code.
+
+The tolerances are those of `compare`, which issue them by name; every recorded name must be there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unidet.weights.compare import compare_files
+
+STAGE2 = {"zs_weights": "coco_clip_a+cname_rn50_manyprompt.npy"}
+INPUTS = {"img", "gt", "gt_labels", "proposals"}
+DRAWN = {"fed_sampled", "samp_pos_bboxes", "samp_neg_bboxes", "samp_pos_gt_labels"}
+
+
+def compared(traced: Path, recorded: Path) -> set[str]:
+    rows = compare_files(traced, recorded)
+    assert [row for row in rows if not row.fits] == []
+    return {row.name for row in rows}
+
+
+def parameters(recorded: dict[str, np.ndarray]) -> list[str]:
+    gradients = (name for name in recorded if name.startswith("grad/"))
+    return sorted({name.removeprefix("grad/").split("#")[0] for name in gradients})
+
+
+def of_inference(names: set[str] | dict) -> set[str]:
+    training = ("loss/", "grad/", "rpn_tgt/", "roi_tgt/", "train_", "samp_", "fed_")
+    return {name for name in names if not name.startswith(training)} - INPUTS
+
+
+def test_stage_1_inference(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
+    """From the image alone: features, head outputs, 4,125 proposals, 1,500 detections."""
+    recorded = golden("stage1_cln")
+    np.savez(tmp_path / "in.npz", img=recorded["img"], scale_factor=np.ones(4, np.float32))
+    weights, out = official_weights("keys_stage1.txt"), tmp_path / "out.npz"
+    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    assert unidet("trace", "cln_r50_fpn", *given) == 0
+    path = reference / "reference/goldens/stage1_cln.npz"
+    assert unidet("compare", out, path) == 0
+    assert compared(out, path) == of_inference(recorded)
+    # Boxes come back in the original frame.
+    np.savez(tmp_path / "in.npz", img=recorded["img"], scale_factor=[2, 4, 2, 4])
+    assert unidet("trace", "cln_r50_fpn", *given) == 0
+    with np.load(out) as arrays:
+        rescaled = arrays["detections"] * np.array([2, 4, 2, 4, 1], np.float32)
+    same = np.abs(rescaled[:, 4] - recorded["detections"][:, 4]) < 1e-5
+    assert same.mean() > 0.99
+
+
+def test_stage_1_training(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
+    """Targets, samples, losses and gradients, with regions drawn from the recorded proposals."""
+    recorded = golden("stage1_cln")
+    taken = {name: recorded[name] for name in ("img", "gt", "train_proposals")}
+    np.savez(tmp_path / "in.npz", **taken)
+    weights, out = official_weights("keys_stage1.txt"), tmp_path / "out.npz"
+    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    names = parameters(recorded)
+    assert unidet("trace", "cln_r50_fpn", *given, "--train", "--grads", *names) == 0
+    path = reference / "reference/goldens/stage1_cln.npz"
+    assert unidet("compare", out, path) == 0
+    tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
+    assert compared(out, path) == set(recorded) - tested - INPUTS
+
+
+@pytest.mark.slow
+def test_stage_2_inference(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
+    recorded = golden("stage2_coco")
+    np.savez(tmp_path / "in.npz", img=recorded["img"], proposals=recorded["proposals"])
+    weights, out = official_weights("keys_stage2_coco.txt", **STAGE2), tmp_path / "out.npz"
+    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    assert unidet("trace", "unidetector_r50_c4", *given) == 0
+    path = reference / "reference/goldens/stage2_coco.npz"
+    assert unidet("compare", out, path) == 0
+    assert compared(out, path) == of_inference(recorded)
+
+
+@pytest.mark.slow
+def test_stage_2_training(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
+    recorded = golden("stage2_coco")
+    taken = {name: recorded[name] for name in ("img", "fed_sampled")}
+    taken |= {name: recorded[name] for name in recorded if name.startswith("roi_tgt/")}
+    np.savez(tmp_path / "in.npz", rois=recorded["train_rois"], **taken)
+    weights, out = official_weights("keys_stage2_coco.txt", **STAGE2), tmp_path / "out.npz"
+    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    names = parameters(recorded)
+    assert unidet("trace", "unidetector_r50_c4", *given, "--train", "--grads", *names) == 0
+    path = reference / "reference/goldens/stage2_coco.npz"
+    assert unidet("compare", out, path) == 0
+    trained = {name for name in recorded if name.startswith(("loss/", "grad/", "train_"))}
+    assert compared(out, path) == trained | {"c4"}
