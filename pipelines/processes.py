@@ -116,9 +116,14 @@ def read_task(path: Path) -> Mapping[str, Any]:
     return task
 
 
+def unidet_command(*arguments: str) -> list[str]:
+    """A `unidet` command of this very installation."""
+    return [sys.executable, "-c", "from unidet.cli import main; main()", *arguments]
+
+
 def work_command(task: Path) -> list[str]:
     """The command of one process."""
-    return [sys.executable, "-c", "from unidet.cli import main; main()", "work", str(task)]
+    return unidet_command("work", str(task))
 
 
 # --- processes of this machine -----------------------------------------------------------------

@@ -9,12 +9,13 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.interrupt import EXIT_CODE, Interrupted, listen
+from unidet.interrupt import EXIT_CODE, Interrupted, listen, stop_file
 from unidet.validate import build_config, unknown_key
 
 NOT_FRESH = 3
@@ -154,27 +155,64 @@ def _run(overrides: list[str]) -> int:
 
 def _sweep(arguments: list[str]) -> int:
     """Every combination of the swept values by Hydra's launcher, ending in one table."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
     from unidet.pipelines.sweep import Sweep
 
-    sweep = Sweep()
+    ours = [item for item in arguments[1:] if not item.startswith("hydra")]
+    launchers = [item for item in arguments[1:] if item.startswith("hydra")]
+    jobs, swept = _combinations(ours)
+    return Sweep(jobs, swept, compose).run(
+        lambda folder, names: _launch(launchers, folder, names, arguments)
+    )
 
-    def job(composed: Any) -> None:
-        label = " ".join(HydraConfig.get().overrides.task).replace("++", "")
-        values = OmegaConf.to_container(composed, resolve=True)
-        sweep.run(label, lambda: build_config(values))  # type: ignore[arg-type]
+
+def _combinations(overrides: list[str]) -> tuple[list[list[str]], list[str]]:
+    """The overrides of each job, the last key varying fastest, and the keys that vary."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    choices, swept = [], []
+    try:
+        for item in OverridesParser.create().parse_overrides(overrides):
+            if item.is_sweep_override():
+                key = item.get_key_element()
+                choices.append([f"{key}={value}" for value in item.sweep_string_iterator()])
+                swept.append(key)
+            else:
+                choices.append([str(item.input_line)])
+    except HydraException as error:
+        raise UserError(_explain(str(error), overrides)) from None
+    return [list(job) for job in product(*choices)], swept
+
+
+def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: list[str]) -> None:
+    """Run jobs of a sweep through the Hydra launcher that was chosen, ours in this process else."""
+    import hydra
+    from hydra.errors import HydraException
+
+    from unidet.pipelines.sweep_job import STOP
 
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = [_open(argument) for argument in arguments]
+    place = str(folder).replace("'", r"\'")
+    sys.argv[1:] = [
+        "-m",
+        f"hydra.sweep.dir='{place}/launcher'",
+        *launchers,
+        f"+sweep.folder='{place}'",
+        f"+sweep.job=choice({','.join(map(repr, names))})",
+    ]
+    run = hydra.main(config_path="pkg://unidet.conf", config_name="config", version_base="1.3")
     try:
-        hydra.main(config_path="pkg://unidet.conf", config_name="config", version_base="1.3")(job)()
+        with stop_file(folder / STOP):
+            run(_sweep_job)()
     except HydraException as error:
-        raise UserError(_explain(str(error), arguments)) from None
-    return sweep.finish()
+        raise UserError(_explain(str(error), given)) from None
+
+
+def _sweep_job(composed: Any) -> None:
+    """What a launcher calls, maybe in another process or on another machine."""
+    from unidet.pipelines.sweep_job import run_job
+
+    run_job(Path(composed.sweep.folder), composed.sweep.job)
 
 
 # --- verbs -------------------------------------------------------------------------------------

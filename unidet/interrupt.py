@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
@@ -33,6 +36,27 @@ def check() -> None:
     """Raise Interrupted if somebody asked to stop: call where nothing would be lost."""
     if _requested.is_set():
         raise Interrupted("stopped on request")
+
+
+@contextmanager
+def stop_file(path: Path) -> Iterator[None]:
+    """Meanwhile, a request to stop makes a file, for processes that a signal does not reach."""
+    path.unlink(missing_ok=True)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            if stop_requested():
+                path.touch()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _forget() -> None:

@@ -66,10 +66,41 @@ def test_evaluate_agrees_with_the_stage(study: tuple[str, ...], tmp_path: Path) 
 
 
 def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> None:
-    result = unidet("-m", "stage=lvis_eval", "calibration.gamma=0,0.3", *study)
+    result = unidet("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("lvis_raw           cached") == 2
     assert "calibration.gamma" in result.stdout
+    again = unidet("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
+    assert again.stdout == result.stdout
+    assert again.stderr == ""
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_sweep_through_another_launcher(study: tuple[str, ...], launcher: str) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    gammas = "0.1,0.2" if launcher == "joblib" else "0.4,0.5"
+    result = unidet(
+        "-m", "stage=lvis_eval", f"calibration.gamma={gammas},-1", *study,
+        f"hydra/launcher={launcher}",
+    )  # fmt: skip
+    assert result.returncode == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert "calibration.gamma=-1" in line
+    *_, csv, plot = result.stdout.splitlines()
+    assert [row.split(",")[0] for row in Path(csv).read_text().splitlines()[1:]] == gammas.split(
+        ","
+    )
+    assert Path(plot).name == "AP_against_gamma.png"
+
+
+def test_a_launcher_that_is_not_installed_is_one_line(study: tuple[str, ...]) -> None:
+    result = unidet(
+        "-m", "stage=lvis_eval", "calibration.gamma=0.7,0.8", "hydra/launcher=nowhere", *study
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(
+        "unidet: hydra/launcher: there is no 'nowhere'"
+    )
 
 
 def test_status_says_fresh_for_every_stage(study: tuple[str, ...]) -> None:

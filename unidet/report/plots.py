@@ -43,6 +43,25 @@ def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
         figure.savefig(target, dpi=120)
 
 
+def metric_curves(
+    table: pd.DataFrame, along: str, metric: str, others: list[str], target: Path
+) -> None:
+    """`metric` against the column `along`, one line for each combination of `others`."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        axes = figure.subplots()
+        groups = table.groupby(others) if others else [((), table)]
+        for values, rows in groups:
+            named = zip(others, values, strict=True)
+            label = ", ".join(f"{key.rsplit('.', 1)[-1]} = {value}" for key, value in named)
+            rows = rows.sort_values(along)
+            axes.plot(rows[along], rows[metric], marker="o", markersize=3, label=label)
+        axes.set(xlabel=along, ylabel=metric)
+        if others:
+            axes.legend(frameon=False, fontsize=8)
+        figure.savefig(target, dpi=120)
+
+
 def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
     """AP against γ, one panel for each number of detections an image, one line for each β.
 
