@@ -123,7 +123,8 @@ def _explain(message: str, overrides: list[str]) -> str:
     if unknown:
         return unknown_key([unknown[1]], [item.name for item in fields(Config)])
     options = re.search(
-        r"Could not find '(\w+)/(.*)'\s+Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
+        r"Could not find '([\w/]+)/([^/']*)'\s+"
+        r"Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
         message,
     )
     if options:
@@ -191,7 +192,6 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
 
     from unidet.pipelines.sweep_job import STOP
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     place = str(folder).replace("'", r"\'")
     sys.argv[1:] = [
         "-m",
@@ -201,11 +201,17 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
         f"+sweep.job=choice({','.join(map(repr, names))})",
     ]
     run = hydra.main(config_path="pkg://unidet.conf", config_name="config", version_base="1.3")
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, and does not end the process
     try:
         with stop_file(folder / STOP):
             run(_sweep_job)()
     except HydraException as error:
-        raise UserError(_explain(str(error), given)) from None
+        extras = "; joblib comes with unidet[sweep], submitit with unidet[cluster]"
+        reason = _explain(str(error), given)
+        raise UserError(reason + extras * ("hydra/launcher" in reason)) from None
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _sweep_job(composed: Any) -> None:
