@@ -48,6 +48,8 @@ Verbs:
   convert SRC DST [--layout NAME] [--to torch|ours]
                                  official weights to ours, and back
   compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
+  plot LOG… [--out FILE]         loss, learning-rate and AP curves of any log:
+                                 ours, mmdet, nanodet, DETR, RT-DETR
   doctor                         is this machine ready?
 
 Verbs about the store take key=value like a run, and --json for programs; WHAT
@@ -341,6 +343,33 @@ def _compare(given: list[str]) -> int:
     return 0 if all(row.fits for row in rows) else 1
 
 
+def _plot(given: list[str]) -> int:
+    parser = _arguments("plot")
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="a log, or a folder that holds one")
+    parser.add_argument("--out", default="curves.png", help=".png, .pdf, .svg or .csv (curves.png)")
+    parser.add_argument("--keys", nargs="+", default=[], metavar="KEY", help='like "loss_*" "AP*"')
+    parser.add_argument("--names", nargs="+", default=[], help="of the runs, for the legend")
+    parser.add_argument(
+        "--smooth", type=positive, metavar="ROWS", help="mean over so many rows; 1: none"
+    )
+    parser.add_argument(
+        "--epoch-steps", type=positive, metavar="N", help="where a log counts epochs only"
+    )
+    parser.add_argument("--title", default="")
+    from unidet.pipelines.plot import plot_logs
+
+    print("\n".join(plot_logs(**vars(parser.parse_args(given)))))
+    return 0
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as a type for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _doctor(given: list[str]) -> int:
     _arguments("doctor").parse_args(given)
     from unidet.doctor import run
@@ -381,6 +410,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "trace": _trace,
     "convert": _convert,
     "compare": _compare,
+    "plot": _plot,
     "doctor": _doctor,
     "work": _work,
 }

@@ -1,0 +1,270 @@
+"""Curves of training runs: one panel for each quantity, one colour for each run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from unidet.errors import UserError
+from unidet.report.logs.rows import TRAIN, VALIDATION
+from unidet.report.logs.run import Run
+from unidet.report.style import COLOURS, PAPER, save
+
+LOG_RATIO = 20  # an axis whose largest value is this many times its smallest becomes logarithmic
+LOG_DECADES = 1e4  # a cosine that ends at 1e-9 leaves room for the rest of its schedule
+MARKED = 25  # curves of no more points show each
+SMOOTHED_PART = 50  # by default a curve is averaged over a 50th of its rows
+_STYLES = ("-", "-.", ":")
+_GREY = "#666666"
+_BROKEN: Any = (0, (3, 1.5))
+_FIRST = ("loss", "lr", "AP")
+_TITLES = {"loss": "total loss", "lr": "learning rate"}
+# Losses of decoder layers, denoising groups, auxiliary heads, and DETR's unweighted copies.
+_AUXILIARY = re.compile(r"(^|[._])(aux|dn|enc|d\d+)([._]|$)|_\d+$|_unscaled$")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Runs on one axis.
+
+    Attributes:
+        axis: "step" or "epoch".
+        tables: one for each run: its table with the place on that axis as column x.
+    """
+
+    axis: str
+    runs: Sequence[Run]
+    tables: Sequence[pd.DataFrame]
+
+    def quantities(self) -> list[str]:
+        """Every quantity of any run, in the order of the logs."""
+        names = {name: None for table in self.tables for name in table.columns}
+        return [name for name in names if name not in ("split", "epoch", "step", "x")]
+
+
+def on_one_axis(runs: Sequence[Run], epoch_steps: int | None = None) -> Curves:
+    """Steps where every run has them, otherwise epochs: training is then averaged over each epoch.
+
+    Args:
+        epoch_steps: steps of one epoch, which places epochs among steps.
+
+    Raises:
+        UserError: one log counts epochs only, another steps only, and `epoch_steps` is not given.
+    """
+    steps = [_counts(run, "step") for run in runs]
+    epochs = [_counts(run, "epoch") for run in runs]
+    if epoch_steps or all(steps):
+        tables = [_by_step(run.table, epoch_steps) for run in runs]
+        return Curves("step", runs, tables)
+    if all(epochs):
+        return Curves("epoch", runs, [_by_epoch(run.table) for run in runs])
+    bare, counting = runs[epochs.index(False)], runs[steps.index(False)]
+    raise UserError(
+        f"{bare.name} counts steps only and {counting.name} epochs only; give the steps of an "
+        "epoch as --epoch-steps N, or draw them apart"
+    )
+
+
+def _counts(run: Run, axis: str) -> bool:
+    rows = run.table[run.table["split"] == TRAIN]
+    return bool((rows if len(rows) else run.table)[axis].notna().all())
+
+
+def _by_step(table: pd.DataFrame, epoch_steps: int | None) -> pd.DataFrame:
+    place = pd.to_numeric(table["step"])
+    if place.isna().all():
+        place = pd.to_numeric(table["epoch"]) * (epoch_steps or 1)
+    # An evaluation before the first step stands at 0.
+    return table.assign(x=place.fillna(0))
+
+
+def _by_epoch(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.assign(x=pd.to_numeric(table["epoch"]).fillna(0))
+    means = table.groupby(["x", "split"], sort=True).mean(numeric_only=True)
+    return means.reset_index()
+
+
+def choose(curves: Curves, patterns: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """(quantities to draw, losses that are left out).
+
+    By default the total loss, the learning rate, AP, then the parts of the loss, without those of
+    auxiliary heads and layers. Patterns such as "loss_*" or "AP*" choose instead.
+
+    Raises:
+        UserError: a pattern that fits nothing.
+    """
+    known = curves.quantities()
+    if not patterns:
+        parts = [name for name in known if "loss" in name and name not in _FIRST]
+        hidden = [name for name in parts if _AUXILIARY.search(name)]
+        first = [name for name in _FIRST if name in known]
+        return [*first, *(name for name in parts if name not in hidden)], hidden
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        fitting = [name for name in known if fnmatchcase(name, pattern)]
+        if not fitting:
+            raise UserError(f"no log has {pattern!r}; there are {', '.join(known)}")
+        chosen.update(dict.fromkeys(fitting))
+    return list(chosen), []
+
+
+def draw_curves(
+    curves: Curves,
+    quantities: Sequence[str],
+    target: Path,
+    *,
+    smooth: int | None = None,
+    title: str = "",
+) -> None:
+    """One panel for each quantity, the runs in colours, on one axis of steps or epochs.
+
+    Args:
+        target: .png, .pdf or .svg.
+        smooth: rows of the centred mean for losses, 1 for none; the raw curve stays behind, faint.
+            By default a 50th of a curve's rows.
+    """
+    rows, columns = _grid(len(quantities))
+    with matplotlib.rc_context(PAPER):
+        figure = Figure(figsize=(2.7 * columns + 0.3, 1.9 * rows + 0.6), layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        dashed = [
+            _panel(axes, curves, name, smooth)
+            for axes, name in zip(panels, quantities, strict=False)
+        ]
+        for axes in panels[len(quantities) :]:
+            axes.remove()
+        for axes in panels[max(0, len(quantities) - columns) : len(quantities)]:
+            axes.tick_params(labelbottom=True)
+        figure.supxlabel(curves.axis, fontsize=8)
+        _legend(figure, curves, any(dashed))
+        if title:
+            figure.suptitle(title, fontsize=10)
+        save(figure, target)
+
+
+def _grid(count: int) -> tuple[int, int]:
+    """Rows and columns: up to four panels beside one another, with the fewest empty places."""
+    if count <= 4:
+        return 1, count
+    columns = min((3, 4), key=lambda columns: -count % columns)
+    return -(-count // columns), columns
+
+
+def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> bool:
+    """Draw one quantity; returns whether a validation curve is dashed in it."""
+    drawn: list[np.ndarray] = []
+    dashed = False
+    for index, table in enumerate(curves.tables):
+        if name not in table:
+            continue
+        colour, style = _look(index)
+        trained = _points(table, name, TRAIN)
+        if len(trained):
+            look = {"color": colour, "linestyle": style, "linewidth": _width(curves, name, index)}
+            drawn.append(_line(axes, trained, look, _window(name, trained, smooth)))
+        tested = _points(table, name, VALIDATION)
+        if len(tested):
+            broken = len(trained) > 0
+            dashed |= broken
+            axes.plot(
+                *tested.T,
+                color=colour,
+                linewidth=1.3,
+                linestyle=_BROKEN if broken else style,
+                marker="o" if len(tested) <= MARKED else None,
+                markersize=2.6,
+            )
+            drawn.append(tested[:, 1])
+    _axis(axes, curves, name, drawn)
+    return dashed
+
+
+def _look(index: int) -> tuple[str, Any]:
+    return COLOURS[index % len(COLOURS)], _STYLES[index // len(COLOURS) % len(_STYLES)]
+
+
+def _points(table: pd.DataFrame, name: str, split: str) -> np.ndarray:
+    """(N, 2) places and finite values."""
+    rows = table.loc[table["split"] == split, ["x", name]]
+    points = rows.apply(pd.to_numeric).to_numpy(float)
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def _window(name: str, points: np.ndarray, smooth: int | None) -> int:
+    if "loss" not in name:
+        return 1
+    return smooth or max(1, len(points) // SMOOTHED_PART)
+
+
+def _width(curves: Curves, name: str, index: int) -> float:
+    """Equal schedules lie on one another: the first runs' lines are wider and stay visible."""
+    return 1.2 + 0.6 * min(2, len(curves.runs) - 1 - index) if name == "lr" else 1.3
+
+
+def _line(axes: Axes, points: np.ndarray, look: dict[str, Any], window: int) -> np.ndarray:
+    """The curve, and faint behind it the raw one if it is a mean; returns what was drawn."""
+    x, y = points.T
+    if window > 1:
+        axes.plot(x, y, color=look["color"], linewidth=0.6, alpha=0.22)
+    mean = pd.Series(y).rolling(window, min_periods=1, center=True).mean().to_numpy()
+    axes.plot(x, mean, marker="o" if len(x) <= MARKED else None, markersize=2.2, **look)
+    return mean
+
+
+def _axis(axes: Axes, curves: Curves, name: str, drawn: list[np.ndarray]) -> None:
+    """Title, scale and ticks, from the values that were drawn."""
+    axes.set_title(_TITLES.get(name, name))
+    values = np.concatenate(drawn) if drawn else np.zeros(1)
+    rate = name == "lr"
+    # A warm-up from 0 is no reason for decades below it.
+    smallest = values.min()
+    if rate and values.max() > 0:
+        smallest = np.quantile(values[values > 0], 0.05, method="lower")
+    if (rate or "loss" in name) and smallest > 0 and values.max() >= LOG_RATIO * smallest:
+        axes.set_yscale("log", nonpositive="mask")
+        if values[values > 0].min() < values.max() / LOG_DECADES:
+            axes.set_ylim(bottom=values.max() / LOG_DECADES)
+    elif values.min() >= 0:
+        axes.set_ylim(bottom=0)
+        if rate:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if curves.axis == "step":
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def _legend(figure: Figure, curves: Curves, dashed: bool) -> None:
+    handles = []
+    for index, run in enumerate(curves.runs):
+        colour, style = _look(index)
+        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=run.name))
+    if dashed:
+        handles.append(Line2D([], [], color=_GREY, linewidth=1.3, label="training"))
+        handles.append(
+            Line2D([], [], color=_GREY, linewidth=1.3, label="validation", linestyle=_BROKEN)
+        )
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
+
+
+def long_table(curves: Curves, quantities: Sequence[str]) -> pd.DataFrame:
+    """The values as rows: run, split, step or epoch, quantity, value; nothing smoothed."""
+    parts = []
+    for run, table in zip(curves.runs, curves.tables, strict=True):
+        here = [name for name in quantities if name in table]
+        long = table.melt(["split", "x"], here, var_name="quantity").dropna(subset="value")
+        long.insert(0, "run", run.name)
+        parts.append(long.rename(columns={"x": curves.axis}))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,56 @@
+"""`log.txt` of DETR and RT-DETR: one JSON object an epoch, written after its evaluation.
+
+Source: facebookresearch/detr main.py:main and lyuwenyu/RT-DETR src/solver/det_solver.py:fit. Keys
+are `train_…` and `test_…`; `test_coco_eval_bbox` holds COCO's twelve numbers; `epoch` begins at 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unidet.report.logs.rows import Rows
+from unidet.report.logs.text import LogText, json_records
+
+NAME = "DETR or RT-DETR"
+_SIZES = ("small", "medium", "large")
+COCO = (
+    *("AP", "AP50", "AP75", *(f"AP_{size}" for size in _SIZES)),
+    *("AR1", "AR10", "AR100", *(f"AR_{size}" for size in _SIZES)),
+)
+
+
+def recognises(log: LogText) -> bool:
+    return log.lines[0].startswith("{") and '"train_loss"' in log.lines[0]
+
+
+def read(log: LogText) -> Rows:
+    """A training and a validation row for each epoch; the first epoch ends at 1.
+
+    Raises:
+        UserError: a line before the last that is no JSON object, or one without `epoch`.
+    """
+    rows = Rows()
+    records, rows.cut_off = json_records(log)
+    for index, record in records:
+        if not isinstance(record.get("epoch"), int):
+            raise log.error(index, "no whole number under 'epoch', as DETR writes it")
+        rows.train(record["epoch"] + 1, None, _numbers(record, "train_"))
+        tested = _numbers(record, "test_") | _coco(record.get("test_coco_eval_bbox"))
+        if tested:
+            rows.validation(tested)
+    return rows
+
+
+def _numbers(record: dict[str, Any], prefix: str) -> dict[str, float]:
+    return {
+        name.removeprefix(prefix): float(value)
+        for name, value in record.items()
+        if name.startswith(prefix) and isinstance(value, (int, float))
+    }
+
+
+def _coco(values: Any) -> dict[str, float]:
+    """The twelve numbers by name; -1 stands for "no object of that size" and is left out."""
+    if not isinstance(values, list):
+        return {}
+    return {name: value for name, value in zip(COCO, values, strict=False) if value >= 0}

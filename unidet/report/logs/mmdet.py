@@ -1,0 +1,128 @@
+"""Text and JSON logs of mmdet, 2.x (mmcv) and 3.x (mmengine).
+
+Source: open-mmlab/mmcv mmcv/runner/hooks/logger/text.py:TextLoggerHook and open-mmlab/mmengine
+mmengine/runner/log_processor.py:LogProcessor. Text:
+    2.x  … - mmdet - INFO - Epoch [1][50/7330]<tab>lr: 2.000e-02, eta: …, loss: 0.5
+         … - mmdet - INFO - Epoch(val) [1][625]<tab>bbox_mAP: 0.3740, …
+    3.x  … - mmengine - INFO - Epoch(train)  [1][  50/7330]  lr: 2.0000e-02  eta: …  loss: 0.5
+         … - mmengine - INFO - Epoch(val) [1][625/625]    coco/bbox_mAP: 0.3740  …
+or `Iter` with one bracket where training counts iterations. JSON: one object a line, 2.x with
+"mode", "epoch" and the "iter" within the epoch, 3.x with "step" over the whole run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from unidet.report.logs.rows import Rows, metric_name
+from unidet.report.logs.text import LogText, json_records
+
+NAME = "mmdet"
+_ROW = re.compile(r"\b(Epoch|Iter)(?:\((\w+)\))?\s*((?:\[[\s\d/]+\])+)\s*(.*)")
+_NUMBER = r"[-+]?(?:nan|inf|\d+\.?\d*(?:[eE][-+]?\d+)?)"
+_VALUE = re.compile(rf"([A-Za-z][\w./@:-]*): ({_NUMBER})(?=,|\s|$)")
+_NO_CURVES = {"eta", "time", "data_time", "memory", "mode", "epoch", "iter", "step", "seed"}
+
+
+def recognises(log: LogText) -> bool:
+    if log.lines[0].lstrip().startswith("{"):
+        return any(f'"{key}"' in log.lines[0] for key in ("mode", "env_info", "step", "exp_name"))
+    return any(_ROW.search(line) for line in log.lines)
+
+
+def read(log: LogText) -> Rows:
+    """Training and validation rows.
+
+    Raises:
+        UserError: a line before the last of a JSON log that is no JSON object.
+    """
+    return _read_json(log) if log.lines[0].lstrip().startswith("{") else _read_text(log)
+
+
+def _read_text(log: LogText) -> Rows:
+    rows = Rows()
+    for index, line in enumerate(log.lines):
+        found = _ROW.search(line)
+        if not found:
+            continue
+        if index + 1 == len(log.lines) and log.open_end:
+            rows.cut_off = 1
+            break
+        values = _values({name: float(value) for name, value in _VALUE.findall(found[4])})
+        counts = [[int(one) for one in part.split("/")] for part in found[3][1:-1].split("][")]
+        if found[2] in (None, "train"):
+            epoch, step = _text_place(found[1], counts)
+            rows.train(epoch, step, values)
+        elif found[2] == "val" and values:
+            rows.validation(values, counts[0][0] if found[1] == "Epoch" else None)
+    return rows
+
+
+def _text_place(unit: str, counts: list[list[int]]) -> tuple[int | None, int]:
+    """(epoch, step in the whole run) of `Epoch [2][50/7330]` or `Iter [50/90000]`."""
+    if unit == "Iter":
+        return None, counts[0][0]
+    (epoch, *_), (iteration, *length) = counts
+    return epoch, (epoch - 1) * (length[0] if length else 0) + iteration
+
+
+def _read_json(log: LogText) -> Rows:
+    rows = Rows()
+    found, rows.cut_off = json_records(log)
+    records = [one for _, one in found if "env_info" not in one and "exp_name" not in one]
+    length, trained = _epoch_length(records), False
+    for record in records:
+        values = _values(record)
+        if not values:
+            continue
+        epoch = record.get("epoch")
+        if _is_training(record):
+            trained = True
+            step = record.get("step", record["iter"])
+            before = (record["epoch"] - 1) * length if length else 0
+            rows.train(epoch, before + step, values)
+        else:
+            # 3.x writes the epoch of an evaluation as its "step".
+            rows.validation(values, epoch if trained else record.get("epoch", record.get("step")))
+    return rows
+
+
+def _is_training(record: Mapping[str, Any]) -> bool:
+    if "mode" in record:
+        return record["mode"] == "train" and "iter" in record
+    return "iter" in record and any("loss" in name for name in record)
+
+
+def _epoch_length(records: list[dict[str, Any]]) -> int:
+    """Steps of an epoch where "iter" starts again with each, otherwise 0.
+
+    The log does not hold the number: it is taken to be the largest "iter", which falls short of it
+    by less than the logging interval.
+    """
+    trained = [one for one in records if _is_training(one) and "step" not in one]
+    restarts = any(
+        after.get("epoch", 0) > before.get("epoch", 0) and after["iter"] <= before["iter"]
+        for before, after in pairwise(trained)
+    )
+    return max(one["iter"] for one in trained) if restarts else 0
+
+
+def _values(found: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that make a curve. Of several learning rates the first becomes "lr"."""
+    values: dict[str, float] = {}
+    rates = found.get("lr")
+    if isinstance(rates, dict) and rates:
+        found = {**found, "lr": next(iter(rates.values()))}
+    for name, value in found.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number and name not in _NO_CURVES and not name.endswith("copypaste"):
+            if name.startswith("lr_"):
+                values.setdefault("lr", float(value))
+            # -1: no object of that size.
+            if value != -1 or "loss" in name:
+                short = metric_name(name)
+                values[name if short in values else short] = float(value)
+    return values

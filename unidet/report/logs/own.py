@@ -1,0 +1,41 @@
+"""`log.csv` of unidet.training.log: a header that begins with `step`, then a row a logged step."""
+
+from __future__ import annotations
+
+import csv
+
+from unidet.report.logs.rows import Rows, metric_name
+from unidet.report.logs.text import LogText
+
+NAME = "unidet"
+
+
+def recognises(log: LogText) -> bool:
+    return log.lines[0].split(",")[0] == "step"
+
+
+def read(log: LogText) -> Rows:
+    """Training rows; an empty cell is a quantity that was not logged at that step.
+
+    Raises:
+        UserError: a row before the last with another number of cells than the header, or a cell
+            that is no number.
+    """
+    names = [metric_name(name) for name in next(csv.reader(log.lines[:1]))]
+    rows = Rows()
+    for index, cells in enumerate(csv.reader(log.lines[1:]), start=1):
+        if not cells:
+            continue
+        last = index + 1 == len(log.lines)
+        if last and (log.open_end or len(cells) < len(names)):
+            rows.cut_off = 1
+            break
+        if len(cells) != len(names):
+            raise log.error(index, f"{len(cells)} cells under a header of {len(names)}")
+        try:
+            values = {name: float(cell) for name, cell in zip(names, cells, strict=True) if cell}
+            step = int(values.pop("step"))
+        except (KeyError, ValueError):
+            raise log.error(index, f"{','.join(cells)!r} is no row of numbers") from None
+        rows.train(None, step, values)
+    return rows

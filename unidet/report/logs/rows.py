@@ -1,0 +1,78 @@
+"""What every reader makes of its log: training and validation rows on one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+TRAIN, VALIDATION = "train", "val"
+# Names of mmdet, nanodet and unidet's own; what is not named here keeps its name.
+_NAMES = {
+    "mAP": "AP",
+    "mAP_50": "AP50",
+    "mAP_75": "AP75",
+    "mAP_s": "AP_small",
+    "mAP_m": "AP_medium",
+    "mAP_l": "AP_large",
+    "AP_50": "AP50",
+    "AP_75": "AP75",
+    "AP_m": "AP_medium",
+    "AP_l": "AP_large",
+}
+
+
+@dataclass
+class Rows:
+    """Collects rows in the order of the file.
+
+    A training row that does not lie after those before it comes from a run that was resumed at an
+    earlier step: it replaces everything from its own place on, as the resumed weights did.
+
+    Attributes:
+        replaced: how many rows were replaced so, or stood there twice.
+        cut_off: how many lines at the end of the file were incomplete.
+    """
+
+    replaced: int = 0
+    cut_off: int = 0
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def train(self, epoch: float | None, step: int | None, values: Mapping[str, float]) -> None:
+        """Add what training logged at a step, or over an epoch where only epochs are known."""
+        place = _place(epoch, step)
+        while self._rows and _place(self._rows[-1]["epoch"], self._rows[-1]["step"]) >= place:
+            self._rows.pop()
+            self.replaced += 1
+        self._rows.append({"split": TRAIN, "epoch": epoch, "step": step, **values})
+
+    def validation(self, values: Mapping[str, float], epoch: float | None = None) -> None:
+        """Add an evaluation: it stands where training stood, at `epoch` if the log says so."""
+        values = {name: value for name, value in values.items() if name != "lr"}
+        start: dict[str, Any] = {"split": None, "epoch": None, "step": None}
+        before = self._rows[-1] if self._rows else start
+        epoch = before["epoch"] if epoch is None else epoch
+        if before["split"] == VALIDATION and before["epoch"] == epoch:
+            before.update(values)
+        else:
+            place = {"split": VALIDATION, "epoch": epoch, "step": before["step"]}
+            self._rows.append(place | values)
+
+    def table(self) -> pd.DataFrame:
+        """Columns split, epoch, step, then one for each quantity, NaN where it was not logged."""
+        columns = {name: None for row in self._rows for name in row}
+        return pd.DataFrame(self._rows, columns=list(columns))
+
+
+def _place(epoch: float | None, step: int | None) -> tuple[float, float]:
+    return (-1 if epoch is None else epoch, -1 if step is None else step)
+
+
+def metric_name(name: str) -> str:
+    """`coco/bbox_mAP_50`, `bbox_mAP_50` and `AP_50` as AP50; `val/loss` as loss."""
+    name = name.removeprefix("train/").removeprefix("val/")
+    plain = name.rsplit("/", 1)[-1].removeprefix("bbox_")
+    plain = _NAMES.get(plain, plain)
+    return plain if plain.startswith(("AP", "AR")) else name

@@ -1,0 +1,136 @@
+"""Any known log as a run: a name for the legend and a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from unidet.errors import UserError
+from unidet.report.logs import detr, mmdet, nanodet, own
+from unidet.report.logs.rows import Rows
+from unidet.report.logs.text import KNOWN, LogText, read_text
+
+
+class Format(Protocol):
+    """What each module of a format offers."""
+
+    NAME: str
+
+    def recognises(self, log: LogText) -> bool: ...
+
+    def read(self, log: LogText) -> Rows: ...
+
+
+FORMATS: tuple[Format, ...] = (own, detr, nanodet, mmdet)
+# What a folder is searched for, in this order: mmdet's text says more than its JSON.
+_IN_FOLDERS = (
+    *("log.csv", "log.txt", "logs.txt", "logs-*/logs.txt"),
+    *("vis_data/scalars.json", "*/vis_data/scalars.json", "*.log", "*.log.json"),
+)
+# File and folder names that say nothing about the run: mmdet's and nanodet's hold the time only.
+_PLAIN = re.compile(r"logs?|scalars|vis_data|(logs-)?[\d_-]{8,}")
+_NOTHING = re.compile("")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        name: for legends.
+        kind: whose log it is.
+        table: columns split ("train" or "val"), epoch, step, and one for each logged quantity,
+            among them loss, lr, AP, AP50; NaN where it was not logged.
+        replaced: rows that a resumed run wrote again.
+        cut_off: incomplete lines at the end.
+    """
+
+    name: str
+    kind: str
+    table: pd.DataFrame
+    replaced: int = 0
+    cut_off: int = 0
+
+
+def read_runs(places: Sequence[str | Path], names: Sequence[str] = ()) -> list[Run]:
+    """The runs of logs or of folders that hold one.
+
+    Args:
+        names: one for each run; otherwise the shortest ends of their paths that differ.
+
+    Raises:
+        UserError: no or no known log, one without a row, one given twice, or names that do not fit.
+    """
+    paths = [_log_of(Path(place)) for place in places]
+    twice = [path for index, path in enumerate(paths) if path in paths[:index]]
+    if twice:
+        raise UserError(f"{twice[0]} is given twice; every run is drawn once")
+    if names and (len(names) != len(paths) or len(set(names)) != len(names)):
+        raise UserError(f"{len(names)} names for {len(paths)} runs; give each run its own")
+    chosen = names or short_names(paths)
+    return [_read(path, name) for path, name in zip(paths, chosen, strict=True)]
+
+
+def _read(path: Path, name: str) -> Run:
+    log = read_text(path)
+    kind = _format_of(log)
+    rows = kind.read(log)
+    table = rows.table()
+    if table.empty:
+        raise log.error(
+            len(log.lines) - 1,
+            f"the log of {kind.NAME} ends before its first complete row; try again once it has one",
+        )
+    return Run(name, kind.NAME, table, rows.replaced, rows.cut_off)
+
+
+def _format_of(log: LogText) -> Format:
+    for kind in FORMATS:
+        if kind.recognises(log):
+            return kind
+    first = next(index for index, line in enumerate(log.lines) if line.strip())
+    begin = log.lines[first].strip()
+    shown = begin if len(begin) <= 40 else begin[:40] + "…"
+    raise log.error(first, f"{shown!r} begins no known log; known are {KNOWN}")
+
+
+def _log_of(place: Path) -> Path:
+    """The log itself, or the one that a folder holds."""
+    if not place.is_dir():
+        return place
+    for pattern in _IN_FOLDERS:
+        found = sorted(place.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            shown = ", ".join(str(path.relative_to(place)) for path in found[:4])
+            raise UserError(f"{place} holds {len(found)} logs ({shown}); name the one to draw")
+    raise UserError(f"{place} holds no log; looked for {', '.join(_IN_FOLDERS)}")
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart.
+
+    `a/first/log.csv` and `a/second/log.csv` are "first" and "second"; dates and times stand in a
+    name only where nothing else tells two runs apart.
+    """
+    for plain, whole in ((_PLAIN, False), (_NOTHING, False), (_NOTHING, True)):
+        parts = [[one for one in _parts(path, whole) if not plain.fullmatch(one)] for path in paths]
+        while len(parts) > 1 and min(map(len, parts)) > 1 and len({one[-1] for one in parts}) == 1:
+            parts = [one[:-1] for one in parts]
+        for length in range(1, max(map(len, parts)) + 1):
+            names = ["/".join(one[-length:]) for one in parts]
+            if len(set(names)) == len(names) and all(names):
+                return names
+    return [str(path) for path in paths]
+
+
+def _parts(path: Path, whole: bool) -> list[str]:
+    """Folders, then the file's name, `whole` or up to its first dot."""
+    full = path.resolve()
+    return [*full.parent.parts[1:], full.name if whole else full.name.split(".")[0]]

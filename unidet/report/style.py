@@ -1,0 +1,55 @@
+"""The look of figures for papers: sans serif, thin grid, colours that colour-blind readers see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from unidet.errors import UserError
+
+# Okabe and Ito (2008); its yellow is too pale for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PAPER: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "pdf.fonttype": 42,  # text stays text: journals refuse Type 3
+    "svg.fonttype": "none",
+}
+PICTURES = (".png", ".pdf", ".svg")
+
+
+def check_target(path: Path, suffixes: Sequence[str] = PICTURES) -> None:
+    """Raises UserError unless a file of such a name can be written there."""
+    if path.suffix not in suffixes:
+        raise UserError(f"{path}: the name must end in {', '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """The figure under its name, whole or not at all; the suffix says the format."""
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        figure.savefig(part, dpi=200)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
