@@ -16,6 +16,7 @@ from unidet.errors import UserError
 from unidet.interrupt import check
 from unidet.pipelines.graph import needed
 from unidet.pipelines.processes import fill_shards
+from unidet.pipelines.remotes import from_remote
 from unidet.pipelines.stage import Job, Stage, Subtrees
 from unidet.store import accepted
 from unidet.store.code import closure
@@ -23,6 +24,7 @@ from unidet.store.hashing import digest, key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
 from unidet.store.record import Action
+from unidet.store.remote import Remote
 from unidet.store.runs import How
 from unidet.store.store import Store
 from unidet.terminal import duration, say, size
@@ -46,7 +48,7 @@ UNKEYED_MODULES = (
 
 @dataclass(frozen=True)
 class Done:
-    """A stage brought up to date, and how: `cached`, `ran` or `resumed`."""
+    """A stage brought up to date, and how: `cached`, `fetched`, `ran` or `resumed`."""
 
     stage: Stage
     how: How
@@ -120,18 +122,36 @@ def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action]
     action = find(preimage, store)
     how: How = "cached"
     if action is None:
-        if config.upstream == "require" and stage.name != config.stage:
-            raise UserError(
-                f"{stage.name} is not built and upstream=require forbids to run it; "
-                f"run: unidet stage={stage.name}"
-            )
         with store.locked(key, waiting=_waiting(stage), check=check):
-            action = find(preimage, store)
-            if action is None:
-                how = "resumed" if store.has_work(key) else "ran"
-                action = _execute(stage, config, store, key, preimage, inputs)
+            action, how = _obtain(stage, config, store, preimage, inputs, use)
     store.log_run(stage.name, action.key, how)
     return Done(stage, how, time.monotonic() - started, action, store.folder(action))
+
+
+def _obtain(
+    stage: Stage,
+    config: Config,
+    store: Store,
+    preimage: dict[str, Any],
+    inputs: dict[str, Action],
+    use: Use,
+) -> tuple[Action, How]:
+    """What somebody has built meanwhile, here or at the remote; otherwise the stage runs."""
+    action = find(preimage, store)
+    if action is not None:
+        return action, "cached"
+    if config.remote:
+        action = from_remote(Remote(config.remote), preimage, store, use)
+        if action is not None:
+            return action, "fetched"
+    if config.upstream == "require" and stage.name != config.stage:
+        raise UserError(
+            f"{stage.name} is not built and upstream=require forbids to run it; "
+            f"run: unidet stage={stage.name}"
+        )
+    key = key_of(preimage)
+    how: How = "resumed" if store.has_work(key) else "ran"
+    return _execute(stage, config, store, key, preimage, inputs), how
 
 
 def _waiting(stage: Stage) -> Callable[[Owner | None], None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -74,17 +75,27 @@ def _lineage(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 
 
 def _verify(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("--repair", action="store_true", help="bring back what can be, and remove")
+    _remote_option(parser)
     options, config = _parse(parser, given, compose)
+    from unidet.pipelines.sharing import open_remote, repaired
     from unidet.store.verify import verify
     from unidet.terminal import fold
 
-    found = verify(_open(config))
+    store = _open(config)
+    found = verify(store)
+    fates: dict[str, str] = {}
+    if options.repair:
+        given_one = options.remote or config.remote
+        fates = repaired(store, found, open_remote(options, config) if given_one else None)
     lines = []
     for one in found.problems:
         lines += [f"{one.kind:<10} {_short(one.path)}", *fold(one.detail, " " * 11)]
+        lines += fold(fates[one.path], " " * 11) if one.path in fates else []
+    left = [one for one in found.problems if one.path not in fates]
     lines.append(f"{found.blobs} blobs, {found.records} records: {len(found.problems)} problems")
-    _tell(options, asdict(found), lines)
-    return 1 if found.problems else 0
+    _tell(options, {**asdict(found), "repaired": fates}, lines)
+    return 1 if left else 0
 
 
 def _short(path: str) -> str:
@@ -213,6 +224,87 @@ def _count(text: str) -> int:
     return int(text)
 
 
+# --- sharing -----------------------------------------------------------------------------------
+
+
+def _remote_option(parser: ArgumentParser) -> None:
+    text = "a folder, sftp://user@host/folder, s3://bucket/folder; otherwise remote=URL"
+    parser.add_argument("--remote", metavar="URL", help=text)
+
+
+def _push(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("what", nargs="*", help=f"{WHAT}; without it, everything")
+    _remote_option(parser)
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.sharing import chosen, open_remote, told
+    from unidet.store.transfer import push
+
+    remote, store = open_remote(options, config), _open(config)
+    with _progress("push") as tell:
+        moved = push(store, remote, chosen(options.what, config, store), tell)
+    _tell(options, asdict(moved), told(moved, "pushed", f"to {remote.url}"))
+    return 1 if moved.refused else 0
+
+
+def _pull(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    """`fetch` brings artefacts into the store, `pull` makes their folders too."""
+    folders = parser.prog.endswith(" pull")
+    parser.add_argument("stage", nargs="*", help="as configured now; without any, the whole study")
+    parser.add_argument("--all", action="store_true", help="everything that is at the remote")
+    _remote_option(parser)
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.sharing import bring_all, bring_stages, open_remote, told
+
+    remote, store = open_remote(options, config), _open(config)
+    with _progress("pull") as tell:
+        if options.all:
+            moved = bring_all(store, remote, tell)
+        else:
+            moved = bring_stages(options.stage or ["report"], config, store, remote, tell)
+    if folders:
+        for key in moved.artefacts:
+            action = store.lookup(key)
+            if action is not None:
+                store.folder(action)
+    _tell(options, asdict(moved), told(moved, "arrived", f"from {remote.url}"))
+    return 1 if moved.refused else 0
+
+
+def _export(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("what", nargs="*", help=f"{WHAT}; without it, the configured stage")
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.sharing import chosen, export_folder, told
+    from unidet.store.transfer import push
+
+    store = _open(config)
+    actions = chosen(options.what or [config.stage], config, store)
+    moved = push(store, export_folder(options.folder), actions)
+    _tell(options, asdict(moved), told(moved, "exported", f"to {options.folder}"))
+    return 1 if moved.refused else 0
+
+
+def _import(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
+    parser.add_argument("folder", metavar="DIR")
+    options, config = _parse(parser, given, compose)
+    from unidet.pipelines.sharing import bring_all, exported_folder, told
+
+    moved = bring_all(_open(config), exported_folder(options.folder))
+    _tell(options, asdict(moved), told(moved, "imported", f"from {options.folder}"))
+    return 1 if moved.refused else 0
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    from unidet.terminal import Progress
+
+    progress = Progress(label)
+    try:
+        yield progress.update
+    finally:
+        progress.close()
+
+
 VERBS: dict[str, Verb] = {
     "why": _why,
     "lineage": _lineage,
@@ -222,4 +314,9 @@ VERBS: dict[str, Verb] = {
     "accept": _accept,
     "rm": _rm,
     "gc": _gc,
+    "push": _push,
+    "fetch": _pull,
+    "pull": _pull,
+    "export": _export,
+    "import": _import,
 }

@@ -35,11 +35,13 @@ Verbs:
   path STAGE                     the folder of a stage's artefact
   why STAGE                      what changed since it was built, to the cause
   lineage WHAT                   where it came from, down to the raw files
-  verify                         reads the whole store again; 1: damage found
+  verify [--repair]              reads the whole store again; 1: damage found
   pin WHAT, unpin WHAT           keep an artefact from clean-ups; alone: all pins
   accept STAGE [--revoke]        the code was rewritten, its results are the same
   rm WHAT                        remove an artefact that nothing else needs
   gc [--max-bytes 50GB] [--keep-last K] [--yes]   clean up; tells unless --yes
+  push, fetch, pull --remote URL artefacts to and from a folder, SFTP server, S3
+  export DIR, import DIR         artefacts with all they were made from
   config [overrides]             every value that can be given as key=value
   detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
   evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
@@ -399,7 +401,10 @@ def _of_the_store(verb: str) -> Callable[[list[str]], int]:
     return run
 
 
-_STORE_VERBS = ("why", "lineage", "verify", "pin", "unpin", "accept", "rm", "gc")
+_STORE_VERBS = (
+    *("why", "lineage", "verify", "pin", "unpin", "accept", "rm", "gc"),
+    *("push", "fetch", "pull", "export", "import"),
+)
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,

@@ -1,9 +1,16 @@
-"""A store in a temporary folder, and a stage that writes what it is told."""
+"""A store in a temporary folder, a stage that writes what it is told, and a real SSH server."""
 
 from __future__ import annotations
 
+import getpass
+import os
+import shutil
+import socket
+import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +56,83 @@ def publish(store: Store) -> Callable[..., Action]:
         )
 
     return run
+
+
+# --- OpenSSH's server on the loopback, for one user with one key --------------------------------
+
+CONFIG = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/host_key
+PidFile {folder}/pid
+AuthorizedKeysFile {folder}/authorized_keys
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+StrictModes no
+UsePAM no
+Subsystem sftp internal-sftp
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """`home` is a HOME whose .ssh knows the server and holds the key it accepts."""
+
+    port: int
+    home: Path
+
+    def url(self, folder: Path) -> str:
+        return f"sftp://{getpass.getuser()}@127.0.0.1:{self.port}{folder}"
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    """Runs the server; skips the test where OpenSSH's server is not installed."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if program is None or shutil.which("ssh-keygen") is None:
+        pytest.skip("no OpenSSH server (Debian, Ubuntu: apt install openssh-server)")
+    port, home = _free_port(), folder / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    for path in (folder / "host_key", home / ".ssh" / "id_ed25519"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True
+        )
+    shutil.copy(home / ".ssh" / "id_ed25519.pub", folder / "authorized_keys")
+    public = " ".join((folder / "host_key.pub").read_text().split()[:2])
+    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
+    (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where it gives up its privileges
+    arguments = [program, "-D", "-e", "-f", folder / "config"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(arguments, stderr=log) as process:
+        try:
+            _wait(port, process, folder / "log")
+            yield Server(port, home)
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(100):
+        if process.poll() is not None:
+            pytest.fail(f"sshd ended at once: {log.read_text()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("sshd does not answer")
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running

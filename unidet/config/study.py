@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
-from unidet.config.fields import SCHEMA, NonNegative
+from unidet.config.fields import SCHEMA, NonNegative, free
 from unidet.config.machines import ClusterConfig
 from unidet.config.stages import (
     CalibrationConfig,
@@ -52,7 +52,10 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class Config:
-    """Everything a run composes, whatever its target stage."""
+    """Everything a run composes, whatever its target stage.
+
+    `remote` is the address of another store in which a run looks before it computes.
+    """
 
     stage: StageName
     experiment: str
@@ -72,3 +75,4 @@ class Config:
     detection: DetectionConfig
     calibration_sweep: SweepConfig
     report: ReportConfig
+    remote: str = free("")

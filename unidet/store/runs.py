@@ -15,7 +15,7 @@ from typing import Literal
 from unidet.store.disk import make_folder
 from unidet.store.provenance import command, utc
 
-How = Literal["cached", "ran", "resumed"]
+How = Literal["cached", "fetched", "ran", "resumed"]
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 

@@ -1,0 +1,117 @@
+"""What the verbs push, fetch, pull, export, import and `verify --repair` have in common."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.engine import find, preimage_of
+from unidet.pipelines.graph import needed
+from unidet.pipelines.remotes import from_remote
+from unidet.pipelines.select import select
+from unidet.store.live import in_use
+from unidet.store.record import Action
+from unidet.store.remote import Remote
+from unidet.store.repair import repair
+from unidet.store.store import Store
+from unidet.store.transfer import Moved, Tell, fetch_all
+from unidet.store.verify import Findings
+from unidet.terminal import fold, size
+
+
+def open_remote(options: Namespace, config: Config) -> Remote:
+    """The remote of the command or of the configuration.
+
+    Raises:
+        UserError: neither names one, or it cannot be reached.
+    """
+    url = options.remote or config.remote
+    if not url:
+        raise UserError("no remote is given; add --remote URL (a folder, sftp://…) or remote=URL")
+    return Remote(url)
+
+
+def chosen(names: list[str], config: Config, store: Store) -> list[Action]:
+    """The artefacts that these name; all where there are no names."""
+    return [select(name, config, store) for name in names] or list(store.actions())
+
+
+def export_folder(folder: str) -> Remote:
+    """A folder to export into: new, empty, or an export already.
+
+    Raises:
+        UserError: something else is in it.
+    """
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"export: {folder} is no folder")
+    if path.is_dir() and any(path.iterdir()) and not (path / "store" / "v1").is_dir():
+        raise UserError(f"export: {folder} holds other things; give a new or empty folder")
+    return Remote(os.path.abspath(path))
+
+
+def exported_folder(folder: str) -> Remote:
+    """A folder to import from.
+
+    Raises:
+        UserError: it is no export.
+    """
+    if not (Path(folder) / "store" / "v1" / "actions").is_dir():
+        raise UserError(f"import: {folder} was not made by unidet export (no store/v1/actions)")
+    return Remote(os.path.abspath(folder))
+
+
+def bring_all(store: Store, remote: Remote, tell: Tell | None = None) -> Moved:
+    """Every artefact of the remote."""
+    with in_use(store.layout) as use:
+        return fetch_all(store, remote, use, *([tell] if tell else []))
+
+
+def bring_stages(
+    names: list[str], config: Config, store: Store, remote: Remote, tell: Tell
+) -> Moved:
+    """Stages as they are configured now, with all upstream of them; nothing is computed.
+
+    Raises:
+        UserError: no such stage.
+    """
+    wanted = {stage.name: stage for name in names for stage in needed(name, config)}
+    fresh: dict[str, Action] = {}
+    moved = Moved()
+    with in_use(store.layout) as use:
+        for stage in needed("report", config):
+            if stage.name not in wanted:
+                continue
+            if any(name not in fresh for name in stage.inputs(config)):
+                moved.refused.append(f"{stage.name}: an input of it is nowhere")
+                continue
+            inputs = {name: fresh[name] for name in stage.inputs(config)}
+            preimage = preimage_of(stage, config, store, inputs)
+            here = find(preimage, store)
+            action = here or from_remote(remote, preimage, store, use)
+            if action is None:
+                moved.refused.append(f"{stage.name}: not at the remote")
+                continue
+            fresh[stage.name] = action
+            moved.artefacts.append(action.key)
+            if here is None:
+                moved.sent.append(action.key)
+                moved.bytes += action.size
+    return moved
+
+
+def told(moved: Moved, did: str, where: str) -> list[str]:
+    """A transfer for a person."""
+    lines = [line for text in moved.refused for line in fold(text, "")]
+    there = len(moved.artefacts) - len(moved.sent)
+    count = f"{len(moved.sent)} artefacts {did} ({size(moved.bytes)}), {there} were there already"
+    return [*lines, *fold(count, ""), *fold(where)]
+
+
+def repaired(store: Store, found: Findings, remote: Remote | None) -> dict[str, str]:
+    """Repair what can be; path of a problem -> what became of it."""
+    with in_use(store.layout) as use:
+        return repair(store, found, remote, use)

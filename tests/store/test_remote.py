@@ -1,0 +1,403 @@
+"""To and from a folder and a real SFTP server: whole, checked, and never taken on trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.store.layout import Layout
+from unidet.store.live import in_use
+from unidet.store.record import Action
+from unidet.store.remote import Refused, Remote
+from unidet.store.repair import repair
+from unidet.store.store import Store, key_of
+from unidet.store.transfer import fetch, fetch_all, push
+from unidet.store.verify import verify
+
+Publish = Callable[..., Action]
+FILES = {"model": b"weights" * 1000, "logs/log.csv": b"step,loss\n", "empty": b""}
+
+
+@pytest.fixture(params=["folder", "sftp"])
+def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where tmp_path / "remote" is reached: as it is, and over SFTP."""
+    if request.param == "folder":
+        return str(tmp_path / "remote")
+    sshd: Any = request.getfixturevalue("sshd")
+    monkeypatch.setenv("HOME", str(sshd.home))
+    return sshd.url(tmp_path / "remote")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Layout:
+    """The remote, seen from behind."""
+    return Layout(tmp_path / "remote")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Store:
+    """Another person's store."""
+    return Store(tmp_path / "other")
+
+
+def no_use(*keys: str) -> None:
+    """Nobody cleans up here."""
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def blob_there(there: Layout, action: Action, name: str = "model") -> Path:
+    return there.blob(action.files[name].sha256)
+
+
+def chain(publish: Publish) -> tuple[Action, Action]:
+    data = publish({"index": b"scenes"}, stage="data")
+    return data, publish(FILES, stage="rpn", inputs=[data])
+
+
+# --- there and back ----------------------------------------------------------------------------
+
+
+def test_what_was_pushed_arrives_elsewhere(
+    store: Store, publish: Publish, other: Store, address: str
+) -> None:
+    data, rpn = chain(publish)
+    moved = push(store, Remote(address), [rpn])
+    assert moved.sent == moved.artefacts == [data.key, rpn.key]
+    assert moved.bytes == 6 + 7000 + 10
+    assert fetch(other, Remote(address), rpn.key, no_use) == rpn
+    assert other.lookup(data.key) == data
+    assert content(other.folder(rpn)) == FILES
+    assert verify(other).problems == ()
+    assert list((other.layout.base / "work").iterdir()) == []
+
+
+def test_pushing_again_sends_nothing(store: Store, publish: Publish, address: str) -> None:
+    _, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    moved = push(store, Remote(address), [rpn])
+    assert (moved.bytes, moved.sent, len(moved.artefacts)) == (0, [], 2)
+
+
+def test_a_push_goes_on_where_it_stopped(
+    store: Store, publish: Publish, address: str, there: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, rpn = chain(publish)
+    upload, count = Remote.upload, iter([1, 2])
+
+    def breaking(self: Remote, source: Path, file: object) -> None:
+        if next(count, None) is None:
+            raise ConnectionError("line cut")
+        upload(self, source, file)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "upload", breaking)
+        with pytest.raises(ConnectionError):
+            push(store, Remote(address), [rpn])
+    sent_before = sum(path.stat().st_size for path in there.blobs.glob("??/*"))
+    assert sent_before > 0
+    assert not there.record(rpn.key).exists()
+    assert push(store, Remote(address), [rpn]).bytes == 7016 - sent_before
+    assert verify(Store(there.root)).problems == ()
+
+
+def test_a_remote_folder_is_a_store(
+    store: Store, publish: Publish, address: str, there: Layout
+) -> None:
+    _, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    assert verify(Store(there.root)).problems == ()
+    assert Store(there.root).lookup(rpn.key) == rpn
+    assert list((there.base / "work").iterdir()) == []
+
+
+def test_what_a_remote_does_not_have(other: Store, address: str) -> None:
+    assert fetch(other, Remote(address), "0" * 64, no_use) is None
+    assert list(Remote(address).keys()) == []
+    assert not other.root.exists()
+
+
+def test_content_that_was_lost_here_is_fetched_again(
+    store: Store, publish: Publish, address: str
+) -> None:
+    _, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    store.layout.blob(rpn.files["model"].sha256).unlink()
+    assert store.lookup(rpn.key) is None
+    assert fetch(store, Remote(address), rpn.key, no_use) == rpn
+    assert verify(store).problems == ()
+
+
+def test_fetching_marks_what_it_brings_before_it_looks(
+    store: Store, publish: Publish, other: Store, address: str
+) -> None:
+    data, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    marked: list[str] = []
+
+    def use(*keys: str) -> None:
+        assert all(other.record(key) is None for key in keys)
+        marked.extend(keys)
+
+    fetch(other, Remote(address), rpn.key, use)
+    assert marked == [rpn.key, data.key]
+
+
+def test_another_result_at_the_remote_stays(
+    store: Store, publish: Publish, other: Store, address: str
+) -> None:
+    first = publish({"a": b"one"})
+    push(store, Remote(address), [first])
+    store.layout.record(first.key).unlink()
+    second = publish({"a": b"two"})
+    assert second.key == first.key
+    (text,) = push(store, Remote(address), [second]).refused
+    assert "the remote has another result for its key" in text
+    assert fetch(other, Remote(address), first.key, no_use) == first
+
+
+PUSHER = """
+import sys
+from pathlib import Path
+from unidet.store.remote import Remote
+from unidet.store.store import Store
+from unidet.store.transfer import push
+store = Store(Path(sys.argv[1]))
+push(store, Remote(sys.argv[2]), store.actions())
+"""
+
+
+def test_several_writers_at_once(
+    store: Store, publish: Publish, address: str, there: Layout
+) -> None:
+    for seed in range(6):
+        publish({"a": b"%d" % seed * 1000, "shared": b"same" * 1000}, seed=seed)
+    arguments = [sys.executable, "-c", PUSHER, str(store.root), address]
+    writers = [subprocess.Popen(arguments, env={**os.environ}) for _ in range(3)]
+    assert [one.wait(60) for one in writers] == [0, 0, 0]
+    found = verify(Store(there.root))
+    assert (found.blobs, found.records, found.problems) == (7, 6, ())
+
+
+# --- mending -----------------------------------------------------------------------------------
+
+
+def test_verify_repairs_from_a_remote(store: Store, publish: Publish, address: str) -> None:
+    data, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    altered = store.layout.blob(rpn.files["model"].sha256)
+    altered.chmod(0o644)
+    altered.write_bytes(b"Weights" * 1000)
+    store.layout.blob(rpn.files["logs/log.csv"].sha256).unlink()
+    store.layout.record(data.key).write_bytes(b"{")
+    found = verify(store)
+    assert sorted(one.kind for one in found.problems) == ["altered", "damaged", "missing"]
+    fates = repair(store, found, Remote(address), no_use)
+    assert set(fates.values()) == {f"brought back from {address}"}
+    assert verify(store).problems == ()
+    assert content(store.folder(rpn)) == FILES
+    assert store.lookup(data.key) == data
+
+
+def test_verify_repairs_without_a_remote(store: Store, publish: Publish) -> None:
+    """Bad content goes, so that the next run makes it again; what is in the trash comes back."""
+    rpn = publish({"a": b"one", "b": b"two"})
+    altered, lost = (store.layout.blob(rpn.files[name].sha256) for name in "ab")
+    altered.chmod(0o644)
+    altered.write_bytes(b"onf")
+    store.layout.dropped_blobs.mkdir(parents=True)
+    lost.rename(store.layout.dropped_blobs / lost.name)
+    fates = repair(store, verify(store), None, no_use)
+    assert sorted(fates.values()) == [
+        "brought back from the trash",
+        "removed; the next run that needs it makes it again",
+    ]
+    assert [one.kind for one in verify(store).problems] == ["missing"]
+    publish({"a": b"one", "b": b"two"})
+    assert verify(store).problems == ()
+
+
+def test_a_remote_that_is_damaged_too_repairs_nothing(
+    store: Store, publish: Publish, address: str, there: Layout
+) -> None:
+    rpn = publish(FILES)
+    push(store, Remote(address), [rpn])
+    blob_there(there, rpn).write_bytes(b"Weights" * 1000)
+    store.layout.blob(rpn.files["model"].sha256).unlink()
+    assert repair(store, verify(store), Remote(address), no_use) == {}
+    assert store.lookup(rpn.key) is None
+
+
+def test_altered_content_is_not_pushed(
+    store: Store, publish: Publish, address: str, there: Layout
+) -> None:
+    rpn = publish(FILES)
+    blob = store.layout.blob(rpn.files["model"].sha256)
+    blob.chmod(0o644)
+    blob.write_bytes(b"Weights" * 1000)
+    with pytest.raises(UserError, match="was altered here; run: unidet verify --repair"):
+        push(store, Remote(address), [rpn])
+    assert not there.record(rpn.key).exists()
+
+
+# --- no trust ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pushed(store: Store, publish: Publish, address: str) -> Action:
+    _, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    return rpn
+
+
+def refused(other: Store, address: str, key: str) -> str:
+    with pytest.raises(Refused) as caught:
+        fetch(other, Remote(address), key, no_use)
+    assert other.record(key) is None
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"remote {address}: refused ")
+    return text
+
+
+@pytest.mark.parametrize("wrong", [b"Weights" * 1000, b"weights" * 2000, b"short"])
+def test_content_with_another_hash(
+    other: Store, address: str, there: Layout, pushed: Action, wrong: bytes
+) -> None:
+    blob_there(there, pushed).write_bytes(wrong)
+    text = refused(other, address, pushed.key)
+    assert f"{pushed.files['model'].sha256}: its content does not have this hash" in text
+    names = {path.name for path in other.layout.blobs.glob("??/*")}
+    assert pushed.files["model"].sha256 not in names
+    assert list((other.layout.base / "work").iterdir()) == []
+
+
+def test_content_that_is_missing(other: Store, address: str, there: Layout, pushed: Action) -> None:
+    blob_there(there, pushed).unlink()
+    assert "the content that a record names is missing" in refused(other, address, pushed.key)
+
+
+def test_a_record_that_names_a_path_outside(
+    other: Store, address: str, there: Layout, pushed: Action, tmp_path: Path
+) -> None:
+    path = there.record(pushed.key)
+    values = json.loads(path.read_bytes())
+    values["files"]["../../../escaped"] = values["files"].pop("model")
+    path.write_text(json.dumps(values))
+    text = refused(other, address, pushed.key)
+    assert "'../../../escaped' is not a file name inside an artefact" in text
+    assert f"actions/{pushed.key[:2]}/{pushed.key}.json" in text
+    assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"preimage": {"stage": "rpn", "config": {"seed": 9}}}, "its key is not that of its pre"),
+        ({"stage": "roi"}, "its stage is not that of its preimage"),
+        ({"seconds": -1}, "seconds: -1 is not a time"),
+        ({"host": ["x"]}, "host: ['x'] has the wrong type"),
+        ({"inputs": {"data": "../../x"}}, "is not a sha256 digest"),
+    ],
+)
+def test_a_record_that_is_not_right(
+    other: Store,
+    address: str,
+    there: Layout,
+    pushed: Action,
+    changes: dict[str, object],
+    says: str,
+) -> None:
+    path = there.record(pushed.key)
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
+    assert says in refused(other, address, pushed.key)
+
+
+@pytest.mark.parametrize("part", ["blob", "blob folder", "record", "record folder"])
+def test_a_link(
+    other: Store, address: str, there: Layout, pushed: Action, tmp_path: Path, part: str
+) -> None:
+    """Even to the right content: it could be another one at the next look."""
+    path = blob_there(there, pushed) if part.startswith("blob") else there.record(pushed.key)
+    path = path.parent if part.endswith("folder") else path
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert "a link" in refused(other, address, pushed.key)
+    if part == "record folder":
+        with pytest.raises(Refused, match="a link"):
+            list(Remote(address).keys())
+
+
+def test_what_is_wrong_is_named_and_the_rest_arrives(
+    store: Store, publish: Publish, other: Store, address: str, there: Layout
+) -> None:
+    good, bad = publish({"a": b"good"}, seed=1), publish({"a": b"bad"}, seed=2)
+    push(store, Remote(address), [good, bad])
+    blob_there(there, bad, "a").write_bytes(b"bbd")
+    moved = fetch_all(other, Remote(address), no_use)
+    assert moved.artefacts == [good.key]
+    (text,) = moved.refused
+    assert bad.files["a"].sha256 in text
+
+
+def test_files_that_are_not_ours_are_passed_over(
+    other: Store, address: str, there: Layout, pushed: Action
+) -> None:
+    (there.record(pushed.key).parent / "notes.json").write_text("mine")
+    (blob_there(there, pushed).parent / "notes").write_text("mine")
+    (there.actions / "README").write_text("mine")
+    assert len(fetch_all(other, Remote(address), no_use).artefacts) == 2
+
+
+# --- what cannot be reached --------------------------------------------------------------------
+
+
+def test_a_host_that_is_not_known_is_refused(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    with pytest.raises(UserError, match="not found in known_hosts"):
+        Remote(sshd.url(tmp_path))
+
+
+def test_a_host_of_the_ssh_config(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(sshd.home))
+    user = sshd.url(tmp_path).split("//")[1].split("@")[0]
+    config = sshd.home / ".ssh" / "config"
+    config.write_text(f"Host cluster\n HostName 127.0.0.1\n Port {sshd.port}\n User {user}\n")
+    assert list(Remote(f"sftp://cluster{tmp_path}").keys()) == []
+    config.unlink()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sftp:///folder", "names no host; give sftp://user@host/folder"),
+        ("nonsense://x/y", "Protocol not known: nonsense"),
+        ("sftp://127.0.0.1:1/x", "remote sftp://127.0.0.1:1/x: "),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_line(url: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Remote(url)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mark_for_a_fetch_is_seen_by_a_clean_up(store: Store) -> None:
+    with in_use(store.layout) as use:
+        assert fetch(store, Remote(str(store.root / "none")), key_of({"a": 1}), use) is None

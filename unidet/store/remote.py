@@ -1,0 +1,287 @@
+"""A store somewhere else, through fsspec: a folder, an SFTP server, S3 and what else it can reach.
+
+It has the layout of a store (layout.py), so a remote folder is a store itself and an exported one
+can be read in place. What comes from it is not trusted: records are checked before they are used,
+content is hashed on arrival, and links are refused. It is trusted in one thing that nobody can
+check without computing again: that this result belongs to this key.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from unidet.errors import UserError
+from unidet.store.disk import sync
+from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
+from unidet.store.layout import Layout, check_digest
+from unidet.store.record import Action, StoredFile, from_bytes
+
+MAX_RECORD_BYTES = 256 << 20
+# Where a name appears with its content whole or not at all only by renaming.
+RENAMING = ("file", "local", "sftp", "ssh")
+
+Progress = Callable[[int], None]
+
+
+class Refused(UserError):
+    """Something in a remote or an imported folder that is not what it says it is."""
+
+
+class Remote:
+    """The store at `url`: a folder, `sftp://user@host/folder`, `s3://bucket/folder`, …
+
+    Raises:
+        UserError: nothing can be reached under this address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with self._clear_errors():
+            self._system, root = _connect(url)
+        self.layout = Layout(Path(root))
+        self._plain: set[Path] = set()
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def keys(self) -> Iterator[str]:
+        """Keys of all records."""
+        yield from (name.removesuffix(".json") for name, _ in self._list(self.layout.actions))
+
+    def blobs(self) -> dict[str, int]:
+        """sha256 -> size of everything that is there; nothing is read."""
+        return dict(self._list(self.layout.blobs))
+
+    def action(self, key: str) -> Action | None:
+        """The record behind a key, None where there is none.
+
+        Raises:
+            Refused: it is damaged, belongs to another key, or names a path outside the store.
+        """
+        path = self.layout.record(key)
+        size = self._size(path)
+        if size is None:
+            return None
+        if size > MAX_RECORD_BYTES:
+            raise self._refused(path, f"a record of {size} bytes")
+        with self._clear_errors(), self._system.open(str(path), "rb") as stream:
+            data = stream.read(MAX_RECORD_BYTES)
+        try:
+            return check_record(data, key)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._refused(path, str(error)) from error
+
+    def download(self, file: StoredFile, target: Path, progress: Progress | None = None) -> None:
+        """Copy content into a new file and check it; a wrong file does not stay.
+
+        Raises:
+            Refused: it is missing, a link, or other content than its name says.
+        """
+        path = self.layout.blob(file.sha256)
+        size = self._size(path)
+        if size is None:
+            raise self._refused(path, "the content that a record names is missing")
+        try:
+            self._copy(path, target, file.size, progress)
+            if sha256_file(target) != file.sha256:
+                raise self._refused(path, "its content does not have this hash")
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        sync(target)
+
+    def _copy(self, path: Path, target: Path, size: int, progress: Progress | None) -> None:
+        """Copy at most one byte more than expected: enough to see that it is too much."""
+        left = size + 1
+        with self._clear_errors():
+            stream = self._system.open(str(path), "rb")
+        with stream, open(target, "xb") as out:
+            while left:
+                with self._clear_errors():
+                    piece = stream.read(min(left, BUFFER_BYTES))
+                if not piece:
+                    return
+                out.write(piece)
+                left -= len(piece)
+                if progress is not None:
+                    progress(len(piece))
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def upload(self, source: Path, file: StoredFile) -> None:
+        """Copy content there; it appears whole or not at all.
+
+        Raises:
+            Refused: the content here is not what its name says.
+        """
+        if sha256_file(source) != file.sha256:
+            raise Refused(f"blob {file.sha256} was altered here; run: unidet verify --repair")
+        self._put(source, self.layout.blob(file.sha256), file.sha256)
+
+    def put_record(self, source: Path, key: str) -> None:
+        """Copy a record there, after all the content that it names."""
+        self._put(source, self.layout.record(key), key)
+
+    def _put(self, source: Path, path: Path, digest: str) -> None:
+        size = source.stat().st_size
+        temporary = self.layout.private(digest) if self._renames() else path
+        for folder in {path.parent, temporary.parent}:
+            self._make_folder(folder)
+        with self._clear_errors():
+            self._system.put_file(str(source), str(temporary))
+            arrived = self._system.info(str(temporary))["size"]
+            if arrived != size:
+                self._system.rm_file(str(temporary))
+                raise UserError(f"remote {self.url}: {arrived} of {size} bytes arrived; push again")
+            if self._is_local():
+                sync(temporary)
+            if temporary != path:
+                self._system.mv(str(temporary), str(path))
+            if self._is_local():
+                sync(path.parent)
+
+    # --- the file system behind it -----------------------------------------------------------
+
+    def _is_local(self) -> bool:
+        return "file" in _protocols(self._system)
+
+    def _renames(self) -> bool:
+        return any(name in RENAMING for name in _protocols(self._system))
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder not in self._plain:
+            self._refuse_links(folder)
+            with self._clear_errors():
+                self._make_folders(folder)
+            self._plain.add(folder)
+
+    def _make_folders(self, folder: Path) -> None:
+        # Another writer may make a part of the way at the same time; then it goes on from there.
+        for _ in range(len(folder.parts)):
+            with suppress(OSError):
+                return self._system.makedirs(str(folder), exist_ok=True)
+        return self._system.makedirs(str(folder), exist_ok=True)
+
+    def _list(self, folder: Path) -> Iterator[tuple[str, int]]:
+        """Names and sizes of the files in the folders below; only names that begin with a digest.
+
+        Raises:
+            Refused: one of the folders is a link.
+        """
+        self._system.invalidate_cache()
+        self._refuse_links(folder)
+        for group in self._ls(folder):
+            name = Path(group["name"])
+            if group["type"] == "link" or group.get("islink"):
+                raise self._refused(name, "a link")
+            if group["type"] == "directory" and len(name.name) == 2:
+                for item in self._ls(folder / name.name):
+                    found = Path(item["name"]).name
+                    if _is_digest(found.removesuffix(".json")):
+                        yield found, int(item["size"] or 0)
+
+    def _ls(self, folder: Path) -> list[dict[str, Any]]:
+        with self._clear_errors():
+            try:
+                return sorted(self._system.ls(str(folder), detail=True), key=lambda i: i["name"])
+            except FileNotFoundError:
+                return []
+
+    def _size(self, path: Path) -> int | None:
+        """Size of a plain file, None where there is nothing.
+
+        Raises:
+            Refused: it is a link, lies behind one, or is no file.
+        """
+        if path.parent not in self._plain:
+            self._refuse_links(path.parent)
+            self._plain.add(path.parent)
+        kind, size = self._look(path)
+        if kind not in ("file", "nothing"):
+            raise self._refused(path, f"a {kind}, not a plain file")
+        return size if kind == "file" else None
+
+    def _refuse_links(self, folder: Path) -> None:
+        """No folder of the store's own may be a link; what lies above it is the user's affair."""
+        parts = folder.relative_to(self.layout.root).parts
+        for count in range(1, len(parts) + 1):
+            path = self.layout.root.joinpath(*parts[:count])
+            if self._look(path)[0] == "link":
+                raise self._refused(path, "a link")
+
+    def _look(self, path: Path) -> tuple[str, int]:
+        """What lies there (file, directory, link, other, nothing) and its size; follows no link."""
+        server = getattr(self._system, "ftp", None)
+        with self._clear_errors():
+            try:
+                if server is None and not self._is_local():
+                    found = self._system.info(str(path))
+                    return found["type"], int(found["size"] or 0)
+                state = os.lstat(path) if server is None else server.lstat(str(path))
+            except FileNotFoundError:
+                return "nothing", 0
+        for kind, test in (("file", stat.S_ISREG), ("directory", stat.S_ISDIR)):
+            if test(state.st_mode):
+                return kind, int(state.st_size)
+        return ("link" if stat.S_ISLNK(state.st_mode) else "other"), 0
+
+    def _refused(self, path: Path, why: str) -> Refused:
+        shown = (
+            path.relative_to(self.layout.base) if path.is_relative_to(self.layout.base) else path
+        )
+        return Refused(f"remote {self.url}: refused {shown}: {why}")
+
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        """Whatever a network can say, as one line."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"remote {self.url}: {text}") from error
+
+
+def check_record(data: bytes, key: str) -> Action:
+    """A record from elsewhere, if it is the record of this key.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is not.
+    """
+    action = from_bytes(data)
+    if action.key != key or key_of(action.preimage) != key:
+        raise ValueError("its key is not that of its preimage")
+    if action.preimage.get("stage", action.stage) != action.stage:
+        raise ValueError("its stage is not that of its preimage")
+    return action
+
+
+def _connect(url: str) -> tuple[Any, str]:
+    """The file system behind an address, and the path on it; loads no more than that needs."""
+    try:
+        if url.partition("://")[0] in ("sftp", "ssh"):
+            from unidet.store.ssh import connect
+
+            return connect(url)
+        from fsspec.core import url_to_fs
+
+        return url_to_fs(url, skip_instance_cache=True)
+    except ImportError as error:
+        raise UserError(f"remote {url}: {error}; run: pip install 'unidet[remote,s3]'") from error
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
+
+
+def _is_digest(name: str) -> bool:
+    try:
+        check_digest(name)
+    except ValueError:
+        return False
+    return True

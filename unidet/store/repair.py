@@ -1,0 +1,100 @@
+"""Puts right what `verify` found: from the trash, from a remote, or by running the stage again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from unidet.store.disk import clear_errors, discard, make_folder, sync
+from unidet.store.hashing import sha256_file
+from unidet.store.record import StoredFile
+from unidet.store.remote import Refused, Remote
+from unidet.store.store import Store
+from unidet.store.transfer import fetch
+from unidet.store.verify import Findings, Problem
+
+Use = Callable[..., None]
+
+
+def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> dict[str, str]:
+    """Bring good content back where there is some, and take bad content and records away.
+
+    Files that the store did not put there stay as they are: they may be somebody's.
+
+    Returns:
+        path of a problem -> what became of it, for those that are problems no more.
+
+    Raises:
+        UserError: the remote cannot be reached, or the store cannot be written.
+    """
+    fates: dict[str, str] = {}
+    with clear_errors(store.root):
+        for problem in found.problems:
+            fate = _repair(store, problem, remote, use)
+            if fate:
+                fates[problem.path] = fate
+    return fates
+
+
+def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> str:
+    path = store.layout.base / problem.path
+    if problem.kind in ("altered", "missing"):
+        return _content(store, path, problem.kind, remote)
+    if problem.kind == "damaged":
+        return _record(store, path, remote, use)
+    return ""
+
+
+def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
+    size = _size_of(store, blob.name)
+    if size is not None and _from_trash(store, blob):
+        return "brought back from the trash"
+    if size is not None and remote is not None:
+        with suppress(Refused):
+            _download(store, blob, StoredFile(blob.name, size), remote)
+            return f"brought back from {remote.url}"
+    if kind == "altered":
+        discard(blob, store.layout.trash)
+        return "removed; the next run that needs it makes it again"
+    return ""
+
+
+def _size_of(store: Store, sha256: str) -> int | None:
+    """Bytes that records say this content has."""
+    files = (file for action in store.actions() for file in action.files.values())
+    return next((file.size for file in files if file.sha256 == sha256), None)
+
+
+def _from_trash(store: Store, blob: Path) -> bool:
+    dropped = store.layout.dropped_blobs / blob.name
+    if not dropped.is_file() or sha256_file(dropped) != blob.name:
+        return False
+    make_folder(blob.parent)
+    os.replace(dropped, blob)
+    sync(blob.parent)
+    return True
+
+
+def _download(store: Store, blob: Path, file: StoredFile, remote: Remote) -> None:
+    scratch = store.layout.private(file.sha256)
+    make_folder(scratch)
+    make_folder(blob.parent)
+    try:
+        remote.download(file, scratch / file.sha256)
+        os.chmod(scratch / file.sha256, 0o444)
+        os.replace(scratch / file.sha256, blob)
+        sync(blob.parent)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:
+    discard(path, store.layout.trash)
+    if remote is not None and path == store.layout.record(path.stem):
+        with suppress(Refused):
+            if fetch(store, remote, path.stem, use) is not None:
+                return f"brought back from {remote.url}"
+    return "removed; the next run that needs it makes it again"

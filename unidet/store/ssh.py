@@ -1,0 +1,56 @@
+"""An SFTP server reached as `ssh` reaches it: ~/.ssh/config, known_hosts and one's own keys."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import paramiko
+from fsspec.implementations.sftp import SFTPFileSystem
+
+from unidet.errors import UserError
+
+
+class KnownHosts(SFTPFileSystem):
+    """fsspec's own class trusts any server that answers; this one trusts known hosts alone."""
+
+    cachable = False
+
+    def _connect(self) -> None:
+        self.client = paramiko.SSHClient()
+        self.client.load_system_host_keys()
+        self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        self.client.connect(self.host, **self.ssh_kwargs)
+        self.ftp = self.client.open_sftp()
+
+
+def connect(url: str) -> tuple[KnownHosts, str]:
+    """The file system behind `sftp://[user@]host[:port]/folder`, and the folder on it.
+
+    Raises:
+        UserError: the address names no host.
+        OSError, paramiko.SSHException: the server cannot be reached, is not known, or refuses.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise UserError(f"remote {url}: names no host; give sftp://user@host/folder")
+    options = _of_config(parts.hostname)
+    given = {"username": parts.username, "port": parts.port, "password": parts.password}
+    options |= {name: value for name, value in given.items() if value is not None}
+    return KnownHosts(options.pop("host"), **options), parts.path
+
+
+def _of_config(host: str) -> dict[str, Any]:
+    """What ~/.ssh/config says of a host, as arguments of paramiko's connect."""
+    path = os.path.expanduser("~/.ssh/config")
+    if not os.path.isfile(path):
+        return {"host": host}
+    found = paramiko.SSHConfig.from_path(path).lookup(host)
+    options: dict[str, Any] = {"host": found["hostname"]}
+    for name, key in (("username", "user"), ("key_filename", "identityfile")):
+        if key in found:
+            options[name] = found[key]
+    if "port" in found:
+        options["port"] = int(found["port"])
+    return options

@@ -1,0 +1,194 @@
+"""Artefacts to and from a remote: content first, its record last, inputs before their users."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from unidet.store.cleanup import blobs_of
+from unidet.store.disk import clear_errors, discard, make_folder
+from unidet.store.ingest import has_blob
+from unidet.store.record import Action, StoredFile
+from unidet.store.remote import Refused, Remote
+from unidet.store.store import Store
+
+Use = Callable[..., None]
+Tell = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+@dataclass
+class Moved:
+    """What a transfer did.
+
+    Attributes:
+        artefacts: keys whose record arrived, or was there already with all content.
+        sent: keys among them whose record was new.
+        bytes: content that was copied.
+        refused: what was not taken, one line each.
+    """
+
+    artefacts: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    bytes: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+# --- to a remote -------------------------------------------------------------------------------
+
+
+def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _silent) -> Moved:
+    """Copy artefacts and all they were made from; what is there already is not sent again.
+
+    Raises:
+        UserError: the remote cannot be reached or written, or content here was altered.
+    """
+    chosen = with_inputs(actions, {one.key: one for one in store.actions()})
+    there = remote.blobs()
+    missing = {
+        sha: size
+        for action in chosen
+        for sha, size in blobs_of(action).items()
+        if there.get(sha) != size
+    }
+    total, moved = sum(missing.values()), Moved()
+    records = set(remote.keys())
+    for action in chosen:
+        if not store.is_complete(action):
+            moved.refused.append(f"{action.stage} {action.output[:12]}: content is missing here")
+            continue
+        for sha, size in blobs_of(action).items():
+            if sha in missing:
+                tell(moved.bytes, total)
+                remote.upload(store.layout.blob(sha), StoredFile(sha, size))
+                moved.bytes += missing.pop(sha)
+        _push_record(store, remote, action, action.key in records, moved)
+    tell(total, max(total, 1))
+    return moved
+
+
+def _push_record(store: Store, remote: Remote, action: Action, there: bool, moved: Moved) -> None:
+    standing = remote.action(action.key) if there else None
+    if standing is not None and standing.output != action.output:
+        name = f"{action.stage} {action.output[:12]}"
+        moved.refused.append(f"{name}: the remote has another result for its key, which stays")
+        return
+    if standing is None:
+        remote.put_record(store.layout.record(action.key), action.key)
+        moved.sent.append(action.key)
+    moved.artefacts.append(action.key)
+
+
+def with_inputs(actions: Iterable[Action], records: Mapping[str, Action]) -> list[Action]:
+    """The artefacts and all they were made from, as far as there are records; inputs first."""
+    ordered: dict[str, Action] = {}
+
+    def visit(action: Action, above: frozenset[str]) -> None:
+        for key in action.inputs.values():
+            if key in records and key not in ordered and key not in above:
+                visit(records[key], above | {key})
+        ordered[action.key] = action
+
+    for action in actions:
+        visit(action, frozenset({action.key}))
+    return list(ordered.values())
+
+
+# --- from a remote -----------------------------------------------------------------------------
+
+
+def fetch(store: Store, remote: Remote, key: str, use: Use, tell: Tell = _silent) -> Action | None:
+    """Bring an artefact and all it was made from; None where the remote does not have it.
+
+    Args:
+        use: marks keys as used by this process (live.py).
+
+    Raises:
+        Refused: something of it is not what it says it is; what came before it stays.
+        UserError: the remote cannot be reached, or the store cannot be written.
+    """
+    use(key)
+    present = store.lookup(key)
+    if present is not None:
+        return present
+    action = remote.action(key)
+    if action is None:
+        return None
+    for upstream in _inputs_first(remote, action, store):
+        use(upstream.key)
+        _take(store, remote, upstream, tell)
+    return _take(store, remote, action, tell)
+
+
+def _inputs_first(remote: Remote, action: Action, store: Store) -> list[Action]:
+    """Records at the remote of all that an action was made from and that is not here."""
+    records: dict[str, Action] = {}
+    pending = list(action.inputs.values())
+    while pending:
+        key = pending.pop()
+        if key in records or key == action.key or store.lookup(key) is not None:
+            continue
+        found = remote.action(key)
+        if found is not None:
+            records[key] = found
+            pending.extend(found.inputs.values())
+    return [one for one in with_inputs([action], records) if one.key != action.key]
+
+
+def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
+    """One artefact whose inputs are here: its content, checked, and then its record."""
+    scratch = store.layout.private(action.key)
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(done, action.size)
+
+    with clear_errors(store.root):
+        for abandoned in list(store.layout.abandoned(action.key)):
+            discard(abandoned, store.layout.trash)
+        make_folder(scratch)
+        try:
+            files = {}
+            for sha256, size in blobs_of(action).items():
+                files[sha256] = scratch / sha256
+                if not _own_copy(store, StoredFile(sha256, size), files[sha256]):
+                    remote.download(StoredFile(sha256, size), files[sha256], more)
+                    os.chmod(files[sha256], 0o444)
+            return store.adopt(action, files)
+        finally:
+            shutil.rmtree(scratch)
+
+
+def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
+    """A second name for content that is here already; whether it is."""
+    blob = store.layout.blob(file.sha256)
+    if has_blob(blob, file.size):
+        with suppress(FileNotFoundError):
+            os.link(blob, target)
+            return True
+    return False
+
+
+def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> Moved:
+    """Bring every artefact of a remote; what is refused is named and the others arrive."""
+    moved = Moved()
+    for key in list(remote.keys()):
+        new = store.lookup(key) is None
+        try:
+            action = fetch(store, remote, key, use, tell)
+        except Refused as error:
+            moved.refused.append(str(error))
+            continue
+        if action is not None:
+            moved.artefacts.append(key)
+            moved.sent += [key] if new else []
+            moved.bytes += action.size if new else 0
+    return moved
