@@ -17,6 +17,10 @@ from unidet.weights.layouts.layout import Weights
 MODELS = {
     "cln_r50_fpn": "unidet.pipelines.traces.cln_r50_fpn",
     "unidetector_r50_c4": "unidet.pipelines.traces.unidetector_r50_c4",
+    "clip_rn50_text": "unidet.pipelines.traces.clip_text",
+    "clip_rn50_image": "unidet.pipelines.traces.clip_image",
+    "clip_rn50x4_text": "unidet.pipelines.traces.clip_text",
+    "clip_rn50x4_image": "unidet.pipelines.traces.clip_image",
 }
 """Name on the command line -> module; see `unidet.pipelines.traces`."""
 
@@ -52,12 +56,18 @@ def trace_files(
         raise UserError(f"trace: {model} cannot be trained; leave out --train")
     from unidet.weights.layouts.registry import open_weights
 
-    loaded = open_weights(weights, network=model)
+    loaded = open_weights(weights, network=_network(model))
     tensors = trace(module, loaded, given, train, grads)
     from unidet.weights.write import write_npz
 
     write_npz(out, tensors)
     print(f"{out}: {len(tensors)} tensors")
+
+
+def _network(model: str) -> str:
+    """The network whose checkpoint `model` takes: for one side of CLIP both."""
+    side = model.rpartition("_")[2]
+    return model.removesuffix(f"_{side}") if side in ("text", "image") else model
 
 
 def trace(

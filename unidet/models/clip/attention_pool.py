@@ -28,7 +28,7 @@ class AttentionPool(nn.Module):
 
     def __init__(self, *, size: int, channels: int, heads: int, embedding: int) -> None:
         super().__init__()
-        self._size, self._heads = size, heads
+        self.size, self._heads = size, heads
         self.positional_embedding = jt.init.gauss((size * size + 1, channels), std=channels**-0.5)
         self.q_proj = nn.Linear(channels, channels)
         self.k_proj = nn.Linear(channels, channels)
@@ -39,8 +39,8 @@ class AttentionPool(nn.Module):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """ValueError where a map's sides are not `size`."""
-        if feats_NCHW.shape[2:] != [self._size, self._size]:
-            raise ValueError(f"maps {tuple(feats_NCHW.shape)}, sides must be {self._size}")
+        if feats_NCHW.shape[2:] != [self.size, self.size]:
+            raise ValueError(f"maps {tuple(feats_NCHW.shape)}, sides must be {self.size}")
         tokens_NCT = self._tokens(feats_NCHW)
         probe_NAC = self._probe(tokens_NCT[:, :, 0])
         weights_NAT = nn.softmax(batched_matmul(probe_NAC, tokens_NCT), dim=-1)
@@ -48,7 +48,7 @@ class AttentionPool(nn.Module):
         return self.c_proj(self._values(attended_NAC))
 
     def _tokens(self, feats_NCHW: jt.Var) -> jt.Var:
-        pixels_NCT = feats_NCHW.reshape(*feats_NCHW.shape[:2], self._size * self._size)
+        pixels_NCT = feats_NCHW.reshape(*feats_NCHW.shape[:2], self.size * self.size)
         tokens_NCT = jt.concat([pixels_NCT.mean(dim=2, keepdims=True), pixels_NCT], dim=2)
         return tokens_NCT + self.positional_embedding.transpose(1, 0).broadcast(tokens_NCT)
 

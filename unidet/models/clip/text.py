@@ -94,10 +94,12 @@ class Transformer(nn.Module):
         blocks = [ResidualAttentionBlock(width, heads, layers) for _ in range(layers)]
         self.resblocks = nn.Sequential(*blocks)
 
-    def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> jt.Var:
+    def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> list[jt.Var]:
+        """The tokens after each block."""
+        states = [tokens_NTW]
         for block in self.resblocks:
-            tokens_NTW = block(tokens_NTW, mask_TT)
-        return tokens_NTW
+            states.append(block(states[-1], mask_TT))
+        return states[1:]
 
 
 class TextEncoder(nn.Module):
@@ -135,14 +137,25 @@ class TextEncoder(nn.Module):
         What follows a row's end mark cannot reach it, so columns that no row needs are left out.
         ValueError where a row has no end mark (another tokenizer's rows).
         """
-        ends = tokens_NL.argmax(axis=1)
-        if (tokens_NL[np.arange(len(tokens_NL)), ends] != self._end).any():
-            raise ValueError(f"a row of tokens does not end with the mark {self._end}")
-        length = int(ends.max()) + 1
+        return self.embeddings(self.states(tokens_NL)[-1], tokens_NL)
+
+    def states(self, tokens_NL: np.ndarray) -> list[jt.Var]:
+        """After each block the tokens (N, T, W), T the columns up to the last end mark."""
+        length = int(self._ends(tokens_NL).max()) + 1
         hidden = self.token_embedding(jt.array(tokens_NL[:, :length].astype(np.int32)))
         hidden = hidden + self.positional_embedding[:length]
         mask = np.triu(np.full((length, length), _FORBIDDEN, np.float32), 1)
-        hidden = self.transformer(hidden, jt.array(mask))
+        return self.transformer(hidden, jt.array(mask))
+
+    def embeddings(self, tokens_NTW: jt.Var, tokens_NL: np.ndarray) -> jt.Var:
+        """The last block's state at each row's end mark, normalised and projected: (N, E)."""
+        ends = self._ends(tokens_NL)
         rows = np.arange(len(ends), dtype=np.int32)
-        chosen = hidden[jt.array(rows), jt.array(ends.astype(np.int32))]
+        chosen = tokens_NTW[jt.array(rows), jt.array(ends.astype(np.int32))]
         return jt.matmul(self.ln_final(chosen), self.text_projection)
+
+    def _ends(self, tokens_NL: np.ndarray) -> np.ndarray:
+        ends = tokens_NL.argmax(axis=1)
+        if (tokens_NL[np.arange(len(tokens_NL)), ends] != self._end).any():
+            raise ValueError(f"a row of tokens does not end with the mark {self._end}")
+        return ends
