@@ -49,6 +49,8 @@ Verbs:
                                  every tensor of a full-size network, by name
   convert SRC DST [--layout NAME] [--to torch|ours]
                                  official weights to ours, and back
+  interchange SRC DST [--annotations GT.json]
+                                 proposals, results: mmdet's pickles, JSON, ours
   compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
   plot LOG… [--out FILE]         loss, learning-rate and AP curves of any log:
                                  ours, mmdet, nanodet, DETR, RT-DETR
@@ -318,18 +320,6 @@ def _trace(given: list[str]) -> int:
     return 0
 
 
-def _convert(given: list[str]) -> int:
-    parser = _arguments("convert")
-    parser.add_argument("source", metavar="SRC", help="any checkpoint, official or ours")
-    parser.add_argument("destination", metavar="DST", help=".safetensors, .pkl; or .pth, .pt")
-    parser.add_argument("--layout", metavar="NAME", help="of the official file (docs/convert.md)")
-    parser.add_argument("--to", choices=("torch", "ours"), help="else as DST's suffix says")
-    from unidet.pipelines.convert import convert_file
-
-    print("\n".join(convert_file(**vars(parser.parse_args(given)))))
-    return 0
-
-
 def _compare(given: list[str]) -> int:
     parser = _arguments("compare")
     parser.add_argument("first", metavar="A.npz")
@@ -401,6 +391,17 @@ def _of_the_store(verb: str) -> Callable[[list[str]], int]:
     return run
 
 
+def _of_files(verb: str) -> Callable[[list[str]], int]:
+    """A verb of `pipelines/file_verbs.py`, which is imported when it is used."""
+
+    def run(given: list[str]) -> int:
+        from unidet.pipelines.file_verbs import VERBS
+
+        return VERBS[verb](_arguments(verb), given, compose)
+
+    return run
+
+
 _STORE_VERBS = (
     *("why", "lineage", "verify", "pin", "unpin", "accept", "rm", "gc"),
     *("push", "fetch", "pull", "export", "import"),
@@ -413,7 +414,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "detect": _detect,
     "evaluate": _evaluate,
     "trace": _trace,
-    "convert": _convert,
+    **{verb: _of_files(verb) for verb in ("convert", "interchange")},
     "compare": _compare,
     "plot": _plot,
     "doctor": _doctor,

@@ -103,17 +103,17 @@ def _optional_category_ids(columns: Columns) -> np.ndarray:
     return np.zeros(len(columns.records), dtype=np.int64)
 
 
-def write_results(path: Path, detections: Detections) -> None:
+def write_results(path: Path, detections: Detections, *, exact: bool = False) -> None:
     """Writes COCO and LVIS results JSON, one detection a line.
 
     Boxes are written with two decimals: `detect` has already rounded them so, and reading them
-    back gives the same bits. Scores keep every digit of their type, so no two scores that differ
-    become a tie. Hence evaluating the file gives exactly the metrics of the detections in memory.
+    back gives the same bits; with `exact`, boxes of others keep all digits. Scores keep every
+    digit of their type, so no two scores that differ become a tie. Hence evaluating the file gives
+    exactly the metrics of the detections in memory.
     """
     digits = 9 if detections.scores.dtype == np.float32 else 17
-    template = (
-        f'{{"image_id":%d,"category_id":%d,"bbox":[%.2f,%.2f,%.2f,%.2f],"score":%.{digits}g}}'
-    )
+    box = ",".join(["%.17g" if exact else "%.2f"] * 4)
+    template = f'{{"image_id":%d,"category_id":%d,"bbox":[{box}],"score":%.{digits}g}}'
     with Path(path).open("w", encoding="ascii") as file:
         file.write("[")
         for start in range(0, len(detections), RECORDS_PER_WRITE):

@@ -40,7 +40,7 @@ def write_safetensors(
     The bytes depend on names, types and values alone, not on the order of `arrays`.
     """
     ready = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    with _whole(Path(path)) as partial:
+    with whole_file(Path(path)) as partial:
         save_file(ready, partial, metadata=dict(metadata) if metadata else None)
         if metadata and len(metadata) > 1:
             _sort_metadata(partial)
@@ -54,7 +54,7 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """
     ready = {name: _little_endian(name, array) for name, array in arrays.items()}
     with (
-        _whole(Path(path)) as partial,
+        whole_file(Path(path)) as partial,
         zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
     ):
         _add(archive, "data.pkl", _pickle(ready))
@@ -66,20 +66,20 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a numpy archive in one step; names may hold any character, also "/"."""
-    with _whole(Path(path)) as partial, partial.open("wb") as file:
+    with whole_file(Path(path)) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def write_jittor(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes what `jt.load` and `Module.load` read: a pickle of arrays and its checksum."""
     pickled = pickle.dumps({name: np.asarray(a, order="C") for name, a in arrays.items()}, 4)
-    with _whole(Path(path)) as partial:
+    with whole_file(Path(path)) as partial:
         partial.write_bytes(pickled + hashlib.sha1(pickled).digest() + JITTOR_MARK)
 
 
 def write_pickle(path: str | Path, contents: Any) -> None:
     """Writes containers of arrays in one step, in protocol 2 as mmcv's `dump` does."""
-    with _whole(Path(path)) as partial, partial.open("wb") as file:
+    with whole_file(Path(path)) as partial, partial.open("wb") as file:
         pickle.dump(contents, file, protocol=2)
 
 
@@ -97,7 +97,8 @@ def _sort_metadata(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, moved to `path` at the end; what fails leaves `path` as it was."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield partial
