@@ -50,6 +50,11 @@ def freeze(modules: Iterable[nn.Module]) -> None:
             parameter.stop_grad()
 
 
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Every batch norm below `module` on running statistics, its weight and bias as they are."""
+    freeze(child for child in module.modules() if isinstance(child, BatchNorm2d))
+
+
 def initialise_convolutions(module: nn.Module) -> None:
     """He's normal initialisation over the fan out, as torchvision's networks; biases 0."""
     for child in module.modules():

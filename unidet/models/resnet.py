@@ -1,11 +1,12 @@
-"""ResNet in two styles: torchvision's, and the anti-aliased one of CLIP.
+"""ResNet in three styles: torchvision's, variant d, and the anti-aliased one of CLIP.
 
 Dimension letters: N images, C channels, H and W pixels of an image or of a feature map.
 
 Parameter names are those of torchvision (`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`)
 and of CLIP's ModifiedResNet (which adds `conv2`, `bn2`, `conv3`, `bn3` in the stem).
 Sources: He et al., arXiv 1512.03385 (stride in the 3x3 convolution as in torchvision 0.15,
-models/resnet.py); Radford et al., arXiv 2103.00020, 2.4 and clip/model.py.
+models/resnet.py); He et al., arXiv 1812.01187, 4.2 (variant d) and RT-DETR src/nn/backbone/
+presnet.py; Radford et al., arXiv 2103.00020, 2.4 and clip/model.py.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm
 from unidet.ops.activation import relu
 from unidet.ops.batch_norm import BatchNorm2d
 
-Style = Literal["torchvision", "clip"]
+Style = Literal["torchvision", "vd", "clip"]
 Block = Literal["bottleneck", "basic"]
 
 EXPANSION: dict[Block, int] = {"bottleneck": 4, "basic": 1}
@@ -43,15 +44,19 @@ def mean_pool(feats_NCHW: jt.Var, stride: int) -> jt.Var:
 class _Residual(nn.Module):
     """Shortcut shared by both blocks: a 1x1 convolution where the shape changes, else the input.
 
-    In CLIP's style every stride is a mean pool in front of an unstrided convolution.
+    In CLIP's style every stride is a mean pool in front of an unstrided convolution, in variant d
+    that of the shortcut, whose first block in a layer always projects.
     """
 
-    def __init__(self, style: Style, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(
+        self, style: Style, in_channels: int, channels: int, stride: int, first: bool
+    ) -> None:
         super().__init__()
         self._pool = stride if style == "clip" else 1
+        self._shortcut_pool = stride if style in ("clip", "vd") else 1
         self.downsample = None
-        if stride > 1 or in_channels != channels:
-            convolution_stride = stride // self._pool
+        if stride > 1 or in_channels != channels or (style == "vd" and first):
+            convolution_stride = stride // self._shortcut_pool
             self.downsample = nn.Sequential(
                 nn.Conv(in_channels, channels, 1, stride=convolution_stride, bias=False),
                 BatchNorm2d(channels),
@@ -60,15 +65,17 @@ class _Residual(nn.Module):
     def shortcut(self, feats_NCHW: jt.Var) -> jt.Var:
         if self.downsample is None:
             return feats_NCHW
-        return self.downsample(mean_pool(feats_NCHW, self._pool))
+        return self.downsample(mean_pool(feats_NCHW, self._shortcut_pool))
 
 
 class Bottleneck(_Residual):
     """1x1, 3x3 and 1x1 convolutions from `in_channels` over `width` to 4 x `width` channels."""
 
-    def __init__(self, style: Style, in_channels: int, width: int, stride: int) -> None:
+    def __init__(
+        self, style: Style, in_channels: int, width: int, stride: int, first: bool
+    ) -> None:
         channels = width * EXPANSION["bottleneck"]
-        super().__init__(style, in_channels, channels, stride)
+        super().__init__(style, in_channels, channels, stride, first)
         convolution_stride = stride // self._pool
         self.conv1 = nn.Conv(in_channels, width, 1, bias=False)
         self.bn1 = BatchNorm2d(width, relu=True)
@@ -87,12 +94,14 @@ class Bottleneck(_Residual):
 class Basic(_Residual):
     """Two 3x3 convolutions to `width` channels.
 
-    CLIP has no such block. The first convolution strides in both styles: at full resolution it
+    CLIP has no such block. The first convolution strides in every style: at full resolution it
     would cost four times as much, and a pool in front of it would lose detail.
     """
 
-    def __init__(self, style: Style, in_channels: int, width: int, stride: int) -> None:
-        super().__init__(style, in_channels, width, stride)
+    def __init__(
+        self, style: Style, in_channels: int, width: int, stride: int, first: bool
+    ) -> None:
+        super().__init__(style, in_channels, width, stride, first)
         self.conv1 = nn.Conv(in_channels, width, 3, stride=stride, padding=1, bias=False)
         self.bn1 = BatchNorm2d(width, relu=True)
         self.conv2 = nn.Conv(width, width, 3, padding=1, bias=False)
@@ -122,8 +131,8 @@ def build_layer(
     in_channels = width if index == 1 else layer_channels(index - 1, width=width, block=block)
     channels = layer_channels(index, width=width, block=block)
     inner = width * 2 ** (index - 1)
-    rest = [kind(style, channels, inner, 1) for _ in range(blocks - 1)]
-    layer = nn.Sequential(kind(style, in_channels, inner, stride), *rest)
+    rest = [kind(style, channels, inner, 1, False) for _ in range(blocks - 1)]
+    layer = nn.Sequential(kind(style, in_channels, inner, stride, True), *rest)
     initialise_convolutions(layer)
     return layer
 
@@ -137,7 +146,9 @@ class ResNet(nn.Module):
     """Stem and up to four layers; gives the feature maps of the layers named in `outputs`.
 
     Args:
-        style: "torchvision" (7x7 stem, max pool) or "clip" (three 3x3 convolutions, mean pools).
+        style: "torchvision" (7x7 stem, max pool), "vd" (three 3x3 convolutions, max pool, mean
+            pools in the shortcuts; sides must be multiples of 32) or "clip" (three 3x3
+            convolutions, mean pools).
         width: channels after the stem; 64 is the published size. Layer i has
             `width` x 2^(i-1) x 4 channels (x 1 with basic blocks).
         blocks, strides: per layer.
@@ -193,8 +204,9 @@ class ResNet(nn.Module):
 
     def _stem(self) -> list[nn.Module]:
         first = [self.conv1, self.bn1]
-        clip = self.style == "clip"
-        return [*first, self.conv2, self.bn2, self.conv3, self.bn3] if clip else first
+        if self.style == "torchvision":
+            return first
+        return [*first, self.conv2, self.bn2, self.conv3, self.bn3]
 
     def freeze(self, stages: int) -> None:
         """Keep the stem and layers 1 to `stages` as they are: no gradient, running statistics.
@@ -206,6 +218,10 @@ class ResNet(nn.Module):
         if stages:
             freeze([*self._stem(), *(getattr(self, f"layer{i}") for i in range(1, stages + 1))])
 
+    def freeze_stem(self) -> None:
+        """Keep the stem alone as it is."""
+        freeze(self._stem())
+
     def set_batch_norm_training(self, training: bool) -> None:
         """Batch statistics (True) or running ones (False) in all stages that are not frozen."""
         set_batch_norm_training(self, training)
@@ -213,9 +229,10 @@ class ResNet(nn.Module):
 
     def _stem_features(self, images_NCHW: jt.Var) -> jt.Var:
         feats = self.bn1(self.conv1(images_NCHW))
-        if self.style == "clip":
+        if self.style != "torchvision":
             feats = self.bn2(self.conv2(feats))
             feats = self.bn3(self.conv3(feats))
+        if self.style == "clip":
             return mean_pool(feats, 2 if self._pools_stem else 1)
         return nn.max_pool2d(feats, 3, 2, 1) if self._pools_stem else feats
 

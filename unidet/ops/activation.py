@@ -1,4 +1,4 @@
-"""ReLU with a cheap backward pass."""
+"""Activations with cheap backward passes."""
 
 from __future__ import annotations
 
@@ -19,3 +19,20 @@ class _Relu(jt.Function):
 def relu(x: jt.Var) -> jt.Var:
     """max(x, 0), any shape; gradient 0 at 0. `relu(a + b)` adds and clamps in one pass."""
     return _Relu.apply(x)
+
+
+class _Silu(jt.Function):
+    """Keeps its input only."""
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        self.input = x
+        return x * jt.sigmoid(x)
+
+    def grad(self, grad: jt.Var) -> jt.Var:
+        gate = jt.sigmoid(self.input)
+        return grad * gate * (1 + self.input * (1 - gate))
+
+
+def silu(x: jt.Var) -> jt.Var:
+    """x * sigmoid(x), any shape."""
+    return _Silu.apply(x)

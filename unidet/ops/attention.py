@@ -5,6 +5,8 @@ B: batch of matrices (images x heads), T: tokens, E: width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jittor as jt
 from jittor import nn
 
@@ -33,12 +35,22 @@ def batched_matmul(left_BMK: jt.Var, right_BKN: jt.Var) -> jt.Var:
     return _BatchedMatmul.apply(left_BMK, right_BKN)
 
 
-def attention(queries_BTE: jt.Var, keys_BSE: jt.Var, values_BSE: jt.Var, mask_TS: jt.Var) -> jt.Var:
-    """softmax(q k^T / sqrt(E) + mask) v: (B, T, E). The mask is added, so forbid with a large
-    negative number (an infinite one becomes NaN in kernels built with -Ofast)."""
+def attention(
+    queries_BTE: jt.Var,
+    keys_BSE: jt.Var,
+    values_BSE: jt.Var,
+    mask: jt.Var | None = None,
+    dropout: Callable[[jt.Var], jt.Var] | None = None,
+) -> jt.Var:
+    """softmax(q k^T / sqrt(E) + mask) v: (B, T, E). The mask broadcasts to (B, T, S) and is added,
+    so forbid with a large negative number (an infinite one becomes NaN in kernels built with
+    -Ofast). `dropout` acts on the weights."""
     scale = queries_BTE.shape[-1] ** -0.5
     logits = batched_matmul(queries_BTE * scale, keys_BSE.transpose(0, 2, 1))
-    return batched_matmul(nn.softmax(logits + mask_TS.broadcast(logits), dim=-1), values_BSE)
+    if mask is not None:
+        logits = logits + mask.broadcast(logits)
+    weights = nn.softmax(logits, dim=-1)
+    return batched_matmul(dropout(weights) if dropout else weights, values_BSE)
 
 
 def split_heads(tokens_NTW: jt.Var, heads: int) -> jt.Var:

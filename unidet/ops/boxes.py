@@ -6,21 +6,43 @@ box is x2 - x1 wide (no +1). N, M: numbers of boxes.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import jittor as jt
 import numpy as np
 
 Array: TypeAlias = jt.Var | np.ndarray
 """A tensor, or a numpy array where no gradient is asked for."""
+AnyArray = TypeVar("AnyArray", jt.Var, np.ndarray)
 
 UNION_FLOOR = 1e-6
 """Smallest union that an overlap is divided by (mmdet `bbox_overlaps`, eps)."""
+
+RELATIVE_FLOOR = 1e-12
+"""The same for boxes in units of the image's sides; RT-DETR and DETR divide by whatever it is."""
 
 
 def as_var(values: Array) -> jt.Var:
     """Tensor of `values`; a tensor is returned as it is."""
     return jt.array(values) if isinstance(values, np.ndarray) else values
+
+
+def cxcywh_to_xyxy(boxes_cxcywh: AnyArray) -> AnyArray:
+    """(..., 4) centre, width and height -> corners."""
+    half = boxes_cxcywh[..., 2:] * 0.5
+    return _joined(boxes_cxcywh[..., :2] - half, boxes_cxcywh[..., :2] + half)
+
+
+def xyxy_to_cxcywh(boxes_xyxy: AnyArray) -> AnyArray:
+    """(..., 4) corners -> centre, width and height."""
+    low, high = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
+    return _joined((low + high) * 0.5, high - low)
+
+
+def _joined(left: AnyArray, right: AnyArray) -> AnyArray:
+    if isinstance(left, np.ndarray):
+        return np.concatenate([left, right], axis=-1)
+    return jt.concat([left, right], dim=-1)
 
 
 def areas(boxes_xyxy: jt.Var) -> jt.Var:
@@ -37,11 +59,11 @@ def intersections(boxes_xyxy: jt.Var, others_xyxy: jt.Var) -> jt.Var:
     return jt.maximum(right - left, 0.0) * jt.maximum(bottom - top, 0.0)
 
 
-def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array) -> jt.Var:
-    """IoU of row i with row i: (N, 4), (N, 4) -> (N,)."""
+def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array, floor: float = UNION_FLOOR) -> jt.Var:
+    """IoU of row i with row i: (N, 4), (N, 4) -> (N,); unions count as `floor` at least."""
     boxes, others = as_var(boxes_xyxy), as_var(others_xyxy)
     shared = intersections(boxes, others)
-    return shared / jt.maximum(areas(boxes) + areas(others) - shared, UNION_FLOOR)
+    return shared / jt.maximum(areas(boxes) + areas(others) - shared, floor)
 
 
 def pairwise_iou(boxes_xyxy: Array, others_xyxy: Array) -> jt.Var:
@@ -52,6 +74,25 @@ def pairwise_iou(boxes_xyxy: Array, others_xyxy: Array) -> jt.Var:
 
 def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
     """`pairwise_iou` on numpy float32 arrays, for the matcher, which runs on the CPU."""
+    shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
+    return shared / np.maximum(union, np.float32(UNION_FLOOR))
+
+
+def pairwise_giou_numpy(
+    boxes_xyxy: np.ndarray, others_xyxy: np.ndarray, floor: float = UNION_FLOOR
+) -> np.ndarray:
+    """Generalised IoU (arXiv 1902.09630) of every pair in numpy: (N, 4), (M, 4) -> (N, M)."""
+    shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
+    low = np.minimum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
+    high = np.maximum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
+    hull = np.maximum(np.prod(np.maximum(high - low, 0), axis=-1), np.float32(floor))
+    return shared / np.maximum(union, np.float32(floor)) - (hull - union) / hull
+
+
+def _pairwise_overlaps(
+    boxes_xyxy: np.ndarray, others_xyxy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intersections and unions (N, M) in float32."""
     boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
     others = np.asarray(others_xyxy, np.float32).reshape(-1, 4)
     sides = []
@@ -62,7 +103,7 @@ def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.nd
     shared = sides[0] * sides[1]
     own = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     other = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
-    return shared / np.maximum(own[:, None] + other[None, :] - shared, np.float32(UNION_FLOOR))
+    return shared, own[:, None] + other[None, :] - shared
 
 
 def clip_boxes(boxes_xyxy: jt.Var, height: float, width: float) -> jt.Var:

@@ -70,6 +70,17 @@ def quality_focal_loss(
     return weighted_mean(elements, weights, avg_factor)
 
 
+def varifocal_loss(
+    logits: jt.Var, qualities: np.ndarray, positive: np.ndarray, avg_factor: float
+) -> jt.Var:
+    """BCE of logits (N, C) and qualities, weighted by the quality where `positive` (one-hot rows),
+    by 0.75 * sigmoid(logit)^2 elsewhere. VarifocalNet (arXiv 2008.13367) eq. 2, as RT-DETR has it.
+    """
+    chances = jt.sigmoid(logits).detach()
+    weights = 0.75 * chances * chances * jt.array(1 - positive) + jt.array(qualities)
+    return binary_cross_entropy(logits, qualities, weights, avg_factor)
+
+
 def cross_entropy(
     logits: jt.Var, labels: np.ndarray, weights: Array | None, avg_factor: float
 ) -> jt.Var:
@@ -133,17 +144,23 @@ def iou_loss(
     return weighted_mean(1.0 - jt.maximum(overlaps, floor), weights, avg_factor)
 
 
-def giou_loss(boxes: jt.Var, targets: Array, weights: Array | None, avg_factor: float) -> jt.Var:
+def giou_loss(
+    boxes: jt.Var,
+    targets: Array,
+    weights: Array | None,
+    avg_factor: float,
+    floor: float = UNION_FLOOR,
+) -> jt.Var:
     """1 - GIoU of boxes and targets (N, 4) row by row; weights (N,). arXiv 1902.09630."""
     if boxes.shape[0] == 0:
         return weighted_mean(boxes, None, avg_factor)
     others = as_var(targets)
     shared = intersections(boxes, others)
-    union = jt.maximum(areas(boxes) + areas(others) - shared, UNION_FLOOR)
+    union = jt.maximum(areas(boxes) + areas(others) - shared, floor)
     low = jt.minimum(boxes[:, :2], others[:, :2])
     high = jt.maximum(boxes[:, 2:], others[:, 2:])
     sides = jt.maximum(high - low, 0.0)
-    hull = jt.maximum(sides[:, 0] * sides[:, 1], UNION_FLOOR)
+    hull = jt.maximum(sides[:, 0] * sides[:, 1], floor)
     return weighted_mean(1.0 - shared / union + (hull - union) / hull, weights, avg_factor)
 
 

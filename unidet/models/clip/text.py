@@ -12,21 +12,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.ops.attention import attention, merge_heads, split_heads
-
-_FORBIDDEN = -1e9
-
-
-class LayerNorm(nn.LayerNorm):
-    """Layer norm with the variance of the centred values.
-
-    Jittor's own takes E[x^2] - E[x]^2, which loses digits where the mean is large.
-    """
-
-    def execute(self, x: jt.Var) -> jt.Var:
-        centred = x - x.mean(dim=-1, keepdims=True)
-        variance = (centred * centred).mean(dim=-1, keepdims=True)
-        return centred / jt.sqrt(variance + self.eps) * self.weight + self.bias
+from unidet.models.transformer import FORBIDDEN, LayerNorm, MultiHeadAttention
 
 
 class QuickGELU(nn.Module):
@@ -34,26 +20,6 @@ class QuickGELU(nn.Module):
 
     def execute(self, x: jt.Var) -> jt.Var:
         return x * jt.sigmoid(1.702 * x)
-
-
-class MultiHeadAttention(nn.Module):
-    """Self-attention with torch's parameter names; `in_proj_weight` stacks q, k and v."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self._heads = heads
-        self.in_proj_weight = jt.init.gauss((3 * width, width), std=width**-0.5)
-        self.in_proj_bias = jt.zeros(3 * width)
-        self.out_proj = nn.Linear(width, width)
-        jt.init.constant_(self.out_proj.bias, 0.0)
-
-    def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> jt.Var:
-        projected = nn.linear(tokens_NTW, self.in_proj_weight, self.in_proj_bias)
-        queries, keys, values = (
-            split_heads(part, self._heads) for part in jt.chunk(projected, 3, dim=2)
-        )
-        attended = attention(queries, keys, values, mask_TT)
-        return self.out_proj(merge_heads(attended, self._heads))
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -70,7 +36,8 @@ class ResidualAttentionBlock(nn.Module):
         jt.init.gauss_(self.mlp.c_proj.weight, std=shrunk)
 
     def execute(self, tokens_NTW: jt.Var, mask_TT: jt.Var) -> jt.Var:
-        tokens_NTW = tokens_NTW + self.attn(self.ln_1(tokens_NTW), mask_TT)
+        tokens = self.ln_1(tokens_NTW)
+        tokens_NTW = tokens_NTW + self.attn(tokens, tokens, tokens, mask_TT)
         return tokens_NTW + self.mlp(self.ln_2(tokens_NTW))
 
 
@@ -144,7 +111,7 @@ class TextEncoder(nn.Module):
         length = int(self._ends(tokens_NL).max()) + 1
         hidden = self.token_embedding(jt.array(tokens_NL[:, :length].astype(np.int32)))
         hidden = hidden + self.positional_embedding[:length]
-        mask = np.triu(np.full((length, length), _FORBIDDEN, np.float32), 1)
+        mask = np.triu(np.full((length, length), FORBIDDEN, np.float32), 1)
         return self.transformer(hidden, jt.array(mask))
 
     def embeddings(self, tokens_NTW: jt.Var, tokens_NL: np.ndarray) -> jt.Var:

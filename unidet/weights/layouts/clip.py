@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.shapes import (
     Shapes,
+    attention,
     attention_pool,
     clip_resnet,
     layer_norm,
@@ -83,9 +84,7 @@ def text_shapes(size: Size) -> Shapes:
     for index in range(TEXT_LAYERS):
         name = f"transformer.resblocks.{index}"
         found |= {
-            f"{name}.attn.in_proj_weight": (3 * width, width),
-            f"{name}.attn.in_proj_bias": (3 * width,),
-            **linear(f"{name}.attn.out_proj", width, width),
+            **attention(f"{name}.attn", width),
             **layer_norm(f"{name}.ln_1", width),
             **linear(f"{name}.mlp.c_fc", 4 * width, width),
             **linear(f"{name}.mlp.c_proj", width, 4 * width),

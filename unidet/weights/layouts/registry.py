@@ -20,6 +20,7 @@ from unidet.weights.layouts import (
     nanodet_plus,
     nanodet_plus_ncnn,
     regionclip,
+    rtdetr,
     torchvision,
     unidetector,
 )
@@ -38,6 +39,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *torchvision.RESNETS,
     nanodet_plus.M,
     nanodet_plus.M_1_5X,
+    *rtdetr.LAYOUTS,
 )
 LAYOUT_KEY = "layout"
 """Under it the metadata of a file of ours says which layout it was read from."""

@@ -6,6 +6,7 @@ Each function gives {name: shape}; together they spell out a whole checkpoint wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from unidet.weights.layouts.layout import Shape
 
@@ -22,6 +23,23 @@ def convolution(
 def linear(name: str, out: int | None, width: int, *, bias: bool = True) -> Shapes:
     weight: Shapes = {f"{name}.weight": (out, width)}
     return weight | ({f"{name}.bias": (out,)} if bias else {})
+
+
+def perceptron(name: str, *widths: int) -> Shapes:
+    """Linear layers `layers.0`, `layers.1`, … between these widths."""
+    found: Shapes = {}
+    for index, (width, out) in enumerate(pairwise(widths)):
+        found |= linear(f"{name}.layers.{index}", out, width)
+    return found
+
+
+def attention(name: str, width: int) -> Shapes:
+    """torch.nn.MultiheadAttention."""
+    return {
+        f"{name}.in_proj_weight": (3 * width, width),
+        f"{name}.in_proj_bias": (3 * width,),
+        **linear(f"{name}.out_proj", width, width),
+    }
 
 
 def layer_norm(name: str, width: int) -> Shapes:

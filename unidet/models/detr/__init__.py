@@ -1,0 +1,1 @@
+"""DETR: a transformer detector on the last feature map of a ResNet."""

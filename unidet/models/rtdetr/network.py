@@ -1,0 +1,244 @@
+"""RT-DETR: backbone, hybrid encoder, decoder; its training losses and its detections.
+
+N images, Q queries, C classes, P proposals. Source: Zhao et al., arXiv 2304.08069; RT-DETR
+068dfde6, src/zoo/rtdetr/rtdetr.py, rtdetr_criterion.py, rtdetr_postprocessor.py, configs/rtdetr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
+from unidet.models.resnet import Block, ResNet
+from unidet.models.rtdetr.criterion import layer_losses, match_queries
+from unidet.models.rtdetr.decoder import Decoder, Prediction, Selection
+from unidet.models.rtdetr.denoising import (
+    DenoisingQueries,
+    Noise,
+    denoising_queries,
+    noise_shape,
+)
+from unidet.models.rtdetr.encoder import HybridEncoder
+from unidet.models.set_prediction import Targets, normaliser, relative_targets
+from unidet.models.transformer import MultiHeadAttention
+from unidet.ops.boxes import cxcywh_to_xyxy
+from unidet.records import Batch
+
+STRIDE = 32
+"""Image sides are multiples of this."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A published size.
+
+    Attributes:
+        block, blocks: of the backbone.
+        width, hidden, expansion: of the encoder.
+        layers: of the decoder.
+        frozen: the backbone's stem and all its batch norms do not learn.
+    """
+
+    block: Block
+    blocks: tuple[int, int, int, int]
+    width: int
+    hidden: int
+    expansion: float
+    layers: int
+    frozen: bool
+
+
+VARIANTS = {
+    "r18vd": Variant("basic", (2, 2, 2, 2), 256, 1024, 0.5, 3, False),
+    "r34vd": Variant("basic", (3, 4, 6, 3), 256, 1024, 0.5, 4, False),
+    "r50vd": Variant("bottleneck", (3, 4, 6, 3), 256, 1024, 1.0, 6, True),
+    "r101vd": Variant("bottleneck", (3, 4, 23, 3), 384, 2048, 1.0, 6, True),
+}
+OFFICIAL_SIDES = (480, 512, 544, 576, 608, 640, 640, 640, 672, 704, 736, 768, 800)
+"""Sides of the official multi-scale training."""
+
+
+@dataclass(frozen=True)
+class TrainingOutput:
+    """All predictions of a training step.
+
+    Attributes:
+        layers: of the queries proper, one per decoder layer.
+        copies: of the denoising queries, one per decoder layer; empty without them.
+        selection: the encoder's.
+        denoising: None where the batch has no boxes.
+    """
+
+    layers: list[Prediction]
+    copies: list[Prediction]
+    selection: Selection
+    denoising: DenoisingQueries | None
+
+
+class RTDETR(nn.Module):
+    """Detector with one-to-one assignment: no anchors to tune, no NMS.
+
+    Images are RGB in 0..1, not normalised further, with sides in multiples of 32.
+
+    Args:
+        variant: of `VARIANTS`.
+        classes: C; 1 for proposals without a class.
+        queries: Q.
+        train_sides: every training batch is resized (nearest, as officially) to a square of one
+            of these sides, drawn uniformly; empty for no resizing.
+        compat: "official" keeps boxes without area in the ground truth.
+    """
+
+    def __init__(
+        self,
+        variant: str,
+        *,
+        classes: int,
+        queries: int = 300,
+        train_sides: tuple[int, ...] = (),
+        compat: Literal["default", "official"] = "default",
+    ) -> None:
+        super().__init__()
+        settings = VARIANTS[variant]
+        self.classes = classes
+        self.train_sides = train_sides
+        self.compat = compat
+        self._frozen = settings.frozen
+        self.backbone = ResNet(
+            style="vd",
+            width=64,
+            blocks=settings.blocks,
+            strides=(1, 2, 2, 2),
+            outputs=(2, 3, 4),
+            block=settings.block,
+        )
+        self.decoder = Decoder(
+            settings.width, levels=3, classes=classes, layers=settings.layers, queries=queries
+        )
+        self.encoder = HybridEncoder(
+            self.backbone.channels,
+            width=settings.width,
+            hidden=settings.hidden,
+            expansion=settings.expansion,
+        )
+        for module in self.encoder.modules():
+            if isinstance(module, MultiHeadAttention):
+                jt.init.xavier_uniform_(module.in_proj_weight)
+        if settings.frozen:
+            self.backbone.freeze_stem()
+            freeze_batch_norm(self.backbone)
+
+    def set_training(self, training: bool) -> None:
+        """Batch statistics (True) or running ones, except in a frozen backbone."""
+        set_batch_norm_training(self, training)
+        if self._frozen:
+            set_batch_norm_training(self.backbone, False)
+
+    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
+        """Losses of one training batch, already weighted."""
+        self.set_training(True)
+        images = jt.array(batch.images_NCHW)
+        canvas = np.tile(np.array(images.shape[2:]), (images.shape[0], 1))
+        targets = relative_targets(batch, canvas, drop_empty=self.compat == "default")
+        if self.train_sides:
+            side = int(rng.choice(self.train_sides))
+            images = nn.interpolate(images, size=(side, side), mode="nearest")
+        noise = Noise.draw(rng, noise_shape(targets), self.classes)
+        return self.losses(self.training_output(images, targets, noise), targets)
+
+    def training_output(
+        self, images_NCHW: jt.Var, targets: Targets, noise: Noise
+    ) -> TrainingOutput:
+        """Predictions of every layer, of queries proper and of noised copies of the targets."""
+        denoising = denoising_queries(targets, self.classes, noise) if targets.count else None
+        memory, sizes = self.decoder.memory(self.encoder(self.backbone(images_NCHW)))
+        selection = self.decoder.select(memory, sizes)
+        found = self.decoder.decode(memory, sizes, selection, denoising, all_layers=True)
+        first = denoising.labels.shape[1] if denoising else 0
+        parts = [prediction.split(first) for prediction in found]
+        copies = [part[0] for part in parts] if denoising else []
+        return TrainingOutput([part[1] for part in parts], copies, selection, denoising)
+
+    def losses(self, output: TrainingOutput, targets: Targets) -> dict[str, jt.Var]:
+        """3 (2 L + 1) losses of L layers: the last layer's, `_aux_i` of those before it and of the
+        encoder, `_dn_i` of the copies (left out for a batch without boxes)."""
+        count = normaliser(targets.count)
+        *inner, last = output.layers
+        named = {"": last}
+        auxiliary = [*inner, output.selection.prediction]
+        named |= {f"_aux_{index}": prediction for index, prediction in enumerate(auxiliary)}
+        found: dict[str, jt.Var] = {}
+        for suffix, prediction in named.items():
+            matches = match_queries(prediction, targets)
+            values = layer_losses(prediction, matches, targets, count)
+            found |= {name + suffix: value for name, value in values.items()}
+        if output.denoising:
+            matches, copies = output.denoising.matches, count * output.denoising.groups
+            for index, prediction in enumerate(output.copies):
+                values = layer_losses(prediction, matches, targets, copies)
+                found |= {f"{name}_dn_{index}": value for name, value in values.items()}
+        return found
+
+    def predict(self, images_NCHW: jt.Var) -> Prediction:
+        """Logits (N, Q, C) and boxes (N, Q, 4) of the last layer, in inference."""
+        self.set_training(False)
+        with jt.no_grad():
+            memory, sizes = self.decoder.memory(self.encoder(self.backbone(images_NCHW)))
+            return self.decoder.decode(memory, sizes, self.decoder.select(memory, sizes))[-1]
+
+    def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals of every image, (P, 5) float32 xyxy + score, best first.
+
+        A query's score is its highest class score. `sizes_N2` (height, width) before padding:
+        boxes are clipped to it.
+        """
+        prediction = self.predict(images_NCHW)
+        scores_NQ = jt.sigmoid(prediction.logits.max(dim=-1)).numpy()
+        boxes_NQ4 = absolute_boxes(prediction.boxes, images_NCHW.shape[2:])
+        found = []
+        for scores, boxes, (height, width) in zip(scores_NQ, boxes_NQ4, sizes_N2, strict=True):
+            order = np.argsort(-scores, kind="stable")
+            clipped = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+            found.append(np.concatenate([clipped, scores[:, None]], axis=1)[order])
+        return found
+
+    def detect(self, images_NCHW: jt.Var, limit: int = 300) -> list[Detections]:
+        """The `limit` best pairs of query and class of every image, in pixels of the images.
+
+        Neither clipped nor suppressed; a query may appear with several labels.
+        rtdetr_postprocessor.py.
+        """
+        prediction = self.predict(images_NCHW)
+        scores_NQC = jt.sigmoid(prediction.logits).numpy()
+        boxes_NQ4 = absolute_boxes(prediction.boxes, images_NCHW.shape[2:])
+        return [
+            best_pairs(boxes, scores, limit)
+            for boxes, scores in zip(boxes_NQ4, scores_NQC, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """(P, 4) xyxy, (P,) scores, best first, and (P,) int64 labels."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def absolute_boxes(boxes_NQ4: jt.Var, size: tuple[int, int]) -> np.ndarray:
+    """Relative cxcywh to xyxy in pixels of an image of `size` (height, width)."""
+    height, width = size
+    return cxcywh_to_xyxy(boxes_NQ4.numpy()) * np.array([width, height] * 2, np.float32)
+
+
+def best_pairs(boxes_Q4: np.ndarray, scores_QC: np.ndarray, limit: int) -> Detections:
+    """The best pairs of query and class."""
+    classes = scores_QC.shape[1]
+    order = np.argsort(-scores_QC.ravel(), kind="stable")[:limit]
+    return Detections(boxes_Q4[order // classes], scores_QC.ravel()[order], order % classes)

@@ -1,0 +1,129 @@
+"""What the transformers share: layer norm, multi-head attention, perceptron, an encoder layer.
+
+Dimension letters: N images or texts, T and S tokens, W width. Parameter names are torch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import jittor as jt
+from jittor import nn
+
+from unidet.ops.activation import relu
+from unidet.ops.attention import attention, merge_heads, split_heads
+
+FORBIDDEN = -1e9
+"""Added to the logits of tokens that must not be looked at."""
+Activation = Callable[[jt.Var], jt.Var]
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm with the variance of the centred values.
+
+    Jittor's own takes E[x^2] - E[x]^2, which loses digits where the mean is large.
+    """
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        centred = x - x.mean(dim=-1, keepdims=True)
+        variance = (centred * centred).mean(dim=-1, keepdims=True)
+        return centred / jt.sqrt(variance + self.eps) * self.weight + self.bias
+
+
+class Dropout(nn.Module):
+    """Zeroes values with `probability` and scales the others, while `is_train`."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+        self.is_train = False
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        if not (self.is_train and self.probability):
+            return x
+        kept = jt.random(x.shape) >= self.probability
+        return x * kept.float32() / (1 - self.probability)
+
+
+def set_dropout_training(module: nn.Module, training: bool) -> None:
+    """Drop (True) or pass everything on (False) below `module`."""
+    for child in module.modules():
+        if isinstance(child, Dropout):
+            child.is_train = training
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention with torch's parameter names; `in_proj_weight` stacks q, k and v."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self._heads = heads
+        self.in_proj_weight = jt.init.gauss((3 * width, width), std=width**-0.5)
+        self.in_proj_bias = jt.zeros(3 * width)
+        self.out_proj = nn.Linear(width, width)
+        self.dropout = Dropout(dropout)
+        jt.init.constant_(self.out_proj.bias, 0.0)
+
+    def execute(
+        self, queries_NTW: jt.Var, keys_NSW: jt.Var, values_NSW: jt.Var, mask: jt.Var | None = None
+    ) -> jt.Var:
+        """(N, T, W). `mask` broadcasts to (N * heads, T, S) and is added to the logits."""
+        queries, keys, values = (
+            split_heads(part, self._heads)
+            for part in self._projected(queries_NTW, keys_NSW, values_NSW)
+        )
+        attended = attention(queries, keys, values, mask, self.dropout)
+        return self.out_proj(merge_heads(attended, self._heads))
+
+    def _projected(self, queries: jt.Var, keys: jt.Var, values: jt.Var) -> list[jt.Var]:
+        if queries is keys and keys is values:  # one product of three times the size
+            projected = nn.linear(queries, self.in_proj_weight, self.in_proj_bias)
+            return jt.chunk(projected, 3, dim=2)
+        weights = jt.chunk(self.in_proj_weight, 3, dim=0)
+        biases = jt.chunk(self.in_proj_bias, 3, dim=0)
+        inputs = (queries, keys, values)
+        return [nn.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
+
+
+class Perceptron(nn.Module):
+    """Linear layers of `widths[1:]`, ReLU between them, named `layers.0`, `layers.1`, ..."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Linear(*pair) for pair in pairwise(widths)))
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        *inner, last = self.layers
+        for layer in inner:
+            x = relu(layer(x))
+        return last(x)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then two linear layers, each with its sum under a layer norm (post-norm).
+
+    Positions are added to queries and keys only. `detr/transformer.py TransformerEncoderLayer`;
+    RT-DETR's AIFI is the same with GELU.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, activation: Activation, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self._activation = activation
+        self.self_attn = MultiHeadAttention(width, heads, dropout)
+        self.linear1 = nn.Linear(width, hidden)
+        self.linear2 = nn.Linear(hidden, width)
+        self.norm1 = LayerNorm(width)
+        self.norm2 = LayerNorm(width)
+        self.dropout = Dropout(dropout)
+
+    def execute(
+        self, tokens_NTW: jt.Var, positions_NTW: jt.Var, mask: jt.Var | None = None
+    ) -> jt.Var:
+        placed = tokens_NTW + positions_NTW
+        attended = self.self_attn(placed, placed, tokens_NTW, mask)
+        tokens_NTW = self.norm1(tokens_NTW + self.dropout(attended))
+        hidden = self.dropout(self._activation(self.linear1(tokens_NTW)))
+        return self.norm2(tokens_NTW + self.dropout(self.linear2(hidden)))

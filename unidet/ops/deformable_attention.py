@@ -1,0 +1,186 @@
+"""Multi-scale deformable attention: weighted bilinear samples of several maps.
+
+N images, S cells of all levels one after the other (each row by row), Q queries, A heads, D values
+a head, L levels, P points a level.
+
+Source: Zhu et al., arXiv 2010.04159, 4.1; Deformable-DETR ops/functions/ms_deform_attn_func.py
+`ms_deform_attn_core_pytorch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+_HEADER = r"""
+#include <cmath>
+#include <cstring>
+// The four cells around a point; a corner outside the map counts as zero.
+struct Point {
+    int row, column;    // of the upper left corner
+    float down, right;  // from it, in cells
+    bool touches;
+    Point(const float* place, const int* level) {
+        const float x = place[0] * level[1] - 0.5f, y = place[1] * level[0] - 0.5f;
+        touches = x > -1 && y > -1 && x < level[1] && y < level[0];
+        if (!touches) return;
+        row = (int)std::floor(y), column = (int)std::floor(x);
+        down = y - row, right = x - column;
+    }
+    // Cell of `corner` (0 .. 3) in the concatenated maps, -1 outside.
+    int cell(int corner, const int* level) const {
+        const int y = row + corner / 2, x = column + corner % 2;
+        if (y < 0 || x < 0 || y >= level[0] || x >= level[1]) return -1;
+        return level[2] + y * level[1] + x;
+    }
+    float share_down(int corner) const { return corner / 2 ? down : 1 - down; }
+    float share_right(int corner) const { return corner % 2 ? right : 1 - right; }
+};
+"""
+
+_FORWARD = r"""
+const int cells = in0_shape1, heads = in0_shape2, width = in0_shape3;
+const int queries = in1_shape1, points = in1_shape3, per_level = points / in3_shape0;
+const int rows = in1_shape0 * queries;
+#pragma omp parallel for
+for (int row = 0; row < rows; row++) for (int head = 0; head < heads; head++) {
+    const float* values = in0_p + ((size_t)(row / queries) * cells * heads + head) * width;
+    const size_t first = ((size_t)row * heads + head) * points;
+    float* sum = out_p + ((size_t)row * heads + head) * width;
+    std::memset(sum, 0, sizeof(float) * width);
+    for (int k = 0; k < points; k++) {
+        const int* level = in3_p + 3 * (k / per_level);
+        const Point point(in1_p + 2 * (first + k), level);
+        if (!point.touches) continue;
+        for (int corner = 0; corner < 4; corner++) {
+            const int cell = point.cell(corner, level);
+            if (cell < 0) continue;
+            const float* value = values + (size_t)cell * heads * width;
+            const float share = point.share_down(corner) * point.share_right(corner);
+            const float weight = in2_p[first + k] * share;
+            for (int d = 0; d < width; d++) sum[d] += weight * value[d];
+        }
+    }
+}
+"""
+
+_BACKWARD = r"""
+const int images = in0_shape0, cells = in0_shape1, heads = in0_shape2, width = in0_shape3;
+const int queries = in1_shape1, points = in1_shape3, per_level = points / in3_shape0;
+std::memset(out0_p, 0, sizeof(float) * images * cells * heads * width);
+#pragma omp parallel for
+for (int lane = 0; lane < images * heads; lane++) for (int query = 0; query < queries; query++) {
+    const int image = lane / heads, head = lane % heads;
+    const size_t start = ((size_t)image * cells * heads + head) * width;
+    const size_t row = ((size_t)image * queries + query) * heads + head;
+    const float* grad = in4_p + row * width;
+    for (int k = 0; k < points; k++) {
+        const size_t place = row * points + k;
+        const int* level = in3_p + 3 * (k / per_level);
+        const Point point(in1_p + 2 * place, level);
+        float along_x = 0, along_y = 0, sample = 0;
+        for (int corner = 0; corner < 4 && point.touches; corner++) {
+            const int cell = point.cell(corner, level);
+            if (cell < 0) continue;
+            const size_t offset = start + (size_t)cell * heads * width;
+            const float down = point.share_down(corner), right = point.share_right(corner);
+            const float weight = in2_p[place] * down * right;
+            float product = 0;
+            for (int d = 0; d < width; d++) {
+                product += grad[d] * in0_p[offset + d];
+                out0_p[offset + d] += weight * grad[d];
+            }
+            sample += down * right * product;
+            along_x += (corner % 2 ? down : -down) * product;
+            along_y += (corner / 2 ? right : -right) * product;
+        }
+        out1_p[2 * place] = in2_p[place] * along_x * level[1];
+        out1_p[2 * place + 1] = in2_p[place] * along_y * level[0];
+        out2_p[place] = sample;
+    }
+}
+"""
+
+
+class _DeformableAttention(jt.Function):
+    """The compiled kernels; the levels travel as a tensor of (height, width, first cell)."""
+
+    def execute(self, values: jt.Var, locations: jt.Var, weights: jt.Var, levels: jt.Var) -> jt.Var:
+        self.saved = values, locations, weights, levels
+        images, queries, heads = weights.shape[:3]
+        return jt.code(
+            (images, queries, heads, values.shape[3]),
+            "float32",
+            [values, locations, weights, levels],
+            cpu_header=_HEADER,
+            cpu_src=_FORWARD,
+        )
+
+    def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
+        values, locations, weights, levels = self.saved
+        grads = jt.code(
+            [values.shape, locations.shape, weights.shape],
+            ["float32"] * 3,
+            [values, locations, weights, levels, grad],
+            cpu_header=_HEADER,
+            cpu_src=_BACKWARD,
+        )
+        return (*grads, None)
+
+
+def deformable_attention(
+    values_NSAD: jt.Var,
+    locations_NQALP2: jt.Var,
+    weights_NQALP: jt.Var,
+    sizes: Sequence[tuple[int, int]],
+) -> jt.Var:
+    """Weighted sums (N, Q, A, D) of the samples at `locations`.
+
+    `locations` are (x, y) with 0 and 1 at a map's outer edges (align_corners False); what lies
+    outside a map is zero. `sizes`: height and width of each of the L levels. Gradients reach
+    values, locations and weights. ValueError where the levels do not fill S cells.
+    """
+    images, queries, heads, levels, points = weights_NQALP.shape
+    cells = sum(height * width for height, width in sizes)
+    if levels != len(sizes) or values_NSAD.shape[1] != cells:
+        raise ValueError(f"levels {list(sizes)} do not fit values {values_NSAD.shape}")
+    if jt.flags.use_cuda:
+        return by_grid_sample(values_NSAD, locations_NQALP2, weights_NQALP, sizes)
+    starts = np.cumsum([0] + [height * width for height, width in sizes[:-1]])
+    table = np.concatenate([np.array(sizes), starts[:, None]], axis=1).astype(np.int32)
+    flat = (images, queries, heads, levels * points)
+    return _DeformableAttention.apply(
+        values_NSAD.float32(),
+        locations_NQALP2.reshape(*flat, 2).float32(),
+        weights_NQALP.reshape(flat).float32(),
+        jt.array(table),
+    )
+
+
+def by_grid_sample(
+    values_NSAD: jt.Var,
+    locations_NQALP2: jt.Var,
+    weights_NQALP: jt.Var,
+    sizes: Sequence[tuple[int, int]],
+) -> jt.Var:
+    """`deformable_attention` by Jittor's own operations, for devices without the kernels."""
+    images, _, heads, width = values_NSAD.shape
+    queries, points = weights_NQALP.shape[1], weights_NQALP.shape[4]
+    parts, first = [], 0
+    for level, (height, length) in enumerate(sizes):
+        values = values_NSAD[:, first : first + height * length].permute(0, 2, 3, 1)
+        grid = locations_NQALP2[:, :, :, level].permute(0, 2, 1, 3, 4)
+        samples = nn.grid_sample(
+            values.reshape(images * heads, width, height, length),
+            grid.reshape(images * heads, queries, points, 2) * 2 - 1,
+            mode="bilinear",
+            padding_mode="zeros",
+            align_corners=False,
+        ).reshape(images, heads, width, queries, points)
+        weights = weights_NQALP[:, :, :, level].permute(0, 2, 1, 3).unsqueeze(2)
+        parts.append((samples * weights.broadcast(samples)).sum(dim=-1))
+        first += height * length
+    return sum(parts[1:], parts[0]).permute(0, 3, 1, 2)
