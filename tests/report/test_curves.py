@@ -105,15 +105,23 @@ def test_the_mean_is_drawn_over_the_faint_raw_curve(monkeypatch: pytest.MonkeyPa
 
 
 def test_long_logs_are_smoothed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = made("a", loss=list(np.arange(150.0)))
+    run = made("a", loss=list(np.arange(75.0)))
     _, mean = panels(monkeypatch, [run])["total loss"].lines
-    assert mean.get_ydata()[:3].tolist() == [0.5, 1, 2]  # three rows are a 50th of 150
+    assert mean.get_ydata()[:3].tolist() == [0.5, 1, 2]  # three rows are a 25th of 75
+    run.table["epoch"] = run.table.pop("step")
+    run.table["step"] = None
+    assert len(panels(monkeypatch, [run])["total loss"].lines) == 1
 
 
 def test_axes_are_logarithmic_where_values_are_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     far = made("a", loss=[100.0, 5.0, 1.0], lr=[0.0, 0.01, 0.0001], AP=[0.001, 0.1, 0.5])
     scales = {title: axes.get_yscale() for title, axes in panels(monkeypatch, [far]).items()}
-    assert scales == {"total loss": "log", "learning rate": "log", "AP": "linear"}
+    # One schedule keeps its shape, however low it ends.
+    assert scales == {"total loss": "log", "learning rate": "linear", "AP": "linear"}
+    lower = made("b", lr=[0.0, 1e-3, 1e-9])
+    rates = panels(monkeypatch, [far, lower])["learning rate"]
+    assert rates.get_yscale() == "log"
+    assert rates.get_ylim()[0] == pytest.approx(1e-6)
     near = made("a", loss=[10.0, 5.0, -1.0], lr=[0.0, 0.01, 0.001])
     drawn = panels(monkeypatch, [near])
     assert {axes.get_yscale() for axes in drawn.values()} == {"linear"}

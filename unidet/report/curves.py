@@ -22,10 +22,11 @@ from unidet.report.logs.rows import TRAIN, VALIDATION
 from unidet.report.logs.run import Run
 from unidet.report.style import COLOURS, PAPER, save
 
-LOG_RATIO = 20  # an axis whose largest value is this many times its smallest becomes logarithmic
+LOG_RATIO = 20  # losses whose largest is this many times their smallest get a logarithmic axis
+PEAK_RATIO = 5  # so do learning rates of runs whose peaks are so far apart
 LOG_DECADES = 1e4  # a cosine that ends at 1e-9 leaves room for the rest of its schedule
 MARKED = 25  # curves of no more points show each
-SMOOTHED_PART = 50  # by default a curve is averaged over a 50th of its rows
+SMOOTHED_PART = 25  # by default a loss is averaged over a 25th of its rows
 _STYLES = ("-", "-.", ":")
 _GREY = "#666666"
 _BROKEN: Any = (0, (3, 1.5))
@@ -133,7 +134,7 @@ def draw_curves(
     Args:
         target: .png, .pdf or .svg.
         smooth: rows of the centred mean for losses, 1 for none; the raw curve stays behind, faint.
-            By default a 50th of a curve's rows.
+            By default a 25th of the rows, and none where they are means of epochs.
     """
     rows, columns = _grid(len(quantities))
     with matplotlib.rc_context(PAPER):
@@ -173,7 +174,8 @@ def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> bool:
         trained = _points(table, name, TRAIN)
         if len(trained):
             look = {"color": colour, "linestyle": style, "linewidth": _width(curves, name, index)}
-            drawn.append(_line(axes, trained, look, _window(name, trained, smooth)))
+            window = _window(name, curves.axis, len(trained), smooth)
+            drawn.append(_line(axes, trained, look, window))
         tested = _points(table, name, VALIDATION)
         if len(tested):
             broken = len(trained) > 0
@@ -202,10 +204,11 @@ def _points(table: pd.DataFrame, name: str, split: str) -> np.ndarray:
     return points[np.isfinite(points).all(axis=1)]
 
 
-def _window(name: str, points: np.ndarray, smooth: int | None) -> int:
+def _window(name: str, axis: str, rows: int, smooth: int | None) -> int:
+    """Rows of the mean; odd unless it was given, so that it lies in the middle."""
     if "loss" not in name:
         return 1
-    return smooth or max(1, len(points) // SMOOTHED_PART)
+    return smooth or (rows // SMOOTHED_PART // 2 * 2 + 1 if axis == "step" else 1)
 
 
 def _width(curves: Curves, name: str, index: int) -> float:
@@ -227,23 +230,29 @@ def _axis(axes: Axes, curves: Curves, name: str, drawn: list[np.ndarray]) -> Non
     """Title, scale and ticks, from the values that were drawn."""
     axes.set_title(_TITLES.get(name, name))
     values = np.concatenate(drawn) if drawn else np.zeros(1)
-    rate = name == "lr"
-    # A warm-up from 0 is no reason for decades below it.
-    smallest = values.min()
-    if rate and values.max() > 0:
-        smallest = np.quantile(values[values > 0], 0.05, method="lower")
-    if (rate or "loss" in name) and smallest > 0 and values.max() >= LOG_RATIO * smallest:
+    if _far_apart(name, drawn):
         axes.set_yscale("log", nonpositive="mask")
         if values[values > 0].min() < values.max() / LOG_DECADES:
             axes.set_ylim(bottom=values.max() / LOG_DECADES)
     elif values.min() >= 0:
         axes.set_ylim(bottom=0)
-        if rate:
+        if name == "lr":
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if curves.axis == "step":
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def _far_apart(name: str, drawn: list[np.ndarray]) -> bool:
+    """Whether a linear axis would flatten some of the curves."""
+    if name == "lr":
+        peaks = [values.max() for values in drawn]
+        return bool(peaks) and min(peaks) > 0 and max(peaks) >= PEAK_RATIO * min(peaks)
+    if "loss" not in name or not drawn:
+        return False
+    values = np.concatenate(drawn)
+    return bool(values.min() > 0 and values.max() >= LOG_RATIO * values.min())
 
 
 def _legend(figure: Figure, curves: Curves, dashed: bool) -> None:
