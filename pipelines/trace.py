@@ -21,8 +21,13 @@ MODELS = {
     "clip_rn50_image": "unidet.pipelines.traces.clip_image",
     "clip_rn50x4_text": "unidet.pipelines.traces.clip_text",
     "clip_rn50x4_image": "unidet.pipelines.traces.clip_image",
+    "nanodet_plus_m_416": "unidet.pipelines.traces.nanodet_plus",
+    "nanodet_plus_m_1_5x_416": "unidet.pipelines.traces.nanodet_plus",
+    "nanodet_plus_m_320": "unidet.pipelines.traces.nanodet_plus",
 }
 """Name on the command line -> module; see `unidet.pipelines.traces`."""
+
+_NETWORKS = {"nanodet_plus_m_320": "nanodet_plus_m_416"}  # the same at another image size
 
 
 def trace_files(
@@ -67,7 +72,9 @@ def trace_files(
 def _network(model: str) -> str:
     """The network whose checkpoint `model` takes: for one side of CLIP both."""
     side = model.rpartition("_")[2]
-    return model.removesuffix(f"_{side}") if side in ("text", "image") else model
+    if side in ("text", "image"):
+        return model.removesuffix(f"_{side}")
+    return _NETWORKS.get(model, model)
 
 
 def trace(
@@ -78,8 +85,13 @@ def trace(
     if not train:
         return dict(module.forward(network, inputs))
     parameters = {name: _parameter(network, weights, name) for name in grads}
-    tensors, total = module.train(network, inputs)
-    return tensors | _gradients(total, parameters)
+    tensors, totals = module.train(network, inputs)
+    for case, total in (totals if isinstance(totals, dict) else {"": totals}).items():
+        for name, value in _gradients(total, parameters).items():
+            official = weights.layout.expected.get(name.removeprefix("grad/"))
+            # Jittor has no scalars: a number is stored as one element
+            tensors[case + name] = value.reshape(()) if official == () else value
+    return dict(tensors)
 
 
 def _parameter(network: Any, weights: Weights, name: str) -> Any:

@@ -6,9 +6,10 @@ Such a module may import Jittor (it is imported when it is asked for) and has
         The network with official settings, its weights loaded strictly, ready for inference.
     forward(network, inputs: Inputs) -> dict[str, np.ndarray]
         Every tensor of an inference that has a name in the official code's recordings.
-    train(network, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]
+    train(network, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var | dict[str, jt.Var]]
         The same of a training step, its losses as `loss/NAME`, and the total loss, from which
-        gradients are taken. A network that cannot be trained lacks it.
+        gradients are taken; of several steps one for each, by what stands in front of its names.
+        A network that cannot be trained lacks it.
 
 and is listed in `unidet.pipelines.trace.MODELS`.
 """

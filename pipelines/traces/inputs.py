@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,9 @@ class Inputs:
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
 
     def take(self, name: str, *shape: Side) -> np.ndarray:
         """The array `name` with as many sides as `shape` has, each as it says.

@@ -171,3 +171,21 @@ def test_whole_checkpoints_compare_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no name in common"):
         compare_files(plain, plain, rtol=0, atol=0, only=["nowhere"])
     assert len(table(rows)) == len(rows) + 4
+
+
+def test_tensors_of_several_cases_are_judged_as_their_names_end() -> None:
+    loss = compare("A/loss/total", np.array(1.00002), np.array(1.0))
+    gradient = compare("A/grad/weight", np.array([3.0, 4.004]), np.array([3.0, 4.0]))
+    assert (loss.fits, gradient.fits) == (False, True)
+    assert gradient.relative == pytest.approx(0.004 / 5)
+
+
+def test_labels_follow_boxes_whose_scores_tie(files) -> None:
+    rows = np.array([[0, 0, 9, 9, 0.5], [5, 5, 9, 9, 0.5], [1, 1, 2, 2, 0.1]])
+    labels = np.array([3, 1, 2])
+    first = {"det0_boxes_scores": rows, "det0_labels": labels}
+    swapped = {name: value[[1, 0, 2]] for name, value in first.items()}
+    assert all(row.fits for row in compare_files(*files(swapped, first)))
+    assert not all(
+        row.fits for row in compare_files(*files(swapped | {"det0_labels": labels}, first))
+    )

@@ -6,9 +6,10 @@ tensor, the same excerpt is taken of the tensor.
 
 How near is near enough depends on the name, unless `--rtol` or `--atol` are given:
 
-    loss/*                      1e-5 of the recorded value
+    loss/*, A/loss/*            1e-5 of the recorded value
     grad/*                      1e-3: norm of the difference by norm of the whole gradient
-    *detections, *proposals     0.01 pixel in coordinates, 1e-5 in scores
+    *detections, *proposals, *boxes_scores
+                                0.01 pixel in coordinates, 1e-5 in scores
     *_tgt/*, samp_*             1e-5 of the largest value
     everything else             1e-4 of the largest value
 """
@@ -31,11 +32,12 @@ SCORE_COLUMN = 4
 TIE = 1e-5
 """Detections whose scores differ by no more may stand in either order."""
 PIXEL = 0.01
-_RANKED = re.compile(r"(^|[/_])(detections|proposals)(_image\d+)?$")
+_RANKED = re.compile(r"(^|[/_])(detections|proposals|boxes_scores)(_image\d+)?$")
 _LISTED_BY_CLASS = re.compile(r"(^|[/_])detections(_image\d+)?$")
-_FOLLOWED = re.compile(r"(.+_)proposals(_image\d+)?$")
+_FOLLOWED = re.compile(r"(.+_)(?:proposals|boxes_scores)(_image\d+)?$")
+_GRADIENT = re.compile(r"(.*/)?grad/")
 ATOL = 1e-6
-_RTOLS = ((r"loss/", 1e-5), (r"grad/", 1e-3), (r"(.*_tgt/|samp_)", 1e-5), (r"", 1e-4))
+_RTOLS = ((r"(.*/)?loss/", 1e-5), (_GRADIENT, 1e-3), (r"(.*_tgt/|samp_)", 1e-5), (r"", 1e-4))
 _NAME_COLUMN, _SHAPE_COLUMN = 34, 18
 
 
@@ -154,7 +156,7 @@ def compare(
     if ranked and rtol is None and atol is None:
         fits = bool((difference <= _limits(mine.shape[1])).all())
         return Row(name, shapes, absolute, _ratio(absolute, magnitudes.max(initial=0)), fits)
-    if name.startswith("grad/"):
+    if _GRADIENT.match(name):
         size = float(np.linalg.norm(magnitudes) if norm is None else norm)
         distance = float(np.linalg.norm(difference))
     else:
@@ -203,7 +205,7 @@ def _orders(
     ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """For tensors with a row for each of `test_proposals` (`test_rois`, `test_cls`, …): the order
-    that brings our proposals into the other file's."""
+    that brings our proposals into the other file's; `det0_labels` follow `det0_boxes_scores`."""
     found = {}
     for name, proposals in ours.items():
         match = _FOLLOWED.fullmatch(name)

@@ -30,6 +30,8 @@ from unidet.records import Batch
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
 STRIDES = (8, 16, 32, 64)
+DETACHED_FROM = 10
+"""Epoch, counted from 0, from which on the official trainer detaches the auxiliary parts."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class NanoDetPlus(nn.Module):
 
     Attributes:
         detach_auxiliary: the auxiliary parts no longer teach the others through their own
-            gradient; officially from the 11th epoch on.
+            gradient; officially from epoch `DETACHED_FROM` on.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ def head_losses(output: Predictions, targets: Targets, *, over_ranks: bool) -> d
         nothing = (output.side_logits * 0.0).sum()
         return {"qfl": quality, "bbox": nothing, "dfl": nothing}
     rows = jt.array(targets.rows)
-    weights = jt.sigmoid(logits.detach()[rows]).max(dim=1).numpy()
+    weights = positive_weights(output, targets)
     total = _shared(max(float(weights.sum()), 1.0), over_ranks)
     boxes = output.boxes().reshape((-1, 4))[rows]
     box = losses.giou_loss(boxes, targets.boxes, weights, total) * BOX_WEIGHT
@@ -87,6 +87,12 @@ def head_losses(output: Predictions, targets: Targets, *, over_ranks: bool) -> d
         sides, targets.distances.ravel(), weights.repeat(4), 4 * total
     )
     return {"qfl": quality, "bbox": box, "dfl": distribution * DISTRIBUTION_WEIGHT}
+
+
+def positive_weights(output: Predictions, targets: Targets) -> np.ndarray:
+    """(M,) how sure the head is of its best class at each positive."""
+    logits = output.class_logits.detach().reshape((-1, output.classes))
+    return jt.sigmoid(logits[jt.array(targets.rows)]).max(dim=1).numpy()
 
 
 def _shared(value: float, over_ranks: bool) -> float:

@@ -1,0 +1,215 @@
+"""NanoDet-Plus-m and -m-1.5x with official settings, any number of classes.
+
+N images, P priors, G ground-truth boxes, M positives, V valid priors.
+
+Inputs: `img` (N, 3, H, W), BGR, normalised, sides multiples of 32. For inference optionally
+`detsplit_score_thr`, a second score threshold. For training `gt_boxes0` (G, 4), `gt_labels0` (G,),
+`gt_boxes1`, … of every image, and optionally `epoch`, counted from 0. Training inputs may come
+several times, each name with a case in front (`A/gt_boxes0`): then so do the outputs, and a case
+whose name ends in "det" is of an epoch from which on the auxiliary parts are detached.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+
+from unidet.models.layers import set_batch_norm_training
+from unidet.models.nanodet_plus.assigner import Assignment
+from unidet.models.nanodet_plus.detector import DETACHED_FROM, Detected, NanoDetPlus
+from unidet.models.nanodet_plus.losses import Targets, positive_weights, targets_of
+from unidet.models.nanodet_plus.predictions import Predictions
+from unidet.ops.boxes import clip_boxes
+from unidet.pipelines.traces.inputs import Inputs
+from unidet.weights.layouts.layout import Weights
+from unidet.weights.layouts.nanodet_plus import BINS, M
+from unidet.weights.load import load_into
+
+SIZES: dict[str, dict] = {
+    "nanodet_plus_m_416": {"backbone_channels": (24, 116, 232, 464), "channels": 96},
+    "nanodet_plus_m_1_5x_416": {"backbone_channels": (24, 176, 352, 704), "channels": 128},
+}
+NO_OVERLAP = -1e8
+"""What the official assigner writes at priors that are background."""
+
+
+def build(weights: Weights) -> NanoDetPlus:
+    """The network of the weights' layout, with its auxiliary parts if they are among them."""
+    network = NanoDetPlus(
+        **SIZES[weights.layout.network],
+        classes=len(weights.arrays["head.predict.0.bias"]) - 4 * BINS,
+        auxiliary=any(name.startswith("aux_") for name in weights.arrays),
+        compat="official",
+    )
+    load_into(network, weights.arrays)
+    return network
+
+
+def forward(network: NanoDetPlus, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Feature maps, logits, decoded boxes, scores and detections."""
+    images = _images(inputs)
+    set_batch_norm_training(network, False)
+    with jt.no_grad():
+        found = _tensors(network, images)
+    sizes = np.tile(np.array(images.shape[2:], np.int32), (len(images), 1))
+    found["n_candidates_over_0.05"] = np.array(int((found["scores"] > 0.05).sum()))
+    found |= _detections("det{}", network.detect(images, sizes))
+    everything = network.detect(images, sizes, max_detections=None)
+    found |= _detections("det_all" if len(images) == 1 else "det_all{}", everything)
+    if "detsplit_score_thr" in inputs:
+        threshold = float(inputs.take("detsplit_score_thr"))
+        found["detsplit_n_candidates"] = np.array(int((found["scores"] > threshold).sum()))
+        split = network.detect(images, sizes, score_threshold=threshold)
+        found |= _detections("detsplit" if len(images) == 1 else "detsplit{}", split)
+    return found
+
+
+def train(network: NanoDetPlus, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, jt.Var]]:
+    """Both heads' predictions, assignments, normalisers and losses, case by case.
+
+    `bn/NAME` are the running statistics after the first case's forward pass.
+    """
+    if network.aux_head is None:
+        raise inputs.refusal(
+            "the weights lack the auxiliary head, without which nothing is trained"
+        )
+    images = _images(inputs)
+    found: dict[str, np.ndarray] = {}
+    totals = {}
+    for case in _cases(inputs):
+        network.detach_auxiliary = _is_detached(inputs, case)
+        main, auxiliary = network.predict_both(images)
+        if not found:
+            found |= _running_statistics(network, case)
+        tensors, totals[case] = _step(network, main, auxiliary, *_truth(inputs, case, len(images)))
+        found |= {case + name: value for name, value in tensors.items()}
+    return found, totals
+
+
+def _images(inputs: Inputs) -> jt.Var:
+    images = inputs.take("img", "N", 3, "H", "W")
+    if images.shape[2] % 32 or images.shape[3] % 32:
+        raise inputs.refusal(f"img is {images.shape[2:]} cells, both must be multiples of 32")
+    return jt.array(images)
+
+
+def _tensors(network: NanoDetPlus, images: jt.Var) -> dict[str, np.ndarray]:
+    stem = network.backbone.stem(images)
+    maps = network.backbone(images)
+    levels = network.fpn(maps)
+    output = network.predict(images)
+    boxes = output.boxes()
+    named = {"stem_conv1": stem, "stem_maxpool": network.backbone.pool(stem)}
+    named |= {f"backbone_stage{stage}": x for stage, x in enumerate(maps, start=2)}
+    named |= {f"fpn{level}": x for level, x in enumerate(levels)}
+    named |= {
+        "head_cls_logits": output.class_logits,
+        "head_reg_logits": output.side_logits,
+        "dist_in_strides": output.distances(),
+        "boxes_unclamped": boxes,
+        "boxes_clamped": clip_boxes(boxes, float(images.shape[2]), float(images.shape[3])),
+        "scores": jt.sigmoid(output.class_logits),
+    }
+    found = {name: value.numpy() for name, value in named.items()}
+    return found | {"center_priors": output.priors_P4}
+
+
+def _detections(name: str, images: list[Detected]) -> dict[str, np.ndarray]:
+    found = {}
+    for image, detected in enumerate(images):
+        rows = np.concatenate([detected.boxes, detected.scores[:, None]], axis=1)
+        found[f"{name.format(image)}_boxes_scores"] = rows
+        found[f"{name.format(image)}_labels"] = detected.labels
+    return found
+
+
+def _cases(inputs: Inputs) -> list[str]:
+    """What stands in front of the training inputs' names: nothing, or "A/", "B/", …"""
+    found = [name.removesuffix("gt_boxes0") for name in inputs if name.endswith("/gt_boxes0")]
+    return found or [""]
+
+
+def _is_detached(inputs: Inputs, case: str) -> bool:
+    if f"{case}epoch" in inputs:
+        return int(inputs.take(f"{case}epoch")) >= DETACHED_FROM
+    return case.endswith("det/")
+
+
+def _truth(inputs: Inputs, case: str, count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    boxes, labels = [], []
+    for image in range(count):
+        letter = f"{case}G{image}"
+        boxes.append(inputs.take(f"{case}gt_boxes{image}", letter, 4))
+        labels.append(inputs.take(f"{case}gt_labels{image}", letter))
+    return boxes, labels
+
+
+def _running_statistics(network: NanoDetPlus, case: str) -> dict[str, np.ndarray]:
+    variables = dict(network.named_parameters())
+    return {
+        f"{case}bn/{official}": variables[ours].numpy()
+        for official, ours in M.our_names.items()
+        if ".running_" in official
+    }
+
+
+def _step(
+    network: NanoDetPlus,
+    main: Predictions,
+    auxiliary: Predictions,
+    boxes: list[np.ndarray],
+    labels: list[np.ndarray],
+) -> tuple[dict[str, np.ndarray], jt.Var]:
+    found = {"pred_main": main.logits_NPL.numpy(), "pred_aux": auxiliary.logits_NPL.numpy()}
+    assignments = network.assignments(auxiliary, boxes, labels)
+    for image, assignment in enumerate(assignments):
+        one = targets_of([assignment], [boxes[image]], [labels[image]], main.priors_P4, BINS)
+        found |= _assignment(f"assign{image}_", assignment, one, len(main.priors_P4))
+    targets = targets_of(assignments, boxes, labels, main.priors_P4, BINS)
+    found |= _normalisers("main", main, targets) | _normalisers("aux", auxiliary, targets)
+    losses = network.losses_of(main, auxiliary, boxes, labels)
+    total = sum(losses.values())
+    named = {name.replace("loss_aux_", "aux_loss_"): value for name, value in losses.items()}
+    for name, value in (named | {"total": total}).items():
+        found[f"loss/{name}"] = np.asarray(np.float64(value.item()))
+    return found, total
+
+
+def _assignment(
+    name: str, found: Assignment, targets: Targets, priors: int
+) -> dict[str, np.ndarray]:
+    rows = np.zeros(priors, np.int64)
+    rows[found.positives] = found.matched + 1
+    overlaps = np.full(priors, NO_OVERLAP if found.iou.size else 0, np.float32)
+    overlaps[found.positives] = found.soft_labels
+    tensors: dict[str, np.ndarray] = {
+        "gt_inds": rows,
+        "max_overlaps": overlaps,
+        "pos": found.positives,
+        "pos_labels": targets.labels,
+        "pos_soft_labels": targets.soft_labels,
+        "pos_bbox_targets": targets.boxes,
+        "pos_dist_targets": targets.distances,
+    }
+    if found.iou.size:
+        tensors |= {
+            "valid_priors": found.valid,
+            "cost": found.cost,
+            "iou": found.iou,
+            "dynamic_k": found.counts,
+        }
+    return {name + key: value for key, value in tensors.items()}
+
+
+def _normalisers(head: str, output: Predictions, targets: Targets) -> dict[str, np.ndarray]:
+    count = len(targets.rows)
+    found = {f"avg_factor/{head}_loss_qfl": np.array(float(max(count, 1)))}
+    if count:
+        weights = positive_weights(output, targets)
+        total = max(float(weights.sum()), 1.0)
+        found |= {
+            f"avg_factor/{head}_loss_bbox": np.array(total),
+            f"avg_factor/{head}_loss_dfl": np.array(4 * total),
+            f"weight/{head}_loss_bbox": weights,
+        }
+    return found
