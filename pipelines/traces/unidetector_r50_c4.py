@@ -78,7 +78,7 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
     for image, (own_boxes, own_logits, own_proposals) in enumerate(parts):
         suffix = f"_image{image}" if len(images) > 1 else ""
         size = (images.shape[2], images.shape[3])
-        tensors = _detections(own_boxes, own_logits, own_proposals, size, inputs)
+        tensors = post_processed(own_boxes, own_logits, own_proposals, size, inputs)
         found |= {name + suffix: value for name, value in tensors.items()}
     return found
 
@@ -86,8 +86,8 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
 def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]:
     """C4, logits and box deltas of the given regions, losses."""
     images = inputs.take("img", "N", 3, "H", "W")
-    samples = _samples(network, inputs, len(images))
-    classes = _classes(network, inputs, samples)
+    samples = given_samples(network, inputs, len(images))
+    classes = compared_classes(network, inputs, samples)
     feats = network.features(jt.array(images))
     embeddings, deltas = network.heads(feats, samples.rois_R5)
     losses = network.losses(embeddings, deltas, samples, classes)
@@ -101,7 +101,7 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
         "loss_bbox": losses["loss_box"].item(),
         "total": total.item(),
     }
-    found["loss/acc"] = np.array([_accuracy(list(scores.values()), samples)], np.float32)
+    found["loss/acc"] = np.array([logged_accuracy(list(scores.values()), samples)], np.float32)
     return found | {f"loss/{name}": np.asarray(np.float32(x)) for name, x in values.items()}, total
 
 
@@ -144,7 +144,7 @@ def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
     return tensors | {prefix + name: value for name, value in tensors.items()}
 
 
-def _detections(
+def post_processed(
     boxes_R4: np.ndarray,
     logits: np.ndarray,
     proposals: np.ndarray,
@@ -173,7 +173,7 @@ def _detections(
     }
 
 
-def _samples(network: RoiClassifier, inputs: Inputs, images: int) -> RoiSamples:
+def given_samples(network: RoiClassifier, inputs: Inputs, images: int) -> RoiSamples:
     """The given regions; officially the largest number of names marks background everywhere."""
     counts = np.array(network.classifier.class_counts)
     rois = inputs.take_first(("rois", "train_rois"), "R", 5)
@@ -193,7 +193,9 @@ def _samples(network: RoiClassifier, inputs: Inputs, images: int) -> RoiSamples:
     return RoiSamples(rois, labels, deltas, datasets)
 
 
-def _classes(network: RoiClassifier, inputs: Inputs, samples: RoiSamples) -> list[np.ndarray]:
+def compared_classes(
+    network: RoiClassifier, inputs: Inputs, samples: RoiSamples
+) -> list[np.ndarray]:
     """Per image the names its regions are compared with: those that occur and those drawn."""
     counts = network.classifier.class_counts
     if len(counts) == 1:
@@ -222,7 +224,7 @@ def _compared(inputs: Inputs, names: tuple[str, ...], labels: np.ndarray, count:
     return classes[classes < count]
 
 
-def _accuracy(scores: list[np.ndarray], samples: RoiSamples) -> float:
+def logged_accuracy(scores: list[np.ndarray], samples: RoiSamples) -> float:
     """As officially logged: the partitioned head takes every image for one of the last image's
     dataset with 512 regions (bbox_head_clip_partitioned.py line 367)."""
     if len(scores) == 1:
