@@ -87,3 +87,18 @@ class Batch:
     dataset_ids: np.ndarray
     image_rows: np.ndarray
     proposals: list[np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What a closed-set detector finds in one image, best first.
+
+    Attributes:
+        boxes: (D, 4) float32 xyxy, frame as in `Batch`.
+        scores: (D,) float32.
+        labels: (D,) int64, the network's classes.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray

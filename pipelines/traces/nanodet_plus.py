@@ -16,11 +16,12 @@ import numpy as np
 
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.assigner import Assignment
-from unidet.models.nanodet_plus.detector import DETACHED_FROM, Detected, NanoDetPlus
+from unidet.models.nanodet_plus.detector import DETACHED_FROM, NanoDetPlus
 from unidet.models.nanodet_plus.losses import Targets, positive_weights, targets_of
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops.boxes import clip_boxes
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.records import Detected
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.layouts.nanodet_plus import BINS, M
 from unidet.weights.load import load_into

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from unidet.models.layers import set_batch_norm_training
-from unidet.models.nanodet_plus.detector import Detected, NanoDetPlus
+from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.records import Detected
 
 NOISE = 1.2e-5 / 15
 CASES = [("eval_416", "m_416"), ("eval_320", "m_416"), ("eval_1_5x_320", "m_1_5x_416")]

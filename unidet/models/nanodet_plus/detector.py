@@ -1,14 +1,13 @@
 """NanoDet-Plus as a detector of C classes, or with C = 1 as a class-agnostic proposal network.
 
-N images, P priors, C classes, D detections. Images are BGR, normalised with `MEAN_RGB` and
-`STD_RGB` (given in the order of an RGB image); boxes are xyxy in input pixels.
+N images, P priors, C classes, D detections. Images are BGR, normalised with `MEAN` and `STD`;
+boxes are xyxy in input pixels.
 
 Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_head.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import jittor as jt
@@ -25,22 +24,14 @@ from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
 from unidet.ops.boxes import clip_boxes
 from unidet.ops.nms import class_wise_nms, nms
 from unidet.ops.sampling import Shuffler
-from unidet.records import Batch
+from unidet.records import Batch, Detected
 
-MEAN_RGB = (123.675, 116.28, 103.53)
-STD_RGB = (58.395, 57.12, 57.375)
+MEAN = (103.53, 116.28, 123.675)
+STD = (57.375, 57.12, 58.395)
+"""Of 8-bit blue, green and red."""
 STRIDES = (8, 16, 32, 64)
 DETACHED_FROM = 10
 """Epoch, counted from 0, from which on the official trainer detaches the auxiliary parts."""
-
-
-@dataclass(frozen=True)
-class Detected:
-    """Detections of one image, best first: boxes (D, 4) xyxy, scores (D,), labels (D,) int64."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
 
 
 class NanoDetPlus(nn.Module):

@@ -1,0 +1,46 @@
+"""Detections of a closed-set detector on the images of a split, in COCO's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from unidet.evaluation.results import Detections
+from unidet.records import Batch
+
+
+def detect_batches(
+    network: Any,
+    batches: Iterable[Batch],
+    image_ids: np.ndarray,
+    category_ids: np.ndarray,
+    **settings: Any,
+) -> Detections:
+    """Every detection of `network.detect(images, sizes, **settings)`, in original pixels.
+
+    Args:
+        batches: of `data.loader.evaluation_batches`; rows in any order.
+        image_ids: of the whole split, by the batches' rows.
+        category_ids: of the network's classes, in their order.
+    """
+    from unidet.training.inference import as_images
+
+    images, categories, boxes, scores = [], [], [], []
+    for batch in batches:
+        found = network.detect(as_images(batch), batch.sizes_N2, **settings)
+        rows = zip(batch.image_rows, batch.scales_N4, found, strict=True)
+        for row, scale, detected in rows:
+            images.append(np.full(len(detected.scores), image_ids[row], np.int64))
+            categories.append(category_ids[detected.labels])
+            boxes.append(detected.boxes.astype(np.float64) / scale)
+            scores.append(detected.scores)
+    corners = np.concatenate([np.zeros((0, 4)), *boxes])
+    corners[:, 2:] -= corners[:, :2]
+    return Detections(
+        np.concatenate([np.zeros(0, np.int64), *images]),
+        np.concatenate([np.zeros(0, np.int64), *categories]),
+        corners,
+        np.concatenate([np.zeros(0, np.float32), *scores]),
+    )
