@@ -1,4 +1,4 @@
-"""What DETR and RT-DETR share: ground truth one-to-one with queries, and the boxes' losses.
+"""What DETR and RT-DETR share: predictions, ground truth one-to-one with queries, box losses.
 
 N images, Q queries, G ground-truth boxes of an image, M matched pairs of a batch. Boxes are cxcywh
 in units of the image's sides. Sources: detr models/matcher.py, models/detr.py; RT-DETR
@@ -20,6 +20,49 @@ from unidet.records import Batch
 
 L1_WEIGHT = 5.0
 GIOU_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits (N, Q, C) and boxes (N, Q, 4)."""
+
+    logits: jt.Var
+    boxes: jt.Var
+
+    def split(self, first: int) -> tuple[Prediction, Prediction]:
+        """The first queries and the others."""
+        logits, boxes = self.logits, self.boxes
+        return (
+            Prediction(logits[:, :first], boxes[:, :first]),
+            Prediction(logits[:, first:], boxes[:, first:]),
+        )
+
+
+@dataclass(frozen=True)
+class Detections:
+    """(P, 4) xyxy, (P,) scores, best first, and (P,) int64 labels."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def absolute_boxes(boxes_NQ4: jt.Var, sizes_N2: np.ndarray) -> np.ndarray:
+    """Relative cxcywh to xyxy in pixels of images of `sizes_N2` (height, width)."""
+    sides = np.tile(np.asarray(sizes_N2)[:, None, ::-1], (1, 1, 2)).astype(np.float32)
+    return cxcywh_to_xyxy(boxes_NQ4.numpy()) * sides
+
+
+def proposals(
+    boxes_NQ4: np.ndarray, scores_NQ: np.ndarray, sizes_N2: np.ndarray
+) -> list[np.ndarray]:
+    """Per image (Q, 5) xyxy + score, best first, clipped to (height, width)."""
+    found = []
+    for boxes, scores, (height, width) in zip(boxes_NQ4, scores_NQ, sizes_N2, strict=True):
+        limits = np.array([width, height, width, height], np.float32)
+        rows = np.concatenate([np.clip(boxes, 0, limits), scores[:, None]], axis=1)
+        found.append(rows[np.argsort(-scores, kind="stable")])
+    return found
 
 
 @dataclass(frozen=True)

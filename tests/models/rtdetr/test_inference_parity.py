@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from unidet.models.rtdetr.decoder import anchor_logits
-from unidet.models.rtdetr.network import RTDETR, absolute_boxes, best_pairs
+from unidet.models.rtdetr.network import RTDETR, best_pairs
+from unidet.models.set_prediction import absolute_boxes
 
 Recording = dict[str, np.ndarray]
 LOGITS = {"r18vd": 5e-4, "r50vd": 5.5e-3}
@@ -120,8 +121,8 @@ def test_invalid_anchors_may_be_chosen(network: RTDETR, recording: Recording, va
 
 def test_detections_from_recorded_predictions(recording: Recording) -> None:
     """rtdetr_postprocessor.py: the 300 best of 300 x 80 scores; orig_size_wh is (width, height)."""
-    width, height = recording["eval/post/orig_size_wh"][0]
-    boxes = absolute_boxes(jt.array(recording["eval/pred_boxes"]), (height, width))[0]
+    sizes = recording["eval/post/orig_size_wh"][:, ::-1]
+    boxes = absolute_boxes(jt.array(recording["eval/pred_boxes"]), sizes)[0]
     scores = 1 / (1 + np.exp(-recording["eval/pred_logits"][0]))
     found = best_pairs(boxes, scores, 300)
     np.testing.assert_allclose(found.scores, recording["eval/post/scores"], atol=1e-6)

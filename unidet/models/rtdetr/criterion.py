@@ -9,11 +9,11 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 
-from unidet.models.rtdetr.decoder import Prediction
 from unidet.models.set_prediction import (
     GIOU_WEIGHT,
     L1_WEIGHT,
     Matches,
+    Prediction,
     Targets,
     box_losses,
     match,

@@ -19,6 +19,7 @@ from unidet.models.layers import flat_cells
 from unidet.models.rtdetr.decoder_layer import DecoderLayer, Sizes
 from unidet.models.rtdetr.denoising import LOGIT_FLOOR, DenoisingQueries
 from unidet.models.rtdetr.layers import ConvNorm
+from unidet.models.set_prediction import Prediction
 from unidet.models.transformer import FORBIDDEN, LayerNorm, Perceptron
 from unidet.ops.losses import one_hot
 
@@ -51,22 +52,6 @@ def logit(values: jt.Var) -> jt.Var:
     """log(x / (1 - x)), both at least 1e-5."""
     values = jt.clamp(values, 0.0, 1.0)
     return jt.log(jt.maximum(values, LOGIT_FLOOR) / jt.maximum(1 - values, LOGIT_FLOOR))
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Logits (N, Q, C) and boxes (N, Q, 4)."""
-
-    logits: jt.Var
-    boxes: jt.Var
-
-    def split(self, first: int) -> tuple[Prediction, Prediction]:
-        """The first queries and the others."""
-        logits, boxes = self.logits, self.boxes
-        return (
-            Prediction(logits[:, :first], boxes[:, :first]),
-            Prediction(logits[:, first:], boxes[:, first:]),
-        )
 
 
 @dataclass(frozen=True)

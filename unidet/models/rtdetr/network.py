@@ -16,7 +16,7 @@ from jittor import nn
 from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
 from unidet.models.resnet import Block, ResNet
 from unidet.models.rtdetr.criterion import layer_losses, match_queries
-from unidet.models.rtdetr.decoder import Decoder, Prediction, Selection
+from unidet.models.rtdetr.decoder import Decoder, Selection
 from unidet.models.rtdetr.denoising import (
     DenoisingQueries,
     Noise,
@@ -24,9 +24,16 @@ from unidet.models.rtdetr.denoising import (
     noise_shape,
 )
 from unidet.models.rtdetr.encoder import HybridEncoder
-from unidet.models.set_prediction import Targets, normaliser, relative_targets
+from unidet.models.set_prediction import (
+    Detections,
+    Prediction,
+    Targets,
+    absolute_boxes,
+    normaliser,
+    proposals,
+    relative_targets,
+)
 from unidet.models.transformer import MultiHeadAttention
-from unidet.ops.boxes import cxcywh_to_xyxy
 from unidet.records import Batch
 
 STRIDE = 32
@@ -199,13 +206,8 @@ class RTDETR(nn.Module):
         """
         prediction = self.predict(images_NCHW)
         scores_NQ = jt.sigmoid(prediction.logits.max(dim=-1)).numpy()
-        boxes_NQ4 = absolute_boxes(prediction.boxes, images_NCHW.shape[2:])
-        found = []
-        for scores, boxes, (height, width) in zip(scores_NQ, boxes_NQ4, sizes_N2, strict=True):
-            order = np.argsort(-scores, kind="stable")
-            clipped = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-            found.append(np.concatenate([clipped, scores[:, None]], axis=1)[order])
-        return found
+        canvas = np.tile(np.array(images_NCHW.shape[2:]), (len(sizes_N2), 1))
+        return proposals(absolute_boxes(prediction.boxes, canvas), scores_NQ, sizes_N2)
 
     def detect(self, images_NCHW: jt.Var, limit: int = 300) -> list[Detections]:
         """The `limit` best pairs of query and class of every image, in pixels of the images.
@@ -215,26 +217,12 @@ class RTDETR(nn.Module):
         """
         prediction = self.predict(images_NCHW)
         scores_NQC = jt.sigmoid(prediction.logits).numpy()
-        boxes_NQ4 = absolute_boxes(prediction.boxes, images_NCHW.shape[2:])
+        canvas = np.tile(np.array(images_NCHW.shape[2:]), (images_NCHW.shape[0], 1))
+        boxes_NQ4 = absolute_boxes(prediction.boxes, canvas)
         return [
             best_pairs(boxes, scores, limit)
             for boxes, scores in zip(boxes_NQ4, scores_NQC, strict=True)
         ]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """(P, 4) xyxy, (P,) scores, best first, and (P,) int64 labels."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-
-
-def absolute_boxes(boxes_NQ4: jt.Var, size: tuple[int, int]) -> np.ndarray:
-    """Relative cxcywh to xyxy in pixels of an image of `size` (height, width)."""
-    height, width = size
-    return cxcywh_to_xyxy(boxes_NQ4.numpy()) * np.array([width, height] * 2, np.float32)
 
 
 def best_pairs(boxes_Q4: np.ndarray, scores_QC: np.ndarray, limit: int) -> Detections:

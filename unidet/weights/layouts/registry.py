@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from unidet.errors import UserError
 from unidet.weights.layouts import (
     clip,
+    detr,
     mmdet,
     nanodet_plus,
     nanodet_plus_ncnn,
@@ -40,6 +41,7 @@ LAYOUTS: tuple[Layout, ...] = (
     nanodet_plus.M,
     nanodet_plus.M_1_5X,
     *rtdetr.LAYOUTS,
+    detr.R50,
 )
 LAYOUT_KEY = "layout"
 """Under it the metadata of a file of ours says which layout it was read from."""

@@ -1,0 +1,159 @@
+"""DETR with a ResNet-50: its training losses and its detections.
+
+N images, Q queries, C classes, P proposals, W width. Source: Carion et al., arXiv 2005.12872;
+detr 29901c51, models/detr.py, models/backbone.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jittor as jt
+import numpy as np
+from jittor import nn
+
+from unidet.models.detr.criterion import (
+    WEIGHTS,
+    cardinality_error,
+    class_error,
+    layer_losses,
+    match_queries,
+)
+from unidet.models.detr.positions import padding_mask, position_embedding
+from unidet.models.detr.transformer import Transformer
+from unidet.models.layers import flat_cells, freeze_batch_norm
+from unidet.models.resnet import ResNet
+from unidet.models.set_prediction import (
+    Detections,
+    Prediction,
+    Targets,
+    absolute_boxes,
+    normaliser,
+    proposals,
+    relative_targets,
+)
+from unidet.models.transformer import Perceptron, set_dropout_training
+from unidet.records import Batch
+
+WIDTH, HEADS, HIDDEN, LAYERS = 256, 8, 2048, 6
+FROZEN_STAGES = 1
+
+
+class DETR(nn.Module):
+    """Detector with one-to-one assignment: no anchors, no NMS.
+
+    Images are normalised by ImageNet's mean and standard deviation and padded with zeros. The
+    backbone sees the padding, as officially, so an image's result depends on its batch.
+
+    Args:
+        classes: C; 1 for proposals without a class. The official COCO model has 91, one for every
+            number up to the largest category id.
+        queries: Q.
+        dropout: in the transformer, while training.
+        compat: "official" keeps boxes without area in the ground truth.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        queries: int = 100,
+        dropout: float = 0.1,
+        compat: Literal["default", "official"] = "default",
+    ) -> None:
+        super().__init__()
+        self.compat = compat
+        self.backbone = ResNet(
+            style="torchvision", width=64, blocks=(3, 4, 6, 3), strides=(1, 2, 2, 2), outputs=(4,)
+        )
+        self.transformer = Transformer(
+            WIDTH, heads=HEADS, hidden=HIDDEN, layers=LAYERS, dropout=dropout
+        )
+        self.class_embed = nn.Linear(WIDTH, classes + 1)
+        self.bbox_embed = Perceptron(WIDTH, WIDTH, WIDTH, 4)
+        self.query_embed = nn.Embedding(queries, WIDTH)
+        jt.init.gauss_(self.query_embed.weight, std=1.0)
+        self.input_proj = nn.Conv(self.backbone.channels[-1], WIDTH, 1)
+        self.backbone.freeze(FROZEN_STAGES)
+        freeze_batch_norm(self.backbone)
+
+    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
+        """Weighted losses of one training batch; `class_error` and `cardinality_error` to log."""
+        jt.core.set_seed(int(rng.integers(2**31)))  # of the dropout
+        set_dropout_training(self, True)
+        targets = relative_targets(batch, batch.sizes_N2, drop_empty=self.compat == "default")
+        found = self.predictions(jt.array(batch.images_NCHW), batch.sizes_N2)
+        values = self.losses(found, targets)
+        weighted = {
+            name: WEIGHTS["_".join(name.split("_")[:2])] * value for name, value in values.items()
+        }
+        matches = match_queries(found[-1], targets)
+        return weighted | {
+            "class_error": jt.array([class_error(found[-1], matches, targets)]),
+            "cardinality_error": jt.array([cardinality_error(found[-1], targets)]),
+        }
+
+    def losses(self, found: list[Prediction], targets: Targets) -> dict[str, jt.Var]:
+        """`loss_ce`, `loss_bbox`, `loss_giou` of the last layer, with `_i` those of layer i before
+        it; not weighted."""
+        count = normaliser(targets.count)
+        values: dict[str, jt.Var] = {}
+        suffixes = [f"_{index}" for index in range(len(found) - 1)] + [""]
+        for suffix, prediction in zip(suffixes, found, strict=True):
+            matches = match_queries(prediction, targets)
+            parts = layer_losses(prediction, matches, targets, count)
+            values |= {name + suffix: value for name, value in parts.items()}
+        return values
+
+    def predictions(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Prediction]:
+        """Every decoder layer's logits (N, Q, C + 1) and boxes (N, Q, 4), cxcywh in units of the
+        images' own sides, `sizes_N2` (height, width) before padding."""
+        return [self._heads(queries) for queries in self._decoded(images_NCHW, sizes_N2)]
+
+    def _decoded(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[jt.Var]:
+        feats = self.input_proj(self.backbone(images_NCHW)[-1])
+        height, width = images_NCHW.shape[2:]
+        mask = padding_mask(np.asarray(sizes_N2), (height, width), tuple(feats.shape[2:]))
+        positions = jt.array(position_embedding(mask, WIDTH))
+        cells, places = flat_cells(feats), flat_cells(positions)
+        return self.transformer(cells, places, self.query_embed.weight, mask.reshape(len(mask), -1))
+
+    def _heads(self, queries_NQW: jt.Var) -> Prediction:
+        return Prediction(self.class_embed(queries_NQW), jt.sigmoid(self.bbox_embed(queries_NQW)))
+
+    def predict(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> Prediction:
+        """The last layer's, in inference."""
+        set_dropout_training(self, False)
+        with jt.no_grad():
+            return self._heads(self._decoded(images_NCHW, sizes_N2)[-1])
+
+    def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals of every image, (P, 5) float32 xyxy + score, best first, clipped to the image.
+
+        A query's score is its highest class score.
+        """
+        prediction = self.predict(images_NCHW, sizes_N2)
+        scores_NQ = class_scores(prediction.logits).max(axis=2)
+        return proposals(absolute_boxes(prediction.boxes, sizes_N2), scores_NQ, sizes_N2)
+
+    def detect(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Detections]:
+        """Every query of every image with its best class, in pixels; not clipped.
+
+        models/detr.py `PostProcess`.
+        """
+        prediction = self.predict(images_NCHW, sizes_N2)
+        boxes_NQ4 = absolute_boxes(prediction.boxes, sizes_N2)
+        scores_NQC = class_scores(prediction.logits)
+        return [best_classes(*image) for image in zip(boxes_NQ4, scores_NQC, strict=True)]
+
+
+def class_scores(logits: jt.Var) -> np.ndarray:
+    """Softmax (N, Q, C), "no object" left out."""
+    return nn.softmax(logits, dim=-1).numpy()[..., :-1]
+
+
+def best_classes(boxes_Q4: np.ndarray, scores_QC: np.ndarray) -> Detections:
+    """Each query's best class, best query first."""
+    scores = scores_QC.max(axis=1)
+    order = np.argsort(-scores, kind="stable")
+    return Detections(boxes_Q4[order], scores[order], scores_QC.argmax(axis=1)[order])

@@ -1,0 +1,70 @@
+"""DETR's checkpoints as the official code saves them (facebookresearch/detr).
+
+All names below the backbone are ours too; the backbone's norms are frozen.
+"""
+
+from __future__ import annotations
+
+from unidet.weights.layouts.layout import Layout
+from unidet.weights.layouts.shapes import (
+    Shapes,
+    attention,
+    convolution,
+    layer_norm,
+    linear,
+    perceptron,
+    resnet,
+    under,
+)
+
+WIDTH, HIDDEN, LAYERS = 256, 2048, 6
+
+
+def _encoder_layer(name: str) -> Shapes:
+    return {
+        **attention(f"{name}.self_attn", WIDTH),
+        **linear(f"{name}.linear1", HIDDEN, WIDTH),
+        **linear(f"{name}.linear2", WIDTH, HIDDEN),
+        **layer_norm(f"{name}.norm1", WIDTH),
+        **layer_norm(f"{name}.norm2", WIDTH),
+    }
+
+
+def _decoder_layer(name: str) -> Shapes:
+    return {
+        **attention(f"{name}.self_attn", WIDTH),
+        **attention(f"{name}.multihead_attn", WIDTH),
+        **linear(f"{name}.linear1", HIDDEN, WIDTH),
+        **linear(f"{name}.linear2", WIDTH, HIDDEN),
+        **layer_norm(f"{name}.norm1", WIDTH),
+        **layer_norm(f"{name}.norm2", WIDTH),
+        **layer_norm(f"{name}.norm3", WIDTH),
+    }
+
+
+def shapes() -> Shapes:
+    found: Shapes = {}
+    for layer in range(LAYERS):
+        found |= _encoder_layer(f"transformer.encoder.layers.{layer}")
+    for layer in range(LAYERS):
+        found |= _decoder_layer(f"transformer.decoder.layers.{layer}")
+    found |= layer_norm("transformer.decoder.norm", WIDTH)
+    found |= linear("class_embed", None, WIDTH)
+    found |= perceptron("bbox_embed", WIDTH, WIDTH, WIDTH, 4)
+    found |= {"query_embed.weight": (None, WIDTH)}
+    found |= convolution("input_proj", WIDTH, 2048, 1, bias=True)
+    frozen = {
+        name: shape
+        for name, shape in resnet((3, 4, 6, 3)).items()
+        if not name.endswith("num_batches_tracked")
+    }
+    return found | under("backbone.0.body.", frozen)
+
+
+R50 = Layout(
+    name="detr_r50",
+    network="detr_r50",
+    summary="DETR with ResNet-50, names of the official code",
+    shapes=shapes,
+    renames=((r"^backbone\.0\.body\.", "backbone."),),
+)
