@@ -1,4 +1,7 @@
-"""Stage `proposals`: boxes and scores for every image, in shards, with their recall."""
+"""Stage `proposals`: boxes and scores for every image, in shards, with their recall.
+
+They are the trained network's, or those of others (`given_proposals`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from unidet.config.study import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
+from unidet.pipelines import given_proposals
 from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
 from unidet.pipelines.shards import Columns, Sharded, ShardSet
 from unidet.pipelines.stage import Job, Sharding, Stage
@@ -46,7 +50,7 @@ def plan(job: Job) -> list[ShardSet]:
 
 
 def fill(job: Job) -> None:
-    propose = _proposer(job)
+    propose = _given(job) if job.config.proposals.files else _proposer(job)
     for shards, image_set in _parts(job):
         progress = job.progress(f"proposals {image_set.name}")
         shards.fill(job.work, partial(propose, image_set), progress)
@@ -61,6 +65,12 @@ def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
         for kind, sets in (("training", datasets.training()), ("images", datasets.image_sets()))
         for image_set in sets
     ]
+
+
+def _given(job: Job) -> Propose:
+    datasets = Datasets(job.inputs["data"], job.config.data)
+    files = given_proposals.starting_files(job.config)
+    return given_proposals.GivenProposals(datasets, files, job.config.proposals.keep)
 
 
 def _proposer(job: Job) -> Propose:
@@ -133,7 +143,7 @@ def _ground_truth(split: Split) -> GroundTruth:
 
 
 def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "rpn")
+    return ("data",) if config.proposals.files else ("data", "rpn")
 
 
 def summary(folder: Path) -> str:
@@ -154,6 +164,7 @@ STAGE = Stage(
     reads=("data", "rpn", "proposals"),
     run=run,
     inputs=inputs,
+    files=given_proposals.starting_files,
     summary=summary,
     sharding=Sharding(plan, fill, processes=lambda config: config.proposals.processes),
 )

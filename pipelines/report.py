@@ -16,8 +16,9 @@ def run(job: Job) -> None:
 
 
 def inputs(config: Config) -> tuple[str, ...]:
-    base = ("data", "rpn", "proposals", "roi", "lvis_eval", "calibration_sweep")
-    return (*base, "clip") if config.clip.kind == "train" else base
+    base = ("data", "proposals", "roi", "lvis_eval", "calibration_sweep")
+    proposer = () if config.proposals.files else ("rpn",)
+    return (*base, *proposer, "clip") if config.clip.kind == "train" else (*base, *proposer)
 
 
 def summary(folder: Path) -> str:

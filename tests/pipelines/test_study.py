@@ -151,3 +151,64 @@ def test_the_command_alone_explains_itself() -> None:
     assert result.returncode == 0
     assert "stage=report" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+DATASETS = ("a", "b", "val", "dev")
+
+
+def test_proposals_out_as_mmdet_has_them_and_in_again(
+    study: tuple[str, ...], tmp_path: Path
+) -> None:
+    given = []
+    for name in DATASETS:
+        pickled = tmp_path / f"{name}.pkl"
+        done = unidet("interchange", f"proposals:{name}", str(pickled), *study)
+        assert done.returncode == 0, done.stderr
+        given.append(f"proposals.files.{name}={pickled}")
+    done = unidet("stage=proposals", *study, *given)
+    assert done.returncode == 0, done.stderr
+    ran = [line.split()[:2] for line in done.stderr.splitlines()]
+    assert ran == [["data", "cached"], ["proposals", "ran"]]
+    # The same bytes are the same artefact.
+    assert folder("proposals", (*study, *given)) == folder("proposals", study)
+
+
+def test_results_out_as_mmdet_has_them(study: tuple[str, ...], tmp_path: Path) -> None:
+    pickled, back = tmp_path / "val.pkl", tmp_path / "val.json"
+    done = unidet("interchange", "lvis_eval:val", str(pickled), *study)
+    assert done.returncode == 0, done.stderr
+    truth = folder("data", study) / "evaluation/val/ground_truth.json"
+    done = unidet("interchange", str(pickled), str(back), "--annotations", str(truth))
+    assert done.returncode == 0, done.stderr
+    ours = json.loads((folder("lvis_eval", study) / "detections.json").read_text())
+    theirs = json.loads(back.read_text())
+    assert len(ours) == len(theirs) > 0
+    place = {
+        image["id"]: place for place, image in enumerate(json.loads(truth.read_text())["images"])
+    }
+
+    def key(record: dict) -> tuple:
+        return (place[record["image_id"]], record["category_id"], -record["score"], record["bbox"])
+
+    for one, other in zip(sorted(ours, key=key), sorted(theirs, key=key), strict=True):
+        assert one["category_id"] == other["category_id"]
+        assert one["score"] == pytest.approx(other["score"], rel=1e-6)
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-4)
+
+
+def test_what_others_proposed_must_cover_every_dataset(
+    study: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = unidet("stage=proposals", *study, "proposals.files.a=absent.pkl")
+    assert done.returncode == 2
+    assert done.stderr.endswith("unidet: proposals.files.a: absent.pkl does not exist\n")
+    (tmp_path / "a.pkl").write_bytes(b"")
+    done = unidet("stage=proposals", *study, f"proposals.files.a={tmp_path / 'a.pkl'}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "unidet: proposals.files: must name a file for each of a, b, val, dev; "
+        "nothing for b, val, dev"
+    )
+    done = unidet("interchange", "proposals:c", str(tmp_path / "c.pkl"), *study)
+    assert done.returncode == 2
+    assert "proposals:c: no such dataset; there are a, b, val, dev" in done.stderr

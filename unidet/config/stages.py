@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -75,9 +76,14 @@ class RpnConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class ProposalsConfig:
-    """Dump of the proposals: at most `keep` an image."""
+    """Dump of the proposals: at most `keep` an image.
+
+    `files`: those of others in place of the network's, a file (mmdet's pickle, or results in JSON)
+    for each training and evaluation dataset; paths relative to `data.root`.
+    """
 
     keep: Positive
+    files: dict[str, str] = field(default_factory=dict, metadata={"identity": False})
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)
