@@ -18,12 +18,17 @@ from unidet.report.curves import choose, draw_curves, long_table, on_one_axis
 from unidet.report.logs.run import Run, read_runs
 
 
-def panels(monkeypatch: pytest.MonkeyPatch, runs: list[Run], *keys: str, **options: int) -> dict:
+def panels(
+    monkeypatch: pytest.MonkeyPatch,
+    runs: list[Run],
+    smooth: int | None = None,
+    epoch_steps: int | None = None,
+) -> dict[str, Axes]:
     """The panels that would be saved, by their titles."""
     kept: list[Figure] = []
     monkeypatch.setattr(module, "save", lambda figure, _: kept.append(figure))
-    curves = on_one_axis(runs)
-    draw_curves(curves, choose(curves, keys)[0], Path("unused.png"), **options)
+    curves = on_one_axis(runs, epoch_steps)
+    draw_curves(curves, choose(curves)[0], Path("unused.png"), smooth=smooth)
     return {axes.get_title(loc="left"): axes for axes in kept[0].axes}
 
 
@@ -110,7 +115,9 @@ def test_long_logs_are_smoothed_unasked(monkeypatch: pytest.MonkeyPatch) -> None
     assert mean.get_ydata()[:3].tolist() == [0.5, 1, 2]  # three rows are a 25th of 75
     run.table["epoch"] = run.table.pop("step")
     run.table["step"] = None
-    assert len(panels(monkeypatch, [run])["total loss"].lines) == 1
+    for steps in (None, 10):  # means of epochs, on either axis
+        drawn = panels(monkeypatch, [run], epoch_steps=steps)
+        assert len(drawn["total loss"].lines) == 1
 
 
 def test_axes_are_logarithmic_where_values_are_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,9 +149,7 @@ def draw_curves(
         for axes in panels[max(0, len(quantities) - columns) : len(quantities)]:
             axes.tick_params(labelbottom=True)
         figure.supxlabel(curves.axis, fontsize=8)
-        _legend(figure, curves, any(dashed))
-        if title:
-            figure.suptitle(title, fontsize=10)
+        _legend(figure, curves, any(dashed), title)
         save(figure, target)
 
 
@@ -174,7 +172,8 @@ def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> bool:
         trained = _points(table, name, TRAIN)
         if len(trained):
             look = {"color": colour, "linestyle": style, "linewidth": _width(curves, name, index)}
-            window = _window(name, curves.axis, len(trained), smooth)
+            averaged = curves.axis == "epoch" or curves.runs[index].table["step"].isna().all()
+            window = _window(name, len(trained), smooth, bool(averaged))
             drawn.append(_line(axes, trained, look, window))
         tested = _points(table, name, VALIDATION)
         if len(tested):
@@ -204,11 +203,11 @@ def _points(table: pd.DataFrame, name: str, split: str) -> np.ndarray:
     return points[np.isfinite(points).all(axis=1)]
 
 
-def _window(name: str, axis: str, rows: int, smooth: int | None) -> int:
+def _window(name: str, rows: int, smooth: int | None, averaged: bool) -> int:
     """Rows of the mean; odd unless it was given, so that it lies in the middle."""
     if "loss" not in name:
         return 1
-    return smooth or (rows // SMOOTHED_PART // 2 * 2 + 1 if axis == "step" else 1)
+    return smooth or (1 if averaged else rows // SMOOTHED_PART // 2 * 2 + 1)
 
 
 def _width(curves: Curves, name: str, index: int) -> float:
@@ -255,7 +254,7 @@ def _far_apart(name: str, drawn: list[np.ndarray]) -> bool:
     return bool(values.min() > 0 and values.max() >= LOG_RATIO * values.min())
 
 
-def _legend(figure: Figure, curves: Curves, dashed: bool) -> None:
+def _legend(figure: Figure, curves: Curves, dashed: bool, title: str) -> None:
     handles = []
     for index, run in enumerate(curves.runs):
         colour, style = _look(index)
@@ -265,7 +264,13 @@ def _legend(figure: Figure, curves: Curves, dashed: bool) -> None:
         handles.append(
             Line2D([], [], color=_GREY, linewidth=1.3, label="validation", linestyle=_BROKEN)
         )
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=min(len(handles), 5),
+        title=title,
+        title_fontsize=10,
+    )
 
 
 def long_table(curves: Curves, quantities: Sequence[str]) -> pd.DataFrame:

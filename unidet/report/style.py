@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from unidet.errors import UserError
 
-# Okabe and Ito (2008); its yellow is too pale for lines on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito (2008); violet for their yellow, which is too pale for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7B4FA3")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 PAPER: Any = {
     "font.size": 8,
     "axes.titlesize": 8.5,
