@@ -22,7 +22,7 @@ setup: $(VENV)/.ready  ## the command in .venv/bin/unidet
 setup-dev: $(VENV)/.ready-dev
 setup-bench: $(VENV)/.ready-bench
 
-full-experiment: setup $(if $(filter bench,$(EXPERIMENT)),setup-bench)  ## the whole study: EXPERIMENT=toy|bench|…, DATA_ROOT=folder
+full-experiment: setup $(if $(filter bench%,$(EXPERIMENT)),setup-bench)  ## the whole study: EXPERIMENT=toy|bench|bench_nanodet|…, DATA_ROOT=folder
 	$(BIN)/unidet stage=report experiment=$(EXPERIMENT) $(if $(DATA_ROOT),data.root='$(DATA_ROOT)')
 
 test: setup-dev  ## run the tests

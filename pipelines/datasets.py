@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from unidet.config.data import Data
-from unidet.config.stages import RoiConfig, RpnConfig
-from unidet.config.training import ImageConfig, KeepRatioImages
+from unidet.config.training import ImageConfig, KeepRatioImages, TrainingConfig
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
 from unidet.data.loader import Loader, Source
@@ -109,19 +108,19 @@ class Datasets:
 
 
 def training_batches(
-    sources: Sequence[Source], config: RpnConfig | RoiConfig, seed: int
+    sources: Sequence[Source], images: ImageConfig, training: TrainingConfig, seed: int
 ) -> Callable[[int], Loader]:
     """Makes the loader of a training run's batches from a given step on."""
 
     def batches_from(step: int) -> Loader:
         return Loader(
             sources,
-            config.training.batch_size,
-            config.training.steps,
+            training.batch_size,
+            training.steps,
             seed,
-            _training_transform(config.images),
+            _training_transform(images),
             start_step=step,
-            threads=config.training.loader_threads,
+            threads=training.loader_threads,
         )
 
     return batches_from

@@ -94,12 +94,12 @@ def _open(config: Config, names: list[str]) -> Detector:
     folders = {stage: _newest(config, stage) for stage in ("rpn", "roi")}
     texts = _embed(config, names)
     bring_up_jittor(config)
-    from unidet.pipelines.networks import build_classifier, build_cln
+    from unidet.pipelines.networks import build_classifier
+    from unidet.pipelines.proposers import open_proposer
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
-    proposer = build_cln(config.rpn.network)
-    load_into(proposer, read_checkpoint(folders["rpn"] / "model.safetensors"))
+    proposer = open_proposer(config.rpn, folders["rpn"])
     regions = build_classifier(config.roi.network)
     load_into(regions, read_checkpoint(folders["roi"] / "model.safetensors"))
     classifier = TextClassifier.of(texts, np.arange(len(names)), **regions.classifier.settings())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unidet.config.networks import Backbone, ClassifierConfig, CLNConfig, EfficientNetConfig
+from unidet.config.networks import Backbone, ClassifierConfig, EfficientNetConfig
 from unidet.config.stages import TrainedClip
 from unidet.errors import UserError
 
@@ -44,55 +44,6 @@ def build_backbone(config: Backbone, outputs: tuple[int, ...]) -> Any:
         )
     network.freeze(config.frozen_stages)
     return network
-
-
-def build_cln(config: CLNConfig) -> Any:
-    """The class-agnostic localisation network."""
-    from unidet.models.box_head import BoxHead
-    from unidet.models.cln import CLN
-    from unidet.models.fpn import FPN
-    from unidet.models.rpn_head import RPNHead
-
-    backbone = build_backbone(config.backbone, config.outputs)
-    finest = backbone.strides_out[0]
-    strides = tuple(finest * 2**level for level in range(config.levels))
-    return CLN(
-        backbone,
-        FPN(backbone.channels, config.channels, config.levels),
-        RPNHead(
-            config.channels,
-            strides=strides,
-            anchor_scale=config.anchor_scale,
-            classifier=config.compat == "official",
-            initial_distance=0.0 if config.compat == "official" else 0.5,
-            initial_objectness=0.01 if config.objectness == "iou" else 0.5,
-        ),
-        BoxHead(
-            config.channels,
-            hidden=config.hidden,
-            pool_size=config.pool_size,
-            strides=strides[: config.region_levels],
-            finest_scale=config.finest_scale,
-        ),
-        objectness=config.objectness,
-        box_loss=config.box_loss,
-        box_loss_weight=config.box_loss_weight,
-        box_iou=config.box_iou,
-        objectness_iou=config.objectness_iou,
-        minimum_iou=config.minimum_iou,
-        rpn_samples=config.rpn_samples,
-        proposals_per_level=config.proposals_per_level,
-        proposal_nms=config.proposal_nms,
-        max_rois=config.max_rois,
-        roi_iou=config.roi_iou,
-        roi_samples=config.roi_samples,
-        positive_fraction=config.positive_fraction,
-        alpha=config.alpha,
-        final_nms=config.final_nms,
-        max_proposals=config.max_proposals,
-        batch_norm_training=config.batch_norm_training,
-        compat=config.compat,
-    )
 
 
 def build_classifier(config: ClassifierConfig) -> Any:
@@ -170,22 +121,6 @@ def _last_layer(backbone: Backbone) -> tuple[Any, int, int]:
     return layer, layer_channels(4, width=backbone.width, block=backbone.block), backbone.strides[3]
 
 
-def initialise_backbone(network: Any, config: CLNConfig, inputs: Mapping[str, Path]) -> None:
-    """Give the proposal network's backbone its starting weights, as `initialise` says."""
-    from unidet.weights.load import load_into
-
-    if config.initialise == "clip":
-        arrays = _clip_arrays(inputs["clip"])
-        load_into(
-            network,
-            below(arrays, "backbone.") | _under("layer4.", below(arrays, "shared_layer.")),
-        )
-    elif config.initialise == "package":
-        from unidet.models.efficientnet import backbone_weights
-
-        load_into(network, backbone_weights(_package_arrays()), allow_unexpected=("blocks.*",))
-
-
 def initialise_classifier(
     network: Any, config: ClassifierConfig, inputs: Mapping[str, Path]
 ) -> None:
@@ -193,13 +128,13 @@ def initialise_classifier(
     from unidet.weights.load import load_into
 
     if config.initialise == "clip":
-        arrays = _clip_arrays(inputs["clip"])
+        arrays = clip_arrays(inputs["clip"])
         for part in ("backbone", "shared_layer", "pool"):
             load_into(getattr(network, part), below(arrays, f"{part}."))
     elif config.initialise == "package":
         from unidet.models.efficientnet import backbone_weights, last_layer_weights
 
-        arrays = _package_arrays()
+        arrays = package_arrays()
         load_into(network.backbone, backbone_weights(arrays), allow_unexpected=("blocks.*",))
         load_into(network.shared_layer, last_layer_weights(arrays))
 
@@ -213,24 +148,22 @@ def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
     }
 
 
-def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {prefix + name: array for name, array in arrays.items()}
-
-
-def _clip_arrays(clip: Path) -> dict[str, np.ndarray]:
+def clip_arrays(clip: Path) -> dict[str, np.ndarray]:
+    """Weights of the `clip` stage's image side."""
     from unidet.weights.read import read_checkpoint
 
     return read_checkpoint(clip / "image.safetensors")
 
 
-def _package_arrays() -> dict[str, np.ndarray]:
+def package_arrays() -> dict[str, np.ndarray]:
+    """EfficientNet-Lite0's ImageNet weights."""
     from unidet.weights.read import read_checkpoint
 
     return read_checkpoint(package_weights())
 
 
-def starting_files(config: CLNConfig | ClassifierConfig) -> dict[str, Path]:
-    """Files outside the store that a network starts from: they enter its stage's key."""
+def starting_files(config: ClassifierConfig) -> dict[str, Path]:
+    """Files outside the store that the RoI network starts from: they enter its stage's key."""
     return {"imagenet": package_weights()} if config.initialise == "package" else {}
 
 

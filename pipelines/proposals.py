@@ -18,6 +18,7 @@ from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
 from unidet.pipelines import given_proposals
 from unidet.pipelines.datasets import Datasets, ImageSet, test_transform
+from unidet.pipelines.proposers import open_proposer
 from unidet.pipelines.shards import Columns, Sharded, ShardSet
 from unidet.pipelines.stage import Job, Sharding, Stage
 from unidet.records import Split
@@ -31,7 +32,7 @@ def run(job: Job) -> None:
         shards.gather(job.work, job.out)
     metrics = {}
     for image_set in datasets.training():
-        metrics[f"training/{image_set.name}"] = _recall(
+        metrics[f"training/{image_set.name}"] = recall_of(
             _ground_truth(image_set.split),
             image_set.split.image_ids,
             Sharded(job.out / "training" / image_set.name),
@@ -39,7 +40,7 @@ def run(job: Job) -> None:
     for judged in datasets.judged():
         dumped = Sharded(job.out / "images" / judged.image_set)
         truth = read_ground_truth(judged.ground_truth)
-        metrics[judged.name] = _recall(truth, judged.split.image_ids, dumped, judged.rows)
+        metrics[judged.name] = recall_of(truth, judged.split.image_ids, dumped, judged.rows)
     main = datasets.judged()[0].name
     written = {**metrics[main], **{f"{name}": values for name, values in metrics.items()}}
     (job.out / "metrics.json").write_text(json.dumps(written, indent=1))
@@ -77,13 +78,9 @@ def _proposer(job: Job) -> Propose:
     """Runs the trained network over rows of an image set, lazily."""
     job.bring_up()
     from unidet.data.loader import evaluation_batches
-    from unidet.pipelines.networks import build_cln
     from unidet.training.inference import as_images
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
 
-    network = build_cln(job.config.rpn.network)
-    load_into(network, read_checkpoint(job.inputs["rpn"] / "model.safetensors"))
+    network = open_proposer(job.config.rpn, job.inputs["rpn"])
     transform = test_transform(job.config.rpn.images)
     keep = job.config.proposals.keep
 
@@ -97,7 +94,7 @@ def _proposer(job: Job) -> Propose:
     return propose
 
 
-def _recall(
+def recall_of(
     truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded, rows: np.ndarray | None = None
 ) -> dict[str, float]:
     """Class-agnostic recall; `rows` are the dumped rows of the images with `image_ids`."""

@@ -35,7 +35,7 @@ def run(job: Job) -> None:
         allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
     )
     sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
-    batches_from = training_batches(sources, config, job.config.seed)
+    batches_from = training_batches(sources, config.images, config.training, job.config.seed)
     train_and_keep(job, "roi", network, network.loss, batches_from, config.training)
 
 

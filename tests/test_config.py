@@ -52,6 +52,8 @@ def test_an_unknown_experiment_lists_those_that_exist() -> None:
         ("upstream=maybe", "upstream"),
         ("stage=nonsense", "stage"),
         ("clip.training.steps=0", "clip.training.steps"),
+        ("rpn.training.stpes=3", "rpn.training.stpes"),
+        ("rpn.training.optimizer.no_decay=['(']", "rpn.training.optimizer.no_decay.0"),
         ("rpn.network.backbone.width=wide", "rpn.network.backbone.width"),
     ],
 )

@@ -28,7 +28,7 @@ Run a stage, and whatever upstream of it is missing or stale:
   unidet -m stage=lvis_eval calibration.gamma=0,0.3,0.6
   unidet stage=report experiment=bench data.root=FOLDER
 Stages: data, clip, clip_embeddings, rpn, proposals, roi, lvis_raw, lvis_eval,
-  calibration_sweep, report
+  calibration_sweep, report; proposer_study, coco_eval (rpn.classes=dataset)
 
 Verbs:
   status [--check]               every stage of the study: state and one reason

@@ -64,8 +64,14 @@ def _walk(path: list[str | int]) -> tuple[Any, list[str]]:
             continue
         keys.append(str(part))
         hints = get_type_hints(holder) if is_dataclass(holder) else {}
-        holder = hints.get(str(part), next(iter(reversed(get_args(holder))), None))
+        holder = _given(hints.get(str(part), next(iter(reversed(get_args(holder))), None)))
     return holder, keys
+
+
+def _given(kind: Any) -> Any:
+    """The type of a value that is not null."""
+    members = [member for member in get_args(kind) if member is not type(None)]
+    return members[0] if len(members) == 1 < len(get_args(kind)) else kind
 
 
 def _variants(union: Any) -> dict[str, Any]:

@@ -164,7 +164,8 @@ def test_the_starting_weights_enter_the_key_by_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / "weights.pth"
-    monkeypatch.setattr("unidet.pipelines.networks.package_weights", lambda: weights)
+    for module in ("networks", "proposers"):
+        monkeypatch.setattr(f"unidet.pipelines.{module}.package_weights", lambda: weights)
     bench, toy = compose(["experiment=bench"]), compose([])
     assert graph.STAGES["rpn"].files(bench) == {"imagenet": weights}
     assert graph.STAGES["roi"].files(bench) == {"imagenet": weights}

@@ -54,6 +54,7 @@ class CLNConfig:
     has, `region_levels` how many of the finest serve the box head.
     """
 
+    kind: Literal["cln"]
     backbone: Backbone
     initialise: Literal["none", "clip", "package"]
     outputs: tuple[Positive, ...]
@@ -82,6 +83,22 @@ class CLNConfig:
     max_proposals: Positive
     batch_norm_training: bool
     compat: Literal["default", "official"] = "default"
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class NanoDetPlusConfig:
+    """NanoDet-Plus; its fields are explained in `models.nanodet_plus.detector.NanoDetPlus`."""
+
+    kind: Literal["nanodet_plus"]
+    backbone_channels: tuple[Positive, Positive, Positive, Positive]
+    channels: Positive
+    candidates: Positive
+    proposal_nms: Fraction
+    max_proposals: Positive
+    compat: Literal["default", "official"] = "default"
+
+
+Proposer = Annotated[CLNConfig | NanoDetPlusConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=SCHEMA)

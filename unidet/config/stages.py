@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Triple, free
-from unidet.config.networks import ClassifierConfig, CLNConfig, ResNetConfig, TextConfig
+from unidet.config.networks import ClassifierConfig, Proposer, ResNetConfig, TextConfig
 from unidet.config.training import ImageConfig, TrainingConfig
 
 
@@ -69,9 +69,18 @@ Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="sou
 
 @dataclass(frozen=True, config=SCHEMA)
 class RpnConfig:
-    network: CLNConfig
+    """The proposal network.
+
+    `classes`: "agnostic" learns one class, object, on every training dataset; "dataset" learns the
+    categories of the first one on its images alone. `weights`: a checkpoint to start from, ours or
+    official, relative to `data.root`; with `training` null the network keeps it.
+    """
+
+    network: Proposer
     images: ImageConfig
-    training: TrainingConfig
+    training: TrainingConfig | None
+    classes: Literal["agnostic", "dataset"] = "agnostic"
+    weights: str = free("")
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -87,6 +96,13 @@ class ProposalsConfig:
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ProposerStudyConfig:
+    """`timed_images`: images that the network's speed is measured on."""
+
+    timed_images: Positive = 20
 
 
 @dataclass(frozen=True, config=SCHEMA)

@@ -15,6 +15,7 @@ from unidet.config.stages import (
     DetectionConfig,
     Embeddings,
     ProposalsConfig,
+    ProposerStudyConfig,
     RawConfig,
     ReportConfig,
     RoiConfig,
@@ -27,6 +28,8 @@ StageName = Literal[
     "clip",
     "rpn",
     "proposals",
+    "proposer_study",
+    "coco_eval",
     "clip_embeddings",
     "roi",
     "lvis_raw",
@@ -69,6 +72,7 @@ class Config:
     clip_embeddings: Embeddings
     rpn: RpnConfig
     proposals: ProposalsConfig
+    proposer_study: ProposerStudyConfig
     roi: RoiConfig
     lvis_raw: RawConfig
     calibration: CalibrationConfig

@@ -1,0 +1,207 @@
+"""The proposal networks, one interface for all: what stage `rpn` trains and `proposals` runs.
+
+Each has `loss(batch, rng)` -> named losses and `propose(images_NCHW, sizes_N2)` -> per image (P, 5)
+xyxy + score, best first; all but the CLN know classes and have `detect(images_NCHW, sizes_N2)`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.config.networks import CLNConfig, NanoDetPlusConfig
+from unidet.config.stages import RpnConfig
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.datasets import ImageSet
+from unidet.pipelines.networks import (
+    below,
+    build_backbone,
+    clip_arrays,
+    package_arrays,
+    package_weights,
+)
+from unidet.records import Batch, Category
+
+Loss = Callable[[Batch, np.random.Generator], Any]
+
+CATEGORIES = "categories.json"
+
+
+def taught(config: RpnConfig, training: Sequence[ImageSet]) -> list[ImageSet]:
+    """The training datasets that the network learns from."""
+    return list(training) if config.classes == "agnostic" else [training[0]]
+
+
+def categories(config: RpnConfig, training: Sequence[ImageSet]) -> tuple[Category, ...]:
+    """What the network tells apart; nothing for a class-agnostic one."""
+    return () if config.classes == "agnostic" else training[0].split.categories
+
+
+def agnostic(loss: Loss) -> Loss:
+    """`loss` of the batch with one label, 0, for every box."""
+
+    def of_objects(batch: Batch, rng: np.random.Generator) -> Any:
+        labels = [np.zeros(len(boxes), np.int64) for boxes in batch.boxes]
+        return loss(replace(batch, labels=labels), rng)
+
+    return of_objects
+
+
+def build_proposer(config: RpnConfig, classes: int) -> Any:
+    """The network; `classes` that it tells apart, 0 for a class-agnostic one."""
+    network = config.network
+    if isinstance(network, NanoDetPlusConfig):
+        return _build_nanodet_plus(network, max(classes, 1), auxiliary=config.training is not None)
+    if classes:
+        raise UserError("rpn.classes: a CLN knows no classes; agnostic is the only choice")
+    return _build_cln(network)
+
+
+def save_categories(folder: Path, known: Sequence[Category]) -> None:
+    """Beside the weights in an `rpn` artefact: ids and names in the order of the outputs."""
+    records = [{"id": one.id, "name": one.name} for one in known]
+    (folder / CATEGORIES).write_text(json.dumps(records))
+
+
+def known_categories(folder: Path) -> list[dict[str, Any]]:
+    """What `save_categories` left in an `rpn` artefact."""
+    return json.loads((folder / CATEGORIES).read_text())
+
+
+def open_proposer(config: RpnConfig, folder: Path) -> Any:
+    """The trained network of the `rpn` artefact at `folder`."""
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    network = build_proposer(config, len(known_categories(folder)))
+    load_into(network, read_checkpoint(folder / "model.safetensors"))
+    return network
+
+
+def _build_cln(config: CLNConfig) -> Any:
+    """The class-agnostic localisation network."""
+    from unidet.models.box_head import BoxHead
+    from unidet.models.cln import CLN
+    from unidet.models.fpn import FPN
+    from unidet.models.rpn_head import RPNHead
+
+    backbone = build_backbone(config.backbone, config.outputs)
+    finest = backbone.strides_out[0]
+    strides = tuple(finest * 2**level for level in range(config.levels))
+    return CLN(
+        backbone,
+        FPN(backbone.channels, config.channels, config.levels),
+        RPNHead(
+            config.channels,
+            strides=strides,
+            anchor_scale=config.anchor_scale,
+            classifier=config.compat == "official",
+            initial_distance=0.0 if config.compat == "official" else 0.5,
+            initial_objectness=0.01 if config.objectness == "iou" else 0.5,
+        ),
+        BoxHead(
+            config.channels,
+            hidden=config.hidden,
+            pool_size=config.pool_size,
+            strides=strides[: config.region_levels],
+            finest_scale=config.finest_scale,
+        ),
+        objectness=config.objectness,
+        box_loss=config.box_loss,
+        box_loss_weight=config.box_loss_weight,
+        box_iou=config.box_iou,
+        objectness_iou=config.objectness_iou,
+        minimum_iou=config.minimum_iou,
+        rpn_samples=config.rpn_samples,
+        proposals_per_level=config.proposals_per_level,
+        proposal_nms=config.proposal_nms,
+        max_rois=config.max_rois,
+        roi_iou=config.roi_iou,
+        roi_samples=config.roi_samples,
+        positive_fraction=config.positive_fraction,
+        alpha=config.alpha,
+        final_nms=config.final_nms,
+        max_proposals=config.max_proposals,
+        batch_norm_training=config.batch_norm_training,
+        compat=config.compat,
+    )
+
+
+def _build_nanodet_plus(config: NanoDetPlusConfig, classes: int, *, auxiliary: bool) -> Any:
+    from unidet.models.nanodet_plus.detector import NanoDetPlus
+
+    return NanoDetPlus(
+        backbone_channels=config.backbone_channels,
+        channels=config.channels,
+        classes=classes,
+        auxiliary=auxiliary,
+        candidates=config.candidates,
+        proposal_nms=config.proposal_nms,
+        max_proposals=config.max_proposals,
+        compat=config.compat,
+    )
+
+
+def initialise(network: Any, config: RpnConfig, root: str, inputs: Mapping[str, Path]) -> None:
+    """Give the network what it starts from: `rpn.weights`, or what its backbone begins with."""
+    if config.weights:
+        _load_checkpoint(network, Path(root) / config.weights)
+    elif isinstance(config.network, CLNConfig):
+        _initialise_backbone(network.backbone, config.network, inputs)
+
+
+def _load_checkpoint(network: Any, path: Path) -> None:
+    """Weights without the auxiliary parts that only training uses start these afresh."""
+    from unidet.weights.layouts.registry import open_weights
+    from unidet.weights.load import load_into
+
+    arrays = open_weights(path).arrays
+    auxiliary = ("aux_*",)
+    load_into(network, arrays, allow_missing=auxiliary, allow_unexpected=auxiliary)
+
+
+def _initialise_backbone(network: Any, config: CLNConfig, inputs: Mapping[str, Path]) -> None:
+    """Give the proposal network's backbone its starting weights, as `initialise` says."""
+    from unidet.weights.load import load_into
+
+    if config.initialise == "clip":
+        arrays = clip_arrays(inputs["clip"])
+        load_into(
+            network,
+            below(arrays, "backbone.") | _under("layer4.", below(arrays, "shared_layer.")),
+        )
+    elif config.initialise == "package":
+        from unidet.models.efficientnet import backbone_weights
+
+        load_into(network, backbone_weights(package_arrays()), allow_unexpected=("blocks.*",))
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def starting_files(config: Config) -> dict[str, Path]:
+    """Files outside the store that the network starts from: they enter the stage's key."""
+    rpn = config.rpn
+    if rpn.weights:
+        return _checkpoint_files(Path(config.data.root) / rpn.weights)
+    if isinstance(rpn.network, CLNConfig) and rpn.network.initialise == "package":
+        return {"imagenet": package_weights()}
+    return {}
+
+
+def _checkpoint_files(path: Path) -> dict[str, Path]:
+    """The file, and where it is an ncnn graph the weights beside it."""
+    found = {"weights": path}
+    if path.suffix == ".param":
+        found["weights.bin"] = path.with_suffix(".bin")
+    for file in found.values():
+        if not file.is_file():
+            raise UserError(f"rpn.weights: {file} is not there; it is looked for below data.root")
+    return found
