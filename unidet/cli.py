@@ -36,8 +36,8 @@ Verbs:
   why STAGE                      what changed since it was built, to the cause
   lineage WHAT                   where it came from, down to the raw files
   verify [--repair]              reads the whole store again; 1: damage found
-  pin WHAT, unpin WHAT           keep an artefact from clean-ups; alone: all pins
-  accept STAGE [--revoke]        the code was rewritten, its results are the same
+  pin WHAT, unpin WHAT           keep from clean-ups; alone: lists all pins
+  accept STAGE [--revoke]        rewritten code that gives the same results
   rm WHAT                        remove an artefact that nothing else needs
   gc [--max-bytes 50GB] [--keep-last K] [--yes]   clean up; tells unless --yes
   push, fetch, pull --remote URL artefacts to and from a folder, SFTP server, S3

@@ -49,9 +49,14 @@ def parameter_count(name: str) -> int:
     )
 
 
-def torchvision_resnet(blocks: tuple[int, ...]) -> ResNet:
+def torchvision_resnet(blocks: tuple[int, ...], block: str = "bottleneck") -> ResNet:
     return ResNet(
-        style="torchvision", width=64, blocks=blocks, strides=STRIDES, outputs=(1, 2, 3, 4)
+        style="torchvision",
+        width=64,
+        blocks=blocks,
+        strides=STRIDES,
+        outputs=(1, 2, 3, 4),
+        block=block,
     )
 
 
@@ -132,10 +137,17 @@ def test_openai_clip(
 
 
 @pytest.mark.parametrize(
-    ("depth", "blocks"), [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3))]
+    ("depth", "blocks", "block"),
+    [
+        (18, (2, 2, 2, 2), "basic"),
+        (34, (3, 4, 6, 3), "basic"),
+        (50, (3, 4, 6, 3), "bottleneck"),
+        (101, (3, 4, 23, 3), "bottleneck"),
+        (152, (3, 8, 36, 3), "bottleneck"),
+    ],
 )
-def test_torchvision(depth: int, blocks: tuple[int, ...]) -> None:
-    shapes = network_shapes(torchvision_resnet(blocks))
+def test_torchvision(depth: int, blocks: tuple[int, ...], block: str) -> None:
+    shapes = network_shapes(torchvision_resnet(blocks, block))
     assert layout_shapes(f"torchvision_resnet{depth}") == shapes
 
 
@@ -157,6 +169,8 @@ def test_faster_rcnn_shares_backbone_and_neck_with_the_cln() -> None:
     ("name", "count"),
     [
         # torchvision's model table
+        ("torchvision_resnet18", 11_689_512),
+        ("torchvision_resnet34", 21_797_672),
         ("torchvision_resnet50", 25_557_032),
         ("torchvision_resnet101", 44_549_160),
         ("torchvision_resnet152", 60_192_808),

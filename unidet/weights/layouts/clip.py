@@ -94,12 +94,17 @@ def text_shapes(size: Size) -> Shapes:
     return found | layer_norm("ln_final", width)
 
 
+def title(name: str) -> str:
+    """`RN50x4`."""
+    return name.upper().replace("X", "x")
+
+
 def _layouts(name: str, size: Size) -> tuple[Layout, ...]:
     """The whole model, the image side alone, the text side alone."""
     whole = Layout(
         name=f"openai_clip_{name}",
         network=f"clip_{name}",
-        summary=f"OpenAI's CLIP {name.upper()}, image and text",
+        summary=f"OpenAI's CLIP {title(name)}, image and text",
         shapes=lambda: whole_shapes(size),
         renames=(
             (r"^visual\.attnpool\.", "image.attnpool."),
@@ -111,13 +116,13 @@ def _layouts(name: str, size: Size) -> tuple[Layout, ...]:
     image = replace(
         whole,
         name=f"openai_clip_{name}_image",
-        summary=f"OpenAI's CLIP {name.upper()}, image side alone",
+        summary=f"OpenAI's CLIP {title(name)}, image side alone",
         shapes=lambda: image_shapes(size),
     )
     text = replace(
         whole,
         name=f"openai_clip_{name}_text",
-        summary=f"OpenAI's CLIP {name.upper()}, text side alone",
+        summary=f"OpenAI's CLIP {title(name)}, text side alone",
         shapes=lambda: text_shapes(size),
     )
     return whole, image, text

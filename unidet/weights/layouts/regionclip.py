@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unidet.weights.layouts.clip import SIZES, Size
+from unidet.weights.layouts.clip import SIZES, Size, title
 from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.shapes import Shapes, clip_resnet, resnet_layer, under
 from unidet.weights.layouts.unidetector import HEAD, REGION_RENAMES
@@ -36,7 +36,7 @@ def _layouts(name: str, size: Size) -> tuple[Layout, Layout]:
     released = Layout(
         name=f"regionclip_{name}",
         network=network,
-        summary=f"RegionCLIP {name.upper()} as released, detectron2 names",
+        summary=f"RegionCLIP {title(name)} as released, detectron2 names",
         shapes=lambda: released_shapes(size),
         renames=((r"^backbone\.layer4\.", "shared_layer."), (r"^backbone\.attnpool\.", "pool.")),
         kept=("lang_encoder.*", "teacher_*", "offline_*", "roi_heads.*", "ignore_others"),
@@ -44,7 +44,7 @@ def _layouts(name: str, size: Size) -> tuple[Layout, Layout]:
     converted = replace(
         released,
         name=f"regionclip_{name}_mmdet",
-        summary=f"RegionCLIP {name.upper()} for UniDetector's second stage, mmdet names",
+        summary=f"RegionCLIP {title(name)} for UniDetector's second stage, mmdet names",
         shapes=lambda: mmdet_shapes(size),
         renames=REGION_RENAMES,
         kept=(),

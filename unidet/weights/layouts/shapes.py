@@ -86,9 +86,30 @@ def resnet_layers(blocks: Sequence[int], width: int = 64) -> Shapes:
     return found
 
 
+def basic_layer(index: int, blocks: int, width: int = 64) -> Shapes:
+    """`layer1` to `layer4` of a ResNet whose blocks are two 3x3 convolutions."""
+    out = width * 2 ** (index - 1)
+    channels = width if index == 1 else out // 2
+    found: Shapes = {}
+    for block in range(blocks):
+        name = f"layer{index}.{block}"
+        found |= convolution(f"{name}.conv1", out, channels, 3) | batch_norm(f"{name}.bn1", out)
+        found |= convolution(f"{name}.conv2", out, out, 3) | batch_norm(f"{name}.bn2", out)
+        if channels != out:
+            found |= convolution(f"{name}.downsample.0", out, channels, 1)
+            found |= batch_norm(f"{name}.downsample.1", out)
+        channels = out
+    return found
+
+
+def torchvision_stem() -> Shapes:
+    """The 7x7 convolution in front of torchvision's ResNets."""
+    return convolution("conv1", 64, 3, 7) | batch_norm("bn1", 64)
+
+
 def resnet(blocks: Sequence[int]) -> Shapes:
     """torchvision's ResNet (50, 101, 152) to the last of `blocks`, without its classifier."""
-    return convolution("conv1", 64, 3, 7) | batch_norm("bn1", 64) | resnet_layers(blocks)
+    return torchvision_stem() | resnet_layers(blocks)
 
 
 def clip_stem(width: int = 64) -> Shapes:

@@ -9,11 +9,19 @@ from __future__ import annotations
 from functools import partial
 
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import Shapes, linear, resnet
+from unidet.weights.layouts.shapes import Shapes, basic_layer, linear, resnet, torchvision_stem
+
+BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-def classifier_shapes(blocks: tuple[int, ...]) -> Shapes:
-    return resnet(blocks) | linear("fc", None, 2048)
+def classifier_shapes(depth: int) -> Shapes:
+    if depth in BOTTLENECK:
+        return resnet(BOTTLENECK[depth]) | linear("fc", None, 2048)
+    found = torchvision_stem()
+    for index, blocks in enumerate(BASIC[depth], start=1):
+        found |= basic_layer(index, blocks)
+    return found | linear("fc", None, 512)
 
 
 RESNETS = tuple(
@@ -21,9 +29,9 @@ RESNETS = tuple(
         name=f"torchvision_resnet{depth}",
         network=f"resnet{depth}",
         summary=f"torchvision's ResNet-{depth}, with or without its classifier",
-        shapes=partial(classifier_shapes, blocks),
+        shapes=partial(classifier_shapes, depth),
         kept=("fc.*",),
         optional=("fc.*",),
     )
-    for depth, blocks in ((50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3)))
+    for depth in (*BASIC, *BOTTLENECK)
 )
