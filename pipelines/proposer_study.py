@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from unidet.config.study import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
@@ -19,9 +21,13 @@ from unidet.pipelines.datasets import Datasets, Judged, test_transform
 from unidet.pipelines.proposals import recall_of
 from unidet.pipelines.proposers import open_proposer
 from unidet.pipelines.shards import Sharded
-from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.stage import Comparison, Job, Stage
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+METRICS = (
+    *("AR@10", "AR@100", "AR@300", "AR@1000", "ARs@300", "ARm@300", "ARl@300", "R50@300"),
+    *("AR_base@300", "AR_novel@300", "R50_base@300", "R50_novel@300", "ms", "parameters"),
+)
 TABLE = ("AR@10", "AR@100", "AR@300", "AR@1000", "AR_base@300", "AR_novel@300")
 
 
@@ -98,6 +104,16 @@ def summary(folder: Path) -> str:
     return "\n".join(rows)
 
 
+def draw(table: pd.DataFrame, swept: Sequence[str], folder: Path) -> Path:
+    """The picture of a sweep over proposers, beside its table."""
+    from unidet.report.proposers import draw_proposer_study
+
+    names = [" ".join(map(str, row)) for row in table[list(swept)].to_numpy()]
+    target = folder / "proposers.png"
+    draw_proposer_study(table.assign(proposer=names), target)
+    return target
+
+
 STAGE = Stage(
     name="proposer_study",
     version=1,
@@ -105,4 +121,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
+    comparison=Comparison(METRICS, draw),
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unidet.config.networks import CLNConfig, NanoDetPlusConfig
+from unidet.config.networks import CLNConfig, DETRConfig, NanoDetPlusConfig, RTDETRConfig
 from unidet.config.stages import RpnConfig
 from unidet.config.study import Config
 from unidet.errors import UserError
@@ -56,11 +56,16 @@ def agnostic(loss: Loss) -> Loss:
 def build_proposer(config: RpnConfig, classes: int) -> Any:
     """The network; `classes` that it tells apart, 0 for a class-agnostic one."""
     network = config.network
+    if isinstance(network, CLNConfig):
+        if classes:
+            raise UserError("rpn.classes: a CLN knows no classes; agnostic is the only choice")
+        return _build_cln(network)
+    known = max(classes, 1)
     if isinstance(network, NanoDetPlusConfig):
-        return _build_nanodet_plus(network, max(classes, 1), auxiliary=config.training is not None)
-    if classes:
-        raise UserError("rpn.classes: a CLN knows no classes; agnostic is the only choice")
-    return _build_cln(network)
+        return _build_nanodet_plus(network, known, auxiliary=config.training is not None)
+    if isinstance(network, RTDETRConfig):
+        return _build_rtdetr(network, known)
+    return _build_detr(network, known)
 
 
 def save_categories(folder: Path, known: Sequence[Category]) -> None:
@@ -145,6 +150,26 @@ def _build_nanodet_plus(config: NanoDetPlusConfig, classes: int, *, auxiliary: b
         proposal_nms=config.proposal_nms,
         max_proposals=config.max_proposals,
         compat=config.compat,
+    )
+
+
+def _build_rtdetr(config: RTDETRConfig, classes: int) -> Any:
+    from unidet.models.rtdetr.network import RTDETR
+
+    return RTDETR(
+        config.variant,
+        classes=classes,
+        queries=config.queries,
+        train_sides=config.train_sides,
+        compat=config.compat,
+    )
+
+
+def _build_detr(config: DETRConfig, classes: int) -> Any:
+    from unidet.models.detr.network import DETR
+
+    return DETR(
+        classes=classes, queries=config.queries, dropout=config.dropout, compat=config.compat
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from unidet.config.study import Config
 from unidet.pipelines.shards import ShardSet
@@ -75,6 +77,19 @@ class Sharding:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """How a sweep over a stage is shown, where not as AP against a swept number.
+
+    Attributes:
+        metrics: of the artefacts' metrics.json, the table's columns.
+        draw: given the table and the names of the swept keys, leaves a picture in a folder.
+    """
+
+    metrics: tuple[str, ...]
+    draw: Callable[[pd.DataFrame, Sequence[str], Path], Path]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of the study.
 
@@ -87,6 +102,7 @@ class Stage:
         files: files and folders outside the store that enter the key by content.
         summary: what to tell the person about a finished artefact.
         sharding: work that is done in shards before `run`, which then gathers them.
+        comparison: of the artefacts of a sweep.
     """
 
     name: str
@@ -97,3 +113,4 @@ class Stage:
     files: Callable[[Config], dict[str, Path]] = field(default=no_files)
     summary: Callable[[Path], str] = field(default=no_summary)
     sharding: Sharding | None = None
+    comparison: Comparison | None = None

@@ -18,7 +18,7 @@ from unidet.config.fields import identity
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted
-from unidet.pipelines.graph import needed
+from unidet.pipelines.graph import STAGES, needed
 from unidet.pipelines.status import artefact_folder
 from unidet.pipelines.sweep_job import Outcome, read_outcome, write_job, write_outcome
 from unidet.report.plots import metric_curves
@@ -179,12 +179,21 @@ class Sweep:
         values = json.loads(metrics.read_text()) if metrics.exists() else {}
         return {
             **{key: _number(given[key]) for key in self._swept},
-            **{name: values[name] for name in SHOWN if name in values},
+            **{name: values[name] for name in self._metrics() if name in values},
             "artefact": outcome.artefact,
         }
 
+    def _metrics(self) -> tuple[str, ...]:
+        comparison = STAGES[self._jobs[0].config.stage].comparison
+        return SHOWN if comparison is None else comparison.metrics
+
     def _plot(self, table: pd.DataFrame) -> None:
-        """The first metric, AP if there is one, against γ or another number that was swept."""
+        """As the stage says, or the first metric, AP if there is one, against a swept number, γ
+        before others."""
+        comparison = STAGES[self._jobs[0].config.stage].comparison
+        if comparison is not None:
+            print(comparison.draw(table, self._swept, self.folder))
+            return
         numeric = [key for key in self._swept if table[key].dtype.kind in "if"]
         metric = next((name for name in SHOWN if name in table), None)
         if not numeric or metric is None:

@@ -98,7 +98,30 @@ class NanoDetPlusConfig:
     compat: Literal["default", "official"] = "default"
 
 
-Proposer = Annotated[CLNConfig | NanoDetPlusConfig, Field(discriminator="kind")]
+@dataclass(frozen=True, config=SCHEMA)
+class RTDETRConfig:
+    """RT-DETR; its fields are explained in `models.rtdetr.network.RTDETR`."""
+
+    kind: Literal["rtdetr"]
+    variant: Literal["r18vd", "r34vd", "r50vd", "r101vd"]
+    queries: Positive
+    train_sides: tuple[Positive, ...]
+    compat: Literal["default", "official"] = "default"
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class DETRConfig:
+    """DETR with a ResNet-50; its fields are explained in `models.detr.network.DETR`."""
+
+    kind: Literal["detr"]
+    queries: Positive
+    dropout: Fraction
+    compat: Literal["default", "official"] = "default"
+
+
+Proposer = Annotated[
+    CLNConfig | NanoDetPlusConfig | RTDETRConfig | DETRConfig, Field(discriminator="kind")
+]
 
 
 @dataclass(frozen=True, config=SCHEMA)
