@@ -166,7 +166,7 @@ class Sweep:
             table = pd.DataFrame(rows)
             table.to_csv(self.folder / "table.csv", index=False)
             shown = table.drop(columns="artefact")
-            print(shown.to_string(index=False, float_format="{:.3f}".format))
+            print(shown.to_string(index=False, float_format="{:.3f}".format, line_width=80))
             print(self.folder / "table.csv")
             self._plot(table)
         for label, reason in self._failures.items():
