@@ -3,6 +3,7 @@
 
 EXPERIMENT ?= toy
 DATA_ROOT ?=
+DETECTOR ?= nanodet_plus
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help setup setup-dev setup-bench full-experiment test format check wheel clean
+.PHONY: help setup setup-dev setup-bench full-experiment overfit test format check wheel clean
 
 help:  ## this list
 	@echo "unidet: open-world detection studies in pure Jittor"
@@ -24,6 +25,9 @@ setup-bench: $(VENV)/.ready-bench
 
 full-experiment: setup $(if $(filter bench%,$(EXPERIMENT)),setup-bench)  ## the whole study: EXPERIMENT=toy|bench|bench_nanodet|…, DATA_ROOT=folder
 	$(BIN)/unidet stage=report experiment=$(EXPERIMENT) $(if $(DATA_ROOT),data.root='$(DATA_ROOT)')
+
+overfit: setup-bench  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|detr DATA_ROOT=folder
+	$(BIN)/unidet stage=coco_eval experiment=overfit rpn=overfit_$(DETECTOR) data.root='$(DATA_ROOT)'
 
 test: setup-dev  ## run the tests
 	$(BIN)/python -m pytest

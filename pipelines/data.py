@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.config.data import FolderData, TrainingSet
+from unidet.config.data import EvaluationSet, FolderData, TrainingSet
 from unidet.config.study import Config
 from unidet.data.images import FolderImages, check_images
 from unidet.data.index import save_split
@@ -46,14 +46,15 @@ def run(job: Job) -> None:
 def _index_folder(job: Job) -> None:
     data: FolderData = job.config.data
     root = _root(data)
-    reports = {}
+    reports, files = {}, {}
     training, evaluation = {}, {}
     for kind, sets, splits in (
         ("training", data.training, training),
         ("evaluation", data.evaluation, evaluation),
     ):
         for name, dataset in sets.items():
-            splits[name], report = _read(root, dataset, name)
+            files[kind, name] = file = _annotations(job, root, dataset, f"{kind}-{name}")
+            splits[name], report = _read(root, dataset, file, name)
             reports[f"{kind}/{name}"] = report
     known = [c.name for split in training.values() for c in split.categories]
     pools = _pool_images(
@@ -65,10 +66,11 @@ def _index_folder(job: Job) -> None:
         _save(pool.split, job.out / "images" / pool.split.name)
     for name, split in evaluation.items():
         place = job.out / "evaluation" / name
-        names = known + _labelled_synonyms(root / data.evaluation[name].annotations, known)
+        annotations = files["evaluation", name]
+        names = known + _labelled_synonyms(annotations, known)
         _save(mark_novel(split, names), place)
         np.save(place / "rows.npy", pools[data.evaluation[name].images].rows[name])
-        shutil.copyfile(root / data.evaluation[name].annotations, place / "ground_truth.json")
+        shutil.copyfile(annotations, place / "ground_truth.json")
     manifest = _manifest(data, pools, reports)
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
@@ -94,11 +96,30 @@ def _manifest(data: FolderData, pools: dict[str, _Pool], reports: dict[str, dict
     }
 
 
-def _read(root: Path, dataset: TrainingSet, name: str) -> tuple[Split, dict]:
-    split, report = read_split(root / dataset.annotations, root / dataset.images, name=name)
+def _annotations(job: Job, root: Path, dataset: TrainingSet | EvaluationSet, name: str) -> Path:
+    """The annotation file, or a copy of its first images where the dataset is limited."""
+    file = root / dataset.annotations
+    if not dataset.limit:
+        return file
+    document = read_json(file)
+    annotated = {record["image_id"] for record in document["annotations"]}
+    images = [image for image in document["images"] if image["id"] in annotated][: dataset.limit]
+    kept = {image["id"] for image in images}
+    document["images"] = images
+    document["annotations"] = [a for a in document["annotations"] if a["image_id"] in kept]
+    shortened = job.work / f"{name}.json"
+    shortened.write_text(json.dumps(document))
+    return shortened
+
+
+def _read(
+    root: Path, dataset: TrainingSet | EvaluationSet, annotations: Path, name: str
+) -> tuple[Split, dict]:
+    split, report = read_split(annotations, root / dataset.images, name=name)
     check_images(FolderImages(root / dataset.images, split.file_names), split)
     for line in report.lines():
-        say("  " + line.replace(f"{root}/", ""))
+        named = line.replace(str(annotations), dataset.annotations)
+        say("  " + named.replace(f"{root}/", ""))
     # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
     return split, report.as_dict() | {"source": dataset.annotations}
 

@@ -68,13 +68,14 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def run(stage: str, folder: Path) -> Path:
+def run(stage: str, folder: Path, *overrides: str) -> Path:
     config = compose(
         [
             f"stage={stage}",
             "experiment=bench",
             f"data.root={folder}",
             f"store.root={folder.parent / 'store'}",
+            *overrides,
         ]
     )
     return bring_up_to_date(config)[stage].folder
@@ -153,6 +154,21 @@ def test_a_missing_file_is_named(folder: Path, place: str) -> None:
     (folder / place).unlink()
     with pytest.raises(UserError, match=Path(place).name):
         run("data", folder)
+
+
+def test_a_limit_keeps_the_first_annotated_images(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    annotations = folder / "coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    content["images"].insert(0, content["images"][0] | {"id": 9})  # without annotations
+    annotations.write_text(json.dumps(content))
+    data = run("data", folder, "data.evaluation.coco_val.limit=1")
+    judged = {one.name: one for one in Datasets(data, compose(["experiment=bench"]).data).judged()}
+    assert judged["coco_val"].split.image_ids.tolist() == [4]
+    truth = json.loads(judged["coco_val"].ground_truth.read_text())
+    assert [record["image_id"] for record in truth["annotations"]] == [4]
+    assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
 
 
 def test_a_missing_root_is_named(folder: Path) -> None:

@@ -26,11 +26,15 @@ class ToyData:
 
 @dataclass(frozen=True, config=SCHEMA)
 class TrainingSet:
-    """COCO-style annotations and their images, both relative to `data.root`."""
+    """COCO-style annotations and their images, both relative to `data.root`.
+
+    `limit`: only the first so many images that have annotations; 0 for all.
+    """
 
     annotations: str
     images: str
     vocabulary: str
+    limit: NonNegative = 0
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -41,6 +45,7 @@ class EvaluationSet:
     images: str
     vocabulary: str
     style: Literal["lvis", "coco"]
+    limit: NonNegative = 0
 
 
 @dataclass(frozen=True, config=SCHEMA)
