@@ -9,6 +9,7 @@ from jittor import nn
 
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.depthwise_conv import depthwise_conv
+from unidet.ops.pointwise_conv import pointwise_conv
 
 
 class DepthwiseConv(nn.Module):
@@ -23,6 +24,18 @@ class DepthwiseConv(nn.Module):
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """(N, C, H, W) to (N, C, H / stride, W / stride)."""
         return depthwise_conv(feats_NCHW, self.weight, self.stride, *self.padding)
+
+
+class PointwiseConv(nn.Conv):
+    """A 1x1 convolution, faster on a CPU."""
+
+    def __init__(self, in_channels: int, channels: int, *, bias: bool = True) -> None:
+        super().__init__(in_channels, channels, 1, bias=bias)
+
+    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        """(N, in_channels, H, W) to (N, channels, H, W)."""
+        found = pointwise_conv(feats_NCHW, self.weight)
+        return found if self.bias is None else found + self.bias.broadcast(found, [0, 2, 3])
 
 
 def flat_cells(level_NCHW: jt.Var) -> jt.Var:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import flat_cells
+from unidet.models.layers import PointwiseConv, flat_cells
 from unidet.models.nanodet_plus.layers import LEAK, convolutions, separable
 from unidet.ops.group_norm import GroupNorm
 
@@ -36,7 +36,7 @@ class NanoDetPlusHead(nn.Module):
             )
         )
         self.predict = nn.Sequential(
-            *(nn.Conv(channels, classes + 4 * bins, 1) for _ in range(levels))
+            *(PointwiseConv(channels, classes + 4 * bins) for _ in range(levels))
         )
         for convolution in convolutions(self):
             jt.init.gauss_(convolution.weight, 0.0, 0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import DepthwiseConv
+from unidet.models.layers import DepthwiseConv, PointwiseConv
 from unidet.ops.batch_norm import BatchNorm2d
 
 LEAK = 0.1
@@ -25,7 +25,11 @@ class NormedConv(nn.Module):
         activation: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+        self.conv = (
+            PointwiseConv(in_channels, channels, bias=False)
+            if kernel == stride == 1
+            else nn.Conv(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+        )
         self.norm = BatchNorm2d(channels, relu=activation, leak=LEAK)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
