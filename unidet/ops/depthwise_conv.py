@@ -13,6 +13,7 @@ from jittor import nn
 _HEADER = r"""
 #include <algorithm>
 #include <cstring>
+#include <vector>
 // First and one past the last output cell whose tap `offset` lies inside 0 .. size-1.
 static inline int first_cell(int offset, int stride) {
     return offset >= 0 ? 0 : (-offset + stride - 1) / stride;
@@ -20,30 +21,66 @@ static inline int first_cell(int offset, int stride) {
 static inline int end_cell(int offset, int stride, int size, int cells) {
     return offset >= size ? 0 : std::min(cells, (size - 1 - offset) / stride + 1);
 }
+// The map in a frame of zeros, so that every tap lies inside.
+static inline void frame(const float* x, int height, int width, int before, float* framed,
+                         int framed_height, int framed_width) {
+    std::memset(framed, 0, sizeof(float) * framed_height * framed_width);
+    const int used = std::max(std::min(width, framed_width - before), 0);
+    for (int row = 0; row < std::min(height, framed_height - before); row++)
+        std::memcpy(framed + (size_t)(row + before) * framed_width + before,
+                    x + (size_t)row * width, sizeof(float) * used);
+}
+struct Map {
+    const float* x;
+    int width;
+    float* y;
+    int rows, columns, stride;
+};
+// All taps of a cell are summed in a register; SIDE, where it is known, unrolls them.
+template <int SIDE> static inline void convolve(const Map& map, const float* filter, int side) {
+    const int taps = SIDE ? SIDE : side;
+    for (int row = 0; row < map.rows; row++) {
+        const float* source = map.x + (size_t)row * map.stride * map.width;
+        float* target = map.y + (size_t)row * map.columns;
+        if (map.stride == 1) {
+            #pragma omp simd
+            for (int i = 0; i < map.columns; i++) {
+                float sum = 0;
+                for (int ky = 0; ky < taps; ky++) for (int kx = 0; kx < taps; kx++)
+                    sum += filter[ky * taps + kx] * source[ky * map.width + i + kx];
+                target[i] = sum;
+            }
+        } else {
+            #pragma omp simd
+            for (int i = 0; i < map.columns; i++) {
+                float sum = 0;
+                for (int ky = 0; ky < taps; ky++) for (int kx = 0; kx < taps; kx++)
+                    sum += filter[ky * taps + kx] * source[ky * map.width + i * map.stride + kx];
+                target[i] = sum;
+            }
+        }
+    }
+}
 """
 
 _FORWARD = r"""
 const int stride = data["stride"], before = data["before"], side = in1_shape2;
 const int channels = in0_shape1, planes = in0_shape0 * channels;
 const int height = in0_shape2, width = in0_shape3, rows = out_shape2, columns = out_shape3;
-#pragma omp parallel for
-for (int plane = 0; plane < planes; plane++) {
-    const float* x = in0_p + (size_t)plane * height * width;
-    const float* filter = in1_p + (plane % channels) * side * side;
-    float* y = out_p + (size_t)plane * rows * columns;
-    std::memset(y, 0, sizeof(float) * rows * columns);
-    for (int row = 0; row < rows; row++) for (int ky = 0; ky < side; ky++) {
-        const int from = row * stride - before + ky;
-        if (from < 0 || from >= height) continue;
-        float* target = y + (size_t)row * columns;
-        for (int kx = 0; kx < side; kx++) {
-            const int offset = kx - before, end = end_cell(offset, stride, width, columns);
-            const float weight = filter[ky * side + kx];
-            const float* source = x + (size_t)from * width + offset;
-            const int start = first_cell(offset, stride);
-            if (stride == 1) for (int i = start; i < end; i++) target[i] += weight * source[i];
-            else for (int i = start; i < end; i++) target[i] += weight * source[i * stride];
-        }
+const int framed_height = (rows - 1) * stride + side, framed_width = (columns - 1) * stride + side;
+#pragma omp parallel
+{
+    std::vector<float> framed((size_t)framed_height * framed_width);
+    #pragma omp for
+    for (int plane = 0; plane < planes; plane++) {
+        const float* x = in0_p + (size_t)plane * height * width;
+        const float* filter = in1_p + (plane % channels) * side * side;
+        float* y = out_p + (size_t)plane * rows * columns;
+        frame(x, height, width, before, framed.data(), framed_height, framed_width);
+        const Map map = {framed.data(), framed_width, y, rows, columns, stride};
+        if (side == 3) convolve<3>(map, filter, 3);
+        else if (side == 5) convolve<5>(map, filter, 5);
+        else convolve<0>(map, filter, side);
     }
 }
 """
