@@ -35,9 +35,8 @@ def states(config: Config) -> list[State]:
 
 def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action]) -> State:
     waiting = [name for name in stage.inputs(config) if name not in fresh]
-    built = next(store.actions(stage.name), None)
     if waiting:
-        word = "stale" if built else "missing"
+        word = "stale" if _built_once(stage, store) else "missing"
         return State(stage.name, word, f"waits for {', '.join(waiting)}")
     inputs = {name: fresh[name] for name in stage.inputs(config)}
     preimage = preimage_of(stage, config, store, inputs)
@@ -54,9 +53,13 @@ def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action])
         return State(stage.name, "running", f"by {owner}")
     if store.has_work(key):
         return State(stage.name, "partial", "interrupted; the same command resumes")
-    if built:
+    if _built_once(stage, store):
         return State(stage.name, "stale", "its configuration, inputs or code changed")
     return State(stage.name, "missing", "never built")
+
+
+def _built_once(stage: Stage, store: Store) -> bool:
+    return next(store.actions(stage.name), None) is not None
 
 
 def print_status(config: Config, *, as_json: bool) -> bool:

@@ -1,41 +1,64 @@
 """Runs a piece of store work again and again, killed before every one of its file-system steps.
 
-Not a test itself: test_crash.py starts it as `python crashing.py SCENARIO FOLDER`. Children are
-forked, count their file-system calls and send themselves SIGKILL before the n-th, n = 1, 2, …,
-until one comes through. After every death the store is judged, and the work is done again.
+Not a test itself: test_crash.py starts it as `python crashing.py SCENARIO FOLDER MODE`. Children
+are forked and die by SIGKILL. In the mode `steps` they count their file-system calls and do it
+before the n-th, n = 1, 2, …, until one comes through; in the mode `random` they are killed from
+outside at a random moment, again and again. After every death the store is judged, and the work is
+done again.
 """
 
 from __future__ import annotations
 
+import builtins
 import hashlib
+import io
 import os
+import random
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import numpy as np
 
 from unidet.store import provenance
+from unidet.store.cleanup import plan
+from unidet.store.live import in_use
+from unidet.store.pins import pin
+from unidet.store.remote import Remote
 from unidet.store.store import Store, key_of
+from unidet.store.sweep import cleaning, drop, sweep
+from unidet.store.transfer import fetch, push
+from unidet.store.verify import verify
 
 STEPS = (
     *("mkdir", "rmdir", "rename", "replace", "link", "unlink"),
     *("open", "fsync", "chmod", "utime", "write"),
 )
+RANDOM_DEATHS = 15
+ATTEMPTS = 60
 PREIMAGE = {"stage": "rpn", "config": {"seed": 0}}
 KEY = key_of(PREIMAGE)
 ONE = {"model": b"one" * 1000, "logs/log.csv": b"step\n", "twin": b"step\n"}
 TWO = {"model": b"two" * 1000, "logs/log.csv": b"step\n"}
+PINNED = {"stage": "data", "config": {"seed": 1}}
+KEPT = {"index": b"kept" * 1000, "log.csv": b"step\n"}
 
 
-def publish(store: Store, files: Mapping[str, bytes]) -> None:
-    out = store.draft(KEY)
+def publish(
+    store: Store, files: Mapping[str, bytes], preimage: Mapping[str, Any] = PREIMAGE
+) -> None:
+    key = key_of(preimage)
+    out = store.draft(key)
     for name, content in files.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
-    store.publish(KEY, PREIMAGE, "rpn", out, started=time.time())
+    store.publish(key, preimage, preimage["stage"], out, started=time.time())
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -85,15 +108,62 @@ def look(store: Store) -> None:
     store.folder(found(store))
 
 
-Part = Callable[[Store], None]
-SCENARIOS: dict[str, tuple[Part, Part]] = {
-    "fresh": (interrupted, publish_one),
-    "same_again": (whole, publish_one),
-    "different_again": (whole, publish_two),
-    "repair": (lost_blob, publish_one),
-    "supersede": (lost_blob, publish_two),
-    "view": (damaged_view, look),
-}
+def cluttered(store: Store) -> None:
+    """One artefact to drop and one that is pinned; they share a file. And things of the dead."""
+    whole(store)
+    publish(store, KEPT, PINNED)
+    kept = store.lookup(key_of(PINNED))
+    assert kept is not None
+    pin(store.layout, kept)
+    store.folder(kept)
+    dead = child(store.root, lambda store: None)
+    status_of(dead)
+    with mock.patch("os.getpid", return_value=dead):
+        (store.draft(KEY) / "half").write_bytes(b"of a file")
+
+
+def clean(store: Store) -> None:
+    with cleaning(store):
+        drop(store, [one.action for one in plan(store, keep_last=0).drops])
+        sweep(store, 0.0, 0.0)
+
+
+def remote_of(store: Store) -> Remote:
+    return Remote(str(store.root.parent / f"{store.root.name}.remote"))
+
+
+def send(store: Store) -> None:
+    push(store, remote_of(store), store.actions())
+
+
+def sent(store: Store) -> None:
+    """Everything is at the remote and nothing here."""
+    whole(store)
+    send(store)
+    (store.root / "store").rename(store.root / "gone")
+    (store.root / "artefacts").rename(store.root / "gone too")
+
+
+def receive(store: Store) -> None:
+    with in_use(store.layout) as use:
+        fetch(store, remote_of(store), KEY, use)
+    store.folder(found(store))
+
+
+def checkpoint(step: int, megabytes: float = 0.1) -> Callable[[Store], None]:
+    """Saves a training state by the library's own function; Jittor itself is not needed for it."""
+
+    def save(store: Store) -> None:
+        sys.modules.setdefault("jittor", mock.MagicMock())
+        from unidet.training.checkpoint import save_checkpoint
+
+        array = np.full(int(megabytes * 250_000), step, np.float32)
+        model, optimizer = mock.MagicMock(), mock.MagicMock()
+        model.state_dict.return_value = {"weight": mock.MagicMock(numpy=lambda: array)}
+        optimizer.state.return_value = {"momentum": array}
+        save_checkpoint(store.work(KEY), step, model, optimizer, None)
+
+    return save
 
 
 # --- judging -------------------------------------------------------------------------------------
@@ -118,13 +188,104 @@ def judge(store: Store) -> None:
             assert blob.read_bytes() in (ONE.get(name), TWO.get(name)), name
 
 
-def judge_after_redo(store: Store) -> None:
+def judge_whole(store: Store) -> None:
+    """As `judge`, where nothing was wrong before: all that is seen is whole."""
+    judge(store)
+    problems = verify(store).problems
+    assert problems == (), problems
+
+
+def judge_kept(store: Store) -> None:
+    """What is pinned is there at every moment."""
+    judge_whole(store)
+    kept = store.lookup(key_of(PINNED))
+    assert kept is not None
+    assert content(store.layout.artefact(kept.stage, kept.output)) == KEPT
+
+
+def judge_remote(store: Store) -> None:
+    judge_whole(store)
+    judge_whole(Store(remote_of(store).layout.root))
+
+
+def judge_checkpoint(store: Store) -> None:
+    """The old state or the new one."""
+    from safetensors.numpy import load_file
+
+    arrays = load_file(store.work(KEY) / "checkpoint.safetensors")
+    step = int(arrays.pop("step")[0])
+    assert step in (7, 8)
+    assert all((array == step).all() for array in arrays.values())
+    assert len(arrays) == 2
+
+
+def nothing_left(store: Store) -> None:
+    """Drafts of the dead go when the key is next used."""
+    draft = store.draft(KEY)
+    assert list((store.layout.base / "work").iterdir()) == [draft]
+
+
+def published(store: Store) -> None:
     action = found(store)
     assert content(store.folder(action)) in (ONE, TWO)
-    judge(store)
+    judge_whole(store)
     assert not store.has_work(KEY)
-    draft = store.draft(KEY)  # sweeps what the dead left
-    assert list((store.layout.base / "work").iterdir()) == [draft]
+    nothing_left(store)
+
+
+def cleaned(store: Store) -> None:
+    assert store.lookup(KEY) is None
+    judge_kept(store)
+    blobs = {path.read_bytes() for path in store.layout.blobs.glob("??/*")}
+    assert blobs == set(KEPT.values())
+    assert [path.name.split("-")[0] for path in store.layout.artefacts.iterdir()] == ["data"]
+    assert list((store.layout.base / "work").iterdir()) == []
+    assert list(store.layout.trash.glob("*/*")) == []
+
+
+def arrived(store: Store) -> None:
+    """Another store that takes everything from there is whole."""
+    other = Store(store.root.parent / f"{store.root.name}.other")
+    with in_use(other.layout) as use:
+        action = fetch(other, remote_of(store), KEY, use)
+    assert action is not None
+    assert content(other.folder(action)) == ONE
+    judge_remote(store)
+    left = remote_of(store).layout.base / "work"
+    mine = [path for path in left.iterdir() if f"-{os.getpid()}-" in path.name]
+    assert mine == []
+
+
+def resumed(store: Store) -> None:
+    judge_checkpoint(store)
+
+
+Part = Callable[[Store], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What was there before, what is done, what holds after a death and after doing it again."""
+
+    before: Part
+    do: Part
+    after_death: Part
+    after_redo: Part
+
+
+SCENARIOS = {
+    "fresh": Scenario(interrupted, publish_one, judge_whole, published),
+    "same_again": Scenario(whole, publish_one, judge_whole, published),
+    "different_again": Scenario(whole, publish_two, judge_whole, published),
+    "repair": Scenario(lost_blob, publish_one, judge, published),
+    "supersede": Scenario(lost_blob, publish_two, judge, published),
+    "view": Scenario(damaged_view, look, judge_whole, published),
+    "checkpoint": Scenario(checkpoint(7), checkpoint(8), judge_checkpoint, resumed),
+    "big_checkpoint": Scenario(checkpoint(7, 8), checkpoint(8, 8), judge_checkpoint, resumed),
+    "gc": Scenario(cluttered, clean, judge_kept, cleaned),
+    "push": Scenario(whole, send, judge_remote, arrived),
+    "fetch": Scenario(sent, receive, judge_remote, published),
+}
 
 
 # --- dying ---------------------------------------------------------------------------------------
@@ -148,15 +309,17 @@ def die_before(count: int) -> None:
 
     for name in STEPS:
         setattr(os, name, counted(getattr(os, name)))
+    builtins.open = io.open = counted(builtins.open)  # type: ignore[assignment]
 
 
-def child(root: Path, do: Part, count: int) -> int:
-    """Wait status of a forked process that does the work and dies before step `count`."""
+def child(root: Path, do: Part, prepare: Callable[[], None] | None = None) -> int:
+    """Process id of a forked process that does the work."""
     pid = os.fork()
     if pid:
-        return os.waitpid(pid, 0)[1]
+        return pid
     try:
-        die_before(count)
+        if prepare is not None:
+            prepare()
         do(Store(root))
     except BaseException:
         import traceback
@@ -166,24 +329,69 @@ def child(root: Path, do: Part, count: int) -> int:
     os._exit(0)
 
 
-def main(scenario: str, folder: Path) -> None:
-    before, do = SCENARIOS[scenario]
+def status_of(pid: int) -> int:
+    return os.waitpid(pid, 0)[1]
+
+
+def try_once(root: Path, scenario: Scenario, kill: Callable[[Path], int]) -> bool:
+    """One death and what follows; whether there was a death."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    scenario.before(Store(root))
+    status = kill(root)
+    scenario.after_death(Store(root))
+    if not os.WIFSIGNALED(status):
+        assert status == 0, "the work failed without being killed"
+        return False
+    assert status_of(child(root, scenario.do)) == 0, f"doing it again failed in {root}"
+    scenario.after_redo(Store(root))
+    return True
+
+
+def at_every_step(scenario: Scenario, folder: Path) -> int:
+    deaths = 0
+
+    def kill(root: Path) -> int:
+        return status_of(child(root, scenario.do, lambda: die_before(deaths + 1)))
+
+    while try_once(folder / str(deaths) / "outputs", scenario, kill):
+        deaths += 1
+    return deaths
+
+
+def at_random(scenario: Scenario, folder: Path) -> int:
+    """Moments are drawn from the least time that the work has taken undisturbed."""
+    draw = random.Random(0)
+    takes = 1.0
+
+    def kill(root: Path) -> int:
+        nonlocal takes
+        started, moment = time.monotonic(), draw.uniform(0.0, takes)
+        pid = child(root, scenario.do)
+        while (waited := time.monotonic() - started) < moment:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                takes = min(takes, waited)
+                return status
+            time.sleep(0.0005)
+        os.kill(pid, signal.SIGKILL)
+        return status_of(pid)
+
+    deaths = 0
+    for attempt in range(ATTEMPTS):
+        deaths += try_once(folder / str(attempt) / "outputs", scenario, kill)
+        if deaths == RANDOM_DEATHS:
+            break
+    return deaths
+
+
+def main(name: str, folder: Path, mode: str) -> None:
     provenance.freeze()
     provenance.git_state()
-    deaths = 0
-    while True:
-        root = folder / str(deaths)
-        before(Store(root))
-        status = child(root, do, deaths + 1)
-        judge(Store(root))
-        if not os.WIFSIGNALED(status):
-            assert status == 0, "the work failed without being killed"
-            break
-        deaths += 1
-        assert child(root, do, -1) == 0, f"doing it again failed after death {deaths}"
-        judge_after_redo(Store(root))
-    print(deaths)
+    remote_of(Store(folder / "warm"))  # so that no child has to import what it needs
+    checkpoint(1)(Store(folder / "warm"))
+    run = {"steps": at_every_step, "random": at_random}[mode]
+    print(run(SCENARIOS[name], folder))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -31,7 +31,7 @@ def dropped(store: Store, **limits: int) -> list[str]:
 def clean(store: Store, grace: float = 0.0, **limits: int) -> None:
     with cleaning(store):
         drop(store, [one.action for one in plan(store, **limits).drops])
-        sweep(store, grace)
+        sweep(store, grace, 0.0)
 
 
 def blobs(store: Store) -> list[bytes]:
@@ -169,7 +169,7 @@ def test_nothing_is_done_while_a_record_cannot_be_read(store: Store, publish: Pu
     with pytest.raises(UserError, match="cannot be read, so what it needs is not known"):
         plan(store, keep_last=0)
     with pytest.raises(UserError, match="cannot be read"):
-        sweep(store, 0.0)
+        sweep(store, 0.0, 0.0)
     assert blobs(store) == [b"1"]
 
 
@@ -212,7 +212,7 @@ def test_content_that_another_artefact_has_too_stays(store: Store, publish: Publ
     store.folder(two)
     with cleaning(store):
         assert drop(store, [one]) == [one]
-        sweep(store, 0.0)
+        sweep(store, 0.0, 0.0)
     assert store.lookup(two.key) == two
     assert blobs(store) == [b"same"]
 
@@ -242,7 +242,7 @@ def test_a_record_that_came_into_use_meanwhile_comes_back(
 
     monkeypatch.setattr(sweeping, "_into", pinning)
     assert drop(store, [rpn, data]) == []
-    sweep(store, 0.0)
+    sweep(store, 0.0, 0.0)
     assert store.lookup(data.key) == data
     assert store.lookup(rpn.key) == rpn
     assert verify(store).problems == ()
@@ -255,7 +255,7 @@ def test_a_publication_beside_a_clean_up_loses_no_content(
     commit = Store._commit
 
     def sweeping_first(self: Store, action: Action) -> Action:
-        sweep(store, 0.0)
+        sweep(store, 0.0, 0.0)
         assert blobs(store) == []
         return commit(self, action)
 
@@ -281,7 +281,7 @@ def test_a_clean_up_beside_a_publication_brings_content_back(
         return into(path, folder)
 
     monkeypatch.setattr(sweeping, "_into", appearing)
-    sweep(store, 0.0)
+    sweep(store, 0.0, 0.0)
     assert not hidden.exists()
     assert store.lookup(action.key) == action
     assert list(store.layout.dropped_blobs.iterdir()) == []

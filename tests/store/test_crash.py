@@ -22,20 +22,34 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+def deaths(scenario: str, folder: Path, mode: str) -> int:
+    script = Path(__file__).with_name("crashing.py")
+    arguments = [sys.executable, str(script), scenario, str(folder), mode]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+# Together more than 200 places to die.
 @pytest.mark.parametrize(
     ("scenario", "at_least"),
     [
-        ("fresh", 40),
-        ("same_again", 15),
-        ("different_again", 20),
-        ("repair", 15),
-        ("supersede", 25),
+        ("fresh", 50),
+        ("same_again", 20),
+        ("different_again", 30),
+        ("repair", 20),
+        ("supersede", 30),
         ("view", 8),
+        ("checkpoint", 2),
+        ("gc", 30),
+        ("push", 20),
+        ("fetch", 30),
     ],
 )
-def test_a_crash_anywhere_loses_nothing(scenario: str, at_least: int, folder: Path) -> None:
-    script = Path(__file__).with_name("crashing.py")
-    arguments = [sys.executable, str(script), scenario, str(folder)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= at_least
+def test_a_crash_before_any_step_loses_nothing(scenario: str, at_least: int, folder: Path) -> None:
+    assert deaths(scenario, folder, "steps") >= at_least
+
+
+@pytest.mark.parametrize("scenario", ["fresh", "gc", "push", "fetch", "big_checkpoint"])
+def test_a_crash_at_a_random_moment_loses_nothing(scenario: str, folder: Path) -> None:
+    assert deaths(scenario, folder, "random") >= 5

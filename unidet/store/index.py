@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ Row = list[str]  # finished, key, stage
 
 def newest_first(
     actions: Path, cache: Path, read: Callable[[Path], Action | None], stage: str | None = None
-) -> list[Path]:
+) -> Iterator[Path]:
     """Paths of the readable records of a stage, or of all, newest first.
 
     A folder of records changes its time with every record that comes or goes, so only the folders
@@ -36,8 +36,8 @@ def newest_first(
     settled = {name: list(group) for name, group in groups.items() if group[0] < now - SETTLED_NS}
     if settled != known:
         write_sealed(cache, json.dumps(settled).encode())
-    found = sorted((row for _, rows in groups.values() for row in rows), reverse=True)
-    return [actions / key[:2] / f"{key}.json" for _, key, name in found if stage in (None, name)]
+    rows = (row for _, rows in groups.values() for row in rows if stage in (None, row[2]))
+    return (actions / key[:2] / f"{key}.json" for _, key, _ in sorted(rows, reverse=True))
 
 
 def _rows(folder: Path, read: Callable[[Path], Action | None]) -> list[Row]:

@@ -57,7 +57,10 @@ def ingested(out: Path, layout: Layout, key: str) -> Iterator[dict[str, StoredFi
 
 def place_all(sources: dict[Path, StoredFile], layout: Layout) -> None:
     """Link files of this process alone into the blobs; on return the names are on the disk."""
-    folders = {_place(source, file, layout) for source, file in sources.items()}
+    folders = {layout.blob(file.sha256).parent for file in sources.values()}
+    _make_groups(folders, layout)
+    for source, file in sources.items():
+        _place(source, file, layout)
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(sync, sorted(folders)))
 
@@ -107,10 +110,20 @@ def _own(names: list[str], out: Path, scratch: Path, pool: ThreadPoolExecutor) -
     return dict(zip(names, pool.map(own, range(len(names)), names), strict=True))
 
 
-def _place(source: Path, file: StoredFile, layout: Layout) -> Path:
-    """Let `source` be the blob too unless that is there; the folder whose names must be synced."""
+def _make_groups(folders: set[Path], layout: Layout) -> None:
+    """The folders of these blobs, durably, with one wait for all that are new."""
+    make_folder(layout.blobs)
+    new = [folder for folder in folders if not folder.is_dir()]
+    for folder in new:
+        with suppress(FileExistsError):
+            os.mkdir(folder)
+    if new:
+        sync(layout.blobs)
+
+
+def _place(source: Path, file: StoredFile, layout: Layout) -> None:
+    """Let `source` be the blob too unless that is there; its folder is there and needs a sync."""
     blob = layout.blob(file.sha256)
-    make_folder(blob.parent)
     if not has_blob(blob, file.size):
         os.utime(source)
         _link(source, blob, file.size)
@@ -118,7 +131,6 @@ def _place(source: Path, file: StoredFile, layout: Layout) -> Path:
         # A fresh time tells a clean-up running beside that this blob is about to be needed.
         with suppress(PermissionError, FileNotFoundError):
             os.utime(blob)
-    return blob.parent
 
 
 def _link(source: Path, blob: Path, size: int) -> None:
@@ -130,6 +142,18 @@ def _link(source: Path, blob: Path, size: int) -> None:
             whole = source.with_name(f".{source.name}.{secrets.token_hex(4)}")
             os.link(source, whole)
             os.replace(whole, blob)
+
+
+def rescue(file: StoredFile, layout: Layout) -> bool:
+    """Give content that is in the trash its place again; whether it is there now.
+
+    A clean-up beside takes content away before it looks whether a new record names it.
+    """
+    blob = layout.blob(file.sha256)
+    # Not in the trash, in its place already, or a store that may only be read: the answer tells.
+    with suppress(OSError):
+        os.link(layout.dropped_blobs / file.sha256, blob)
+    return has_blob(blob, file.size)
 
 
 def has_blob(blob: Path, size: int) -> bool:

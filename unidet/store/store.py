@@ -14,7 +14,7 @@ from unidet.store import lock, provenance, runs
 from unidet.store.disk import clear_errors, create_once, discard, make_folder, replace
 from unidet.store.hashing import key_of, normalise
 from unidet.store.index import newest_first
-from unidet.store.ingest import has_blob, ingested, place_all, place_missing
+from unidet.store.ingest import has_blob, ingested, place_all, place_missing, rescue
 from unidet.store.layout import Layout
 from unidet.store.record import Action, digest_files, from_bytes, to_bytes
 from unidet.store.runs import How, Run
@@ -60,9 +60,14 @@ class Store:
         return self.read(self.layout.record(key))
 
     def is_complete(self, action: Action) -> bool:
-        """Whether every blob is there with its size; the content is not read again."""
-        files = action.files.values()
-        return all(has_blob(self.layout.blob(file.sha256), file.size) for file in files)
+        """Whether every blob is there with its size; the content is not read again.
+
+        What a clean-up has just put into the trash comes back.
+        """
+        return all(
+            has_blob(self.layout.blob(file.sha256), file.size) or rescue(file, self.layout)
+            for file in action.files.values()
+        )
 
     def actions(self, stage: str | None = None) -> Iterator[Action]:
         """Actions with a readable record, complete or not, newest first."""

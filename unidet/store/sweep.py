@@ -24,6 +24,7 @@ from unidet.store.record import Action
 from unidet.store.store import Store
 
 GRACE_SECONDS = 3600.0
+YOUNG_SECONDS = 60.0
 _VIEW = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{12}")
 
 
@@ -53,13 +54,46 @@ def drop(store: Store, actions: Iterable[Action]) -> list[Action]:
 
     A record that somebody needs after all stays. Content goes with `sweep`.
     """
-    layout = store.layout
-    taken = [
-        action for action in actions if _into(layout.record(action.key), layout.dropped_records)
-    ]
+    taken = [action for action in actions if _drop_record(store, action.key)]
     restored = _restore_needed(store)
     _remove_views(store)
     return [action for action in taken if action.key not in restored]
+
+
+def _drop_record(store: Store, key: str) -> bool:
+    """Move one record into the trash unless somebody has begun to use it; whether it went.
+
+    Under the lock of its key, so that who looks it up meanwhile does not begin to compute.
+    """
+    layout = store.layout
+    with _if_free(layout.lock(key)) as free:
+        if not free or key in protected_roots(layout):
+            return False
+        if not _into(layout.record(key), layout.dropped_records):
+            return False
+        if key in protected_roots(layout):
+            _back(layout.dropped_records / f"{key}.json", layout.record(key))
+            return False
+    return True
+
+
+@contextmanager
+def _if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock that nobody holds; whether that went."""
+
+    def give_up(owner: lock.Owner | None) -> None:
+        raise BlockingIOError
+
+    make_folder(path.parent)
+    try:
+        held = lock.acquire(path, waiting=give_up)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release(held)
 
 
 def _restore_needed(store: Store) -> set[str]:
@@ -77,8 +111,13 @@ def _restore_needed(store: Store) -> set[str]:
     return needed & gone.keys()
 
 
-def sweep(store: Store, grace: float = GRACE_SECONDS) -> tuple[int, int]:
+def sweep(
+    store: Store, grace: float = GRACE_SECONDS, young: float = YOUNG_SECONDS
+) -> tuple[int, int]:
     """Content that nothing names: into the trash, and for good what is there for `grace` seconds.
+
+    Content that was written or needed in the last `young` seconds, or `grace` if that is more, is
+    left alone: its record may be on the way.
 
     Returns:
         bytes that are in the trash after this, bytes removed for good.
@@ -87,7 +126,7 @@ def sweep(store: Store, grace: float = GRACE_SECONDS) -> tuple[int, int]:
         UserError: a record cannot be read, so nobody knows what it names.
     """
     layout = store.layout
-    before = time.time() - grace
+    before = time.time() - max(grace, young)
     named = _named(store)
     for blob in _digests(layout.blobs, "??/*"):
         if blob.name not in named and _older(blob, before):

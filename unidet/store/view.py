@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.disk import discard, make_folder
+from unidet.store.ingest import rescue
 from unidet.store.layout import Layout
 from unidet.store.record import Action
 
@@ -47,7 +48,12 @@ def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> No
     for name in names:
         target = scratch / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(layout.blob(action.files[name].sha256), target)
+        try:
+            os.link(layout.blob(action.files[name].sha256), target)
+        except FileNotFoundError:
+            if not rescue(action.files[name], layout):
+                raise
+            os.link(layout.blob(action.files[name].sha256), target)
     make_folder(folder.parent)
     try:
         os.rename(scratch, folder)

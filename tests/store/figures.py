@@ -1,0 +1,146 @@
+"""Measures what docs/store.md says of speed: `python tests/store/figures.py FOLDER`.
+
+FOLDER is new and on the disk to be measured. Ratios are measured side by side, alternating.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from unidet.cli import compose
+from unidet.pipelines.engine import open_store, preimage_of
+from unidet.pipelines.graph import needed
+from unidet.store.hashing import key_of
+from unidet.store.record import Action, to_bytes
+from unidet.store.store import Store
+
+ACTIONS = 10_000
+REPEATS = 5
+BIG = (4, 64 << 20)  # files, bytes each: weights
+SMALL = (200, 256 << 10)  # shards
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def fill(folder: Path) -> list[str]:
+    """A store with every stage of the toy study fresh, and 10,000 actions in all."""
+    overrides = [f"store.root={folder}"]
+    config = compose(overrides)
+    store = open_store(config)
+    done: dict[str, Action] = {}
+    for stage in needed("report", config):
+        inputs = {name: done[name] for name in stage.inputs(config)}
+        preimage = preimage_of(stage, config, store, inputs)
+        out = store.draft(key_of(preimage))
+        (out / "value").write_text(stage.name)
+        done[stage.name] = store.publish(
+            key_of(preimage),
+            preimage,
+            stage.name,
+            out,
+            started=time.time(),
+            inputs=inputs,
+            modules={f"unidet.models.module{number}": "0" * 64 for number in range(60)},
+        )
+    for number in range(ACTIONS - len(done)):
+        like = list(done.values())[number % len(done)]
+        other = {**like.preimage, "config": {**like.preimage["config"], "seed": number}}
+        copy = dataclasses.replace(like, key=key_of(other), preimage=other)
+        path = store.layout.record(copy.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_bytes(copy))
+    return overrides
+
+
+def ten_thousand(folder: Path) -> None:
+    overrides = fill(folder)
+    command = [sys.executable, "-c", "from unidet.cli import main; main()", "status", *overrides]
+
+    def status() -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def keys() -> None:
+        config = compose(overrides)
+        store = open_store(config)
+        fresh: dict[str, Action] = {}
+        for stage in needed("report", config):
+            inputs = {name: fresh[name] for name in stage.inputs(config)}
+            fresh[stage.name] = store.lookup(key_of(preimage_of(stage, config, store, inputs)))
+
+    print(f"status, {ACTIONS} actions, first look  {seconds(status):6.2f} s")
+    time.sleep(3)  # so that the index is old enough to be trusted
+    status()
+    print(f"status, {ACTIONS} actions, after that  {median(status):6.2f} s")
+    print(f"keys and look-up of all ten stages  {median(keys):6.2f} s")
+
+
+def median(run: Callable[[], object]) -> float:
+    return statistics.median(seconds(run) for _ in range(REPEATS))
+
+
+def throughput(folder: Path, files: int, size: int) -> None:
+    """publish, which waits for the disk, against `cp` and `sha256sum`, which do not."""
+    source = folder / "source"
+    source.mkdir(parents=True)
+    for number in range(files):
+        (source / f"{number:04}").write_bytes(os.urandom(size))
+    plain, synced, ours = [], [], []
+    for turn in range(REPEATS):
+        copy = folder / f"copy{turn}"
+        os.sync()
+        started = time.perf_counter()
+        copy_and_hash(source, copy)
+        plain.append(time.perf_counter() - started)
+        subprocess.run(["sync", *copy.iterdir()], check=True)
+        synced.append(time.perf_counter() - started)
+        shutil.rmtree(copy)
+        ours.append(publish_copy(source, folder / f"store{turn}"))
+    print(f"publish {files} x {size >> 10} kB {rate(files * size, ours):.0f} MB/s")
+    for name, times in (("cp + sha256sum", plain), ("the same + sync", synced)):
+        ratio = statistics.median(other / own for other, own in zip(times, ours, strict=True))
+        print(f"  {name} {rate(files * size, times):.0f} MB/s: publish has {ratio:.0%} of that")
+
+
+def publish_copy(source: Path, root: Path) -> float:
+    """Seconds that publishing takes, after a stage has written its files."""
+    store = Store(root)
+    preimage = {"stage": "rpn"}
+    out = store.draft(key_of(preimage))
+    for path in source.iterdir():
+        shutil.copy(path, out)
+    taken = seconds(lambda: store.publish(key_of(preimage), preimage, "rpn", out, started=0.0))
+    shutil.rmtree(root)
+    return taken
+
+
+def rate(count: int, times: list[float]) -> float:
+    return count / statistics.median(times) / 1e6
+
+
+def copy_and_hash(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-r", source, target], check=True)
+    subprocess.run(["sha256sum", *target.iterdir()], check=True, stdout=subprocess.DEVNULL)
+
+
+def main(folder: Path) -> None:
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    ten_thousand(folder / "many")
+    throughput(folder / "big", *BIG)
+    throughput(folder / "small", *SMALL)
+    print(f"load after: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
