@@ -26,6 +26,7 @@ from unidet.pipelines.networks import (
     package_arrays,
     package_weights,
 )
+from unidet.pipelines.starting_weights import load_starting_weights, starting_file
 from unidet.records import Batch, Category
 
 Loss = Callable[[Batch, np.random.Generator], Any]
@@ -176,19 +177,10 @@ def _build_detr(config: DETRConfig, classes: int) -> Any:
 def initialise(network: Any, config: RpnConfig, root: str, inputs: Mapping[str, Path]) -> None:
     """Give the network what it starts from: `rpn.weights`, or what its backbone begins with."""
     if config.weights:
-        _load_checkpoint(network, Path(root) / config.weights)
+        trained = config.training is not None
+        load_starting_weights(network, Path(root) / config.weights, is_trained_further=trained)
     elif isinstance(config.network, CLNConfig):
         _initialise_backbone(network.backbone, config.network, inputs)
-
-
-def _load_checkpoint(network: Any, path: Path) -> None:
-    """Weights without the auxiliary parts that only training uses start these afresh."""
-    from unidet.weights.layouts.registry import open_weights
-    from unidet.weights.load import load_into
-
-    arrays = open_weights(path).arrays
-    auxiliary = ("aux_*",)
-    load_into(network, arrays, allow_missing=auxiliary, allow_unexpected=auxiliary)
 
 
 def _initialise_backbone(network: Any, config: CLNConfig, inputs: Mapping[str, Path]) -> None:
@@ -215,18 +207,7 @@ def starting_files(config: Config) -> dict[str, Path]:
     """Files outside the store that the network starts from: they enter the stage's key."""
     rpn = config.rpn
     if rpn.weights:
-        return _checkpoint_files(Path(config.data.root) / rpn.weights)
+        return starting_file("rpn.weights", config.data.root, rpn.weights)
     if isinstance(rpn.network, CLNConfig) and rpn.network.initialise == "package":
         return {"imagenet": package_weights()}
     return {}
-
-
-def _checkpoint_files(path: Path) -> dict[str, Path]:
-    """The file, and where it is an ncnn graph the weights beside it."""
-    found = {"weights": path}
-    if path.suffix == ".param":
-        found["weights.bin"] = path.with_suffix(".bin")
-    for file in found.values():
-        if not file.is_file():
-            raise UserError(f"rpn.weights: {file} is not there; it is looked for below data.root")
-    return found

@@ -1,8 +1,9 @@
-"""Stage `roi`: trains the RoI head on datasets with different label spaces."""
+"""Stage `roi`: trains the RoI head on datasets with different label spaces, or takes one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +20,29 @@ from unidet.pipelines.networks import (
 )
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.starting_weights import keep_weights, load_starting_weights, starting_file
 
 
 def run(job: Job) -> None:
     job.bring_up()
+    config = job.config.roi
+    network = seeded(job.config.seed, lambda: build_classifier(config.network))
+    if config.weights:
+        path = Path(job.config.data.root) / config.weights
+        load_starting_weights(network, path, is_trained_further=config.training is not None)
+    else:
+        initialise_classifier(network, config.network, job.inputs)
+    if config.training is None:
+        keep_weights(job, network, "roi")
+    else:
+        _train(job, network)
+
+
+def _train(job: Job, network: Any) -> None:
     from unidet.pipelines.training import train_and_keep
 
     config = job.config.roi
     training = Datasets(job.inputs["data"], job.config.data).training()
-    network = seeded(job.config.seed, lambda: build_classifier(config.network))
-    initialise_classifier(network, config.network, job.inputs)
     network.set_vocabularies(
         [_text(job, data) for data in training],
         # As officially: a name that labels no image is not drawn as a negative either.
@@ -67,11 +81,14 @@ def _proposals(job: Job, data: ImageSet) -> Proposals:
 
 
 def inputs(config: Config) -> tuple[str, ...]:
-    base = ("data", "clip_embeddings", "proposals")
-    return (*base, "clip") if config.roi.network.initialise == "clip" else base
+    training = ("data", "clip_embeddings", "proposals") if config.roi.training else ()
+    starts_from_clip = config.roi.network.initialise == "clip" and not config.roi.weights
+    return (*training, "clip") if starts_from_clip else training
 
 
 def files(config: Config) -> dict[str, Path]:
+    if config.roi.weights:
+        return starting_file("roi.weights", config.data.root, config.roi.weights)
     return starting_files(config.roi.network)
 
 

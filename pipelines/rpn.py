@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from unidet.config.networks import CLNConfig
 from unidet.config.study import Config
 from unidet.data.loader import Source
-from unidet.errors import UserError
 from unidet.pipelines import proposers
 from unidet.pipelines.datasets import Datasets, training_batches
 from unidet.pipelines.networks import seeded
 from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.starting_weights import keep_weights
 
 
 def run(job: Job) -> None:
@@ -20,13 +22,13 @@ def run(job: Job) -> None:
     network = seeded(job.config.seed, lambda: proposers.build_proposer(config, len(known)))
     proposers.initialise(network, config, job.config.data.root, job.inputs)
     if config.training is None:
-        _keep(job, network)
+        keep_weights(job, network, "rpn")
     else:
         _train(job, network, proposers.taught(config, training))
     proposers.save_categories(job.out, known)
 
 
-def _train(job: Job, network: object, training: list) -> None:
+def _train(job: Job, network: Any, training: list) -> None:
     from unidet.pipelines.training import train_and_keep
 
     config = job.config.rpn
@@ -36,19 +38,10 @@ def _train(job: Job, network: object, training: list) -> None:
     train_and_keep(job, "rpn", network, loss_of, batches_from, config.training)
 
 
-def _keep(job: Job, network: object) -> None:
-    """The weights as they were given."""
-    from unidet.weights.load import state_of
-    from unidet.weights.write import write_safetensors
-
-    if not job.config.rpn.weights:
-        raise UserError("rpn.training: null needs a trained network; name one: rpn.weights=FILE")
-    write_safetensors(job.out / "model.safetensors", state_of(network))
-
-
 def inputs(config: Config) -> tuple[str, ...]:
     network = config.rpn.network
-    starts_from_clip = isinstance(network, CLNConfig) and network.initialise == "clip"
+    of_clip = isinstance(network, CLNConfig) and network.initialise == "clip"
+    starts_from_clip = of_clip and not config.rpn.weights
     return ("data", "clip") if starts_from_clip else ("data",)
 
 

@@ -212,3 +212,24 @@ def test_what_others_proposed_must_cover_every_dataset(
     done = unidet("interchange", "proposals:c", str(tmp_path / "c.pkl"), *study)
     assert done.returncode == 2
     assert "proposals:c: no such dataset; there are a, b, val, dev" in done.stderr
+
+
+def test_networks_of_others_in_place_of_trained_ones(study: tuple[str, ...]) -> None:
+    weights = [
+        value
+        for stage in ("rpn", "roi")
+        for value in (
+            f"{stage}.weights={folder(stage, study) / 'model.safetensors'}",
+            f"{stage}.training=null",
+        )
+    ]
+    done = unidet("stage=lvis_eval", *study, *weights)
+    assert done.returncode == 0, done.stderr
+    # The same weights give the same detections.
+    assert folder("lvis_eval", (*study, *weights)) == folder("lvis_eval", study)
+    assert not (folder("rpn", (*study, *weights)) / "log.csv").exists()
+    done = unidet("stage=roi", *study, "roi.training=null")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "unidet: roi.training: null needs a trained network; name one: roi.weights=FILE"
+    )

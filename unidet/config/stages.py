@@ -107,11 +107,14 @@ class ProposerStudyConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class RoiConfig:
+    """The RoI head. `weights`, and `training` null: as in `RpnConfig`."""
+
     network: ClassifierConfig
     images: ImageConfig
-    training: TrainingConfig
+    training: TrainingConfig | None
     proposals_per_image: Positive
     text: Literal["clip", "random"] = "clip"
+    weights: str = free("")
 
 
 @dataclass(frozen=True, config=SCHEMA)
