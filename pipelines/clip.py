@@ -1,4 +1,4 @@
-"""Stage `clip`: trains a small CLIP on captioned crops of the toy world."""
+"""Stage `clip`: takes OpenAI's CLIP, or trains a small one on captioned crops of the toy world."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from unidet.data.toy.vocabulary import (
     name_of,
     sample_captions,
 )
+from unidet.pipelines.published_clip import published_files, take_published
 from unidet.pipelines.stage import Job, Stage
 
 CAPTIONS_FOR_MERGES = 20_000
@@ -36,6 +37,14 @@ class Pairs:
 
 
 def run(job: Job) -> None:
+    if job.config.clip.kind == "openai":
+        job.bring_up()
+        take_published(job)
+    else:
+        _train(job)
+
+
+def _train(job: Job) -> None:
     job.bring_up()
     from unidet.models.clip.contrastive import ContrastiveLoss
     from unidet.models.clip.tokenizer import Tokenizer, learn_merges, write_merges
@@ -45,11 +54,13 @@ def run(job: Job) -> None:
     from unidet.pipelines.training import keep_log
     from unidet.training.loop import train
     from unidet.training.pair import ImageTextPair
+    from unidet.training.schedule import in_steps
     from unidet.weights.load import load_into
     from unidet.weights.write import write_safetensors
 
     config: TrainedClip = job.config.clip
     crops = load_crops(job.inputs["data"] / "clip" / "train")
+    training = in_steps(config.training, -(-len(crops) // config.training.batch_size))
     merges = learn_merges(_captions(crops, job.config.seed), config.text.merges)
     tokenizer = Tokenizer(merges, config.text.context_length)
     pair = seeded(
@@ -67,8 +78,8 @@ def run(job: Job) -> None:
     weights = train(
         pair,
         pair.loss,
-        lambda step: _batches(crops, tokenizer, config, job.config.seed, step),
-        config.training,
+        lambda step: _batches(crops, tokenizer, config, training.steps, job.config.seed, step),
+        training,
         seed=job.config.seed,
         folder=job.work,
         progress=progress,
@@ -92,10 +103,10 @@ def _captions(crops: Crops, seed: int) -> list[str]:
 
 
 def _batches(
-    crops: Crops, tokenizer: Any, config: TrainedClip, seed: int, start: int
+    crops: Crops, tokenizer: Any, config: TrainedClip, steps: int, seed: int, start: int
 ) -> Iterator[Pairs]:
     """Batches from step `start` on; a step's batch depends on seed and step alone."""
-    for step in range(start, config.training.steps):
+    for step in range(start, steps):
         rng = np.random.default_rng((seed, step))
         rows = np.sort(rng.choice(len(crops), config.training.batch_size, replace=False))
         captions, said = sample_captions(crops.attributes[rows], rng)
@@ -116,7 +127,7 @@ def _zero_shot(pair: Any, encoder: Any, prompts: Any, test: Crops) -> dict[str, 
 
     every = combinations()
     names = [name_of(triple) for triple in every]
-    texts = encoder.embed(names, prompts.templates, prompts.normalise_each)
+    texts = encoder.embed(names, prompts)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     guesses = []
     with jt.no_grad():
@@ -131,9 +142,14 @@ def _zero_shot(pair: Any, encoder: Any, prompts: Any, test: Crops) -> dict[str, 
 
 
 def inputs(config: Config) -> tuple[str, ...]:
-    return ("data",)
+    return () if config.clip.kind == "openai" else ("data",)
 
 
 STAGE = Stage(
-    name="clip", version=1, reads=("clip", "clip_embeddings", "seed"), run=run, inputs=inputs
+    name="clip",
+    version=1,
+    reads=("clip", "clip_embeddings", "data", "seed"),
+    run=run,
+    inputs=inputs,
+    files=published_files,
 )

@@ -24,7 +24,7 @@ def run(job: Job) -> None:
 
     encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
     for name, names in vocabularies.items():
-        vectors = encoder.embed(names, settings.templates, settings.normalise_each)
+        vectors = encoder.embed(names, settings)
         _save(job.out, name, vectors, names)
 
 

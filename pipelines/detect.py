@@ -116,7 +116,7 @@ def _embed(config: Config, names: list[str]) -> np.ndarray:
     from unidet.pipelines.text import open_text_encoder
 
     encoder = open_text_encoder(clip, config.clip)
-    return encoder.embed(names, settings.templates, settings.normalise_each)
+    return encoder.embed(names, settings)
 
 
 def _ready(folder: Path, names: list[str]) -> np.ndarray:

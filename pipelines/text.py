@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from unidet.config.networks import TextConfig
+from unidet.config.stages import Clip, TextEmbeddings, TrainedClip
 
 BATCH = 512
+HEAD_WIDTH = 64
+"""Channels of an attention head in every CLIP that OpenAI published."""
 
 
 @dataclass(frozen=True)
@@ -21,24 +24,35 @@ class NameEncoder:
     tokenizer: Any
     network: Any
 
-    def embed(
-        self, names: Sequence[str], templates: Sequence[str], normalise_each: bool
-    ) -> np.ndarray:
+    def embed(self, names: Sequence[str], prompts: TextEmbeddings) -> np.ndarray:
         """(C, D) float32: the mean over templates of each name's text features, any length.
 
-        `normalise_each` brings every prompt's feature to unit length first (CLIP's recipe); the
-        official UniDetector embeddings do not (scripts/dump_clip_features_manyprompt.py).
+        With `normalise_each` every prompt's feature comes to unit length first (CLIP's recipe);
+        the official UniDetector embeddings do not (scripts/dump_clip_features_manyprompt.py).
+
+        Raises:
+            UserError: a prompt is too long for the encoder and `truncate` is false.
         """
-        prompts = [template.format(name) for name in names for template in templates]
+        spelt = [_replaced(name, prompts.replacements) for name in names]
+        texts = [template.format(name) for name in spelt for template in prompts.templates]
         features = np.concatenate(
             [
-                self.network(self.tokenizer(prompts[first : first + BATCH])).numpy()
-                for first in range(0, len(prompts), BATCH)
+                self._features(texts[first : first + BATCH], prompts.truncate)
+                for first in range(0, len(texts), BATCH)
             ]
         )
-        if normalise_each:
+        if prompts.normalise_each:
             features /= np.linalg.norm(features, axis=1, keepdims=True)
-        return features.reshape(len(names), len(templates), -1).mean(axis=1)
+        return features.reshape(len(names), len(prompts.templates), -1).mean(axis=1)
+
+    def _features(self, texts: Sequence[str], truncate: bool) -> np.ndarray:
+        return self.network(self.tokenizer(texts, truncate)).numpy()
+
+
+def _replaced(name: str, replacements: Mapping[str, str]) -> str:
+    for old, new in replacements.items():
+        name = name.replace(old, new)
+    return name
 
 
 def build_text_encoder(config: TextConfig, merges: int, embedding: int) -> Any:
@@ -55,13 +69,17 @@ def build_text_encoder(config: TextConfig, merges: int, embedding: int) -> Any:
     )
 
 
-def open_text_encoder(clip: Path, config: Any) -> NameEncoder:
+def open_text_encoder(clip: Path, config: Clip) -> NameEncoder:
     """The `clip` stage's text encoder from its artefact folder; `config` is the `clip` subtree."""
     from unidet.models.clip.tokenizer import Tokenizer, read_merges
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
-    merges = read_merges(clip / "merges.txt")
-    network = build_text_encoder(config.text, len(merges), config.embedding)
-    load_into(network, read_checkpoint(clip / "text.safetensors"))
-    return NameEncoder(Tokenizer(merges, config.text.context_length), network)
+    merges, arrays = read_merges(clip / "merges.txt"), read_checkpoint(clip / "text.safetensors")
+    length, width = arrays["positional_embedding"].shape
+    blocks = {name.split(".")[2] for name in arrays if name.startswith("transformer.resblocks.")}
+    heads = config.text.heads if isinstance(config, TrainedClip) else width // HEAD_WIDTH
+    sizes = TextConfig(width, len(blocks), heads, length, len(merges))
+    network = build_text_encoder(sizes, len(merges), arrays["text_projection"].shape[1])
+    load_into(network, arrays)
+    return NameEncoder(Tokenizer(merges, length), network)

@@ -36,6 +36,8 @@ def _line(problem: Mapping[str, Any]) -> str:
         return unknown_key([*keys, str(last)], [item.name for item in fields(holder)])
     tagged = _variants(holder).get(str(last)) is not None
     key = ".".join(keys if tagged else [*keys, str(last)])
+    if problem["type"] == "value_error":  # what a class of ours says of its fields together
+        return f"{'.'.join([*keys, str(last)])}: {problem['ctx']['error']}"
     given = problem["input"]
     got = "" if isinstance(given, dict | list) else f", got {given!r}"
     return f"{key}: {problem['msg']}{got}"

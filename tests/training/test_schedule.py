@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from unidet.config.training import ScheduleConfig
-from unidet.training.schedule import rate_factor
+from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
+from unidet.training.schedule import in_steps, rate_factor
 
 
 def test_multistep_drops_at_its_milestones() -> None:
@@ -35,3 +36,26 @@ def test_cosine_ends_at_its_floor() -> None:
 def test_warm_up_multiplies_the_schedule() -> None:
     schedule = ScheduleConfig(kind="multistep", milestones=(2,), warmup_steps=4, warmup_ratio=0.0)
     assert rate_factor(schedule, 2, 10) == pytest.approx(0.5 * 0.1)
+
+
+def run(**length: int) -> TrainingConfig:
+    return TrainingConfig(
+        batch_size=16,
+        optimizer=OptimizerConfig(kind="sgd", lr=0.02),
+        schedule=ScheduleConfig(kind="multistep", warmup_steps=500, milestones=(8, 11)),
+        **length,
+    )
+
+
+def test_epochs_become_steps_and_the_warm_up_stays() -> None:
+    counted = in_steps(run(epochs=12), 100)
+    assert (counted.steps, counted.epochs) == (1200, 0)
+    assert counted.schedule.milestones == (800, 1100)
+    assert counted.schedule.warmup_steps == 500
+    assert in_steps(run(steps=12), 100) == run(steps=12)
+
+
+def test_a_run_has_one_length() -> None:
+    for length in ({}, {"steps": 3, "epochs": 2}):
+        with pytest.raises(ValidationError, match="steps or of epochs, one of them"):
+            run(**length)

@@ -34,13 +34,26 @@ class TrainedClip:
 
 
 @dataclass(frozen=True, config=SCHEMA)
+class PublishedClip:
+    """OpenAI's CLIP (RN50 or RN50x4) from its files; paths relative to `data.root`.
+
+    `checkpoint` is the published `.pt` or a file of ours made of it, `merges` the byte pairs
+    `bpe_simple_vocab_16e6.txt.gz`.
+    """
+
+    kind: Literal["openai"]
+    checkpoint: str
+    merges: str
+
+
+@dataclass(frozen=True, config=SCHEMA)
 class AbsentClip:
     """No CLIP network: text embeddings come ready-made."""
 
     kind: Literal["none"]
 
 
-Clip = Annotated[TrainedClip | AbsentClip, Field(discriminator="kind")]
+Clip = Annotated[TrainedClip | PublishedClip | AbsentClip, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -48,12 +61,15 @@ class TextEmbeddings:
     """Names embedded by the `clip` stage's text encoder, averaged over templates.
 
     `normalise_each` true is CLIP's own recipe; false averages raw features as the official
-    UniDetector embeddings do.
+    UniDetector embeddings do. `replacements` are made in every name before it enters a template.
+    `truncate` cuts a text that is too long for CLIP, which otherwise is an error.
     """
 
     source: Literal["clip"]
     templates: tuple[str, ...]
     normalise_each: bool = True
+    replacements: dict[str, str] = field(default_factory=dict)
+    truncate: bool = False
 
 
 @dataclass(frozen=True, config=SCHEMA)

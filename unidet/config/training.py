@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import (
@@ -79,9 +79,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class ScheduleConfig:
-    """Linear warm-up, then steps down at `milestones` (in steps) or a cosine to `floor`.
+    """Linear warm-up, then steps down at `milestones` or a cosine to `floor`.
 
-    `floor` and `warmup_ratio` are fractions of the learning rate.
+    `milestones` are counted as the run's length is, in steps or in epochs. `floor` and
+    `warmup_ratio` are fractions of the learning rate.
     """
 
     kind: Literal["multistep", "cosine", "constant"]
@@ -96,16 +97,25 @@ class ScheduleConfig:
 class TrainingConfig:
     """One training run.
 
+    Its length is `steps`, or `epochs` of the training images (an aspect group that the batch does
+    not divide is filled up, so that an epoch is a whole number of steps).
     `average` is the decay of the weights' moving average, 0 for none; it rises to that over some
     `average_warmup` steps.
     """
 
-    steps: Positive
     batch_size: Positive
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
+    steps: NonNegative = 0
+    epochs: NonNegative = 0
     average: Fraction = 0.0
     average_warmup: Positive = 2000
     checkpoint_every: Positive = free(200)
     log_every: Positive = free(10)
     loader_threads: Positive = free(2)
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> TrainingConfig:
+        if bool(self.steps) == bool(self.epochs):
+            raise ValueError("give a number of steps or of epochs, one of them")
+        return self

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from unidet.config.training import ScheduleConfig
+from unidet.config.training import ScheduleConfig, TrainingConfig
+
+
+def in_steps(settings: TrainingConfig, steps_per_epoch: int) -> TrainingConfig:
+    """The same run with its length and milestones in steps."""
+    if settings.steps:
+        return settings
+    milestones = tuple(epoch * steps_per_epoch for epoch in settings.schedule.milestones)
+    return replace(
+        settings,
+        steps=settings.epochs * steps_per_epoch,
+        epochs=0,
+        schedule=replace(settings.schedule, milestones=milestones),
+    )
 
 
 def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
