@@ -23,8 +23,10 @@ from unidet.config.training import ImageConfig, KeepRatioImages, TrainingConfig
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
 from unidet.data.loader import Loader, Source
+from unidet.data.sampler import Sampler
 from unidet.data.transforms import KeepRatio, Stretch, Transform
 from unidet.records import Split
+from unidet.training.schedule import in_steps
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ class Datasets:
             rows=np.load(folder / "rows.npy"),
             ground_truth=folder / "ground_truth.json",
         )
+
+
+def counted_in_steps(training: TrainingConfig, sources: Sequence[Source]) -> TrainingConfig:
+    """The run with its length in steps; an epoch is as long as the sampler's."""
+    sampler = Sampler([source.split for source in sources], training.batch_size, seed=0)
+    return in_steps(training, sampler.steps_per_epoch)
 
 
 def training_batches(

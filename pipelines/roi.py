@@ -10,7 +10,7 @@ import numpy as np
 from unidet.config.study import Config
 from unidet.data.loader import Proposals, Source
 from unidet.errors import UserError
-from unidet.pipelines.datasets import Datasets, ImageSet, training_batches
+from unidet.pipelines.datasets import Datasets, ImageSet, counted_in_steps, training_batches
 from unidet.pipelines.lvis_raw import best_proposals
 from unidet.pipelines.networks import (
     build_classifier,
@@ -49,8 +49,9 @@ def _train(job: Job, network: Any) -> None:
         allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
     )
     sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
-    batches_from = training_batches(sources, config.images, config.training, job.config.seed)
-    train_and_keep(job, "roi", network, network.loss, batches_from, config.training)
+    settings = counted_in_steps(config.training, sources)
+    batches_from = training_batches(sources, config.images, settings, job.config.seed)
+    train_and_keep(job, "roi", network, network.loss, batches_from, settings)
 
 
 def _text(job: Job, data: ImageSet) -> np.ndarray:

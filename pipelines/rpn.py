@@ -8,7 +8,7 @@ from unidet.config.networks import CLNConfig
 from unidet.config.study import Config
 from unidet.data.loader import Source
 from unidet.pipelines import proposers
-from unidet.pipelines.datasets import Datasets, training_batches
+from unidet.pipelines.datasets import Datasets, counted_in_steps, training_batches
 from unidet.pipelines.networks import seeded
 from unidet.pipelines.stage import Job, Stage
 from unidet.pipelines.starting_weights import keep_weights
@@ -33,9 +33,10 @@ def _train(job: Job, network: Any, training: list) -> None:
 
     config = job.config.rpn
     sources = [Source(data.split, data.images) for data in training]
-    batches_from = training_batches(sources, config.images, config.training, job.config.seed)
+    settings = counted_in_steps(config.training, sources)
+    batches_from = training_batches(sources, config.images, settings, job.config.seed)
     loss_of = network.loss if config.classes == "dataset" else proposers.agnostic(network.loss)
-    train_and_keep(job, "rpn", network, loss_of, batches_from, config.training)
+    train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
 
 
 def inputs(config: Config) -> tuple[str, ...]:

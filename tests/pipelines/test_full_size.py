@@ -1,0 +1,106 @@
+"""The networks of `experiment=coco_o365` at the paper's image size: a training step, an inference.
+
+One image of 800 x 1088 pixels and 12 GB or so of memory; a few minutes on a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unidet.cli import compose
+from unidet.config.training import OptimizerConfig
+from unidet.records import Batch
+from unidet.runtime import bring_up
+
+pytestmark = pytest.mark.slow
+HEIGHT, WIDTH = 800, 1088
+OBJECTS = np.array([[40, 60, 400, 500], [500, 300, 900, 700], [100, 600, 180, 760]], np.float32)
+LABELS = np.array([3, 17, 300], np.int32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jittor() -> None:
+    bring_up("cpu")
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, [WIDTH - 64, HEIGHT - 64], (2000, 2))
+    sides = rng.uniform(16, 64, (2000, 2))
+    near = np.repeat(OBJECTS, 100, axis=0) + rng.normal(0, 12, (300, 4))
+    boxes = np.concatenate([near, np.concatenate([corners, corners + sides], axis=1)])
+    boxes = np.clip(boxes, 0, [WIDTH, HEIGHT] * 2)
+    scores = rng.uniform(0, 1, (len(boxes), 1))
+    return Batch(
+        images_NCHW=rng.standard_normal((1, 3, HEIGHT, WIDTH), np.float32),
+        sizes_N2=np.array([[HEIGHT, WIDTH]], np.int32),
+        scales_N4=np.ones((1, 4), np.float32),
+        flips_N2=np.zeros((1, 2), bool),
+        boxes=[OBJECTS],
+        labels=[LABELS],
+        dataset_ids=np.array([1], np.int32),
+        image_rows=np.zeros(1, np.int32),
+        proposals=[np.concatenate([boxes, scores], axis=1).astype(np.float32)],
+    )
+
+
+def step(network: Any, batch: Batch, settings: OptimizerConfig) -> dict[str, float]:
+    """One update at the official rate; the losses, after checking that parameters moved."""
+    from unidet.training.optimizer import Optimizer
+
+    optimizer = Optimizer(network, settings)
+    names = optimizer.names
+    before = {name: float(var.sum().item()) for name, var in network.named_parameters()}
+    values = network.loss(batch, np.random.default_rng(0))
+    losses = {name: value for name, value in values.items() if name.startswith("loss")}
+    optimizer.step(sum(losses.values()), 1.0)
+    after = {name: float(var.sum().item()) for name, var in network.named_parameters()}
+    assert np.isfinite(list(after.values())).all()
+    moved = [name for name in names if after[name] != before[name]]
+    assert len(moved) > 0.9 * len(names)
+    assert all(after[name] == before[name] for name in before if name not in names)
+    return {name: float(value.item()) for name, value in losses.items()}
+
+
+def test_the_first_stage(batch: Batch) -> None:
+    import jittor as jt
+
+    from unidet.pipelines.proposers import build_proposer
+
+    config = compose(["experiment=coco_o365"]).rpn
+    network = build_proposer(config, 0)
+    losses = step(network, batch, config.training.optimizer)
+    assert set(losses) == {
+        *("loss_rpn_bbox", "loss_rpn_obj"),
+        *("loss_cls", "loss_bbox", "loss_bbox_score"),
+    }
+    assert np.isfinite(list(losses.values())).all()
+    (found,) = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
+    assert found.shape[1] == 5
+    assert 0 < len(found) <= 1500
+    assert (np.diff(found[:, 4]) <= 0).all()
+    assert (found[:, :4] >= 0).all()
+    assert (found[:, :4] <= [WIDTH, HEIGHT] * 2).all()
+
+
+def test_the_second_stage(batch: Batch) -> None:
+    import jittor as jt
+
+    from unidet.pipelines.networks import build_classifier
+
+    config = compose(["experiment=coco_o365"]).roi
+    network = build_classifier(config.network)
+    rng = np.random.default_rng(1)
+    network.set_vocabularies([rng.standard_normal((count, 1024)) for count in (80, 365)])
+    losses = step(network, batch, config.training.optimizer)
+    # Random embeddings: 100 x a cosine of spread 1/32, about 1.4 nats for each of 49 names.
+    assert 20 < losses["loss_class"] < 200
+    assert np.isfinite(losses["loss_box"])
+    proposals = [batch.proposals[0][:300]]
+    ((boxes, embeddings),) = network.regions(jt.array(batch.images_NCHW), batch.sizes_N2, proposals)
+    assert boxes.shape == (300, 4)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
