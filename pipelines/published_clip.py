@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from unidet.config.stages import PublishedClip
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.stage import Job
+from unidet.pipelines.starting_weights import of_regions
 from unidet.store.hashing import sha256_file
 
 MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -37,22 +37,12 @@ def take_published(job: Job) -> None:
             f"clip.checkpoint: {path} holds {weights.layout.summary}; it must be OpenAI's CLIP "
             "RN50 or RN50x4 with both its sides"
         )
-    write_safetensors(job.out / "image.safetensors", _for_regions(image))
+    write_safetensors(job.out / "image.safetensors", _float32(of_regions(image)))
     write_safetensors(job.out / "text.safetensors", _float32(text))
     write_merges(job.out / "merges.txt", read_merges(root / config.merges))
 
 
-def _for_regions(image: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The image side with its last layer and its pool where the region networks have them."""
-    moved = {"backbone.layer4.": "shared_layer.", "attnpool.": "pool."}
-    found = {}
-    for name, array in _float32(image).items():
-        prefix = next((prefix for prefix in moved if name.startswith(prefix)), "")
-        found[moved.get(prefix, "") + name.removeprefix(prefix)] = array
-    return found
-
-
-def _float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _float32(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 

@@ -108,13 +108,17 @@ def _arrays(network: Any, path: Path) -> tuple[dict[str, np.ndarray], bool]:
     if source.startswith("resnet"):
         return {f"backbone.{name}": array for name, array in weights.arrays.items()}, False
     if source.startswith("clip_"):
-        image = weights.part("image.")
-        return {
-            **_renamed(below(image, "backbone.layer4."), "shared_layer."),
-            **{n: a for n, a in image.items() if n.startswith("backbone.") and ".layer4." not in n},
-            **_renamed(below(image, "attnpool."), "pool."),
-        }, False
+        return of_regions(weights.part("image.")), False
     return weights.arrays, not source.startswith("regionclip_")
+
+
+def of_regions(image: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """CLIP's image side under the RoI network's names: its last layer and its pool stand alone."""
+    return {
+        **_renamed(below(image, "backbone.layer4."), "shared_layer."),
+        **{n: a for n, a in image.items() if n.startswith("backbone.") and ".layer4." not in n},
+        **_renamed(below(image, "attnpool."), "pool."),
+    }
 
 
 def _renamed(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
