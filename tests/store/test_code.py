@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from unidet.store import code
-from unidet.store.code import closure, closure_digest
+from unidet.store.code import closure
+from unidet.store.hashing import digest
 from unidet.store.syntax import read_source
 
 House = Callable[..., str]
@@ -57,7 +60,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         with monkeypatch.context() as patch:
             patch.syspath_prepend(str(top))
             importlib.invalidate_caches()
-            found = closure_digest("toyhouse.stage")
+            found = digest(closure("toyhouse.stage"))
         sys.modules.pop("toyhouse", None)
         return found
 
@@ -191,9 +194,9 @@ def test_a_module_without_source_is_named(toyhouse: Path) -> None:
 
 
 def test_a_long_run_keeps_the_code_it_has_read(toyhouse: Path) -> None:
-    before = closure_digest("toyhouse.stage")
+    before = digest(closure("toyhouse.stage"))
     (toyhouse / "late.py").write_text("def twice(x):\n    return 3 * x\n")
-    assert closure_digest("toyhouse.stage") == before
+    assert digest(closure("toyhouse.stage")) == before
 
 
 def test_the_cache_is_used_and_notices_edits(
@@ -208,13 +211,13 @@ def test_the_cache_is_used_and_notices_edits(
     monkeypatch.setattr(code, "read_source", counting)
     monkeypatch.setattr(code, "SETTLED_NS", -(10**12))
     cache = tmp_path / "cache"
-    before = closure_digest("toyhouse.stage", cache=cache)
+    before = digest(closure("toyhouse.stage", cache=cache))
     assert len(parsed) == 7
 
     def in_a_new_process() -> str:
         parsed.clear()
         monkeypatch.setattr(code, "_read", {})
-        return closure_digest("toyhouse.stage", cache=cache)
+        return digest(closure("toyhouse.stage", cache=cache))
 
     assert in_a_new_process() == before
     assert parsed == []
@@ -252,11 +255,81 @@ def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
         if not (tmp_path / "unidet" / name).exists():
             shutil.copytree(checkout / name, tmp_path / "unidet" / name, ignore=ignore)
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import unidet.store.code as code;"
+        "import sys, json; sys.path.insert(0, sys.argv[1]); import unidet.store.code as code;"
         "assert code.__file__.startswith(sys.argv[1]), code.__file__;"
-        "print(code.closure_digest('unidet.pipelines.stage'));"
+        "print(json.dumps(code.closure('unidet.pipelines.stage')));"
         "assert 'unidet.pipelines' not in sys.modules"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout.strip() == closure_digest("unidet.pipelines.stage")
+    assert json.loads(done.stdout) == closure("unidet.pipelines.stage")
+
+
+# --- edits of this project's own code ------------------------------------------------------------
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def own_sources() -> list[Path]:
+    return sorted([*(CHECKOUT / "unidet").rglob("*.py"), *(CHECKOUT / "pipelines").rglob("*.py")])
+
+
+def read(text: str) -> str:
+    return read_source(text.encode(), "unidet.some.module", is_package=False).digest
+
+
+def test_reformatting_any_module_changes_nothing() -> None:
+    """Python's own unparser writes every line anew, without comments; docstrings go as well."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for path in own_sources():
+        text = path.read_text()
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, documented) and ast.get_docstring(node) and len(node.body) > 1:
+                del node.body[0]
+        assert read(ast.unparse(tree)) == read(text), path
+
+
+def test_an_edit_in_any_function_changes_its_module() -> None:
+    """One more statement in the last function of every module, and one changed constant."""
+    edited = 0
+    for path in own_sources():
+        tree = ast.parse(path.read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        if functions:
+            before = read(ast.unparse(tree))
+            functions[-1].body.append(ast.parse("edited = 1").body[0])
+            assert read(ast.unparse(tree)) != before, path
+            edited += 1
+    assert edited > 100
+
+
+def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
+    """Digests of stages in a copy of this project, before and after edits of its files."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "unidet", tmp_path / "unidet", ignore=ignore, symlinks=False)
+    for name in ("conf", "pipelines"):
+        if not (tmp_path / "unidet" / name).exists():
+            shutil.copytree(CHECKOUT / name, tmp_path / "unidet" / name, ignore=ignore)
+    script = (
+        "import sys, json; sys.path.insert(0, sys.argv[1])\n"
+        "from unidet.store.code import closure\n"
+        "stages = ('data', 'rpn', 'proposals', 'clip_embeddings', 'roi', 'lvis_eval')\n"
+        "print(json.dumps({s: closure(f'unidet.pipelines.{s}') for s in stages}))"
+    )
+
+    def digests() -> dict[str, str]:
+        arguments = [sys.executable, "-c", script, str(tmp_path)]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path)
+        return {stage: digest(modules) for stage, modules in json.loads(done.stdout).items()}
+
+    def changed(path: str, old: str, new: str) -> set[str]:
+        before, text = digests(), (tmp_path / "unidet" / path).read_text()
+        assert old in text
+        (tmp_path / "unidet" / path).write_text(text.replace(old, new, 1))
+        after = digests()
+        return {stage for stage in before if before[stage] != after[stage]}
+
+    assert changed("ops/nms.py", "import jittor", "# why not\nimport jittor") == set()
+    assert changed("ops/nms.py", "\ndef ", "\nEDITED = 1\n\n\ndef ") == {"rpn", "proposals"}
+    assert changed("evaluation/lvis.py", "\ndef ", "\nEDITED = 1\n\n\ndef ") == {"lvis_eval"}

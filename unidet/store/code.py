@@ -17,18 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from unidet.store.disk import read_sealed, write_sealed
-from unidet.store.hashing import digest
 from unidet.store.stat_cache import SETTLED_NS
 from unidet.store.syntax import VERSION, Source, read_source
 
 # A process reads each source file once: an edit made while a long run is under way concerns the
 # next run, as this one goes on with the code that it has loaded.
 _read: dict[Path, Source] = {}
-
-
-def closure_digest(module: str, exclude: Collection[str] = (), cache: Path | None = None) -> str:
-    """Digest of `closure(...)`: one string for all code that `module` can reach."""
-    return digest(closure(module, exclude, cache))
 
 
 def closure(

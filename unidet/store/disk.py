@@ -93,13 +93,13 @@ def create_once(path: Path, data: bytes, temporary: Path) -> bool:
     `temporary` is a path on the same file system that nobody else uses.
     """
     make_folder(path.parent)
-    write_synced(temporary, data)
     try:
+        write_synced(temporary, data)
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
     sync(path.parent)
     return True
 
@@ -107,8 +107,11 @@ def create_once(path: Path, data: bytes, temporary: Path) -> bool:
 def replace(path: Path, data: bytes, temporary: Path) -> None:
     """Put a complete file at `path`, whatever is there."""
     make_folder(path.parent)
-    write_synced(temporary, data)
-    os.replace(temporary, path)
+    try:
+        write_synced(temporary, data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync(path.parent)
 
 

@@ -37,8 +37,8 @@ def ingested(out: Path, layout: Layout, key: str) -> Iterator[dict[str, StoredFi
         ValueError: links, devices or odd names in `out`.
     """
     scratch = layout.private(key)
-    make_folder(scratch)
     try:
+        make_folder(scratch)
         with ThreadPoolExecutor(WORKERS) as pool:
             sources = _own(list_files(out), out, scratch, pool)
             synced = pool.map(sync, sources.values())
@@ -52,7 +52,7 @@ def ingested(out: Path, layout: Layout, key: str) -> Iterator[dict[str, StoredFi
         yield files
         place_missing({sources[name]: file for name, file in files.items()}, layout)
     finally:
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def place_all(sources: dict[Path, StoredFile], layout: Layout) -> None:

@@ -80,15 +80,15 @@ def _from_trash(store: Store, blob: Path) -> bool:
 
 def _download(store: Store, blob: Path, file: StoredFile, remote: Remote) -> None:
     scratch = store.layout.private(file.sha256)
-    make_folder(scratch)
-    make_folder(blob.parent)
     try:
+        make_folder(scratch)
+        make_folder(blob.parent)
         remote.download(file, scratch / file.sha256)
         os.chmod(scratch / file.sha256, 0o444)
         os.replace(scratch / file.sha256, blob)
         sync(blob.parent)
     finally:
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:

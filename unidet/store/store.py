@@ -37,7 +37,7 @@ class Store:
 
     @property
     def code_cache(self) -> Path:
-        """Where `closure_digest` may remember what it parsed."""
+        """Where `code.closure` may remember what it parsed."""
         return self.layout.stat_cache / "code"
 
     def digest_of(self, path: Path | str) -> str:

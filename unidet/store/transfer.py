@@ -154,8 +154,8 @@ def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
     with clear_errors(store.root):
         for abandoned in list(store.layout.abandoned(action.key)):
             discard(abandoned, store.layout.trash)
-        make_folder(scratch)
         try:
+            make_folder(scratch)
             files = {}
             for sha256, size in blobs_of(action).items():
                 files[sha256] = scratch / sha256
@@ -164,7 +164,7 @@ def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
                     os.chmod(files[sha256], 0o444)
             return store.adopt(action, files)
         finally:
-            shutil.rmtree(scratch)
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:

@@ -1,0 +1,135 @@
+"""Every verb that writes says in one line why it cannot, and loses nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.store import accepted
+from unidet.store.cleanup import plan
+from unidet.store.live import in_use
+from unidet.store.pins import pin
+from unidet.store.record import Action
+from unidet.store.remote import Remote
+from unidet.store.store import Store
+from unidet.store.sweep import cleaning, drop, sweep
+from unidet.store.transfer import fetch, push
+from unidet.store.verify import verify
+
+Publish = Callable[..., Action]
+FILES = {"model": b"weights" * 1000, "log": b"step\n"}
+
+
+def clean(store: Store, action: Action) -> None:
+    with cleaning(store):
+        drop(store, [one.action for one in plan(store, keep_last=0).drops])
+        sweep(store, 0.0, 0.0)
+
+
+def keep(store: Store, action: Action) -> None:
+    pin(store.layout, action)
+
+
+def accept(store: Store, action: Action) -> None:
+    accepted.accept(store.layout, "rpn", "1" * 64, "2" * 64)
+
+
+def bring_back(store: Store, action: Action) -> None:
+    """From a remote, after it was lost here."""
+    with in_use(store.layout) as use:
+        fetch(store, Remote(str(store.root.parent / "remote")), action.key, use)
+
+
+VERBS = {
+    "gc": (clean, "replace"),
+    "pin": (keep, "link"),
+    "accept": (accept, "replace"),
+    "fetch": (bring_back, "fsync"),
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(errno.ENOSPC, "is on a full disk; free some space"), (errno.EROFS, "is read-only; choose")],
+)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_that_cannot_write_says_so(
+    store: Store,
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    number: int,
+    says: str,
+) -> None:
+    do, step = VERBS[verb]
+    action = publish(FILES)
+    folder = store.folder(action)
+    push(store, Remote(str(store.root.parent / "remote")), [action])
+    if verb == "fetch":
+        store.layout.blob(action.files["model"].sha256).unlink()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, step, fail)
+        with pytest.raises(UserError, match=says) as caught:
+            do(store, action)
+    assert "\n" not in str(caught.value)
+    assert f"store {store.root}" in str(caught.value)
+    do(store, action)
+    if verb == "gc":
+        assert not folder.exists()
+    else:
+        assert store.lookup(action.key) == action
+    assert verify(store).problems == ()
+    assert list((store.layout.base / "work").iterdir()) == []
+
+
+def test_a_clean_up_that_stops_half_way_keeps_what_it_did_not_reach(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second record cannot be moved: the first is in the trash, the second is whole."""
+    one, two = publish({"a": b"1"}, seconds=1.0, seed=1), publish({"a": b"2"}, seconds=2.0, seed=2)
+    replace, calls = os.replace, iter([True, False])
+
+    def failing(source: Path, target: Path) -> None:
+        if str(source).endswith(".json") and not next(calls):
+            raise OSError(errno.EROFS, "Read-only file system", str(source))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        with pytest.raises(UserError, match="is read-only"):
+            clean(store, one)
+    assert store.lookup(one.key) is None
+    assert store.lookup(two.key) == two
+    assert verify(store).problems == ()
+
+
+def test_a_push_to_a_full_disk_leaves_no_half_of_anything(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    action = publish(FILES)
+    remote = Remote(str(tmp_path / "remote"))
+    put = type(remote._system).put_file
+
+    def full(self: object, source: str, target: str, **options: object) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device", target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(remote._system), "put_file", full)
+        with pytest.raises(UserError, match=r"remote .*: .*No space left on device") as caught:
+            push(store, remote, [action])
+    assert "\n" not in str(caught.value)
+    assert Store(tmp_path / "remote").lookup(action.key) is None
+    assert verify(Store(tmp_path / "remote")).problems == ()
+    assert put is type(remote._system).put_file
+    push(store, remote, [action])
+    assert Store(tmp_path / "remote").lookup(action.key) == action
