@@ -10,7 +10,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.weights.layouts.layout import Weights, listed, to_ours
-from unidet.weights.layouts.registry import open_weights, write_ours
+from unidet.weights.layouts.registry import layout_named, open_weights, write_ours
 from unidet.weights.write import write_jittor, write_torch
 
 Side = Literal["torch", "ours"]
@@ -22,7 +22,8 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
     """Writes `destination` in one step and says in a few lines what happened.
 
     Args:
-        layout: of the official file: `source`'s, or the one to write where `source` is ours.
+        layout: of the official file: of `destination` where its side is "torch" (the source must
+            then be of the same network), else of `source`.
         to: "ours" for our names, "torch" for the layout's; None for what the suffix says.
 
     Raises:
@@ -33,7 +34,12 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
     side = _side(target, to)
     if not target.parent.is_dir():
         raise UserError(f"{destination}: there is no folder {target.parent}; make it first")
-    weights = open_weights(source, layout=layout)
+    if side == "torch" and layout:
+        written_as = layout_named(layout)
+        weights = open_weights(source, network=written_as.network)
+    else:
+        weights = open_weights(source, layout=layout)
+        written_as = weights.layout
     if target.exists() and target.samefile(source):
         raise UserError(f"{destination} is the source itself; give another name")
     lines = [f"{source}: {weights.layout.name} ({weights.layout.summary})"]
@@ -42,13 +48,14 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
             written: Mapping[str, np.ndarray] = to_ours(weights)
             _write_ours(target, weights)
         else:
-            written = weights.layout.to_official(weights)
+            written = written_as.to_official(weights)
             write_torch(target, written)
-            if left_out := weights.layout.left_out(weights):
+            if left_out := written_as.left_out(weights):
                 lines.append(f"left out, as it has no place there: {listed('arrays', left_out)}")
     except OSError as fault:
         raise UserError(f"{destination}: cannot be written ({fault.strerror})") from None
-    return [*lines, f"{destination}: {_contents(side, weights, written)}"]
+    whose = f"our {weights.layout.network}" if side == "ours" else written_as.name
+    return [*lines, f"{destination}: {len(written)} arrays for {whose}{_vocabularies(weights)}"]
 
 
 def _side(target: Path, to: Side | None) -> Side:
@@ -70,8 +77,6 @@ def _write_ours(target: Path, weights: Weights) -> None:
         write_ours(target, weights)
 
 
-def _contents(side: Side, weights: Weights, written: Mapping[str, np.ndarray]) -> str:
-    whose = f"our {weights.layout.network}" if side == "ours" else weights.layout.name
-    names = [len(vocabulary) for vocabulary in weights.vocabularies]
-    vocabularies = f", vocabularies of {' and '.join(map(str, names))} names" if names else ""
-    return f"{len(written)} arrays for {whose}{vocabularies}"
+def _vocabularies(weights: Weights) -> str:
+    names = [str(len(vocabulary)) for vocabulary in weights.vocabularies]
+    return f", vocabularies of {' and '.join(names)} names" if names else ""

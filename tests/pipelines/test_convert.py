@@ -127,21 +127,35 @@ def test_what_it_says(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None
     ]
 
 
+@pytest.mark.parametrize("source", ["released.pth", "ours.safetensors"])
 def test_from_one_official_layout_to_another(
-    layouts: Path, capsys: pytest.CaptureFixture[str]
+    source: str, layouts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_torch("released.pth", released())
     assert run("released.pth", "ours.safetensors") == 0
     capsys.readouterr()
-    assert run("ours.safetensors", "converted.pth", "--layout", "converted") == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[1] == "left out, as it has no place there: 1 arrays (teacher.weight)"
+    assert run(source, "converted.pth", "--layout", "converted") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{source}: released (as released)",
+        "left out, as it has no place there: 1 arrays (teacher.weight)",
+        "converted.pth: 6 arrays for converted",
+    ]
     expected = {
         name.replace("body.", "net."): array
         for name, array in released().items()
         if name.startswith("body.")
     }
     assert_same(read_checkpoint("converted.pth"), expected)
+
+
+def test_a_layout_of_another_network(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_torch("w.pth", small())
+    assert run("w.pth", "w.safetensors") == 0
+    said = refused(capsys, "w.pth", "x.pth", "--layout", "converted")
+    assert "w.pth: fits no layout; nearest is" in said
+    assert "the layouts are released, converted" in said
+    said = refused(capsys, "w.safetensors", "x.pth", "--layout", "converted")
+    assert "w.safetensors: holds weights of tiny, not of other" in said
 
 
 def test_what_does_not_fit(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,8 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     except _DAMAGE as error:
         raise UserError(
             f"{path} is truncated or damaged ({type(error).__name__}: {error}): "
