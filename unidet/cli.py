@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
@@ -272,96 +273,6 @@ def _config(given: list[str]) -> int:
     return 0
 
 
-def _evaluate(given: list[str]) -> int:
-    parser = _arguments("evaluate")
-    parser.add_argument("ground_truth", metavar="GT.json")
-    parser.add_argument("results", metavar="RESULTS.json")
-    parser.add_argument("--style", choices=("lvis", "coco", "proposals"), required=True)
-    parser.add_argument("--out", metavar="FILE", help="write the metrics here too, as JSON")
-    parser.add_argument(
-        "--check-official",
-        action="store_true",
-        help="LVIS only: compute them with the lvis package as well and compare",
-    )
-    options = parser.parse_args(given)
-    from unidet.pipelines.judge import judge_files
-
-    judge_files(**vars(options))
-    return 0
-
-
-def _detect(given: list[str]) -> int:
-    parser = _arguments("detect")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--vocab", required=True, help='names, separated by commas: "a, b, c"')
-    parser.add_argument("--experiment", default="toy")
-    parser.add_argument("--out", default="detections", help="folder for pictures and JSON")
-    parser.add_argument("--threshold", type=float, default=0.3, help="least score to draw")
-    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="overrides")
-    options = parser.parse_args(given)
-    from unidet.pipelines.detect import detect_files
-
-    config = compose([f"experiment={options.experiment}", *options.set])
-    detect_files(config, options.images, options.vocab, options.out, options.threshold)
-    return 0
-
-
-def _trace(given: list[str]) -> int:
-    from unidet.pipelines.trace import MODELS, trace_files
-
-    parser = _arguments("trace")
-    parser.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
-    parser.add_argument("--weights", required=True, metavar="FILE", help="ours or official")
-    parser.add_argument("--inputs", required=True, metavar="IN.npz")
-    parser.add_argument("--out", required=True, metavar="OUT.npz")
-    parser.add_argument("--train", action="store_true", help="a training step and its losses")
-    parser.add_argument("--grads", nargs="+", default=[], metavar="NAME", help="of parameters")
-    trace_files(**vars(parser.parse_args(given)))
-    return 0
-
-
-def _compare(given: list[str]) -> int:
-    parser = _arguments("compare")
-    parser.add_argument("first", metavar="A.npz")
-    parser.add_argument("second", metavar="B.npz", help="the reference")
-    parser.add_argument("--rtol", type=float, help="of B's largest value; default by name")
-    parser.add_argument("--atol", type=float, help="absolute; default by name (docs/parity.md)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help='like "rpn_*"')
-    options = vars(parser.parse_args(given))
-    from unidet.weights.compare import compare_files, table
-
-    rows = compare_files(**options)
-    print("\n".join(table(rows)))
-    return 0 if all(row.fits for row in rows) else 1
-
-
-def _plot(given: list[str]) -> int:
-    parser = _arguments("plot")
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="a log, or a folder that holds one")
-    parser.add_argument("--out", default="curves.png", help=".png, .pdf, .svg or .csv (curves.png)")
-    parser.add_argument("--keys", nargs="+", default=[], metavar="KEY", help='like "loss_*" "AP*"')
-    parser.add_argument("--names", nargs="+", default=[], help="of the runs, for the legend")
-    parser.add_argument(
-        "--smooth", type=positive, metavar="ROWS", help="mean over so many rows; 1: none"
-    )
-    parser.add_argument(
-        "--epoch-steps", type=positive, metavar="N", help="where a log counts epochs only"
-    )
-    parser.add_argument("--title", default="")
-    from unidet.pipelines.plot import plot_logs
-
-    print("\n".join(plot_logs(**vars(parser.parse_args(given)))))
-    return 0
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, as a type for argparse."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 def _doctor(given: list[str]) -> int:
     _arguments("doctor").parse_args(given)
     from unidet.doctor import run
@@ -380,24 +291,12 @@ def _work(given: list[str]) -> int:
     return 0
 
 
-def _of_the_store(verb: str) -> Callable[[list[str]], int]:
-    """A verb of `pipelines/store_verbs.py`, which is imported when it is used."""
+def _of(module: str, verb: str) -> Callable[[list[str]], int]:
+    """A verb of a module in `pipelines/`, which is imported when the verb is used."""
 
     def run(given: list[str]) -> int:
-        from unidet.pipelines.store_verbs import VERBS
-
-        return VERBS[verb](_arguments(verb), given, compose)
-
-    return run
-
-
-def _of_files(verb: str) -> Callable[[list[str]], int]:
-    """A verb of `pipelines/file_verbs.py`, which is imported when it is used."""
-
-    def run(given: list[str]) -> int:
-        from unidet.pipelines.file_verbs import VERBS
-
-        return VERBS[verb](_arguments(verb), given, compose)
+        verbs = import_module(f"unidet.pipelines.{module}").VERBS
+        return verbs[verb](_arguments(verb), given, compose)
 
     return run
 
@@ -406,17 +305,13 @@ _STORE_VERBS = (
     *("why", "lineage", "verify", "pin", "unpin", "accept", "rm", "gc"),
     *("push", "fetch", "pull", "export", "import"),
 )
+_FILE_VERBS = ("detect", "evaluate", "trace", "convert", "interchange", "compare", "plot")
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,
-    **{verb: _of_the_store(verb) for verb in _STORE_VERBS},
+    **{verb: _of("store_verbs", verb) for verb in _STORE_VERBS},
     "config": _config,
-    "detect": _detect,
-    "evaluate": _evaluate,
-    "trace": _trace,
-    **{verb: _of_files(verb) for verb in ("convert", "interchange")},
-    "compare": _compare,
-    "plot": _plot,
+    **{verb: _of("file_verbs", verb) for verb in _FILE_VERBS},
     "doctor": _doctor,
     "work": _work,
 }
