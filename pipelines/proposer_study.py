@@ -10,10 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from unidet.config.study import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
@@ -22,6 +21,9 @@ from unidet.pipelines.proposals import recall_of
 from unidet.pipelines.proposers import open_proposer
 from unidet.pipelines.shards import Sharded
 from unidet.pipelines.stage import Comparison, Job, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd  # not at run time: every command would wait for it
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 METRICS = (

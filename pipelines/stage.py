@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
 from unidet.pipelines.shards import ShardSet
 from unidet.terminal import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd  # not at run time: every command would wait for it
 
 
 class Subtrees:
