@@ -19,6 +19,7 @@ from unidet.data.toy.vocabulary import (
     name_of,
     sample_captions,
 )
+from unidet.errors import UserError
 from unidet.pipelines.published_clip import published_files, take_published
 from unidet.pipelines.stage import Job, Stage
 
@@ -59,6 +60,10 @@ def _train(job: Job) -> None:
     from unidet.weights.write import write_safetensors
 
     config: TrainedClip = job.config.clip
+    if config.training.accumulate > 1:
+        raise UserError(
+            "clip.training.accumulate: its loss compares all pairs of a batch; must be 1"
+        )
     crops = load_crops(job.inputs["data"] / "clip" / "train")
     training = in_steps(config.training, -(-len(crops) // config.training.batch_size))
     merges = learn_merges(_captions(crops, job.config.seed), config.text.merges)

@@ -116,9 +116,14 @@ def counted_in_steps(training: TrainingConfig, sources: Sequence[Source]) -> Tra
 
 
 def training_batches(
-    sources: Sequence[Source], images: ImageConfig, training: TrainingConfig, seed: int
+    sources: Sequence[Source],
+    images: ImageConfig,
+    training: TrainingConfig,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
 ) -> Callable[[int], Loader]:
-    """Makes the loader of a training run's batches from a given step on."""
+    """Makes the loader of a training run's batches, or of one process's share of them, from a
+    given step on."""
 
     def batches_from(step: int) -> Loader:
         return Loader(
@@ -129,6 +134,7 @@ def training_batches(
             _training_transform(images),
             start_step=step,
             threads=training.loader_threads,
+            share=share,
         )
 
     return batches_from

@@ -15,6 +15,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import check
 from unidet.pipelines.graph import needed
+from unidet.pipelines.mpi import run_together
 from unidet.pipelines.processes import fill_shards
 from unidet.pipelines.remotes import from_remote
 from unidet.pipelines.stage import Job, Stage, Subtrees
@@ -177,7 +178,10 @@ def _execute(
     try:
         if stage.sharding is not None:
             fill_shards(stage.name, stage.sharding, config, job)
-        stage.run(job)
+        if config.train.processes > 1 and stage.data_parallel(config):
+            run_together(stage.name, config, job)
+        else:
+            stage.run(job)
     except BaseException:
         if store.has_work(key):
             _remember_seconds(job.work, earlier + time.time() - started)
@@ -209,11 +213,11 @@ def _remember_seconds(work: Path, seconds: float) -> None:
         (work / SECONDS_FILE).write_text(f"{seconds:.3f}")
 
 
-def bring_up_jittor(config: Config) -> None:
+def bring_up_jittor(config: Config, *, mpi: bool = False) -> None:
     """Import Jittor as the configuration's `runtime` says; stages that need no tensors never do."""
     from unidet.runtime import bring_up
 
-    bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose)
+    bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose, mpi=mpi)
 
 
 def _line(result: Done) -> str:

@@ -75,11 +75,11 @@ def _start(name: str, config: Config, job: Job, count: int) -> Workers:
 
         task = write_task(job, name, config)
         return SubmittedWorkers(name, task, count, config.cluster, job.work / "cluster")
-    task = write_task(job, name, _sharing_cores(config, count))
+    task = write_task(job, name, sharing_cores(config, count))
     return LocalWorkers(task, count, job.work / "processes")
 
 
-def _sharing_cores(config: Config, count: int) -> Config:
+def sharing_cores(config: Config, count: int) -> Config:
     """The configuration for one of `count` processes on this machine."""
     threads = config.runtime.threads or max(1, default_threads() // count)
     return replace(config, runtime=replace(config.runtime, threads=threads))
@@ -94,6 +94,7 @@ def write_task(job: Job, stage: str, config: Config) -> Path:
     task = {
         "stage": stage,
         "work": str(job.work.absolute()),
+        "out": str(job.out.absolute()),
         "inputs": {name: str(folder.absolute()) for name, folder in job.inputs.items()},
         "config": asdict(config),
     }
@@ -111,7 +112,7 @@ def read_task(path: Path) -> Mapping[str, Any]:
         task = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a task file ({error}); a running stage writes it") from None
-    if not isinstance(task, dict) or task.keys() != {"stage", "work", "inputs", "config"}:
+    if not isinstance(task, dict) or task.keys() != {"stage", "work", "out", "inputs", "config"}:
         raise UserError(f"{path}: not a task file; a running stage writes it")
     return task
 

@@ -40,6 +40,7 @@ def run(job: Job) -> None:
 
 def _train(job: Job, network: Any) -> None:
     from unidet.pipelines.training import train_and_keep
+    from unidet.training import ranks
 
     config = job.config.roi
     training = Datasets(job.inputs["data"], job.config.data).training()
@@ -50,7 +51,8 @@ def _train(job: Job, network: Any) -> None:
     )
     sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
     settings = counted_in_steps(config.training, sources)
-    batches_from = training_batches(sources, config.images, settings, job.config.seed)
+    share = (ranks.rank(), ranks.count())
+    batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
     train_and_keep(job, "roi", network, network.loss, batches_from, settings)
 
 
@@ -100,4 +102,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     files=files,
+    data_parallel=lambda config: config.roi.training is not None,
 )

@@ -30,11 +30,13 @@ def run(job: Job) -> None:
 
 def _train(job: Job, network: Any, training: list) -> None:
     from unidet.pipelines.training import train_and_keep
+    from unidet.training import ranks
 
     config = job.config.rpn
     sources = [Source(data.split, data.images) for data in training]
     settings = counted_in_steps(config.training, sources)
-    batches_from = training_batches(sources, config.images, settings, job.config.seed)
+    share = (ranks.rank(), ranks.count())
+    batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
     loss_of = network.loss if config.classes == "dataset" else proposers.agnostic(network.loss)
     train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
 
@@ -53,4 +55,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     files=proposers.starting_files,
+    data_parallel=lambda config: config.rpn.training is not None,
 )

@@ -62,6 +62,10 @@ def no_summary(folder: Path) -> str:
     return ""
 
 
+def never(config: Config) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Sharding:
     """How several processes share the long part of a stage.
@@ -104,6 +108,8 @@ class Stage:
         summary: what to tell the person about a finished artefact.
         sharding: work that is done in shards before `run`, which then gathers them.
         comparison: of the artefacts of a sweep.
+        data_parallel: whether several processes may call `run` together, started by `mpirun`; they
+            share the working folder, and the first one makes the artefact.
     """
 
     name: str
@@ -115,3 +121,4 @@ class Stage:
     summary: Callable[[Path], str] = field(default=no_summary)
     sharding: Sharding | None = None
     comparison: Comparison | None = None
+    data_parallel: Callable[[Config], bool] = field(default=never)

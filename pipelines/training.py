@@ -11,6 +11,7 @@ import pandas as pd
 from unidet.config.training import TrainingConfig
 from unidet.pipelines.stage import Job
 from unidet.report.plots import loss_curves
+from unidet.training import ranks
 from unidet.training.loop import train
 from unidet.weights.write import write_safetensors
 
@@ -23,7 +24,10 @@ def train_and_keep(
     batches_from: Callable[[int], Iterator[Any]],
     settings: TrainingConfig,
 ) -> None:
-    """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events."""
+    """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events.
+
+    Of several processes that train together the first one does the leaving.
+    """
     progress = job.progress(f"training {name}", stoppable=False)
     weights = train(
         network,
@@ -35,8 +39,9 @@ def train_and_keep(
         progress=progress,
     )
     progress.close()
-    write_safetensors(job.out / "model.safetensors", weights)
-    keep_log(job, name)
+    if ranks.rank() == 0:
+        write_safetensors(job.out / "model.safetensors", weights)
+        keep_log(job, name)
 
 
 def keep_log(job: Job, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -12,14 +13,17 @@ from unidet.pipelines.engine import bring_up_jittor
 from unidet.pipelines.graph import STAGES
 from unidet.pipelines.processes import read_task
 from unidet.pipelines.stage import Job, Subtrees
+from unidet.terminal import Progress
 from unidet.validate import build_config
 
 
-def work_on(task_file: Path, *, attached: bool) -> None:
-    """Finish the shards of a task that nobody else is at.
+def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
+    """Do this process's part of a task.
 
     Args:
         attached: stop when standard input closes, for then whoever started this has ended.
+        together: run the whole stage with the other processes of `mpirun`; otherwise finish the
+            shards that nobody else is at.
 
     Raises:
         UserError: no task file, or bad input to the stage.
@@ -27,19 +31,35 @@ def work_on(task_file: Path, *, attached: bool) -> None:
     """
     task = read_task(task_file)
     stage, config = STAGES[task["stage"]], build_config(task["config"])
-    if stage.sharding is None:
-        raise UserError(f"{task_file}: stage {stage.name} does not work in shards")
-    if attached:
+    number = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
+    if attached and number == 0:  # mpirun gives input to the first process alone
         threading.Thread(target=_stop_when_left_alone, daemon=True).start()
     work = Path(task["work"])
+    out = Path(task["out"])
+    if number:  # what the others make as well goes with the working folder
+        out = work / f"process-{number}"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
     job = Job(
         config=Subtrees(config, stage.name, stage.reads),
         inputs={name: Path(folder) for name, folder in task["inputs"].items()},
         work=work,
-        out=work / "nothing-is-written-here",
-        bring_up=lambda: bring_up_jittor(config),
+        out=out,
+        bring_up=lambda: bring_up_jittor(config, mpi=together),
+        progress=Silent if number else Progress,
     )
-    stage.sharding.fill(job)
+    if together and stage.data_parallel(config):
+        stage.run(job)
+    elif not together and stage.sharding is not None:
+        stage.sharding.fill(job)
+    else:
+        raise UserError(f"{task_file}: stage {stage.name} does not work in this way")
+
+
+class Silent(Progress):
+    """For a process whose progress another one shows."""
+
+    def update(self, done: int, total: int, note: str = "") -> None: ...
 
 
 def _stop_when_left_alone() -> None:

@@ -284,10 +284,11 @@ def _work(given: list[str]) -> int:
     parser = _arguments("work")
     parser.add_argument("task", type=Path, metavar="TASK.json", help="in a stage's working folder")
     parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
+    parser.add_argument("--together", action="store_true", help="one of the processes of mpirun")
     options = parser.parse_args(given)
     from unidet.pipelines.work import work_on
 
-    work_on(options.task, attached=options.attached)
+    work_on(options.task, attached=options.attached, together=options.together)
     return 0
 
 

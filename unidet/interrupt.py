@@ -12,7 +12,8 @@ from types import FrameType
 
 EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# SIGUSR1 is what `mpirun` hands on to its processes.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _requested = threading.Event()
 
 

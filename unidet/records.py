@@ -5,7 +5,7 @@ Frames: `boxes_xyxy` are absolute pixels, continuous coordinates, x2 and y2 at t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -87,6 +87,22 @@ class Batch:
     dataset_ids: np.ndarray
     image_rows: np.ndarray
     proposals: list[np.ndarray] | None = None
+
+    def parts(self, count: int) -> list[Batch]:
+        """`count` batches of equally many images, in order, with the padding of this one.
+
+        Raises:
+            ValueError: the images do not divide evenly.
+        """
+        size, rest = divmod(len(self.sizes_N2), count)
+        if rest:
+            raise ValueError(f"{len(self.sizes_N2)} images do not make {count} equal parts")
+        columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        columns = {name: rows for name, rows in columns.items() if rows is not None}
+        return [
+            Batch(**{name: rows[first : first + size] for name, rows in columns.items()})
+            for first in range(0, size * count, size)
+        ]
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,16 @@ class Runtime:
 _runtime: Runtime | None = None
 
 
-def bring_up(device: Device = "auto", threads: int = 0, verbose: bool = False) -> Runtime:
+def bring_up(
+    device: Device = "auto", threads: int = 0, verbose: bool = False, *, mpi: bool = False
+) -> Runtime:
     """Imports Jittor with settings that work; a second call returns what the first decided.
 
     Args:
         device: "auto" takes CUDA where it is usable.
         threads: of OpenMP; 0 means `$OMP_NUM_THREADS`, else every core the process may use.
         verbose: let Jittor and the compiler talk.
+        mpi: this process is one of several that `mpirun` has started; they train together.
 
     Raises:
         UserError: no compiler, no Python.h, numpy 2, an unwritable cache, CUDA asked for and not
@@ -66,13 +69,13 @@ def bring_up(device: Device = "auto", threads: int = 0, verbose: bool = False) -
     """
     global _runtime
     if _runtime is None:
-        _runtime = _bring_up(device, threads, verbose)
+        _runtime = _bring_up(device, threads, verbose, mpi)
     elif device not in ("auto", _runtime.device):
         raise UserError(f"device={device}: Jittor already runs on {_runtime.device} here")
     return _runtime
 
 
-def _bring_up(device: Device, threads: int, verbose: bool) -> Runtime:
+def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime:
     if "jittor" in sys.modules or "jittor_utils" in sys.modules:
         raise RuntimeError("jittor was imported before unidet.runtime.bring_up()")
     versions = {"python": platform.python_version(), "numpy": toolchain.require_numpy_1()}
@@ -88,6 +91,8 @@ def _bring_up(device: Device, threads: int, verbose: bool) -> Runtime:
         _link_onednn(onednn, home)
     build = home / "build"
     environment = _environment(compiler, onednn, nvcc, threads, verbose)
+    if mpi:
+        environment["use_mpi"] = "1"
     core = ""
     if nvcc is None:
         core = fast_build.core_flags(build, compiler, _jittor_folder() / "src", headers)

@@ -21,7 +21,9 @@ def test_spared_names_are_not_decayed() -> None:
     """AdamW's first step moves by lr against the gradient's sign, after p * (1 - lr * decay)."""
     model = Two()
     settings = OptimizerConfig(kind="adamw", lr=0.1, weight_decay=0.5, no_decay=("^norm",))
-    Optimizer(model, settings).step((model.weight + model.norm_weight).sum(), 1.0)
+    optimizer = Optimizer(model, settings)
+    optimizer.add((model.weight + model.norm_weight).sum())
+    optimizer.step(1.0)
     assert model.weight.item() == pytest.approx(2.0 * (1 - 0.05) - 0.1, rel=1e-5)
     assert model.norm_weight.item() == pytest.approx(2.0 - 0.1, rel=1e-5)
 
@@ -29,6 +31,8 @@ def test_spared_names_are_not_decayed() -> None:
 def test_a_group_scales_the_rate() -> None:
     model = Two()
     settings = OptimizerConfig(kind="sgd", lr=0.1, momentum=0.0, groups={"norm": 0.5})
-    Optimizer(model, settings).step((model.weight + model.norm_weight).sum(), 1.0)
+    optimizer = Optimizer(model, settings)
+    optimizer.add((model.weight + model.norm_weight).sum())
+    optimizer.step(1.0)
     assert model.weight.item() == pytest.approx(1.9)
     assert model.norm_weight.item() == pytest.approx(1.95)

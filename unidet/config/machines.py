@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA
+from unidet.config.fields import SCHEMA, Positive
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -18,3 +18,14 @@ class ClusterConfig:
 
     executor: Literal["", "local", "slurm"]
     parameters: dict[str, bool | int | float | str]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class TrainConfig:
+    """How many processes train a network together (stages `rpn` and `roi`), by Open MPI.
+
+    `hostfile` is Open MPI's; without one all processes run on this machine.
+    """
+
+    processes: Positive
+    hostfile: str

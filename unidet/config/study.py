@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
 from unidet.config.fields import SCHEMA, NonNegative, free
-from unidet.config.machines import ClusterConfig
+from unidet.config.machines import ClusterConfig, TrainConfig
 from unidet.config.stages import (
     CalibrationConfig,
     Clip,
@@ -67,6 +67,7 @@ class Config:
     store: StoreConfig
     runtime: RuntimeConfig
     cluster: ClusterConfig
+    train: TrainConfig
     data: Data
     clip: Clip
     clip_embeddings: Embeddings

@@ -109,6 +109,7 @@ class TrainingConfig:
     steps: NonNegative = 0
     epochs: NonNegative = 0
     average: Fraction = 0.0
+    accumulate: Positive = 1
     average_warmup: Positive = 2000
     checkpoint_every: Positive = free(200)
     log_every: Positive = free(10)

@@ -54,7 +54,8 @@ class Loader:
 
     The batch of a step depends on seed and step alone: not on threads, nor on where one started.
     Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`, what a batch has in
-    common from `default_rng((seed, step))`. Dataset ids are positions in `sources`. An exception in
+    common from `default_rng((seed, step))`. `share` (n, of N): of each batch only the n-th of N
+    equal parts, for one of N processes. Dataset ids are positions in `sources`. An exception in
     a thread appears where its batch would have. `close()`, leaving the `with` block, or dropping
     the loader ends its threads.
     """
@@ -69,11 +70,12 @@ class Loader:
         start_step: int = 0,
         threads: int = 2,
         prefetch: int = 4,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.sampler = sampler = Sampler([source.split for source in sources], batch_size, seed)
         steps_left = range(start_step, steps)
         # nothing below refers to the loader itself: dropping it ends its threads at once
-        jobs = (_training_job(sources, sampler, transform, step) for step in steps_left)
+        jobs = (_training_job(sources, sampler, transform, step, share) for step in steps_left)
         self._batches = _ahead(jobs, threads, prefetch)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -128,9 +130,15 @@ def evaluation_batches(
 
 
 def _training_job(
-    sources: Sequence[Source], sampler: Sampler, transform: Transform, step: int
+    sources: Sequence[Source],
+    sampler: Sampler,
+    transform: Transform,
+    step: int,
+    share: tuple[int, int],
 ) -> Callable[[], Batch]:
-    epoch, chosen = sampler.batch(step)
+    epoch, whole = sampler.batch(step)
+    number, shares = share
+    chosen = whole[len(whole) * number // shares : len(whole) * (number + 1) // shares]
 
     def make() -> Batch:
         samples = []

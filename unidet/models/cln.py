@@ -29,7 +29,8 @@ from unidet.ops import losses
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
 from unidet.ops.nms import nms
-from unidet.ops.sampling import Shuffler
+from unidet.ops.sampling import RandomSource, for_image
+from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 
 REGIONS_PER_PASS = 1024
@@ -117,7 +118,7 @@ class CLN(nn.Module):
         """Pyramid levels (N, C, H, W), finest first."""
         return self.neck(self.backbone(images_NCHW))
 
-    def loss(self, batch: Batch, rng: Shuffler) -> dict[str, jt.Var]:
+    def loss(self, batch: Batch, rng: RandomSource) -> dict[str, jt.Var]:
         """Losses of one training batch, and under "positives" the anchors that learn a box."""
         self.backbone.set_batch_norm_training(self.batch_norm_training)
         feats = self.pyramid(jt.array(batch.images_NCHW))
@@ -130,19 +131,19 @@ class CLN(nn.Module):
         values["positives"] = jt.array([float(len(targets.boxes))])
         return values
 
-    def anchor_targets(self, anchors: np.ndarray, batch: Batch, rng: Shuffler) -> AnchorTargets:
+    def anchor_targets(self, anchors: np.ndarray, batch: Batch, rng: RandomSource) -> AnchorTargets:
         """What the anchors of every image learn."""
         images = zip(batch.boxes, batch.sizes_N2, strict=True)
         return concatenate(
             [
-                self.anchor_sampler(row, anchors, boxes, (size[0], size[1]), rng)
+                self.anchor_sampler(row, anchors, boxes, (size[0], size[1]), for_image(rng, row))
                 for row, (boxes, size) in enumerate(images)
             ]
         )
 
     def rpn_losses(self, output: RPNOutput, targets: AnchorTargets) -> dict[str, jt.Var]:
         """`loss_rpn_bbox` and `loss_rpn_obj`, each summed over levels and images."""
-        samples = float(targets.box_samples.sum())
+        samples = mean_count(float(targets.box_samples.sum()))
         predicted = output.decoded(targets.box_images, targets.box_anchors)
         box = self.box_loss(predicted, targets.boxes, None, samples) * self.box_loss_weight
         logits = output.objectness_at(targets.objectness_images, targets.objectness_anchors)
@@ -197,7 +198,7 @@ class CLN(nn.Module):
         return found[: self.max_rois] if self.max_rois else found
 
     def region_samples(
-        self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: Shuffler
+        self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
     ) -> RegionSamples:
         """The regions the box head learns from, ground truth among them."""
         return concatenate(
@@ -209,7 +210,7 @@ class CLN(nn.Module):
                     iou=self.roi_iou,
                     count=self.roi_samples,
                     positive_fraction=self.positive_fraction,
-                    rng=rng,
+                    rng=for_image(rng, row),
                 )
                 for row, (found, truth) in enumerate(zip(proposals, boxes, strict=True))
             ]
@@ -217,7 +218,7 @@ class CLN(nn.Module):
 
     def box_losses(self, output: BoxOutput, samples: RegionSamples) -> dict[str, jt.Var]:
         """`loss_cls`, `loss_bbox`, `loss_bbox_score`: sums over regions divided by their number."""
-        count = float(len(samples.rois))
+        count = mean_count(float(len(samples.rois)))
         labels = np.where(samples.positive, OBJECT, BACKGROUND)
         rows = jt.array(np.flatnonzero(samples.positive).astype(np.int32))
         regions = samples.rois[samples.positive, 1:]

@@ -20,7 +20,9 @@ from unidet.models.text_classifier import TextClassifier
 from unidet.ops.coders import decode_deltas
 from unidet.ops.losses import binary_cross_entropy, l1, one_hot
 from unidet.ops.roi_align import roi_align
+from unidet.ops.sampling import BatchRandom
 from unidet.ops.vectors import unit_length
+from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 
 _ROIS_A_PASS = 512
@@ -121,7 +123,7 @@ class RoiClassifier(nn.Module):
         embeddings = self.pool(self.shared_layer(self.region_features(feats_NCHW, padded)))
         return unit_length(embeddings, 1), self.box_regressor(embeddings)
 
-    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
+    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
         """`loss_class`, `loss_box` and the number of `positives`, each of shape (1,).
 
         Raises:
@@ -172,7 +174,7 @@ class RoiClassifier(nn.Module):
         positive[:found, 0] = samples.labels_R < backgrounds
         return {
             "loss_class": loss_class,
-            "loss_box": l1(deltas_R4, targets, positive, max(found, 1)),
+            "loss_box": l1(deltas_R4, targets, positive, mean_count(found) or 1.0),
             "positives": jt.array(positive.sum(keepdims=True)[0]),
         }
 

@@ -14,7 +14,8 @@ from unidet.ops.boxes import pairwise_iou_numpy
 from unidet.ops.coders import encode_deltas
 from unidet.ops.losses import federated_classes
 from unidet.ops.matching import match_by_max_iou
-from unidet.ops.sampling import Shuffler, sample_random
+from unidet.ops.sampling import BatchRandom, RandomSource, for_all, for_image, sample_random
+from unidet.ops.whole_batch import in_any_part, mean_count
 from unidet.records import Batch
 
 _UNIT_BOX = np.array([0, 0, 1, 1], np.float32)
@@ -44,7 +45,7 @@ class RoiSamples:
 def sample_rois(
     batch: Batch,
     class_counts: Sequence[int],
-    rng: Shuffler,
+    rng: RandomSource,
     *,
     count: int,
     positive_fraction: float,
@@ -72,7 +73,9 @@ def sample_rois(
         assigned = match_by_max_iou(iou, positive_iou, positive_iou, positive_iou, False)
         assigned = np.concatenate([np.arange(len(boxes)), assigned])
         candidates = np.concatenate([boxes, proposals[:, :4]]).astype(np.float32)
-        positives, negatives = sample_random(assigned, count, positive_fraction, rng)
+        positives, negatives = sample_random(
+            assigned, count, positive_fraction, for_image(rng, image)
+        )
         chosen = np.concatenate([positives, negatives])
         rois.append(np.insert(candidates[chosen], 0, image, axis=1))
         labels.append(
@@ -108,7 +111,7 @@ def _deltas(rois_R4: np.ndarray, matched_R4: np.ndarray) -> np.ndarray:
 def draw_classes(
     samples: RoiSamples,
     class_counts: Sequence[int],
-    rng: np.random.Generator,
+    rng: BatchRandom | np.random.Generator,
     *,
     count: int,
     allowed: Sequence[np.ndarray | None],
@@ -120,7 +123,8 @@ def draw_classes(
     (bbox_head_clip_partitioned.py lines 315-363). `allowed` masks classes from being drawn.
     """
     if len(class_counts) == 1:
-        drawn = federated_classes(samples.labels_R, count, class_counts[0], allowed[0], rng)
+        labels = _labels_of_all_parts(samples.labels_R, class_counts[0])
+        drawn = federated_classes(labels, count, class_counts[0], allowed[0], for_all(rng))
         return [drawn] * len(samples.datasets_N)
     return [
         federated_classes(
@@ -128,10 +132,17 @@ def draw_classes(
             count,
             class_counts[dataset],
             allowed[dataset],
-            rng,
+            for_image(rng, image),
         )
         for image, dataset in enumerate(samples.datasets_N)
     ]
+
+
+def _labels_of_all_parts(labels: np.ndarray, class_count: int) -> np.ndarray:
+    """The labels that occur in the whole batch, the background's `class_count` among them."""
+    present = np.zeros(class_count + 1, bool)
+    present[labels] = True
+    return np.flatnonzero(in_any_part(present))
 
 
 def class_weights(
@@ -144,10 +155,10 @@ def class_weights(
     past R (padding), weigh 0.
     """
     weights = [np.zeros((rows, count), np.float32) for count in class_counts]
-    images = len(samples.datasets_N)
+    images, regions = len(samples.datasets_N), mean_count(len(samples.labels_R))
     for image, dataset in enumerate(samples.datasets_N):
         own = np.flatnonzero(samples.images_R == image)
-        share = len(samples.labels_R) if len(class_counts) == 1 else images * len(own)
+        share = regions if len(class_counts) == 1 else images * len(own)
         if len(own):
             weights[dataset][np.ix_(own, classes[image])] = 1.0 / share
     return weights

@@ -16,6 +16,7 @@ import numpy as np
 from unidet.ops import losses
 from unidet.ops.assignment import assign
 from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy, pairwise_giou_numpy, xyxy_to_cxcywh
+from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 
 L1_WEIGHT = 5.0
@@ -142,11 +143,8 @@ def match(
 
 
 def normaliser(boxes: int) -> float:
-    """Boxes of a batch, the mean over processes in a data-parallel run, at least 1."""
-    count = float(boxes)
-    if jt.in_mpi:
-        count = jt.array([count]).mpi_all_reduce("mean").item()
-    return max(count, 1.0)
+    """Boxes of a batch, the mean over its parts where it has several, at least 1."""
+    return max(mean_count(boxes), 1.0)
 
 
 def matched_rows(values_NQX: jt.Var, matches: Matches) -> jt.Var:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,46 @@ class Shuffler(Protocol):
 
     def permutation(self, x: int, /) -> np.ndarray:
         """The numbers 0 .. x-1 in random order."""
+
+
+class BatchRandom:
+    """Random numbers of one batch: a stream for each image, and one for what all share.
+
+    An image's draws so depend on no other image, nor on how the batch is divided into parts.
+
+    Args:
+        seed: names the batch.
+        first: position in the whole batch of the first image that is seen here.
+    """
+
+    def __init__(self, *seed: int, first: int = 0) -> None:
+        self.shared = np.random.default_rng(seed)
+        self._seed, self._first = seed, first
+        self._images: dict[int, np.random.Generator] = {}
+
+    def image(self, row: int) -> np.random.Generator:
+        """The stream of the image at `row`, where it was left off."""
+        if row not in self._images:
+            position = self._first + row
+            self._images[row] = np.random.default_rng((*self._seed, 1 + position))
+        return self._images[row]
+
+
+RandomSource = BatchRandom | Shuffler
+"""What a network draws from: streams apart, or one for all images in turn (recorded runs)."""
+
+
+Plain = TypeVar("Plain", bound=Shuffler)
+
+
+def for_image(rng: BatchRandom | Plain, row: int) -> np.random.Generator | Plain:
+    """What to draw from for the image at `row`."""
+    return rng.image(row) if isinstance(rng, BatchRandom) else rng
+
+
+def for_all(rng: BatchRandom | Plain) -> np.random.Generator | Plain:
+    """What to draw from once for the whole batch."""
+    return rng.shared if isinstance(rng, BatchRandom) else rng
 
 
 def sample_random(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,12 +12,14 @@ from jittor import nn
 
 from unidet.config.training import TrainingConfig
 from unidet.interrupt import Interrupted, stop_requested
+from unidet.training import ranks
 from unidet.training.average import WeightAverage
 from unidet.training.checkpoint import load_checkpoint, save_checkpoint
 from unidet.training.log import TrainingLog
 from unidet.training.optimizer import Optimizer
 from unidet.training.sanity import Sanity
 from unidet.training.schedule import rate_factor
+from unidet.training.step import LossOf, Stepper, check_division
 
 
 class Progress(Protocol):
@@ -28,7 +30,7 @@ class Progress(Protocol):
 
 def train(
     model: nn.Module,
-    loss_of: Callable[[Any, np.random.Generator], Mapping[str, jt.Var]],
+    loss_of: LossOf,
     batches_from: Callable[[int], Iterator[Any]],
     settings: TrainingConfig,
     *,
@@ -38,55 +40,47 @@ def train(
 ) -> dict[str, np.ndarray]:
     """Train `model` and return its final weights (the moving average where one is kept).
 
-    `loss_of(batch, rng)` gives named scalars; those whose name starts with "loss" are summed and
-    minimised, the others logged. `batches_from(step)` iterates over batches from that step on.
-    Checkpoint and log live in `folder`: the same call resumes after an interruption, and ends with
-    weights equal bit for bit to the uninterrupted run's on a CPU.
+    `loss_of(batch, random)` gives named scalars; those whose name starts with "loss" are summed
+    and minimised, the others logged. `batches_from(step)` iterates over batches from that step on;
+    in a data-parallel run each process gets its own share of them. Checkpoint and log live in
+    `folder`: the same call resumes after an interruption, and ends with weights equal bit for bit
+    to the uninterrupted run's on a CPU.
 
     Raises:
         Interrupted: a signal asked to stop; the state is saved.
-        UserError: the run learns nothing (see `sanity`).
+        UserError: the run learns nothing (see `sanity`), or the batch does not divide into parts.
     """
+    check_division(settings)
+    ranks.share_weights(model)
     optimizer = Optimizer(model, settings.optimizer)
     average = _average(model, settings)
     start = load_checkpoint(folder, model, optimizer, average)
-    log = TrainingLog(folder, start)
+    ranks.wait_for_all()  # before the first one writes into the folder again
+    log = TrainingLog(folder, start) if ranks.rank() == 0 else None
     sanity = Sanity(model)
+    update = Stepper(model, loss_of, optimizer, settings.accumulate)
     batches = batches_from(start)
     for step in range(start, settings.steps):
         factor = rate_factor(settings.schedule, step, settings.steps)
-        values = _step(model, loss_of, next(batches), optimizer, factor, (seed, step))
+        values = update(ranks.padded_alike(next(batches)), (seed, step), factor)
         if average:
             average.update(step)
         # Without a sync per step the averages' graph grows, and the bits depend on who looked.
         jt.sync_all()
-        numbers = {name: float(var.item()) for name, var in values.items()}
+        numbers = ranks.shared_numbers({name: float(var.item()) for name, var in values.items()})
         sanity.check(step, numbers)
         progress.update(step + 1, settings.steps, f"loss {numbers['loss']:.3f}")
-        if step % settings.log_every == 0 or step + 1 == settings.steps:
+        if log and (step % settings.log_every == 0 or step + 1 == settings.steps):
             log.write(step, numbers | {"lr": settings.optimizer.lr * factor})
-        stopping = stop_requested()
-        if stopping or (step + 1) % settings.checkpoint_every == 0:
+        stopping = ranks.anywhere(stop_requested())
+        if (stopping or (step + 1) % settings.checkpoint_every == 0) and ranks.rank() == 0:
             save_checkpoint(folder, step + 1, model, optimizer, average)
         if stopping:
+            ranks.wait_for_all()  # the first process may still be saving
             raise Interrupted(f"saved after step {step + 1} of {settings.steps}")
-    log.close()
+    if log:
+        log.close()
     return average.state() if average else _weights(model)
-
-
-def _step(
-    model: nn.Module,
-    loss_of: Callable[[Any, np.random.Generator], Mapping[str, jt.Var]],
-    batch: Any,
-    optimizer: Optimizer,
-    factor: float,
-    seed: tuple[int, int],
-) -> dict[str, jt.Var]:
-    """One forward, backward and update; the step's scalars with their sum as "loss"."""
-    parts = loss_of(batch, np.random.default_rng(seed))
-    total = sum(value for name, value in parts.items() if name.startswith("loss"))
-    optimizer.step(total, factor)
-    return {"loss": total, **parts}
 
 
 def _average(model: nn.Module, settings: TrainingConfig) -> WeightAverage | None:

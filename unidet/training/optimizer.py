@@ -9,6 +9,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.config.training import OptimizerConfig
+from unidet.training import ranks
 
 
 def trainable(model: nn.Module) -> dict[str, jt.Var]:
@@ -22,6 +23,7 @@ class Optimizer:
     def __init__(self, model: nn.Module, settings: OptimizerConfig) -> None:
         self.names = list(trainable(model))
         self._settings = settings
+        self._updates = 0
         groups = [
             {
                 "params": [var],
@@ -39,25 +41,32 @@ class Optimizer:
                 groups, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay
             )
 
-    def step(self, loss: jt.Var, rate_factor: float) -> None:
-        """One update with the gradients of `loss`, the learning rate scaled by the factor."""
-        for group in self._inner.param_groups:
+    def add(self, loss: jt.Var) -> None:
+        """Add the gradients of `loss` to those of the next update."""
+        ranks.local_gradients(lambda: self._inner.backward(loss))
+
+    def step(self, rate_factor: float) -> None:
+        """One update with the gradients so far, the learning rate scaled by the factor."""
+        groups = self._inner.param_groups
+        for group in groups:
             group["lr"] = self._settings.lr * group["factor"] * rate_factor
-        self._inner.backward(loss)
+        ranks.mean_gradients([gradient for group in groups for gradient in group["grads"]])
         if self._settings.clip_norm:
             self._inner.clip_grad_norm(self._settings.clip_norm)
+        self._updates += 1
+        self._inner.n_step = self._updates  # Jittor counts calls of backward
         self._inner.step()
 
     def state(self) -> dict[str, np.ndarray]:
         """Moments by parameter name, and the number of updates so far."""
-        arrays = {"updates": np.array([self._inner.n_step], np.int64)}
+        arrays = {"updates": np.array([self._updates], np.int64)}
         for name, moments in self._moments():
             arrays |= {f"{kind}/{name}": var.numpy() for kind, var in moments.items()}
         return arrays
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """Restore what `state` returned."""
-        self._inner.n_step = int(arrays["updates"][0])
+        self._updates = int(arrays["updates"][0])
         for name, moments in self._moments():
             for kind, var in moments.items():
                 var.update(jt.array(arrays[f"{kind}/{name}"]))

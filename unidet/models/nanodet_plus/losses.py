@@ -16,6 +16,7 @@ from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops import losses
 from unidet.ops.distributions import distances_to
+from unidet.ops.whole_batch import mean_count
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT = 2.0, 0.25
 
@@ -66,20 +67,21 @@ def head_losses(output: Predictions, targets: Targets, *, over_ranks: bool) -> d
     """`qfl`, `bbox` and `dfl`, weighted; each a number.
 
     Box losses count a positive by the confidence of this head. With `over_ranks` the normalisers
-    are averaged over the processes of a data-parallel run, as was meant; the official code drops
-    the average (gfl_head.py lines 28-33).
+    are averaged over the parts of a batch (`ops.whole_batch`), as was meant; the official code
+    drops the average (gfl_head.py lines 28-33).
     """
-    count = _shared(max(len(targets.rows), 1), over_ranks)
+    shared = mean_count if over_ranks else float
+    count = max(shared(len(targets.rows)), 1.0)
     logits = output.class_logits.reshape((-1, output.classes))
     qualities = np.zeros(tuple(logits.shape), np.float32)
     qualities[targets.rows, targets.labels] = targets.soft_labels
     quality = losses.quality_focal_loss(logits, qualities, None, count)
+    weights = positive_weights(output, targets)
+    total = max(shared(float(weights.sum())), 1.0)
     if len(targets.rows) == 0:
         nothing = (output.side_logits * 0.0).sum()
         return {"qfl": quality, "bbox": nothing, "dfl": nothing}
     rows = jt.array(targets.rows)
-    weights = positive_weights(output, targets)
-    total = _shared(max(float(weights.sum()), 1.0), over_ranks)
     boxes = output.boxes().reshape((-1, 4))[rows]
     box = losses.giou_loss(boxes, targets.boxes, weights, total) * BOX_WEIGHT
     sides = output.side_logits.reshape((-1, 4 * output.bins))[rows].reshape((-1, output.bins))
@@ -91,11 +93,7 @@ def head_losses(output: Predictions, targets: Targets, *, over_ranks: bool) -> d
 
 def positive_weights(output: Predictions, targets: Targets) -> np.ndarray:
     """(M,) how sure the head is of its best class at each positive."""
+    if not len(targets.rows):
+        return np.zeros(0, np.float32)
     logits = output.class_logits.detach().reshape((-1, output.classes))
     return jt.sigmoid(logits[jt.array(targets.rows)]).max(dim=1).numpy()
-
-
-def _shared(value: float, over_ranks: bool) -> float:
-    if not (over_ranks and jt.in_mpi):
-        return float(value)
-    return float(jt.array(np.array([value], np.float32)).mpi_all_reduce("mean").item())

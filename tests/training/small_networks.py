@@ -1,0 +1,97 @@
+"""Small networks of ours with a batch of four images: what tests divide into parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jittor as jt
+import numpy as np
+
+from unidet.models.box_head import BoxHead
+from unidet.models.cln import CLN
+from unidet.models.fpn import FPN
+from unidet.models.resnet import ResNet, build_layer
+from unidet.models.roi_classifier import MeanPool, RoiClassifier
+from unidet.models.rpn_head import RPNHead
+from unidet.models.text_classifier import TextClassifier
+from unidet.records import Batch
+
+SIDE = 64
+
+
+def backbone(outputs: tuple[int, ...]) -> ResNet:
+    return ResNet(
+        style="clip",
+        block="basic",
+        width=8,
+        blocks=(1, 1, 1),
+        strides=(1, 1, 2),
+        outputs=outputs,
+    )
+
+
+def cln(batch_norm_training: bool = False) -> CLN:
+    """With the official samplers, which draw at random, and more candidates than they keep."""
+    jt.set_global_seed(1)
+    body = backbone((2, 3))
+    return CLN(
+        body,
+        FPN(body.channels, 16, levels=2),
+        RPNHead(16, strides=(4, 8), anchor_scale=4.0),
+        BoxHead(16, hidden=32, pool_size=3, strides=(4, 8), finest_scale=16.0),
+        rpn_samples=24,
+        proposal_nms=0.8,
+        max_rois=50,
+        roi_samples=16,
+        positive_fraction=0.5,
+        batch_norm_training=batch_norm_training,
+    )
+
+
+def classifier(datasets: int) -> RoiClassifier:
+    jt.set_global_seed(1)
+    body = backbone((3,))
+    network = RoiClassifier(
+        backbone=body,
+        shared_layer=build_layer(4, style="clip", block="basic", width=8, blocks=1, stride=2),
+        pool=MeanPool(64, 6),
+        classifier=TextClassifier(embedding=6, scale=8, bias=-1, learn_scale=True),
+        embedding=6,
+        roi_size=4,
+        stride=8,
+        federated_count=4,
+        roi_samples=6,
+        positive_fraction=0.5,
+    )
+    texts = np.random.default_rng(2).standard_normal((2, 9, 6)).astype(np.float32)
+    network.set_vocabularies(list(texts[:datasets]))
+    return network
+
+
+def batch(datasets: int = 1) -> Batch:
+    """Four images of one size with 3, 1, 0 and 2 boxes, and 7, 2, 3 and 5 proposals."""
+    rng = np.random.default_rng(3)
+    return Batch(
+        images_NCHW=rng.standard_normal((4, 3, SIDE, SIDE)).astype(np.float32),
+        sizes_N2=np.full((4, 2), SIDE, np.int32),
+        scales_N4=np.ones((4, 4), np.float32),
+        flips_N2=np.zeros((4, 2), bool),
+        boxes=[_boxes(rng, count) for count in (3, 1, 0, 2)],
+        labels=[np.array([1, 7, 1]), np.array([0]), np.zeros(0, np.int64), np.array([4, 8])],
+        dataset_ids=np.arange(4, dtype=np.int32) % datasets,
+        image_rows=np.arange(4, dtype=np.int32),
+        proposals=[np.insert(_boxes(rng, count), 4, 0.5, axis=1) for count in (7, 2, 3, 5)],
+    )
+
+
+def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    corners = rng.uniform(0, SIDE / 2, (count, 2))
+    return np.concatenate([corners, corners + rng.uniform(8, 30, (count, 2))], 1).astype(np.float32)
+
+
+def network_and_batch(name: str) -> tuple[Any, Batch]:
+    """By name: what every test here can divide."""
+    if name == "cln":
+        return cln(), batch()
+    datasets = {"classifier": 1, "partitioned classifier": 2}[name]
+    return classifier(datasets), batch(datasets)

@@ -1,0 +1,128 @@
+"""A batch worked on in parts gives the update of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jittor as jt
+import numpy as np
+import pytest
+from small_networks import batch, cln, network_and_batch
+
+from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
+from unidet.errors import UserError
+from unidet.ops.sampling import BatchRandom
+from unidet.ops.whole_batch import in_any_part, mean_count, part_of
+from unidet.records import Batch
+from unidet.training import ranks
+from unidet.training.loop import train
+
+NETWORKS = ("cln", "classifier", "partitioned classifier")
+
+
+class Silent:
+    def update(self, done: int, total: int, note: str = "") -> None: ...
+
+
+def settings(kind: str, accumulate: int, steps: int = 3) -> TrainingConfig:
+    return TrainingConfig(
+        steps=steps,
+        batch_size=4,
+        optimizer=OptimizerConfig(kind=kind, lr=1e-2, momentum=0.9, clip_norm=5.0),
+        schedule=ScheduleConfig(kind="constant"),
+        accumulate=accumulate,
+    )
+
+
+def trained(
+    name: str, folder: Path, config: TrainingConfig
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Weights before and after."""
+    network, given = network_and_batch(name)
+    before = {key: var.numpy().copy() for key, var in network.state_dict().items()}
+
+    def batches(start: int) -> Iterator[Batch]:
+        while True:
+            yield given
+
+    folder.mkdir()
+    after = train(network, network.loss, batches, config, seed=5, folder=folder, progress=Silent())
+    return before, after
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("parts", [2, 4])
+def test_the_update_of_the_parts_is_that_of_the_batch(
+    name: str, parts: int, tmp_path: Path
+) -> None:
+    start, whole = trained(name, tmp_path / "whole", settings("sgd", 1))
+    _, divided = trained(name, tmp_path / "parts", settings("sgd", parts))
+    moved = max(np.abs(whole[key] - start[key]).max() for key in whole)
+    assert moved > 1e-2
+    for key in whole:
+        np.testing.assert_allclose(divided[key], whole[key], atol=1e-5 * moved, rtol=1e-5)
+    logs = [(tmp_path / folder / "log.csv").read_text().split() for folder in ("whole", "parts")]
+    first = [np.array([float(n) for n in lines[1].split(",")]) for lines in logs]
+    np.testing.assert_allclose(first[1], first[0], rtol=1e-4)
+
+
+def test_adam_counts_updates_not_parts(tmp_path: Path) -> None:
+    """Its bias correction depends on the count; Jittor would count every backward pass."""
+    _, whole = trained("classifier", tmp_path / "whole", settings("adamw", 1, steps=1))
+    _, divided = trained("classifier", tmp_path / "parts", settings("adamw", 2, steps=1))
+    name = "box_regressor.bias"
+    np.testing.assert_allclose(divided[name], whole[name], rtol=1e-4)
+
+
+def test_a_counting_pass_leaves_batch_norm_alone() -> None:
+    from unidet.training.step import _unchanged_statistics
+
+    network = cln(batch_norm_training=True)
+    before = network.backbone.state_dict()["layer1.0.bn1.running_mean"].numpy().copy()
+    with _unchanged_statistics(network), jt.no_grad():
+        jt.sync([network.loss(batch(), BatchRandom(1))["loss_cls"]])
+        moved = network.backbone.state_dict()["layer1.0.bn1.running_mean"].numpy()
+        assert not np.array_equal(moved, before)
+    after = network.backbone.state_dict()["layer1.0.bn1.running_mean"].numpy()
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="4 does not divide into 3 equal parts"):
+        trained("cln", tmp_path / "odd", settings("sgd", 3))
+
+
+def test_parts_of_a_batch_keep_its_padding_and_order() -> None:
+    whole = batch()
+    first, second = whole.parts(2)
+    assert first.images_NCHW.shape == second.images_NCHW.shape == (2, 3, 64, 64)
+    assert [len(boxes) for boxes in first.boxes + second.boxes] == [3, 1, 0, 2]
+    assert second.image_rows.tolist() == [2, 3]
+    assert second.proposals is not None
+    with pytest.raises(ValueError, match="3 equal parts"):
+        whole.parts(3)
+
+
+def test_each_part_hears_what_all_of_them_counted() -> None:
+    heard = []
+    for number, flags in ((2.0, [True, False]), (4.0, [False, False])):
+        listening = ranks.Listening()
+        with part_of(listening):
+            assert mean_count(number) == number
+            assert in_any_part(np.array(flags)).tolist() == flags
+        heard.append(listening)
+    for answering in ranks.answers(heard):
+        with part_of(answering):
+            assert mean_count(99.0) == 3.0
+            assert in_any_part(np.array([False, False])).tolist() == [True, False]
+    assert mean_count(7.0) == 7.0
+
+
+def test_an_image_draws_the_same_in_any_part() -> None:
+    whole, second = BatchRandom(1, 2), BatchRandom(1, 2, first=2)
+    numbers = [whole.image(row).permutation(50).tolist() for row in range(4)]
+    assert [second.image(row).permutation(50).tolist() for row in range(2)] == numbers[2:]
+    assert len({tuple(row) for row in numbers}) == 4
+    assert whole.image(0).permutation(50).tolist() != numbers[0]
+    assert whole.shared.permutation(50).tolist() == second.shared.permutation(50).tolist()
