@@ -11,7 +11,7 @@ from typing import Any
 
 from unidet.config.machines import ClusterConfig
 from unidet.errors import UserError
-from unidet.pipelines.processes import start_attached, work_command
+from unidet.pipelines.processes import end, start_attached, work_command
 
 REMEDY = "pip install 'unidet[cluster]'"
 
@@ -22,10 +22,10 @@ class ShardTask:
     def __call__(self, task: str) -> None:
         child = start_attached([*work_command(Path(task)), "--attached"], None)
         try:
-            status = child.wait()
+            status = end(child)
         except BaseException:
             child.terminate()
-            child.wait()
+            end(child)
             raise
         if status != 0:
             raise subprocess.CalledProcessError(status, "unidet work")

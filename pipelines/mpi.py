@@ -22,6 +22,7 @@ from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted, stop_requested
 from unidet.pipelines.processes import (
     POLL_SECONDS,
+    end,
     sharing_cores,
     start_attached,
     work_command,
@@ -91,9 +92,9 @@ def _wait(child: subprocess.Popen, log: Path) -> int:
                     told = True
     except BaseException:
         child.terminate()
-        child.wait()
+        end(child)
         raise
-    return child.returncode
+    return end(child)
 
 
 def _show(log: IO[bytes]) -> None:

@@ -143,7 +143,7 @@ class LocalWorkers:
 
     def failures(self) -> list[str]:
         parts = zip(self._children, self._logs, strict=True)
-        return [why_ended(child.wait(), log) for child, log in parts if child.wait() != 0]
+        return [why_ended(end(child), log) for child, log in parts if end(child) != 0]
 
     def stop(self) -> None:
         for child in self._children:
@@ -153,7 +153,7 @@ class LocalWorkers:
             time.sleep(POLL_SECONDS)
         for child in self._children:
             child.kill()  # does nothing to one that has ended
-            child.wait()
+            end(child)
 
 
 def _child(task: Path, log: Path) -> subprocess.Popen:
@@ -166,6 +166,14 @@ def start_attached(command: list[str], log: IO[bytes] | None) -> subprocess.Pope
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
     )
+
+
+def end(child: subprocess.Popen) -> int:
+    """Wait for a process of `start_attached`; its exit status."""
+    status = child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+    return status
 
 
 def why_ended(status: int, log: Path) -> str:

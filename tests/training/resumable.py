@@ -54,7 +54,10 @@ def main(folder: str, kill_at: int, number: int) -> None:
     listen()
     jt.set_global_seed(0)
     model = nn.Sequential(
-        nn.Conv(3, 8, 3), BatchNorm2d(8, relu=True), nn.Dropout(0.3), nn.Conv(8, 4, 3)
+        nn.Conv(3, 8, 3),
+        BatchNorm2d(8, relu=True),
+        nn.Dropout(0.3, is_train=True),
+        nn.Conv(8, 4, 3),
     )
 
     def loss_of(images: np.ndarray, rng: np.random.Generator) -> dict[str, jt.Var]:

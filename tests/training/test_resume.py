@@ -37,11 +37,30 @@ def test_killed_between_checkpoints_and_resumed(tmp_path: Path, uninterrupted: s
     assert steps == [*range(0, 30, 2), 29]
 
 
-def test_asked_to_stop_saves_at_that_step(tmp_path: Path, uninterrupted: str) -> None:
-    assert run(tmp_path, kill_at=5, signal="SIGTERM").returncode == EXIT_CODE
+@pytest.mark.parametrize(
+    ("step", "signal"),
+    [
+        (1, "SIGINT"),
+        (5, "SIGTERM"),
+        pytest.param(7, "SIGTERM", marks=pytest.mark.slow),
+        pytest.param(20, "SIGINT", marks=pytest.mark.slow),
+        (30, "SIGTERM"),
+    ],
+)
+def test_asked_to_stop_saves_at_that_step(
+    tmp_path: Path, uninterrupted: str, step: int, signal: str
+) -> None:
+    assert run(tmp_path, kill_at=step, signal=signal).returncode == EXIT_CODE
     from safetensors.numpy import load_file
 
-    assert load_file(tmp_path / "checkpoint.safetensors")["step"].tolist() == [5]
+    assert load_file(tmp_path / "checkpoint.safetensors")["step"].tolist() == [step]
+    assert run(tmp_path).stdout == uninterrupted
+
+
+@pytest.mark.slow
+def test_stopped_after_every_single_step(tmp_path: Path, uninterrupted: str) -> None:
+    for step in range(1, 31):
+        assert run(tmp_path, kill_at=step, signal="SIGTERM").returncode == EXIT_CODE
     assert run(tmp_path).stdout == uninterrupted
 
 

@@ -44,6 +44,9 @@ def load_checkpoint(
     optimizer.load(_below(arrays, "optimizer/"))
     if average:
         average.load(_below(arrays, "average/"))
+    # Now, for a value that is still a pending array is compiled into the kernels that read it:
+    # others than the uninterrupted run's, and Jittor's compiler fails on one-element arrays.
+    jt.sync_all()
     return int(arrays["step"][0])
 
 

@@ -51,6 +51,7 @@ def train(
         UserError: the run learns nothing (see `sanity`), or the batch does not divide into parts.
     """
     check_division(settings)
+    jt.sync_all()  # initial weights are drawn when first needed, and every step sets the seed anew
     ranks.share_weights(model)
     optimizer = Optimizer(model, settings.optimizer)
     average = _average(model, settings)
