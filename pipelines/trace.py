@@ -100,7 +100,7 @@ def _parameter(network: Any, weights: Weights, name: str) -> Any:
     our_names = weights.layout.our_names
     ours = our_names.get(name, name)
     if ours not in variables:
-        known = [*our_names, *variables]
+        known = list(dict.fromkeys([*our_names, *variables]))
         near = difflib.get_close_matches(name, known, n=3)
         raise UserError(
             f"trace: --grads {name}: no such parameter"

@@ -128,7 +128,7 @@ def _sizes(images_NCHW: np.ndarray) -> np.ndarray:
 
 
 def _ground_truth(inputs: Inputs, images: int) -> list[np.ndarray]:
-    if images == 1 and "gt" in inputs:
+    if images == 1:
         return [inputs.take("gt", "G", 4)]
     return [inputs.take(f"gt{image}", f"G{image}", 4) for image in range(images)]
 

@@ -53,11 +53,13 @@ def test_stage_1_inference(unidet, official_weights, golden, reference: Path, tm
 
 
 def test_stage_1_training(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
-    """Targets, samples, losses and gradients, with regions drawn from the recorded proposals."""
+    """Targets, samples, losses and gradients, with regions drawn from the recorded proposals, of
+    weights that were converted to a file of ours."""
     recorded = golden("stage1_cln")
     taken = {name: recorded[name] for name in ("img", "gt", "train_proposals")}
     np.savez(tmp_path / "in.npz", **taken)
-    weights, out = official_weights("keys_stage1.txt"), tmp_path / "out.npz"
+    weights, out = tmp_path / "ours.safetensors", tmp_path / "out.npz"
+    assert unidet("convert", official_weights("keys_stage1.txt"), weights) == 0
     given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     names = parameters(recorded)
     assert unidet("trace", "cln_r50_fpn", *given, "--train", "--grads", *names) == 0
@@ -65,6 +67,41 @@ def test_stage_1_training(unidet, official_weights, golden, reference: Path, tmp
     assert unidet("compare", out, path) == 0
     tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
     assert compared(out, path) == set(recorded) - tested - INPUTS
+
+
+def test_broken_weights_inputs_and_names(
+    unidet, official_weights, golden, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit status 2, nothing written."""
+    good = official_weights("keys_stage1.txt")
+    with np.load(good) as arrays:
+        weights = dict(arrays)
+    name = "neck.fpn_convs.0.conv.weight"
+    holes, rows = weights[name].copy(), weights[name][:8]
+    holes[3, 2, 1, 0] = np.nan
+    lacking = {key: array for key, array in weights.items() if key != name}
+    np.savez(tmp_path / "nan.npz", **(weights | {name: holes}))
+    np.savez(tmp_path / "rows.npz", **(weights | {name: rows}))
+    np.savez(tmp_path / "lacking.npz", **lacking)
+    image, truth = golden("stage1_cln")["img"], golden("stage1_cln")["gt"]
+    np.savez(tmp_path / "in.npz", img=image[:, :, :64, :64], gt=truth)
+    np.savez(tmp_path / "flat.npz", img=image[0])
+    np.savez(tmp_path / "bare.npz", img=image[:, :, :64, :64])
+    for weights_file, inputs, extra, complaint in (
+        (tmp_path / "nan.npz", "in.npz", (), "NaN or infinite"),
+        (tmp_path / "rows.npz", "in.npz", (), f"{name} 8x256x3x3, not 256x256x3x3"),
+        (tmp_path / "lacking.npz", "in.npz", (), f"1 missing ({name})"),
+        (good, "flat.npz", (), "img has shape (3, 320, 320), must be (N, 3, H, W)"),
+        (good, "bare.npz", ("--train",), "lacks gt (G, 4); it holds img"),
+        (good, "in.npz", ("--train", "--grads", "rpn_head.rpn_con.weight"), "did you mean rpn_h"),
+    ):
+        given = ("--weights", weights_file, "--inputs", tmp_path / inputs)
+        out = tmp_path / "out.npz"
+        assert unidet("trace", "cln_r50_fpn", *given, "--out", out, *extra) == 2
+        error = capsys.readouterr().err
+        assert complaint in error
+        assert error.count("\n") == 1
+        assert not out.exists()
 
 
 @pytest.mark.slow
