@@ -9,7 +9,7 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.datasets import Datasets, ImageSet
+from unidet.pipelines.datasets import ImageSet, Judged
 from unidet.pipelines.mmdet_files import read_proposals
 from unidet.pipelines.shards import Columns
 
@@ -32,19 +32,24 @@ class GivenProposals:
     """Looks proposals up where the stage would run its network.
 
     Args:
-        files: mmdet's pickle, or results in JSON, of every training and evaluation dataset.
+        training, judged: the datasets that proposals are wanted for.
+        files: mmdet's pickle, or results in JSON, of each of them.
         keep: the best so many of an image.
 
     Raises:
         UserError: a dataset without a file, or a file for a dataset that is not there.
     """
 
-    def __init__(self, datasets: Datasets, files: dict[str, Path], keep: int) -> None:
-        self._training = {one.name: one.split for one in datasets.training()}
-        self._judged = datasets.judged()
-        self._files, self._keep = files, keep
+    def __init__(
+        self,
+        training: Sequence[ImageSet],
+        judged: Sequence[Judged],
+        files: dict[str, Path],
+        keep: int,
+    ) -> None:
+        self._judged, self._files, self._keep = judged, files, keep
         self._loaded: tuple[ImageSet | None, list[np.ndarray]] = (None, [])
-        known = [*self._training, *(one.name for one in self._judged)]
+        known = [*(one.name for one in training), *(one.name for one in judged)]
         missing = [name for name in known if name not in files]
         unknown = [name for name in files if name not in known]
         if missing or unknown:

@@ -126,6 +126,8 @@ def _of_the_study(stage: str, name: str, config: Config) -> Found:
         dataset = judged.get(name) or _unknown(stage, name, [*training, *judged])
         split, rows = dataset.split, dataset.rows
         dumped = Sharded(folder / "images" / dataset.image_set)
+    if not len(dumped):
+        raise UserError(f"{stage}:{name}: left out of the stage; give it proposals.training=true")
     order = Order(name, split.image_ids, np.array([PROPOSAL_CATEGORY]))
     return Found(_dumped_proposals(dumped, rows, split.image_ids), order, True)
 

@@ -31,7 +31,7 @@ def run(job: Job) -> None:
     for shards in plan(job):
         shards.gather(job.work, job.out)
     metrics = {}
-    for image_set in datasets.training():
+    for image_set in _training(job):
         metrics[f"training/{image_set.name}"] = recall_of(
             _ground_truth(image_set.split),
             image_set.split.image_ids,
@@ -61,17 +61,25 @@ def fill(job: Job) -> None:
 def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
     datasets = Datasets(job.inputs["data"], job.config.data)
     per_shard = job.config.proposals.images_per_shard
+    kinds = (("training", _training(job)), ("images", datasets.image_sets()))
     return [
         (ShardSet(f"{kind}/{image_set.name}", len(image_set.split), per_shard), image_set)
-        for kind, sets in (("training", datasets.training()), ("images", datasets.image_sets()))
+        for kind, sets in kinds
         for image_set in sets
     ]
 
 
+def _training(job: Job) -> list[ImageSet]:
+    """The training datasets that a RoI head will be trained on."""
+    wanted = job.config.proposals.training
+    return Datasets(job.inputs["data"], job.config.data).training() if wanted else []
+
+
 def _given(job: Job) -> Propose:
-    datasets = Datasets(job.inputs["data"], job.config.data)
+    judged = Datasets(job.inputs["data"], job.config.data).judged()
     files = given_proposals.starting_files(job.config)
-    return given_proposals.GivenProposals(datasets, files, job.config.proposals.keep)
+    keep = job.config.proposals.keep
+    return given_proposals.GivenProposals(_training(job), judged, files, keep)
 
 
 def _proposer(job: Job) -> Propose:

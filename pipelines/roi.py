@@ -76,7 +76,7 @@ def _proposals(job: Job, data: ImageSet) -> Proposals:
     if len(dumped) != len(data.split):
         raise UserError(
             f"{data.name}: {len(data.split)} images, but proposals for {len(dumped)}; "
-            "rebuild them: unidet stage=proposals"
+            "rebuild them: unidet stage=proposals proposals.training=true"
         )
     count = job.config.roi.proposals_per_image
     every = [best_proposals(dumped, row, count) for row in range(len(data.split))]

@@ -223,11 +223,18 @@ def test_networks_of_others_in_place_of_trained_ones(study: tuple[str, ...]) -> 
             f"{stage}.training=null",
         )
     ]
+    weights.append("proposals.training=false")
     done = unidet("stage=lvis_eval", *study, *weights)
     assert done.returncode == 0, done.stderr
+    assert not (folder("proposals", (*study, *weights)) / "training").exists()
     # The same weights give the same detections.
     assert folder("lvis_eval", (*study, *weights)) == folder("lvis_eval", study)
     assert not (folder("rpn", (*study, *weights)) / "log.csv").exists()
+    done = unidet("interchange", "proposals:a", "a.pkl", *study, *weights)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "unidet: proposals:a: left out of the stage; give it proposals.training=true\n"
+    )
     done = unidet("stage=roi", *study, "roi.training=null")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (

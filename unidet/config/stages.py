@@ -104,10 +104,12 @@ class ProposalsConfig:
     """Dump of the proposals: at most `keep` an image.
 
     `files`: those of others in place of the network's, a file (mmdet's pickle, or results in JSON)
-    for each training and evaluation dataset; paths relative to `data.root`.
+    for each training and evaluation dataset; paths relative to `data.root`. `training` false leaves
+    the training datasets out, which a RoI head that is not trained here does not need.
     """
 
     keep: Positive
+    training: bool = True
     files: dict[str, str] = field(default_factory=dict, metadata={"identity": False})
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
