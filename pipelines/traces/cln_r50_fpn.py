@@ -109,7 +109,7 @@ def train(network: CLN, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]:
     head = network.box_head(feats, samples.rois)
     losses |= network.box_losses(head, samples)
     found |= {"train_proposals": np.concatenate(proposals), "train_rois": samples.rois}
-    found |= _anchor_targets(output, draws, targets) | _region_targets(samples)
+    found |= dense_targets(output, draws, targets) | _region_targets(samples)
     found |= {
         "train_cls_score": head.class_logits_R2.numpy(),
         "train_bbox_pred": head.deltas_R4.numpy(),
@@ -165,7 +165,7 @@ def _with_image(image: int, boxes: np.ndarray) -> np.ndarray:
     return np.insert(boxes[:, :4], 0, image, axis=1)
 
 
-def _anchor_targets(
+def dense_targets(
     output: RPNOutput, draws: list[AnchorDraw], targets: AnchorTargets
 ) -> dict[str, np.ndarray]:
     """What mmdet's dense targets are: a row per anchor, level by level, image by image in each."""
