@@ -44,7 +44,7 @@ def test_killed_between_checkpoints_and_resumed(tmp_path: Path, uninterrupted: s
         (5, "SIGTERM"),
         pytest.param(7, "SIGTERM", marks=pytest.mark.slow),
         pytest.param(20, "SIGINT", marks=pytest.mark.slow),
-        (30, "SIGTERM"),
+        pytest.param(30, "SIGTERM", marks=pytest.mark.slow),
     ],
 )
 def test_asked_to_stop_saves_at_that_step(
