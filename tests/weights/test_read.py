@@ -141,3 +141,14 @@ def test_an_npz_with_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.array([{}], dtype=object))
     with pytest.raises(UserError, match="pickle"):
         read_checkpoint(tmp_path / "x.npz")
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "x.pth"
+    path.touch()
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(UserError, match=r"x\.pth: cannot be read \(Permission denied\)"):
+        read_checkpoint(path)
