@@ -86,6 +86,14 @@ def test_shared_content_counts_for_who_is_left_with_it(store: Store, publish: Pu
     assert [(drop.action.key, drop.frees) for drop in found] == [(two.key, 2), (one.key, 1001)]
 
 
+def test_who_inherits_content_moves_up(store: Store, publish: Publish) -> None:
+    """600, 500 and 1 bytes a second; without the first, the last has its 1000 alone: 1001."""
+    first = publish({"s": b"s" * 1000, "a": b"1" * 600}, stage="a", seconds=1.0)
+    other = publish({"a": b"2" * 500}, stage="b", seconds=1.0)
+    heir = publish({"s": b"s" * 1000, "a": b"3"}, stage="c", seconds=1.0)
+    assert dropped(store, keep_last=0) == [first.key, heir.key, other.key]
+
+
 def test_an_input_goes_only_after_what_was_made_from_it(store: Store, publish: Publish) -> None:
     """The cheap input frees most, but its user has to go first."""
     data = publish({"a": b"d" * 5000}, stage="data", seconds=0.1)
@@ -134,11 +142,13 @@ def test_what_a_living_process_uses_stays_until_it_dies(store: Store, publish: P
     rpn = publish({"a": b"r"}, stage="rpn", inputs=[data])
     arguments = [sys.executable, "-c", USER, str(store.root), rpn.key]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "used\n"
-        assert dropped(store, keep_last=0) == []
-        assert obstacles(store, rpn) == ["a running process uses it"]
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "used\n"
+            assert dropped(store, keep_last=0) == []
+            assert obstacles(store, rpn) == ["a running process uses it"]
+        finally:
+            process.kill()
     assert set(dropped(store, keep_last=0)) == {data.key, rpn.key}
     assert list(store.layout.runs.glob("*.live")) == []
 
@@ -246,6 +256,42 @@ def test_a_record_that_came_into_use_meanwhile_comes_back(
     assert store.lookup(data.key) == data
     assert store.lookup(rpn.key) == rpn
     assert verify(store).problems == ()
+
+
+def moved_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that a clean-up takes from their place, even for a moment."""
+    moved: list[str] = []
+    into = sweeping._into
+
+    def noting(path: Path, folder: Path) -> bool:
+        moved.append(path.name)
+        assert path.suffix != ".json" or store.owner(path.stem) is not None
+        return into(path, folder)
+
+    monkeypatch.setattr(sweeping, "_into", noting)
+    return moved
+
+
+def test_what_is_in_use_does_not_leave_its_place_for_a_moment(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action, other = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    moved = moved_by(store, monkeypatch)
+    with in_use(store.layout) as use:
+        use(action.key)
+        assert drop(store, [action, other]) == [other]
+    assert moved == [f"{other.key}.json"]
+
+
+def test_a_record_whose_key_is_locked_stays(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = publish({"a": b"1"})
+    moved = moved_by(store, monkeypatch)
+    with store.locked(action.key):
+        assert drop(store, [action]) == []
+    assert moved == []
+    assert drop(store, [action]) == [action]
 
 
 def test_a_publication_beside_a_clean_up_loses_no_content(

@@ -190,6 +190,23 @@ def test_several_writers_at_once(
     assert (found.blobs, found.records, found.problems) == (7, 6, ())
 
 
+def test_a_folder_that_another_writer_makes_at_the_same_time(
+    store: Store, publish: Publish, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then a server's answer to mkdir is a bare failure."""
+    remote = Remote(address)
+    makedirs, calls = type(remote._system).makedirs, iter([1, 2])
+
+    def failing(self: object, *arguments: object, **options: object) -> None:
+        if next(calls, None) is not None:
+            raise OSError("Failure")
+        makedirs(self, *arguments, **options)
+
+    monkeypatch.setattr(type(remote._system), "makedirs", failing)
+    _, rpn = chain(publish)
+    assert len(push(store, remote, [rpn]).sent) == 2
+
+
 # --- mending -----------------------------------------------------------------------------------
 
 
@@ -281,6 +298,17 @@ def test_content_with_another_hash(
     names = {path.name for path in other.layout.blobs.glob("??/*")}
     assert pushed.files["model"].sha256 not in names
     assert list((other.layout.base / "work").iterdir()) == []
+
+
+def test_content_that_is_too_long_is_not_read_to_its_end(
+    address: str, there: Layout, pushed: Action, tmp_path: Path
+) -> None:
+    blob_there(there, pushed).write_bytes(b"w" * 5_000_000)
+    pieces: list[int] = []
+    with pytest.raises(Refused, match="does not have this hash"):
+        Remote(address).download(pushed.files["model"], tmp_path / "target", pieces.append)
+    assert sum(pieces) == 7001
+    assert not (tmp_path / "target").exists()
 
 
 def test_content_that_is_missing(other: Store, address: str, there: Layout, pushed: Action) -> None:

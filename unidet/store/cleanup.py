@@ -124,25 +124,30 @@ def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable
 
 
 class _Content:
-    """Blobs by how many artefacts name them."""
+    """Blobs by which of the artefacts that are left name them."""
 
     def __init__(self, actions: Iterable[Action]) -> None:
-        self.users: Counter[str] = Counter()
+        self.users: dict[str, set[str]] = {}
         self.total = 0
         for action in actions:
             for sha256, size in blobs_of(action).items():
-                self.total += 0 if self.users[sha256] else size
-                self.users[sha256] += 1
+                self.total += 0 if sha256 in self.users else size
+                self.users.setdefault(sha256, set()).add(action.key)
 
     def alone(self, action: Action) -> int:
         """Bytes that no other artefact names."""
-        return sum(size for sha, size in blobs_of(action).items() if self.users[sha] == 1)
+        return sum(size for sha, size in blobs_of(action).items() if len(self.users[sha]) == 1)
 
-    def drop(self, action: Action) -> int:
+    def drop(self, action: Action) -> tuple[int, set[str]]:
+        """Bytes that go with it, and keys that are now alone with what they shared with it."""
         frees = self.alone(action)
-        self.users.subtract(blobs_of(action).keys())
         self.total -= frees
-        return frees
+        heirs: set[str] = set()
+        for sha256 in blobs_of(action):
+            self.users[sha256].discard(action.key)
+            if len(self.users[sha256]) == 1:
+                heirs |= self.users[sha256]
+        return frees, heirs
 
 
 def blobs_of(action: Action) -> dict[str, int]:
@@ -160,17 +165,20 @@ def _choose(
         one = records[key]
         return (-content.alone(one) / max(one.seconds, LEAST_SECONDS), key)
 
-    heap = [price(key) for key in records if key not in kept and not users[key]]
+    open_now = {key for key in records if key not in kept and not users[key]}
+    heap = [price(key) for key in open_now]
     heapq.heapify(heap)
     while heap and (max_bytes is None or content.total > max_bytes):
         _, key = entry = heapq.heappop(heap)
-        if entry != price(key):
-            # What it shared with another has become its own since it was put here.
-            heapq.heappush(heap, price(key))
-            continue
-        action = records[key]
-        yield Drop(action, content.drop(action))
-        for upstream in set(action.inputs.values()):
+        if key not in open_now or entry != price(key):
+            continue  # gone already, or here once more with what it has inherited
+        open_now.discard(key)
+        frees, heirs = content.drop(records[key])
+        yield Drop(records[key], frees)
+        for upstream in set(records[key].inputs.values()):
             users[upstream] -= 1
             if upstream in records and upstream not in kept and not users[upstream]:
+                open_now.add(upstream)
                 heapq.heappush(heap, price(upstream))
+        for heir in heirs & open_now:
+            heapq.heappush(heap, price(heir))
