@@ -1,6 +1,6 @@
 """Stage `lvis_raw`: the network's pass over the evaluation images; everything after it is numpy.
 
-Per RoI: refined box in original pixels, proposal score, unit region embedding (float16).
+Per RoI: refined box in original pixels, proposal score, unit region embedding.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def fill(job: Job) -> None:
                 yield {
                     "boxes_xyxy": (boxes / scale).astype(np.float32),
                     "proposal_scores": proposals[:, 4],
-                    "embeddings": embeddings.astype(np.float16),
+                    "embeddings": embeddings.astype(settings.precision),
                 }
 
     for shards, image_set in _parts(job):

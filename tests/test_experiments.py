@@ -98,6 +98,7 @@ BOTH_STAGES = [
 INFERENCE = [
     ("stage 1 test rcnn.max_per_img", "proposals.keep", 1500),
     ("LoadProposals num_max_proposals", "lvis_raw.proposals", 100),
+    ("logits in float32", "lvis_raw.precision", "float32"),
     ("bbox_head.beta", "calibration.beta", 0.3),
     ("bbox_head.gamma", "calibration.gamma", 0.6),
     ("zero counts as they are", "calibration.compat", "official"),

@@ -137,9 +137,13 @@ class RoiConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class RawConfig:
-    """The network's pass over the evaluation images; `proposals` an image."""
+    """The network's pass over the evaluation images; `proposals` an image.
+
+    `precision` is that of the region embeddings that it keeps.
+    """
 
     proposals: Positive
+    precision: Literal["float16", "float32"] = "float16"
     batch_size: Positive = free(4)
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)
