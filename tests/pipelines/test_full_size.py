@@ -1,6 +1,6 @@
 """The networks of `experiment=coco_o365` at the paper's image size: a training step, an inference.
 
-One image of 800 x 1088 pixels and 12 GB or so of memory; a few minutes on a CPU.
+One image of 800 x 1088 pixels. On a CPU stage 1 takes 22 s and 2.6 GB, stage 2 61 s and 8.1 GB.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ def batch() -> Batch:
 def step(network: Any, batch: Batch, settings: OptimizerConfig) -> dict[str, float]:
     """One update at the official rate; the losses, after checking that parameters moved."""
     from unidet.training.optimizer import Optimizer
+    from unidet.training.step import Stepper
 
     optimizer = Optimizer(network, settings)
     names = optimizer.names
     before = {name: float(var.sum().item()) for name, var in network.named_parameters()}
-    values = network.loss(batch, np.random.default_rng(0))
-    losses = {name: value for name, value in values.items() if name.startswith("loss")}
-    optimizer.step(sum(losses.values()), 1.0)
+    values = Stepper(network, network.loss, optimizer, parts=1)(batch, (0, 0), 1.0)
+    losses = {name: float(x.item()) for name, x in values.items() if name.startswith("loss")}
     after = {name: float(var.sum().item()) for name, var in network.named_parameters()}
     assert np.isfinite(list(after.values())).all()
     moved = [name for name in names if after[name] != before[name]]
     assert len(moved) > 0.9 * len(names)
     assert all(after[name] == before[name] for name in before if name not in names)
-    return {name: float(value.item()) for name, value in losses.items()}
+    return losses
 
 
 def test_the_first_stage(batch: Batch) -> None:
@@ -75,7 +75,7 @@ def test_the_first_stage(batch: Batch) -> None:
     network = build_proposer(config, 0)
     losses = step(network, batch, config.training.optimizer)
     assert set(losses) == {
-        *("loss_rpn_bbox", "loss_rpn_obj"),
+        *("loss", "loss_rpn_bbox", "loss_rpn_obj"),
         *("loss_cls", "loss_bbox", "loss_bbox_score"),
     }
     assert np.isfinite(list(losses.values())).all()
