@@ -1,0 +1,53 @@
+"""Twenty steps of training beside the official code: weights, batches and optimizer the same."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.config.training import OptimizerConfig, ScheduleConfig
+from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.training.optimizer import Optimizer
+from unidet.training.schedule import rate_factor
+from unidet.weights.layouts.nanodet_plus import M
+from unidet.weights.load import load_into
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.slow
+def test_losses_of_the_first_steps() -> None:
+    """Within 1e-3, every loss at every step (official_curve.npz, see record_curve.py)."""
+    spec = importlib.util.spec_from_file_location("curve_inputs", HERE / "curve_inputs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    inputs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(inputs)
+    recorded = dict(np.load(HERE / "official_curve.npz"))
+    net = NanoDetPlus(compat="official")
+    shapes = {name: tuple(var.shape) for name, var in net.named_parameters()}
+    names = M.our_names.items()
+    load_into(net, {ours: inputs.weight(name, shapes[ours]) for name, ours in names})
+    optimizer = Optimizer(
+        net,
+        OptimizerConfig(
+            kind="adamw", lr=inputs.RATE, weight_decay=inputs.DECAY, clip_norm=inputs.CLIP
+        ),
+    )
+    schedule = ScheduleConfig(
+        kind="constant", warmup_steps=inputs.WARMUP_STEPS, warmup_ratio=inputs.WARMUP_RATIO
+    )
+    curve: dict[str, list[float]] = {name: [] for name in recorded}
+    for step in range(inputs.STEPS):
+        images, boxes, labels = inputs.batch(step)
+        losses = net.losses(jt.array(images), boxes, labels)
+        optimizer.step(sum(losses.values()), rate_factor(schedule, step, inputs.STEPS))
+        jt.sync_all()
+        for name, value in losses.items():
+            curve[name.replace("loss_aux_", "aux_loss_")].append(value.item())
+    for name, values in recorded.items():
+        np.testing.assert_allclose(curve[name], values, rtol=1e-3, err_msg=name)
