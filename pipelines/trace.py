@@ -24,6 +24,8 @@ MODELS = {
     "nanodet_plus_m_416": "unidet.pipelines.traces.nanodet_plus",
     "nanodet_plus_m_1_5x_416": "unidet.pipelines.traces.nanodet_plus",
     "nanodet_plus_m_320": "unidet.pipelines.traces.nanodet_plus",
+    **{f"rtdetr_r{depth}vd": "unidet.pipelines.traces.rtdetr" for depth in (18, 34, 50, 101)},
+    "detr_r50": "unidet.pipelines.traces.detr",
 }
 """Name on the command line -> module; see `unidet.pipelines.traces`."""
 

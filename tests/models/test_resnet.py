@@ -19,7 +19,7 @@ def _images(seed: int, count: int = 2) -> jt.Var:
     return jt.array(np.random.default_rng(seed).normal(size=(count, 3, 32, 32)).astype(np.float32))
 
 
-@pytest.mark.parametrize("style", ["torchvision", "clip"])
+@pytest.mark.parametrize("style", ["torchvision", "vd", "clip"])
 @pytest.mark.parametrize(("block", "channels"), [("bottleneck", (32, 64)), ("basic", (8, 16))])
 def test_outputs_have_the_announced_shapes(
     style: Style, block: Block, channels: tuple[int, ...]
@@ -44,6 +44,22 @@ def test_layers_behind_the_last_output_are_not_built() -> None:
     assert "layer3.1.conv3.weight" in names
     assert "layer3.1.downsample.0.weight" not in names
     assert not any(name.startswith("layer4") for name in names)
+
+
+def test_variant_d_projects_in_every_layer_and_has_three_stem_convolutions() -> None:
+    names = set(_tiny("vd", "basic").state_dict())
+    assert {"conv3.weight", "layer1.0.downsample.0.weight", "layer3.0.downsample.1.bias"} <= names
+    assert "layer3.1.downsample.0.weight" not in names
+    assert "layer1.0.downsample.0.weight" not in _tiny("torchvision", "basic").state_dict()
+
+
+def test_the_stem_alone_can_be_frozen() -> None:
+    network = _tiny("vd")
+    network.freeze_stem()
+    frozen = {n for n, v in network.named_parameters() if v.is_stop_grad() and "running" not in n}
+    assert frozen == {f"{kind}{i}.weight" for kind in ("conv", "bn") for i in (1, 2, 3)} | {
+        f"bn{i}.bias" for i in (1, 2, 3)
+    }
 
 
 def test_a_layer_alone_is_the_networks_layer() -> None:

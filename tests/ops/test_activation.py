@@ -1,12 +1,12 @@
-"""ReLU by hand."""
+"""ReLU and SiLU by hand."""
 
 from __future__ import annotations
 
 import jittor as jt
 import numpy as np
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from unidet.ops.activation import relu
+from unidet.ops.activation import relu, silu
 
 
 def test_values_and_gradient() -> None:
@@ -20,3 +20,11 @@ def test_values_and_gradient() -> None:
 
 def test_nothing() -> None:
     assert relu(jt.zeros((0, 3))).shape == [0, 3]
+
+
+def test_silu() -> None:
+    """At ln 3 the gate is 3/4; its slope 3/16."""
+    x = jt.array(np.array([0, np.log(3)], np.float32))
+    y = silu(x)
+    assert_allclose(y.numpy(), [0, 0.75 * np.log(3)], rtol=1e-6)
+    assert_allclose(jt.grad(y.sum(), x).numpy(), [0.5, 0.75 + np.log(3) * 3 / 16], rtol=1e-6)

@@ -11,9 +11,12 @@ from unidet.ops.anchors import centerness, grid_anchors, inside
 from unidet.ops.boxes import (
     areas,
     clip_boxes,
+    cxcywh_to_xyxy,
     elementwise_iou,
+    pairwise_giou_numpy,
     pairwise_iou,
     pairwise_iou_numpy,
+    xyxy_to_cxcywh,
 )
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas, encode_tblr
 
@@ -39,6 +42,25 @@ def test_overlaps_of_few_boxes(counts: tuple[int, int]) -> None:
     first, second = (np.tile(boxes([0, 0, 2, 2]), (count, 1)) for count in counts)
     assert_allclose(pairwise_iou(first, second).numpy(), np.ones(counts), rtol=1e-6)
     assert_allclose(pairwise_iou_numpy(first, second), np.ones(counts), rtol=1e-6)
+
+
+def test_generalised_overlaps_by_hand() -> None:
+    """Intersection 1, union 7, hull 9: 1/7 - 2/9; side by side: 0; apart by as much: -1/3."""
+    boxes = np.array([[0, 0, 2, 2]], np.float32)
+    others = np.array([[1, 1, 3, 3], [2, 0, 4, 2], [4, 0, 6, 2]], np.float32)
+    assert_allclose(pairwise_giou_numpy(boxes, others), [[1 / 7 - 2 / 9, 0, -1 / 3]], atol=1e-6)
+    # A floor of 1e-6 would swallow boxes of a thousandth of the image's side.
+    small = np.array([[0, 0, 5e-4, 5e-4]], np.float32)
+    assert_allclose(pairwise_giou_numpy(small, small, floor=1e-12), [[1]], atol=1e-6)
+
+
+def test_corners_and_centres() -> None:
+    corners = np.array([[[1, 2, 5, 10]]], np.float32)
+    centres = np.array([[[3, 6, 4, 8]]], np.float32)
+    assert_array_equal(xyxy_to_cxcywh(corners), centres)
+    assert_array_equal(cxcywh_to_xyxy(centres), corners)
+    assert_array_equal(cxcywh_to_xyxy(jt.array(centres)).numpy(), corners)
+    assert_array_equal(xyxy_to_cxcywh(jt.array(corners)).numpy(), centres)
 
 
 def test_areas_and_clipping() -> None:

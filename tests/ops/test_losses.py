@@ -48,6 +48,17 @@ def test_quality_focal_loss_matches_torch() -> None:
     )
 
 
+def test_varifocal_loss_by_hand() -> None:
+    """Chances 0.5 and 0.75. Positive of quality 0.6: 0.6 ln 2. Negative: 0.75 * 0.75^2 * ln 4."""
+    logits = jt.array(np.array([[0, np.log(3)]], np.float32))
+    qualities, positive = np.array([[0.6, 0]], np.float32), np.array([[1, 0]], np.float32)
+    loss = losses.varifocal_loss(logits, qualities, positive, 2.0)
+    assert loss.item() == pytest.approx((0.6 * np.log(2) + 0.421875 * np.log(4)) / 2, rel=1e-6)
+    gradient = jt.grad(loss, logits).numpy()
+    expected = [[0.6 * (0.5 - 0.6) / 2, 0.421875 * 0.75 / 2]]
+    assert_allclose(gradient, expected, rtol=1e-5)
+
+
 def test_l1_matches_torch() -> None:
     targets, weights = TORCH["targets"], TORCH["weights"]
     check("l1", "logits", lambda x: losses.l1(x, targets, weights, 3))

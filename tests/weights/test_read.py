@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from unidet.errors import UserError
 from unidet.weights.read import read_checkpoint
+from unidet.weights.write import write_pickle
 
 FOLDER = Path(__file__).parent / "checkpoints"
 
@@ -152,3 +153,12 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(UserError, match=r"x\.pth: cannot be read \(Permission denied\)"):
         read_checkpoint(path)
+
+
+def test_rtdetr_evaluates_with_its_moving_average(tmp_path: Path) -> None:
+    """`{"model": …, "ema": {"module": …}}`, as its trainer saves; released files lack `model`."""
+    average = {"ema": {"module": {"head.bias": np.array([2.0], np.float32)}, "updates": 5}}
+    for contents in (average, {"model": {"head.bias": np.zeros(1, np.float32)}} | average):
+        write_pickle(tmp_path / "checkpoint.pkl", contents)
+        found = read_checkpoint(tmp_path / "checkpoint.pkl")
+        assert {name: value.tolist() for name, value in found.items()} == {"head.bias": [2.0]}

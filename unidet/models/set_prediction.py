@@ -39,15 +39,6 @@ class Prediction:
         )
 
 
-@dataclass(frozen=True)
-class Detections:
-    """(P, 4) xyxy, (P,) scores, best first, and (P,) int64 labels."""
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-
-
 def absolute_boxes(boxes_NQ4: jt.Var, sizes_N2: np.ndarray) -> np.ndarray:
     """Relative cxcywh to xyxy in pixels of images of `sizes_N2` (height, width)."""
     sides = np.tile(np.asarray(sizes_N2)[:, None, ::-1], (1, 1, 2)).astype(np.float32)

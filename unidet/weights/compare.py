@@ -11,6 +11,9 @@ How near is near enough depends on the name, unless `--rtol` or `--atol` are giv
     *detections, *proposals, *boxes_scores
                                 0.01 pixel in coordinates, 1e-5 in scores
     *_tgt/*, samp_*             1e-5 of the largest value
+    *decoder/layer*, *pred_logits, *pred_boxes
+                                1e-3 of the largest value: layers that refine one another's boxes
+                                multiply float32's rounding (docs/parity-detr.md)
     everything else             1e-4 of the largest value
 """
 
@@ -36,8 +39,15 @@ _RANKED = re.compile(r"(^|[/_])(detections|proposals|boxes_scores)(_image\d+)?$"
 _LISTED_BY_CLASS = re.compile(r"(^|[/_])detections(_image\d+)?$")
 _FOLLOWED = re.compile(r"(.+_)(?:proposals|boxes_scores)(_image\d+)?$")
 _GRADIENT = re.compile(r"(.*/)?grad/")
+_REFINED = re.compile(r"(.*/)?(decoder/layer|pred_(logits|boxes)($|#))")
 ATOL = 1e-6
-_RTOLS = ((r"(.*/)?loss/", 1e-5), (_GRADIENT, 1e-3), (r"(.*_tgt/|samp_)", 1e-5), (r"", 1e-4))
+_RTOLS = (
+    (r"(.*/)?loss/", 1e-5),
+    (_GRADIENT, 1e-3),
+    (r"(.*_tgt/|samp_)", 1e-5),
+    (_REFINED, 1e-3),
+    (r"", 1e-4),
+)
 _NAME_COLUMN, _SHAPE_COLUMN = 34, 18
 
 

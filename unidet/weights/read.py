@@ -49,8 +49,9 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     """Every weight of a checkpoint, contiguous, by name and in the file's order.
 
     The format is told by content, not by suffix. Where the file holds more than weights (an
-    optimizer, metadata), those under `state_dict` or `model` are taken. bfloat16 becomes float32,
-    every other type is kept.
+    optimizer, metadata), those under `state_dict` or `model` are taken, or RT-DETR's moving average
+    under `ema`, with which its official code evaluates. bfloat16 becomes float32, every other type
+    is kept.
 
     Raises:
         UserError: no such file, unknown format, truncated, or a pickle that names anything other
@@ -189,6 +190,9 @@ def _fill(storage: Storage, file: IO[bytes]) -> None:
 
 def _weights(contents: Any) -> dict[str, np.ndarray]:
     if isinstance(contents, dict):
+        average = contents.get("ema")
+        if isinstance(average, dict) and isinstance(average.get("module"), dict):
+            return _weights(average["module"])
         nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
         contents = next(nested, contents)
     tensors = flatten(contents)

@@ -24,7 +24,6 @@ from unidet.models.detr.transformer import Transformer
 from unidet.models.layers import flat_cells, freeze_batch_norm
 from unidet.models.resnet import ResNet
 from unidet.models.set_prediction import (
-    Detections,
     Prediction,
     Targets,
     absolute_boxes,
@@ -33,7 +32,7 @@ from unidet.models.set_prediction import (
     relative_targets,
 )
 from unidet.models.transformer import Perceptron, set_dropout_training
-from unidet.records import Batch
+from unidet.records import Batch, Detected
 
 WIDTH, HEADS, HIDDEN, LAYERS = 256, 8, 2048, 6
 FROZEN_STAGES = 1
@@ -136,7 +135,7 @@ class DETR(nn.Module):
         scores_NQ = class_scores(prediction.logits).max(axis=2)
         return proposals(absolute_boxes(prediction.boxes, sizes_N2), scores_NQ, sizes_N2)
 
-    def detect(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Detections]:
+    def detect(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Detected]:
         """Every query of every image with its best class, in pixels; not clipped.
 
         models/detr.py `PostProcess`.
@@ -152,8 +151,8 @@ def class_scores(logits: jt.Var) -> np.ndarray:
     return nn.softmax(logits, dim=-1).numpy()[..., :-1]
 
 
-def best_classes(boxes_Q4: np.ndarray, scores_QC: np.ndarray) -> Detections:
+def best_classes(boxes_Q4: np.ndarray, scores_QC: np.ndarray) -> Detected:
     """Each query's best class, best query first."""
     scores = scores_QC.max(axis=1)
     order = np.argsort(-scores, kind="stable")
-    return Detections(boxes_Q4[order], scores[order], scores_QC.argmax(axis=1)[order])
+    return Detected(boxes_Q4[order], scores[order], scores_QC.argmax(axis=1)[order])

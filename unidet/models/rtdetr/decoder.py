@@ -186,7 +186,7 @@ class Decoder(nn.Module):
         """Content, references and attention mask of all queries, the denoising ones first."""
         if denoising is None:
             return selection.content, selection.references, None
-        copies = self._embedded(denoising.labels)
+        copies = self.embedded(denoising.labels)
         content = jt.concat([copies, selection.content], dim=1)
         noised = jt.array(denoising.references)
         references = jt.concat([noised, selection.references], dim=1)
@@ -194,7 +194,7 @@ class Decoder(nn.Module):
         mask = jt.array(np.where(blocked, FORBIDDEN, 0).astype(np.float32))
         return content, references, mask
 
-    def _embedded(self, labels_ND: np.ndarray) -> jt.Var:
+    def embedded(self, labels_ND: np.ndarray) -> jt.Var:
         """Label embeddings (N, D, W); the padding label's has no gradient."""
         table = self.denoising_class_embed.weight
         table = jt.concat([table[: self.classes], table[self.classes :].detach()], dim=0)

@@ -84,21 +84,11 @@ class HybridEncoder(nn.Module):
         )
 
     def execute(self, feats: Sequence[jt.Var]) -> list[jt.Var]:
-        """Maps (N, C_i, H_i, W_i), finest first, to maps (N, width, H_i, W_i).
-
-        ValueError where a map is not exactly half the one before: sides must be multiples of 32.
-        """
-        levels = self.projected(feats)
+        """Maps (N, C_i, H_i, W_i), finest first, each of half the sides of the one before, to maps
+        (N, width, H_i, W_i)."""
+        levels = [project(level) for project, level in zip(self.input_proj, feats, strict=True)]
         levels[-1] = self.attended(levels[-1])
         return self.fused(levels)
-
-    def projected(self, feats: Sequence[jt.Var]) -> list[jt.Var]:
-        """All maps at `width` channels."""
-        sizes = [tuple(level.shape[2:]) for level in feats]
-        halves = [(2 * height, 2 * width) for height, width in sizes[1:]]
-        if sizes[:-1] != halves:
-            raise ValueError(f"maps {sizes}: image sides must be multiples of 32")
-        return [project(level) for project, level in zip(self.input_proj, feats, strict=True)]
 
     def attended(self, level_NCHW: jt.Var) -> jt.Var:
         """The coarsest map after attention among its cells."""

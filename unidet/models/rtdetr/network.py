@@ -17,6 +17,7 @@ from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
 from unidet.models.resnet import Block, ResNet
 from unidet.models.rtdetr.criterion import layer_losses, match_queries
 from unidet.models.rtdetr.decoder import Decoder, Selection
+from unidet.models.rtdetr.decoder_layer import Sizes
 from unidet.models.rtdetr.denoising import (
     DenoisingQueries,
     Noise,
@@ -25,7 +26,6 @@ from unidet.models.rtdetr.denoising import (
 )
 from unidet.models.rtdetr.encoder import HybridEncoder
 from unidet.models.set_prediction import (
-    Detections,
     Prediction,
     Targets,
     absolute_boxes,
@@ -34,7 +34,7 @@ from unidet.models.set_prediction import (
     relative_targets,
 )
 from unidet.models.transformer import MultiHeadAttention
-from unidet.records import Batch
+from unidet.records import Batch, Detected
 
 STRIDE = 32
 """Image sides are multiples of this."""
@@ -163,8 +163,25 @@ class RTDETR(nn.Module):
     ) -> TrainingOutput:
         """Predictions of every layer, of queries proper and of noised copies of the targets."""
         denoising = denoising_queries(targets, self.classes, noise) if targets.count else None
-        memory, sizes = self.decoder.memory(self.encoder(self.backbone(images_NCHW)))
-        selection = self.decoder.select(memory, sizes)
+        memory, sizes = self.memory(images_NCHW)
+        return self.decoded(memory, sizes, self.decoder.select(memory, sizes), denoising)
+
+    def memory(self, images_NCHW: jt.Var) -> tuple[jt.Var, Sizes]:
+        """What the decoder looks at, and the levels' sizes; ValueError for sides that are no
+        multiples of 32."""
+        height, width = images_NCHW.shape[2:]
+        if height % STRIDE or width % STRIDE:
+            raise ValueError(f"images of {height} x {width}, sides must be multiples of {STRIDE}")
+        return self.decoder.memory(self.encoder(self.backbone(images_NCHW)))
+
+    def decoded(
+        self,
+        memory: jt.Var,
+        sizes: Sizes,
+        selection: Selection,
+        denoising: DenoisingQueries | None,
+    ) -> TrainingOutput:
+        """What the decoder makes of the selected queries and the copies."""
         found = self.decoder.decode(memory, sizes, selection, denoising, all_layers=True)
         first = denoising.labels.shape[1] if denoising else 0
         parts = [prediction.split(first) for prediction in found]
@@ -195,7 +212,7 @@ class RTDETR(nn.Module):
         """Logits (N, Q, C) and boxes (N, Q, 4) of the last layer, in inference."""
         self.set_training(False)
         with jt.no_grad():
-            memory, sizes = self.decoder.memory(self.encoder(self.backbone(images_NCHW)))
+            memory, sizes = self.memory(images_NCHW)
             return self.decoder.decode(memory, sizes, self.decoder.select(memory, sizes))[-1]
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
@@ -209,24 +226,24 @@ class RTDETR(nn.Module):
         canvas = np.tile(np.array(images_NCHW.shape[2:]), (len(sizes_N2), 1))
         return proposals(absolute_boxes(prediction.boxes, canvas), scores_NQ, sizes_N2)
 
-    def detect(self, images_NCHW: jt.Var, limit: int = 300) -> list[Detections]:
-        """The `limit` best pairs of query and class of every image, in pixels of the images.
+    def detect(
+        self, images_NCHW: jt.Var, sizes_N2: np.ndarray, max_detections: int = 300
+    ) -> list[Detected]:
+        """The best pairs of query and class of every image, in pixels of the padded images.
 
-        Neither clipped nor suppressed; a query may appear with several labels.
+        Neither clipped to `sizes_N2` nor suppressed; a query may appear with several labels.
         rtdetr_postprocessor.py.
         """
         prediction = self.predict(images_NCHW)
         scores_NQC = jt.sigmoid(prediction.logits).numpy()
-        canvas = np.tile(np.array(images_NCHW.shape[2:]), (images_NCHW.shape[0], 1))
+        canvas = np.tile(np.array(images_NCHW.shape[2:]), (len(sizes_N2), 1))
         boxes_NQ4 = absolute_boxes(prediction.boxes, canvas)
-        return [
-            best_pairs(boxes, scores, limit)
-            for boxes, scores in zip(boxes_NQ4, scores_NQC, strict=True)
-        ]
+        images = zip(boxes_NQ4, scores_NQC, strict=True)
+        return [best_pairs(boxes, scores, max_detections) for boxes, scores in images]
 
 
-def best_pairs(boxes_Q4: np.ndarray, scores_QC: np.ndarray, limit: int) -> Detections:
+def best_pairs(boxes_Q4: np.ndarray, scores_QC: np.ndarray, limit: int) -> Detected:
     """The best pairs of query and class."""
     classes = scores_QC.shape[1]
     order = np.argsort(-scores_QC.ravel(), kind="stable")[:limit]
-    return Detections(boxes_Q4[order // classes], scores_QC.ravel()[order], order % classes)
+    return Detected(boxes_Q4[order // classes], scores_QC.ravel()[order], order % classes)

@@ -1,0 +1,249 @@
+"""RT-DETR (r18vd, r34vd, r50vd, r101vd) with official settings, any number of classes.
+
+N images, Q queries, G ground-truth boxes, D denoising queries.
+
+Inputs come case by case, "eval" and "wide" or "t32", "t30" and "t00" in the recordings; outputs
+start with their case.
+
+- Inference: `img_u8` (N, 3, H, W), 0 to 255, sides multiples of 32, is case "eval"; `X/img_u8` is
+  case X. Optionally `X/post/orig_size_wh` (N, 2), the size that detections are in.
+- Training: `img_u8` for all cases; `X/gt/boxes0` (G, 4) cxcywh in 0..1, `X/gt/labels0` (G,) of
+  every image; `X/dn/draw0_rand_like` … `draw3_rand_like`, unless the case has no boxes.
+- Optionally `X/decoder/topk_ind` (inference) or `X/topk_ind` (training), (N, Q): the order in which
+  the chosen memory cells become queries, if they are the same ones. Neighbouring scores differ by
+  as little as 5e-7, so the network's own order is not that of another float32 implementation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jittor as jt
+import numpy as np
+
+from unidet.models.rtdetr.criterion import match_queries
+from unidet.models.rtdetr.decoder import Selection, anchor_logits
+from unidet.models.rtdetr.denoising import Noise, denoising_queries, noise_shape
+from unidet.models.rtdetr.encoder import position_table
+from unidet.models.rtdetr.network import RTDETR, TrainingOutput, best_pairs
+from unidet.models.set_prediction import Prediction, Targets, absolute_boxes
+from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
+from unidet.pipelines.traces.seen import seen
+from unidet.weights.layouts.layout import Weights
+from unidet.weights.load import load_into
+
+DRAWS = ("draw0_rand_like", "draw1_randint_like", "draw2_randint_like", "draw3_rand_like")
+COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+"""Numbers among 1 to 90 that are no COCO category."""
+COCO_IDS = np.array([number for number in range(1, 91) if number not in COCO_GAPS])
+
+
+def build(weights: Weights) -> RTDETR:
+    """The network of the weights' layout."""
+    classes = len(weights.arrays["decoder.enc_score_head.bias"])
+    variant = weights.layout.network.removeprefix("rtdetr_")
+    network = RTDETR(variant, classes=classes, compat="official")
+    load_into(network, weights.arrays)
+    return network
+
+
+def forward(network: RTDETR, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Feature maps, the selection, every decoder layer, predictions and detections."""
+    cases = [name.removesuffix("/img_u8") for name in inputs if name.endswith("/img_u8")]
+    named = ({"eval": "img_u8"} if "img_u8" in inputs else {}) | {
+        case: f"{case}/img_u8" for case in cases
+    }
+    if not named:
+        _images(inputs, "img_u8")
+    network.set_training(False)
+    found: dict[str, np.ndarray] = {}
+    for case, name in named.items():
+        with jt.no_grad():
+            tensors = _inference(network, inputs, case, _images(inputs, name))
+        found |= {f"{case}/{name}": value for name, value in tensors.items()}
+    return found
+
+
+def train(network: RTDETR, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, jt.Var]]:
+    """Denoising queries, selection, predictions, matches and losses, case by case."""
+    images = _images(inputs, "img_u8")
+    network.set_training(True)
+    found: dict[str, np.ndarray] = {}
+    totals = {}
+    for case in training_cases(inputs):
+        tensors, totals[f"{case}/"] = _step(network, inputs, case, images)
+        found |= {f"{case}/{name}": value for name, value in tensors.items()}
+    return found, totals
+
+
+def _images(inputs: Inputs, name: str) -> jt.Var:
+    pixels = inputs.take(name, f"N of {name}", 3, f"H of {name}", f"W of {name}")
+    if pixels.shape[2] % 32 or pixels.shape[3] % 32:
+        size = f"{pixels.shape[2]} x {pixels.shape[3]}"
+        raise inputs.refusal(f"{name} is {size} pixels, both must be multiples of 32")
+    return jt.array(pixels.astype(np.float32) / np.float32(255))
+
+
+def _inference(network: RTDETR, inputs: Inputs, case: str, images: jt.Var) -> dict[str, np.ndarray]:
+    encoder, decoder = network.encoder, network.decoder
+    parts = {"encoder/aifi_out": encoder.encoder[0], "enc_output": decoder.enc_output}
+    with seen(parts) as given:
+        feats = network.backbone(images)
+        maps = encoder(feats)
+        memory, sizes = decoder.memory(maps)
+        selection = _in_order(decoder.select(memory, sizes), inputs, f"{case}/decoder/topk_ind")
+    tensors = _maps(feats, maps) | {name: outputs[0].numpy() for name, outputs in given.items()}
+    tensors["decoder/enc_output"] = tensors.pop("enc_output")
+    height, width = feats[-1].shape[2:]
+    channels = maps[-1].shape[1]
+    tensors["encoder/aifi_pos_embed"] = position_table(height, width, channels)[None]
+    tensors["decoder/memory"] = memory.numpy()
+    tensors |= {f"decoder/{name}": array for name, array in _selection(selection, sizes).items()}
+    with seen(_decoder_parts(network)) as given:
+        prediction = decoder.decode(memory, sizes, selection)[-1]
+    tensors |= {f"decoder/{name}": outputs[0].numpy() for name, outputs in given.items()}
+    return tensors | _prediction(prediction) | _detections(inputs, case, images, prediction)
+
+
+def _maps(feats: list[jt.Var], maps: list[jt.Var]) -> dict[str, np.ndarray]:
+    named = zip(("backbone/c3", "backbone/c4", "backbone/c5"), feats, strict=True)
+    outputs = zip(("encoder/s8", "encoder/s16", "encoder/s32"), maps, strict=True)
+    return {name: feature.numpy() for name, feature in [*named, *outputs]}
+
+
+def _decoder_parts(network: RTDETR) -> dict[str, jt.Module]:
+    decoder = network.decoder
+    first = decoder.decoder.layers[0]
+    parts = {
+        "layer0_self_attn": first.self_attn,
+        "layer0_cross_attn": first.cross_attn,
+        "query_pos0": decoder.query_pos_head,
+    }
+    for index, layer in enumerate(decoder.decoder.layers):
+        parts[f"layer{index}_out"] = layer
+        parts[f"layer{index}_bbox_delta"] = decoder.dec_bbox_head[index]
+    return parts
+
+
+def _selection(selection: Selection, sizes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+    anchors, valid = anchor_logits(sizes)
+    return {
+        "anchors_logit": anchors[None],
+        "valid_mask": valid[None, :, None],
+        "enc_max_score": selection.scores,
+        "topk_ind": selection.cells,
+        "target0": selection.content.numpy(),
+        "ref_unact0": selection.references.numpy(),
+        "enc_topk_bboxes": selection.prediction.boxes.numpy(),
+        "enc_topk_logits": selection.prediction.logits.numpy(),
+    }
+
+
+def _in_order(selection: Selection, inputs: Inputs, name: str) -> Selection:
+    """The same queries in the order of the input `name`, where it has the same ones."""
+    if name not in inputs:
+        return selection
+    wanted = inputs.take(name, *selection.cells.shape)
+    if (np.sort(wanted, axis=1) != np.sort(selection.cells, axis=1)).any():
+        return selection
+    places = np.argsort(selection.cells, axis=1)
+    order = np.take_along_axis(places, np.argsort(np.argsort(wanted, axis=1), axis=1), axis=1)
+    rows = jt.array(order.astype(np.int32))
+
+    def moved(values: jt.Var) -> jt.Var:
+        index = rows.unsqueeze(2).broadcast((*order.shape, values.shape[2]))
+        return jt.gather(values, 1, index)
+
+    chosen = selection.prediction
+    return replace(
+        selection,
+        cells=wanted,
+        prediction=Prediction(moved(chosen.logits), moved(chosen.boxes)),
+        content=moved(selection.content),
+        references=moved(selection.references),
+    )
+
+
+def _prediction(prediction: Prediction) -> dict[str, np.ndarray]:
+    return {"pred_logits": prediction.logits.numpy(), "pred_boxes": prediction.boxes.numpy()}
+
+
+def _detections(
+    inputs: Inputs, case: str, images: jt.Var, prediction: Prediction
+) -> dict[str, np.ndarray]:
+    """Of the first image as recorded; of others with `_image1`, … behind the name."""
+    count = images.shape[0]
+    name = f"{case}/post/orig_size_wh"
+    sizes = np.tile(np.array([images.shape[3], images.shape[2]]), (count, 1))
+    sizes = inputs.take(name, count, 2) if name in inputs else sizes
+    boxes = absolute_boxes(prediction.boxes, sizes[:, ::-1])
+    scores = jt.sigmoid(prediction.logits).numpy()
+    found: dict[str, np.ndarray] = {}
+    for image in range(count):
+        suffix = f"_image{image}" if image else ""
+        detected = best_pairs(boxes[image], scores[image], scores.shape[1])
+        found[f"post/boxes_xyxy{suffix}"] = detected.boxes
+        found[f"post/scores{suffix}"] = detected.scores
+        found[f"post/labels{suffix}"] = detected.labels
+        if scores.shape[2] == len(COCO_IDS):
+            found[f"post/labels_category_id{suffix}"] = COCO_IDS[detected.labels]
+    return found
+
+
+def _step(
+    network: RTDETR, inputs: Inputs, case: str, images: jt.Var
+) -> tuple[dict[str, np.ndarray], jt.Var]:
+    targets = take_targets(inputs, case, images.shape[0], network.classes)
+    denoising = None
+    if targets.count:
+        shape = noise_shape(targets)
+        draws = (
+            inputs.take(f"{case}/dn/{name}", *shape, *((4,) if place > 1 else ()))
+            for place, name in enumerate(DRAWS)
+        )
+        denoising = denoising_queries(targets, network.classes, Noise(*draws))
+    feats = network.backbone(images)
+    maps = network.encoder(feats)
+    memory, sizes = network.decoder.memory(maps)
+    selection = _in_order(network.decoder.select(memory, sizes), inputs, f"{case}/topk_ind")
+    output = network.decoded(memory, sizes, selection, denoising)
+    losses = network.losses(output, targets)
+    total = sum(losses.values())
+    found = _maps(feats, maps) | _denoising(network, output, targets)
+    found |= {"enc_max_score": selection.scores, "topk_ind": selection.cells}
+    for layer, prediction in _layers(output).items():
+        tensors = _prediction(prediction)
+        found |= {layer + name: value for name, value in tensors.items()}
+        if not layer.startswith("dn"):
+            matches = match_queries(prediction, targets)
+            found |= match_tensors(layer.rstrip("/") or "last", matches, images.shape[0])
+    found |= {f"loss/{name}": np.asarray(value.item()) for name, value in losses.items()}
+    return found | {"loss_total": np.asarray(total.item())}, total
+
+
+def _layers(output: TrainingOutput) -> dict[str, Prediction]:
+    """By what stands in front of their tensors' names."""
+    *inner, last = output.layers
+    auxiliary = [*inner, output.selection.prediction]
+    named = {"": last} | {f"aux{index}/": found for index, found in enumerate(auxiliary)}
+    return named | {f"dn{index}/": found for index, found in enumerate(output.copies)}
+
+
+def _denoising(network: RTDETR, output: TrainingOutput, targets: Targets) -> dict[str, np.ndarray]:
+    copies = output.denoising
+    if copies is None:
+        return {}
+    queries = output.selection.cells.shape[1]
+    found = {
+        "dn/labels_noised": copies.labels,
+        "dn/bbox_unact": copies.references,
+        "dn/attn_mask": copies.mask(queries),
+        "dn/num_group": np.array(copies.groups),
+        "dn/num_split": np.array([copies.labels.shape[1], queries]),
+        "dn/query": network.decoder.embedded(copies.labels).numpy(),
+    }
+    for image in range(len(targets.labels)):
+        of_image = copies.matches.images == image
+        found[f"dn/positive_idx{image}"] = copies.matches.queries[of_image]
+    return found | match_tensors("dn", copies.matches, len(targets.labels))

@@ -1,0 +1,73 @@
+"""DETR as the pipelines use it: one class, losses of a batch, proposals, detections."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.models.detr.network import DETR
+from unidet.models.transformer import Dropout, set_dropout_training
+from unidet.records import Batch
+
+
+@pytest.fixture(scope="module")
+def network() -> DETR:
+    built = DETR(classes=1, queries=10, dropout=0.3)
+    jt.sync_all()  # weights still to be drawn would take from the dropout's stream
+    return built
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 3, 96, 80)).astype(np.float32)
+    images[1, :, 70:] = 0
+    return Batch(
+        images_NCHW=images,
+        sizes_N2=np.array([[96, 80], [70, 80]]),
+        scales_N4=np.ones((2, 4), np.float32),
+        flips_N2=np.zeros((2, 2), bool),
+        boxes=[np.array([[10, 10, 50, 60]], np.float32), np.zeros((0, 4), np.float32)],
+        labels=[np.array([0]), np.array([], np.int64)],
+        dataset_ids=np.zeros(2, np.int32),
+        image_rows=np.arange(2, dtype=np.int32),
+    )
+
+
+def test_losses_depend_on_the_generator_alone(network: DETR, batch: Batch) -> None:
+    """Dropout among them: its seed is drawn from the generator."""
+    found = [network.loss(batch, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    names = {
+        f"loss_{kind}{i}"
+        for kind in ("ce", "bbox", "giou")
+        for i in ("", *map("_{}".format, range(5)))
+    }
+    assert set(found[0]) == names | {"class_error", "cardinality_error"}
+    first, again, other = ({k: v.item() for k, v in one.items()} for one in found)
+    assert first == again
+    assert first["loss_ce"] != other["loss_ce"]
+    assert all(np.isfinite(value) for value in first.values())
+
+
+def test_proposals_and_detections(network: DETR, batch: Batch) -> None:
+    """Without dropout, so twice the same; clipped to the unpadded image."""
+    images = jt.array(batch.images_NCHW)
+    found, again = (network.propose(images, batch.sizes_N2) for _ in range(2))
+    np.testing.assert_array_equal(found[1], again[1])
+    assert [rows.shape for rows in found] == [(10, 5)] * 2
+    assert (found[1][:, [1, 3]] <= 70).all()
+    assert (np.diff(found[1][:, 4]) <= 0).all()
+    detected = network.detect(images, batch.sizes_N2)
+    np.testing.assert_allclose(detected[0].scores, found[0][:, 4], rtol=1e-5)
+    assert set(detected[0].labels) == {0}
+
+
+def test_dropout_keeps_the_mean() -> None:
+    layer = Dropout(0.25)
+    ones = jt.ones((1000, 100))
+    assert layer(ones) is ones
+    set_dropout_training(layer, True)
+    dropped = layer(ones).numpy()
+    assert set(np.unique(dropped)) == {0, np.float32(1 / 0.75)}
+    assert dropped.mean() == pytest.approx(1, abs=0.01)

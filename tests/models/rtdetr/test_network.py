@@ -1,0 +1,78 @@
+"""RT-DETR as the pipelines use it: one class, losses of a batch, proposals, detections."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+import pytest
+
+from unidet.models.rtdetr.network import RTDETR, best_pairs
+from unidet.records import Batch
+
+
+@pytest.fixture(scope="module")
+def network() -> RTDETR:
+    return RTDETR("r18vd", classes=1, queries=30, train_sides=(64,))
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    return Batch(
+        images_NCHW=rng.uniform(size=(2, 3, 96, 96)).astype(np.float32),
+        sizes_N2=np.array([[96, 96], [80, 96]]),
+        scales_N4=np.ones((2, 4), np.float32),
+        flips_N2=np.zeros((2, 2), bool),
+        boxes=[np.array([[10, 10, 50, 60]], np.float32), np.zeros((0, 4), np.float32)],
+        labels=[np.array([0]), np.array([], np.int64)],
+        dataset_ids=np.zeros(2, np.int32),
+        image_rows=np.arange(2, dtype=np.int32),
+    )
+
+
+def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> None:
+    found = [network.loss(batch, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert set(found[0]) == {
+        f"loss_{kind}{suffix}"
+        for kind in ("vfl", "bbox", "giou")
+        for suffix in ("", "_aux_0", "_aux_1", "_aux_2", "_dn_0", "_dn_1", "_dn_2")
+    }
+    first, again, other = ({k: v.item() for k, v in one.items()} for one in found)
+    assert first == again
+    assert first["loss_bbox_dn_0"] != other["loss_bbox_dn_0"]
+    assert all(np.isfinite(value) for value in first.values())
+
+
+def test_a_batch_without_boxes(network: RTDETR, batch: Batch) -> None:
+    """No copies; the classes alone have something to learn."""
+    batch = Batch(**{**vars(batch), "boxes": [batch.boxes[1]] * 2, "labels": [batch.labels[1]] * 2})
+    found = network.loss(batch, np.random.default_rng(0))
+    assert len(found) == 12
+    values = {name: value.item() for name, value in found.items()}
+    assert all((value > 0) == ("vfl" in name) for name, value in values.items())
+
+
+def test_proposals_and_detections(network: RTDETR, batch: Batch) -> None:
+    images = jt.array(batch.images_NCHW)
+    found = network.propose(images, batch.sizes_N2)
+    assert [rows.shape for rows in found] == [(30, 5)] * 2
+    for rows, (height, width) in zip(found, batch.sizes_N2, strict=True):
+        assert (np.diff(rows[:, 4]) <= 0).all()
+        assert (rows[:, :4] >= 0).all()
+        assert (rows[:, [0, 2]] <= width).all()
+        assert (rows[:, [1, 3]] <= height).all()
+    detected = network.detect(images, batch.sizes_N2, max_detections=7)
+    assert [len(image.scores) for image in detected] == [7, 7]
+    np.testing.assert_allclose(detected[0].scores, found[0][:7, 4], rtol=1e-5)
+
+
+def test_sides_that_are_no_multiples_of_32_are_refused(network: RTDETR) -> None:
+    with pytest.raises(ValueError, match="multiples of 32"):
+        network.predict(jt.zeros((1, 3, 96, 112)))
+
+
+def test_best_pairs_by_hand() -> None:
+    boxes = np.arange(8, dtype=np.float32).reshape(2, 4)
+    found = best_pairs(boxes, np.array([[0.1, 0.9], [0.8, 0.3]], np.float32), 3)
+    assert found.labels.tolist() == [1, 0, 1]
+    assert found.boxes[:, 0].tolist() == [0, 4, 4]

@@ -1,0 +1,97 @@
+"""What DETR and RT-DETR share, by hand."""
+
+from __future__ import annotations
+
+import jittor as jt
+import numpy as np
+
+from unidet.models.set_prediction import (
+    Matches,
+    Targets,
+    absolute_boxes,
+    box_losses,
+    match,
+    normaliser,
+    proposals,
+    relative_targets,
+)
+from unidet.records import Batch
+
+NO_BOXES = np.zeros((0, 4), np.float32)
+
+
+def _batch(boxes: list[np.ndarray], labels: list[np.ndarray]) -> Batch:
+    count = len(boxes)
+    return Batch(
+        images_NCHW=np.zeros((count, 3, 32, 64), np.float32),
+        sizes_N2=np.array([[20, 40]] * count),
+        scales_N4=np.ones((count, 4), np.float32),
+        flips_N2=np.zeros((count, 2), bool),
+        boxes=boxes,
+        labels=labels,
+        dataset_ids=np.zeros(count, np.int32),
+        image_rows=np.arange(count, dtype=np.int32),
+    )
+
+
+def test_targets_in_units_of_the_sides() -> None:
+    """Box 10, 5 to 30, 15 in 40 x 20 pixels. The official trainers keep the box without width."""
+    boxes = np.array([[10, 5, 30, 15], [4, 4, 4, 9]], np.float32)
+    batch = _batch([boxes, NO_BOXES], [np.array([3, 1]), np.array([], np.int64)])
+    kept = relative_targets(batch, batch.sizes_N2, drop_empty=False)
+    np.testing.assert_allclose(kept.boxes[0][0], [0.5, 0.5, 0.5, 0.5])
+    assert kept.count == 2
+    dropped = relative_targets(batch, batch.sizes_N2, drop_empty=True)
+    assert [labels.tolist() for labels in dropped.labels] == [[3], []]
+    assert dropped.boxes[1].shape == (0, 4)
+
+
+def test_match_weighs_class_distance_and_overlap() -> None:
+    """Query 0 lies on the box; query 1 is half as wide: L1 0.5, GIoU 0.5 instead of 1, which costs
+    5 * 0.5 + 2 * (1 - 0.5) = 3.5."""
+    truth = np.array([[0.5, 0.5, 1.0, 1.0]], np.float32)
+    boxes = np.array([[[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 1.0]]], np.float32)
+    targets = Targets([np.array([0])], [truth])
+
+    def cost(price: float):
+        return lambda logits, labels: np.array([[price], [0.0]])
+
+    for price, expected in ((3.4, 0), (3.6, 1)):
+        found = match(cost(price), np.zeros((1, 2, 1), np.float32), boxes, targets)
+        assert found.queries.tolist() == [expected]
+
+
+def test_matches_pick_rows_of_all_images() -> None:
+    targets = Targets(
+        [np.array([4]), np.array([7, 9])],
+        [np.full((1, 4), 0.1, np.float32), np.array([[0.2] * 4, [0.3] * 4], np.float32)],
+    )
+    matches = Matches.of([(np.array([2]), np.array([0])), (np.array([0, 5]), np.array([1, 0]))])
+    assert matches.images.tolist() == [0, 1, 1]
+    assert matches.labels(targets).tolist() == [4, 9, 7]
+    np.testing.assert_allclose(matches.boxes(targets)[:, 0], [0.1, 0.3, 0.2])
+
+
+def test_box_losses_by_hand() -> None:
+    """Half as wide as its box: L1 0.5, IoU = GIoU = 0.5, over a count of 2."""
+    boxes = jt.array(np.array([[[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.5, 1.0]]], np.float32))
+    targets = Targets([np.array([0])], [np.array([[0.5, 0.5, 1.0, 1.0]], np.float32)])
+    matches = Matches.of([(np.array([1]), np.array([0]))])
+    distance, overlap = box_losses(boxes, matches, targets, 2.0)
+    np.testing.assert_allclose([distance.item(), overlap.item()], [0.25, 0.25], rtol=1e-5)
+    nothing = Matches.of([(np.array([], np.int64), np.array([], np.int64))])
+    distance, overlap = box_losses(boxes, nothing, Targets([np.array([])], [NO_BOXES]), 1.0)
+    assert distance.item() == overlap.item() == 0
+
+
+def test_normaliser_is_at_least_one() -> None:
+    assert [normaliser(count) for count in (0, 1, 5)] == [1.0, 1.0, 5.0]
+
+
+def test_proposals_are_clipped_and_best_first() -> None:
+    boxes = absolute_boxes(
+        jt.array(np.array([[[0.5, 0.5, 1.2, 0.5], [0.25, 0.5, 0.5, 1.0]]], np.float32)),
+        np.array([[20, 40]]),
+    )
+    (found,) = proposals(boxes, np.array([[0.2, 0.9]], np.float32), np.array([[20, 36]]))
+    np.testing.assert_allclose(found, [[0, 0, 20, 20, 0.9], [0, 5, 36, 15, 0.2]], atol=1e-5)
