@@ -108,6 +108,27 @@ def test_torch_nowhere(module: str) -> None:
         assert name.split(".")[0] not in ("torch", "torchvision", "mmdet", "mmcv"), module
 
 
+PICKLES = ("pickle", "marshal", "shelve", "dill", "cloudpickle")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_that_was_read_is_executed(module: str) -> None:
+    """So whatever lies in a store, in a remote or in an imported folder stays data.
+
+    Only `weights` knows pickles, and reads them by a class of its own that calls nothing.
+    """
+    tree = ast.parse(MODULES[module].read_text())
+    if package(module) != "unidet.weights":
+        for name in imports(MODULES[module]):
+            assert name.split(".")[0] not in PICKLES, f"{module} imports {name}"
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        called = ast.unparse(call.func)
+        assert called not in ("eval", "exec", "pickle.load", "pickle.loads"), module
+        for keyword in call.keywords:
+            allowed = keyword.arg != "allow_pickle" or ast.unparse(keyword.value) == "False"
+            assert allowed, f"{module}: allow_pickle"
+
+
 def test_a_package_imports_nothing_by_itself() -> None:
     """So that digests and `--help` stay small."""
     for module, path in MODULES.items():

@@ -28,6 +28,11 @@ BIG = (4, 64 << 20)  # files, bytes each: weights
 SMALL = (200, 256 << 10)  # shards
 
 
+def cpu() -> float:
+    """Seconds of processor time so far, of this process and of its children."""
+    return sum(os.times()[:4])
+
+
 def seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
@@ -79,15 +84,18 @@ def ten_thousand(folder: Path) -> None:
             inputs = {name: fresh[name] for name in stage.inputs(config)}
             fresh[stage.name] = store.lookup(key_of(preimage_of(stage, config, store, inputs)))
 
-    print(f"status, {ACTIONS} actions, first look  {seconds(status):6.2f} s")
+    tell("status, first look", status, 1)
     time.sleep(3)  # so that the index is old enough to be trusted
     status()
-    print(f"status, {ACTIONS} actions, after that  {median(status):6.2f} s")
-    print(f"keys and look-up of all ten stages  {median(keys):6.2f} s")
+    tell("status", status, REPEATS)
+    tell("keys and look-up of all stages", keys, REPEATS)
 
 
-def median(run: Callable[[], object]) -> float:
-    return statistics.median(seconds(run) for _ in range(REPEATS))
+def tell(name: str, run: Callable[[], object], repeats: int) -> None:
+    before = cpu()
+    times = [seconds(run) for _ in range(repeats)]
+    used = (cpu() - before) / repeats
+    print(f"{ACTIONS} actions, {name}: {statistics.median(times):.2f} s, {used:.2f} s of processor")
 
 
 def throughput(folder: Path, files: int, size: int) -> None:
