@@ -147,6 +147,16 @@ def test_content_does_not_depend_on_threads_or_start() -> None:
     assert len({tuple(size) for batch in alone for size in batch.sizes_N2.tolist()}) > 3
 
 
+def test_shares_make_up_the_batch() -> None:
+    whole = Loader(sources(), 4, 6, 5, TRANSFORM)
+    shares = [Loader(sources(), 4, 6, 5, TRANSFORM, share=(number, 2)) for number in range(2)]
+    for batch, first, second in zip(whole, *shares, strict=True):
+        for name in ("image_rows", "dataset_ids", "sizes_N2", "flips_N2"):
+            parts = [getattr(first, name), getattr(second, name)]
+            np.testing.assert_array_equal(np.concatenate(parts), getattr(batch, name))
+            assert len(parts[0]) == 2
+
+
 def test_batches_name_their_images() -> None:
     for batch in Loader(sources(), 2, 6, 0, TRANSFORM):
         for dataset_id, row, labels in zip(

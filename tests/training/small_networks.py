@@ -16,7 +16,7 @@ from unidet.models.rpn_head import RPNHead
 from unidet.models.text_classifier import TextClassifier
 from unidet.records import Batch
 
-SIDE = 64
+SIDE, LOW = 64, 48
 
 
 def backbone(outputs: tuple[int, ...]) -> ResNet:
@@ -69,11 +69,13 @@ def classifier(datasets: int) -> RoiClassifier:
 
 
 def batch(datasets: int = 1) -> Batch:
-    """Four images of one size with 3, 1, 0 and 2 boxes, and 7, 2, 3 and 5 proposals."""
+    """Four images, two of them lower, with 3, 1, 0, 2 boxes and 7, 2, 3, 5 proposals."""
     rng = np.random.default_rng(3)
+    images = rng.standard_normal((4, 3, SIDE, SIDE)).astype(np.float32)
+    images[:2, :, LOW:] = 0
     return Batch(
-        images_NCHW=rng.standard_normal((4, 3, SIDE, SIDE)).astype(np.float32),
-        sizes_N2=np.full((4, 2), SIDE, np.int32),
+        images_NCHW=images,
+        sizes_N2=np.array([(LOW, SIDE), (LOW, SIDE), (SIDE, SIDE), (SIDE, SIDE)], np.int32),
         scales_N4=np.ones((4, 4), np.float32),
         flips_N2=np.zeros((4, 2), bool),
         boxes=[_boxes(rng, count) for count in (3, 1, 0, 2)],

@@ -55,6 +55,8 @@ def main(folder: Path, mode: str) -> None:
         if name == "cln":
             network.batch_norm_training = True
         share = whole.parts(ranks.count())[ranks.rank()]
+        height, width = share.sizes_N2.max(axis=0)  # what a process's own loader pads to
+        share.images_NCHW = share.images_NCHW[:, :, :height, :width]
 
         def batches(start: int, share: Batch = share) -> Iterator[Batch]:
             while True:
