@@ -45,7 +45,8 @@ def test_losses_of_the_first_steps() -> None:
     for step in range(inputs.STEPS):
         images, boxes, labels = inputs.batch(step)
         losses = net.losses(jt.array(images), boxes, labels)
-        optimizer.step(sum(losses.values()), rate_factor(schedule, step, inputs.STEPS))
+        optimizer.add(sum(losses.values()))
+        optimizer.step(rate_factor(schedule, step, inputs.STEPS))
         jt.sync_all()
         for name, value in losses.items():
             curve[name.replace("loss_aux_", "aux_loss_")].append(value.item())
