@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
@@ -18,6 +19,7 @@ from unidet.evaluation.results import Detections, write_results
 from unidet.pipelines.datasets import Datasets, Judged
 from unidet.pipelines.judging import JudgedRegions, suppression, text_classifier
 from unidet.pipelines.stage import Job, Stage
+from unidet.terminal import say
 
 TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
 MOST_BARS = 120
@@ -38,6 +40,7 @@ def run(job: Job) -> None:
 def _judge(job: Job, dataset: Judged, folder: Path) -> dict[str, float]:
     truth = read_ground_truth(dataset.ground_truth)
     detections = _detect(job, dataset, _text(job, dataset))
+    explain_silence(dataset.name, len(detections), job.config.calibration)
     write_results(folder / "detections.json", detections)
     metrics = _metrics(truth, detections, dataset, folder)
     if dataset.style == "lvis":
@@ -73,6 +76,15 @@ def _detect(job: Job, dataset: Judged, text: TextClassifier) -> Detections:
         suppression=suppression(job.config.detection, job.config.calibration.compat),
         compat=calibration.compat,
     )
+
+
+def explain_silence(name: str, detections: int, calibration: CalibrationConfig) -> None:
+    """Says why there are no detections where the official calibration left none."""
+    if calibration.compat == "official" and calibration.gamma and not detections:
+        say(
+            f"{name}: no detections; a class that none of the uncalibrated ones is of silences all "
+            "others, as officially; calibration.compat=default counts it once"
+        )
 
 
 def _metrics(
