@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -235,3 +236,27 @@ def test_a_signal_makes_the_stop_file(tmp_path: Path, monkeypatch: pytest.Monkey
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
     assert file.exists()
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_sweep_stopped_while_two_jobs_train_saves_both(
+    overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    log = tmp_path / "log"
+    command = [
+        sys.executable, "-c", "from unidet.cli import main; main()",
+        "-m", "stage=rpn", "seed=1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+        *overrides, "rpn.training.steps=3000", f"store.root={tmp_path / 'store'}",
+    ]  # fmt: skip
+    with log.open("w") as written:
+        sweep = subprocess.Popen(command, stderr=written, stdout=written)
+    while sweep.poll() is None and "training rpn: " not in log.read_text():
+        time.sleep(0.2)
+    sweep.terminate()
+    assert sweep.wait() == EXIT_CODE, log.read_text()
+    assert log.read_text().count("unidet: saved after step") == 2
+    assert len(list(tmp_path.glob("store/store/v1/work/*/checkpoint.safetensors"))) == 2
