@@ -78,13 +78,12 @@ def bring_stages(
     Raises:
         UserError: no such stage.
     """
+    # Each list has inputs before their users, so all together have them too.
     wanted = {stage.name: stage for name in names for stage in needed(name, config)}
     fresh: dict[str, Action] = {}
     moved = Moved()
     with in_use(store.layout) as use:
-        for stage in needed("report", config):
-            if stage.name not in wanted:
-                continue
+        for stage in wanted.values():
             if any(name not in fresh for name in stage.inputs(config)):
                 moved.refused.append(f"{stage.name}: an input of it is nowhere")
                 continue

@@ -63,13 +63,17 @@ def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage
 
 @pytest.fixture
 def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """data -> rpn -> proposals -> roi -> report; the modules of every stage are what this holds."""
+    """data -> rpn -> proposals -> roi -> report, and coco_eval beside them.
+
+    The modules of every stage are what this holds.
+    """
     stages = {
         "data": writing("data", ("seed",), ()),
         "rpn": writing("rpn", ("rpn",), ("data",)),
         "proposals": writing("proposals", ("proposals",), ("rpn",)),
         "roi": writing("roi", ("roi",), ("proposals", "data")),
         "report": writing("report", ("report",), ("roi",)),
+        "coco_eval": writing("coco_eval", ("report",), ("rpn",)),
     }
     modules = {"unidet.a": "1", "unidet.b": "1"}
     for user in ("graph", "select", "accept"):

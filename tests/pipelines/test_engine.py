@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from unidet.errors import UserError
 from unidet.pipelines import engine, graph
 from unidet.pipelines.stage import Job, Stage
 from unidet.pipelines.status import artefact_folder, states
+from unidet.store.hashing import key_of
 
 Make = Callable[..., Config]
 
@@ -164,3 +167,35 @@ def test_path_is_the_artefact_folder(tiny: Make, counted: Counted) -> None:
     folder = artefact_folder("data", tiny())
     assert folder == done["data"].folder
     assert isinstance(folder, Path)
+
+
+def test_a_waiter_says_whom_it_waits_for(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the stage's lock; it is let go once the waiter has said so."""
+    config = tiny("stage=data")
+    store = engine.open_store(config)
+    key = key_of(engine.preimage_of(graph.STAGES["data"], config, store, {}))
+    script = (
+        "import sys, time; from pathlib import Path; from unidet.store.store import Store\n"
+        "with Store(Path(sys.argv[1])).locked(sys.argv[2]):\n"
+        "    print('held', flush=True); time.sleep(600)"
+    )
+    arguments = [sys.executable, "-c", script, str(store.root), key]
+    said: list[str] = []
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as owner:
+
+        def say(text: str) -> None:
+            said.append(text)
+            owner.kill()
+
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "held\n"
+            assert {s.stage: s.state for s in states(config)}["data"] == "running"
+            monkeypatch.setattr(engine, "say", say)
+            engine.bring_up_to_date(config)
+        finally:
+            owner.kill()
+    assert said[0].startswith(f"  data: waits for process {owner.pid} on ")
+    assert counted.calls == ["data"]

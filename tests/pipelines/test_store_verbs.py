@@ -354,6 +354,17 @@ def test_pull_makes_folders_and_fetch_does_not(
     assert "roi: an input of it is nowhere" in text
 
 
+def test_pull_brings_stages_beside_the_report_too(
+    tiny: Make, command: Command, tmp_path: Path
+) -> None:
+    remote = str(tmp_path / "remote")
+    engine.bring_up_to_date(tiny("stage=coco_eval"))
+    command("push", "--remote", remote)
+    assert command("fetch", "coco_eval", "--remote", remote, elsewhere(tmp_path))[0] == 0
+    done = engine.bring_up_to_date(tiny("stage=coco_eval", elsewhere(tmp_path)))
+    assert {one.how for one in done.values()} == {"cached"}
+
+
 def test_export_and_import(tiny: Make, command: Command, tmp_path: Path) -> None:
     engine.bring_up_to_date(tiny("stage=roi"))
     folder = tmp_path / "exported"

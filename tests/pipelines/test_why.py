@@ -92,5 +92,5 @@ def test_json_keeps_the_way_to_the_cause(
 
 
 def test_an_unknown_stage_lists_the_stages(tiny: Make, code: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="there are data, rpn, proposals, roi, report"):
+    with pytest.raises(UserError, match="there are data, rpn, proposals, roi, report, coco_eval"):
         why("rio", tiny())

@@ -3,8 +3,9 @@
 Not a test itself: test_crash.py starts it as `python crashing.py SCENARIO FOLDER MODE`. Children
 are forked and die by SIGKILL. In the mode `steps` they count their file-system calls and do it
 before the n-th, n = 1, 2, …, until one comes through; in the mode `random` they are killed from
-outside at a random moment, again and again. After every death the store is judged, and the work is
-done again.
+outside at a random moment, again and again; in the mode `middle` the system kills them in the
+middle of writing a file, because it is longer than they may write. After every death the store is
+judged, and the work is done again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import io
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -42,6 +44,7 @@ STEPS = (
 )
 RANDOM_DEATHS = 15
 ATTEMPTS = 60
+LIMITS = (1, 30, 1000, 2000, 2999, 5000, 1 << 20, 10 << 20)  # bytes of a file
 PREIMAGE = {"stage": "rpn", "config": {"seed": 0}}
 KEY = key_of(PREIMAGE)
 ONE = {"model": b"one" * 1000, "logs/log.csv": b"step\n", "twin": b"step\n"}
@@ -296,20 +299,34 @@ def die_before(count: int) -> None:
     lock = threading.Lock()
     seen = 0
 
+    def tick() -> None:
+        nonlocal seen
+        with lock:
+            seen += 1
+            if seen == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+
     def counted(step: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any, **options: Any) -> Any:
-            nonlocal seen
-            with lock:
-                seen += 1
-                if seen == count:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            tick()
             return step(*arguments, **options)
+
+        return run
+
+    def counted_twice(step: Callable[..., Any]) -> Callable[..., Any]:
+        """Once more when the file is there and still empty."""
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            tick()
+            stream = step(*arguments, **options)
+            tick()
+            return stream
 
         return run
 
     for name in STEPS:
         setattr(os, name, counted(getattr(os, name)))
-    builtins.open = io.open = counted(builtins.open)  # type: ignore[assignment]
+    builtins.open = io.open = counted_twice(builtins.open)  # type: ignore[assignment]
 
 
 def child(root: Path, do: Part, prepare: Callable[[], None] | None = None) -> int:
@@ -384,12 +401,28 @@ def at_random(scenario: Scenario, folder: Path) -> int:
     return deaths
 
 
+def in_the_middle(scenario: Scenario, folder: Path) -> int:
+    """The system ends a process that writes beyond its limit, after the bytes before that."""
+
+    def kill(root: Path) -> int:
+        def limit_files() -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        return status_of(child(root, scenario.do, limit_files))
+
+    deaths = 0
+    for limit in LIMITS:
+        deaths += try_once(folder / str(limit) / "outputs", scenario, kill)
+    return deaths
+
+
 def main(name: str, folder: Path, mode: str) -> None:
     provenance.freeze()
     provenance.git_state()
     remote_of(Store(folder / "warm"))  # so that no child has to import what it needs
     checkpoint(1)(Store(folder / "warm"))
-    run = {"steps": at_every_step, "random": at_random}[mode]
+    run = {"steps": at_every_step, "random": at_random, "middle": in_the_middle}[mode]
     print(run(SCENARIOS[name], folder))
 
 

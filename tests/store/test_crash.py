@@ -53,3 +53,13 @@ def test_a_crash_before_any_step_loses_nothing(scenario: str, at_least: int, fol
 @pytest.mark.parametrize("scenario", ["fresh", "gc", "push", "fetch", "big_checkpoint"])
 def test_a_crash_at_a_random_moment_loses_nothing(scenario: str, folder: Path) -> None:
     assert deaths(scenario, folder, "random") >= 5
+
+
+@pytest.mark.parametrize(
+    ("scenario", "at_least"),
+    [("fresh", 3), ("supersede", 3), ("push", 3), ("fetch", 3), ("big_checkpoint", 8)],
+)
+def test_a_crash_in_the_middle_of_a_file_loses_nothing(
+    scenario: str, at_least: int, folder: Path
+) -> None:
+    assert deaths(scenario, folder, "middle") >= at_least

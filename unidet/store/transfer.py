@@ -180,8 +180,9 @@ def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
 def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> Moved:
     """Bring every artefact of a remote; what is refused is named and the others arrive."""
     moved = Moved()
-    for key in list(remote.keys()):
-        new = store.lookup(key) is None
+    keys = list(remote.keys())
+    new = {key for key in keys if store.lookup(key) is None}
+    for key in keys:
         try:
             action = fetch(store, remote, key, use, tell)
         except Refused as error:
@@ -189,6 +190,7 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
             continue
         if action is not None:
             moved.artefacts.append(key)
-            moved.sent += [key] if new else []
-            moved.bytes += action.size if new else 0
+            if key in new:
+                moved.sent.append(key)
+                moved.bytes += action.size
     return moved
