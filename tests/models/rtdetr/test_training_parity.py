@@ -100,7 +100,9 @@ def step(forward: Callable, variant: str, recording: Recording) -> Step:
         no_decay=NO_DECAY[variant],
         clip_norm=0.1,
     )
-    Optimizer(network, settings).step(total, 1.0)
+    optimizer = Optimizer(network, settings)
+    optimizer.add(total)
+    optimizer.step(1.0)
     average.update(0)
     return Step(network, found, average.state())
 
