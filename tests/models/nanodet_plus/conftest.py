@@ -25,7 +25,12 @@ SIZES: dict[str, dict] = {
 def recording(reference: Path) -> Callable[[str], dict[str, np.ndarray]]:
     """Tensors by the recording's name, as "eval_416"."""
     folder = reference / "reference/detectors"
-    return lambda name: dict(np.load(folder / f"golden_nanodet_plus_{name}.npz"))
+
+    def read(name: str) -> dict[str, np.ndarray]:
+        with np.load(folder / f"golden_nanodet_plus_{name}.npz") as arrays:
+            return dict(arrays)
+
+    return read
 
 
 @pytest.fixture(scope="session")

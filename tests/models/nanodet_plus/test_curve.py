@@ -27,7 +27,8 @@ def test_losses_of_the_first_steps() -> None:
     assert spec.loader is not None
     inputs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(inputs)
-    recorded = dict(np.load(HERE / "official_curve.npz"))
+    with np.load(HERE / "official_curve.npz") as arrays:
+        recorded = dict(arrays)
     net = NanoDetPlus(compat="official")
     shapes = {name: tuple(var.shape) for name, var in net.named_parameters()}
     names = M.our_names.items()

@@ -33,6 +33,11 @@ def recorded(reference: Path, name: str) -> Path:
     return reference / f"reference/detectors/golden_nanodet_plus_{name}.npz"
 
 
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
 def image(count: int, side: int) -> np.ndarray:
     return np.random.RandomState(0).standard_normal((count, 3, side, side)).astype(np.float32)
 
@@ -48,7 +53,7 @@ def image(count: int, side: int) -> np.ndarray:
 def test_inference(
     model: str, weights_of: str, name: str, side: int, unidet, weights, reference, tmp_path
 ) -> None:
-    golden = np.load(recorded(reference, name))
+    golden = tensors(recorded(reference, name))
     thresholds = {key: golden[key] for key in golden if key == "detsplit_score_thr"}
     np.savez(tmp_path / "in.npz", img=image(1, side), **thresholds)
     given = ("--weights", weights(weights_of), "--inputs", tmp_path / "in.npz")
@@ -61,7 +66,7 @@ def test_inference(
 
 def test_training(unidet, weights, reference: Path, tmp_path) -> None:
     """Every case of the recording at once; gradients within 2 %, as float32 allows."""
-    golden = np.load(recorded(reference, "train_320"))
+    golden = tensors(recorded(reference, "train_320"))
     truth = {name: golden[name] for name in golden if "/gt_" in name}
     np.savez(tmp_path / "in.npz", img=image(2, 320), **truth)
     gradients = {name.split("#")[0].split("/grad/")[1] for name in golden if "/grad/" in name}
