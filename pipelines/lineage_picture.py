@@ -36,6 +36,7 @@ def draw(nodes: list[Node], path: Path) -> None:
         inputs = [*node.inputs.values(), *(file.digest for file in node.files)]
         for one in inputs:
             arrow = {"arrowstyle": "->", "color": "#777777", "shrinkA": 22, "shrinkB": 24}
+            arrow["connectionstyle"] = "arc3,rad=0.25"  # not behind what lies between
             axes.annotate("", places[node.key], places[one], arrowprops=arrow)
         _box(axes, places[node.key], "\n".join(label(node)), BOX)
         for file in node.files:
