@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import pandas as pd
 from unidet.config.training import TrainingConfig
 from unidet.pipelines.stage import Job
 from unidet.report.plots import loss_curves
-from unidet.training import ranks
+from unidet.training import log, ranks
 from unidet.training.loop import train
 from unidet.weights.write import write_safetensors
 
@@ -45,7 +44,6 @@ def train_and_keep(
 
 
 def keep_log(job: Job, name: str) -> None:
-    """Copy the log and its events from the working folder, and draw the loss curves."""
-    shutil.copyfile(job.work / "log.csv", job.out / "log.csv")
-    shutil.copytree(job.work / "tensorboard", job.out / "tensorboard")
-    loss_curves(pd.read_csv(job.out / "log.csv"), job.out / "loss.png", name)
+    """Leave the log and its events, and draw the loss curves."""
+    log.keep_log(job.work, job.out)
+    loss_curves(pd.read_csv(job.out / log.FILE), job.out / "loss.png", name)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 FILE = "log.csv"
+EVENTS = "tensorboard/events.out.tfevents.0"
 
 
 class TrainingLog:
@@ -47,3 +52,28 @@ class TrainingLog:
         kept = [rows[0], *(row for row in rows[1:] if int(row[0]) < start_step)]
         with self._path.open("w", newline="") as file:
             csv.writer(file).writerows(kept)
+
+
+def keep_log(work: Path, out: Path) -> None:
+    """Copy a finished run's log from its working folder; events as `write_events` makes them."""
+    shutil.copyfile(work / FILE, out / FILE)
+    write_events(out / FILE, out / EVENTS)
+
+
+def write_events(log: Path, path: Path) -> None:
+    """TensorBoard events of a `log.csv`, whose bytes depend on nothing else.
+
+    TensorBoard's own writers put the time and the host into the file and its name; the same run
+    would then never give the same artefact. Here the wall time is the step.
+    """
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    path.parent.mkdir(parents=True)
+    writer = RecordWriter(str(path))
+    writer.write(Event(wall_time=0.0, file_version="brain.Event:2").SerializeToString())
+    for row in rows:
+        step = int(row.pop("step"))
+        values = [Summary.Value(tag=name, simple_value=float(text)) for name, text in row.items()]
+        event = Event(wall_time=float(step), step=step, summary=Summary(value=values))
+        writer.write(event.SerializeToString())
+    writer.close()
