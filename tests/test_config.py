@@ -86,3 +86,9 @@ def test_identity_is_plain_data() -> None:
 def test_overrides_of_another_stage_leave_a_subtree_alone() -> None:
     plain, other = compose(["stage=rpn"]), compose(["stage=roi", "calibration.gamma=0.3"])
     assert identity(plain.rpn) == identity(other.rpn)
+
+
+def test_sides_of_rtdetr_are_multiples_of_32() -> None:
+    message = refusal("rpn=rtdetr_r18vd", "rpn.network.train_sides=[640,650]")
+    assert "rpn.network.train_sides.1" in message
+    assert "multiple of 32, got 650" in message

@@ -105,7 +105,7 @@ class RTDETRConfig:
     kind: Literal["rtdetr"]
     variant: Literal["r18vd", "r34vd", "r50vd", "r101vd"]
     queries: Positive
-    train_sides: tuple[Positive, ...]
+    train_sides: tuple[Annotated[int, Field(gt=0, multiple_of=32)], ...]
     compat: Literal["default", "official"] = "default"
 
 
