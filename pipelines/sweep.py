@@ -19,8 +19,8 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted
 from unidet.pipelines.graph import STAGES, needed
-from unidet.pipelines.status import artefact_folder
 from unidet.pipelines.sweep_job import Outcome, read_outcome, write_job, write_outcome
+from unidet.pipelines.verbs.status import artefact_folder
 from unidet.report.plots import metric_curves
 from unidet.store.hashing import digest
 from unidet.terminal import say

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -68,7 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     listen()
     try:
-        sys.exit(_dispatch(given))
+        status = _dispatch(given)
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # `unidet … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -241,7 +247,7 @@ def _status(given: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="exit 3 unless all is fresh")
     parser.add_argument("overrides", nargs="*", help="key=value")
     options = parser.parse_intermixed_args(given)
-    from unidet.pipelines.status import print_status
+    from unidet.pipelines.verbs.status import print_status
 
     fresh = print_status(compose(options.overrides), as_json=options.json)
     return NOT_FRESH if options.check and not fresh else 0
@@ -252,7 +258,7 @@ def _path(given: list[str]) -> int:
     parser.add_argument("stage")
     parser.add_argument("overrides", nargs="*", help="key=value")
     options = parser.parse_intermixed_args(given)
-    from unidet.pipelines.status import artefact_folder
+    from unidet.pipelines.verbs.status import artefact_folder
 
     folder = artefact_folder(options.stage, compose(options.overrides))
     if folder is None:
@@ -296,7 +302,7 @@ def _of(module: str, verb: str) -> Callable[[list[str]], int]:
     """A verb of a module in `pipelines/`, which is imported when the verb is used."""
 
     def run(given: list[str]) -> int:
-        verbs = import_module(f"unidet.pipelines.{module}").VERBS
+        verbs = import_module(f"unidet.pipelines.verbs.{module}").VERBS
         return verbs[verb](_arguments(verb), given, compose)
 
     return run
@@ -310,9 +316,9 @@ _FILE_VERBS = ("detect", "evaluate", "trace", "convert", "interchange", "compare
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": _status,
     "path": _path,
-    **{verb: _of("store_verbs", verb) for verb in _STORE_VERBS},
+    **{verb: _of("on_store", verb) for verb in _STORE_VERBS},
     "config": _config,
-    **{verb: _of("file_verbs", verb) for verb in _FILE_VERBS},
+    **{verb: _of("on_files", verb) for verb in _FILE_VERBS},
     "doctor": _doctor,
     "work": _work,
 }

@@ -13,7 +13,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines import engine, graph
 from unidet.pipelines.stage import Job, Stage
-from unidet.pipelines.status import artefact_folder, states
+from unidet.pipelines.verbs.status import artefact_folder, states
 from unidet.store.hashing import key_of
 
 Make = Callable[..., Config]

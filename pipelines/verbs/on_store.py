@@ -47,7 +47,7 @@ def _tell(options: Namespace, values: Any, lines: Sequence[str]) -> None:
 def _why(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("stage")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.why import print_why
+    from unidet.pipelines.verbs.why import print_why
 
     print_why(options.stage, config, as_json=options.json)
     return 0
@@ -58,13 +58,13 @@ def _lineage(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("--dot", action="store_true", help="as source for Graphviz")
     parser.add_argument("--picture", metavar="FILE", help="draw it: .png, .svg or .pdf")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.lineage import dot, lineage, lines
-    from unidet.pipelines.select import select
+    from unidet.pipelines.verbs.lineage import dot, lineage, lines
+    from unidet.pipelines.verbs.select import select
 
     store = _open(config)
     nodes = lineage(select(options.what, config, store), store)
     if options.picture:
-        from unidet.pipelines.lineage_picture import draw
+        from unidet.pipelines.verbs.lineage_picture import draw
 
         draw(nodes, Path(options.picture))
     if options.dot:
@@ -78,7 +78,7 @@ def _verify(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("--repair", action="store_true", help="bring back what can be, and remove")
     _remote_option(parser)
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.sharing import open_remote, repaired
+    from unidet.pipelines.verbs.sharing import open_remote, repaired
     from unidet.store.verify import verify
     from unidet.terminal import fold
 
@@ -110,7 +110,7 @@ def _short(path: str) -> str:
 def _pin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("what", nargs="?", help=f"{WHAT}; without it, all pins are listed")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.select import select
+    from unidet.pipelines.verbs.select import select
     from unidet.store.pins import pin, pins
 
     store = _open(config)
@@ -130,7 +130,7 @@ def _pin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 def _unpin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("what", help=WHAT)
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.select import select
+    from unidet.pipelines.verbs.select import select
     from unidet.store.pins import unpin
 
     store = _open(config)
@@ -146,7 +146,7 @@ def _accept(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("stage")
     parser.add_argument("--revoke", action="store_true", help="take it back for the present code")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.accept import accept, revoke
+    from unidet.pipelines.verbs.accept import accept, revoke
 
     if options.revoke:
         if not revoke(options.stage, config):
@@ -168,7 +168,7 @@ def _accept(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 def _rm(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("what", help=WHAT)
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.select import select
+    from unidet.pipelines.verbs.select import select
     from unidet.store.cleanup import obstacles
     from unidet.store.sweep import cleaning, drop
     from unidet.terminal import size
@@ -194,7 +194,7 @@ def _gc(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("--grace", metavar="MINUTES", type=float, default=60.0, help="(60)")
     parser.add_argument("--yes", action="store_true", help="do it; otherwise it is only told")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.cleaning import clean, preview
+    from unidet.pipelines.verbs.cleaning import clean, preview
 
     store = _open(config)
     limits = (options.max_bytes, options.keep_last)
@@ -236,7 +236,7 @@ def _push(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("what", nargs="*", help=f"{WHAT}; without it, everything")
     _remote_option(parser)
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.sharing import chosen, open_remote, told
+    from unidet.pipelines.verbs.sharing import chosen, open_remote, told
     from unidet.store.transfer import push
 
     remote, store = open_remote(options, config), _open(config)
@@ -253,7 +253,7 @@ def _pull(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("--all", action="store_true", help="everything that is at the remote")
     _remote_option(parser)
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.sharing import bring_all, bring_stages, open_remote, told
+    from unidet.pipelines.verbs.sharing import bring_all, bring_stages, open_remote, told
 
     remote, store = open_remote(options, config), _open(config)
     with _progress("pull") as tell:
@@ -274,7 +274,7 @@ def _export(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("what", nargs="*", help=f"{WHAT}; without it, the configured stage")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.sharing import chosen, export_folder, told
+    from unidet.pipelines.verbs.sharing import chosen, export_folder, told
     from unidet.store.transfer import push
 
     store = _open(config)
@@ -287,7 +287,7 @@ def _export(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 def _import(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("folder", metavar="DIR")
     options, config = _parse(parser, given, compose)
-    from unidet.pipelines.sharing import bring_all, exported_folder, told
+    from unidet.pipelines.verbs.sharing import bring_all, exported_folder, told
 
     moved = bring_all(_open(config), exported_folder(options.folder))
     _tell(options, asdict(moved), told(moved, "imported", f"from {options.folder}"))

@@ -11,7 +11,7 @@ from unidet.errors import UserError
 from unidet.pipelines.engine import find, preimage_of
 from unidet.pipelines.graph import needed
 from unidet.pipelines.remotes import from_remote
-from unidet.pipelines.select import select
+from unidet.pipelines.verbs.select import select
 from unidet.store.live import in_use
 from unidet.store.record import Action
 from unidet.store.remote import Remote

@@ -24,7 +24,7 @@ from unidet.pipelines.mmdet_files import (
     results_of,
 )
 from unidet.pipelines.shards import Sharded
-from unidet.pipelines.status import artefact_folder
+from unidet.pipelines.verbs.status import artefact_folder
 from unidet.weights.read import read_pickle
 from unidet.weights.write import whole_file, write_pickle
 

@@ -10,7 +10,7 @@ import pytest
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines import engine
-from unidet.pipelines.why import lines, print_why, why
+from unidet.pipelines.verbs.why import lines, print_why, why
 
 Make = Callable[..., Config]
 

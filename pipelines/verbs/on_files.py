@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from unidet.pipelines.store_verbs import Compose, Verb
+from unidet.pipelines.verbs.on_store import Compose, Verb
 
 
 def convert(parser: ArgumentParser, given: list[str], _: Compose) -> int:
@@ -13,7 +13,7 @@ def convert(parser: ArgumentParser, given: list[str], _: Compose) -> int:
     parser.add_argument("--layout", metavar="NAME", help="of the official file (docs/convert.md)")
     parser.add_argument("--to", choices=("torch", "ours"), help="else as DST's suffix says")
     options = vars(parser.parse_args(given))
-    from unidet.pipelines.convert import convert_file
+    from unidet.pipelines.verbs.convert import convert_file
 
     print("\n".join(convert_file(**options)))
     return 0
@@ -27,7 +27,7 @@ def interchange(parser: ArgumentParser, given: list[str], compose: Compose) -> i
     parser.add_argument("--proposals", action="store_true", help="a .json SRC holds proposals")
     options = vars(parser.parse_intermixed_args(given))
     overrides = options.pop("overrides")
-    from unidet.pipelines.interchange import interchange_files
+    from unidet.pipelines.verbs.interchange import interchange_files
 
     print(interchange_files(**options, study=lambda: compose(overrides)))
     return 0
@@ -44,7 +44,7 @@ def evaluate(parser: ArgumentParser, given: list[str], _: Compose) -> int:
         help="LVIS only: compute them with the lvis package as well and compare",
     )
     options = parser.parse_args(given)
-    from unidet.pipelines.judge import judge_files
+    from unidet.pipelines.verbs.judge import judge_files
 
     judge_files(**vars(options))
     return 0
@@ -58,7 +58,7 @@ def detect(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("--threshold", type=float, default=0.3, help="least score to draw")
     parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="overrides")
     options = parser.parse_args(given)
-    from unidet.pipelines.detect import detect_files
+    from unidet.pipelines.verbs.detect import detect_files
 
     config = compose([f"experiment={options.experiment}", *options.set])
     detect_files(config, options.images, options.vocab, options.out, options.threshold)
@@ -66,7 +66,7 @@ def detect(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 
 
 def trace(parser: ArgumentParser, given: list[str], _: Compose) -> int:
-    from unidet.pipelines.trace import MODELS, trace_files
+    from unidet.pipelines.verbs.trace import MODELS, trace_files
 
     parser.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--weights", required=True, metavar="FILE", help="ours or official")
@@ -104,7 +104,7 @@ def plot(parser: ArgumentParser, given: list[str], _: Compose) -> int:
         "--epoch-steps", type=positive, metavar="N", help="where a log counts epochs only"
     )
     parser.add_argument("--title", default="")
-    from unidet.pipelines.plot import plot_logs
+    from unidet.pipelines.verbs.plot import plot_logs
 
     print("\n".join(plot_logs(**vars(parser.parse_args(given)))))
     return 0
