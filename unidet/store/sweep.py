@@ -18,7 +18,7 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.store import lock
 from unidet.store.cleanup import closure, protected_roots, records_of
-from unidet.store.disk import clear_errors, discard, make_folder, sync
+from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync
 from unidet.store.layout import check_digest
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -152,7 +152,7 @@ def drop_unfinished(store: Store, seconds: float) -> int:
     before = time.time() - seconds
     found = 0
     for work in _digests(store.layout.base / "work"):
-        touched = not all(_older(path, before) for path in (work, *_files(work)))
+        touched = not all(_older(path, before) for path in (work, *files_below(work)))
         if not touched and store.owner(work.name) is None:
             discard(work, store.layout.trash)
             found += 1
@@ -207,7 +207,7 @@ def _remove_views(store: Store) -> None:
     actions = records_of(store).values()
     known = {layout.artefact(action.stage, action.output).name for action in actions}
     for folder in folders:
-        if folder.name not in known and not any(map(_is_somebody_s, _files(folder))):
+        if folder.name not in known and not any(map(_is_somebody_s, files_below(folder))):
             discard(folder, layout.trash)
 
 
@@ -231,13 +231,9 @@ def _older(path: Path, before: float) -> bool:
         return False
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-
-
 def _bytes(path: Path) -> int:
     """Bytes that go with `path`: of content only what has no other name."""
-    paths = [path] if path.is_file() else _files(path)
+    paths = [path] if path.is_file() else files_below(path)
     found = 0
     for one in paths:
         with suppress(FileNotFoundError):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from unidet.store.disk import files_below
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
 from unidet.store.layout import check_digest
@@ -45,8 +46,8 @@ class Findings:
 def verify(store: Store) -> Findings:
     """Check the whole store; changes nothing and takes as long as reading it."""
     base = store.layout.base
-    blobs = _files(base / "blobs")
-    records = _files(store.layout.actions)
+    blobs = sorted(files_below(base / "blobs"))
+    records = sorted(files_below(store.layout.actions))
     found: list[Problem] = []
     users: dict[str, list[str]] = {}
     for path in records:
@@ -70,10 +71,6 @@ def _missing(action: Action, store: Store) -> Iterator[Problem]:
             kind = "altered" if blob.exists() else "missing"
             detail = f"{action.stage}/{name} should have {file.size} bytes"
             yield Problem(kind, _relative(blob, store.layout.base), detail)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _relative(path: Path, base: Path) -> str:
