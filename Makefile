@@ -39,7 +39,10 @@ format: setup-dev  ## rewrite the sources in the common format
 check: setup-dev  ## formatter, linter and type checker, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	@# mypy finds a package only where its folders lie inside each other, as in the wheel
+	@rm -rf $(VENV)/typed && mkdir -p $(VENV)/typed/unidet
+	@ln -s '$(CURDIR)'/unidet/* '$(CURDIR)/pipelines' $(VENV)/typed/unidet/
+	MYPYPATH=$(VENV)/typed $(BIN)/mypy
 
 wheel: setup-dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -47,7 +47,8 @@ def _index_folder(job: Job) -> None:
     data: FolderData = job.config.data
     root = _root(data)
     reports, files = {}, {}
-    training, evaluation = {}, {}
+    training: dict[str, Split] = {}
+    evaluation: dict[str, Split] = {}
     for kind, sets, splits in (
         ("training", data.training, training),
         ("evaluation", data.evaluation, evaluation),

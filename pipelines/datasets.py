@@ -82,7 +82,8 @@ class Datasets:
 
     def vocabularies(self) -> dict[str, list[str]]:
         """Every label space: its names by category id."""
-        found = {item.vocabulary: item.split for item in [*self.training(), *self.judged()]}
+        found = {item.vocabulary: item.split for item in self.training()}
+        found |= {item.vocabulary: item.split for item in self.judged()}
         return {name: [c.name for c in split.categories] for name, split in found.items()}
 
     def _open(self, place: Path, entry: dict[str, Any]) -> ImageSet:

@@ -53,6 +53,7 @@ def fill(job: Job) -> None:
             proposals_of=lambda row: best_proposals(dumped, row, settings.proposals),
         )
         for batch in batches:
+            assert batch.proposals is not None  # proposals_of gives every image its own
             found = network.regions(as_images(batch), batch.sizes_N2, batch.proposals)
             for part, proposals, scale in zip(found, batch.proposals, batch.scales_N4, strict=True):
                 boxes, embeddings = part

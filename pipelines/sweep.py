@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
 from unidet.config.fields import identity
-from unidet.config.study import Config
+from unidet.config.study import Config, StageName
 from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted
 from unidet.pipelines.graph import STAGES, needed
@@ -249,4 +250,6 @@ def _upstream_job(job: Planned, stage: str) -> Planned:
         *(item for item in job.overrides if not item.startswith("stage=")),
         f"stage={stage}",
     )
-    return Planned(f"{stage}-for-{job.name}", overrides, replace(job.config, stage=stage))
+    return Planned(
+        f"{stage}-for-{job.name}", overrides, replace(job.config, stage=cast(StageName, stage))
+    )

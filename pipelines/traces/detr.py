@@ -91,7 +91,7 @@ def _single(inputs: Inputs) -> Images:
 
 
 def _padded(inputs: Inputs) -> Images:
-    single = []
+    single: list[np.ndarray] = []
     while (name := f"pad/img{len(single)}_u8") in inputs:
         pixels = inputs.take(name, 1, 3, f"H of {name}", f"W of {name}")
         single.append(_normalised(pixels)[0])
@@ -107,15 +107,20 @@ def _inference(network: DETR, inputs: Inputs, case: str, images: Images) -> dict
     with seen(_parts(network)) as given:
         layers = network.predictions(jt.array(batch), sizes)
     tensors = {name: _as_recorded(name, outputs[-1].numpy()) for name, outputs in given.items()}
-    cells = tensors["input_proj"].shape[2:]
-    mask = padding_mask(sizes, batch.shape[2:], cells)
-    tensors["mask"] = padding_mask(sizes, batch.shape[2:], batch.shape[2:])
+    pixels, cells = _plane(batch), _plane(tensors["input_proj"])
+    mask = padding_mask(sizes, pixels, cells)
+    tensors["mask"] = padding_mask(sizes, pixels, pixels)
     tensors |= {"mask_down": mask, "pos": position_embedding(mask, WIDTH)}
     for index, prediction in enumerate(layers[:-1]):
         found = _prediction(prediction)
         tensors |= {f"aux{index}/{name}": value for name, value in found.items()}
     tensors |= _prediction(layers[-1])
     return tensors | _detections(inputs, case, sizes, layers[-1])
+
+
+def _plane(maps: np.ndarray) -> tuple[int, int]:
+    height, width = maps.shape[2:]
+    return height, width
 
 
 def _parts(network: DETR) -> dict[str, jt.Module]:

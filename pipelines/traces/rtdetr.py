@@ -23,6 +23,7 @@ import numpy as np
 
 from unidet.models.rtdetr.criterion import match_queries
 from unidet.models.rtdetr.decoder import Selection, anchor_logits
+from unidet.models.rtdetr.decoder_layer import Sizes
 from unidet.models.rtdetr.denoising import Noise, denoising_queries, noise_shape
 from unidet.models.rtdetr.encoder import position_table
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput, best_pairs
@@ -126,7 +127,7 @@ def _decoder_parts(network: RTDETR) -> dict[str, jt.Module]:
     return parts
 
 
-def _selection(selection: Selection, sizes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+def _selection(selection: Selection, sizes: Sizes) -> dict[str, np.ndarray]:
     anchors, valid = anchor_logits(sizes)
     return {
         "anchors_logit": anchors[None],

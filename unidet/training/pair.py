@@ -8,6 +8,8 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.ops.sampling import BatchRandom
+
 
 class ImageTextPair(nn.Module):
     """CLIP's two encoders and their loss, fed with uint8 crops.
@@ -35,7 +37,7 @@ class ImageTextPair(nn.Module):
         self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
         self._std = np.array(std, np.float32).reshape(1, 3, 1, 1)
 
-    def loss(self, batch: Any, rng: np.random.Generator) -> dict[str, jt.Var]:
+    def loss(self, batch: Any, rng: BatchRandom) -> dict[str, jt.Var]:
         """`loss_contrastive` of a batch with `pixels`, `side`, `tokens` and `compatible_NN`."""
         images = self.embed_images(batch.pixels, batch.side)
         texts = self.text(batch.tokens)
