@@ -150,6 +150,7 @@ def _build_nanodet_plus(config: NanoDetPlusConfig, classes: int, *, auxiliary: b
         candidates=config.candidates,
         proposal_nms=config.proposal_nms,
         max_proposals=config.max_proposals,
+        detach_epoch=config.detach_epoch,
         compat=config.compat,
     )
 

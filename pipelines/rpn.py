@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from unidet.config.networks import CLNConfig
+from unidet.config.networks import CLNConfig, NanoDetPlusConfig
 from unidet.config.study import Config
 from unidet.data.loader import Source
 from unidet.pipelines import proposers
 from unidet.pipelines.datasets import Datasets, counted_in_steps, training_batches
 from unidet.pipelines.networks import seeded
 from unidet.pipelines.stage import Job, Stage
-from unidet.pipelines.starting_weights import keep_weights
+from unidet.pipelines.starting_weights import keep_weights, unfold_norms
 
 
 def run(job: Job) -> None:
@@ -37,6 +37,9 @@ def _train(job: Job, network: Any, training: list) -> None:
     settings = counted_in_steps(config.training, sources)
     share = (ranks.rank(), ranks.count())
     batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
+    if config.weights and isinstance(config.network, NanoDetPlusConfig):
+        with batches_from(0) as batches:
+            unfold_norms(network, batches)
     loss_of = network.loss if config.classes == "dataset" else proposers.agnostic(network.loss)
     train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
 

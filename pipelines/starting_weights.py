@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.pipelines.networks import below
 from unidet.pipelines.stage import Job
+from unidet.records import Batch
 
 OPTIONAL = ("aux_*", "rpn_head.rpn_cls.*")
 """Parts whose outputs no inference reads: weights without them start these afresh."""
+UNFOLDED_ON = 32
 
 
 def starting_file(key: str, root: str, place: str) -> dict[str, Path]:
@@ -62,6 +66,19 @@ def load_starting_weights(network: Any, path: Path, *, is_trained_further: bool)
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def unfold_norms(network: Any, batches: Iterator[Batch]) -> None:
+    """Make a NanoDet-Plus read from ncnn, whose norms were folded away, fit for training.
+
+    Its norms get the statistics of the first `UNFOLDED_ON` images; others keep what they have.
+    """
+    from unidet.models.folded import is_folded
+
+    if is_folded(network.backbone):
+        first = next(batches).images_NCHW
+        more = -(-UNFOLDED_ON // len(first)) - 1
+        network.unfold([first, *(batch.images_NCHW for batch in islice(batches, more))])
 
 
 def keep_weights(job: Job, network: Any, stage: str) -> None:

@@ -5,7 +5,7 @@ Frames: `boxes_xyxy` are absolute pixels, continuous coordinates, x2 and y2 at t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -76,6 +76,7 @@ class Batch:
         dataset_ids: (N,) int32, which training dataset (label space) an image comes from.
         image_rows: (N,) int32, row of the image in its split.
         proposals: per image (P_i, 5) float32 xyxy + score in the same frame, or None.
+        epoch: which pass over the training images this is, from 0.
     """
 
     images_NCHW: np.ndarray
@@ -87,6 +88,7 @@ class Batch:
     dataset_ids: np.ndarray
     image_rows: np.ndarray
     proposals: list[np.ndarray] | None = None
+    epoch: int = 0
 
     def parts(self, count: int) -> list[Batch]:
         """`count` batches of equally many images, in order, with the padding of this one.
@@ -98,9 +100,10 @@ class Batch:
         if rest:
             raise ValueError(f"{len(self.sizes_N2)} images do not make {count} equal parts")
         columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        del columns["epoch"]
         columns = {name: rows for name, rows in columns.items() if rows is not None}
         return [
-            Batch(**{name: rows[first : first + size] for name, rows in columns.items()})
+            replace(self, **{name: rows[first : first + size] for name, rows in columns.items()})
             for first in range(0, size * count, size)
         ]
 

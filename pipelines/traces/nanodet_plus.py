@@ -16,7 +16,7 @@ import numpy as np
 
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.assigner import Assignment
-from unidet.models.nanodet_plus.detector import DETACHED_FROM, NanoDetPlus
+from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.models.nanodet_plus.losses import Targets, positive_weights, targets_of
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops.boxes import clip_boxes
@@ -30,6 +30,8 @@ SIZES: dict[str, dict] = {
     "nanodet_plus_m_416": {"backbone_channels": (24, 116, 232, 464), "channels": 96},
     "nanodet_plus_m_1_5x_416": {"backbone_channels": (24, 176, 352, 704), "channels": 128},
 }
+DETACHED_FROM = 10
+"""Epoch, counted from 0, from which on the official trainer detaches the auxiliary parts."""
 NO_OVERLAP = -1e8
 """What the official assigner writes at priors that are background."""
 
@@ -78,8 +80,8 @@ def train(network: NanoDetPlus, inputs: Inputs) -> tuple[dict[str, np.ndarray], 
     found: dict[str, np.ndarray] = {}
     totals = {}
     for case in _cases(inputs):
-        network.detach_auxiliary = _is_detached(inputs, case)
-        main, auxiliary = network.predict_both(images)
+        detached = _is_detached(inputs, case)
+        main, auxiliary = network.predict_both(images, detached=detached)
         if not found:
             found |= _running_statistics(network, case)
         tensors, totals[case] = _step(network, main, auxiliary, *_truth(inputs, case, len(images)))

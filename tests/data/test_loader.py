@@ -166,6 +166,15 @@ def test_batches_name_their_images() -> None:
             assert row < len((WIDE, MIXED)[dataset_id])
 
 
+def test_batches_and_their_parts_name_their_epoch_wherever_one_starts() -> None:
+    """Four images in batches of two: two steps an epoch."""
+    four = make_split("four", [(60, 40)] * 4)
+    for start, expected in ((0, [0, 0, 1, 1, 2]), (3, [1, 2])):
+        batches = list(Loader([Source(four, Noise(four))], 2, 5, 0, TRANSFORM, start_step=start))
+        assert [batch.epoch for batch in batches] == expected
+        assert [part.epoch for part in batches[-1].parts(2)] == [2, 2]
+
+
 def test_crowds_are_left_out() -> None:
     split = dataclasses.replace(
         WIDE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import jittor as jt
-import numpy as np
 import pytest
 from jittor import nn
 
@@ -31,11 +30,25 @@ def test_the_decay_rises_to_its_value() -> None:
     assert average.state()["weight"].item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_official_decays() -> None:
-    """RT-DETR, decay 0.9999 over 2000 steps: 0.632 at step 2000, 0.993 at step 10000."""
-    for step, decay in ((1999, 0.632), (9999, 0.993)):
-        model = One()
-        average = WeightAverage(model, 0.9999, warmup=2000)
-        model.weight.update(jt.array([0.0]))
-        average.update(step)
-        np.testing.assert_allclose(average.state()["weight"], [decay], atol=5e-4)
+def decay_at(update: int, decay: float, offset: int) -> float:
+    """What is left of a 1 when the `update`-th weights (from 1) are 0."""
+    model = One()
+    average = WeightAverage(model, decay, 2000, offset)
+    model.weight.update(jt.array([0.0]))
+    average.update(update - 1)
+    return average.state()["weight"].item()
+
+
+def test_decays_of_rtdetr() -> None:
+    """0.9999 (1 - e^(-n / 2000)) at updates 1, 2,000 and 10,000: 0.0005, 0.632, 0.993."""
+    found = [decay_at(update, 0.9999, 0) for update in (1, 2000, 10000)]
+    assert found == pytest.approx([0.9999 * 4.99875e-4, 0.632057, 0.993163], rel=1e-4)
+
+
+def test_decays_of_nanodet_plus() -> None:
+    """The new weights count 0.9998 e^(-(n + 1) / 2000) + 0.0002: 0.999 at the first update, 0.778,
+    0.368 and 0.0069 at updates 500, 2,000 and 10,000."""
+    found = [1 - decay_at(update, 0.9998, 1) for update in (1, 500, 2000, 10000)]
+    worked = [0.9998 * math.exp(-n / 2000) + 0.0002 for n in (2, 501, 2001, 10001)]
+    assert found == pytest.approx(worked, rel=1e-4)
+    assert worked == pytest.approx([0.999, 0.778, 0.368, 0.0069], abs=4.9e-4)

@@ -33,6 +33,13 @@ def test_cosine_ends_at_its_floor() -> None:
     assert factors == pytest.approx([1.0, 0.05 + 0.95 * 0.5, 0.05])
 
 
+def test_a_cosine_in_stairs_holds_its_value() -> None:
+    """Quarters of 100 steps: 1, then (1 + cos 45 degrees) / 2 from step 25 on."""
+    schedule = ScheduleConfig(kind="cosine", every=25)
+    factors = [rate_factor(schedule, step, 100) for step in (0, 24, 25, 49, 50)]
+    assert factors == pytest.approx([1, 1, 0.853553, 0.853553, 0.5], rel=1e-5)
+
+
 def test_warm_up_multiplies_the_schedule() -> None:
     schedule = ScheduleConfig(kind="multistep", milestones=(2,), warmup_steps=4, warmup_ratio=0.0)
     assert rate_factor(schedule, 2, 10) == pytest.approx(0.5 * 0.1)
@@ -52,6 +59,7 @@ def test_epochs_become_steps_and_the_warm_up_stays() -> None:
     assert (counted.steps, counted.epochs) == (1200, 0)
     assert counted.schedule.milestones == (800, 1100)
     assert counted.schedule.warmup_steps == 500
+    assert counted.schedule.every == 100
     assert in_steps(run(steps=12), 100) == run(steps=12)
 
 

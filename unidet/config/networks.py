@@ -95,6 +95,7 @@ class NanoDetPlusConfig:
     candidates: Positive
     proposal_nms: Fraction
     max_proposals: Positive
+    detach_epoch: NonNegative | None = None
     compat: Literal["default", "official"] = "default"
 
 

@@ -81,8 +81,8 @@ class OptimizerConfig:
 class ScheduleConfig:
     """Linear warm-up, then steps down at `milestones` or a cosine to `floor`.
 
-    `milestones` are counted as the run's length is, in steps or in epochs. `floor` and
-    `warmup_ratio` are fractions of the learning rate.
+    `milestones` are counted as the run's length is, in steps or in epochs; so is `every`, how long
+    the cosine holds a value. `floor` and `warmup_ratio` are fractions of the learning rate.
     """
 
     kind: Literal["multistep", "cosine", "constant"]
@@ -91,6 +91,7 @@ class ScheduleConfig:
     milestones: tuple[Positive, ...] = ()
     gamma: Fraction = 0.1
     floor: Fraction = 0.0
+    every: Positive = 1
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -100,7 +101,7 @@ class TrainingConfig:
     Its length is `steps`, or `epochs` of the training images (an aspect group that the batch does
     not divide is filled up, so that an epoch is a whole number of steps).
     `average` is the decay of the weights' moving average, 0 for none; it rises to that over some
-    `average_warmup` steps.
+    `average_warmup` steps, as if `average_offset` of them lay behind it.
     """
 
     batch_size: Positive
@@ -111,6 +112,7 @@ class TrainingConfig:
     average: Fraction = 0.0
     accumulate: Positive = 1
     average_warmup: Positive = 2000
+    average_offset: NonNegative = 0
     checkpoint_every: Positive = free(200)
     log_every: Positive = free(10)
     loader_threads: Positive = free(2)

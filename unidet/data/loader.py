@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
@@ -148,7 +148,7 @@ def _training_job(
             sample = sources[dataset_id].sample(row, shared, rng)
             sample.dataset_id = dataset_id
             samples.append(sample)
-        return shared.collate(samples)
+        return replace(shared.collate(samples), epoch=epoch)
 
     return make
 

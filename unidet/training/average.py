@@ -12,19 +12,21 @@ from jittor import nn
 class WeightAverage:
     """Exponential moving average of every entry of the state dict, batch-norm statistics included.
 
-    After update n (from 1) the decay is `decay` * (1 - exp(-n / warmup)), so that early weights
-    are soon forgotten (RT-DETR src/optim/ema.py, NanoDet model/weight_averager/ema.py).
+    At update n (from 1) the decay is `decay` * (1 - exp(-(n + offset) / warmup)), so that early
+    weights are soon forgotten. RT-DETR counts from n (src/optim/ema.py), NanoDet-Plus from n + 1
+    (model/weight_averager/ema.py).
     """
 
-    def __init__(self, model: nn.Module, decay: float, warmup: int) -> None:
+    def __init__(self, model: nn.Module, decay: float, warmup: int, offset: int = 0) -> None:
         self._decay = decay
         self._warmup = warmup
+        self._offset = offset
         self._source = model.state_dict()
         self._average = {name: var.clone().stop_grad() for name, var in self._source.items()}
 
     def update(self, step: int) -> None:
         """Take in the weights after `step` (0-based)."""
-        decay = self._decay * -math.expm1(-(step + 1) / self._warmup)
+        decay = self._decay * -math.expm1(-(step + 1 + self._offset) / self._warmup)
         for name, var in self._source.items():
             held = self._average[name]
             held.update((held * decay + var * (1 - decay)).stop_grad())

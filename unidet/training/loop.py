@@ -87,7 +87,7 @@ def train(
 def _average(model: nn.Module, settings: TrainingConfig) -> WeightAverage | None:
     if not settings.average:
         return None
-    return WeightAverage(model, settings.average, settings.average_warmup)
+    return WeightAverage(model, settings.average, settings.average_warmup, settings.average_offset)
 
 
 def _weights(model: nn.Module) -> dict[str, np.ndarray]:

@@ -9,15 +9,16 @@ from unidet.config.training import ScheduleConfig, TrainingConfig
 
 
 def in_steps(settings: TrainingConfig, steps_per_epoch: int) -> TrainingConfig:
-    """The same run with its length and milestones in steps."""
+    """The same run with its length, its milestones and its cosine's stairs in steps."""
     if settings.steps:
         return settings
-    milestones = tuple(epoch * steps_per_epoch for epoch in settings.schedule.milestones)
+    schedule = settings.schedule
+    milestones = tuple(epoch * steps_per_epoch for epoch in schedule.milestones)
     return replace(
         settings,
         steps=settings.epochs * steps_per_epoch,
         epochs=0,
-        schedule=replace(settings.schedule, milestones=milestones),
+        schedule=replace(schedule, milestones=milestones, every=schedule.every * steps_per_epoch),
     )
 
 
@@ -31,7 +32,8 @@ def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
     if schedule.kind == "multistep":
         factor = schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
     elif schedule.kind == "cosine":
-        half = 0.5 * (1 + math.cos(math.pi * step / steps))
+        reached = step - step % schedule.every
+        half = 0.5 * (1 + math.cos(math.pi * reached / steps))
         factor = schedule.floor + (1 - schedule.floor) * half
     if step < schedule.warmup_steps:
         factor *= 1 - (1 - step / schedule.warmup_steps) * (1 - schedule.warmup_ratio)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jittor as jt
 import numpy as np
 import pytest
@@ -29,13 +31,14 @@ def batch(images: np.ndarray, boxes: list[np.ndarray]) -> Batch:
         scales_N4=np.ones((2, 4), np.float32),
         flips_N2=np.zeros((2, 2), bool),
         boxes=boxes,
-        labels=[np.full(len(rows), 5, np.int32) for rows in boxes],
+        labels=[np.zeros(len(rows), np.int32) for rows in boxes],
         dataset_ids=np.zeros(2, np.int32),
         image_rows=np.arange(2, dtype=np.int32),
     )
 
 
 BOXES = [np.array([[10, 20, 90, 100]], np.float32), np.zeros((0, 4), np.float32)]
+LABELS = [np.zeros(1, np.int64), np.zeros(0, np.int64)]
 LINES = [np.array([[10, 20, 90, 100], [0, 30, 0, 60], [5, 40, 50, 40]], np.float32), BOXES[1]]
 
 
@@ -48,7 +51,7 @@ def test_the_auxiliary_neck_starts_as_a_copy(net: NanoDetPlus) -> None:
         np.testing.assert_array_equal(ours.numpy(), others.numpy())
 
 
-def test_labels_of_any_dataset_are_one_class(net: NanoDetPlus, images: np.ndarray) -> None:
+def test_six_losses(net: NanoDetPlus, images: np.ndarray) -> None:
     losses = values(net.loss(batch(images, BOXES), np.random.default_rng(0)))
     assert list(losses) == [
         f"loss_{part}{name}" for part in ("", "aux_") for name in ("qfl", "bbox", "dfl")
@@ -82,13 +85,22 @@ def test_detached_the_auxiliary_loss_leaves_the_others_alone(
     shared = [net.backbone.stem.conv.weight, net.fpn.reduce[0].conv.weight]
     own = [net.aux_fpn.reduce[0].conv.weight, net.aux_head.predict_classes.bias]
     for detached in (False, True):
-        net.detach_auxiliary = detached
-        losses = net.losses(jt.array(images), BOXES, [np.zeros(1, np.int64), np.zeros(0, np.int64)])
+        losses = net.losses(jt.array(images), BOXES, LABELS, detached=detached)
         total = losses["loss_aux_qfl"] + losses["loss_aux_bbox"] + losses["loss_aux_dfl"]
         sizes = [np.abs(g.numpy()).max() for g in jt.grad(total, [*shared, *own])]
         assert [size == 0 for size in sizes[:2]] == [detached, detached]
         assert all(size > 0 for size in sizes[2:])
-    net.detach_auxiliary = False
+
+
+@pytest.mark.parametrize(("epoch", "detached"), [(0, False), (9, False), (10, True), (11, True)])
+def test_detached_from_its_epoch_on(
+    epoch: int, detached: bool, net: NanoDetPlus, images: np.ndarray
+) -> None:
+    net.detach_epoch = 10
+    losses = net.loss(replace(batch(images, BOXES), epoch=epoch), np.random.default_rng(0))
+    net.detach_epoch = None
+    gradient = jt.grad(losses["loss_aux_bbox"], net.backbone.stem.conv.weight).numpy()
+    assert (np.abs(gradient).max() == 0) == detached
 
 
 def test_without_auxiliary_parts_nothing_is_learnt(images: np.ndarray) -> None:

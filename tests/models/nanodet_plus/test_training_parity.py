@@ -44,9 +44,7 @@ def outputs(net: NanoDetPlus, images: jt.Var) -> dict[bool, tuple[Predictions, P
     """Both heads' predictions, by whether the auxiliary parts are detached."""
     found = {}
     for detached in (False, True):
-        net.detach_auxiliary = detached
-        found[detached] = net.predict_both(images)
-    net.detach_auxiliary = False
+        found[detached] = net.predict_both(images, detached=detached)
     return found
 
 

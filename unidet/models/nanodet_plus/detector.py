@@ -8,12 +8,14 @@ Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.models.folded import unfold
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.assigner import Assignment, assign
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
@@ -30,8 +32,6 @@ MEAN = (103.53, 116.28, 123.675)
 STD = (57.375, 57.12, 58.395)
 """Of 8-bit blue, green and red."""
 STRIDES = (8, 16, 32, 64)
-DETACHED_FROM = 10
-"""Epoch, counted from 0, from which on the official trainer detaches the auxiliary parts."""
 
 
 class NanoDetPlus(nn.Module):
@@ -45,12 +45,10 @@ class NanoDetPlus(nn.Module):
         bins: whole distances a side can have, in strides from 0.
         candidates, proposal_nms, max_proposals: `propose` takes that many best boxes, thins them
             out at this IoU and returns at most so many.
+        detach_epoch: from this epoch on (counted from 0) the auxiliary parts no longer teach the
+            others through their own gradient; None: they always do.
         compat: "official" lets boxes without area take part in training, and keeps the
             normalisers of data-parallel processes apart.
-
-    Attributes:
-        detach_auxiliary: the auxiliary parts no longer teach the others through their own
-            gradient; officially from epoch `DETACHED_FROM` on.
     """
 
     def __init__(
@@ -64,6 +62,7 @@ class NanoDetPlus(nn.Module):
         candidates: int = 1000,
         proposal_nms: float = 0.7,
         max_proposals: int = 300,
+        detach_epoch: int | None = None,
         compat: Literal["default", "official"] = "default",
     ) -> None:
         super().__init__()
@@ -71,7 +70,7 @@ class NanoDetPlus(nn.Module):
         self.candidates, self.proposal_nms = candidates, proposal_nms
         self.max_proposals = max_proposals
         self.compat = compat
-        self.detach_auxiliary = False
+        self.detach_epoch = detach_epoch
         self.backbone = ShuffleNetV2(backbone_channels)
         self.fpn = GhostPAN(self.backbone.channels, channels)
         self.head = NanoDetPlusHead(channels, classes, bins)
@@ -85,15 +84,23 @@ class NanoDetPlus(nn.Module):
         levels = self.fpn(self.backbone(images_NCHW))
         return self._predictions(self.head(levels), levels)
 
-    def predict_both(self, images_NCHW: jt.Var) -> tuple[Predictions, Predictions]:
-        """Output of the head and of the auxiliary head, batch norm on the batch's statistics."""
+    def predict_both(
+        self, images_NCHW: jt.Var, *, detached: bool = False
+    ) -> tuple[Predictions, Predictions]:
+        """Output of the head and of the auxiliary head, batch norm on the batch's statistics.
+
+        `detached`: the auxiliary one sends no gradient to what it shares with the other.
+        """
+        set_batch_norm_training(self, True)
+        return self._both(images_NCHW, detached)
+
+    def _both(self, images_NCHW: jt.Var, detached: bool) -> tuple[Predictions, Predictions]:
         if self.aux_fpn is None or self.aux_head is None:
             raise ValueError("this NanoDetPlus was built without its auxiliary head")
-        set_batch_norm_training(self, True)
         maps = self.backbone(images_NCHW)
         levels = self.fpn(maps)
         seen, own = levels, maps
-        if self.detach_auxiliary:
+        if detached:
             seen, own = [x.detach() for x in levels], [x.detach() for x in maps]
         doubled = [
             jt.concat([level, other], dim=1)
@@ -106,14 +113,29 @@ class NanoDetPlus(nn.Module):
         shapes = [(level.shape[2], level.shape[3]) for level in levels]
         return Predictions(logits, grid_priors(shapes, STRIDES), self.classes, self.bins)
 
+    def unfold(self, batches: Iterable[np.ndarray]) -> None:
+        """Make weights without norms fit for training: see `models.folded`.
+
+        The auxiliary neck starts as a copy of the neck. `batches`: normalised images (N, 3, H, W).
+        """
+        if self.aux_fpn is not None:
+            _copy(self.fpn, self.aux_fpn)
+        set_batch_norm_training(self, False)
+        unfold(self, lambda images_NCHW: self._both(images_NCHW, False), batches)
+
     def losses(
-        self, images_NCHW: jt.Var, boxes: list[np.ndarray], labels: list[np.ndarray]
+        self,
+        images_NCHW: jt.Var,
+        boxes: list[np.ndarray],
+        labels: list[np.ndarray],
+        *,
+        detached: bool = False,
     ) -> dict[str, jt.Var]:
         """`loss_qfl`, `loss_bbox`, `loss_dfl` and the same of the auxiliary head, `loss_aux_*`.
 
         Boxes (G, 4) and labels (G,) in 0 .. C-1 of every image. ValueError without auxiliary head.
         """
-        main, auxiliary = self.predict_both(images_NCHW)
+        main, auxiliary = self.predict_both(images_NCHW, detached=detached)
         return self.losses_of(main, auxiliary, boxes, labels)
 
     def losses_of(
@@ -148,11 +170,10 @@ class NanoDetPlus(nn.Module):
         ]
 
     def loss(self, batch: Batch, rng: Shuffler) -> dict[str, jt.Var]:
-        """Losses of one training batch; with one class every box is of that class."""
-        labels = batch.labels
-        if self.classes == 1:
-            labels = [np.zeros(len(boxes), np.int64) for boxes in batch.boxes]
-        return self.losses(jt.array(batch.images_NCHW), batch.boxes, labels)
+        """Losses of one training batch, labels in 0 .. C-1; nothing here is drawn from `rng`."""
+        detached = self.detach_epoch is not None and batch.epoch >= self.detach_epoch
+        images_NCHW = jt.array(batch.images_NCHW)
+        return self.losses(images_NCHW, batch.boxes, batch.labels, detached=detached)
 
     def _scored(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[tuple[jt.Var, jt.Var]]:
         """Boxes (P, 4) clipped to the image and probabilities (P, C) of every image."""
