@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from unidet.config.data import Data
 from unidet.config.training import ImageConfig, KeepRatioImages, TrainingConfig
+from unidet.data.augmentation import Augmentation
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
 from unidet.data.loader import Loader, Source
@@ -142,7 +143,7 @@ def training_batches(
 
 
 def _training_transform(images: ImageConfig) -> Transform:
-    """Multi-scale resize and flips, as configured."""
+    """Multi-scale resize, flips and augmentation, as configured."""
     resize = (
         KeepRatio(images.short_side, images.long_side)
         if isinstance(images, KeepRatioImages)
@@ -156,7 +157,14 @@ def _training_transform(images: ImageConfig) -> Transform:
         images.vertical_flip,
         images.divisor,
         images.channels,
+        _augmentation(images),
     )
+
+
+def _augmentation(images: ImageConfig) -> Augmentation | None:
+    if isinstance(images, KeepRatioImages) or images.augmentation is None:
+        return None
+    return Augmentation(**asdict(images.augmentation))
 
 
 def test_transform(images: ImageConfig) -> Transform:

@@ -69,7 +69,8 @@ class Batch:
     Attributes:
         images_NCHW: float32, normalised, zero-padded at the right and bottom to one common size.
         sizes_N2: int32 (height, width) after resizing, before padding.
-        scales_N4: float32 (sx, sy, sx, sy); resized = original * scale.
+        scales_N4: float32 (sx, sy, sx, sy); resized = original * scale, plus a shift where
+            augmentation placed the image.
         flips_N2: bool (horizontal, vertical).
         boxes: per image (M_i, 4) float32 xyxy in the resized and flipped frame, crowds left out.
         labels: per image (M_i,) int32.

@@ -42,6 +42,18 @@ class KeepRatioImages:
 
 
 @dataclass(frozen=True, config=SCHEMA)
+class AugmentationConfig:
+    """Ranges that training images draw from; explained in `data.augmentation.Augmentation`."""
+
+    scale: tuple[Rate, Rate] = (1.0, 1.0)
+    stretch: tuple[Rate, Rate] = (1.0, 1.0)
+    centre: tuple[Fraction, Fraction] = (0.5, 0.5)
+    brightness: Fraction = 0.0
+    contrast: tuple[Rate, Rate] = (1.0, 1.0)
+    saturation: tuple[Weight, Weight] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, config=SCHEMA)
 class StretchedImages:
     """Images stretched to a square; a training batch draws its side from `sides`."""
 
@@ -54,6 +66,7 @@ class StretchedImages:
     horizontal_flip: Fraction = 0.5
     vertical_flip: Fraction = 0.0
     divisor: Positive = 32
+    augmentation: AugmentationConfig | None = None
 
 
 ImageConfig = Annotated[KeepRatioImages | StretchedImages, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""From a decoded image and its boxes to a batch: resize, flip, normalise, pad.
+"""From a decoded image and its boxes to a batch: resize or place, flip, colours, normalise, pad.
 
 Order and rounding are mmdet 2.18's (datasets/pipelines/transforms.py: Resize, RandomFlip,
 Normalize, Pad). H, W are the original size, h, w the new one.
@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from unidet.data.augmentation import Augmentation, Placement, place
 from unidet.data.resize import resize_bilinear
 from unidet.records import Batch
 
@@ -58,7 +59,10 @@ class Stretch:
 
 @dataclass
 class Sample:
-    """One image after resizing and flipping, pixels (h, w, 3) uint8; frames as in `Batch`."""
+    """One image after resizing and flipping, pixels (h, w, 3); frames as in `Batch`.
+
+    Pixels are uint8, or after a change of colours float32 on the same scale.
+    """
 
     pixels: np.ndarray
     scale: np.ndarray
@@ -80,6 +84,8 @@ class Transform:
         horizontal_flip, vertical_flip: probabilities, independent of one another.
         divisor: padded height and width are multiples of it.
         channels: the order in which the network takes them.
+        augmentation: how images are placed in their new size, and what colours they get; None:
+            they fill it, as they are.
     """
 
     resize: KeepRatio | Stretch
@@ -89,6 +95,7 @@ class Transform:
     vertical_flip: float = 0.0
     divisor: int = 32
     channels: Literal["rgb", "bgr"] = "rgb"
+    augmentation: Augmentation | None = None
 
     def for_batch(self, rng: np.random.Generator) -> Transform:
         """The transform of one batch: what its images have in common is drawn."""
@@ -104,21 +111,24 @@ class Transform:
     ) -> Sample:
         """Resize and flip one image (uint8) with its boxes (M, 4) and proposals (P, 5).
 
-        Three numbers are drawn from `rng` at most, always in the order size, horizontal, vertical.
+        Numbers are drawn from `rng` in the order size, horizontal, vertical, augmentation.
         """
-        old_height, old_width = image_HWC.shape[:2]
-        width, height = self.resize.size(old_width, old_height, rng)
+        old = image_HWC.shape[1], image_HWC.shape[0]
+        new = self.resize.size(*old, rng)
         flips = bool(rng.random() < self.horizontal_flip), bool(rng.random() < self.vertical_flip)
-        pixels = resize_bilinear(image_HWC, width, height)
-        pixels = pixels[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
-        scale = np.tile(np.array([width / old_width, height / old_height], np.float32), 2)
+        if self.augmentation is None:
+            placement = Placement(np.array(new) / old, np.zeros(2))
+            pixels = resize_bilinear(image_HWC, *new)
+        else:
+            placement = self.augmentation.placement(old, new, rng)
+            pixels = self.augmentation.recolour(place(image_HWC, *new, placement), rng)
         return Sample(
-            pixels=pixels,
-            scale=scale,
+            pixels=pixels[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1],
+            scale=np.tile(placement.scale.astype(np.float32), 2),
             flips=flips,
-            boxes=_move(boxes, scale, flips, width, height),
+            boxes=_move(boxes, placement, flips, new),
             labels=labels,
-            proposals=None if proposals is None else _move(proposals, scale, flips, width, height),
+            proposals=None if proposals is None else _move(proposals, placement, flips, new),
         )
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
@@ -151,12 +161,13 @@ class Transform:
 
 
 def _move(
-    rows: np.ndarray, scale: np.ndarray, flips: tuple[bool, bool], width: int, height: int
+    rows: np.ndarray, placement: Placement, flips: tuple[bool, bool], size: tuple[int, int]
 ) -> np.ndarray:
-    """Boxes in columns 0:4 scaled, clipped to the image, then flipped; other columns untouched."""
+    """Boxes in columns 0:4 placed, clipped to the image, then flipped; other columns untouched."""
     moved = np.array(rows, np.float32)
-    moved[:, :4] *= scale
-    for axis, (side, flip) in enumerate(zip((width, height), flips, strict=True)):
+    moved[:, :4] *= np.tile(placement.scale.astype(np.float32), 2)
+    moved[:, :4] += np.tile(placement.shift.astype(np.float32), 2)
+    for axis, (side, flip) in enumerate(zip(size, flips, strict=True)):
         near, far = (moved[:, axis + end].clip(0, side) for end in (0, 2))
         moved[:, axis], moved[:, axis + 2] = (side - far, side - near) if flip else (near, far)
     return moved
