@@ -122,7 +122,7 @@ def _arrays(network: Any, path: Path) -> tuple[dict[str, np.ndarray], bool]:
             return arrays, True
     weights = open_weights(path)
     source = weights.layout.network
-    if source.startswith("resnet"):
+    if source.startswith(("resnet", "shufflenet")):
         return {f"backbone.{name}": array for name, array in weights.arrays.items()}, False
     if source.startswith("clip_"):
         return of_regions(weights.part("image.")), False

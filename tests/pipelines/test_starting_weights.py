@@ -140,3 +140,26 @@ def test_files_for_the_key(tmp_path: Path) -> None:
     (tmp_path / "x.pth").touch()
     found = starting_file("roi.weights", str(tmp_path), "x.pth")
     assert found == {"weights": tmp_path / "x.pth"}
+
+
+def test_nanodet_plus_starts_from_torchvisions_shufflenet(tmp_path: Path) -> None:
+    bring_up("cpu")
+    from unidet.models.nanodet_plus.detector import NanoDetPlus
+
+    layout = registry.layout_named("torchvision_shufflenet_v2_x1_0")
+    shapes = {
+        name: tuple(1000 if length is None else length for length in shape)
+        for name, shape in layout.expected.items()
+    }
+    write_torch(tmp_path / "shufflenet.pth", values(shapes, 1))
+    network = NanoDetPlus(classes=3)
+    before = numbers(network)
+    load_starting_weights(network, tmp_path / "shufflenet.pth", is_trained_further=True)
+    after = numbers(network)
+    assert {name: after[name] for name in after if not name.startswith("backbone.")} == {
+        name: before[name] for name in before if not name.startswith("backbone.")
+    }
+    order = list(shapes)
+    assert after["backbone.stem.conv.weight"] == 1
+    last = "backbone.stage4.3.main.2.norm.running_var"
+    assert after[last] == 1 + order.index("stage4.3.branch2.6.running_var")

@@ -13,12 +13,14 @@ from unidet.models.clip.image import ImageEncoder
 from unidet.models.clip.text import TextEncoder
 from unidet.models.cln import CLN
 from unidet.models.fpn import FPN
+from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.resnet import ResNet, build_layer
 from unidet.models.roi_classifier import RoiClassifier
 from unidet.models.rpn_head import RPNHead
 from unidet.models.text_classifier import TextClassifier
 from unidet.weights.layouts.layout import Shape
 from unidet.weights.layouts.registry import layout_named
+from unidet.weights.layouts.torchvision import SHUFFLENET_WIDTHS
 
 STRIDES = (1, 2, 2, 2)
 LEVELS = (4, 8, 16, 32, 64)
@@ -151,6 +153,12 @@ def test_torchvision(depth: int, blocks: tuple[int, ...], block: str) -> None:
     assert layout_shapes(f"torchvision_resnet{depth}") == shapes
 
 
+@pytest.mark.parametrize("size", ["x1_0", "x1_5"])
+def test_torchvision_shufflenet(size: str) -> None:
+    shapes = network_shapes(ShuffleNetV2(SHUFFLENET_WIDTHS[size]))
+    assert layout_shapes(f"torchvision_shufflenet_v2_{size}") == shapes
+
+
 def test_faster_rcnn_shares_backbone_and_neck_with_the_cln() -> None:
     faster, cln = layout_shapes("mmdet_faster_rcnn_r50_fpn"), layout_shapes("unidetector_stage1")
     same = {name for name in cln if faster.get(name) == cln[name]}
@@ -174,6 +182,8 @@ def test_faster_rcnn_shares_backbone_and_neck_with_the_cln() -> None:
         ("torchvision_resnet50", 25_557_032),
         ("torchvision_resnet101", 44_549_160),
         ("torchvision_resnet152", 60_192_808),
+        ("torchvision_shufflenet_v2_x1_0", 2_278_604),
+        ("torchvision_shufflenet_v2_x1_5", 3_503_624),
         # counted from openai/CLIP clip/model.py, built with the published sizes
         ("openai_clip_rn50", 102_007_137),
         ("openai_clip_rn50x4", 178_300_601),

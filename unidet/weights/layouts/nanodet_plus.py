@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import Shapes, batch_norm, convolution, layer_norm
+from unidet.weights.layouts.shapes import Shapes, batch_norm, convolution, layer_norm, under
 
 BLOCKS = (4, 8, 4)
 LEVELS = 4
@@ -23,12 +23,13 @@ def _normed(conv: str, norm: str, out: int, channels: int, size: int = 1) -> Sha
     return convolution(conv, out, channels, size) | batch_norm(norm, out)
 
 
-def _backbone(widths: tuple[int, ...]) -> Shapes:
-    found = _normed("backbone.conv1.0", "backbone.conv1.1", widths[0], 3, 3)
+def shufflenet(widths: tuple[int, ...]) -> Shapes:
+    """ShuffleNetV2 to its last stage; torchvision has the same names."""
+    found = _normed("conv1.0", "conv1.1", widths[0], 3, 3)
     for stage, count in enumerate(BLOCKS):
         channels, half = widths[stage], widths[stage + 1] // 2
         for block in range(count):
-            name = f"backbone.stage{stage + 2}.{block}"
+            name = f"stage{stage + 2}.{block}"
             if block == 0:
                 found |= _normed(f"{name}.branch1.0", f"{name}.branch1.1", channels, 1, 3)
                 found |= _normed(f"{name}.branch1.2", f"{name}.branch1.3", half, channels)
@@ -99,7 +100,7 @@ def _auxiliary_head(channels: int) -> Shapes:
 def shapes(widths: tuple[int, ...], channels: int) -> Shapes:
     """Of a network with these backbone widths and neck channels, for any number of classes."""
     return {
-        **_backbone(widths),
+        **under("backbone.", shufflenet(widths)),
         **_neck("fpn", widths, channels),
         **_head(channels),
         **_neck("aux_fpn", widths, channels),
@@ -121,11 +122,11 @@ RENAMES = (
     (r"\.branch2\.4\.", ".main.1.norm."),
     (r"\.branch2\.5\.", ".main.2.conv."),
     (r"\.branch2\.6\.", ".main.2.norm."),
-    (r"^backbone\.conv1\.", "backbone.stem."),
+    (r"^(backbone\.|)conv1\.", r"\1stem."),
     (r"\.primary_conv\.", ".primary."),
     (r"\.cheap_operation\.", ".cheap."),
-    (r"\.(stem|primary|cheap)\.0\.", r".\1.conv."),
-    (r"\.(stem|primary|cheap)\.1\.", r".\1.norm."),
+    (r"\b(stem|primary|cheap)\.0\.", r"\1.conv."),
+    (r"\b(stem|primary|cheap)\.1\.", r"\1.norm."),
     (r"\.reduce_layers\.", ".reduce."),
     (r"\.downsamples\.", ".downsample."),
     (r"\.extra_lvl_(in|out)_conv\.0\.", r".extra_\1."),

@@ -38,6 +38,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *regionclip.LAYOUTS,
     *clip.LAYOUTS,
     *torchvision.RESNETS,
+    *torchvision.SHUFFLENETS,
     nanodet_plus.M,
     nanodet_plus.M_1_5X,
     *rtdetr.LAYOUTS,

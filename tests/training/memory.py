@@ -1,0 +1,135 @@
+"""Does training grow? python tests/training/memory.py cln|nanodet_plus|rtdetr|detr STEPS
+
+Trains the network through unidet's one trainer on made-up images of changing size and number of
+boxes, with AdamW, clipping, warm-up, a cosine, a moving average and checkpoints. Prints Jittor's
+live variables and operations and the process' resident memory, first at step 200, when every kernel
+is compiled, and last after STEPS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
+from unidet.records import Batch
+from unidet.runtime import bring_up
+
+SHOWN_EVERY = 200
+IMAGES, SIDES = 2, (64, 96)
+
+
+def cln() -> Any:
+    from small_networks import cln
+
+    return cln(batch_norm_training=True)
+
+
+def nanodet_plus() -> Any:
+    from unidet.models.nanodet_plus.detector import NanoDetPlus
+
+    return NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, classes=1, detach_epoch=10)
+
+
+def rtdetr() -> Any:
+    from unidet.models.rtdetr.network import RTDETR
+
+    return RTDETR("r18vd", classes=1, queries=10)
+
+
+def detr() -> Any:
+    from unidet.models.detr.network import DETR
+
+    return DETR(classes=1, queries=10)
+
+
+NETWORKS: dict[str, Callable[[], Any]] = {
+    build.__name__: build for build in (cln, nanodet_plus, rtdetr, detr)
+}
+
+
+def batch(step: int) -> Batch:
+    """Two images of a step's own, each with up to five boxes."""
+    rng = np.random.default_rng(step)
+    side = int(rng.choice(SIDES))
+    boxes = [_boxes(rng, int(rng.integers(6)), side) for _ in range(IMAGES)]
+    return Batch(
+        images_NCHW=rng.standard_normal((IMAGES, 3, side, side)).astype(np.float32),
+        sizes_N2=np.full((IMAGES, 2), side, np.int32),
+        scales_N4=np.ones((IMAGES, 4), np.float32),
+        flips_N2=np.zeros((IMAGES, 2), bool),
+        boxes=boxes,
+        labels=[np.zeros(len(rows), np.int64) for rows in boxes],
+        dataset_ids=np.zeros(IMAGES, np.int32),
+        image_rows=np.arange(IMAGES, dtype=np.int32),
+        epoch=step // 20,
+    )
+
+
+def _boxes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
+    corners = rng.uniform(0, side / 2, (count, 2))
+    far = corners + rng.uniform(8, side / 2, (count, 2))
+    return np.concatenate([corners, far], axis=1).astype(np.float32)
+
+
+def settings(steps: int) -> TrainingConfig:
+    return TrainingConfig(
+        steps=steps,
+        batch_size=IMAGES,
+        optimizer=OptimizerConfig(kind="adamw", lr=1e-4, weight_decay=0.01, clip_norm=1.0),
+        schedule=ScheduleConfig(kind="cosine", warmup_steps=20),
+        average=0.999,
+        checkpoint_every=SHOWN_EVERY,
+    )
+
+
+class Watch:
+    """Progress that prints what is held."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        import jittor as jt
+
+        if done % SHOWN_EVERY and done != total:
+            return
+        held = jt.liveness_info()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        print(
+            f"step {done:5d}  live variables {held['lived_vars']:6d}  "
+            f"operations {held['lived_ops']:6d}  "
+            f"resident {pages * os.sysconf('SC_PAGE_SIZE') / 2**20:7.1f} MiB  {note}",
+            flush=True,
+        )
+
+
+def main(name: str, steps: int) -> None:
+    bring_up("cpu")
+    import jittor as jt
+
+    from unidet.training.loop import train
+
+    jt.set_global_seed(0)
+    network = NETWORKS[name]()
+
+    def batches(start: int) -> Iterator[Batch]:
+        return map(batch, range(start, steps))
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            network,
+            network.loss,
+            batches,
+            settings(steps),
+            seed=0,
+            folder=Path(folder),
+            progress=Watch(),
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
