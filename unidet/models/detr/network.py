@@ -32,6 +32,7 @@ from unidet.models.set_prediction import (
     relative_targets,
 )
 from unidet.models.transformer import Perceptron, set_dropout_training
+from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected
 
 WIDTH, HEADS, HIDDEN, LAYERS = 256, 8, 2048, 6
@@ -76,9 +77,9 @@ class DETR(nn.Module):
         self.backbone.freeze(FROZEN_STAGES)
         freeze_batch_norm(self.backbone)
 
-    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
+    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
         """Weighted losses of one training batch; `class_error` and `cardinality_error` to log."""
-        jt.core.set_seed(int(rng.integers(2**31)))  # of the dropout
+        jt.core.set_seed(int(for_image(rng, 0).integers(2**31)))  # of the dropout
         set_dropout_training(self, True)
         targets = relative_targets(batch, batch.sizes_N2, drop_empty=self.compat == "default")
         found = self.predictions(jt.array(batch.images_NCHW), batch.sizes_N2)

@@ -34,6 +34,7 @@ from unidet.models.set_prediction import (
     relative_targets,
 )
 from unidet.models.transformer import MultiHeadAttention
+from unidet.ops.sampling import BatchRandom, for_all, for_image
 from unidet.records import Batch, Detected
 
 STRIDE = 32
@@ -146,16 +147,20 @@ class RTDETR(nn.Module):
         if self._frozen:
             set_batch_norm_training(self.backbone, False)
 
-    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, jt.Var]:
-        """Losses of one training batch, already weighted."""
+    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
+        """Losses of one training batch, already weighted.
+
+        The first image's stream draws the noise of all: how many copies an image gets depends on
+        the others, so a part of a batch has noise of its own anyway.
+        """
         self.set_training(True)
         images = jt.array(batch.images_NCHW)
         canvas = np.tile(np.array(images.shape[2:]), (images.shape[0], 1))
         targets = relative_targets(batch, canvas, drop_empty=self.compat == "default")
         if self.train_sides:
-            side = int(rng.choice(self.train_sides))
+            side = int(for_all(rng).choice(self.train_sides))
             images = nn.interpolate(images, size=(side, side), mode="nearest")
-        noise = Noise.draw(rng, noise_shape(targets), self.classes)
+        noise = Noise.draw(for_image(rng, 0), noise_shape(targets), self.classes)
         return self.losses(self.training_output(images, targets, noise), targets)
 
     def training_output(
