@@ -10,6 +10,8 @@ import numpy as np
 from unidet.evaluation.results import Detections
 from unidet.records import Batch
 
+NO_CATEGORY = int(np.iinfo(np.int64).min)
+
 
 def detect_batches(
     network: Any,
@@ -23,7 +25,8 @@ def detect_batches(
     Args:
         batches: of `data.loader.evaluation_batches`; rows in any order.
         image_ids: of the whole split, by the batches' rows.
-        category_ids: of the network's classes, in their order.
+        category_ids: of the network's classes, in their order; what it takes for a class that is
+            `NO_CATEGORY` is left out.
     """
     from unidet.training.inference import as_images
 
@@ -32,10 +35,11 @@ def detect_batches(
         found = network.detect(as_images(batch), batch.sizes_N2, **settings)
         rows = zip(batch.image_rows, batch.scales_N4, found, strict=True)
         for row, scale, detected in rows:
-            images.append(np.full(len(detected.scores), image_ids[row], np.int64))
-            categories.append(category_ids[detected.labels])
-            boxes.append(detected.boxes.astype(np.float64) / scale)
-            scores.append(detected.scores)
+            kept = category_ids[detected.labels] != NO_CATEGORY
+            images.append(np.full(kept.sum(), image_ids[row], np.int64))
+            categories.append(category_ids[detected.labels[kept]])
+            boxes.append(detected.boxes[kept].astype(np.float64) / scale)
+            scores.append(detected.scores[kept])
     corners = np.concatenate([np.zeros((0, 4)), *boxes])
     corners[:, 2:] -= corners[:, :2]
     return Detections(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +14,20 @@ from unidet.errors import UserError
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.results import write_results
-from unidet.pipelines.closed_set import detect_batches
+from unidet.pipelines.closed_set import NO_CATEGORY, detect_batches
 from unidet.pipelines.datasets import Datasets, Judged, test_transform
-from unidet.pipelines.proposers import known_categories, open_proposer
+from unidet.pipelines.proposers import known_outputs, open_proposer
 from unidet.pipelines.stage import Job, Stage
 from unidet.records import Batch
 from unidet.terminal import Progress
 
+Outputs = Sequence[dict[str, Any] | None]
+"""Id and name of what each output of the network stands for, None for none."""
 TABLE = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
 
 
 def run(job: Job) -> None:
-    known = known_categories(job.inputs["rpn"])
+    known = known_outputs(job.inputs["rpn"])
     if not known:
         raise UserError(
             "coco_eval: the network knows no categories; train it on those of the first dataset: "
@@ -43,9 +46,9 @@ def run(job: Job) -> None:
     (job.out / "datasets.json").write_text(json.dumps(everything, indent=1))
 
 
-def _judged(datasets: Datasets, known: list[dict]) -> list[Judged]:
+def _judged(datasets: Datasets, known: Outputs) -> list[Judged]:
     """The evaluation datasets in COCO style that judge categories of these names."""
-    names = [category["name"] for category in known]
+    names = [category["name"] for category in known if category]
     styled = [one for one in datasets.judged() if one.style == "coco"]
     found = [one for one in styled if [c.name for c in one.split.categories] == names]
     if not found:
@@ -61,7 +64,7 @@ def _judge(
     datasets: Datasets,
     dataset: Judged,
     network: object,
-    known: list[dict],
+    known: Outputs,
     folder: Path,
 ) -> dict[str, float]:
     from unidet.data.loader import evaluation_batches
@@ -72,7 +75,8 @@ def _judge(
     batches = evaluation_batches(images.images, images.split, dataset.rows, transform, size)
     image_ids = np.zeros(len(images.split), np.int64)
     image_ids[dataset.rows] = dataset.split.image_ids
-    category_ids = np.array([category["id"] for category in known], np.int64)
+    numbers = [NO_CATEGORY if category is None else category["id"] for category in known]
+    category_ids = np.array(numbers, np.int64)
     progress = job.progress(f"detecting {dataset.name}")
     shown = _shown(batches, progress, -(-len(dataset.rows) // size))
     detections = detect_batches(network, shown, image_ids, category_ids)

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from unidet.config.data import Data
-from unidet.config.training import ImageConfig, KeepRatioImages, TrainingConfig
+from unidet.config.images import ChangeConfig, ImageConfig, KeepRatioImages
+from unidet.config.training import TrainingConfig
+from unidet.data import views
 from unidet.data.augmentation import Augmentation
 from unidet.data.images import FolderImages, Images, PackedImages
 from unidet.data.index import load_split
@@ -28,6 +30,13 @@ from unidet.data.sampler import Sampler
 from unidet.data.transforms import KeepRatio, Stretch, Transform
 from unidet.records import Split
 from unidet.training.schedule import in_steps
+
+CHANGES: dict[str, Callable[..., views.Change]] = {
+    "photometric": views.PhotometricDistortion,
+    "zoom_out": views.ZoomOut,
+    "iou_crop": views.IoUCrop,
+    "resized_crop": views.ResizedCrop,
+}
 
 
 @dataclass(frozen=True)
@@ -143,9 +152,10 @@ def training_batches(
 
 
 def _training_transform(images: ImageConfig) -> Transform:
-    """Multi-scale resize, flips and augmentation, as configured."""
+    """Changes, multi-scale resize, flips and augmentation, as configured."""
+    smooth = images.interpolation == "pillow"
     resize = (
-        KeepRatio(images.short_side, images.long_side)
+        KeepRatio(images.short_side, images.long_side, images.short_step, truncate=smooth)
         if isinstance(images, KeepRatioImages)
         else Stretch(tuple((side, side) for side in images.sides))
     )
@@ -158,7 +168,14 @@ def _training_transform(images: ImageConfig) -> Transform:
         images.divisor,
         images.channels,
         _augmentation(images),
+        smooth,
+        tuple(map(_change, images.before_resize)),
     )
+
+
+def _change(settings: ChangeConfig) -> views.Change:
+    values = asdict(settings)
+    return CHANGES[values.pop("kind")](**values)
 
 
 def _augmentation(images: ImageConfig) -> Augmentation | None:
@@ -168,12 +185,18 @@ def _augmentation(images: ImageConfig) -> Augmentation | None:
 
 
 def test_transform(images: ImageConfig) -> Transform:
-    """One size, no flips."""
+    """One size, no changes, no flips."""
+    smooth = images.interpolation == "pillow"
     resize = (
-        KeepRatio((images.test_short_side,) * 2, images.test_long_side)
+        KeepRatio((images.test_short_side,) * 2, images.test_long_side, truncate=smooth)
         if isinstance(images, KeepRatioImages)
         else Stretch(((images.test_side, images.test_side),))
     )
     return Transform(
-        resize, images.mean, images.std, divisor=images.divisor, channels=images.channels
+        resize,
+        images.mean,
+        images.std,
+        divisor=images.divisor,
+        channels=images.channels,
+        smooth=smooth,
     )

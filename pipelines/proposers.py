@@ -32,6 +32,10 @@ from unidet.records import Batch, Category
 Loss = Callable[[Batch, np.random.Generator], Any]
 
 CATEGORIES = "categories.json"
+LARGEST_ID = 9_999
+"""The largest category id that `rpn.classes=category_ids` makes outputs for."""
+Outputs = Sequence[Category | None]
+"""What each output stands for; None for a number that is no category id."""
 
 
 def taught(config: RpnConfig, training: Sequence[ImageSet]) -> list[ImageSet]:
@@ -39,19 +43,37 @@ def taught(config: RpnConfig, training: Sequence[ImageSet]) -> list[ImageSet]:
     return list(training) if config.classes == "agnostic" else [training[0]]
 
 
-def categories(config: RpnConfig, training: Sequence[ImageSet]) -> tuple[Category, ...]:
-    """What the network tells apart; nothing for a class-agnostic one."""
-    return () if config.classes == "agnostic" else training[0].split.categories
+def outputs(config: RpnConfig, training: Sequence[ImageSet]) -> Outputs:
+    """What the network tells apart; nothing for a class-agnostic one.
+
+    Raises:
+        UserError: ids that outputs cannot be numbered by.
+    """
+    known = () if config.classes == "agnostic" else training[0].split.categories
+    if config.classes != "category_ids":
+        return known
+    by_id = {category.id: category for category in known}
+    smallest, largest = min(by_id), max(by_id)
+    if smallest < 0 or largest > LARGEST_ID:
+        raise UserError(
+            f"rpn.classes: {training[0].name} has category ids from {smallest} to {largest}; "
+            f"category_ids takes 0 to {LARGEST_ID:,}, dataset takes any"
+        )
+    return tuple(by_id.get(number) for number in range(largest + 1))
 
 
-def agnostic(loss: Loss) -> Loss:
-    """`loss` of the batch with one label, 0, for every box."""
+def loss_of(config: RpnConfig, training: Sequence[ImageSet], loss: Loss) -> Loss:
+    """`loss` of the batch with every box labelled by its output: 0 for a class-agnostic network."""
+    if config.classes == "dataset":
+        return loss
+    ids = np.array([category.id for category in training[0].split.categories], np.int64)
+    numbered = config.classes == "category_ids"
 
-    def of_objects(batch: Batch, rng: np.random.Generator) -> Any:
-        labels = [np.zeros(len(boxes), np.int64) for boxes in batch.boxes]
+    def relabelled(batch: Batch, rng: np.random.Generator) -> Any:
+        labels = [ids[of] if numbered else np.zeros(len(of), np.int64) for of in batch.labels]
         return loss(replace(batch, labels=labels), rng)
 
-    return of_objects
+    return relabelled
 
 
 def build_proposer(config: RpnConfig, classes: int) -> Any:
@@ -69,14 +91,14 @@ def build_proposer(config: RpnConfig, classes: int) -> Any:
     return _build_detr(network, known)
 
 
-def save_categories(folder: Path, known: Sequence[Category]) -> None:
-    """Beside the weights in an `rpn` artefact: ids and names in the order of the outputs."""
-    records = [{"id": one.id, "name": one.name} for one in known]
+def save_outputs(folder: Path, known: Outputs) -> None:
+    """Beside the weights in an `rpn` artefact: id and name of every output, null for none."""
+    records = [one and {"id": one.id, "name": one.name} for one in known]
     (folder / CATEGORIES).write_text(json.dumps(records))
 
 
-def known_categories(folder: Path) -> list[dict[str, Any]]:
-    """What `save_categories` left in an `rpn` artefact."""
+def known_outputs(folder: Path) -> list[dict[str, Any] | None]:
+    """What `save_outputs` left in an `rpn` artefact."""
     return json.loads((folder / CATEGORIES).read_text())
 
 
@@ -85,7 +107,7 @@ def open_proposer(config: RpnConfig, folder: Path) -> Any:
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
-    network = build_proposer(config, len(known_categories(folder)))
+    network = build_proposer(config, len(known_outputs(folder)))
     load_into(network, read_checkpoint(folder / "model.safetensors"))
     return network
 
@@ -176,10 +198,19 @@ def _build_detr(config: DETRConfig, classes: int) -> Any:
 
 
 def initialise(network: Any, config: RpnConfig, root: str, inputs: Mapping[str, Path]) -> None:
-    """Give the network what it starts from: `rpn.weights`, or what its backbone begins with."""
+    """Give the network what it starts from: `rpn.weights`, or what its backbone begins with.
+
+    Raises:
+        UserError: the file cannot be read, or does not fit the network.
+    """
+    from unidet.weights.load import Misfit
+
     if config.weights:
         trained = config.training is not None
-        load_starting_weights(network, Path(root) / config.weights, is_trained_further=trained)
+        try:
+            load_starting_weights(network, Path(root) / config.weights, is_trained_further=trained)
+        except Misfit as error:
+            raise UserError(f"{error}; rpn.network and rpn.classes say what it must be") from error
     elif isinstance(config.network, CLNConfig):
         _initialise_backbone(network.backbone, config.network, inputs)
 

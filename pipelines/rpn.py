@@ -18,14 +18,14 @@ def run(job: Job) -> None:
     job.bring_up()
     config = job.config.rpn
     training = Datasets(job.inputs["data"], job.config.data).training()
-    known = proposers.categories(config, training)
+    known = proposers.outputs(config, training)
     network = seeded(job.config.seed, lambda: proposers.build_proposer(config, len(known)))
     proposers.initialise(network, config, job.config.data.root, job.inputs)
     if config.training is None:
         keep_weights(job, network, "rpn")
     else:
         _train(job, network, proposers.taught(config, training))
-    proposers.save_categories(job.out, known)
+    proposers.save_outputs(job.out, known)
 
 
 def _train(job: Job, network: Any, training: list) -> None:
@@ -40,7 +40,7 @@ def _train(job: Job, network: Any, training: list) -> None:
     if config.weights and isinstance(config.network, NanoDetPlusConfig):
         with batches_from(0) as batches:
             unfold_norms(network, batches)
-    loss_of = network.loss if config.classes == "dataset" else proposers.agnostic(network.loss)
+    loss_of = proposers.loss_of(config, training, network.loss)
     train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
 
 

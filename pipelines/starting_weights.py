@@ -49,9 +49,9 @@ def load_starting_weights(network: Any, path: Path, *, is_trained_further: bool)
             what only training uses.
 
     Raises:
-        UserError: the file cannot be read, or does not fit the network.
+        UserError: the file cannot be read; Misfit where it does not fit the network.
     """
-    from unidet.weights.load import load_into
+    from unidet.weights.load import Misfit, load_into
 
     arrays, is_whole = _arrays(network, path)
     if not is_whole and not is_trained_further:
@@ -64,8 +64,8 @@ def load_starting_weights(network: Any, path: Path, *, is_trained_further: bool)
             allow_missing=(*OPTIONAL, *(name for name in missing if name not in arrays)),
             allow_unexpected=OPTIONAL,
         )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    except Misfit as error:
+        raise Misfit(f"{path}: {error}") from error
 
 
 def unfold_norms(network: Any, batches: Iterator[Batch]) -> None:

@@ -98,6 +98,7 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
         core = fast_build.core_flags(build, compiler, _jittor_folder() / "src", headers)
         environment |= {"cc_flags": f" {core} ", "kernel_flags": " -Ofast "}
     started = time.monotonic()
+    _measure_floats()
     _import_jittor(home, environment, headers, verbose)
     if nvcc is None:
         fast_build.speed_up_kernels(build, home, compiler, core)
@@ -193,6 +194,15 @@ def _environment(
         # loader: 2 threads on a busy 2-core machine took 3 to 10 times as long for small tensors.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
+
+
+def _measure_floats() -> None:
+    """Let numpy measure its types, which it keeps: once Jittor's kernels flush denormals, it would
+    find the smallest one to be zero and warn."""
+    import numpy as np
+
+    for kind in (np.float16, np.float32, np.float64):
+        np.finfo(kind)
 
 
 def _import_jittor(

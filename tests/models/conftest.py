@@ -25,14 +25,20 @@ def transformer_recording(reference: Path) -> Callable[[str], dict[str, np.ndarr
 
 
 @pytest.fixture(scope="session")
-def load_recorded_weights(reference: Path) -> Callable[[Any, str], None]:
-    """Sets a network's weights from their names in a layout, as for the recordings."""
+def recorded_weight(reference: Path) -> Callable[[str, tuple[int, ...]], np.ndarray]:
+    """The value of an official RT-DETR or DETR parameter in the recordings, from its name."""
     path = reference / "reference/detectors/deterministic_weights_detr.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     rule = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(rule)
+    return rule.detr_value
+
+
+@pytest.fixture(scope="session")
+def load_recorded_weights(recorded_weight: Callable) -> Callable[[Any, str], None]:
+    """Sets a network's weights from their names in a layout, as for the recordings."""
 
     def load(network: Any, layout: str) -> None:
         from unidet.weights.load import load_into
@@ -40,7 +46,7 @@ def load_recorded_weights(reference: Path) -> Callable[[Any, str], None]:
         shapes = {name: tuple(var.shape) for name, var in network.named_parameters()}
         names = layout_named(layout).our_names
         load_into(
-            network, {ours: rule.detr_value(name, shapes[ours]) for name, ours in names.items()}
+            network, {ours: recorded_weight(name, shapes[ours]) for name, ours in names.items()}
         )
 
     return load

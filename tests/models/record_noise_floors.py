@@ -57,8 +57,8 @@ def official(name: str) -> Any:
     return importlib.import_module(f"src.{name}")
 
 
-def build(variant: str, reference: Path, dtype: torch.dtype) -> torch.nn.Module:
-    """The official network with weights made from names."""
+def network(variant: str) -> torch.nn.Module:
+    """The official network."""
     size = SIZES[variant]
     channels = [128, 256, 512] if size["depth"] == 18 else [512, 1024, 2048]
     backbone = official("nn.backbone.presnet").PResNet(
@@ -76,16 +76,21 @@ def build(variant: str, reference: Path, dtype: torch.dtype) -> torch.nn.Module:
     decoder = official("zoo.rtdetr.rtdetr_decoder").RTDETRTransformer(
         num_decoder_layers=size["layers"], feat_channels=[256] * 3, eval_spatial_size=None
     )
-    network = official("zoo.rtdetr.rtdetr").RTDETR(backbone, encoder, decoder)
+    return official("zoo.rtdetr.rtdetr").RTDETR(backbone, encoder, decoder)
+
+
+def build(variant: str, reference: Path, dtype: torch.dtype) -> torch.nn.Module:
+    """The official network with weights made from names."""
+    built = network(variant)
     rule = load_rule(reference / "deterministic_weights_detr.py")
-    state = network.state_dict()
+    state = built.state_dict()
     for row in (reference / f"keys_rtdetr_{variant}.txt").read_text().splitlines():
         name, shape = row.split("\t")[:2]
         value = rule.detr_value(name, tuple(ast.literal_eval(shape)))
         if value is not None:
             state[name] = torch.tensor(value)
-    network.load_state_dict(state)
-    return network.to(dtype).train()
+    built.load_state_dict(state)
+    return built.to(dtype).train()
 
 
 def load_rule(path: Path) -> Any:
@@ -126,7 +131,7 @@ def replay_draws(golden: Any) -> None:
 def floors(variant: str, reference: Path) -> dict[str, dict[str, float]]:
     """Distances of the recorded losses and gradients from those in float64."""
     golden = np.load(reference / f"golden_rtdetr_{variant}_train.npz")
-    network = build(variant, reference, torch.float64)
+    built = build(variant, reference, torch.float64)
     targets = [
         {
             "labels": torch.tensor(golden[f"t32/gt/labels{image}"]),
@@ -136,13 +141,13 @@ def floors(variant: str, reference: Path) -> dict[str, dict[str, float]]:
     ]
     replay_draws(golden)
     images = (torch.tensor(golden["img_u8"]).float() / 255).double()
-    losses = criterion()(network(images, targets), targets)
+    losses = criterion()(built(images, targets), targets)
     sum(losses.values()).backward()
     found = {}
     for name, value in losses.items():
         recorded = float(golden[f"t32/loss/{name}"])
         found[name] = float(f"{abs(float(value.detach()) - recorded) / abs(recorded):.2g}")
-    return {"gradients": gradient_floors(network, golden), "losses": found}
+    return {"gradients": gradient_floors(built, golden), "losses": found}
 
 
 def gradient_floors(network: torch.nn.Module, golden: Any) -> dict[str, float]:

@@ -189,3 +189,40 @@ def test_labels_follow_boxes_whose_scores_tie(files) -> None:
     assert not all(
         row.fits for row in compare_files(*files(swapped | {"det0_labels": labels}, first))
     )
+
+
+def test_what_float32_itself_is_off_decides_where_it_is_recorded(files) -> None:
+    """The recording is 0.002 from float64, queries brought into one order: 0.01 is allowed."""
+    exact = np.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+    recorded = exact[:, [2, 0, 1]] + np.array([[[0.0, 0.002], [0.0, 0.0], [0.001, 0.0]]])
+    second = {
+        "eval/pred_logits": recorded,
+        "eval/f64/pred_logits": exact,
+        "eval/f64/topk_ind": np.array([[10, 20, 30]]),
+        "eval/decoder/topk_ind": np.array([[30, 10, 20]]),
+    }
+    for offset, fits in ((0.0099, True), (0.0101, False)):
+        (row,) = compare_files(*files({"eval/pred_logits": recorded + offset}, second))
+        assert row.fits == fits
+    (row,) = compare_files(*files({"eval/pred_logits": recorded + 0.02}, second), atol=0.03)
+    assert row.fits
+    unordered = {name: second[name] for name in ("eval/pred_logits", "eval/f64/pred_logits")}
+    (row,) = compare_files(*files({"eval/pred_logits": recorded + 0.02}, unordered))
+    assert row.fits
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("eval/backbone/c5", 2e-5),
+        ("eval/encoder/s8", 5e-5),
+        ("eval/decoder/enc_max_score", 5e-5),
+        ("eval/decoder/layer5_out", 1e-3),
+        ("wide/pred_boxes", 1e-3),
+        ("t32/enc_max_score", 1e-4),
+    ],
+)
+def test_tensor_groups_of_transformers(name: str, allowed: float) -> None:
+    value = np.array([100.0])
+    assert compare(name, value * (1 + 0.9 * allowed), value).fits
+    assert not compare(name, value * (1 + 1.2 * allowed), value).fits

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Triple, free
+from unidet.config.images import ImageConfig
 from unidet.config.networks import ClassifierConfig, Proposer, ResNetConfig, TextConfig
-from unidet.config.training import ImageConfig, TrainingConfig
+from unidet.config.training import TrainingConfig
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -88,14 +89,16 @@ class RpnConfig:
     """The proposal network.
 
     `classes`: "agnostic" learns one class, object, on every training dataset; "dataset" learns the
-    categories of the first one on its images alone. `weights`: a checkpoint to start from, ours or
-    official, relative to `data.root`; with `training` null the network keeps it.
+    categories of the first one on its images alone, "category_ids" the same with an output for
+    every number up to the largest category id, as official DETR has it. `weights`: a checkpoint to
+    start from, ours or official, relative to `data.root`; the network keeps it where `training` is
+    null.
     """
 
     network: Proposer
     images: ImageConfig
     training: TrainingConfig | None
-    classes: Literal["agnostic", "dataset"] = "agnostic"
+    classes: Literal["agnostic", "dataset", "category_ids"] = "agnostic"
     weights: str = free("")
 
 
@@ -125,7 +128,10 @@ class ProposerStudyConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class RoiConfig:
-    """The RoI head. `weights`, and `training` null: as in `RpnConfig`."""
+    """The RoI head. `weights`, and `training` null: as in `RpnConfig`.
+
+    `images` with nothing before the resize, which proposals would not follow.
+    """
 
     network: ClassifierConfig
     images: ImageConfig
@@ -133,6 +139,13 @@ class RoiConfig:
     proposals_per_image: Positive
     text: Literal["clip", "random"] = "clip"
     weights: str = free("")
+
+    @field_validator("images")
+    @classmethod
+    def _keeps_proposals(cls, images: ImageConfig) -> ImageConfig:
+        if images.before_resize:
+            raise ValueError("nothing before the resize here: proposals would not follow")
+        return images
 
 
 @dataclass(frozen=True, config=SCHEMA)

@@ -1,11 +1,11 @@
-"""The schema of a training run: images, optimizer, schedule."""
+"""The schema of a training run: optimizer, schedule, length."""
 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import (
@@ -15,61 +15,9 @@ from unidet.config.fields import (
     NonNegative,
     Positive,
     Rate,
-    Triple,
     Weight,
     free,
 )
-
-
-@dataclass(frozen=True, config=SCHEMA)
-class KeepRatioImages:
-    """How images reach a network: mmdet's keep-ratio Resize, flips, normalisation, padding.
-
-    `mean` and `std` are of 8-bit values, in the order of `channels`.
-    """
-
-    kind: Literal["keep_ratio"]
-    short_side: tuple[Positive, Positive]
-    long_side: Positive
-    test_short_side: Positive
-    test_long_side: Positive
-    mean: Triple
-    std: Triple
-    channels: Literal["rgb", "bgr"] = "rgb"
-    horizontal_flip: Fraction = 0.5
-    vertical_flip: Fraction = 0.0
-    divisor: Positive = 32
-
-
-@dataclass(frozen=True, config=SCHEMA)
-class AugmentationConfig:
-    """Ranges that training images draw from; explained in `data.augmentation.Augmentation`."""
-
-    scale: tuple[Rate, Rate] = (1.0, 1.0)
-    stretch: tuple[Rate, Rate] = (1.0, 1.0)
-    centre: tuple[Fraction, Fraction] = (0.5, 0.5)
-    brightness: Fraction = 0.0
-    contrast: tuple[Rate, Rate] = (1.0, 1.0)
-    saturation: tuple[Weight, Weight] = (1.0, 1.0)
-
-
-@dataclass(frozen=True, config=SCHEMA)
-class StretchedImages:
-    """Images stretched to a square; a training batch draws its side from `sides`."""
-
-    kind: Literal["stretch"]
-    sides: tuple[Positive, ...]
-    test_side: Positive
-    mean: Triple
-    std: Triple
-    channels: Literal["rgb", "bgr"] = "rgb"
-    horizontal_flip: Fraction = 0.5
-    vertical_flip: Fraction = 0.0
-    divisor: Positive = 32
-    augmentation: AugmentationConfig | None = None
-
-
-ImageConfig = Annotated[KeepRatioImages | StretchedImages, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=SCHEMA)

@@ -1,4 +1,6 @@
-"""Bilinear resize of 8-bit images, bit for bit as OpenCV's `INTER_LINEAR`, which mmcv uses.
+"""Bilinear resize of 8-bit images: as mmcv, and as torchvision.
+
+`resize_bilinear` is bit for bit OpenCV's `INTER_LINEAR`, which mmcv uses.
 
 Pixel centres at half-integers and no smoothing when shrinking (Pillow's bilinear smooths), in
 OpenCV's fixed point: weights in 1/2048, columns first (imgproc/src/resize.cpp, `HResizeLinear`,
@@ -8,6 +10,7 @@ OpenCV's fixed point: weights in 1/2048, columns first (imgproc/src/resize.cpp, 
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 _ONE = 2048
 _BLOCK = 16  # output rows at a time: the working set stays in the cache
@@ -34,6 +37,15 @@ def resize_bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
         upper >>= 2
         out[block] = upper
     return out.reshape(height, width, image.shape[2])
+
+
+def resize_smoothly(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The same by Pillow, which weighs all pixels under a smaller one's: what torchvision does to
+    an image that Pillow has read."""
+    if image.shape[:2] == (height, width):
+        return image
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
 
 
 def _stretch_columns(image: np.ndarray, width: int) -> np.ndarray:

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from unidet.data.augmentation import Augmentation, Placement, place
-from unidet.data.resize import resize_bilinear
+from unidet.data.resize import resize_bilinear, resize_smoothly
+from unidet.data.views import Change, View
 from unidet.records import Batch
 
 Triple = tuple[float, float, float]
@@ -23,19 +24,33 @@ Triple = tuple[float, float, float]
 class KeepRatio:
     """Short side a random integer in `short_side` (inclusive), long side at most `long_side`.
 
-    mmdet's Resize with keep_ratio and multiscale_mode 'range'.
+    mmdet's Resize with keep_ratio and multiscale_mode 'range'; `truncate` rounds as DETR's
+    datasets/transforms.py `resize`. `step` is between the short sides that are drawn.
     """
 
     short_side: tuple[int, int]
     long_side: int
+    step: int = 1
+    truncate: bool = False
 
     def size(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int]:
         """New (width, height)."""
-        short = int(rng.integers(self.short_side[0], self.short_side[1] + 1))
+        smallest, largest = self.short_side
+        short = smallest + self.step * int(rng.integers((largest - smallest) // self.step + 1))
+        if self.truncate:
+            return self._truncated(short, width, height)
         # mmcv sorts the pair: a "short" side beyond the long one exchanges their roles
         short, long = sorted((short, self.long_side))
         scale = min(long / max(width, height), short / min(width, height))
         return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+
+    def _truncated(self, short: int, width: int, height: int) -> tuple[int, int]:
+        """The short side exact unless the long one binds, the other one rounded down."""
+        lesser, greater = sorted((width, height))
+        if greater / lesser * short > self.long_side:
+            short = round(self.long_side * lesser / greater)
+        other = max(1, int(short * greater / lesser))
+        return (short, other) if width < height else (other, short)
 
     def for_batch(self, rng: np.random.Generator) -> KeepRatio:
         """Every image of a batch draws its own size."""
@@ -86,6 +101,8 @@ class Transform:
         channels: the order in which the network takes them.
         augmentation: how images are placed in their new size, and what colours they get; None:
             they fill it, as they are.
+        smooth: resized as by Pillow, not as by OpenCV.
+        before_resize: changes of the image as it was, in this order; proposals do not follow.
     """
 
     resize: KeepRatio | Stretch
@@ -96,6 +113,8 @@ class Transform:
     divisor: int = 32
     channels: Literal["rgb", "bgr"] = "rgb"
     augmentation: Augmentation | None = None
+    smooth: bool = False
+    before_resize: tuple[Change, ...] = ()
 
     def for_batch(self, rng: np.random.Generator) -> Transform:
         """The transform of one batch: what its images have in common is drawn."""
@@ -111,14 +130,20 @@ class Transform:
     ) -> Sample:
         """Resize and flip one image (uint8) with its boxes (M, 4) and proposals (P, 5).
 
-        Numbers are drawn from `rng` in the order size, horizontal, vertical, augmentation.
+        Numbers are drawn from `rng` in the order changes before the resize, size, horizontal,
+        vertical, augmentation. The sample's scale is that of the changed image.
         """
+        view = View(image_HWC, boxes, labels)
+        for change in self.before_resize:
+            view = change(view, rng)
+        image_HWC, boxes, labels = view.pixels, view.boxes, view.labels
         old = image_HWC.shape[1], image_HWC.shape[0]
         new = self.resize.size(*old, rng)
         flips = bool(rng.random() < self.horizontal_flip), bool(rng.random() < self.vertical_flip)
         if self.augmentation is None:
             placement = Placement(np.array(new) / old, np.zeros(2))
-            pixels = resize_bilinear(image_HWC, *new)
+            resize = resize_smoothly if self.smooth else resize_bilinear
+            pixels = resize(image_HWC, *new)
         else:
             placement = self.augmentation.placement(old, new, rng)
             pixels = self.augmentation.recolour(place(image_HWC, *new, placement), rng)

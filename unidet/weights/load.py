@@ -13,6 +13,10 @@ from unidet.errors import UserError
 _SHOWN = 8
 
 
+class Misfit(UserError):
+    """Weights of another network than they are given to, or of other sizes."""
+
+
 def state_of(module: jt.Module) -> dict[str, np.ndarray]:
     """Every parameter and buffer by name, copied, in the order of the module's declarations."""
     return {name: np.array(var.numpy()) for name, var in module.named_parameters()}
@@ -33,8 +37,8 @@ def load_into(
         allow_unexpected: names or patterns in `arrays` to be passed over.
 
     Raises:
-        UserError: names are missing or unexpected, shapes differ, or values are not finite; it
-            lists all of them.
+        Misfit: names are missing or unexpected, shapes differ, or values are not finite; it lists
+            all of them.
     """
     variables = dict(module.named_parameters())
     common = [name for name in variables if name in arrays]
@@ -49,7 +53,7 @@ def load_into(
         "not finite": [name for name in common if not np.isfinite(arrays[name]).all()],
     }
     if any(problems.values()):
-        raise UserError("weights do not fit the network: " + _listed(problems))
+        raise Misfit("weights do not fit the network: " + _listed(problems))
     for name in common:
         _set(variables[name], arrays[name])
 

@@ -1,0 +1,135 @@
+"""The schema of how images reach a network, and of what changes them while it is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from unidet.config.fields import SCHEMA, Fraction, Positive, Rate, Triple, Weight
+
+Interpolation = Literal["opencv", "pillow"]
+"""Pillow's smooths when it shrinks; torchvision's data pipelines use it, mmdet's OpenCV's."""
+AtLeastOne = Annotated[float, Field(ge=1)]
+
+
+def _ends_with_one(overlaps: tuple[float, ...]) -> tuple[float, ...]:
+    if overlaps[-1:] != (1.0,):
+        raise ValueError("the last one must be 1, which is no crop")
+    return overlaps
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class PhotometricConfig:
+    """The fields are explained in `data.views.PhotometricDistortion`; its defaults are
+    torchvision's."""
+
+    kind: Literal["photometric"]
+    chance: Fraction = 0.5
+    brightness: tuple[Rate, Rate] = (0.875, 1.125)
+    contrast: tuple[Rate, Rate] = (0.5, 1.5)
+    saturation: tuple[Rate, Rate] = (0.5, 1.5)
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ZoomOutConfig:
+    """The fields are explained in `data.views.ZoomOut`."""
+
+    kind: Literal["zoom_out"]
+    chance: Fraction = 0.5
+    largest: AtLeastOne = 4.0
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class IoUCropConfig:
+    """The fields are explained in `data.views.IoUCrop`. `overlaps` end with 1, no crop, without
+    which an image without boxes would be cropped for ever."""
+
+    kind: Literal["iou_crop"]
+    chance: Fraction = 0.8
+    scale: tuple[Fraction, Fraction] = (0.3, 1.0)
+    ratio: tuple[Rate, Rate] = (0.5, 2.0)
+    overlaps: Annotated[tuple[Fraction, ...], AfterValidator(_ends_with_one)] = (
+        *(0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
+    )
+    trials: Positive = 40
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ResizedCropConfig:
+    """The fields are explained in `data.views.ResizedCrop`."""
+
+    kind: Literal["resized_crop"]
+    short_sides: tuple[Positive, ...]
+    sides: tuple[Positive, Positive]
+    chance: Fraction = 0.5
+
+
+ChangeConfig = Annotated[
+    PhotometricConfig | ZoomOutConfig | IoUCropConfig | ResizedCropConfig,
+    Field(discriminator="kind"),
+]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class KeepRatioImages:
+    """How images reach a network: mmdet's keep-ratio Resize, flips, normalisation, padding.
+
+    `mean` and `std` are of 8-bit values, in the order of `channels`. Short sides are drawn in steps
+    of `short_step`. With Pillow's interpolation sizes are rounded as DETR rounds them.
+    `before_resize` are changes of a training image, made in this order.
+    """
+
+    kind: Literal["keep_ratio"]
+    short_side: tuple[Positive, Positive]
+    long_side: Positive
+    test_short_side: Positive
+    test_long_side: Positive
+    mean: Triple
+    std: Triple
+    channels: Literal["rgb", "bgr"] = "rgb"
+    horizontal_flip: Fraction = 0.5
+    vertical_flip: Fraction = 0.0
+    divisor: Positive = 32
+    short_step: Positive = 1
+    interpolation: Interpolation = "opencv"
+    before_resize: tuple[ChangeConfig, ...] = ()
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class AugmentationConfig:
+    """Ranges that training images draw from; explained in `data.augmentation.Augmentation`."""
+
+    scale: tuple[Rate, Rate] = (1.0, 1.0)
+    stretch: tuple[Rate, Rate] = (1.0, 1.0)
+    centre: tuple[Fraction, Fraction] = (0.5, 0.5)
+    brightness: Fraction = 0.0
+    contrast: tuple[Rate, Rate] = (1.0, 1.0)
+    saturation: tuple[Weight, Weight] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class StretchedImages:
+    """Images stretched to a square; a training batch draws its side from `sides`.
+
+    `augmentation` places an image in its square, where it otherwise fills it; the other fields are
+    those of `KeepRatioImages`.
+    """
+
+    kind: Literal["stretch"]
+    sides: tuple[Positive, ...]
+    test_side: Positive
+    mean: Triple
+    std: Triple
+    channels: Literal["rgb", "bgr"] = "rgb"
+    horizontal_flip: Fraction = 0.5
+    vertical_flip: Fraction = 0.0
+    divisor: Positive = 32
+    interpolation: Interpolation = "opencv"
+    before_resize: tuple[ChangeConfig, ...] = ()
+    augmentation: AugmentationConfig | None = None
+
+
+ImageConfig = Annotated[KeepRatioImages | StretchedImages, Field(discriminator="kind")]
