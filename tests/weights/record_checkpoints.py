@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pickle
 import sys
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -53,6 +55,19 @@ def state(expected: dict[str, np.ndarray]) -> OrderedDict[str, torch.Tensor]:
     return tensors
 
 
+def record_trainers() -> None:
+    """As DETR's and NanoDet-Plus' trainers save: beside the weights are settings and callbacks."""
+    lightning = ModuleType("pytorch_lightning.callbacks")
+    lightning.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": lightning.__name__})
+    sys.modules["pytorch_lightning"] = ModuleType("pytorch_lightning")
+    sys.modules[lightning.__name__] = lightning
+    weights = {"model.a": torch.zeros(2), "model.b": torch.ones(1), "avg_model.a": torch.ones(2)}
+    trainer = {"state_dict": weights, "callbacks": {lightning.ModelCheckpoint: {"best": 0.5}}}
+    torch.save(trainer, FOLDER / "nanodet.ckpt")
+    settings = Namespace(lr=1e-4, device="cuda", extra=[1, 2])
+    torch.save({"model": {"a": torch.ones(2)}, "args": settings}, FOLDER / "detr.pth")
+
+
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     base = np.arange(12).reshape(4, 3)
@@ -70,6 +85,7 @@ def main() -> None:
     torch.save(
         {"meta": meta, "state_dict": tensors, "optimizer": optimizer}, FOLDER / "training.pth"
     )
+    record_trainers()
     torch.jit.script(Small()).save(str(FOLDER / "scripted.pt"))
     torch.save(OrderedDict(weight=torch.ones(1), trap=Hostile()), FOLDER / "hostile.pth")
     torch.save(

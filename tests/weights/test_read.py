@@ -65,6 +65,11 @@ def test_safetensors(tmp_path: Path) -> None:
     assert_same(read_checkpoint(tmp_path / "x.bin"), arrays)
 
 
+def test_settings_and_callbacks_beside_the_weights() -> None:
+    assert_same(read_checkpoint(FOLDER / "detr.pth"), {"a": np.ones(2, np.float32)})
+    assert set(read_checkpoint(FOLDER / "nanodet.ckpt")) == {"model.a", "model.b", "avg_model.a"}
+
+
 @pytest.mark.parametrize("name", ["hostile.pth", "hostile_legacy.pth", "hostile.pkl"])
 def test_a_pickle_that_calls_something_is_refused_by_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

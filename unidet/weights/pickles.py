@@ -30,7 +30,8 @@ class Dtype(str):
 
 
 class Ignored:
-    """Stands for a harmless object that holds no weights (the device of a tensor)."""
+    """Stands for a harmless object that holds no weights: a tensor's device, a trainer's settings
+    (DETR), a trainer's callbacks (NanoDet-Plus)."""
 
     def __init__(self, *_: Any) -> None: ...
 
@@ -75,6 +76,7 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
     ("torch", "Size"): tuple,
     ("torch", "device"): Ignored,
+    ("argparse", "Namespace"): Ignored,
     ("torch.jit._pickle", "build_intlist"): _same,
     ("torch.jit._pickle", "build_doublelist"): _same,
     ("torch.jit._pickle", "build_boollist"): _same,
@@ -103,6 +105,8 @@ class Unpickler(pickle.Unpickler):
             return Dtype(DTYPES[name])
         if module.startswith("__torch__"):
             return Scripted
+        if module.split(".")[0] == "pytorch_lightning":
+            return Ignored
         raise UserError(
             f"refused: it wants to call {module}.{name}, which tensors and arrays never need"
         )

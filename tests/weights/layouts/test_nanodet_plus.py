@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.nanodet_plus import M_1_5X, M
+from unidet.weights.layouts.nanodet_plus import M_1_5X, M, of_trainer
+from unidet.weights.layouts.registry import open_weights
+from unidet.weights.write import write_torch
 
 
 @pytest.mark.parametrize(("layout", "model"), [(M, "m_416"), (M_1_5X, "m_1_5x_416")])
@@ -46,3 +49,21 @@ def test_the_official_names_in_their_order(layout: Layout, model: str, reference
 )
 def test_our_names(official: str, ours: str) -> None:
     assert M.our_names[official] == ours
+
+
+def test_the_average_in_a_trainers_checkpoint(tmp_path: Path) -> None:
+    """As `load_model_weight` takes it: the average, and what has none as it is."""
+    shapes = {name: tuple(x or 1 for x in shape) for name, shape in M.expected.items()}
+    arrays = {f"model.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    arrays |= {
+        f"avg_model.{name}": np.ones(shape, np.float32)
+        for name, shape in shapes.items()
+        if not name.startswith("aux_")
+    }
+    write_torch(tmp_path / "x.ckpt", arrays)
+    found = open_weights(tmp_path / "x.ckpt").arrays
+    assert {name for name, array in found.items() if array.any()} == {
+        M.our_names[name] for name in shapes if name in M.our_names and "aux_" not in name
+    }
+    plain = {"model.a": np.zeros(1), "b": np.zeros(1)}
+    assert of_trainer(plain) == plain

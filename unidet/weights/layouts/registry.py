@@ -87,7 +87,7 @@ def open_weights(
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Under official names or ours. Only NanoDet-Plus is known as an ncnn network."""
     if not is_ncnn(path):
-        return read_checkpoint(path)
+        return nanodet_plus.of_trainer(read_checkpoint(path))
     convolutions = read_ncnn(path)
     try:
         return nanodet_plus_ncnn.official_arrays(convolutions)
