@@ -65,6 +65,12 @@ def test_a_wrong_value_is_refused_with_its_key(override: str, key: str) -> None:
     assert "Value error" not in message
 
 
+def test_a_range_from_high_to_low_is_refused() -> None:
+    key = "rpn.images.augmentation.scale"
+    message = refusal("rpn=nanodet_plus_m_416", f"{key}=[1.4, 0.6]")
+    assert message == f"{key}: a range is [from, to], got [1.4, 0.6]"
+
+
 def test_an_unparsable_override_is_refused() -> None:
     assert refusal("seed=[")
 

@@ -27,6 +27,15 @@ def _expression(text: str) -> str:
     return text
 
 
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"a range is [from, to], got [{pair[0]:g}, {pair[1]:g}]")
+    return pair
+
+
+Sizes = Annotated[tuple[Rate, Rate], AfterValidator(_ascending)]
+Factors = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
+Fractions = Annotated[tuple[Fraction, Fraction], AfterValidator(_ascending)]
 Expression = Annotated[str, AfterValidator(_expression)]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA, Fraction, Positive, Rate, Triple, Weight
+from unidet.config.fields import SCHEMA, Factors, Fraction, Fractions, Positive, Sizes, Triple
 
 Interpolation = Literal["opencv", "pillow"]
 """Pillow's smooths when it shrinks; torchvision's data pipelines use it, mmdet's OpenCV's."""
@@ -27,9 +27,9 @@ class PhotometricConfig:
 
     kind: Literal["photometric"]
     chance: Fraction = 0.5
-    brightness: tuple[Rate, Rate] = (0.875, 1.125)
-    contrast: tuple[Rate, Rate] = (0.5, 1.5)
-    saturation: tuple[Rate, Rate] = (0.5, 1.5)
+    brightness: Sizes = (0.875, 1.125)
+    contrast: Sizes = (0.5, 1.5)
+    saturation: Sizes = (0.5, 1.5)
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.05
 
 
@@ -49,8 +49,8 @@ class IoUCropConfig:
 
     kind: Literal["iou_crop"]
     chance: Fraction = 0.8
-    scale: tuple[Fraction, Fraction] = (0.3, 1.0)
-    ratio: tuple[Rate, Rate] = (0.5, 2.0)
+    scale: Fractions = (0.3, 1.0)
+    ratio: Sizes = (0.5, 2.0)
     overlaps: Annotated[tuple[Fraction, ...], AfterValidator(_ends_with_one)] = (
         *(0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
     )
@@ -102,12 +102,12 @@ class KeepRatioImages:
 class AugmentationConfig:
     """Ranges that training images draw from; explained in `data.augmentation.Augmentation`."""
 
-    scale: tuple[Rate, Rate] = (1.0, 1.0)
-    stretch: tuple[Rate, Rate] = (1.0, 1.0)
-    centre: tuple[Fraction, Fraction] = (0.5, 0.5)
+    scale: Sizes = (1.0, 1.0)
+    stretch: Sizes = (1.0, 1.0)
+    centre: Fractions = (0.5, 0.5)
     brightness: Fraction = 0.0
-    contrast: tuple[Rate, Rate] = (1.0, 1.0)
-    saturation: tuple[Weight, Weight] = (1.0, 1.0)
+    contrast: Factors = (1.0, 1.0)
+    saturation: Factors = (1.0, 1.0)
 
 
 @dataclass(frozen=True, config=SCHEMA)
