@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.rtdetr import LAYOUTS
+from unidet.weights.layouts.rtdetr import BACKBONES, LAYOUTS
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
@@ -18,6 +18,21 @@ def test_the_official_names_in_their_order(layout: Layout, reference: Path) -> N
     official = {row[0]: tuple(ast.literal_eval(row[1])) for row in rows}
     assert not layout.problems(official)
     assert list(layout.expected) == list(official)
+
+
+@pytest.mark.parametrize(("backbone", "whole"), list(zip(BACKBONES, LAYOUTS, strict=True)))
+def test_a_backbone_alone_has_the_names_without_their_prefix(
+    backbone: Layout, whole: Layout
+) -> None:
+    inside = {
+        official.removeprefix("backbone."): ours.removeprefix("backbone.")
+        for official, ours in whole.our_names.items()
+        if official.startswith("backbone.")
+    }
+    assert backbone.our_names == inside
+    assert {name: backbone.expected[name] for name in inside} == {
+        name: whole.expected[f"backbone.{name}"] for name in inside
+    }
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ LAYOUTS: tuple[Layout, ...] = (
     nanodet_plus.M,
     nanodet_plus.M_1_5X,
     *rtdetr.LAYOUTS,
+    *rtdetr.BACKBONES,
     detr.R50,
 )
 LAYOUT_KEY = "layout"

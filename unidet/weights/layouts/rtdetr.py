@@ -1,10 +1,12 @@
-"""RT-DETR's checkpoints as the official PyTorch code saves them (lyuwenyu/RT-DETR).
+"""RT-DETR's checkpoints as the official PyTorch code saves them (lyuwenyu/RT-DETR), and the
+ImageNet backbones that its training starts from.
 
 Our encoder and decoder have the official names; the backbone has torchvision's.
 """
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from unidet.weights.layouts.layout import Layout
@@ -23,6 +25,8 @@ LEVELS = 3
 WIDTH = 256
 SAMPLES = 8 * LEVELS * 4
 BRANCHES = "abc"
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""Of the backbone of each depth."""
 
 
 def _normed(name: str, out: int, channels: int, size: int, *, counted: bool = True) -> Shapes:
@@ -136,13 +140,6 @@ def shapes(
     }
 
 
-def _stage_renames() -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (rf"^backbone\.res_layers\.{stage}\.blocks\.", f"backbone.layer{stage + 1}.")
-        for stage in range(4)
-    )
-
-
 def _branch_renames() -> tuple[tuple[str, str], ...]:
     return tuple(
         (rf"\.branch2{branch}\.{part}\.", f".{ours}{index}.")
@@ -151,31 +148,46 @@ def _branch_renames() -> tuple[tuple[str, str], ...]:
     )
 
 
-RENAMES = (
-    (r"^backbone\.conv1\.conv1_(\d)\.conv\.", r"backbone.conv\1."),
-    (r"^backbone\.conv1\.conv1_(\d)\.norm\.", r"backbone.bn\1."),
-    *_stage_renames(),
-    *_branch_renames(),
-    (r"\.short\.(conv\.)?norm\.", ".downsample.1."),
-    (r"\.short\.(conv\.)?conv\.", ".downsample.0."),
-)
+def _renames(prefix: str) -> tuple[tuple[str, str], ...]:
+    """Of a backbone whose names start with `prefix`."""
+    start = "^" + re.escape(prefix)
+    return (
+        (rf"{start}conv1\.conv1_(\d)\.conv\.", rf"{prefix}conv\1."),
+        (rf"{start}conv1\.conv1_(\d)\.norm\.", rf"{prefix}bn\1."),
+        *(
+            (rf"{start}res_layers\.{stage}\.blocks\.", f"{prefix}layer{stage + 1}.")
+            for stage in range(4)
+        ),
+        *_branch_renames(),
+        (r"\.short\.(conv\.)?norm\.", ".downsample.1."),
+        (r"\.short\.(conv\.)?conv\.", ".downsample.0."),
+    )
 
 
-def _layout(
-    depth: int, blocks: tuple[int, ...], expansion: int, encoder: tuple[int, int, int], layers: int
-) -> Layout:
+def _layout(depth: int, expansion: int, encoder: tuple[int, int, int], layers: int) -> Layout:
     return Layout(
         name=f"rtdetr_r{depth}vd",
         network=f"rtdetr_r{depth}vd",
         summary=f"RT-DETR with ResNet-{depth}-vd, names of the official PyTorch code",
-        shapes=partial(shapes, blocks, expansion, encoder, layers),
-        renames=RENAMES,
+        shapes=partial(shapes, BLOCKS[depth], expansion, encoder, layers),
+        renames=_renames("backbone."),
     )
 
 
 LAYOUTS = (
-    _layout(18, (2, 2, 2, 2), 1, (256, 128, 1024), 3),
-    _layout(34, (3, 4, 6, 3), 1, (256, 128, 1024), 4),
-    _layout(50, (3, 4, 6, 3), 4, (256, 256, 1024), 6),
-    _layout(101, (3, 4, 23, 3), 4, (384, 384, 2048), 6),
+    _layout(18, 1, (256, 128, 1024), 3),
+    _layout(34, 1, (256, 128, 1024), 4),
+    _layout(50, 4, (256, 256, 1024), 6),
+    _layout(101, 4, (384, 384, 2048), 6),
+)
+
+BACKBONES = tuple(
+    Layout(
+        name=f"rtdetr_resnet{depth}vd",
+        network=f"resnet{depth}vd",
+        summary=f"ResNet-{depth}-vd with ImageNet weights, what RT-DETR starts from",
+        shapes=partial(_backbone, blocks, 1 if depth < 50 else 4, True),
+        renames=_renames(""),
+    )
+    for depth, blocks in BLOCKS.items()
 )
