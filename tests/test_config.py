@@ -69,6 +69,9 @@ def test_a_range_from_high_to_low_is_refused() -> None:
     key = "rpn.images.augmentation.scale"
     message = refusal("rpn=nanodet_plus_m_416", f"{key}=[1.4, 0.6]")
     assert message == f"{key}: a range is [from, to], got [1.4, 0.6]"
+    key = "rpn.images.short_side"
+    message = refusal("rpn=detr_r50", f"{key}=[800, 480]")
+    assert message == f"{key}: a range is [from, to], got [800, 480]"
 
 
 def test_an_unparsable_override_is_refused() -> None:

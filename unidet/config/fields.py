@@ -36,6 +36,7 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 Sizes = Annotated[tuple[Rate, Rate], AfterValidator(_ascending)]
 Factors = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
 Fractions = Annotated[tuple[Fraction, Fraction], AfterValidator(_ascending)]
+Pixels = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 Expression = Annotated[str, AfterValidator(_expression)]
 
 

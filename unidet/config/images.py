@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA, Factors, Fraction, Fractions, Positive, Sizes, Triple
+from unidet.config.fields import (
+    SCHEMA,
+    Factors,
+    Fraction,
+    Fractions,
+    Pixels,
+    Positive,
+    Sizes,
+    Triple,
+)
 
 Interpolation = Literal["opencv", "pillow"]
 """Pillow's smooths when it shrinks; torchvision's data pipelines use it, mmdet's OpenCV's."""
@@ -63,7 +72,7 @@ class ResizedCropConfig:
 
     kind: Literal["resized_crop"]
     short_sides: tuple[Positive, ...]
-    sides: tuple[Positive, Positive]
+    sides: Pixels
     chance: Fraction = 0.5
 
 
@@ -83,7 +92,7 @@ class KeepRatioImages:
     """
 
     kind: Literal["keep_ratio"]
-    short_side: tuple[Positive, Positive]
+    short_side: Pixels
     long_side: Positive
     test_short_side: Positive
     test_long_side: Positive
