@@ -26,7 +26,7 @@ setup-bench: $(VENV)/.ready-bench
 full-experiment: setup $(if $(filter bench%,$(EXPERIMENT)),setup-bench)  ## the whole study: EXPERIMENT=toy|bench|bench_nanodet|…, DATA_ROOT=folder
 	$(BIN)/unidet stage=report experiment=$(EXPERIMENT) $(if $(DATA_ROOT),data.root='$(DATA_ROOT)')
 
-overfit: setup-bench  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|detr DATA_ROOT=folder
+overfit: setup  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|detr DATA_ROOT=folder
 	$(BIN)/unidet stage=coco_eval experiment=overfit rpn=overfit_$(DETECTOR) data.root='$(DATA_ROOT)'
 
 test: setup-dev  ## run the tests
