@@ -232,3 +232,14 @@ def test_a_log_that_only_begins_leaves_an_old_picture_alone(tmp_path: Path) -> N
     (tmp_path / "curves.png").write_text("old")
     assert plot(tmp_path, "--out", tmp_path / "curves.png") == 2
     assert (tmp_path / "curves.png").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["NanoDet-Plus {} pixels", "{}"])
+def test_the_legend_fits_into_a_single_panel(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = panels(monkeypatch, [made(name.format(i), loss=[2.0, 1.0]) for i in range(6)])
+    figure = drawn["total loss"].figure
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1

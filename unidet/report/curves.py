@@ -264,10 +264,13 @@ def _legend(figure: Figure, curves: Curves, dashed: bool, title: str) -> None:
         handles.append(
             Line2D([], [], color=_GREY, linewidth=1.3, label="validation", linestyle=_BROKEN)
         )
+    widest = max(len(run.name) for run in curves.runs)
+    # A letter takes 0.08 inches at this size, the line and the gaps 0.6.
+    room = int(figure.get_figwidth() / (0.08 * widest + 0.6))
     figure.legend(
         handles=handles,
         loc="outside upper center",
-        ncols=min(len(handles), 5),
+        ncols=max(1, min(len(handles), 5, room)),
         title=title,
         title_fontsize=10,
     )
