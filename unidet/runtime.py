@@ -101,7 +101,7 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
     _measure_floats()
     _import_jittor(home, environment, headers, verbose)
     if nvcc is None:
-        fast_build.speed_up_kernels(build, home, compiler, core)
+        fast_build.speed_up_kernels(build, compiler, core)
     _settle(nvcc is not None, threads, root, verbose)
     return Runtime(
         device="cuda" if nvcc else "cpu",
