@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -16,3 +21,38 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip("no reference folder (set UNIDET_REFERENCE)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def load_file() -> Callable[[Path], ModuleType]:
+    """Runs a Python file that is no module of a package, and gives what it defines."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def recorded_weight(
+    reference: Path, load_file: Callable[[Path], ModuleType]
+) -> Callable[[str, tuple[int, ...]], np.ndarray]:
+    """The value of an official RT-DETR or DETR parameter in the recordings, from its name."""
+    return load_file(reference / "reference/detectors/deterministic_weights_detr.py").detr_value
+
+
+@pytest.fixture(scope="session")
+def setting() -> Callable[[Any, str], Any]:
+    """A value of a configuration by its dotted key; numbers count in a tuple."""
+
+    def get(config: Any, key: str) -> Any:
+        for part in key.split("."):
+            config = config[int(part)] if part.isdigit() else getattr(config, part)
+        return config
+
+    return get

@@ -7,6 +7,7 @@ mmcv add by default is marked so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -121,18 +122,13 @@ def config(request: pytest.FixtureRequest) -> Config:
     return compose([f"experiment={request.param}"])
 
 
-def value(config: Config, key: str) -> Any:
-    found: Any = config
-    for part in key.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def test_every_value_is_the_official_one(config: Config) -> None:
+def test_every_value_is_the_official_one(
+    config: Config, setting: Callable[[Any, str], Any]
+) -> None:
     wrong = {
-        key: (value(config, key), official, what)
+        key: (setting(config, key), official, what)
         for what, key, official in TABLE
-        if value(config, key) != official
+        if setting(config, key) != official
     }
     assert wrong == {}
 

@@ -5,12 +5,12 @@ Read off RangiLyu/nanodet at be9b4a9; what PyTorch or the trainer adds by defaul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from unidet.cli import compose
-from unidet.config.stages import RpnConfig
 from unidet.training.schedule import in_steps, rate_factor
 
 # (what the official configuration calls it, our key, official value)
@@ -55,21 +55,14 @@ SIZES = {  # stage_out_channels and the head's feat_channels
 }
 
 
-def value(config: RpnConfig, key: str) -> Any:
-    found: Any = config
-    for part in key.split("."):
-        found = getattr(found, part)
-    return found
-
-
 @pytest.mark.parametrize("name", SIZES)
-def test_every_value_is_the_official_one(name: str) -> None:
+def test_every_value_is_the_official_one(name: str, setting: Callable[[Any, str], Any]) -> None:
     config = compose([f"rpn={name}"]).rpn
     expected = {key: official for _, key, official in BOTH}
     expected |= dict(
         zip(("network.backbone_channels", "network.channels"), SIZES[name], strict=True)
     )
-    assert {key: value(config, key) for key in expected} == expected
+    assert {key: setting(config, key) for key in expected} == expected
 
 
 def test_the_rate_of_the_official_run() -> None:

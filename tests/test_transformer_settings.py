@@ -6,6 +6,7 @@ Read off lyuwenyu/RT-DETR at 068dfde6 (rtdetr_pytorch/configs) and facebookresea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -92,27 +93,21 @@ DETR = [
 ]
 
 
-def value(config: Any, key: str) -> Any:
-    for part in key.split("."):
-        config = config[int(part)] if part.isdigit() else getattr(config, part)
-    return config
-
-
 @pytest.mark.parametrize("variant", BACKBONE)
-def test_rtdetr(variant: str) -> None:
+def test_rtdetr(variant: str, setting: Callable[[Any, str], Any]) -> None:
     config = compose([f"rpn=rtdetr_{variant}"]).rpn
     expected = {key: official for _, key, official in RTDETR}
     expected |= {
         "network.variant": variant,
         "training.optimizer.groups": {"backbone": BACKBONE[variant]},
     }
-    assert {key: value(config, key) for key in expected} == expected
+    assert {key: setting(config, key) for key in expected} == expected
 
 
-def test_detr() -> None:
+def test_detr(setting: Callable[[Any, str], Any]) -> None:
     config = compose(["rpn=detr_r50"]).rpn
     expected = {key: official for _, key, official in DETR}
-    assert {key: value(config, key) for key in expected} == expected
+    assert {key: setting(config, key) for key in expected} == expected
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.store.record import Action
 from unidet.store.store import Store
 
 Compose = Callable[[Sequence[str]], Config]
@@ -39,6 +40,11 @@ def _open(config: Config) -> Store:
 def _tell(options: Namespace, values: Any, lines: Sequence[str]) -> None:
     """JSON for programs, lines for people."""
     print(json.dumps(values, indent=1) if options.json else "\n".join(lines))
+
+
+def _named(action: Action) -> dict[str, str]:
+    """What names an action in JSON."""
+    return {"stage": action.stage, "key": action.key, "output": action.output}
 
 
 # --- asking ------------------------------------------------------------------------------------
@@ -122,8 +128,8 @@ def _pin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     action = select(options.what, config, store)
     new = pin(store.layout, action)
     word = "pinned" if new else "was pinned already"
-    values = {"stage": action.stage, "key": action.key, "output": action.output, "new": new}
-    _tell(options, values, [f"{action.stage} {action.output[:12]} {word}, with all it needs"])
+    line = f"{action.stage} {action.output[:12]} {word}, with all it needs"
+    _tell(options, {**_named(action), "new": new}, [line])
     return 0
 
 
@@ -137,8 +143,7 @@ def _unpin(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     action = select(options.what, config, store)
     if not unpin(store.layout, action):
         raise UserError(f"{action.stage} {action.output[:12]} is not pinned; see: unidet pin")
-    values = {"stage": action.stage, "key": action.key, "output": action.output}
-    _tell(options, values, [f"{action.stage} {action.output[:12]} is no longer pinned"])
+    _tell(options, _named(action), [f"{action.stage} {action.output[:12]} is no longer pinned"])
     return 0
 
 
@@ -181,9 +186,8 @@ def _rm(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
         if reasons or not drop(store, [action]):
             told = "; ".join([*reasons[:3], *(["…"] if reasons[3:] else [])])
             raise UserError(f"{name} stays: {told or 'somebody has begun to use it'}")
-    values = {"stage": action.stage, "key": action.key, "output": action.output}
     line = f"{name} removed; gc --yes frees its {size(action.size)} after the grace period"
-    _tell(options, values, [line])
+    _tell(options, _named(action), [line])
     return 0
 
 

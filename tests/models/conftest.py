@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -22,18 +21,6 @@ def transformer_recording(reference: Path) -> Callable[[str], dict[str, np.ndarr
     """RT-DETR's and DETR's tensors by the recording's name, as "rtdetr_r18vd_eval"."""
     folder = reference / "reference/detectors"
     return lambda name: dict(np.load(folder / f"golden_{name}.npz"))
-
-
-@pytest.fixture(scope="session")
-def recorded_weight(reference: Path) -> Callable[[str, tuple[int, ...]], np.ndarray]:
-    """The value of an official RT-DETR or DETR parameter in the recordings, from its name."""
-    path = reference / "reference/detectors/deterministic_weights_detr.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    return rule.detr_value
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -57,15 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def write_official(reference: Path, folder: Path) -> Callable[..., Path]:
+def write_official(recorded_weight: Callable, folder: Path) -> Callable[..., Path]:
     """An official checkpoint in the data folder, its weights made from names."""
     bring_up("cpu")
-    path = reference / "reference/detectors/deterministic_weights_detr.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
 
     def write(layout: str, name: str, classes: int) -> Path:
         shapes = layout_named(layout).expected.items()
@@ -76,7 +69,7 @@ def write_official(reference: Path, folder: Path) -> Callable[..., Path]:
         if layout != "detr_r50":
             embedded = "decoder.denoising_class_embed.weight"
             lengths[embedded] = (classes + 1, 256)
-        values = {name: rule.detr_value(name, shape) for name, shape in lengths.items()}
+        values = {name: recorded_weight(name, shape) for name, shape in lengths.items()}
         found = {name: value for name, value in values.items() if value is not None}
         write_torch(folder / "weights" / name, found)
         return folder / "weights" / name

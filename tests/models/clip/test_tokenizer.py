@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -36,10 +37,10 @@ def test_recorded_examples(clip: Tokenizer) -> None:
         assert clip.encode(text) == tokens, text
 
 
-def test_ten_thousand_strings(clip: Tokenizer, reference: Path) -> None:
-    spec = importlib.util.spec_from_file_location("record", HERE / "record_tokens.py")
-    record = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(record)
+def test_ten_thousand_strings(
+    clip: Tokenizer, reference: Path, load_file: Callable[[Path], ModuleType]
+) -> None:
+    record = load_file(HERE / "record_tokens.py")
     categories = json.loads((reference / "bench/vocabulary/lvis_v1_categories.json").read_text())
     texts = record.strings([category["name"] for category in categories])
     assert len(texts) == 10_000

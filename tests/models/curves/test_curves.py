@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -25,14 +25,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def inputs() -> ModuleType:
+def inputs(load_file: Callable[[Path], ModuleType]) -> ModuleType:
     """What the recording was made from: inputs.py."""
-    spec = importlib.util.spec_from_file_location("curve_inputs", HERE / "inputs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(HERE / "inputs.py")
 
 
 def build(model: str, inputs: ModuleType) -> Any:

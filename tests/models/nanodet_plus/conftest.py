@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -34,17 +34,13 @@ def recording(reference: Path) -> Callable[[str], dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="session")
-def network(reference: Path) -> Callable[..., NanoDetPlus]:
+def network(reference: Path, load_file: Callable[[Path], ModuleType]) -> Callable[..., NanoDetPlus]:
     """A network of one of `SIZES`, its weights made from their names as for the recordings."""
     folder = reference / "reference/detectors"
     path = folder / "deterministic_weights_nanodet_plus.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    rule = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder.parent))
-        spec.loader.exec_module(rule)
+        rule = load_file(path)
 
     def build(model: str, **settings: str) -> NanoDetPlus:
         layout = {"m_416": M, "m_1_5x_416": M_1_5X}[model]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import jittor as jt
 import numpy as np
@@ -20,13 +21,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.slow
-def test_losses_of_the_first_steps() -> None:
+def test_losses_of_the_first_steps(load_file: Callable[[Path], ModuleType]) -> None:
     """Within 1e-3, every loss at every step (official_curve.npz, see record_curve.py)."""
-    spec = importlib.util.spec_from_file_location("curve_inputs", HERE / "curve_inputs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    inputs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(inputs)
+    inputs = load_file(HERE / "curve_inputs.py")
     with np.load(HERE / "official_curve.npz") as arrays:
         recorded = dict(arrays)
     net = NanoDetPlus(compat="official")

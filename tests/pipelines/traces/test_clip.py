@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,13 +20,8 @@ HERE = Path(__file__).parents[2] / "models/clip"
 
 
 @pytest.fixture(scope="module")
-def record() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("record_values", HERE / "record_values.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def record(load_file: Callable[[Path], ModuleType]) -> ModuleType:
+    return load_file(HERE / "record_values.py")
 
 
 @pytest.fixture(scope="module")
