@@ -166,8 +166,7 @@ class Sweep:
         if rows:
             table = pd.DataFrame(rows)
             table.to_csv(self.folder / "table.csv", index=False)
-            shown = table.drop(columns="artefact")
-            print(shown.to_string(index=False, float_format="{:.3f}".format, line_width=80))
+            print("\n\n".join(blocks(table.drop(columns="artefact"), self._swept)))
             print(self.folder / "table.csv")
             self._plot(table)
         for label, reason in self._failures.items():
@@ -211,6 +210,21 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def blocks(table: pd.DataFrame, keys: Sequence[str], width: int = 80) -> Iterator[str]:
+    """The table as text, its columns in blocks that fit a terminal, each led by those of `keys`."""
+
+    def text(columns: Sequence[str]) -> str:
+        return table[[*keys, *columns]].to_string(index=False, float_format="{:.3f}".format)
+
+    block: list[str] = []
+    for name in table.columns.drop(list(keys)):
+        if block and len(text([*block, name]).partition("\n")[0]) > width:
+            yield text(block)
+            block = []
+        block.append(name)
+    yield text(block)
 
 
 # --- what is shared --------------------------------------------------------------------------

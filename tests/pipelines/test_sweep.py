@@ -21,7 +21,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.interrupt import EXIT_CODE, Interrupted
 from unidet.pipelines import sweep_job
-from unidet.pipelines.sweep import Sweep
+from unidet.pipelines.sweep import Sweep, blocks
 from unidet.pipelines.sweep_job import Outcome, read_outcome, run_job, write_job, write_outcome
 
 
@@ -165,6 +165,15 @@ def test_the_table_holds_what_was_swept_and_where_it_lies(
     assert table["artefact"].tolist() == [str(tmp_path / f"00{number}") for number in range(4)]
     assert (chosen.folder / "AP_against_gamma.png").stat().st_size > 1000
     assert "calibration.gamma" in capsys.readouterr().out
+
+
+def test_a_wide_table_repeats_what_was_swept() -> None:
+    table = pd.DataFrame({"rpn": ["toy", "b"], "AR@10": [0.5, 0.25], "ms": [27, 8], "AR@100": 0.75})
+    assert list(blocks(table, ["rpn"], width=15)) == [
+        "rpn  AR@10  ms\ntoy  0.500  27\n  b  0.250   8",
+        "rpn  AR@100\ntoy   0.750\n  b   0.750",
+    ]
+    assert list(blocks(table[["rpn"]], ["rpn"])) == ["rpn\ntoy\n  b"]
 
 
 def test_the_same_command_has_the_same_folder(sweep: Make) -> None:
