@@ -193,7 +193,12 @@ def _build_detr(config: DETRConfig, classes: int) -> Any:
     from unidet.models.detr.network import DETR
 
     return DETR(
-        classes=classes, queries=config.queries, dropout=config.dropout, compat=config.compat
+        classes=classes,
+        queries=config.queries,
+        dropout=config.dropout,
+        frozen_stages=config.frozen_stages,
+        batch_norm_training=config.batch_norm_training,
+        compat=config.compat,
     )
 
 

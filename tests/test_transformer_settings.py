@@ -65,6 +65,8 @@ BACKBONE = {"r18vd": 0.1, "r34vd": 0.1, "r50vd": 0.1, "r101vd": 0.01}
 DETR = [
     ("num_queries", "network.queries", 100),
     ("dropout", "network.dropout", 0.1),
+    ("stem and layer1 without gradients (models/backbone.py)", "network.frozen_stages", 1),
+    ("FrozenBatchNorm2d (models/backbone.py)", "network.batch_norm_training", False),
     ("scales 480 to 800", "images.short_side", (480, 800)),
     ("scales in steps of 32", "images.short_step", 32),
     ("max_size", "images.long_side", 1333),

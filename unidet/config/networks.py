@@ -117,6 +117,8 @@ class DETRConfig:
     kind: Literal["detr"]
     queries: Positive
     dropout: Fraction
+    frozen_stages: Annotated[int, Field(ge=0, le=4)] = 1
+    batch_norm_training: bool = False
     compat: Literal["default", "official"] = "default"
 
 

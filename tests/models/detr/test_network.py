@@ -10,6 +10,7 @@ from unidet.models.detr.network import DETR
 from unidet.models.transformer import Dropout, set_dropout_training
 from unidet.ops.sampling import BatchRandom
 from unidet.records import Batch
+from unidet.training.optimizer import trainable
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,25 @@ def test_proposals_and_detections(network: DETR, batch: Batch) -> None:
     detected = network.detect(images, batch.sizes_N2)
     np.testing.assert_allclose(detected[0].scores, found[0][:, 4], rtol=1e-5)
     assert set(detected[0].labels) == {0}
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_norms_of_the_backbone(learning: bool, batch: Batch) -> None:
+    """As officially they keep what they were given; a backbone from nothing needs the batch's."""
+    network = DETR(
+        classes=1, queries=10, frozen_stages=0 if learning else 1, batch_norm_training=learning
+    )
+    norm = network.backbone.bn1
+    names = trainable(network)
+    assert ("backbone.bn1.weight" in names) == ("backbone.layer1.0.conv1.weight" in names)
+    assert ("backbone.bn1.weight" in names) == ("backbone.layer4.0.bn1.weight" in names) == learning
+    before = norm.running_mean.numpy()
+    network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
+    np.testing.assert_array_equal(norm.running_mean.numpy(), before)
+    losses = network.loss(batch, BatchRandom(1))
+    jt.sync_all()
+    assert losses["loss_ce"].item() > 0
+    assert (norm.running_mean.numpy() != before).all() == learning
 
 
 def test_dropout_keeps_the_mean() -> None:

@@ -36,7 +36,6 @@ from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected
 
 WIDTH, HEADS, HIDDEN, LAYERS = 256, 8, 2048, 6
-FROZEN_STAGES = 1
 
 
 class DETR(nn.Module):
@@ -50,6 +49,9 @@ class DETR(nn.Module):
             number up to the largest category id.
         queries: Q.
         dropout: in the transformer, while training.
+        frozen_stages: of the backbone: the stem and so many stages stay as they are; official 1.
+        batch_norm_training: the backbone's norms learn and use the batch's statistics, without
+            which a backbone without trained weights passes nothing on; official False.
         compat: "official" keeps boxes without area in the ground truth.
     """
 
@@ -59,6 +61,8 @@ class DETR(nn.Module):
         classes: int,
         queries: int = 100,
         dropout: float = 0.1,
+        frozen_stages: int = 1,
+        batch_norm_training: bool = False,
         compat: Literal["default", "official"] = "default",
     ) -> None:
         super().__init__()
@@ -74,13 +78,20 @@ class DETR(nn.Module):
         self.query_embed = nn.Embedding(queries, WIDTH)
         jt.init.gauss_(self.query_embed.weight, std=1.0)
         self.input_proj = nn.Conv(self.backbone.channels[-1], WIDTH, 1)
-        self.backbone.freeze(FROZEN_STAGES)
-        freeze_batch_norm(self.backbone)
+        self.backbone.freeze(frozen_stages)
+        self.batch_norm_training = batch_norm_training
+        if not batch_norm_training:
+            freeze_batch_norm(self.backbone)
+
+    def set_training(self, training: bool) -> None:
+        """Dropout, and the batch's statistics in norms that learn; or neither."""
+        set_dropout_training(self, training)
+        self.backbone.set_batch_norm_training(training and self.batch_norm_training)
 
     def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
         """Weighted losses of one training batch; `class_error` and `cardinality_error` to log."""
         jt.core.set_seed(int(for_image(rng, 0).integers(2**31)))  # of the dropout
-        set_dropout_training(self, True)
+        self.set_training(True)
         targets = relative_targets(batch, batch.sizes_N2, drop_empty=self.compat == "default")
         found = self.predictions(jt.array(batch.images_NCHW), batch.sizes_N2)
         values = self.losses(found, targets)
@@ -123,7 +134,7 @@ class DETR(nn.Module):
 
     def predict(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> Prediction:
         """The last layer's, in inference."""
-        set_dropout_training(self, False)
+        self.set_training(False)
         with jt.no_grad():
             return self._heads(self._decoded(images_NCHW, sizes_N2)[-1])
 
