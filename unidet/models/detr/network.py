@@ -49,9 +49,9 @@ class DETR(nn.Module):
             number up to the largest category id.
         queries: Q.
         dropout: in the transformer, while training.
-        frozen_stages: of the backbone: the stem and so many stages stay as they are; official 1.
-        batch_norm_training: the backbone's norms learn and use the batch's statistics, without
-            which a backbone without trained weights passes nothing on; official False.
+        frozen_stages: the backbone's stem and so many of its stages stay as they are; official 1.
+        batch_norm_training: the backbone's norms learn, on the statistics of the batch: needed
+            where it starts without trained weights. Official False: as they are.
         compat: "official" keeps boxes without area in the ground truth.
     """
 
