@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import jittor as jt
 import numpy as np
@@ -17,12 +18,16 @@ from unidet.models.layers import set_batch_norm_training
 from unidet.models.resnet import ResNet
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("record_values", HERE / "record_values.py")
-record = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(record)
 
 
-def image_encoder(size: dict) -> ImageEncoder:
+@pytest.fixture(scope="module")
+def record(load_file: Callable[[Path], ModuleType]) -> ModuleType:
+    """What the recordings were made from: record_values.py."""
+    return load_file(HERE / "record_values.py")
+
+
+def image_encoder(record: ModuleType) -> ImageEncoder:
+    size = record.SMALL
     width = size["vision_width"]
     backbone = ResNet(
         style="clip",
@@ -40,11 +45,12 @@ def image_encoder(size: dict) -> ImageEncoder:
     encoder = ImageEncoder(backbone, pool)
     set_batch_norm_training(encoder, False)
     for name, var in encoder.state_dict().items():
-        load(var, f"visual.{name.removeprefix('backbone.')}")
+        load(record, var, f"visual.{name.removeprefix('backbone.')}")
     return encoder
 
 
-def text_encoder(size: dict) -> TextEncoder:
+def text_encoder(record: ModuleType) -> TextEncoder:
+    size = record.SMALL
     encoder = TextEncoder(
         vocabulary_size=size["vocab_size"],
         context_length=size["context_length"],
@@ -54,11 +60,11 @@ def text_encoder(size: dict) -> TextEncoder:
         embedding=size["embed_dim"],
     )
     for name, var in encoder.state_dict().items():
-        load(var, name)
+        load(record, var, name)
     return encoder
 
 
-def load(var: jt.Var, name: str) -> None:
+def load(record: ModuleType, var: jt.Var, name: str) -> None:
     var.assign(jt.array(record.weight(name, tuple(var.shape))))
 
 
@@ -73,7 +79,9 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def assert_gradients(network: nn.Module, output: jt.Var, prefix: str, recorded: dict) -> None:
+def assert_gradients(
+    network: nn.Module, output: jt.Var, prefix: str, recorded: dict, record: ModuleType
+) -> None:
     """Gradients of a fixed weighted sum of `output` equal the recorded excerpts."""
     weights = np.linspace(-1, 1, output.shape[1]).astype(np.float32)
     named = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
@@ -89,22 +97,22 @@ def assert_gradients(network: nn.Module, output: jt.Var, prefix: str, recorded: 
     assert not wrong
 
 
-def test_small_image_encoder_equals_torch(recorded: dict) -> None:
-    encoder = image_encoder(record.SMALL)
+def test_small_image_encoder_equals_torch(recorded: dict, record: ModuleType) -> None:
+    encoder = image_encoder(record)
     found = encoder(jt.array(record.images(record.SMALL)))
     assert relative_error(found.numpy(), recorded["small/image"]) < 1e-5
-    assert_gradients(encoder, found, "visual.", recorded)
+    assert_gradients(encoder, found, "visual.", recorded, record)
 
 
-def test_small_text_encoder_equals_torch(recorded: dict) -> None:
-    encoder = text_encoder(record.SMALL)
+def test_small_text_encoder_equals_torch(recorded: dict, record: ModuleType) -> None:
+    encoder = text_encoder(record)
     found = encoder(record.tokens(record.SMALL))
     assert relative_error(found.numpy(), recorded["small/text"]) < 1e-5
-    assert_gradients(encoder, found, "", recorded)
+    assert_gradients(encoder, found, "", recorded, record)
 
 
-def test_columns_behind_the_end_mark_change_nothing() -> None:
-    encoder = text_encoder(record.SMALL)
+def test_columns_behind_the_end_mark_change_nothing(record: ModuleType) -> None:
+    encoder = text_encoder(record)
     short = np.zeros((1, 12), np.int32)
     short[0, :3] = [5, 7, 39]
     noisy = short.copy()
@@ -116,6 +124,6 @@ def test_columns_behind_the_end_mark_change_nothing() -> None:
     np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_without_an_end_mark_are_refused() -> None:
+def test_rows_without_an_end_mark_are_refused(record: ModuleType) -> None:
     with pytest.raises(ValueError, match="does not end with the mark 39"):
-        text_encoder(record.SMALL)(np.ones((1, 12), np.int32))
+        text_encoder(record)(np.ones((1, 12), np.int32))
