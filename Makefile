@@ -6,7 +6,8 @@ DATA_ROOT ?=
 DETECTOR ?= nanodet_plus
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Python compiles a module when it is first imported, which most of those installed never are.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 # The first of these that runs and can make virtual environments; PYTHON=… chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
@@ -60,14 +61,14 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml | $(VENV)/.venv
-	$(PIP) install --editable .
+	$(INSTALL) --editable .
 	@touch $@
 	@echo "ready: $(BIN)/unidet"
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.venv
-	$(PIP) install --editable '.[dev,sweep,cluster]'
+	$(INSTALL) --editable '.[dev,sweep,cluster]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-bench: pyproject.toml | $(VENV)/.venv
-	$(PIP) install --editable '.[bench]'
+	$(INSTALL) --editable '.[bench]'
 	@touch $@ $(VENV)/.ready
