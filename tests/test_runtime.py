@@ -77,6 +77,16 @@ def test_the_process_and_the_home_folder_stay_as_they_were(tmp_path: Path) -> No
     assert json.loads(settings.read_text()) == {"JITTOR_HOME": str(tmp_path / "theirs")}
 
 
+def test_jittors_strings_are_no_warning_of_ours(tmp_path: Path) -> None:
+    """Compiled at their first import, some of its files have escapes that Python warns of."""
+    runtime.bring_up()  # warms the cache
+    code = "from unidet.runtime import bring_up; bring_up('cpu')"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_kernels_get_a_precompiled_header() -> None:
     if runtime.bring_up().device == "cuda":
         pytest.skip("on CUDA Jittor's own flags are kept")

@@ -19,6 +19,7 @@ import ssl
 import sys
 import sysconfig
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -219,7 +220,9 @@ def _import_jittor(
     home: Path, environment: Mapping[str, str], headers: Path, verbose: bool
 ) -> None:
     variables = {**environment, "HOME": str(home), "JITTOR_HOME": str(home)}
-    with _variables(variables), _signals_kept(), _tls_kept():
+    with _variables(variables), _signals_kept(), _tls_kept(), warnings.catch_warnings():
+        # Python's, of Jittor's own strings, where its files have not been compiled before.
+        warnings.filterwarnings("ignore", "invalid escape sequence")
         import jittor_utils
 
         # In a virtual environment Jittor would ask some other Python's python3-config, or none.
