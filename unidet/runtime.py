@@ -91,7 +91,7 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
     if onednn is not None:
         _link_onednn(onednn, home)
     build = home / "build"
-    environment = _environment(compiler, onednn, nvcc, threads, verbose) | _waiting(threads)
+    environment = _environment(compiler, onednn, nvcc, threads, verbose)
     if mpi:
         environment["use_mpi"] = "1"
     core = ""
@@ -191,20 +191,10 @@ def _environment(
         "FIX_TORCH_ERROR": "0",
         "log_silent": "0" if verbose else "1",
         "OMP_NUM_THREADS": str(threads),
+        # Waiting threads that spin take the cores from whoever else wants them: two trainings at
+        # once on two cores took 3.4 times as long. Alone they are faster (docs/training.md).
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
-
-
-def _waiting(threads: int) -> dict[str, str]:
-    """How a thread waits for the next loop to share, where the user has not said it.
-
-    OpenMP lets it spin for some milliseconds before it sleeps. On a virtual machine whose host has
-    other guests, sleeping at once made a toy study a third slower: every waking waits for the host.
-    But beside another busy process spinning takes the cores from both: two trainings at once on
-    two cores took 3.4 times as long.
-    """
-    if threads == 1 or "OMP_WAIT_POLICY" in os.environ or toolchain.cores_are_free(threads):
-        return {}
-    return {"OMP_WAIT_POLICY": "passive"}
 
 
 def _measure_floats() -> None:
