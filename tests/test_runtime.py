@@ -269,14 +269,17 @@ def test_threads(given: str, expected: int | None, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("chosen", "sleeps"), [(None, True), ("active", False)])
-def test_waiting_threads_sleep_unless_told_to_spin(chosen: str | None, sleeps: bool) -> None:
-    code = "from unidet.runtime import bring_up; bring_up('cpu', threads=2)"
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    environment["OMP_DISPLAY_ENV"] = "verbose"  # OpenMP says what it makes of its variables
+def test_waiting_threads_sleep_unless_told_to_spin(
+    chosen: str | None, sleeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "verbose")  # OpenMP says what it makes of its variables
     if chosen:
-        environment["OMP_WAIT_POLICY"] = chosen
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    code = "from unidet.runtime import bring_up; bring_up('cpu', threads=2)"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     (spins,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
     assert (int(spins) == 0) is sleeps
 
