@@ -37,12 +37,12 @@ UNKEYED_MODULES = (
     "unidet.config",
     "unidet.errors",
     "unidet.interrupt",
+    "unidet.jittor_build",
     "unidet.pipelines.stage",
     "unidet.report.plots",
     "unidet.runtime",
     "unidet.terminal",
     "unidet.toolchain",
-    "unidet.fast_build",
     "unidet.validate",
 )
 

@@ -35,8 +35,8 @@ ALLOWED = {
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.interrupt"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation"},
     "unidet.toolchain": {"unidet.errors"},
-    "unidet.fast_build": set(),
-    "unidet.runtime": {"unidet.errors", "unidet.toolchain", "unidet.fast_build"},
+    "unidet.jittor_build": set(),
+    "unidet.runtime": {"unidet.errors", "unidet.toolchain", "unidet.jittor_build"},
     "unidet.doctor": {"unidet.errors", "unidet.toolchain", "unidet.runtime"},
 }
 UNRESTRICTED = {"unidet", "unidet.cli", "unidet.pipelines"}

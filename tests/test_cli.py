@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+
+CRASH = """
+import ctypes, sys
+from unidet import cli, runtime
+def crash(_):
+    runtime.bring_up("cpu")
+    ctypes.string_at(0)
+cli._VERBS["crash"] = crash
+sys.argv[1:] = ["crash"]
+cli.main()
+"""
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
@@ -19,3 +31,11 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 141
+
+
+def test_a_crash_in_compiled_code_says_where() -> None:
+    """Jittor would answer it itself: not a word here, and exit status 1, or no end at all."""
+    done = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in done.stderr
+    assert "in crash" in done.stderr

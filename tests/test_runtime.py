@@ -10,10 +10,11 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from unidet import doctor, fast_build, runtime, toolchain
+from unidet import doctor, jittor_build, runtime, toolchain
 from unidet.doctor import Finding
 from unidet.errors import UserError
 
@@ -100,12 +101,32 @@ def test_kernels_get_a_precompiled_header() -> None:
 
 def test_a_kernel_is_compiled_once_whatever_pass_marked_it(tmp_path: Path) -> None:
     launcher = tmp_path / "launcher"
-    launcher.write_text(fast_build.LAUNCHER)
+    launcher.write_text(jittor_build.LAUNCHER)
     source = tmp_path / "a kernel.cc"
     source.write_text("//@begin replace\n")
     command = ["sh", str(launcher), "asm_tuner.py", "--cc_path=/bin/echo", str(source), "-o", "x y"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{source} -o x y\n"
+
+
+def test_one_thread_writes_kernels_at_a_time() -> None:
+    """Jittor compiles through our function, which holds a lock while it writes."""
+    runtime.bring_up()
+    core = ctypes.CDLL(sys.modules["jittor_core"].__file__)
+    hook = ctypes.c_void_p.in_dll(core, "_ZN6jittor15do_compile_hookE")
+    assert hook.value is not None
+
+
+def test_without_the_lock_only_one_thread_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.bring_up()
+    import jittor as jt
+
+    flags = SimpleNamespace(cc_flags="", use_parallel_op_compiler=16)
+    monkeypatch.setattr(jt, "flags", flags)
+    jittor_build.write_one_kernel_at_a_time(tmp_path, Path("/bin/false"))
+    assert flags.use_parallel_op_compiler == 1
 
 
 def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +353,7 @@ def test_doctor_reports_a_fault_of_every_part(
 def test_headers_are_precompiled_below_a_folder_with_a_space(tmp_path: Path) -> None:
     header = tmp_path / "a folder" / "x.h"
     flags = ["-std=c++14", f"-I{tmp_path / 'b c'}"]
-    fast_build._precompile(header, "#include <cstddef>\n", flags, toolchain.find_compiler())
+    jittor_build._precompile(header, "#include <cstddef>\n", flags, toolchain.find_compiler())
     assert header.with_name("x.h.gch").is_file()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import re
@@ -67,6 +68,8 @@ ends with one line and exit status 2; HYDRA_FULL_ERROR=1 shows the traceback."""
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `unidet` command; exits with 0, 1, 2 (bad input) or 75 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # a crash in compiled code names the line before it
     listen()
     try:
         status = _dispatch(given)

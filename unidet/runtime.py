@@ -27,12 +27,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from unidet import fast_build, toolchain
+from unidet import jittor_build, toolchain
 from unidet.errors import UserError
 from unidet.toolchain import OneDNN
 
 Device = Literal["auto", "cpu", "cuda"]
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT)
+_SIGNALS = (  # that Jittor answers itself (src/utils/log.cc); SIGTERM: its compiling processes
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+    signal.SIGQUIT,
+    signal.SIGSEGV,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGBUS,
+)
+_SIGACTION_BYTES = 256  # more than `struct sigaction` has anywhere
 
 
 @dataclass(frozen=True)
@@ -96,13 +106,14 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
         environment["use_mpi"] = "1"
     core = ""
     if nvcc is None:
-        core = fast_build.core_flags(build, compiler, _jittor_folder() / "src", headers)
+        core = jittor_build.core_flags(build, compiler, _jittor_folder() / "src", headers)
         environment |= {"cc_flags": f" {core} ", "kernel_flags": " -Ofast "}
     started = time.monotonic()
     _measure_floats()
     _import_jittor(home, environment, headers, verbose)
+    jittor_build.write_one_kernel_at_a_time(build, compiler)
     if nvcc is None:
-        fast_build.speed_up_kernels(build, compiler, core)
+        jittor_build.speed_up_kernels(build, compiler, core)
     _settle(nvcc is not None, threads, root, verbose)
     return Runtime(
         device="cuda" if nvcc else "cpu",
@@ -294,12 +305,16 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    """With the C library's call: Python's knows nothing of handlers in C (faulthandler's)."""
+    libc = ctypes.CDLL(None)
+    kept = {number: ctypes.create_string_buffer(_SIGACTION_BYTES) for number in _SIGNALS}
+    for number, action in kept.items():
+        libc.sigaction(int(number), None, action)
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number, action in kept.items():
+            libc.sigaction(int(number), action, None)
 
 
 @contextmanager
