@@ -289,20 +289,63 @@ def test_threads(given: str, expected: int | None, monkeypatch: pytest.MonkeyPat
     assert toolchain.default_threads() == (expected or len(os.sched_getaffinity(0)))
 
 
-@pytest.mark.parametrize(("chosen", "sleeps"), [(None, True), ("active", False)])
-def test_waiting_threads_sleep_unless_told_to_spin(
-    chosen: str | None, sleeps: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("load", "threads", "free"),
+    [
+        ("0.50 0.40 0.30 1/80 11", 4, True),  # nothing else runs on the four cores
+        ("0.50 0.40 0.30 2/80 11", 4, False),
+        ("0.50 0.40 0.30 3/80 11", 2, True),
+        ("0.50 0.40 0.30 4/80 11", 2, False),
+        ("", 2, False),
+        (None, 1, False),
+    ],
+)
+def test_free_cores(
+    load: str | None, threads: int, free: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.delenv(name, raising=False)
+    if load is not None:
+        (tmp_path / "loadavg").write_text(load)
+    monkeypatch.setattr(toolchain, "LOAD", tmp_path / "loadavg")
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert toolchain.cores_are_free(threads, pause=0) is free
+
+
+@pytest.mark.parametrize(
+    ("running", "name", "chosen", "spins"),
+    [
+        (1, "", "", True),
+        (9999, "", "", False),
+        (9999, "OMP_WAIT_POLICY", "active", True),
+        (9999, "GOMP_SPINCOUNT", "77", True),
+        (1, "OMP_WAIT_POLICY", "passive", False),
+    ],
+)
+def test_waiting_threads_sleep_at_once_where_others_want_the_cores(
+    running: int,
+    name: str,
+    chosen: str,
+    spins: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("OMP_DISPLAY_ENV", "verbose")  # OpenMP says what it makes of its variables
-    if chosen:
-        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
-    code = "from unidet.runtime import bring_up; bring_up('cpu', threads=2)"
+    if name:
+        monkeypatch.setenv(name, chosen)
+    load = tmp_path / "loadavg"
+    load.write_text(f"0.0 0.0 0.0 {running}/9999 1")
+    code = f"""
+import os
+from pathlib import Path
+from unidet import runtime, toolchain
+toolchain.LOAD, os.cpu_count = Path({str(load)!r}), lambda: 2
+runtime.bring_up("cpu", threads=2)
+"""
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (spins,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
-    assert (int(spins) == 0) is sleeps
+    (count,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert (int(count) > 0) is spins
 
 
 def test_doctor_fits_a_terminal_and_fails_on_a_fault(

@@ -101,7 +101,7 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
     if onednn is not None:
         _link_onednn(onednn, home)
     build = home / "build"
-    environment = _environment(compiler, onednn, nvcc, threads, verbose)
+    environment = _environment(compiler, onednn, nvcc, threads, verbose) | _waiting(threads)
     if mpi:
         environment["use_mpi"] = "1"
     core = ""
@@ -202,10 +202,21 @@ def _environment(
         "FIX_TORCH_ERROR": "0",
         "log_silent": "0" if verbose else "1",
         "OMP_NUM_THREADS": str(threads),
-        # Waiting threads that spin take the cores from whoever else wants them: two trainings at
-        # once on two cores took 3.4 times as long. Alone they are faster (docs/training.md).
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
     }
+
+
+def _waiting(threads: int) -> dict[str, str]:
+    """How a thread waits for the next loop to share, where the user has not said it.
+
+    OpenMP lets it spin for some milliseconds before it sleeps. On a virtual machine whose host has
+    other guests, sleeping at once made a toy study a third slower: every waking waits for the host.
+    But beside another busy process spinning takes the cores from both: two trainings at once on
+    two cores took 3.4 times as long (docs/training.md).
+    """
+    said = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
+    if threads == 1 or said or toolchain.cores_are_free(threads):
+        return {}
+    return {"OMP_WAIT_POLICY": "passive"}
 
 
 def _measure_floats() -> None:

@@ -11,10 +11,12 @@ import os
 import re
 import shutil
 import site
+import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +27,7 @@ ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp=
 NUMPY_REMEDY = "pip install 'numpy<2'"
 SYSTEM_NVCC = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
 SYSTEM_LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")  # of a toolkit that apt installed
+LOAD = Path("/proc/loadavg")
 
 
 @dataclass(frozen=True)
@@ -196,3 +199,20 @@ def default_threads() -> int:
     """`$OMP_NUM_THREADS`, else the cores this process may run on, which a container may limit."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else len(os.sched_getaffinity(0))
+
+
+def cores_are_free(threads: int, *, looks: int = 5, pause: float = 0.005) -> bool:
+    """Whether `threads` cores of this machine have nothing else to run at the moment.
+
+    Counts the runnable tasks in /proc/loadavg (proc(5)) a few times, this process being one of
+    them, and takes the median: a task that runs for an instant is no load.
+    """
+    counts = []
+    for _ in range(looks):
+        try:
+            counts.append(int(LOAD.read_text().split()[3].split("/")[0]))
+        except (OSError, IndexError, ValueError):  # not Linux, or hidden from a container
+            return False
+        time.sleep(pause)
+    others = statistics.median(counts) - 1
+    return others + threads <= (os.cpu_count() or 1)
