@@ -75,4 +75,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
+    tensors=False,
 )

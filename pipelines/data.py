@@ -203,4 +203,4 @@ def _existing(root: Path, place: str) -> Path:
     return path
 
 
-STAGE = Stage(name="data", version=1, reads=("data", "seed"), run=run, files=files)
+STAGE = Stage(name="data", version=1, reads=("data", "seed"), run=run, files=files, tensors=False)

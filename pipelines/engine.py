@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -102,7 +102,7 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
         modules_of(stage, store)
     done: dict[str, Done] = {}
-    with in_use(store.layout) as use:
+    with in_use(store.layout) as use, _compiling_ahead(stages, config, store):
         for stage in stages:
             inputs = {name: done[name].action for name in stage.inputs(config)}
             done[stage.name] = result = _bring(stage, config, store, inputs, use)
@@ -113,6 +113,20 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
         print(text)
     print(target.folder)
     return done
+
+
+@contextmanager
+def _compiling_ahead(stages: list[Stage], config: Config, store: Store) -> Iterator[None]:
+    """While a first stage runs that needs no Jittor, it is compiled for a later one that does."""
+    first, *later = stages
+    waits = not first.tensors and any(stage.tensors for stage in later)
+    if not waits or find(preimage_of(first, config, store, {}), store) is not None:
+        yield
+        return
+    from unidet.runtime import compiling_ahead
+
+    with compiling_ahead(config.runtime.device):
+        yield
 
 
 def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action], use: Use) -> Done:
@@ -172,7 +186,7 @@ def _execute(
         inputs={name: store.folder(action) for name, action in inputs.items()},
         work=store.work(key),
         out=store.draft(key),
-        bring_up=lambda: bring_up_jittor(config),
+        bring_up=lambda: _bring_up_for(stage, config),
     )
     started, earlier = time.time(), _earlier_seconds(job.work)
     try:
@@ -211,6 +225,12 @@ def _remember_seconds(work: Path, seconds: float) -> None:
     # The stage is failing already: a full disk must not hide the reason.
     with suppress(OSError):
         (work / SECONDS_FILE).write_text(f"{seconds:.3f}")
+
+
+def _bring_up_for(stage: Stage, config: Config) -> None:
+    if not stage.tensors:
+        raise RuntimeError(f"stage {stage.name} brings Jittor up and says that it does not")
+    bring_up_jittor(config)
 
 
 def bring_up_jittor(config: Config, *, mpi: bool = False) -> None:

@@ -134,4 +134,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
+    tensors=False,
 )

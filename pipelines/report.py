@@ -32,4 +32,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     summary=summary,
+    tensors=False,
 )

@@ -110,6 +110,7 @@ class Stage:
         comparison: of the artefacts of a sweep.
         data_parallel: whether several processes may call `run` together, started by `mpirun`; they
             share the working folder, and the first one makes the artefact.
+        tensors: whether `run` brings Jittor up.
     """
 
     name: str
@@ -122,3 +123,4 @@ class Stage:
     sharding: Sharding | None = None
     comparison: Comparison | None = None
     data_parallel: Callable[[Config], bool] = field(default=never)
+    tensors: bool = True

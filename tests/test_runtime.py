@@ -6,8 +6,11 @@ import ctypes
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +89,27 @@ def test_jittors_strings_are_no_warning_of_ours(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_jittor_is_compiled_beside_other_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun ends with the block, compilers included."""
+    runtime.bring_up()  # warms the cache
+    with runtime.compiling_ahead() as process:
+        assert process is None
+    monkeypatch.setenv("UNIDET_CACHE", str(tmp_path))
+    with runtime.compiling_ahead() as process:
+        assert process is not None
+        while not any(tmp_path.glob("jittor-*/build/core.h")):  # about to start the compiler
+            assert process.poll() is None
+            time.sleep(0.05)
+    assert process.returncode == -signal.SIGTERM
+    with suppress(ProcessLookupError):
+        for _ in range(20):  # a second for the compiler to see the signal, too; it needs more
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+        pytest.fail("a compiler was left behind")
 
 
 def test_kernels_get_a_precompiled_header() -> None:

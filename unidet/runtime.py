@@ -16,6 +16,7 @@ import os
 import platform
 import signal
 import ssl
+import subprocess
 import sys
 import sysconfig
 import time
@@ -97,7 +98,7 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
     onednn = toolchain.find_onednn()
     nvcc, cuda = _choose_device(device)
     threads = threads or toolchain.default_threads()
-    home = root / f"jittor-{_environment_digest(compiler, headers, onednn)}"
+    home = _home(root, compiler, headers, onednn)
     if onednn is not None:
         _link_onednn(onednn, home)
     build = home / "build"
@@ -128,6 +129,43 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
     )
 
 
+@contextmanager
+def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes] | None]:
+    """Where Jittor is not in the cache yet, compiles it beside work that needs no tensors.
+
+    A process of its own does so, which `bring_up` waits for at Jittor's lock, and which ends with
+    the block at the latest. What it finds missing, `bring_up` will find too and report.
+
+    Raises:
+        UserError: no compiler or no Python.h.
+    """
+    root = toolchain.cache_root()
+    home = _home(
+        root,
+        toolchain.find_compiler(),
+        toolchain.find_python_headers(),
+        toolchain.find_onednn(),
+    )
+    if _has_core(home):
+        yield None
+        return
+    code = f"from unidet.runtime import bring_up; bring_up({device!r})"
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=null, stdout=null, stderr=null, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:  # with the compilers that it has started
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _has_core(folder: Path) -> bool:
+    return any(folder.glob("**/jittor_core*.so"))
+
+
 def _choose_device(device: Device) -> tuple[Path | None, str]:
     if device == "cpu":
         return None, "not asked for"
@@ -151,8 +189,8 @@ def _versions(compiler: Path) -> dict[str, str]:
     }
 
 
-def _environment_digest(compiler: Path, headers: Path, onednn: OneDNN | None) -> str:
-    """Names the cache of one combination; two of them never share a precompiled header."""
+def _home(root: Path, compiler: Path, headers: Path, onednn: OneDNN | None) -> Path:
+    """The cache of one combination; two of them never share a precompiled header."""
     parts = [
         str(_jittor_folder()),
         metadata.version("jittor"),
@@ -164,7 +202,8 @@ def _environment_digest(compiler: Path, headers: Path, onednn: OneDNN | None) ->
         platform.machine(),
         platform.node(),
     ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return root / f"jittor-{digest[:12]}"
 
 
 def _link_onednn(onednn: OneDNN, home: Path) -> None:
@@ -241,8 +280,7 @@ def _import_jittor(
         jittor_utils._py3_include_path = f'-I"{headers}"'
         jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
         jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
-        core = Path(jittor_utils.cache_path)
-        if not verbose and not any(core.glob("**/jittor_core*.so")):
+        if not verbose and not _has_core(Path(jittor_utils.cache_path)):
             print("compiling Jittor, once per machine (about a minute)…", file=sys.stderr)
         try:
             import jittor  # noqa: F401

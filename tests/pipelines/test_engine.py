@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from unidet import runtime
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines import engine, graph
@@ -50,6 +53,33 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     monkeypatch.setattr(graph, "STAGES", stages)
     monkeypatch.setattr(engine, "modules_of", lambda stage, store: {"module": "code"})
     return counter
+
+
+@pytest.mark.parametrize(
+    ("target", "ahead"),
+    [("proposals", True), ("data", False)],  # nothing after it, nothing to compile for
+)
+def test_jittor_is_compiled_while_the_data_are_made(
+    target: str, ahead: bool, tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(
+        runtime, "compiling_ahead", lambda device: nullcontext(begun.append(device))
+    )
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], tensors=False))
+    engine.bring_up_to_date(tiny(f"stage={target}", "runtime.device=cpu"))
+    assert begun == (["cpu"] if ahead else [])
+    engine.bring_up_to_date(tiny(f"stage={target}", "runtime.device=cpu"))  # the data are there
+    assert len(begun) == ahead
+
+
+def test_a_stage_without_tensors_gets_no_jittor(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage("data", 1, ("data",), run=lambda job: job.bring_up() and None, tensors=False)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    with pytest.raises(RuntimeError, match="data brings Jittor up and says that it does not"):
+        engine.bring_up_to_date(tiny("stage=data"))
 
 
 def test_upstream_runs_first_and_once(tiny: Make, counted: Counted) -> None:
