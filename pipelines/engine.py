@@ -117,9 +117,12 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
 
 @contextmanager
 def _compiling_ahead(stages: list[Stage], config: Config, store: Store) -> Iterator[None]:
-    """While a first stage runs that needs no Jittor, it is compiled for a later one that does."""
+    """While a first stage runs that needs no Jittor, it is compiled for a later one that does.
+
+    With a remote perhaps none of them runs.
+    """
     first, *later = stages
-    waits = not first.tensors and any(stage.tensors for stage in later)
+    waits = not first.tensors and any(stage.tensors for stage in later) and not config.remote
     if not waits or find(preimage_of(first, config, store, {}), store) is not None:
         yield
         return

@@ -109,6 +109,16 @@ def test_jittor_is_compiled_beside_other_work(
     assert _running(process.pid) == []
 
 
+def test_without_a_compiler_nothing_is_compiled_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIDET_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("cc_path", raising=False)
+    with runtime.compiling_ahead() as process:
+        assert process is None
+
+
 def _running(group: int) -> list[Path]:
     """The processes of a group that have not ended (proc(5))."""
     found = []
@@ -157,7 +167,7 @@ def test_without_the_lock_only_one_thread_compiles(
 
     flags = SimpleNamespace(cc_flags="", use_parallel_op_compiler=16)
     monkeypatch.setattr(jt, "flags", flags)
-    jittor_build.write_one_kernel_at_a_time(tmp_path, Path("/bin/false"))
+    jittor_build.write_one_kernel_at_a_time(tmp_path / "build", Path("/bin/false"))
     assert flags.use_parallel_op_compiler == 1
 
 

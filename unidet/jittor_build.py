@@ -12,10 +12,11 @@ marks as untested. GCC 12 wrote no such store in any of the 68 kernels of the to
 was for, and it took four times as long; a shell script in its place compiles once.
 
 Jittor writes and compiles new kernels in several threads (`parallel_compile_all_ops`), also when
-all are in its cache. Writing is not safe there: a convolution becomes an operation of its own,
-which is added to the users of variables that several kernels read, in lists and counters without
-a lock. Now and then a process died of it. A function for Jittor's `do_compile_hook` lets one
-thread write at a time; compilers still run side by side.
+all are in its cache. Writing is not safe there: for a convolution it adds nodes to the graph and
+frees others, in lists, counters and a buffer that the threads share without a lock. Now and then a
+process died of it; ThreadSanitizer found nodes used after another thread had freed them, in a graph
+of eight convolutions. A function for Jittor's `do_compile_hook` lets one thread write at a time, with
+which it finds nothing; compilers still run side by side.
 """
 
 from __future__ import annotations
@@ -166,6 +167,7 @@ def write_one_kernel_at_a_time(folder: Path, compiler: Path) -> None:
     source = folder / f"hook-{digest}.cc"
     library = source.with_suffix(".so")
     if not library.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
         _write(source, _HOOK)
         partial = library.with_name(f"{library.name}.{os.getpid()}")
         command = [str(compiler), *flags, "-shared", str(source), "-o", str(partial)]

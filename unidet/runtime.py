@@ -134,19 +134,9 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
     """Where Jittor is not in the cache yet, compiles it beside work that needs no tensors.
 
     A process of its own does so, which `bring_up` waits for at Jittor's lock, and which ends with
-    the block at the latest. What it finds missing, `bring_up` will find too and report.
-
-    Raises:
-        UserError: no compiler or no Python.h.
+    the block at the latest. Whatever is missing here, `bring_up` reports, if it comes to that.
     """
-    root = toolchain.cache_root()
-    home = _home(
-        root,
-        toolchain.find_compiler(),
-        toolchain.find_python_headers(),
-        toolchain.find_onednn(),
-    )
-    if _has_core(home):
+    if not _can_compile():
         yield None
         return
     code = f"from unidet.runtime import bring_up; bring_up({device!r})"
@@ -160,6 +150,15 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
         if process.poll() is None:  # with the compilers that it has started
             os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+def _can_compile() -> bool:
+    """Whether there is all that it takes, and no core yet."""
+    try:
+        compiler, headers = toolchain.find_compiler(), toolchain.find_python_headers()
+    except UserError:
+        return False
+    return not _has_core(_home(toolchain.cache_root(), compiler, headers, toolchain.find_onednn()))
 
 
 def _has_core(folder: Path) -> bool:

@@ -56,20 +56,24 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 @pytest.mark.parametrize(
-    ("target", "ahead"),
-    [("proposals", True), ("data", False)],  # nothing after it, nothing to compile for
+    ("overrides", "ahead"),
+    [
+        (["stage=proposals"], True),
+        (["stage=data"], False),  # nothing after it, nothing to compile for
+        (["stage=proposals", "remote=file:///nowhere"], False),
+    ],
 )
 def test_jittor_is_compiled_while_the_data_are_made(
-    target: str, ahead: bool, tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+    overrides: list[str], ahead: bool, tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
     monkeypatch.setattr(
         runtime, "compiling_ahead", lambda device: nullcontext(begun.append(device))
     )
     monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], tensors=False))
-    engine.bring_up_to_date(tiny(f"stage={target}", "runtime.device=cpu"))
+    engine.bring_up_to_date(tiny(*overrides, "runtime.device=cpu"))
     assert begun == (["cpu"] if ahead else [])
-    engine.bring_up_to_date(tiny(f"stage={target}", "runtime.device=cpu"))  # the data are there
+    engine.bring_up_to_date(tiny(*overrides, "runtime.device=cpu"))  # the data are there
     assert len(begun) == ahead
 
 
