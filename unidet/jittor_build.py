@@ -15,8 +15,8 @@ Jittor writes and compiles new kernels in several threads (`parallel_compile_all
 all are in its cache. Writing is not safe there: for a convolution it adds nodes to the graph and
 frees others, in lists, counters and a buffer that the threads share without a lock. Now and then a
 process died of it; ThreadSanitizer found nodes used after another thread had freed them, in a graph
-of eight convolutions. A function for Jittor's `do_compile_hook` lets one thread write at a time, with
-which it finds nothing; compilers still run side by side.
+of eight convolutions. A function for Jittor's `do_compile_hook` lets one thread write at a time,
+with which it finds nothing; compilers still run side by side.
 """
 
 from __future__ import annotations
