@@ -109,6 +109,25 @@ def test_jittor_is_compiled_beside_other_work(
     assert _running(process.pid) == []
 
 
+def test_bring_up_waits_for_compilers_before_it_looks_for_free_cores() -> None:
+    runtime.bring_up()  # warms the cache
+    code = """
+import subprocess
+from unidet import runtime, toolchain
+def look(threads):
+    print(runtime._ahead.poll())
+    return True
+toolchain.cores_are_free = look
+runtime._ahead = subprocess.Popen(["sleep", "1"])
+runtime.bring_up("cpu", threads=2)
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "0\n"
+    assert done.stderr.startswith("compiling Jittor")
+
+
 def test_without_a_compiler_nothing_is_compiled_beside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ class Runtime:
 
 
 _runtime: Runtime | None = None
+_ahead: subprocess.Popen[bytes] | None = None
 
 
 def bring_up(
@@ -102,6 +103,7 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
     if onednn is not None:
         _link_onednn(onednn, home)
     build = home / "build"
+    _wait_for_compilers(verbose)
     environment = _environment(compiler, onednn, nvcc, threads, verbose) | _waiting(threads)
     if mpi:
         environment["use_mpi"] = "1"
@@ -133,23 +135,37 @@ def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime
 def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes] | None]:
     """Where Jittor is not in the cache yet, compiles it beside work that needs no tensors.
 
-    A process of its own does so, which `bring_up` waits for at Jittor's lock, and which ends with
-    the block at the latest. Whatever is missing here, `bring_up` reports, if it comes to that.
+    A process of its own does so, which `bring_up` waits for, and which ends with the block at the
+    latest. Whatever is missing here, `bring_up` reports, if it comes to that.
     """
+    global _ahead
     if not _can_compile():
         yield None
         return
     code = f"from unidet.runtime import bring_up; bring_up({device!r})"
     null = subprocess.DEVNULL
-    process = subprocess.Popen(
+    _ahead = process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=null, stdout=null, stderr=null, start_new_session=True
     )
     try:
         yield process
     finally:
+        _ahead = None
         if process.poll() is None:  # with the compilers that it has started
             os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+def _wait_for_compilers(verbose: bool) -> None:
+    """They are no other work on the cores, for which our threads would sleep ever after."""
+    if _ahead is not None and _ahead.poll() is None:
+        _say_compiling(verbose)
+        _ahead.wait()
+
+
+def _say_compiling(verbose: bool) -> None:
+    if not verbose:
+        print("compiling Jittor, once per machine (about a minute)…", file=sys.stderr)
 
 
 def _can_compile() -> bool:
@@ -279,8 +295,8 @@ def _import_jittor(
         jittor_utils._py3_include_path = f'-I"{headers}"'
         jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
         jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
-        if not verbose and not _has_core(Path(jittor_utils.cache_path)):
-            print("compiling Jittor, once per machine (about a minute)…", file=sys.stderr)
+        if not _has_core(Path(jittor_utils.cache_path)):
+            _say_compiling(verbose)
         try:
             import jittor  # noqa: F401
         except Exception as error:
