@@ -39,6 +39,7 @@ UNKEYED_MODULES = (
     "unidet.interrupt",
     "unidet.jittor_build",
     "unidet.pipelines.stage",
+    "unidet.process_state",
     "unidet.report.plots",
     "unidet.runtime",
     "unidet.terminal",

@@ -36,7 +36,13 @@ ALLOWED = {
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation"},
     "unidet.toolchain": {"unidet.errors"},
     "unidet.jittor_build": set(),
-    "unidet.runtime": {"unidet.errors", "unidet.toolchain", "unidet.jittor_build"},
+    "unidet.process_state": set(),
+    "unidet.runtime": {
+        "unidet.errors",
+        "unidet.toolchain",
+        "unidet.jittor_build",
+        "unidet.process_state",
+    },
     "unidet.doctor": {"unidet.errors", "unidet.toolchain", "unidet.runtime"},
 }
 UNRESTRICTED = {"unidet", "unidet.cli", "unidet.pipelines"}

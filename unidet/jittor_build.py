@@ -169,13 +169,9 @@ def write_one_kernel_at_a_time(folder: Path, compiler: Path) -> None:
     if not library.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _write(source, _HOOK)
-        partial = library.with_name(f"{library.name}.{os.getpid()}")
-        command = [str(compiler), *flags, "-shared", str(source), "-o", str(partial)]
-        done = subprocess.run(command, capture_output=True)
-        if done.returncode:  # one thread needs no lock, it only takes longer
-            jt.flags.use_parallel_op_compiler = 1
+        if not _compile(compiler, [*flags, "-shared"], source, library):
+            jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, it only takes longer
             return
-        partial.replace(library)
     ctypes.CDLL(str(library)).install()
 
 
@@ -192,19 +188,17 @@ def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> No
         return
     header.parent.mkdir(parents=True, exist_ok=True)
     _write(header, text)
-    partial = compiled.with_name(f"{compiled.name}.{os.getpid()}")
-    command = [
-        str(compiler),
-        *flags,
-        "-x",
-        "c++-header",
-        str(header),
-        "-o",
-        str(partial),
-    ]
+    _compile(compiler, [*flags, "-x", "c++-header"], header, compiled)
+
+
+def _compile(compiler: Path, flags: list[str], source: Path, target: Path) -> bool:
+    """Whether the compiler could do it; `target` is there whole or not at all."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}")
+    command = [str(compiler), *flags, str(source), "-o", str(partial)]
     done = subprocess.run(command, capture_output=True)
     if done.returncode == 0:
-        partial.replace(compiled)
+        partial.replace(target)
+    return done.returncode == 0
 
 
 def _write(path: Path, text: str) -> None:

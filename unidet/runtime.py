@@ -15,7 +15,6 @@ import importlib.util
 import os
 import platform
 import signal
-import ssl
 import subprocess
 import sys
 import sysconfig
@@ -30,20 +29,10 @@ from typing import Literal
 
 from unidet import jittor_build, toolchain
 from unidet.errors import UserError
+from unidet.process_state import signals_kept, tls_kept, variables_set
 from unidet.toolchain import OneDNN
 
 Device = Literal["auto", "cpu", "cuda"]
-_SIGNALS = (  # that Jittor answers itself (src/utils/log.cc); SIGTERM: its compiling processes
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGCHLD,
-    signal.SIGQUIT,
-    signal.SIGSEGV,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGBUS,
-)
-_SIGACTION_BYTES = 256  # more than `struct sigaction` has anywhere
 
 
 @dataclass(frozen=True)
@@ -286,7 +275,7 @@ def _import_jittor(
     home: Path, environment: Mapping[str, str], headers: Path, verbose: bool
 ) -> None:
     variables = {**environment, "HOME": str(home), "JITTOR_HOME": str(home)}
-    with _variables(variables), _signals_kept(), _tls_kept(), warnings.catch_warnings():
+    with variables_set(variables), signals_kept(), tls_kept(), warnings.catch_warnings():
         # Python's, of Jittor's own strings, where its files have not been compiled before.
         warnings.filterwarnings("ignore", "invalid escape sequence")
         import jittor_utils
@@ -351,40 +340,3 @@ def _warn(onednn: OneDNN | None) -> tuple[str, ...]:
     )
     print(f"warning: {warning}", file=sys.stderr)
     return (warning,)
-
-
-@contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """With the C library's call: Python's knows nothing of handlers in C (faulthandler's)."""
-    libc = ctypes.CDLL(None)
-    kept = {number: ctypes.create_string_buffer(_SIGACTION_BYTES) for number in _SIGNALS}
-    for number, action in kept.items():
-        libc.sigaction(int(number), None, action)
-    try:
-        yield
-    finally:
-        for number, action in kept.items():
-            libc.sigaction(int(number), action, None)
-
-
-@contextmanager
-def _tls_kept() -> Iterator[None]:
-    create = ssl._create_default_https_context
-    try:
-        yield
-    finally:
-        ssl._create_default_https_context = create
