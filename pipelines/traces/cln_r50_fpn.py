@@ -69,18 +69,24 @@ def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
     with jt.no_grad():
         found, feats, output = _features(network, images)
         proposals = network.first_stage(output, sizes)
+        head = network.second_stage(feats, proposals)
+        refined = network.refined(proposals, head, sizes)
+        ends = np.cumsum([len(rows) for rows in proposals])[:-1]
+        outputs = [
+            np.split(var.numpy(), ends)
+            for var in (head.class_logits_R2, head.deltas_R4, head.iou_logits_R)
+        ]
         for image, rows in enumerate(proposals):
-            head = network.second_stage(feats, image, rows)
-            refined = network.refined(rows, head, (float(images.shape[2]), float(images.shape[3])))
-            refined[:, :4] /= scale
+            refined[image][:, :4] /= scale
+            classes, deltas, fits = (parts[image] for parts in outputs)
             tensors = {
                 "test_proposals": rows,
                 "test_rois": _with_image(image, rows),
-                "test_cls": head.class_logits_R2.numpy(),
-                "test_reg": head.deltas_R4.numpy(),
-                "test_bscore": head.iou_logits_R.numpy()[:, None],
+                "test_cls": classes,
+                "test_reg": deltas,
+                "test_bscore": fits[:, None],
                 "test_rpn": rows[:, 4:],
-                "detections": network.suppressed(refined),
+                "detections": network.suppressed(refined[image]),
             }
             suffix = f"_image{image}" if len(images) > 1 else ""
             found |= {name + suffix: value for name, value in tensors.items()}

@@ -110,7 +110,7 @@ def _tensors(network: NanoDetPlus, images: jt.Var) -> dict[str, np.ndarray]:
         "head_reg_logits": output.side_logits,
         "dist_in_strides": output.distances(),
         "boxes_unclamped": boxes,
-        "boxes_clamped": clip_boxes(boxes, float(images.shape[2]), float(images.shape[3])),
+        "boxes_clamped": clip_boxes(boxes, (images.shape[2], images.shape[3])),
         "scores": jt.sigmoid(output.class_logits),
     }
     found = {name: value.numpy() for name, value in named.items()}

@@ -66,8 +66,11 @@ def test_corners_and_centres() -> None:
 def test_areas_and_clipping() -> None:
     rows = jt.array(boxes([-5, 1, 7, 30], [2, 3, 4, 5]))
     assert_array_equal(areas(rows).numpy(), [12 * 29, 4])
-    assert_array_equal(clip_boxes(rows, 20, 6).numpy(), [[0, 1, 6, 20], [2, 3, 4, 5]])
-    assert clip_boxes(jt.array(EMPTY), 20, 6).shape == [0, 4]
+    assert_array_equal(clip_boxes(rows, (20, 6)).numpy(), [[0, 1, 6, 20], [2, 3, 4, 5]])
+    each = np.array([[20, 6], [4, 3]])
+    assert_array_equal(clip_boxes(rows, each).numpy(), [[0, 1, 6, 20], [2, 3, 3, 4]])
+    assert clip_boxes(jt.array(EMPTY), (20, 6)).shape == [0, 4]
+    assert clip_boxes(jt.array(EMPTY), np.zeros((0, 2))).shape == [0, 4]
 
 
 def test_deltas_by_hand() -> None:

@@ -168,15 +168,16 @@ class CLN(nn.Module):
         """
         scores_NA = jt.sigmoid(output.objectness_NA).numpy()
         distances_NA4 = output.distances_NA4.numpy()
-        found = []
-        for scores, distances, size in zip(scores_NA, distances_NA4, sizes_N2, strict=True):
-            rows = self._best_per_level(scores, output.level_counts)
-            limits = (float(size[0]), float(size[1]))
-            boxes = decode_tblr(
-                output.anchors_A4[rows], jt.array(distances[rows]), max_shape=limits
-            )
-            found.append(self._thinned(boxes, scores[rows]))
-        return found
+        best = [self._best_per_level(scores, output.level_counts) for scores in scores_NA]
+        counts = [len(rows) for rows in best]
+        images, rows = np.repeat(np.arange(len(best)), counts), np.concatenate(best)
+        boxes = decode_tblr(
+            output.anchors_A4[rows],
+            jt.array(distances_NA4[images, rows]),
+            max_shape=np.asarray(sizes_N2)[images],
+        )
+        found = np.concatenate([boxes.numpy(), scores_NA[images, rows, None]], axis=1)
+        return [self._thinned(one) for one in np.split(found, np.cumsum(counts)[:-1])]
 
     def _best_per_level(self, scores: np.ndarray, level_counts: tuple[int, ...]) -> np.ndarray:
         chosen, start = [], 0
@@ -189,13 +190,12 @@ class CLN(nn.Module):
             start += count
         return np.concatenate(chosen)
 
-    def _thinned(self, boxes: jt.Var, scores: np.ndarray) -> np.ndarray:
-        found = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)
+    def _thinned(self, found_P5: np.ndarray) -> np.ndarray:
         if self.proposal_nms:
-            found = found[nms(boxes, jt.array(scores), self.proposal_nms).numpy()]
+            found_P5 = found_P5[_survivors(found_P5, self.proposal_nms)]
         elif self.max_rois:
-            found = found[np.argsort(-scores, kind="stable")]
-        return found[: self.max_rois] if self.max_rois else found
+            found_P5 = found_P5[np.argsort(-found_P5[:, 4], kind="stable")]
+        return found_P5[: self.max_rois] if self.max_rois else found_P5
 
     def region_samples(
         self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
@@ -240,32 +240,37 @@ class CLN(nn.Module):
         with jt.no_grad():
             feats = self.pyramid(images_NCHW)
             proposals = self.first_stage(self.rpn_head(feats), sizes_N2)
-            found = []
-            for image, (rows, size) in enumerate(zip(proposals, sizes_N2, strict=True)):
-                output = self.second_stage(feats, image, rows)
-                refined = self.refined(rows, output, (float(size[0]), float(size[1])))
-                found.append(self.suppressed(refined))
-            return found
+            refined = self.refined(proposals, self.second_stage(feats, proposals), sizes_N2)
+            return [self.suppressed(rows) for rows in refined]
 
-    def second_stage(self, feats: list[jt.Var], image: int, proposals_P5: np.ndarray) -> BoxOutput:
-        """The box head on the proposals of image row `image`, some at a time; no gradient."""
-        rows = np.full((len(proposals_P5), 1), image, np.float32)
-        rois = np.concatenate([rows, proposals_P5[:, :4]], axis=1)
+    def second_stage(self, feats: list[jt.Var], proposals: list[np.ndarray]) -> BoxOutput:
+        """The box head on the proposals of all images, some at a time; no gradient."""
+        images = np.repeat(np.arange(len(proposals), dtype=np.float32), [*map(len, proposals)])
+        rois = np.column_stack([images, np.concatenate(proposals)[:, :4]])
         starts = range(0, len(rois), REGIONS_PER_PASS)
         return join(self.box_head(feats, rois[at : at + REGIONS_PER_PASS]) for at in starts)
 
     def refined(
-        self, proposals_P5: np.ndarray, output: BoxOutput, size: tuple[float, float]
-    ) -> np.ndarray:
-        """Proposals (P, 5) moved as the box head says, clipped to `size`, with the final score."""
-        boxes = decode_deltas(proposals_P5[:, :4], output.deltas_R4, max_shape=size)
+        self, proposals: list[np.ndarray], output: BoxOutput, sizes_N2: np.ndarray
+    ) -> list[np.ndarray]:
+        """Each image's proposals (P, 5) moved as the box head says, clipped to the image's size,
+        with the final score."""
+        counts = [len(rows) for rows in proposals]
+        every = np.concatenate(proposals)
+        limits = np.repeat(sizes_N2, counts, axis=0)
+        boxes = decode_deltas(every[:, :4], output.deltas_R4, max_shape=limits)
         classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
-        place = jt.array(proposals_P5[:, 4]) * jt.sigmoid(output.iou_logits_R)
+        place = jt.array(every[:, 4]) * jt.sigmoid(output.iou_logits_R)
         scores = classes**self.alpha * place ** (1 - self.alpha)
-        return jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
+        moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
+        return np.split(moved, np.cumsum(counts)[:-1])
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
         """The best `max_proposals` after NMS, best first; a score of 0 is no proposal."""
         found = refined_P5[refined_P5[:, 4] > 0]
-        kept = nms(jt.array(found[:, :4]), jt.array(found[:, 4]), self.final_nms).numpy()
-        return found[kept[: self.max_proposals]]
+        return found[_survivors(found, self.final_nms)[: self.max_proposals]]
+
+
+def _survivors(rows_P5: np.ndarray, iou: float) -> np.ndarray:
+    """Rows that NMS keeps, best first."""
+    return nms(jt.array(rows_P5[:, :4]), jt.array(rows_P5[:, 4]), iou).numpy()

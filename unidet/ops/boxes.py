@@ -14,6 +14,8 @@ import numpy as np
 Array: TypeAlias = jt.Var | np.ndarray
 """A tensor, or a numpy array where no gradient is asked for."""
 AnyArray = TypeVar("AnyArray", jt.Var, np.ndarray)
+Size: TypeAlias = tuple[float, float] | np.ndarray
+"""(height, width) in pixels: a pair for all boxes, or (N, 2), a row for each of N."""
 
 UNION_FLOOR = 1e-6
 """Smallest union that an overlap is divided by (mmdet `bbox_overlaps`, eps)."""
@@ -106,7 +108,7 @@ def _pairwise_overlaps(
     return shared, own[:, None] + other[None, :] - shared
 
 
-def clip_boxes(boxes_xyxy: jt.Var, height: float, width: float) -> jt.Var:
+def clip_boxes(boxes_xyxy: jt.Var, size: Size) -> jt.Var:
     """Move every corner of (N, 4) boxes into 0 <= x <= width, 0 <= y <= height."""
-    limits = jt.array(np.array([width, height, width, height], np.float32))
+    limits = jt.array(np.asarray(size, np.float32)[..., [1, 0, 1, 0]])
     return jt.minimum(jt.maximum(boxes_xyxy, 0.0), limits.broadcast(boxes_xyxy))

@@ -11,7 +11,7 @@ import math
 import jittor as jt
 import numpy as np
 
-from unidet.ops.boxes import Array, as_var, clip_boxes
+from unidet.ops.boxes import Array, Size, as_var, clip_boxes
 
 DELTA_STDS = (0.1, 0.1, 0.2, 0.2)
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
@@ -44,9 +44,9 @@ def decode_deltas(
     references: Array,
     deltas: jt.Var,
     stds: tuple[float, float, float, float] = DELTA_STDS,
-    max_shape: tuple[float, float] | None = None,
+    max_shape: Size | None = None,
 ) -> jt.Var:
-    """Boxes (N, 4) reached from the references; clipped to max_shape (height, width) if given.
+    """Boxes (N, 4) reached from the references; clipped to max_shape if given.
 
     mmdet/core/bbox/coder/delta_xywh_bbox_coder.py `delta2bbox`, means 0, wh_ratio_clip 16/1000.
     """
@@ -56,7 +56,7 @@ def decode_deltas(
     log_ratios = jt.minimum(jt.maximum(scaled[:, 2:], -MAX_LOG_RATIO), MAX_LOG_RATIO)
     half = sizes * jt.exp(log_ratios) * 0.5
     boxes = jt.concat([new_centres - half, new_centres + half], dim=1)
-    return boxes if max_shape is None else clip_boxes(boxes, *max_shape)
+    return boxes if max_shape is None else clip_boxes(boxes, max_shape)
 
 
 def encode_tblr(references: Array, boxes: Array, normalizer: float = 1.0) -> jt.Var:
@@ -75,11 +75,11 @@ def decode_tblr(
     references: Array,
     distances: jt.Var,
     normalizer: float = 1.0,
-    max_shape: tuple[float, float] | None = None,
+    max_shape: Size | None = None,
 ) -> jt.Var:
     """Boxes (N, 4) from distances; not forced positive, so boxes may come out inverted.
 
-    mmdet/core/bbox/coder/tblr_bbox_coder.py `tblr2bboxes`; clipped to (height, width) if given.
+    mmdet/core/bbox/coder/tblr_bbox_coder.py `tblr2bboxes`; clipped to max_shape if given.
     """
     centres, sizes = _centres_and_sizes(as_var(references))
     scaled = distances * normalizer
@@ -93,4 +93,4 @@ def decode_tblr(
         ],
         dim=1,
     )
-    return boxes if max_shape is None else clip_boxes(boxes, *max_shape)
+    return boxes if max_shape is None else clip_boxes(boxes, max_shape)

@@ -45,8 +45,8 @@ class ImageTextPair(nn.Module):
 
     def embed_images(self, pixels_NHWC: np.ndarray, side: int = 0) -> jt.Var:
         """Embeddings of uint8 crops, resized to `side` pixels first (0: as they are)."""
-        images = np.ascontiguousarray(pixels_NHWC.transpose(0, 3, 1, 2)).astype(np.float32)
-        tensor = jt.array((images - self._mean) / self._std)
+        pixels = jt.array(np.ascontiguousarray(pixels_NHWC.transpose(0, 3, 1, 2)))
+        images = (pixels.float32() - self._mean) / self._std
         if side and side != images.shape[2]:
-            tensor = nn.interpolate(tensor, size=(side, side), mode="bilinear")
-        return self.image(tensor)
+            images = nn.interpolate(images, size=(side, side), mode="bilinear")
+        return self.image(images)

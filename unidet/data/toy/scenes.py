@@ -79,19 +79,15 @@ def lay_out(rng: np.random.Generator, space: str | None) -> tuple[Object, ...]:
     count = object_count(rng)
     drawn = combinations()[_draw(rng, combination_weights(space), count)]
     places: list[tuple[Outline, float, float]] = []
-    owner = np.full((WORLD, WORLD), -1, np.int8)
-    pixels = np.zeros(count)
+    view = _View(count)
     for row, attributes in enumerate(drawn):
         size = SMALLEST * (LARGEST / SMALLEST) ** rng.random()
-        outline, size, angle = _find_place(rng, int(attributes[0]), size, owner, pixels)
-        window, covered = _footprint(outline)
-        owner[window][covered] = row
-        pixels[row] = covered.sum()
-        places.append((outline, size, angle))
-    left = np.bincount(owner[owner >= 0], minlength=count) / pixels
+        places.append(_find_place(rng, int(attributes[0]), size, view, row))
     return tuple(
         Object(attributes, outline, size, angle, float(visible))
-        for attributes, (outline, size, angle), visible in zip(drawn, places, left, strict=True)
+        for attributes, (outline, size, angle), visible in zip(
+            drawn, places, view.seen / view.covered, strict=True
+        )
     )
 
 
@@ -101,9 +97,10 @@ def _draw(rng: np.random.Generator, weights: np.ndarray, count: int) -> np.ndarr
 
 
 def _find_place(
-    rng: np.random.Generator, shape: int, size: float, owner: np.ndarray, pixels: np.ndarray
+    rng: np.random.Generator, shape: int, size: float, view: _View, row: int
 ) -> tuple[Outline, float, float]:
-    """Turn and move a shape until it lies inside the world and hides nothing too much.
+    """Turn and move a shape until it lies inside the world and hides nothing too much; put it
+    there as object `row`.
 
     After some tries the shape is made smaller; the smallest size is tried for as long as it takes.
     """
@@ -112,40 +109,50 @@ def _find_place(
     while True:
         angle = float(rng.uniform(-_STEEPEST, _STEEPEST))
         turned = place(unit, size, angle, (0.0, 0.0))
-        low, high = np.split(bounds(turned), 2)
-        centre = rng.uniform(1 - low, WORLD - 1 - high)
+        box = bounds(turned)
+        centre = rng.uniform(1 - box[:2], WORLD - 1 - box[2:])
         outline = [loop + centre for loop in turned]
-        if _leaves_visible(outline, owner, pixels):
+        if view.put(row, outline):
             return outline, size, angle
         attempt += 1
         if attempt % _TRIES == 0:
             size = max(SMALLEST, size * _SHRINK)
 
 
-def _leaves_visible(outline: Outline, owner: np.ndarray, pixels: np.ndarray) -> bool:
-    """Whether every object placed so far keeps enough pixels under a new one."""
-    x1, y1, x2, y2 = bounds(outline).astype(int)
-    if (owner[y1 : y2 + 1, x1 : x2 + 1] < 0).all():
+class _View:
+    """Which of the objects placed so far is seen at each pixel of the world.
+
+    Attributes:
+        covered: (count,) float64, pixels of each object; 0 where it is not placed yet.
+        seen: (count,) int64, those of them that no later object hides.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.covered = np.zeros(count)
+        self.seen = np.zeros(count, np.int64)
+        self._owner = np.full((WORLD, WORLD), -1, np.int8)
+
+    def put(self, row: int, outline: Outline) -> bool:
+        """Put an object in front of the others, unless one would keep too few pixels."""
+        x1, y1, mask = _patch(outline, WORLD)
+        height, width = mask.shape
+        window = self._owner[y1 : y1 + height, x1 : x1 + width]
+        covered = mask >= 0.5
+        hidden = window[covered]
+        left = self.seen - np.bincount(hidden[hidden >= 0], minlength=len(self.seen))
+        if (left < LEAST_VISIBLE * self.covered).any():
+            return False
+        window[covered] = row
+        self.seen = left
+        self.seen[row] = self.covered[row] = covered.sum()
         return True
-    window, covered = _footprint(outline)
-    hidden = owner[window][covered]
-    lost = np.bincount(hidden[hidden >= 0], minlength=len(pixels))
-    kept = np.bincount(owner[owner >= 0], minlength=len(pixels)) - lost
-    return bool((kept >= LEAST_VISIBLE * pixels).all())
-
-
-def _footprint(outline: Outline) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Window of the world and the (h, w) bool pixels in it that the outline covers by half."""
-    x1, y1, mask = _patch(outline, WORLD)
-    height, width = mask.shape
-    return (slice(y1, y1 + height), slice(x1, x1 + width)), mask >= 0.5
 
 
 def _patch(outline: Outline, limit: int) -> tuple[int, int, np.ndarray]:
     """Left, top and coverage (h, w) of the smallest window that holds an outline."""
-    low, high = np.split(bounds(outline), 2)
-    x1, y1 = np.maximum(np.floor(low), 0).astype(int)
-    x2, y2 = np.minimum(np.ceil(high), limit).astype(int)
+    box = bounds(outline)
+    x1, y1 = np.maximum(np.floor(box[:2]), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(box[2:]), limit).astype(int)
     return x1, y1, fill([loop - (x1, y1) for loop in outline], x2 - x1, y2 - y1)
 
 

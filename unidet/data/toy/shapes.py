@@ -88,10 +88,10 @@ def fill(outline: Outline, width: int, height: int, border: float = 0.0) -> np.n
     image = Image.new("L", (width * _FINE, height * _FINE))
     draw = ImageDraw.Draw(image)
     # PIL counts from pixel centres.
-    loops = [[tuple(point) for point in loop * _FINE - 0.5] for loop in outline]
+    loops = [(loop * _FINE - 0.5).ravel().tolist() for loop in outline]
     if border:
         for loop in loops:
-            draw.line([*loop, *loop[:2]], 255, round(2 * border * _FINE), joint="curve")
+            draw.line([*loop, *loop[:4]], 255, round(2 * border * _FINE), joint="curve")
     else:
         for loop, value in zip(loops, [255] + [0] * len(loops), strict=False):
             draw.polygon(loop, fill=value)

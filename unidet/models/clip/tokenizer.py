@@ -14,6 +14,7 @@ import html
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,14 +84,15 @@ def write_merges(path: Path, merges: Sequence[Merge]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def split_words(text: str) -> list[str]:
+@lru_cache(maxsize=2**16)  # captions repeat, and cleaning takes longer than all the rest
+def split_words(text: str) -> tuple[str, ...]:
     """Words of a text after CLIP's cleaning, each as byte symbols without the end-of-word mark."""
     cleaned = html.unescape(html.unescape(ftfy.fix_text(text))).strip()
     cleaned = regex.sub(r"\s+", " ", cleaned).strip().lower()
-    return [
+    return tuple(
         "".join(_BYTE_ENCODER[byte] for byte in word.encode("utf-8"))
         for word in _WORDS.findall(cleaned)
-    ]
+    )
 
 
 def _symbols(word: str) -> list[str]:

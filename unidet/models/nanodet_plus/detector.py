@@ -182,8 +182,7 @@ class NanoDetPlus(nn.Module):
             output = self.predict(images_NCHW)
             boxes, chances = output.boxes(), jt.sigmoid(output.class_logits)
             return [
-                (clip_boxes(boxes[row], float(size[0]), float(size[1])), chances[row])
-                for row, size in enumerate(sizes_N2)
+                (clip_boxes(boxes[row], size), chances[row]) for row, size in enumerate(sizes_N2)
             ]
 
     def detect(
