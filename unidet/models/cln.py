@@ -167,17 +167,16 @@ class CLN(nn.Module):
         otherwise levels one after another in no particular order.
         """
         scores_NA = jt.sigmoid(output.objectness_NA).numpy()
-        distances_NA4 = output.distances_NA4.numpy()
-        best = [self._best_per_level(scores, output.level_counts) for scores in scores_NA]
-        counts = [len(rows) for rows in best]
-        images, rows = np.repeat(np.arange(len(best)), counts), np.concatenate(best)
+        best_NK = np.stack([self._best_per_level(row, output.level_counts) for row in scores_NA])
+        distances = np.take_along_axis(output.distances_NA4.numpy(), best_NK[..., None], axis=1)
         boxes = decode_tblr(
-            output.anchors_A4[rows],
-            jt.array(distances_NA4[images, rows]),
-            max_shape=np.asarray(sizes_N2)[images],
+            output.anchors_A4[best_NK.ravel()],
+            jt.array(distances.reshape(-1, 4)),
+            max_shape=np.repeat(sizes_N2, best_NK.shape[1], axis=0),
         )
-        found = np.concatenate([boxes.numpy(), scores_NA[images, rows, None]], axis=1)
-        return [self._thinned(one) for one in np.split(found, np.cumsum(counts)[:-1])]
+        boxes_NK4 = boxes.numpy().reshape(*best_NK.shape, 4)
+        scores_NK1 = np.take_along_axis(scores_NA, best_NK, axis=1)[..., None]
+        return [self._thinned(row) for row in np.concatenate([boxes_NK4, scores_NK1], axis=2)]
 
     def _best_per_level(self, scores: np.ndarray, level_counts: tuple[int, ...]) -> np.ndarray:
         chosen, start = [], 0
