@@ -154,7 +154,7 @@ def _wait_for_compilers(verbose: bool) -> None:
 
 def _say_compiling(verbose: bool) -> None:
     if not verbose:
-        print("compiling Jittor, once per machine (about a minute)…", file=sys.stderr)
+        print("compiling Jittor, once per machine (one to two minutes)…", file=sys.stderr)
 
 
 def _can_compile() -> bool:
