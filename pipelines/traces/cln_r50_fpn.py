@@ -29,6 +29,7 @@ from unidet.models.resnet import ResNet
 from unidet.models.rpn_head import RPNHead, RPNOutput
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import encode_deltas
+from unidet.ops.rois import by_image, rois_of
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
@@ -71,20 +72,18 @@ def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
         proposals = network.first_stage(output, sizes)
         head = network.second_stage(feats, proposals)
         refined = network.refined(proposals, head, sizes)
-        ends = np.cumsum([len(rows) for rows in proposals])[:-1]
-        outputs = [
-            np.split(var.numpy(), ends)
-            for var in (head.class_logits_R2, head.deltas_R4, head.iou_logits_R)
-        ]
+        outputs = {
+            "test_rois": rois_of(proposals),
+            "test_cls": head.class_logits_R2.numpy(),
+            "test_reg": head.deltas_R4.numpy(),
+            "test_bscore": head.iou_logits_R.numpy()[:, None],
+        }
+        parts = {name: by_image(values, proposals) for name, values in outputs.items()}
         for image, rows in enumerate(proposals):
             refined[image][:, :4] /= scale
-            classes, deltas, fits = (parts[image] for parts in outputs)
             tensors = {
                 "test_proposals": rows,
-                "test_rois": _with_image(image, rows),
-                "test_cls": classes,
-                "test_reg": deltas,
-                "test_bscore": fits[:, None],
+                **{name: own[image] for name, own in parts.items()},
                 "test_rpn": rows[:, 4:],
                 "detections": network.suppressed(refined[image]),
             }
@@ -165,10 +164,6 @@ def _levels(output: RPNOutput) -> Iterator[tuple[int, slice]]:
     for level, count in enumerate(output.level_counts):
         yield level, slice(start, start + count)
         start += count
-
-
-def _with_image(image: int, boxes: np.ndarray) -> np.ndarray:
-    return np.insert(boxes[:, :4], 0, image, axis=1)
 
 
 def dense_targets(

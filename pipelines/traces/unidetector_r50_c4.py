@@ -27,6 +27,7 @@ from unidet.models.resnet import ResNet, build_layer
 from unidet.models.roi_classifier import RoiClassifier, decoded
 from unidet.models.roi_samples import RoiSamples
 from unidet.models.text_classifier import TextClassifier
+from unidet.ops.rois import by_image, rois_of
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
@@ -62,9 +63,7 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
     """C4, the first eight regions' features, logits, box deltas and detections."""
     images = inputs.take("img", "N", 3, "H", "W")
     proposals = _proposals(inputs, len(images))
-    rois = np.concatenate(
-        [np.insert(boxes[:, :4], 0, image, axis=1) for image, boxes in enumerate(proposals)]
-    ).astype(np.float32)
+    rois = rois_of(proposals)
     with jt.no_grad():
         feats = network.features(jt.array(images))
         found = {"c4": feats.numpy()} | _first_regions(network, feats, rois)
@@ -73,8 +72,7 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
         boxes = decoded(rois, deltas)
     found |= _named(scores | {"bbox_pred": deltas}, "test_")
     logits = next(iter(scores.values()))
-    ends = np.cumsum([len(part) for part in proposals])[:-1]
-    parts = zip(np.split(boxes, ends), np.split(logits, ends), proposals, strict=True)
+    parts = zip(by_image(boxes, proposals), by_image(logits, proposals), proposals, strict=True)
     for image, (own_boxes, own_logits, own_proposals) in enumerate(parts):
         suffix = f"_image{image}" if len(images) > 1 else ""
         size = (images.shape[2], images.shape[3])

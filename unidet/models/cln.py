@@ -29,6 +29,7 @@ from unidet.ops import losses
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
 from unidet.ops.nms import nms
+from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import RandomSource, for_image
 from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
@@ -244,8 +245,7 @@ class CLN(nn.Module):
 
     def second_stage(self, feats: list[jt.Var], proposals: list[np.ndarray]) -> BoxOutput:
         """The box head on the proposals of all images, some at a time; no gradient."""
-        images = np.repeat(np.arange(len(proposals), dtype=np.float32), [*map(len, proposals)])
-        rois = np.column_stack([images, np.concatenate(proposals)[:, :4]])
+        rois = rois_of(proposals)
         starts = range(0, len(rois), REGIONS_PER_PASS)
         return join(self.box_head(feats, rois[at : at + REGIONS_PER_PASS]) for at in starts)
 
@@ -254,15 +254,14 @@ class CLN(nn.Module):
     ) -> list[np.ndarray]:
         """Each image's proposals (P, 5) moved as the box head says, clipped to the image's size,
         with the final score."""
-        counts = [len(rows) for rows in proposals]
         every = np.concatenate(proposals)
-        limits = np.repeat(sizes_N2, counts, axis=0)
+        limits = np.repeat(sizes_N2, [len(rows) for rows in proposals], axis=0)
         boxes = decode_deltas(every[:, :4], output.deltas_R4, max_shape=limits)
         classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
         place = jt.array(every[:, 4]) * jt.sigmoid(output.iou_logits_R)
         scores = classes**self.alpha * place ** (1 - self.alpha)
         moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
-        return np.split(moved, np.cumsum(counts)[:-1])
+        return by_image(moved, proposals)
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
         """The best `max_proposals` after NMS, best first; a score of 0 is no proposal."""

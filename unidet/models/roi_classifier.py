@@ -20,6 +20,7 @@ from unidet.models.text_classifier import TextClassifier
 from unidet.ops.coders import decode_deltas
 from unidet.ops.losses import binary_cross_entropy, l1, one_hot
 from unidet.ops.roi_align import roi_align
+from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import BatchRandom
 from unidet.ops.vectors import unit_length
 from unidet.ops.whole_batch import mean_count
@@ -188,14 +189,11 @@ class RoiClassifier(nn.Module):
             sizes_N2: (height, width) before padding; boxes are clipped to it.
             proposals: per image (P, 4), or (P, 5) with a score that is not read; P may be 0.
         """
-        rois = np.concatenate(
-            [np.insert(boxes[:, :4], 0, image, axis=1) for image, boxes in enumerate(proposals)]
-        ).astype(np.float32)
+        rois = rois_of(proposals)
         limits = np.tile(sizes_N2[:, ::-1], 2)[rois[:, 0].astype(np.int64)]
         boxes, embeddings = self._all_regions(images_NCHW, rois)
         boxes = np.clip(boxes, 0, limits.astype(np.float32))
-        ends = np.cumsum([len(part) for part in proposals])[:-1]
-        return list(zip(np.split(boxes, ends), np.split(embeddings, ends), strict=True))
+        return list(zip(by_image(boxes, proposals), by_image(embeddings, proposals), strict=True))
 
     def _all_regions(
         self, images_NCHW: jt.Var, rois_R5: np.ndarray
