@@ -20,11 +20,10 @@ PLAIN = {"unidet.errors", "unidet.records"}
 ALLOWED = {
     "unidet.errors": set(),
     "unidet.records": set(),
-    "unidet.interrupt": {"unidet.errors"},
-    "unidet.terminal": {"unidet.errors", "unidet.interrupt"},
-    "unidet.config": set(),
-    "unidet.validate": {"unidet.config", "unidet.errors"},
+    "unidet.console": {"unidet.errors"},
+    "unidet.config": {"unidet.errors"},
     "unidet.conf": set(),
+    "unidet.backend": {"unidet.errors"},
     "unidet.store": PLAIN,
     "unidet.ops": PLAIN,
     "unidet.evaluation": PLAIN,
@@ -32,33 +31,16 @@ ALLOWED = {
     "unidet.weights": PLAIN | {"unidet.models"},
     "unidet.data": PLAIN | {"unidet.store.hashing"},
     "unidet.training": PLAIN
-    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.interrupt"},
+    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console.interrupt"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation"},
-    "unidet.toolchain": {"unidet.errors"},
-    "unidet.jittor_build": set(),
-    "unidet.process_state": set(),
-    "unidet.runtime": {
-        "unidet.errors",
-        "unidet.toolchain",
-        "unidet.jittor_build",
-        "unidet.process_state",
-    },
-    "unidet.doctor": {"unidet.errors", "unidet.toolchain", "unidet.runtime"},
 }
 UNRESTRICTED = {"unidet", "unidet.cli", "unidet.pipelines"}
-WITHOUT_JITTOR = (
-    "cli",
-    "config",
-    "validate",
-    "errors",
-    "records",
-    "doctor",
-    "runtime",
-    "toolchain",
+WITHOUT_JITTOR = ("cli", "errors", "records")
+WITHOUT_JITTOR_FOLDERS = (
+    *("backend", "conf", "config", "console", "data", "evaluation", "pipelines", "store"),
 )
-WITHOUT_JITTOR_FOLDERS = ("store", "data", "evaluation", "conf", "pipelines")
 # What running stages and verbs import inside their functions.
-HELPERS_WITH_JITTOR = ("unidet.pipelines.training", "unidet.pipelines.traces.")
+HELPERS_WITH_JITTOR = ("unidet.pipelines.wiring.training", "unidet.pipelines.traces.")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -8,7 +8,8 @@ import sys
 
 CRASH = """
 import ctypes, sys
-from unidet import cli, runtime
+from unidet import cli
+from unidet.backend import runtime
 def crash(_):
     runtime.bring_up("cpu")
     ctypes.string_at(0)

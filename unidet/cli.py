@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from unidet.config.study import Config
+from unidet.config.validate import build_config, unknown_key
+from unidet.console.interrupt import EXIT_CODE, Interrupted, listen, stop_file
 from unidet.errors import UserError
-from unidet.interrupt import EXIT_CODE, Interrupted, listen, stop_file
-from unidet.validate import build_config, unknown_key
 
 NOT_FRESH = 3
 
@@ -164,7 +164,7 @@ def _open(override: str) -> str:
 
 
 def _run(overrides: list[str]) -> int:
-    from unidet.pipelines.engine import bring_up_to_date
+    from unidet.pipelines.engine.engine import bring_up_to_date
 
     bring_up_to_date(compose(overrides))
     return 0
@@ -172,7 +172,7 @@ def _run(overrides: list[str]) -> int:
 
 def _sweep(arguments: list[str]) -> int:
     """Every combination of the swept values by Hydra's launcher, ending in one table."""
-    from unidet.pipelines.sweep import Sweep
+    from unidet.pipelines.engine.multirun import Sweep
 
     ours = [item for item in arguments[1:] if not item.startswith("hydra")]
     launchers = [item for item in arguments[1:] if item.startswith("hydra")]
@@ -206,7 +206,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
     import hydra
     from hydra.errors import HydraException
 
-    from unidet.pipelines.sweep_job import STOP
+    from unidet.pipelines.engine.multirun_job import STOP
 
     place = str(folder).replace("'", r"\'")
     sys.argv[1:] = [
@@ -232,7 +232,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
 
 def _sweep_job(composed: Any) -> None:
     """What a launcher calls, maybe in another process or on another machine."""
-    from unidet.pipelines.sweep_job import run_job
+    from unidet.pipelines.engine.multirun_job import run_job
 
     run_job(Path(composed.sweep.folder), composed.sweep.job)
 
@@ -284,7 +284,7 @@ def _config(given: list[str]) -> int:
 
 def _doctor(given: list[str]) -> int:
     _arguments("doctor").parse_args(given)
-    from unidet.doctor import run
+    from unidet.backend.doctor import run
 
     return run()
 
@@ -295,7 +295,7 @@ def _work(given: list[str]) -> int:
     parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
     parser.add_argument("--together", action="store_true", help="one of the processes of mpirun")
     options = parser.parse_args(given)
-    from unidet.pipelines.work import work_on
+    from unidet.pipelines.engine.work import work_on
 
     work_on(options.task, attached=options.attached, together=options.together)
     return 0

@@ -6,8 +6,8 @@ from typing import Any
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine import find, modules_of, open_store, preimage_of
-from unidet.pipelines.graph import STAGES, needed
+from unidet.pipelines.engine.engine import find, modules_of, open_store, preimage_of
+from unidet.pipelines.engine.graph import STAGES, needed
 from unidet.store import accepted
 from unidet.store.accepted import Acceptance
 from unidet.store.hashing import digest

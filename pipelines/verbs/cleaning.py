@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from unidet.store.cleanup import Drop, Plan, plan
+from unidet.console.terminal import duration, size
+from unidet.store.gc import cleaning, drop, drop_unfinished, sweep
+from unidet.store.gc_plan import Drop, Plan, plan
 from unidet.store.store import Store
-from unidet.store.sweep import cleaning, drop, drop_unfinished, sweep
-from unidet.terminal import duration, size
 
 SHOWN = 40
 

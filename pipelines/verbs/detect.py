@@ -12,16 +12,16 @@ import numpy as np
 
 from unidet.config.fields import identity
 from unidet.config.study import Config
+from unidet.console.terminal import Progress, say
 from unidet.data.images import read_image
 from unidet.errors import UserError
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.results import Detections
-from unidet.pipelines.datasets import test_transform
-from unidet.pipelines.engine import bring_up_jittor, open_store
-from unidet.pipelines.judging import suppression
+from unidet.pipelines.engine.engine import bring_up_jittor, open_store
+from unidet.pipelines.wiring.datasets import test_transform
+from unidet.pipelines.wiring.evaluation_inputs import suppression
 from unidet.report.draw import draw_boxes
-from unidet.terminal import Progress, say
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 NO_LABELS = np.zeros(0, np.int32)
@@ -94,8 +94,8 @@ def _open(config: Config, names: list[str]) -> Detector:
     folders = {stage: _newest(config, stage) for stage in ("rpn", "roi")}
     texts = _embed(config, names)
     bring_up_jittor(config)
-    from unidet.pipelines.networks import build_classifier
-    from unidet.pipelines.proposers import open_proposer
+    from unidet.pipelines.proposers.factory import open_proposer
+    from unidet.pipelines.wiring.networks import build_classifier
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
@@ -113,7 +113,7 @@ def _embed(config: Config, names: list[str]) -> np.ndarray:
         return _ready(_newest(config, "clip_embeddings"), names)
     clip = _newest(config, "clip")
     bring_up_jittor(config)
-    from unidet.pipelines.text import open_text_encoder
+    from unidet.pipelines.wiring.text import open_text_encoder
 
     encoder = open_text_encoder(clip, config.clip)
     return encoder.embed(names, settings)

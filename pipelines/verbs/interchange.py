@@ -11,8 +11,10 @@ import numpy as np
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.evaluation.results import Detections, write_results
-from unidet.pipelines.datasets import Datasets, Judged
-from unidet.pipelines.mmdet_files import (
+from unidet.pipelines.engine.shards import Sharded
+from unidet.pipelines.verbs.status import artefact_folder
+from unidet.pipelines.wiring.datasets import Datasets, Judged
+from unidet.pipelines.wiring.mmdet_files import (
     PROPOSAL_CATEGORY,
     Order,
     is_proposals,
@@ -23,8 +25,6 @@ from unidet.pipelines.mmdet_files import (
     result_arrays,
     results_of,
 )
-from unidet.pipelines.shards import Sharded
-from unidet.pipelines.verbs.status import artefact_folder
 from unidet.weights.read import read_pickle
 from unidet.weights.write import whole_file, write_pickle
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from unidet.console.terminal import duration, fold, size
 from unidet.store import accepted
 from unidet.store.accepted import Acceptance
 from unidet.store.pins import pinned
 from unidet.store.record import Action
 from unidet.store.store import Store
-from unidet.terminal import duration, fold, size
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def _parse(parser: ArgumentParser, given: list[str], compose: Compose) -> tuple[
 
 
 def _open(config: Config) -> Store:
-    from unidet.pipelines.engine import open_store
+    from unidet.pipelines.engine.engine import open_store
 
     return open_store(config)
 
@@ -84,9 +84,9 @@ def _verify(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("--repair", action="store_true", help="bring back what can be, and remove")
     _remote_option(parser)
     options, config = _parse(parser, given, compose)
+    from unidet.console.terminal import fold
     from unidet.pipelines.verbs.sharing import open_remote, repaired
     from unidet.store.verify import verify
-    from unidet.terminal import fold
 
     store = _open(config)
     found = verify(store)
@@ -173,10 +173,10 @@ def _accept(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 def _rm(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
     parser.add_argument("what", help=WHAT)
     options, config = _parse(parser, given, compose)
+    from unidet.console.terminal import size
     from unidet.pipelines.verbs.select import select
-    from unidet.store.cleanup import obstacles
-    from unidet.store.sweep import cleaning, drop
-    from unidet.terminal import size
+    from unidet.store.gc import cleaning, drop
+    from unidet.store.gc_plan import obstacles
 
     store = _open(config)
     action = select(options.what, config, store)
@@ -300,7 +300,7 @@ def _import(parser: ArgumentParser, given: list[str], compose: Compose) -> int:
 
 @contextmanager
 def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    from unidet.terminal import Progress
+    from unidet.console.terminal import Progress
 
     progress = Progress(label)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.graph import STAGES
+from unidet.pipelines.engine.graph import STAGES
 from unidet.pipelines.verbs.status import current
 from unidet.store.hashing import sha256_file
 from unidet.store.record import Action

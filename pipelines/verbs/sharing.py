@@ -7,10 +7,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from unidet.config.study import Config
+from unidet.console.terminal import fold, size
 from unidet.errors import UserError
-from unidet.pipelines.engine import find, preimage_of
-from unidet.pipelines.graph import needed
-from unidet.pipelines.remotes import from_remote
+from unidet.pipelines.engine.engine import find, preimage_of
+from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.engine.remotes import from_remote
 from unidet.pipelines.verbs.select import select
 from unidet.store.live import in_use
 from unidet.store.record import Action
@@ -19,7 +20,6 @@ from unidet.store.repair import repair
 from unidet.store.store import Store
 from unidet.store.transfer import Moved, Tell, fetch_all
 from unidet.store.verify import Findings
-from unidet.terminal import fold, size
 
 
 def open_remote(options: Namespace, config: Config) -> Remote:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.config.study import Config
-from unidet.pipelines.engine import find, open_store, preimage_of
-from unidet.pipelines.graph import needed
-from unidet.pipelines.stage import Stage
+from unidet.pipelines.engine.engine import find, open_store, preimage_of
+from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.engine.stage import Stage
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store

@@ -55,7 +55,7 @@ def trace_files(
     if not Path(out).resolve().parent.is_dir():
         raise UserError(f"trace: the folder of {out} does not exist")
     given = Inputs.read(inputs)
-    from unidet.runtime import bring_up
+    from unidet.backend.runtime import bring_up
 
     bring_up()
     module = import_module(MODELS[model])

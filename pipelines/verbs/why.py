@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.pipelines.engine import find, modules_of, open_store, preimage_of
-from unidet.pipelines.graph import needed
+from unidet.pipelines.engine.engine import find, modules_of, open_store, preimage_of
+from unidet.pipelines.engine.graph import needed
 from unidet.store.accepted import chain
 from unidet.store.hashing import key_of
 from unidet.store.record import Action

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unidet.runtime import bring_up
+from unidet.backend.runtime import bring_up
 from unidet.weights.layouts.registry import layout_named
 
 bring_up()

@@ -9,8 +9,8 @@ import pytest
 
 from unidet.cli import compose
 from unidet.config.study import Config
-from unidet.pipelines import engine
-from unidet.pipelines.stage import Job, Stage
+from unidet.pipelines.engine import engine
+from unidet.pipelines.engine.stage import Job, Stage
 
 TINY = (
     "data.train_scenes=8",
@@ -76,7 +76,7 @@ def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "coco_eval": writing("coco_eval", ("report",), ("rpn",)),
     }
     modules = {"unidet.a": "1", "unidet.b": "1"}
-    for user in ("graph", "verbs.select", "verbs.accept"):
+    for user in ("engine.graph", "verbs.select", "verbs.accept"):
         monkeypatch.setattr(f"unidet.pipelines.{user}.STAGES", stages)
     monkeypatch.setattr(engine, "modules_of", lambda stage, store: dict(modules))
     for user in ("why", "accept"):

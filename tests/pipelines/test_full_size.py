@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.config.training import OptimizerConfig
 from unidet.records import Batch
-from unidet.runtime import bring_up
 
 pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 800, 1088
@@ -69,7 +69,7 @@ def step(network: Any, batch: Batch, settings: OptimizerConfig) -> dict[str, flo
 def test_the_first_stage(batch: Batch) -> None:
     import jittor as jt
 
-    from unidet.pipelines.proposers import build_proposer
+    from unidet.pipelines.proposers.factory import build_proposer
 
     config = compose(["experiment=coco_o365"]).rpn
     network = build_proposer(config, 0)
@@ -90,7 +90,7 @@ def test_the_first_stage(batch: Batch) -> None:
 def test_the_second_stage(batch: Batch) -> None:
     import jittor as jt
 
-    from unidet.pipelines.networks import build_classifier
+    from unidet.pipelines.wiring.networks import build_classifier
 
     config = compose(["experiment=coco_o365"]).roi
     network = build_classifier(config.network)

@@ -29,12 +29,12 @@ from unittest import mock
 import numpy as np
 
 from unidet.store import provenance
-from unidet.store.cleanup import plan
+from unidet.store.gc import cleaning, drop, sweep
+from unidet.store.gc_plan import plan
 from unidet.store.live import in_use
 from unidet.store.pins import pin
 from unidet.store.remote import Remote
 from unidet.store.store import Store, key_of
-from unidet.store.sweep import cleaning, drop, sweep
 from unidet.store.transfer import fetch, push
 from unidet.store.verify import verify
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unidet.cli import compose
-from unidet.pipelines.engine import open_store, preimage_of
-from unidet.pipelines.graph import needed
+from unidet.pipelines.engine.engine import open_store, preimage_of
+from unidet.pipelines.engine.graph import needed
 from unidet.store.hashing import key_of
 from unidet.store.record import Action, to_bytes
 from unidet.store.store import Store

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unidet.store import provenance
-from unidet.store.cleanup import plan
+from unidet.store.gc import cleaning, drop, sweep
+from unidet.store.gc_plan import plan
 from unidet.store.live import in_use
 from unidet.store.lock import Owner
 from unidet.store.record import Action
 from unidet.store.store import Store, key_of
-from unidet.store.sweep import cleaning, drop, sweep
 from unidet.store.verify import verify
 
 CROWD = 8

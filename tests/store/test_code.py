@@ -257,12 +257,12 @@ def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1]); import unidet.store.code as code;"
         "assert code.__file__.startswith(sys.argv[1]), code.__file__;"
-        "print(json.dumps(code.closure('unidet.pipelines.stage')));"
+        "print(json.dumps(code.closure('unidet.pipelines.engine.stage')));"
         "assert 'unidet.pipelines' not in sys.modules"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert json.loads(done.stdout) == closure("unidet.pipelines.stage")
+    assert json.loads(done.stdout) == closure("unidet.pipelines.engine.stage")
 
 
 # --- edits of this project's own code ------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
         "import sys, json; sys.path.insert(0, sys.argv[1])\n"
         "from unidet.store.code import closure\n"
         "stages = ('data', 'rpn', 'proposals', 'clip_embeddings', 'roi', 'lvis_eval')\n"
-        "print(json.dumps({s: closure(f'unidet.pipelines.{s}') for s in stages}))"
+        "print(json.dumps({s: closure(f'unidet.pipelines.stages.{s}') for s in stages}))"
     )
 
     def digests() -> dict[str, str]:

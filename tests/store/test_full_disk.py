@@ -11,13 +11,13 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.store import accepted
-from unidet.store.cleanup import plan
+from unidet.store.gc import cleaning, drop, sweep
+from unidet.store.gc_plan import plan
 from unidet.store.live import in_use
 from unidet.store.pins import pin
 from unidet.store.record import Action
 from unidet.store.remote import Remote
 from unidet.store.store import Store
-from unidet.store.sweep import cleaning, drop, sweep
 from unidet.store.transfer import fetch, push
 from unidet.store.verify import verify
 

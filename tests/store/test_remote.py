@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store.layout import Layout
 from unidet.store.live import in_use
+from unidet.store.paths import Layout
 from unidet.store.record import Action
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import repair

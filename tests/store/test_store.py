@@ -326,12 +326,12 @@ def test_a_record_tells_where_the_artefact_came_from(store: Store, publish: Publ
         store.draft(key),
         started=started,
         inputs={"data": upstream},
-        modules={"unidet.pipelines.rpn": "0" * 64},
+        modules={"unidet.pipelines.stages.rpn": "0" * 64},
     )
     assert store.lookup(key) == action
     assert action.inputs == {"data": upstream.key}
     assert action.preimage == preimage
-    assert action.modules == {"unidet.pipelines.rpn": "0" * 64}
+    assert action.modules == {"unidet.pipelines.stages.rpn": "0" * 64}
     assert 60 <= action.seconds < 90
     assert action.started < action.finished
     assert action.started.endswith("+00:00")

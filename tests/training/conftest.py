@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from unidet.runtime import bring_up
+from unidet.backend.runtime import bring_up
 
 sys.path.append(str(Path(__file__).parent))  # small_networks.py, which scripts here import too
 bring_up()

@@ -36,7 +36,7 @@ def timed(holder: Any, name: str, label: str) -> None:
 
 def main(folder: str, steps: int) -> None:
     from unidet.cli import compose
-    from unidet.pipelines.engine import bring_up_jittor, bring_up_to_date
+    from unidet.pipelines.engine.engine import bring_up_jittor, bring_up_to_date
 
     config = compose(
         [
@@ -55,7 +55,7 @@ def main(folder: str, steps: int) -> None:
     bring_up_jittor(config)
     import jittor as jt
 
-    from unidet.terminal import Progress
+    from unidet.console.terminal import Progress
     from unidet.training import loop
     from unidet.training.log import TrainingLog
     from unidet.training.sanity import Sanity

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from unidet.backend.runtime import bring_up
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.records import Batch
-from unidet.runtime import bring_up
 
 IMAGES, SIDES = 2, (64, 96)
 

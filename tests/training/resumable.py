@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unidet.backend.runtime import bring_up
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
-from unidet.runtime import bring_up
 
 SETTINGS = TrainingConfig(
     steps=30,
@@ -47,7 +47,7 @@ def main(folder: str, kill_at: int, number: int) -> None:
     import jittor as jt
     from jittor import nn
 
-    from unidet.interrupt import EXIT_CODE, Interrupted, listen
+    from unidet.console.interrupt import EXIT_CODE, Interrupted, listen
     from unidet.ops.batch_norm import BatchNorm2d
     from unidet.training.loop import train
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unidet.interrupt import EXIT_CODE
+from unidet.console.interrupt import EXIT_CODE
 
 SCRIPT = Path(__file__).with_name("resumable.py")
 NEVER = 0

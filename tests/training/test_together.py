@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_networks import batch, network_and_batch
 
-from unidet.interrupt import EXIT_CODE
+from unidet.console.interrupt import EXIT_CODE
 
 SCRIPT = Path(__file__).with_name("together.py")
 NETWORKS = ("cln", "classifier", "partitioned classifier")

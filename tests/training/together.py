@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unidet.backend.runtime import bring_up
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
-from unidet.interrupt import EXIT_CODE, Interrupted, listen
+from unidet.console.interrupt import EXIT_CODE, Interrupted, listen
 from unidet.records import Batch
-from unidet.runtime import bring_up
 
 NETWORKS = ("cln", "classifier", "partitioned classifier")
 SETTINGS = TrainingConfig(

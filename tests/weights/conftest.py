@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from unidet.runtime import bring_up
+from unidet.backend.runtime import bring_up
 
 bring_up()

@@ -1,6 +1,6 @@
 """Readers of the COCO-json family: COCO, LVIS v0.5 and v1, Objects365 v2, converted OpenImages.
 
-One reader suffices: the formats differ in where images lie (`layout.py`) and in optional fields.
+One reader suffices: the formats differ in where images lie (`image_files.py`) and in optional fields.
 What is left out follows the official code (mmdet 2.18 datasets/coco.py, `_parse_ann_info`).
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unidet.data.layout import image_names
+from unidet.data.image_files import image_names
 from unidet.data.table import Table, read_json
 from unidet.errors import UserError
 from unidet.records import Category, Split

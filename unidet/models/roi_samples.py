@@ -12,8 +12,8 @@ import numpy as np
 
 from unidet.ops.boxes import pairwise_iou_numpy
 from unidet.ops.coders import encode_deltas
+from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.losses import federated_classes
-from unidet.ops.matching import match_by_max_iou
 from unidet.ops.sampling import BatchRandom, RandomSource, for_all, for_image, sample_random
 from unidet.ops.whole_batch import in_any_part, mean_count
 from unidet.records import Batch

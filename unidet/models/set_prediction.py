@@ -14,8 +14,8 @@ import jittor as jt
 import numpy as np
 
 from unidet.ops import losses
-from unidet.ops.assignment import assign
 from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy, pairwise_giou_numpy, xyxy_to_cxcywh
+from unidet.ops.hungarian import assign
 from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from unidet.ops.matching import NEGATIVE
+from unidet.ops.iou_assignment import NEGATIVE
 
 
 class Shuffler(Protocol):

@@ -17,7 +17,7 @@ from typing import Any
 
 from unidet.store.disk import clear_errors, make_folder, replace, sync
 from unidet.store.hashing import key_of
-from unidet.store.layout import Layout, check_digest
+from unidet.store.paths import Layout, check_digest
 from unidet.store.provenance import command, git_state, utc
 
 

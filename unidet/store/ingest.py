@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unidet.store.disk import make_folder, sync
 from unidet.store.hashing import copy_hashed, sha256_file
-from unidet.store.layout import Layout
+from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name
 
 WORKERS = 8

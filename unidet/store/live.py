@@ -16,7 +16,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.disk import clear_errors, make_folder
-from unidet.store.layout import Layout
+from unidet.store.paths import Layout
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 JUST_MADE_SECONDS = 3600.0

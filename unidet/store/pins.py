@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unidet.store.disk import clear_errors, create_once, make_folder, sync
-from unidet.store.layout import Layout, check_digest
+from unidet.store.paths import Layout, check_digest
 from unidet.store.provenance import command, utc
 from unidet.store.record import Action
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from unidet.store.hashing import output_digest
-from unidet.store.layout import check_digest
+from unidet.store.paths import check_digest
 
 FORMAT = 1
 _STAGE = re.compile(r"[a-z][a-z0-9_]*")

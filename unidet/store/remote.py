@@ -1,6 +1,6 @@
 """A store somewhere else, through fsspec: a folder, an SFTP server, S3 and what else it can reach.
 
-It has the layout of a store (layout.py), so a remote folder is a store itself and an exported one
+It has the layout of a store (paths.py), so a remote folder is a store itself and an exported one
 can be read in place. What comes from it is not trusted: records are checked before they are used,
 content is hashed on arrival, and links are refused. It is trusted in one thing that nobody can
 check without computing again: that this result belongs to this key.
@@ -18,7 +18,7 @@ from typing import Any
 from unidet.errors import UserError
 from unidet.store.disk import sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
-from unidet.store.layout import Layout, check_digest
+from unidet.store.paths import Layout, check_digest
 from unidet.store.record import Action, StoredFile, from_bytes
 
 MAX_RECORD_BYTES = 256 << 20

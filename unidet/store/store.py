@@ -11,11 +11,11 @@ from typing import Any
 
 from unidet.errors import UserError
 from unidet.store import lock, provenance, runs
+from unidet.store.action_index import newest_first
 from unidet.store.disk import clear_errors, create_once, discard, make_folder, replace
 from unidet.store.hashing import key_of, normalise
-from unidet.store.index import newest_first
 from unidet.store.ingest import has_blob, ingested, place_all, place_missing, rescue
-from unidet.store.layout import Layout
+from unidet.store.paths import Layout
 from unidet.store.record import Action, digest_files, from_bytes, to_bytes
 from unidet.store.runs import How, Run
 from unidet.store.stat_cache import StatCache
@@ -23,7 +23,7 @@ from unidet.store.view import materialise
 
 
 class Store:
-    """Artefacts under `root`, each behind one record; layout.py draws where everything lies.
+    """Artefacts under `root`, each behind one record; paths.py draws where everything lies.
 
     Methods that write raise UserError where the store is read-only, not permitted or full.
     """

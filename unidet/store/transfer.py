@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from unidet.store.cleanup import blobs_of
 from unidet.store.disk import clear_errors, discard, make_folder
+from unidet.store.gc_plan import blobs_of
 from unidet.store.ingest import has_blob
 from unidet.store.record import Action, StoredFile
 from unidet.store.remote import Refused, Remote

@@ -11,7 +11,7 @@ from pathlib import Path
 from unidet.store.disk import files_below
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
-from unidet.store.layout import check_digest
+from unidet.store.paths import check_digest
 from unidet.store.record import Action, from_bytes
 from unidet.store.store import Store
 

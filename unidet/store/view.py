@@ -9,7 +9,7 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.store.disk import discard, make_folder
 from unidet.store.ingest import rescue
-from unidet.store.layout import Layout
+from unidet.store.paths import Layout
 from unidet.store.record import Action
 
 

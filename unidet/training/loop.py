@@ -11,7 +11,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.config.training import TrainingConfig
-from unidet.interrupt import Interrupted, stop_requested
+from unidet.console.interrupt import Interrupted, stop_requested
 from unidet.training import ranks
 from unidet.training.average import WeightAverage
 from unidet.training.checkpoint import load_checkpoint, save_checkpoint

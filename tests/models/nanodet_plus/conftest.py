@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from unidet.backend.runtime import bring_up
 from unidet.models.nanodet_plus.detector import NanoDetPlus
-from unidet.runtime import bring_up
 from unidet.weights.layouts.nanodet_plus import M_1_5X, M
 from unidet.weights.load import load_into
 

@@ -19,7 +19,7 @@ from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import MEAN, STD, NanoDetPlus
-from unidet.pipelines.closed_set import detect_batches
+from unidet.pipelines.wiring.closed_set import detect_batches
 from unidet.records import Batch, Split
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.load import load_into

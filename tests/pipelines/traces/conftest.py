@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unidet.backend.runtime import bring_up
 from unidet.cli import main
-from unidet.runtime import bring_up
 
 bring_up("cpu")
 

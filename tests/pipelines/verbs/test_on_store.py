@@ -14,7 +14,7 @@ import pytest
 from unidet import cli
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines import engine
+from unidet.pipelines.engine import engine
 from unidet.store.store import Store
 
 Make = Callable[..., Config]

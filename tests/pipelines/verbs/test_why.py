@@ -9,7 +9,7 @@ import pytest
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines import engine
+from unidet.pipelines.engine import engine
 from unidet.pipelines.verbs.why import lines, print_why, why
 
 Make = Callable[..., Config]

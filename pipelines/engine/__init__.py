@@ -1,0 +1,1 @@
+"""Runs stages: graph, keys, shards, processes, sweeps."""

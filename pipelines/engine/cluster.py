@@ -1,0 +1,83 @@
+"""Processes that share a stage's shards, as a job array of submitit (Slurm, or its local executor).
+
+Tasks read the task file and the store from a file system that all machines see.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from unidet.config.machines import ClusterConfig
+from unidet.errors import UserError
+from unidet.pipelines.engine.processes import end, start_attached, work_command
+
+REMEDY = "pip install 'unidet[cluster]'"
+
+
+class ShardTask:
+    """What submitit runs in each task of the array; it may also be run again alone."""
+
+    def __call__(self, task: str) -> None:
+        child = start_attached([*work_command(Path(task)), "--attached"], None)
+        try:
+            status = end(child)
+        except BaseException:
+            child.terminate()
+            end(child)
+            raise
+        if status != 0:
+            raise subprocess.CalledProcessError(status, "unidet work")
+
+    def checkpoint(self, task: str) -> Any:
+        """Preempted or out of time: queue again; finished shards stay finished."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(ShardTask(), task)
+
+
+class SubmittedWorkers:
+    """An array of `count` tasks."""
+
+    def __init__(
+        self, stage: str, task: Path, count: int, settings: ClusterConfig, folder: Path
+    ) -> None:
+        executor = _executor(settings, folder)
+        executor.update_parameters(name=f"unidet-{stage}", **settings.parameters)
+        self._jobs = executor.map_array(ShardTask(), [str(task)] * count)
+
+    def running(self) -> int:
+        return sum(not job.done() for job in self._jobs)
+
+    def failures(self) -> list[str]:
+        return [line for line in map(_why_failed, self._jobs) if line]
+
+    def stop(self) -> None:
+        for job in self._jobs:
+            job.cancel()
+        for job in self._jobs:
+            job.wait()
+
+
+def _executor(settings: ClusterConfig, folder: Path) -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise UserError(
+            f"cluster.executor={settings.executor}: submitit is missing; {REMEDY}"
+        ) from None
+    try:
+        return submitit.AutoExecutor(folder=folder, cluster=settings.executor)
+    except RuntimeError as error:
+        raise UserError(f"cluster.executor={settings.executor}: {error}") from None
+
+
+def _why_failed(job: Any) -> str:
+    """The last words of a task that failed, on one line; nothing for one that did not."""
+    if job.exception() is None:
+        return ""
+    said = [line for line in (job.stderr() or "").splitlines() if line.startswith("unidet: ")]
+    if said:
+        return said[-1].removeprefix("unidet: ")
+    return f"task {job.job_id} failed (see {job.paths.stderr})"

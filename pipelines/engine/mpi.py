@@ -1,0 +1,118 @@
+"""Several processes that run one stage together, each with its share of every batch (Open MPI).
+
+`mpirun` is a child of this process, which keeps the lock, waits, and publishes what the first of
+them leaves. They stop together, at the same step, and only the first one writes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from unidet.config.machines import TrainConfig
+from unidet.config.study import Config
+from unidet.console.interrupt import EXIT_CODE, Interrupted, stop_requested
+from unidet.errors import UserError
+from unidet.pipelines.engine.processes import (
+    POLL_SECONDS,
+    end,
+    sharing_cores,
+    start_attached,
+    work_command,
+    write_task,
+)
+from unidet.pipelines.engine.stage import Job
+
+REMEDY = "Debian, Ubuntu: apt install openmpi-bin libopenmpi-dev"
+HANDED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "UNIDET_CACHE", "OMP_NUM_THREADS")
+LOG = "mpirun.log"
+
+
+def run_together(name: str, config: Config, job: Job) -> None:
+    """Run a stage in `train.processes` processes.
+
+    Raises:
+        UserError: Open MPI is missing, or a process failed; its checkpoint stays.
+        Interrupted: asked to stop; the state is saved.
+    """
+    launcher = mpirun(config.train)
+    if not config.train.hostfile:
+        config = sharing_cores(config, config.train.processes)
+    task = write_task(job, name, config)
+    log = job.work / LOG
+    with log.open("wb") as written:
+        child = start_attached(
+            [*launcher, *work_command(task), "--together", "--attached"], written
+        )
+    status = _wait(child, log)
+    if status == EXIT_CODE:
+        raise Interrupted(f"{name}: all processes have stopped; the state is saved")
+    if status != 0:
+        raise UserError(f"{name}: {reason(log, status)}; the last checkpoint is kept (see {log})")
+
+
+def mpirun(settings: TrainConfig) -> list[str]:
+    """The command that starts the processes.
+
+    Raises:
+        UserError: there is no Open MPI, or no such hostfile.
+    """
+    missing = [tool for tool in ("mpirun", "mpicc") if shutil.which(tool) is None]
+    if missing:
+        raise UserError(f"train.processes={settings.processes}: {missing[0]} is missing; {REMEDY}")
+    command = ["mpirun", "--bind-to", "none", "-np", str(settings.processes)]
+    if os.geteuid() == 0:
+        command.append("--allow-run-as-root")
+    if not settings.hostfile:
+        return [*command, "--oversubscribe"]
+    if not Path(settings.hostfile).is_file():
+        raise UserError(f"train.hostfile: {settings.hostfile} is not a file")
+    exported = [part for name in HANDED_ON if name in os.environ for part in ("-x", name)]
+    return [*command, "--hostfile", settings.hostfile, *exported]
+
+
+def _wait(child: subprocess.Popen, log: Path) -> int:
+    """The status that `mpirun` ends with; shows its output, and hands on a request to stop."""
+    told = False
+    try:
+        with log.open("rb") as shown:
+            while child.poll() is None:
+                time.sleep(POLL_SECONDS)
+                _show(shown)
+                if stop_requested() and not told:
+                    # It hands this signal on; on SIGTERM it would kill them within a second.
+                    child.send_signal(signal.SIGUSR1)
+                    told = True
+    except BaseException:
+        child.terminate()
+        end(child)
+        raise
+    return end(child)
+
+
+def _show(log: IO[bytes]) -> None:
+    """Progress lines only: why it failed is told once, at the end."""
+    for line in log.read().decode(errors="replace").splitlines():
+        if line.startswith("  "):
+            print(line, file=sys.stderr, flush=True)
+
+
+def reason(log: Path, status: int) -> str:
+    """One line on why the processes ended, from what they and `mpirun` said."""
+    lines = log.read_text(errors="replace").splitlines()
+    ours = [line.removeprefix("unidet: ") for line in lines if line.startswith("unidet: ")]
+    if ours:
+        return ours[-1]
+    text = " ".join(" ".join(lines).split())
+    killed = re.search(r"process rank (\d+) .*? exited on (signal \d+ \([\w ]+\))", text)
+    if killed:
+        return f"process {killed[1]} ended by {killed[2]}"
+    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
+    return raised[-1] if raised else f"mpirun ended with status {status}"

@@ -1,0 +1,269 @@
+"""Many runs of one command (`-m`): shared upstream first, then every job, then one table.
+
+A job is a `unidet` command of its own, so that none can take another down. What it reports lies in
+the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and one log a job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+
+from unidet.config.fields import identity
+from unidet.config.study import Config, StageName
+from unidet.console.interrupt import EXIT_CODE, Interrupted
+from unidet.console.terminal import say
+from unidet.errors import UserError
+from unidet.pipelines.engine.graph import STAGES, needed
+from unidet.pipelines.engine.multirun_job import Outcome, read_outcome, write_job, write_outcome
+from unidet.pipelines.verbs.status import artefact_folder
+from unidet.report.plots import metric_curves
+from unidet.store.hashing import digest
+
+SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")
+GAMMA = "calibration.gamma"
+Launch = Callable[[Path, Sequence[str]], None]
+"""Runs the jobs of these names in this folder, somewhere and in any order."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One command of a sweep."""
+
+    name: str
+    overrides: tuple[str, ...]
+    config: Config
+
+    @cached_property
+    def recipes(self) -> dict[str, str]:
+        """A digest of all that the configuration says about each stage needed, upstream included.
+
+        Two jobs with the same recipe of a stage share its artefact.
+        """
+        found: dict[str, str] = {}
+        for stage in needed(self.config.stage, self.config):
+            recipe = {
+                "stage": stage.name,
+                "config": {name: identity(getattr(self.config, name)) for name in stage.reads},
+                "files": {name: str(path) for name, path in stage.files(self.config).items()},
+                "inputs": {name: found[name] for name in stage.inputs(self.config)},
+                "store": self.config.store.root,
+            }
+            found[stage.name] = digest(recipe)
+        return found
+
+
+class Sweep:
+    """The jobs of one sweep; a failing one neither hides nor stops the others.
+
+    Args:
+        jobs: the overrides of every job.
+        swept: keys that differ between jobs, the table's first columns.
+        compose: overrides to configuration.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Sequence[str]],
+        swept: Sequence[str],
+        compose: Callable[[Sequence[str]], Config],
+    ) -> None:
+        self._swept = list(swept)
+        self._labels: list[str] = []
+        self._failures: dict[str, str] = {}
+        self._jobs: list[Planned] = []
+        for number, overrides in enumerate(jobs):
+            label = " ".join(item for item in overrides if item.split("=")[0] in swept)
+            self._labels.append(label or " ".join(overrides))
+            try:
+                planned = Planned(f"{number:03d}", tuple(overrides), compose(overrides))
+                _ = planned.recipes  # a missing file or folder shows here
+            except UserError as error:
+                self._fail(self._labels[number], str(error))
+            else:
+                self._jobs.append(planned)
+        self.folder = self._folder()
+
+    def run(self, launch: Launch) -> int:
+        """Run all jobs, print one table; the exit status: 0, or 2 where a job failed.
+
+        Raises:
+            Interrupted: asked to stop; the same command resumes.
+        """
+        broken: dict[str, str] = {}
+        for wave in waves(self._jobs):
+            ready = [job for job in wave if not self._is_hopeless(job, broken)]
+            self._launch(ready, launch)
+            for job in ready:
+                self._note(job, broken)
+        return self._report()
+
+    def _folder(self) -> Path:
+        """The same for the same command, so that a rerun replaces what it knows better."""
+        if not self._jobs:
+            return Path()
+        config = self._jobs[0].config
+        name = f"{config.stage}-{digest([job.overrides for job in self._jobs])[:8]}"
+        return (Path(config.store.root) / "sweeps" / name).absolute()
+
+    def _launch(self, jobs: list[Planned], launch: Launch) -> None:
+        missing = []
+        for job in jobs:
+            write_job(self.folder, job.name, self._label(job), job.overrides)
+            built = artefact_folder(job.config.stage, job.config)
+            if built is None:
+                missing.append(job.name)
+            else:
+                write_outcome(self.folder, job.name, Outcome(0, str(built), ""))
+        if not missing:
+            return
+        try:
+            launch(self.folder, missing)
+        except UserError:
+            raise
+        except Exception as error:  # of the launcher: a worker died, a queue refused
+            say(f"unidet: the launcher failed: {type(error).__name__}: {error}")
+
+    def _is_hopeless(self, job: Planned, broken: dict[str, str]) -> bool:
+        """Whether something upstream has failed already: it would only fail again."""
+        for stage, recipe in job.recipes.items():
+            if recipe in broken:
+                self._fail(self._label(job), f"{stage} failed: {broken[recipe]}")
+                return True
+        return False
+
+    def _note(self, job: Planned, broken: dict[str, str]) -> None:
+        outcome = read_outcome(self.folder, job.name)
+        if outcome.status == EXIT_CODE:
+            raise Interrupted("the sweep was stopped; finished jobs are kept")
+        if outcome.status != 0:
+            broken[job.recipes[job.config.stage]] = outcome.said
+            if job.name.isdigit():
+                self._fail(self._label(job), outcome.said)
+
+    def _fail(self, label: str, reason: str) -> None:
+        self._failures.setdefault(label, reason)
+
+    def _label(self, job: Planned) -> str:
+        if job.name.isdigit():
+            return self._labels[int(job.name)]
+        return f"{job.config.stage}, which several jobs need"
+
+    # --- the report --------------------------------------------------------------------------
+
+    def _report(self) -> int:
+        rows = [
+            self._row(job, read_outcome(self.folder, job.name))
+            for job in self._jobs
+            if self._label(job) not in self._failures
+        ]
+        if rows:
+            table = pd.DataFrame(rows)
+            table.to_csv(self.folder / "table.csv", index=False)
+            print("\n\n".join(blocks(table.drop(columns="artefact"), self._swept)))
+            print(self.folder / "table.csv")
+            self._plot(table)
+        for label, reason in self._failures.items():
+            say(f"failed: {label}: {reason}")
+        return 2 if self._failures else 0
+
+    def _row(self, job: Planned, outcome: Outcome) -> dict[str, float | str]:
+        given = dict(item.split("=", 1) for item in job.overrides)
+        metrics = Path(outcome.artefact) / "metrics.json"
+        values = json.loads(metrics.read_text()) if metrics.exists() else {}
+        return {
+            **{key: _number(given[key]) for key in self._swept},
+            **{name: values[name] for name in self._metrics() if name in values},
+            "artefact": outcome.artefact,
+        }
+
+    def _metrics(self) -> tuple[str, ...]:
+        comparison = STAGES[self._jobs[0].config.stage].comparison
+        return SHOWN if comparison is None else comparison.metrics
+
+    def _plot(self, table: pd.DataFrame) -> None:
+        """As the stage says, or the first metric, AP if there is one, against a swept number, γ
+        before others."""
+        comparison = STAGES[self._jobs[0].config.stage].comparison
+        if comparison is not None:
+            print(comparison.draw(table, self._swept, self.folder))
+            return
+        numeric = [key for key in self._swept if table[key].dtype.kind in "if"]
+        metric = next((name for name in SHOWN if name in table), None)
+        if not numeric or metric is None:
+            return
+        along = GAMMA if GAMMA in numeric else numeric[0]
+        others = [key for key in self._swept if key != along]
+        target = self.folder / f"{metric}_against_{along.rsplit('.', 1)[-1]}.png"
+        metric_curves(table, along, metric, others, target)
+        print(target)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def blocks(table: pd.DataFrame, keys: Sequence[str], width: int = 80) -> Iterator[str]:
+    """The table as text, its columns in blocks that fit a terminal, each led by those of `keys`."""
+
+    def text(columns: Sequence[str]) -> str:
+        return table[[*keys, *columns]].to_string(index=False, float_format="{:.3f}".format)
+
+    block: list[str] = []
+    for name in table.columns.drop(list(keys)):
+        if block and len(text([*block, name]).partition("\n")[0]) > width:
+            yield text(block)
+            block = []
+        block.append(name)
+    yield text(block)
+
+
+# --- what is shared --------------------------------------------------------------------------
+
+
+def waves(jobs: Sequence[Planned]) -> Iterator[list[Planned]]:
+    """The jobs in turns: what several jobs of a later turn need is built once in an earlier one."""
+    upstream = shared_upstream(jobs)
+    if upstream:
+        yield from waves(upstream)
+    yield list(jobs)
+
+
+def shared_upstream(jobs: Sequence[Planned]) -> list[Planned]:
+    """One job for each artefact that several jobs need and the store lacks; the furthest only."""
+    users: dict[str, list[tuple[Planned, str]]] = {}
+    for job in jobs:
+        for stage, recipe in job.recipes.items():
+            if stage != job.config.stage:
+                users.setdefault(recipe, []).append((job, stage))
+    shared = {recipe: found[0] for recipe, found in users.items() if len(found) > 1}
+    brought_along = {
+        job.recipes[name]
+        for job, stage in shared.values()
+        for name in (other.name for other in needed(stage, job.config))
+        if name != stage
+    }
+    return [
+        _upstream_job(job, stage)
+        for recipe, (job, stage) in shared.items()
+        if recipe not in brought_along and artefact_folder(stage, job.config) is None
+    ]
+
+
+def _upstream_job(job: Planned, stage: str) -> Planned:
+    overrides = (
+        *(item for item in job.overrides if not item.startswith("stage=")),
+        f"stage={stage}",
+    )
+    return Planned(
+        f"{stage}-for-{job.name}", overrides, replace(job.config, stage=cast(StageName, stage))
+    )

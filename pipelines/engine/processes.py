@@ -1,0 +1,185 @@
+"""Several processes at one stage: each finishes shards that nobody else is at.
+
+This process keeps the lock, waits, and publishes; the others get a file that says what to do
+(`unidet work FILE`) and leave shards in the stage's working folder, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from unidet.backend.toolchain import default_threads
+from unidet.config.study import Config
+from unidet.console.terminal import say
+from unidet.errors import UserError
+from unidet.pipelines.engine.stage import Job, Sharding
+
+POLL_SECONDS = 0.3
+PATIENCE = 30.0  # seconds that a process gets to end after it was asked to
+TASK = "task.json"
+
+
+class Workers(Protocol):
+    """The processes that were started for one stage."""
+
+    def running(self) -> int: ...
+
+    def failures(self) -> list[str]:
+        """What went wrong in each process that failed, one line each; call when all have ended."""
+
+    def stop(self) -> None:
+        """End them all, and wait."""
+
+
+def fill_shards(name: str, sharding: Sharding, config: Config, job: Job) -> None:
+    """Finish all shards of a stage, in this process or in as many as are configured.
+
+    Raises:
+        UserError: processes failed and left shards unfinished.
+        Interrupted: asked to stop; what is finished stays.
+    """
+    count = sharding.processes(config)
+    if count == 1 and not config.cluster.executor:
+        sharding.fill(job)
+        return
+    plan = sharding.plan(job)
+    total = sum(map(len, plan))
+    workers = _start(name, config, job, count)
+    progress = job.progress(f"{name}, {count} processes: shards")
+    try:
+        while workers.running():
+            time.sleep(POLL_SECONDS)
+            progress.update(total - sum(len(shards.missing(job.work)) for shards in plan), total)
+    except BaseException:
+        workers.stop()
+        raise
+    finally:
+        progress.close()
+    failures = workers.failures()
+    if failures and any(shards.missing(job.work) for shards in plan):
+        raise UserError(f"{name}: {failures[0]}; finished shards are kept for the next run")
+    for failure in failures:
+        say(f"  {name}: {failure}; other processes finished its shards")
+
+
+def _start(name: str, config: Config, job: Job, count: int) -> Workers:
+    if config.cluster.executor:
+        from unidet.pipelines.engine.cluster import SubmittedWorkers
+
+        task = write_task(job, name, config)
+        return SubmittedWorkers(name, task, count, config.cluster, job.work / "cluster")
+    task = write_task(job, name, sharing_cores(config, count))
+    return LocalWorkers(task, count, job.work / "processes")
+
+
+def sharing_cores(config: Config, count: int) -> Config:
+    """The configuration for one of `count` processes on this machine."""
+    threads = config.runtime.threads or max(1, default_threads() // count)
+    return replace(config, runtime=replace(config.runtime, threads=threads))
+
+
+# --- the task file ---------------------------------------------------------------------------
+
+
+def write_task(job: Job, stage: str, config: Config) -> Path:
+    """Say in a file what a process has to do; plain JSON, readable by people."""
+    path = job.work / TASK
+    task = {
+        "stage": stage,
+        "work": str(job.work.absolute()),
+        "out": str(job.out.absolute()),
+        "inputs": {name: str(folder.absolute()) for name, folder in job.inputs.items()},
+        "config": asdict(config),
+    }
+    path.write_text(json.dumps(task, indent=1))
+    return path
+
+
+def read_task(path: Path) -> Mapping[str, Any]:
+    """What `write_task` wrote.
+
+    Raises:
+        UserError: there is no such file, or it says something else.
+    """
+    try:
+        task = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a task file ({error}); a running stage writes it") from None
+    if not isinstance(task, dict) or task.keys() != {"stage", "work", "out", "inputs", "config"}:
+        raise UserError(f"{path}: not a task file; a running stage writes it")
+    return task
+
+
+def unidet_command(*arguments: str) -> list[str]:
+    """A `unidet` command of this very installation."""
+    return [sys.executable, "-c", "from unidet.cli import main; main()", *arguments]
+
+
+def work_command(task: Path) -> list[str]:
+    """The command of one process."""
+    return unidet_command("work", str(task))
+
+
+# --- processes of this machine -----------------------------------------------------------------
+
+
+class LocalWorkers:
+    """Child processes; each ends when this process does, however that ends."""
+
+    def __init__(self, task: Path, count: int, logs: Path) -> None:
+        logs.mkdir(exist_ok=True)
+        self._logs = [logs / f"{number}.log" for number in range(count)]
+        self._children = [_child(task, log) for log in self._logs]
+
+    def running(self) -> int:
+        return sum(child.poll() is None for child in self._children)
+
+    def failures(self) -> list[str]:
+        parts = zip(self._children, self._logs, strict=True)
+        return [why_ended(end(child), log) for child, log in parts if end(child) != 0]
+
+    def stop(self) -> None:
+        for child in self._children:
+            child.terminate()
+        deadline = time.monotonic() + PATIENCE
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        for child in self._children:
+            child.kill()  # does nothing to one that has ended
+            end(child)
+
+
+def _child(task: Path, log: Path) -> subprocess.Popen:
+    with log.open("wb") as opened:
+        return start_attached([*work_command(task), "--attached"], opened)
+
+
+def start_attached(command: list[str], log: IO[bytes] | None) -> subprocess.Popen:
+    """Start a process out of reach of Ctrl-C, with a pipe that closes when this process ends."""
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+    )
+
+
+def end(child: subprocess.Popen) -> int:
+    """Wait for a process of `start_attached`; its exit status."""
+    status = child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+    return status
+
+
+def why_ended(status: int, log: Path) -> str:
+    """One line on a process that failed: its own last words, or the signal that ended it."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    if status == 2 and lines:
+        return lines[-1].removeprefix("unidet: ")
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    return f"a process {how}: {lines[-1] if lines else 'no output'} (see {log})"

@@ -1,0 +1,36 @@
+"""A run looks at the remote before it computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unidet.console.terminal import Progress, say
+from unidet.store import accepted
+from unidet.store.live import Use
+from unidet.store.record import Action
+from unidet.store.remote import Refused, Remote
+from unidet.store.store import Store
+from unidet.store.transfer import fetch
+
+
+def from_remote(remote: Remote, preimage: dict[str, Any], store: Store, use: Use) -> Action | None:
+    """The artefact that answers `preimage`, brought from the remote; None where that has none.
+
+    What is not what it says it is, is named and not taken: then the stage runs.
+
+    Raises:
+        UserError: the remote cannot be reached.
+    """
+    progress = Progress(f"{preimage['stage']} from the remote")
+    try:
+        for key in accepted.keys(store.layout, preimage):
+            try:
+                action = fetch(store, remote, key, use, progress.update)
+            except Refused as error:
+                say(f"  {error}")
+                continue
+            if action is not None:
+                return action
+    finally:
+        progress.close()
+    return None

@@ -1,0 +1,165 @@
+"""Per-image results of variable length, in shards that an interrupted stage need not repeat.
+
+A shard holds `rows` (n,) of its images, `offsets` (n + 1,) and any number of columns whose entries
+offsets[i]:offsets[i + 1] belong to image rows[i].
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from unidet.console.terminal import Progress
+
+Columns = Mapping[str, np.ndarray]
+FOLDER = "shards"
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """The shards of one image set, over the rows 0 … `images` - 1.
+
+    `place` is their folder, relative to the artefact. Until they are gathered into it they wait in
+    the working folder, where any number of processes may fill them and the next run finds them.
+    """
+
+    place: str
+    images: int
+    per_shard: int
+
+    def __len__(self) -> int:
+        return -(-self.images // self.per_shard)
+
+    def missing(self, work: Path) -> list[int]:
+        """Numbers of the shards that are not finished."""
+        return [number for number in range(len(self)) if not self._file(work, number).exists()]
+
+    def fill(
+        self,
+        work: Path,
+        results_of: Callable[[Sequence[int]], Iterator[Columns]],
+        progress: Progress,
+    ) -> None:
+        """Finish every shard that no other process is at.
+
+        `results_of(rows)` yields one image's columns after another.
+        """
+        self._file(work, 0).parent.mkdir(parents=True, exist_ok=True)
+        found_work = True
+        while found_work:  # again, for another process may have died and left its shard
+            found_work = False
+            for number in self.missing(work):
+                file = self._file(work, number)
+                with _claimed(file) as mine:
+                    if mine and not file.exists():
+                        self._make(file, number, results_of, progress)
+                        found_work = True
+
+    def gather(self, work: Path, out: Path) -> Path:
+        """Move the finished shards into the artefact at `out`; returns their folder there.
+
+        Raises:
+            FileNotFoundError: a shard is missing.
+        """
+        folder = out / self.place
+        folder.mkdir(parents=True)
+        for number in range(len(self)):
+            file = self._file(work, number)
+            file.replace(folder / file.name)
+        return folder
+
+    def _file(self, work: Path, number: int) -> Path:
+        return work / FOLDER / self.place / f"shard-{number:05d}.npz"
+
+    def _make(
+        self,
+        file: Path,
+        number: int,
+        results_of: Callable[[Sequence[int]], Iterator[Columns]],
+        progress: Progress,
+    ) -> None:
+        first = number * self.per_shard
+        rows = range(first, min(first + self.per_shard, self.images))
+        parts = []
+        for part in results_of(rows):
+            parts.append(part)
+            progress.update(first + len(parts), self.images)
+        _save(file, rows, parts)
+
+
+@contextmanager
+def _claimed(file: Path) -> Iterator[bool]:
+    """Whether this process has the shard to itself; the claim of a process ends with it.
+
+    Where a file system knows no locks two processes may make the same shard: the same bytes twice.
+    """
+    lock = FileLock(file.with_suffix(".claim"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def draft_of(file: Path) -> Path:
+    """Where this process, and no other, writes `file` before it moves it into its place."""
+    return file.with_name(f".{file.name}.{socket.gethostname()}-{os.getpid()}")
+
+
+def _save(file: Path, rows: range, parts: list[Columns]) -> None:
+    lengths = [len(next(iter(part.values()))) for part in parts]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    draft = draft_of(file)
+    with draft.open("wb") as opened:
+        np.savez(
+            opened,
+            rows=np.array(rows, np.int64),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            **columns,
+        )
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(file)
+
+
+class Sharded:
+    """Reads the shards of `folder`, one in memory at a time: ask for rows in ascending order."""
+
+    def __init__(self, folder: Path) -> None:
+        self._place: dict[int, tuple[Path, int]] = {}
+        self._loaded: tuple[Path | None, dict[str, np.ndarray]] = (None, {})
+        for file in sorted(folder.glob("shard-*.npz")):
+            with np.load(file) as arrays:
+                for position, row in enumerate(arrays["rows"]):
+                    self._place[int(row)] = (file, position)
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def of(self, row: int) -> dict[str, np.ndarray]:
+        """The columns of the image at `row`."""
+        file, position = self._place[row]
+        arrays = self._arrays(file)
+        first, last = arrays["offsets"][position : position + 2]
+        return {
+            name: column[first:last]
+            for name, column in arrays.items()
+            if name not in ("rows", "offsets")
+        }
+
+    def _arrays(self, file: Path) -> dict[str, np.ndarray]:
+        if self._loaded[0] != file:
+            with np.load(file) as arrays:
+                self._loaded = (file, {name: arrays[name] for name in arrays.files})
+        return self._loaded[1]

@@ -1,0 +1,70 @@
+"""`unidet work TASK`: one of the processes that share a stage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+from unidet.config.validate import build_config
+from unidet.console.terminal import Progress
+from unidet.errors import UserError
+from unidet.pipelines.engine.engine import bring_up_jittor
+from unidet.pipelines.engine.graph import STAGES
+from unidet.pipelines.engine.processes import read_task
+from unidet.pipelines.engine.stage import Job, Subtrees
+
+
+def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
+    """Do this process's part of a task.
+
+    Args:
+        attached: stop when standard input closes, for then whoever started this has ended.
+        together: run the whole stage with the other processes of `mpirun`; otherwise finish the
+            shards that nobody else is at.
+
+    Raises:
+        UserError: no task file, or bad input to the stage.
+        Interrupted: asked to stop.
+    """
+    task = read_task(task_file)
+    stage, config = STAGES[task["stage"]], build_config(task["config"])
+    number = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
+    if attached and number == 0:  # mpirun gives input to the first process alone
+        threading.Thread(target=_stop_when_left_alone, daemon=True).start()
+    work = Path(task["work"])
+    out = Path(task["out"])
+    if number:  # what the others make as well goes with the working folder
+        out = work / f"process-{number}"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+    job = Job(
+        config=Subtrees(config, stage.name, stage.reads),
+        inputs={name: Path(folder) for name, folder in task["inputs"].items()},
+        work=work,
+        out=out,
+        bring_up=lambda: bring_up_jittor(config, mpi=together),
+        progress=Silent if number else Progress,
+    )
+    if together and stage.data_parallel(config):
+        stage.run(job)
+    elif not together and stage.sharding is not None:
+        stage.sharding.fill(job)
+    else:
+        raise UserError(f"{task_file}: stage {stage.name} does not work in this way")
+
+
+class Silent(Progress):
+    """For a process whose progress another one shows."""
+
+    def update(self, done: int, total: int, note: str = "") -> None: ...
+
+
+def _stop_when_left_alone() -> None:
+    # os.read, not sys.stdin: a buffered read holds a lock that a forked child (one of Jittor's
+    # compilers, closing its stdin) would wait for without end.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

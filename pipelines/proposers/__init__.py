@@ -1,0 +1,1 @@
+"""The proposal networks, one module each."""

@@ -1,0 +1,1 @@
+"""One module a stage: what it takes, what it leaves, and how."""

@@ -1,0 +1,1 @@
+"""From configuration to objects: data sets, networks, text encoders, starting weights."""

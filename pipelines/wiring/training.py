@@ -1,0 +1,49 @@
+"""What every training stage does around the loop: log, curves, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from unidet.config.training import TrainingConfig
+from unidet.pipelines.engine.stage import Job
+from unidet.report.plots import loss_curves
+from unidet.training import log, ranks
+from unidet.training.loop import train
+from unidet.weights.write import write_safetensors
+
+
+def train_and_keep(
+    job: Job,
+    name: str,
+    network: Any,
+    loss_of: Callable[..., Mapping[str, Any]],
+    batches_from: Callable[[int], Iterator[Any]],
+    settings: TrainingConfig,
+) -> None:
+    """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events.
+
+    Of several processes that train together the first one does the leaving.
+    """
+    progress = job.progress(f"training {name}", stoppable=False)
+    weights = train(
+        network,
+        loss_of,
+        batches_from,
+        settings,
+        seed=job.config.seed,
+        folder=job.work,
+        progress=progress,
+    )
+    progress.close()
+    if ranks.rank() == 0:
+        write_safetensors(job.out / "model.safetensors", weights)
+        keep_log(job, name)
+
+
+def keep_log(job: Job, name: str) -> None:
+    """Leave the log and its events, and draw the loss curves."""
+    log.keep_log(job.work, job.out)
+    loss_curves(pd.read_csv(job.out / log.FILE), job.out / "loss.png", name)

@@ -1,0 +1,235 @@
+"""Nothing is computed twice: proved by counting the calls of stages that do almost nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unidet.backend import runtime
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.engine import engine, graph
+from unidet.pipelines.engine.stage import Job, Stage
+from unidet.pipelines.verbs.status import artefact_folder, states
+from unidet.store.hashing import key_of
+
+Make = Callable[..., Config]
+
+
+class Counted:
+    """Stands in for the real stages: data -> rpn -> proposals; counts runs, writes one file."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.fail_at: str | None = None
+
+    def stage(self, name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
+        def run(job: Job) -> None:
+            self.calls.append(name)
+            (job.work / "begun").touch()
+            if self.fail_at == name:
+                raise RuntimeError("power cut")
+            below = "".join((job.inputs[i] / "value").read_text() for i in inputs)
+            (job.out / "value").write_text(f"{name}({below})")
+
+        return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    counter = Counted()
+    stages = {
+        "data": counter.stage("data", ("data", "seed"), ()),
+        "rpn": counter.stage("rpn", ("rpn",), ("data",)),
+        "proposals": counter.stage("proposals", ("proposals",), ("rpn", "data")),
+        "report": counter.stage("report", ("report",), ("proposals",)),
+    }
+    monkeypatch.setattr(graph, "STAGES", stages)
+    monkeypatch.setattr(engine, "modules_of", lambda stage, store: {"module": "code"})
+    return counter
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ahead"),
+    [
+        (["stage=proposals"], True),
+        (["stage=data"], False),  # nothing after it, nothing to compile for
+        (["stage=proposals", "remote=file:///nowhere"], False),
+    ],
+)
+def test_jittor_is_compiled_while_the_data_are_made(
+    overrides: list[str], ahead: bool, tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(
+        runtime, "compiling_ahead", lambda device: nullcontext(begun.append(device))
+    )
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], tensors=False))
+    engine.bring_up_to_date(tiny(*overrides, "runtime.device=cpu"))
+    assert begun == (["cpu"] if ahead else [])
+    engine.bring_up_to_date(tiny(*overrides, "runtime.device=cpu"))  # the data are there
+    assert len(begun) == ahead
+
+
+def test_a_stage_without_tensors_gets_no_jittor(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage("data", 1, ("data",), run=lambda job: job.bring_up() and None, tensors=False)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    with pytest.raises(RuntimeError, match="data brings Jittor up and says that it does not"):
+        engine.bring_up_to_date(tiny("stage=data"))
+
+
+def test_upstream_runs_first_and_once(tiny: Make, counted: Counted) -> None:
+    done = engine.bring_up_to_date(tiny("stage=proposals"))
+    assert counted.calls == ["data", "rpn", "proposals"]
+    assert (done["proposals"].folder / "value").read_text() == "proposals(rpn(data())data())"
+
+
+def test_the_same_again_computes_nothing(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    counted.calls.clear()
+    done = engine.bring_up_to_date(tiny("stage=proposals"))
+    assert counted.calls == []
+    assert {result.how for result in done.values()} == {"cached"}
+
+
+def test_a_change_reruns_what_reads_it_and_what_follows(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    counted.calls.clear()
+    engine.bring_up_to_date(tiny("stage=proposals", "proposals.keep=7"))
+    assert counted.calls == ["proposals"]
+
+
+def test_equal_output_upstream_stops_the_cascade(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    counted.calls.clear()
+    engine.bring_up_to_date(tiny("stage=proposals", "rpn.network.alpha=0.9"))
+    assert counted.calls == ["rpn"]
+
+
+def test_the_entry_point_does_not_matter(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    engine.bring_up_to_date(tiny("stage=proposals"))
+    assert counted.calls == ["data", "rpn", "proposals"]
+
+
+def test_free_fields_change_no_key(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    engine.bring_up_to_date(tiny("stage=rpn", "rpn.training.loader_threads=1"))
+    assert counted.calls == ["data", "rpn"]
+
+
+def test_upstream_require_runs_nothing_upstream(tiny: Make, counted: Counted) -> None:
+    with pytest.raises(UserError, match="data is not built and upstream=require"):
+        engine.bring_up_to_date(tiny("stage=rpn", "upstream=require"))
+    assert counted.calls == []
+
+
+def test_a_failed_stage_leaves_no_artefact_and_resumes(tiny: Make, counted: Counted) -> None:
+    counted.fail_at = "rpn"
+    with pytest.raises(RuntimeError):
+        engine.bring_up_to_date(tiny("stage=rpn"))
+    assert artefact_folder("rpn", tiny()) is None
+    assert {s.stage: s.state for s in states(tiny())}["rpn"] == "partial"
+    counted.fail_at = None
+    assert engine.bring_up_to_date(tiny("stage=rpn"))["rpn"].how == "resumed"
+
+
+def test_seconds_count_every_attempt(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = graph.STAGES["data"].run
+
+    def slow(job: Job) -> None:
+        clock[0] += 100.0
+        run(job)
+
+    clock = [1_000_000.0]
+    monkeypatch.setattr("unidet.pipelines.engine.engine.time.time", lambda: clock[0])
+    stage = Stage(name="data", version=1, reads=("data", "seed"), run=slow)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    counted.fail_at = "data"
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            engine.bring_up_to_date(tiny("stage=data"))
+    counted.fail_at = None
+    assert engine.bring_up_to_date(tiny("stage=data"))["data"].action.seconds == 300.0
+
+
+def test_a_stage_that_left_nothing_is_not_resumed(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(job: Job) -> None:
+        raise RuntimeError("at once")
+
+    stage = Stage(name="data", version=1, reads=("data", "seed"), run=fails)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    with pytest.raises(RuntimeError):
+        engine.bring_up_to_date(tiny("stage=data"))
+    assert {s.stage: s.state for s in states(tiny())}["data"] == "missing"
+
+
+def test_status_tells_fresh_stale_and_missing(tiny: Make, counted: Counted) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    found = {s.stage: s.state for s in states(tiny("rpn.network.alpha=0.9"))}
+    assert found == {"data": "fresh", "rpn": "stale", "proposals": "missing", "report": "missing"}
+
+
+def test_a_stage_gets_only_what_it_declares(tiny: Make, counted: Counted) -> None:
+    def greedy(job: Job) -> None:
+        job.config.roi  # noqa: B018
+
+    graph.STAGES["rpn"] = Stage(name="rpn", version=1, reads=("rpn",), run=greedy)
+    with pytest.raises(AttributeError, match="reads 'roi' without declaring it"):
+        engine.bring_up_to_date(tiny("stage=rpn"))
+
+
+def test_path_of_an_unknown_stage_lists_the_stages(tiny: Make, counted: Counted) -> None:
+    with pytest.raises(UserError, match="there are data, rpn"):
+        artefact_folder("rnp", tiny())
+
+
+def test_path_is_the_artefact_folder(tiny: Make, counted: Counted) -> None:
+    done = engine.bring_up_to_date(tiny("stage=data"))
+    folder = artefact_folder("data", tiny())
+    assert folder == done["data"].folder
+    assert isinstance(folder, Path)
+
+
+def test_a_waiter_says_whom_it_waits_for(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the stage's lock; it is let go once the waiter has said so."""
+    config = tiny("stage=data")
+    store = engine.open_store(config)
+    key = key_of(engine.preimage_of(graph.STAGES["data"], config, store, {}))
+    script = (
+        "import sys, time; from pathlib import Path; from unidet.store.store import Store\n"
+        "with Store(Path(sys.argv[1])).locked(sys.argv[2]):\n"
+        "    print('held', flush=True); time.sleep(600)"
+    )
+    arguments = [sys.executable, "-c", script, str(store.root), key]
+    said: list[str] = []
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as owner:
+
+        def say(text: str) -> None:
+            said.append(text)
+            owner.kill()
+
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "held\n"
+            assert {s.stage: s.state for s in states(config)}["data"] == "running"
+            monkeypatch.setattr(engine, "say", say)
+            engine.bring_up_to_date(config)
+        finally:
+            owner.kill()
+    assert said[0].startswith(f"  data: waits for process {owner.pid} on ")
+    assert counted.calls == ["data"]

@@ -1,0 +1,279 @@
+"""Sweeps: what is shared is built first, a failing job stays alone, one table at the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from unidet.cli import _combinations, compose
+from unidet.config.study import Config
+from unidet.console import interrupt
+from unidet.console.interrupt import EXIT_CODE, Interrupted
+from unidet.errors import UserError
+from unidet.pipelines.engine import multirun_job as sweep_job
+from unidet.pipelines.engine.multirun import Sweep, blocks
+from unidet.pipelines.engine.multirun_job import (
+    Outcome,
+    read_outcome,
+    run_job,
+    write_job,
+    write_outcome,
+)
+
+
+class Launcher:
+    """Plays a launcher: notes each wave, and ends the jobs of `failing` with that status."""
+
+    def __init__(self, folder: Path, failing: dict[str, int] | None = None) -> None:
+        self.folder, self.failing = folder, failing or {}
+        self.waves: list[list[str]] = []
+
+    def __call__(self, folder: Path, names: Sequence[str]) -> None:
+        labels = [json.loads((folder / f"{name}.json").read_text())["label"] for name in names]
+        self.waves.append(labels)
+        for name, label in zip(names, labels, strict=True):
+            status = self.failing.get(label, 0)
+            artefact = self.folder / name
+            if status == 0:
+                artefact.mkdir()
+                (artefact / "metrics.json").write_text(json.dumps({"AP": int(name[:1] != "0")}))
+            write_outcome(folder, name, Outcome(status, str(artefact), "went wrong"))
+
+
+Make = Callable[..., Sweep]
+
+
+@pytest.fixture
+def sweep(overrides: tuple[str, ...], tmp_path: Path) -> Make:
+    """A sweep over the tiny study in an empty store."""
+
+    def composed(given: Sequence[str]) -> Config:
+        return compose([*given, *overrides, f"store.root={tmp_path / 'store'}"])
+
+    def make(*choices: str) -> Sweep:
+        jobs, swept = _combinations(list(choices))
+        return Sweep(jobs, swept, composed)
+
+    return make
+
+
+def gammas(*more: str) -> tuple[str, ...]:
+    return ("stage=lvis_eval", "calibration.gamma=0,0.3", *more)
+
+
+def test_combinations_vary_the_last_key_fastest() -> None:
+    jobs, swept = _combinations(["stage=rpn", "seed=1,2", "rpn.network.alpha=0.1,0.2"])
+    assert swept == ["seed", "rpn.network.alpha"]
+    expected = product(["seed=1", "seed=2"], ["rpn.network.alpha=0.1", "rpn.network.alpha=0.2"])
+    assert jobs == [["stage=rpn", *pair] for pair in expected]
+
+
+def test_a_list_is_one_value_and_no_sweep() -> None:
+    jobs, swept = _combinations(["calibration_sweep.betas=[0.1,0.2]"])
+    assert (jobs, swept) == ([["calibration_sweep.betas=[0.1,0.2]"]], [])
+
+
+def test_a_malformed_override_is_one_line() -> None:
+    with pytest.raises(UserError) as caught:
+        _combinations(["seed=1,,2"])
+    assert "\n" not in str(caught.value)
+
+
+def test_shared_upstream_is_built_before_the_jobs(sweep: Make, tmp_path: Path) -> None:
+    launcher = Launcher(tmp_path)
+    assert sweep(*gammas("rpn.network.alpha=0.2,0.4")).run(launcher) == 0
+    shared = "which several jobs need"
+    assert launcher.waves == [
+        [f"clip_embeddings, {shared}"],
+        [f"lvis_raw, {shared}"] * 2,
+        [
+            f"calibration.gamma={gamma} rpn.network.alpha={alpha}"
+            for gamma, alpha in product(("0", "0.3"), ("0.2", "0.4"))
+        ],
+    ]
+
+
+def test_jobs_that_share_nothing_start_at_once(sweep: Make, tmp_path: Path) -> None:
+    launcher = Launcher(tmp_path)
+    assert sweep("stage=data", "seed=1,2").run(launcher) == 0
+    assert launcher.waves == [["seed=1", "seed=2"]]
+
+
+def test_what_is_built_is_not_launched(
+    sweep: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "unidet.pipelines.engine.multirun.artefact_folder", lambda stage, config: tmp_path
+    )
+    launcher = Launcher(tmp_path)
+    assert sweep(*gammas()).run(launcher) == 0
+    assert launcher.waves == []
+
+
+def test_a_failing_job_neither_stops_nor_hides_the_others(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    launcher = Launcher(tmp_path, {"calibration.gamma=0": 1})
+    chosen = sweep("stage=lvis_eval", "calibration.gamma=0,0.3,-1")
+    assert chosen.run(launcher) == 2
+    assert launcher.waves[-1] == ["calibration.gamma=0", "calibration.gamma=0.3"]
+    table = pd.read_csv(chosen.folder / "table.csv")
+    assert table["calibration.gamma"].tolist() == [0.3]
+    told = capsys.readouterr().err
+    assert "failed: calibration.gamma=0: went wrong" in told
+    assert "failed: calibration.gamma=-1: calibration.gamma: Input should be" in told
+
+
+def test_jobs_whose_upstream_failed_are_not_tried(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    launcher = Launcher(tmp_path, {"lvis_raw, which several jobs need": 1})
+    assert sweep(*gammas()).run(launcher) == 2
+    assert len(launcher.waves) == 1
+    told = capsys.readouterr().err
+    assert told.count("lvis_raw failed: went wrong") == 2
+
+
+def test_a_launcher_that_dies_leaves_failed_jobs(
+    sweep: Make, capsys: pytest.CaptureFixture
+) -> None:
+    def broken(folder: Path, names: Sequence[str]) -> None:
+        raise RuntimeError("a worker was killed")
+
+    assert sweep("stage=data", "seed=1,2").run(broken) == 2
+    told = capsys.readouterr().err
+    assert "launcher failed: RuntimeError: a worker was killed" in told
+    assert told.count("did not come to its end") == 2
+
+
+def test_a_stopped_job_ends_the_sweep_as_interrupted(sweep: Make, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        sweep("stage=data", "seed=1,2").run(Launcher(tmp_path, {"seed=2": EXIT_CODE}))
+
+
+def test_the_table_holds_what_was_swept_and_where_it_lies(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    chosen = sweep(*gammas("detection.nms=0.5,0.6"))
+    assert chosen.run(Launcher(tmp_path)) == 0
+    table = pd.read_csv(chosen.folder / "table.csv")
+    assert list(table) == ["calibration.gamma", "detection.nms", "AP", "artefact"]
+    assert table["calibration.gamma"].tolist() == [0, 0, 0.3, 0.3]
+    assert table["detection.nms"].tolist() == [0.5, 0.6, 0.5, 0.6]
+    assert table["artefact"].tolist() == [str(tmp_path / f"00{number}") for number in range(4)]
+    assert (chosen.folder / "AP_against_gamma.png").stat().st_size > 1000
+    assert "calibration.gamma" in capsys.readouterr().out
+
+
+def test_a_wide_table_repeats_what_was_swept() -> None:
+    table = pd.DataFrame({"rpn": ["toy", "b"], "AR@10": [0.5, 0.25], "ms": [27, 8], "AR@100": 0.75})
+    assert list(blocks(table, ["rpn"], width=15)) == [
+        "rpn  AR@10  ms\ntoy  0.500  27\n  b  0.250   8",
+        "rpn  AR@100\ntoy   0.750\n  b   0.750",
+    ]
+    assert list(blocks(table[["rpn"]], ["rpn"])) == ["rpn\ntoy\n  b"]
+
+
+def test_the_same_command_has_the_same_folder(sweep: Make) -> None:
+    assert sweep(*gammas()).folder == sweep(*gammas()).folder != sweep(*gammas("seed=1")).folder
+
+
+# --- one job -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's overrides become the source of a Python program."""
+    monkeypatch.setattr(sweep_job, "unidet_command", lambda code: [sys.executable, "-c", code])
+
+
+def play(folder: Path, code: str) -> Outcome:
+    write_job(folder, "000", "seed=1", [code])
+    run_job(folder, "000")
+    return read_outcome(folder, "000")
+
+
+def test_a_job_reports_the_last_line_it_printed(tmp_path: Path, command: None) -> None:
+    assert play(tmp_path, "print('table'); print('/artefacts/rpn-1')") == Outcome(
+        0, "/artefacts/rpn-1", ""
+    )
+
+
+def test_a_job_that_dies_says_why(tmp_path: Path, command: None) -> None:
+    outcome = play(tmp_path, "import sys; print('unidet: no disk', file=sys.stderr); sys.exit(2)")
+    assert outcome == Outcome(2, "", "no disk")
+    outcome = play(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    assert outcome == Outcome(-signal.SIGKILL, "", "it said nothing")
+
+
+STOPPABLE = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+print("ready", file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_request_to_stop_reaches_a_running_job(tmp_path: Path, command: None) -> None:
+    def stop() -> None:
+        log = tmp_path / "000.log"
+        while not (log.exists() and "ready" in log.read_text()):
+            time.sleep(0.02)
+        (tmp_path / sweep_job.STOP).touch()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert play(tmp_path, STOPPABLE).status == EXIT_CODE
+    stopper.join()
+
+
+def test_after_a_request_to_stop_no_job_starts(tmp_path: Path, command: None) -> None:
+    (tmp_path / sweep_job.STOP).touch()
+    assert play(tmp_path, "raise SystemExit(0)").status == EXIT_CODE
+
+
+def test_a_signal_makes_the_stop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupt, "_requested", threading.Event())
+    file = tmp_path / "stop"
+    file.touch()
+    with interrupt.stop_file(file):
+        assert not file.exists()
+        interrupt._requested.set()
+        deadline = time.monotonic() + 5
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert file.exists()
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_sweep_stopped_while_two_jobs_train_saves_both(
+    overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    log = tmp_path / "log"
+    command = [
+        sys.executable, "-c", "from unidet.cli import main; main()",
+        "-m", "stage=rpn", "seed=1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+        *overrides, "rpn.training.steps=3000", f"store.root={tmp_path / 'store'}",
+    ]  # fmt: skip
+    with log.open("w") as written:
+        sweep = subprocess.Popen(command, stderr=written, stdout=written)
+    while sweep.poll() is None and "training rpn: " not in log.read_text():
+        time.sleep(0.2)
+    sweep.terminate()
+    assert sweep.wait() == EXIT_CODE, log.read_text()
+    assert log.read_text().count("unidet: saved after step") == 2
+    assert len(list(tmp_path.glob("store/store/v1/work/*/checkpoint.safetensors"))) == 2

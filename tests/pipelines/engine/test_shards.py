@@ -1,0 +1,109 @@
+"""Shards: written once, resumed by shard, read back by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
+
+
+class Silent:
+    def update(self, done: int, total: int, note: str = "") -> None: ...
+
+
+def columns_of(row: int) -> Columns:
+    """Image `row` has `row` entries; image 0 has none."""
+    return {
+        "boxes_xyxy": np.full((row, 4), row, np.float32),
+        "scores": np.arange(row, dtype=np.float32),
+    }
+
+
+def results(rows: Sequence[int]) -> Iterator[Columns]:
+    return map(columns_of, rows)
+
+
+FIVE = ShardSet("val", images=5, per_shard=2)
+
+
+def test_every_image_comes_back(tmp_path: Path) -> None:
+    FIVE.fill(tmp_path / "work", results, Silent())
+    shards = Sharded(FIVE.gather(tmp_path / "work", tmp_path / "out"))
+    assert len(list((tmp_path / "out" / "val").iterdir())) == len(FIVE) == 3
+    assert len(shards) == 5
+    for row in range(5):
+        found = shards.of(row)
+        assert found["boxes_xyxy"].tolist() == [[row] * 4] * row
+        assert found["scores"].tolist() == list(range(row))
+
+
+def test_no_images_make_an_empty_folder(tmp_path: Path) -> None:
+    none = ShardSet("val", images=0, per_shard=2)
+    none.fill(tmp_path / "work", results, Silent())
+    assert len(Sharded(none.gather(tmp_path / "work", tmp_path / "out"))) == 0
+
+
+def test_finished_shards_are_not_computed_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def failing(rows: Sequence[int]) -> Iterator[Columns]:
+        for row in rows:
+            asked.append(row)
+            if row == 3 and asked.count(3) == 1:
+                raise RuntimeError("power cut")
+            yield columns_of(row)
+
+    with pytest.raises(RuntimeError):
+        FIVE.fill(tmp_path, failing, Silent())
+    assert FIVE.missing(tmp_path) == [1, 2]
+    FIVE.fill(tmp_path, failing, Silent())
+    assert asked == [0, 1, 2, 3, 2, 3, 4]
+    assert FIVE.missing(tmp_path) == []
+
+
+def test_a_shard_that_somebody_is_at_is_left_to_him(tmp_path: Path) -> None:
+    FIVE.fill(tmp_path, results, Silent())
+    second = tmp_path / "shards" / "val" / "shard-00001.npz"
+    second.unlink()
+    with FileLock(second.with_suffix(".claim")):
+        FIVE.fill(tmp_path, results, Silent())
+        assert FIVE.missing(tmp_path) == [1]
+    FIVE.fill(tmp_path, results, Silent())
+    assert FIVE.missing(tmp_path) == []
+
+
+def test_a_shard_given_up_meanwhile_is_taken_over(tmp_path: Path) -> None:
+    """The first shard's process dies while this one is at the last."""
+    folder = tmp_path / "shards" / "val"
+    folder.mkdir(parents=True)
+    other = FileLock(folder / "shard-00000.claim")
+    other.acquire()
+
+    def watched(rows: Sequence[int]) -> Iterator[Columns]:
+        if 4 in rows:
+            other.release()
+        return results(rows)
+
+    FIVE.fill(tmp_path, watched, Silent())
+    assert FIVE.missing(tmp_path) == []
+
+
+def test_a_draft_cut_off_is_no_shard(tmp_path: Path) -> None:
+    folder = tmp_path / "shards" / "val"
+    folder.mkdir(parents=True)
+    (folder / ".shard-00000.npz.host-1").write_bytes(b"half")
+    FIVE.fill(tmp_path, results, Silent())
+    found = FIVE.gather(tmp_path, tmp_path / "out")
+    assert sorted(file.name for file in found.iterdir()) == [
+        f"shard-0000{number}.npz" for number in range(3)
+    ]
+
+
+def test_an_unfinished_set_is_not_gathered(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        FIVE.gather(tmp_path, tmp_path / "out")

@@ -1,0 +1,194 @@
+"""Real-data stages on four small pictures in the layout of COCO, Objects365 and LVIS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unidet.cli import compose
+from unidet.errors import UserError
+from unidet.pipelines.engine import graph
+from unidet.pipelines.engine.engine import bring_up_to_date
+from unidet.pipelines.wiring.datasets import Datasets
+
+SIDE = 40
+NAMES = {
+    "coco": ["cat", "dog", "sofa"],
+    "objects365": ["Cat", "Lamp"],
+    "lvis_v1": ["cat", "couch", "zebra"],
+    "lvis_v0_5": ["dog", "zebra"],
+}
+
+
+def document(vocabulary: str, images: list[int], **more: Any) -> dict[str, Any]:
+    """One box of the first category in every image."""
+    return {
+        "images": [
+            {"id": i, "file_name": f"{i:012d}.jpg", "width": SIDE, "height": SIDE, **more}
+            for i in images
+        ],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "bbox": [5, 5, 20, 10], "area": 200}
+            for i in images
+        ],
+        "categories": [
+            {"id": i, "name": name, "synonyms": ["sofa"] if name == "couch" else [name]}
+            for i, name in enumerate(NAMES[vocabulary], start=1)
+        ],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    federated = {"neg_category_ids": [2], "not_exhaustive_category_ids": []}
+    documents = {
+        "coco/annotations/instances_train2017_half_a.json": document("coco", [1]),
+        "objects365/annotations/zhiyuan_objv2_train_half_b.json": document("objects365", [2]),
+        "lvis/lvis_v1_projected_val.json": document("lvis_v1", [3, 4], **federated),
+        "lvis/lvis_v0.5_val_12.json": document("lvis_v0_5", [4], **federated),
+        "coco/annotations/instances_val2017.json": document("coco", [4, 3]),
+    }
+    for name, content in documents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(json.dumps(content))
+    for number, part in {1: "train2017", 2: "train2017", 3: "val2017", 4: "val2017"}.items():
+        (root / "coco" / part).mkdir(exist_ok=True)
+        picture = Image.new("RGB", (SIDE, SIDE), (number, 0, 0))
+        picture.save(root / "coco" / part / f"{number:012d}.jpg")
+    settings = compose(["experiment=bench"]).clip_embeddings
+    (root / "clip_embeddings").mkdir()
+    for vocabulary, path in settings.files.items():
+        np.save(root / path, np.ones((len(NAMES[vocabulary]), 6), np.float16))
+    return root
+
+
+def run(stage: str, folder: Path, *overrides: str) -> Path:
+    config = compose(
+        [
+            f"stage={stage}",
+            "experiment=bench",
+            f"data.root={folder}",
+            f"store.root={folder.parent / 'store'}",
+            *overrides,
+        ]
+    )
+    return bring_up_to_date(config)[stage].folder
+
+
+def datasets(folder: Path) -> Datasets:
+    config = compose(["experiment=bench", f"data.root={folder}"])
+    return Datasets(run("data", folder), config.data)
+
+
+def test_every_split_is_indexed_with_its_vocabulary(folder: Path) -> None:
+    found = datasets(folder)
+    assert [(d.name, d.vocabulary) for d in found.training()] == [
+        ("coco", "coco"),
+        ("objects365", "objects365"),
+    ]
+    assert [d.name for d in found.judged()] == ["lvis_v1", "lvis_v0_5", "coco_val"]
+    assert found.vocabularies() == NAMES
+
+
+def test_networks_run_once_over_images_that_several_datasets_judge(folder: Path) -> None:
+    found = datasets(folder)
+    (pool,) = found.image_sets()
+    assert len(pool.split) == 2
+    for judged in found.judged():
+        for row, image_id in zip(judged.rows, judged.split.image_ids, strict=True):
+            assert pool.images.name(int(row)).endswith(f"{image_id:012d}.jpg")
+
+
+def test_a_name_is_novel_unless_it_or_a_synonym_is_labelled(folder: Path) -> None:
+    novel = {c.name: c.is_novel for c in datasets(folder).judged()[0].split.categories}
+    assert novel == {"cat": False, "couch": False, "zebra": True}
+
+
+def test_the_place_of_the_data_changes_nothing(folder: Path) -> None:
+    first = run("data", folder)
+    moved = folder.rename(folder.parent / "moved")
+    assert run("data", moved) == first
+
+
+def test_embeddings_are_taken_with_their_names(folder: Path) -> None:
+    with np.load(run("clip_embeddings", folder) / "lvis_v1.npz") as arrays:
+        assert arrays["names"].tolist() == NAMES["lvis_v1"]
+        assert arrays["embeddings"].shape == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("array", "problem"),
+    [
+        (np.ones((2, 6)), "3 categories"),
+        (np.ones(3), "3 categories"),
+        (np.full((3, 6), np.nan), "NaN"),
+    ],
+)
+def test_embeddings_that_do_not_fit_are_refused(
+    folder: Path, array: np.ndarray, problem: str
+) -> None:
+    name = "coco_clip_a+cname_rn50_manyprompt.npy"
+    np.save(folder / "clip_embeddings" / name, array)
+    with pytest.raises(UserError, match=problem) as caught:
+        run("clip_embeddings", folder)
+    assert name in str(caught.value)
+
+
+def test_an_array_that_is_none_is_refused(folder: Path) -> None:
+    broken = folder / "clip_embeddings" / "coco_clip_a+cname_rn50_manyprompt.npy"
+    broken.write_bytes(b"not an array")
+    with pytest.raises(UserError, match="not a readable"):
+        run("clip_embeddings", folder)
+
+
+@pytest.mark.parametrize(
+    "place", ["lvis/lvis_v1_projected_val.json", "coco/val2017/000000000003.jpg"]
+)
+def test_a_missing_file_is_named(folder: Path, place: str) -> None:
+    (folder / place).unlink()
+    with pytest.raises(UserError, match=Path(place).name):
+        run("data", folder)
+
+
+def test_a_limit_keeps_the_first_annotated_images(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    annotations = folder / "coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    content["images"].insert(0, content["images"][0] | {"id": 9})  # without annotations
+    annotations.write_text(json.dumps(content))
+    data = run("data", folder, "data.evaluation.coco_val.limit=1")
+    judged = {one.name: one for one in Datasets(data, compose(["experiment=bench"]).data).judged()}
+    assert judged["coco_val"].split.image_ids.tolist() == [4]
+    truth = json.loads(judged["coco_val"].ground_truth.read_text())
+    assert [record["image_id"] for record in truth["annotations"]] == [4]
+    assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
+
+
+def test_a_missing_root_is_named(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.root"):
+        run("data", folder / "nowhere")
+
+
+def test_the_starting_weights_enter_the_key_by_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights.pth"
+    for module in ("wiring.networks", "proposers.factory"):
+        monkeypatch.setattr(f"unidet.pipelines.{module}.package_weights", lambda: weights)
+    bench, toy = compose(["experiment=bench"]), compose([])
+    assert graph.STAGES["rpn"].files(bench) == {"imagenet": weights}
+    assert graph.STAGES["roi"].files(bench) == {"imagenet": weights}
+    assert graph.STAGES["rpn"].files(toy) == {}
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unidet.pipelines.wiring.networks.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="make setup-bench"):
+        graph.STAGES["rpn"].files(compose(["experiment=bench"]))

@@ -1,0 +1,376 @@
+"""A clean-up drops what it may, in the right order, and nothing that anybody needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.store import gc as sweeping
+from unidet.store.gc import cleaning, drop, drop_unfinished, sweep
+from unidet.store.gc_plan import obstacles, plan
+from unidet.store.live import in_use, used
+from unidet.store.pins import pin, unpin
+from unidet.store.record import Action
+from unidet.store.store import Store, key_of
+from unidet.store.verify import verify
+
+Publish = Callable[..., Action]
+
+
+def dropped(store: Store, **limits: int) -> list[str]:
+    return [one.action.key for one in plan(store, **limits).drops]
+
+
+def clean(store: Store, grace: float = 0.0, **limits: int) -> None:
+    with cleaning(store):
+        drop(store, [one.action for one in plan(store, **limits).drops])
+        sweep(store, grace, 0.0)
+
+
+def blobs(store: Store) -> list[bytes]:
+    return sorted(path.read_bytes() for path in store.layout.blobs.glob("??/*"))
+
+
+# --- choosing ----------------------------------------------------------------------------------
+
+
+def test_without_a_limit_no_artefact_goes(store: Store, publish: Publish) -> None:
+    publish({"a": b"1"})
+    publish({"a": b"2"}, seed=2)
+    assert plan(store).drops == ()
+
+
+def test_keep_last_keeps_the_newest_of_every_stage(store: Store, publish: Publish) -> None:
+    rpn = [publish({"a": b"%d" % seed}, stage="rpn", seed=seed) for seed in range(3)]
+    roi = publish({"a": b"x"}, stage="roi")
+    assert set(dropped(store, keep_last=2)) == {rpn[0].key}
+    assert set(dropped(store, keep_last=1)) == {rpn[0].key, rpn[1].key}
+    assert set(dropped(store, keep_last=0)) == {*(one.key for one in rpn), roi.key}
+
+
+def test_what_was_asked_for_last_counts_as_new(store: Store, publish: Publish) -> None:
+    old, new = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    store.log_run("rpn", old.key, "cached")
+    assert dropped(store, keep_last=1) == [new.key]
+
+
+def test_big_and_cheap_goes_before_small_and_dear(store: Store, publish: Publish) -> None:
+    """1000 B for 1 s, 2000 B for 4 s, 30 B for 30 s: 1000, 500 and 1 bytes per second."""
+    kept = publish({"a": b"k"}, stage="rpn", seconds=10.0, seed=0)
+    dear = publish({"a": b"c" * 30}, stage="a", seconds=30.0, seed=1)
+    cheap = publish({"a": b"a" * 1000}, stage="b", seconds=1.0, seed=2)
+    middle = publish({"a": b"b" * 2000}, stage="c", seconds=4.0, seed=3)
+    assert dropped(store, max_bytes=1, keep_last=0)[:3] == [cheap.key, middle.key, dear.key]
+    assert dropped(store, max_bytes=3031, keep_last=0) == []
+    assert dropped(store, max_bytes=3030, keep_last=0) == [cheap.key]
+    assert dropped(store, max_bytes=2031, keep_last=0) == [cheap.key]
+    assert dropped(store, max_bytes=2030, keep_last=0) == [cheap.key, middle.key]
+    found = plan(store, max_bytes=2030, keep_last=0)
+    assert (found.before, found.after, found.stay) == (3031, 31, 2)
+    assert dropped(store, max_bytes=1) == []  # each is the last of its stage
+    assert kept.key not in dropped(store, max_bytes=1)
+
+
+def test_shared_content_counts_for_who_is_left_with_it(store: Store, publish: Publish) -> None:
+    """Both hold 1000 shared bytes; alone are 1 and 2. Once one is gone, the other frees 1002."""
+    one = publish({"s": b"s" * 1000, "a": b"1"}, stage="a", seconds=1.0)
+    two = publish({"s": b"s" * 1000, "a": b"22"}, stage="b", seconds=1.0)
+    found = plan(store, keep_last=0).drops
+    assert [(drop.action.key, drop.frees) for drop in found] == [(two.key, 2), (one.key, 1001)]
+
+
+def test_who_inherits_content_moves_up(store: Store, publish: Publish) -> None:
+    """600, 500 and 1 bytes a second; without the first, the last has its 1000 alone: 1001."""
+    first = publish({"s": b"s" * 1000, "a": b"1" * 600}, stage="a", seconds=1.0)
+    other = publish({"a": b"2" * 500}, stage="b", seconds=1.0)
+    heir = publish({"s": b"s" * 1000, "a": b"3"}, stage="c", seconds=1.0)
+    assert dropped(store, keep_last=0) == [first.key, heir.key, other.key]
+
+
+def test_an_input_goes_only_after_what_was_made_from_it(store: Store, publish: Publish) -> None:
+    """The cheap input frees most, but its user has to go first."""
+    data = publish({"a": b"d" * 5000}, stage="data", seconds=0.1)
+    rpn = publish({"a": b"r"}, stage="rpn", inputs=[data], seconds=1e6)
+    other = publish({"a": b"o" * 10}, stage="clip", seconds=1.0)
+    assert dropped(store, keep_last=0) == [other.key, rpn.key, data.key]
+
+
+# --- what stays --------------------------------------------------------------------------------
+
+
+def test_pins_keep_all_they_were_made_from(store: Store, publish: Publish) -> None:
+    data = publish({"a": b"d"}, stage="data")
+    rpn = publish({"a": b"r"}, stage="rpn", inputs=[data])
+    roi = publish({"a": b"o"}, stage="roi", inputs=[rpn])
+    pin(store.layout, rpn)
+    assert dropped(store, keep_last=0) == [roi.key]
+    clean(store, keep_last=0)
+    assert store.lookup(data.key) == data
+    assert blobs(store) == [b"d", b"r"]
+    unpin(store.layout, rpn)
+    assert set(dropped(store, keep_last=0)) == {data.key, rpn.key}
+
+
+def test_what_a_kept_artefact_needs_stays(store: Store, publish: Publish) -> None:
+    old = publish({"a": b"1"}, stage="data", seed=1)
+    publish({"a": b"r"}, stage="rpn", inputs=[old])
+    publish({"a": b"2"}, stage="data", seed=2)
+    assert dropped(store, keep_last=1) == []
+
+
+USER = """
+import sys, time
+from pathlib import Path
+from unidet.store.live import in_use
+from unidet.store.store import Store
+with in_use(Store(Path(sys.argv[1])).layout) as use:
+    use(sys.argv[2])
+    print("used", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_living_process_uses_stays_until_it_dies(store: Store, publish: Publish) -> None:
+    data = publish({"a": b"d"}, stage="data")
+    rpn = publish({"a": b"r"}, stage="rpn", inputs=[data])
+    arguments = [sys.executable, "-c", USER, str(store.root), rpn.key]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "used\n"
+            assert dropped(store, keep_last=0) == []
+            assert obstacles(store, rpn) == ["a running process uses it"]
+        finally:
+            process.kill()
+    assert set(dropped(store, keep_last=0)) == {data.key, rpn.key}
+    assert list(store.layout.runs.glob("*.live")) == []
+
+
+def test_marks_end_with_the_block_and_survive_reading(store: Store) -> None:
+    with in_use(store.layout) as use:
+        use("a" * 64)
+        use("b" * 64, "c" * 64)
+        for _ in range(2):
+            assert used(store.layout.runs) == {"a" * 64, "b" * 64, "c" * 64}
+    assert used(store.layout.runs) == set()
+
+
+def test_an_artefact_alone_is_not_removed_from_under_another(
+    store: Store, publish: Publish
+) -> None:
+    data = publish({"a": b"d"}, stage="data")
+    rpn = publish({"a": b"r"}, stage="rpn", inputs=[data])
+    assert obstacles(store, data) == [f"rpn {rpn.output[:12]} was made from it"]
+    assert obstacles(store, rpn) == []
+    pin(store.layout, rpn)
+    assert obstacles(store, rpn) == ["it is pinned"]
+
+
+def test_nothing_is_done_while_a_record_cannot_be_read(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"1"})
+    store.layout.record(action.key).write_bytes(b"{}")
+    with pytest.raises(UserError, match="cannot be read, so what it needs is not known"):
+        plan(store, keep_last=0)
+    with pytest.raises(UserError, match="cannot be read"):
+        sweep(store, 0.0, 0.0)
+    assert blobs(store) == [b"1"]
+
+
+# --- two phases --------------------------------------------------------------------------------
+
+
+def test_dropped_content_waits_in_the_trash(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"12345"})
+    folder = store.folder(action)
+    long_ago = time.time() - 7200
+    os.utime(store.layout.blob(action.files["a"].sha256), (long_ago, long_ago))
+    clean(store, grace=3600.0, keep_last=0)
+    assert store.lookup(action.key) is None
+    assert not folder.exists()
+    assert blobs(store) == []
+    (waiting,) = store.layout.dropped_blobs.iterdir()
+    assert waiting.read_bytes() == b"12345"
+    clean(store, grace=3600.0)
+    assert waiting.exists()
+    for path in store.layout.trash.glob("*/*"):
+        os.utime(path, (long_ago, long_ago))
+    clean(store, grace=3600.0)
+    assert list(store.layout.trash.glob("*/*")) == []
+    assert verify(store).problems == ()
+
+
+def test_young_content_without_a_record_is_left_alone(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"1"})
+    clean(store, grace=3600.0, keep_last=0)
+    assert store.lookup(action.key) is None
+    assert blobs(store) == [b"1"]
+    publish({"a": b"1"})
+    clean(store, grace=0.0)
+    assert blobs(store) == [b"1"]
+
+
+def test_content_that_another_artefact_has_too_stays(store: Store, publish: Publish) -> None:
+    one = publish({"a": b"same"}, stage="a")
+    two = publish({"a": b"same"}, stage="b")
+    store.folder(two)
+    with cleaning(store):
+        assert drop(store, [one]) == [one]
+        sweep(store, 0.0, 0.0)
+    assert store.lookup(two.key) == two
+    assert blobs(store) == [b"same"]
+
+
+def test_a_folder_to_which_somebody_added_a_file_stays(store: Store, publish: Publish) -> None:
+    folder = store.folder(publish({"a": b"1"}))
+    (folder / "notes.txt").write_text("mine")
+    clean(store, keep_last=0)
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
+    clean(store)
+    assert not folder.exists()
+
+
+def test_a_record_that_came_into_use_meanwhile_comes_back(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody pins it after the choice was made, just when its record is in the trash."""
+    data = publish({"a": b"d"}, stage="data")
+    rpn = publish({"a": b"r"}, stage="rpn", inputs=[data])
+    into = sweeping._into
+
+    def pinning(path: Path, folder: Path) -> bool:
+        moved = into(path, folder)
+        pin(store.layout, rpn)
+        return moved
+
+    monkeypatch.setattr(sweeping, "_into", pinning)
+    assert drop(store, [rpn, data]) == []
+    sweep(store, 0.0, 0.0)
+    assert store.lookup(data.key) == data
+    assert store.lookup(rpn.key) == rpn
+    assert verify(store).problems == ()
+
+
+def moved_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that a clean-up takes from their place, even for a moment."""
+    moved: list[str] = []
+    into = sweeping._into
+
+    def noting(path: Path, folder: Path) -> bool:
+        moved.append(path.name)
+        assert path.suffix != ".json" or store.owner(path.stem) is not None
+        return into(path, folder)
+
+    monkeypatch.setattr(sweeping, "_into", noting)
+    return moved
+
+
+def test_what_is_in_use_does_not_leave_its_place_for_a_moment(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action, other = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    moved = moved_by(store, monkeypatch)
+    with in_use(store.layout) as use:
+        use(action.key)
+        assert drop(store, [action, other]) == [other]
+    assert moved == [f"{other.key}.json"]
+
+
+def test_a_record_whose_key_is_locked_stays(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = publish({"a": b"1"})
+    moved = moved_by(store, monkeypatch)
+    with store.locked(action.key):
+        assert drop(store, [action]) == []
+    assert moved == []
+    assert drop(store, [action]) == [action]
+
+
+def test_a_publication_beside_a_clean_up_loses_no_content(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blob is taken just before its record appears: the publishing side brings it back."""
+    commit = Store._commit
+
+    def sweeping_first(self: Store, action: Action) -> Action:
+        sweep(store, 0.0, 0.0)
+        assert blobs(store) == []
+        return commit(self, action)
+
+    monkeypatch.setattr(Store, "_commit", sweeping_first)
+    action = publish({"a": b"one", "b": b"one", "c": b"two"})
+    assert store.lookup(action.key) == action
+    assert blobs(store) == [b"one", b"two"]
+
+
+def test_a_clean_up_beside_a_publication_brings_content_back(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record appears, and its writer looks, just before the blob is taken."""
+    action = publish({"a": b"one"})
+    record = store.layout.record(action.key)
+    hidden = record.with_suffix(".hidden")
+    record.rename(hidden)
+    into = sweeping._into
+
+    def appearing(path: Path, folder: Path) -> bool:
+        if hidden.exists():
+            hidden.rename(record)
+        return into(path, folder)
+
+    monkeypatch.setattr(sweeping, "_into", appearing)
+    sweep(store, 0.0, 0.0)
+    assert not hidden.exists()
+    assert store.lookup(action.key) == action
+    assert list(store.layout.dropped_blobs.iterdir()) == []
+
+
+def test_one_clean_up_at_a_time(store: Store) -> None:
+    with (
+        cleaning(store),
+        pytest.raises(UserError, match=f"another clean-up works on .* process {os.getpid()}"),
+        cleaning(store),
+    ):
+        pass
+    with cleaning(store):
+        pass
+
+
+def test_what_the_dead_left_goes_and_unfinished_work_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, other = key_of({"a": 1}), key_of({"a": 2})
+    (store.work(key) / "checkpoint").write_bytes(b"step 7")
+    (store.work(other) / "checkpoint").write_bytes(b"step 9")
+    mine = store.draft(key)
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(child, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: child)
+        dead = store.draft(other)
+    clean(store)
+    assert mine.is_dir()
+    assert not dead.exists()
+    assert (store.work(key) / "checkpoint").read_bytes() == b"step 7"
+    assert drop_unfinished(store, 60.0) == 0
+    with store.locked(key):
+        assert drop_unfinished(store, 0.0) == 1
+    assert store.has_work(key)
+    assert not store.has_work(other)
+    assert mine.is_dir()
+
+
+def test_files_that_are_not_ours_are_left_alone(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"1"})
+    stranger = store.layout.blob(action.files["a"].sha256).with_suffix(".txt")
+    stranger.write_text("notes")
+    clean(store, keep_last=0)
+    assert stranger.read_text() == "notes"

@@ -1,0 +1,1 @@
+"""Bring-up of Jittor: toolchain, build, threads, compile cache."""

@@ -1,0 +1,163 @@
+"""`unidet doctor`: is this machine ready, part by part, and what to do where it is not."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from unidet.backend import toolchain
+from unidet.errors import UserError
+
+WIDTH = 80
+_GIBIBYTE = 1 << 30
+_SPACE_NEEDED = 2 * _GIBIBYTE  # compile cache, weights and a toy study
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row: what was looked at, how it stands, and what to do where it is not well."""
+
+    state: Literal["OK", "WARN", "FAIL"]
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+def run() -> int:
+    """Prints the table; 1 where something is at fault, 0 where all is well or merely warned of."""
+    findings = []
+    for check in CHECKS:
+        finding = check()
+        findings.append(finding)
+        print("\n".join(rows(finding)), flush=True)
+    faults = sum(finding.state == "FAIL" for finding in findings)
+    warnings = sum(finding.state == "WARN" for finding in findings)
+    print(f"\n{faults} faults, {warnings} warnings")
+    return 1 if faults else 0
+
+
+def rows(finding: Finding) -> list[str]:
+    """The finding in lines of at most 80 columns."""
+    indent = " " * 16
+    head = f"{finding.state:5}{finding.subject:11}"
+    wrap = {"width": WIDTH, "subsequent_indent": indent, "break_on_hyphens": False}
+    lines = textwrap.wrap(finding.detail, initial_indent=head, **wrap)  # type: ignore[arg-type]
+    if finding.remedy:
+        remedy = f"-> {finding.remedy}"
+        lines += textwrap.wrap(remedy, initial_indent=indent, **wrap)  # type: ignore[arg-type]
+    return lines
+
+
+def check_python() -> Finding:
+    version = platform.python_version()
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+        return Finding("FAIL", "python", version, "use Python 3.10, 3.11 or 3.12")
+    try:
+        headers = toolchain.find_python_headers()
+    except UserError as error:
+        return Finding("FAIL", "python", f"{version}: {error}")
+    return Finding("OK", "python", f"{version}, headers in {headers}")
+
+
+def check_numpy() -> Finding:
+    try:
+        return Finding("OK", "numpy", toolchain.require_numpy_1())
+    except UserError as error:
+        return Finding("FAIL", "numpy", str(error), toolchain.NUMPY_REMEDY)
+
+
+def check_compiler() -> Finding:
+    try:
+        compiler = toolchain.find_compiler()
+    except UserError as error:
+        return Finding("FAIL", "g++", str(error))
+    return Finding("OK", "g++", f"{toolchain.compiler_version(compiler)} at {compiler}")
+
+
+def check_onednn() -> Finding:
+    found = toolchain.find_onednn()
+    if found is not None:
+        return Finding("OK", "oneDNN", str(found.library))
+    detail = "not found: convolutions will be about 100 times slower"
+    if platform.machine() != "x86_64":
+        return Finding("WARN", "oneDNN", detail, "there is no wheel for this processor")
+    return Finding("WARN", "oneDNN", detail, toolchain.ONEDNN_REMEDY)
+
+
+def check_cache() -> Finding:
+    root = toolchain.cache_root()
+    try:
+        toolchain.require_writable(root)
+    except UserError as error:
+        return Finding("FAIL", "cache", str(error), "export UNIDET_CACHE=/some/writable/folder")
+    return Finding("OK", "cache", f"{root} is writable")
+
+
+def check_space() -> Finding:
+    """Both places that grow: the compile cache and the working folder with its store."""
+    places = {"cache": toolchain.cache_root(), "here": Path.cwd()}
+    free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
+    detail = ", ".join(f"{name} {size / _GIBIBYTE:.1f} GiB free" for name, size in free.items())
+    if min(free.values()) < _SPACE_NEEDED:
+        return Finding("WARN", "disk", detail, "a toy study needs about 2 GiB")
+    return Finding("OK", "disk", detail)
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def check_cuda() -> Finding:
+    """No GPU is no fault: everything runs on the processor."""
+    found = toolchain.find_cuda()
+    return Finding("OK", "cuda", found.detail if found.nvcc else f"not used: {found.detail}")
+
+
+def check_jittor() -> Finding:
+    """Imports Jittor and compares a convolution with one worked out in numpy."""
+    from unidet.backend.runtime import bring_up
+
+    try:
+        runtime = bring_up()
+        error = _convolution_error()
+    except UserError as problem:
+        return Finding("FAIL", "jittor", str(problem))
+    except Exception as problem:  # whatever a broken build raises is what has to be shown
+        return Finding("FAIL", "jittor", f"{type(problem).__name__}: {str(problem)[:300]}")
+    version = runtime.versions["jittor"]
+    if error > 1e-4:
+        detail = f"{version}: a convolution is wrong by {error:.2g}"
+        return Finding("FAIL", "jittor", detail, f"delete {runtime.cache} and try again")
+    detail = f"{version} on {runtime.device}, {runtime.threads} threads, convolution right"
+    return Finding("OK", "jittor", f"{detail}, up in {runtime.seconds:.1f} s")
+
+
+def _convolution_error() -> float:
+    import jittor as jt
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    image = generator.standard_normal((5, 5)).astype(np.float32)
+    kernel = generator.standard_normal((3, 3)).astype(np.float32)
+    patches = np.lib.stride_tricks.sliding_window_view(image, (3, 3))
+    expected = np.einsum("ijkl,kl->ij", patches, kernel)
+    found = jt.nn.conv2d(jt.array(image[None, None]), jt.array(kernel[None, None])).numpy()[0, 0]
+    return float(np.abs(found - expected).max())
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_python,
+    check_numpy,
+    check_compiler,
+    check_onednn,
+    check_cache,
+    check_space,
+    check_cuda,
+    check_jittor,
+)

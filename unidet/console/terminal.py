@@ -1,0 +1,83 @@
+"""What a person sees while a run works: one line a stage, a bar for long work."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+
+from tqdm import tqdm
+
+from unidet.console import interrupt
+
+QUIET_INTERVAL = 15.0  # seconds between lines where there is no terminal
+
+
+def say(text: str) -> None:
+    """One line to the person; standard output is left to results."""
+    tqdm.write(text, file=sys.stderr)
+
+
+class Progress:
+    """A bar with time left on a terminal, a line now and then elsewhere.
+
+    Every update is also a safe point to stop at, unless the caller has state to save first
+    (`stoppable=False`).
+    """
+
+    def __init__(self, label: str, *, stoppable: bool = True) -> None:
+        self._label = label
+        self._stoppable = stoppable
+        self._bar: tqdm | None = None
+        self._said = time.monotonic()
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` are finished; `note` is a short word such as the loss."""
+        if sys.stderr.isatty():
+            self._draw(done, total, note)
+        elif time.monotonic() - self._said >= QUIET_INTERVAL:
+            self._said = time.monotonic()
+            say(f"  {self._label}: {done}/{total} {note}".rstrip())
+        if self._stoppable:
+            interrupt.check()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _draw(self, done: int, total: int, note: str) -> None:
+        if self._bar is None or self._bar.total != total:
+            self.close()
+            self._bar = tqdm(
+                total=total, initial=done, desc=f"  {self._label}", leave=False, dynamic_ncols=True
+            )
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+
+def fold(text: str, indent: str = "  ") -> list[str]:
+    """Text that may come from elsewhere as lines of at most 80 columns, without control codes."""
+    plain = "".join(mark if mark.isprintable() else "?" for mark in text)
+    return textwrap.wrap(plain, 80, initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: 812 B, 3.4 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,184 @@
+"""What `unidet gc` may drop, and in which order; changes nothing (gc.py does)."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from unidet.errors import UserError
+from unidet.store import live
+from unidet.store.paths import Layout
+from unidet.store.pins import pinned
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+LEAST_SECONDS = 1e-3  # a stage that took no time at all is as cheap as one that took this long
+
+
+@dataclass(frozen=True)
+class Drop:
+    """An artefact to drop, with the bytes that go with it alone when its turn comes."""
+
+    action: Action
+    frees: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Drops in order, bytes of content before and after them, and how many artefacts stay.
+
+    `before` and `after` count content that an artefact names, once however many name it.
+    """
+
+    drops: tuple[Drop, ...]
+    before: int
+    after: int
+    stay: int
+
+
+def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = None) -> Plan:
+    """Choose what to drop.
+
+    Kept in any case: pins, what living processes use, the `keep_last` artefacts of every stage that
+    were asked for last, and everything those were made from. Without `max_bytes` all others go,
+    with it only so many that the content fits, the most bytes per second of computing first. An
+    artefact goes only after all that were made from it. With neither limit nothing goes.
+
+    Raises:
+        UserError: a record cannot be read, so nobody knows what it needs.
+    """
+    records = records_of(store)
+    if keep_last is None:
+        keep_last = 1
+        droppable = max_bytes is not None
+    else:
+        droppable = True
+    roots = protected_roots(store.layout) | set(_latest(store, records, keep_last))
+    kept = closure(roots, records) if droppable else set(records)
+    content = _Content(records.values())
+    drops = tuple(_choose(records, kept, content, max_bytes))
+    before = content.total + sum(drop.frees for drop in drops)
+    return Plan(drops, before, content.total, len(records) - len(drops))
+
+
+def records_of(store: Store) -> dict[str, Action]:
+    """Every record by its key.
+
+    Raises:
+        UserError: one cannot be read, so that nobody knows what it needs.
+    """
+    found = {action.key: action for action in store.actions()}
+    for path in store.layout.actions.glob("??/*.json"):
+        if path.stem not in found:
+            action = store.read(path)
+            if action is not None:
+                found[action.key] = action
+            elif path.exists():
+                raise UserError(
+                    f"record {path.name[:12]}… of store {store.root} cannot be read, so what it "
+                    f"needs is not known; run: unidet verify --repair"
+                )
+    return found
+
+
+def protected_roots(layout: Layout) -> set[str]:
+    """Keys that are pinned or that a living process uses."""
+    return pinned(layout) | live.used(layout.runs)
+
+
+def closure(roots: Iterable[str], records: Mapping[str, Action]) -> set[str]:
+    """The keys and all that they were made from, as far as there are records."""
+    found: set[str] = set()
+    pending = list(roots)
+    while pending:
+        key = pending.pop()
+        if key in records and key not in found:
+            found.add(key)
+            pending.extend(records[key].inputs.values())
+    return found
+
+
+def obstacles(store: Store, action: Action) -> list[str]:
+    """Why an artefact may not be removed alone, in words; empty if it may."""
+    layout = store.layout
+    found = ["it is pinned"] if action.key in pinned(layout) else []
+    if action.key in live.used(layout.runs):
+        found.append("a running process uses it")
+    others = [one for one in records_of(store).values() if action.key in one.inputs.values()]
+    return [*found, *(f"{one.stage} {one.output[:12]} was made from it" for one in others)]
+
+
+def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
+    """The `count` keys of every stage that were asked for or built last."""
+    asked: dict[str, str] = {}
+    for run in store.runs():
+        asked.setdefault(run.key, run.time)
+    by_stage: dict[str, list[tuple[str, str]]] = {}
+    for key, action in records.items():
+        row = (max(asked.get(key, ""), action.finished), key)
+        by_stage.setdefault(action.stage, []).append(row)
+    for rows in by_stage.values():
+        yield from (key for _, key in sorted(rows, reverse=True)[:count])
+
+
+class _Content:
+    """Blobs by which of the artefacts that are left name them."""
+
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self.users: dict[str, set[str]] = {}
+        self.total = 0
+        for action in actions:
+            for sha256, size in blobs_of(action).items():
+                self.total += 0 if sha256 in self.users else size
+                self.users.setdefault(sha256, set()).add(action.key)
+
+    def alone(self, action: Action) -> int:
+        """Bytes that no other artefact names."""
+        return sum(size for sha, size in blobs_of(action).items() if len(self.users[sha]) == 1)
+
+    def drop(self, action: Action) -> tuple[int, set[str]]:
+        """Bytes that go with it, and keys that are now alone with what they shared with it."""
+        frees = self.alone(action)
+        self.total -= frees
+        heirs: set[str] = set()
+        for sha256 in blobs_of(action):
+            self.users[sha256].discard(action.key)
+            if len(self.users[sha256]) == 1:
+                heirs |= self.users[sha256]
+        return frees, heirs
+
+
+def blobs_of(action: Action) -> dict[str, int]:
+    """sha256 -> bytes of an artefact's content, each once."""
+    return {file.sha256: file.size for file in action.files.values()}
+
+
+def _choose(
+    records: Mapping[str, Action], kept: set[str], content: _Content, max_bytes: int | None
+) -> Iterable[Drop]:
+    """Artefacts that nothing left was made from, the dearest in bytes per second first."""
+    users = Counter(key for one in records.values() for key in set(one.inputs.values()))
+
+    def price(key: str) -> tuple[float, str]:
+        one = records[key]
+        return (-content.alone(one) / max(one.seconds, LEAST_SECONDS), key)
+
+    open_now = {key for key in records if key not in kept and not users[key]}
+    heap = [price(key) for key in open_now]
+    heapq.heapify(heap)
+    while heap and (max_bytes is None or content.total > max_bytes):
+        _, key = entry = heapq.heappop(heap)
+        if key not in open_now or entry != price(key):
+            continue  # gone already, or here once more with what it has inherited
+        open_now.discard(key)
+        frees, heirs = content.drop(records[key])
+        yield Drop(records[key], frees)
+        for upstream in set(records[key].inputs.values()):
+            users[upstream] -= 1
+            if upstream in records and upstream not in kept and not users[upstream]:
+                open_now.add(upstream)
+                heapq.heappush(heap, price(upstream))
+        for heir in heirs & open_now:
+            heapq.heappush(heap, price(heir))
