@@ -2,21 +2,180 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
-CRASH = """
-import ctypes, sys
+import pytest
+
+import unidet.pipelines.verbs
 from unidet import cli
+from unidet.pipelines.verbs.support.arguments import parse
+from unidet.pipelines.verbs.support.verb import load, names
+
+HELLO = """
+from unidet.pipelines.verbs.support.verb import Verb
+def run(options, compose):
+    print("hello")
+    return 4
+VERB = Verb("The study", "greets", "unidet hello", run)
+"""
+CRASH = """
+import ctypes
 from unidet.backend import runtime
-def crash(_):
+from unidet.pipelines.verbs.support.verb import Verb
+def crash(options, compose):
     runtime.bring_up("cpu")
     ctypes.string_at(0)
-cli._VERBS["crash"] = crash
-sys.argv[1:] = ["crash"]
-cli.main()
+VERB = Verb("The study", "crashes", "unidet crash", crash)
 """
+RUN_CRASH = """
+import sys
+import unidet.pipelines.verbs
+from unidet import cli
+unidet.pipelines.verbs.__path__.append(sys.argv[1])
+cli.main(["crash"])
+"""
+IMPORTED = """
+import sys
+from unidet import cli
+try:
+    cli.main()
+except SystemExit as stop:
+    assert stop.code == 0, stop.code
+verbs = [name for name in sys.modules if name.startswith("unidet.pipelines.verbs.")]
+print([name for name in verbs if ".support" not in name])
+"""
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "unidet", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    seen = capsys.readouterr()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code, seen.out, seen.err
+
+
+# --- verbs ------------------------------------------------------------------------------------
+
+
+def test_a_verb_is_a_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hello.py").write_text(HELLO)
+    monkeypatch.setattr(
+        unidet.pipelines.verbs, "__path__", [*unidet.pipelines.verbs.__path__, str(tmp_path)]
+    )
+    assert answer(capsys, "hello") == (4, "hello\n", "")
+    assert "  hello        greets\n" in answer(capsys, "-h")[1]
+
+
+def test_one_verb_imports_no_other(tmp_path: Path) -> None:
+    for arguments, imported in (
+        (["--version"], "[]"),
+        (["path", "-h"], "['unidet.pipelines.verbs.path']"),
+        (["import", "-h"], "['unidet.pipelines.verbs.import_']"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True
+        )
+        assert done.stdout.splitlines()[-1] == imported, done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("numpy", "pandas", "jittor", "hydra", "unidet.pipelines.engine.engine")
+    script = (
+        "import sys\nfrom unidet import cli\n"
+        "try:\n    cli.main(['-h'])\n"
+        f"finally:\n    print([name for name in {heavy} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [(), ("-h",), ("--help",), ("help",), ("stage=data", "-h")])
+def test_help_names_every_stage_and_verb(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    status, out, err = answer(capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert all(len(line) <= 80 for line in out.splitlines())
+    words = out.replace(",", "").split()
+    assert {*names(), "data", "calibration_sweep"} <= {*words}
+
+
+@pytest.mark.parametrize("name", names())
+def test_help_of_a_verb_has_an_example_that_it_takes(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    status, out, err = answer(capsys, name, "-h")
+    assert (status, err) == (0, "")
+    assert all(len(line) <= 80 for line in out.splitlines()), out
+    assert out.startswith(f"usage: unidet {name}")
+    example = re.search(r"^example: (.*)$", out, re.MULTILINE)
+    assert example
+    program, verb, *arguments = shlex.split(example[1])
+    assert (program, verb) == ("unidet", name)
+    parse(name, load(name), arguments)
+
+
+def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    out = answer(capsys, "detect", "-h")[1]
+    assert "least score to draw (default: 0.3)" in out
+    assert "None" not in out
+    assert "False" not in out
+
+
+# --- words that are wrong ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("stauts",), "'stauts' is neither key=value nor a verb; did you mean 'status'?"),
+        (("lvis_eval",), "lvis_eval is a stage; run it with: unidet stage=lvis_eval"),
+        (("stage=lvis_evl",), "did you mean 'lvis_eval'?"),
+        (("upstream=requir",), "did you mean 'require'?"),
+        (("path", "lvis_evl"), "did you mean 'lvis_eval'?"),
+        (("why", "rio"), "did you mean 'roi'?"),
+        (("lineage", "rio"), "did you mean 'roi'?"),
+        (("gc", "--keep-lst", "3"), "did you mean --keep-last?"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    status, out, err = answer(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+
+
+@pytest.mark.parametrize("name", names())
+def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    status, out, err = answer(capsys, name, "--nonsense")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"unidet: {name}: ")
+    assert err.endswith(f"; see: unidet {name} -h\n")
+
+
+# --- the process ------------------------------------------------------------------------------
+
+
+def test_the_version() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"unidet {version('unidet')}\n"
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
@@ -34,9 +193,11 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert process.wait() == 141
 
 
-def test_a_crash_in_compiled_code_says_where() -> None:
+def test_a_crash_in_compiled_code_says_where(tmp_path: Path) -> None:
     """Jittor would answer it itself: not a word here, and exit status 1, or no end at all."""
-    done = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True)
+    (tmp_path / "crash.py").write_text(CRASH)
+    command = [sys.executable, "-c", RUN_CRASH, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == -signal.SIGSEGV
     assert "Fatal Python error: Segmentation fault" in done.stderr
     assert "in crash" in done.stderr

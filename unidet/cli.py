@@ -1,68 +1,24 @@
-"""`unidet`: a Hydra run (`stage=…`) or a verb; thin."""
+"""`unidet`: arguments to a run (`stage=…`), a sweep (`-m`) or a verb, and their exit status."""
 
 from __future__ import annotations
 
-import argparse
 import faulthandler
-import json
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
-from importlib import import_module
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
-from unidet.config.study import Config
-from unidet.config.validate import build_config, unknown_key
+from unidet.config.compose import compose, explain
+from unidet.config.study import StageName
 from unidet.console.interrupt import EXIT_CODE, Interrupted, listen, stop_file
-from unidet.errors import UserError
+from unidet.errors import UserError, suggestion
+from unidet.pipelines.verbs.support import arguments as verb_arguments
+from unidet.pipelines.verbs.support.verb import load, names
 
-NOT_FRESH = 3
-
-HELP = """unidet: open-world detection studies in pure Jittor
-
-Run a stage, and whatever upstream of it is missing or stale:
-  unidet stage=report            the whole toy study, ending in an LVIS table
-  unidet stage=lvis_eval calibration.gamma=0.3
-  unidet -m stage=lvis_eval calibration.gamma=0,0.3,0.6
-  unidet stage=report experiment=bench data.root=FOLDER
-Stages: data, clip, clip_embeddings, rpn, proposals, roi, lvis_raw, lvis_eval,
-  calibration_sweep, report; proposer_study, coco_eval (rpn.classes=dataset)
-
-Verbs:
-  status [--check]               every stage of the study: state and one reason
-  path STAGE                     the folder of a stage's artefact
-  why STAGE                      what changed since it was built, to the cause
-  lineage WHAT                   where it came from, down to the raw files
-  verify [--repair]              reads the whole store again; 1: damage found
-  pin WHAT, unpin WHAT           keep from clean-ups; alone: lists all pins
-  accept STAGE [--revoke]        rewritten code that gives the same results
-  rm WHAT                        remove an artefact that nothing else needs
-  gc [--max-bytes 50GB] [--keep-last K] [--yes]   clean up; tells unless --yes
-  push, fetch, pull --remote URL artefacts to and from a folder, SFTP server, S3
-  export DIR, import DIR         artefacts with all they were made from
-  config [overrides]             every value that can be given as key=value
-  detect IMAGE… --vocab "a, b"   boxes with names, drawn on one's own pictures
-  evaluate GT.json RESULTS.json --style {lvis,coco,proposals} [--out FILE]
-  trace MODEL --weights W --inputs IN.npz --out OUT.npz [--train --grads NAME…]
-                                 every tensor of a full-size network, by name
-  convert SRC DST [--layout NAME] [--to torch|ours]
-                                 official weights to ours, and back
-  interchange SRC DST [--annotations GT.json]
-                                 proposals, results: mmdet's pickles, JSON, ours
-  compare A.npz B.npz [--only …]  tensors layer by layer; exit 1: too far apart
-  plot LOG… [--out FILE]         loss, learning-rate and AP curves of any log:
-                                 ours, mmdet, nanodet, DETR, RT-DETR
-  doctor                         is this machine ready?
-
-Verbs about the store take key=value like a run, and --json for programs; WHAT
-is a stage, a path, or the first digits of a digest (docs/store.md).
-The same command resumes a run that was interrupted (exit status 75). Bad input
-ends with one line and exit status 2; HYDRA_FULL_ERROR=1 shows the traceback."""
+HELP = ("-h", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -92,72 +48,45 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _dispatch(given: list[str]) -> int:
-    if not given or given[0] in ("help", "--help", "-h"):
-        print(HELP)
-        return 0
-    if given[0] in _VERBS:
-        return _VERBS[given[0]](given[1:])
-    if given[0] in ("-m", "--multirun"):
+    first, rest = (given[0], given[1:]) if given else ("help", [])
+    if first in names():
+        return _verb(first, rest)
+    if first == "help" or {*given} & {*HELP}:
+        return _help()
+    if first == "--version":
+        return _version()
+    if first in ("-m", "--multirun"):
         return _sweep(given)
-    if "=" in given[0]:
+    if "=" in first:
         return _run(given)
-    raise UserError(
-        f"{given[0]!r} is neither key=value nor one of {', '.join(_VERBS)}; see: unidet --help"
-    )
+    raise UserError(_unknown(first))
 
 
-# --- configuration -----------------------------------------------------------------------------
+def _verb(name: str, given: list[str]) -> int:
+    verb = load(name)
+    return verb.run(verb_arguments.parse(name, verb, given), compose)
 
 
-def compose(overrides: Sequence[str]) -> Config:
-    """The typed configuration that `conf/` and the overrides make.
+def _help() -> int:
+    from unidet.pipelines.verbs.support.help import page
 
-    Raises:
-        UserError: one line that names the key and what is allowed.
-    """
-    return build_config(_compose(list(overrides)))
+    print(page())
+    return 0
 
 
-def _compose(overrides: list[str]) -> dict[str, Any]:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_module
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+def _version() -> int:
+    from importlib.metadata import version
 
-    try:
-        with initialize_config_module("unidet.conf", version_base="1.3"):
-            composed = hydra_compose("config", overrides=list(map(_open, overrides)))
-            return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(str(error), overrides)) from None
+    print(f"unidet {version('unidet')}")
+    return 0
 
 
-def _explain(message: str, overrides: list[str]) -> str:
-    """Hydra's many lines as one, with the keys or options that would have been right."""
-    unknown = re.match(r"Could not override '([\w.@/]+)'", message)
-    if unknown:
-        return unknown_key([unknown[1]], [item.name for item in fields(Config)])
-    options = re.search(
-        r"Could not find '([\w/]+)/([^/']*)'\s+"
-        r"Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
-        message,
-    )
-    if options:
-        known = ", ".join(options[3].split())
-        return f"{options[1]}: there is no {options[2]!r}; there are {known}"
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return "; ".join(
-        line for line in lines if not line.startswith(("See https", "full_key", "object_type"))
-    )
-
-
-def _open(override: str) -> str:
-    """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema judges it.
-
-    Otherwise a field with a default could not be given, because no file in `conf/` names it.
-    """
-    return f"++{override}" if re.match(r"\w+(\.\w+)+=", override) else override
+def _unknown(word: str) -> str:
+    """What to say of a first word that is nothing the command knows."""
+    if word in get_args(StageName):
+        return f"{word} is a stage; run it with: unidet stage={word}"
+    hint = suggestion(word, names())
+    return f"{word!r} is neither key=value nor a verb; {hint}see: unidet -h"
 
 
 # --- runs --------------------------------------------------------------------------------------
@@ -197,7 +126,7 @@ def _combinations(overrides: list[str]) -> tuple[list[list[str]], list[str]]:
             else:
                 choices.append([str(item.input_line)])
     except HydraException as error:
-        raise UserError(_explain(str(error), overrides)) from None
+        raise UserError(explain(str(error))) from None
     return [list(job) for job in product(*choices)], swept
 
 
@@ -224,7 +153,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
             run(_sweep_job)()
     except HydraException as error:
         extras = "; joblib comes with unidet[sweep], submitit with unidet[cluster]"
-        reason = _explain(str(error), given)
+        reason = explain(str(error))
         raise UserError(reason + extras * ("hydra/launcher" in reason)) from None
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before
@@ -235,93 +164,3 @@ def _sweep_job(composed: Any) -> None:
     from unidet.pipelines.engine.multirun_job import run_job
 
     run_job(Path(composed.sweep.folder), composed.sweep.job)
-
-
-# --- verbs -------------------------------------------------------------------------------------
-
-
-def _arguments(verb: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"unidet {verb}", allow_abbrev=False)
-
-
-def _status(given: list[str]) -> int:
-    parser = _arguments("status")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--check", action="store_true", help="exit 3 unless all is fresh")
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    options = parser.parse_intermixed_args(given)
-    from unidet.pipelines.verbs.status import print_status
-
-    fresh = print_status(compose(options.overrides), as_json=options.json)
-    return NOT_FRESH if options.check and not fresh else 0
-
-
-def _path(given: list[str]) -> int:
-    parser = _arguments("path")
-    parser.add_argument("stage")
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    options = parser.parse_intermixed_args(given)
-    from unidet.pipelines.verbs.status import artefact_folder
-
-    folder = artefact_folder(options.stage, compose(options.overrides))
-    if folder is None:
-        print(
-            f"unidet: {options.stage} is not built; run: unidet stage={options.stage}",
-            file=sys.stderr,
-        )
-        return 1
-    print(folder)
-    return 0
-
-
-def _config(given: list[str]) -> int:
-    import yaml
-
-    plain = json.loads(json.dumps(asdict(compose(given))))
-    print(yaml.safe_dump(plain, sort_keys=False), end="")
-    return 0
-
-
-def _doctor(given: list[str]) -> int:
-    _arguments("doctor").parse_args(given)
-    from unidet.backend.doctor import run
-
-    return run()
-
-
-def _work(given: list[str]) -> int:
-    parser = _arguments("work")
-    parser.add_argument("task", type=Path, metavar="TASK.json", help="in a stage's working folder")
-    parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
-    parser.add_argument("--together", action="store_true", help="one of the processes of mpirun")
-    options = parser.parse_args(given)
-    from unidet.pipelines.engine.work import work_on
-
-    work_on(options.task, attached=options.attached, together=options.together)
-    return 0
-
-
-def _of(module: str, verb: str) -> Callable[[list[str]], int]:
-    """A verb of a module in `pipelines/`, which is imported when the verb is used."""
-
-    def run(given: list[str]) -> int:
-        verbs = import_module(f"unidet.pipelines.verbs.{module}").VERBS
-        return verbs[verb](_arguments(verb), given, compose)
-
-    return run
-
-
-_STORE_VERBS = (
-    *("why", "lineage", "verify", "pin", "unpin", "accept", "rm", "gc"),
-    *("push", "fetch", "pull", "export", "import"),
-)
-_FILE_VERBS = ("detect", "evaluate", "trace", "convert", "interchange", "compare", "plot")
-_VERBS: dict[str, Callable[[list[str]], int]] = {
-    "status": _status,
-    "path": _path,
-    **{verb: _of("on_store", verb) for verb in _STORE_VERBS},
-    "config": _config,
-    **{verb: _of("on_files", verb) for verb in _FILE_VERBS},
-    "doctor": _doctor,
-    "work": _work,
-}

@@ -7,7 +7,7 @@ clip ─┴─> clip_embeddings ───┴────────────
 from __future__ import annotations
 
 from unidet.config.study import Config
-from unidet.errors import UserError
+from unidet.errors import UserError, suggestion
 from unidet.pipelines.engine.stage import Stage
 from unidet.pipelines.stages import (
     calibration_sweep,
@@ -46,7 +46,8 @@ STAGES: dict[str, Stage] = {
 def needed(target: str, config: Config) -> list[Stage]:
     """`target` and all it depends on under this configuration, in the order in which they run."""
     if target not in STAGES:
-        raise UserError(f"stage: {target!r} is not a stage; there are {', '.join(STAGES)}")
+        hint = suggestion(target, STAGES)
+        raise UserError(f"stage: {target!r} is not a stage; {hint}there are {', '.join(STAGES)}")
     wanted: set[str] = set()
     pending = [target]
     while pending:

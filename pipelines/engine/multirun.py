@@ -22,7 +22,7 @@ from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pipelines.engine.graph import STAGES, needed
 from unidet.pipelines.engine.multirun_job import Outcome, read_outcome, write_job, write_outcome
-from unidet.pipelines.verbs.status import artefact_folder
+from unidet.pipelines.engine.states import artefact_folder
 from unidet.report.plots import metric_curves
 from unidet.store.hashing import digest
 

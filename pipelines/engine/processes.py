@@ -119,7 +119,7 @@ def read_task(path: Path) -> Mapping[str, Any]:
 
 def unidet_command(*arguments: str) -> list[str]:
     """A `unidet` command of this very installation."""
-    return [sys.executable, "-c", "from unidet.cli import main; main()", *arguments]
+    return [sys.executable, "-m", "unidet", *arguments]
 
 
 def work_command(task: Path) -> list[str]:

@@ -11,5 +11,5 @@ Such a module may import Jittor (it is imported when it is asked for) and has
         gradients are taken; of several steps one for each, by what stands in front of its names.
         A network that cannot be trained lacks it.
 
-and is listed in `unidet.pipelines.verbs.trace.MODELS`.
+and is listed in `unidet.pipelines.traces.models.MODELS`.
 """

@@ -1,1 +1,5 @@
-"""What the command does beside running stages: one module for a verb, or for a family of them."""
+"""What the command does beside running stages: one module a verb, which holds `VERB`.
+
+`unidet` finds a verb by the name of its module (`import_` for `import`) and imports that module
+alone, so a module's own imports are light and what it works with is imported in its `run`.
+"""

@@ -1,109 +1,41 @@
-"""`unidet lineage`: from one artefact back to the raw files, with who, where and at what cost."""
+"""`unidet lineage WHAT`: from an artefact back to the raw files, for a person or for Graphviz."""
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
 
 from unidet.console.terminal import duration, fold, size
-from unidet.store import accepted
-from unidet.store.accepted import Acceptance
-from unidet.store.pins import pinned
-from unidet.store.record import Action
-from unidet.store.store import Store
+from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+from unidet.store.lineage import Node, lineage
 
 
-@dataclass(frozen=True)
-class RawFile:
-    """Content from outside the store: its name in the stage, digest, and path at that time."""
-
-    name: str
-    digest: str
-    path: str
+def add_arguments(parser: ArgumentParser) -> None:
+    add_what(parser)
+    parser.add_argument("--dot", action="store_true", help="as source for Graphviz")
+    parser.add_argument("--picture", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    add_json(parser)
 
 
-@dataclass(frozen=True)
-class Node:
-    """One artefact of a chain.
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.verbs.support.selection import select
 
-    Attributes:
-        state: `whole`, `incomplete` (content is missing) or `lost` (the record is gone too).
-        inputs: name -> key.
-        git: commit and dirty flag of the code, None where unknown.
-        accepted: declarations that later code is equivalent to the code that made it.
-        nondeterminism: other output digests that the same key has given.
-    """
+    config = compose(options.overrides)
+    store = open_store(config)
+    nodes = lineage(select(options.what, config, store), store)
+    if options.picture:
+        from unidet.pipelines.verbs.support.lineage_picture import draw
 
-    stage: str
-    key: str
-    state: str
-    output: str = ""
-    built: str = ""
-    host: str = ""
-    command: str = ""
-    seconds: float = 0.0
-    bytes: int = 0
-    git: Mapping[str, Any] | None = None
-    pinned: bool = False
-    inputs: Mapping[str, str] = ()  # type: ignore[assignment]
-    files: tuple[RawFile, ...] = ()
-    accepted: tuple[Acceptance, ...] = ()
-    nondeterminism: tuple[str, ...] = ()
-
-
-def lineage(action: Action, store: Store) -> list[Node]:
-    """The artefact and all it was made from; every one before its inputs."""
-    pins = pinned(store.layout)
-    declared = accepted.everything(store.layout)
-    found: dict[str, Node] = {}
-    after: dict[str, None] = {}
-
-    def visit(key: str, stage: str, one: Action | None) -> None:
-        if key in found:
-            return
-        found[key] = (
-            _node(one, store, pins, declared) if one else Node(stage, key, "lost", inputs={})
-        )
-        for name, upstream in found[key].inputs.items():
-            visit(upstream, name, store.record(upstream))
-        after[key] = None
-
-    visit(action.key, action.stage, action)
-    return [found[key] for key in reversed(after)]
-
-
-def _node(one: Action, store: Store, pins: set[str], declared: list[Acceptance]) -> Node:
-    files = one.preimage.get("files", {})
-    return Node(
-        stage=one.stage,
-        key=one.key,
-        state="whole" if store.is_complete(one) else "incomplete",
-        output=one.output,
-        built=one.finished,
-        host=one.host,
-        command=one.command,
-        seconds=one.seconds,
-        bytes=one.size,
-        git=one.git,
-        pinned=one.key in pins,
-        inputs=dict(one.inputs),
-        files=tuple(RawFile(name, sha, one.sources.get(name, "")) for name, sha in files.items()),
-        accepted=tuple(_later(one, declared)),
-        nondeterminism=one.nondeterminism,
-    )
-
-
-def _later(one: Action, declared: list[Acceptance]) -> Iterator[Acceptance]:
-    """Declarations that make this artefact answer for later code, oldest first."""
-    codes = {one.preimage.get("code")}
-    for acceptance in declared:
-        if acceptance.stage == one.stage and acceptance.equals in codes:
-            codes.add(acceptance.code)
-            yield acceptance
-
-
-# --- telling -----------------------------------------------------------------------------------
+        draw(nodes, Path(options.picture))
+    if options.dot:
+        print(dot(nodes))
+    else:
+        tell(options, [asdict(node) for node in nodes], lines(nodes))
+    return 0
 
 
 def lines(nodes: list[Node]) -> list[str]:
@@ -168,3 +100,12 @@ def label(node: Node) -> list[str]:
 
 def _quote(text: str) -> str:
     return '"' + text.replace('"', r"\"") + '"'
+
+
+VERB = Verb(
+    group="The study",
+    summary="where an artefact came from, down to the raw files",
+    example="unidet lineage outputs/artefacts/lvis_eval-3f2a9c1b7d20/metrics.json",
+    run=run,
+    add_arguments=add_arguments,
+)

@@ -76,10 +76,10 @@ def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "coco_eval": writing("coco_eval", ("report",), ("rpn",)),
     }
     modules = {"unidet.a": "1", "unidet.b": "1"}
-    for user in ("engine.graph", "verbs.select", "verbs.accept"):
+    for user in ("engine.graph", "engine.acceptance", "verbs.support.selection"):
         monkeypatch.setattr(f"unidet.pipelines.{user}.STAGES", stages)
     monkeypatch.setattr(engine, "modules_of", lambda stage, store: dict(modules))
-    for user in ("why", "accept"):
-        name = f"unidet.pipelines.verbs.{user}.modules_of"
+    for user in ("changes", "acceptance"):
+        name = f"unidet.pipelines.engine.{user}.modules_of"
         monkeypatch.setattr(name, lambda stage, store: dict(modules))
     return modules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from unidet.config.study import Config
-from unidet.errors import UserError
+from unidet.errors import UserError, suggestion
 
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
 
@@ -40,15 +40,17 @@ def _line(problem: Mapping[str, Any]) -> str:
         return f"{'.'.join([*keys, str(last)])}: {problem['ctx']['error']}"
     given = problem["input"]
     got = "" if isinstance(given, dict | list) else f", got {given!r}"
-    return f"{key}: {problem['msg']}{got}"
+    hint = ""
+    if problem["type"] == "literal_error":
+        hint = suggestion(str(given), re.findall(r"'([^']+)'", problem["ctx"]["expected"]))
+    return f"{key}: {problem['msg']}{got}" + (f"; {hint.rstrip()}" if hint else "")
 
 
 def unknown_key(keys: list[str], known: list[str]) -> str:
     """What to say of a dotted key whose last part is none of `known`."""
     *above, wrong = keys
-    near = difflib.get_close_matches(wrong, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     where = ".".join(above) or "the configuration"
+    hint = suggestion(wrong, known)
     return f"{'.'.join(keys)}: unknown key {wrong!r}; {hint}{where} has {', '.join(known)}"
 
 

@@ -16,7 +16,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine, graph
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.verbs.status import artefact_folder, states
+from unidet.pipelines.engine.states import artefact_folder, states
 from unidet.store.hashing import key_of
 
 Make = Callable[..., Config]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine
-from unidet.pipelines.verbs.why import lines, print_why, why
+from unidet.pipelines.engine.changes import lines, why
 
 Make = Callable[..., Config]
 
@@ -79,14 +79,10 @@ def test_lost_content_is_said(tiny: Make, code: dict[str, str]) -> None:
     ]
 
 
-def test_json_keeps_the_way_to_the_cause(
-    tiny: Make, code: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_keeps_the_way_to_the_cause(tiny: Make, answer: Callable[..., Any]) -> None:
     engine.bring_up_to_date(tiny("stage=roi", "seed=1"))
-    capsys.readouterr()
-    print_why("roi", tiny("seed=2"), as_json=True)
-    answer = json.loads(capsys.readouterr().out)
-    change = next(one for one in answer["changes"] if one["name"] == "proposals")
+    changes = answer("why", "roi", "seed=2")["changes"]
+    change = next(change for change in changes if change["name"] == "proposals")
     seed = change["causes"][0]["causes"][0]["causes"][0]
     assert (seed["kind"], seed["name"], seed["old"], seed["new"]) == ("config", "seed", "1", "2")
 

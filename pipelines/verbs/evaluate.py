@@ -1,18 +1,35 @@
-"""`unidet evaluate`: judge any results file in the official formats."""
+"""`unidet evaluate GT.json RESULTS.json`: any results file, in the official formats."""
 
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.evaluation.evaluate import evaluate
-from unidet.evaluation.official import lvis_package_metrics
+from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 TOLERANCE = 1e-6
 
 
-def judge_files(
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ground_truth", metavar="GT.json")
+    parser.add_argument("results", metavar="RESULTS.json")
+    parser.add_argument("--style", choices=("lvis", "coco", "proposals"), required=True)
+    parser.add_argument("--out", metavar="FILE", help="write the metrics here too, as JSON")
+    parser.add_argument(
+        "--check-official",
+        action="store_true",
+        help="LVIS only: compute them with the lvis package as well and compare",
+    )
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    evaluate_files(**vars(options))
+    return 0
+
+
+def evaluate_files(
     ground_truth: str, results: str, style: str, out: str | None, check_official: bool
 ) -> None:
     """Print the metrics, write them to `out`, and compare with the lvis package where asked.
@@ -20,6 +37,9 @@ def judge_files(
     Raises:
         UserError: a fault in a file, or metrics that differ from the official package's.
     """
+    from unidet.evaluation.evaluate import evaluate
+    from unidet.evaluation.official import lvis_package_metrics
+
     if check_official and style != "lvis":
         raise UserError(
             "--check-official: only --style lvis has an official package to compare with"
@@ -39,3 +59,13 @@ def _compare(ours: dict[str, float], official: dict[str, float]) -> None:
     if difference > TOLERANCE:
         raise UserError(f"{worst} differs from the lvis package's by {difference:.2g}")
     print(f"equal to the lvis package's within {TOLERANCE:g} (largest difference {difference:.1g})")
+
+
+VERB = Verb(
+    group="Files",
+    summary="AP or recall of any COCO or LVIS results file",
+    example="unidet evaluate lvis_v1_val.json detections.json --style lvis",
+    run=run,
+    add_arguments=add_arguments,
+    takes_overrides=False,
+)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unidet.config.study import Config
-from unidet.errors import UserError
+from unidet.errors import UserError, suggestion
 from unidet.pipelines.engine.graph import STAGES
-from unidet.pipelines.verbs.status import current
+from unidet.pipelines.engine.states import current
 from unidet.store.hashing import sha256_file
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -37,8 +37,9 @@ def select(what: str, config: Config, store: Store) -> Action:
     found = list(_candidates(what, store))
     if not found:
         raise UserError(
-            f"{what!r} names no artefact in store {store.root}; give a stage, the path of an "
-            f"artefact or of a file from one, or six or more digits of a digest"
+            f"{what!r} names no artefact in store {store.root}; {suggestion(what, STAGES)}give a "
+            f"stage, the path of an artefact or of a file from one, or six or more digits of a "
+            f"digest"
         )
     others = sorted({one.output[:12] for one in found if one.stage == found[0].stage})
     if _HEX.fullmatch(what) and len(others) > 1:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from unidet.config.study import Config
-from unidet.console.terminal import fold, size
+from unidet.console.terminal import Progress, fold, size
 from unidet.errors import UserError
 from unidet.pipelines.engine.engine import find, preimage_of
 from unidet.pipelines.engine.graph import needed
 from unidet.pipelines.engine.remotes import from_remote
-from unidet.pipelines.verbs.select import select
+from unidet.pipelines.verbs.support.selection import select
 from unidet.store.live import in_use
 from unidet.store.record import Action
 from unidet.store.remote import Remote
@@ -39,29 +39,12 @@ def chosen(names: list[str], config: Config, store: Store) -> list[Action]:
     return [select(name, config, store) for name in names] or list(store.actions())
 
 
-def export_folder(folder: str) -> Remote:
-    """A folder to export into: new, empty, or an export already.
-
-    Raises:
-        UserError: something else is in it.
-    """
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"export: {folder} is no folder")
-    if path.is_dir() and any(path.iterdir()) and not (path / "store" / "v1").is_dir():
-        raise UserError(f"export: {folder} holds other things; give a new or empty folder")
-    return Remote(os.path.abspath(path))
-
-
-def exported_folder(folder: str) -> Remote:
-    """A folder to import from.
-
-    Raises:
-        UserError: it is no export.
-    """
-    if not (Path(folder) / "store" / "v1" / "actions").is_dir():
-        raise UserError(f"import: {folder} was not made by unidet export (no store/v1/actions)")
-    return Remote(os.path.abspath(folder))
+def bring(options: Namespace, config: Config, store: Store, remote: Remote) -> Moved:
+    """What `fetch` and `pull` were asked for, with progress; without any stage, the whole study."""
+    with progress("pull") as show:
+        if options.all:
+            return bring_all(store, remote, show)
+        return bring_stages(options.stage or ["report"], config, store, remote, show)
 
 
 def bring_all(store: Store, remote: Remote, tell: Tell | None = None) -> Moved:
@@ -114,3 +97,13 @@ def repaired(store: Store, found: Findings, remote: Remote | None) -> dict[str, 
     """Repair what can be; path of a problem -> what became of it."""
     with in_use(store.layout) as use:
         return repair(store, found, remote, use)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for (files done, files in all)."""
+    bar = Progress(label)
+    try:
+        yield bar.update
+    finally:
+        bar.close()

@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import re
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from unidet.console.terminal import duration, size
+from unidet.errors import UserError
+from unidet.pipelines.verbs.support.arguments import add_json, tell
+from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.gc import cleaning, drop, drop_unfinished, sweep
 from unidet.store.gc_plan import Drop, Plan, plan
 from unidet.store.store import Store
 
 SHOWN = 40
+_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 Told = tuple[dict[str, Any], list[str]]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--max-bytes", metavar="SIZE", type=_bytes, help="such as 50GB")
+    parser.add_argument("--keep-last", metavar="K", type=_count, help="artefacts a stage")
+    parser.add_argument("--unfinished", metavar="DAYS", type=float, help="drop work this old too")
+    parser.add_argument(
+        "--grace", metavar="MINUTES", type=float, default=60.0, help="how long the trash keeps it"
+    )
+    parser.add_argument("--yes", action="store_true", help="do it; otherwise it is only told")
+    add_json(parser)
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.engine.engine import open_store
+
+    store = open_store(compose(options.overrides))
+    limits = (options.max_bytes, options.keep_last)
+    if not options.yes:
+        values, lines = preview(store, *limits)
+    else:
+        days = options.unfinished
+        unfinished = None if days is None else days * 86400
+        values, lines = clean(store, *limits, options.grace * 60, unfinished)
+    tell(options, values, lines)
+    return 0
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(B|[kKMGT]B)?", text)
+    if match is None:
+        raise UserError(f"--max-bytes: {text!r} is not a size; give one like 500MB or 50GB")
+    return int(float(match[1]) * _UNITS[(match[2] or "").replace("K", "k")])
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"--keep-last: {text!r} is not a number of artefacts, 0 or more")
+    return int(text)
 
 
 def preview(store: Store, max_bytes: int | None, keep_last: int | None) -> Told:
@@ -35,7 +80,7 @@ def clean(
     """
     with cleaning(store):
         chosen = plan(store, max_bytes, keep_last)
-        dropped = drop(store, [one.action for one in chosen.drops])
+        dropped = drop(store, [item.action for item in chosen.drops])
         stopped = 0 if unfinished is None else drop_unfinished(store, unfinished)
         trashed, freed = sweep(store, grace)
     lines = [*_lines(chosen), *_too_much(chosen, max_bytes)]
@@ -47,11 +92,11 @@ def clean(
     if trashed:
         lines.append(f"a clean-up after {duration(grace)} frees that; one with --grace 0 does now")
     done = {"done": True, "freed": freed, "trashed": trashed, "unfinished": stopped}
-    return {**_values(chosen), **done, "dropped": [one.key for one in dropped]}, lines
+    return {**_values(chosen), **done, "dropped": [action.key for action in dropped]}, lines
 
 
 def _lines(chosen: Plan) -> list[str]:
-    found = [_line(one) for one in chosen.drops[:SHOWN]]
+    found = [_line(item) for item in chosen.drops[:SHOWN]]
     if chosen.drops[SHOWN:]:
         found.append(f"… and {len(chosen.drops) - SHOWN} more (--json names all)")
     found.append(
@@ -61,9 +106,9 @@ def _lines(chosen: Plan) -> list[str]:
     return found
 
 
-def _line(one: Drop) -> str:
-    action = one.action
-    cost = f"{size(one.frees):>9} for {duration(action.seconds)} of computing"
+def _line(item: Drop) -> str:
+    action = item.action
+    cost = f"{size(item.frees):>9} for {duration(action.seconds)} of computing"
     return f"{action.stage:<18} {action.output[:12]}  {cost}"
 
 
@@ -77,12 +122,21 @@ def _too_much(chosen: Plan, max_bytes: int | None) -> list[str]:
 def _values(chosen: Plan) -> dict[str, Any]:
     rows = [
         {
-            "stage": one.action.stage,
-            "key": one.action.key,
-            "output": one.action.output,
-            "frees": one.frees,
-            "seconds": one.action.seconds,
+            "stage": item.action.stage,
+            "key": item.action.key,
+            "output": item.action.output,
+            "frees": item.frees,
+            "seconds": item.action.seconds,
         }
-        for one in chosen.drops
+        for item in chosen.drops
     ]
     return {"drops": rows, "before": chosen.before, "after": chosen.after, "stay": chosen.stay}
+
+
+VERB = Verb(
+    group="The store",
+    summary="clean up; says what would go, and does it with --yes",
+    example="unidet gc --max-bytes 50GB --keep-last 2",
+    run=run,
+    add_arguments=add_arguments,
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.pipelines.verbs.lineage import Node, label
+from unidet.pipelines.verbs.lineage import label
+from unidet.store.lineage import Node
 
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3fa", "edgecolor": "#4a6fa5"}
 NOTE = {"boxstyle": "square,pad=0.4", "facecolor": "#fbf6e3", "edgecolor": "#b59b3b"}

@@ -1,0 +1,33 @@
+"""`unidet compare A.npz B.npz`: tensors layer by layer; exit status 1: too far apart."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("first", metavar="A.npz")
+    parser.add_argument("second", metavar="B.npz", help="the reference")
+    parser.add_argument("--rtol", type=float, help="of B's largest value; default by name")
+    parser.add_argument("--atol", type=float, help="absolute; default by name (docs/parity.md)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help='like "rpn_*"')
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.weights.compare import compare_files, table
+
+    rows = compare_files(**vars(options))
+    print("\n".join(table(rows)))
+    return 0 if all(row.fits for row in rows) else 1
+
+
+VERB = Verb(
+    group="Files",
+    summary="tensors layer by layer; exit 1: too far apart",
+    example='unidet compare ours.npz official.npz --only "rpn_*"',
+    run=run,
+    add_arguments=add_arguments,
+    takes_overrides=False,
+)

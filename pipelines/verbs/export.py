@@ -1,0 +1,51 @@
+"""`unidet export DIR`: a folder to give away, with artefacts and all they were made from."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from unidet.errors import UserError
+from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR")
+    add_what(parser, nargs="*", otherwise="the configured stage")
+    add_json(parser)
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.verbs.support.sharing import chosen, told
+    from unidet.store.remote import Remote
+    from unidet.store.transfer import push
+
+    config = compose(options.overrides)
+    store = open_store(config)
+    actions = chosen(options.what or [config.stage], config, store)
+    moved = push(store, Remote(_checked(options.folder)), actions)
+    tell(options, asdict(moved), told(moved, "exported", f"to {options.folder}"))
+    return 1 if moved.refused else 0
+
+
+def _checked(folder: str) -> str:
+    """The absolute path of a folder to export into: new, empty, or an export already."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"export: {folder} is no folder")
+    if path.is_dir() and any(path.iterdir()) and not (path / "store" / "v1").is_dir():
+        raise UserError(f"export: {folder} holds other things; give a new or empty folder")
+    return os.path.abspath(path)
+
+
+VERB = Verb(
+    group="Sharing",
+    summary="artefacts into a folder, with all they were made from",
+    example="unidet export for_review lvis_eval",
+    run=run,
+    add_arguments=add_arguments,
+)

@@ -1,0 +1,43 @@
+"""`unidet pin WHAT`: no clean-up drops it, nor what it was made from; alone, all pins."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+
+from unidet.pipelines.verbs.support.arguments import add_json, add_what, named, tell
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_what(parser, nargs="?", otherwise="all pins are listed")
+    add_json(parser)
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.verbs.support.selection import select
+    from unidet.store.pins import pin, pins
+
+    config = compose(options.overrides)
+    store = open_store(config)
+    if options.what is None:
+        marks = pins(store.layout)
+        lines = [f"{mark.stage:<18} {mark.key[:12]}  pinned {mark.time:.16} UTC" for mark in marks]
+        tell(options, [asdict(mark) for mark in marks], lines or ["nothing is pinned"])
+        return 0
+    action = select(options.what, config, store)
+    new = pin(store.layout, action)
+    word = "pinned" if new else "was pinned already"
+    line = f"{action.stage} {action.output[:12]} {word}, with all it needs"
+    tell(options, {**named(action), "new": new}, [line])
+    return 0
+
+
+VERB = Verb(
+    group="The store",
+    summary="keep an artefact from clean-ups; alone: list all pins",
+    example="unidet pin report",
+    run=run,
+    add_arguments=add_arguments,
+)

@@ -1,0 +1,1 @@
+"""What the verbs have in common; none of these modules is a verb."""

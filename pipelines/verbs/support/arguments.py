@@ -1,0 +1,124 @@
+"""How the arguments of a verb are read, and arguments that several verbs take."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from unidet.errors import UserError
+from unidet.pipelines.verbs.support.verb import Verb
+from unidet.store.record import Action
+
+WHAT = "a stage, a path, or the first digits of a digest"
+WIDTH = 80
+
+_OVERRIDE = re.compile(r"(\+\+?)?[A-Za-z_]\w*([./@:]\w+)*=|~[A-Za-z_][\w./@:]*(=|$)")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """80 columns wide, with every default that says something."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=WIDTH)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, argparse.SUPPRESS) or not action.default:
+            return action.help
+        return f"{action.help or ''} (default: %(default)s)".strip()
+
+
+class _Parser(ArgumentParser):
+    """Bad arguments are a UserError, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(
+            f"{self.prog.removeprefix('unidet ')}: {message}{self._near(message)}; "
+            f"see: {self.prog} -h"
+        )
+
+    def _near(self, message: str) -> str:
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        near = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+        return f"; did you mean {near[0]}?" if near else ""
+
+
+def parser_of(name: str, verb: Verb) -> ArgumentParser:
+    """The parser of a verb, whose help ends with an example."""
+    parser = _Parser(
+        prog=f"unidet {name}",
+        description=verb.summary,
+        epilog=f"example: {verb.example}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    verb.add_arguments(parser)
+    if verb.takes_overrides:
+        text = "changes the study, as in a run; see: unidet config"
+        parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+    return parser
+
+
+def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
+    """The options of a verb; `overrides` among them, where it takes any.
+
+    Raises:
+        UserError: arguments that it does not take, in one line.
+    """
+    parser = parser_of(name, verb)
+    if not verb.takes_overrides:
+        return parser.parse_intermixed_args(arguments)
+    overrides = [item for item in arguments if _OVERRIDE.match(item)]
+    options = parser.parse_intermixed_args([item for item in arguments if item not in overrides])
+    if options.overrides:
+        parser.error(f"unrecognized arguments: {' '.join(options.overrides)}")
+    options.overrides = overrides
+    return options
+
+
+def add_what(parser: ArgumentParser, nargs: str | None = None, otherwise: str = "") -> None:
+    """WHAT: the artefact that is meant; `otherwise` says what happens without it."""
+    text = f"{WHAT}; without it, {otherwise}" if otherwise else WHAT
+    parser.add_argument("what", nargs=nargs, help=text)
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """`--json`, which `tell` obeys."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def add_remote(parser: ArgumentParser) -> None:
+    """`--remote`, which `sharing.open_remote` opens."""
+    text = "a folder, sftp://user@host/folder, s3://bucket/folder; otherwise remote=URL"
+    parser.add_argument("--remote", metavar="URL", help=text)
+
+
+def add_arrivals(parser: ArgumentParser) -> None:
+    """What `fetch` and `pull` bring, which `sharing.bring` obeys."""
+    parser.add_argument("stage", nargs="*", help="as configured now; without any, the whole study")
+    parser.add_argument("--all", action="store_true", help="everything that is at the remote")
+    add_remote(parser)
+    add_json(parser)
+
+
+def tell(options: Namespace, values: Any, lines: Sequence[str]) -> None:
+    """JSON for programs, lines for people."""
+    print(json.dumps(values, indent=1) if options.json else "\n".join(lines))
+
+
+def named(action: Action) -> dict[str, str]:
+    """What names an artefact in JSON."""
+    return {"stage": action.stage, "key": action.key, "output": action.output}
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as a type for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

@@ -1,0 +1,42 @@
+"""`unidet -h`: how to run stages, and every verb's own summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from unidet.config.study import StageName
+from unidet.console.terminal import fold
+from unidet.pipelines.verbs.support.verb import Group, load, names
+
+_RUNS = """unidet: open-world detection studies in pure Jittor
+
+Run a stage, and whatever upstream of it is missing or stale:
+  unidet stage=report            the whole toy study, ending in an LVIS table
+  unidet stage=lvis_eval calibration.gamma=0.3
+  unidet -m stage=lvis_eval calibration.gamma=0,0.3,0.6
+  unidet stage=report experiment=bench data.root=FOLDER"""
+_HABITS = """
+unidet VERB -h tells what a verb takes. Verbs about the study and the store take
+key=value like a run, and --json for programs; WHAT is a stage, a path, or the
+first digits of a digest (docs/store.md). The same command resumes a run that
+was interrupted (exit status 75). Bad input ends with one line and exit status
+2; HYDRA_FULL_ERROR=1 shows the traceback. unidet --version tells the version."""
+
+
+def page() -> str:
+    """The whole text, at most 80 columns wide."""
+    return "\n".join([_RUNS, *_stages(), *_verbs(), _HABITS])
+
+
+def _stages() -> list[str]:
+    return fold(f"Stages: {', '.join(get_args(StageName))}", "")
+
+
+def _verbs() -> Iterator[str]:
+    verbs = {name: load(name) for name in names()}
+    for group in get_args(Group):
+        yield f"\n{group}:"
+        for name, verb in verbs.items():
+            if verb.group == group:
+                yield f"  {name:<13}{verb.summary}"

@@ -1,0 +1,55 @@
+"""`unidet verify`: reads the whole store again; exit status 1 where damage is left."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+
+from unidet.console.terminal import fold
+from unidet.pipelines.verbs.support.arguments import add_json, add_remote, tell
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--repair", action="store_true", help="bring back what can be, and remove")
+    add_remote(parser)
+    add_json(parser)
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.verbs.support.sharing import open_remote, repaired
+    from unidet.store.verify import verify
+
+    config = compose(options.overrides)
+    store = open_store(config)
+    findings = verify(store)
+    fates: dict[str, str] = {}
+    if options.repair:
+        has_remote = options.remote or config.remote
+        fates = repaired(store, findings, open_remote(options, config) if has_remote else None)
+    lines = []
+    for problem in findings.problems:
+        lines += [f"{problem.kind:<10} {_short(problem.path)}", *fold(problem.detail, " " * 11)]
+        lines += fold(fates[problem.path], " " * 11) if problem.path in fates else []
+    left = [problem for problem in findings.problems if problem.path not in fates]
+    counts = f"{findings.blobs} blobs, {findings.records} records"
+    lines.append(f"{counts}: {len(findings.problems)} problems")
+    tell(options, {**asdict(findings), "repaired": fates}, lines)
+    return 1 if left else 0
+
+
+def _short(path: str) -> str:
+    """A path in the store with its digests cut to what tells them apart."""
+    text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", path)
+    return text if len(text) <= 68 else f"…{text[-67:]}"
+
+
+VERB = Verb(
+    group="The store",
+    summary="read the whole store again; exit 1: damage found",
+    example="unidet verify --repair",
+    run=run,
+    add_arguments=add_arguments,
+)

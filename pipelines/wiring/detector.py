@@ -1,0 +1,167 @@
+"""Boxes with names on one's own pictures, by the newest trained models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.config.fields import identity
+from unidet.config.study import Config
+from unidet.console.terminal import Progress, say
+from unidet.data.images import read_image
+from unidet.errors import UserError
+from unidet.evaluation.detections import TextClassifier, detect_calibrated
+from unidet.evaluation.regions import Regions
+from unidet.evaluation.results import Detections
+from unidet.pipelines.engine.engine import bring_up_jittor, open_store
+from unidet.pipelines.wiring.datasets import test_transform
+from unidet.pipelines.wiring.evaluation_inputs import suppression
+from unidet.report.draw import draw_boxes
+
+NO_BOXES = np.zeros((0, 4), np.float32)
+NO_LABELS = np.zeros(0, np.int32)
+
+
+def detect_files(
+    config: Config, images: Sequence[str], vocabulary: str, out: str, threshold: float
+) -> None:
+    """Draw NAME.png and write detections.json into the folder `out`.
+
+    Raises:
+        UserError: no names, an image that cannot be read, a model that is not trained, or a name
+            that ready-made embeddings do not hold.
+    """
+    names = [name.strip() for name in vocabulary.split(",") if name.strip()]
+    if not names:
+        raise UserError('--vocab: names no category; give them like --vocab "cat, dog"')
+    pictures = {path: read_image(Path(path)) for path in images}
+    detector = _open(config, names)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress("detecting")
+    records = []
+    for done, (path, pixels) in enumerate(pictures.items(), start=1):
+        found = detector(pixels)
+        target = folder / f"{Path(path).stem}.png"
+        _draw(pixels, found, names, threshold).save(target)
+        records += _records(path, found, names, threshold)
+        progress.update(done, len(pictures))
+        say(f"{path}: {int((found.scores >= threshold).sum())} boxes -> {target}")
+    progress.close()
+    (folder / "detections.json").write_text(json.dumps(records, indent=1))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Proposals, regions and names for one picture after another."""
+
+    config: Config
+    proposer: Any
+    regions: Any
+    classifier: TextClassifier
+
+    def __call__(self, pixels: np.ndarray) -> Detections:
+        """Detections in (H, W, 3) uint8 pixels; category ids are positions in the vocabulary."""
+        from unidet.training.inference import as_images
+
+        rng = np.random.default_rng(0)
+        first = test_transform(self.config.rpn.images)
+        batch = first.collate([first.apply(pixels, NO_BOXES, NO_LABELS, None, rng)])
+        proposals = self.proposer.propose(as_images(batch), batch.sizes_N2)[0]
+        proposals = proposals[: self.config.lvis_raw.proposals]
+        proposals[:, :4] /= batch.scales_N4[0]
+        second = test_transform(self.config.roi.images)
+        batch = second.collate([second.apply(pixels, NO_BOXES, NO_LABELS, proposals, rng)])
+        boxes, embeddings = self.regions.regions(as_images(batch), batch.sizes_N2, batch.proposals)[
+            0
+        ]
+        region = Regions(0, boxes / batch.scales_N4[0], proposals[:, 4], embeddings)
+        return detect_calibrated(
+            [region],
+            self.classifier,
+            beta=self.config.calibration.beta,
+            gamma=0.0,  # one picture is no prior
+            suppression=suppression(self.config.detection, self.config.calibration.compat),
+        )
+
+
+def _open(config: Config, names: list[str]) -> Detector:
+    folders = {stage: _newest(config, stage) for stage in ("rpn", "roi")}
+    texts = _embed(config, names)
+    bring_up_jittor(config)
+    from unidet.pipelines.proposers.factory import open_proposer
+    from unidet.pipelines.wiring.networks import build_classifier
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    proposer = open_proposer(config.rpn, folders["rpn"])
+    regions = build_classifier(config.roi.network)
+    load_into(regions, read_checkpoint(folders["roi"] / "model.safetensors"))
+    classifier = TextClassifier.of(texts, np.arange(len(names)), **regions.classifier.settings())
+    return Detector(config, proposer, regions, classifier)
+
+
+def _embed(config: Config, names: list[str]) -> np.ndarray:
+    """(C, D) embeddings by the `clip` stage's text encoder, or from ready-made ones."""
+    settings = config.clip_embeddings
+    if settings.source == "files":
+        return _ready(_newest(config, "clip_embeddings"), names)
+    clip = _newest(config, "clip")
+    bring_up_jittor(config)
+    from unidet.pipelines.wiring.text import open_text_encoder
+
+    encoder = open_text_encoder(clip, config.clip)
+    return encoder.embed(names, settings)
+
+
+def _ready(folder: Path, names: list[str]) -> np.ndarray:
+    known: dict[str, np.ndarray] = {}
+    for file in sorted(folder.glob("*.npz")):
+        with np.load(file) as arrays:
+            pairs = zip(arrays["names"].tolist(), arrays["embeddings"], strict=True)
+            known.update({name.lower().replace("_", " "): vector for name, vector in pairs})
+    unknown = [name for name in names if name.lower().replace("_", " ") not in known]
+    if unknown:
+        raise UserError(
+            f"--vocab: there is no embedding for {', '.join(map(repr, unknown))}; this experiment "
+            "has no text encoder, only the names of its vocabularies (such as 'person', 'sofa')"
+        )
+    return np.stack([known[name.lower().replace("_", " ")] for name in names])
+
+
+def _newest(config: Config, stage: str) -> Path:
+    """The newest artefact of a stage that was made with this configuration's networks."""
+    store = open_store(config)
+    wanted = identity(getattr(config, stage))
+    for action in store.actions(stage):
+        if action.preimage["config"].get(stage) == wanted and store.is_complete(action):
+            return store.folder(action)
+    raise UserError(
+        f"{stage}: nothing trained for experiment {config.experiment!r} in {store.root}; "
+        f"run: unidet stage=roi experiment={config.experiment}"
+    )
+
+
+def _draw(pixels: np.ndarray, found: Detections, names: list[str], threshold: float) -> Any:
+    shown = found.take(found.scores >= threshold)
+    corners = shown.boxes_xywh.copy()
+    corners[:, 2:] += corners[:, :2]
+    pairs = zip(shown.category_ids, shown.scores, strict=True)
+    texts = [f"{names[int(number)]} {score:.2f}" for number, score in pairs]
+    return draw_boxes(pixels, corners, texts)
+
+
+def _records(
+    path: str, found: Detections, names: list[str], threshold: float
+) -> list[dict[str, Any]]:
+    shown = found.take(found.scores >= threshold)
+    rows = zip(shown.category_ids, shown.boxes_xywh.tolist(), shown.scores.tolist(), strict=True)
+    return [
+        {"image": path, "category": names[int(number)], "bbox": box, "score": round(score, 5)}
+        for number, box, score in rows
+    ]

@@ -1,0 +1,39 @@
+"""WHAT: how an artefact is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unidet.config.study import Config
+from unidet.pipelines.engine import engine
+
+Make = Callable[..., Config]
+Command = Callable[..., tuple[int, str]]
+Answer = Callable[..., Any]
+
+
+def test_an_artefact_is_named_by_stage_path_or_digest(
+    tiny: Make, tmp_path: Path, answer: Answer
+) -> None:
+    roi = engine.bring_up_to_date(tiny("stage=roi"))["roi"]
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes((roi.folder / "value").read_bytes())
+    (file,) = roi.action.files.values()
+    names = ["roi", str(roi.folder), str(roi.folder / "value"), str(copy)]
+    digests = [roi.action.output, roi.action.output[:8], roi.action.key[:8], file.sha256[:10]]
+    for name in names + digests:
+        assert answer("lineage", name)[0]["key"] == roi.action.key, name
+
+
+def test_what_names_nothing_is_one_line(tiny: Make, command: Command, tmp_path: Path) -> None:
+    engine.bring_up_to_date(tiny("stage=data"))
+    for name in ("0123456789", "nonsense", str(tmp_path)):
+        status, text = command("lineage", name)
+        assert status == 2
+        assert "names no artefact" in text
+    assert command("lineage", "roi") == (
+        2,
+        "unidet: roi is not built as configured now; run: unidet stage=roi\n",
+    )

@@ -1,0 +1,55 @@
+"""`gc` tells what it would do, and does it with `--yes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from unidet.config.study import Config
+from unidet.pipelines.engine import engine
+from unidet.store.store import Store
+
+Make = Callable[..., Config]
+Command = Callable[..., tuple[int, str]]
+Answer = Callable[..., Any]
+
+
+def test_gc_tells_first_and_does_it_with_yes(
+    tiny: Make, command: Command, answer: Answer, store: Store
+) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn", "seed=1"))
+    engine.bring_up_to_date(tiny("stage=rpn", "seed=2"))
+    status, text = command("gc", "--keep-last", "1")
+    assert status == 0
+    assert "2 artefacts go, 2 stay" in text
+    assert text.endswith("nothing was done; add --yes to do it\n")
+    assert len(list(store.actions())) == 4
+    answer = answer("gc", "--keep-last", "1", "--grace", "0", "--yes")
+    assert (answer["done"], answer["stay"], len(answer["dropped"])) == (True, 2, 2)
+    assert answer["freed"] > 0
+    assert len(list(store.actions())) == 2
+    assert engine.bring_up_to_date(tiny("stage=rpn", "seed=2"))["rpn"].how == "cached"
+
+
+def test_gc_says_when_pins_are_too_much(tiny: Make, command: Command) -> None:
+    engine.bring_up_to_date(tiny("stage=rpn"))
+    command("pin", "rpn")
+    text = command("gc", "--max-bytes", "1B", "--keep-last", "0")[1]
+    assert "0 artefacts go, 2 stay" in text
+    assert "too much is left: pins" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--max-bytes", "50 bananas"), "--max-bytes: '50 bananas' is not a size; give one like"),
+        (("--max-bytes", "-5GB"), "--max-bytes: '-5GB' is not a size"),
+        (("--keep-last", "x"), "--keep-last: 'x' is not a number of artefacts"),
+    ],
+)
+def test_bad_limits_are_one_line(command: Command, arguments: tuple[str, str], says: str) -> None:
+    status, text = command("gc", f"{arguments[0]}={arguments[1]}")
+    assert status == 2
+    assert says in text

@@ -1,0 +1,74 @@
+"""`lineage` goes back to the raw files, as text, Graphviz and a picture."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unidet.config.study import Config
+from unidet.pipelines.engine import engine
+from unidet.store.store import Store
+
+Make = Callable[..., Config]
+Command = Callable[..., tuple[int, str]]
+Answer = Callable[..., Any]
+
+
+def test_lineage_goes_down_to_the_raw_files(
+    tiny: Make, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    raw = tmp_path / "raw.txt"
+    raw.write_bytes(b"hello")
+    stages = engine.needed("data", tiny())
+    object.__setattr__(stages[0], "files", lambda config: {"annotations": raw})
+    done = engine.bring_up_to_date(tiny("stage=roi"))
+    nodes = answer("lineage", "roi")
+    assert [node["stage"] for node in nodes] == ["roi", "proposals", "rpn", "data"]
+    assert nodes[0]["inputs"] == {
+        "proposals": done["proposals"].action.key,
+        "data": done["data"].action.key,
+    }
+    # printf hello | sha256sum
+    sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert nodes[3]["files"] == [{"name": "annotations", "digest": sha256, "path": str(raw)}]
+    text = command("lineage", "roi")[1]
+    assert "← annotations: sha256 2cf24dba5fb0" in text
+    assert done["data"].action.host in text
+    assert re.search(r"together .* of computing, .* in 4 artefacts", text)
+    assert len(re.findall(r"commit [0-9a-f]{12}|no git checkout", text)) == 4
+
+
+def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path: Path) -> None:
+    done = engine.bring_up_to_date(tiny("stage=rpn"))
+    data, rpn = (done[name].action.key for name in ("data", "rpn"))
+    picture = tmp_path / "lineage.svg"
+    assert command("lineage", "rpn", "--picture", str(picture))[0] == 0
+    assert b"<svg" in picture.read_bytes()
+    assert command("lineage", "rpn", "--picture", str(tmp_path / "x.bmp"))[0] == 2
+    rows = command("lineage", "rpn", "--dot")[1].splitlines()
+    assert rows[0] == "digraph lineage {"
+    assert f'  "{data}" -> "{rpn}";' in rows
+
+
+def test_a_lost_record_is_said(tiny: Make, command: Command, store: Store) -> None:
+    done = engine.bring_up_to_date(tiny("stage=rpn"))
+    store.layout.record(done["data"].action.key).unlink()
+    text = command("lineage", done["rpn"].action.key)[1]
+    assert "data: its record is no longer in the store" in text
+
+
+def test_control_codes_from_a_record_do_not_reach_the_terminal(
+    tiny: Make, command: Command, store: Store
+) -> None:
+    done = engine.bring_up_to_date(tiny("stage=data"))
+    path = store.layout.record(done["data"].action.key)
+    values = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**values, "command": "unidet \x1b]0;owned\x07 stage=data"}))
+    text = command("lineage", "data")[1]
+    assert "\x1b" not in text
+    assert "owned" in text

@@ -1,0 +1,73 @@
+"""Training logs in, one picture or table of curves out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from unidet.report.curves import Curves, choose, draw_curves, long_table, on_one_axis
+from unidet.report.logs.rows import TRAIN
+from unidet.report.logs.run import Run, read_runs
+from unidet.report.style import PICTURES, check_target
+
+
+def plot_logs(
+    logs: Sequence[str],
+    out: str,
+    *,
+    keys: Sequence[str] = (),
+    names: Sequence[str] = (),
+    smooth: int | None = None,
+    epoch_steps: int | None = None,
+    title: str = "",
+) -> list[str]:
+    """Draw the logs into `out` (or write their values, if it ends in .csv); returns what to tell.
+
+    Raises:
+        UserError: an unknown or empty log, keys that no log has, or an `out` that cannot be.
+    """
+    target = Path(out)
+    check_target(target, (*PICTURES, ".csv"))
+    curves = on_one_axis(read_runs(logs, names), epoch_steps)
+    quantities, hidden = choose(curves, keys)
+    if target.suffix == ".csv":
+        _write_csv(long_table(curves, quantities), target)
+    else:
+        draw_curves(curves, quantities, target, smooth=smooth, title=title)
+    lines = [*_summary(curves), f"{out}: {', '.join(quantities)}"]
+    if hidden:
+        lines.append(f'left out: {len(hidden)} auxiliary losses; --keys "*loss*" draws them')
+    return lines
+
+
+def _write_csv(table: pd.DataFrame, target: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
+    table.to_csv(part, index=False)
+    os.replace(part, target)
+
+
+def _summary(curves: Curves) -> list[str]:
+    """A line for each run: how far it came, its training loss and best AP, and what was mended."""
+    width = max(len(run.name) for run in curves.runs)
+    lines = []
+    for run, table in zip(curves.runs, curves.tables, strict=True):
+        facts = [f"{run.kind} log", f"{curves.axis} {table['x'].max():g}"]
+        trained = table[table["split"] == TRAIN]
+        if "loss" in table and (losses := trained["loss"].dropna()).size:
+            facts.append(f"loss {losses.iloc[-1]:.4g}")
+        if "AP" in table and (scores := table["AP"].dropna()).size:
+            facts.append(f"best AP {scores.max():.4g}")
+        lines.append(f"{run.name:<{width}}  {', '.join(facts + _repairs(run))}")
+    return lines
+
+
+def _repairs(run: Run) -> list[str]:
+    found = []
+    if run.replaced:
+        found.append(f"rows written twice: {run.replaced}, the later ones count")
+    if run.cut_off:
+        found.append(f"incomplete last lines skipped: {run.cut_off}")
+    return found

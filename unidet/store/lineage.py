@@ -1,0 +1,102 @@
+"""From one artefact back to the raw files, with who, where and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unidet.store import accepted
+from unidet.store.accepted import Acceptance
+from unidet.store.pins import pinned
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """Content from outside the store: its name in the stage, digest, and path at that time."""
+
+    name: str
+    digest: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One artefact of a chain.
+
+    Attributes:
+        state: `whole`, `incomplete` (content is missing) or `lost` (the record is gone too).
+        inputs: name -> key.
+        git: commit and dirty flag of the code, None where unknown.
+        accepted: declarations that later code is equivalent to the code that made it.
+        nondeterminism: other output digests that the same key has given.
+    """
+
+    stage: str
+    key: str
+    state: str
+    output: str = ""
+    built: str = ""
+    host: str = ""
+    command: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    git: Mapping[str, Any] | None = None
+    pinned: bool = False
+    inputs: Mapping[str, str] = ()  # type: ignore[assignment]
+    files: tuple[RawFile, ...] = ()
+    accepted: tuple[Acceptance, ...] = ()
+    nondeterminism: tuple[str, ...] = ()
+
+
+def lineage(action: Action, store: Store) -> list[Node]:
+    """The artefact and all it was made from; every one before its inputs."""
+    pins = pinned(store.layout)
+    declared = accepted.everything(store.layout)
+    found: dict[str, Node] = {}
+    after: dict[str, None] = {}
+
+    def visit(key: str, stage: str, one: Action | None) -> None:
+        if key in found:
+            return
+        found[key] = (
+            _node(one, store, pins, declared) if one else Node(stage, key, "lost", inputs={})
+        )
+        for name, upstream in found[key].inputs.items():
+            visit(upstream, name, store.record(upstream))
+        after[key] = None
+
+    visit(action.key, action.stage, action)
+    return [found[key] for key in reversed(after)]
+
+
+def _node(one: Action, store: Store, pins: set[str], declared: list[Acceptance]) -> Node:
+    files = one.preimage.get("files", {})
+    return Node(
+        stage=one.stage,
+        key=one.key,
+        state="whole" if store.is_complete(one) else "incomplete",
+        output=one.output,
+        built=one.finished,
+        host=one.host,
+        command=one.command,
+        seconds=one.seconds,
+        bytes=one.size,
+        git=one.git,
+        pinned=one.key in pins,
+        inputs=dict(one.inputs),
+        files=tuple(RawFile(name, sha, one.sources.get(name, "")) for name, sha in files.items()),
+        accepted=tuple(_later(one, declared)),
+        nondeterminism=one.nondeterminism,
+    )
+
+
+def _later(one: Action, declared: list[Acceptance]) -> Iterator[Acceptance]:
+    """Declarations that make this artefact answer for later code, oldest first."""
+    codes = {one.preimage.get("code")}
+    for acceptance in declared:
+        if acceptance.stage == one.stage and acceptance.equals in codes:
+            codes.add(acceptance.code)
+            yield acceptance
