@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.evaluation.coco import coco_metrics
+from unidet.evaluation.controls import text_controls
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
@@ -23,7 +21,6 @@ from unidet.pipelines.wiring.evaluation_inputs import JudgedRegions, suppression
 
 TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
 MOST_BARS = 120
-SHUFFLES = 5  # one shuffle alone may by chance swap names that look alike
 
 
 def run(job: Job) -> None:
@@ -44,26 +41,21 @@ def _judge(job: Job, dataset: Judged, folder: Path) -> dict[str, float]:
     write_results(folder / "detections.json", detections)
     metrics = _metrics(truth, detections, dataset, folder)
     if dataset.style == "lvis":
-        metrics |= _controls(job, dataset, truth)
+        metrics |= text_controls(
+            _text(job, dataset), lambda text: _average_precision(job, dataset, truth, text)
+        )
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
     return metrics
 
 
-def _controls(job: Job, dataset: Judged, truth: GroundTruth) -> dict[str, float]:
-    """AP with names that mean something else, and with names that mean nothing (chance)."""
-
-    def precision(text: TextClassifier) -> float:
-        return evaluate_lvis(truth, _detect(job, dataset, text)).metrics()["AP"]
-
-    text = _text(job, dataset)
-    shuffled = [precision(_text(job, dataset, shuffle=seed)) for seed in range(SHUFFLES)]
-    equal = replace(text, text_embeddings=np.zeros_like(text.text_embeddings))
-    return {"AP_shuffled_text": sum(shuffled) / SHUFFLES, "AP_equal_text": precision(equal)}
+def _average_precision(
+    job: Job, dataset: Judged, truth: GroundTruth, text: TextClassifier
+) -> float:
+    return evaluate_lvis(truth, _detect(job, dataset, text)).metrics()["AP"]
 
 
-def _text(job: Job, dataset: Judged, shuffle: int | None = None) -> TextClassifier:
-    raw, embeddings = job.inputs["lvis_raw"], job.inputs["clip_embeddings"]
-    return text_classifier(raw, embeddings, dataset, shuffle=shuffle)
+def _text(job: Job, dataset: Judged) -> TextClassifier:
+    return text_classifier(job.inputs["lvis_raw"], job.inputs["clip_embeddings"], dataset)
 
 
 def _detect(job: Job, dataset: Judged, text: TextClassifier) -> Detections:

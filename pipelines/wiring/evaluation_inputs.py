@@ -32,28 +32,13 @@ class JudgedRegions:
             yield Regions(int(self.judged.split.image_ids[place]), **columns)
 
 
-def text_classifier(
-    raw: Path, embeddings: Path, judged: Judged, *, shuffle: int | None = None
-) -> TextClassifier:
-    """The classifier for a dataset's vocabulary.
-
-    `shuffle` seeds a control in which every name carries some other name's embedding.
-    """
+def text_classifier(raw: Path, embeddings: Path, judged: Judged) -> TextClassifier:
+    """The classifier for a dataset's vocabulary."""
     with np.load(embeddings / f"{judged.vocabulary}.npz") as arrays:
         vectors = arrays["embeddings"]
-    if shuffle is not None:
-        vectors = vectors[derangement(len(vectors), np.random.default_rng(shuffle))]
     settings = json.loads((raw / "classifier.json").read_text())
     ids = np.array([category.id for category in judged.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)
-
-
-def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count,) a random permutation that leaves nothing in its place; count 1 has none."""
-    while True:
-        order = rng.permutation(count)
-        if count < 2 or not (order == np.arange(count)).any():
-            return order
 
 
 def suppression(settings: DetectionConfig, compat: Compatibility) -> Suppression:
