@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from unidet.cli import compose
 from unidet.config.fields import identity
 from unidet.errors import UserError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def refusal(*overrides: str) -> str:
@@ -17,9 +22,29 @@ def refusal(*overrides: str) -> str:
     return message
 
 
-@pytest.mark.parametrize("experiment", ["toy", "bench"])
+def options(group: str) -> list[str]:
+    """What `group=` can be: the files of its folder."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+CHOICES = [(group, option) for group in GROUPS for option in options(group)]
+
+
+def test_the_folders_of_options_are_read() -> None:
+    assert {("experiment", "toy"), ("rpn", "detr_r50_coco"), ("clip", "none")} <= set(CHOICES)
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_composes(experiment: str) -> None:
     assert compose([f"experiment={experiment}"]).experiment == experiment
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [choice for choice in CHOICES if choice[0] != "experiment"]
+)
+def test_every_option_composes_in_the_toy_study(group: str, option: str) -> None:
+    assert getattr(compose([f"{group}={option}"]), group) is not None
 
 
 def test_a_misspelt_key_is_named_with_what_stands_there() -> None:
@@ -89,8 +114,6 @@ def test_a_value_that_matters_is_part_of_identity() -> None:
 
 
 def test_identity_is_plain_data() -> None:
-    import json
-
     assert json.loads(json.dumps(identity(compose([]))))["rpn"]["network"]["outputs"] == [3, 4]
 
 
