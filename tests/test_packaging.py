@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,8 +76,9 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
         ("unidet/pipelines", ROOT / "pipelines"),
     ):
         for path in folder.rglob("*"):
-            if path.suffix in (".py", ".yaml"):
+            if path.suffix in (".py", ".yaml", ".typed"):
                 assert f"{prefix}/{path.relative_to(folder).as_posix()}" in inside
+    assert "unidet/py.typed" in inside
     names = {Path(name).name for name in inside}
     assert {"LICENSE", "NOTICE", "entry_points.txt"} <= names
     assert not any(name.startswith("tests") for name in inside)
@@ -94,3 +96,9 @@ def test_an_editable_install_works(sources: Path, tmp_path: Path) -> None:
     assert Path(run("-c", look, path=tmp_path).strip()).is_relative_to(sources)
     script = f"import site; site.addsitedir({str(tmp_path)!r})\nfrom unidet.cli import main; main()"
     assert "stage=" in run("-c", script, "--help", path=tmp_path)
+
+
+def test_the_citation_names_this_version() -> None:
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert version
+    assert f"\nversion: {version[1]}\n" in (ROOT / "CITATION.cff").read_text()
