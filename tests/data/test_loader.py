@@ -158,7 +158,9 @@ def test_shares_make_up_the_batch() -> None:
 
 
 def test_batches_name_their_images() -> None:
-    for batch in Loader(sources(), 2, 6, 0, TRANSFORM):
+    batches = list(Loader(sources(), 2, 6, 0, TRANSFORM))
+    assert len(batches) == 6
+    for batch in batches:
         for dataset_id, row, labels in zip(
             batch.dataset_ids, batch.image_rows, batch.labels, strict=True
         ):
@@ -235,7 +237,9 @@ def test_proposals_go_through_the_same_transform() -> None:
         return np.array([[*box, 0.5]] * row, np.float32).reshape(-1, 5)
 
     source = Source(WIDE, Noise(WIDE), proposals_of)
-    for batch in Loader([source], 2, 6, 0, TRANSFORM):
+    batches = list(Loader([source], 2, 6, 0, TRANSFORM))
+    assert len(batches) == 6
+    for batch in batches:
         assert batch.proposals is not None
         for row, boxes, found in zip(batch.image_rows, batch.boxes, batch.proposals, strict=True):
             assert found.shape == (row, 5)

@@ -1,4 +1,4 @@
-"""Resize, flip, normalise, pad: values by hand, or recorded from OpenCV 4.11."""
+"""Resize, flip, normalize, pad: values by hand, or recorded from OpenCV 4.11."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_flips_follow_their_probability() -> None:
     assert not any(vertical for _, vertical in flips)
 
 
-def test_collate_normalises_and_pads() -> None:
+def test_collate_normalizes_and_pads() -> None:
     transform = Transform(KeepRatio((4, 4), 100), (10, 20, 30), (2, 4, 5), divisor=4)
     wide = np.full((4, 6, 3), (12, 24, 40), np.uint8)
     square = np.full((4, 4, 3), (10, 20, 30), np.uint8)

@@ -66,7 +66,7 @@ def test_a_frequency_without_categories_is_undefined(make_world: Callable) -> No
     assert metrics["APf"] == -1
 
 
-def test_boxes_without_area_equal_the_package(make_world: Callable) -> None:
+def test_degenerate_boxes_equal_the_package(make_world: Callable) -> None:
     world = make_world(5)
     for record in world.results[::3]:
         record["bbox"][2] = 0.0
@@ -113,8 +113,8 @@ def test_the_301st_detection_of_an_image_is_too_late(make_world: Callable) -> No
 
 def test_categories_nobody_detects_equal_the_package(make_world: Callable) -> None:
     world = make_world(7)
-    spared = world.truth["categories"][0]["id"]
-    world.results = [record for record in world.results if record["category_id"] != spared]
+    left_out = world.truth["categories"][0]["id"]
+    world.results = [record for record in world.results if record["category_id"] != left_out]
     assert_equals_package(world)
 
 

@@ -32,18 +32,18 @@ def scalar_call(
         region, label, score = max(remaining, key=lambda candidate: candidate[2])
         remaining.remove((region, label, score))
         picked.append((region, label, float(score)))
-        survivors = []
+        kept = []
         for other, other_label, other_score in remaining:
             pair = boxes[[region, other]] + offsets[label]
             iou = scalar_iou(*pair) if label == other_label else 0.0
             if settings.method == "hard":
                 if iou <= settings.iou_threshold:
-                    survivors.append((other, other_label, other_score))
+                    kept.append((other, other_label, other_score))
                 continue
             decayed = other_score * np.float32(math.exp(-(iou * iou) / settings.sigma))
             if decayed >= settings.min_score:
-                survivors.append((other, other_label, decayed))
-        remaining = survivors
+                kept.append((other, other_label, decayed))
+        remaining = kept
     return picked
 
 
@@ -122,7 +122,7 @@ def test_boxes_offset_by_class_as_officially(method: str, split: int) -> None:
 
 
 @pytest.mark.parametrize("split", [0, 10_000])
-def test_low_scores_survive_only_as_first_pick_of_a_call(split: int) -> None:
+def test_low_scores_are_kept_only_as_first_pick_of_a_call(split: int) -> None:
     settings = replace(OFFICIAL, split_threshold=split)
     boxes, scores = random_case(5, regions=6, classes=4, level=0)
     scores = scores / scores.max() * np.float32(9e-4)
@@ -177,7 +177,7 @@ def test_nothing_gives_nothing(method: str, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("method", ["soft", "hard", "none"])
-def test_one_box_without_area_is_kept(method: str) -> None:
+def test_one_degenerate_box_is_kept(method: str) -> None:
     settings = Suppression(method=method)  # type: ignore[arg-type]
     boxes = np.array([[3, 3, 3, 3]], dtype=np.float32)
     scores = np.array([[0.25, 1e-4]], dtype=np.float32)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jittor as jt
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.models import roi_classifier
 from unidet.models.clip.attention_pool import AttentionPool
@@ -51,18 +52,13 @@ def network() -> RoiClassifier:
 
 
 def batch() -> Batch:
-    boxes = np.array([[4, 4, 30, 40], [20, 10, 60, 60]], np.float32)
-    proposals = np.array([[5, 5, 30, 40, 0.9], [0, 40, 20, 64, 0.8], [40, 0, 64, 9, 0.1]])
-    return Batch(
-        images_NCHW=random.standard_normal((2, 3, 64, 64)).astype(np.float32),
-        sizes_N2=np.full((2, 2), 64, np.int32),
-        scales_N4=np.ones((2, 4), np.float32),
-        flips_N2=np.zeros((2, 2), bool),
-        boxes=[boxes, np.zeros((0, 4), np.float32)],
-        labels=[np.array([4, 0]), np.zeros(0, np.int64)],
-        dataset_ids=np.array([0, 1], np.int32),
-        image_rows=np.arange(2, dtype=np.int32),
-        proposals=[proposals.astype(np.float32)] * 2,
+    proposals = [[5, 5, 30, 40, 0.9], [0, 40, 20, 64, 0.8], [40, 0, 64, 9, 0.1]]
+    return make_batch(
+        random.standard_normal((2, 3, 64, 64)),
+        [[[4, 4, 30, 40], [20, 10, 60, 60]], []],
+        [[4, 0], []],
+        datasets=[0, 1],
+        proposals=[proposals] * 2,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.models.roi_samples import RoiSamples, class_weights, draw_classes, sample_rois
 from unidet.records import Batch
@@ -15,18 +16,7 @@ from unidet.records import Batch
 def batch(
     boxes: list, labels: list, proposals: list | None, datasets: tuple[int, ...] = (0,)
 ) -> Batch:
-    count = len(boxes)
-    return Batch(
-        images_NCHW=np.zeros((count, 3, 32, 32), np.float32),
-        sizes_N2=np.full((count, 2), 32, np.int32),
-        scales_N4=np.ones((count, 4), np.float32),
-        flips_N2=np.zeros((count, 2), bool),
-        boxes=[np.array(part, np.float32).reshape(-1, 4) for part in boxes],
-        labels=[np.array(part, np.int32) for part in labels],
-        dataset_ids=np.array(datasets, np.int32),
-        image_rows=np.arange(count, dtype=np.int32),
-        proposals=proposals and [np.array(part, np.float32).reshape(-1, 5) for part in proposals],
-    )
+    return make_batch((32, 32), boxes, labels, datasets=datasets, proposals=proposals)
 
 
 def sampled(given: Batch, counts: tuple[int, ...], count: int = 8) -> RoiSamples:

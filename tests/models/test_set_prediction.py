@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jittor as jt
 import numpy as np
+from batches import make_batch
 
 from unidet.models.set_prediction import (
     Matches,
@@ -21,17 +22,7 @@ NO_BOXES = np.zeros((0, 4), np.float32)
 
 
 def _batch(boxes: list[np.ndarray], labels: list[np.ndarray]) -> Batch:
-    count = len(boxes)
-    return Batch(
-        images_NCHW=np.zeros((count, 3, 32, 64), np.float32),
-        sizes_N2=np.array([[20, 40]] * count),
-        scales_N4=np.ones((count, 4), np.float32),
-        flips_N2=np.zeros((count, 2), bool),
-        boxes=boxes,
-        labels=labels,
-        dataset_ids=np.zeros(count, np.int32),
-        image_rows=np.arange(count, dtype=np.int32),
-    )
+    return make_batch((32, 64), boxes, labels, sizes=[[20, 40]] * len(boxes))
 
 
 def test_targets_in_units_of_the_sides() -> None:

@@ -26,7 +26,7 @@ def test_official_logits_are_100_cosines() -> None:
     np.testing.assert_allclose(second, [[0], [-80]], atol=1e-4)
 
 
-def test_learnt_scale_and_bias() -> None:
+def test_learned_scale_and_bias() -> None:
     classifier = TextClassifier(embedding=2, scale=20, bias=-6, learn_scale=True)
     classifier.set_vocabularies([FIRST])
     assert [name for name, _ in classifier.named_parameters()] == ["logit_scale", "logit_bias"]

@@ -28,7 +28,7 @@ def boxes(*rows: list[float]) -> np.ndarray:
 
 
 def test_overlaps() -> None:
-    """4 of 16 + 16 - 4 shared, a copy, apart, and a box without area."""
+    """4 of 16 + 16 - 4 shared, a copy, apart, and a degenerate box."""
     first = boxes([0, 0, 4, 4], [2, 2, 6, 6])
     second = boxes([2, 2, 6, 6], [0, 0, 4, 4], [10, 10, 12, 12], [1, 1, 1, 1])
     expected = [[4 / 28, 1, 0, 0], [1, 4 / 28, 0, 0]]

@@ -49,7 +49,7 @@ def test_quality_focal_loss_matches_torch() -> None:
 
 
 def test_varifocal_loss_by_hand() -> None:
-    """Chances 0.5 and 0.75. Positive of quality 0.6: 0.6 ln 2. Negative: 0.75 * 0.75^2 * ln 4."""
+    """Sigmoids 0.5 and 0.75. Positive of quality 0.6: 0.6 ln 2. Negative: 0.75 * 0.75^2 * ln 4."""
     logits = jt.array(np.array([[0, np.log(3)]], np.float32))
     qualities, positive = np.array([[0.6, 0]], np.float32), np.array([[1, 0]], np.float32)
     loss = losses.varifocal_loss(logits, qualities, positive, 2.0)

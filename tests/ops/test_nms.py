@@ -55,7 +55,7 @@ def test_only_overlaps_above_the_threshold_go() -> None:
     assert suppress(boxes, scores, 0.0) == [1]
 
 
-def test_boxes_without_area_stay() -> None:
+def test_degenerate_boxes_stay() -> None:
     boxes = np.array([[5, 5, 5, 5], [5, 5, 5, 5], [8, 0, 2, 9], [0, 0, 9, 9]])
     assert suppress(boxes, np.array([4, 3, 2, 1], np.float32), 0.5) == [0, 1, 2, 3]
 

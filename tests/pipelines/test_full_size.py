@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
@@ -35,16 +36,12 @@ def batch() -> Batch:
     boxes = np.concatenate([near, np.concatenate([corners, corners + sides], axis=1)])
     boxes = np.clip(boxes, 0, [WIDTH, HEIGHT] * 2)
     scores = rng.uniform(0, 1, (len(boxes), 1))
-    return Batch(
-        images_NCHW=rng.standard_normal((1, 3, HEIGHT, WIDTH), np.float32),
-        sizes_N2=np.array([[HEIGHT, WIDTH]], np.int32),
-        scales_N4=np.ones((1, 4), np.float32),
-        flips_N2=np.zeros((1, 2), bool),
-        boxes=[OBJECTS],
-        labels=[LABELS],
-        dataset_ids=np.array([1], np.int32),
-        image_rows=np.zeros(1, np.int32),
-        proposals=[np.concatenate([boxes, scores], axis=1).astype(np.float32)],
+    return make_batch(
+        rng.standard_normal((1, 3, HEIGHT, WIDTH), np.float32),
+        [OBJECTS],
+        [LABELS],
+        datasets=[1],
+        proposals=[np.concatenate([boxes, scores], axis=1)],
     )
 
 

@@ -5,7 +5,7 @@ are forked and die by SIGKILL. In the mode `steps` they count their file-system 
 before the n-th, n = 1, 2, …, until one comes through; in the mode `random` they are killed from
 outside at a random moment, again and again; in the mode `middle` the system kills them in the
 middle of writing a file, because it is longer than they may write. After every death the store is
-judged, and the work is done again.
+checked, and the work is done again.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def checkpoint(step: int, megabytes: float = 0.1) -> Callable[[Store], None]:
     return save
 
 
-# --- judging -------------------------------------------------------------------------------------
+# --- checking ------------------------------------------------------------------------------------
 
 
 def found(store: Store) -> Any:
@@ -178,7 +178,7 @@ def found(store: Store) -> Any:
     return action
 
 
-def judge(store: Store) -> None:
+def check(store: Store) -> None:
     """No blob, record or fresh folder is ever seen in part."""
     for blob in (store.layout.base / "blobs").rglob("?" * 64):
         assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name, blob
@@ -191,27 +191,27 @@ def judge(store: Store) -> None:
             assert blob.read_bytes() in (ONE.get(name), TWO.get(name)), name
 
 
-def judge_whole(store: Store) -> None:
-    """As `judge`, where nothing was wrong before: all that is seen is whole."""
-    judge(store)
+def check_whole(store: Store) -> None:
+    """As `check`, where nothing was wrong before: all that is seen is whole."""
+    check(store)
     problems = verify(store).problems
     assert problems == (), problems
 
 
-def judge_kept(store: Store) -> None:
+def check_kept(store: Store) -> None:
     """What is pinned is there at every moment."""
-    judge_whole(store)
+    check_whole(store)
     kept = store.lookup(key_of(PINNED))
     assert kept is not None
     assert content(store.layout.artefact(kept.stage, kept.output)) == KEPT
 
 
-def judge_remote(store: Store) -> None:
-    judge_whole(store)
-    judge_whole(Store(remote_of(store).layout.root))
+def check_remote(store: Store) -> None:
+    check_whole(store)
+    check_whole(Store(remote_of(store).layout.root))
 
 
-def judge_checkpoint(store: Store) -> None:
+def check_checkpoint(store: Store) -> None:
     """The old state or the new one."""
     from safetensors.numpy import load_file
 
@@ -231,14 +231,14 @@ def nothing_left(store: Store) -> None:
 def published(store: Store) -> None:
     action = found(store)
     assert content(store.folder(action)) in (ONE, TWO)
-    judge_whole(store)
+    check_whole(store)
     assert not store.has_work(KEY)
     nothing_left(store)
 
 
 def cleaned(store: Store) -> None:
     assert store.lookup(KEY) is None
-    judge_kept(store)
+    check_kept(store)
     blobs = {path.read_bytes() for path in store.layout.blobs.glob("??/*")}
     assert blobs == set(KEPT.values())
     assert [path.name.split("-")[0] for path in store.layout.artefacts.iterdir()] == ["data"]
@@ -253,14 +253,14 @@ def arrived(store: Store) -> None:
         action = fetch(other, remote_of(store), KEY, use)
     assert action is not None
     assert content(other.folder(action)) == ONE
-    judge_remote(store)
+    check_remote(store)
     left = remote_of(store).layout.base / "work"
     mine = [path for path in left.iterdir() if f"-{os.getpid()}-" in path.name]
     assert mine == []
 
 
 def resumed(store: Store) -> None:
-    judge_checkpoint(store)
+    check_checkpoint(store)
 
 
 Part = Callable[[Store], None]
@@ -277,17 +277,17 @@ class Scenario:
 
 
 SCENARIOS = {
-    "fresh": Scenario(interrupted, publish_one, judge_whole, published),
-    "same_again": Scenario(whole, publish_one, judge_whole, published),
-    "different_again": Scenario(whole, publish_two, judge_whole, published),
-    "repair": Scenario(lost_blob, publish_one, judge, published),
-    "supersede": Scenario(lost_blob, publish_two, judge, published),
-    "view": Scenario(damaged_view, look, judge_whole, published),
-    "checkpoint": Scenario(checkpoint(7), checkpoint(8), judge_checkpoint, resumed),
-    "big_checkpoint": Scenario(checkpoint(7, 8), checkpoint(8, 8), judge_checkpoint, resumed),
-    "gc": Scenario(cluttered, clean, judge_kept, cleaned),
-    "push": Scenario(whole, send, judge_remote, arrived),
-    "fetch": Scenario(sent, receive, judge_remote, published),
+    "fresh": Scenario(interrupted, publish_one, check_whole, published),
+    "same_again": Scenario(whole, publish_one, check_whole, published),
+    "different_again": Scenario(whole, publish_two, check_whole, published),
+    "repair": Scenario(lost_blob, publish_one, check, published),
+    "supersede": Scenario(lost_blob, publish_two, check, published),
+    "view": Scenario(damaged_view, look, check_whole, published),
+    "checkpoint": Scenario(checkpoint(7), checkpoint(8), check_checkpoint, resumed),
+    "big_checkpoint": Scenario(checkpoint(7, 8), checkpoint(8, 8), check_checkpoint, resumed),
+    "gc": Scenario(cluttered, clean, check_kept, cleaned),
+    "push": Scenario(whole, send, check_remote, arrived),
+    "fetch": Scenario(sent, receive, check_remote, published),
 }
 
 

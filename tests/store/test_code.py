@@ -229,7 +229,7 @@ def test_the_cache_is_used_and_notices_edits(
     assert len(parsed) == 7
 
 
-def test_the_normalised_text_never_changes() -> None:
+def test_the_normalized_text_never_changes() -> None:
     """Written by hand, so that every Python and every version of this package must agree."""
     source = b'"""Doc."""\nimport sys\nfrom unidet.b import c\n\nx = f"a{y!r:>{w}}" "b"  # why\n'
     words = (

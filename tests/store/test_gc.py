@@ -153,7 +153,7 @@ def test_what_a_living_process_uses_stays_until_it_dies(store: Store, publish: P
     assert list(store.layout.runs.glob("*.live")) == []
 
 
-def test_marks_end_with_the_block_and_survive_reading(store: Store) -> None:
+def test_marks_end_with_the_block_and_stay_while_read(store: Store) -> None:
     with in_use(store.layout) as use:
         use("a" * 64)
         use("b" * 64, "c" * 64)

@@ -35,7 +35,7 @@ def record(**changes: Any) -> Action:
     return Action(**{**values, **changes})
 
 
-def test_a_record_survives_writing_and_reading() -> None:
+def test_a_record_is_the_same_after_writing_and_reading() -> None:
     assert from_bytes(to_bytes(record())) == record()
     assert from_bytes(to_bytes(record(git=None))) == record(git=None)
 

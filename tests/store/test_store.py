@@ -236,7 +236,7 @@ def test_a_finished_artefact_is_used_without_writing(
 # --- work and drafts ---------------------------------------------------------------------------
 
 
-def test_work_survives_until_the_key_is_published(store: Store, publish: Publish) -> None:
+def test_work_is_kept_until_the_key_is_published(store: Store, publish: Publish) -> None:
     key = key_of({"schema": 1, "stage": "rpn", "config": {}})
     assert not store.has_work(key)
     work = store.work(key)

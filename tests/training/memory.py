@@ -22,6 +22,7 @@ from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConf
 from unidet.records import Batch
 
 IMAGES, SIDES = 2, (64, 96)
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # batches.py
 
 
 def cln() -> Any:
@@ -55,20 +56,12 @@ NETWORKS: dict[str, Callable[[], Any]] = {
 
 def batch(step: int) -> Batch:
     """Two images of a step's own, each with up to five boxes."""
+    from batches import make_batch
+
     rng = np.random.default_rng(step)
     side = int(rng.choice(SIDES))
     boxes = [_boxes(rng, int(rng.integers(6)), side) for _ in range(IMAGES)]
-    return Batch(
-        images_NCHW=rng.standard_normal((IMAGES, 3, side, side)).astype(np.float32),
-        sizes_N2=np.full((IMAGES, 2), side, np.int32),
-        scales_N4=np.ones((IMAGES, 4), np.float32),
-        flips_N2=np.zeros((IMAGES, 2), bool),
-        boxes=boxes,
-        labels=[np.zeros(len(rows), np.int64) for rows in boxes],
-        dataset_ids=np.zeros(IMAGES, np.int32),
-        image_rows=np.arange(IMAGES, dtype=np.int32),
-        epoch=step // 20,
-    )
+    return make_batch(rng.standard_normal((IMAGES, 3, side, side)), boxes, epoch=step // 20)
 
 
 def _boxes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:

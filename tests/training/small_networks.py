@@ -6,6 +6,7 @@ from typing import Any
 
 import jittor as jt
 import numpy as np
+from batches import make_batch
 
 from unidet.models.box_head import BoxHead
 from unidet.models.cln import CLN
@@ -73,15 +74,12 @@ def batch(datasets: int = 1) -> Batch:
     rng = np.random.default_rng(3)
     images = rng.standard_normal((4, 3, SIDE, SIDE)).astype(np.float32)
     images[:2, :, LOW:] = 0
-    return Batch(
-        images_NCHW=images,
-        sizes_N2=np.array([(LOW, SIDE), (LOW, SIDE), (SIDE, SIDE), (SIDE, SIDE)], np.int32),
-        scales_N4=np.ones((4, 4), np.float32),
-        flips_N2=np.zeros((4, 2), bool),
-        boxes=[_boxes(rng, count) for count in (3, 1, 0, 2)],
-        labels=[np.array([1, 7, 1]), np.array([0]), np.zeros(0, np.int64), np.array([4, 8])],
-        dataset_ids=np.arange(4, dtype=np.int32) % datasets,
-        image_rows=np.arange(4, dtype=np.int32),
+    return make_batch(
+        images,
+        [_boxes(rng, count) for count in (3, 1, 0, 2)],
+        [[1, 7, 1], [0], [], [4, 8]],
+        sizes=[(LOW, SIDE), (LOW, SIDE), (SIDE, SIDE), (SIDE, SIDE)],
+        datasets=np.arange(4) % datasets,
         proposals=[np.insert(_boxes(rng, count), 4, 0.5, axis=1) for count in (7, 2, 3, 5)],
     )
 

@@ -17,7 +17,7 @@ class Two(nn.Module):
         self.norm_weight = jt.array([2.0])
 
 
-def test_spared_names_are_not_decayed() -> None:
+def test_names_of_no_decay_have_no_weight_decay() -> None:
     """AdamW's first step moves by lr against the gradient's sign, after p * (1 - lr * decay)."""
     model = Two()
     settings = OptimizerConfig(kind="adamw", lr=0.1, weight_decay=0.5, no_decay=("^norm",))

@@ -44,6 +44,7 @@ class Event:
 def main(folder: Path, mode: str) -> None:
     bring_up("cpu", 1, mpi="OMPI_COMM_WORLD_SIZE" in os.environ)
     listen()
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # batches.py
     from small_networks import network_and_batch
 
     from unidet.training import ranks

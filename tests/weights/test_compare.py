@@ -173,7 +173,7 @@ def test_whole_checkpoints_compare_too(tmp_path: Path) -> None:
     assert len(table(rows)) == len(rows) + 4
 
 
-def test_tensors_of_several_cases_are_judged_as_their_names_end() -> None:
+def test_the_end_of_a_name_decides_how_a_tensor_is_compared() -> None:
     loss = compare("A/loss/total", np.array(1.00002), np.array(1.0))
     gradient = compare("A/grad/weight", np.array([3.0, 4.004]), np.array([3.0, 4.0]))
     assert (loss.fits, gradient.fits) == (False, True)

@@ -67,8 +67,8 @@ def test_output_worked_by_hand(network: Network, arrays: dict[str, np.ndarray]) 
     load_into(network, arrays)
     network.norm.is_train = False
     output = network(jt.ones((1, 1, 2, 2))).item()
-    normalised = 2.5 * (2.0 - 4.5) / np.sqrt(5.5 + 1e-5) + 3.5
-    assert output == pytest.approx(6.5 * 2 * normalised + 7.5, rel=1e-5)
+    normalized = 2.5 * (2.0 - 4.5) / np.sqrt(5.5 + 1e-5) + 3.5
+    assert output == pytest.approx(6.5 * 2 * normalized + 7.5, rel=1e-5)
 
 
 def test_what_learns_still_learns_and_buffers_do_not(

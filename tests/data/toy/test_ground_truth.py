@@ -9,7 +9,7 @@ from unidet.data.toy.ground_truth import frequency, judge_all, judge_federated
 LABELS = np.array([3, 5, 3, -1, 3])
 
 
-def test_every_name_is_judged() -> None:
+def test_every_name_is_evaluated() -> None:
     judgement = judge_all(LABELS, 7)
     assert judgement.labels.tolist() == LABELS.tolist()
     assert judgement.absent == (0, 1, 2, 4, 6)

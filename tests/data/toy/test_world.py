@@ -166,9 +166,9 @@ def test_the_lvis_package_and_pycocotools_read_it(
         {key: annotation[key] for key in ("image_id", "category_id", "bbox")} | {"score": 1.0}
         for annotation in truth(world, "_exhaustive")["annotations"]
     ]
-    judge = lvis.LVISEval(str(path), gold, iou_type="bbox")
-    judge.run()
-    assert judge.get_results()["AP"] == pytest.approx(1, abs=1e-9)
+    evaluation = lvis.LVISEval(str(path), gold, iou_type="bbox")
+    evaluation.run()
+    assert evaluation.get_results()["AP"] == pytest.approx(1, abs=1e-9)
 
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval

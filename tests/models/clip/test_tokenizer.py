@@ -48,7 +48,7 @@ def test_ten_thousand_strings(
     assert record.digest(clip.encode(text) for text in texts) == recorded
 
 
-def test_merges_are_learnt_from_counts() -> None:
+def test_merges_are_learned_from_counts() -> None:
     # low x 2, lower x 2, lot x 1: "l o" is seen 5 times; then "lo w" twice and "lo w</w>" twice
     # tie with "w e" and "e r</w>", and the pair that sorts first wins: "e r</w>".
     captions = ["low low lower", "LOWER lot"]
@@ -63,7 +63,7 @@ def test_merges_are_learnt_from_counts() -> None:
     ]
 
 
-def test_learnt_merges_make_tokens() -> None:
+def test_learned_merges_make_tokens() -> None:
     tokenizer = Tokenizer([("l", "o"), ("lo", "w</w>")], context_length=6)
     byte = {letter: ord(letter) - ord("!") for letter in "lotw"}
     assert tokenizer.vocabulary_size == 512 + 2 + 2

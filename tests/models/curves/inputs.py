@@ -69,7 +69,7 @@ def _directions() -> np.ndarray:
 def batch(step: int, model: str) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Images (2, 3, H, W), for each its boxes (G, 4), xyxy in pixels, and labels (G,).
 
-    Three batches in turn. RT-DETR's images are in 0..1 and of one size; DETR's are normalised, and
+    Three batches in turn. RT-DETR's images are in 0..1 and of one size; DETR's are normalized, and
     the second one ends in zeros.
     """
     rng = np.random.RandomState(20 + step % BATCHES)
@@ -89,5 +89,5 @@ def batch(step: int, model: str) -> tuple[np.ndarray, list[np.ndarray], list[np.
 
 
 def noise(step: int) -> np.random.Generator:
-    """What a step's denoising draws from: chances, labels, signs, amounts, in this order."""
+    """What a step's denoising draws from: probabilities, labels, signs, amounts, in this order."""
     return np.random.default_rng(step)

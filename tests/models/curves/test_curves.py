@@ -12,6 +12,7 @@ from typing import Any
 import jittor as jt
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.cli import compose
 from unidet.models.detr.network import DETR
@@ -46,16 +47,7 @@ def build(model: str, inputs: ModuleType) -> Any:
 def batch(step: int, model: str, inputs: ModuleType) -> Batch:
     images, boxes, labels = inputs.batch(step, model)
     widths = inputs.WIDTHS if model == "detr_r50" else [images.shape[3]] * 2
-    return Batch(
-        images_NCHW=images,
-        sizes_N2=np.array([[inputs.HEIGHT, width] for width in widths]),
-        scales_N4=np.ones((2, 4), np.float32),
-        flips_N2=np.zeros((2, 2), bool),
-        boxes=boxes,
-        labels=labels,
-        dataset_ids=np.zeros(2, np.int32),
-        image_rows=np.arange(2),
-    )
+    return make_batch(images, boxes, labels, sizes=[[inputs.HEIGHT, width] for width in widths])
 
 
 @pytest.mark.parametrize("model", ["rtdetr_r18vd", "detr_r50"])

@@ -22,7 +22,7 @@ def detr(load_recorded_weights: Callable) -> DETR:
 
 @pytest.fixture(scope="session")
 def recorded_images(transformer_recording: Callable) -> Callable:
-    """`recorded_images("eval" | "pad")`: normalised, padded with zeros; (height, width) of each."""
+    """`recorded_images("eval" | "pad")`: normalized, padded with zeros; (height, width) of each."""
     recording = transformer_recording("detr_r50_eval")
 
     def images(tag: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.models.detr.network import DETR
 from unidet.models.transformer import Dropout, set_dropout_training
@@ -25,16 +26,7 @@ def batch() -> Batch:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(2, 3, 96, 80)).astype(np.float32)
     images[1, :, 70:] = 0
-    return Batch(
-        images_NCHW=images,
-        sizes_N2=np.array([[96, 80], [70, 80]]),
-        scales_N4=np.ones((2, 4), np.float32),
-        flips_N2=np.zeros((2, 2), bool),
-        boxes=[np.array([[10, 10, 50, 60]], np.float32), np.zeros((0, 4), np.float32)],
-        labels=[np.array([0]), np.array([], np.int64)],
-        dataset_ids=np.zeros(2, np.int32),
-        image_rows=np.arange(2, dtype=np.int32),
-    )
+    return make_batch(images, [[[10, 10, 50, 60]], []], sizes=[[96, 80], [70, 80]])
 
 
 def test_losses_depend_on_the_generator_alone(network: DETR, batch: Batch) -> None:
@@ -67,7 +59,7 @@ def test_proposals_and_detections(network: DETR, batch: Batch) -> None:
 
 @pytest.mark.parametrize("learning", [False, True])
 def test_norms_of_the_backbone(learning: bool, batch: Batch) -> None:
-    """As officially they keep what they were given; a backbone from nothing needs the batch's."""
+    """As officially they keep what they were given; one from scratch needs the batch's."""
     network = DETR(
         classes=1, queries=10, frozen_stages=0 if learning else 1, batch_norm_training=learning
     )

@@ -19,8 +19,8 @@ def test_every_column_of_the_counts(detr: DETR, reference: Path) -> None:
     text = (reference / "reference/detectors/param_counts.txt").read_text()
     recorded = json.loads(dict(row.split(" ", 1) for row in text.splitlines())["detr_r50"])
     variables = dict(detr.named_parameters())
-    learnt = sum(var.numel() for var in variables.values() if not var.is_stop_grad())
-    assert learnt == recorded["trainable"] == 41_302_368
+    learned = sum(var.numel() for var in variables.values() if not var.is_stop_grad())
+    assert learned == recorded["trainable"] == 41_302_368
     total = sum(var.numel() for var in variables.values())
     assert total == recorded["state_dict_total"] == 41_631_008
     statistics = sum(var.numel() for name, var in variables.items() if name.endswith(STATISTICS))

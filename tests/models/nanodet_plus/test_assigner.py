@@ -56,7 +56,7 @@ def test_a_disputed_prior_goes_to_the_box_it_costs_least_among_all() -> None:
     assert found.matched.tolist() == [0]
 
 
-def test_a_box_without_area_wants_a_prior_too() -> None:
+def test_a_degenerate_box_wants_a_prior_too() -> None:
     """Its IoU is 0 with all, so it wants the prior that believes least in its class: prior 1."""
     boxes = np.array([[0, 0, 20, 20], [4, 4, 4, 30]], np.float32)
     decoded = np.tile(BOX, (3, 1))
@@ -83,8 +83,8 @@ def test_class_cost_is_the_sum_over_all_classes() -> None:
     for box, label in enumerate(labels):
         target = np.zeros((4, 5))
         target[:, label] = iou[:, box]
-        chance = 1 / (1 + np.exp(-logits))
-        entropy = -target * np.log(chance) - (1 - target) * np.log(1 - chance)
-        expected = (entropy * np.abs(target - chance) ** 2).sum(axis=1)
+        probability = 1 / (1 + np.exp(-logits))
+        entropy = -target * np.log(probability) - (1 - target) * np.log(1 - probability)
+        expected = (entropy * np.abs(target - probability) ** 2).sum(axis=1)
         ours = class_cost(logits.astype(np.float32), iou.astype(np.float32), labels)[:, box]
         assert ours == pytest.approx(expected, rel=1e-5)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import jittor as jt
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.records import Batch
@@ -25,16 +26,7 @@ def images() -> np.ndarray:
 
 
 def batch(images: np.ndarray, boxes: list[np.ndarray]) -> Batch:
-    return Batch(
-        images_NCHW=images,
-        sizes_N2=np.array([[128, 192], [100, 150]], np.int32),
-        scales_N4=np.ones((2, 4), np.float32),
-        flips_N2=np.zeros((2, 2), bool),
-        boxes=boxes,
-        labels=[np.zeros(len(rows), np.int32) for rows in boxes],
-        dataset_ids=np.zeros(2, np.int32),
-        image_rows=np.arange(2, dtype=np.int32),
-    )
+    return make_batch(images, boxes, sizes=[[128, 192], [100, 150]])
 
 
 BOXES = [np.array([[10, 20, 90, 100]], np.float32), np.zeros((0, 4), np.float32)]
@@ -59,7 +51,7 @@ def test_six_losses(net: NanoDetPlus, images: np.ndarray) -> None:
     assert all(value > 0 for value in losses.values())
 
 
-def test_boxes_without_area_teach_only_officially(net: NanoDetPlus, images: np.ndarray) -> None:
+def test_degenerate_boxes_are_targets_only_officially(net: NanoDetPlus, images: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     plain = values(net.loss(batch(images, BOXES), rng))
     assert values(net.loss(batch(images, LINES), rng)) == pytest.approx(plain, rel=1e-5)
@@ -103,7 +95,7 @@ def test_detached_from_its_epoch_on(
     assert (np.abs(gradient).max() == 0) == detached
 
 
-def test_without_auxiliary_parts_nothing_is_learnt(images: np.ndarray) -> None:
+def test_without_auxiliary_parts_nothing_is_learned(images: np.ndarray) -> None:
     small = NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, auxiliary=False)
     with pytest.raises(ValueError, match="built without its auxiliary head"):
         small.losses(jt.array(images), BOXES, [np.zeros(0)] * 2)

@@ -101,18 +101,18 @@ def test_counts(model: str, key: str, network: Callable[..., NanoDetPlus], refer
     recorded = json.loads((reference / "reference/detectors/nanodet_plus_counts.json").read_text())
     counts, built = recorded[f"nanodet-plus-{key}"], network(model)
     everything = dict(built.named_parameters())
-    learnt = {name for name in everything if ".running_" not in name}
+    learned = {name for name in everything if ".running_" not in name}
     kept = {name for name in everything if not name.startswith("aux_")}
 
     def total(names: object) -> int:
         return sum(everything[name].numel() for name in names)  # type: ignore[attr-defined]
 
-    assert total(learnt) == counts["params"]
-    assert total(kept & learnt) == counts["params_without_aux"]
+    assert total(learned) == counts["params"]
+    assert total(kept & learned) == counts["params_without_aux"]
     assert total(everything) == counts["params_plus_bn_stats"]
     assert total(kept) == counts["params_plus_bn_stats_without_aux"]
-    assert len(learnt) == counts["param_tensors"]
-    assert len(kept & learnt) == counts["param_tensors_without_aux"]
-    parts = {part: [n for n in learnt if n.startswith(f"{part}.")] for part in counts["parts"]}
+    assert len(learned) == counts["param_tensors"]
+    assert len(kept & learned) == counts["param_tensors_without_aux"]
+    parts = {part: [n for n in learned if n.startswith(f"{part}.")] for part in counts["parts"]}
     assert {part: total(names) for part, names in parts.items()} == counts["parts"]
     assert len(everything) + counts["num_batches_tracked"] + 1 == counts["entries"]

@@ -32,7 +32,7 @@ def outputs(net: NanoDetPlus, images: np.ndarray) -> np.ndarray:
     return net.predict(jt.array(images)).logits_NPL.numpy()
 
 
-def taught(net: NanoDetPlus, images: np.ndarray) -> np.ndarray:
+def trained_output(net: NanoDetPlus, images: np.ndarray) -> np.ndarray:
     """What training sees: the batch's own statistics."""
     return net.predict_both(jt.array(images))[0].logits_NPL.numpy()
 
@@ -49,7 +49,7 @@ def test_training_sees_the_same_outputs(net: NanoDetPlus, images: np.ndarray) ->
     """Folded norms give others; after unfolding on these very images, the same."""
     before = outputs(net, images)
     spread = before.std()
-    assert np.abs(taught(net, images) - before).max() > spread
+    assert np.abs(trained_output(net, images) - before).max() > spread
     fresh = NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, classes=3)
     for ours, theirs in zip(fresh.parameters(), net.parameters(), strict=True):
         ours.update(jt.array(theirs.numpy()))
@@ -57,7 +57,7 @@ def test_training_sees_the_same_outputs(net: NanoDetPlus, images: np.ndarray) ->
         norm.running_mean.update(jt.zeros_like(norm.running_mean).stop_grad())
         norm.running_var.update(jt.ones_like(norm.running_var).stop_grad())
     fresh.unfold([images])
-    assert np.abs(taught(fresh, images) - before).max() < 1e-2 * spread
+    assert np.abs(trained_output(fresh, images) - before).max() < 1e-2 * spread
 
 
 def test_the_auxiliary_neck_becomes_a_copy(net: NanoDetPlus, images: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Noised copies of the ground truth: from the recorded draws, and worked by hand."""
+"""Denoising queries: from the recorded draws, and worked by hand."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_groups() -> None:
 def test_one_box_by_hand() -> None:
     """Box (0.5, 0.5, 0.2, 0.4), corners 0.4, 0.3, 0.6, 0.7, half sides 0.1, 0.2. Positive: the left
     side moves by 0.5 halves to 0.45. Negative: it moves by -(1 + 0.5) halves to 0.25, the others by
-    -1 half to 0.1, 0.5, 0.5. A label is replaced below a chance of 0.25."""
+    -1 half to 0.1, 0.5, 0.5. A label is replaced below a draw of 0.25."""
     targets = Targets([np.array([7])], [np.array([[0.5, 0.5, 0.2, 0.4]], np.float32)])
     shape = noise_shape(targets)
     assert shape == (1, 200)
@@ -55,9 +55,9 @@ def test_one_box_by_hand() -> None:
     amounts[0, :2, 0] = 0.5
     signs = np.ones((*shape, 4), np.int64)
     signs[0, 1] = 0
-    chances = np.full(shape, 0.25, np.float32)
-    chances[0, 1] = 0.2499
-    found = denoising_queries(targets, 80, Noise(chances, np.full(shape, 3), signs, amounts))
+    draws = np.full(shape, 0.25, np.float32)
+    draws[0, 1] = 0.2499
+    found = denoising_queries(targets, 80, Noise(draws, np.full(shape, 3), signs, amounts))
     boxes = 1 / (1 + np.exp(-found.references[0]))
     np.testing.assert_allclose(boxes[0], [0.525, 0.5, 0.15, 0.4], atol=1e-6)
     np.testing.assert_allclose(boxes[1], [0.375, 0.3, 0.25, 0.4], atol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.models.rtdetr.network import RTDETR, best_pairs
 from unidet.ops.sampling import BatchRandom
@@ -19,15 +20,8 @@ def network() -> RTDETR:
 @pytest.fixture(scope="module")
 def batch() -> Batch:
     rng = np.random.default_rng(0)
-    return Batch(
-        images_NCHW=rng.uniform(size=(2, 3, 96, 96)).astype(np.float32),
-        sizes_N2=np.array([[96, 96], [80, 96]]),
-        scales_N4=np.ones((2, 4), np.float32),
-        flips_N2=np.zeros((2, 2), bool),
-        boxes=[np.array([[10, 10, 50, 60]], np.float32), np.zeros((0, 4), np.float32)],
-        labels=[np.array([0]), np.array([], np.int64)],
-        dataset_ids=np.zeros(2, np.int32),
-        image_rows=np.arange(2, dtype=np.int32),
+    return make_batch(
+        rng.uniform(size=(2, 3, 96, 96)), [[[10, 10, 50, 60]], []], sizes=[[96, 96], [80, 96]]
     )
 
 
@@ -46,7 +40,7 @@ def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> 
 
 def test_a_batch_without_boxes(network: RTDETR, batch: Batch) -> None:
     """No copies; the classes alone have something to learn."""
-    batch = Batch(**{**vars(batch), "boxes": [batch.boxes[1]] * 2, "labels": [batch.labels[1]] * 2})
+    batch = make_batch(batch.images_NCHW, [[], []], sizes=batch.sizes_N2)
     found = network.loss(batch, BatchRandom(0))
     assert len(found) == 12
     values = {name: value.item() for name, value in found.items()}

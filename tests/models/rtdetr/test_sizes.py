@@ -31,22 +31,22 @@ def test_every_column_of_the_counts(
     recorded = json.loads(rows[variant])
     network = RTDETR(variant, classes=80)
     variables = dict(network.named_parameters())
-    learnt = {name: var for name, var in variables.items() if not var.is_stop_grad()}
+    learned = {name: var for name, var in variables.items() if not var.is_stop_grad()}
     statistics = {name for name in variables if name.endswith(STATISTICS)}
 
     def count(names: object) -> int:
         return sum(variables[name].numel() for name in names)
 
-    assert count(learnt) == trainable == recorded["trainable"]
+    assert count(learned) == trainable == recorded["trainable"]
     assert count(variables) == with_statistics
     assert count(statistics) == recorded["running_mean_var"]
     norms = {name for name in variables if ".bn" in name or ".downsample.1" in name}
-    frozen_norms = {name for name in norms - statistics if name not in learnt}
+    frozen_norms = {name for name in norms - statistics if name not in learned}
     assert count(frozen_norms) == recorded["frozenbn_affine_buffers"]
-    convolutions = set(variables) - set(learnt) - statistics - frozen_norms
-    assert count(learnt) + count(convolutions) == recorded["params_all"]
+    convolutions = set(variables) - set(learned) - statistics - frozen_norms
+    assert count(learned) + count(convolutions) == recorded["params_all"]
     for part in ("backbone", "encoder", "decoder"):
-        inside = [name for name in learnt if name.startswith(f"{part}.")]
+        inside = [name for name in learned if name.startswith(f"{part}.")]
         assert count(inside) == recorded[f"{part}_trainable"]
     assert set(VARIANTS) == {"r18vd", "r34vd", "r50vd", "r101vd"}
 

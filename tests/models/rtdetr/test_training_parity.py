@@ -220,6 +220,7 @@ def test_update(step: Step, recording: Recording, variant: str) -> None:
     in a gradient of about 1e-8 shows. Statistics of the batch norms move by a tenth."""
     variables = dict(step.network.named_parameters())
     names = _recorded_names(recording, "t32/after")
+    assert names
     for name in names:
         if name.endswith("num_batches_tracked"):
             continue
@@ -238,7 +239,9 @@ def test_update(step: Step, recording: Recording, variant: str) -> None:
 def test_average(step: Step, recording: Recording, variant: str) -> None:
     """After the first update the decay is 0.9999 (1 - exp(-1 / 2000)) = 0.0005; where a gradient
     is next to zero a parameter may have stepped the other way."""
-    for name in _recorded_names(recording, "t32/ema1"):
+    names = _recorded_names(recording, "t32/ema1")
+    assert names
+    for name in names:
         expected = recording[f"t32/ema1/{name}"]
         ours = step.average[_ours(variant, name)]
         wrong = ~np.isclose(ours, expected, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Choosing, teaching and opening proposal networks."""
+"""Choosing, training and opening proposal networks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batches import make_batch
 
 from unidet.cli import compose
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.proposers import factory as proposers
 from unidet.pipelines.wiring.datasets import ImageSet
-from unidet.records import Batch, Category, Split
+from unidet.records import Category, Split
 
 
 def image_set(name: str, ids: Sequence[int]) -> ImageSet:
@@ -74,17 +75,8 @@ def test_every_box_is_an_object_to_an_agnostic_network() -> None:
 
 
 def labels_seen(config: RpnConfig, training: list[ImageSet]) -> list[list[int]]:
-    """What a network's loss is told of boxes of categories 2 and 0, and of none."""
-    batch = Batch(
-        images_NCHW=np.zeros((2, 3, 4, 4), np.float32),
-        sizes_N2=np.array([[4, 4], [4, 4]]),
-        scales_N4=np.ones((2, 4), np.float32),
-        flips_N2=np.zeros((2, 2), bool),
-        boxes=[np.zeros((2, 4), np.float32), np.zeros((0, 4), np.float32)],
-        labels=[np.array([2, 0]), np.zeros(0, np.int32)],
-        dataset_ids=np.zeros(2, np.int32),
-        image_rows=np.arange(2),
-    )
+    """Labels that a network's loss gets for boxes of categories 2 and 0, and for none."""
+    batch = make_batch((4, 4), [np.zeros((2, 4)), []], [[2, 0], []])
     loss = proposers.loss_of(config, training, lambda batch, rng: batch.labels)
     seen = loss(batch, np.random.default_rng(0))
     assert batch.labels[0].tolist() == [2, 0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from batches import make_batch
 from PIL import Image
 
 from unidet.backend.runtime import bring_up
@@ -18,7 +19,7 @@ from unidet.evaluation.results import Detections
 from unidet.pipelines.engine.engine import bring_up_to_date
 from unidet.pipelines.wiring import datasets
 from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
-from unidet.records import Batch, Detected
+from unidet.records import Detected
 from unidet.weights.layouts.registry import layout_named
 from unidet.weights.write import write_torch
 
@@ -161,16 +162,7 @@ def test_a_class_that_stands_for_nothing_is_no_detection() -> None:
             boxes = np.tile(np.array([[2, 2, 6, 10]], np.float32), (3, 1))
             return [Detected(boxes, np.array([0.9, 0.8, 0.7], np.float32), np.array([1, 2, 0]))]
 
-    batch = Batch(
-        images_NCHW=np.zeros((1, 3, 8, 8), np.float32),
-        sizes_N2=np.array([[8, 8]]),
-        scales_N4=np.full((1, 4), 2, np.float32),
-        flips_N2=np.zeros((1, 2), bool),
-        boxes=[np.zeros((0, 4), np.float32)],
-        labels=[np.zeros(0, np.int32)],
-        dataset_ids=np.zeros(1, np.int32),
-        image_rows=np.array([1]),
-    )
+    batch = make_batch((8, 8), [[]], scale=2, rows=[1])
     ids = np.array([7, 9, NO_CATEGORY])
     found: Detections = detect_batches(Network(), [batch], np.array([50, 60]), ids)
     assert found.category_ids.tolist() == [9, 7]

@@ -96,12 +96,12 @@ def test_every_split_is_indexed_with_its_vocabulary(folder: Path) -> None:
     assert found.vocabularies() == NAMES
 
 
-def test_networks_run_once_over_images_that_several_datasets_judge(folder: Path) -> None:
+def test_networks_run_once_over_images_of_several_evaluation_sets(folder: Path) -> None:
     found = datasets(folder)
     (pool,) = found.image_sets()
     assert len(pool.split) == 2
-    for judged in found.judged():
-        for row, image_id in zip(judged.rows, judged.split.image_ids, strict=True):
+    for dataset in found.judged():
+        for row, image_id in zip(dataset.rows, dataset.split.image_ids, strict=True):
             assert pool.images.name(int(row)).endswith(f"{image_id:012d}.jpg")
 
 
@@ -164,9 +164,12 @@ def test_a_limit_keeps_the_first_annotated_images(
     content["images"].insert(0, content["images"][0] | {"id": 9})  # without annotations
     annotations.write_text(json.dumps(content))
     data = run("data", folder, "data.evaluation.coco_val.limit=1")
-    judged = {one.name: one for one in Datasets(data, compose(["experiment=bench"]).data).judged()}
-    assert judged["coco_val"].split.image_ids.tolist() == [4]
-    truth = json.loads(judged["coco_val"].ground_truth.read_text())
+    datasets = {
+        dataset.name: dataset
+        for dataset in Datasets(data, compose(["experiment=bench"]).data).judged()
+    }
+    assert datasets["coco_val"].split.image_ids.tolist() == [4]
+    truth = json.loads(datasets["coco_val"].ground_truth.read_text())
     assert [record["image_id"] for record in truth["annotations"]] == [4]
     assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
 

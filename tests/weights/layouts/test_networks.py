@@ -42,7 +42,7 @@ def layout_shapes(name: str, prefix: str = "") -> dict[str, Shape]:
 
 
 def parameter_count(name: str) -> int:
-    """Learnt numbers of the official model, its kept classifier included."""
+    """Learned numbers of the official model, its kept classifier included."""
     shapes = layout_named(name).expected
     return sum(
         math.prod(1000 if length is None else length for length in shape)
