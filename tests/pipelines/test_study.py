@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import COMMAND
 from PIL import Image
 
 AP_KEYS = {"AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR@300"}
 
 
 def unidet(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from unidet.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

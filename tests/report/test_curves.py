@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import exit_status
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from unidet.cli import main
 from unidet.errors import UserError
 from unidet.report import curves as module
 from unidet.report.curves import choose, draw_curves, long_table, on_one_axis
 from unidet.report.logs.run import Run, read_runs
+
+plot = partial(exit_status, "plot")
 
 
 def panels(
@@ -160,12 +163,6 @@ def test_the_table_of_values(logs: Path) -> None:
 
 
 # --- the command -------------------------------------------------------------------------------
-
-
-def plot(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["plot", *map(str, arguments)])
-    return int(caught.value.code or 0)
 
 
 def test_every_format_in_one_picture(

@@ -19,6 +19,7 @@ from unidet.store.code import closure
 from unidet.store.hashing import digest
 from unidet.store.syntax import read_source
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 House = Callable[..., str]
 
 FILES = {
@@ -246,14 +247,17 @@ def test_the_normalized_text_never_changes() -> None:
     assert found.perhaps == ("unidet.b.c",)
 
 
-def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
-    """As in a wheel, `conf` and `pipelines` lie inside the package here."""
-    checkout = Path(__file__).resolve().parents[2]
+def copy_as_in_a_wheel(folder: Path) -> None:
+    """The sources as a wheel has them: `conf` and `pipelines` lie inside the package."""
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(checkout / "unidet", tmp_path / "unidet", ignore=ignore)
+    shutil.copytree(CHECKOUT / "unidet", folder / "unidet", ignore=ignore)
     for name in ("conf", "pipelines"):
-        if not (tmp_path / "unidet" / name).exists():
-            shutil.copytree(checkout / name, tmp_path / "unidet" / name, ignore=ignore)
+        if not (folder / "unidet" / name).exists():
+            shutil.copytree(CHECKOUT / name, folder / "unidet" / name, ignore=ignore)
+
+
+def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
+    copy_as_in_a_wheel(tmp_path)
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1]); import unidet.store.code as code;"
         "assert code.__file__.startswith(sys.argv[1]), code.__file__;"
@@ -266,8 +270,6 @@ def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
 
 
 # --- edits of this project's own code ------------------------------------------------------------
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def own_sources() -> list[Path]:
@@ -306,11 +308,7 @@ def test_an_edit_in_any_function_changes_its_module() -> None:
 
 def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
     """Digests of stages in a copy of this project, before and after edits of its files."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(CHECKOUT / "unidet", tmp_path / "unidet", ignore=ignore, symlinks=False)
-    for name in ("conf", "pipelines"):
-        if not (tmp_path / "unidet" / name).exists():
-            shutil.copytree(CHECKOUT / name, tmp_path / "unidet" / name, ignore=ignore)
+    copy_as_in_a_wheel(tmp_path)
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1])\n"
         "from unidet.store.code import closure\n"
@@ -323,12 +321,16 @@ def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
         done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path)
         return {stage: digest(modules) for stage, modules in json.loads(done.stdout).items()}
 
+    before = digests()
+
     def changed(path: str, old: str, new: str) -> set[str]:
-        before, text = digests(), (tmp_path / "unidet" / path).read_text()
+        """By one more edit."""
+        nonlocal before
+        text = (tmp_path / "unidet" / path).read_text()
         assert old in text
         (tmp_path / "unidet" / path).write_text(text.replace(old, new, 1))
-        after = digests()
-        return {stage for stage in before if before[stage] != after[stage]}
+        earlier, before = before, digests()
+        return {stage for stage in before if before[stage] != earlier[stage]}
 
     assert changed("ops/nms.py", "import jittor", "# why not\nimport jittor") == set()
     assert changed("ops/nms.py", "\ndef ", "\nEDITED = 1\n\n\ndef ") == {"rpn", "proposals"}

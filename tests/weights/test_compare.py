@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import exit_status
 
-from unidet.cli import main
 from unidet.errors import UserError
 from unidet.weights.compare import compare, compare_files, shared, table
 
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["compare", *map(str, arguments)])
-    return int(stop.value.code or 0)
+run = partial(exit_status, "compare")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Readers of the COCO-json family: COCO, LVIS v0.5 and v1, Objects365 v2, converted OpenImages.
 
-One reader suffices: the formats differ in where images lie (`image_files.py`) and in optional fields.
+One reader suffices: formats differ in where images lie (`image_files.py`) and in optional fields.
 What is left out follows the official code (mmdet 2.18 datasets/coco.py, `_parse_ann_info`).
 """
 

@@ -6,13 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import COMMAND, eventually
 from safetensors.numpy import load_file
 
 from unidet.config.machines import TrainConfig
@@ -20,7 +19,6 @@ from unidet.console.interrupt import EXIT_CODE
 from unidet.errors import UserError
 from unidet.pipelines.engine.mpi import mpirun, reason
 
-COMMAND = [sys.executable, "-c", "from unidet.cli import main; main()"]
 needs_mpi = pytest.mark.skipif(shutil.which("mpicc") is None, reason="no Open MPI")
 
 
@@ -141,15 +139,6 @@ def training(root: Path) -> list[int]:
             ranks = [v for v in variables if v.startswith(b"OMPI_COMM_WORLD_RANK=")]
             found |= {int(rank.split(b"=")[1]): int(entry.name) for rank in ranks}
     return [found[rank] for rank in sorted(found)]
-
-
-def eventually(true: Callable[[], object], seconds: float = 90) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def checkpoints(root: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import COMMAND
 
 from unidet.cli import _combinations, compose
 from unidet.config.study import Config
@@ -265,8 +266,8 @@ def test_a_sweep_stopped_while_two_jobs_train_saves_both(
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     log = tmp_path / "log"
     command = [
-        sys.executable, "-c", "from unidet.cli import main; main()",
-        "-m", "stage=rpn", "seed=1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+        *COMMAND, "-m",
+        "stage=rpn", "seed=1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
         *overrides, "rpn.training.steps=3000", f"store.root={tmp_path / 'store'}",
     ]  # fmt: skip
     with log.open("w") as written:

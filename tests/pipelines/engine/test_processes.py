@@ -7,21 +7,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import COMMAND, eventually
 
 from unidet.console.interrupt import EXIT_CODE, Interrupted
 from unidet.errors import UserError
 from unidet.pipelines.engine import processes
 from unidet.pipelines.engine.shards import ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding
-
-COMMAND = [sys.executable, "-c", "from unidet.cli import main; main()"]
-
 
 # --- waiting for processes that are played -------------------------------------------------------
 
@@ -158,15 +154,6 @@ def workers(root: Path) -> list[int]:
                 if b"work" in line and any(str(root).encode() in part for part in line):
                     found.append(int(entry.name))
     return found
-
-
-def eventually(true: Callable[[], object], seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def shards(root: Path) -> list[Path]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import exit_status
 
 from unidet.backend.runtime import bring_up
-from unidet.cli import main
 
 bring_up("cpu")
 
@@ -21,13 +21,7 @@ Run = Callable[..., int]
 @pytest.fixture(scope="session")
 def unidet() -> Run:
     """The command; gives its exit status."""
-
-    def run(*arguments: object) -> int:
-        with pytest.raises(SystemExit) as stop:
-            main(list(map(str, arguments)))
-        return int(stop.value.code or 0)
-
-    return run
+    return exit_status
 
 
 @pytest.fixture(scope="session")

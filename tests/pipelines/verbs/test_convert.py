@@ -5,18 +5,22 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import complaint_of, exit_status
 
-from unidet.cli import main
 from unidet.weights.layouts import registry
 from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.registry import layout_named, open_weights
 from unidet.weights.layouts.shapes import batch_norm, convolution, linear
 from unidet.weights.read import read_checkpoint
 from unidet.weights.write import write_torch
+
+run = partial(exit_status, "convert")
+refused = partial(complaint_of, "convert")
 
 
 def released_shapes() -> dict:
@@ -79,22 +83,6 @@ def released() -> dict[str, np.ndarray]:
         "body.bn.num_batches_tracked": np.array(9),
         "teacher.weight": np.ones(3, np.float32),
     }
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["convert", *arguments])
-    return int(stop.value.code or 0)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The complaint, after checking that it is one line, exits 2 and leaves nothing behind."""
-    before = sorted(Path.cwd().iterdir())
-    assert run(*arguments) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.count("\n") == 1
-    assert sorted(Path.cwd().iterdir()) == before
-    return complaint
 
 
 def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:

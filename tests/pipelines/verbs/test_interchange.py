@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-from unidet.cli import main
+from commands import complaint_of, exit_status
 
 # Neither images nor categories stand in the order of their ids, as in real files.
+run = partial(exit_status, "interchange")
+refused = partial(complaint_of, "interchange")
+
 TRUTH = {
     "images": [{"id": 30}, {"id": 10}, {"id": 20}],
     "categories": [{"id": 7, "name": "b"}, {"id": 3, "name": "a"}],
@@ -45,22 +48,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def dump(path: str, contents: Any) -> None:
     Path(path).write_bytes(pickle.dumps(contents, 2))
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["interchange", *arguments])
-    return int(stop.value.code or 0)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The complaint, after checking that it is one line, exits 2 and leaves nothing behind."""
-    before = sorted(Path.cwd().iterdir())
-    assert run(*arguments) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.count("\n") == 1
-    assert sorted(Path.cwd().iterdir()) == before
-    return complaint
 
 
 def assert_same(found: Any, expected: Any) -> None:

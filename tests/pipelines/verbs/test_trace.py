@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import complaint_of
 
-from unidet.cli import main
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["trace", *map(str, arguments)])
-    return int(stop.value.code or 0)
+refused = partial(complaint_of, "trace")
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 64, 64), np.float32))
     return tmp_path / "in.npz"
-
-
-def refused(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The complaint, after checking that it is one line, exits 2 and leaves nothing behind."""
-    before = sorted(folder.iterdir())
-    assert run(*arguments) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.count("\n") == 1
-    assert sorted(folder.iterdir()) == before
-    return complaint
 
 
 def files(folder: Path, image: Path, **changes: object) -> list[object]:
@@ -41,20 +27,24 @@ def test_unknown_models_and_options_that_do_not_fit(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = files(tmp_path, image)
-    assert "there are cln_r50_fpn" in refused(tmp_path, capsys, "cln_r50", *common)
-    assert "add --train" in refused(tmp_path, capsys, "cln_r50_fpn", *common, "--grads", "neck")
+    assert "there are cln_r50_fpn" in refused(capsys, "cln_r50", *common, folder=tmp_path)
+    assert "add --train" in refused(
+        capsys, "cln_r50_fpn", *common, "--grads", "neck", folder=tmp_path
+    )
     nowhere = files(tmp_path, image, out=tmp_path / "absent/out.npz")
-    assert "absent/out.npz does not exist" in refused(tmp_path, capsys, "cln_r50_fpn", *nowhere)
+    assert "absent/out.npz does not exist" in refused(
+        capsys, "cln_r50_fpn", *nowhere, folder=tmp_path
+    )
 
 
 def test_weights_of_another_architecture_torn_or_absent(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = files(tmp_path, image)
-    assert "no checkpoint at" in refused(tmp_path, capsys, "cln_r50_fpn", *common)
+    assert "no checkpoint at" in refused(capsys, "cln_r50_fpn", *common, folder=tmp_path)
     np.savez(tmp_path / "w.npz", weight=np.zeros(3))
-    complaint = refused(tmp_path, capsys, "cln_r50_fpn", *common)
+    complaint = refused(capsys, "cln_r50_fpn", *common, folder=tmp_path)
     assert "does not fit unidetector_stage1" in complaint
     assert "1 unexpected (weight)" in complaint
     (tmp_path / "w.npz").write_bytes(image.read_bytes()[:200])
-    assert "w.npz is truncated" in refused(tmp_path, capsys, "cln_r50_fpn", *common)
+    assert "w.npz is truncated" in refused(capsys, "cln_r50_fpn", *common, folder=tmp_path)
