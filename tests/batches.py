@@ -9,8 +9,6 @@ import numpy as np
 
 from unidet.records import Batch
 
-NO_BOXES = np.zeros((0, 4), np.float32)
-
 
 def make_batch(
     images: np.ndarray | tuple[int, int],
