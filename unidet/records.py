@@ -97,9 +97,7 @@ class Batch:
         Raises:
             ValueError: the images do not divide evenly.
         """
-        size, rest = divmod(len(self.sizes_N2), count)
-        if rest:
-            raise ValueError(f"{len(self.sizes_N2)} images do not make {count} equal parts")
+        size = part_size(len(self.sizes_N2), count)
         columns = {item.name: getattr(self, item.name) for item in fields(self)}
         del columns["epoch"]
         columns = {name: rows for name, rows in columns.items() if rows is not None}
@@ -107,6 +105,14 @@ class Batch:
             replace(self, **{name: rows[first : first + size] for name, rows in columns.items()})
             for first in range(0, size * count, size)
         ]
+
+
+def part_size(images: int, parts: int) -> int:
+    """Images of each of equally large parts; ValueError where they do not divide evenly."""
+    size, rest = divmod(images, parts)
+    if rest:
+        raise ValueError(f"{images} images do not make {parts} equal parts")
+    return size
 
 
 @dataclass(frozen=True)

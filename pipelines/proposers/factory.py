@@ -29,7 +29,7 @@ from unidet.pipelines.wiring.networks import (
 from unidet.pipelines.wiring.starting_weights import load_starting_weights, starting_file
 from unidet.records import Batch, Category
 
-Loss = Callable[[Batch, np.random.Generator], Any]
+Loss = Callable[[Batch, Any], Any]
 
 CATEGORIES = "categories.json"
 LARGEST_ID = 9_999
@@ -69,7 +69,7 @@ def loss_of(config: RpnConfig, training: Sequence[ImageSet], loss: Loss) -> Loss
     ids = np.array([category.id for category in training[0].split.categories], np.int64)
     numbered = config.classes == "category_ids"
 
-    def relabelled(batch: Batch, rng: np.random.Generator) -> Any:
+    def relabelled(batch: Batch, rng: Any) -> Any:
         labels = [ids[of] if numbered else np.zeros(len(of), np.int64) for of in batch.labels]
         return loss(replace(batch, labels=labels), rng)
 

@@ -57,7 +57,9 @@ def _train(job: Job, network: Any) -> None:
     settings = counted_in_steps(config.training, sources)
     share = (ranks.rank(), ranks.count())
     batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
-    train_and_keep(job, "roi", network, network.loss, batches_from, settings)
+    train_and_keep(
+        job, "roi", network, network.loss, batches_from, settings, prepare=network.sample
+    )
 
 
 def _text(job: Job, data: ImageSet) -> np.ndarray:

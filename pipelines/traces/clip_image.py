@@ -14,6 +14,7 @@ from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.clip.image import ImageEncoder
 from unidet.models.resnet import ResNet
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.clip import SIZES
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
@@ -50,8 +51,8 @@ def forward(network: ImageEncoder, inputs: Inputs) -> dict[str, np.ndarray]:
     side = network.attnpool.size * STRIDE
     if images.shape[2] != side:
         raise inputs.refusal(f"img has sides of {images.shape[2]}, this CLIP takes {side}")
-    with jt.no_grad():
-        maps = network.backbone(jt.array(images))
-        features = network.attnpool(maps[-1])
-    found = {f"layer{index}": feats.numpy() for index, feats in enumerate(maps, start=1)}
-    return found | {"image_features": features.numpy()}
+    with jt.no_grad(), seen({"maps": network.backbone.execute}) as found:
+        features = network(jt.array(images))
+    (maps,) = found["maps"]
+    tensors = {f"layer{index}": feats.numpy() for index, feats in enumerate(maps, start=1)}
+    return tensors | {"image_features": features.numpy()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from unidet.models.clip.text import TextEncoder
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.clip import CONTEXT_LENGTH, SIZES, TEXT_LAYERS, VOCABULARY_SIZE
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
@@ -43,8 +44,8 @@ def forward(network: TextEncoder, inputs: Inputs) -> dict[str, np.ndarray]:
         raise inputs.refusal(f"tokens must be rows of numbers 0 .. {END}")
     if (tokens.max(axis=1) != END).any():
         raise inputs.refusal(f"every row of tokens must hold the end mark {END}")
-    with jt.no_grad():
-        states = network.states(tokens)
-        features = network.embeddings(states[-1], tokens)
-    found = {f"transformer.resblocks.{index}": state.numpy() for index, state in enumerate(states)}
-    return found | {"text_features": features.numpy()}
+    with jt.no_grad(), seen({"states": network.states}) as found:
+        features = network(tokens)
+    (states,) = found["states"]
+    tensors = {f"transformer.resblocks.{at}": state.numpy() for at, state in enumerate(states)}
+    return tensors | {"text_features": features.numpy()}

@@ -10,7 +10,8 @@ draws by position, and proposals whose scores agree to the last bit may stand in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jittor as jt
 import numpy as np
@@ -22,15 +23,17 @@ from unidet.models.cln_targets import (
     AnchorTargets,
     RegionSamples,
     SampledAnchors,
-    concatenate,
 )
 from unidet.models.fpn import FPN
 from unidet.models.resnet import ResNet
 from unidet.models.rpn_head import RPNHead, RPNOutput
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import encode_deltas
+from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
+from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
@@ -66,66 +69,67 @@ def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
     """Features, head outputs, proposals, the second stage's outputs and detections."""
     images = inputs.take("img", "N", 3, "H", "W")
     scale = inputs.take("scale_factor", 4) if "scale_factor" in inputs else np.ones(4, np.float32)
-    sizes = _sizes(images)
-    with jt.no_grad():
-        found, feats, output = _features(network, images)
-        proposals = network.first_stage(output, sizes)
-        head = network.second_stage(feats, proposals)
-        refined = network.refined(proposals, head, sizes)
-        outputs = {
-            "test_rois": rois_of(proposals),
-            "test_cls": head.class_logits_R2.numpy(),
-            "test_reg": head.deltas_R4.numpy(),
-            "test_bscore": head.iou_logits_R.numpy()[:, None],
-        }
-        parts = {name: by_image(values, proposals) for name, values in outputs.items()}
-        for image, rows in enumerate(proposals):
-            refined[image][:, :4] /= scale
-            tensors = {
-                "test_proposals": rows,
-                **{name: own[image] for name, own in parts.items()},
-                "test_rpn": rows[:, 4:],
-                "detections": network.suppressed(refined[image]),
-            }
-            suffix = f"_image{image}" if len(images) > 1 else ""
-            found |= {name + suffix: value for name, value in tensors.items()}
-    return found
+    columns = np.append(scale, 1)
+    methods = _dense_parts(network) | {
+        "proposals": network.first_stage,
+        "head": network.second_stage,
+        "refined": network.refined,
+    }
+    rescaled = {"refined": lambda images: [rows / columns for rows in images]}
+    with seen(methods, rescaled) as found:
+        detections = network.propose(jt.array(images), _sizes(images))
+    (proposals,), (head,) = found["proposals"], found["head"]
+    outputs = {
+        "test_rois": rois_of(proposals),
+        "test_cls": head.class_logits_R2.numpy(),
+        "test_reg": head.deltas_R4.numpy(),
+        "test_bscore": head.iou_logits_R.numpy()[:, None],
+    }
+    parts = {name: by_image(values, proposals) for name, values in outputs.items()}
+    tensors = _dense_tensors(found)
+    for image, rows in enumerate(proposals):
+        own = {name: values[image] for name, values in parts.items()}
+        own |= {"test_proposals": rows, "test_rpn": rows[:, 4:], "detections": detections[image]}
+        suffix = f"_image{image}" if len(images) > 1 else ""
+        tensors |= {name + suffix: value for name, value in own.items()}
+    return tensors
 
 
 def train(network: CLN, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]:
     """Features, both stages' targets and samples, the losses (the proposal head's per level)."""
     images = inputs.take("img", "N", 3, "H", "W")
-    truth = _ground_truth(inputs, len(images))
-    rng = np.random.RandomState(SAMPLER_SEED)
-    found, feats, output = _features(network, images)
-    anchors, sampler = output.anchors_A4, network.anchor_sampler
+    batch = plain_batch(images, _sizes(images), _ground_truth(inputs, len(images)))
+    sampler = network.anchor_sampler
     assert isinstance(sampler, SampledAnchors)
-    draws = [
-        sampler.draw(anchors, boxes, (images.shape[2], images.shape[3]), rng) for boxes in truth
-    ]
-    targets = concatenate(
-        [sampler.targets(image, anchors, draw) for image, draw in enumerate(draws)]
-    )
-    losses = network.rpn_losses(output, targets)
-    proposals = network.first_stage(output, _sizes(images))
+    methods = _dense_parts(network) | {
+        "draws": sampler.draw,
+        "targets": network.anchor_targets,
+        "proposals": network.first_stage,
+        "samples": network.region_samples,
+        "head": network.box_head.execute,
+    }
+    given = {}
     if len(images) == 1 and "train_proposals" in inputs:
-        proposals = [inputs.take("train_proposals", "P", 5)]
-    samples = network.region_samples(proposals, truth, rng)
-    head = network.box_head(feats, samples.rois)
-    losses |= network.box_losses(head, samples)
-    found |= {"train_proposals": np.concatenate(proposals), "train_rois": samples.rois}
-    found |= dense_targets(output, draws, targets) | _region_targets(samples)
-    found |= {
+        given["proposals"] = lambda own: [inputs.take("train_proposals", "P", 5)]
+    with seen(methods, given) as found:
+        values = undivided(network.loss(batch, np.random.RandomState(SAMPLER_SEED)))
+    (output,), (targets,), (head,) = found["output"], found["targets"], found["head"]
+    (proposals,), (samples,) = found["proposals"], found["samples"]
+    tensors = _dense_tensors(found)
+    tensors |= {"train_proposals": np.concatenate(proposals), "train_rois": samples.rois}
+    tensors |= dense_targets(output, found["draws"], targets) | _region_targets(samples)
+    tensors |= {
         "train_cls_score": head.class_logits_R2.numpy(),
         "train_bbox_pred": head.deltas_R4.numpy(),
         "train_bbox_score": head.iou_logits_R.numpy()[:, None],
     }
-    total = sum(losses.values())
-    logged = _level_losses(network, output, targets)
-    logged["acc"] = _accuracy(found["train_cls_score"], found["roi_tgt/labels"])
-    logged["total"] = np.asarray(np.float32(total.item()))
-    values = {name: np.asarray(np.float32(value.item())) for name, value in losses.items()}
-    return found | {f"loss/{name}": value for name, value in (values | logged).items()}, total
+    loss = total(values)
+    logged = {name: np.asarray(np.float32(value.item())) for name, value in values.items()}
+    logged |= _level_losses(network, output, targets)
+    logged["acc"] = _accuracy(tensors["train_cls_score"], tensors["roi_tgt/labels"])
+    logged["total"] = np.asarray(np.float32(loss.item()))
+    del logged["positives"]
+    return tensors | {f"loss/{name}": value for name, value in logged.items()}, loss
 
 
 def _sizes(images_NCHW: np.ndarray) -> np.ndarray:
@@ -138,24 +142,29 @@ def _ground_truth(inputs: Inputs, images: int) -> list[np.ndarray]:
     return [inputs.take(f"gt{image}", f"G{image}", 4) for image in range(images)]
 
 
-def _features(
-    network: CLN, images: np.ndarray
-) -> tuple[dict[str, np.ndarray], list[jt.Var], RPNOutput]:
-    """Named maps and anchors; the pyramid; what the proposal head says of it."""
-    stages = network.backbone(jt.array(images))
-    feats = network.neck(stages)
-    output = network.rpn_head(feats)
+def _dense_parts(network: CLN) -> dict[str, Callable]:
+    """The parts whose results `_dense_tensors` names."""
+    return {
+        "stages": network.backbone.execute,
+        "feats": network.neck.execute,
+        "output": network.rpn_head.execute,
+    }
+
+
+def _dense_tensors(found: dict[str, list[Any]]) -> dict[str, np.ndarray]:
+    """Maps, anchors, and what the proposal head says of them."""
+    (stages,), (feats,), (output,) = found["stages"], found["feats"], found["output"]
     maps = zip(("c2", "c3", "c4", "c5"), stages, strict=True)
     pyramid = zip(("p2", "p3", "p4", "p5", "p6"), feats, strict=True)
-    found = {name: feature.numpy() for name, feature in [*maps, *pyramid]}
+    tensors = {name: feature.numpy() for name, feature in [*maps, *pyramid]}
     distances, objectness = output.distances_NA4.numpy(), output.objectness_NA.numpy()
     for level, rows in _levels(output):
         height, width = feats[level].shape[2:]
-        reg = distances[:, rows].transpose(0, 2, 1).reshape(len(images), 4, height, width)
-        found[f"rpn_reg{level}"] = reg
-        found[f"rpn_obj{level}"] = objectness[:, rows].reshape(len(images), 1, height, width)
-        found[f"anchors{level}"] = output.anchors_A4[rows]
-    return found, feats, output
+        reg = distances[:, rows].transpose(0, 2, 1).reshape(-1, 4, height, width)
+        tensors[f"rpn_reg{level}"] = reg
+        tensors[f"rpn_obj{level}"] = objectness[:, rows].reshape(-1, 1, height, width)
+        tensors[f"anchors{level}"] = output.anchors_A4[rows]
+    return tensors
 
 
 def _levels(output: RPNOutput) -> Iterator[tuple[int, slice]]:
@@ -225,7 +234,7 @@ def _level_losses(network: CLN, output: RPNOutput, targets: AnchorTargets) -> di
     with jt.no_grad():
         for level, rows in _levels(output):
             part = _within(targets, rows)
-            for name, value in network.rpn_losses(output, part).items():
+            for name, value in undivided(network.rpn_losses(output, part)).items():
                 found[name][level] = value.item()
     return found
 

@@ -11,17 +11,22 @@ N images, Q queries, G ground-truth boxes. Outputs start with their case.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jittor as jt
 import numpy as np
 
-from unidet.models.detr.criterion import WEIGHTS, cardinality_error, class_error, match_queries
+from unidet.models.detr.criterion import cardinality_error
 from unidet.models.detr.network import DETR, WIDTH, class_scores
 from unidet.models.detr.positions import padding_mask, position_embedding
-from unidet.models.set_prediction import Prediction, absolute_boxes
-from unidet.models.transformer import set_dropout_training
+from unidet.models.set_prediction import Prediction, Targets, absolute_boxes
+from unidet.ops.loss_term import total, undivided
+from unidet.ops.sampling import BatchRandom
+from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
 from unidet.pipelines.traces.seen import seen
+from unidet.records import Batch
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
@@ -42,14 +47,12 @@ def build(weights: Weights) -> DETR:
 
 def forward(network: DETR, inputs: Inputs) -> dict[str, np.ndarray]:
     """Feature maps, every encoder and decoder layer, predictions and detections."""
-    set_dropout_training(network, False)
     found: dict[str, np.ndarray] = {}
     cases = {"eval": _single(inputs)} if "img_u8" in inputs or "pad/img0_u8" not in inputs else {}
     if "pad/img0_u8" in inputs:
         cases["pad"] = _padded(inputs)
     for case, images in cases.items():
-        with jt.no_grad():
-            tensors = _inference(network, inputs, case, images)
+        tensors = _inference(network, inputs, case, images)
         found |= {f"{case}/{name}": value for name, value in tensors.items()}
     return found
 
@@ -62,23 +65,35 @@ def train(network: DETR, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[st
     for case in training_cases(inputs):
         classes = network.class_embed.bias.shape[0] - 1
         targets = take_targets(inputs, case, len(images), classes)
-        layers = network.predictions(jt.array(images), sizes)
-        losses = network.losses(layers, targets)
-        total = sum(WEIGHTS["_".join(name.split("_")[:2])] * loss for name, loss in losses.items())
-        tensors = _prediction(layers[-1])
-        tensors |= {f"loss_unscaled/{name}": np.asarray(x.item()) for name, x in losses.items()}
-        for index, layer in enumerate(layers):
-            last = index == len(layers) - 1
-            matches = match_queries(layer, targets)
-            tensors |= match_tensors("last" if last else f"aux{index}", matches, len(images))
-            error = np.asarray(cardinality_error(layer, targets))
-            tensors["loss_unscaled/cardinality_error" + ("" if last else f"_{index}")] = error
-        error = np.asarray(class_error(layers[-1], matches, targets))
-        tensors |= {"loss_unscaled/class_error": error}
-        tensors |= {"loss_total_weighted": np.asarray(total.item())}
+        batch = plain_batch(images, sizes, targets.boxes, targets.labels)
+        tensors, totals[f"{case}/"] = _step(network, batch, targets)
         found |= {f"{case}/{name}": value for name, value in tensors.items()}
-        totals[f"{case}/"] = total
     return found, totals
+
+
+def _step(network: DETR, batch: Batch, targets: Targets) -> tuple[dict[str, np.ndarray], jt.Var]:
+    methods: dict[str, Callable] = {
+        "targets": network.targets,
+        "layers": network.predictions,
+        "matches": network.matches,
+    }
+    with seen(methods, {"targets": lambda own: targets}) as found:
+        terms = network.loss(batch, BatchRandom())
+    values = undivided(terms)
+    (layers,), (matches,) = found["layers"], found["matches"]
+    tensors = _prediction(layers[-1])
+    tensors |= {
+        f"loss_unscaled/{name}": np.asarray(value.item() / terms[name].weight)
+        for name, value in values.items()
+    }
+    for index, layer in enumerate(layers):
+        last = index == len(layers) - 1
+        name, suffix = ("last", "") if last else (f"aux{index}", f"_{index}")
+        tensors |= match_tensors(name, matches[index], len(targets.labels))
+        error = np.asarray(cardinality_error(layer, targets))
+        tensors[f"loss_unscaled/cardinality_error{suffix}"] = error
+    loss = total(values)
+    return tensors | {"loss_total_weighted": np.asarray(loss.item())}, loss
 
 
 def _normalised(pixels: np.ndarray) -> np.ndarray:
@@ -104,8 +119,9 @@ def _padded(inputs: Inputs) -> Images:
 
 def _inference(network: DETR, inputs: Inputs, case: str, images: Images) -> dict[str, np.ndarray]:
     batch, sizes = images
-    with seen(_parts(network)) as given:
-        layers = network.predictions(jt.array(batch), sizes)
+    with seen(_parts(network) | {"layers": network.predictions}) as given:
+        network.detect(jt.array(batch), sizes)
+    (layers,) = given.pop("layers")
     tensors = {name: _as_recorded(name, outputs[-1].numpy()) for name, outputs in given.items()}
     pixels, cells = _plane(batch), _plane(tensors["input_proj"])
     mask = padding_mask(sizes, pixels, cells)
@@ -123,7 +139,7 @@ def _plane(maps: np.ndarray) -> tuple[int, int]:
     return height, width
 
 
-def _parts(network: DETR) -> dict[str, jt.Module]:
+def _parts(network: DETR) -> dict[str, Callable]:
     backbone, transformer = network.backbone, network.transformer
     names = {"layer1": backbone.layer1, "layer2": backbone.layer2, "layer3": backbone.layer3}
     parts = {f"backbone/{name}": layer for name, layer in names.items()}
@@ -136,7 +152,7 @@ def _parts(network: DETR) -> dict[str, jt.Module]:
     for index, layer in enumerate(transformer.decoder.layers):
         parts[f"decoder/layer{index}_before_final_norm"] = layer
     parts["hs_last"] = transformer.decoder.norm
-    return parts
+    return {name: part.execute for name, part in parts.items()}
 
 
 def _as_recorded(name: str, array: np.ndarray) -> np.ndarray:

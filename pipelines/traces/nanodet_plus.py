@@ -11,17 +11,24 @@ whose name ends in "det" is of an epoch from which on the auxiliary parts are de
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
 import jittor as jt
 import numpy as np
 
-from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.detector import NanoDetPlus
-from unidet.models.nanodet_plus.losses import Targets, positive_weights, targets_of
+from unidet.models.nanodet_plus.losses import Targets, positive_weights
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops.boxes import clip_boxes
+from unidet.ops.loss_term import total, undivided
+from unidet.ops.sampling import BatchRandom
+from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
-from unidet.records import Detected
+from unidet.pipelines.traces.seen import seen
+from unidet.records import Batch, Detected
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.layouts.nanodet_plus import BINS, M
 from unidet.weights.load import load_into
@@ -42,6 +49,7 @@ def build(weights: Weights) -> NanoDetPlus:
         **SIZES[weights.layout.network],
         classes=len(weights.arrays["head.predict.0.bias"]) - 4 * BINS,
         auxiliary=any(name.startswith("aux_") for name in weights.arrays),
+        detach_epoch=DETACHED_FROM,
         compat="official",
     )
     load_into(network, weights.arrays)
@@ -50,13 +58,13 @@ def build(weights: Weights) -> NanoDetPlus:
 
 def forward(network: NanoDetPlus, inputs: Inputs) -> dict[str, np.ndarray]:
     """Feature maps, logits, decoded boxes, scores and detections."""
-    images = _images(inputs)
-    set_batch_norm_training(network, False)
-    with jt.no_grad():
-        found = _tensors(network, images)
+    images = jt.array(_images(inputs))
     sizes = np.tile(np.array(images.shape[2:], np.int32), (len(images), 1))
+    with seen(_parts(network)) as given:
+        detections = network.detect(images, sizes)
+    found = _tensors({name: results[0] for name, results in given.items()}, sizes[0])
     found["n_candidates_over_0.05"] = np.array(int((found["scores"] > 0.05).sum()))
-    found |= _detections("det{}", network.detect(images, sizes))
+    found |= _detections("det{}", detections)
     everything = network.detect(images, sizes, max_detections=None)
     found |= _detections("det_all" if len(images) == 1 else "det_all{}", everything)
     if "detsplit_score_thr" in inputs:
@@ -80,37 +88,46 @@ def train(network: NanoDetPlus, inputs: Inputs) -> tuple[dict[str, np.ndarray], 
     found: dict[str, np.ndarray] = {}
     totals = {}
     for case in _cases(inputs):
-        detached = _is_detached(inputs, case)
-        main, auxiliary = network.predict_both(images, detached=detached)
+        epoch = DETACHED_FROM if _is_detached(inputs, case) else 0
+        sizes = np.tile(np.array(images.shape[2:]), (len(images), 1))
+        batch = plain_batch(images, sizes, *_truth(inputs, case, len(images)), epoch)
+        tensors, totals[case] = _step(network, batch)
         if not found:
             found |= _running_statistics(network, case)
-        tensors, totals[case] = _step(network, main, auxiliary, *_truth(inputs, case, len(images)))
         found |= {case + name: value for name, value in tensors.items()}
     return found, totals
 
 
-def _images(inputs: Inputs) -> jt.Var:
+def _images(inputs: Inputs) -> np.ndarray:
     images = inputs.take("img", "N", 3, "H", "W")
     if images.shape[2] % 32 or images.shape[3] % 32:
         raise inputs.refusal(f"img is {images.shape[2:]} cells, both must be multiples of 32")
-    return jt.array(images)
+    return images
 
 
-def _tensors(network: NanoDetPlus, images: jt.Var) -> dict[str, np.ndarray]:
-    stem = network.backbone.stem(images)
-    maps = network.backbone(images)
-    levels = network.fpn(maps)
-    output = network.predict(images)
+def _parts(network: NanoDetPlus) -> dict[str, Callable]:
+    return {
+        "stem_conv1": network.backbone.stem.execute,
+        "stem_maxpool": network.backbone.pool.execute,
+        "maps": network.backbone.execute,
+        "levels": network.fpn.execute,
+        "output": network.predict,
+    }
+
+
+def _tensors(given: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]:
+    """Of the results of `_parts`; `size` (height, width) of the images."""
+    output = given["output"]
     boxes = output.boxes()
-    named = {"stem_conv1": stem, "stem_maxpool": network.backbone.pool(stem)}
-    named |= {f"backbone_stage{stage}": x for stage, x in enumerate(maps, start=2)}
-    named |= {f"fpn{level}": x for level, x in enumerate(levels)}
+    named = {name: given[name] for name in ("stem_conv1", "stem_maxpool")}
+    named |= {f"backbone_stage{stage}": x for stage, x in enumerate(given["maps"], start=2)}
+    named |= {f"fpn{level}": x for level, x in enumerate(given["levels"])}
     named |= {
         "head_cls_logits": output.class_logits,
         "head_reg_logits": output.side_logits,
         "dist_in_strides": output.distances(),
         "boxes_unclamped": boxes,
-        "boxes_clamped": clip_boxes(boxes, (images.shape[2], images.shape[3])),
+        "boxes_clamped": clip_boxes(boxes, size),
         "scores": jt.sigmoid(output.class_logits),
     }
     found = {name: value.numpy() for name, value in named.items()}
@@ -156,26 +173,31 @@ def _running_statistics(network: NanoDetPlus, case: str) -> dict[str, np.ndarray
     }
 
 
-def _step(
-    network: NanoDetPlus,
-    main: Predictions,
-    auxiliary: Predictions,
-    boxes: list[np.ndarray],
-    labels: list[np.ndarray],
-) -> tuple[dict[str, np.ndarray], jt.Var]:
+def _step(network: NanoDetPlus, batch: Batch) -> tuple[dict[str, np.ndarray], jt.Var]:
+    methods: dict[str, Callable] = {
+        "heads": network.predict_both,
+        "assignments": network.assignments,
+        "targets": network.targets,
+    }
+    with seen(methods) as given:
+        values = undivided(network.loss(batch, BatchRandom()))
+    ((main, auxiliary),), (assignments,), (targets,) = given.values()
     found = {"pred_main": main.logits_NPL.numpy(), "pred_aux": auxiliary.logits_NPL.numpy()}
-    assignments = network.assignments(auxiliary, boxes, labels)
+    priors = len(main.priors_P4)
     for image, assignment in enumerate(assignments):
-        one = targets_of([assignment], [boxes[image]], [labels[image]], main.priors_P4, BINS)
-        found |= _assignment(f"assign{image}_", assignment, one, len(main.priors_P4))
-    targets = targets_of(assignments, boxes, labels, main.priors_P4, BINS)
+        own = _of_image(targets, image, priors)
+        found |= _assignment(f"assign{image}_", assignment, own, priors)
     found |= _normalisers("main", main, targets) | _normalisers("aux", auxiliary, targets)
-    losses = network.losses_of(main, auxiliary, boxes, labels)
-    total = sum(losses.values())
-    named = {name.replace("loss_aux_", "aux_loss_"): value for name, value in losses.items()}
-    for name, value in (named | {"total": total}).items():
+    loss = total(values)
+    named = {name.replace("loss_aux_", "aux_loss_"): value for name, value in values.items()}
+    for name, value in (named | {"total": loss}).items():
         found[f"loss/{name}"] = np.asarray(np.float64(value.item()))
-    return found, total
+    return found, loss
+
+
+def _of_image(targets: Targets, image: int, priors: int) -> Targets:
+    rows = targets.rows // priors == image
+    return Targets(*(getattr(targets, column.name)[rows] for column in fields(targets)))
 
 
 def _assignment(

@@ -16,18 +16,21 @@ start with their case.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import jittor as jt
 import numpy as np
 
-from unidet.models.rtdetr.criterion import match_queries
 from unidet.models.rtdetr.decoder import Selection, anchor_logits
 from unidet.models.rtdetr.decoder_layer import Sizes
-from unidet.models.rtdetr.denoising import Noise, denoising_queries, noise_shape
+from unidet.models.rtdetr.denoising import Noise, noise_shape
 from unidet.models.rtdetr.encoder import position_table
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput, best_pairs
 from unidet.models.set_prediction import Prediction, Targets, absolute_boxes
+from unidet.ops.loss_term import total, undivided
+from unidet.ops.sampling import BatchRandom
+from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
 from unidet.pipelines.traces.seen import seen
@@ -57,11 +60,9 @@ def forward(network: RTDETR, inputs: Inputs) -> dict[str, np.ndarray]:
     }
     if not named:
         _images(inputs, "img_u8")
-    network.set_training(False)
     found: dict[str, np.ndarray] = {}
     for case, name in named.items():
-        with jt.no_grad():
-            tensors = _inference(network, inputs, case, _images(inputs, name))
+        tensors = _inference(network, inputs, case, _images(inputs, name))
         found |= {f"{case}/{name}": value for name, value in tensors.items()}
     return found
 
@@ -69,7 +70,6 @@ def forward(network: RTDETR, inputs: Inputs) -> dict[str, np.ndarray]:
 def train(network: RTDETR, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, jt.Var]]:
     """Denoising queries, selection, predictions, matches and losses, case by case."""
     images = _images(inputs, "img_u8")
-    network.set_training(True)
     found: dict[str, np.ndarray] = {}
     totals = {}
     for case in training_cases(inputs):
@@ -78,33 +78,40 @@ def train(network: RTDETR, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[
     return found, totals
 
 
-def _images(inputs: Inputs, name: str) -> jt.Var:
+def _images(inputs: Inputs, name: str) -> np.ndarray:
     pixels = inputs.take(name, f"N of {name}", 3, f"H of {name}", f"W of {name}")
     if pixels.shape[2] % 32 or pixels.shape[3] % 32:
         size = f"{pixels.shape[2]} x {pixels.shape[3]}"
         raise inputs.refusal(f"{name} is {size} pixels, both must be multiples of 32")
-    return jt.array(pixels.astype(np.float32) / np.float32(255))
+    return pixels.astype(np.float32) / np.float32(255)
 
 
-def _inference(network: RTDETR, inputs: Inputs, case: str, images: jt.Var) -> dict[str, np.ndarray]:
-    encoder, decoder = network.encoder, network.decoder
-    parts = {"encoder/aifi_out": encoder.encoder[0], "enc_output": decoder.enc_output}
-    with seen(parts) as given:
-        feats = network.backbone(images)
-        maps = encoder(feats)
-        memory, sizes = decoder.memory(maps)
-        selection = _in_order(decoder.select(memory, sizes), inputs, f"{case}/decoder/topk_ind")
-    tensors = _maps(feats, maps) | {name: outputs[0].numpy() for name, outputs in given.items()}
-    tensors["decoder/enc_output"] = tensors.pop("enc_output")
+def _inference(
+    network: RTDETR, inputs: Inputs, case: str, images: np.ndarray
+) -> dict[str, np.ndarray]:
+    parts, methods = _parts(network), _methods(network) | {"prediction": network.predict}
+    ordered = {"selection": lambda own: _in_order(own, inputs, f"{case}/decoder/topk_ind")}
+    with seen(parts | methods, ordered) as found:
+        network.detect(jt.array(images), np.tile(np.array(images.shape[2:]), (len(images), 1)))
+    (feats,), (maps,), (prediction,) = found["feats"], found["maps"], found["prediction"]
+    ((memory, sizes),), (selection,) = found["memory"], found["selection"]
+    tensors = _maps(feats, maps) | {name: found[name][0].numpy() for name in parts}
     height, width = feats[-1].shape[2:]
     channels = maps[-1].shape[1]
     tensors["encoder/aifi_pos_embed"] = position_table(height, width, channels)[None]
     tensors["decoder/memory"] = memory.numpy()
     tensors |= {f"decoder/{name}": array for name, array in _selection(selection, sizes).items()}
-    with seen(_decoder_parts(network)) as given:
-        prediction = decoder.decode(memory, sizes, selection)[-1]
-    tensors |= {f"decoder/{name}": outputs[0].numpy() for name, outputs in given.items()}
     return tensors | _prediction(prediction) | _detections(inputs, case, images, prediction)
+
+
+def _methods(network: RTDETR) -> dict[str, Callable]:
+    """What inference and training both go through."""
+    return {
+        "feats": network.backbone.execute,
+        "maps": network.encoder.execute,
+        "memory": network.memory,
+        "selection": network.decoder.select,
+    }
 
 
 def _maps(feats: list[jt.Var], maps: list[jt.Var]) -> dict[str, np.ndarray]:
@@ -113,18 +120,21 @@ def _maps(feats: list[jt.Var], maps: list[jt.Var]) -> dict[str, np.ndarray]:
     return {name: feature.numpy() for name, feature in [*named, *outputs]}
 
 
-def _decoder_parts(network: RTDETR) -> dict[str, jt.Module]:
+def _parts(network: RTDETR) -> dict[str, Callable]:
+    """By the tensor that is the part's first result."""
     decoder = network.decoder
     first = decoder.decoder.layers[0]
     parts = {
-        "layer0_self_attn": first.self_attn,
-        "layer0_cross_attn": first.cross_attn,
-        "query_pos0": decoder.query_pos_head,
+        "encoder/aifi_out": network.encoder.encoder[0],
+        "decoder/enc_output": decoder.enc_output,
+        "decoder/layer0_self_attn": first.self_attn,
+        "decoder/layer0_cross_attn": first.cross_attn,
+        "decoder/query_pos0": decoder.query_pos_head,
     }
     for index, layer in enumerate(decoder.decoder.layers):
-        parts[f"layer{index}_out"] = layer
-        parts[f"layer{index}_bbox_delta"] = decoder.dec_bbox_head[index]
-    return parts
+        parts[f"decoder/layer{index}_out"] = layer
+        parts[f"decoder/layer{index}_bbox_delta"] = decoder.dec_bbox_head[index]
+    return {name: part.execute for name, part in parts.items()}
 
 
 def _selection(selection: Selection, sizes: Sizes) -> dict[str, np.ndarray]:
@@ -171,10 +181,10 @@ def _prediction(prediction: Prediction) -> dict[str, np.ndarray]:
 
 
 def _detections(
-    inputs: Inputs, case: str, images: jt.Var, prediction: Prediction
+    inputs: Inputs, case: str, images: np.ndarray, prediction: Prediction
 ) -> dict[str, np.ndarray]:
     """Of the first image as recorded; of others with `_image1`, … behind the name."""
-    count = images.shape[0]
+    count = len(images)
     name = f"{case}/post/orig_size_wh"
     sizes = np.tile(np.array([images.shape[3], images.shape[2]]), (count, 1))
     sizes = inputs.take(name, count, 2) if name in inputs else sizes
@@ -192,43 +202,51 @@ def _detections(
     return found
 
 
+def _noise(inputs: Inputs, case: str, targets: Targets) -> Noise:
+    shape = noise_shape(targets)
+    draws = (
+        inputs.take(f"{case}/dn/{name}", *shape, *((4,) if place > 1 else ()))
+        for place, name in enumerate(DRAWS)
+    )
+    return Noise(*draws)
+
+
 def _step(
-    network: RTDETR, inputs: Inputs, case: str, images: jt.Var
+    network: RTDETR, inputs: Inputs, case: str, images: np.ndarray
 ) -> tuple[dict[str, np.ndarray], jt.Var]:
-    targets = take_targets(inputs, case, images.shape[0], network.classes)
-    denoising = None
-    if targets.count:
-        shape = noise_shape(targets)
-        draws = (
-            inputs.take(f"{case}/dn/{name}", *shape, *((4,) if place > 1 else ()))
-            for place, name in enumerate(DRAWS)
-        )
-        denoising = denoising_queries(targets, network.classes, Noise(*draws))
-    feats = network.backbone(images)
-    maps = network.encoder(feats)
-    memory, sizes = network.decoder.memory(maps)
-    selection = _in_order(network.decoder.select(memory, sizes), inputs, f"{case}/topk_ind")
-    output = network.decoded(memory, sizes, selection, denoising)
-    losses = network.losses(output, targets)
-    total = sum(losses.values())
-    found = _maps(feats, maps) | _denoising(network, output, targets)
-    found |= {"enc_max_score": selection.scores, "topk_ind": selection.cells}
-    for layer, prediction in _layers(output).items():
-        tensors = _prediction(prediction)
-        found |= {layer + name: value for name, value in tensors.items()}
-        if not layer.startswith("dn"):
-            matches = match_queries(prediction, targets)
-            found |= match_tensors(layer.rstrip("/") or "last", matches, images.shape[0])
-    found |= {f"loss/{name}": np.asarray(value.item()) for name, value in losses.items()}
-    return found | {"loss_total": np.asarray(total.item())}, total
-
-
-def _layers(output: TrainingOutput) -> dict[str, Prediction]:
-    """By what stands in front of their tensors' names."""
-    *inner, last = output.layers
-    auxiliary = [*inner, output.selection.prediction]
-    named = {"": last} | {f"aux{index}/": found for index, found in enumerate(auxiliary)}
-    return named | {f"dn{index}/": found for index, found in enumerate(output.copies)}
+    targets = take_targets(inputs, case, len(images), network.classes)
+    sizes = np.tile(np.array(images.shape[2:]), (len(images), 1))
+    batch = plain_batch(images, sizes, targets.boxes, targets.labels)
+    methods = _methods(network) | {
+        "targets": network.targets,
+        "noise": network.noise,
+        "output": network.training_output,
+        "matches": network.matches,
+    }
+    changes = {
+        "targets": lambda own: targets,
+        "noise": lambda own: _noise(inputs, case, targets) if targets.count else own,
+        "selection": lambda own: _in_order(own, inputs, f"{case}/topk_ind"),
+    }
+    with seen(methods, changes) as found:
+        terms = network.loss(batch, BatchRandom())
+    (feats,), (maps,), (selection,) = found["feats"], found["maps"], found["selection"]
+    (output,), (matches,) = found["output"], found["matches"]
+    tensors = _maps(feats, maps) | _denoising(network, output, targets)
+    tensors |= {"enc_max_score": selection.scores, "topk_ind": selection.cells}
+    for suffix, prediction in output.matched.items():
+        layer = suffix.removeprefix("_").replace("_", "")
+        own = _prediction(prediction)
+        tensors |= {f"{layer}/{name}" if layer else name: own[name] for name in own}
+        tensors |= match_tensors(layer or "last", matches[suffix], len(images))
+    for index, prediction in enumerate(output.copies):
+        tensors |= {f"dn{index}/{name}": own for name, own in _prediction(prediction).items()}
+    values = undivided(terms)
+    loss = total(values)
+    if output.denoising is None:  # officially there are no losses of copies then; here they are 0
+        values = {name: value for name, value in values.items() if "_dn_" not in name}
+    tensors |= {f"loss/{name}": np.asarray(value.item()) for name, value in values.items()}
+    return tensors | {"loss_total": np.asarray(loss.item())}, loss
 
 
 def _denoising(network: RTDETR, output: TrainingOutput, targets: Targets) -> dict[str, np.ndarray]:

@@ -25,10 +25,13 @@ from unidet.evaluation.suppression import Suppression, suppressor
 from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.resnet import ResNet, build_layer
 from unidet.models.roi_classifier import RoiClassifier, decoded
-from unidet.models.roi_samples import RoiSamples
+from unidet.models.roi_samples import RoiBatch, RoiSamples
 from unidet.models.text_classifier import TextClassifier
+from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
+from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
@@ -36,6 +39,8 @@ BETA, GAMMA = 0.3, 0.6
 COCO = Suppression(max_per_image=100, offset_classes=True)
 OPEN_WORLD = Suppression(max_per_image=300, offset_classes=True)
 FEDERATED = 50
+FIRST = 8
+"""Regions of which the recordings keep what RoIAlign and the last layer make."""
 ROIS_AN_IMAGE = 512
 """Sampled regions an image as the official accuracy assumes them."""
 
@@ -63,13 +68,24 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
     """C4, the first eight regions' features, logits, box deltas and detections."""
     images = inputs.take("img", "N", 3, "H", "W")
     proposals = _proposals(inputs, len(images))
+    methods = {
+        "feats": network.features,
+        "crops": network.region_features,
+        "shared": network.shared_layer.execute,
+        "heads": network.all_heads,
+    }
+    sizes = np.tile(np.array(images.shape[2:]), (len(images), 1))
+    with seen(methods) as given:
+        network.regions(jt.array(images), sizes, proposals)
+    ((embeddings, deltas),) = given["heads"]
     rois = rois_of(proposals)
-    with jt.no_grad():
-        feats = network.features(jt.array(images))
-        found = {"c4": feats.numpy()} | _first_regions(network, feats, rois)
-        embeddings, deltas = network.all_heads(feats, rois)
-        scores = _logits(network, jt.array(embeddings))
-        boxes = decoded(rois, deltas)
+    scores, boxes = _logits(network, jt.array(embeddings)), decoded(rois, deltas)
+    first = min(len(rois), FIRST)
+    found = {
+        "c4": given["feats"][0].numpy(),
+        "roi_feats_first8": given["crops"][0].numpy()[:first],
+        "shared_head_first8": given["shared"][0].numpy()[:first],
+    }
     found |= _named(scores | {"bbox_pred": deltas}, "test_")
     logits = next(iter(scores.values()))
     parts = zip(by_image(boxes, proposals), by_image(logits, proposals), proposals, strict=True)
@@ -86,21 +102,19 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
     images = inputs.take("img", "N", 3, "H", "W")
     samples = given_samples(network, inputs, len(images))
     classes = compared_classes(network, inputs, samples)
-    feats = network.features(jt.array(images))
-    embeddings, deltas = network.heads(feats, samples.rois_R5)
-    losses = network.losses(embeddings, deltas, samples, classes)
-    total = losses["loss_class"] + losses["loss_box"]
+    with seen({"feats": network.features, "heads": network.heads}) as given:
+        values = undivided(network.loss(RoiBatch(images, samples, classes), BatchRandom()))
+    (feats,), ((embeddings, deltas),) = given.values()
     rows = len(samples.labels_R)
     scores = _logits(network, embeddings[:rows])
     found = {"c4": feats.numpy(), "train_rois": samples.rois_R5}
     found |= _named(scores | {"bbox_pred": deltas.numpy()[:rows]}, "train_")
-    values = {
-        "loss_cls": losses["loss_class"].item(),
-        "loss_bbox": losses["loss_box"].item(),
-        "total": total.item(),
-    }
     found["loss/acc"] = np.array([logged_accuracy(list(scores.values()), samples)], np.float32)
-    return found | {f"loss/{name}": np.asarray(np.float32(x)) for name, x in values.items()}, total
+    loss = total(values)
+    named = {"cls": values["loss_class"], "bbox": values["loss_box"]}
+    logged = {f"loss_{name}": value for name, value in named.items()} | {"total": loss}
+    found |= {f"loss/{name}": np.asarray(np.float32(x.item())) for name, x in logged.items()}
+    return found, loss
 
 
 def _proposals(inputs: Inputs, images: int) -> list[np.ndarray]:
@@ -112,18 +126,6 @@ def _proposals(inputs: Inputs, images: int) -> list[np.ndarray]:
                 f"{name} has shape {boxes.shape}, must be (P, 4), or (P, 5) with scores, P >= 1"
             )
     return found
-
-
-def _first_regions(
-    network: RoiClassifier, feats: jt.Var, rois_R5: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What the recordings keep of RoIAlign and of the last layer: the first eight regions."""
-    count = min(len(rois_R5), 8)
-    crops = network.region_features(feats, np.resize(rois_R5[:8], (max(count, 2), 5)))
-    return {
-        "roi_feats_first8": crops.numpy()[:count],
-        "shared_head_first8": network.shared_layer(crops).numpy()[:count],
-    }
 
 
 def _logits(network: RoiClassifier, embeddings_RD: jt.Var) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from unidet.pipelines.engine.stage import Job
 from unidet.report.plots import loss_curves
 from unidet.training import log, ranks
 from unidet.training.loop import train
+from unidet.training.step import LossOf, Prepare, as_it_is
 from unidet.weights.write import write_safetensors
 
 
@@ -19,9 +20,10 @@ def train_and_keep(
     job: Job,
     name: str,
     network: Any,
-    loss_of: Callable[..., Mapping[str, Any]],
+    loss_of: LossOf,
     batches_from: Callable[[int], Iterator[Any]],
     settings: TrainingConfig,
+    prepare: Prepare = as_it_is,
 ) -> None:
     """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events.
 
@@ -36,6 +38,7 @@ def train_and_keep(
         seed=job.config.seed,
         folder=job.work,
         progress=progress,
+        prepare=prepare,
     )
     progress.close()
     if ranks.rank() == 0:

@@ -15,6 +15,7 @@ from unidet.models.fpn import FPN
 from unidet.models.resnet import ResNet
 from unidet.models.rpn_head import RPNHead
 from unidet.ops.boxes import pairwise_iou_numpy
+from unidet.ops.loss_term import total, undivided
 from unidet.records import Batch
 
 SIZE = 64
@@ -79,16 +80,12 @@ TWO_IMAGES = [
 NO_BOXES = np.zeros((0, 4), np.float32)
 
 
-def _total(values: dict[str, jt.Var]) -> jt.Var:
-    return sum(value for name, value in values.items() if name.startswith("loss"))
-
-
 def test_it_overfits_two_images() -> None:
     network, batch = _network(), _batch(TWO_IMAGES)
     parameters = [var for var in network.parameters() if not var.is_stop_grad()]
     optimizer = jt.optim.AdamW(parameters, 5e-3)
     for step in range(60):
-        optimizer.step(_total(network.loss(batch, np.random.default_rng(step))))
+        optimizer.step(total(undivided(network.loss(batch, np.random.default_rng(step)))))
         jt.sync_all()
     found = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
     for boxes, proposals in zip(TWO_IMAGES, found, strict=True):
@@ -101,7 +98,7 @@ def test_it_overfits_two_images() -> None:
 def test_every_weight_gets_a_gradient(settings: dict[str, Any]) -> None:
     network = _network(**settings)
     trainable = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
-    loss = _total(network.loss(_batch(TWO_IMAGES), np.random.default_rng(0)))
+    loss = total(undivided(network.loss(_batch(TWO_IMAGES), np.random.default_rng(0))))
     gradients = jt.grad(loss, list(trainable.values()))
     still = [
         name
@@ -119,7 +116,7 @@ def test_images_without_objects_are_negatives(
     settings: dict[str, Any], boxes: list[np.ndarray]
 ) -> None:
     network = _network(**settings)
-    values = network.loss(_batch(boxes), np.random.default_rng(0))
+    values = undivided(network.loss(_batch(boxes), np.random.default_rng(0)))
     numbers = {name: value.item() for name, value in values.items()}
     assert all(np.isfinite(value) for value in numbers.values())
     assert numbers["loss_rpn_obj"] > 0
@@ -127,7 +124,7 @@ def test_images_without_objects_are_negatives(
     if not len(boxes[-1]):
         assert numbers["positives"] == 0
         assert numbers["loss_bbox"] == numbers["loss_rpn_bbox"] == 0
-    gradient = jt.grad(_total(values), network.backbone.conv1.weight).numpy()
+    gradient = jt.grad(total(values), network.backbone.conv1.weight).numpy()
     assert np.isfinite(gradient).all()
 
 

@@ -18,6 +18,7 @@ from unidet.models.resnet import ResNet, build_layer
 from unidet.models.roi_classifier import MeanPool, RoiClassifier
 from unidet.models.roi_samples import RoiSamples
 from unidet.models.text_classifier import TextClassifier
+from unidet.ops.loss_term import undivided
 from unidet.records import Batch
 
 random = np.random.default_rng(11)
@@ -62,6 +63,11 @@ def batch() -> Batch:
     )
 
 
+def values(network: RoiClassifier, given: Batch, seed: int = 0) -> dict[str, jt.Var]:
+    rng = np.random.default_rng(seed)
+    return undivided(network.loss(network.sample(given, rng), rng))
+
+
 def expected_class_loss(
     embeddings: np.ndarray, samples: RoiSamples, classes: list[np.ndarray], image: int
 ) -> float:
@@ -93,9 +99,8 @@ def heads() -> tuple[np.ndarray, np.ndarray]:
 def test_partitioned_losses(network: RoiClassifier) -> None:
     embeddings, deltas = heads()
     classes = [np.array([0, 2, 3]), np.array([1])]
-    losses = network.losses(
-        jt.array(embeddings), jt.array(deltas.astype(np.float32)), SAMPLES, classes
-    )
+    outputs = jt.array(embeddings), jt.array(deltas.astype(np.float32))
+    losses = undivided(network.losses(*outputs, SAMPLES, classes))
     first = expected_class_loss(embeddings, SAMPLES, classes, 0) / 2
     second = expected_class_loss(embeddings, SAMPLES, classes, 1) / 1
     assert losses["loss_class"].item() == pytest.approx((first + second) / 2, rel=1e-5)
@@ -109,9 +114,8 @@ def test_losses_of_a_single_dataset() -> None:
     samples = RoiSamples(SAMPLES.rois_R5, SAMPLES.labels_R, SAMPLES.targets_R4, np.zeros(2, int))
     embeddings, deltas = heads()
     classes = [np.array([1, 2])] * 2
-    losses = single.losses(
-        jt.array(embeddings), jt.array(deltas.astype(np.float32)), samples, classes
-    )
+    outputs = jt.array(embeddings), jt.array(deltas.astype(np.float32))
+    losses = undivided(single.losses(*outputs, samples, classes))
     total = sum(expected_class_loss(embeddings, samples, classes, image) for image in (0, 1))
     assert losses["loss_class"].item() == pytest.approx(total / 3, rel=1e-5)
 
@@ -120,7 +124,7 @@ def test_a_training_step_reaches_what_learns(network: RoiClassifier) -> None:
     before = {
         name: var.numpy().copy() for name, var in network.named_parameters() if "running" in name
     }
-    losses = network.loss(batch(), np.random.default_rng(0))
+    losses = values(network, batch())
     assert losses["positives"].item() == 3
     named = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
     gradients = jt.grad(losses["loss_class"] + losses["loss_box"], list(named.values()))
@@ -139,8 +143,7 @@ def test_a_batch_without_any_region(network: RoiClassifier) -> None:
     empty.boxes = [np.zeros((0, 4), np.float32)] * 2
     empty.labels = [np.zeros(0, np.int64)] * 2
     empty.proposals = [np.zeros((0, 5), np.float32)] * 2
-    losses = network.loss(empty, np.random.default_rng(0))
-    assert {name: value.item() for name, value in losses.items()} == {
+    assert {name: value.item() for name, value in values(network, empty).items()} == {
         "loss_class": 0,
         "loss_box": 0,
         "positives": 0,
@@ -149,9 +152,7 @@ def test_a_batch_without_any_region(network: RoiClassifier) -> None:
 
 def test_the_same_stream_gives_the_same_loss(network: RoiClassifier) -> None:
     given = batch()
-    first, second, other = (
-        network.loss(given, np.random.default_rng(seed))["loss_class"].item() for seed in (0, 0, 3)
-    )
+    first, second, other = (values(network, given, seed)["loss_class"].item() for seed in (0, 0, 3))
     assert first == second != other
 
 
@@ -182,7 +183,7 @@ def test_regions(network: RoiClassifier, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_mean_pool() -> None:
     network = build(mean=True)
-    losses = network.loss(batch(), np.random.default_rng(0))
+    losses = values(network, batch())
     gradient = jt.grad(losses["loss_class"], network.pool.projection.weight)
     assert gradient.shape == [6, 32]
     assert np.abs(gradient.numpy()).max() > 0

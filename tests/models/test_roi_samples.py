@@ -131,20 +131,18 @@ def test_several_datasets_draw_for_each_image() -> None:
     assert drawn(samples, (9, 3), 50, [np.arange(9) < 2, None])[0] == [0, 1]
 
 
-def test_weights_of_one_dataset_divide_by_all_regions() -> None:
+def test_regions_of_one_dataset_weigh_the_same() -> None:
     samples = labelled([[1, 3], [3]], [0, 0])
     (weights,) = class_weights(samples, (3,), [np.array([0, 1])] * 2, 4)
-    third = np.float32(1 / 3)
-    np.testing.assert_array_equal(weights, [[third, third, 0]] * 3 + [[0, 0, 0]])
+    np.testing.assert_array_equal(weights, [[1, 1, 0]] * 3 + [[0, 0, 0]])
 
 
-def test_weights_of_several_datasets_divide_by_the_image() -> None:
+def test_images_of_several_datasets_weigh_the_same() -> None:
     samples = labelled([[1, 3], [0], []], [0, 1, 0])
     classes = [np.array([1]), np.array([0, 1]), np.array([2])]
     first, second = class_weights(samples, (3, 2), classes, 3)
-    sixth, third = np.float32(1 / 6), np.float32(1 / 3)
-    np.testing.assert_array_equal(first, [[0, sixth, 0], [0, sixth, 0], [0, 0, 0]])
-    np.testing.assert_array_equal(second, [[0, 0], [0, 0], [third, third]])
+    np.testing.assert_array_equal(first, [[0, 0.5, 0], [0, 0.5, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(second, [[0, 0], [0, 0], [1, 1]])
 
 
 def test_equal_to_the_recorded_draw(reference: Path) -> None:

@@ -12,7 +12,6 @@ from unidet.models.set_prediction import (
     absolute_boxes,
     box_losses,
     match,
-    normaliser,
     proposals,
     relative_targets,
 )
@@ -64,19 +63,15 @@ def test_matches_pick_rows_of_all_images() -> None:
 
 
 def test_box_losses_by_hand() -> None:
-    """Half as wide as its box: L1 0.5, IoU = GIoU = 0.5, over a count of 2."""
+    """Half as wide as its box: L1 0.5, IoU = GIoU = 0.5."""
     boxes = jt.array(np.array([[[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.5, 1.0]]], np.float32))
     targets = Targets([np.array([0])], [np.array([[0.5, 0.5, 1.0, 1.0]], np.float32)])
     matches = Matches.of([(np.array([1]), np.array([0]))])
-    distance, overlap = box_losses(boxes, matches, targets, 2.0)
-    np.testing.assert_allclose([distance.item(), overlap.item()], [0.25, 0.25], rtol=1e-5)
+    distance, overlap = box_losses(boxes, matches, targets)
+    np.testing.assert_allclose([distance.item(), overlap.item()], [0.5, 0.5], rtol=1e-5)
     nothing = Matches.of([(np.array([], np.int64), np.array([], np.int64))])
-    distance, overlap = box_losses(boxes, nothing, Targets([np.array([])], [NO_BOXES]), 1.0)
+    distance, overlap = box_losses(boxes, nothing, Targets([np.array([])], [NO_BOXES]))
     assert distance.item() == overlap.item() == 0
-
-
-def test_normaliser_is_at_least_one() -> None:
-    assert [normaliser(count) for count in (0, 1, 5)] == [1.0, 1.0, 5.0]
 
 
 def test_proposals_are_clipped_and_best_first() -> None:

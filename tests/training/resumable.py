@@ -49,6 +49,8 @@ def main(folder: str, kill_at: int, number: int) -> None:
 
     from unidet.console.interrupt import EXIT_CODE, Interrupted, listen
     from unidet.ops.batch_norm import BatchNorm2d
+    from unidet.ops.loss_term import Losses, LossTerm
+    from unidet.ops.sampling import BatchRandom
     from unidet.training.loop import train
 
     listen()
@@ -60,9 +62,10 @@ def main(folder: str, kill_at: int, number: int) -> None:
         nn.Conv(8, 4, 3),
     )
 
-    def loss_of(images: np.ndarray, rng: np.random.Generator) -> dict[str, jt.Var]:
+    def loss_of(images: np.ndarray, rng: BatchRandom) -> Losses:
         target = float(rng.shared.random())
-        return {"loss_square": ((model(jt.array(images)) - target) ** 2).mean()}
+        square = ((model(jt.array(images)) - target) ** 2).mean()
+        return {"loss_square": LossTerm(square, 1.0)}
 
     try:
         weights = train(

@@ -16,6 +16,7 @@ from unidet.models.roi_classifier import MeanPool, RoiClassifier
 from unidet.models.rpn_head import RPNHead
 from unidet.models.text_classifier import TextClassifier
 from unidet.records import Batch
+from unidet.training.step import Prepare, as_it_is
 
 SIDE, LOW = 64, 48
 
@@ -87,6 +88,11 @@ def batch(datasets: int = 1) -> Batch:
 def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     corners = rng.uniform(0, SIDE / 2, (count, 2))
     return np.concatenate([corners, corners + rng.uniform(8, 30, (count, 2))], 1).astype(np.float32)
+
+
+def preparation(network: Any) -> Prepare:
+    """What the network wants done with a batch before it is divided."""
+    return network.sample if isinstance(network, RoiClassifier) else as_it_is
 
 
 def network_and_batch(name: str) -> tuple[Any, Batch]:

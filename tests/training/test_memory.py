@@ -11,6 +11,7 @@ from jittor import nn
 
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom
 from unidet.training.loop import train
 
@@ -41,8 +42,8 @@ def test_live_variables_stay_as_many(tmp_path: Path) -> None:
             rng = np.random.default_rng(step)
             yield rng.standard_normal((2, 3, *rng.integers(8, 20, 2))).astype(np.float32)
 
-    def loss_of(images: np.ndarray, rng: BatchRandom) -> dict[str, jt.Var]:
-        return {"loss_square": (model(jt.array(images)) ** 2).mean()}
+    def loss_of(images: np.ndarray, rng: BatchRandom) -> Losses:
+        return {"loss_square": LossTerm((model(jt.array(images)) ** 2).mean(), 1.0)}
 
     held = Held()
     train(model, loss_of, batches, settings, seed=0, folder=tmp_path, progress=held)

@@ -8,14 +8,12 @@ from pathlib import Path
 import jittor as jt
 import numpy as np
 import pytest
-from small_networks import batch, cln, network_and_batch
+from small_networks import batch, classifier, cln, network_and_batch, preparation
 
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.errors import UserError
 from unidet.ops.sampling import BatchRandom
-from unidet.ops.whole_batch import in_any_part, mean_count, part_of
 from unidet.records import Batch
-from unidet.training import ranks
 from unidet.training.loop import train
 
 NETWORKS = ("cln", "classifier", "partitioned classifier")
@@ -47,7 +45,16 @@ def trained(
             yield given
 
     folder.mkdir()
-    after = train(network, network.loss, batches, config, seed=5, folder=folder, progress=Silent())
+    after = train(
+        network,
+        network.loss,
+        batches,
+        config,
+        seed=5,
+        folder=folder,
+        progress=Silent(),
+        prepare=preparation(network),
+    )
     return before, after
 
 
@@ -81,7 +88,7 @@ def test_a_counting_pass_leaves_batch_norm_alone() -> None:
     network = cln(batch_norm_training=True)
     before = network.backbone.state_dict()["layer1.0.bn1.running_mean"].numpy().copy()
     with _unchanged_statistics(network), jt.no_grad():
-        jt.sync([network.loss(batch(), BatchRandom(1))["loss_cls"]])
+        jt.sync([network.loss(batch(), BatchRandom(1))["loss_cls"].sum])
         moved = network.backbone.state_dict()["layer1.0.bn1.running_mean"].numpy()
         assert not np.array_equal(moved, before)
     after = network.backbone.state_dict()["layer1.0.bn1.running_mean"].numpy()
@@ -104,19 +111,19 @@ def test_parts_of_a_batch_keep_its_padding_and_order() -> None:
         whole.parts(3)
 
 
-def test_each_part_hears_what_all_of_them_counted() -> None:
-    heard = []
-    for number, flags in ((2.0, [True, False]), (4.0, [False, False])):
-        listening = ranks.Listening()
-        with part_of(listening):
-            assert mean_count(number) == number
-            assert in_any_part(np.array(flags)).tolist() == flags
-        heard.append(listening)
-    for answering in ranks.answers(heard):
-        with part_of(answering):
-            assert mean_count(99.0) == 3.0
-            assert in_any_part(np.array([False, False])).tolist() == [True, False]
-    assert mean_count(7.0) == 7.0
+def test_parts_of_sampled_regions_keep_their_images() -> None:
+    """The first two images' regions, then the others', whose images count from 0 again."""
+    network = classifier(datasets=2)
+    whole = network.sample(batch(datasets=2), BatchRandom(1))
+    first, second = whole.parts(2)
+    images = [part.samples.images_R for part in (whole, first, second)]
+    assert set(images[1]) == {0, 1} == set(images[2])
+    np.testing.assert_array_equal(np.concatenate([images[1], images[2] + 2]), images[0])
+    for column in ("labels_R", "targets_R4", "datasets_N"):
+        halves = [getattr(part.samples, column) for part in (first, second)]
+        np.testing.assert_array_equal(np.concatenate(halves), getattr(whole.samples, column))
+    assert [*first.classes, *second.classes] == whole.classes
+    np.testing.assert_array_equal(second.images_NCHW, whole.images_NCHW[2:])
 
 
 def test_an_image_draws_the_same_in_any_part() -> None:

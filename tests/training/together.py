@@ -45,7 +45,7 @@ def main(folder: Path, mode: str) -> None:
     bring_up("cpu", 1, mpi="OMPI_COMM_WORLD_SIZE" in os.environ)
     listen()
     sys.path.append(str(Path(__file__).resolve().parents[1]))  # batches.py
-    from small_networks import network_and_batch
+    from small_networks import network_and_batch, preparation
 
     from unidet.training import ranks
     from unidet.training.loop import train
@@ -68,7 +68,14 @@ def main(folder: Path, mode: str) -> None:
         event = Event(ranks.rank(), step, number)
         try:
             weights = train(
-                network, network.loss, batches, SETTINGS, seed=5, folder=work, progress=event
+                network,
+                network.loss,
+                batches,
+                SETTINGS,
+                seed=5,
+                folder=work,
+                progress=event,
+                prepare=preparation(network),
             )
         except Interrupted:
             sys.exit(EXIT_CODE)

@@ -28,10 +28,10 @@ from unidet.models.rpn_head import RPNHead, RPNOutput
 from unidet.ops import losses
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
+from unidet.ops.loss_term import Losses, LossTerm, tally
 from unidet.ops.nms import nms
 from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import RandomSource, for_image
-from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 
 REGIONS_PER_PASS = 1024
@@ -119,18 +119,17 @@ class CLN(nn.Module):
         """Pyramid levels (N, C, H, W), finest first."""
         return self.neck(self.backbone(images_NCHW))
 
-    def loss(self, batch: Batch, rng: RandomSource) -> dict[str, jt.Var]:
+    def loss(self, batch: Batch, rng: RandomSource) -> Losses:
         """Losses of one training batch, and under "positives" the anchors that learn a box."""
         self.backbone.set_batch_norm_training(self.batch_norm_training)
         feats = self.pyramid(jt.array(batch.images_NCHW))
         output = self.rpn_head(feats)
         targets = self.anchor_targets(output.anchors_A4, batch, rng)
-        values = self.rpn_losses(output, targets)
+        rpn_losses = self.rpn_losses(output, targets)
         proposals = self.first_stage(output, batch.sizes_N2)
         samples = self.region_samples(proposals, batch.boxes, rng)
-        values |= self.box_losses(self.box_head(feats, samples.rois), samples)
-        values["positives"] = jt.array([float(len(targets.boxes))])
-        return values
+        box_losses = self.box_losses(self.box_head(feats, samples.rois), samples)
+        return {**rpn_losses, **box_losses, "positives": tally(len(targets.boxes))}
 
     def anchor_targets(self, anchors: np.ndarray, batch: Batch, rng: RandomSource) -> AnchorTargets:
         """What the anchors of every image learn."""
@@ -142,11 +141,12 @@ class CLN(nn.Module):
             ]
         )
 
-    def rpn_losses(self, output: RPNOutput, targets: AnchorTargets) -> dict[str, jt.Var]:
-        """`loss_rpn_bbox` and `loss_rpn_obj`, each summed over levels and images."""
-        samples = mean_count(float(targets.box_samples.sum()))
+    def rpn_losses(self, output: RPNOutput, targets: AnchorTargets) -> Losses:
+        """`loss_rpn_bbox` and `loss_rpn_obj` over all levels and images, divided by the samples of
+        the box sampler."""
+        samples = float(targets.box_samples.sum())
         predicted = output.decoded(targets.box_images, targets.box_anchors)
-        box = self.box_loss(predicted, targets.boxes, None, samples) * self.box_loss_weight
+        box = self.box_loss(predicted, targets.boxes)
         logits = output.objectness_at(targets.objectness_images, targets.objectness_anchors)
         if self.objectness == "iou":
             positives = len(targets.boxes)
@@ -154,12 +154,15 @@ class CLN(nn.Module):
             if positives:
                 reached = elementwise_iou(predicted.detach(), targets.boxes).numpy()
                 qualities[targets.objectness > 0] = reached
-            objectness = losses.quality_focal_loss(logits, qualities, None, samples)
+            objectness = losses.quality_focal_loss(logits, qualities)
         else:
-            objectness = losses.l1(jt.sigmoid(logits), targets.objectness, None, samples)
+            objectness = losses.l1(jt.sigmoid(logits), targets.objectness)
         if output.unused is not None:
             objectness = objectness + output.unused
-        return {"loss_rpn_bbox": box, "loss_rpn_obj": objectness}
+        return {
+            "loss_rpn_bbox": LossTerm(box, samples, self.box_loss_weight),
+            "loss_rpn_obj": LossTerm(objectness, samples),
+        }
 
     def first_stage(self, output: RPNOutput, sizes_N2: np.ndarray) -> list[np.ndarray]:
         """Proposals (P, 5) of every image, clipped to it, column 4 = sigmoid(objectness).
@@ -216,20 +219,21 @@ class CLN(nn.Module):
             ]
         )
 
-    def box_losses(self, output: BoxOutput, samples: RegionSamples) -> dict[str, jt.Var]:
-        """`loss_cls`, `loss_bbox`, `loss_bbox_score`: sums over regions divided by their number."""
-        count = mean_count(float(len(samples.rois)))
+    def box_losses(self, output: BoxOutput, samples: RegionSamples) -> Losses:
+        """`loss_cls`, `loss_bbox`, `loss_bbox_score`, divided by the number of regions."""
+        count = float(len(samples.rois))
         labels = np.where(samples.positive, OBJECT, BACKGROUND)
         rows = jt.array(np.flatnonzero(samples.positive).astype(np.int32))
         regions = samples.rois[samples.positive, 1:]
         truth = samples.boxes[samples.positive]
         deltas = output.deltas_R4[rows]
         fits = jt.sigmoid(output.iou_logits_R[rows])
-        return {
-            "loss_cls": losses.cross_entropy(output.class_logits_R2, labels, None, count),
-            "loss_bbox": losses.l1(deltas, encode_deltas(regions, truth), None, count),
-            "loss_bbox_score": losses.l1(fits, elementwise_iou(regions, truth), None, count),
+        sums = {
+            "loss_cls": losses.cross_entropy(output.class_logits_R2, labels),
+            "loss_bbox": losses.l1(deltas, encode_deltas(regions, truth)),
+            "loss_bbox_score": losses.l1(fits, elementwise_iou(regions, truth)),
         }
+        return {name: LossTerm(value, count) for name, value in sums.items()}
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
         """Proposals of every image, (P, 5) float32 xyxy + score, best first.

@@ -15,15 +15,23 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.layers import set_batch_norm_training
-from unidet.models.roi_samples import RoiSamples, class_weights, draw_classes, sample_rois
+from unidet.models.roi_samples import (
+    Anywhere,
+    RoiBatch,
+    RoiSamples,
+    class_weights,
+    draw_classes,
+    nowhere_else,
+    sample_rois,
+)
 from unidet.models.text_classifier import TextClassifier
 from unidet.ops.coders import decode_deltas
+from unidet.ops.loss_term import Losses, LossTerm, tally
 from unidet.ops.losses import binary_cross_entropy, l1, one_hot
 from unidet.ops.roi_align import roi_align
 from unidet.ops.rois import by_image, rois_of
-from unidet.ops.sampling import BatchRandom
+from unidet.ops.sampling import BatchRandom, RandomSource
 from unidet.ops.vectors import unit_length
-from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 
 _ROIS_A_PASS = 512
@@ -124,8 +132,15 @@ class RoiClassifier(nn.Module):
         embeddings = self.pool(self.shared_layer(self.region_features(feats_NCHW, padded)))
         return unit_length(embeddings, 1), self.box_regressor(embeddings)
 
-    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
-        """`loss_class`, `loss_box` and the number of `positives`, each of shape (1,).
+    def sample(
+        self,
+        batch: Batch,
+        rng: BatchRandom | np.random.Generator,
+        anywhere: Anywhere = nowhere_else,
+    ) -> RoiBatch:
+        """Regions to learn from and names to compare them with; no weight is asked.
+
+        All images of a process at once: which names are drawn depends on the labels of all.
 
         Raises:
             ValueError: the batch has no proposals, or a label outside its dataset's names.
@@ -140,10 +155,20 @@ class RoiClassifier(nn.Module):
             positive_iou=self._positive_iou,
         )
         classes = draw_classes(
-            samples, counts, rng, count=self._federated_count, allowed=self._allowed
+            samples,
+            counts,
+            rng,
+            count=self._federated_count,
+            allowed=self._allowed,
+            anywhere=anywhere,
         )
+        return RoiBatch(batch.images_NCHW, samples, classes)
+
+    def loss(self, batch: RoiBatch, rng: RandomSource) -> Losses:
+        """`loss_class`, `loss_box` and the number of `positives`; `rng` is not asked."""
         feats = self.features(jt.array(batch.images_NCHW))
-        return self.losses(*self.heads(feats, samples.rois_R5), samples, classes)
+        heads = self.heads(feats, batch.samples.rois_R5)
+        return self.losses(*heads, batch.samples, batch.classes)
 
     def losses(
         self,
@@ -151,11 +176,12 @@ class RoiClassifier(nn.Module):
         deltas_R4: jt.Var,
         samples: RoiSamples,
         classes: Sequence[np.ndarray],
-    ) -> dict[str, jt.Var]:
+    ) -> Losses:
         """As `loss`, for the `heads` of given regions and, per image, the names to compare with.
 
-        Classification is a sigmoid cross entropy per (region, name), summed over names; boxes an
-        L1 over positives, divided by all regions (bbox_head_clip.py lines 315-383).
+        Classification is a sigmoid cross entropy per (region, name), summed over names, divided by
+        the regions or, with several datasets, by the images; boxes an L1 over positives, divided by
+        all regions (bbox_head_clip.py lines 315-383, bbox_head_clip_partitioned.py likewise).
         """
         counts = self.classifier.class_counts
         rows, found = embeddings_RD.shape[0], len(samples.labels_R)
@@ -164,7 +190,7 @@ class RoiClassifier(nn.Module):
         weights = class_weights(samples, counts, classes, rows)
         loss_class = sum(
             binary_cross_entropy(
-                self.classifier(embeddings_RD, dataset), one_hot(labels, count), weight, 1.0
+                self.classifier(embeddings_RD, dataset), one_hot(labels, count), weight
             )
             for dataset, (count, weight) in enumerate(zip(counts, weights, strict=True))
         )
@@ -173,10 +199,11 @@ class RoiClassifier(nn.Module):
         backgrounds = np.asarray(counts)[samples.datasets_N[samples.images_R]]
         positive = np.zeros((rows, 1), np.float32)
         positive[:found, 0] = samples.labels_R < backgrounds
+        divisor = found if len(counts) == 1 else len(samples.datasets_N)
         return {
-            "loss_class": loss_class,
-            "loss_box": l1(deltas_R4, targets, positive, mean_count(found) or 1.0),
-            "positives": jt.array(positive.sum(keepdims=True)[0]),
+            "loss_class": LossTerm(loss_class, divisor),
+            "loss_box": LossTerm(l1(deltas_R4, targets, positive), found),
+            "positives": tally(positive.sum()),
         }
 
     def regions(

@@ -5,7 +5,7 @@ Dimension letters: N images, R sampled regions of a batch, C categories of a dat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,17 @@ from unidet.ops.coders import encode_deltas
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.losses import federated_classes
 from unidet.ops.sampling import BatchRandom, RandomSource, for_all, for_image, sample_random
-from unidet.ops.whole_batch import in_any_part, mean_count
-from unidet.records import Batch
+from unidet.records import Batch, part_size
 
 _UNIT_BOX = np.array([0, 0, 1, 1], np.float32)
+
+Anywhere = Callable[[np.ndarray], np.ndarray]
+"""Flags (bool) of this process's images to those of all processes' images, elementwise "any"."""
+
+
+def nowhere_else(flags: np.ndarray) -> np.ndarray:
+    """There is one process."""
+    return flags
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,41 @@ class RoiSamples:
     @property
     def images_R(self) -> np.ndarray:
         return self.rois_R5[:, 0].astype(np.int64)
+
+    def of_images(self, first: int, last: int) -> RoiSamples:
+        """Those of the images from `first` to before `last`, which count from 0 then."""
+        rows = (self.images_R >= first) & (self.images_R < last)
+        rois: np.ndarray = self.rois_R5[rows] - np.array([first, 0, 0, 0, 0], np.float32)
+        datasets = self.datasets_N[first:last]
+        return RoiSamples(rois, self.labels_R[rows], self.targets_R4[rows], datasets)
+
+
+@dataclass(frozen=True)
+class RoiBatch:
+    """What one training step learns from.
+
+    Attributes:
+        images_NCHW: as in `Batch`.
+        samples: the images' regions.
+        classes: per image the names that its regions are compared with.
+    """
+
+    images_NCHW: np.ndarray
+    samples: RoiSamples
+    classes: list[np.ndarray]
+
+    def parts(self, count: int) -> list[RoiBatch]:
+        """As `Batch.parts`."""
+        images = len(self.classes)
+        size = part_size(images, count)
+        return [
+            RoiBatch(
+                self.images_NCHW[first : first + size],
+                self.samples.of_images(first, first + size),
+                self.classes[first : first + size],
+            )
+            for first in range(0, images, size)
+        ]
 
 
 def sample_rois(
@@ -115,15 +157,18 @@ def draw_classes(
     *,
     count: int,
     allowed: Sequence[np.ndarray | None],
+    anywhere: Anywhere = nowhere_else,
 ) -> list[np.ndarray]:
     """The names that each image's regions are compared with, N arrays of class numbers.
 
-    With one dataset the names are drawn once, from the labels of the whole batch
+    With one dataset the names are drawn once, from the labels of all processes' images
     (bbox_head_clip.py lines 315-357); with several for each image from its own labels
     (bbox_head_clip_partitioned.py lines 315-363). `allowed` masks classes from being drawn.
     """
     if len(class_counts) == 1:
-        labels = _labels_of_all_parts(samples.labels_R, class_counts[0])
+        present = np.zeros(class_counts[0] + 1, bool)  # the background among them
+        present[samples.labels_R] = True
+        labels = np.flatnonzero(anywhere(present))
         drawn = federated_classes(labels, count, class_counts[0], allowed[0], for_all(rng))
         return [drawn] * len(samples.datasets_N)
     return [
@@ -138,27 +183,19 @@ def draw_classes(
     ]
 
 
-def _labels_of_all_parts(labels: np.ndarray, class_count: int) -> np.ndarray:
-    """The labels that occur in the whole batch, the background's `class_count` among them."""
-    present = np.zeros(class_count + 1, bool)
-    present[labels] = True
-    return np.flatnonzero(in_any_part(present))
-
-
 def class_weights(
     samples: RoiSamples, class_counts: Sequence[int], classes: Sequence[np.ndarray], rows: int
 ) -> list[np.ndarray]:
     """Weight of each (region, name) pair in the classification loss: per dataset (rows, C) float32.
 
-    With one dataset each region weighs 1 / R. With several each image weighs 1 / N, shared
-    among its regions; an image without any adds nothing. Rows of other datasets' images, and those
-    past R (padding), weigh 0.
+    With one dataset each region weighs 1, with several each image, shared among its regions; an
+    image without any adds nothing. Rows of other datasets' images, and those past R (padding),
+    weigh 0.
     """
     weights = [np.zeros((rows, count), np.float32) for count in class_counts]
-    images, regions = len(samples.datasets_N), mean_count(len(samples.labels_R))
     for image, dataset in enumerate(samples.datasets_N):
         own = np.flatnonzero(samples.images_R == image)
-        share = regions if len(class_counts) == 1 else images * len(own)
         if len(own):
-            weights[dataset][np.ix_(own, classes[image])] = 1.0 / share
+            share = 1.0 if len(class_counts) == 1 else 1.0 / len(own)
+            weights[dataset][np.ix_(own, classes[image])] = share
     return weights

@@ -16,7 +16,6 @@ import numpy as np
 from unidet.ops import losses
 from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy, pairwise_giou_numpy, xyxy_to_cxcywh
 from unidet.ops.hungarian import assign
-from unidet.ops.whole_batch import mean_count
 from unidet.records import Batch
 
 L1_WEIGHT = 5.0
@@ -133,11 +132,6 @@ def match(
     return Matches.of(pairs)
 
 
-def normaliser(boxes: int) -> float:
-    """Boxes of a batch, the mean over its parts where it has several, at least 1."""
-    return max(mean_count(boxes), 1.0)
-
-
 def matched_rows(values_NQX: jt.Var, matches: Matches) -> jt.Var:
     """(M, X): the rows of the matched queries."""
     queries, width = values_NQX.shape[1:]
@@ -145,15 +139,13 @@ def matched_rows(values_NQX: jt.Var, matches: Matches) -> jt.Var:
     return values_NQX.reshape(-1, width)[jt.array(rows)]
 
 
-def box_losses(
-    boxes_NQ4: jt.Var, matches: Matches, targets: Targets, count: float
-) -> tuple[jt.Var, jt.Var]:
-    """Sums of L1 distances and of 1 - GIoU over the matched pairs, divided by `count`."""
+def box_losses(boxes_NQ4: jt.Var, matches: Matches, targets: Targets) -> tuple[jt.Var, jt.Var]:
+    """Sums of L1 distances and of 1 - GIoU over the matched pairs."""
     if not len(matches.images):
         nothing = (boxes_NQ4 * 0.0).sum()
         return nothing, nothing
     predicted, truth = matched_rows(boxes_NQ4, matches), matches.boxes(targets)
     corners = cxcywh_to_xyxy(predicted)
-    distance = losses.l1(predicted, truth, None, count)
-    overlap = losses.giou_loss(corners, cxcywh_to_xyxy(truth), None, count, RELATIVE_FLOOR)
+    distance = losses.l1(predicted, truth)
+    overlap = losses.giou_loss(corners, cxcywh_to_xyxy(truth), floor=RELATIVE_FLOOR)
     return distance, overlap

@@ -1,7 +1,7 @@
-"""Losses: each returns one number, sum(weights * loss) / avg_factor, as a tensor of shape (1,).
+"""Losses: each returns one number, sum(weights * loss), as a tensor of shape (1,).
 
-Every one is 0 with zero gradient for no rows (N = 0), whatever `avg_factor` then is, and refuses
-an `avg_factor` that is not positive otherwise. `weights` None means 1; else they broadcast.
+Every one is 0 with zero gradient for no rows (N = 0). `weights` None means 1; else they broadcast.
+What a sum is divided by is its `LossTerm`'s affair.
 """
 
 from __future__ import annotations
@@ -14,20 +14,14 @@ from unidet.ops.boxes import UNION_FLOOR, Array, areas, as_var, elementwise_iou,
 _BLOCK = 256
 
 
-def weighted_mean(losses: jt.Var, weights: Array | None, avg_factor: float) -> jt.Var:
-    """sum(losses * weights) / avg_factor; ValueError if avg_factor <= 0 and there are losses."""
+def weighted_sum(losses: jt.Var, weights: Array | None = None) -> jt.Var:
+    """sum(losses * weights), block by block: one running float32 sum of 10^5 numbers is off by
+    1e-4."""
     if 0 in losses.shape:
         return (losses * 0.0).sum()
-    if not avg_factor > 0:
-        raise ValueError(f"avg_factor is {avg_factor}, must be > 0")
     if weights is not None:
         losses = losses * as_var(weights).broadcast(losses)
-    return _total(losses) / float(avg_factor)
-
-
-def _total(values: jt.Var) -> jt.Var:
-    """Sum of all, block by block: one running float32 sum of 10^5 numbers is off by 1e-4."""
-    values = values.reshape((-1,))
+    values = losses.reshape((-1,))
     while values.shape[0] > _BLOCK:
         missing = -values.shape[0] % _BLOCK
         if missing:
@@ -48,16 +42,14 @@ class _BinaryCrossEntropy(jt.Function):
         return grad * (jt.sigmoid(logits) - targets), None
 
 
-def binary_cross_entropy(
-    logits: jt.Var, targets: Array, weights: Array | None, avg_factor: float
-) -> jt.Var:
+def binary_cross_entropy(logits: jt.Var, targets: Array, weights: Array | None = None) -> jt.Var:
     """Sigmoid cross entropy of logits and targets in [0, 1], both of one shape."""
     elements = _BinaryCrossEntropy.apply(logits, as_var(targets).detach())
-    return weighted_mean(elements, weights, avg_factor)
+    return weighted_sum(elements, weights)
 
 
 def quality_focal_loss(
-    logits: jt.Var, qualities: Array, weights: Array | None, avg_factor: float, beta: float = 2.0
+    logits: jt.Var, qualities: Array, weights: Array | None = None, beta: float = 2.0
 ) -> jt.Var:
     """|quality - sigmoid(logit)|^beta * BCE, qualities (N, C) zero where not the row's class.
 
@@ -67,23 +59,19 @@ def quality_focal_loss(
     gap = jt.abs(targets - jt.sigmoid(logits))
     focus = gap * gap if beta == 2.0 else gap**beta
     elements = _BinaryCrossEntropy.apply(logits, targets) * focus
-    return weighted_mean(elements, weights, avg_factor)
+    return weighted_sum(elements, weights)
 
 
-def varifocal_loss(
-    logits: jt.Var, qualities: np.ndarray, positive: np.ndarray, avg_factor: float
-) -> jt.Var:
+def varifocal_loss(logits: jt.Var, qualities: np.ndarray, positive: np.ndarray) -> jt.Var:
     """BCE of logits (N, C) and qualities, weighted by the quality where `positive` (one-hot rows),
     by 0.75 * sigmoid(logit)^2 elsewhere. VarifocalNet (arXiv 2008.13367) eq. 2, as RT-DETR has it.
     """
     chances = jt.sigmoid(logits).detach()
     weights = 0.75 * chances * chances * jt.array(1 - positive) + jt.array(qualities)
-    return binary_cross_entropy(logits, qualities, weights, avg_factor)
+    return binary_cross_entropy(logits, qualities, weights)
 
 
-def cross_entropy(
-    logits: jt.Var, labels: np.ndarray, weights: Array | None, avg_factor: float
-) -> jt.Var:
+def cross_entropy(logits: jt.Var, labels: np.ndarray, weights: Array | None = None) -> jt.Var:
     """Softmax cross entropy of logits (N, K) and labels (N,) in 0 .. K-1; weights (N,).
 
     ValueError where a label is out of range (Jittor would read a zero there).
@@ -91,11 +79,11 @@ def cross_entropy(
     count, classes = logits.shape
     labels = np.asarray(labels)
     if count == 0:
-        return weighted_mean(logits, None, avg_factor)
+        return weighted_sum(logits)
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels {labels.min()} .. {labels.max()}, must be in 0 .. {classes - 1}")
     elements = _soft_cross_entropy(logits, one_hot(labels, classes))
-    return weighted_mean(elements, weights, avg_factor)
+    return weighted_sum(elements, weights)
 
 
 def _soft_cross_entropy(logits: jt.Var, targets: np.ndarray) -> jt.Var:
@@ -106,7 +94,7 @@ def _soft_cross_entropy(logits: jt.Var, targets: np.ndarray) -> jt.Var:
 
 
 def distribution_focal_loss(
-    logits: jt.Var, positions: np.ndarray, weights: Array | None, avg_factor: float
+    logits: jt.Var, positions: np.ndarray, weights: Array | None = None
 ) -> jt.Var:
     """Cross entropy of logits (N, K) against the two bins around each position in [0, K - 1).
 
@@ -115,7 +103,7 @@ def distribution_focal_loss(
     """
     count, bins = logits.shape
     if count == 0:
-        return weighted_mean(logits, None, avg_factor)
+        return weighted_sum(logits)
     positions = np.asarray(positions, np.float32)
     if positions.min() < 0 or positions.max() >= bins - 1:
         span = f"{positions.min()} .. {positions.max()}"
@@ -123,37 +111,36 @@ def distribution_focal_loss(
     lower = np.floor(positions)
     upper_part = (positions - lower)[:, None]
     targets = one_hot(lower, bins) * (1 - upper_part) + one_hot(lower + 1, bins) * upper_part
-    return weighted_mean(_soft_cross_entropy(logits, targets), weights, avg_factor)
+    return weighted_sum(_soft_cross_entropy(logits, targets), weights)
 
 
-def l1(values: jt.Var, targets: Array, weights: Array | None, avg_factor: float) -> jt.Var:
+def l1(values: jt.Var, targets: Array, weights: Array | None = None) -> jt.Var:
     """Sum of absolute differences."""
-    return weighted_mean(jt.abs(values - as_var(targets)), weights, avg_factor)
+    return weighted_sum(jt.abs(values - as_var(targets)), weights)
 
 
 def iou_loss(
-    boxes: jt.Var, targets: Array, weights: Array | None, avg_factor: float, floor: float = 1e-6
+    boxes: jt.Var, targets: Array, weights: Array | None = None, floor: float = 1e-6
 ) -> jt.Var:
     """1 - max(IoU, floor) of boxes and targets (N, 4) row by row; weights (N,).
 
     mmdet iou_loss.py `iou_loss`, mode 'linear': no gradient where boxes do not overlap.
     """
     if boxes.shape[0] == 0:
-        return weighted_mean(boxes, None, avg_factor)
+        return weighted_sum(boxes)
     overlaps = elementwise_iou(boxes, targets)
-    return weighted_mean(1.0 - jt.maximum(overlaps, floor), weights, avg_factor)
+    return weighted_sum(1.0 - jt.maximum(overlaps, floor), weights)
 
 
 def giou_loss(
     boxes: jt.Var,
     targets: Array,
-    weights: Array | None,
-    avg_factor: float,
+    weights: Array | None = None,
     floor: float = UNION_FLOOR,
 ) -> jt.Var:
     """1 - GIoU of boxes and targets (N, 4) row by row; weights (N,). arXiv 1902.09630."""
     if boxes.shape[0] == 0:
-        return weighted_mean(boxes, None, avg_factor)
+        return weighted_sum(boxes)
     others = as_var(targets)
     shared = intersections(boxes, others)
     union = jt.maximum(areas(boxes) + areas(others) - shared, floor)
@@ -161,7 +148,7 @@ def giou_loss(
     high = jt.maximum(boxes[:, 2:], others[:, 2:])
     sides = jt.maximum(high - low, 0.0)
     hull = jt.maximum(sides[:, 0] * sides[:, 1], floor)
-    return weighted_mean(1.0 - shared / union + (hull - union) / hull, weights, avg_factor)
+    return weighted_sum(1.0 - shared / union + (hull - union) / hull, weights)
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from unidet.training.log import TrainingLog
 from unidet.training.optimizer import Optimizer
 from unidet.training.sanity import Sanity
 from unidet.training.schedule import rate_factor
-from unidet.training.step import LossOf, Stepper, check_division
+from unidet.training.step import LossOf, Prepare, Stepper, as_it_is, check_division
 
 
 class Progress(Protocol):
@@ -37,12 +37,13 @@ def train(
     seed: int,
     folder: Path,
     progress: Progress,
+    prepare: Prepare = as_it_is,
 ) -> dict[str, np.ndarray]:
     """Train `model` and return its final weights (the moving average where one is kept).
 
-    `loss_of(batch, random)` gives named scalars; those whose name starts with "loss" are summed
-    and minimised, the others logged. `batches_from(step)` iterates over batches from that step on;
-    in a data-parallel run each process gets its own share of them. Checkpoint and log live in
+    `loss_of(batch, random)` gives `Losses`. `batches_from(step)` iterates over batches from that
+    step on; in a data-parallel run each process gets its own share of them, and makes of it what
+    `prepare` says before it is divided into parts. Checkpoint and log live in
     `folder`: the same call resumes after an interruption, and ends with weights equal bit for bit
     to the uninterrupted run's on a CPU.
 
@@ -59,7 +60,7 @@ def train(
     ranks.wait_for_all()  # before the first one writes into the folder again
     log = TrainingLog(folder, start) if ranks.rank() == 0 else None
     sanity = Sanity(model)
-    update = Stepper(model, loss_of, optimizer, settings.accumulate)
+    update = Stepper(model, loss_of, prepare, optimizer, settings.accumulate)
     batches = batches_from(start)
     for step in range(start, settings.steps):
         factor = rate_factor(settings.schedule, step, settings.steps)
@@ -68,12 +69,12 @@ def train(
             average.update(step)
         # Without a sync per step the averages' graph grows, and the bits depend on who looked.
         jt.sync_all()
-        numbers = ranks.shared_numbers({name: float(var.item()) for name, var in values.items()})
+        numbers = ranks.added_up({name: float(var.item()) for name, var in values.items()})
         sanity.check(step, numbers)
         progress.update(step + 1, settings.steps, f"loss {numbers['loss']:.3f}")
         if log and (step % settings.log_every == 0 or step + 1 == settings.steps):
             log.write(step, numbers | {"lr": settings.optimizer.lr * factor})
-        stopping = ranks.anywhere(stop_requested())
+        stopping = bool(ranks.anywhere(np.array(stop_requested())))
         if (stopping or (step + 1) % settings.checkpoint_every == 0) and ranks.rank() == 0:
             save_checkpoint(folder, step + 1, model, optimizer, average)
         if stopping:

@@ -50,7 +50,7 @@ class Optimizer:
         groups = self._inner.param_groups
         for group in groups:
             group["lr"] = self._settings.lr * group["factor"] * rate_factor
-        ranks.mean_gradients([gradient for group in groups for gradient in group["grads"]])
+        ranks.add_up_gradients([gradient for group in groups for gradient in group["grads"]])
         if self._settings.clip_norm:
             self._inner.clip_grad_norm(self._settings.clip_norm)
         self._updates += 1

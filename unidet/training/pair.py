@@ -8,6 +8,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom
 
 
@@ -37,11 +38,16 @@ class ImageTextPair(nn.Module):
         self._mean = np.array(mean, np.float32).reshape(1, 3, 1, 1)
         self._std = np.array(std, np.float32).reshape(1, 3, 1, 1)
 
-    def loss(self, batch: Any, rng: BatchRandom) -> dict[str, jt.Var]:
-        """`loss_contrastive` of a batch with `pixels`, `side`, `tokens` and `compatible_NN`."""
+    def loss(self, batch: Any, rng: BatchRandom) -> Losses:
+        """`loss_contrastive` of a batch with `pixels`, `side`, `tokens` and `compatible_NN`.
+
+        It compares all pairs of what it sees, so a batch in parts would be another, with the mean
+        of the parts' losses.
+        """
         images = self.embed_images(batch.pixels, batch.side)
         texts = self.text(batch.tokens)
-        return {"loss_contrastive": self.contrast(images, texts, batch.compatible_NN)}
+        contrast = self.contrast(images, texts, batch.compatible_NN)
+        return {"loss_contrastive": LossTerm(contrast, 1.0)}
 
     def embed_images(self, pixels_NHWC: np.ndarray, side: int = 0) -> jt.Var:
         """Embeddings of uint8 crops, resized to `side` pixels first (0: as they are)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,75 +14,96 @@ from jittor import nn
 
 from unidet.config.training import TrainingConfig
 from unidet.errors import UserError
+from unidet.ops.loss_term import Losses, total
 from unidet.ops.sampling import BatchRandom
-from unidet.ops.whole_batch import NoOthers, Parts, part_of
 from unidet.training import ranks
 from unidet.training.optimizer import Optimizer
 
-LossOf = Callable[[Any, BatchRandom], Mapping[str, jt.Var]]
-"""A batch and its random numbers to named scalars."""
+LossOf = Callable[[Any, BatchRandom], Losses]
+"""A batch, or a part of one, and its random numbers to losses."""
+Prepare = Callable[[Any, BatchRandom, Callable[[np.ndarray], np.ndarray]], Any]
+"""A process's share of a batch, its random numbers and `ranks.anywhere` to what is divided."""
+
+
+def as_it_is(share: Any, random: BatchRandom, anywhere: Callable[..., np.ndarray]) -> Any:
+    """Nothing to prepare."""
+    return share
 
 
 @dataclass(frozen=True)
 class Stepper:
     """Makes the update of one step from this process's share of a batch.
 
-    `loss_of` sees one part at a time. Its values named "loss…" are averaged over parts and
-    processes, and minimised; others, such as counts, are added up.
+    `loss_of` sees one of `parts` parts at a time. Every part's sums are divided by the counts of
+    all parts of all processes, so the gradients of the parts add up to that of the batch.
     """
 
     model: nn.Module
     loss_of: LossOf
+    prepare: Prepare
     optimizer: Optimizer
     parts: int
 
     def __call__(self, share: Any, seed: tuple[int, int], rate_factor: float) -> dict[str, jt.Var]:
-        """Values of this process, with the sum of the losses as "loss"."""
-        shares = share.parts(self.parts) if self.parts > 1 else [share]
-        first, size = 0, 0
-        if self.parts > 1 or ranks.count() > 1:
-            size = len(shares[0].sizes_N2)
-            first = ranks.rank() * self.parts * size
-        randoms = [(*seed, first + size * number) for number in range(self.parts)]
-        answers = self._answers(shares, randoms)
+        """This process's part of every value, with the sum of the losses as "loss"."""
+        shares = self._divided(share, seed)
+        counts = self._counted(shares) if self.parts > 1 else None
         found = []
-        for part, random, others in zip(shares, randoms, answers, strict=True):
-            values = self._values(part, random, others)
-            self.optimizer.add(values["loss"] / self.parts if self.parts > 1 else values["loss"])
+        for part, random in shares:
+            terms = self._terms(part, random)
+            found.append(_values(terms, counts or _shared_counts(terms)))
+            self.optimizer.add(found[-1]["loss"])
             if self.parts > 1:
                 jt.sync_all()  # so that no two parts' activations are in memory at once
-            found.append(values)
         self.optimizer.step(rate_factor)
-        return found[0] if self.parts == 1 else _together(found)
+        if self.parts == 1:
+            return found[0]
+        return {name: sum(values[name] for values in found) for name in found[0]}
 
-    def _values(self, part: Any, random: tuple[int, int, int], others: Parts) -> dict[str, jt.Var]:
-        seed, step, first = random
+    def _divided(self, share: Any, seed: tuple[int, int]) -> list[tuple[Any, tuple[int, ...]]]:
+        """The parts, each with what its random numbers start from: seed, step, first image."""
+        first, size = 0, 0
+        if self.parts > 1 or ranks.count() > 1:
+            size = len(share.sizes_N2) // self.parts
+            first = ranks.rank() * self.parts * size
+        prepared = self.prepare(share, BatchRandom(*seed, first=first), ranks.anywhere)
+        parts = prepared.parts(self.parts) if self.parts > 1 else [prepared]
+        return [(part, (*seed, first + size * row)) for row, part in enumerate(parts)]
+
+    def _terms(self, part: Any, random: tuple[int, ...]) -> Losses:
         # For networks that draw from Jittor (dropout): what they draw must not depend on where the
         # run was resumed.
         jt.set_seed(int(np.random.SeedSequence(random).generate_state(1)[0] >> 1))
-        with part_of(others):
-            values = self.loss_of(part, BatchRandom(seed, step, first=first))
-        total = sum(value for name, value in values.items() if name.startswith("loss"))
-        return {"loss": total, **values}
+        *seed, first = random
+        return self.loss_of(part, BatchRandom(*seed, first=first))
 
-    def _answers(self, shares: list[Any], randoms: list[tuple[int, int, int]]) -> list[Parts]:
-        """What each part hears of the others; with several here, from a forward pass of its own."""
-        if self.parts == 1:
-            return [ranks.Ranks() if ranks.count() > 1 else NoOthers()]
-        heard = []
+    def _counted(self, shares: list[tuple[Any, tuple[int, ...]]]) -> dict[str, float]:
+        """The counts of all parts, from a forward pass of its own.
+
+        Jittor computes what is asked: of a network whose counts are known beforehand, nothing.
+        """
+        counts: Counter[str] = Counter()
         with _unchanged_statistics(self.model), jt.no_grad():
-            for part, random in zip(shares, randoms, strict=True):
-                listening = ranks.Listening()
-                self._values(part, random, listening)
-                heard.append(listening)
-        return list(ranks.answers(heard))
+            for part, random in shares:
+                counts.update(_counts(self._terms(part, random)))
+        return ranks.added_up(counts)
 
 
-def _together(found: list[dict[str, jt.Var]]) -> dict[str, jt.Var]:
-    return {
-        name: sum(values[name] for values in found) / (len(found) if name.startswith("loss") else 1)
-        for name in found[0]
-    }
+def _counts(terms: Losses) -> dict[str, float]:
+    return {name: term.count for name, term in terms.items()}
+
+
+def _shared_counts(terms: Losses) -> dict[str, float]:
+    """The counts of all processes, each with one part."""
+    if ranks.count() > 1:
+        # Batch norm exchanges statistics in the forward pass, which must so be over everywhere.
+        jt.sync([term.sum for term in terms.values()])
+    return ranks.added_up(_counts(terms))
+
+
+def _values(terms: Losses, counts: Mapping[str, float]) -> dict[str, jt.Var]:
+    values = {name: term.share(counts[name]) for name, term in terms.items()}
+    return {"loss": total(values), **values}
 
 
 @contextmanager

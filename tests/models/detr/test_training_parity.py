@@ -12,15 +12,14 @@ import pytest
 
 from unidet.config.training import OptimizerConfig
 from unidet.models.detr.criterion import (
-    WEIGHTS,
     cardinality_error,
     class_cost,
     class_error,
     layer_losses,
-    match_queries,
 )
 from unidet.models.detr.network import DETR
 from unidet.models.set_prediction import Prediction, Targets, match
+from unidet.ops.loss_term import undivided
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.detr import R50
 
@@ -65,8 +64,8 @@ def test_matches_and_losses(
     tag: str, detr: DETR, predictions: list[Prediction], recording: Recording
 ) -> None:
     targets = _targets(recording, tag)
-    for layer, prediction in zip(LAYERS, predictions, strict=True):
-        matches = match_queries(prediction, targets)
+    layers = detr.matches(predictions, targets)
+    for layer, prediction, matches in zip(LAYERS, predictions, layers, strict=True):
         for image in (0, 1):
             for side, ours in (("src", matches.queries), ("tgt", matches.truths)):
                 recorded = recording[f"{tag}/match/{layer}/img{image}_{side}"]
@@ -74,12 +73,12 @@ def test_matches_and_losses(
         suffix = "" if layer == "last" else f"_{layer[-1]}"
         cardinality = recording[f"{tag}/loss_unscaled/cardinality_error{suffix}"]
         assert cardinality_error(prediction, targets) == pytest.approx(float(cardinality))
-    error = class_error(predictions[-1], match_queries(predictions[-1], targets), targets)
+    error = class_error(predictions[-1], layers[-1], targets)
     assert error == pytest.approx(float(recording[f"{tag}/loss_unscaled/class_error"]))
     bound = max(1e-5, 5 * max(FLOORS["losses"].values()))
-    for name, value in detr.losses(predictions, targets).items():
+    for name, term in detr.losses(predictions, layers, targets).items():
         expected = float(recording[f"{tag}/loss_unscaled/{name}"])
-        assert value.item() == pytest.approx(expected, rel=bound, abs=1e-7), name
+        assert term.value.item() / term.weight == pytest.approx(expected, rel=bound, abs=1e-7), name
 
 
 @pytest.mark.parametrize("tag", ["t32", "t30", "t00"])
@@ -95,11 +94,13 @@ def test_losses_of_recorded_predictions(
         logits, boxes = recorded[f"{name}/pred_logits"], recorded[f"{name}/pred_boxes"]
         matches = match(class_cost, logits, boxes, targets)
         prediction = Prediction(jt.array(logits), jt.array(boxes))
-        values = layer_losses(prediction, matches, targets, max(targets.count, 1))
+        terms = layer_losses(prediction, matches, targets)
         suffix = "" if layer == "last" else f"_{layer[-1]}"
-        for kind, value in values.items():
+        for kind, term in terms.items():
             expected = float(recording[f"{tag}/loss_unscaled/{kind}{suffix}"])
-            assert value.item() == pytest.approx(expected, rel=1e-5, abs=1e-7), kind + suffix
+            assert term.value.item() / term.weight == pytest.approx(expected, rel=1e-5, abs=1e-7), (
+                kind + suffix
+            )
 
 
 @pytest.mark.slow
@@ -110,8 +111,9 @@ def test_gradients_and_update(
     load_recorded_weights(detr, "detr_r50")
     images, sizes = recorded_images("pad")
     predictions = detr.predictions(jt.array(images), sizes)
-    losses = detr.losses(predictions, _targets(recording, "t32"))
-    total = sum(WEIGHTS["_".join(name.split("_")[:2])] * loss for name, loss in losses.items())
+    targets = _targets(recording, "t32")
+    losses = undivided(detr.losses(predictions, detr.matches(predictions, targets), targets))
+    total = sum(losses.values())
     assert total.item() == pytest.approx(float(recording["t32/loss_total_weighted"]), rel=1e-5)
     variables = dict(detr.named_parameters())
     names = _recorded_names(recording, "t32/grad")

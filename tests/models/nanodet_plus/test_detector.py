@@ -10,6 +10,7 @@ import pytest
 from batches import make_batch
 
 from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.ops.loss_term import Losses, undivided
 from unidet.records import Batch
 
 
@@ -34,8 +35,8 @@ LABELS = [np.zeros(1, np.int64), np.zeros(0, np.int64)]
 LINES = [np.array([[10, 20, 90, 100], [0, 30, 0, 60], [5, 40, 50, 40]], np.float32), BOXES[1]]
 
 
-def values(losses: dict[str, jt.Var]) -> dict[str, float]:
-    return {name: value.item() for name, value in losses.items()}
+def values(losses: Losses) -> dict[str, float]:
+    return {name: value.item() for name, value in undivided(losses).items()}
 
 
 def test_the_auxiliary_neck_starts_as_a_copy(net: NanoDetPlus) -> None:
@@ -77,7 +78,7 @@ def test_detached_the_auxiliary_loss_leaves_the_others_alone(
     shared = [net.backbone.stem.conv.weight, net.fpn.reduce[0].conv.weight]
     own = [net.aux_fpn.reduce[0].conv.weight, net.aux_head.predict_classes.bias]
     for detached in (False, True):
-        losses = net.losses(jt.array(images), BOXES, LABELS, detached=detached)
+        losses = undivided(net.losses(jt.array(images), BOXES, LABELS, detached=detached))
         total = losses["loss_aux_qfl"] + losses["loss_aux_bbox"] + losses["loss_aux_dfl"]
         sizes = [np.abs(g.numpy()).max() for g in jt.grad(total, [*shared, *own])]
         assert [size == 0 for size in sizes[:2]] == [detached, detached]
@@ -89,7 +90,8 @@ def test_detached_from_its_epoch_on(
     epoch: int, detached: bool, net: NanoDetPlus, images: np.ndarray
 ) -> None:
     net.detach_epoch = 10
-    losses = net.loss(replace(batch(images, BOXES), epoch=epoch), np.random.default_rng(0))
+    given = replace(batch(images, BOXES), epoch=epoch)
+    losses = undivided(net.loss(given, np.random.default_rng(0)))
     net.detach_epoch = None
     gradient = jt.grad(losses["loss_aux_bbox"], net.backbone.stem.conv.weight).numpy()
     assert (np.abs(gradient).max() == 0) == detached

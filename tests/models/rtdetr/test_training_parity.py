@@ -24,6 +24,7 @@ from unidet.models.rtdetr.criterion import class_cost, layer_losses, match_queri
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput
 from unidet.models.rtdetr.network import VARIANTS as VARIANT_SETTINGS
 from unidet.models.set_prediction import Matches, Prediction, Targets, match
+from unidet.ops.loss_term import undivided
 from unidet.training.average import WeightAverage
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.registry import layout_named
@@ -79,7 +80,8 @@ def forward(
         noise = recorded_noise(recording, step) if targets.count else None
         images = jt.array(recording["img_u8"].astype(np.float32) / 255)
         output = network.training_output(images, targets, noise)
-        return network, output, targets, network.losses(output, targets), average
+        losses = network.losses(output, network.matches(output, targets), targets)
+        return network, output, targets, undivided(losses), average
 
     return run
 
@@ -167,6 +169,9 @@ def test_matches_and_losses(
     assert (output.denoising is None) == (tag == "t00")
     _assert_same_matches(output, targets, recording, tag)
     values = {name: float(value.item()) for name, value in losses.items()}
+    if output.denoising is None:
+        copies = {name for name in values if "_dn_" in name}
+        assert {values.pop(name) for name in copies} == {0.0}
     _assert_losses(values, recording, tag, variant)
     total = sum(values.values())
     assert total == pytest.approx(float(recording[f"{tag}/loss_total"]), rel=2e-4)
@@ -196,7 +201,7 @@ def test_losses_of_recorded_predictions(
             np.testing.assert_array_equal(found.truths, matches.truths)
         prediction = Prediction(jt.array(logits.astype(np.float32)), jt.array(boxes))
         count = 5.0 * (33 if layer == "dn" else 1)
-        values = layer_losses(prediction, matches, targets, count)
+        values = undivided(layer_losses(prediction, matches, targets, count))
         for kind in ("vfl", "bbox", "giou")[bool(suffix) :]:
             expected = float(recording[f"t32/loss/loss_{kind}{suffix}"])
             assert values[f"loss_{kind}"].item() == pytest.approx(expected, rel=1e-5)

@@ -6,7 +6,6 @@ Source: detr models/matcher.py, models/detr.py `SetCriterion`.
 
 from __future__ import annotations
 
-import jittor as jt
 import numpy as np
 
 from unidet.models.set_prediction import (
@@ -19,9 +18,9 @@ from unidet.models.set_prediction import (
     match,
 )
 from unidet.ops import losses
+from unidet.ops.loss_term import Losses, LossTerm
 
 NO_OBJECT_WEIGHT = 0.1
-WEIGHTS = {"loss_ce": 1.0, "loss_bbox": L1_WEIGHT, "loss_giou": GIOU_WEIGHT}
 
 
 def class_cost(logits_QC: np.ndarray, labels_G: np.ndarray) -> np.ndarray:
@@ -36,21 +35,21 @@ def match_queries(prediction: Prediction, targets: Targets) -> Matches:
     return match(class_cost, logits, boxes, targets)
 
 
-def layer_losses(
-    prediction: Prediction, matches: Matches, targets: Targets, count: float
-) -> dict[str, jt.Var]:
-    """`loss_ce`, `loss_bbox`, `loss_giou` of one layer, without `WEIGHTS`."""
+def layer_losses(prediction: Prediction, matches: Matches, targets: Targets) -> Losses:
+    """`loss_ce`, divided by the queries' weights, `loss_bbox` and `loss_giou`, by the number of
+    boxes, of one layer."""
     images, queries, outputs = prediction.logits.shape
     labels = np.full((images, queries), outputs - 1)
     labels[matches.images, matches.queries] = matches.labels(targets)
     weights = np.where(labels == outputs - 1, NO_OBJECT_WEIGHT, 1).astype(np.float32).ravel()
     logits = prediction.logits.reshape(images * queries, outputs)
     total = float(weights.sum(dtype=np.float64))
-    distance, overlap = box_losses(prediction.boxes, matches, targets, count)
+    distance, overlap = box_losses(prediction.boxes, matches, targets)
+    classes = losses.cross_entropy(logits, labels.ravel(), weights)
     return {
-        "loss_ce": losses.cross_entropy(logits, labels.ravel(), weights, total),
-        "loss_bbox": distance,
-        "loss_giou": overlap,
+        "loss_ce": LossTerm(classes, total, least=0.0),
+        "loss_bbox": LossTerm(distance, targets.count, L1_WEIGHT),
+        "loss_giou": LossTerm(overlap, targets.count, GIOU_WEIGHT),
     }
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.detr.criterion import (
-    WEIGHTS,
     cardinality_error,
     class_error,
     layer_losses,
@@ -24,14 +23,15 @@ from unidet.models.detr.transformer import Transformer
 from unidet.models.layers import flat_cells, freeze_batch_norm
 from unidet.models.resnet import ResNet
 from unidet.models.set_prediction import (
+    Matches,
     Prediction,
     Targets,
     absolute_boxes,
-    normaliser,
     proposals,
     relative_targets,
 )
 from unidet.models.transformer import Perceptron, set_dropout_training
+from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected
 
@@ -88,33 +88,37 @@ class DETR(nn.Module):
         set_dropout_training(self, training)
         self.backbone.set_batch_norm_training(training and self.batch_norm_training)
 
-    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
-        """Weighted losses of one training batch; `class_error` and `cardinality_error` to log."""
+    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:
+        """Losses of one training batch; `class_error` and `cardinality_error` to log."""
         jt.core.set_seed(int(for_image(rng, 0).integers(2**31)))  # of the dropout
         self.set_training(True)
-        targets = relative_targets(batch, batch.sizes_N2, drop_empty=self.compat == "default")
-        found = self.predictions(jt.array(batch.images_NCHW), batch.sizes_N2)
-        values = self.losses(found, targets)
-        weighted = {
-            name: WEIGHTS["_".join(name.split("_")[:2])] * value for name, value in values.items()
+        targets = self.targets(batch)
+        layers = self.predictions(jt.array(batch.images_NCHW), batch.sizes_N2)
+        matches = self.matches(layers, targets)
+        errors = {
+            "class_error": class_error(layers[-1], matches[-1], targets),
+            "cardinality_error": cardinality_error(layers[-1], targets),
         }
-        matches = match_queries(found[-1], targets)
-        return weighted | {
-            "class_error": jt.array([class_error(found[-1], matches, targets)]),
-            "cardinality_error": jt.array([cardinality_error(found[-1], targets)]),
-        }
+        logged = {name: LossTerm(jt.array([error]), 1.0) for name, error in errors.items()}
+        return {**self.losses(layers, matches, targets), **logged}
 
-    def losses(self, found: list[Prediction], targets: Targets) -> dict[str, jt.Var]:
+    def targets(self, batch: Batch) -> Targets:
+        """The ground truth in units of the images' own sides."""
+        return relative_targets(batch, batch.sizes_N2, drop_empty=self.compat == "default")
+
+    def matches(self, layers: list[Prediction], targets: Targets) -> list[Matches]:
+        """Each layer's queries with the boxes that they learn."""
+        return [match_queries(prediction, targets) for prediction in layers]
+
+    def losses(self, layers: list[Prediction], matches: list[Matches], targets: Targets) -> Losses:
         """`loss_ce`, `loss_bbox`, `loss_giou` of the last layer, with `_i` those of layer i before
-        it; not weighted."""
-        count = normaliser(targets.count)
-        values: dict[str, jt.Var] = {}
-        suffixes = [f"_{index}" for index in range(len(found) - 1)] + [""]
-        for suffix, prediction in zip(suffixes, found, strict=True):
-            matches = match_queries(prediction, targets)
-            parts = layer_losses(prediction, matches, targets, count)
-            values |= {name + suffix: value for name, value in parts.items()}
-        return values
+        it."""
+        found: dict[str, LossTerm] = {}
+        suffixes = [f"_{index}" for index in range(len(layers) - 1)] + [""]
+        for suffix, layer, matched in zip(suffixes, layers, matches, strict=True):
+            terms = layer_losses(layer, matched, targets)
+            found |= {name + suffix: term for name, term in terms.items()}
+        return found
 
     def predictions(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Prediction]:
         """Every decoder layer's logits (N, Q, C + 1) and boxes (N, Q, 4), cxcywh in units of the
@@ -136,7 +140,7 @@ class DETR(nn.Module):
         """The last layer's, in inference."""
         self.set_training(False)
         with jt.no_grad():
-            return self._heads(self._decoded(images_NCHW, sizes_N2)[-1])
+            return self.predictions(images_NCHW, sizes_N2)[-1]
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
         """Proposals of every image, (P, 5) float32 xyxy + score, best first, clipped to the image.

@@ -21,11 +21,12 @@ from unidet.models.nanodet_plus.assigner import Assignment, assign
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.nanodet_plus.ghost_pan import GhostPAN
 from unidet.models.nanodet_plus.heads import AuxiliaryHead, NanoDetPlusHead
-from unidet.models.nanodet_plus.losses import head_losses, targets_of
+from unidet.models.nanodet_plus.losses import Targets, head_losses, kept_apart, targets_of
 from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
 from unidet.ops.boxes import clip_boxes
+from unidet.ops.loss_term import Losses
 from unidet.ops.nms import class_wise_nms, nms
-from unidet.ops.sampling import Shuffler
+from unidet.ops.sampling import RandomSource
 from unidet.records import Batch, Detected
 
 MEAN = (103.53, 116.28, 123.675)
@@ -130,7 +131,7 @@ class NanoDetPlus(nn.Module):
         labels: list[np.ndarray],
         *,
         detached: bool = False,
-    ) -> dict[str, jt.Var]:
+    ) -> Losses:
         """`loss_qfl`, `loss_bbox`, `loss_dfl` and the same of the auxiliary head, `loss_aux_*`.
 
         Boxes (G, 4) and labels (G,) in 0 .. C-1 of every image. ValueError without auxiliary head.
@@ -144,18 +145,30 @@ class NanoDetPlus(nn.Module):
         auxiliary: Predictions,
         boxes: list[np.ndarray],
         labels: list[np.ndarray],
-    ) -> dict[str, jt.Var]:
+    ) -> Losses:
         """The losses of given predictions; both heads learn what the auxiliary one decided."""
         official = self.compat == "official"
         if not official:
             boxes, labels = _with_area(boxes, labels)
         assignments = self.assignments(auxiliary, boxes, labels)
-        targets = targets_of(assignments, boxes, labels, main.priors_P4, self.bins)
-        own = head_losses(main, targets, over_ranks=not official)
-        others = head_losses(auxiliary, targets, over_ranks=not official)
-        return {f"loss_{name}": value for name, value in own.items()} | {
-            f"loss_aux_{name}": value for name, value in others.items()
+        targets = self.targets(assignments, boxes, labels, main.priors_P4)
+        heads = {"loss_": main, "loss_aux_": auxiliary}
+        terms = {
+            prefix + name: term
+            for prefix, head in heads.items()
+            for name, term in head_losses(head, targets).items()
         }
+        return kept_apart(terms) if official else terms
+
+    def targets(
+        self,
+        assignments: list[Assignment],
+        boxes: list[np.ndarray],
+        labels: list[np.ndarray],
+        priors_P4: np.ndarray,
+    ) -> Targets:
+        """What the assignments of all images make both heads learn."""
+        return targets_of(assignments, boxes, labels, priors_P4, self.bins)
 
     def assignments(
         self, auxiliary: Predictions, boxes: list[np.ndarray], labels: list[np.ndarray]
@@ -169,7 +182,7 @@ class NanoDetPlus(nn.Module):
             assign(scores, found, points, truth, names) for scores, found, truth, names in images
         ]
 
-    def loss(self, batch: Batch, rng: Shuffler) -> dict[str, jt.Var]:
+    def loss(self, batch: Batch, rng: RandomSource) -> Losses:
         """Losses of one training batch, labels in 0 .. C-1; nothing here is drawn from `rng`."""
         detached = self.detach_epoch is not None and batch.epoch >= self.detach_epoch
         images_NCHW = jt.array(batch.images_NCHW)

@@ -16,7 +16,7 @@ from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops import losses
 from unidet.ops.distributions import distances_to
-from unidet.ops.whole_batch import mean_count
+from unidet.ops.loss_term import Losses, LossTerm
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT = 2.0, 0.25
 
@@ -63,32 +63,49 @@ def targets_of(
     return Targets(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def head_losses(output: Predictions, targets: Targets, *, over_ranks: bool) -> dict[str, jt.Var]:
-    """`qfl`, `bbox` and `dfl`, weighted; each a number.
+def head_losses(output: Predictions, targets: Targets) -> Losses:
+    """`qfl`, divided by the number of positives, `bbox` and `dfl`.
 
-    Box losses count a positive by the confidence of this head. With `over_ranks` the normalisers
-    are averaged over the parts of a batch (`ops.whole_batch`), as was meant; the official code
-    drops the average (gfl_head.py lines 28-33).
+    Box losses count a positive by the confidence of this head, which has no gradient here.
     """
-    shared = mean_count if over_ranks else float
-    count = max(shared(len(targets.rows)), 1.0)
     logits = output.class_logits.reshape((-1, output.classes))
     qualities = np.zeros(tuple(logits.shape), np.float32)
     qualities[targets.rows, targets.labels] = targets.soft_labels
-    quality = losses.quality_focal_loss(logits, qualities, None, count)
+    quality = losses.quality_focal_loss(logits, qualities)
     weights = positive_weights(output, targets)
-    total = max(shared(float(weights.sum())), 1.0)
+    box, distribution = _box_losses(output, targets, weights)
+    total = float(weights.sum())
+    return {
+        "qfl": LossTerm(quality, len(targets.rows)),
+        "bbox": LossTerm(box, total, BOX_WEIGHT),
+        "dfl": LossTerm(distribution, 4 * total, DISTRIBUTION_WEIGHT, least=4.0),
+    }
+
+
+def kept_apart(terms: Losses) -> Losses:
+    """Each part divided by its own count, then the mean over parts: what the official code does
+    where it meant to share the counts (gfl_head.py lines 28-33)."""
+    return {
+        name: LossTerm(term.sum / float(max(term.count, term.least)), 1.0, term.weight)
+        for name, term in terms.items()
+    }
+
+
+def _box_losses(
+    output: Predictions, targets: Targets, weights: np.ndarray
+) -> tuple[jt.Var, jt.Var]:
+    """Sums over the positives of 1 - GIoU, and over their sides of the distribution's loss."""
     if len(targets.rows) == 0:
         nothing = (output.side_logits * 0.0).sum()
-        return {"qfl": quality, "bbox": nothing, "dfl": nothing}
+        return nothing, nothing
     rows = jt.array(targets.rows)
     boxes = output.boxes().reshape((-1, 4))[rows]
-    box = losses.giou_loss(boxes, targets.boxes, weights, total) * BOX_WEIGHT
     sides = output.side_logits.reshape((-1, 4 * output.bins))[rows].reshape((-1, output.bins))
-    distribution = losses.distribution_focal_loss(
-        sides, targets.distances.ravel(), weights.repeat(4), 4 * total
+    positions = targets.distances.ravel()
+    return (
+        losses.giou_loss(boxes, targets.boxes, weights),
+        losses.distribution_focal_loss(sides, positions, weights.repeat(4)),
     )
-    return {"qfl": quality, "bbox": box, "dfl": distribution * DISTRIBUTION_WEIGHT}
 
 
 def positive_weights(output: Predictions, targets: Targets) -> np.ndarray:

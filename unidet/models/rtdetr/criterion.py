@@ -20,6 +20,7 @@ from unidet.models.set_prediction import (
 )
 from unidet.ops import losses
 from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy, elementwise_iou
+from unidet.ops.loss_term import Losses, LossTerm, tally
 from unidet.ops.losses import one_hot
 
 CLASS_WEIGHT = 2.0
@@ -43,17 +44,22 @@ def match_queries(prediction: Prediction, targets: Targets) -> Matches:
 
 def layer_losses(
     prediction: Prediction, matches: Matches, targets: Targets, count: float
-) -> dict[str, jt.Var]:
-    """`loss_vfl`, `loss_bbox`, `loss_giou` of one layer, weighted, divided by `count`."""
-    distance, overlap = box_losses(prediction.boxes, matches, targets, count)
+) -> Losses:
+    """`loss_vfl`, `loss_bbox`, `loss_giou` of one layer, divided by `count`."""
+    distance, overlap = box_losses(prediction.boxes, matches, targets)
     return {
-        "loss_vfl": _class_loss(prediction, matches, targets, count),
-        "loss_bbox": L1_WEIGHT * distance,
-        "loss_giou": GIOU_WEIGHT * overlap,
+        "loss_vfl": LossTerm(_class_loss(prediction, matches, targets), count),
+        "loss_bbox": LossTerm(distance, count, L1_WEIGHT),
+        "loss_giou": LossTerm(overlap, count, GIOU_WEIGHT),
     }
 
 
-def _class_loss(prediction: Prediction, matches: Matches, targets: Targets, count: float) -> jt.Var:
+def no_losses() -> Losses:
+    """The same of no queries."""
+    return {name: tally(0.0) for name in ("loss_vfl", "loss_bbox", "loss_giou")}
+
+
+def _class_loss(prediction: Prediction, matches: Matches, targets: Targets) -> jt.Var:
     images, queries, classes = prediction.logits.shape
     labels = np.full((images, queries), classes)
     fits = np.zeros((images, queries), np.float32)
@@ -64,4 +70,4 @@ def _class_loss(prediction: Prediction, matches: Matches, targets: Targets, coun
         labels[matches.images, matches.queries] = matches.labels(targets)
     positive = one_hot(labels.ravel(), classes)
     logits = prediction.logits.reshape(images * queries, classes)
-    return losses.varifocal_loss(logits, positive * fits.reshape(-1, 1), positive, count)
+    return losses.varifocal_loss(logits, positive * fits.reshape(-1, 1), positive)

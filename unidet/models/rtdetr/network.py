@@ -15,7 +15,7 @@ from jittor import nn
 
 from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
 from unidet.models.resnet import Block, ResNet
-from unidet.models.rtdetr.criterion import layer_losses, match_queries
+from unidet.models.rtdetr.criterion import layer_losses, match_queries, no_losses
 from unidet.models.rtdetr.decoder import Decoder, Selection
 from unidet.models.rtdetr.decoder_layer import Sizes
 from unidet.models.rtdetr.denoising import (
@@ -26,14 +26,15 @@ from unidet.models.rtdetr.denoising import (
 )
 from unidet.models.rtdetr.encoder import HybridEncoder
 from unidet.models.set_prediction import (
+    Matches,
     Prediction,
     Targets,
     absolute_boxes,
-    normaliser,
     proposals,
     relative_targets,
 )
 from unidet.models.transformer import MultiHeadAttention
+from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_all, for_image
 from unidet.records import Batch, Detected
 
@@ -86,6 +87,14 @@ class TrainingOutput:
     copies: list[Prediction]
     selection: Selection
     denoising: DenoisingQueries | None
+
+    @property
+    def matched(self) -> dict[str, Prediction]:
+        """All that boxes are matched with, by what stands behind its losses' names: "" the last
+        layer, `_aux_i` those before it and at last the encoder."""
+        *inner, last = self.layers
+        auxiliary = [*inner, self.selection.prediction]
+        return {"": last} | {f"_aux_{index}": found for index, found in enumerate(auxiliary)}
 
 
 class RTDETR(nn.Module):
@@ -147,21 +156,27 @@ class RTDETR(nn.Module):
         if self._frozen:
             set_batch_norm_training(self.backbone, False)
 
-    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> dict[str, jt.Var]:
-        """Losses of one training batch, already weighted.
-
-        The first image's stream draws the noise of all: how many copies an image gets depends on
-        the others, so a part of a batch has noise of its own anyway.
-        """
+    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:
+        """Losses of one training batch."""
         self.set_training(True)
         images = jt.array(batch.images_NCHW)
-        canvas = np.tile(np.array(images.shape[2:]), (images.shape[0], 1))
-        targets = relative_targets(batch, canvas, drop_empty=self.compat == "default")
+        targets = self.targets(batch)
         if self.train_sides:
             side = int(for_all(rng).choice(self.train_sides))
             images = nn.interpolate(images, size=(side, side), mode="nearest")
-        noise = Noise.draw(for_image(rng, 0), noise_shape(targets), self.classes)
-        return self.losses(self.training_output(images, targets, noise), targets)
+        output = self.training_output(images, targets, self.noise(targets, rng))
+        return self.losses(output, self.matches(output, targets), targets)
+
+    def targets(self, batch: Batch) -> Targets:
+        """The ground truth in units of the padded images' sides."""
+        images, _, *canvas = batch.images_NCHW.shape
+        sizes_N2 = np.tile(np.array(canvas), (images, 1))
+        return relative_targets(batch, sizes_N2, drop_empty=self.compat == "default")
+
+    def noise(self, targets: Targets, rng: BatchRandom | np.random.Generator) -> Noise:
+        """Of the copies, drawn from the first image's stream for all: how many copies an image gets
+        depends on the others, so a part of a batch has noise of its own anyway."""
+        return Noise.draw(for_image(rng, 0), noise_shape(targets), self.classes)
 
     def training_output(
         self, images_NCHW: jt.Var, targets: Targets, noise: Noise
@@ -193,25 +208,29 @@ class RTDETR(nn.Module):
         copies = [part[0] for part in parts] if denoising else []
         return TrainingOutput([part[1] for part in parts], copies, selection, denoising)
 
-    def losses(self, output: TrainingOutput, targets: Targets) -> dict[str, jt.Var]:
+    def matches(self, output: TrainingOutput, targets: Targets) -> dict[str, Matches]:
+        """The queries of `output.matched` with the boxes that they learn."""
+        return {name: match_queries(found, targets) for name, found in output.matched.items()}
+
+    def losses(
+        self, output: TrainingOutput, matches: dict[str, Matches], targets: Targets
+    ) -> Losses:
         """3 (2 L + 1) losses of L layers: the last layer's, `_aux_i` of those before it and of the
-        encoder, `_dn_i` of the copies (left out for a batch without boxes)."""
-        count = normaliser(targets.count)
-        *inner, last = output.layers
-        named = {"": last}
-        auxiliary = [*inner, output.selection.prediction]
-        named |= {f"_aux_{index}": prediction for index, prediction in enumerate(auxiliary)}
-        found: dict[str, jt.Var] = {}
-        for suffix, prediction in named.items():
-            matches = match_queries(prediction, targets)
-            values = layer_losses(prediction, matches, targets, count)
-            found |= {name + suffix: value for name, value in values.items()}
-        if output.denoising:
-            matches, copies = output.denoising.matches, count * output.denoising.groups
-            for index, prediction in enumerate(output.copies):
-                values = layer_losses(prediction, matches, targets, copies)
-                found |= {f"{name}_dn_{index}": value for name, value in values.items()}
+        encoder, divided by the number of boxes; `_dn_i` of the copies, divided by theirs."""
+        found: dict[str, LossTerm] = {}
+        for suffix, prediction in output.matched.items():
+            terms = layer_losses(prediction, matches[suffix], targets, targets.count)
+            found |= {name + suffix: term for name, term in terms.items()}
+        for index in range(len(output.layers)):
+            terms = self._copies_losses(output, index, targets)
+            found |= {f"{name}_dn_{index}": term for name, term in terms.items()}
         return found
+
+    def _copies_losses(self, output: TrainingOutput, layer: int, targets: Targets) -> Losses:
+        if output.denoising is None:
+            return no_losses()
+        copies = targets.count * output.denoising.groups
+        return layer_losses(output.copies[layer], output.denoising.matches, targets, copies)
 
     def predict(self, images_NCHW: jt.Var) -> Prediction:
         """Logits (N, Q, C) and boxes (N, Q, 4) of the last layer, in inference."""
