@@ -69,7 +69,7 @@ def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
     """Features, head outputs, proposals, the second stage's outputs and detections."""
     images = inputs.take("img", "N", 3, "H", "W")
     scale = inputs.take("scale_factor", 4) if "scale_factor" in inputs else np.ones(4, np.float32)
-    columns = np.append(scale, 1)
+    columns = np.append(scale, np.float32(1))
     methods = _dense_parts(network) | {
         "proposals": network.first_stage,
         "head": network.second_stage,

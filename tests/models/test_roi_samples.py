@@ -122,6 +122,24 @@ def test_one_dataset_draws_once_for_the_batch() -> None:
     assert drawn(samples, (9,), 50) == [list(range(9))] * 2
 
 
+def test_processes_draw_the_same_names_from_the_labels_of_all() -> None:
+    halves = labelled([[1, 9]], [0]), labelled([[7, 9]], [0])
+    present = np.isin(np.arange(10), [1, 7, 9])
+    found = [
+        draw_classes(
+            half,
+            (9,),
+            np.random.default_rng(5),
+            count=5,
+            allowed=[None],
+            anywhere=lambda flags: flags | present,
+        )
+        for half in halves
+    ]
+    whole = drawn(labelled([[1, 9], [7, 9]], [0, 0]), (9,), 5)
+    assert [[part.tolist() for part in classes] for classes in found] == [whole[:1]] * 2
+
+
 def test_several_datasets_draw_for_each_image() -> None:
     samples = labelled([[1, 9], [0, 0], [2, 3]], [0, 1, 1])
     only_present = drawn(samples, (9, 3), 1)
