@@ -51,8 +51,8 @@ def forward(network: ImageEncoder, inputs: Inputs) -> dict[str, np.ndarray]:
     side = network.attnpool.size * STRIDE
     if images.shape[2] != side:
         raise inputs.refusal(f"img has sides of {images.shape[2]}, this CLIP takes {side}")
-    with jt.no_grad(), seen({"maps": network.backbone.execute}) as found:
+    with jt.no_grad(), seen({"maps": network.backbone.execute}) as results:
         features = network(jt.array(images))
-    (maps,) = found["maps"]
+    (maps,) = results["maps"]
     tensors = {f"layer{index}": feats.numpy() for index, feats in enumerate(maps, start=1)}
     return tensors | {"image_features": features.numpy()}

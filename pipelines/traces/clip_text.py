@@ -44,8 +44,8 @@ def forward(network: TextEncoder, inputs: Inputs) -> dict[str, np.ndarray]:
         raise inputs.refusal(f"tokens must be rows of numbers 0 .. {END}")
     if (tokens.max(axis=1) != END).any():
         raise inputs.refusal(f"every row of tokens must hold the end mark {END}")
-    with jt.no_grad(), seen({"states": network.states}) as found:
+    with jt.no_grad(), seen({"states": network.states}) as results:
         features = network(tokens)
-    (states,) = found["states"]
+    (states,) = results["states"]
     tensors = {f"transformer.resblocks.{at}": state.numpy() for at, state in enumerate(states)}
     return tensors | {"text_features": features.numpy()}

@@ -76,9 +76,9 @@ def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
         "refined": network.refined,
     }
     rescaled = {"refined": lambda images: [rows / columns for rows in images]}
-    with seen(methods, rescaled) as found:
+    with seen(methods, rescaled) as results:
         detections = network.propose(jt.array(images), _sizes(images))
-    (proposals,), (head,) = found["proposals"], found["head"]
+    (proposals,), (head,) = results["proposals"], results["head"]
     outputs = {
         "test_rois": rois_of(proposals),
         "test_cls": head.class_logits_R2.numpy(),
@@ -86,7 +86,7 @@ def forward(network: CLN, inputs: Inputs) -> dict[str, np.ndarray]:
         "test_bscore": head.iou_logits_R.numpy()[:, None],
     }
     parts = {name: by_image(values, proposals) for name, values in outputs.items()}
-    tensors = _dense_tensors(found)
+    tensors = _dense_tensors(results)
     for image, rows in enumerate(proposals):
         own = {name: values[image] for name, values in parts.items()}
         own |= {"test_proposals": rows, "test_rpn": rows[:, 4:], "detections": detections[image]}
@@ -108,16 +108,16 @@ def train(network: CLN, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]:
         "samples": network.region_samples,
         "head": network.box_head.execute,
     }
-    given = {}
+    changes = {}
     if len(images) == 1 and "train_proposals" in inputs:
-        given["proposals"] = lambda own: [inputs.take("train_proposals", "P", 5)]
-    with seen(methods, given) as found:
+        changes["proposals"] = lambda own: [inputs.take("train_proposals", "P", 5)]
+    with seen(methods, changes) as results:
         values = undivided(network.loss(batch, np.random.RandomState(SAMPLER_SEED)))
-    (output,), (targets,), (head,) = found["output"], found["targets"], found["head"]
-    (proposals,), (samples,) = found["proposals"], found["samples"]
-    tensors = _dense_tensors(found)
+    (output,), (targets,), (head,) = results["output"], results["targets"], results["head"]
+    (proposals,), (samples,) = results["proposals"], results["samples"]
+    tensors = _dense_tensors(results)
     tensors |= {"train_proposals": np.concatenate(proposals), "train_rois": samples.rois}
-    tensors |= dense_targets(output, found["draws"], targets) | _region_targets(samples)
+    tensors |= dense_targets(output, results["draws"], targets) | _region_targets(samples)
     tensors |= {
         "train_cls_score": head.class_logits_R2.numpy(),
         "train_bbox_pred": head.deltas_R4.numpy(),
@@ -151,9 +151,9 @@ def _dense_parts(network: CLN) -> dict[str, Callable]:
     }
 
 
-def _dense_tensors(found: dict[str, list[Any]]) -> dict[str, np.ndarray]:
+def _dense_tensors(results: dict[str, list[Any]]) -> dict[str, np.ndarray]:
     """Maps, anchors, and what the proposal head says of them."""
-    (stages,), (feats,), (output,) = found["stages"], found["feats"], found["output"]
+    (stages,), (feats,), (output,) = results["stages"], results["feats"], results["output"]
     maps = zip(("c2", "c3", "c4", "c5"), stages, strict=True)
     pyramid = zip(("p2", "p3", "p4", "p5", "p6"), feats, strict=True)
     tensors = {name: feature.numpy() for name, feature in [*maps, *pyramid]}

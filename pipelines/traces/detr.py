@@ -77,10 +77,10 @@ def _step(network: DETR, batch: Batch, targets: Targets) -> tuple[dict[str, np.n
         "layers": network.predictions,
         "matches": network.matches,
     }
-    with seen(methods, {"targets": lambda own: targets}) as found:
+    with seen(methods, {"targets": lambda own: targets}) as results:
         terms = network.loss(batch, BatchRandom())
     values = undivided(terms)
-    (layers,), (matches,) = found["layers"], found["matches"]
+    (layers,), (matches,) = results["layers"], results["matches"]
     tensors = _prediction(layers[-1])
     tensors |= {
         f"loss_unscaled/{name}": np.asarray(value.item() / terms[name].weight)
@@ -119,10 +119,10 @@ def _padded(inputs: Inputs) -> Images:
 
 def _inference(network: DETR, inputs: Inputs, case: str, images: Images) -> dict[str, np.ndarray]:
     batch, sizes = images
-    with seen(_parts(network) | {"layers": network.predictions}) as given:
+    with seen(_parts(network) | {"layers": network.predictions}) as results:
         network.detect(jt.array(batch), sizes)
-    (layers,) = given.pop("layers")
-    tensors = {name: _as_recorded(name, outputs[-1].numpy()) for name, outputs in given.items()}
+    (layers,) = results.pop("layers")
+    tensors = {name: _as_recorded(name, outputs[-1].numpy()) for name, outputs in results.items()}
     pixels, cells = _plane(batch), _plane(tensors["input_proj"])
     mask = padding_mask(sizes, pixels, cells)
     tensors["mask"] = padding_mask(sizes, pixels, pixels)

@@ -60,9 +60,9 @@ def forward(network: NanoDetPlus, inputs: Inputs) -> dict[str, np.ndarray]:
     """Feature maps, logits, decoded boxes, scores and detections."""
     images = jt.array(_images(inputs))
     sizes = np.tile(np.array(images.shape[2:], np.int32), (len(images), 1))
-    with seen(_parts(network)) as given:
+    with seen(_parts(network)) as results:
         detections = network.detect(images, sizes)
-    found = _tensors({name: results[0] for name, results in given.items()}, sizes[0])
+    found = _tensors({name: calls[0] for name, calls in results.items()}, sizes[0])
     found["n_candidates_over_0.05"] = np.array(int((found["scores"] > 0.05).sum()))
     found |= _detections("det{}", detections)
     everything = network.detect(images, sizes, max_detections=None)
@@ -115,13 +115,13 @@ def _parts(network: NanoDetPlus) -> dict[str, Callable]:
     }
 
 
-def _tensors(given: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]:
+def _tensors(results: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]:
     """Of the results of `_parts`; `size` (height, width) of the images."""
-    output = given["output"]
+    output = results["output"]
     boxes = output.boxes()
-    named = {name: given[name] for name in ("stem_conv1", "stem_maxpool")}
-    named |= {f"backbone_stage{stage}": x for stage, x in enumerate(given["maps"], start=2)}
-    named |= {f"fpn{level}": x for level, x in enumerate(given["levels"])}
+    named = {name: results[name] for name in ("stem_conv1", "stem_maxpool")}
+    named |= {f"backbone_stage{stage}": x for stage, x in enumerate(results["maps"], start=2)}
+    named |= {f"fpn{level}": x for level, x in enumerate(results["levels"])}
     named |= {
         "head_cls_logits": output.class_logits,
         "head_reg_logits": output.side_logits,
@@ -179,9 +179,9 @@ def _step(network: NanoDetPlus, batch: Batch) -> tuple[dict[str, np.ndarray], jt
         "assignments": network.assignments,
         "targets": network.targets,
     }
-    with seen(methods) as given:
+    with seen(methods) as results:
         values = undivided(network.loss(batch, BatchRandom()))
-    ((main, auxiliary),), (assignments,), (targets,) = given.values()
+    ((main, auxiliary),), (assignments,), (targets,) = results.values()
     found = {"pred_main": main.logits_NPL.numpy(), "pred_aux": auxiliary.logits_NPL.numpy()}
     priors = len(main.priors_P4)
     for image, assignment in enumerate(assignments):

@@ -91,11 +91,11 @@ def _inference(
 ) -> dict[str, np.ndarray]:
     parts, methods = _parts(network), _methods(network) | {"prediction": network.predict}
     ordered = {"selection": lambda own: _in_order(own, inputs, f"{case}/decoder/topk_ind")}
-    with seen(parts | methods, ordered) as found:
+    with seen(parts | methods, ordered) as results:
         network.detect(jt.array(images), np.tile(np.array(images.shape[2:]), (len(images), 1)))
-    (feats,), (maps,), (prediction,) = found["feats"], found["maps"], found["prediction"]
-    ((memory, sizes),), (selection,) = found["memory"], found["selection"]
-    tensors = _maps(feats, maps) | {name: found[name][0].numpy() for name in parts}
+    (feats,), (maps,), (prediction,) = results["feats"], results["maps"], results["prediction"]
+    ((memory, sizes),), (selection,) = results["memory"], results["selection"]
+    tensors = _maps(feats, maps) | {name: results[name][0].numpy() for name in parts}
     height, width = feats[-1].shape[2:]
     channels = maps[-1].shape[1]
     tensors["encoder/aifi_pos_embed"] = position_table(height, width, channels)[None]
@@ -228,10 +228,10 @@ def _step(
         "noise": lambda own: _noise(inputs, case, targets) if targets.count else own,
         "selection": lambda own: _in_order(own, inputs, f"{case}/topk_ind"),
     }
-    with seen(methods, changes) as found:
+    with seen(methods, changes) as results:
         terms = network.loss(batch, BatchRandom())
-    (feats,), (maps,), (selection,) = found["feats"], found["maps"], found["selection"]
-    (output,), (matches,) = found["output"], found["matches"]
+    (feats,), (maps,), (selection,) = results["feats"], results["maps"], results["selection"]
+    (output,), (matches,) = results["output"], results["matches"]
     tensors = _maps(feats, maps) | _denoising(network, output, targets)
     tensors |= {"enc_max_score": selection.scores, "topk_ind": selection.cells}
     for suffix, prediction in output.matched.items():

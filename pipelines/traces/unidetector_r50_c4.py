@@ -75,16 +75,16 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
         "heads": network.all_heads,
     }
     sizes = np.tile(np.array(images.shape[2:]), (len(images), 1))
-    with seen(methods) as given:
+    with seen(methods) as results:
         network.regions(jt.array(images), sizes, proposals)
-    ((embeddings, deltas),) = given["heads"]
+    ((embeddings, deltas),) = results["heads"]
     rois = rois_of(proposals)
     scores, boxes = _logits(network, jt.array(embeddings)), decoded(rois, deltas)
     first = min(len(rois), FIRST)
     found = {
-        "c4": given["feats"][0].numpy(),
-        "roi_feats_first8": given["crops"][0].numpy()[:first],
-        "shared_head_first8": given["shared"][0].numpy()[:first],
+        "c4": results["feats"][0].numpy(),
+        "roi_feats_first8": results["crops"][0].numpy()[:first],
+        "shared_head_first8": results["shared"][0].numpy()[:first],
     }
     found |= _named(scores | {"bbox_pred": deltas}, "test_")
     logits = next(iter(scores.values()))
@@ -102,9 +102,9 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
     images = inputs.take("img", "N", 3, "H", "W")
     samples = given_samples(network, inputs, len(images))
     classes = compared_classes(network, inputs, samples)
-    with seen({"feats": network.features, "heads": network.heads}) as given:
+    with seen({"feats": network.features, "heads": network.heads}) as results:
         values = undivided(network.loss(RoiBatch(images, samples, classes), BatchRandom()))
-    (feats,), ((embeddings, deltas),) = given.values()
+    (feats,), ((embeddings, deltas),) = results.values()
     rows = len(samples.labels_R)
     scores = _logits(network, embeddings[:rows])
     found = {"c4": feats.numpy(), "train_rois": samples.rois_R5}

@@ -48,17 +48,17 @@ class Stepper:
         """This process's part of every value, with the sum of the losses as "loss"."""
         shares = self._divided(share, seed)
         counts = self._counted(shares) if self.parts > 1 else None
-        found = []
+        values = []
         for part, random in shares:
             terms = self._terms(part, random)
-            found.append(_values(terms, counts or _shared_counts(terms)))
-            self.optimizer.add(found[-1]["loss"])
+            values.append(_values(terms, counts or ranks.added_up(_counts(terms))))
+            self.optimizer.add(values[-1]["loss"])
             if self.parts > 1:
                 jt.sync_all()  # so that no two parts' activations are in memory at once
         self.optimizer.step(rate_factor)
         if self.parts == 1:
-            return found[0]
-        return {name: sum(values[name] for values in found) for name in found[0]}
+            return values[0]
+        return {name: sum(part[name] for part in values) for name in values[0]}
 
     def _divided(self, share: Any, seed: tuple[int, int]) -> list[tuple[Any, tuple[int, ...]]]:
         """The parts, each with what its random numbers start from: seed, step, first image."""
@@ -75,12 +75,18 @@ class Stepper:
         # run was resumed.
         jt.set_seed(int(np.random.SeedSequence(random).generate_state(1)[0] >> 1))
         *seed, first = random
-        return self.loss_of(part, BatchRandom(*seed, first=first))
+        terms = self.loss_of(part, BatchRandom(*seed, first=first))
+        if ranks.count() > 1:
+            # Batch norm exchanges statistics on the way; every process must be through before the
+            # next exchange, also one whose losses have no use for what another's have.
+            jt.sync([term.sum for term in terms.values()])
+        return terms
 
     def _counted(self, shares: list[tuple[Any, tuple[int, ...]]]) -> dict[str, float]:
         """The counts of all parts, from a forward pass of its own.
 
-        Jittor computes what is asked: of a network whose counts are known beforehand, nothing.
+        Jittor computes what is asked for: of a network whose counts need none of its outputs,
+        nothing.
         """
         counts: Counter[str] = Counter()
         with _unchanged_statistics(self.model), jt.no_grad():
@@ -91,14 +97,6 @@ class Stepper:
 
 def _counts(terms: Losses) -> dict[str, float]:
     return {name: term.count for name, term in terms.items()}
-
-
-def _shared_counts(terms: Losses) -> dict[str, float]:
-    """The counts of all processes, each with one part."""
-    if ranks.count() > 1:
-        # Batch norm exchanges statistics in the forward pass, which must so be over everywhere.
-        jt.sync([term.sum for term in terms.values()])
-    return ranks.added_up(_counts(terms))
 
 
 def _values(terms: Losses, counts: Mapping[str, float]) -> dict[str, jt.Var]:
