@@ -25,7 +25,8 @@ ALLOWED = {
     "unidet.store": PLAIN,
     "unidet.ops": PLAIN,
     "unidet.evaluation": PLAIN,
-    "unidet.models": PLAIN | {"unidet.ops"},
+    # A network takes its settings as the schema types them, so that they are listed once.
+    "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models"},
     "unidet.data": PLAIN | {"unidet.store.hashing"},
     "unidet.training": PLAIN

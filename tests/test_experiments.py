@@ -57,7 +57,6 @@ SECOND_STAGE = [
     ("backbone CLIPResNet", "roi.network.backbone.style", "clip"),
     ("backbone.layers", "roi.network.backbone.blocks", (3, 4, 6, 3)),
     ("frozen_stages (hard-coded)", "roi.network.backbone.frozen_stages", 1),
-    ("norms always eval (hard-coded)", "roi.network.batch_norm_training", False),
     ("roi_layer.output_size", "roi.network.pool_size", 14),
     ("AttentionPool2d(7, 64 * 32, 32, 1024)", "roi.network.pool", "attention"),
     ("AttentionPool2d(7, 64 * 32, 32, 1024)", "roi.network.heads", 32),

@@ -42,7 +42,8 @@ def revoke(name: str, config: Config) -> bool:
     if name not in STAGES:
         needed(name, config)
     store = open_store(config)
-    return accepted.revoke(store.layout, name, digest(modules_of(STAGES[name], store)))
+    code = digest(modules_of(STAGES[name], config, store))
+    return accepted.revoke(store.layout, name, code)
 
 
 def _present(name: str, config: Config, store: Store) -> dict[str, Any]:

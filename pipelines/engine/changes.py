@@ -97,7 +97,7 @@ def _present(name: str, config: Config, store: Store) -> _Present:
         known[stage.name] = _Present(
             stage.name,
             preimage,
-            modules_of(stage, store),
+            modules_of(stage, config, store),
             inputs,
             find(preimage, store) if complete else None,
         )

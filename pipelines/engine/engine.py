@@ -74,14 +74,17 @@ def preimage_of(
         "config": {name: identity(getattr(config, name)) for name in sorted(stage.reads)},
         "inputs": {name: action.output for name, action in sorted(inputs.items())},
         "files": {name: store.digest_of(path) for name, path in stage.files(config).items()},
-        "code": digest(modules_of(stage, store)),
+        "code": digest(modules_of(stage, config, store)),
         "env": {name: _version(name) for name in KEYED_PACKAGES},
     }
 
 
-def modules_of(stage: Stage, store: Store) -> dict[str, str]:
-    """Digest of every module that the stage's code can reach."""
-    return closure(stage.run.__module__, exclude=UNKEYED_MODULES, cache=store.code_cache)
+def modules_of(stage: Stage, config: Config, store: Store) -> dict[str, str]:
+    """Digest of every module that the stage's code can reach under a configuration."""
+    modules: dict[str, str] = {}
+    for root in (stage.run.__module__, *stage.code(config)):
+        modules |= closure(root, exclude=UNKEYED_MODULES, cache=store.code_cache)
+    return dict(sorted(modules.items()))
 
 
 def find(preimage: dict[str, Any], store: Store) -> Action | None:
@@ -101,7 +104,7 @@ def bring_up_to_date(config: Config) -> dict[str, Done]:
     stages = needed(config.stage, config)
     for stage in stages:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
-        modules_of(stage, store)
+        modules_of(stage, config, store)
     done: dict[str, Done] = {}
     with in_use(store.layout) as use, _compiling_ahead(stages, config, store):
         for stage in stages:
@@ -212,7 +215,7 @@ def _execute(
         started=started,
         seconds=earlier + time.time() - started,
         inputs=inputs,
-        modules=modules_of(stage, store),
+        modules=modules_of(stage, config, store),
         sources={name: str(path) for name, path in stage.files(config).items()},
     )
 

@@ -58,6 +58,10 @@ def no_files(config: Config) -> dict[str, Path]:
     return {}
 
 
+def no_code(config: Config) -> tuple[str, ...]:
+    return ()
+
+
 def no_summary(folder: Path) -> str:
     return ""
 
@@ -105,6 +109,8 @@ class Stage:
         run: makes the artefact.
         inputs: names of the stages whose artefacts it takes, under a given configuration.
         files: files and folders outside the store that enter the key by content.
+        code: modules that the configuration chooses and `run` loads by name; they and what they
+            import enter the key as `run`'s own module does.
         summary: what to tell the person about a finished artefact.
         sharding: work that is done in shards before `run`, which then gathers them.
         comparison: of the artefacts of a sweep.
@@ -119,6 +125,7 @@ class Stage:
     run: Callable[[Job], None]
     inputs: Callable[[Config], tuple[str, ...]] = field(default=no_inputs)
     files: Callable[[Config], dict[str, Path]] = field(default=no_files)
+    code: Callable[[Config], tuple[str, ...]] = field(default=no_code)
     summary: Callable[[Path], str] = field(default=no_summary)
     sharding: Sharding | None = None
     comparison: Comparison | None = None

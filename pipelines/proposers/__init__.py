@@ -1,1 +1,1 @@
-"""The proposal networks, one module each."""
+"""The proposal networks, one module each behind `proposer.Proposer`, loaded by name."""

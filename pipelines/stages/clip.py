@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,15 @@ from unidet.data.toy.vocabulary import (
 )
 from unidet.errors import UserError
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.published_clip import published_files, take_published
+from unidet.pipelines.wiring import crop_encoder
+from unidet.pipelines.wiring.crop_encoder import build_crop_encoder
+from unidet.pipelines.wiring.published_files import published_files
+from unidet.pipelines.wiring.seeding import seeded
 
 CAPTIONS_FOR_MERGES = 20_000
 TEST_BATCH = 256
+PUBLISHED_CLIP = "unidet.pipelines.wiring.published_clip"
+"""Loaded by name: it knows every layout, which the toy CLIP has no use for."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Pairs:
 def run(job: Job) -> None:
     if job.config.clip.kind == "openai":
         job.bring_up()
-        take_published(job)
+        import_module(PUBLISHED_CLIP).take_published(job)
     else:
         _train(job)
 
@@ -50,13 +56,13 @@ def _train(job: Job) -> None:
     from unidet.models.clip.contrastive import ContrastiveLoss
     from unidet.models.clip.tokenizer import Tokenizer, learn_merges, write_merges
     from unidet.models.layers import set_batch_norm_training
-    from unidet.pipelines.wiring.networks import below, build_crop_encoder, seeded
     from unidet.pipelines.wiring.text import NameEncoder, build_text_encoder
     from unidet.pipelines.wiring.training import keep_log
     from unidet.training.loop import train
     from unidet.training.pair import ImageTextPair
     from unidet.training.schedule import in_steps
     from unidet.weights.load import load_into
+    from unidet.weights.prefixes import below
     from unidet.weights.write import write_safetensors
 
     config: TrainedClip = job.config.clip
@@ -95,8 +101,8 @@ def _train(job: Job) -> None:
     test = load_crops(job.inputs["data"] / "clip" / "test")
     metrics = _zero_shot(pair, NameEncoder(tokenizer, pair.text), job.config.clip_embeddings, test)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    write_safetensors(job.out / "image.safetensors", below(weights, "image."))
-    write_safetensors(job.out / "text.safetensors", below(weights, "text."))
+    write_safetensors(job.out / "image.safetensors", below("image.", weights))
+    write_safetensors(job.out / "text.safetensors", below("text.", weights))
     write_merges(job.out / "merges.txt", merges)
     keep_log(job, "clip")
 
@@ -150,6 +156,12 @@ def inputs(config: Config) -> tuple[str, ...]:
     return () if config.clip.kind == "openai" else ("data",)
 
 
+def code(config: Config) -> tuple[str, ...]:
+    if isinstance(config.clip, TrainedClip):
+        return crop_encoder.code_of(config.clip)
+    return (PUBLISHED_CLIP,)
+
+
 STAGE = Stage(
     name="clip",
     version=1,
@@ -157,4 +169,5 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     files=published_files,
+    code=code,
 )

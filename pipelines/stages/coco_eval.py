@@ -16,7 +16,8 @@ from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.results import write_results
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.proposers.factory import known_outputs, open_proposer
+from unidet.pipelines.proposers.outputs import known_outputs
+from unidet.pipelines.proposers.proposer import Detector, code_of, open_detector
 from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
 from unidet.pipelines.wiring.datasets import Datasets, Judged, test_transform
 from unidet.records import Batch
@@ -36,7 +37,7 @@ def run(job: Job) -> None:
     datasets = Datasets(job.inputs["data"], job.config.data)
     judged = _judged(datasets, known)
     job.bring_up()
-    network = open_proposer(job.config.rpn, job.inputs["rpn"])
+    network = open_detector(job.config.rpn, job.inputs["rpn"])
     everything = {}
     for position, dataset in enumerate(judged):
         # The main dataset's files lie at the top, where scripts look for them.
@@ -63,7 +64,7 @@ def _judge(
     job: Job,
     datasets: Datasets,
     dataset: Judged,
-    network: object,
+    network: Detector,
     known: Outputs,
     folder: Path,
 ) -> dict[str, float]:
@@ -79,7 +80,7 @@ def _judge(
     category_ids = np.array(numbers, np.int64)
     progress = job.progress(f"detecting {dataset.name}")
     shown = _shown(batches, progress, -(-len(dataset.rows) // size))
-    detections = detect_batches(network, shown, image_ids, category_ids)
+    detections = detect_batches(network.detect, shown, image_ids, category_ids)
     progress.close()
     write_results(folder / "detections.json", detections)
     metrics = coco_metrics(read_ground_truth(dataset.ground_truth), detections)
@@ -111,5 +112,6 @@ STAGE = Stage(
     reads=("data", "rpn", "proposals"),
     run=run,
     inputs=inputs,
+    code=lambda config: code_of(config.rpn),
     summary=summary,
 )

@@ -14,7 +14,9 @@ import numpy as np
 from unidet.config.study import Config
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet, draft_of
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
+from unidet.pipelines.wiring.classifier import build_classifier, code_of
 from unidet.pipelines.wiring.datasets import Datasets, ImageSet, test_transform
+from unidet.pipelines.wiring.dumped_proposals import best_proposals
 
 SETTINGS = "classifier.json"  # what the classifier learnt besides the region embeddings
 
@@ -32,7 +34,6 @@ def plan(job: Job) -> list[ShardSet]:
 def fill(job: Job) -> None:
     job.bring_up()
     from unidet.data.loader import evaluation_batches
-    from unidet.pipelines.wiring.networks import build_classifier
     from unidet.training.inference import as_images
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
@@ -80,13 +81,6 @@ def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
     ]
 
 
-def best_proposals(dumped: Sharded, row: int, count: int) -> np.ndarray:
-    """(P, 5) the first `count` proposals of an image, as they were dumped: best first."""
-    columns = dumped.of(row)
-    boxes, scores = columns["boxes_xyxy"][:count], columns["scores"][:count]
-    return np.concatenate([boxes, scores[:, None]], axis=1).astype(np.float32)
-
-
 def inputs(config: Config) -> tuple[str, ...]:
     return ("data", "proposals", "roi")
 
@@ -97,5 +91,6 @@ STAGE = Stage(
     reads=("data", "roi", "lvis_raw"),
     run=run,
     inputs=inputs,
+    code=lambda config: code_of(config.roi.network),
     sharding=Sharding(plan, fill, processes=lambda config: config.lvis_raw.processes),
 )

@@ -18,7 +18,7 @@ from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
-from unidet.pipelines.proposers.factory import open_proposer
+from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import given_proposals
 from unidet.pipelines.wiring.datasets import Datasets, ImageSet, test_transform
 from unidet.records import Split
@@ -151,6 +151,10 @@ def inputs(config: Config) -> tuple[str, ...]:
     return ("data",) if config.proposals.files else ("data", "rpn")
 
 
+def code(config: Config) -> tuple[str, ...]:
+    return () if config.proposals.files else code_of(config.rpn)
+
+
 def summary(folder: Path) -> str:
     metrics = json.loads((folder / "metrics.json").read_text())
     rows = [f"{'proposals':<28}{'AR@10':>8}{'AR@100':>8}{'AR@300':>8}{'R50@300':>9}"]
@@ -170,6 +174,7 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     files=given_proposals.starting_files,
+    code=code,
     summary=summary,
     sharding=Sharding(plan, fill, processes=lambda config: config.proposals.processes),
 )

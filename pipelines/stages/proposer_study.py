@@ -18,7 +18,7 @@ from unidet.config.study import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.pipelines.engine.shards import Sharded
 from unidet.pipelines.engine.stage import Comparison, Job, Stage
-from unidet.pipelines.proposers.factory import open_proposer
+from unidet.pipelines.proposers.proposer import Proposer, code_of, open_proposer
 from unidet.pipelines.stages.proposals import recall_of
 from unidet.pipelines.wiring.datasets import Datasets, Judged, test_transform
 
@@ -66,7 +66,7 @@ def _only(truth: GroundTruth, categories: np.ndarray) -> GroundTruth:
     return replace(truth, **{name: getattr(truth, name)[kept] for name in columns})
 
 
-def _milliseconds(job: Job, datasets: Datasets, dataset: Judged, network: Any) -> float:
+def _milliseconds(job: Job, datasets: Datasets, dataset: Judged, network: Proposer) -> float:
     """Median time of `propose` for one image, decoding and resizing left out."""
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
@@ -122,6 +122,7 @@ STAGE = Stage(
     reads=("data", "rpn", "proposer_study"),
     run=run,
     inputs=inputs,
+    code=lambda config: code_of(config.rpn),
     summary=summary,
     comparison=Comparison(METRICS, draw),
 )

@@ -12,14 +12,11 @@ from unidet.data.loader import Proposals, Source
 from unidet.errors import UserError
 from unidet.pipelines.engine.shards import Sharded
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.stages.lvis_raw import best_proposals
+from unidet.pipelines.wiring import backbones, classifier, starting_weights
+from unidet.pipelines.wiring.classifier import build_classifier, initialise_classifier
 from unidet.pipelines.wiring.datasets import Datasets, ImageSet, counted_in_steps, training_batches
-from unidet.pipelines.wiring.networks import (
-    build_classifier,
-    initialise_classifier,
-    seeded,
-    starting_files,
-)
+from unidet.pipelines.wiring.dumped_proposals import best_proposals
+from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
     load_starting_weights,
@@ -91,14 +88,19 @@ def _proposals(job: Job, data: ImageSet) -> Proposals:
 
 def inputs(config: Config) -> tuple[str, ...]:
     training = ("data", "clip_embeddings", "proposals") if config.roi.training else ()
-    starts_from_clip = config.roi.network.initialise == "clip" and not config.roi.weights
-    return (*training, "clip") if starts_from_clip else training
+    start = () if config.roi.weights else backbones.inputs(config.roi.network.initialise)
+    return (*training, *start)
 
 
 def files(config: Config) -> dict[str, Path]:
     if config.roi.weights:
         return starting_file("roi.weights", config.data.root, config.roi.weights)
-    return starting_files(config.roi.network)
+    return backbones.files(config.roi.network.initialise)
+
+
+def code(config: Config) -> tuple[str, ...]:
+    given = starting_weights.code_of(config.roi.weights)
+    return (*classifier.code_of(config.roi.network), *given)
 
 
 STAGE = Stage(
@@ -108,5 +110,6 @@ STAGE = Stage(
     run=run,
     inputs=inputs,
     files=files,
+    code=code,
     data_parallel=lambda config: config.roi.training is not None,
 )

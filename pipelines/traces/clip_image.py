@@ -10,6 +10,7 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 
+from unidet.config.networks import ResNetConfig
 from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.clip.image import ImageEncoder
 from unidet.models.resnet import ResNet
@@ -25,13 +26,15 @@ STRIDE, HEAD_WIDTH = 32, 64
 def build(weights: Weights) -> ImageEncoder:
     """Of the published size whose weights these are."""
     size = SIZES[weights.layout.network.removeprefix("clip_")]
-    backbone = ResNet(
+    settings = ResNetConfig(
+        kind="resnet",
         style="clip",
+        block="bottleneck",
         width=size.width,
         blocks=size.blocks,
-        strides=(1, 2, 2, 2),
-        outputs=(1, 2, 3, 4),
+        frozen_stages=0,
     )
+    backbone = ResNet(settings, outputs=(1, 2, 3, 4))
     channels = backbone.channels[-1]
     pool = AttentionPool(
         size=size.cells,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 
+from unidet.config.networks import TextConfig
 from unidet.models.clip.text import TextEncoder
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.seen import seen
@@ -25,14 +26,14 @@ HEAD_WIDTH = 64
 def build(weights: Weights) -> TextEncoder:
     """Of the published size whose weights these are."""
     size = SIZES[weights.layout.network.removeprefix("clip_")]
-    network = TextEncoder(
-        vocabulary_size=VOCABULARY_SIZE,
-        context_length=CONTEXT_LENGTH,
+    settings = TextConfig(
         width=size.text_width,
         layers=TEXT_LAYERS,
         heads=size.text_width // HEAD_WIDTH,
-        embedding=size.embedding,
+        context_length=CONTEXT_LENGTH,
+        merges=VOCABULARY_SIZE - 514,
     )
+    network = TextEncoder(settings, vocabulary_size=VOCABULARY_SIZE, embedding=size.embedding)
     load_into(network, weights.part("text."))
     return network
 

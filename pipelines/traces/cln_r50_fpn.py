@@ -16,7 +16,8 @@ from typing import Any
 import jittor as jt
 import numpy as np
 
-from unidet.models.box_head import BACKGROUND, OBJECT, BoxHead
+from unidet.config.networks import CLNConfig
+from unidet.models.box_head import BACKGROUND, OBJECT
 from unidet.models.cln import CLN
 from unidet.models.cln_targets import (
     AnchorDraw,
@@ -24,15 +25,15 @@ from unidet.models.cln_targets import (
     RegionSamples,
     SampledAnchors,
 )
-from unidet.models.fpn import FPN
-from unidet.models.resnet import ResNet
-from unidet.models.rpn_head import RPNHead, RPNOutput
+from unidet.models.rpn_head import RPNOutput
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import encode_deltas
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
+from unidet.pipelines.proposers import cln
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.official import proposer_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
@@ -45,22 +46,9 @@ SAMPLER_SEED = 123
 
 def build(weights: Weights) -> CLN:
     """The network of clip_decouple_faster_rcnn_r50_c4_1x_coco_1ststage.py."""
-    backbone = ResNet(
-        style="torchvision",
-        width=64,
-        blocks=(3, 4, 6, 3),
-        strides=(1, 2, 2, 2),
-        outputs=(1, 2, 3, 4),
-    )
-    network = CLN(
-        backbone,
-        FPN(backbone.channels, 256, len(STRIDES)),
-        RPNHead(256, strides=STRIDES, classifier=True),
-        BoxHead(256),
-        compat="official",
-    )
+    settings = proposer_settings("cln_r50_fpn", CLNConfig)
+    network = cln.build(settings, classes=0, is_trained=True)
     load_into(network, weights.arrays)
-    backbone.freeze(1)
     network.backbone.set_batch_norm_training(False)
     return network
 

@@ -12,10 +12,12 @@ N images, Q queries, G ground-truth boxes. Outputs start with their case.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jittor as jt
 import numpy as np
 
+from unidet.config.networks import DETRConfig
 from unidet.models.detr.criterion import cardinality_error
 from unidet.models.detr.network import DETR, WIDTH, class_scores
 from unidet.models.detr.positions import padding_mask, position_embedding
@@ -25,6 +27,7 @@ from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
+from unidet.pipelines.traces.official import proposer_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.records import Batch
 from unidet.weights.layouts.layout import Weights
@@ -40,7 +43,9 @@ def build(weights: Weights) -> DETR:
     """The network of the weights, with as many classes as they have."""
     outputs = len(weights.arrays["class_embed.bias"])
     queries = len(weights.arrays["query_embed.weight"])
-    network = DETR(classes=outputs - 1, queries=queries, dropout=0.0, compat="official")
+    settings = proposer_settings("detr_r50", DETRConfig)
+    settings = replace(settings, queries=queries, dropout=0.0, compat="official")
+    network = DETR(settings, classes=outputs - 1)
     load_into(network, weights.arrays)
     return network
 

@@ -12,12 +12,13 @@ whose name ends in "det" is of an epoch from which on the auxiliary parts are de
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import jittor as jt
 import numpy as np
 
+from unidet.config.networks import NanoDetPlusConfig
 from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.models.nanodet_plus.losses import Targets, positive_weights
@@ -27,16 +28,13 @@ from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.official import proposer_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.records import Batch, Detected
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.layouts.nanodet_plus import BINS, M
 from unidet.weights.load import load_into
 
-SIZES: dict[str, dict] = {
-    "nanodet_plus_m_416": {"backbone_channels": (24, 116, 232, 464), "channels": 96},
-    "nanodet_plus_m_1_5x_416": {"backbone_channels": (24, 176, 352, 704), "channels": 128},
-}
 DETACHED_FROM = 10
 """Epoch, counted from 0, from which on the official trainer detaches the auxiliary parts."""
 NO_OVERLAP = -1e8
@@ -45,12 +43,11 @@ NO_OVERLAP = -1e8
 
 def build(weights: Weights) -> NanoDetPlus:
     """The network of the weights' layout, with its auxiliary parts if they are among them."""
+    settings = proposer_settings(weights.layout.network, NanoDetPlusConfig)
     network = NanoDetPlus(
-        **SIZES[weights.layout.network],
+        replace(settings, detach_epoch=DETACHED_FROM, compat="official"),
         classes=len(weights.arrays["head.predict.0.bias"]) - 4 * BINS,
         auxiliary=any(name.startswith("aux_") for name in weights.arrays),
-        detach_epoch=DETACHED_FROM,
-        compat="official",
     )
     load_into(network, weights.arrays)
     return network

@@ -22,6 +22,7 @@ from dataclasses import replace
 import jittor as jt
 import numpy as np
 
+from unidet.config.networks import RTDETRConfig
 from unidet.models.rtdetr.decoder import Selection, anchor_logits
 from unidet.models.rtdetr.decoder_layer import Sizes
 from unidet.models.rtdetr.denoising import Noise, noise_shape
@@ -33,6 +34,7 @@ from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
+from unidet.pipelines.traces.official import proposer_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
@@ -46,8 +48,8 @@ COCO_IDS = np.array([number for number in range(1, 91) if number not in COCO_GAP
 def build(weights: Weights) -> RTDETR:
     """The network of the weights' layout."""
     classes = len(weights.arrays["decoder.enc_score_head.bias"])
-    variant = weights.layout.network.removeprefix("rtdetr_")
-    network = RTDETR(variant, classes=classes, compat="official")
+    settings = proposer_settings(weights.layout.network, RTDETRConfig)
+    network = RTDETR(replace(settings, compat="official"), classes=classes)
     load_into(network, weights.arrays)
     return network
 

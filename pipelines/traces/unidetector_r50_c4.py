@@ -22,16 +22,15 @@ from unidet.errors import UserError
 from unidet.evaluation.calibration import calibration_weights, fuse_scores
 from unidet.evaluation.detections import LARGEST_LOGIT
 from unidet.evaluation.suppression import Suppression, suppressor
-from unidet.models.clip.attention_pool import AttentionPool
-from unidet.models.resnet import ResNet, build_layer
 from unidet.models.roi_classifier import RoiClassifier, decoded
 from unidet.models.roi_samples import RoiBatch, RoiSamples
-from unidet.models.text_classifier import TextClassifier
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.inputs import Inputs
+from unidet.pipelines.traces.official import classifier_settings
 from unidet.pipelines.traces.seen import seen
+from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
@@ -49,17 +48,8 @@ def build(weights: Weights) -> RoiClassifier:
     """The network of clip_decouple_faster_rcnn_r50_c4_1x_coco_2ndstage.py and its relatives."""
     if not weights.vocabularies:
         raise UserError("unidetector_r50_c4: the weights hold no text embeddings (zs_weights)")
-    network = RoiClassifier(
-        backbone=ResNet(style="clip", width=64, blocks=(3, 4, 6), strides=(1, 2, 2), outputs=(3,)),
-        shared_layer=build_layer(4, style="clip", width=64, blocks=3, stride=2),
-        pool=AttentionPool(size=7, channels=2048, heads=32, embedding=1024),
-        classifier=TextClassifier(embedding=1024),
-        embedding=1024,
-        roi_size=14,
-        stride=16,
-    )
+    network = build_classifier(classifier_settings("clip_r50_c4"))
     load_into(network, weights.arrays)
-    network.backbone.freeze(1)
     network.set_vocabularies(weights.vocabularies)
     return network
 

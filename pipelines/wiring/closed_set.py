@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unidet.evaluation.results import Detections
-from unidet.records import Batch
+from unidet.records import Batch, Detected
+
+if TYPE_CHECKING:
+    import jittor as jt
+
+    Detect = Callable[[jt.Var, np.ndarray], list[Detected]]
 
 NO_CATEGORY = int(np.iinfo(np.int64).min)
 
 
 def detect_batches(
-    network: Any,
+    detect: Detect,
     batches: Iterable[Batch],
     image_ids: np.ndarray,
     category_ids: np.ndarray,
-    **settings: Any,
 ) -> Detections:
-    """Every detection of `network.detect(images, sizes, **settings)`, in original pixels.
+    """Every detection of a network, in original pixels.
 
     Args:
+        detect: normalised images (N, 3, H, W) and sizes (N, 2) before padding -> N `Detected`.
         batches: of `data.loader.evaluation_batches`; rows in any order.
         image_ids: of the whole split, by the batches' rows.
         category_ids: of the network's classes, in their order; what it takes for a class that is
@@ -32,7 +37,7 @@ def detect_batches(
 
     images, categories, boxes, scores = [], [], [], []
     for batch in batches:
-        found = network.detect(as_images(batch), batch.sizes_N2, **settings)
+        found = detect(as_images(batch), batch.sizes_N2)
         rows = zip(batch.image_rows, batch.scales_N4, found, strict=True)
         for row, scale, detected in rows:
             kept = category_ids[detected.labels] != NO_CATEGORY

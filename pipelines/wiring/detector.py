@@ -94,8 +94,8 @@ def _open(config: Config, names: list[str]) -> Detector:
     folders = {stage: _newest(config, stage) for stage in ("rpn", "roi")}
     texts = _embed(config, names)
     bring_up_jittor(config)
-    from unidet.pipelines.proposers.factory import open_proposer
-    from unidet.pipelines.wiring.networks import build_classifier
+    from unidet.pipelines.proposers.proposer import open_proposer
+    from unidet.pipelines.wiring.classifier import build_classifier
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 

@@ -13,8 +13,8 @@ from unidet.evaluation.results import Detections, read_results
 from unidet.pipelines.engine.shards import Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.stages import lvis_eval
-from unidet.pipelines.stages.lvis_raw import best_proposals
 from unidet.pipelines.wiring.datasets import Datasets, ImageSet, Judged
+from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page
 

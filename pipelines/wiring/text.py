@@ -59,14 +59,7 @@ def build_text_encoder(config: TextConfig, merges: int, embedding: int) -> Any:
     """The text transformer for a vocabulary of 512 bytes and end markers plus `merges`."""
     from unidet.models.clip.text import TextEncoder
 
-    return TextEncoder(
-        vocabulary_size=512 + merges + 2,
-        context_length=config.context_length,
-        width=config.width,
-        layers=config.layers,
-        heads=config.heads,
-        embedding=embedding,
-    )
+    return TextEncoder(config, vocabulary_size=512 + merges + 2, embedding=embedding)
 
 
 def open_text_encoder(clip: Path, config: Clip) -> NameEncoder:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
 
-from unidet.models.box_head import BoxHead
 from unidet.models.cln import CLN
-from unidet.models.fpn import FPN
-from unidet.models.resnet import ResNet
-from unidet.models.rpn_head import RPNHead
 from unidet.ops.boxes import pairwise_iou_numpy
 from unidet.ops.loss_term import total, undivided
+from unidet.pipelines.proposers.cln import build
 from unidet.records import Batch
 
 SIZE = 64
@@ -23,15 +21,16 @@ SIZE = 64
 
 def _network(**changes: Any) -> CLN:
     jt.set_global_seed(1)
-    backbone = ResNet(
-        style="clip",
-        block="basic",
-        width=16,
-        blocks=(1, 1, 1),
-        strides=(1, 1, 2),
-        outputs=(2, 3),
-    )
     settings: dict[str, Any] = {
+        "backbone": networks.small_resnet(width=16),
+        "outputs": (2, 3),
+        "channels": 32,
+        "levels": 2,
+        "region_levels": 2,
+        "anchor_scale": 4.0,
+        "hidden": 64,
+        "pool_size": 5,
+        "finest_scale": 16.0,
         "objectness": "iou",
         "box_loss": "giou",
         "box_loss_weight": 2.0,
@@ -42,13 +41,7 @@ def _network(**changes: Any) -> CLN:
         "final_nms": 0.7,
         "batch_norm_training": True,
     }
-    return CLN(
-        backbone,
-        FPN(backbone.channels, 32, levels=2),
-        RPNHead(32, strides=(4, 8), anchor_scale=4.0),
-        BoxHead(32, hidden=64, pool_size=5, strides=(4, 8), finest_scale=16.0),
-        **(settings | changes),
-    )
+    return build(networks.cln(**(settings | changes)), classes=0, is_trained=True)
 
 
 OFFICIAL: dict[str, Any] = {

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,7 +26,7 @@ ZEBRA, UMBRELLA = 340, 879
 
 
 def test_outputs_have_the_announced_shapes() -> None:
-    network = EfficientNetLite0(outputs=(2, 3))
+    network = EfficientNetLite0(networks.efficientnet(), (2, 3))
     assert network.channels == (40, 112)
     assert network.strides_out == (8, 16)
     network.set_batch_norm_training(False)
@@ -46,7 +47,7 @@ def test_same_padding_is_tensorflows(kernel: int, stride: int, padding: tuple[in
 
 
 def test_freezing_keeps_the_first_layers() -> None:
-    network = EfficientNetLite0(outputs=(1, 2))
+    network = EfficientNetLite0(networks.efficientnet(), (1, 2))
     network.freeze(1)
     network.set_batch_norm_training(True)
     learning = {name for name, var in network.named_parameters() if not var.is_stop_grad()}
@@ -56,7 +57,9 @@ def test_freezing_keeps_the_first_layers() -> None:
 
 
 def test_the_last_layer_alone_is_the_networks_last_layer() -> None:
-    network, layer = EfficientNetLite0(outputs=(3, 4)), build_last_layer()
+    network = EfficientNetLite0(networks.efficientnet(), (3, 4))
+    layer, channels, stride = build_last_layer(networks.efficientnet())
+    assert (channels, stride) == (320, 2)
     whole = network.state_dict()
     for name, var in layer.state_dict().items():
         index, rest = name.split(".", 1)
@@ -90,7 +93,7 @@ def _probabilities(feats_CHW: np.ndarray, weights: dict[str, np.ndarray]) -> np.
 
 def test_published_weights_know_a_zebra_and_an_umbrella(reference: Path) -> None:
     weights = _published_weights()
-    network = EfficientNetLite0(outputs=(4,))
+    network = EfficientNetLite0(networks.efficientnet(), (4,))
     load_into(network, backbone_weights(weights))
     network.set_batch_norm_training(False)
     for file, expected in (("000000000034.jpg", ZEBRA), ("000000000036.jpg", UMBRELLA)):

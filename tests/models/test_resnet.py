@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
-from unidet.models.resnet import Block, ResNet, Style, build_layer, mean_pool
+from unidet.config.networks import Block, Style
+from unidet.models.resnet import ResNet, build_layer, mean_pool
 from unidet.ops.batch_norm import BatchNorm2d
 
 
-def _tiny(style: Style, block: Block = "bottleneck", **changes: object) -> ResNet:
-    settings = {"width": 4, "blocks": (1, 1, 2, 1), "strides": (1, 2, 2, 2), "outputs": (2, 3)}
-    return ResNet(style=style, block=block, **(settings | changes))
+def _tiny(
+    style: Style,
+    block: Block = "bottleneck",
+    outputs: tuple[int, ...] = (2, 3),
+    **changes: object,
+) -> ResNet:
+    sizes = {"width": 4, "blocks": (1, 1, 2, 1)} | changes
+    return ResNet(networks.resnet(style=style, block=block, **sizes), outputs)
 
 
 def _images(seed: int, count: int = 2) -> jt.Var:
@@ -64,7 +71,7 @@ def test_the_stem_alone_can_be_frozen() -> None:
 
 def test_a_layer_alone_is_the_networks_layer() -> None:
     network = _tiny("clip", outputs=(3, 4))
-    layer = build_layer(4, style="clip", width=4, blocks=1, stride=2)
+    layer = build_layer(networks.resnet(style="clip", width=4, blocks=(1, 1, 2, 1)), 4)
     source = network.layer4.state_dict()
     assert {name: var.shape for name, var in layer.state_dict().items()} == {
         name: var.shape for name, var in source.items()

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
 
 from unidet.models import roi_classifier
-from unidet.models.clip.attention_pool import AttentionPool
-from unidet.models.resnet import ResNet, build_layer
-from unidet.models.roi_classifier import MeanPool, RoiClassifier
+from unidet.models.roi_classifier import RoiClassifier
 from unidet.models.roi_samples import RoiSamples
-from unidet.models.text_classifier import TextClassifier
 from unidet.ops.loss_term import undivided
+from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
 
 random = np.random.default_rng(11)
@@ -26,22 +25,20 @@ TEXTS = [random.standard_normal((5, 6)), random.standard_normal((3, 6))]
 
 
 def build(texts: Sequence[np.ndarray] = TEXTS, mean: bool = False) -> RoiClassifier:
-    backbone = ResNet(
-        style="clip", block="basic", width=4, blocks=(1, 1, 1), strides=(1, 1, 2), outputs=(3,)
-    )
-    backbone.freeze(1)
-    network = RoiClassifier(
-        backbone=backbone,
-        shared_layer=build_layer(4, style="clip", block="basic", width=4, blocks=1, stride=2),
-        pool=MeanPool(32, 6) if mean else AttentionPool(size=2, channels=32, heads=2, embedding=6),
-        classifier=TextClassifier(embedding=6, scale=8, bias=-1, learn_scale=True),
+    settings = networks.classifier(
+        backbone=networks.small_resnet(width=4, frozen_stages=1),
+        pool="mean" if mean else "attention",
+        pool_size=4,
+        heads=2,
         embedding=6,
-        roi_size=4,
-        stride=8,
-        federated_count=3,
+        scale=8.0,
+        bias=-1.0,
+        learn_scale=True,
+        federated_classes=3,
         roi_samples=6,
         positive_fraction=0.5,
     )
+    network = build_classifier(settings)
     network.set_vocabularies(texts)
     return network
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ REGIONS = np.array([[1, 0], [0.6, 0.8]], np.float32)
 
 
 def test_official_logits_are_100_cosines() -> None:
-    classifier = TextClassifier(embedding=2)
+    classifier = TextClassifier(networks.classifier(embedding=2))
     classifier.set_vocabularies([FIRST, SECOND])
     assert classifier.class_counts == (3, 1)
     assert classifier.settings() == {"scale": 100.0, "bias": 0.0}
@@ -27,7 +28,9 @@ def test_official_logits_are_100_cosines() -> None:
 
 
 def test_learned_scale_and_bias() -> None:
-    classifier = TextClassifier(embedding=2, scale=20, bias=-6, learn_scale=True)
+    classifier = TextClassifier(
+        networks.classifier(embedding=2, scale=20.0, bias=-6.0, learn_scale=True)
+    )
     classifier.set_vocabularies([FIRST])
     assert [name for name, _ in classifier.named_parameters()] == ["logit_scale", "logit_bias"]
     assert classifier.settings() == pytest.approx({"scale": 20, "bias": -6}, rel=1e-6)
@@ -50,4 +53,4 @@ def test_learned_scale_and_bias() -> None:
 )
 def test_unfit_vocabularies_are_refused(text: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TextClassifier(embedding=2).set_vocabularies([FIRST, text])
+        TextClassifier(networks.classifier(embedding=2)).set_vocabularies([FIRST, text])

@@ -78,8 +78,8 @@ def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     modules = {"unidet.a": "1", "unidet.b": "1"}
     for user in ("engine.graph", "engine.acceptance", "verbs.support.selection"):
         monkeypatch.setattr(f"unidet.pipelines.{user}.STAGES", stages)
-    monkeypatch.setattr(engine, "modules_of", lambda stage, store: dict(modules))
+    monkeypatch.setattr(engine, "modules_of", lambda stage, config, store: dict(modules))
     for user in ("changes", "acceptance"):
         name = f"unidet.pipelines.engine.{user}.modules_of"
-        monkeypatch.setattr(name, lambda stage, store: dict(modules))
+        monkeypatch.setattr(name, lambda stage, config, store: dict(modules))
     return modules

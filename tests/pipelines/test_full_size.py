@@ -66,7 +66,7 @@ def step(network: Any, batch: Batch, settings: OptimizerConfig) -> dict[str, flo
 def test_the_first_stage(batch: Batch) -> None:
     import jittor as jt
 
-    from unidet.pipelines.proposers.factory import build_proposer
+    from unidet.pipelines.proposers.proposer import build_proposer
 
     config = compose(["experiment=coco_o365"]).rpn
     network = build_proposer(config, 0)
@@ -87,7 +87,7 @@ def test_the_first_stage(batch: Batch) -> None:
 def test_the_second_stage(batch: Batch) -> None:
     import jittor as jt
 
-    from unidet.pipelines.wiring.networks import build_classifier
+    from unidet.pipelines.wiring.classifier import build_classifier
 
     config = compose(["experiment=coco_o365"]).roi
     network = build_classifier(config.network)

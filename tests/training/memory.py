@@ -21,6 +21,9 @@ from unidet.backend.runtime import bring_up
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.records import Batch
 
+sys.path.append(str(Path(__file__).parents[1]))  # where this is run as a script
+import networks
+
 IMAGES, SIDES = 2, (64, 96)
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # batches.py
 
@@ -34,19 +37,20 @@ def cln() -> Any:
 def nanodet_plus() -> Any:
     from unidet.models.nanodet_plus.detector import NanoDetPlus
 
-    return NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, classes=1, detach_epoch=10)
+    settings = networks.small_nanodet_plus(detach_epoch=10)
+    return NanoDetPlus(settings, classes=1, auxiliary=True)
 
 
 def rtdetr() -> Any:
     from unidet.models.rtdetr.network import RTDETR
 
-    return RTDETR("r18vd", classes=1, queries=10)
+    return RTDETR(networks.rtdetr(queries=10), classes=1)
 
 
 def detr() -> Any:
     from unidet.models.detr.network import DETR
 
-    return DETR(classes=1, queries=10)
+    return DETR(networks.detr(queries=10), classes=1)
 
 
 NETWORKS: dict[str, Callable[[], Any]] = {

@@ -5,42 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import jittor as jt
+import networks
 import numpy as np
 from batches import make_batch
 
-from unidet.models.box_head import BoxHead
 from unidet.models.cln import CLN
-from unidet.models.fpn import FPN
-from unidet.models.resnet import ResNet, build_layer
-from unidet.models.roi_classifier import MeanPool, RoiClassifier
-from unidet.models.rpn_head import RPNHead
-from unidet.models.text_classifier import TextClassifier
+from unidet.models.roi_classifier import RoiClassifier
+from unidet.pipelines.proposers.cln import build
+from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
 from unidet.training.step import Prepare, as_it_is
 
 SIDE, LOW = 64, 48
 
 
-def backbone(outputs: tuple[int, ...]) -> ResNet:
-    return ResNet(
-        style="clip",
-        block="basic",
-        width=8,
-        blocks=(1, 1, 1),
-        strides=(1, 1, 2),
-        outputs=outputs,
-    )
-
-
 def cln(batch_norm_training: bool = False) -> CLN:
     """With the official samplers, which draw at random, and more candidates than they keep."""
     jt.set_global_seed(1)
-    body = backbone((2, 3))
-    return CLN(
-        body,
-        FPN(body.channels, 16, levels=2),
-        RPNHead(16, strides=(4, 8), anchor_scale=4.0),
-        BoxHead(16, hidden=32, pool_size=3, strides=(4, 8), finest_scale=16.0),
+    settings = networks.cln(
+        backbone=networks.small_resnet(),
+        outputs=(2, 3),
+        channels=16,
+        levels=2,
+        region_levels=2,
+        anchor_scale=4.0,
+        hidden=32,
+        pool_size=3,
+        finest_scale=16.0,
         rpn_samples=24,
         proposal_nms=0.8,
         max_rois=50,
@@ -48,23 +39,24 @@ def cln(batch_norm_training: bool = False) -> CLN:
         positive_fraction=0.5,
         batch_norm_training=batch_norm_training,
     )
+    return build(settings, classes=0, is_trained=True)
 
 
 def classifier(datasets: int) -> RoiClassifier:
     jt.set_global_seed(1)
-    body = backbone((3,))
-    network = RoiClassifier(
-        backbone=body,
-        shared_layer=build_layer(4, style="clip", block="basic", width=8, blocks=1, stride=2),
-        pool=MeanPool(64, 6),
-        classifier=TextClassifier(embedding=6, scale=8, bias=-1, learn_scale=True),
+    settings = networks.classifier(
+        backbone=networks.small_resnet(),
+        pool="mean",
+        pool_size=4,
         embedding=6,
-        roi_size=4,
-        stride=8,
-        federated_count=4,
+        scale=8.0,
+        bias=-1.0,
+        learn_scale=True,
+        federated_classes=4,
         roi_samples=6,
         positive_fraction=0.5,
     )
+    network = build_classifier(settings)
     texts = np.random.default_rng(2).standard_normal((2, 9, 6)).astype(np.float32)
     network.set_vocabularies(list(texts[:datasets]))
     return network

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class Event:
 def main(folder: Path, mode: str) -> None:
     bring_up("cpu", 1, mpi="OMPI_COMM_WORLD_SIZE" in os.environ)
     listen()
-    sys.path.append(str(Path(__file__).resolve().parents[1]))  # batches.py
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # batches.py, networks.py
     from small_networks import network_and_batch, preparation
 
     from unidet.training import ranks
@@ -54,7 +55,7 @@ def main(folder: Path, mode: str) -> None:
     for name in NETWORKS if mode == "train" else NETWORKS[:1]:
         network, whole = network_and_batch(name)
         if name == "cln":
-            network.batch_norm_training = True
+            network.settings = replace(network.settings, batch_norm_training=True)
         share = whole.parts(ranks.count())[ranks.rank()]
         height, width = share.sizes_N2.max(axis=0)  # what a process's own loader pads to
         share.images_NCHW = share.images_NCHW[:, :, :height, :width]

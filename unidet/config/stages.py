@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Triple, free
 from unidet.config.images import ImageConfig
-from unidet.config.networks import ClassifierConfig, Proposer, ResNetConfig, TextConfig
+from unidet.config.networks import ClassifierConfig, ProposerConfig, ResNetConfig, TextConfig
 from unidet.config.training import TrainingConfig
 
 
@@ -95,7 +95,7 @@ class RpnConfig:
     null.
     """
 
-    network: Proposer
+    network: ProposerConfig
     images: ImageConfig
     training: TrainingConfig | None
     classes: Literal["agnostic", "dataset", "category_ids"] = "agnostic"

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
 from jittor import nn
 
 from unidet.ops.roi_align import roi_align
+
+if TYPE_CHECKING:
+    from unidet.config.networks import CLNConfig
 
 OBJECT = 0
 BACKGROUND = 1
@@ -51,28 +55,19 @@ class BoxHead(nn.Module):
     """RoIAlign on the level that fits a region's size, two hidden layers, three linear outputs.
 
     Args:
-        channels: of every pyramid level.
-        hidden: width of the two hidden layers.
-        pool_size: S.
+        settings: of these, S is `pool_size`.
         strides: pixels per cell of the L finest levels, the ones regions are pooled from.
-        finest_scale: regions below twice this side length (pixels) use the finest level.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        hidden: int = 1024,
-        pool_size: int = 7,
-        strides: tuple[int, ...] = (4, 8, 16, 32),
-        finest_scale: float = 56.0,
-    ) -> None:
+    def __init__(self, settings: CLNConfig, strides: tuple[int, ...]) -> None:
         super().__init__()
-        self.pool_size = pool_size
+        self.pool_size = settings.pool_size
         self.strides = tuple(strides)
-        self.finest_scale = finest_scale
+        self.finest_scale = settings.finest_scale
+        hidden = settings.hidden
         self.shared_fcs = nn.Sequential(
-            nn.Linear(channels * pool_size**2, hidden), nn.Linear(hidden, hidden)
+            nn.Linear(settings.channels * settings.pool_size**2, hidden),
+            nn.Linear(hidden, hidden),
         )
         self.fc_cls = nn.Linear(hidden, 2)
         self.fc_reg = nn.Linear(hidden, 4)

@@ -8,7 +8,7 @@ oln_rpn_head.py, models/roi_heads/oln_roi_head.py, bbox_heads/convfc_bbox_score_
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
@@ -34,6 +34,9 @@ from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import RandomSource, for_image
 from unidet.records import Batch
 
+if TYPE_CHECKING:
+    from unidet.config.networks import CLNConfig
+
 REGIONS_PER_PASS = 1024
 """Regions the box head takes at a time in inference; bounds memory, changes no result."""
 
@@ -41,26 +44,7 @@ REGIONS_PER_PASS = 1024
 class CLN(nn.Module):
     """Proposals that know no class, scored by class^alpha * (objectness * IoU)^(1 - alpha).
 
-    Defaults are the official settings, quirks apart.
-
-    Args:
-        backbone, neck, rpn_head, box_head: the parts; strides and channels must fit.
-        objectness: "centerness" (official: L1 on a sample of anchors) or "iou": every anchor
-            learns, by quality focal loss, the IoU its box reaches; faster on short schedules.
-        box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
-        box_iou, objectness_iou: IoU from which an anchor is positive, and below which negative;
-            with objectness "iou" the second pair serves for both.
-        minimum_iou: every ground truth also takes its best anchors from this IoU on.
-        rpn_samples: anchors drawn per image by each of the two official samplers.
-        proposals_per_level: best anchors of each level that become proposals.
-        proposal_nms: IoU for NMS between the stages; 0 (official) for none.
-        max_rois: proposals an image that reach the box head; 0 (official) for all.
-        roi_iou, roi_samples, positive_fraction: region sampling for the box head.
-        alpha: weight of the class branch in the final score.
-        final_nms, max_proposals: NMS over the refined boxes and how many are kept.
-        batch_norm_training: train with batch statistics; official False, running ones.
-        compat: "official" also gives no box loss for a ground truth that touches the left or top
-            border, as the official code does.
+    `backbone`, `neck`, `rpn_head`, `box_head` are the parts; their strides and channels must fit.
     """
 
     def __init__(
@@ -69,51 +53,26 @@ class CLN(nn.Module):
         neck: nn.Module,
         rpn_head: RPNHead,
         box_head: BoxHead,
-        *,
-        objectness: Literal["centerness", "iou"] = "centerness",
-        box_loss: Literal["iou", "giou"] = "iou",
-        box_loss_weight: float = 10.0,
-        box_iou: tuple[float, float] = (0.7, 0.3),
-        objectness_iou: tuple[float, float] = (0.3, 0.1),
-        minimum_iou: float = 0.3,
-        rpn_samples: int = 256,
-        proposals_per_level: int = 2000,
-        proposal_nms: float = 0.0,
-        max_rois: int = 0,
-        roi_iou: float = 0.5,
-        roi_samples: int = 512,
-        positive_fraction: float = 0.25,
-        alpha: float = 0.3,
-        final_nms: float = 0.9,
-        max_proposals: int = 1500,
-        batch_norm_training: bool = False,
-        compat: Literal["default", "official"] = "default",
+        settings: CLNConfig,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
         self.rpn_head = rpn_head
         self.box_head = box_head
-        self.objectness = objectness
-        self.box_loss = losses.giou_loss if box_loss == "giou" else losses.iou_loss
-        self.box_loss_weight = box_loss_weight
+        self.settings = settings
+        self.box_loss = losses.giou_loss if settings.box_loss == "giou" else losses.iou_loss
         self.anchor_sampler: AnchorSampler = (
-            DenseAnchors(objectness_iou, minimum_iou)
-            if objectness == "iou"
+            DenseAnchors(settings.objectness_iou, settings.minimum_iou)
+            if settings.objectness == "iou"
             else SampledAnchors(
-                box_iou, objectness_iou, minimum_iou, rpn_samples, compat == "official"
+                settings.box_iou,
+                settings.objectness_iou,
+                settings.minimum_iou,
+                settings.rpn_samples,
+                skip_border_boxes=settings.compat == "official",
             )
         )
-        self.proposals_per_level = proposals_per_level
-        self.proposal_nms = proposal_nms
-        self.max_rois = max_rois
-        self.roi_iou = roi_iou
-        self.roi_samples = roi_samples
-        self.positive_fraction = positive_fraction
-        self.alpha = alpha
-        self.final_nms = final_nms
-        self.max_proposals = max_proposals
-        self.batch_norm_training = batch_norm_training
 
     def pyramid(self, images_NCHW: jt.Var) -> list[jt.Var]:
         """Pyramid levels (N, C, H, W), finest first."""
@@ -121,7 +80,7 @@ class CLN(nn.Module):
 
     def loss(self, batch: Batch, rng: RandomSource) -> Losses:
         """Losses of one training batch, and under "positives" the anchors that learn a box."""
-        self.backbone.set_batch_norm_training(self.batch_norm_training)
+        self.backbone.set_batch_norm_training(self.settings.batch_norm_training)
         feats = self.pyramid(jt.array(batch.images_NCHW))
         output = self.rpn_head(feats)
         targets = self.anchor_targets(output.anchors_A4, batch, rng)
@@ -148,7 +107,7 @@ class CLN(nn.Module):
         predicted = output.decoded(targets.box_images, targets.box_anchors)
         box = self.box_loss(predicted, targets.boxes)
         logits = output.objectness_at(targets.objectness_images, targets.objectness_anchors)
-        if self.objectness == "iou":
+        if self.settings.objectness == "iou":
             positives = len(targets.boxes)
             qualities = np.zeros(len(targets.objectness), np.float32)
             if positives:
@@ -160,7 +119,7 @@ class CLN(nn.Module):
         if output.unused is not None:
             objectness = objectness + output.unused
         return {
-            "loss_rpn_bbox": LossTerm(box, samples, self.box_loss_weight),
+            "loss_rpn_bbox": LossTerm(box, samples, self.settings.box_loss_weight),
             "loss_rpn_obj": LossTerm(objectness, samples),
         }
 
@@ -186,19 +145,19 @@ class CLN(nn.Module):
         chosen, start = [], 0
         for count in level_counts:
             rows = np.arange(count)
-            if count > self.proposals_per_level:
+            if count > self.settings.proposals_per_level:
                 order = np.argsort(-scores[start : start + count], kind="stable")
-                rows = order[: self.proposals_per_level]
+                rows = order[: self.settings.proposals_per_level]
             chosen.append(rows + start)
             start += count
         return np.concatenate(chosen)
 
     def _thinned(self, found_P5: np.ndarray) -> np.ndarray:
-        if self.proposal_nms:
-            found_P5 = found_P5[_survivors(found_P5, self.proposal_nms)]
-        elif self.max_rois:
+        if self.settings.proposal_nms:
+            found_P5 = found_P5[_survivors(found_P5, self.settings.proposal_nms)]
+        elif self.settings.max_rois:
             found_P5 = found_P5[np.argsort(-found_P5[:, 4], kind="stable")]
-        return found_P5[: self.max_rois] if self.max_rois else found_P5
+        return found_P5[: self.settings.max_rois] if self.settings.max_rois else found_P5
 
     def region_samples(
         self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
@@ -210,9 +169,9 @@ class CLN(nn.Module):
                     row,
                     found,
                     truth,
-                    iou=self.roi_iou,
-                    count=self.roi_samples,
-                    positive_fraction=self.positive_fraction,
+                    iou=self.settings.roi_iou,
+                    count=self.settings.roi_samples,
+                    positive_fraction=self.settings.positive_fraction,
                     rng=for_image(rng, row),
                 )
                 for row, (found, truth) in enumerate(zip(proposals, boxes, strict=True))
@@ -263,14 +222,14 @@ class CLN(nn.Module):
         boxes = decode_deltas(every[:, :4], output.deltas_R4, max_shape=limits)
         classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
         place = jt.array(every[:, 4]) * jt.sigmoid(output.iou_logits_R)
-        scores = classes**self.alpha * place ** (1 - self.alpha)
+        scores = classes**self.settings.alpha * place ** (1 - self.settings.alpha)
         moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
         return by_image(moved, proposals)
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
         """The best `max_proposals` after NMS, best first; a score of 0 is no proposal."""
         found = refined_P5[refined_P5[:, 4] > 0]
-        return found[_survivors(found, self.final_nms)[: self.max_proposals]]
+        return found[_survivors(found, self.settings.final_nms)[: self.settings.max_proposals]]
 
 
 def _survivors(rows_P5: np.ndarray, iou: float) -> np.ndarray:

@@ -11,6 +11,7 @@ are RGB with mean 127 and standard deviation 128.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
@@ -18,11 +19,15 @@ from jittor import nn
 
 from unidet.models.layers import (
     DepthwiseConv,
+    LastLayer,
     freeze,
     initialise_convolutions,
     set_batch_norm_training,
 )
 from unidet.ops.batch_norm import BatchNorm2d
+
+if TYPE_CHECKING:
+    from unidet.config.networks import EfficientNetConfig
 
 STAGES = (
     # (blocks, kernel, stride of the first block, expansion, channels)
@@ -85,14 +90,19 @@ def _stage_blocks(in_channels: int, stages: tuple) -> list[InvertedBottleneck]:
     return blocks
 
 
-def build_last_layer() -> nn.Sequential:
+def build_last_layer(settings: EfficientNetConfig) -> LastLayer:
     """Layer 4 alone, to run on regions: (N, 112, H, W) to (N, 320, H / 2, W / 2).
 
     Its block i is the whole network's `blocks.{i + 11}`.
     """
     layer = nn.Sequential(*_stage_blocks(112, STAGES[LAYERS[2] :]))
     initialise_convolutions(layer)
-    return layer
+    return LastLayer(layer, STAGES[-1][4], 2)
+
+
+def build_backbone(settings: EfficientNetConfig, outputs: tuple[int, ...]) -> EfficientNetLite0:
+    """The network, frozen as configured."""
+    return EfficientNetLite0(settings, outputs)
 
 
 def backbone_weights(published: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -119,10 +129,9 @@ class EfficientNetLite0(nn.Module):
         channels, strides_out: per output; 24, 40, 112, 320 and 4, 8, 16, 32.
     """
 
-    def __init__(self, *, outputs: tuple[int, ...]) -> None:
+    def __init__(self, settings: EfficientNetConfig, outputs: tuple[int, ...]) -> None:
         super().__init__()
         self.outputs = tuple(outputs)
-        self.frozen_stages = 0
         self.conv_stem = nn.Conv(3, 32, 3, stride=2, bias=False)
         self.bn0 = _norm(32)
         stages = STAGES[: LAYERS[max(outputs) - 1]]
@@ -134,6 +143,7 @@ class EfficientNetLite0(nn.Module):
         initialise_convolutions(self)
         self.channels = tuple(STAGES[LAYERS[layer - 1] - 1][4] for layer in self.outputs)
         self.strides_out = tuple(2 ** (layer + 1) for layer in self.outputs)
+        self.freeze(settings.frozen_stages)
 
     def freeze(self, stages: int) -> None:
         """Keep the stem and layers 1 to `stages` as they are: no gradient, running statistics."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import jittor as jt
 from jittor import nn
@@ -10,6 +11,14 @@ from jittor import nn
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.depthwise_conv import depthwise_conv
 from unidet.ops.pointwise_conv import pointwise_conv
+
+
+class LastLayer(NamedTuple):
+    """A backbone's layer 4 for regions: (N, C', H, W) to (N, channels, H / stride, W / stride)."""
+
+    layer: nn.Module
+    channels: int
+    stride: int
 
 
 class DepthwiseConv(nn.Module):

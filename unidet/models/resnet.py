@@ -11,17 +11,22 @@ presnet.py; Radford et al., arXiv 2103.00020, 2.4 and clip/model.py.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import freeze, initialise_convolutions, set_batch_norm_training
+from unidet.models.layers import (
+    LastLayer,
+    freeze,
+    initialise_convolutions,
+    set_batch_norm_training,
+)
 from unidet.ops.activation import relu
 from unidet.ops.batch_norm import BatchNorm2d
 
-Style = Literal["torchvision", "vd", "clip"]
-Block = Literal["bottleneck", "basic"]
+if TYPE_CHECKING:
+    from unidet.config.networks import Block, ResNetConfig, Style
 
 EXPANSION: dict[Block, int] = {"bottleneck": 4, "basic": 1}
 
@@ -113,80 +118,62 @@ class Basic(_Residual):
         return relu(hidden + self.shortcut(feats_NCHW))
 
 
-def build_layer(
-    index: int,
-    *,
-    style: Style,
-    width: int,
-    blocks: int,
-    stride: int,
-    block: Block = "bottleneck",
-) -> nn.Sequential:
-    """Layer `index` (1 to 4) alone, as it stands in a ResNet of that `width`.
+def build_layer(settings: ResNetConfig, index: int) -> nn.Sequential:
+    """Layer `index` (1 to 4) alone, as it stands in the whole network.
 
-    It maps (N, C_in, H, W) to (N, C, H / stride, W / stride) with C = `layer_channels(index, …)`
+    It maps (N, C_in, H, W) to (N, C, H / stride, W / stride) with C = `layer_channels(…, index)`
     and C_in that of the layer before it (`width` for the first).
     """
-    kind = Bottleneck if block == "bottleneck" else Basic
-    in_channels = width if index == 1 else layer_channels(index - 1, width=width, block=block)
-    channels = layer_channels(index, width=width, block=block)
-    inner = width * 2 ** (index - 1)
-    rest = [kind(style, channels, inner, 1, False) for _ in range(blocks - 1)]
-    layer = nn.Sequential(kind(style, in_channels, inner, stride, True), *rest)
+    kind = Bottleneck if settings.block == "bottleneck" else Basic
+    in_channels = settings.width if index == 1 else layer_channels(settings, index - 1)
+    channels = layer_channels(settings, index)
+    inner = settings.width * 2 ** (index - 1)
+    count, stride = settings.blocks[index - 1], settings.strides[index - 1]
+    rest = [kind(settings.style, channels, inner, 1, False) for _ in range(count - 1)]
+    layer = nn.Sequential(kind(settings.style, in_channels, inner, stride, True), *rest)
     initialise_convolutions(layer)
     return layer
 
 
-def layer_channels(index: int, *, width: int, block: Block = "bottleneck") -> int:
+def layer_channels(settings: ResNetConfig, index: int) -> int:
     """Output channels of layer `index` (1 to 4)."""
-    return width * EXPANSION[block] * 2 ** (index - 1)
+    return settings.width * EXPANSION[settings.block] * 2 ** (index - 1)
+
+
+def build_last_layer(settings: ResNetConfig) -> LastLayer:
+    """Layer 4 alone, to run on regions."""
+    return LastLayer(build_layer(settings, 4), layer_channels(settings, 4), settings.strides[3])
+
+
+def build_backbone(settings: ResNetConfig, outputs: tuple[int, ...]) -> ResNet:
+    """The network, frozen as configured."""
+    return ResNet(settings, outputs)
 
 
 class ResNet(nn.Module):
     """Stem and up to four layers; gives the feature maps of the layers named in `outputs`.
 
     Args:
-        style: "torchvision" (7x7 stem, max pool), "vd" (three 3x3 convolutions, max pool, mean
-            pools in the shortcuts; sides must be multiples of 32) or "clip" (three 3x3
-            convolutions, mean pools).
-        width: channels after the stem; 64 is the published size. Layer i has
-            `width` x 2^(i-1) x 4 channels (x 1 with basic blocks).
-        blocks, strides: per layer.
-        stem_stride: 4 as published, or 2 to leave out the stem's pool.
+        settings: layer i has `width` x 2^(i-1) x 4 channels (x 1 with basic blocks).
         outputs: layers to return, ascending, 1 to 4; layers behind the last are not built.
-        block: "bottleneck" as published for 50 layers, or "basic" for very small networks.
 
     Attributes:
         channels, strides_out: per output, channels and image pixels per cell.
     """
 
-    def __init__(
-        self,
-        *,
-        style: Style,
-        width: int,
-        blocks: tuple[int, ...],
-        strides: tuple[int, ...],
-        stem_stride: int = 4,
-        outputs: tuple[int, ...],
-        block: Block = "bottleneck",
-    ) -> None:
+    def __init__(self, settings: ResNetConfig, outputs: tuple[int, ...]) -> None:
         super().__init__()
-        self.style = style
+        self.style = settings.style
         self.outputs = tuple(outputs)
-        self.frozen_stages = 0
-        self._pools_stem = stem_stride == 4
-        self._build_stem(width)
-        total_strides = [stem_stride]
+        self._pools_stem = settings.stem_stride == 4
+        self._build_stem(settings.width)
+        total_strides: list[int] = [settings.stem_stride]
         for index in range(1, max(outputs) + 1):
-            depth, stride = blocks[index - 1], strides[index - 1]
-            layer = build_layer(
-                index, style=style, width=width, blocks=depth, stride=stride, block=block
-            )
-            setattr(self, f"layer{index}", layer)
-            total_strides.append(total_strides[-1] * stride)
-        self.channels = tuple(layer_channels(i, width=width, block=block) for i in self.outputs)
-        self.strides_out = tuple(total_strides[i] for i in self.outputs)
+            setattr(self, f"layer{index}", build_layer(settings, index))
+            total_strides.append(total_strides[-1] * settings.strides[index - 1])
+        self.channels = tuple(layer_channels(settings, index) for index in self.outputs)
+        self.strides_out = tuple(total_strides[index] for index in self.outputs)
+        self.freeze(settings.frozen_stages)
 
     def _build_stem(self, width: int) -> None:
         if self.style == "torchvision":

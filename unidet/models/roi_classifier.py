@@ -9,6 +9,7 @@ Source: Wang et al., arXiv 2303.11749, 3.2; UniDetector mmdet/models/roi_heads/.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
@@ -34,19 +35,10 @@ from unidet.ops.sampling import BatchRandom, RandomSource
 from unidet.ops.vectors import unit_length
 from unidet.records import Batch
 
+if TYPE_CHECKING:
+    from unidet.config.networks import ClassifierConfig
+
 _ROIS_A_PASS = 512
-
-
-class MeanPool(nn.Module):
-    """Mean over the map and a linear projection, for backbones without CLIP's attention pool."""
-
-    def __init__(self, channels: int, embedding: int) -> None:
-        super().__init__()
-        self.projection = nn.Linear(channels, embedding)
-
-    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        """(N, channels, H, W) -> (N, embedding)."""
-        return self.projection(feats_NCHW.mean(dims=(2, 3)))
 
 
 class RoiClassifier(nn.Module):
@@ -60,40 +52,29 @@ class RoiClassifier(nn.Module):
             `build_layer(4, …)`.
         pool: (R, C', h, w) to (R, D): `AttentionPool` or `MeanPool`.
         classifier: holds the names; see `set_vocabularies`.
-        embedding: D.
-        roi_size, stride: cells of a region's side, image pixels per cell of the backbone's map
-            (14 and 16 officially).
-        federated_count: names that a region is compared with in training, the background counted.
-        roi_samples, positive_fraction, positive_iou: see `sample_rois`.
+        settings: of these, D is `embedding`, and `pool_size` the cells of a region's side.
+        stride: image pixels per cell of the backbone's map (16 officially).
     """
 
     def __init__(
         self,
-        *,
         backbone: nn.Module,
         shared_layer: nn.Module,
         pool: nn.Module,
         classifier: TextClassifier,
-        embedding: int,
-        roi_size: int,
+        settings: ClassifierConfig,
+        *,
         stride: int,
-        federated_count: int = 50,
-        roi_samples: int = 512,
-        positive_fraction: float = 0.25,
-        positive_iou: float = 0.5,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.shared_layer = shared_layer
         self.pool = pool
         self.classifier = classifier
-        self.box_regressor = nn.Linear(embedding, 4)
+        self.box_regressor = nn.Linear(settings.embedding, 4)
         jt.init.gauss_(self.box_regressor.weight, std=0.001)
         jt.init.constant_(self.box_regressor.bias, 0.0)
-        self._roi_size, self._stride = roi_size, stride
-        self._federated_count = federated_count
-        self._roi_samples = roi_samples
-        self._positive_fraction, self._positive_iou = positive_fraction, positive_iou
+        self._settings, self._stride = settings, stride
         self._allowed: list[np.ndarray | None] = []
         self.set_batch_norm_training(False)
 
@@ -120,7 +101,8 @@ class RoiClassifier(nn.Module):
 
     def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
         """(R, channels, size, size) by RoIAlign."""
-        return roi_align(feats_NCHW, jt.array(rois_R5), self._roi_size, 1.0 / self._stride)
+        size = self._settings.pool_size
+        return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self._stride)
 
     def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
         """Normalised embeddings and box deltas of max(R, 2) regions; rows past R are padding.
@@ -150,15 +132,14 @@ class RoiClassifier(nn.Module):
             batch,
             counts,
             rng,
-            count=self._roi_samples,
-            positive_fraction=self._positive_fraction,
-            positive_iou=self._positive_iou,
+            count=self._settings.roi_samples,
+            positive_fraction=self._settings.positive_fraction,
         )
         classes = draw_classes(
             samples,
             counts,
             rng,
-            count=self._federated_count,
+            count=self._settings.federated_classes,
             allowed=self._allowed,
             anywhere=anywhere,
         )

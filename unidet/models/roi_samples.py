@@ -17,6 +17,7 @@ from unidet.ops.losses import federated_classes
 from unidet.ops.sampling import BatchRandom, RandomSource, for_all, for_image, sample_random
 from unidet.records import Batch, part_size
 
+POSITIVE_IOU = 0.5
 _UNIT_BOX = np.array([0, 0, 1, 1], np.float32)
 
 Anywhere = Callable[[np.ndarray], np.ndarray]
@@ -91,12 +92,11 @@ def sample_rois(
     *,
     count: int,
     positive_fraction: float,
-    positive_iou: float = 0.5,
 ) -> RoiSamples:
     """At most `count` regions an image, at most int(count * positive_fraction) of them positive.
 
     Candidates are the ground-truth boxes, each matched to itself, then the proposals; a proposal
-    is positive from `positive_iou` on, negative below. An image with too few candidates gives
+    is positive from `POSITIVE_IOU` on, negative below. An image with too few candidates gives
     fewer. mmdet standard_roi_head.py and base_sampler.py with add_gt_as_proposals, as configured
     in UniDetector's 2ndstage configs.
 
@@ -112,7 +112,7 @@ def sample_rois(
         background = class_counts[batch.dataset_ids[image]]
         _check_labels(own, background, image)
         iou = pairwise_iou_numpy(boxes, proposals[:, :4])
-        assigned = match_by_max_iou(iou, positive_iou, positive_iou, positive_iou, False)
+        assigned = match_by_max_iou(iou, POSITIVE_IOU, POSITIVE_IOU, POSITIVE_IOU, False)
         assigned = np.concatenate([np.arange(len(boxes)), assigned])
         candidates = np.concatenate([boxes, proposals[:, :4]]).astype(np.float32)
         positives, negatives = sample_random(

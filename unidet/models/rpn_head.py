@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
@@ -18,6 +19,9 @@ from unidet.models.layers import flat_cells
 from unidet.ops.anchors import grid_anchors
 from unidet.ops.coders import decode_tblr
 from unidet.ops.vectors import unit_length
+
+if TYPE_CHECKING:
+    from unidet.config.networks import CLNConfig
 
 
 @dataclass
@@ -55,43 +59,30 @@ class RPNHead(nn.Module):
     """3x3 convolution, ReLU, unit length, then 1x1 convolutions; the same for every level.
 
     Args:
-        channels: of every pyramid level.
-        strides: pixels per cell of each level.
-        anchor_scale: an anchor's side in strides.
-        classifier: also hold the official head's `rpn_cls`, which is trained with weight 0 and
-            never read; official checkpoints contain it.
-        initial_distance: where the box branch starts, in anchor sides. At 0.5 every box starts as
-            its anchor; officially 0, a point, from which an IoU loss hardly gets away.
-        initial_objectness: probability every anchor starts with; officially 0.5. Where all anchors
-            learn, a small one keeps the many negatives from ruling the first steps
-            (arXiv 1708.02002, 3.3).
+        settings: of these, `compat: official` holds the official head's `rpn_cls`, which is trained
+            with weight 0 and never read (official checkpoints contain it), and starts the box
+            branch at a point, from which an IoU loss hardly gets away; else every box starts as
+            its anchor. Where all anchors learn objectness (`iou`), a small initial probability
+            keeps the many negatives from ruling the first steps (arXiv 1708.02002, 3.3).
+        strides: pixels per cell of each pyramid level.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        strides: tuple[int, ...],
-        anchor_scale: float = 8.0,
-        classifier: bool = False,
-        initial_distance: float = 0.5,
-        initial_objectness: float = 0.5,
-    ) -> None:
+    def __init__(self, settings: CLNConfig, strides: tuple[int, ...]) -> None:
         super().__init__()
+        channels, is_official = settings.channels, settings.compat == "official"
         self.strides = tuple(strides)
-        self.anchor_scale = anchor_scale
+        self.anchor_scale = settings.anchor_scale
         self.rpn_conv = nn.Conv(channels, channels, 3, padding=1)
-        self.rpn_cls = nn.Conv(channels, 1, 1) if classifier else None
+        self.rpn_cls = nn.Conv(channels, 1, 1) if is_official else None
         self.rpn_reg = nn.Conv(channels, 4, 1)
         self.rpn_obj = nn.Conv(channels, 1, 1)
         convolutions = [self.rpn_conv, self.rpn_cls, self.rpn_reg, self.rpn_obj]
         for convolution in filter(None, convolutions):
             jt.init.gauss_(convolution.weight, 0.0, 0.01)
             jt.init.constant_(convolution.bias, 0.0)
-        jt.init.constant_(self.rpn_reg.bias, initial_distance)
-        jt.init.constant_(
-            self.rpn_obj.bias, math.log(initial_objectness / (1 - initial_objectness))
-        )
+        jt.init.constant_(self.rpn_reg.bias, 0.0 if is_official else 0.5)
+        probability = 0.01 if settings.objectness == "iou" else 0.5
+        jt.init.constant_(self.rpn_obj.bias, math.log(probability / (1 - probability)))
 
     def execute(self, feats: list[jt.Var]) -> RPNOutput:
         """Pyramid levels (N, C, H, W), finest first, to one `RPNOutput`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
@@ -19,27 +20,25 @@ from jittor import nn
 from unidet.errors import UserError
 from unidet.ops.vectors import unit_length
 
+if TYPE_CHECKING:
+    from unidet.config.networks import ClassifierConfig
+
 
 class TextClassifier(nn.Module):
     """logits = scale * cosine(region, name) + bias.
 
-    Args:
-        embedding: D.
-        scale, bias: the official code has 100 and 0.
-        learn_scale: both are learnt from there, as parameters `logit_scale` (the logarithm of the
-            scale) and `logit_bias`.
+    With `learn_scale` both are learned from where the settings start them, as parameters
+    `logit_scale` (the logarithm of the scale) and `logit_bias`. D is the settings' `embedding`.
     """
 
-    def __init__(
-        self, *, embedding: int, scale: float = 100.0, bias: float = 0.0, learn_scale: bool = False
-    ) -> None:
+    def __init__(self, settings: ClassifierConfig) -> None:
         super().__init__()
-        self._embedding = embedding
-        self._fixed = None if learn_scale else (scale, bias)
+        self._embedding = settings.embedding
+        self._fixed = None if settings.learn_scale else (settings.scale, settings.bias)
         self._texts: list[jt.Var] = []
-        if learn_scale:
-            self.logit_scale = jt.array(np.array([math.log(scale)], np.float32))
-            self.logit_bias = jt.array(np.array([bias], np.float32))
+        if settings.learn_scale:
+            self.logit_scale = jt.array(np.array([math.log(settings.scale)], np.float32))
+            self.logit_bias = jt.array(np.array([settings.bias], np.float32))
 
     def set_vocabularies(self, texts: Sequence[np.ndarray]) -> None:
         """Take the names' embeddings, one (C, D) array per dataset, of any length; no parameters.

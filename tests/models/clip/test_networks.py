@@ -7,10 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from jittor import nn
 
+from unidet.config.networks import TextConfig
 from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.clip.image import ImageEncoder
 from unidet.models.clip.text import TextEncoder
@@ -29,13 +31,8 @@ def record(load_file: Callable[[Path], ModuleType]) -> ModuleType:
 def image_encoder(record: ModuleType) -> ImageEncoder:
     size = record.SMALL
     width = size["vision_width"]
-    backbone = ResNet(
-        style="clip",
-        width=width,
-        blocks=size["vision_layers"],
-        strides=(1, 2, 2, 2),
-        outputs=(4,),
-    )
+    settings = networks.resnet(style="clip", width=width, blocks=size["vision_layers"])
+    backbone = ResNet(settings, outputs=(4,))
     pool = AttentionPool(
         size=size["image_resolution"] // 32,
         channels=width * 32,
@@ -51,14 +48,14 @@ def image_encoder(record: ModuleType) -> ImageEncoder:
 
 def text_encoder(record: ModuleType) -> TextEncoder:
     size = record.SMALL
-    encoder = TextEncoder(
-        vocabulary_size=size["vocab_size"],
-        context_length=size["context_length"],
+    settings = TextConfig(
         width=size["transformer_width"],
         layers=size["transformer_layers"],
         heads=size["transformer_heads"],
-        embedding=size["embed_dim"],
+        context_length=size["context_length"],
+        merges=1,
     )
+    encoder = TextEncoder(settings, vocabulary_size=size["vocab_size"], embedding=size["embed_dim"])
     for name, var in encoder.state_dict().items():
         load(record, var, name)
     return encoder

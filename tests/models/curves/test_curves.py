@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
@@ -36,9 +37,9 @@ def build(model: str, inputs: ModuleType) -> Any:
     network: Any
     classes = inputs.CLASSES[model]
     if model == "detr_r50":
-        network = DETR(classes=classes, dropout=0.0, compat="official")
+        network = DETR(networks.detr(dropout=0.0, compat="official"), classes=classes)
     else:
-        network = RTDETR("r18vd", classes=classes, compat="official")
+        network = RTDETR(networks.rtdetr(compat="official"), classes=classes)
     shapes = {name: tuple(var.shape) for name, var in network.named_parameters()}
     names = layout_named(model).our_names.items()
     load_into(network, {ours: inputs.weight(name, shapes[ours]) for name, ours in names})

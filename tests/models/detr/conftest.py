@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import networks
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 @pytest.fixture(scope="session")
 def detr(load_recorded_weights: Callable) -> DETR:
-    built = DETR(classes=91, dropout=0.0, compat="official")
+    built = DETR(networks.detr(dropout=0.0, compat="official"), classes=91)
     load_recorded_weights(built, "detr_r50")
     return built
 

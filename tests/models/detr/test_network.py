@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
@@ -17,7 +18,7 @@ from unidet.training.optimizer import trainable
 
 @pytest.fixture(scope="module")
 def network() -> DETR:
-    built = DETR(classes=1, queries=10, dropout=0.3)
+    built = DETR(networks.detr(queries=10, dropout=0.3), classes=1)
     jt.sync_all()  # weights still to be drawn would take from the dropout's stream
     return built
 
@@ -61,9 +62,9 @@ def test_proposals_and_detections(network: DETR, batch: Batch) -> None:
 @pytest.mark.parametrize("learning", [False, True])
 def test_norms_of_the_backbone(learning: bool, batch: Batch) -> None:
     """As officially they keep what they were given; one from scratch needs the batch's."""
-    network = DETR(
-        classes=1, queries=10, frozen_stages=0 if learning else 1, batch_norm_training=learning
-    )
+    frozen = 0 if learning else 1
+    settings = networks.detr(queries=10, frozen_stages=frozen, batch_norm_training=learning)
+    network = DETR(settings, classes=1)
     norm = network.backbone.bn1
     names = trainable(network)
     assert ("backbone.bn1.weight" in names) == ("backbone.layer1.0.conv1.weight" in names)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
@@ -107,7 +108,7 @@ def test_losses_of_recorded_predictions(
 def test_gradients_and_update(
     load_recorded_weights: Callable, recorded_images: Callable, recording: Recording
 ) -> None:
-    detr = DETR(classes=91, dropout=0.0, compat="official")
+    detr = DETR(networks.detr(dropout=0.0, compat="official"), classes=91)
     load_recorded_weights(detr, "detr_r50")
     images, sizes = recorded_images("pad")
     predictions = detr.predictions(jt.array(images), sizes)

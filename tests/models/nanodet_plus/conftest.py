@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import networks
 import numpy as np
 import pytest
 
@@ -15,10 +16,6 @@ from unidet.weights.layouts.nanodet_plus import M_1_5X, M
 from unidet.weights.load import load_into
 
 bring_up()
-SIZES: dict[str, dict] = {
-    "m_416": {},
-    "m_1_5x_416": {"backbone_channels": (24, 176, 352, 704), "channels": 128},
-}
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +32,7 @@ def recording(reference: Path) -> Callable[[str], dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def network(reference: Path, load_file: Callable[[Path], ModuleType]) -> Callable[..., NanoDetPlus]:
-    """A network of one of `SIZES`, its weights made from their names as for the recordings."""
+    """A network of a published size, its weights made from their names as for the recordings."""
     folder = reference / "reference/detectors"
     path = folder / "deterministic_weights_nanodet_plus.py"
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +41,7 @@ def network(reference: Path, load_file: Callable[[Path], ModuleType]) -> Callabl
 
     def build(model: str, **settings: str) -> NanoDetPlus:
         layout = {"m_416": M, "m_1_5x_416": M_1_5X}[model]
-        built = NanoDetPlus(**SIZES[model], **settings)
+        built = NanoDetPlus(networks.nanodet_plus(model, **settings), classes=80, auxiliary=True)
         shapes = {name: tuple(var.shape) for name, var in built.named_parameters()}
         values = {
             ours: np.asarray(rule.value(name, layout.expected[name] and shapes[ours]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
@@ -27,7 +28,7 @@ def test_losses_of_the_first_steps(load_file: Callable[[Path], ModuleType]) -> N
     inputs = load_file(HERE / "curve_inputs.py")
     with np.load(HERE / "official_curve.npz") as arrays:
         recorded = dict(arrays)
-    net = NanoDetPlus(compat="official")
+    net = NanoDetPlus(networks.nanodet_plus(compat="official"), classes=80, auxiliary=True)
     shapes = {name: tuple(var.shape) for name, var in net.named_parameters()}
     names = M.our_names.items()
     load_into(net, {ours: inputs.weight(name, shapes[ours]) for name, ours in names})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
@@ -17,8 +18,8 @@ from unidet.records import Batch
 @pytest.fixture(scope="module")
 def net() -> NanoDetPlus:
     jt.set_global_seed(0)
-    small = (8, 16, 32, 64)
-    return NanoDetPlus(backbone_channels=small, channels=32, classes=1, max_proposals=7)
+    settings = networks.small_nanodet_plus(max_proposals=7)
+    return NanoDetPlus(settings, classes=1, auxiliary=True)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,9 @@ def test_degenerate_boxes_are_targets_only_officially(net: NanoDetPlus, images: 
     rng = np.random.default_rng(0)
     plain = values(net.loss(batch(images, BOXES), rng))
     assert values(net.loss(batch(images, LINES), rng)) == pytest.approx(plain, rel=1e-5)
-    net.compat = "official"
+    net.settings = replace(net.settings, compat="official")
     official = values(net.loss(batch(images, LINES), rng))
-    net.compat = "default"
+    net.settings = replace(net.settings, compat="default")
     assert abs(official["loss_bbox"] - plain["loss_bbox"]) > 1e-3
 
 
@@ -89,15 +90,15 @@ def test_detached_the_auxiliary_loss_leaves_the_others_alone(
 def test_detached_from_its_epoch_on(
     epoch: int, detached: bool, net: NanoDetPlus, images: np.ndarray
 ) -> None:
-    net.detach_epoch = 10
+    net.settings = replace(net.settings, detach_epoch=10)
     given = replace(batch(images, BOXES), epoch=epoch)
     losses = undivided(net.loss(given, np.random.default_rng(0)))
-    net.detach_epoch = None
+    net.settings = replace(net.settings, detach_epoch=None)
     gradient = jt.grad(losses["loss_aux_bbox"], net.backbone.stem.conv.weight).numpy()
     assert (np.abs(gradient).max() == 0) == detached
 
 
 def test_without_auxiliary_parts_nothing_is_learned(images: np.ndarray) -> None:
-    small = NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, auxiliary=False)
+    small = NanoDetPlus(networks.small_nanodet_plus(), classes=1, auxiliary=False)
     with pytest.raises(ValueError, match="built without its auxiliary head"):
         small.losses(jt.array(images), BOXES, [np.zeros(0)] * 2)

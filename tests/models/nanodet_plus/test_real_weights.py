@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
+from unidet.cli import compose
 from unidet.data.images import FolderImages
 from unidet.data.loader import evaluation_batches
 from unidet.data.readers import read_split
-from unidet.data.transforms import Stretch, Transform
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
 from unidet.models.layers import set_batch_norm_training
-from unidet.models.nanodet_plus.detector import MEAN, STD, NanoDetPlus
+from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.pipelines.wiring.closed_set import detect_batches
+from unidet.pipelines.wiring.datasets import test_transform
 from unidet.records import Batch, Split
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.load import load_into
 
-TRANSFORM = Transform(Stretch(((416, 416),)), MEAN, STD, channels="bgr")
+TRANSFORM = test_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
 
 
 @pytest.fixture(scope="module")
 def net(reference: Path) -> NanoDetPlus:
-    built = NanoDetPlus(auxiliary=False)
+    built = NanoDetPlus(networks.nanodet_plus(), classes=80, auxiliary=False)
     load_into(built, open_weights(reference / "bench/weights/nanodet_plus_m_416.bin").arrays)
     return built
 
@@ -80,9 +83,8 @@ def test_coco_figures(net: NanoDetPlus, split: Split, batches: Callable, annotat
     assert len(rows) == 121
 
     def metrics(limit: int | None) -> dict[str, float]:
-        found = detect_batches(
-            net, batches(rows), split.image_ids, categories, max_detections=limit
-        )
+        detect = partial(net.detect, max_detections=limit)
+        found = detect_batches(detect, batches(rows), split.image_ids, categories)
         return coco_metrics(truth, found)
 
     recipe, official = metrics(None), metrics(100)

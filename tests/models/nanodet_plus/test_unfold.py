@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ def net() -> NanoDetPlus:
     """As from ncnn: norms that only add a bias, and an auxiliary neck with weights of its own."""
     jt.set_global_seed(0)
     rng = np.random.default_rng(0)
-    built = NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, classes=3)
+    built = NanoDetPlus(networks.small_nanodet_plus(), classes=3, auxiliary=True)
     for norm in norms_below(built):
         norm.bias.update(jt.array(rng.normal(0, 0.1, norm.bias.shape).astype(np.float32)))
     return built
@@ -50,7 +51,7 @@ def test_training_sees_the_same_outputs(net: NanoDetPlus, images: np.ndarray) ->
     before = outputs(net, images)
     spread = before.std()
     assert np.abs(trained_output(net, images) - before).max() > spread
-    fresh = NanoDetPlus(backbone_channels=(8, 16, 32, 64), channels=32, classes=3)
+    fresh = NanoDetPlus(networks.small_nanodet_plus(), classes=3, auxiliary=True)
     for ours, theirs in zip(fresh.parameters(), net.parameters(), strict=True):
         ours.update(jt.array(theirs.numpy()))
     for norm in norms_below(fresh):

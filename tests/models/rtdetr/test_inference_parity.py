@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
@@ -29,7 +30,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def network(variant: str, load_recorded_weights: Callable) -> RTDETR:
-    built = RTDETR(variant, classes=80, compat="official")
+    built = RTDETR(networks.rtdetr(variant, compat="official"), classes=80)
     load_recorded_weights(built, f"rtdetr_{variant}")
     return built
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
@@ -15,7 +16,7 @@ from unidet.records import Batch
 
 @pytest.fixture(scope="module")
 def network() -> RTDETR:
-    return RTDETR("r18vd", classes=1, queries=30, train_sides=(64,))
+    return RTDETR(networks.rtdetr(queries=30, train_sides=(64,)), classes=1)
 
 
 @pytest.fixture(scope="module")

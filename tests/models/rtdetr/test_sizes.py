@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import jittor as jt
+import networks
 import pytest
 
 from unidet.models.rtdetr.network import RTDETR, VARIANTS
@@ -29,7 +30,7 @@ def test_every_column_of_the_counts(
     text = (reference / "reference/detectors/param_counts.txt").read_text()
     rows = dict(row.split(" ", 1) for row in text.splitlines())
     recorded = json.loads(rows[variant])
-    network = RTDETR(variant, classes=80)
+    network = RTDETR(networks.rtdetr(variant), classes=80)
     variables = dict(network.named_parameters())
     learned = {name: var for name, var in variables.items() if not var.is_stop_grad()}
     statistics = {name for name in variables if name.endswith(STATISTICS)}
@@ -57,7 +58,7 @@ def test_shapes_at_640(variant: str, reference: Path) -> None:
     path = reference / f"reference/detectors/shapes640_rtdetr_{variant}.txt"
     rows = [row.split("\t") for row in path.read_text().splitlines()]
     recorded = {name: ast.literal_eval(shape) for name, shape in rows}
-    network = RTDETR(variant, classes=80)
+    network = RTDETR(networks.rtdetr(variant), classes=80)
     network.set_training(False)
     with jt.no_grad():
         feats = network.backbone(jt.zeros((1, 3, 640, 640)))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jittor as jt
+import networks
 import numpy as np
 import pytest
 
@@ -72,7 +73,7 @@ def forward(
     """Network, output, targets, losses and the average that knows the weights before the step."""
 
     def run(step: str) -> tuple:
-        network = RTDETR(variant, classes=80, compat="official")
+        network = RTDETR(networks.rtdetr(variant, compat="official"), classes=80)
         load_recorded_weights(network, f"rtdetr_{variant}")
         network.set_training(True)
         average = WeightAverage(network, 0.9999, 2000)
@@ -257,7 +258,7 @@ def test_average(step: Step, recording: Recording, variant: str) -> None:
 def test_groups_of_the_optimizer(variant_name: str, transformer_recording: Callable) -> None:
     """Rows of rate, decay, tensors, numbers; groups with the same rate and decay are one here."""
     recorded = transformer_recording(f"rtdetr_{variant_name}_train")["t32/groups"]
-    network = RTDETR(variant_name, classes=80)
+    network = RTDETR(networks.rtdetr(variant_name), classes=80)
     settings = OptimizerConfig(
         kind="adamw",
         lr=1e-4,

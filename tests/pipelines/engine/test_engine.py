@@ -51,7 +51,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
         "report": counter.stage("report", ("report",), ("proposals",)),
     }
     monkeypatch.setattr(graph, "STAGES", stages)
-    monkeypatch.setattr(engine, "modules_of", lambda stage, store: {"module": "code"})
+    monkeypatch.setattr(engine, "modules_of", lambda stage, config, store: {"module": "code"})
     return counter
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
 import pytest
 from batches import make_batch
@@ -118,7 +119,7 @@ def test_detr_as_released(folder: Path, write_official: Callable) -> None:
     path = write_official("detr_r50", "detr-r50-e632da11.pth", 92)
     rpn = ["rpn=detr_r50_coco", "rpn.images.test_short_side=96"]
     found = run(folder, *rpn)
-    network = DETR(classes=91)
+    network = DETR(networks.detr(), classes=91)
     load_into(network, open_weights(path).arrays)
     (detected,) = expected(network, folder, rpn)
     kept = np.isin(detected.labels, COCO_IDS)
@@ -138,7 +139,7 @@ def test_rtdetr_as_released(folder: Path, write_official: Callable) -> None:
     path = write_official("rtdetr_r50vd", "rtdetr_r50vd_6x_coco_from_paddle.pth", 80)
     rpn = ["rpn=rtdetr_r50vd_coco", "rpn.images.test_side=160"]
     found = run(folder, *rpn)
-    network = RTDETR("r50vd", classes=80)
+    network = RTDETR(networks.rtdetr("r50vd"), classes=80)
     load_into(network, open_weights(path).arrays)
     (detected,) = expected(network, folder, rpn)
     first = [one for one in found if one["image_id"] == 1]
@@ -164,7 +165,7 @@ def test_a_class_that_stands_for_nothing_is_no_detection() -> None:
 
     batch = make_batch((8, 8), [[]], scale=2, rows=[1])
     ids = np.array([7, 9, NO_CATEGORY])
-    found: Detections = detect_batches(Network(), [batch], np.array([50, 60]), ids)
+    found: Detections = detect_batches(Network().detect, [batch], np.array([50, 60]), ids)
     assert found.category_ids.tolist() == [9, 7]
     assert found.image_ids.tolist() == [60, 60]
     np.testing.assert_allclose(found.scores, [0.9, 0.7])

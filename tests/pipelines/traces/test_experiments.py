@@ -27,7 +27,7 @@ def assert_fits(network: Any, layout: Layout) -> None:
 
 
 def test_the_first_stage() -> None:
-    from unidet.pipelines.proposers.factory import build_proposer
+    from unidet.pipelines.proposers.proposer import build_proposer
     from unidet.pipelines.traces import cln_r50_fpn
 
     network = build_proposer(compose(["experiment=coco_o365"]).rpn, 0)
@@ -41,7 +41,7 @@ def test_the_first_stage() -> None:
 
 def test_the_second_stage() -> None:
     from unidet.pipelines.traces import unidetector_r50_c4
-    from unidet.pipelines.wiring.networks import build_classifier
+    from unidet.pipelines.wiring.classifier import build_classifier
 
     network = build_classifier(compose(["experiment=coco_o365"]).roi.network)
     assert_fits(network, STAGE2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
 import pytest
 
@@ -152,7 +153,7 @@ def test_nanodet_plus_starts_from_torchvisions_shufflenet(tmp_path: Path) -> Non
         for name, shape in layout.expected.items()
     }
     write_torch(tmp_path / "shufflenet.pth", values(shapes, 1))
-    network = NanoDetPlus(classes=3)
+    network = NanoDetPlus(networks.nanodet_plus(), classes=3, auxiliary=True)
     before = numbers(network)
     load_starting_weights(network, tmp_path / "shufflenet.pth", is_trained_further=True)
     after = numbers(network)

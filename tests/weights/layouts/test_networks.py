@@ -5,25 +5,21 @@ from __future__ import annotations
 import math
 
 import jittor as jt
+import networks
 import pytest
 
-from unidet.models.box_head import BoxHead
+from unidet.config.networks import TextConfig
 from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.clip.image import ImageEncoder
 from unidet.models.clip.text import TextEncoder
-from unidet.models.cln import CLN
-from unidet.models.fpn import FPN
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
-from unidet.models.resnet import ResNet, build_layer
-from unidet.models.roi_classifier import RoiClassifier
-from unidet.models.rpn_head import RPNHead
-from unidet.models.text_classifier import TextClassifier
+from unidet.models.resnet import ResNet
+from unidet.pipelines.proposers import cln
+from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.weights.layouts.layout import Shape
 from unidet.weights.layouts.registry import layout_named
 from unidet.weights.layouts.torchvision import SHUFFLENET_WIDTHS
 
-STRIDES = (1, 2, 2, 2)
-LEVELS = (4, 8, 16, 32, 64)
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -51,39 +47,16 @@ def parameter_count(name: str) -> int:
     )
 
 
-def torchvision_resnet(blocks: tuple[int, ...], block: str = "bottleneck") -> ResNet:
-    return ResNet(
-        style="torchvision",
-        width=64,
-        blocks=blocks,
-        strides=STRIDES,
-        outputs=(1, 2, 3, 4),
-        block=block,
-    )
-
-
 def region_classifier(blocks: tuple[int, ...], width: int, size: int, embedding: int) -> jt.Module:
-    return RoiClassifier(
-        backbone=ResNet(
-            style="clip", width=width, blocks=blocks[:3], strides=STRIDES[:3], outputs=(3,)
-        ),
-        shared_layer=build_layer(4, style="clip", width=width, blocks=blocks[3], stride=2),
-        pool=AttentionPool(size=size, channels=32 * width, heads=width // 2, embedding=embedding),
-        classifier=TextClassifier(embedding=embedding),
-        embedding=embedding,
-        roi_size=2 * size,
-        stride=16,
+    backbone = networks.resnet(style="clip", width=width, blocks=blocks)
+    settings = networks.classifier(
+        backbone=backbone, pool_size=2 * size, heads=width // 2, embedding=embedding
     )
+    return build_classifier(settings)
 
 
 def test_stage_1() -> None:
-    backbone = torchvision_resnet((3, 4, 6, 3))
-    network = CLN(
-        backbone,
-        FPN(backbone.channels, 256, len(LEVELS)),
-        RPNHead(256, strides=LEVELS, classifier=True),
-        BoxHead(256),
-    )
+    network = cln.build(networks.cln(compat="official"), classes=0, is_trained=True)
     assert layout_shapes("unidetector_stage1") == network_shapes(network)
 
 
@@ -115,17 +88,14 @@ def test_openai_clip(
 ) -> None:
     image = network_shapes(
         ImageEncoder(
-            ResNet(style="clip", width=width, blocks=blocks, strides=STRIDES, outputs=(4,)),
+            ResNet(networks.resnet(style="clip", width=width, blocks=blocks), (4,)),
             AttentionPool(size=size, channels=32 * width, heads=width // 2, embedding=embedding),
         )
     )
     text = network_shapes(
         TextEncoder(
+            TextConfig(text_width, 12, text_width // 64, context_length=77, merges=1),
             vocabulary_size=49408,
-            context_length=77,
-            width=text_width,
-            layers=12,
-            heads=text_width // 64,
             embedding=embedding,
         )
     )
@@ -149,7 +119,7 @@ def test_openai_clip(
     ],
 )
 def test_torchvision(depth: int, blocks: tuple[int, ...], block: str) -> None:
-    shapes = network_shapes(torchvision_resnet(blocks, block))
+    shapes = network_shapes(ResNet(networks.resnet(blocks=blocks, block=block), (4,)))
     assert layout_shapes(f"torchvision_resnet{depth}") == shapes
 
 

@@ -8,11 +8,16 @@ Source: Radford et al., arXiv 2103.00020, 2.4; openai/CLIP clip/model.py.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jittor as jt
 import numpy as np
 from jittor import nn
 
 from unidet.models.transformer import FORBIDDEN, LayerNorm, MultiHeadAttention
+
+if TYPE_CHECKING:
+    from unidet.config.networks import TextConfig
 
 
 class QuickGELU(nn.Module):
@@ -73,28 +78,19 @@ class TextEncoder(nn.Module):
     """Token numbers to text embeddings.
 
     Args:
+        settings: of the transformer.
         vocabulary_size: of the tokenizer; its highest number is the end mark.
-        context_length: longest row of tokens; CLIP has 77.
-        width, layers, heads: of the transformer; RN50's has 512, 12, 8.
         embedding: length of an embedding; RN50's is 1024.
     """
 
-    def __init__(
-        self,
-        *,
-        vocabulary_size: int,
-        context_length: int,
-        width: int,
-        layers: int,
-        heads: int,
-        embedding: int,
-    ) -> None:
+    def __init__(self, settings: TextConfig, *, vocabulary_size: int, embedding: int) -> None:
         super().__init__()
+        width = settings.width
         self._end = vocabulary_size - 1
         self.token_embedding = nn.Embedding(vocabulary_size, width)
         jt.init.gauss_(self.token_embedding.weight, std=0.02)
-        self.positional_embedding = jt.init.gauss((context_length, width), std=0.01)
-        self.transformer = Transformer(width, layers, heads)
+        self.positional_embedding = jt.init.gauss((settings.context_length, width), std=0.01)
+        self.transformer = Transformer(width, settings.layers, settings.heads)
         self.ln_final = LayerNorm(width)
         self.text_projection = jt.init.gauss((width, embedding), std=width**-0.5)
 

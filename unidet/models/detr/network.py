@@ -6,12 +6,11 @@ detr 29901c51, models/detr.py, models/backbone.py.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.config.networks import DETRConfig, ResNetConfig
 from unidet.models.detr.criterion import (
     cardinality_error,
     class_error,
@@ -47,46 +46,27 @@ class DETR(nn.Module):
     Args:
         classes: C; 1 for proposals without a class. The official COCO model has 91, one for every
             number up to the largest category id.
-        queries: Q.
-        dropout: in the transformer, while training.
-        frozen_stages: the backbone's stem and so many of its stages stay as they are; official 1.
-        batch_norm_training: the backbone's norms learn, on the statistics of the batch: needed
-            where it starts without trained weights. Official False: as they are.
-        compat: "official" keeps boxes without area in the ground truth.
     """
 
-    def __init__(
-        self,
-        *,
-        classes: int,
-        queries: int = 100,
-        dropout: float = 0.1,
-        frozen_stages: int = 1,
-        batch_norm_training: bool = False,
-        compat: Literal["default", "official"] = "default",
-    ) -> None:
+    def __init__(self, settings: DETRConfig, *, classes: int) -> None:
         super().__init__()
-        self.compat = compat
-        self.backbone = ResNet(
-            style="torchvision", width=64, blocks=(3, 4, 6, 3), strides=(1, 2, 2, 2), outputs=(4,)
-        )
+        self.settings = settings
+        self.backbone = ResNet(_backbone(settings), outputs=(4,))
         self.transformer = Transformer(
-            WIDTH, heads=HEADS, hidden=HIDDEN, layers=LAYERS, dropout=dropout
+            WIDTH, heads=HEADS, hidden=HIDDEN, layers=LAYERS, dropout=settings.dropout
         )
         self.class_embed = nn.Linear(WIDTH, classes + 1)
         self.bbox_embed = Perceptron(WIDTH, WIDTH, WIDTH, 4)
-        self.query_embed = nn.Embedding(queries, WIDTH)
+        self.query_embed = nn.Embedding(settings.queries, WIDTH)
         jt.init.gauss_(self.query_embed.weight, std=1.0)
         self.input_proj = nn.Conv(self.backbone.channels[-1], WIDTH, 1)
-        self.backbone.freeze(frozen_stages)
-        self.batch_norm_training = batch_norm_training
-        if not batch_norm_training:
+        if not settings.batch_norm_training:
             freeze_batch_norm(self.backbone)
 
     def set_training(self, training: bool) -> None:
         """Dropout, and the batch's statistics in norms that learn; or neither."""
         set_dropout_training(self, training)
-        self.backbone.set_batch_norm_training(training and self.batch_norm_training)
+        self.backbone.set_batch_norm_training(training and self.settings.batch_norm_training)
 
     def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:
         """Losses of one training batch; `class_error` and `cardinality_error` to log."""
@@ -104,7 +84,7 @@ class DETR(nn.Module):
 
     def targets(self, batch: Batch) -> Targets:
         """The ground truth in units of the images' own sides."""
-        return relative_targets(batch, batch.sizes_N2, drop_empty=self.compat == "default")
+        return relative_targets(batch, batch.sizes_N2, drop_empty=self.settings.compat == "default")
 
     def matches(self, layers: list[Prediction], targets: Targets) -> list[Matches]:
         """Each layer's queries with the boxes that they learn."""
@@ -160,6 +140,20 @@ class DETR(nn.Module):
         boxes_NQ4 = absolute_boxes(prediction.boxes, sizes_N2)
         scores_NQC = class_scores(prediction.logits)
         return [best_classes(*image) for image in zip(boxes_NQ4, scores_NQC, strict=True)]
+
+
+def _backbone(settings: DETRConfig) -> ResNetConfig:
+    """ResNet-50, every field spelt out: a default of the schema is no part of a key."""
+    return ResNetConfig(
+        kind="resnet",
+        style="torchvision",
+        block="bottleneck",
+        width=64,
+        blocks=(3, 4, 6, 3),
+        strides=(1, 2, 2, 2),
+        stem_stride=4,
+        frozen_stages=settings.frozen_stages,
+    )
 
 
 def class_scores(logits: jt.Var) -> np.ndarray:

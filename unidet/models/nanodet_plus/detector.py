@@ -1,7 +1,7 @@
 """NanoDet-Plus as a detector of C classes, or with C = 1 as a class-agnostic proposal network.
 
-N images, P priors, C classes, D detections. Images are BGR, normalised with `MEAN` and `STD`;
-boxes are xyxy in input pixels.
+N images, P priors, C classes, D detections. Images are BGR, normalised; boxes are
+xyxy in input pixels.
 
 Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_head.py.
 """
@@ -9,7 +9,7 @@ Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
@@ -29,54 +29,32 @@ from unidet.ops.nms import class_wise_nms, nms
 from unidet.ops.sampling import RandomSource
 from unidet.records import Batch, Detected
 
-MEAN = (103.53, 116.28, 123.675)
-STD = (57.375, 57.12, 58.395)
-"""Of 8-bit blue, green and red."""
+if TYPE_CHECKING:
+    from unidet.config.networks import NanoDetPlusConfig
+
 STRIDES = (8, 16, 32, 64)
+BINS = 8
+"""Whole distances a side can have, in strides from 0."""
 
 
 class NanoDetPlus(nn.Module):
     """ShuffleNetV2, GhostPAN and a head; in training a second neck and head decide what it learns.
 
     Args:
-        backbone_channels: of the stem and the three stages.
-        channels: of every level; the auxiliary head has twice as many.
         classes: C; 1 for proposals that know no class.
-        auxiliary: build the auxiliary neck and head, without which `losses` cannot be computed.
-        bins: whole distances a side can have, in strides from 0.
-        candidates, proposal_nms, max_proposals: `propose` takes that many best boxes, thins them
-            out at this IoU and returns at most so many.
-        detach_epoch: from this epoch on (counted from 0) the auxiliary parts no longer teach the
-            others through their own gradient; None: they always do.
-        compat: "official" lets boxes without area take part in training, and keeps the
-            normalisers of data-parallel processes apart.
+        auxiliary: build the auxiliary neck and head, without which `loss` cannot be computed.
     """
 
-    def __init__(
-        self,
-        *,
-        backbone_channels: tuple[int, int, int, int] = (24, 116, 232, 464),
-        channels: int = 96,
-        classes: int = 80,
-        auxiliary: bool = True,
-        bins: int = 8,
-        candidates: int = 1000,
-        proposal_nms: float = 0.7,
-        max_proposals: int = 300,
-        detach_epoch: int | None = None,
-        compat: Literal["default", "official"] = "default",
-    ) -> None:
+    def __init__(self, settings: NanoDetPlusConfig, *, classes: int, auxiliary: bool) -> None:
         super().__init__()
-        self.classes, self.bins = classes, bins
-        self.candidates, self.proposal_nms = candidates, proposal_nms
-        self.max_proposals = max_proposals
-        self.compat = compat
-        self.detach_epoch = detach_epoch
-        self.backbone = ShuffleNetV2(backbone_channels)
+        self.settings = settings
+        self.classes = classes
+        self.backbone = ShuffleNetV2(settings.backbone_channels)
+        channels = settings.channels
         self.fpn = GhostPAN(self.backbone.channels, channels)
-        self.head = NanoDetPlusHead(channels, classes, bins)
+        self.head = NanoDetPlusHead(channels, classes, BINS)
         self.aux_fpn = GhostPAN(self.backbone.channels, channels) if auxiliary else None
-        self.aux_head = AuxiliaryHead(2 * channels, classes, bins) if auxiliary else None
+        self.aux_head = AuxiliaryHead(2 * channels, classes, BINS) if auxiliary else None
         if self.aux_fpn is not None:
             _copy(self.fpn, self.aux_fpn)
 
@@ -112,7 +90,7 @@ class NanoDetPlus(nn.Module):
 
     def _predictions(self, logits: jt.Var, levels: list[jt.Var]) -> Predictions:
         shapes = [(level.shape[2], level.shape[3]) for level in levels]
-        return Predictions(logits, grid_priors(shapes, STRIDES), self.classes, self.bins)
+        return Predictions(logits, grid_priors(shapes, STRIDES), self.classes, BINS)
 
     def unfold(self, batches: Iterable[np.ndarray]) -> None:
         """Make weights without norms fit for training: see `models.folded`.
@@ -147,7 +125,7 @@ class NanoDetPlus(nn.Module):
         labels: list[np.ndarray],
     ) -> Losses:
         """The losses of given predictions; both heads learn what the auxiliary one decided."""
-        official = self.compat == "official"
+        official = self.settings.compat == "official"
         if not official:
             boxes, labels = _with_area(boxes, labels)
         assignments = self.assignments(auxiliary, boxes, labels)
@@ -168,7 +146,7 @@ class NanoDetPlus(nn.Module):
         priors_P4: np.ndarray,
     ) -> Targets:
         """What the assignments of all images make both heads learn."""
-        return targets_of(assignments, boxes, labels, priors_P4, self.bins)
+        return targets_of(assignments, boxes, labels, priors_P4, BINS)
 
     def assignments(
         self, auxiliary: Predictions, boxes: list[np.ndarray], labels: list[np.ndarray]
@@ -184,7 +162,8 @@ class NanoDetPlus(nn.Module):
 
     def loss(self, batch: Batch, rng: RandomSource) -> Losses:
         """Losses of one training batch, labels in 0 .. C-1; nothing here is drawn from `rng`."""
-        detached = self.detach_epoch is not None and batch.epoch >= self.detach_epoch
+        first = self.settings.detach_epoch
+        detached = first is not None and batch.epoch >= first
         images_NCHW = jt.array(batch.images_NCHW)
         return self.losses(images_NCHW, batch.boxes, batch.labels, detached=detached)
 
@@ -229,10 +208,11 @@ class NanoDetPlus(nn.Module):
         proposals = []
         for boxes, chances in self._scored(images_NCHW, sizes_N2):
             scores = chances.max(dim=1).numpy()
-            order = np.argsort(-scores, kind="stable")[: self.candidates]
+            order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
             rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
-            kept = nms(jt.array(rows[:, :4]), jt.array(rows[:, 4]), self.proposal_nms).numpy()
-            proposals.append(rows[kept[: self.max_proposals]])
+            candidates = jt.array(rows)
+            kept = nms(candidates[:, :4], candidates[:, 4], self.settings.proposal_nms).numpy()
+            proposals.append(rows[kept[: self.settings.max_proposals]])
         return proposals
 
 

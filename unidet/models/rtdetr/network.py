@@ -7,14 +7,14 @@ N images, Q queries, C classes, P proposals. Source: Zhao et al., arXiv 2304.080
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.config.networks import Block, ResNetConfig, RTDETRConfig
 from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
-from unidet.models.resnet import Block, ResNet
+from unidet.models.resnet import ResNet
 from unidet.models.rtdetr.criterion import layer_losses, match_queries, no_losses
 from unidet.models.rtdetr.decoder import Decoder, Selection
 from unidet.models.rtdetr.decoder_layer import Sizes
@@ -61,6 +61,20 @@ class Variant:
     layers: int
     frozen: bool
 
+    @property
+    def backbone(self) -> ResNetConfig:
+        """Every field spelt out: a default of the schema is no part of a key."""
+        return ResNetConfig(
+            kind="resnet",
+            style="vd",
+            block=self.block,
+            width=64,
+            blocks=self.blocks,
+            strides=(1, 2, 2, 2),
+            stem_stride=4,
+            frozen_stages=0,
+        )
+
 
 VARIANTS = {
     "r18vd": Variant("basic", (2, 2, 2, 2), 256, 1024, 0.5, 3, False),
@@ -68,8 +82,6 @@ VARIANTS = {
     "r50vd": Variant("bottleneck", (3, 4, 6, 3), 256, 1024, 1.0, 6, True),
     "r101vd": Variant("bottleneck", (3, 4, 23, 3), 384, 2048, 1.0, 6, True),
 }
-OFFICIAL_SIDES = (480, 512, 544, 576, 608, 640, 640, 640, 672, 704, 736, 768, 800)
-"""Sides of the official multi-scale training."""
 
 
 @dataclass(frozen=True)
@@ -103,50 +115,33 @@ class RTDETR(nn.Module):
     Images are RGB in 0..1, not normalised further, with sides in multiples of 32.
 
     Args:
-        variant: of `VARIANTS`.
         classes: C; 1 for proposals without a class.
-        queries: Q.
-        train_sides: every training batch is resized (nearest, as officially) to a square of one
-            of these sides, drawn uniformly; empty for no resizing.
-        compat: "official" keeps boxes without area in the ground truth.
     """
 
-    def __init__(
-        self,
-        variant: str,
-        *,
-        classes: int,
-        queries: int = 300,
-        train_sides: tuple[int, ...] = (),
-        compat: Literal["default", "official"] = "default",
-    ) -> None:
+    def __init__(self, settings: RTDETRConfig, *, classes: int) -> None:
         super().__init__()
-        settings = VARIANTS[variant]
+        self.settings = settings
         self.classes = classes
-        self.train_sides = train_sides
-        self.compat = compat
-        self._frozen = settings.frozen
-        self.backbone = ResNet(
-            style="vd",
-            width=64,
-            blocks=settings.blocks,
-            strides=(1, 2, 2, 2),
-            outputs=(2, 3, 4),
-            block=settings.block,
-        )
+        variant = VARIANTS[settings.variant]
+        self._frozen = variant.frozen
+        self.backbone = ResNet(variant.backbone, outputs=(2, 3, 4))
         self.decoder = Decoder(
-            settings.width, levels=3, classes=classes, layers=settings.layers, queries=queries
+            variant.width,
+            levels=3,
+            classes=classes,
+            layers=variant.layers,
+            queries=settings.queries,
         )
         self.encoder = HybridEncoder(
             self.backbone.channels,
-            width=settings.width,
-            hidden=settings.hidden,
-            expansion=settings.expansion,
+            width=variant.width,
+            hidden=variant.hidden,
+            expansion=variant.expansion,
         )
         for module in self.encoder.modules():
             if isinstance(module, MultiHeadAttention):
                 jt.init.xavier_uniform_(module.in_proj_weight)
-        if settings.frozen:
+        if variant.frozen:
             self.backbone.freeze_stem()
             freeze_batch_norm(self.backbone)
 
@@ -161,8 +156,8 @@ class RTDETR(nn.Module):
         self.set_training(True)
         images = jt.array(batch.images_NCHW)
         targets = self.targets(batch)
-        if self.train_sides:
-            side = int(for_all(rng).choice(self.train_sides))
+        if self.settings.train_sides:
+            side = int(for_all(rng).choice(self.settings.train_sides))
             images = nn.interpolate(images, size=(side, side), mode="nearest")
         output = self.training_output(images, targets, self.noise(targets, rng))
         return self.losses(output, self.matches(output, targets), targets)
@@ -171,7 +166,7 @@ class RTDETR(nn.Module):
         """The ground truth in units of the padded images' sides."""
         images, _, *canvas = batch.images_NCHW.shape
         sizes_N2 = np.tile(np.array(canvas), (images, 1))
-        return relative_targets(batch, sizes_N2, drop_empty=self.compat == "default")
+        return relative_targets(batch, sizes_N2, drop_empty=self.settings.compat == "default")
 
     def noise(self, targets: Targets, rng: BatchRandom | np.random.Generator) -> Noise:
         """Of the copies, drawn from the first image's stream for all: how many copies an image gets

@@ -1,4 +1,4 @@
-"""Choosing, training and opening proposal networks."""
+"""What a proposal network's outputs stand for, and the labels that it is trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batches import make_batch
 from unidet.cli import compose
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
-from unidet.pipelines.proposers import factory as proposers
+from unidet.pipelines.proposers import outputs
 from unidet.pipelines.wiring.datasets import ImageSet
 from unidet.records import Category, Split
 
@@ -40,23 +40,27 @@ GAPS = [image_set("g", (3, 4, 7))]
 
 def test_an_agnostic_network_learns_from_every_dataset_and_knows_nothing() -> None:
     config = compose([]).rpn
-    assert proposers.taught(config, SETS) == SETS
-    assert proposers.outputs(config, SETS) == ()
+    assert outputs.datasets_of(config, SETS) == SETS
+    assert outputs.outputs(config, SETS) == ()
 
 
 def test_a_closed_set_network_learns_the_first_dataset() -> None:
     config = compose(["rpn=nanodet_plus_m_416", "rpn.classes=dataset"]).rpn
-    assert proposers.taught(config, SETS) == SETS[:1]
-    assert [one and one.name for one in proposers.outputs(config, SETS)] == ["a0", "a1", "a2"]
+    assert outputs.datasets_of(config, SETS) == SETS[:1]
+    assert [output and output.name for output in outputs.outputs(config, SETS)] == [
+        "a0",
+        "a1",
+        "a2",
+    ]
     assert labels_seen(config, SETS) == [[2, 0], []]
 
 
 def test_outputs_numbered_by_category_id() -> None:
     """Ids 3, 4 and 7 make eight outputs, of which five stand for nothing."""
     config = compose(["rpn=detr_r50", "rpn.classes=category_ids"]).rpn
-    assert proposers.taught(config, GAPS) == GAPS
-    found = proposers.outputs(config, GAPS)
-    assert [one and one.name for one in found] == [
+    assert outputs.datasets_of(config, GAPS) == GAPS
+    found = outputs.outputs(config, GAPS)
+    assert [output and output.name for output in found] == [
         *(None, None, None, "g0", "g1", None, None, "g2")
     ]
     assert labels_seen(config, GAPS) == [[7, 3], []]
@@ -67,7 +71,7 @@ def test_ids_that_number_no_outputs(ids: tuple[int, ...]) -> None:
     config = compose(["rpn=detr_r50", "rpn.classes=category_ids"]).rpn
     complaint = rf"rpn\.classes: s has category ids from {ids[0]} to {ids[1]}; .* 0 to 9,999"
     with pytest.raises(UserError, match=complaint):
-        proposers.outputs(config, [image_set("s", ids)])
+        outputs.outputs(config, [image_set("s", ids)])
 
 
 def test_every_box_is_an_object_to_an_agnostic_network() -> None:
@@ -77,32 +81,16 @@ def test_every_box_is_an_object_to_an_agnostic_network() -> None:
 def labels_seen(config: RpnConfig, training: list[ImageSet]) -> list[list[int]]:
     """Labels that a network's loss gets for boxes of categories 2 and 0, and for none."""
     batch = make_batch((4, 4), [np.zeros((2, 4)), []], [[2, 0], []])
-    loss = proposers.loss_of(config, training, lambda batch, rng: batch.labels)
+    loss = outputs.loss_of(config, training, lambda batch, rng: batch.labels)
     seen = loss(batch, np.random.default_rng(0))
     assert batch.labels[0].tolist() == [2, 0]
     return [labels.tolist() for labels in seen]
 
 
-def test_a_cln_knows_no_classes() -> None:
-    with pytest.raises(UserError, match=r"rpn\.classes: a CLN knows no classes"):
-        proposers.build_proposer(compose([]).rpn, 3)
-
-
 def test_known_outputs_travel_with_the_weights(tmp_path: Path) -> None:
-    proposers.save_outputs(tmp_path, (*SETS[1].split.categories, None))
-    assert proposers.known_outputs(tmp_path) == [
+    outputs.save_outputs(tmp_path, (*SETS[1].split.categories, None))
+    assert outputs.known_outputs(tmp_path) == [
         {"id": 0, "name": "b0"},
         {"id": 1, "name": "b1"},
         None,
     ]
-
-
-def test_both_files_of_an_ncnn_network_enter_the_key(tmp_path: Path) -> None:
-    overrides = ["rpn.weights=net.param", f"data.root={tmp_path}"]
-    with pytest.raises(UserError, match=r"rpn.weights: .*net.param is not there"):
-        proposers.starting_files(compose(overrides))
-    (tmp_path / "net.param").touch()
-    with pytest.raises(UserError, match=r"rpn.weights: .*net.bin is not there"):
-        proposers.starting_files(compose(overrides))
-    (tmp_path / "net.bin").touch()
-    assert set(proposers.starting_files(compose(overrides))) == {"weights", "weights.bin"}

@@ -1,0 +1,77 @@
+"""What a proposal network's outputs stand for: `rpn.classes`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unidet.config.stages import RpnConfig
+from unidet.errors import UserError
+from unidet.pipelines.wiring.datasets import ImageSet
+from unidet.records import Batch, Category
+
+if TYPE_CHECKING:
+    from unidet.ops.loss_term import Losses
+    from unidet.ops.sampling import BatchRandom
+
+    Loss = Callable[[Batch, BatchRandom | np.random.Generator], Losses]
+
+CATEGORIES = "categories.json"
+LARGEST_ID = 9_999
+"""The largest category id that `rpn.classes=category_ids` makes outputs for."""
+Outputs = Sequence[Category | None]
+"""What each output stands for; None for a number that is no category id."""
+
+
+def datasets_of(config: RpnConfig, training: Sequence[ImageSet]) -> list[ImageSet]:
+    """The training datasets that the network learns from."""
+    return list(training) if config.classes == "agnostic" else [training[0]]
+
+
+def outputs(config: RpnConfig, training: Sequence[ImageSet]) -> Outputs:
+    """What the network tells apart; nothing for a class-agnostic one.
+
+    Raises:
+        UserError: ids that outputs cannot be numbered by.
+    """
+    known = () if config.classes == "agnostic" else training[0].split.categories
+    if config.classes != "category_ids":
+        return known
+    by_id = {category.id: category for category in known}
+    smallest, largest = min(by_id), max(by_id)
+    if smallest < 0 or largest > LARGEST_ID:
+        raise UserError(
+            f"rpn.classes: {training[0].name} has category ids from {smallest} to {largest}; "
+            f"category_ids takes 0 to {LARGEST_ID:,}, dataset takes any"
+        )
+    return tuple(by_id.get(number) for number in range(largest + 1))
+
+
+def loss_of(config: RpnConfig, training: Sequence[ImageSet], loss: Loss) -> Loss:
+    """`loss` of the batch with every box labelled by its output: 0 for a class-agnostic network."""
+    if config.classes == "dataset":
+        return loss
+    ids = np.array([category.id for category in training[0].split.categories], np.int64)
+    numbered = config.classes == "category_ids"
+
+    def relabelled(batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:
+        labels = [ids[of] if numbered else np.zeros(len(of), np.int64) for of in batch.labels]
+        return loss(replace(batch, labels=labels), rng)
+
+    return relabelled
+
+
+def save_outputs(folder: Path, known: Outputs) -> None:
+    """Beside the weights in an `rpn` artefact: id and name of every output, null for none."""
+    records = [output and {"id": output.id, "name": output.name} for output in known]
+    (folder / CATEGORIES).write_text(json.dumps(records))
+
+
+def known_outputs(folder: Path) -> list[dict[str, Any] | None]:
+    """What `save_outputs` left in an `rpn` artefact."""
+    return json.loads((folder / CATEGORIES).read_text())

@@ -1,0 +1,73 @@
+"""The backbones, each loaded by its `kind`, and what `initialise` gives them to start from.
+
+Loaded by name, so that a network's key holds the code of its own backbone only (`code_of`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from unidet.config.networks import BackboneConfig
+
+if TYPE_CHECKING:
+    from unidet.models.efficientnet import EfficientNetLite0
+    from unidet.models.layers import LastLayer
+    from unidet.models.resnet import ResNet
+
+    Backbone = ResNet | EfficientNetLite0
+
+MODULES = {
+    "resnet": "unidet.models.resnet",
+    "efficientnet_lite0": "unidet.models.efficientnet",
+}
+"""Each has `build_backbone(settings, outputs)` and `build_last_layer(settings)`."""
+IMAGENET_PACKAGE = "unidet.pipelines.wiring.imagenet_package"
+
+Initialise = Literal["none", "clip", "package"]
+
+
+def build_backbone(settings: BackboneConfig, outputs: tuple[int, ...]) -> Backbone:
+    """A backbone that gives the maps of the layers in `outputs`, frozen as configured."""
+    return import_module(MODULES[settings.kind]).build_backbone(settings, outputs)
+
+
+def build_last_layer(settings: BackboneConfig) -> LastLayer:
+    """Layer 4 alone, to run on regions."""
+    return import_module(MODULES[settings.kind]).build_last_layer(settings)
+
+
+def clip_arrays(clip: Path) -> dict[str, np.ndarray]:
+    """Weights of the `clip` stage's image side."""
+    from unidet.weights.read import read_checkpoint
+
+    return read_checkpoint(clip / "image.safetensors")
+
+
+def imagenet_package() -> ModuleType:
+    """`wiring.imagenet_package`, which only `initialise: package` needs."""
+    return import_module(IMAGENET_PACKAGE)
+
+
+def inputs(initialise: Initialise) -> tuple[str, ...]:
+    """Stages whose artefacts the starting weights come from."""
+    return ("clip",) if initialise == "clip" else ()
+
+
+def files(initialise: Initialise) -> dict[str, Path]:
+    """Files outside the store that the starting weights come from.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    return {"imagenet": imagenet_package().weights_file()} if initialise == "package" else {}
+
+
+def code_of(settings: BackboneConfig, initialise: Initialise) -> tuple[str, ...]:
+    """The modules that hold the backbone's code: roots of a stage's code closure."""
+    package = (IMAGENET_PACKAGE,) if initialise == "package" else ()
+    return (MODULES[settings.kind], *package)

@@ -1,0 +1,52 @@
+"""The RoI network: from its configuration to the network, and what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unidet.config.networks import ClassifierConfig
+from unidet.pipelines.wiring import backbones, regions
+from unidet.pipelines.wiring.regions import region_parts
+from unidet.weights.prefixes import below
+
+if TYPE_CHECKING:
+    from unidet.models.roi_classifier import RoiClassifier
+
+
+def build_classifier(settings: ClassifierConfig) -> RoiClassifier:
+    """The RoI network, without vocabularies."""
+    from unidet.models.roi_classifier import RoiClassifier
+    from unidet.models.text_classifier import TextClassifier
+
+    parts = region_parts(settings.backbone, settings.pool, settings)
+    return RoiClassifier(
+        parts.backbone,
+        parts.shared_layer,
+        parts.pool,
+        TextClassifier(settings),
+        settings,
+        stride=parts.stride,
+    )
+
+
+def initialise_classifier(
+    network: RoiClassifier, settings: ClassifierConfig, inputs: Mapping[str, Path]
+) -> None:
+    """Give the RoI network's image side its starting weights, as `initialise` says."""
+    from unidet.weights.load import load_into
+
+    if settings.initialise == "clip":
+        arrays = backbones.clip_arrays(inputs["clip"])
+        for part in ("backbone", "shared_layer", "pool"):
+            load_into(getattr(network, part), below(f"{part}.", arrays))
+    elif settings.initialise == "package":
+        package = backbones.imagenet_package()
+        package.load_backbone(network.backbone)
+        package.load_last_layer(network.shared_layer)
+
+
+def code_of(settings: ClassifierConfig) -> tuple[str, ...]:
+    """The modules that the settings choose: roots of a stage's code closure."""
+    return regions.code_of(settings.backbone, settings.initialise, settings.pool)

@@ -1,0 +1,71 @@
+"""Settings that tests build networks from: the official ones, and what a test changes in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from unidet.config.networks import (
+    ClassifierConfig,
+    CLNConfig,
+    DETRConfig,
+    EfficientNetConfig,
+    NanoDetPlusConfig,
+    ResNetConfig,
+    RTDETRConfig,
+)
+from unidet.pipelines.traces.official import classifier_settings, proposer_settings
+
+
+def resnet(**changes: Any) -> ResNetConfig:
+    """ResNet-50 in torchvision's style, nothing frozen."""
+    settings = ResNetConfig(
+        kind="resnet",
+        style="torchvision",
+        block="bottleneck",
+        width=64,
+        blocks=(3, 4, 6, 3),
+        frozen_stages=0,
+    )
+    return replace(settings, **changes)
+
+
+def small_resnet(**changes: Any) -> ResNetConfig:
+    """In CLIP's style, of one basic block a layer; layers 2 and 3 have strides 4 and 8."""
+    small: dict[str, Any] = {"blocks": (1, 1, 1, 1), "strides": (1, 1, 2, 2), "width": 8}
+    return resnet(**({"style": "clip", "block": "basic"} | small | changes))
+
+
+def efficientnet(frozen_stages: int = 0) -> EfficientNetConfig:
+    return EfficientNetConfig(kind="efficientnet_lite0", frozen_stages=frozen_stages)
+
+
+def cln(**changes: Any) -> CLNConfig:
+    """Without the official code's quirks."""
+    settings = proposer_settings("cln_r50_fpn", CLNConfig)
+    return replace(settings, **({"compat": "default"} | changes))
+
+
+def nanodet_plus(model: str = "m_416", **changes: Any) -> NanoDetPlusConfig:
+    """Never detached."""
+    settings = proposer_settings(f"nanodet_plus_{model}", NanoDetPlusConfig)
+    return replace(settings, **({"detach_epoch": None} | changes))
+
+
+def small_nanodet_plus(**changes: Any) -> NanoDetPlusConfig:
+    return nanodet_plus(**({"backbone_channels": (8, 16, 32, 64), "channels": 32} | changes))
+
+
+def rtdetr(variant: str = "r18vd", **changes: Any) -> RTDETRConfig:
+    """Without resizing."""
+    settings = proposer_settings(f"rtdetr_{variant}", RTDETRConfig)
+    return replace(settings, **({"train_sides": ()} | changes))
+
+
+def detr(**changes: Any) -> DETRConfig:
+    settings = proposer_settings("detr_r50", DETRConfig)
+    return replace(settings, **changes)
+
+
+def classifier(**changes: Any) -> ClassifierConfig:
+    return replace(classifier_settings("clip_r50_c4"), **changes)

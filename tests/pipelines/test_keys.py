@@ -1,0 +1,144 @@
+"""Which code a stage's key holds: what its network runs, and nothing of the others.
+
+A module that is added here is one whose edit makes that stage run anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from unidet.cli import compose
+from unidet.pipelines.engine.engine import modules_of
+from unidet.pipelines.engine.graph import STAGES
+from unidet.store.store import Store
+
+Reached = Callable[..., set[str]]
+
+CLN = {"box_head", "cln", "cln_targets", "fpn", "layers", "rpn_head"}
+NANODET_PLUS = {"folded", "layers"} | {
+    f"nanodet_plus.{part}"
+    for part in (
+        *("assigner", "backbone", "detector", "ghost_pan", "heads", "layers", "losses"),
+        "predictions",
+    )
+}
+RTDETR = {"layers", "resnet", "set_prediction", "transformer"} | {
+    f"rtdetr.{part}"
+    for part in (
+        *("criterion", "decoder", "decoder_layer", "denoising", "encoder", "layers", "network"),
+    )
+}
+DETR = {"layers", "resnet", "set_prediction", "transformer"} | {
+    f"detr.{part}" for part in ("criterion", "network", "positions", "transformer")
+}
+ROI = {"layers", "roi_classifier", "roi_samples", "text_classifier"}
+
+TRAINING = {"wiring.datasets", "wiring.seeding", "wiring.starting_weights", "wiring.training"}
+RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", "stages.rpn"}
+
+READING = {"load", "numpy_pickles", "pickles", "read", "storage"}
+"""Of packages that hold what a checkpoint of ours needs."""
+
+
+@pytest.fixture
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Reached:
+    store = Store(tmp_path_factory.mktemp("store"))
+
+    def below(package: str, stage: str, *overrides: str) -> set[str]:
+        """The modules of `unidet.PACKAGE` in the key of a stage, packages themselves left out."""
+        modules = modules_of(STAGES[stage], compose(overrides), store)
+        inside = {name for name in modules if name.startswith(f"unidet.{package}.")}
+        parents = {name.rpartition(".")[0] for name in modules}
+        return {name.removeprefix(f"unidet.{package}.") for name in inside - parents}
+
+    return below
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "models"),
+    [
+        ("toy", "cln", CLN | {"resnet"}),
+        ("bench", "cln", CLN | {"efficientnet"}),
+        ("cln_r50_fpn", "cln", CLN | {"resnet"}),
+        ("nanodet_plus_m_416", "nanodet_plus", NANODET_PLUS),
+        ("nanodet_plus_m_1_5x_416", "nanodet_plus", NANODET_PLUS),
+        ("rtdetr_r18vd", "rtdetr", RTDETR),
+        ("rtdetr_r50vd", "rtdetr", RTDETR),
+        ("detr_r50", "detr", DETR),
+    ],
+)
+def test_a_proposer_holds_its_own_network(
+    page: str, kind: str, models: set[str], reached: Reached
+) -> None:
+    chosen = (f"rpn={page}", "rpn.weights=''")
+    for stage in ("rpn", "proposals", "proposer_study", "coco_eval"):
+        assert reached("models", stage, *chosen) == models
+        proposers = {f"proposers.{part}" for part in (kind, "outputs", "proposer")}
+        inside = {name for name in reached("pipelines", stage, *chosen) if "proposers." in name}
+        assert inside - {"proposers.start"} == proposers
+    backbone = {"wiring.backbones"} if kind == "cln" else set()
+    package = {"wiring.imagenet_package"} if page == "bench" else set()
+    expected = RPN | backbone | package | {f"proposers.{kind}"}
+    assert reached("pipelines", "rpn", *chosen) == expected
+    prefixes = {"prefixes"} if kind == "cln" else set()
+    assert reached("weights", "rpn", *chosen) == READING | prefixes | {"write"}
+    assert reached("weights", "proposals", *chosen) == READING | prefixes
+
+
+@pytest.mark.parametrize(
+    ("page", "models", "start"),
+    [
+        ("toy", {"clip.attention_pool", "resnet"}, set()),
+        ("bench", {"efficientnet", "mean_pool"}, {"wiring.imagenet_package"}),
+        ("clip_r50_c4", {"clip.attention_pool", "resnet"}, set()),
+    ],
+)
+def test_roi_holds_its_own_network(
+    page: str, models: set[str], start: set[str], reached: Reached
+) -> None:
+    chosen = (f"roi={page}", "roi.weights=''")
+    assert (
+        reached("models", "roi", *chosen)
+        == reached("models", "lvis_raw", *chosen)
+        == (ROI | models)
+    )
+    expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "regions")}
+    expected |= {"wiring.dumped_proposals", "engine.shards", "stages.roi"}
+    assert reached("pipelines", "roi", *chosen) == expected | start
+    assert reached("weights", "roi", *chosen) == READING | {"prefixes", "write"}
+    for package in ("evaluation", "report"):
+        assert reached(package, "roi", *chosen) == set()
+
+
+def test_the_toy_clip_holds_no_other_backbone_and_no_layout(reached: Reached) -> None:
+    clip = {"attention_pool", "contrastive", "crops", "text", "tokenizer"}
+    expected = {f"clip.{part}" for part in clip} | {"layers", "resnet", "transformer"}
+    assert reached("models", "clip") == expected
+    assert reached("weights", "clip") == READING | {"prefixes", "write"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "override"),
+    [
+        ("rpn", "rpn.weights=a.pth"),
+        ("roi", "roi.weights=a.pth"),
+        ("clip", "clip=openai_rn50"),
+    ],
+)
+def test_layouts_are_held_where_a_file_is_given(
+    stage: str, override: str, reached: Reached
+) -> None:
+    assert "layouts.registry" in reached("weights", stage, override)
+    assert "layouts.registry" not in reached("weights", stage)
+
+
+def test_proposals_of_others_hold_no_network(reached: Reached) -> None:
+    assert reached("models", "proposals", "+proposals.files={toy_val: a.pkl}") == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_holds_verbs_or_traces(stage: str, reached: Reached) -> None:
+    inside = reached("pipelines", stage)
+    assert not {name for name in inside if name.startswith(("verbs.", "traces."))}
