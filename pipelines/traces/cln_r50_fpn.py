@@ -38,7 +38,6 @@ from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
-STRIDES = (4, 8, 16, 32, 64)
 RPN_LOSSES = ("loss_rpn_cls", "loss_rpn_bbox", "loss_rpn_obj")
 SAMPLER_SEED = 123
 """The recordings' samplers drew from one `RandomState` with this seed."""
@@ -240,7 +239,6 @@ def _within(targets: AnchorTargets, rows: slice) -> AnchorTargets:
         targets.objectness_images[inside],
         targets.objectness_anchors[inside],
         targets.objectness[inside],
-        targets.objectness_boxes[inside],
     )
 
 

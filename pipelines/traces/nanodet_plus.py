@@ -20,8 +20,8 @@ import numpy as np
 
 from unidet.config.networks import NanoDetPlusConfig
 from unidet.models.nanodet_plus.assigner import Assignment
+from unidet.models.nanodet_plus.criterion import Targets, positive_weights
 from unidet.models.nanodet_plus.detector import NanoDetPlus
-from unidet.models.nanodet_plus.losses import Targets, positive_weights
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops.boxes import clip_boxes
 from unidet.ops.loss_term import total, undivided

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unidet.config.networks import ClassifierConfig
-from unidet.pipelines.wiring import backbones, regions
-from unidet.pipelines.wiring.regions import region_parts
+from unidet.pipelines.wiring import backbones, region_parts
+from unidet.pipelines.wiring.region_parts import build_region_parts
 from unidet.weights.prefixes import below
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def build_classifier(settings: ClassifierConfig) -> RoiClassifier:
     from unidet.models.roi_classifier import RoiClassifier
     from unidet.models.text_classifier import TextClassifier
 
-    parts = region_parts(settings.backbone, settings.pool, settings)
+    parts = build_region_parts(settings.backbone, settings.pool, settings)
     return RoiClassifier(
         parts.backbone,
         parts.shared_layer,
@@ -49,4 +49,4 @@ def initialise_classifier(
 
 def code_of(settings: ClassifierConfig) -> tuple[str, ...]:
     """The modules that the settings choose: roots of a stage's code closure."""
-    return regions.code_of(settings.backbone, settings.initialise, settings.pool)
+    return region_parts.code_of(settings.backbone, settings.initialise, settings.pool)

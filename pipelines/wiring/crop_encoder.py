@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unidet.config.stages import TrainedClip
-from unidet.pipelines.wiring import regions
-from unidet.pipelines.wiring.regions import region_parts
+from unidet.pipelines.wiring import region_parts
+from unidet.pipelines.wiring.region_parts import build_region_parts
 
 if TYPE_CHECKING:
     from unidet.models.clip.crops import CropEncoder
@@ -16,7 +16,7 @@ def build_crop_encoder(settings: TrainedClip) -> CropEncoder:
     """With the parts and names of the RoI network."""
     from unidet.models.clip.crops import CropEncoder
 
-    parts = region_parts(settings.image, "attention", settings)
+    parts = build_region_parts(settings.image, "attention", settings)
     return CropEncoder(
         parts.backbone,
         parts.shared_layer,
@@ -28,4 +28,4 @@ def build_crop_encoder(settings: TrainedClip) -> CropEncoder:
 
 def code_of(settings: TrainedClip) -> tuple[str, ...]:
     """The modules that the settings choose: roots of a stage's code closure."""
-    return regions.code_of(settings.image, "none", "attention")
+    return region_parts.code_of(settings.image, "none", "attention")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from unidet.cli import compose
+from unidet.config.compose import compose
 from unidet.pipelines.engine.engine import modules_of
 from unidet.pipelines.engine.graph import STAGES
 from unidet.store.store import Store
@@ -20,17 +20,25 @@ CLN = {"box_head", "cln", "cln_targets", "fpn", "layers", "rpn_head"}
 NANODET_PLUS = {"folded", "layers"} | {
     f"nanodet_plus.{part}"
     for part in (
-        *("assigner", "backbone", "detector", "ghost_pan", "heads", "layers", "losses"),
+        *("assigner", "backbone", "conv_blocks", "criterion", "detector", "ghost_pan", "heads"),
         "predictions",
     )
 }
-RTDETR = {"layers", "resnet", "set_prediction", "transformer"} | {
+RTDETR = {"layers", "resnet", "set_prediction", "transformer_layers"} | {
     f"rtdetr.{part}"
     for part in (
-        *("criterion", "decoder", "decoder_layer", "denoising", "encoder", "layers", "network"),
+        *(
+            "criterion",
+            "decoder",
+            "decoder_layer",
+            "denoising",
+            "encoder",
+            "conv_blocks",
+            "network",
+        ),
     )
 }
-DETR = {"layers", "resnet", "set_prediction", "transformer"} | {
+DETR = {"layers", "resnet", "set_prediction", "transformer_layers"} | {
     f"detr.{part}" for part in ("criterion", "network", "positions", "transformer")
 }
 ROI = {"layers", "roi_classifier", "roi_samples", "text_classifier"}
@@ -104,7 +112,7 @@ def test_roi_holds_its_own_network(
         == reached("models", "lvis_raw", *chosen)
         == (ROI | models)
     )
-    expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "regions")}
+    expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
     expected |= {"wiring.dumped_proposals", "engine.shards", "stages.roi"}
     assert reached("pipelines", "roi", *chosen) == expected | start
     assert reached("weights", "roi", *chosen) == READING | {"prefixes", "write"}
@@ -114,7 +122,7 @@ def test_roi_holds_its_own_network(
 
 def test_the_toy_clip_holds_no_other_backbone_and_no_layout(reached: Reached) -> None:
     clip = {"attention_pool", "contrastive", "crops", "text", "tokenizer"}
-    expected = {f"clip.{part}" for part in clip} | {"layers", "resnet", "transformer"}
+    expected = {f"clip.{part}" for part in clip} | {"layers", "resnet", "transformer_layers"}
     assert reached("models", "clip") == expected
     assert reached("weights", "clip") == READING | {"prefixes", "write"}
 

@@ -312,8 +312,11 @@ def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1])\n"
         "from unidet.store.code import closure\n"
+        "from unidet.config.compose import compose\n"
+        "from unidet.pipelines.engine.graph import STAGES\n"
         "stages = ('data', 'rpn', 'proposals', 'clip_embeddings', 'roi', 'lvis_eval')\n"
-        "print(json.dumps({s: closure(f'unidet.pipelines.stages.{s}') for s in stages}))"
+        "roots = {s: (STAGES[s].run.__module__, *STAGES[s].code(compose([]))) for s in stages}\n"
+        "print(json.dumps({s: [closure(root) for root in roots[s]] for s in stages}))"
     )
 
     def digests() -> dict[str, str]:

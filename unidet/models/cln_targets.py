@@ -30,7 +30,6 @@ class AnchorTargets:
             official losses are divided by it.
         objectness_images, objectness_anchors: (J,) rows of the anchors that learn objectness.
         objectness: (J,) centerness; where the target is an IoU, 1 for a positive and 0 otherwise.
-        objectness_boxes: (J, 4) ground truth of positives, zeros for negatives.
     """
 
     box_images: np.ndarray
@@ -40,7 +39,6 @@ class AnchorTargets:
     objectness_images: np.ndarray
     objectness_anchors: np.ndarray
     objectness: np.ndarray
-    objectness_boxes: np.ndarray
 
 
 @dataclass
@@ -138,7 +136,6 @@ class SampledAnchors:
             np.full(len(draw.objectness_positives) + negatives, image),
             np.concatenate([draw.objectness_positives, draw.objectness_negatives]),
             _with_zeros(central, negatives),
-            _with_zeros(draw.objectness_boxes, negatives),
         )
 
 
@@ -175,7 +172,6 @@ class DenseAnchors:
             np.full(len(chosen), image),
             chosen,
             _with_zeros(np.ones(len(positives), np.float32), len(negatives)),
-            _with_zeros(truth, len(negatives)),
         )
 
 

@@ -68,14 +68,11 @@ def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array, floor: float = UNION_
     return shared / jt.maximum(areas(boxes) + areas(others) - shared, floor)
 
 
-def pairwise_iou(boxes_xyxy: Array, others_xyxy: Array) -> jt.Var:
-    """IoU of every pair: (N, 4), (M, 4) -> (N, M); N or M may be 0."""
-    boxes, others = as_var(boxes_xyxy), as_var(others_xyxy)
-    return elementwise_iou(boxes.unsqueeze(1), others.unsqueeze(0))
-
-
 def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """`pairwise_iou` on numpy float32 arrays, for the matcher, which runs on the CPU."""
+    """IoU of every pair of float32 boxes: (N, 4), (M, 4) -> (N, M); N or M may be 0.
+
+    In numpy, for the matcher, which runs on the CPU.
+    """
     shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
     return shared / np.maximum(union, np.float32(UNION_FLOOR))
 

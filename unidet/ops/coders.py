@@ -59,37 +59,24 @@ def decode_deltas(
     return boxes if max_shape is None else clip_boxes(boxes, max_shape)
 
 
-def encode_tblr(references: Array, boxes: Array, normalizer: float = 1.0) -> jt.Var:
-    """Distances (N, 4) top, bottom, left, right from a reference's centre, in its own sides.
-
-    mmdet/core/bbox/coder/tblr_bbox_coder.py `bboxes2tblr`.
-    """
-    target = as_var(boxes)
-    centres, sizes = _centres_and_sizes(as_var(references))
-    low = (centres - target[:, :2]) / sizes
-    high = (target[:, 2:] - centres) / sizes
-    return jt.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], dim=1) / normalizer
-
-
 def decode_tblr(
     references: Array,
     distances: jt.Var,
-    normalizer: float = 1.0,
     max_shape: Size | None = None,
 ) -> jt.Var:
-    """Boxes (N, 4) from distances; not forced positive, so boxes may come out inverted.
+    """Boxes (N, 4) from distances (N, 4) top, bottom, left, right from a reference's centre, in its
+    own sides; not forced positive, so boxes may come out inverted.
 
     mmdet/core/bbox/coder/tblr_bbox_coder.py `tblr2bboxes`; clipped to max_shape if given.
     """
     centres, sizes = _centres_and_sizes(as_var(references))
-    scaled = distances * normalizer
     vertical, horizontal = sizes[:, 1:], sizes[:, :1]
     boxes = jt.concat(
         [
-            centres[:, :1] - scaled[:, 2:3] * horizontal,
-            centres[:, 1:] - scaled[:, 0:1] * vertical,
-            centres[:, :1] + scaled[:, 3:4] * horizontal,
-            centres[:, 1:] + scaled[:, 1:2] * vertical,
+            centres[:, :1] - distances[:, 2:3] * horizontal,
+            centres[:, 1:] - distances[:, 0:1] * vertical,
+            centres[:, :1] + distances[:, 3:4] * horizontal,
+            centres[:, 1:] + distances[:, 1:2] * vertical,
         ],
         dim=1,
     )

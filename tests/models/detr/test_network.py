@@ -9,7 +9,7 @@ import pytest
 from batches import make_batch
 
 from unidet.models.detr.network import DETR
-from unidet.models.transformer import Dropout, set_dropout_training
+from unidet.models.transformer_layers import Dropout, set_dropout_training
 from unidet.ops.loss_term import undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.records import Batch

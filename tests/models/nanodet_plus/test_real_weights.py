@@ -11,7 +11,7 @@ import networks
 import numpy as np
 import pytest
 
-from unidet.cli import compose
+from unidet.config.compose import compose
 from unidet.data.images import FolderImages
 from unidet.data.loader import evaluation_batches
 from unidet.data.readers import read_split

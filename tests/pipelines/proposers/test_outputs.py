@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from batches import make_batch
 
-from unidet.cli import compose
+from unidet.config.compose import compose
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.proposers import outputs

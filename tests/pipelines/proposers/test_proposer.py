@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unidet.cli import compose
+from unidet.config.compose import compose
 from unidet.errors import UserError
 from unidet.pipelines.proposers.proposer import build_proposer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unidet.cli import compose
+from unidet.config.compose import compose
 from unidet.errors import UserError
 from unidet.pipelines.proposers import start
 

@@ -183,8 +183,8 @@ def test_the_starting_weights_enter_the_key_by_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / "weights.pth"
-    for module in ("wiring.networks", "proposers.factory"):
-        monkeypatch.setattr(f"unidet.pipelines.{module}.package_weights", lambda: weights)
+    package = "unidet.pipelines.wiring.imagenet_package"
+    monkeypatch.setattr(f"{package}.weights_file", lambda: weights)
     bench, toy = compose(["experiment=bench"]), compose([])
     assert graph.STAGES["rpn"].files(bench) == {"imagenet": weights}
     assert graph.STAGES["roi"].files(bench) == {"imagenet": weights}
@@ -192,6 +192,6 @@ def test_the_starting_weights_enter_the_key_by_content(
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unidet.pipelines.wiring.networks.find_spec", lambda name: None)
+    monkeypatch.setattr("unidet.pipelines.wiring.imagenet_package.find_spec", lambda name: None)
     with pytest.raises(UserError, match="make setup-bench"):
         graph.STAGES["rpn"].files(compose(["experiment=bench"]))

@@ -54,7 +54,7 @@ def test_every_layout_is_recognised_and_no_name_is_lost(layout: Layout) -> None:
     }
     if layout.vocabulary:
         shapes[layout.vocabulary.format(0)] = (layout.embedding, 4)
-    assert recognise(shapes) is layout
+    assert recognise(shapes, LAYOUTS).layout is layout
 
 
 def test_equal_names_are_told_apart_by_shapes(two: tuple[Layout, Layout], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.transformer import FORBIDDEN, LayerNorm, MultiHeadAttention
+from unidet.models.transformer_layers import FORBIDDEN, LayerNorm, MultiHeadAttention
 
 if TYPE_CHECKING:
     from unidet.config.networks import TextConfig

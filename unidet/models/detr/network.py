@@ -29,7 +29,7 @@ from unidet.models.set_prediction import (
     proposals,
     relative_targets,
 )
-from unidet.models.transformer import Perceptron, set_dropout_training
+from unidet.models.transformer_layers import Perceptron, set_dropout_training
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected

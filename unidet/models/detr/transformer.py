@@ -10,7 +10,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.transformer import (
+from unidet.models.transformer_layers import (
     FORBIDDEN,
     Dropout,
     EncoderLayer,

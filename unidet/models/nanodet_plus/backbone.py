@@ -8,11 +8,10 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.nanodet_plus.layers import NormedConv, NormedDepthwise, convolutions
+from unidet.models.nanodet_plus.conv_blocks import NormedConv, NormedDepthwise, convolutions
 from unidet.ops.batch_norm import BatchNorm2d
 
 BLOCKS = (4, 8, 4)
-STRIDES = (8, 16, 32)
 
 
 def shuffled(first_NCHW: jt.Var, second_NCHW: jt.Var) -> jt.Var:

@@ -19,9 +19,9 @@ from unidet.models.folded import unfold
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.assigner import Assignment, assign
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
+from unidet.models.nanodet_plus.criterion import Targets, head_losses, kept_apart, targets_of
 from unidet.models.nanodet_plus.ghost_pan import GhostPAN
 from unidet.models.nanodet_plus.heads import AuxiliaryHead, NanoDetPlusHead
-from unidet.models.nanodet_plus.losses import Targets, head_losses, kept_apart, targets_of
 from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
 from unidet.ops.boxes import clip_boxes
 from unidet.ops.loss_term import Losses

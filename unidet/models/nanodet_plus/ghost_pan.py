@@ -9,7 +9,7 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.nanodet_plus.layers import (
+from unidet.models.nanodet_plus.conv_blocks import (
     NormedConv,
     NormedDepthwise,
     convolutions,

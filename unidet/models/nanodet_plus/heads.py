@@ -12,7 +12,7 @@ import jittor as jt
 from jittor import nn
 
 from unidet.models.layers import PointwiseConv, flat_cells
-from unidet.models.nanodet_plus.layers import LEAK, convolutions, separable
+from unidet.models.nanodet_plus.conv_blocks import LEAK, convolutions, separable
 from unidet.ops.group_norm import GroupNorm
 
 RARE = -4.595

@@ -16,11 +16,11 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.layers import flat_cells
+from unidet.models.rtdetr.conv_blocks import ConvNorm
 from unidet.models.rtdetr.decoder_layer import DecoderLayer, Sizes
 from unidet.models.rtdetr.denoising import LOGIT_FLOOR, DenoisingQueries
-from unidet.models.rtdetr.layers import ConvNorm
 from unidet.models.set_prediction import Prediction
-from unidet.models.transformer import FORBIDDEN, LayerNorm, Perceptron
+from unidet.models.transformer_layers import FORBIDDEN, LayerNorm, Perceptron
 from unidet.ops.losses import one_hot
 
 WIDTH, HEADS, POINTS, HIDDEN = 256, 8, 4, 1024

@@ -13,7 +13,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.transformer import LayerNorm, MultiHeadAttention
+from unidet.models.transformer_layers import LayerNorm, MultiHeadAttention
 from unidet.ops.activation import relu
 from unidet.ops.deformable_attention import deformable_attention
 

@@ -13,8 +13,8 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.layers import flat_cells
-from unidet.models.rtdetr.layers import ConvNorm, CSPRep
-from unidet.models.transformer import EncoderLayer
+from unidet.models.rtdetr.conv_blocks import ConvNorm, CSPRep
+from unidet.models.transformer_layers import EncoderLayer
 from unidet.ops.batch_norm import BatchNorm2d
 
 HEADS = 8

@@ -33,7 +33,7 @@ from unidet.models.set_prediction import (
     proposals,
     relative_targets,
 )
-from unidet.models.transformer import MultiHeadAttention
+from unidet.models.transformer_layers import MultiHeadAttention
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_all, for_image
 from unidet.records import Batch, Detected

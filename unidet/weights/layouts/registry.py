@@ -77,7 +77,7 @@ def open_weights(
     try:
         if network and candidates[0].network != network:
             raise UserError(f"holds weights of {candidates[0].network}, not of {network}")
-        reading = _recognise(shapes_of(arrays), candidates)
+        reading = recognise(shapes_of(arrays), candidates)
         if reading.is_official:
             return reading.layout.from_official(arrays)
         return from_ours(reading.layout, arrays)
@@ -96,17 +96,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: {error}") from error
 
 
-def recognise(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
-    """The layout whose names, official or ours, these are; shapes tell equal names apart.
-
-    Raises:
-        UserError: none or several; it lists all and what the nearest one misses.
-    """
-    return _recognise(shapes, LAYOUTS).layout
-
-
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
     """What is wrong with a file if its names are those of `layout`, official or ours."""
 
     layout: Layout
@@ -114,9 +105,14 @@ class _Reading:
     problems: Problems
 
 
-def _recognise(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]) -> _Reading:
-    readings = [_Reading(one, True, one.problems(shapes)) for one in candidates]
-    readings += [_Reading(one, False, one.our_problems(shapes)) for one in candidates]
+def recognise(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]) -> Reading:
+    """By names, official or ours; shapes tell equal names apart.
+
+    Raises:
+        UserError: none or several; it lists all and what the nearest one misses.
+    """
+    readings = [Reading(one, True, one.problems(shapes)) for one in candidates]
+    readings += [Reading(one, False, one.our_problems(shapes)) for one in candidates]
     named = [reading for reading in readings if not reading.problems.names]
     if not named:
         raise UserError(_no_layout(readings))
@@ -127,7 +123,7 @@ def _recognise(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layou
     return fitting[0]
 
 
-def _no_layout(readings: Sequence[_Reading]) -> str:
+def _no_layout(readings: Sequence[Reading]) -> str:
     nearest = min(readings, key=lambda reading: reading.problems.names)
     layouts = list(dict.fromkeys(reading.layout for reading in readings))
     whose = "official" if nearest.is_official else "our"

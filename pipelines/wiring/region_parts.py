@@ -30,7 +30,7 @@ class RegionParts:
     stride: int
 
 
-def region_parts(
+def build_region_parts(
     backbone: BackboneConfig, pool: Pool, settings: ClassifierConfig | TrainedClip
 ) -> RegionParts:
     """Parts for regions of `settings.pool_size` cells a side on C4."""
