@@ -74,7 +74,7 @@ class RoiClassifier(nn.Module):
         self.box_regressor = nn.Linear(settings.embedding, 4)
         jt.init.gauss_(self.box_regressor.weight, std=0.001)
         jt.init.constant_(self.box_regressor.bias, 0.0)
-        self._settings, self._stride = settings, stride
+        self.settings, self._stride = settings, stride
         self._allowed: list[np.ndarray | None] = []
         self.set_batch_norm_training(False)
 
@@ -101,7 +101,7 @@ class RoiClassifier(nn.Module):
 
     def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
         """(R, channels, size, size) by RoIAlign."""
-        size = self._settings.pool_size
+        size = self.settings.pool_size
         return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self._stride)
 
     def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
@@ -132,14 +132,14 @@ class RoiClassifier(nn.Module):
             batch,
             counts,
             rng,
-            count=self._settings.roi_samples,
-            positive_fraction=self._settings.positive_fraction,
+            count=self.settings.roi_samples,
+            positive_fraction=self.settings.positive_fraction,
         )
         classes = draw_classes(
             samples,
             counts,
             rng,
-            count=self._settings.federated_classes,
+            count=self.settings.federated_classes,
             allowed=self._allowed,
             anywhere=anywhere,
         )
