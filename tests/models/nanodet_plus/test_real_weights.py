@@ -21,13 +21,13 @@ from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.pipelines.wiring import datasets
 from unidet.pipelines.wiring.closed_set import detect_batches
-from unidet.pipelines.wiring.datasets import test_transform
 from unidet.records import Batch, Split
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.load import load_into
 
-TRANSFORM = test_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
+TRANSFORM = datasets.test_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
 
 
 @pytest.fixture(scope="module")
