@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from unidet.models.detr import criterion as detr
-from unidet.models.nanodet_plus.losses import Targets as DenseTargets
-from unidet.models.nanodet_plus.losses import head_losses, kept_apart
+from unidet.models.nanodet_plus.criterion import Targets as DenseTargets
+from unidet.models.nanodet_plus.criterion import head_losses, kept_apart
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.models.rtdetr import criterion as rtdetr
 from unidet.models.set_prediction import Prediction, Targets
