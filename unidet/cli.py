@@ -9,10 +9,9 @@ import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 from unidet.config.compose import compose, explain
-from unidet.config.study import StageName
 from unidet.console.interrupt import EXIT_CODE, Interrupted, listen, stop_file
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
@@ -83,7 +82,9 @@ def _version() -> int:
 
 def _unknown(word: str) -> str:
     """What to say of a first word that is nothing the command knows."""
-    if word in get_args(StageName):
+    from unidet.pipelines.engine.graph import STAGES
+
+    if word in STAGES:
         return f"{word} is a stage; run it with: unidet stage={word}"
     hint = suggestion(word, names())
     return f"{word!r} is neither key=value nor a verb; {hint}see: unidet -h"
@@ -93,9 +94,9 @@ def _unknown(word: str) -> str:
 
 
 def _run(overrides: list[str]) -> int:
-    from unidet.pipelines.engine.engine import bring_up_to_date
+    from unidet.pipelines.engine.engine import run
 
-    bring_up_to_date(compose(overrides))
+    run(compose(overrides))
     return 0
 
 

@@ -14,8 +14,7 @@ import numpy as np
 class Category:
     """One name of a label space.
 
-    `frequency` is LVIS's r, c or f; `is_novel` says that no training dataset ever labels it,
-    None where that is not known.
+    `frequency` is LVIS's r, c or f.
     """
 
     id: int
@@ -23,7 +22,7 @@ class Category:
     frequency: str | None = None
     image_count: int = 0
     instance_count: int = 0
-    is_novel: bool | None = None
+    synonyms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

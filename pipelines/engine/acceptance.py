@@ -6,8 +6,11 @@ from typing import Any
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine.engine import find, modules_of, open_store, preimage_of
-from unidet.pipelines.engine.graph import STAGES, needed
+from unidet.pipelines.engine.engine import open_store
+from unidet.pipelines.engine.graph import inputs_of, stage_of, targets
+from unidet.pipelines.engine.keys import modules_of, preimage_of
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.states import built
 from unidet.store import accepted
 from unidet.store.accepted import Acceptance
 from unidet.store.hashing import digest
@@ -15,52 +18,49 @@ from unidet.store.record import Action
 from unidet.store.store import Store
 
 
-def accept(name: str, config: Config) -> Acceptance | None:
+def accept(target: str, config: Config) -> Acceptance | None:
     """Declare a stage's present code equivalent to that of the newest artefact it could stand for.
 
+    A declaration concerns all artefacts of the stage: one that differs in its code alone will do.
+
     Returns:
-        The declaration; None where the stage is fresh already.
+        The declaration; None where all artefacts of the target are fresh already.
 
     Raises:
         UserError: no such stage, an input is not built, or no artefact differs in its code alone.
     """
     store = open_store(config)
-    preimage = _present(name, config, store)
-    if find(preimage, store) is not None:
-        return None
-    earlier = next((one for one in store.actions(name) if _only_code(one, preimage, store)), None)
-    if earlier is None:
+    upstream = built(target, config, store)
+    stale = [node for node in targets(target, config) if node not in upstream]
+    for node in stale:
+        _need_inputs(node, config, upstream)
+        preimage = preimage_of(node, config, store, upstream)
+        for action in store.actions(node.stage):
+            if _only_code(action, preimage, store):
+                codes = preimage["code"], action.preimage["code"]
+                return accepted.accept(store.layout, node.stage, *codes)
+    if stale:
         raise UserError(
-            f"{name}: no artefact differs from it in nothing but its code, so there is nothing to "
-            f"accept; see: unidet why {name}"
+            f"{target}: no artefact differs from it in nothing but its code, so there is nothing "
+            f"to accept; see: unidet why {target}"
         )
-    return accepted.accept(store.layout, name, preimage["code"], earlier.preimage["code"])
+    return None
 
 
-def revoke(name: str, config: Config) -> bool:
+def revoke(target: str, config: Config) -> bool:
     """Take back what was declared about a stage's present code; whether there was anything."""
-    if name not in STAGES:
-        needed(name, config)
-    store = open_store(config)
-    code = digest(modules_of(STAGES[name], config, store))
-    return accepted.revoke(store.layout, name, code)
+    stage, store = stage_of(targets(target, config)[0]), open_store(config)
+    code = digest(modules_of(stage, config, store))
+    return accepted.revoke(store.layout, stage.name, code)
 
 
-def _present(name: str, config: Config, store: Store) -> dict[str, Any]:
-    """The preimage of `name` as it would run now, on inputs that are all built."""
-    fresh: dict[str, Action] = {}
-    for stage in needed(name, config):
-        inputs = {one: fresh[one] for one in stage.inputs(config)}
-        preimage = preimage_of(stage, config, store, inputs)
-        action = find(preimage, store)
-        if action is not None:
-            fresh[stage.name] = action
-        elif stage.name != name:
+def _need_inputs(node: Node, config: Config, upstream: dict[Node, Action]) -> None:
+    for entry in inputs_of(node, config).values():
+        if entry.node not in upstream:
             raise UserError(
-                f"{name}: its input {stage.name} is not fresh; "
-                f"accept or run that first, see: unidet why {stage.name}"
+                f"{node}: its input {entry.node} is not fresh; "
+                f"accept or run that first, see: unidet why {entry.node.stage}"
             )
-    return preimage
 
 
 def _only_code(one: Action, preimage: dict[str, Any], store: Store) -> bool:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.pipelines.engine.engine import find, modules_of, open_store, preimage_of
-from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.engine.engine import open_store
+from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
+from unidet.pipelines.engine.keys import find, modules_of, preimage_of
+from unidet.pipelines.engine.node import Node
 from unidet.store.accepted import chain
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
@@ -28,14 +30,14 @@ class Change:
     Attributes:
         kind: `config`, `code`, `env`, `file`, `version`, `input`, or `content` (it was built with
             just this key, but blobs are missing or another output came out).
-        stage: whose difference it is.
+        node: whose difference it is.
         name: configuration field, module, package, file or input.
         old, new: what they were and are, as text.
         causes: of an input, what changed in the stage that makes it.
     """
 
     kind: str
-    stage: str
+    node: str
     name: str
     old: str = ""
     new: str = ""
@@ -49,7 +51,7 @@ class Why:
     `accepted` is the time when its code was declared equivalent to the present one, if it differs.
     """
 
-    stage: str
+    node: str
     state: str
     compared: str | None = None
     changes: tuple[Change, ...] = ()
@@ -58,55 +60,58 @@ class Why:
 
 @dataclass(frozen=True)
 class _Present:
-    """A stage as it would run now; outputs of inputs that are not up to date are None."""
+    """A node as it would run now; contents of inputs that are not up to date are None."""
 
-    stage: str
+    node: Node
     preimage: Mapping[str, Any]
     modules: Mapping[str, str]
     inputs: Mapping[str, _Present] = field(default_factory=dict)
     built: Action | None = None
 
 
-def why(name: str, config: Config) -> Why:
-    """Why `name` would run, or that it would not.
+def why(target: str, config: Config) -> list[Why]:
+    """Why each artefact of a stage, or the one of a node, would be made, or that it would not.
 
     Raises:
-        UserError: no such stage.
+        UserError: no such stage or node.
     """
     store = open_store(config)
-    present = _present(name, config, store)
+    present = _present(target, config, store)
+    return [_why(present[node], store) for node in targets(target, config)]
+
+
+def _why(present: _Present, store: Store) -> Why:
+    node, code = str(present.node), present.preimage["code"]
     if present.built is not None:
         accepted = None
         if present.built.key != key_of(present.preimage):
-            accepted = next(chain(store.layout, name, present.preimage["code"])).time
-        return Why(name, "fresh", present.built.finished, accepted=accepted)
+            accepted = next(chain(store.layout, present.node.stage, code)).time
+        return Why(node, "fresh", present.built.finished, accepted=accepted)
     earlier = _nearest(present, store)
     if earlier is None:
-        return Why(name, "never built")
-    return Why(name, "stale", earlier.finished, _changes(present, earlier, store))
+        return Why(node, "never built")
+    return Why(node, "stale", earlier.finished, _changes(present, earlier, store))
 
 
-def _present(name: str, config: Config, store: Store) -> _Present:
-    known: dict[str, _Present] = {}
-    for stage in needed(name, config):
-        inputs = {one: known[one] for one in stage.inputs(config)}
-        built = {one: found.built for one, found in inputs.items() if found.built is not None}
-        preimage = preimage_of(stage, config, store, built)
-        complete = len(built) == len(inputs)
-        preimage["inputs"] |= {one: None for one in inputs if one not in built}
-        known[stage.name] = _Present(
-            stage.name,
-            preimage,
-            modules_of(stage, config, store),
-            inputs,
-            find(preimage, store) if complete else None,
-        )
-    return known[name]
+def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
+    """The target and all it needs."""
+    known: dict[Node, _Present] = {}
+    built: dict[Node, Action] = {}
+    for node in needed(target, config):
+        inputs = {name: known[entry.node] for name, entry in inputs_of(node, config).items()}
+        preimage = preimage_of(node, config, store, built)
+        complete = all(upstream.built is not None for upstream in inputs.values())
+        action = find(preimage, store) if complete else None
+        if action is not None:
+            built[node] = action
+        modules = modules_of(stage_of(node), config, store)
+        known[node] = _Present(node, preimage, modules, inputs, action)
+    return known
 
 
 def _nearest(present: _Present, store: Store) -> Action | None:
     """The earlier action with the fewest differences, the newest of equals."""
-    recent = itertools.islice(store.actions(present.stage), COMPARED)
+    recent = itertools.islice(store.actions(present.node.stage), COMPARED)
     known = {name: output for name, output in present.preimage["inputs"].items() if output}
 
     def differences(one: Action) -> int:
@@ -120,25 +125,25 @@ def _nearest(present: _Present, store: Store) -> Action | None:
 def _changes(present: _Present, earlier: Action, store: Store) -> tuple[Change, ...]:
     found = (*_own_changes(present, earlier), *_input_changes(present, earlier, store))
     # Nothing differs although it is not fresh: its blobs are gone, or they came out differently.
-    return found or (Change("content", present.stage, present.stage),)
+    return found or (Change("content", str(present.node), str(present.node)),)
 
 
 def _own_changes(present: _Present, earlier: Action) -> list[Change]:
     """Differences of the stage itself; inputs are compared elsewhere."""
-    old, new, stage = earlier.preimage, present.preimage, present.stage
+    old, new, node = earlier.preimage, present.preimage, str(present.node)
     found = [
-        Change(kind, stage, *row)
+        Change(kind, node, *row)
         for kind, part in (("config", "config"), ("env", "env"), ("file", "files"))
         for row in _differences(old.get(part, {}), new.get(part, {}))
     ]
     found += [
-        Change("version", stage, part, _text(old.get(part)), _text(new[part]))
+        Change("version", node, part, _text(old.get(part)), _text(new[part]))
         for part in ("schema", "stage_version")
         if old.get(part) != new[part]
     ]
     if old.get("code") != new["code"]:
         rows = list(_differences(earlier.modules, present.modules))
-        found += [Change("code", stage, *row) for row in rows or [("", "", "")]]
+        found += [Change("code", node, *row) for row in rows or [("", "", "")]]
     return found
 
 
@@ -147,13 +152,15 @@ def _input_changes(present: _Present, earlier: Action, store: Store) -> Iterator
     for name in sorted({*old, *new}):
         if name not in new or name not in old:
             words = (ABSENT, "read") if name in new else ("read", ABSENT)
-            yield Change("input", present.stage, name, *words)
+            yield Change("input", str(present.node), name, *words)
         elif old[name] != new[name]:
             upstream = present.inputs[name]
             before = store.record(earlier.inputs[name]) if name in earlier.inputs else None
             before = before or _nearest(upstream, store)
             causes = _changes(upstream, before, store) if before else ()
-            yield Change("input", present.stage, name, _text(old[name]), _text(new[name]), causes)
+            yield Change(
+                "input", str(present.node), name, _text(old[name]), _text(new[name]), causes
+            )
 
 
 def _differences(
@@ -184,13 +191,13 @@ def _text(value: Any) -> str:
 def lines(answer: Why) -> list[str]:
     """The answer for a person."""
     if answer.state == "fresh":
-        told = f"{answer.stage}: fresh, built {answer.compared:.16}"
+        told = f"{answer.node}: fresh, built {answer.compared:.16}"
         if answer.accepted:
             told += f"\n  by other code, accepted as equivalent {answer.accepted:.16}"
         return told.splitlines()
     if answer.compared is None:
-        return [f"{answer.stage}: never built"]
-    head = f"{answer.stage}: stale, compared with the artefact of {answer.compared:.16}"
+        return [f"{answer.node}: never built"]
+    head = f"{answer.node}: stale, compared with the artefact of {answer.compared:.16}"
     leaves = dict.fromkeys(f"  {text}" for change in answer.changes for text in _tell(change))
     return [head, *leaves]
 
@@ -210,7 +217,7 @@ def _tell(change: Change) -> Iterator[str]:
 def _tell_cause(change: Change) -> Iterator[str]:
     """The leaves below a change: what a person can act on, not the way there."""
     if change.kind != "input" or not change.causes:
-        mine = "" if change.kind == "config" else f"{change.stage}: "
+        mine = "" if change.kind == "config" else f"{change.node}: "
         yield from (f"{mine}{text.removeprefix('config ')}" for text in _tell(change))
     for cause in change.causes:
         yield from _tell_cause(cause)

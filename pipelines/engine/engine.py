@@ -1,28 +1,29 @@
-"""Brings a target stage up to date: what is cached stays, what is missing or stale runs."""
+"""Runs a target and what it needs: what is cached stays, what is missing or stale runs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unidet.config.fields import identity
 from unidet.config.study import Config
 from unidet.console.interrupt import check
-from unidet.console.terminal import duration, say, size
+from unidet.console.terminal import say
 from unidet.errors import UserError
-from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
+from unidet.pipelines.engine.keys import find, modules_of, preimage_of, siblings
 from unidet.pipelines.engine.mpi import run_together
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.processes import fill_shards
+from unidet.pipelines.engine.progress_lines import Done, Lines
 from unidet.pipelines.engine.remotes import from_remote
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
+from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
-from unidet.store.code import closure
-from unidet.store.hashing import digest, key_of
+from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
 from unidet.store.record import Action
@@ -31,176 +32,156 @@ from unidet.store.runs import How
 from unidet.store.store import Store
 
 SECONDS_FILE = ".seconds"
-KEYED_PACKAGES = ("jittor", "numpy", "pillow", "pycocotools", "onednn-cpu-gomp")
-# What these do is in the key already (configuration values), or changes no result.
-UNKEYED_MODULES = (
-    "unidet.config",
-    "unidet.errors",
-    "unidet.console.interrupt",
-    "unidet.backend.build",
-    "unidet.pipelines.engine.stage",
-    "unidet.backend.process_state",
-    "unidet.report.plots",
-    "unidet.backend.runtime",
-    "unidet.console.terminal",
-    "unidet.backend.toolchain",
-    "unidet.config.validate",
-)
-
-
-@dataclass(frozen=True)
-class Done:
-    """A stage brought up to date, and how: `cached`, `fetched`, `ran` or `resumed`."""
-
-    stage: Stage
-    how: How
-    seconds: float
-    action: Action
-    folder: Path
 
 
 def open_store(config: Config) -> Store:
     return Store(Path(config.store.root))
 
 
-def preimage_of(
-    stage: Stage, config: Config, store: Store, inputs: dict[str, Action]
-) -> dict[str, Any]:
-    """Everything the stage's result depends on, as plain data; its hash is the stage's key."""
-    return {
-        "schema": 1,
-        "stage": stage.name,
-        "stage_version": stage.version,
-        "config": {name: identity(getattr(config, name)) for name in sorted(stage.reads)},
-        "inputs": {name: action.output for name, action in sorted(inputs.items())},
-        "files": {name: store.digest_of(path) for name, path in stage.files(config).items()},
-        "code": digest(modules_of(stage, config, store)),
-        "env": {name: _version(name) for name in KEYED_PACKAGES},
-    }
-
-
-def modules_of(stage: Stage, config: Config, store: Store) -> dict[str, str]:
-    """Digest of every module that the stage's code can reach under a configuration."""
-    modules: dict[str, str] = {}
-    for root in (stage.run.__module__, *stage.code(config)):
-        modules |= closure(root, exclude=UNKEYED_MODULES, cache=store.code_cache)
-    return dict(sorted(modules.items()))
-
-
-def find(preimage: dict[str, Any], store: Store) -> Action | None:
-    """The complete action that answers `preimage`, also one of code accepted as equivalent."""
-    found = (store.lookup(key) for key in accepted.keys(store.layout, preimage))
-    return next((action for action in found if action is not None), None)
-
-
-def bring_up_to_date(config: Config) -> dict[str, Done]:
-    """Run the target stage and whatever upstream of it is missing or stale.
+def run(config: Config) -> dict[Node, Done]:
+    """Run the target, and whatever upstream of it is missing or stale.
 
     Raises:
         UserError: bad input, or something upstream missing under `upstream=require`.
         Interrupted: asked to stop; the same call resumes.
     """
-    store = open_store(config)
-    stages = needed(config.stage, config)
-    for stage in stages:
+    study = _Study(config, open_store(config), needed(config.stage, config))
+    for node in study.nodes:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
-        modules_of(stage, config, store)
-    done: dict[str, Done] = {}
-    with in_use(store.layout) as use, _compiling_ahead(stages, config, store):
-        for stage in stages:
-            inputs = {name: done[name].action for name in stage.inputs(config)}
-            done[stage.name] = result = _bring(stage, config, store, inputs, use)
-            say(_line(result))
-    target = done[config.stage]
-    text = target.stage.summary(target.folder)
+        modules_of(stage_of(node), config, study.store)
+        stage_of(node).files(config, node.name)  # a missing file is told before anything runs
+    lines = Lines()
+    with in_use(study.store.layout) as study.use, _compiling_ahead(study):
+        for node in study.nodes:
+            if node.stage != "data":
+                study.check_once()
+            lines.add(run_node(node, study))
+    lines.flush()
+    _tell(study)
+    return study.done
+
+
+@dataclass
+class _Study:
+    """The nodes of a run, in order, and those that are done."""
+
+    config: Config
+    store: Store
+    nodes: list[Node]
+    use: Use = lambda *keys: None
+    done: dict[Node, Done] = field(default_factory=dict)
+    checked: bool = False
+
+    @property
+    def built(self) -> dict[Node, Action]:
+        return {node: done.action for node, done in self.done.items()}
+
+    def preimage(self, node: Node) -> dict[str, Any]:
+        return preimage_of(node, self.config, self.store, self.built)
+
+    def is_cached(self, node: Node) -> bool:
+        inputs = inputs_of(node, self.config).values()
+        ready = all(entry.node in self.done for entry in inputs)
+        return ready and find(self.preimage(node), self.store) is not None
+
+    def check_once(self) -> None:
+        """Look for bad input to every node that is not built, once all data are there.
+
+        Raises:
+            UserError: before the first long stage starts, not after it.
+        """
+        if self.checked or self.is_cached(self.nodes[len(self.done)]):
+            return
+        self.checked = True
+        data = {node: done.folder for node, done in self.done.items() if node.stage == "data"}
+        for node in self.nodes[len(self.done) :]:
+            stage_of(node).check(self.config, node.name, data)
+
+
+def _tell(study: _Study) -> None:
+    """The summary of the target's artefacts, and the folder of the main one as the last line."""
+    nodes = targets(study.config.stage, study.config)
+    folders = {node.name: study.done[node].folder for node in nodes}
+    text = stage_of(nodes[0]).summary(folders)
     if text:
         print(text)
-    print(target.folder)
-    return done
+    print(study.done[nodes[0]].folder)
 
 
 @contextmanager
-def _compiling_ahead(stages: list[Stage], config: Config, store: Store) -> Iterator[None]:
-    """While a first stage runs that needs no Jittor, it is compiled for a later one that does.
+def _compiling_ahead(study: _Study) -> Iterator[None]:
+    """While first nodes run that need no Jittor, it is compiled for a later one that does.
 
     With a remote perhaps none of them runs.
     """
-    first, *later = stages
-    waits = not first.tensors and any(stage.tensors for stage in later) and not config.remote
-    if not waits or find(preimage_of(first, config, store, {}), store) is not None:
+    first, *later = study.nodes
+    waits = not stage_of(first).tensors and any(stage_of(node).tensors for node in later)
+    if not waits or study.config.remote or study.is_cached(first):
         yield
         return
     from unidet.backend.runtime import compiling_ahead
 
-    with compiling_ahead(config.runtime.device):
+    with compiling_ahead(study.config.runtime.device):
         yield
 
 
-def _bring(stage: Stage, config: Config, store: Store, inputs: dict[str, Action], use: Use) -> Done:
-    started = time.monotonic()
-    preimage = preimage_of(stage, config, store, inputs)
-    key = key_of(preimage)
-    use(*accepted.keys(store.layout, preimage))
-    action = find(preimage, store)
+def run_node(node: Node, study: _Study) -> Done:
+    """Find the node's artefact, or make it."""
+    store, started = study.store, time.monotonic()
+    preimage = study.preimage(node)
+    study.use(*accepted.keys(store.layout, preimage))
     how: How = "cached"
+    action = find(preimage, store)
     if action is None:
-        with store.locked(key, waiting=_waiting(stage), check=check):
-            action, how = _obtain(stage, config, store, preimage, inputs, use)
-    store.log_run(stage.name, action.key, how)
-    return Done(stage, how, time.monotonic() - started, action, store.folder(action))
+        with store.locked(key_of(preimage), waiting=_waiting(node), check=check):
+            action, how = _obtain(node, study, preimage)
+    store.log_run(node.stage, action.key, how)
+    done = Done(node, how, time.monotonic() - started, action, store.folder(action))
+    study.done[node] = done
+    return done
 
 
-def _obtain(
-    stage: Stage,
-    config: Config,
-    store: Store,
-    preimage: dict[str, Any],
-    inputs: dict[str, Action],
-    use: Use,
-) -> tuple[Action, How]:
+def _obtain(node: Node, study: _Study, preimage: dict[str, Any]) -> tuple[Action, How]:
     """What somebody has built meanwhile, here or at the remote; otherwise the stage runs."""
+    config, store = study.config, study.store
     action = find(preimage, store)
     if action is not None:
         return action, "cached"
     if config.remote:
-        action = from_remote(Remote(config.remote), preimage, store, use)
+        action = from_remote(Remote(config.remote), node, preimage, store, study.use)
         if action is not None:
             return action, "fetched"
-    if config.upstream == "require" and stage.name != config.stage:
+    if config.upstream == "require" and node not in targets(config.stage, config):
         raise UserError(
-            f"{stage.name} is not built and upstream=require forbids to run it; "
-            f"run: unidet stage={stage.name}"
+            f"{node} is not built and upstream=require forbids to run it; "
+            f"run: unidet stage={node.stage}"
         )
-    key = key_of(preimage)
-    how: How = "resumed" if store.has_work(key) else "ran"
-    return _execute(stage, config, store, key, preimage, inputs), how
+    how: How = "resumed" if store.has_work(key_of(preimage)) else "ran"
+    return _execute(node, study, preimage), how
 
 
-def _waiting(stage: Stage) -> Callable[[Owner | None], None]:
-    return lambda owner: say(f"  {stage.name}: waits for {owner or 'another process'}")
+def _waiting(node: Node) -> Callable[[Owner | None], None]:
+    return lambda owner: say(f"  {node}: waits for {owner or 'another process'}")
 
 
-def _execute(
-    stage: Stage,
-    config: Config,
-    store: Store,
-    key: str,
-    preimage: dict[str, Any],
-    inputs: dict[str, Action],
-) -> Action:
-    job = Job(
-        config=Subtrees(config, stage.name, stage.reads),
-        inputs={name: store.folder(action) for name, action in inputs.items()},
+def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
+    config, store, stage, key = study.config, study.store, stage_of(node), key_of(preimage)
+    inputs = {name: study.done[entry.node] for name, entry in inputs_of(node, config).items()}
+    job = job_of(
+        node,
+        config,
+        inputs={name: done.folder for name, done in inputs.items()},
         work=store.work(key),
         out=store.draft(key),
         bring_up=lambda: _bring_up_for(stage, config),
+        siblings=lambda: siblings(node, preimage, store),
     )
     started, earlier = time.time(), _earlier_seconds(job.work)
     try:
         if stage.sharding is not None:
-            fill_shards(stage.name, stage.sharding, config, job)
+            fill_shards(node, stage.sharding, config, job)
         if config.train.processes > 1 and stage.data_parallel(config):
-            run_together(stage.name, config, job)
+            run_together(node, config, job)
         else:
             stage.run(job)
     except BaseException:
@@ -212,11 +193,31 @@ def _execute(
         preimage,
         stage.name,
         job.out,
+        name=node.name,
         started=started,
         seconds=earlier + time.time() - started,
-        inputs=inputs,
+        inputs={name: done.action for name, done in inputs.items()},
         modules=modules_of(stage, config, store),
-        sources={name: str(path) for name, path in stage.files(config).items()},
+        sources={name: str(path) for name, path in job.files.items()},
+    )
+
+
+def job_of(node: Node, config: Config, **folders: Any) -> Job:
+    """The job of a node: what the configuration says of it, and the folders it works in."""
+    stage, store = stage_of(node), open_store(config)
+    data = {
+        name: images_folder(config, entry.node.name)
+        for name, entry in inputs_of(node, config).items()
+        if entry.node.stage == "data"
+    }
+    return Job(
+        name=node.name,
+        config=Subtrees(config, stage.name, stage.reads),
+        settings=stage.settings(config, node.name),
+        images={name: folder for name, folder in data.items() if folder is not None},
+        files=stage.files(config, node.name),
+        digests_in=store.digests_in,
+        **folders,
     )
 
 
@@ -245,16 +246,3 @@ def bring_up_jittor(config: Config, *, mpi: bool = False) -> None:
     from unidet.backend.runtime import bring_up
 
     bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose, mpi=mpi)
-
-
-def _line(result: Done) -> str:
-    """`roi                ran       1 min 40 s    3.4 MB`"""
-    took = "" if result.how == "cached" else duration(result.seconds)
-    return f"{result.stage.name:<18} {result.how:<8} {took:>12} {size(result.action.size):>10}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

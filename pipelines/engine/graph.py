@@ -6,8 +6,11 @@ clip ─┴─> clip_embeddings ───┴────────────
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Stage
 from unidet.pipelines.stages import (
     calibration_sweep,
@@ -43,16 +46,57 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def needed(target: str, config: Config) -> list[Stage]:
-    """`target` and all it depends on under this configuration, in the order in which they run."""
-    if target not in STAGES:
-        hint = suggestion(target, STAGES)
-        raise UserError(f"stage: {target!r} is not a stage; {hint}there are {', '.join(STAGES)}")
-    wanted: set[str] = set()
-    pending = [target]
+def targets(text: str, config: Config) -> list[Node]:
+    """The nodes that a person means by `text`: a stage (all its nodes) or one node, the main first.
+
+    Raises:
+        UserError: there is no such stage, or it has no such node under this configuration.
+    """
+    wanted = Node.parse(text)
+    if wanted is None or wanted.stage not in STAGES:
+        unknown = text if wanted is None else wanted.stage
+        hint = suggestion(unknown, STAGES)
+        raise UserError(f"stage: {unknown!r} is not a stage; {hint}there are {', '.join(STAGES)}")
+    names = STAGES[wanted.stage].nodes(config)
+    if not names:
+        raise UserError(f"{wanted.stage}: {STAGES[wanted.stage].why_none(config)}")
+    if not wanted.name:
+        return [Node(wanted.stage, name) for name in names]
+    same = [name for name in names if wanted.name in (name, name.rpartition("/")[2])]
+    if wanted.name in same:
+        same = [wanted.name]
+    if len(same) != 1:
+        known = ", ".join(str(Node(wanted.stage, name)) for name in names)
+        raise UserError(f"stage: there is no {wanted}; there is {known}")
+    return [Node(wanted.stage, same[0])]
+
+
+def needed(target: str, config: Config) -> list[Node]:
+    """`target` and all it depends on under this configuration, in the order in which they run.
+
+    Raises:
+        UserError: no such stage or node.
+    """
+    wanted: set[Node] = set()
+    pending = targets(target, config)
     while pending:
-        name = pending.pop()
-        if name not in wanted:
-            wanted.add(name)
-            pending.extend(STAGES[name].inputs(config))
-    return [stage for name, stage in STAGES.items() if name in wanted]
+        node = pending.pop()
+        if node not in wanted:
+            wanted.add(node)
+            pending.extend(entry.node for entry in inputs_of(node, config).values())
+    ordered = (Node(stage.name, name) for stage in STAGES.values() for name in stage.nodes(config))
+    found = [node for node in dict.fromkeys(ordered) if node in wanted]
+    absent = sorted(wanted.difference(found))
+    if absent:
+        raise UserError(f"{target}: needs {absent[0]}, which this configuration leaves out")
+    return found
+
+
+def stage_of(node: Node) -> Stage:
+    """The stage that makes a node's artefact."""
+    return STAGES[node.stage]
+
+
+def inputs_of(node: Node, config: Config) -> Mapping[str, Input]:
+    """What a node takes, by what its stage calls it."""
+    return STAGES[node.stage].inputs(config, node.name)

@@ -20,6 +20,7 @@ from unidet.config.machines import TrainConfig
 from unidet.config.study import Config
 from unidet.console.interrupt import EXIT_CODE, Interrupted, stop_requested
 from unidet.errors import UserError
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.processes import (
     POLL_SECONDS,
     end,
@@ -35,7 +36,7 @@ HANDED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "UNIDET_CACHE", "OMP_NUM_T
 LOG = "mpirun.log"
 
 
-def run_together(name: str, config: Config, job: Job) -> None:
+def run_together(node: Node, config: Config, job: Job) -> None:
     """Run a stage in `train.processes` processes.
 
     Raises:
@@ -45,7 +46,7 @@ def run_together(name: str, config: Config, job: Job) -> None:
     launcher = mpirun(config.train)
     if not config.train.hostfile:
         config = sharing_cores(config, config.train.processes)
-    task = write_task(job, name, config)
+    task = write_task(job, node, config)
     log = job.work / LOG
     with log.open("wb") as written:
         child = start_attached(
@@ -53,9 +54,9 @@ def run_together(name: str, config: Config, job: Job) -> None:
         )
     status = _wait(child, log)
     if status == EXIT_CODE:
-        raise Interrupted(f"{name}: all processes have stopped; the state is saved")
+        raise Interrupted(f"{node}: all processes have stopped; the state is saved")
     if status != 0:
-        raise UserError(f"{name}: {reason(log, status)}; the last checkpoint is kept (see {log})")
+        raise UserError(f"{node}: {reason(log, status)}; the last checkpoint is kept (see {log})")
 
 
 def mpirun(settings: TrainConfig) -> list[str]:

@@ -7,22 +7,23 @@ the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
 from unidet.config.fields import identity
-from unidet.config.study import Config, StageName
+from unidet.config.study import Config
 from unidet.console.interrupt import EXIT_CODE, Interrupted
 from unidet.console.terminal import say
 from unidet.errors import UserError
-from unidet.pipelines.engine.graph import STAGES, needed
+from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
 from unidet.pipelines.engine.multirun_job import Outcome, read_outcome, write_job, write_outcome
-from unidet.pipelines.engine.states import artefact_folder
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.states import built_folders
 from unidet.report.plots import metric_curves
 from unidet.store.hashing import digest
 
@@ -40,22 +41,35 @@ class Planned:
     overrides: tuple[str, ...]
     config: Config
 
-    @cached_property
-    def recipes(self) -> dict[str, str]:
-        """A digest of all that the configuration says about each stage needed, upstream included.
+    @property
+    def nodes(self) -> list[Node]:
+        """What the command is asked for, the main one first."""
+        return targets(self.config.stage, self.config)
 
-        Two jobs with the same recipe of a stage share its artefact.
+    @property
+    def target(self) -> Node:
+        """Whose metrics stand in the table."""
+        return self.nodes[0]
+
+    @cached_property
+    def recipes(self) -> dict[Node, str]:
+        """A digest of all that the configuration says about each node needed, upstream included.
+
+        Two jobs with the same recipe of a node share its artefact.
         """
-        found: dict[str, str] = {}
-        for stage in needed(self.config.stage, self.config):
+        found: dict[Node, str] = {}
+        for node in needed(self.config.stage, self.config):
+            stage, inputs = stage_of(node), inputs_of(node, self.config)
+            values = {name: identity(getattr(self.config, name)) for name in stage.reads}
+            files = stage.files(self.config, node.name)
             recipe = {
                 "stage": stage.name,
-                "config": {name: identity(getattr(self.config, name)) for name in stage.reads},
-                "files": {name: str(path) for name, path in stage.files(self.config).items()},
-                "inputs": {name: found[name] for name in stage.inputs(self.config)},
+                "config": values | identity(stage.settings(self.config, node.name)),
+                "files": {name: str(path) for name, path in files.items()},
+                "inputs": {name: found[entry.node] for name, entry in inputs.items()},
                 "store": self.config.store.root,
             }
-            found[stage.name] = digest(recipe)
+            found[node] = digest(recipe)
         return found
 
 
@@ -109,18 +123,19 @@ class Sweep:
         if not self._jobs:
             return Path()
         config = self._jobs[0].config
-        name = f"{config.stage}-{digest([job.overrides for job in self._jobs])[:8]}"
+        stage = targets(config.stage, config)[0].stage
+        name = f"{stage}-{digest([job.overrides for job in self._jobs])[:8]}"
         return (Path(config.store.root) / "sweeps" / name).absolute()
 
     def _launch(self, jobs: list[Planned], launch: Launch) -> None:
         missing = []
         for job in jobs:
             write_job(self.folder, job.name, self._label(job), job.overrides)
-            built = artefact_folder(job.config.stage, job.config)
+            built = built_folders(job.config.stage, job.config)
             if built is None:
                 missing.append(job.name)
             else:
-                write_outcome(self.folder, job.name, Outcome(0, str(built), ""))
+                write_outcome(self.folder, job.name, Outcome(0, str(built[job.target]), ""))
         if not missing:
             return
         try:
@@ -132,9 +147,9 @@ class Sweep:
 
     def _is_hopeless(self, job: Planned, broken: dict[str, str]) -> bool:
         """Whether something upstream has failed already: it would only fail again."""
-        for stage, recipe in job.recipes.items():
+        for node, recipe in job.recipes.items():
             if recipe in broken:
-                self._fail(self._label(job), f"{stage} failed: {broken[recipe]}")
+                self._fail(self._label(job), f"{node} failed: {broken[recipe]}")
                 return True
         return False
 
@@ -143,7 +158,7 @@ class Sweep:
         if outcome.status == EXIT_CODE:
             raise Interrupted("the sweep was stopped; finished jobs are kept")
         if outcome.status != 0:
-            broken[job.recipes[job.config.stage]] = outcome.said
+            broken |= {job.recipes[node]: outcome.said for node in job.nodes}
             if job.name.isdigit():
                 self._fail(self._label(job), outcome.said)
 
@@ -184,13 +199,13 @@ class Sweep:
         }
 
     def _metrics(self) -> tuple[str, ...]:
-        comparison = STAGES[self._jobs[0].config.stage].comparison
+        comparison = stage_of(self._jobs[0].target).comparison
         return SHOWN if comparison is None else comparison.metrics
 
     def _plot(self, table: pd.DataFrame) -> None:
         """As the stage says, or the first metric, AP if there is one, against a swept number, γ
         before others."""
-        comparison = STAGES[self._jobs[0].config.stage].comparison
+        comparison = stage_of(self._jobs[0].target).comparison
         if comparison is not None:
             print(comparison.draw(table, self._swept, self.folder))
             return
@@ -240,30 +255,45 @@ def waves(jobs: Sequence[Planned]) -> Iterator[list[Planned]]:
 
 def shared_upstream(jobs: Sequence[Planned]) -> list[Planned]:
     """One job for each artefact that several jobs need and the store lacks; the furthest only."""
-    users: dict[str, list[tuple[Planned, str]]] = {}
+    users: dict[str, list[tuple[Planned, Node]]] = {}
     for job in jobs:
-        for stage, recipe in job.recipes.items():
-            if stage != job.config.stage:
-                users.setdefault(recipe, []).append((job, stage))
-    shared = {recipe: found[0] for recipe, found in users.items() if len(found) > 1}
+        for node, recipe in job.recipes.items():
+            if node not in job.nodes:
+                users.setdefault(recipe, []).append((job, node))
+    shared = {recipe: using[0] for recipe, using in users.items() if len(using) > 1}
     brought_along = {
-        job.recipes[name]
-        for job, stage in shared.values()
-        for name in (other.name for other in needed(stage, job.config))
-        if name != stage
+        job.recipes[upstream]
+        for job, node in shared.values()
+        for upstream in needed(str(node), job.config)
+        if upstream != node
     }
-    return [
-        _upstream_job(job, stage)
-        for recipe, (job, stage) in shared.items()
-        if recipe not in brought_along and artefact_folder(stage, job.config) is None
+    missing = [
+        (job, node)
+        for recipe, (job, node) in shared.items()
+        if recipe not in brought_along and built_folders(str(node), job.config) is None
     ]
+    return [_upstream_job(job, target) for job, target in _joined(missing)]
 
 
-def _upstream_job(job: Planned, stage: str) -> Planned:
+def _joined(parts: Sequence[tuple[Planned, Node]]) -> list[tuple[Planned, str]]:
+    """One target for all artefacts of a stage that a job needs, where all of them are shared."""
+    together: dict[tuple[str, str], tuple[Planned, list[Node]]] = {}
+    for job, node in parts:
+        together.setdefault((job.name, node.stage), (job, []))[1].append(node)
+    found: list[tuple[Planned, str]] = []
+    for job, nodes in together.values():
+        everything = {node for node in job.recipes if node.stage == nodes[0].stage}
+        if everything == {*nodes} == {*targets(nodes[0].stage, job.config)}:
+            found.append((job, nodes[0].stage))
+        else:
+            found += [(job, f"{node.stage}:{node.name}") for node in nodes]
+    return found
+
+
+def _upstream_job(job: Planned, target: str) -> Planned:
     overrides = (
         *(item for item in job.overrides if not item.startswith("stage=")),
-        f"stage={stage}",
+        f"stage={target}",
     )
-    return Planned(
-        f"{stage}-for-{job.name}", overrides, replace(job.config, stage=cast(StageName, stage))
-    )
+    name = re.sub(r"\W", "-", target)
+    return Planned(f"{name}-for-{job.name}", overrides, replace(job.config, stage=target))

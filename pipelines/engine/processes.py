@@ -19,11 +19,13 @@ from unidet.backend.toolchain import default_threads
 from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.errors import UserError
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job, Sharding
 
 POLL_SECONDS = 0.3
 PATIENCE = 30.0  # seconds that a process gets to end after it was asked to
 TASK = "task.json"
+TASK_KEYS = {"node", "work", "out", "inputs", "siblings", "config"}
 
 
 class Workers(Protocol):
@@ -38,7 +40,7 @@ class Workers(Protocol):
         """End them all, and wait."""
 
 
-def fill_shards(name: str, sharding: Sharding, config: Config, job: Job) -> None:
+def fill_shards(node: Node, sharding: Sharding, config: Config, job: Job) -> None:
     """Finish all shards of a stage, in this process or in as many as are configured.
 
     Raises:
@@ -49,33 +51,32 @@ def fill_shards(name: str, sharding: Sharding, config: Config, job: Job) -> None
     if count == 1 and not config.cluster.executor:
         sharding.fill(job)
         return
-    plan = sharding.plan(job)
-    total = sum(map(len, plan))
-    workers = _start(name, config, job, count)
-    progress = job.progress(f"{name}, {count} processes: shards")
+    shards = sharding.plan(job)
+    workers = _start(node, config, job, count)
+    progress = job.progress(f"{node}, {count} processes: shards")
     try:
         while workers.running():
             time.sleep(POLL_SECONDS)
-            progress.update(total - sum(len(shards.missing(job.work)) for shards in plan), total)
+            progress.update(len(shards) - len(shards.missing(job.work)), len(shards))
     except BaseException:
         workers.stop()
         raise
     finally:
         progress.close()
     failures = workers.failures()
-    if failures and any(shards.missing(job.work) for shards in plan):
-        raise UserError(f"{name}: {failures[0]}; finished shards are kept for the next run")
+    if failures and shards.missing(job.work):
+        raise UserError(f"{node}: {failures[0]}; finished shards are kept for the next run")
     for failure in failures:
-        say(f"  {name}: {failure}; other processes finished its shards")
+        say(f"  {node}: {failure}; other processes finished its shards")
 
 
-def _start(name: str, config: Config, job: Job, count: int) -> Workers:
+def _start(node: Node, config: Config, job: Job, count: int) -> Workers:
     if config.cluster.executor:
         from unidet.pipelines.engine.cluster import SubmittedWorkers
 
-        task = write_task(job, name, config)
-        return SubmittedWorkers(name, task, count, config.cluster, job.work / "cluster")
-    task = write_task(job, name, sharing_cores(config, count))
+        task = write_task(job, node, config)
+        return SubmittedWorkers(node.stage, task, count, config.cluster, job.work / "cluster")
+    task = write_task(job, node, sharing_cores(config, count))
     return LocalWorkers(task, count, job.work / "processes")
 
 
@@ -88,14 +89,15 @@ def sharing_cores(config: Config, count: int) -> Config:
 # --- the task file ---------------------------------------------------------------------------
 
 
-def write_task(job: Job, stage: str, config: Config) -> Path:
+def write_task(job: Job, node: Node, config: Config) -> Path:
     """Say in a file what a process has to do; plain JSON, readable by people."""
     path = job.work / TASK
     task = {
-        "stage": stage,
+        "node": str(node),
         "work": str(job.work.absolute()),
         "out": str(job.out.absolute()),
         "inputs": {name: str(folder.absolute()) for name, folder in job.inputs.items()},
+        "siblings": [str(folder.absolute()) for folder in job.siblings()],
         "config": asdict(config),
     }
     path.write_text(json.dumps(task, indent=1))
@@ -112,7 +114,7 @@ def read_task(path: Path) -> Mapping[str, Any]:
         task = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a task file ({error}); a running stage writes it") from None
-    if not isinstance(task, dict) or task.keys() != {"stage", "work", "out", "inputs", "config"}:
+    if not isinstance(task, dict) or task.keys() != TASK_KEYS:
         raise UserError(f"{path}: not a task file; a running stage writes it")
     return task
 

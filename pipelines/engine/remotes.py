@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unidet.console.terminal import Progress, say
+from unidet.pipelines.engine.node import Node
 from unidet.store import accepted
 from unidet.store.live import Use
 from unidet.store.record import Action
@@ -13,7 +14,9 @@ from unidet.store.store import Store
 from unidet.store.transfer import fetch
 
 
-def from_remote(remote: Remote, preimage: dict[str, Any], store: Store, use: Use) -> Action | None:
+def from_remote(
+    remote: Remote, node: Node, preimage: dict[str, Any], store: Store, use: Use
+) -> Action | None:
     """The artefact that answers `preimage`, brought from the remote; None where that has none.
 
     What is not what it says it is, is named and not taken: then the stage runs.
@@ -21,7 +24,7 @@ def from_remote(remote: Remote, preimage: dict[str, Any], store: Store, use: Use
     Raises:
         UserError: the remote cannot be reached.
     """
-    progress = Progress(f"{preimage['stage']} from the remote")
+    progress = Progress(f"{node} from the remote")
     try:
         for key in accepted.keys(store.layout, preimage):
             try:

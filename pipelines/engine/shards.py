@@ -1,7 +1,8 @@
 """Per-image results of variable length, in shards that an interrupted stage need not repeat.
 
-A shard holds `rows` (n,) of its images, `offsets` (n + 1,) and any number of columns whose entries
-offsets[i]:offsets[i + 1] belong to image rows[i].
+A shard holds `rows` (n,) of its images, `digests` (n, 32) of what their results were made from,
+`offsets` (n + 1,), and any number of columns whose entries offsets[i]:offsets[i + 1] belong to
+image rows[i].
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from filelock import FileLock, Timeout
 from unidet.console.terminal import Progress
 
 Columns = Mapping[str, np.ndarray]
+Results = Callable[[Sequence[int]], Iterator[tuple[int, Columns]]]
+"""Rows of images to each row with its columns, in any order."""
+DigestOf = Callable[[int], bytes]
+"""Row of an image to the sha256 of all that belongs to this image alone in making its results."""
 FOLDER = "shards"
+SHARDS = "images"
+"""Folder of the shards in the artefact of a stage that runs a network over images."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,11 @@ class ShardSet:
     def fill(
         self,
         work: Path,
-        results_of: Callable[[Sequence[int]], Iterator[Columns]],
+        results_of: Results,
+        digest_of: DigestOf,
         progress: Progress,
     ) -> None:
-        """Finish every shard that no other process is at.
-
-        `results_of(rows)` yields one image's columns after another.
-        """
+        """Finish every shard that no other process is at."""
         self._file(work, 0).parent.mkdir(parents=True, exist_ok=True)
         found_work = True
         while found_work:  # again, for another process may have died and left its shard
@@ -59,7 +64,7 @@ class ShardSet:
                 file = self._file(work, number)
                 with _claimed(file) as mine:
                     if mine and not file.exists():
-                        self._make(file, number, results_of, progress)
+                        self._make(file, number, results_of, digest_of, progress)
                         found_work = True
 
     def gather(self, work: Path, out: Path) -> Path:
@@ -82,16 +87,17 @@ class ShardSet:
         self,
         file: Path,
         number: int,
-        results_of: Callable[[Sequence[int]], Iterator[Columns]],
+        results_of: Results,
+        digest_of: DigestOf,
         progress: Progress,
     ) -> None:
         first = number * self.per_shard
         rows = range(first, min(first + self.per_shard, self.images))
-        parts = []
-        for part in results_of(rows):
-            parts.append(part)
+        parts: dict[int, Columns] = {}
+        for row, part in results_of(rows):
+            parts[row] = part
             progress.update(first + len(parts), self.images)
-        _save(file, rows, parts)
+        _save(file, rows, [parts[row] for row in rows], [digest_of(row) for row in rows])
 
 
 @contextmanager
@@ -117,7 +123,7 @@ def draft_of(file: Path) -> Path:
     return file.with_name(f".{file.name}.{socket.gethostname()}-{os.getpid()}")
 
 
-def _save(file: Path, rows: range, parts: list[Columns]) -> None:
+def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -> None:
     lengths = [len(next(iter(part.values()))) for part in parts]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     draft = draft_of(file)
@@ -125,6 +131,7 @@ def _save(file: Path, rows: range, parts: list[Columns]) -> None:
         np.savez(
             opened,
             rows=np.array(rows, np.int64),
+            digests=np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             **columns,
         )
@@ -138,11 +145,14 @@ class Sharded:
 
     def __init__(self, folder: Path) -> None:
         self._place: dict[int, tuple[Path, int]] = {}
+        self.rows_by_digest: dict[bytes, int] = {}
         self._loaded: tuple[Path | None, dict[str, np.ndarray]] = (None, {})
         for file in sorted(folder.glob("shard-*.npz")):
             with np.load(file) as arrays:
-                for position, row in enumerate(arrays["rows"]):
-                    self._place[int(row)] = (file, position)
+                pairs = zip(arrays["rows"].tolist(), arrays["digests"], strict=True)
+                for position, (row, digest) in enumerate(pairs):
+                    self._place[row] = (file, position)
+                    self.rows_by_digest[digest.tobytes()] = row
 
     def __len__(self) -> int:
         return len(self._place)
@@ -155,7 +165,7 @@ class Sharded:
         return {
             name: column[first:last]
             for name, column in arrays.items()
-            if name not in ("rows", "offsets")
+            if name not in ("rows", "digests", "offsets")
         }
 
     def _arrays(self, file: Path) -> dict[str, np.ndarray]:

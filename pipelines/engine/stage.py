@@ -1,14 +1,15 @@
-"""What a stage is: its name, what it reads and takes, and the function that makes its artefact."""
+"""What a stage is: its name, what it reads and takes, and the function that makes its artefacts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
 from unidet.console.terminal import Progress
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import ShardSet
 
 if TYPE_CHECKING:
@@ -31,30 +32,50 @@ class Subtrees:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a stage.
+    """One run of a stage, for one node.
 
     Attributes:
+        name: the data set or vocabulary that the artefact is made for; empty where there is none.
         config: the declared subtrees.
-        inputs: folders of the upstream artefacts, by stage name; read-only.
+        settings: what `Stage.settings` gave.
+        inputs: folders of the upstream artefacts, by what the stage calls them; read-only.
+        images: folder of the image files of each input that is a data set in folders.
+        files: paths of what `Stage.files` gave.
         work: private folder that survives an interruption: checkpoints, finished shards.
         out: empty folder whose content becomes the artefact.
         bring_up: makes Jittor ready; call before importing anything that uses tensors.
         progress: makes a progress display for a piece of work.
+        digests_in: relative path -> sha256 of every file in a folder outside the store.
+        siblings: folders of the artefacts that differ from this one in their data set alone.
     """
 
+    name: str
     config: Any
+    settings: Mapping[str, Any]
     inputs: Mapping[str, Path]
+    images: Mapping[str, Path]
+    files: Mapping[str, Path]
     work: Path
     out: Path
     bring_up: Callable[[], object]
+    digests_in: Callable[[Path], Mapping[str, str]]
+    siblings: Callable[[], Iterable[Path]]
     progress: Callable[..., Progress] = Progress
 
 
-def no_inputs(config: Config) -> tuple[str, ...]:
-    return ()
+def one_node(config: Config) -> tuple[str, ...]:
+    return ("",)
 
 
-def no_files(config: Config) -> dict[str, Path]:
+def no_inputs(config: Config, name: str) -> dict[str, Input]:
+    return {}
+
+
+def no_files(config: Config, name: str) -> dict[str, Path]:
+    return {}
+
+
+def no_settings(config: Config, name: str) -> dict[str, Any]:
     return {}
 
 
@@ -62,7 +83,11 @@ def no_code(config: Config) -> tuple[str, ...]:
     return ()
 
 
-def no_summary(folder: Path) -> str:
+def no_check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
+    return None
+
+
+def no_summary(folders: Mapping[str, Path]) -> str:
     return ""
 
 
@@ -80,7 +105,7 @@ class Sharding:
         processes: how many processes the configuration asks for.
     """
 
-    plan: Callable[[Job], list[ShardSet]]
+    plan: Callable[[Job], ShardSet]
     fill: Callable[[Job], None]
     processes: Callable[[Config], int]
 
@@ -102,16 +127,26 @@ class Comparison:
 class Stage:
     """One step of the study.
 
+    What takes a configuration and a name concerns one node: the stage's artefact for the data set
+    or vocabulary of that name.
+
     Attributes:
         name: as on the command line.
         version: raise it when the meaning of the artefact changes beyond what its code says.
         reads: configuration subtrees that enter the key and are handed to `run`.
         run: makes the artefact.
-        inputs: names of the stages whose artefacts it takes, under a given configuration.
+        nodes: names of the artefacts that a configuration has of this stage, the main one first.
+        why_none: what to say where a configuration has no such artefact.
+        inputs: the artefacts it takes, by what the stage calls them.
+        settings: parts of other subtrees that this node depends on, by subtree; their identity
+            enters the key.
         files: files and folders outside the store that enter the key by content.
         code: modules that the configuration chooses and `run` loads by name; they and what they
             import enter the key as `run`'s own module does.
-        summary: what to tell the person about a finished artefact.
+        per_image: the inputs that belong to the data set. Artefacts that agree in all else are
+            siblings: what one holds of an image, another with the same image may take.
+        check: given the `data` artefacts, finds bad input before the first long stage starts.
+        summary: what to tell the person about finished artefacts, given their folders by name.
         sharding: work that is done in shards before `run`, which then gathers them.
         comparison: of the artefacts of a sweep.
         data_parallel: whether several processes may call `run` together, started by `mpirun`; they
@@ -123,10 +158,15 @@ class Stage:
     version: int
     reads: tuple[str, ...]
     run: Callable[[Job], None]
-    inputs: Callable[[Config], tuple[str, ...]] = field(default=no_inputs)
-    files: Callable[[Config], dict[str, Path]] = field(default=no_files)
+    nodes: Callable[[Config], Sequence[str]] = field(default=one_node)
+    why_none: Callable[[Config], str] = field(default=lambda config: "it has no work to do")
+    inputs: Callable[[Config, str], Mapping[str, Input]] = field(default=no_inputs)
+    settings: Callable[[Config, str], Mapping[str, Any]] = field(default=no_settings)
+    files: Callable[[Config, str], dict[str, Path]] = field(default=no_files)
     code: Callable[[Config], tuple[str, ...]] = field(default=no_code)
-    summary: Callable[[Path], str] = field(default=no_summary)
+    per_image: tuple[str, ...] = ()
+    check: Callable[[Config, str, Mapping[Node, Path]], None] = field(default=no_check)
+    summary: Callable[[Mapping[str, Path]], str] = field(default=no_summary)
     sharding: Sharding | None = None
     comparison: Comparison | None = None
     data_parallel: Callable[[Config], bool] = field(default=never)

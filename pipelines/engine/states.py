@@ -1,14 +1,16 @@
-"""Where every stage of a study stands, without running anything."""
+"""Where every node of a study stands, without running anything."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.config.study import Config
-from unidet.pipelines.engine.engine import find, open_store, preimage_of
-from unidet.pipelines.engine.graph import needed
-from unidet.pipelines.engine.stage import Stage
+from unidet.pipelines.engine.engine import open_store
+from unidet.pipelines.engine.graph import inputs_of, needed, targets
+from unidet.pipelines.engine.keys import find, preimage_of
+from unidet.pipelines.engine.node import Node
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -16,68 +18,87 @@ from unidet.store.store import Store
 
 @dataclass(frozen=True)
 class State:
-    """One stage: `fresh`, `stale`, `missing`, `partial` or `running`, and why."""
+    """One node: `fresh`, `stale`, `missing`, `partial` or `running`, and why."""
 
-    stage: str
+    node: Node
     state: str
     reason: str
     folder: str | None = None
 
 
 def states(config: Config) -> list[State]:
-    """The state of every stage of the study, in order."""
+    """The state of the configured target and of every node it needs, in the order they would run.
+
+    Raises:
+        UserError: no such stage or node.
+    """
     store = open_store(config)
-    fresh: dict[str, Action] = {}
-    return [_state(stage, config, store, fresh) for stage in needed("report", config)]
+    fresh: dict[Node, Action] = {}
+    return [_state(node, config, store, fresh) for node in needed(config.stage, config)]
 
 
-def _state(stage: Stage, config: Config, store: Store, fresh: dict[str, Action]) -> State:
-    waiting = [name for name in stage.inputs(config) if name not in fresh]
+def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) -> State:
+    inputs = inputs_of(node, config).values()
+    waiting = dict.fromkeys(entry.node.stage for entry in inputs if entry.node not in fresh)
     if waiting:
-        word = "stale" if _built_once(stage, store) else "missing"
-        return State(stage.name, word, f"waits for {', '.join(waiting)}")
-    inputs = {name: fresh[name] for name in stage.inputs(config)}
-    preimage = preimage_of(stage, config, store, inputs)
+        word = "stale" if _built_once(node, store) else "missing"
+        return State(node, word, f"waits for {', '.join(waiting)}")
+    preimage = preimage_of(node, config, store, fresh)
     key = key_of(preimage)
     action = find(preimage, store)
     if action:
-        fresh[stage.name] = action
-        told = f"built {action.finished:.16}"
+        fresh[node] = action
+        reason = f"built {action.finished:.16}"
         if action.key != key:
-            told += ", accepted for new code"
-        return State(stage.name, "fresh", told, str(store.folder(action)))
+            reason += ", accepted for new code"
+        return State(node, "fresh", reason, str(store.folder(action)))
     owner = store.owner(key)
     if owner:
-        return State(stage.name, "running", f"by {owner}")
+        return State(node, "running", f"by {owner}")
     if store.has_work(key):
-        return State(stage.name, "partial", "interrupted; the same command resumes")
-    if _built_once(stage, store):
-        return State(stage.name, "stale", "its configuration, inputs or code changed")
-    return State(stage.name, "missing", "never built")
+        return State(node, "partial", "interrupted; the same command resumes")
+    if _built_once(node, store):
+        return State(node, "stale", "its configuration, inputs or code changed")
+    return State(node, "missing", "never built")
 
 
-def _built_once(stage: Stage, store: Store) -> bool:
-    return next(store.actions(stage.name), None) is not None
+def _built_once(node: Node, store: Store) -> bool:
+    return any(action.name == node.name for action in store.actions(node.stage))
 
 
-def current(name: str, config: Config, store: Store) -> Action | None:
-    """The artefact of a stage as it would run now; None where it is not built.
+def current(target: str, config: Config, store: Store) -> dict[Node, Action | None]:
+    """The artefacts of a stage or node as they would be now, the main one first; None: not built.
 
     Raises:
-        UserError: no such stage.
+        UserError: no such stage or node.
     """
-    fresh: dict[str, Action] = {}
-    for stage in needed(name, config):
-        _state(stage, config, store, fresh)
-    return fresh.get(name)
+    fresh: Mapping[Node, Action] = built(target, config, store)
+    return {node: fresh.get(node) for node in targets(target, config)}
 
 
-def artefact_folder(name: str, config: Config) -> Path | None:
-    """The folder of a stage's artefact; None where it is not built.
+def built(target: str, config: Config, store: Store) -> dict[Node, Action]:
+    """The artefacts that are there, of the target and of all it needs.
 
     Raises:
-        UserError: no such stage.
+        UserError: no such stage or node.
+    """
+    fresh: dict[Node, Action] = {}
+    for node in needed(target, config):
+        if all(entry.node in fresh for entry in inputs_of(node, config).values()):
+            action = find(preimage_of(node, config, store, fresh), store)
+            if action is not None:
+                fresh[node] = action
+    return fresh
+
+
+def built_folders(target: str, config: Config) -> dict[Node, Path] | None:
+    """Folders of the target's artefacts, the main one first; None unless all are built.
+
+    Raises:
+        UserError: no such stage or node.
     """
     store = open_store(config)
-    action = current(name, config, store)
-    return store.folder(action) if action else None
+    actions = current(target, config, store)
+    if any(action is None for action in actions.values()):
+        return None
+    return {node: store.folder(action) for node, action in actions.items() if action is not None}

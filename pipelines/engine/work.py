@@ -11,10 +11,9 @@ from pathlib import Path
 from unidet.config.validate import build_config
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
-from unidet.pipelines.engine.engine import bring_up_jittor
-from unidet.pipelines.engine.graph import STAGES
+from unidet.pipelines.engine.engine import bring_up_jittor, job_of
+from unidet.pipelines.engine.graph import stage_of, targets
 from unidet.pipelines.engine.processes import read_task
-from unidet.pipelines.engine.stage import Job, Subtrees
 
 
 def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
@@ -30,7 +29,9 @@ def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
         Interrupted: asked to stop.
     """
     task = read_task(task_file)
-    stage, config = STAGES[task["stage"]], build_config(task["config"])
+    config = build_config(task["config"])
+    (node,) = targets(task["node"], config)
+    stage = stage_of(node)
     number = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
     if attached and number == 0:  # mpirun gives input to the first process alone
         threading.Thread(target=_stop_when_left_alone, daemon=True).start()
@@ -40,12 +41,14 @@ def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
         out = work / f"process-{number}"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-    job = Job(
-        config=Subtrees(config, stage.name, stage.reads),
+    job = job_of(
+        node,
+        config,
         inputs={name: Path(folder) for name, folder in task["inputs"].items()},
         work=work,
         out=out,
         bring_up=lambda: bring_up_jittor(config, mpi=together),
+        siblings=lambda: map(Path, task["siblings"]),
         progress=Silent if number else Progress,
     )
     if together and stage.data_parallel(config):

@@ -12,7 +12,7 @@ import numpy as np
 
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
-from unidet.pipelines.wiring.datasets import ImageSet
+from unidet.pipelines.wiring.image_sets import ImageSet
 from unidet.records import Batch, Category
 
 if TYPE_CHECKING:

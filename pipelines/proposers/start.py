@@ -14,8 +14,10 @@ from unidet.pipelines.wiring import starting_weights
 from unidet.pipelines.wiring.starting_weights import load_starting_weights, starting_file
 
 
-def initialise(network: Proposer, config: RpnConfig, root: str, inputs: Mapping[str, Path]) -> None:
-    """Give the network what it starts from; `root` is `data.root`.
+def initialise(
+    network: Proposer, config: RpnConfig, files: Mapping[str, Path], inputs: Mapping[str, Path]
+) -> None:
+    """Give the network what it starts from: of `files`, or of the artefacts `inputs`.
 
     Raises:
         UserError: the file cannot be read, or does not fit the network.
@@ -27,7 +29,7 @@ def initialise(network: Proposer, config: RpnConfig, root: str, inputs: Mapping[
         return
     is_trained = config.training is not None
     try:
-        load_starting_weights(network, Path(root) / config.weights, is_trained_further=is_trained)
+        load_starting_weights(network, files["weights"], is_trained_further=is_trained)
     except Misfit as error:
         raise UserError(f"{error}; rpn.network and rpn.classes say what it must be") from error
 
@@ -37,7 +39,7 @@ def inputs(config: RpnConfig) -> tuple[str, ...]:
     return () if config.weights else kind_of(config.network).inputs(config.network)
 
 
-def files(config: Config) -> dict[str, Path]:
+def files(config: Config, name: str) -> dict[str, Path]:
     """Files outside the store that `initialise` reads: they enter the stage's key.
 
     Raises:

@@ -1,79 +1,80 @@
-"""Stage `calibration_sweep`: LVIS metrics over β, γ and detections an image; numpy only.
+"""Stage `calibration_sweep`: LVIS metrics of a set over β, γ and detections an image; numpy only.
 
 On the toy world the setting is chosen on `dev` and reported on `val`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from unidet.config.study import Config
 from unidet.evaluation.calibration_grid import sweep
 from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.pipelines.engine.node import Input
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.datasets import Datasets, Judged
-from unidet.pipelines.wiring.evaluation_inputs import JudgedRegions, suppression, text_classifier
+from unidet.pipelines.stages import lvis_eval
+from unidet.pipelines.wiring.image_sets import open_image_set
+from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.study_sets import evaluation_sets
+from unidet.pipelines.wiring.text_classifier import regions_of, suppression, text_classifier
 
-if TYPE_CHECKING:
-    import pandas
-
-COLUMNS = ("dataset", "beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")
+COLUMNS = ("beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")
+TABLE, PLOT = "sweep.csv", "sweep.png"
 
 
 def run(job: Job) -> None:
-    import pandas
-
     from unidet.report.plots import calibration_curves
 
-    datasets = [
-        dataset
-        for dataset in Datasets(job.inputs["data"], job.config.data).judged()
-        if dataset.style == "lvis"
-    ]
-    progress = job.progress("calibration sweep")
-    tables = []
-    for done, dataset in enumerate(datasets, start=1):
-        table = _sweep(job, dataset)
-        calibration_curves(table, job.out / f"{dataset.name}.png", f"AP on {dataset.name}")
-        tables.append(table.assign(dataset=dataset.name))
-        progress.update(done, len(datasets))
-    progress.close()
-    pandas.concat(tables)[list(COLUMNS)].to_csv(job.out / "sweep.csv", index=False)
-
-
-def _sweep(job: Job, dataset: Judged) -> pandas.DataFrame:
-    raw, embeddings = job.inputs["lvis_raw"], job.inputs["clip_embeddings"]
-    grid = job.config.calibration_sweep
-    return sweep(
-        JudgedRegions(raw, dataset),
-        text_classifier(raw, embeddings, dataset),
-        read_ground_truth(dataset.ground_truth),
+    data = open_image_set(job)
+    grid, compat = job.config.calibration_sweep, job.settings["calibration"]["compat"]
+    table = sweep(
+        regions_of(job, data),
+        text_classifier(job, data),
+        read_ground_truth(data.ground_truth),
         gammas=grid.gammas,
         betas=grid.betas,
         caps=grid.caps,
-        suppression=suppression(job.config.detection, "default"),
-        novel={category.id: bool(category.is_novel) for category in dataset.split.categories},
+        suppression=suppression(job.config.detection, compat),
+        compat=compat,
+        novel=novelty(job, data.split.categories),
     )
+    calibration_curves(table, job.out / PLOT, f"AP on {data.name}")
+    table[[name for name in COLUMNS if name in table]].to_csv(job.out / TABLE, index=False)
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "clip_embeddings", "lvis_raw")
+def nodes(config: Config) -> tuple[str, ...]:
+    """The evaluation sets in LVIS style."""
+    return tuple(name for name, entry in evaluation_sets(config).items() if entry.style == "lvis")
 
 
-def summary(folder: Path) -> str:
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    return lvis_eval.inputs(config, name)
+
+
+def settings(config: Config, name: str) -> dict[str, Any]:
+    """Of `calibration` nothing else matters here."""
+    return {"calibration": {"compat": config.calibration.compat}}
+
+
+def summary(folders: Mapping[str, Path]) -> str:
     import pandas
 
-    table = pandas.read_csv(folder / "sweep.csv")
-    return table.to_string(index=False, float_format="{:.3f}".format)
+    tables = {name: pandas.read_csv(folder / TABLE) for name, folder in folders.items()}
+    joined = pandas.concat(tables, names=["dataset"]).reset_index("dataset")
+    return joined.to_string(index=False, float_format="{:.3f}".format)
 
 
 STAGE = Stage(
     name="calibration_sweep",
-    version=1,
-    reads=("data", "calibration_sweep", "detection"),
+    version=2,
+    reads=("calibration_sweep", "detection"),
     run=run,
+    nodes=nodes,
     inputs=inputs,
+    settings=settings,
+    why_none=lambda config: "no evaluation set is in LVIS style",
     summary=summary,
     tensors=False,
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from unidet.config.data import ToyData
 from unidet.config.stages import TrainedClip
 from unidet.config.study import Config
 from unidet.data.toy.crops import Crops, load_crops
@@ -21,11 +22,13 @@ from unidet.data.toy.vocabulary import (
     sample_captions,
 )
 from unidet.errors import UserError
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import crop_encoder
 from unidet.pipelines.wiring.crop_encoder import build_crop_encoder
 from unidet.pipelines.wiring.published_files import published_files
 from unidet.pipelines.wiring.seeding import seeded
+from unidet.pipelines.wiring.study_sets import CROPS
 
 CAPTIONS_FOR_MERGES = 20_000
 TEST_BATCH = 256
@@ -70,7 +73,7 @@ def _train(job: Job) -> None:
         raise UserError(
             "clip.training.accumulate: its loss compares all pairs of a batch; must be 1"
         )
-    crops = load_crops(job.inputs["data"] / "clip" / "train")
+    crops = load_crops(job.inputs["crops"] / "train")
     training = in_steps(config.training, -(-len(crops) // config.training.batch_size))
     merges = learn_merges(_captions(crops, job.config.seed), config.text.merges)
     tokenizer = Tokenizer(merges, config.text.context_length)
@@ -98,7 +101,7 @@ def _train(job: Job) -> None:
     progress.close()
     load_into(pair, weights)
     set_batch_norm_training(pair, False)
-    test = load_crops(job.inputs["data"] / "clip" / "test")
+    test = load_crops(job.inputs["crops"] / "test")
     metrics = _zero_shot(pair, NameEncoder(tokenizer, pair.text), job.config.clip_embeddings, test)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
     write_safetensors(job.out / "image.safetensors", below("image.", weights))
@@ -152,8 +155,18 @@ def _zero_shot(pair: Any, encoder: Any, prompts: Any, test: Crops) -> dict[str, 
     return {"zero_shot_540": float(exact.mean())} | {f"accuracy_{k}": float(v) for k, v in parts}
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return () if config.clip.kind == "openai" else ("data",)
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    """Raises UserError where there is nothing to learn CLIP from."""
+    if config.clip.kind == "openai":
+        return {}
+    if config.clip.kind == "none" or not isinstance(config.data, ToyData):
+        raise UserError(
+            f"clip: this study has no CLIP network (clip.kind={config.clip.kind}), but "
+            "clip_embeddings, rpn or roi ask for one; give clip=openai_rn50, or "
+            "clip_embeddings.source=files with rpn.network.initialise and roi.network.initialise "
+            "other than clip"
+        )
+    return {"crops": Input(Node("data", CROPS))}
 
 
 def code(config: Config) -> tuple[str, ...]:
@@ -164,8 +177,8 @@ def code(config: Config) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="clip",
-    version=1,
-    reads=("clip", "clip_embeddings", "data", "seed"),
+    version=2,
+    reads=("clip", "clip_embeddings", "seed"),
     run=run,
     inputs=inputs,
     files=published_files,

@@ -1,98 +1,106 @@
-"""Stage `clip_embeddings`: one (C, D) array for each vocabulary, with its names."""
+"""Stage `clip_embeddings`: the (C, D) text embeddings of one vocabulary, with its names."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from unidet.config.stages import FileEmbeddings
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.datasets import Datasets
+from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.image_sets import read_vocabulary
+from unidet.pipelines.wiring.study_sets import VOCABULARY, vocabularies
 
 
 def run(job: Job) -> None:
-    vocabularies = Datasets(job.inputs["data"], job.config.data).vocabularies()
-    settings = job.config.clip_embeddings
-    if settings.source == "files":
-        _take_files(job, vocabularies)
-        return
-    job.bring_up()
-    from unidet.pipelines.wiring.text import open_text_encoder
+    names = [category.name for category in read_vocabulary(job.inputs["vocabulary"])]
+    if job.files:
+        vectors = read_embeddings(job.files["embeddings"], job.name, names)
+    else:
+        job.bring_up()
+        from unidet.pipelines.wiring.text import open_text_encoder
 
-    encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
-    for name, names in vocabularies.items():
-        vectors = encoder.embed(names, settings)
-        _save(job.out, name, vectors, names)
+        encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
+        vectors = encoder.embed(names, job.config.clip_embeddings)
+    np.savez(job.out / EMBEDDINGS, embeddings=vectors.astype(np.float32), names=np.array(names))
 
 
-def _take_files(job: Job, vocabularies: dict[str, list[str]]) -> None:
-    for name, path in files_of(
-        job.config.clip_embeddings, job.config.data.root, vocabularies
-    ).items():
-        vectors = _read(path)
-        names = vocabularies[name]
-        if vectors.ndim != 2 or len(vectors) != len(names):
-            raise UserError(
-                f"{path}: shape {vectors.shape}, but vocabulary {name!r} has {len(names)} "
-                "categories; its rows must be the categories by id"
-            )
-        if not np.isfinite(vectors).all():
-            raise UserError(f"{path}: holds NaN or infinite values")
-        _save(job.out, name, vectors.astype(np.float32), names)
-
-
-def files_of(
-    settings: FileEmbeddings, root: str, vocabularies: dict[str, list[str]]
-) -> dict[str, Path]:
-    """The file of each vocabulary in use.
+def read_embeddings(path: Path, vocabulary: str, names: list[str]) -> np.ndarray:
+    """(C, D) float32, a row for each name.
 
     Raises:
-        UserError: a vocabulary without a file.
+        UserError: no readable array, of another length, or not finite.
     """
-    missing = [name for name in vocabularies if name not in settings.files]
-    if missing:
-        raise UserError(
-            f"clip_embeddings.files: nothing for vocabulary {missing[0]!r}; "
-            f"there are {', '.join(settings.files)}"
-        )
-    return {name: Path(root) / settings.files[name] for name in vocabularies}
-
-
-def _read(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable .npy array ({error})") from None
+    if vectors.ndim != 2 or len(vectors) != len(names):
+        raise UserError(
+            f"{path}: shape {vectors.shape}, but vocabulary {vocabulary!r} has {len(names)} "
+            "categories; its rows must be the categories by id"
+        )
+    if not np.isfinite(vectors).all():
+        raise UserError(f"{path}: holds NaN or infinite values")
+    return vectors.astype(np.float32)
 
 
-def _save(folder: Path, name: str, vectors: np.ndarray, names: list[str]) -> None:
-    np.savez(folder / f"{name}.npz", embeddings=vectors.astype(np.float32), names=np.array(names))
+def nodes(config: Config) -> tuple[str, ...]:
+    return tuple(vocabularies(config))
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "clip") if config.clip_embeddings.source == "clip" else ("data",)
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    first = vocabularies(config)[name][0]
+    names = {"vocabulary": Input(Node("data", first), VOCABULARY)}
+    from_clip = config.clip_embeddings.source == "clip"
+    return names | {"clip": Input(Node("clip"))} if from_clip else names
 
 
-def files(config: Config) -> dict[str, Path]:
-    """Ready arrays enter the key by content."""
+def files(config: Config, name: str) -> dict[str, Path]:
+    """A ready array enters the key by content."""
     settings = config.clip_embeddings
     if settings.source != "files":
         return {}
-    found = {name: Path(config.data.root) / path for name, path in settings.files.items()}
-    for name, path in found.items():
-        if not path.is_file():
-            raise UserError(f"clip_embeddings.files.{name}: {path} does not exist")
-    return found
+    if name not in settings.files:
+        raise UserError(
+            f"clip_embeddings.files: nothing for vocabulary {name!r}; "
+            f"there are {', '.join(settings.files)}"
+        )
+    path = Path(config.data.root) / settings.files[name]
+    if not path.is_file():
+        raise UserError(f"clip_embeddings.files.{name}: {path} does not exist")
+    return {"embeddings": path}
+
+
+def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
+    """Every set of the vocabulary has its names, and a ready array a row for each."""
+    first, *others = vocabularies(config)[name]
+    names = _names(data, first)
+    for other in others:
+        if Node("data", other) in data and _names(data, other) != names:
+            raise UserError(
+                f"vocabulary {name!r}: {first} and {other} have different categories; give one of "
+                "them another vocabulary"
+            )
+    for path in files(config, name).values():
+        read_embeddings(path, name, names)
+
+
+def _names(data: Mapping[Node, Path], name: str) -> list[str]:
+    return [category.name for category in read_vocabulary(data[Node("data", name)])]
 
 
 STAGE = Stage(
     name="clip_embeddings",
-    version=1,
-    reads=("clip", "clip_embeddings", "data"),
+    version=2,
+    reads=("clip", "clip_embeddings"),
     run=run,
+    nodes=nodes,
     inputs=inputs,
     files=files,
+    check=check,
 )

@@ -3,115 +3,112 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from unidet.config.study import Config
-from unidet.console.terminal import Progress
-from unidet.errors import UserError
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.results import write_results
-from unidet.pipelines.engine.stage import Job, Stage
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
+from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.outputs import known_outputs
-from unidet.pipelines.proposers.proposer import Detector, code_of, open_detector
-from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
-from unidet.pipelines.wiring.datasets import Datasets, Judged, test_transform
-from unidet.records import Batch
+from unidet.pipelines.proposers.proposer import code_of, open_detector
+from unidet.pipelines.wiring.closed_set import detect_batches, detections_of, output_ids
+from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.per_image import network_results
+from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_sets
 
-Outputs = Sequence[dict[str, Any] | None]
-"""Id and name of what each output of the network stands for, None for none."""
 TABLE = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
 
 
 def run(job: Job) -> None:
-    known = known_outputs(job.inputs["rpn"])
-    if not known:
-        raise UserError(
-            "coco_eval: the network knows no categories; train it on those of the first dataset: "
-            "rpn.classes=dataset"
-        )
-    datasets = Datasets(job.inputs["data"], job.config.data)
-    judged = _judged(datasets, known)
+    data = open_image_set(job)
+    dumped = Sharded(plan(job).gather(job.work, job.out))
+    detections = detections_of(dumped, data.split.image_ids)
+    write_results(job.out / "detections.json", detections)
+    metrics = coco_metrics(read_ground_truth(data.ground_truth), detections)
+    (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
+
+
+def plan(job: Job) -> ShardSet:
+    return ShardSet(SHARDS, len(open_image_set(job).split), job.config.proposals.images_per_shard)
+
+
+def fill(job: Job) -> None:
+    data = open_image_set(job)
+    digests = data.digests
+    results = network_results(job, lambda row: digests[row].tobytes(), lambda: _detector(job, data))
+    progress = job.progress(f"detecting {data.name}")
+    plan(job).fill(job.work, results, lambda row: digests[row].tobytes(), progress)
+    progress.close()
+
+
+def _detector(job: Job, data: ImageSet) -> Results:
+    """Runs the closed-set network over rows of the set, lazily."""
     job.bring_up()
-    network = open_detector(job.config.rpn, job.inputs["rpn"])
-    everything = {}
-    for position, dataset in enumerate(judged):
-        # The main dataset's files lie at the top, where scripts look for them.
-        folder = job.out if position == 0 else job.out / dataset.name
-        folder.mkdir(exist_ok=True)
-        everything[dataset.name] = _judge(job, datasets, dataset, network, known, folder)
-    (job.out / "datasets.json").write_text(json.dumps(everything, indent=1))
-
-
-def _judged(datasets: Datasets, known: Outputs) -> list[Judged]:
-    """The evaluation datasets in COCO style that judge categories of these names."""
-    names = [category["name"] for category in known if category]
-    styled = [one for one in datasets.judged() if one.style == "coco"]
-    found = [one for one in styled if [c.name for c in one.split.categories] == names]
-    if not found:
-        raise UserError(
-            f"coco_eval: no evaluation dataset of style coco has the network's {len(names)} "
-            f"categories; of that style there are {', '.join(d.name for d in styled) or 'none'}"
-        )
-    return found
-
-
-def _judge(
-    job: Job,
-    datasets: Datasets,
-    dataset: Judged,
-    network: Detector,
-    known: Outputs,
-    folder: Path,
-) -> dict[str, float]:
     from unidet.data.loader import evaluation_batches
 
-    images = next(one for one in datasets.image_sets() if one.name == dataset.image_set)
-    size = job.config.proposals.batch_size
+    network = open_detector(job.config.rpn, job.inputs["rpn"])
+    category_ids = output_ids(known_outputs(job.inputs["rpn"]))
     transform = test_transform(job.config.rpn.images)
-    batches = evaluation_batches(images.images, images.split, dataset.rows, transform, size)
-    image_ids = np.zeros(len(images.split), np.int64)
-    image_ids[dataset.rows] = dataset.split.image_ids
-    numbers = [NO_CATEGORY if category is None else category["id"] for category in known]
-    category_ids = np.array(numbers, np.int64)
-    progress = job.progress(f"detecting {dataset.name}")
-    shown = _shown(batches, progress, -(-len(dataset.rows) // size))
-    detections = detect_batches(network.detect, shown, image_ids, category_ids)
-    progress.close()
-    write_results(folder / "detections.json", detections)
-    metrics = coco_metrics(read_ground_truth(dataset.ground_truth), detections)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    return metrics
+    size = job.config.proposals.batch_size
+
+    def detect(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
+        batches = evaluation_batches(data.images, data.split, rows, transform, size)
+        return detect_batches(network.detect, batches, category_ids)
+
+    return detect
 
 
-def _shown(batches: Iterable[Batch], progress: Progress, total: int) -> Iterator[Batch]:
-    for done, batch in enumerate(batches):
-        progress.update(done, total)
-        yield batch
+def nodes(config: Config) -> tuple[str, ...]:
+    """The evaluation sets in COCO style with the label space that the network learns."""
+    if config.rpn.classes == "agnostic":
+        return ()
+    (_, learned), *_ = training_sets(config).items()
+    return tuple(
+        name
+        for name, entry in evaluation_sets(config).items()
+        if entry.style == "coco" and entry.vocabulary == learned.vocabulary
+    )
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "rpn")
+def why_none(config: Config) -> str:
+    if config.rpn.classes == "agnostic":
+        return (
+            "the network knows no categories; train it on those of the first training set: "
+            "rpn.classes=dataset"
+        )
+    return (
+        "no evaluation set of style coco has the vocabulary of the first training set, "
+        f"{next(iter(training_sets(config).values())).vocabulary!r}"
+    )
 
 
-def summary(folder: Path) -> str:
-    datasets = json.loads((folder / "datasets.json").read_text())
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    return {"data": data_of(name), "rpn": Input(Node("rpn"))}
+
+
+def summary(folders: Mapping[str, Path]) -> str:
     rows = [f"{'COCO':<16}" + "".join(f"{name:>8}" for name in TABLE)]
-    for name, metrics in datasets.items():
+    for name, folder in folders.items():
+        metrics = json.loads((folder / "metrics.json").read_text())
         rows.append(f"{name:<16}" + "".join(f"{metrics[key]:>8.3f}" for key in TABLE))
     return "\n".join(rows)
 
 
 STAGE = Stage(
     name="coco_eval",
-    version=1,
-    reads=("data", "rpn", "proposals"),
+    version=2,
+    reads=("rpn", "proposals"),
     run=run,
+    nodes=nodes,
+    why_none=why_none,
     inputs=inputs,
     code=lambda config: code_of(config.rpn),
+    per_image=("data",),
     summary=summary,
+    sharding=Sharding(plan, fill, processes=lambda config: config.proposals.processes),
 )

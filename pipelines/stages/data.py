@@ -1,194 +1,176 @@
-"""Stage `data`: a validated, columnar index of every split, and a manifest of what was read."""
+"""Stage `data`: one data set, validated: columnar index, image digests, and what was read.
+
+The toy world's sets and its crops for CLIP are made here.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from unidet.config.data import EvaluationSet, FolderData, TrainingSet
+from unidet.config.data import EvaluationSet, ToyData, ToySet, TrainingSet
+from unidet.config.fields import free
 from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.data.images import FolderImages, check_images
-from unidet.data.index import save_split
-from unidet.data.novelty import mark_novel, plain_names
 from unidet.data.readers import read_split
 from unidet.data.table import read_json
+from unidet.data.toy.crops import make_crops
+from unidet.data.toy.world import make_split
 from unidet.errors import UserError
+from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.toy_data import make_toy_data
-from unidet.records import Split
+from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, PACKED, save_image_set
+from unidet.pipelines.wiring.study_sets import CROPS, DataSet, all_sets
+
+CROP_SPLITS = {"train": "clip_train", "test": "clip_test"}
 
 
-def files(config: Config) -> dict[str, Path]:
-    """Annotation files and image folders enter the key by content."""
-    if config.data.kind == "toy":
-        return {}
-    root = _root(config.data)
-    found: dict[str, Path] = {}
-    for kind, sets in (("training", config.data.training), ("evaluation", config.data.evaluation)):
-        for name, dataset in sets.items():
-            found[f"{kind}.{name}.annotations"] = _existing(root, dataset.annotations)
-            found[f"images.{dataset.images}"] = _existing(root, dataset.images)
-    return found
+@dataclass(frozen=True)
+class ToyCrops:
+    """The toy world's captioned crops; scenes that they are cut from."""
+
+    train: int
+    test: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a `data` node depends on besides files; the number of processes changes nothing."""
+
+    source: DataSet | ToyCrops
+    processes: int = free(0)
 
 
 def run(job: Job) -> None:
-    if job.config.data.kind == "toy":
-        make_toy_data(job)
+    source = job.settings["data"].source
+    if isinstance(source, ToyCrops):
+        _make_crops(job, source)
+    elif isinstance(source, ToySet):
+        _make_toy_set(job, source)
     else:
-        _index_folder(job)
+        _index_folder(job, source)
 
 
-def _index_folder(job: Job) -> None:
-    data: FolderData = job.config.data
-    root = _root(data)
-    reports, files = {}, {}
-    training: dict[str, Split] = {}
-    evaluation: dict[str, Split] = {}
-    for kind, sets, splits in (
-        ("training", data.training, training),
-        ("evaluation", data.evaluation, evaluation),
-    ):
-        for name, dataset in sets.items():
-            files[kind, name] = file = _annotations(job, root, dataset, f"{kind}-{name}")
-            splits[name], report = _read(root, dataset, file, name)
-            reports[f"{kind}/{name}"] = report
-    known = [c.name for split in training.values() for c in split.categories]
-    pools = _pool_images(
-        {name: (data.evaluation[name].images, s) for name, s in evaluation.items()}
-    )
-    for name, split in training.items():
-        _save(split, job.out / "training" / name)
-    for pool in pools.values():
-        _save(pool.split, job.out / "images" / pool.split.name)
-    for name, split in evaluation.items():
-        place = job.out / "evaluation" / name
-        annotations = files["evaluation", name]
-        names = known + _labelled_synonyms(annotations, known)
-        _save(mark_novel(split, names), place)
-        np.save(place / "rows.npy", pools[data.evaluation[name].images].rows[name])
-        shutil.copyfile(annotations, place / "ground_truth.json")
-    manifest = _manifest(data, pools, reports)
-    (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
+# --- sets in folders ---------------------------------------------------------------------------
 
 
-def _manifest(data: FolderData, pools: dict[str, _Pool], reports: dict[str, dict]) -> dict:
-    """What `datasets` opens, and what was read and left out."""
-    return {
-        "training": [
-            {"name": name, "vocabulary": item.vocabulary, "folder": item.images}
-            for name, item in data.training.items()
-        ],
-        "images": [{"name": pool.split.name, "folder": folder} for folder, pool in pools.items()],
-        "evaluation": [
-            {
-                "name": name,
-                "style": item.style,
-                "vocabulary": item.vocabulary,
-                "image_set": pools[item.images].split.name,
-            }
-            for name, item in data.evaluation.items()
-        ],
-        "read": reports,
-    }
+def _index_folder(job: Job, source: TrainingSet) -> None:
+    annotations, images = job.files["annotations"], job.files["images"]
+    limited = _limited(job, source, annotations)
+    split, report = read_split(limited, images, name=job.name)
+    check_images(FolderImages(images, split.file_names), split)
+    for line in report.lines():
+        say("  " + line.replace(str(limited), source.annotations).replace(f"{images}/", ""))
+    save_image_set(split, _file_digests(job, images, split.file_names), job.out)
+    if isinstance(source, EvaluationSet):
+        shutil.copyfile(limited, job.out / GROUND_TRUTH)
+        read_ground_truth(job.out / GROUND_TRUTH)
+    # The key knows files by content: a path of this machine would differ elsewhere.
+    read = report.as_dict() | {"source": Path(source.annotations).name}
+    (job.out / "report.json").write_text(json.dumps(read, indent=1))
 
 
-def _annotations(job: Job, root: Path, dataset: TrainingSet | EvaluationSet, name: str) -> Path:
-    """The annotation file, or a copy of its first images where the dataset is limited."""
-    file = root / dataset.annotations
-    if not dataset.limit:
-        return file
-    document = read_json(file)
+def _limited(job: Job, source: TrainingSet, annotations: Path) -> Path:
+    """The annotation file, or a copy of its first images where the set is limited."""
+    if not source.limit:
+        return annotations
+    document = read_json(annotations)
     annotated = {record["image_id"] for record in document["annotations"]}
-    images = [image for image in document["images"] if image["id"] in annotated][: dataset.limit]
+    images = [image for image in document["images"] if image["id"] in annotated][: source.limit]
     kept = {image["id"] for image in images}
     document["images"] = images
     document["annotations"] = [a for a in document["annotations"] if a["image_id"] in kept]
-    shortened = job.work / f"{name}.json"
+    shortened = job.work / "limited.json"
     shortened.write_text(json.dumps(document))
     return shortened
 
 
-def _read(
-    root: Path, dataset: TrainingSet | EvaluationSet, annotations: Path, name: str
-) -> tuple[Split, dict]:
-    split, report = read_split(annotations, root / dataset.images, name=name)
-    check_images(FolderImages(root / dataset.images, split.file_names), split)
-    for line in report.lines():
-        named = line.replace(str(annotations), dataset.annotations)
-        say("  " + named.replace(f"{root}/", ""))
-    # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
-    return split, report.as_dict() | {"source": dataset.annotations}
+def _file_digests(job: Job, images: Path, names: Sequence[str]) -> np.ndarray:
+    """(N, 32) uint8 sha256 of the image files."""
+    known = job.digests_in(images)
+    joined = b"".join(bytes.fromhex(known[name]) for name in names)
+    return np.frombuffer(joined, np.uint8).reshape(len(names), 32)
 
 
-def _labelled_synonyms(annotations: Path, known: list[str]) -> list[str]:
-    """Names of LVIS categories that a training dataset labels under one of their synonyms."""
-    labelled = {plain for name in known for plain in plain_names(name)}
-    return [
-        category["name"]
-        for category in read_json(annotations)["categories"]
-        if any(not labelled.isdisjoint(plain_names(s)) for s in category.get("synonyms", ()))
-    ]
+# --- the toy world -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """The images of one folder that any evaluation dataset needs, and each dataset's rows in it."""
+def _make_toy_set(job: Job, source: ToySet) -> None:
+    progress = job.progress(f"toy world {source.split}")
+    split = make_split(
+        source.split,
+        job.out,
+        scenes=source.scenes,
+        seed=source.seed,
+        processes=job.settings["data"].processes,
+        progress=progress.update,
+    )
+    progress.close()
+    pixels = np.load(job.out / PACKED, mmap_mode="r")
+    digests = b"".join(hashlib.sha256(image).digest() for image in pixels)
+    save_image_set(split, np.frombuffer(digests, np.uint8).reshape(-1, 32), job.out)
 
-    split: Split
-    rows: dict[str, np.ndarray]
 
-
-def _pool_images(sets: dict[str, tuple[str, Split]]) -> dict[str, _Pool]:
-    """One pool a folder, so that networks run once over an image that several datasets judge."""
-    return {
-        folder: _pool(
-            folder, {name: split for name, (place, split) in sets.items() if place == folder}
+def _make_crops(job: Job, source: ToyCrops) -> None:
+    for name, split in CROP_SPLITS.items():
+        (job.out / name).mkdir()
+        progress = job.progress(f"toy world {split}")
+        make_crops(
+            split,
+            job.out / name,
+            scenes=getattr(source, name),
+            seed=source.seed,
+            processes=job.settings["data"].processes,
+            progress=progress.update,
         )
-        for folder in dict.fromkeys(folder for folder, _ in sets.values())
+        progress.close()
+
+
+# --- the stage ---------------------------------------------------------------------------------
+
+
+def nodes(config: Config) -> tuple[str, ...]:
+    crops = (CROPS,) if isinstance(config.data, ToyData) else ()
+    return (*all_sets(config), *crops)
+
+
+def settings(config: Config, name: str) -> dict[str, Settings]:
+    return {"data": Settings(_source(config, name), getattr(config.data, "processes", 0))}
+
+
+def _source(config: Config, name: str) -> DataSet | ToyCrops:
+    data = config.data
+    if isinstance(data, ToyData) and name == CROPS:
+        return ToyCrops(data.clip_scenes, data.clip_test_scenes, config.seed)
+    return all_sets(config)[name]
+
+
+def files(config: Config, name: str) -> dict[str, Path]:
+    """Annotation file and image folder enter the key by content."""
+    entry = _source(config, name)
+    if not isinstance(entry, TrainingSet):
+        return {}
+    root = _root(config)
+    return {
+        "annotations": _existing(root, entry.annotations),
+        "images": _existing(root, entry.images),
     }
 
 
-def _pool(folder: str, splits: dict[str, Split]) -> _Pool:
-    place: dict[str, int] = {}
-    sources: list[tuple[Split, int]] = []
-    rows = {}
-    for name, split in splits.items():
-        for row, file in enumerate(split.file_names):
-            if file not in place:
-                place[file] = len(place)
-                sources.append((split, row))
-        rows[name] = np.array([place[file] for file in split.file_names], np.int64)
-    pooled = Split(
-        name=folder.strip("/").replace("/", "-"),
-        image_ids=np.arange(len(place), dtype=np.int64),
-        file_names=tuple(place),
-        widths=np.array([split.widths[row] for split, row in sources], np.int32),
-        heights=np.array([split.heights[row] for split, row in sources], np.int32),
-        box_image=np.zeros(0, np.int32),
-        boxes_xyxy=np.zeros((0, 4), np.float32),
-        labels=np.zeros(0, np.int32),
-        is_crowd=np.zeros(0, bool),
-        categories=(),
-    )
-    return _Pool(pooled, rows)
-
-
-def _save(split: Split, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    save_split(split, folder / "index.npz")
-
-
-def _root(data: FolderData) -> Path:
-    if not data.root:
+def _root(config: Config) -> Path:
+    if not config.data.root and not isinstance(config.data, ToyData):
         raise UserError(
             "data.root: this experiment reads real data; give its folder: data.root=FOLDER"
         )
-    root = Path(data.root)
+    root = Path(config.data.root)
     if not root.is_dir():
         raise UserError(f"data.root: {root} is not a folder")
     return root
@@ -203,4 +185,13 @@ def _existing(root: Path, place: str) -> Path:
     return path
 
 
-STAGE = Stage(name="data", version=1, reads=("data", "seed"), run=run, files=files, tensors=False)
+STAGE = Stage(
+    name="data",
+    version=2,
+    reads=(),
+    run=run,
+    nodes=nodes,
+    settings=settings,
+    files=files,
+    tensors=False,
+)

@@ -1,9 +1,11 @@
-"""Stage `lvis_eval`: detections, metrics and plots from raw regions; numpy only."""
+"""Stage `lvis_eval`: detections, metrics and plots of an evaluation set; numpy only."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
@@ -15,57 +17,62 @@ from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
 from unidet.evaluation.results import Detections, write_results
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.datasets import Datasets, Judged
-from unidet.pipelines.wiring.evaluation_inputs import JudgedRegions, suppression, text_classifier
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.metrics_table import lvis_table
+from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.study_sets import (
+    data_of,
+    evaluation_sets,
+    training_vocabularies,
+)
+from unidet.pipelines.wiring.text_classifier import regions_of, suppression, text_classifier
 
-TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
 MOST_BARS = 120
 
 
 def run(job: Job) -> None:
-    judged = Datasets(job.inputs["data"], job.config.data).judged()
-    everything = {}
-    for position, dataset in enumerate(judged):
-        # The main dataset's files lie at the top, where scripts look for them.
-        folder = job.out if position == 0 else job.out / dataset.name
-        folder.mkdir(exist_ok=True)
-        everything[dataset.name] = _judge(job, dataset, folder)
-    (job.out / "datasets.json").write_text(json.dumps(everything, indent=1))
+    data = open_image_set(job)
+    truth = read_ground_truth(data.ground_truth)
+    text = text_classifier(job, data)
+    detections = _detect(job, data, text)
+    explain_silence(data.name, len(detections), job.config.calibration)
+    write_results(job.out / "detections.json", detections)
+    if job.settings["data"]["style"] == "coco":
+        metrics = coco_metrics(truth, detections)
+    else:
+        metrics = _lvis_metrics(job, data, truth, detections)
+        metrics |= text_controls(text, lambda other: _average_precision(job, data, truth, other))
+    (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
-def _judge(job: Job, dataset: Judged, folder: Path) -> dict[str, float]:
-    truth = read_ground_truth(dataset.ground_truth)
-    detections = _detect(job, dataset, _text(job, dataset))
-    explain_silence(dataset.name, len(detections), job.config.calibration)
-    write_results(folder / "detections.json", detections)
-    metrics = _metrics(truth, detections, dataset, folder)
-    if dataset.style == "lvis":
-        metrics |= text_controls(
-            _text(job, dataset), lambda text: _average_precision(job, dataset, truth, text)
-        )
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    return metrics
+def _lvis_metrics(
+    job: Job, data: ImageSet, truth: GroundTruth, detections: Detections
+) -> dict[str, float]:
+    evaluation = evaluate_lvis(truth, detections, novelty(job, data.split.categories))
+    table = per_category_table(truth, evaluation)
+    table.to_csv(job.out / "per_category.csv", index=False)
+    evaluated = table[table["instances"] > 0]
+    if len(evaluated) <= MOST_BARS:
+        from unidet.report.plots import category_bars
+
+        category_bars(evaluated, job.out / "per_category.png")
+    return evaluation.metrics()
 
 
-def _average_precision(
-    job: Job, dataset: Judged, truth: GroundTruth, text: TextClassifier
-) -> float:
-    return evaluate_lvis(truth, _detect(job, dataset, text)).metrics()["AP"]
+def _average_precision(job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier) -> float:
+    return evaluate_lvis(truth, _detect(job, data, text)).metrics()["AP"]
 
 
-def _text(job: Job, dataset: Judged) -> TextClassifier:
-    return text_classifier(job.inputs["lvis_raw"], job.inputs["clip_embeddings"], dataset)
-
-
-def _detect(job: Job, dataset: Judged, text: TextClassifier) -> Detections:
+def _detect(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
     calibration = job.config.calibration
     return detect_calibrated(
-        JudgedRegions(job.inputs["lvis_raw"], dataset),
+        regions_of(job, data),
         text,
         beta=calibration.beta,
         gamma=calibration.gamma,
-        suppression=suppression(job.config.detection, job.config.calibration.compat),
+        suppression=suppression(job.config.detection, calibration.compat),
         compat=calibration.compat,
     )
 
@@ -79,52 +86,41 @@ def explain_silence(name: str, detections: int, calibration: CalibrationConfig) 
         )
 
 
-def _metrics(
-    truth: GroundTruth, detections: Detections, dataset: Judged, folder: Path
-) -> dict[str, float]:
-    if dataset.style == "coco":
-        return coco_metrics(truth, detections)
-    novel = {category.id: bool(category.is_novel) for category in dataset.split.categories}
-    evaluation = evaluate_lvis(truth, detections, novel)
-    table = per_category_table(truth, evaluation)
-    table.to_csv(folder / "per_category.csv", index=False)
-    judged = table[table["instances"] > 0]
-    if len(judged) <= MOST_BARS:
-        from unidet.report.plots import category_bars
-
-        category_bars(judged, folder / "per_category.png")
-    return evaluation.metrics()
+def nodes(config: Config) -> tuple[str, ...]:
+    return tuple(evaluation_sets(config))
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "clip_embeddings", "lvis_raw")
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    vocabulary = evaluation_sets(config)[name].vocabulary
+    return {
+        "data": data_of(name),
+        "clip_embeddings": Input(Node("clip_embeddings", vocabulary)),
+        "lvis_raw": Input(Node("lvis_raw", name)),
+        **training_vocabularies(config),
+    }
 
 
-def summary(folder: Path) -> str:
-    """The datasets' metrics as a table that fits 80 columns."""
-    datasets = json.loads((folder / "datasets.json").read_text())
-    rows = [f"{'':<12}" + "".join(f"{name.removeprefix('AP_'):>7}" for name in TABLE)]
-    for name, metrics in datasets.items():
-        rows.append(f"{name:<12}" + "".join(_cell(metrics.get(key)) for key in TABLE))
-    main = next(iter(datasets.values()))
-    if "AP_shuffled_text" in main:
-        rows.append(
-            f"controls: AP with shuffled text {main['AP_shuffled_text']:.3f}, "
-            f"with one text for every name {main['AP_equal_text']:.3f}"
-        )
-    return "\n".join(rows)
+def settings(config: Config, name: str) -> dict[str, Any]:
+    return {"data": {"style": evaluation_sets(config)[name].style}}
 
 
-def _cell(value: float | None) -> str:
-    return f"{'–':>7}" if value is None or value < 0 else f"{value:>7.3f}"
+def summary(folders: Mapping[str, Path]) -> str:
+    return lvis_table(
+        {
+            name: json.loads((folder / "metrics.json").read_text())
+            for name, folder in folders.items()
+        }
+    )
 
 
 STAGE = Stage(
     name="lvis_eval",
-    version=1,
-    reads=("data", "calibration", "detection"),
+    version=2,
+    reads=("calibration", "detection"),
     run=run,
+    nodes=nodes,
     inputs=inputs,
+    settings=settings,
     summary=summary,
     tensors=False,
 )

@@ -1,37 +1,55 @@
-"""Stage `lvis_raw`: the network's pass over the evaluation images; everything after it is numpy.
+"""Stage `lvis_raw`: the network's pass over an evaluation set; everything after it is numpy.
 
 Per RoI: refined box in original pixels, proposal score, unit region embedding.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from functools import partial
-
-import numpy as np
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 
 from unidet.config.study import Config
-from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet, draft_of
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.wiring.classifier import build_classifier, code_of
-from unidet.pipelines.wiring.datasets import Datasets, ImageSet, test_transform
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
-
-SETTINGS = "classifier.json"  # what the classifier learnt besides the region embeddings
+from unidet.pipelines.wiring.embeddings import CLASSIFIER
+from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.per_image import network_results
+from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
 
 
 def run(job: Job) -> None:
-    for shards in plan(job):
-        shards.gather(job.work, job.out)
-    (job.work / SETTINGS).replace(job.out / SETTINGS)
+    plan(job).gather(job.work, job.out)
+    shutil.copyfile(job.inputs["roi"] / CLASSIFIER, job.out / CLASSIFIER)
 
 
-def plan(job: Job) -> list[ShardSet]:
-    return [shards for shards, _ in _parts(job)]
+def plan(job: Job) -> ShardSet:
+    return ShardSet(SHARDS, len(open_image_set(job).split), job.config.lvis_raw.images_per_shard)
 
 
 def fill(job: Job) -> None:
+    data = open_image_set(job)
+    dumped = Sharded(job.inputs["proposals"] / SHARDS)
+    count = job.config.lvis_raw.proposals
+
+    def digest_of(row: int) -> bytes:
+        """Of the image and its proposals: other proposals make other regions."""
+        hasher = hashlib.sha256(data.digests[row].tobytes())
+        hasher.update(best_proposals(dumped, row, count).tobytes())
+        return hasher.digest()
+
+    results = network_results(job, digest_of, lambda: _regions(job, data, dumped))
+    progress = job.progress(f"regions {data.name}")
+    plan(job).fill(job.work, results, digest_of, progress)
+    progress.close()
+
+
+def _regions(job: Job, data: ImageSet, dumped: Sharded) -> Results:
+    """Runs the RoI network over the best proposals of rows of the set, lazily."""
     job.bring_up()
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
@@ -43,11 +61,10 @@ def fill(job: Job) -> None:
     transform = test_transform(job.config.roi.images)
     settings = job.config.lvis_raw
 
-    def regions_of(image_set: ImageSet, rows: Sequence[int]) -> Iterator[Columns]:
-        dumped = Sharded(job.inputs["proposals"] / "images" / image_set.name)
+    def regions_of(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         batches = evaluation_batches(
-            image_set.images,
-            image_set.split,
+            data.images,
+            data.split,
             rows,
             transform,
             settings.batch_size,
@@ -55,42 +72,43 @@ def fill(job: Job) -> None:
         )
         for batch in batches:
             assert batch.proposals is not None  # proposals_of gives every image its own
-            found = network.regions(as_images(batch), batch.sizes_N2, batch.proposals)
-            for part, proposals, scale in zip(found, batch.proposals, batch.scales_N4, strict=True):
-                boxes, embeddings = part
-                yield {
-                    "boxes_xyxy": (boxes / scale).astype(np.float32),
-                    "proposal_scores": proposals[:, 4],
-                    "embeddings": embeddings.astype(settings.precision),
-                }
+            regions = network.regions(as_images(batch), batch.sizes_N2, batch.proposals)
+            images = zip(
+                *(batch.image_rows.tolist(), regions, batch.proposals, batch.scales_N4), strict=True
+            )
+            for row, (boxes, embeddings), proposals, scale in images:
+                yield (
+                    row,
+                    {
+                        "boxes_xyxy": (boxes / scale).astype("float32"),
+                        "proposal_scores": proposals[:, 4],
+                        "embeddings": embeddings.astype(settings.precision),
+                    },
+                )
 
-    for shards, image_set in _parts(job):
-        progress = job.progress(f"regions {image_set.name}")
-        shards.fill(job.work, partial(regions_of, image_set), progress)
-        progress.close()
-    draft = draft_of(job.work / SETTINGS)
-    draft.write_text(json.dumps(network.classifier.settings()))
-    draft.replace(job.work / SETTINGS)
-
-
-def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
-    per_shard = job.config.lvis_raw.images_per_shard
-    return [
-        (ShardSet(image_set.name, len(image_set.split), per_shard), image_set)
-        for image_set in Datasets(job.inputs["data"], job.config.data).image_sets()
-    ]
+    return regions_of
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "proposals", "roi")
+def nodes(config: Config) -> tuple[str, ...]:
+    return tuple(evaluation_sets(config))
+
+
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    return {
+        "data": data_of(name),
+        "proposals": Input(Node("proposals", name)),
+        "roi": Input(Node("roi")),
+    }
 
 
 STAGE = Stage(
     name="lvis_raw",
-    version=1,
-    reads=("data", "roi", "lvis_raw"),
+    version=2,
+    reads=("roi", "lvis_raw"),
     run=run,
+    nodes=nodes,
     inputs=inputs,
     code=lambda config: code_of(config.roi.network),
+    per_image=("data", "proposals"),
     sharding=Sharding(plan, fill, processes=lambda config: config.lvis_raw.processes),
 )

@@ -1,4 +1,4 @@
-"""Stage `proposals`: boxes and scores for every image, in shards, with their recall.
+"""Stage `proposals`: boxes and scores for every image of a data set, in shards, and their recall.
 
 They are the trained network's, or those of others (`given_proposals`).
 """
@@ -6,8 +6,7 @@ They are the trained network's, or those of others (`given_proposals`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,107 +15,81 @@ from unidet.config.study import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.recall import recall_metrics
 from unidet.evaluation.results import Detections
-from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import given_proposals
-from unidet.pipelines.wiring.datasets import Datasets, ImageSet, test_transform
+from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.per_image import network_results
+from unidet.pipelines.wiring.study_sets import TRAINING, data_of, evaluation_sets, training_sets
 from unidet.records import Split
-
-Propose = Callable[[ImageSet, Sequence[int]], Iterator[Columns]]
 
 
 def run(job: Job) -> None:
-    datasets = Datasets(job.inputs["data"], job.config.data)
-    for shards in plan(job):
-        shards.gather(job.work, job.out)
-    metrics = {}
-    for image_set in _training(job):
-        metrics[f"training/{image_set.name}"] = recall_of(
-            _ground_truth(image_set.split),
-            image_set.split.image_ids,
-            Sharded(job.out / "training" / image_set.name),
-        )
-    for judged in datasets.judged():
-        dumped = Sharded(job.out / "images" / judged.image_set)
-        truth = read_ground_truth(judged.ground_truth)
-        metrics[judged.name] = recall_of(truth, judged.split.image_ids, dumped, judged.rows)
-    main = datasets.judged()[0].name
-    written = {**metrics[main], **{f"{name}": values for name, values in metrics.items()}}
-    (job.out / "metrics.json").write_text(json.dumps(written, indent=1))
+    dumped = Sharded(plan(job).gather(job.work, job.out))
+    data = open_image_set(job)
+    truth = (
+        _ground_truth(data.split)
+        if job.name.startswith(TRAINING)
+        else read_ground_truth(data.ground_truth)
+    )
+    metrics = recall_of(truth, data.split.image_ids, dumped)
+    (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
-def plan(job: Job) -> list[ShardSet]:
-    return [shards for shards, _ in _parts(job)]
+def plan(job: Job) -> ShardSet:
+    return ShardSet(SHARDS, len(open_image_set(job).split), job.config.proposals.images_per_shard)
 
 
 def fill(job: Job) -> None:
-    propose = _given(job) if job.config.proposals.files else _proposer(job)
-    for shards, image_set in _parts(job):
-        progress = job.progress(f"proposals {image_set.name}")
-        shards.fill(job.work, partial(propose, image_set), progress)
-        progress.close()
+    data = open_image_set(job)
+    digests = data.digests
+    if job.files:
+        results = given_proposals.given_results(job.files, data, job.config.proposals.keep)
+    else:
+        results = network_results(
+            job, lambda row: digests[row].tobytes(), lambda: _proposer(job, data)
+        )
+    progress = job.progress(f"proposals {data.name}")
+    plan(job).fill(job.work, results, lambda row: digests[row].tobytes(), progress)
+    progress.close()
 
 
-def _parts(job: Job) -> list[tuple[ShardSet, ImageSet]]:
-    datasets = Datasets(job.inputs["data"], job.config.data)
-    per_shard = job.config.proposals.images_per_shard
-    kinds = (("training", _training(job)), ("images", datasets.image_sets()))
-    return [
-        (ShardSet(f"{kind}/{image_set.name}", len(image_set.split), per_shard), image_set)
-        for kind, sets in kinds
-        for image_set in sets
-    ]
-
-
-def _training(job: Job) -> list[ImageSet]:
-    """The training datasets that a RoI head will be trained on."""
-    wanted = job.config.proposals.training
-    return Datasets(job.inputs["data"], job.config.data).training() if wanted else []
-
-
-def _given(job: Job) -> Propose:
-    judged = Datasets(job.inputs["data"], job.config.data).judged()
-    files = given_proposals.starting_files(job.config)
-    keep = job.config.proposals.keep
-    return given_proposals.GivenProposals(_training(job), judged, files, keep)
-
-
-def _proposer(job: Job) -> Propose:
-    """Runs the trained network over rows of an image set, lazily."""
+def _proposer(job: Job, data: ImageSet) -> Results:
+    """Runs the trained network over rows of the set, lazily."""
     job.bring_up()
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
 
     network = open_proposer(job.config.rpn, job.inputs["rpn"])
     transform = test_transform(job.config.rpn.images)
-    keep = job.config.proposals.keep
+    keep, size = job.config.proposals.keep, job.config.proposals.batch_size
 
-    def propose(image_set: ImageSet, rows: Sequence[int]) -> Iterator[Columns]:
-        size = job.config.proposals.batch_size
-        for batch in evaluation_batches(image_set.images, image_set.split, rows, transform, size):
+    def propose(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
+        for batch in evaluation_batches(data.images, data.split, rows, transform, size):
             found = network.propose(as_images(batch), batch.sizes_N2)
-            for boxes, scale in zip(found, batch.scales_N4, strict=True):
-                yield {"boxes_xyxy": boxes[:keep, :4] / scale, "scores": boxes[:keep, 4]}
+            images = zip(batch.image_rows.tolist(), found, batch.scales_N4, strict=True)
+            for row, boxes, scale in images:
+                yield row, {"boxes_xyxy": boxes[:keep, :4] / scale, "scores": boxes[:keep, 4]}
 
     return propose
 
 
-def recall_of(
-    truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded, rows: np.ndarray | None = None
-) -> dict[str, float]:
-    """Class-agnostic recall; `rows` are the dumped rows of the images with `image_ids`."""
-    found = [dumped.of(int(row)) for row in (range(len(image_ids)) if rows is None else rows)]
-    boxes = np.concatenate([part["boxes_xyxy"] for part in found]).astype(np.float64)
+def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dict[str, float]:
+    """Class-agnostic recall of the dumped proposals of all images, in the order of `image_ids`."""
+    images = [dumped.of(row) for row in range(len(image_ids))]
+    boxes = np.concatenate([columns["boxes_xyxy"] for columns in images]).astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    counts = [len(part["scores"]) for part in found]
+    counts = [len(columns["scores"]) for columns in images]
     return recall_metrics(
         truth,
         Detections(
             image_ids=np.repeat(image_ids, counts),
             category_ids=np.zeros(sum(counts), np.int64),
             boxes_xywh=boxes,
-            scores=np.concatenate([part["scores"] for part in found]),
+            scores=np.concatenate([columns["scores"] for columns in images]),
         ),
     )
 
@@ -147,34 +120,46 @@ def _ground_truth(split: Split) -> GroundTruth:
     )
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data",) if config.proposals.files else ("data", "rpn")
+def nodes(config: Config) -> tuple[str, ...]:
+    """Evaluation sets, and training sets where a RoI head will be trained on them."""
+    training = training_sets(config) if config.proposals.training else ()
+    return (*evaluation_sets(config), *training)
+
+
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    data = {"data": data_of(name)}
+    return data if config.proposals.files else data | {"rpn": Input(Node("rpn"))}
 
 
 def code(config: Config) -> tuple[str, ...]:
     return () if config.proposals.files else code_of(config.rpn)
 
 
-def summary(folder: Path) -> str:
-    metrics = json.loads((folder / "metrics.json").read_text())
+def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
+    for path in given_proposals.starting_files(config, name).values():
+        given_proposals.check_file(path, data[Node("data", name)])
+
+
+def summary(folders: Mapping[str, Path]) -> str:
     rows = [f"{'proposals':<28}{'AR@10':>8}{'AR@100':>8}{'AR@300':>8}{'R50@300':>9}"]
-    for name, values in metrics.items():
-        if isinstance(values, dict):
-            numbers = [values[key] for key in ("AR@10", "AR@100", "AR@300", "R50@300")]
-            rows.append(
-                f"{name:<28}" + "".join(f"{v:>8.3f}" for v in numbers[:3]) + f"{numbers[3]:>9.3f}"
-            )
+    for name, folder in folders.items():
+        metrics = json.loads((folder / "metrics.json").read_text())
+        recalls = "".join(f"{metrics[key]:>8.3f}" for key in ("AR@10", "AR@100", "AR@300"))
+        rows.append(f"{name:<28}{recalls}{metrics['R50@300']:>9.3f}")
     return "\n".join(rows)
 
 
 STAGE = Stage(
     name="proposals",
-    version=1,
-    reads=("data", "rpn", "proposals"),
+    version=2,
+    reads=("rpn", "proposals"),
     run=run,
+    nodes=nodes,
     inputs=inputs,
     files=given_proposals.starting_files,
     code=code,
+    per_image=("data",),
+    check=check,
     summary=summary,
     sharding=Sharding(plan, fill, processes=lambda config: config.proposals.processes),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,15 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
-from unidet.pipelines.engine.shards import Sharded
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Comparison, Job, Stage
 from unidet.pipelines.proposers.proposer import Proposer, code_of, open_proposer
 from unidet.pipelines.stages.proposals import recall_of
-from unidet.pipelines.wiring.datasets import Datasets, Judged, test_transform
+from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_vocabularies
 
 if TYPE_CHECKING:
     import pandas as pd  # not at run time: every command would wait for it
@@ -34,25 +38,24 @@ TABLE = ("AR@10", "AR@100", "AR@300", "AR@1000", "AR_base@300", "AR_novel@300")
 
 
 def run(job: Job) -> None:
-    datasets = Datasets(job.inputs["data"], job.config.data)
-    main = datasets.judged()[0]
-    metrics = _recalls(main, Sharded(job.inputs["proposals"] / "images" / main.image_set))
+    data = open_image_set(job)
+    metrics = _recalls(job, data, Sharded(job.inputs["proposals"] / SHARDS))
     job.bring_up()
     network = open_proposer(job.config.rpn, job.inputs["rpn"])
-    metrics["ms"] = _milliseconds(job, datasets, main, network)
+    metrics["ms"] = _milliseconds(job, data, network)
     metrics["parameters"] = _parameters(network)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
-def _recalls(dataset: Judged, dumped: Sharded) -> dict[str, float]:
-    """Recall of all boxes, and of those of base and of novel categories where these are known."""
-    truth = read_ground_truth(dataset.ground_truth)
-    ids, rows = dataset.split.image_ids, dataset.rows
-    metrics = recall_of(truth, ids, dumped, rows)
-    novel = np.array([bool(category.is_novel) for category in dataset.split.categories])
+def _recalls(job: Job, data: ImageSet, dumped: Sharded) -> dict[str, float]:
+    """Recall of all boxes, and of those of base and of novel categories."""
+    truth, ids = read_ground_truth(data.ground_truth), data.split.image_ids
+    metrics = recall_of(truth, ids, dumped)
+    by_id = novelty(job, data.split.categories)
+    novel = np.array([by_id[category.id] for category in data.split.categories])
     for name, chosen in (("base", ~novel), ("novel", novel)):
-        found = recall_of(_only(truth, chosen), ids, dumped, rows)
-        metrics |= {f"AR_{name}@300": found["AR@300"], f"R50_{name}@300": found["R50@300"]}
+        recalls = recall_of(_only(truth, chosen), ids, dumped)
+        metrics |= {f"AR_{name}@300": recalls["AR@300"], f"R50_{name}@300": recalls["R50@300"]}
     return metrics
 
 
@@ -66,16 +69,15 @@ def _only(truth: GroundTruth, categories: np.ndarray) -> GroundTruth:
     return replace(truth, **{name: getattr(truth, name)[kept] for name in columns})
 
 
-def _milliseconds(job: Job, datasets: Datasets, dataset: Judged, network: Proposer) -> float:
+def _milliseconds(job: Job, data: ImageSet, network: Proposer) -> float:
     """Median time of `propose` for one image, decoding and resizing left out."""
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
 
-    images = next(one for one in datasets.image_sets() if one.name == dataset.image_set)
-    rows = dataset.rows[: job.config.proposer_study.timed_images]
+    rows = range(len(data.split))[: job.config.proposer_study.timed_images]
     transform = test_transform(job.config.rpn.images)
     seconds = []
-    for batch in evaluation_batches(images.images, images.split, rows, transform, 1):
+    for batch in evaluation_batches(data.images, data.split, rows, transform, 1):
         # Twice: a size that is met for the first time is compiled for.
         for _ in range(2):
             start = time.perf_counter()
@@ -94,11 +96,22 @@ def _parameters(network: Any) -> int:
     )
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", "rpn", "proposals")
+def nodes(config: Config) -> tuple[str, ...]:
+    """The main evaluation set."""
+    return tuple(evaluation_sets(config))[:1]
 
 
-def summary(folder: Path) -> str:
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    return {
+        "data": data_of(name),
+        "rpn": Input(Node("rpn")),
+        "proposals": Input(Node("proposals", name)),
+        **training_vocabularies(config),
+    }
+
+
+def summary(folders: Mapping[str, Path]) -> str:
+    (folder,) = folders.values()
     metrics = json.loads((folder / "metrics.json").read_text())
     rows = [f"{name:<16}{metrics[name]:>10.3f}" for name in TABLE]
     rows.append(f"{'ms an image':<16}{metrics['ms']:>10.1f}")
@@ -118,9 +131,10 @@ def draw(table: pd.DataFrame, swept: Sequence[str], folder: Path) -> Path:
 
 STAGE = Stage(
     name="proposer_study",
-    version=1,
-    reads=("data", "rpn", "proposer_study"),
+    version=2,
+    reads=("rpn", "proposer_study"),
     run=run,
+    nodes=nodes,
     inputs=inputs,
     code=lambda config: code_of(config.rpn),
     summary=summary,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from unidet.config.study import Config
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
+from unidet.pipelines.stages import calibration_sweep, lvis_eval, proposals
+from unidet.pipelines.wiring.study_sets import all_sets, evaluation_sets, training_sets
 
 
 def run(job: Job) -> None:
@@ -15,22 +20,36 @@ def run(job: Job) -> None:
     write_report(job)
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    base = ("data", "proposals", "roi", "lvis_eval", "calibration_sweep")
-    proposer = () if config.proposals.files else ("rpn",)
-    return (*base, *proposer, "clip") if config.clip.kind == "train" else (*base, *proposer)
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    nodes = [Node("data", entry) for entry in all_sets(config)]
+    for stage in (proposals.STAGE, lvis_eval.STAGE, calibration_sweep.STAGE):
+        nodes += [Node(stage.name, entry) for entry in stage.nodes(config)]
+    nodes.append(Node("roi"))
+    if not config.proposals.files:
+        nodes.append(Node("rpn"))
+    if config.clip.kind == "train":
+        nodes.append(Node("clip"))
+    return {str(node): Input(node) for node in nodes}
 
 
-def summary(folder: Path) -> str:
+def settings(config: Config, name: str) -> dict[str, Any]:
+    """The order of the sets, and how each is evaluated."""
+    styles = [[entry, value.style] for entry, value in evaluation_sets(config).items()]
+    return {"data": {"training": list(training_sets(config)), "evaluation": styles}}
+
+
+def summary(folders: Mapping[str, Path]) -> str:
+    (folder,) = folders.values()
     return (folder / "summary.txt").read_text() + f"report: {folder / 'report.html'}"
 
 
 STAGE = Stage(
     name="report",
-    version=1,
-    reads=("data", "report"),
+    version=2,
+    reads=("report",),
     run=run,
     inputs=inputs,
+    settings=settings,
     summary=summary,
     tensors=False,
 )

@@ -1,7 +1,9 @@
-"""Stage `roi`: trains the RoI head on datasets with different label spaces, or takes one."""
+"""Stage `roi`: trains the RoI head on data sets with different label spaces, or takes one."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,22 @@ import numpy as np
 from unidet.config.study import Config
 from unidet.data.loader import Proposals, Source
 from unidet.errors import UserError
-from unidet.pipelines.engine.shards import Sharded
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import backbones, classifier, starting_weights
 from unidet.pipelines.wiring.classifier import build_classifier, initialise_classifier
-from unidet.pipelines.wiring.datasets import Datasets, ImageSet, counted_in_steps, training_batches
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
+from unidet.pipelines.wiring.embeddings import CLASSIFIER, read_embeddings
+from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
+from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
     load_starting_weights,
     starting_file,
 )
+from unidet.pipelines.wiring.study_sets import TRAINING, training_data, training_sets
 
 
 def run(job: Job) -> None:
@@ -29,14 +35,27 @@ def run(job: Job) -> None:
     config = job.config.roi
     network = seeded(job.config.seed, lambda: build_classifier(config.network))
     if config.weights:
-        path = Path(job.config.data.root) / config.weights
-        load_starting_weights(network, path, is_trained_further=config.training is not None)
+        trained_further = config.training is not None
+        load_starting_weights(network, job.files["weights"], is_trained_further=trained_further)
     else:
         initialise_classifier(network, config.network, job.inputs)
     if config.training is None:
         keep_weights(job, network, "roi")
     else:
         _train(job, network)
+    _keep_classifier(job)
+
+
+def _keep_classifier(job: Job) -> None:
+    """Leave what numpy needs of the classifier: read back, for training may keep an average."""
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    weights = job.out / "model.safetensors"
+    if weights.exists():  # the first of several processes leaves it
+        network = build_classifier(job.config.roi.network)
+        load_into(network, read_checkpoint(weights))
+        (job.out / CLASSIFIER).write_text(json.dumps(network.classifier.settings()))
 
 
 def _train(job: Job, network: Any) -> None:
@@ -44,7 +63,7 @@ def _train(job: Job, network: Any) -> None:
     from unidet.training import ranks
 
     config = job.config.roi
-    training = Datasets(job.inputs["data"], job.config.data).training()
+    training = open_training_sets(job)
     network.set_vocabularies(
         [_text(job, data) for data in training],
         # As officially: a name that labels no image is not drawn as a negative either.
@@ -60,14 +79,9 @@ def _train(job: Job, network: Any) -> None:
 
 
 def _text(job: Job, data: ImageSet) -> np.ndarray:
-    """(C, D) embeddings of the dataset's names, or random ones as a control (`roi.text=random`)."""
-    with np.load(job.inputs["clip_embeddings"] / f"{data.vocabulary}.npz") as arrays:
-        vectors = arrays["embeddings"]
-    if len(vectors) != len(data.split.categories):
-        raise UserError(
-            f"{data.name}: {len(data.split.categories)} categories, but vocabulary "
-            f"{data.vocabulary!r} has {len(vectors)} embeddings"
-        )
+    """(C, D) embeddings of the set's names, or random ones as a control (`roi.text=random`)."""
+    vocabulary = dict(job.settings["data"]["training"])[f"{TRAINING}{data.name}"]
+    vectors = read_embeddings(job.inputs[str(Node("clip_embeddings", vocabulary))])
     if job.config.roi.text == "random":
         rng = np.random.default_rng((job.config.seed, len(vectors)))
         return rng.standard_normal(vectors.shape).astype(np.float32)
@@ -75,24 +89,38 @@ def _text(job: Job, data: ImageSet) -> np.ndarray:
 
 
 def _proposals(job: Job, data: ImageSet) -> Proposals:
-    dumped = Sharded(Path(job.inputs["proposals"]) / "training" / data.name)
-    if len(dumped) != len(data.split):
-        raise UserError(
-            f"{data.name}: {len(data.split)} images, but proposals for {len(dumped)}; "
-            "rebuild them: unidet stage=proposals proposals.training=true"
-        )
+    folder = job.inputs[str(Node("proposals", f"{TRAINING}{data.name}"))]
+    dumped = Sharded(folder / SHARDS)
     count = job.config.roi.proposals_per_image
-    every = [best_proposals(dumped, row, count) for row in range(len(data.split))]
-    return every.__getitem__
+    images = [best_proposals(dumped, row, count) for row in range(len(data.split))]
+    return images.__getitem__
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    training = ("data", "clip_embeddings", "proposals") if config.roi.training else ()
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
     start = () if config.roi.weights else backbones.inputs(config.roi.network.initialise)
-    return (*training, *start)
+    starting = {stage: Input(Node(stage)) for stage in start}
+    if config.roi.training is None:
+        return starting
+    if not config.proposals.training:
+        raise UserError(
+            "proposals.training: a RoI head is trained on the training sets' proposals; give "
+            "proposals.training=true, or a trained head: roi.training=null roi.weights=FILE"
+        )
+    sets = training_sets(config)
+    nodes = [Node("clip_embeddings", entry.vocabulary) for entry in sets.values()]
+    nodes += [Node("proposals", set_name) for set_name in sets]
+    return training_data(config) | {str(node): Input(node) for node in nodes} | starting
 
 
-def files(config: Config) -> dict[str, Path]:
+def settings(config: Config, name: str) -> dict[str, Any]:
+    """The training sets in the order of their dataset ids, and the vocabulary of each."""
+    if config.roi.training is None:
+        return {}
+    sets = training_sets(config)
+    return {"data": {"training": [[key, entry.vocabulary] for key, entry in sets.items()]}}
+
+
+def files(config: Config, name: str) -> dict[str, Path]:
     if config.roi.weights:
         return starting_file("roi.weights", config.data.root, config.roi.weights)
     return backbones.files(config.roi.network.initialise)
@@ -105,10 +133,11 @@ def code(config: Config) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="roi",
-    version=1,
-    reads=("data", "roi", "seed"),
+    version=2,
+    reads=("roi", "seed"),
     run=run,
     inputs=inputs,
+    settings=settings,
     files=files,
     code=code,
     data_parallel=lambda config: config.roi.training is not None,

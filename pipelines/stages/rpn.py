@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from unidet.config.study import Config
 from unidet.data.loader import Source
+from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.proposers import outputs, start
 from unidet.pipelines.proposers.proposer import Proposer, build_proposer, kind_of
-from unidet.pipelines.wiring.datasets import Datasets, ImageSet, counted_in_steps, training_batches
+from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
+from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import keep_weights
+from unidet.pipelines.wiring.study_sets import training_data, training_sets
 
 
 def run(job: Job) -> None:
     job.bring_up()
     config = job.config.rpn
-    training = Datasets(job.inputs["data"], job.config.data).training()
+    training = open_training_sets(job)
     known = outputs.outputs(config, training)
     network = seeded(job.config.seed, lambda: build_proposer(config, len(known)))
-    start.initialise(network, config, job.config.data.root, job.inputs)
+    start.initialise(network, config, job.files, job.inputs)
     if config.training is None:
         keep_weights(job, network, "rpn")
     else:
@@ -41,16 +47,23 @@ def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
     train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
 
 
-def inputs(config: Config) -> tuple[str, ...]:
-    return ("data", *start.inputs(config.rpn))
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    starting = {stage: Input(Node(stage)) for stage in start.inputs(config.rpn)}
+    return training_data(config) | starting
+
+
+def settings(config: Config, name: str) -> dict[str, Any]:
+    """The order of the training sets is that of their dataset ids."""
+    return {"data": {"training": list(training_sets(config))}}
 
 
 STAGE = Stage(
     name="rpn",
     version=2,
-    reads=("data", "rpn", "seed"),
+    reads=("rpn", "seed"),
     run=run,
     inputs=inputs,
+    settings=settings,
     files=start.files,
     code=lambda config: start.code_of(config.rpn),
     data_parallel=lambda config: config.rpn.training is not None,

@@ -109,7 +109,7 @@ def _lines(chosen: Plan) -> list[str]:
 def _line(item: Drop) -> str:
     action = item.action
     cost = f"{size(item.frees):>9} for {duration(action.seconds)} of computing"
-    return f"{action.stage:<18} {action.output[:12]}  {cost}"
+    return f"{action.label:<24} {action.output[:12]}  {cost}"
 
 
 def _too_much(chosen: Plan, max_bytes: int | None) -> list[str]:
@@ -123,6 +123,7 @@ def _values(chosen: Plan) -> dict[str, Any]:
     rows = [
         {
             "stage": item.action.stage,
+            "name": item.action.name,
             "key": item.action.key,
             "output": item.action.output,
             "frees": item.frees,

@@ -10,7 +10,7 @@ from pathlib import Path
 from unidet.console.terminal import duration, fold, size
 from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
-from unidet.store.lineage import Node, lineage
+from unidet.store.lineage import Node, direct_inputs, lineage
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 def lines(nodes: list[Node]) -> list[str]:
     """The chain for a person, at most 80 columns wide."""
-    names = {node.key: f"{node.stage} {node.output[:12]}" for node in nodes}
+    names = {node.key: f"{node.label} {node.output[:12]}" for node in nodes}
     found = [line for node in nodes for line in _tell(node, names)]
     known = [node for node in nodes if node.state != "lost"]
     total = duration(sum(node.seconds for node in known))
@@ -50,7 +50,7 @@ def lines(nodes: list[Node]) -> list[str]:
 
 def _tell(node: Node, names: Mapping[str, str]) -> Iterator[str]:
     if node.state == "lost":
-        yield f"{node.stage}: its record is no longer in the store (key {node.key[:12]})"
+        yield f"{node.label}: its record is no longer in the store (key {node.key[:12]})"
         return
     marks = ["pinned"] if node.pinned else []
     marks += ["content is missing"] if node.state == "incomplete" else []
@@ -79,10 +79,11 @@ def dot(nodes: list[Node]) -> str:
     """The chain as Graphviz source; artefacts are boxes, raw files are notes."""
     rows = ["digraph lineage {", "  rankdir=BT; node [shape=box];"]
     raw: dict[str, str] = {}
+    direct = direct_inputs(nodes)
     for node in nodes:
         text = "\\n".join(label(node))
         rows.append(f"  {_quote(node.key)} [label={_quote(text)}];")
-        rows += [f"  {_quote(key)} -> {_quote(node.key)};" for key in node.inputs.values()]
+        rows += [f"  {_quote(key)} -> {_quote(node.key)};" for key in direct[node.key]]
         for file in node.files:
             raw[file.digest] = file.name
             rows.append(f"  {_quote(file.digest)} -> {_quote(node.key)};")
@@ -93,9 +94,9 @@ def dot(nodes: list[Node]) -> str:
 def label(node: Node) -> list[str]:
     """What a picture says of an artefact, line by line."""
     if node.state == "lost":
-        return [node.stage, "record lost"]
+        return [node.label, "record lost"]
     cost = f"{duration(node.seconds)}, {size(node.bytes)}"
-    return [node.stage, node.output[:12], cost, f"{node.host}, {_git(node)}"]
+    return [node.label, node.output[:12], cost, f"{node.host}, {_git(node)}"]
 
 
 def _quote(text: str) -> str:

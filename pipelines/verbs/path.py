@@ -1,4 +1,4 @@
-"""`unidet path STAGE`: where a stage's artefact lies."""
+"""`unidet path STAGE`: where a stage's artefact lies; of several, that of the main set."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("stage")
+    text = "a stage, then the main set's artefact; or one of its artefacts, like lvis_eval:lvis_v1"
+    parser.add_argument("stage", help=text)
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.engine.states import artefact_folder
+    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.engine.graph import targets
+    from unidet.pipelines.engine.states import current
 
-    stage = options.stage
-    folder = artefact_folder(stage, compose(options.overrides))
-    if folder is None:
-        print(f"unidet: {stage} is not built; run: unidet stage={stage}", file=sys.stderr)
+    config = compose(options.overrides)
+    main, store = targets(options.stage, config)[0], open_store(config)
+    action = current(str(main), config, store)[main]
+    if action is None:
+        stage = options.stage
+        print(f"unidet: {main} is not built; run: unidet stage={stage}", file=sys.stderr)
         return 1
-    print(folder)
+    print(store.folder(action))
     return 0
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
-from unidet.pipelines.verbs.support.arguments import add_json, add_what, named, tell
+from unidet.pipelines.verbs.support.arguments import (
+    add_json,
+    add_what,
+    named,
+    one_or_list,
+    tell,
+)
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
@@ -23,14 +29,18 @@ def run(options: Namespace, compose: Compose) -> int:
     store = open_store(config)
     if options.what is None:
         marks = pins(store.layout)
-        lines = [f"{mark.stage:<18} {mark.key[:12]}  pinned {mark.time:.16} UTC" for mark in marks]
+        lines = [
+            f"{mark.label:<24} {mark.output[:12]}  pinned {mark.time:.16} UTC" for mark in marks
+        ]
         tell(options, [asdict(mark) for mark in marks], lines or ["nothing is pinned"])
         return 0
-    action = select(options.what, config, store)
-    new = pin(store.layout, action)
-    word = "pinned" if new else "was pinned already"
-    line = f"{action.stage} {action.output[:12]} {word}, with all it needs"
-    tell(options, {**named(action), "new": new}, [line])
+    values, lines = [], []
+    for action in select(options.what, config, store):
+        new = pin(store.layout, action)
+        word = "pinned" if new else "was pinned already"
+        values.append({**named(action), "new": new})
+        lines.append(f"{action.label} {action.output[:12]} {word}, with all it needs")
+    tell(options, one_or_list(values), lines)
     return 0
 
 

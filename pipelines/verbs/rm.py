@@ -6,7 +6,13 @@ from argparse import ArgumentParser, Namespace
 
 from unidet.console.terminal import size
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import add_json, add_what, named, tell
+from unidet.pipelines.verbs.support.arguments import (
+    add_json,
+    add_what,
+    named,
+    one_or_list,
+    tell,
+)
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
@@ -23,15 +29,17 @@ def run(options: Namespace, compose: Compose) -> int:
 
     config = compose(options.overrides)
     store = open_store(config)
-    action = select(options.what, config, store)
-    name = f"{action.stage} {action.output[:12]}"
+    actions, lines = select(options.what, config, store), []
     with cleaning(store):
-        reasons = obstacles(store, action)
-        if reasons or not drop(store, [action]):
-            shown = "; ".join([*reasons[:3], *(["…"] if reasons[3:] else [])])
-            raise UserError(f"{name} stays: {shown or 'somebody has begun to use it'}")
-    line = f"{name} removed; gc --yes frees its {size(action.size)} after the grace period"
-    tell(options, named(action), [line])
+        for action in actions:
+            name = f"{action.label} {action.output[:12]}"
+            reasons = obstacles(store, action)
+            if reasons or not drop(store, [action]):
+                shown = "; ".join([*reasons[:3], *(["…"] if reasons[3:] else [])])
+                raise UserError(f"{name} stays: {shown or 'somebody has begun to use it'}")
+            freed = size(action.size)
+            lines.append(f"{name} removed; gc --yes frees its {freed} after the grace period")
+    tell(options, one_or_list([named(action) for action in actions]), lines)
     return 0
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import textwrap
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from unidet.config.study import Config
 from unidet.pipelines.verbs.support.arguments import add_json
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+if TYPE_CHECKING:
+    from unidet.pipelines.engine.states import State
 
 NOT_FRESH = 3
 
@@ -24,17 +30,38 @@ def run(options: Namespace, compose: Compose) -> int:
 
 
 def print_status(config: Config, *, as_json: bool) -> bool:
-    """One line a stage, or a JSON list; whether every stage is fresh."""
+    """A line for each stage whose artefacts are alike, or a JSON list; whether all are fresh."""
     from unidet.pipelines.engine.states import states
 
-    found = states(config)
+    nodes = states(config)
     if as_json:
-        print(json.dumps([vars(state) for state in found], indent=1))
+        print(json.dumps([_values(state) for state in nodes], indent=1))
     else:
-        for state in found:
-            line = f"{state.stage:<18} {state.state:<8} {state.reason}"
-            print("\n".join(textwrap.wrap(line, 80, subsequent_indent=" " * 28)))
-    return all(state.state == "fresh" for state in found)
+        for _, same_stage in groupby(nodes, lambda state: state.node.stage):
+            print("\n".join(_lines(list(same_stage))))
+    return all(state.state == "fresh" for state in nodes)
+
+
+def _values(state: State) -> dict[str, str | None]:
+    node = state.node
+    names = {"node": str(node), "stage": node.stage, "name": node.name}
+    return {**names, "state": state.state, "reason": state.reason, "folder": state.folder}
+
+
+def _lines(nodes: list[State]) -> Iterator[str]:
+    """The artefacts of one stage: one line where they are in one state, else one for each."""
+    if len({state.state for state in nodes}) == 1:
+        label = nodes[0].node.stage if len(nodes) > 1 else str(nodes[0].node)
+        count = f" ({len(nodes)})" if len(nodes) > 1 else ""
+        # Of several that are fresh, the newest is told.
+        yield from _line(f"{label}{count}", nodes[0].state, max(state.reason for state in nodes))
+    else:
+        for state in nodes:
+            yield from _line(str(state.node), state.state, state.reason)
+
+
+def _line(label: str, state: str, reason: str) -> list[str]:
+    return textwrap.wrap(f"{label:<24} {state:<8} {reason}", 80, subsequent_indent=" " * 34)
 
 
 VERB = Verb(

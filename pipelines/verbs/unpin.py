@@ -5,7 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import add_json, add_what, named, tell
+from unidet.pipelines.verbs.support.arguments import (
+    add_json,
+    add_what,
+    named,
+    one_or_list,
+    tell,
+)
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
@@ -21,10 +27,11 @@ def run(options: Namespace, compose: Compose) -> int:
 
     config = compose(options.overrides)
     store = open_store(config)
-    action = select(options.what, config, store)
-    if not unpin(store.layout, action):
-        raise UserError(f"{action.stage} {action.output[:12]} is not pinned; see: unidet pin")
-    tell(options, named(action), [f"{action.stage} {action.output[:12]} is no longer pinned"])
+    actions = [one for one in select(options.what, config, store) if unpin(store.layout, one)]
+    if not actions:
+        raise UserError(f"{options.what} is not pinned; see: unidet pin")
+    lines = [f"{action.label} {action.output[:12]} is no longer pinned" for action in actions]
+    tell(options, one_or_list([named(action) for action in actions]), lines)
     return 0
 
 

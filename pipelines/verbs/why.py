@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
-from unidet.pipelines.verbs.support.arguments import add_json, tell
+from unidet.pipelines.verbs.support.arguments import add_json, one_or_list, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
@@ -17,8 +17,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.engine.changes import lines, why
 
-    answer = why(options.stage, compose(options.overrides))
-    tell(options, asdict(answer), lines(answer))
+    answers = why(options.stage, compose(options.overrides))
+    told = [line for answer in answers for line in lines(answer)]
+    tell(options, one_or_list([asdict(answer) for answer in answers]), told)
     return 0
 
 

@@ -1,13 +1,14 @@
-"""Detections of a closed-set detector on the images of a split, in COCO's terms."""
+"""Detections of a closed-set detector, in COCO's terms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unidet.evaluation.results import Detections
+from unidet.pipelines.engine.shards import Columns, Sharded
 from unidet.records import Batch, Detected
 
 if TYPE_CHECKING:
@@ -18,38 +19,53 @@ if TYPE_CHECKING:
 NO_CATEGORY = int(np.iinfo(np.int64).min)
 
 
+def output_ids(outputs: Sequence[Mapping[str, Any] | None]) -> np.ndarray:
+    """(C,) int64 category id of each output of the network, `NO_CATEGORY` for none."""
+    ids = [NO_CATEGORY if category is None else category["id"] for category in outputs]
+    return np.array(ids, np.int64)
+
+
 def detect_batches(
-    detect: Detect,
-    batches: Iterable[Batch],
-    image_ids: np.ndarray,
-    category_ids: np.ndarray,
-) -> Detections:
-    """Every detection of a network, in original pixels.
+    detect: Detect, batches: Iterable[Batch], category_ids: np.ndarray
+) -> Iterator[tuple[int, Columns]]:
+    """Row and every detection of each image.
 
     Args:
         detect: normalised images (N, 3, H, W) and sizes (N, 2) before padding -> N `Detected`.
         batches: of `data.loader.evaluation_batches`; rows in any order.
-        image_ids: of the whole split, by the batches' rows.
         category_ids: of the network's classes, in their order; what it takes for a class that is
             `NO_CATEGORY` is left out.
+
+    Yields:
+        boxes_xywh (D, 4) float64 in original pixels, category_ids (D,) and scores (D,).
     """
     from unidet.training.inference import as_images
 
-    images, categories, boxes, scores = [], [], [], []
     for batch in batches:
         found = detect(as_images(batch), batch.sizes_N2)
-        rows = zip(batch.image_rows, batch.scales_N4, found, strict=True)
-        for row, scale, detected in rows:
+        images = zip(batch.image_rows.tolist(), batch.scales_N4, found, strict=True)
+        for row, scale, detected in images:
             kept = category_ids[detected.labels] != NO_CATEGORY
-            images.append(np.full(kept.sum(), image_ids[row], np.int64))
-            categories.append(category_ids[detected.labels[kept]])
-            boxes.append(detected.boxes[kept].astype(np.float64) / scale)
-            scores.append(detected.scores[kept])
-    corners = np.concatenate([np.zeros((0, 4)), *boxes])
-    corners[:, 2:] -= corners[:, :2]
+            boxes = detected.boxes[kept].astype(np.float64) / scale
+            boxes[:, 2:] -= boxes[:, :2]
+            yield (
+                row,
+                {
+                    "boxes_xywh": boxes,
+                    "category_ids": category_ids[detected.labels[kept]],
+                    "scores": detected.scores[kept],
+                },
+            )
+
+
+def detections_of(dumped: Sharded, image_ids: np.ndarray) -> Detections:
+    """What `detect_batches` found in all images, in the order of `image_ids`."""
+    images = [dumped.of(row) for row in range(len(image_ids))]
+    counts = [len(columns["scores"]) for columns in images]
     return Detections(
-        np.concatenate([np.zeros(0, np.int64), *images]),
-        np.concatenate([np.zeros(0, np.int64), *categories]),
-        corners,
-        np.concatenate([np.zeros(0, np.float32), *scores]),
+        image_ids=np.repeat(image_ids, counts),
+        **{
+            name: np.concatenate([columns[name] for columns in images])
+            for name in ("category_ids", "boxes_xywh", "scores")
+        },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,14 @@ from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.results import Detections
 from unidet.pipelines.engine.engine import bring_up_jittor, open_store
-from unidet.pipelines.wiring.datasets import test_transform
-from unidet.pipelines.wiring.evaluation_inputs import suppression
+from unidet.pipelines.engine.states import current
+from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.text_classifier import suppression
 from unidet.report.draw import draw_boxes
+from unidet.store.lineage import lineage
+from unidet.store.record import Action
+from unidet.store.store import Store
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 NO_LABELS = np.zeros(0, np.int32)
@@ -91,8 +96,8 @@ class Detector:
 
 
 def _open(config: Config, names: list[str]) -> Detector:
-    folders = {stage: _newest(config, stage) for stage in ("rpn", "roi")}
-    texts = _embed(config, names)
+    folders = _lineage(config)
+    texts = _embed(config, names, folders)
     bring_up_jittor(config)
     from unidet.pipelines.proposers.proposer import open_proposer
     from unidet.pipelines.wiring.classifier import build_classifier
@@ -106,23 +111,24 @@ def _open(config: Config, names: list[str]) -> Detector:
     return Detector(config, proposer, regions, classifier)
 
 
-def _embed(config: Config, names: list[str]) -> np.ndarray:
-    """(C, D) embeddings by the `clip` stage's text encoder, or from ready-made ones."""
+def _embed(config: Config, names: list[str], folders: Mapping[str, Path]) -> np.ndarray:
+    """(C, D) embeddings by the text encoder that `roi` was trained with, or from ready ones."""
     settings = config.clip_embeddings
     if settings.source == "files":
-        return _ready(_newest(config, "clip_embeddings"), names)
-    clip = _newest(config, "clip")
+        return _ready(config, names)
     bring_up_jittor(config)
     from unidet.pipelines.wiring.text import open_text_encoder
 
-    encoder = open_text_encoder(clip, config.clip)
+    encoder = open_text_encoder(folders["clip"], config.clip)
     return encoder.embed(names, settings)
 
 
-def _ready(folder: Path, names: list[str]) -> np.ndarray:
+def _ready(config: Config, names: list[str]) -> np.ndarray:
+    """Embeddings of all the study's vocabularies together."""
     known: dict[str, np.ndarray] = {}
-    for file in sorted(folder.glob("*.npz")):
-        with np.load(file) as arrays:
+    actions = current("clip_embeddings", config, open_store(config))
+    for action in reversed([action for action in actions.values() if action is not None]):
+        with np.load(open_store(config).folder(action) / EMBEDDINGS) as arrays:
             pairs = zip(arrays["names"].tolist(), arrays["embeddings"], strict=True)
             known.update({name.lower().replace("_", " "): vector for name, vector in pairs})
     unknown = [name for name in names if name.lower().replace("_", " ") not in known]
@@ -134,17 +140,33 @@ def _ready(folder: Path, names: list[str]) -> np.ndarray:
     return np.stack([known[name.lower().replace("_", " ")] for name in names])
 
 
-def _newest(config: Config, stage: str) -> Path:
-    """The newest artefact of a stage that was made with this configuration's networks."""
+def _lineage(config: Config) -> dict[str, Path]:
+    """Folders of the newest `roi` of this configuration's networks, and of what it was made from.
+
+    All of one lineage: a RoI head belongs to the proposals that it was trained on, and to the text
+    encoder whose names it was trained with.
+
+    Raises:
+        UserError: nothing is trained, or something that it was made from is gone.
+    """
     store = open_store(config)
-    wanted = identity(getattr(config, stage))
-    for action in store.actions(stage):
-        if action.preimage["config"].get(stage) == wanted and store.is_complete(action):
-            return store.folder(action)
+    stages = ["rpn", "roi"] + (["clip"] if config.clip_embeddings.source == "clip" else [])
+    for action in store.actions("roi"):
+        nodes = {node.stage: node for node in lineage([action], store)}
+        records = {stage: store.record(nodes[stage].key) for stage in stages if stage in nodes}
+        if all(_is_ours(records.get(stage), stage, config, store) for stage in stages):
+            return {stage: store.folder(record) for stage, record in records.items() if record}
     raise UserError(
-        f"{stage}: nothing trained for experiment {config.experiment!r} in {store.root}; "
+        f"roi: nothing trained for experiment {config.experiment!r} in {store.root}; "
         f"run: unidet stage=roi experiment={config.experiment}"
     )
+
+
+def _is_ours(action: Action | None, stage: str, config: Config, store: Store) -> bool:
+    """Whether an artefact is there and was made with this configuration's network."""
+    if action is None or not store.is_complete(action):
+        return False
+    return action.preimage["config"].get(stage) == identity(getattr(config, stage))
 
 
 def _draw(pixels: np.ndarray, found: Detections, names: list[str], threshold: float) -> Any:

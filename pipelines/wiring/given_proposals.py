@@ -2,76 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine.shards import Columns
-from unidet.pipelines.wiring.datasets import ImageSet, Judged
+from unidet.pipelines.engine.shards import Columns, Results
+from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
 from unidet.pipelines.wiring.mmdet_files import read_proposals
+from unidet.pipelines.wiring.study_sets import TRAINING, evaluation_sets, training_sets
+
+FILE = "proposals"
 
 
-def starting_files(config: Config) -> dict[str, Path]:
-    """The files by dataset; they enter the stage's key by content.
-
-    Raises:
-        UserError: one of them is not there.
-    """
-    root = Path(getattr(config.data, "root", ""))
-    found = {name: root / place for name, place in config.proposals.files.items()}
-    for name, path in found.items():
-        if not path.is_file():
-            raise UserError(f"proposals.files.{name}: {path} does not exist")
-    return found
-
-
-class GivenProposals:
-    """Looks proposals up where the stage would run its network.
-
-    Args:
-        training, judged: the datasets that proposals are wanted for.
-        files: mmdet's pickle, or results in JSON, of each of them.
-        keep: the best so many of an image.
+def starting_files(config: Config, name: str) -> dict[str, Path]:
+    """The file of a data set, mmdet's pickle or results in JSON; it enters the key by content.
 
     Raises:
-        UserError: a dataset without a file, or a file for a dataset that is not there.
+        UserError: it is not there, or the files do not name exactly the data sets there are.
     """
+    given = config.proposals.files
+    if not given:
+        return {}
+    training = training_sets(config) if config.proposals.training else ()
+    known = [_plain(set_name) for set_name in (*training, *evaluation_sets(config))]
+    missing = [set_name for set_name in known if set_name not in given]
+    unknown = [set_name for set_name in given if set_name not in known]
+    root = Path(config.data.root)
+    for set_name, place in given.items():
+        if not (root / place).is_file():
+            raise UserError(f"proposals.files.{set_name}: {root / place} does not exist")
+    if missing or unknown:
+        raise UserError(
+            f"proposals.files: must name a file for each of {', '.join(known)}; "
+            + (f"nothing for {', '.join(missing)}" if missing else f"no {', '.join(unknown)}")
+        )
+    return {FILE: root / given[_plain(name)]}
 
-    def __init__(
-        self,
-        training: Sequence[ImageSet],
-        judged: Sequence[Judged],
-        files: dict[str, Path],
-        keep: int,
-    ) -> None:
-        self._judged, self._files, self._keep = judged, files, keep
-        self._loaded: tuple[ImageSet | None, list[np.ndarray]] = (None, [])
-        known = [*(one.name for one in training), *(one.name for one in judged)]
-        missing = [name for name in known if name not in files]
-        unknown = [name for name in files if name not in known]
-        if missing or unknown:
-            raise UserError(
-                f"proposals.files: must name a file for each of {', '.join(known)}; "
-                + (f"nothing for {', '.join(missing)}" if missing else f"no {', '.join(unknown)}")
-            )
 
-    def __call__(self, image_set: ImageSet, rows: Sequence[int]) -> Iterator[Columns]:
-        """Boxes and scores of an image set's rows, one image after another."""
-        if self._loaded[0] is not image_set:
-            self._loaded = (image_set, self._read(image_set))
+def _plain(name: str) -> str:
+    return name.removeprefix(TRAINING)
+
+
+def given_results(files: Mapping[str, Path], data: ImageSet, keep: int) -> Results:
+    """The best `keep` boxes and scores that a file holds of each of the set's images.
+
+    Raises:
+        UserError: the file cannot be read, or is of other images.
+    """
+    arrays = read_proposals(files[FILE], data.split.image_ids)
+
+    def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         for row in rows:
-            best = self._loaded[1][row][: self._keep]
-            yield {"boxes_xyxy": best[:, :4], "scores": best[:, 4]}
+            best = arrays[row][:keep]
+            yield row, {"boxes_xyxy": best[:, :4], "scores": best[:, 4]}
 
-    def _read(self, image_set: ImageSet) -> list[np.ndarray]:
-        if image_set.vocabulary:  # images for evaluation belong to several label spaces, to none
-            return read_proposals(self._files[image_set.name], image_set.split.image_ids)
-        found: dict[int, np.ndarray] = {}
-        for judged in self._judged:
-            if judged.image_set == image_set.name:
-                arrays = read_proposals(self._files[judged.name], judged.split.image_ids)
-                found.update(zip(judged.rows.tolist(), arrays, strict=True))
-        return [found[row] for row in range(len(image_set.split))]
+    return results
+
+
+def check_file(path: Path, data: Path) -> None:
+    """Read a file whole, as the stage will, for the images of the `data` artefact at `data`."""
+    given_results({FILE: path}, image_set_at(data, None, ""), keep=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import numpy as np
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.evaluation.results import Detections, write_results
-from unidet.pipelines.engine.shards import Sharded
-from unidet.pipelines.engine.states import artefact_folder
-from unidet.pipelines.wiring.datasets import Datasets, Judged
+from unidet.pipelines.engine.graph import targets
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
+from unidet.pipelines.engine.states import built_folders
+from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
 from unidet.pipelines.wiring.mmdet_files import (
     PROPOSAL_CATEGORY,
     Order,
@@ -109,50 +111,33 @@ def _of_a_file(path: Path, order: Order, proposals: bool) -> Found:
 
 
 def _of_the_study(stage: str, name: str, config: Config) -> Found:
-    folder, data = _artefact(stage, config), _artefact("data", config)
-    datasets = Datasets(data, config.data)
-    judged = {one.name: one for one in datasets.judged()}
+    (node,) = targets(f"{stage}:{name}", config)
+    folder, data = _artefact(node, config), _artefact(Node("data", node.name), config)
     if stage == "lvis_eval":
-        dataset = judged.get(name) or _unknown(stage, name, judged)
-        order = read_order(dataset.ground_truth)
-        place = folder if name == next(iter(judged)) else folder / name
-        results = place / "detections.json"
+        order = read_order(data / GROUND_TRUTH)
+        results = folder / "detections.json"
         return Found(read_json_detections(results, order, proposals=False), order, False)
-    training = {one.name: one for one in datasets.training()}
-    if name in training:
-        split, rows = training[name].split, np.arange(len(training[name].split))
-        dumped = Sharded(folder / "training" / name)
-    else:
-        dataset = judged.get(name) or _unknown(stage, name, [*training, *judged])
-        split, rows = dataset.split, dataset.rows
-        dumped = Sharded(folder / "images" / dataset.image_set)
-    if not len(dumped):
-        raise UserError(f"{stage}:{name}: left out of the stage; give it proposals.training=true")
-    order = Order(name, split.image_ids, np.array([PROPOSAL_CATEGORY]))
-    return Found(_dumped_proposals(dumped, rows, split.image_ids), order, True)
+    split = image_set_at(data, None, node.name).split
+    order = Order(str(node), split.image_ids, np.array([PROPOSAL_CATEGORY]))
+    return Found(_dumped_proposals(Sharded(folder / SHARDS), split.image_ids), order, True)
 
 
-def _unknown(stage: str, name: str, known: Sequence[str] | dict) -> Judged:
-    raise UserError(f"{stage}:{name}: no such dataset; there are {', '.join(known)}")
+def _artefact(node: Node, config: Config) -> Path:
+    folders = built_folders(str(node), config)
+    if folders is None:
+        raise UserError(f"{node} is not built; run: unidet stage={node.stage}")
+    return folders[node]
 
 
-def _artefact(stage: str, config: Config) -> Path:
-    folder = artefact_folder(stage, config)
-    if folder is None:
-        raise UserError(f"{stage} is not built; run: unidet stage={stage}")
-    return folder
-
-
-def _dumped_proposals(dumped: Sharded, rows: np.ndarray, image_ids: np.ndarray) -> Detections:
-    """The proposals at `rows` of the shards, as detections in the images with `image_ids`."""
-    ascending = np.argsort(rows, kind="stable")  # shards are read one after another
-    parts = [dumped.of(int(rows[place])) for place in ascending]
-    counts = [len(part["scores"]) for part in parts]
-    boxes = np.concatenate([part["boxes_xyxy"] for part in parts]).astype(np.float64)
+def _dumped_proposals(dumped: Sharded, image_ids: np.ndarray) -> Detections:
+    """The proposals of all images, as detections of one category."""
+    images = [dumped.of(row) for row in range(len(image_ids))]
+    counts = [len(columns["scores"]) for columns in images]
+    boxes = np.concatenate([columns["boxes_xyxy"] for columns in images]).astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return Detections(
-        np.repeat(image_ids[ascending], counts),
+        np.repeat(image_ids, counts),
         np.full(len(boxes), PROPOSAL_CATEGORY),
         boxes,
-        np.concatenate([part["scores"] for part in parts]),
+        np.concatenate([columns["scores"] for columns in images]),
     )

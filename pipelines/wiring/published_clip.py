@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from unidet.errors import UserError
@@ -23,8 +21,7 @@ def take_published(job: Job) -> None:
     from unidet.weights.layouts.registry import open_weights
     from unidet.weights.write import write_safetensors
 
-    config, root = job.config.clip, Path(job.config.data.root)
-    path = root / config.checkpoint
+    path = job.files["checkpoint"]
     weights = open_weights(path)
     image, text = weights.part("image."), weights.part("text.")
     if weights.layout.network not in NETWORKS or not image or not text:
@@ -34,7 +31,7 @@ def take_published(job: Job) -> None:
         )
     write_safetensors(job.out / "image.safetensors", _float32(of_regions(image)))
     write_safetensors(job.out / "text.safetensors", _float32(text))
-    write_merges(job.out / "merges.txt", read_merges(root / config.merges))
+    write_merges(job.out / "merges.txt", read_merges(job.files["merges"]))
 
 
 def _float32(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804
 MERGES_SOURCE = "https://github.com/openai/CLIP/raw/main/clip/bpe_simple_vocab_16e6.txt.gz"
 
 
-def published_files(config: Config) -> dict[str, Path]:
+def published_files(config: Config, name: str) -> dict[str, Path]:
     """Checkpoint and byte pairs enter the stage's key by content.
 
     Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +12,13 @@ from PIL import Image
 
 from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.results import Detections, read_results
-from unidet.pipelines.engine.shards import Sharded
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
-from unidet.pipelines.stages import lvis_eval
-from unidet.pipelines.wiring.datasets import Datasets, ImageSet, Judged
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.metrics_table import lvis_table
+from unidet.pipelines.wiring.novelty import novelty
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page
 
@@ -23,22 +27,36 @@ SHOWN_BOXES = 8
 
 def write_report(job: Job) -> None:
     """Leave `report.html` and the table that the command prints, `summary.txt`."""
-    datasets = Datasets(job.inputs["data"], job.config.data)
     page = Page("unidet: open-world detection study")
     _results(page, job)
     _proposals(page, job)
-    _examples(page, job, datasets)
+    _examples(page, job)
     _calibration(page, job)
     _training(page, job)
-    _data(page, datasets)
+    _data(page, job)
     (job.out / "report.html").write_text(page.html(), encoding="utf-8")
     # The study's table is what `stage=report` prints; it travels with the page.
-    (job.out / "summary.txt").write_text(lvis_eval.summary(job.inputs["lvis_eval"]) + "\n")
+    (job.out / "summary.txt").write_text(lvis_table(dict(_metrics(job, "lvis_eval"))) + "\n")
+
+
+def _artefacts(job: Job, stage: str) -> Iterator[tuple[str, Path]]:
+    """Name and folder of every artefact of a stage, evaluation sets in the study's order."""
+    for label, folder in job.inputs.items():
+        node = Node.parse(label)
+        if node is not None and node.stage == stage:
+            yield node.name, folder
+
+
+def _metrics(job: Job, stage: str) -> Iterator[tuple[str, dict[str, float]]]:
+    for name, folder in _artefacts(job, stage):
+        yield name, json.loads((folder / "metrics.json").read_text())
+
+
+def _table_of(job: Job, stage: str, first_column: str) -> pd.DataFrame:
+    return pd.DataFrame(dict(_metrics(job, stage))).T.reset_index(names=first_column)
 
 
 def _results(page: Page, job: Job) -> None:
-    folder = job.inputs["lvis_eval"]
-    metrics = json.loads((folder / "datasets.json").read_text())
     page.heading("Detection")
     page.paragraph(
         "Average precision over IoU .5:.95; r, c and f are LVIS's rare, common and frequent "
@@ -46,64 +64,59 @@ def _results(page: Page, job: Job) -> None:
         "control: every name carries another name's embedding (mean of five shuffles); "
         "AP_equal_text is chance: every name carries the same embedding."
     )
-    page.table(pd.DataFrame(metrics).T.reset_index(names="dataset"))
-    bars = folder / "per_category.png"
-    if bars.exists():
-        page.picture(bars, "Each category of the main dataset.")
+    page.table(_table_of(job, "lvis_eval", "dataset"))
+    for name, folder in _artefacts(job, "lvis_eval"):
+        if (folder / "per_category.png").exists():
+            page.picture(folder / "per_category.png", f"Each category of {name}.")
 
 
 def _proposals(page: Page, job: Job) -> None:
-    metrics = json.loads((job.inputs["proposals"] / "metrics.json").read_text())
-    rows = {name: values for name, values in metrics.items() if isinstance(values, dict)}
     page.heading("Proposals")
     page.paragraph("Class-agnostic recall of the best k proposals of an image.")
-    page.table(pd.DataFrame(rows).T.reset_index(names="images"))
+    page.table(_table_of(job, "proposals", "images"))
 
 
-def _examples(page: Page, job: Job, datasets: Datasets) -> None:
-    judged = datasets.judged()[0]
-    images = {image_set.name: image_set for image_set in datasets.image_sets()}[judged.image_set]
-    proposals = Sharded(job.inputs["proposals"] / "images" / judged.image_set)
-    truth = read_ground_truth(judged.ground_truth)
-    detections = read_results(job.inputs["lvis_eval"] / "detections.json", truth)
+def _examples(page: Page, job: Job) -> None:
+    (main, _), *_ = job.settings["data"]["evaluation"]
+    data = open_image_set(job, str(Node("data", main)))
+    proposals = Sharded(job.inputs[str(Node("proposals", main))] / SHARDS)
+    detections = read_results(
+        job.inputs[str(Node("lvis_eval", main))] / "detections.json",
+        read_ground_truth(data.ground_truth),
+    )
     page.heading("Examples")
     page.paragraph(
         "Annotated boxes, proposals tinted by their score, and the best detections; dashed boxes "
         "are novel categories. The images are the first ones, not chosen."
     )
-    for position in np.argsort(judged.rows)[: job.config.report.examples]:
-        row = int(judged.rows[position])
+    novel = novelty(job, data.split.categories)
+    for row in range(min(job.config.report.examples, len(data.split))):
         boxes = best_proposals(proposals, row, 30)
-        page.picture(
-            _example(images, judged, int(position), row, boxes, detections), images.images.name(row)
-        )
+        page.picture(_example(data, row, boxes, detections, novel), data.caption(row))
 
 
 def _example(
-    images: ImageSet,
-    judged: Judged,
-    position: int,
+    data: ImageSet,
     row: int,
     proposals: np.ndarray,
     detections: Detections,
+    novel: dict[int, bool],
 ) -> Image.Image:
-    pixels = images.images.read(row)
-    boxes, labels, _ = judged.split.boxes_of(position)
-    annotated = _named(pixels, boxes, labels, judged)
+    pixels = data.images.read(row)
+    boxes, labels, _ = data.split.boxes_of(row)
+    annotated = _named(pixels, boxes, labels, data, novel)
     tinted = draw_boxes(
         pixels,
         proposals[::-1, :4],
         [""] * len(proposals),
         colours=[score_colour(score) for score in proposals[::-1, 4]],
     )
-    found = detections.take(detections.image_ids == judged.split.image_ids[position]).top(
-        SHOWN_BOXES
-    )
-    corners = found.boxes_xywh.copy()
+    best = detections.take(detections.image_ids == data.split.image_ids[row]).top(SHOWN_BOXES)
+    corners = best.boxes_xywh.copy()
     corners[:, 2:] += corners[:, :2]
-    place = {category.id: label for label, category in enumerate(judged.split.categories)}
-    rows = np.array([place[int(number)] for number in found.category_ids], np.int64)
-    detected = _named(pixels, corners, rows, judged, found.scores)
+    place = {category.id: label for label, category in enumerate(data.split.categories)}
+    best_labels = np.array([place[int(number)] for number in best.category_ids], np.int64)
+    detected = _named(pixels, corners, best_labels, data, novel, best.scores)
     return beside([annotated, tinted, detected], ["annotated", "proposals", "detected"])
 
 
@@ -111,10 +124,11 @@ def _named(
     pixels: np.ndarray,
     boxes: np.ndarray,
     labels: np.ndarray,
-    judged: Judged,
+    data: ImageSet,
+    novel: dict[int, bool],
     scores: np.ndarray | None = None,
 ) -> Image.Image:
-    categories = [judged.split.categories[int(label)] for label in labels]
+    categories = [data.split.categories[int(label)] for label in labels]
     texts = [category.name for category in categories]
     if scores is not None:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, scores, strict=True)]
@@ -123,45 +137,50 @@ def _named(
         boxes,
         texts,
         colours=[colour_of(category.name) for category in categories],
-        dashed=[bool(category.is_novel) for category in categories],
+        dashed=[novel[category.id] for category in categories],
     )
 
 
 def _calibration(page: Page, job: Job) -> None:
-    table = pd.read_csv(job.inputs["calibration_sweep"] / "sweep.csv")
+    sweeps = list(_artefacts(job, "calibration_sweep"))
+    if not sweeps:
+        return
     page.heading("Calibration")
     page.paragraph(
         "Scores are p^β · η^(1−β), with p divided by prior^γ first. Per-category AP does not see a "
         "per-category factor, so γ acts only where the detections kept in an image are few."
     )
-    for name, rows in table.groupby("dataset", sort=False):
-        page.picture(job.inputs["calibration_sweep"] / f"{name}.png", f"AP on {name}.")
-        page.table(rows)
+    for name, folder in sweeps:
+        page.picture(folder / "sweep.png", f"AP on {name}.")
+        page.table(pd.read_csv(folder / "sweep.csv").assign(dataset=name))
 
 
 def _training(page: Page, job: Job) -> None:
     page.heading("Training")
-    for name in ("clip", "rpn", "roi"):
-        if name in job.inputs and (job.inputs[name] / "loss.png").exists():
-            page.picture(job.inputs[name] / "loss.png", f"Losses of stage {name}.")
-    if "clip" in job.inputs:
-        metrics = json.loads((job.inputs["clip"] / "metrics.json").read_text())
+    for stage in ("clip", "rpn", "roi"):
+        for _, folder in _artefacts(job, stage):
+            if (folder / "loss.png").exists():
+                page.picture(folder / "loss.png", f"Losses of stage {stage}.")
+    for _, metrics in _metrics(job, "clip"):
         page.table(pd.DataFrame([metrics]))
 
 
-def _data(page: Page, datasets: Datasets) -> None:
+def _data(page: Page, job: Job) -> None:
     page.heading("Data")
-    splits = [(item.name, "training", item.split) for item in datasets.training()]
-    splits += [(item.name, item.style, item.split) for item in datasets.judged()]
-    rows = [
-        {
-            "dataset": name,
-            "use": use,
-            "images": len(split),
-            "boxes": len(split.boxes_xyxy),
-            "categories": len(split.categories),
-            "novel": sum(bool(category.is_novel) for category in split.categories),
-        }
-        for name, use, split in splits
-    ]
+    order = job.settings["data"]
+    uses = [(name, "training") for name in order["training"]]
+    rows = []
+    for name, use in [*uses, *map(tuple, order["evaluation"])]:
+        data = open_image_set(job, str(Node("data", name)))
+        novel = {} if use == "training" else novelty(job, data.split.categories)
+        rows.append(
+            {
+                "dataset": data.name,
+                "use": use,
+                "images": len(data.split),
+                "boxes": len(data.split.boxes_xyxy),
+                "categories": len(data.split.categories),
+                "novel": sum(novel.values()),
+            }
+        )
     page.table(pd.DataFrame(rows))

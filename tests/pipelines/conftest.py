@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from studies import same_code, whole
 
 from unidet.cli import compose
 from unidet.config.study import Config
-from unidet.pipelines.engine import engine
 from unidet.pipelines.engine.stage import Job, Stage
 
 TINY = (
@@ -58,7 +58,7 @@ def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage
         own = "".join(str(getattr(job.config, one)) for one in reads)
         (job.out / "value").write_text(f"{name}({own}{below})")
 
-    return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
+    return Stage(name, 1, reads, run, inputs=lambda config, name: whole(*inputs))
 
 
 @pytest.fixture
@@ -76,10 +76,7 @@ def code(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "coco_eval": writing("coco_eval", ("report",), ("rpn",)),
     }
     modules = {"unidet.a": "1", "unidet.b": "1"}
-    for user in ("engine.graph", "engine.acceptance", "verbs.support.selection"):
+    for user in ("engine.graph", "verbs.support.selection"):
         monkeypatch.setattr(f"unidet.pipelines.{user}.STAGES", stages)
-    monkeypatch.setattr(engine, "modules_of", lambda stage, config, store: dict(modules))
-    for user in ("changes", "acceptance"):
-        name = f"unidet.pipelines.engine.{user}.modules_of"
-        monkeypatch.setattr(name, lambda stage, config, store: dict(modules))
+    same_code(monkeypatch, modules)
     return modules

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from unidet.config.compose import compose
-from unidet.pipelines.engine.engine import modules_of
 from unidet.pipelines.engine.graph import STAGES
+from unidet.pipelines.engine.keys import modules_of
 from unidet.store.store import Store
 
 Reached = Callable[..., set[str]]
@@ -43,7 +43,8 @@ DETR = {"layers", "resnet", "set_prediction", "transformer_layers"} | {
 }
 ROI = {"layers", "roi_classifier", "roi_samples", "text_classifier"}
 
-TRAINING = {"wiring.datasets", "wiring.seeding", "wiring.starting_weights", "wiring.training"}
+SETS = {"wiring.image_batches", "wiring.image_sets", "wiring.study_sets"}
+TRAINING = SETS | {"wiring.seeding", "wiring.starting_weights", "wiring.training"}
 RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", "stages.rpn"}
 
 READING = {"load", "numpy_pickles", "pickles", "read", "storage"}
@@ -113,7 +114,7 @@ def test_roi_holds_its_own_network(
         == (ROI | models)
     )
     expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
-    expected |= {"wiring.dumped_proposals", "engine.shards", "stages.roi"}
+    expected |= {"wiring.dumped_proposals", "wiring.embeddings", "engine.shards", "stages.roi"}
     assert reached("pipelines", "roi", *chosen) == expected | start
     assert reached("weights", "roi", *chosen) == READING | {"prefixes", "write"}
     for package in ("evaluation", "report"):

@@ -59,5 +59,7 @@ def _open(override: str) -> str:
     """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema judges it.
 
     Otherwise a field with a default could not be given, because no file in `conf/` names it.
+    `stage=proposals[val]` becomes `stage=proposals:val`: brackets are lists to Hydra.
     """
+    override = re.sub(r"^stage=(\w+)\[(.+)\]$", r"stage=\1:\2", override)
     return f"++{override}" if re.match(r"\w+(\.\w+)+=", override) else override

@@ -1,7 +1,8 @@
-"""The schema of `conf/data/`."""
+"""The schema of `conf/data/`, and the data sets of a study by their names."""
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -9,52 +10,70 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import SCHEMA, NonNegative, Positive, free
 
-
-@dataclass(frozen=True, config=SCHEMA)
-class ToyData:
-    """The embedded toy world; sizes count scenes."""
-
-    kind: Literal["toy"]
-    train_scenes: Positive
-    val_scenes: Positive
-    dev_scenes: Positive
-    clip_scenes: Positive
-    clip_test_scenes: Positive
-    processes: NonNegative = free(0)
-    root: str = free("")
+Style = Literal["lvis", "coco"]
+SetName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""Neither `/` nor brackets: `training/NAME` and `stage[NAME]` must stay unambiguous."""
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class TrainingSet:
     """COCO-style annotations and their images, both relative to `data.root`.
 
-    `limit`: only the first so many images that have annotations; 0 for all.
+    `limit`: only the first so many images that have annotations; 0 for all. Both paths enter a key
+    by the content that lies there.
     """
 
-    annotations: str
-    images: str
-    vocabulary: str
+    annotations: str = free(...)
+    images: str = free(...)
+    vocabulary: str = free(...)
     limit: NonNegative = 0
 
 
 @dataclass(frozen=True, config=SCHEMA)
-class EvaluationSet:
-    """As a training set, with the style in which it is judged."""
+class EvaluationSet(TrainingSet):
+    """As a training set, with the style in which it is evaluated."""
 
-    annotations: str
-    images: str
+    style: Style = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ToySet:
+    """One split of the toy world; a scene depends on split, seed and its number alone."""
+
+    split: Literal["train_a", "train_b", "val", "dev"]
     vocabulary: str
-    style: Literal["lvis", "coco"]
-    limit: NonNegative = 0
+    scenes: int
+    seed: int
+    style: Style = "lvis"
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class ToyData:
+    """The embedded toy world, and sets in folders beside it; sizes count scenes.
+
+    `dev_scenes` 0 leaves `dev` out.
+    """
+
+    kind: Literal["toy"]
+    train_scenes: Positive
+    val_scenes: Positive
+    dev_scenes: NonNegative
+    clip_scenes: Positive
+    clip_test_scenes: Positive
+    training: dict[SetName, TrainingSet] = field(default_factory=dict)
+    evaluation: dict[SetName, EvaluationSet] = field(default_factory=dict)
+    processes: NonNegative = free(0)
+    root: str = free("")
 
 
 @dataclass(frozen=True, config=SCHEMA)
 class FolderData:
-    """Datasets in folders; `training` in the order of dataset ids, the first evaluation is main."""
+    """Data sets in folders; `training` in the order of dataset ids, the first evaluation set is
+    the main one."""
 
     kind: Literal["folder"]
-    training: dict[str, TrainingSet]
-    evaluation: dict[str, EvaluationSet]
+    training: dict[SetName, TrainingSet]
+    evaluation: dict[SetName, EvaluationSet]
     root: str = free("")
 
 

@@ -78,7 +78,7 @@ class FileEmbeddings:
     """Ready (C, D) `.npy` arrays, rows in order of category id; paths relative to `data.root`."""
 
     source: Literal["files"]
-    files: dict[str, str]
+    files: dict[str, str] = free(...)
 
 
 Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="source")]

@@ -23,21 +23,6 @@ from unidet.config.stages import (
     SweepConfig,
 )
 
-StageName = Literal[
-    "data",
-    "clip",
-    "rpn",
-    "proposals",
-    "proposer_study",
-    "coco_eval",
-    "clip_embeddings",
-    "roi",
-    "lvis_raw",
-    "lvis_eval",
-    "calibration_sweep",
-    "report",
-]
-
 
 @dataclass(frozen=True, config=SCHEMA)
 class StoreConfig:
@@ -57,10 +42,12 @@ class RuntimeConfig:
 class Config:
     """Everything a run composes, whatever its target stage.
 
+    `stage` is a stage, or one of its artefacts as `proposals:val`.
+
     `remote` is the address of another store in which a run looks before it computes.
     """
 
-    stage: StageName
+    stage: str
     experiment: str
     seed: NonNegative
     upstream: Literal["build", "require"]

@@ -1,4 +1,4 @@
-"""A split as one `.npz` file whose bytes depend on nothing but the split."""
+"""A split as one `.npz` file whose bytes depend on nothing but its content, not on its name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,6 @@ _COLUMNS = {
 def save_split(split: Split, path: Path) -> None:
     """Write a split; names and categories go in as JSON text, so that no pickle is needed."""
     texts = {
-        "name": split.name,
         "file_names": split.file_names,
         "categories": [asdict(category) for category in split.categories],
     }
@@ -37,8 +37,8 @@ def save_split(split: Split, path: Path) -> None:
     np.savez(path, texts=np.frombuffer(encoded, np.uint8), **columns)
 
 
-def load_split(path: Path) -> Split:
-    """Read what `save_split` wrote; UserError if it is absent or damaged."""
+def load_split(path: Path, name: str) -> Split:
+    """Read what `save_split` wrote, under a name; UserError if it is absent or damaged."""
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             columns = {column: file[column] for column in _COLUMNS}
@@ -48,8 +48,12 @@ def load_split(path: Path) -> Split:
             f"{path}: no readable split index ({error}); run stage=data again"
         ) from None
     return Split(
-        name=texts["name"],
+        name=name,
         file_names=tuple(texts["file_names"]),
-        categories=tuple(Category(**category) for category in texts["categories"]),
+        categories=tuple(_category(values) for values in texts["categories"]),
         **columns,
     )
+
+
+def _category(values: dict[str, Any]) -> Category:
+    return Category(**{**values, "synonyms": tuple(values["synonyms"])})

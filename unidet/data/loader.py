@@ -111,9 +111,11 @@ def evaluation_batches(
     threads: int = 2,
     prefetch: int = 4,
 ) -> Iterator[Batch]:
-    """Batches of the given rows in their order; the last one may be smaller.
+    """Batches of the given rows, each of images that are padded to one size.
 
-    The transform should leave nothing to chance: one short side, no flips.
+    So an image's result does not depend on its neighbours. Rows of one size keep their order, and
+    sizes the order in which they first appear. The transform must be deterministic: one short
+    side, no flips.
     """
     source = Source(split, images, proposals_of)
 
@@ -124,8 +126,15 @@ def evaluation_batches(
 
         return make
 
-    whole = [int(row) for row in rows]
-    parts = (whole[first : first + batch_size] for first in range(0, len(whole), batch_size))
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for row in map(int, rows):
+        size = transform.padded_size(int(split.widths[row]), int(split.heights[row]))
+        by_size.setdefault(size, []).append(row)
+    parts = (
+        same[first : first + batch_size]
+        for same in by_size.values()
+        for first in range(0, len(same), batch_size)
+    )
     yield from _ahead(map(job, parts), threads, prefetch)
 
 

@@ -1,27 +1,30 @@
-"""Which categories of an evaluation split no training dataset labels."""
+"""Which categories of an evaluation set no training set labels."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
-from unidet.records import Split
+from unidet.records import Category
 
 
-def mark_novel(split: Split, training_names: Iterable[str]) -> Split:
-    """The split with `is_novel` set on every category: true where no training name is its name.
+def novel_categories(
+    categories: Sequence[Category], training_names: Iterable[str]
+) -> dict[int, bool]:
+    """Category id -> whether none of its names is the name of a training category.
 
     Names are compared by `plain_names`, so that `traffic_light`, `Traffic Light` and
-    `mouse_(computer_equipment)`, `mouse` agree. Synonyms are not known here: `sofa` is novel to
-    a dataset that says `couch`. Things that differ but share a plain name count as labelled.
+    `mouse_(computer_equipment)`, `mouse` agree. A category's synonyms are its names too, as far as
+    its file gives them (LVIS does): `sofa` is not novel to a data set that says `couch` if it lists
+    it. Things that differ but share a plain name count as labelled.
     """
     labelled = {plain for name in training_names for plain in plain_names(name)}
-    categories = tuple(
-        replace(category, is_novel=labelled.isdisjoint(plain_names(category.name)))
-        for category in split.categories
-    )
-    return replace(split, categories=categories)
+    return {
+        category.id: all(
+            labelled.isdisjoint(plain_names(name)) for name in (category.name, *category.synonyms)
+        )
+        for category in categories
+    }
 
 
 def plain_names(name: str) -> set[str]:

@@ -1,12 +1,13 @@
 """Readers of the COCO-json family: COCO, LVIS v0.5 and v1, Objects365 v2, converted OpenImages.
 
-One reader suffices: formats differ in where images lie (`image_files.py`) and in optional fields.
+One reader suffices: the formats differ in where images lie (`image_files.py`) and in optional
+fields.
 What is left out follows the official code (mmdet 2.18 datasets/coco.py, `_parse_ann_info`).
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,12 @@ def _categories(table: Table) -> list[Category]:
         if record.get("frequency") not in (None, "r", "c", "f"):
             table.fail(row, f"'frequency' is {record['frequency']!r}, must be 'r', 'c' or 'f'")
     return [
-        Category(int(ids[row]), names[row], table.records[row].get("frequency"))
+        Category(
+            int(ids[row]),
+            names[row],
+            table.records[row].get("frequency"),
+            synonyms=tuple(table.records[row].get("synonyms", ())),
+        )
         for row in np.argsort(ids)
     ]
 
@@ -175,8 +181,8 @@ def _counted(
     pairs = np.unique(image_rows.astype(np.int64) * count + labels)
     image_counts = np.bincount(pairs % count, minlength=count)
     return tuple(
-        Category(one.id, one.name, one.frequency, int(images), int(boxes))
-        for one, images, boxes in zip(categories, image_counts, instances, strict=True)
+        replace(category, image_count=int(images), instance_count=int(boxes))
+        for category, images, boxes in zip(categories, image_counts, instances, strict=True)
     )
 
 

@@ -120,6 +120,14 @@ class Transform:
         """The transform of one batch: what its images have in common is drawn."""
         return replace(self, resize=self.resize.for_batch(rng))
 
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        """(height, width) that an image alone is padded to, where no size is drawn at random."""
+        new = self.resize.size(width, height, np.random.default_rng(0))
+        return self._padded(new[1]), self._padded(new[0])
+
+    def _padded(self, side: int) -> int:
+        return -(-side // self.divisor) * self.divisor
+
     def apply(
         self,
         image_HWC: np.ndarray,
@@ -159,7 +167,7 @@ class Transform:
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Normalise, pad at the right and bottom with zeros, and stack N samples."""
         sizes = np.array([sample.pixels.shape[:2] for sample in samples], np.int32)
-        height, width = (-(-int(side) // self.divisor) * self.divisor for side in sizes.max(axis=0))
+        height, width = (self._padded(int(side)) for side in sizes.max(axis=0))
         images = np.zeros((len(samples), 3, height, width), np.float32)
         for image, sample in zip(images, samples, strict=True):
             self._normalise_into(image, sample.pixels)

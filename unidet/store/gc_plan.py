@@ -107,19 +107,19 @@ def obstacles(store: Store, action: Action) -> list[str]:
     if action.key in live.used(layout.runs):
         found.append("a running process uses it")
     others = [one for one in records_of(store).values() if action.key in one.inputs.values()]
-    return [*found, *(f"{one.stage} {one.output[:12]} was made from it" for one in others)]
+    return [*found, *(f"{one.label} {one.output[:12]} was made from it" for one in others)]
 
 
 def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
-    """The `count` keys of every stage that were asked for or built last."""
+    """The `count` keys of every stage, and of each data set in it, that were asked for last."""
     asked: dict[str, str] = {}
     for run in store.runs():
         asked.setdefault(run.key, run.time)
-    by_stage: dict[str, list[tuple[str, str]]] = {}
+    by_node: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for key, action in records.items():
         row = (max(asked.get(key, ""), action.finished), key)
-        by_stage.setdefault(action.stage, []).append(row)
-    for rows in by_stage.values():
+        by_node.setdefault((action.stage, action.name), []).append(row)
+    for rows in by_node.values():
         yield from (key for _, key in sorted(rows, reverse=True)[:count])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ class Node:
     """One artefact of a chain.
 
     Attributes:
+        label: the stage, and the data set or vocabulary it was made for.
         state: `whole`, `incomplete` (content is missing) or `lost` (the record is gone too).
         inputs: name -> key.
         git: commit and dirty flag of the code, None where unknown.
@@ -35,6 +36,7 @@ class Node:
     """
 
     stage: str
+    label: str
     key: str
     state: str
     output: str = ""
@@ -51,31 +53,50 @@ class Node:
     nondeterminism: tuple[str, ...] = ()
 
 
-def lineage(action: Action, store: Store) -> list[Node]:
-    """The artefact and all it was made from; every one before its inputs."""
+def lineage(actions: Iterable[Action], store: Store) -> list[Node]:
+    """The artefacts and all they were made from; every one before its inputs."""
     pins = pinned(store.layout)
     declared = accepted.everything(store.layout)
     found: dict[str, Node] = {}
     after: dict[str, None] = {}
 
-    def visit(key: str, stage: str, one: Action | None) -> None:
+    def visit(key: str, label: str, action: Action | None) -> None:
         if key in found:
             return
         found[key] = (
-            _node(one, store, pins, declared) if one else Node(stage, key, "lost", inputs={})
+            _node(action, store, pins, declared)
+            if action
+            else Node(label, label, key, "lost", inputs={})
         )
         for name, upstream in found[key].inputs.items():
             visit(upstream, name, store.record(upstream))
         after[key] = None
 
-    visit(action.key, action.stage, action)
+    for action in actions:
+        visit(action.key, action.label, action)
     return [found[key] for key in reversed(after)]
+
+
+def direct_inputs(nodes: Sequence[Node]) -> dict[str, list[str]]:
+    """Key -> keys of its inputs that it does not have through another input as well.
+
+    `nodes` as `lineage` gives them: every one before its inputs.
+    """
+    above: dict[str, set[str]] = {}
+    direct: dict[str, list[str]] = {}
+    for node in reversed(nodes):
+        inputs = dict.fromkeys(node.inputs.values())
+        indirect = {far for key in inputs for far in above[key]}
+        above[node.key] = indirect.union(inputs)
+        direct[node.key] = [key for key in inputs if key not in indirect]
+    return direct
 
 
 def _node(one: Action, store: Store, pins: set[str], declared: list[Acceptance]) -> Node:
     files = one.preimage.get("files", {})
     return Node(
         stage=one.stage,
+        label=one.label,
         key=one.key,
         state="whole" if store.is_complete(one) else "incomplete",
         output=one.output,

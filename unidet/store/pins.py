@@ -17,10 +17,14 @@ from unidet.store.record import Action
 
 @dataclass(frozen=True)
 class Pin:
-    """Who pinned which artefact, when (UTC, ISO 8601) and how."""
+    """Who pinned which artefact, when (UTC, ISO 8601) and how.
+
+    `label` is what a person calls it, `output` its digest, by which artefacts are named.
+    """
 
     key: str
-    stage: str
+    label: str
+    output: str
     time: str
     host: str
     command: str
@@ -32,7 +36,8 @@ def pin(layout: Layout, action: Action) -> bool:
     Raises:
         UserError: the store cannot be written.
     """
-    mark = Pin(action.key, action.stage, utc(time.time()), socket.gethostname(), command())
+    now, host = utc(time.time()), socket.gethostname()
+    mark = Pin(action.key, action.label, action.output, now, host, command())
     with clear_errors(layout.root):
         make_folder(layout.base / "work")
         data = json.dumps(asdict(mark)).encode() + b"\n"
@@ -73,7 +78,7 @@ def _read(path: Path) -> Pin:
     try:
         return Pin(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
-        return Pin(path.name, "", "", "", "")
+        return Pin(path.name, "", "", "", "", "")
 
 
 def _is_digest(name: str) -> bool:

@@ -33,6 +33,8 @@ class Action:
         key: sha256 of the canonical JSON of `preimage`.
         preimage: everything the result depends on, as plain data.
         stage: name of the stage.
+        name: the data set or vocabulary that it was first made for; empty where there is none.
+            Recorded, not keyed.
         files: relative path in the artefact -> blob.
         output: digest of the artefact, all that downstream keys see.
         inputs: name -> key of the upstream action that this run read.
@@ -64,7 +66,13 @@ class Action:
     git: Mapping[str, Any] | None
     freeze: Mapping[str, str]
     sources: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
     nondeterminism: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: `roi`, `proposals[val]`."""
+        return f"{self.stage}[{self.name}]" if self.name else self.stage
 
     @property
     def size(self) -> int:
@@ -77,7 +85,7 @@ class Action:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("preimage", "inputs", "modules", "freeze", "sources"), (dict,)),
-    **dict.fromkeys(("host", "command", "started", "finished"), (str,)),
+    **dict.fromkeys(("name", "host", "command", "started", "finished"), (str,)),
     **dict.fromkeys(("pid", "peak_rss"), (int,)),
     "seconds": (int, float),
     "git": (dict, type(None)),
@@ -123,6 +131,7 @@ def from_bytes(data: bytes) -> Action:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ValueError("not an action record of format 1")
     values.setdefault("sources", {})  # which the first records did not have
+    values.setdefault("name", "")
     missing = [name for name in _STORED if name not in values]
     if missing:
         raise ValueError(f"an action record without {', '.join(missing)}")
@@ -133,6 +142,8 @@ def from_bytes(data: bytes) -> Action:
     if digest_files(files) != values["output"]:
         raise ValueError("an action record whose files do not give its output digest")
     _check_types(values)
+    if not values["name"].isprintable():
+        raise ValueError("name: holds characters that cannot be printed")
     return Action(**{name: values[name] for name in _STORED} | {"files": files})
 
 

@@ -45,15 +45,32 @@ class StatCache:
         except OSError as error:
             raise UserError(f"{error.filename or path}: {error.strerror or error}") from error
 
+    def digests_in(self, folder: Path | str) -> dict[str, str]:
+        """Relative path with `/` -> sha256, of every file below a folder; follows links.
+
+        Raises:
+            UserError: missing, unreadable, or not made of files and folders.
+        """
+        top = os.path.realpath(folder)
+        started = time.time_ns()
+        try:
+            entries = sorted(scan(top))
+            hashes = self._hash(entries, self._cache_of(top, "files"), started)
+        except OSError as error:
+            raise UserError(f"{error.filename or folder}: {error.strerror or error}") from error
+        return {name: sha256 for (name, _, _), sha256 in zip(entries, hashes, strict=True)}
+
+    def _cache_of(self, top: str, ending: str) -> Path:
+        return self.folder / f"{sha256_bytes(os.fsencode(top))[:32]}.{ending}"
+
     def _digest_of(self, top: str) -> str:
         started = time.time_ns()
         entries = sorted(scan(top))
         fingerprint = _fingerprint(entries)
-        name = sha256_bytes(os.fsencode(top))[:32]
-        head = self.folder / f"{name}.head"
+        head = self._cache_of(top, "head")
         if (known := _load(head)) and known[0] == fingerprint:
             return str(known[1])
-        hashes = self._hash(entries, self.folder / f"{name}.files", started)
+        hashes = self._hash(entries, self._cache_of(top, "files"), started)
         result = hashes[0] if os.path.isfile(top) else digest(_listing(entries, hashes))
         if all(_is_settled(state, started) for _, _, state in entries):
             write_sealed(head, json.dumps([fingerprint, result]).encode())

@@ -48,6 +48,14 @@ class Store:
         """
         return StatCache(self.layout.stat_cache).digest_of(path)
 
+    def digests_in(self, folder: Path | str) -> dict[str, str]:
+        """Relative path -> sha256 of every file below a folder outside the store.
+
+        Raises:
+            UserError: it is missing or cannot be read.
+        """
+        return StatCache(self.layout.stat_cache).digests_in(folder)
+
     # --- looking up --------------------------------------------------------------------------
 
     def lookup(self, key: str) -> Action | None:
@@ -162,6 +170,7 @@ class Store:
         stage: str,
         out: Path,
         *,
+        name: str = "",
         started: float,
         seconds: float | None = None,
         inputs: Mapping[str, Action] | None = None,
@@ -174,6 +183,7 @@ class Store:
         already, that one stays and is returned; if its output differs, the difference is recorded.
 
         Args:
+            name: the data set or vocabulary that the artefact is made for; recorded, not keyed.
             started: seconds since the epoch.
             seconds: compute time, over all attempts; by default the time since `started`.
             inputs: the upstream actions that were read, by name.
@@ -194,6 +204,7 @@ class Store:
                         key=key,
                         preimage=normalise(preimage),
                         stage=stage,
+                        name=name,
                         files=files,
                         output=digest_files(files),
                         inputs={name: one.key for name, one in (inputs or {}).items()},

@@ -61,7 +61,7 @@ def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _
     records = set(remote.keys())
     for action in chosen:
         if not store.is_complete(action):
-            moved.refused.append(f"{action.stage} {action.output[:12]}: content is missing here")
+            moved.refused.append(f"{action.label} {action.output[:12]}: content is missing here")
             continue
         for sha, size in blobs_of(action).items():
             if sha in missing:
@@ -76,7 +76,7 @@ def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _
 def _push_record(store: Store, remote: Remote, action: Action, there: bool, moved: Moved) -> None:
     standing = remote.action(action.key) if there else None
     if standing is not None and standing.output != action.output:
-        name = f"{action.stage} {action.output[:12]}"
+        name = f"{action.label} {action.output[:12]}"
         moved.refused.append(f"{name}: the remote has another result for its key, which stays")
         return
     if standing is None:

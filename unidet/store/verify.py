@@ -55,7 +55,7 @@ def verify(store: Store) -> Findings:
         if action is not None:
             found += _missing(action, store)
             for name, file in action.files.items():
-                users.setdefault(file.sha256, []).append(f"{action.stage}/{name}")
+                users.setdefault(file.sha256, []).append(f"{action.label}/{name}")
     with ThreadPoolExecutor(WORKERS) as pool:
         checked = pool.map(lambda path: _blob(path, store, users), blobs)
         found += [problem for problem in checked if problem is not None]
@@ -69,7 +69,7 @@ def _missing(action: Action, store: Store) -> Iterator[Problem]:
         blob = store.layout.blob(file.sha256)
         if not has_blob(blob, file.size):
             kind = "altered" if blob.exists() else "missing"
-            detail = f"{action.stage}/{name} should have {file.size} bytes"
+            detail = f"{action.label}/{name} should have {file.size} bytes"
             yield Problem(kind, _relative(blob, store.layout.base), detail)
 
 

@@ -14,7 +14,7 @@ from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Verb
 from unidet.store.record import Action
 
-WHAT = "a stage, a path, or the first digits of a digest"
+WHAT = "a stage or one artefact of it (proposals:val), a path, or first digits of a digest"
 WIDTH = 80
 
 _OVERRIDE = re.compile(r"(\+\+?)?[A-Za-z_]\w*([./@:]\w+)*=|~[A-Za-z_][\w./@:]*(=|$)")
@@ -113,7 +113,13 @@ def tell(options: Namespace, values: Any, lines: Sequence[str]) -> None:
 
 def named(action: Action) -> dict[str, str]:
     """What names an artefact in JSON."""
-    return {"stage": action.stage, "key": action.key, "output": action.output}
+    names = {"stage": action.stage, "name": action.name}
+    return {**names, "key": action.key, "output": action.output}
+
+
+def one_or_list(values: Sequence[Any]) -> Any:
+    """What JSON holds of a stage's artefacts: the only one itself, or a list of several."""
+    return values[0] if len(values) == 1 else list(values)
 
 
 def positive(text: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from unidet.config.study import StageName
 from unidet.console.terminal import fold
+from unidet.pipelines.engine.graph import STAGES
 from unidet.pipelines.verbs.support.verb import Group, load, names
 
 _RUNS = """unidet: open-world detection studies in pure Jittor
@@ -30,7 +30,7 @@ def page() -> str:
 
 
 def _stages() -> list[str]:
-    return fold(f"Stages: {', '.join(get_args(StageName))}", "")
+    return fold(f"Stages: {', '.join(STAGES)}", "")
 
 
 def _verbs() -> Iterator[str]:

@@ -1,18 +1,36 @@
-"""A lineage as a picture: raw files at the bottom, the artefact asked about on top."""
+"""A lineage as a picture: raw files at the bottom, the artefact asked about on top.
+
+Layered drawing (Sugiyama, Tagawa, Toda 1981): a row for each layer; an arrow that skips rows gets
+a place of its own in each of them, so that none runs through a box; rows are ordered by the mean
+place of what they hang on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.pipelines.verbs.lineage import label
-from unidet.store.lineage import Node
+from unidet.store.lineage import Node, direct_inputs
 
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3fa", "edgecolor": "#4a6fa5"}
 NOTE = {"boxstyle": "square,pad=0.4", "facecolor": "#fbf6e3", "edgecolor": "#b59b3b"}
 KINDS = (".png", ".svg", ".pdf")
+COLUMN, ROW, HALF_BOX = 2.2, 1.3, 0.24  # inches, inches, share of a row
+PASSES = 8
 
-Place = tuple[float, float]
+Edge = tuple[str, str]  # from what is used to its user
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything stands: (column, row) by name, and the points of every edge."""
+
+    places: Mapping[str, tuple[float, int]]
+    paths: Mapping[Edge, Sequence[str]]
 
 
 def draw(nodes: list[Node], path: Path) -> None:
@@ -25,46 +43,110 @@ def draw(nodes: list[Node], path: Path) -> None:
         raise UserError(f"--picture {path}: give a name that ends with {', '.join(KINDS)}")
     from matplotlib.figure import Figure
 
-    places = _places(nodes)
-    width = 2.6 * (1 + max(x for x, _ in places.values()))
-    height = 1.4 * (1 + max(y for _, y in places.values()))
-    figure = Figure(figsize=(max(width, 4), max(height, 2)))
+    direct = direct_inputs(nodes)
+    edges = [(key, node.key) for node in nodes for key in direct[node.key]]
+    edges += [(file.digest, node.key) for node in nodes for file in node.files]
+    layout = layered([node.key for node in reversed(nodes)], edges)
+    right = max(x for x, _ in layout.places.values())
+    top = max(row for _, row in layout.places.values())
+    figure = Figure(figsize=(COLUMN * (right + 1.2), ROW * (top + 1)))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
-    axes.set_xlim(-0.6, max(x for x, _ in places.values()) + 0.6)
-    axes.set_ylim(-0.6, max(y for _, y in places.values()) + 0.6)
+    axes.set_xlim(-0.6, right + 0.6)
+    axes.set_ylim(-0.5, top + 0.5)
+    for points in layout.paths.values():
+        _arrow(axes, [layout.places[name] for name in points])
     for node in nodes:
-        inputs = [*node.inputs.values(), *(file.digest for file in node.files)]
-        for one in inputs:
-            arrow = {"arrowstyle": "->", "color": "#777777", "shrinkA": 22, "shrinkB": 24}
-            arrow["connectionstyle"] = "arc3,rad=0.25"  # not behind what lies between
-            axes.annotate("", places[node.key], places[one], arrowprops=arrow)
-        _box(axes, places[node.key], "\n".join(label(node)), BOX)
+        _box(axes, layout.places[node.key], "\n".join(label(node)), BOX)
         for file in node.files:
-            _box(axes, places[file.digest], f"{file.name}\n{file.digest[:12]}", NOTE)
+            _box(axes, layout.places[file.digest], f"{file.name}\n{file.digest[:12]}", NOTE)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
         raise UserError(f"--picture {path}: {error.strerror}") from error
 
 
-def _box(axes, place: Place, text: str, style: dict) -> None:  # type: ignore[no-untyped-def]
+def _arrow(axes, points: list[tuple[float, int]]) -> None:  # type: ignore[no-untyped-def]
+    """A line from the top of the first box to the bottom of the last; upright within each row."""
+    (x, bottom), *between, (last_x, last) = points
+    upright = [(x, row + half) for x, row in between for half in (-HALF_BOX, HALF_BOX)]
+    line = [(x, bottom + HALF_BOX), *upright, (last_x, last - HALF_BOX)]
+    axes.plot(*zip(*line[:-1], strict=True), color="#777777", linewidth=0.8)
+    arrow = {"arrowstyle": "->", "color": "#777777", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", line[-1], line[-2], arrowprops=arrow)
+
+
+def _box(axes, place, text: str, style: dict) -> None:  # type: ignore[no-untyped-def]
     axes.text(*place, text, ha="center", va="center", fontsize=7, bbox=style)
 
 
-def _places(nodes: list[Node]) -> dict[str, Place]:
-    """Column and row of everything; each stands above all that it was made from."""
-    rows: dict[str, int] = {}
-    for node in reversed(nodes):
-        below = [rows[key] for key in node.inputs.values()]
-        below += [rows.setdefault(file.digest, 0) for file in node.files]
-        rows[node.key] = 1 + max(below, default=-1)
-    columns: dict[int, list[str]] = {}
+# --- layout ------------------------------------------------------------------------------------
+
+
+def layered(names: Sequence[str], edges: Sequence[Edge]) -> Layout:
+    """Rows by the longest way from the bottom, and columns that keep edges short.
+
+    Args:
+        names: in an order in which everything stands after what it uses; names that only edges
+            mention stand in the row below their lowest user.
+    """
+    rows = _rows(names, edges)
+    paths = {edge: _path(edge, rows) for edge in dict.fromkeys(edges)}
+    order: dict[int, list[str]] = {}
     for name, row in rows.items():
-        columns.setdefault(row, []).append(name)
-    widest = max(map(len, columns.values()))
-    return {
-        name: (number + (widest - len(names)) / 2, float(row))
-        for row, names in columns.items()
-        for number, name in enumerate(names)
-    }
+        order.setdefault(row, []).append(name)
+    for points in paths.values():
+        for row, name in enumerate(points[1:-1], rows[points[0]] + 1):
+            order[row].append(name)
+    neighbours: dict[str, list[str]] = {name: [] for names in order.values() for name in names}
+    for points in paths.values():
+        for lower, upper in pairwise(points):
+            neighbours[lower].append(upper)
+            neighbours[upper].append(lower)
+    return Layout(_ordered(order, neighbours), paths)
+
+
+def _rows(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
+    users: dict[str, list[str]] = {}
+    uses: dict[str, list[str]] = {name: [] for name in names}
+    for used, user in edges:
+        users.setdefault(used, []).append(user)
+        uses[user].append(used)
+    rows: dict[str, int] = {}
+    for name in names:
+        rows[name] = 1 + max((rows.get(used, 0) for used in uses[name]), default=0)
+    raw = {name: min(rows[user] for user in users[name]) - 1 for name in users if name not in rows}
+    rows |= raw
+    lowest = min(rows.values())
+    return {name: row - lowest for name, row in rows.items()}
+
+
+def _path(edge: Edge, rows: Mapping[str, int]) -> list[str]:
+    """Names of the edge's points, one in each row."""
+    used, user = edge
+    between = range(rows[used] + 1, rows[user])
+    return [used, *(f"{used}>{user}@{row}" for row in between), user]
+
+
+def _ordered(
+    order: dict[int, list[str]], neighbours: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[float, int]]:
+    """Places after some passes of sorting each row by the mean place of its neighbours."""
+    widest = max(map(len, order.values()))
+
+    def spread(row: int) -> dict[str, tuple[float, int]]:
+        shift = (widest - len(order[row])) / 2
+        return {name: (number + shift, row) for number, name in enumerate(order[row])}
+
+    places = {name: place for row in order for name, place in spread(row).items()}
+    for attempt in range(PASSES):
+        for row in sorted(order, reverse=attempt % 2 == 1):
+            means = {name: _mean(name, neighbours[name], places) for name in order[row]}
+            order[row].sort(key=means.__getitem__)
+            places |= spread(row)
+    return places
+
+
+def _mean(name: str, neighbours: Sequence[str], places: Mapping[str, tuple[float, int]]) -> float:
+    near = neighbours or [name]
+    return sum(places[other][0] for other in near) / len(near)

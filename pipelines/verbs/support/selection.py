@@ -10,6 +10,7 @@ from pathlib import Path
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.engine.graph import STAGES
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import current
 from unidet.store.hashing import sha256_file
 from unidet.store.record import Action
@@ -18,22 +19,24 @@ from unidet.store.store import Store
 _HEX = re.compile(r"[0-9a-f]{6,64}")
 
 
-def select(what: str, config: Config, store: Store) -> Action:
-    """The artefact that `what` names.
+def select(what: str, config: Config, store: Store) -> list[Action]:
+    """The artefacts that `what` names: one, or all of a stage, the main one first.
 
     Args:
-        what: a stage (then its artefact under this configuration), an artefact's folder or a file
-            in it or any file with the same content, or the first digits of the digest of an
-            artefact, of its key or of one of its files.
+        what: a stage or node (then its artefacts under this configuration), an artefact's folder
+            or a file in it or any file with the same content, or the first digits of the digest of
+            an artefact, of its key or of one of its files.
 
     Raises:
         UserError: there is none, or there are several with different content.
     """
-    if what in STAGES:
-        action = current(what, config, store)
-        if action is None:
-            raise UserError(f"{what} is not built as configured now; run: unidet stage={what}")
-        return action
+    node = Node.parse(what)
+    if node is not None and node.stage in STAGES:
+        actions = current(what, config, store)
+        absent = next((node for node, action in actions.items() if action is None), None)
+        if absent is not None:
+            raise UserError(f"{absent} is not built as configured now; run: unidet stage={what}")
+        return [action for action in actions.values() if action is not None]
     found = list(_candidates(what, store))
     if not found:
         raise UserError(
@@ -44,7 +47,7 @@ def select(what: str, config: Config, store: Store) -> Action:
     others = sorted({one.output[:12] for one in found if one.stage == found[0].stage})
     if _HEX.fullmatch(what) and len(others) > 1:
         raise UserError(f"{what} is the start of several digests: {', '.join(others)}; give more")
-    return found[0]
+    return [found[0]]
 
 
 def _candidates(what: str, store: Store) -> Iterator[Action]:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from unidet.config.study import Config
 from unidet.console.terminal import Progress, fold, size
 from unidet.errors import UserError
-from unidet.pipelines.engine.engine import find, preimage_of
-from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.engine.graph import inputs_of, needed
+from unidet.pipelines.engine.keys import find, preimage_of
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.remotes import from_remote
 from unidet.pipelines.verbs.support.selection import select
 from unidet.store.live import in_use
@@ -36,7 +37,8 @@ def open_remote(options: Namespace, config: Config) -> Remote:
 
 def chosen(names: list[str], config: Config, store: Store) -> list[Action]:
     """The artefacts that these name; all where there are no names."""
-    return [select(name, config, store) for name in names] or list(store.actions())
+    actions = [action for name in names for action in select(name, config, store)]
+    return actions or list(store.actions())
 
 
 def bring(options: Namespace, config: Config, store: Store, remote: Remote) -> Moved:
@@ -62,22 +64,21 @@ def bring_stages(
         UserError: no such stage.
     """
     # Each list has inputs before their users, so all together have them too.
-    wanted = {stage.name: stage for name in names for stage in needed(name, config)}
-    fresh: dict[str, Action] = {}
+    wanted = dict.fromkeys(node for name in names for node in needed(name, config))
+    fresh: dict[Node, Action] = {}
     moved = Moved()
     with in_use(store.layout) as use:
-        for stage in wanted.values():
-            if any(name not in fresh for name in stage.inputs(config)):
-                moved.refused.append(f"{stage.name}: an input of it is nowhere")
+        for node in wanted:
+            if any(entry.node not in fresh for entry in inputs_of(node, config).values()):
+                moved.refused.append(f"{node}: an input of it is nowhere")
                 continue
-            inputs = {name: fresh[name] for name in stage.inputs(config)}
-            preimage = preimage_of(stage, config, store, inputs)
+            preimage = preimage_of(node, config, store, fresh)
             here = find(preimage, store)
-            action = here or from_remote(remote, preimage, store, use)
+            action = here or from_remote(remote, node, preimage, store, use)
             if action is None:
-                moved.refused.append(f"{stage.name}: not at the remote")
+                moved.refused.append(f"{node}: not at the remote")
                 continue
-            fresh[stage.name] = action
+            fresh[node] = action
             moved.artefacts.append(action.key)
             if here is None:
                 moved.sent.append(action.key)

@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from studies import built, folder_of, same_code, state_of, whole
 
 from unidet.backend import runtime
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine, graph
+from unidet.pipelines.engine.keys import preimage_of
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.engine.states import artefact_folder, states
 from unidet.store.hashing import key_of
 
 Make = Callable[..., Config]
@@ -38,7 +40,7 @@ class Counted:
             below = "".join((job.inputs[i] / "value").read_text() for i in inputs)
             (job.out / "value").write_text(f"{name}({below})")
 
-        return Stage(name=name, version=1, reads=reads, run=run, inputs=lambda config: inputs)
+        return Stage(name, 1, reads, run, inputs=lambda config, name: whole(*inputs))
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
         "report": counter.stage("report", ("report",), ("proposals",)),
     }
     monkeypatch.setattr(graph, "STAGES", stages)
-    monkeypatch.setattr(engine, "modules_of", lambda stage, config, store: {"module": "code"})
+    same_code(monkeypatch, {"module": "code"})
     return counter
 
 
@@ -71,9 +73,9 @@ def test_jittor_is_compiled_while_the_data_are_made(
         runtime, "compiling_ahead", lambda device: nullcontext(begun.append(device))
     )
     monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], tensors=False))
-    engine.bring_up_to_date(tiny(*overrides, "runtime.device=cpu"))
+    built(tiny(*overrides, "runtime.device=cpu"))
     assert begun == (["cpu"] if ahead else [])
-    engine.bring_up_to_date(tiny(*overrides, "runtime.device=cpu"))  # the data are there
+    built(tiny(*overrides, "runtime.device=cpu"))  # the data are there
     assert len(begun) == ahead
 
 
@@ -83,63 +85,63 @@ def test_a_stage_without_tensors_gets_no_jittor(
     stage = Stage("data", 1, ("data",), run=lambda job: job.bring_up() and None, tensors=False)
     monkeypatch.setitem(graph.STAGES, "data", stage)
     with pytest.raises(RuntimeError, match="data brings Jittor up and says that it does not"):
-        engine.bring_up_to_date(tiny("stage=data"))
+        built(tiny("stage=data"))
 
 
 def test_upstream_runs_first_and_once(tiny: Make, counted: Counted) -> None:
-    done = engine.bring_up_to_date(tiny("stage=proposals"))
+    done = built(tiny("stage=proposals"))
     assert counted.calls == ["data", "rpn", "proposals"]
     assert (done["proposals"].folder / "value").read_text() == "proposals(rpn(data())data())"
 
 
 def test_the_same_again_computes_nothing(tiny: Make, counted: Counted) -> None:
-    engine.bring_up_to_date(tiny("stage=proposals"))
+    built(tiny("stage=proposals"))
     counted.calls.clear()
-    done = engine.bring_up_to_date(tiny("stage=proposals"))
+    done = built(tiny("stage=proposals"))
     assert counted.calls == []
     assert {result.how for result in done.values()} == {"cached"}
 
 
 def test_a_change_reruns_what_reads_it_and_what_follows(tiny: Make, counted: Counted) -> None:
-    engine.bring_up_to_date(tiny("stage=proposals"))
+    built(tiny("stage=proposals"))
     counted.calls.clear()
-    engine.bring_up_to_date(tiny("stage=proposals", "proposals.keep=7"))
+    built(tiny("stage=proposals", "proposals.keep=7"))
     assert counted.calls == ["proposals"]
 
 
 def test_equal_output_upstream_stops_the_cascade(tiny: Make, counted: Counted) -> None:
-    engine.bring_up_to_date(tiny("stage=proposals"))
+    built(tiny("stage=proposals"))
     counted.calls.clear()
-    engine.bring_up_to_date(tiny("stage=proposals", "rpn.network.alpha=0.9"))
+    built(tiny("stage=proposals", "rpn.network.alpha=0.9"))
     assert counted.calls == ["rpn"]
 
 
 def test_the_entry_point_does_not_matter(tiny: Make, counted: Counted) -> None:
-    engine.bring_up_to_date(tiny("stage=rpn"))
-    engine.bring_up_to_date(tiny("stage=proposals"))
+    built(tiny("stage=rpn"))
+    built(tiny("stage=proposals"))
     assert counted.calls == ["data", "rpn", "proposals"]
 
 
 def test_free_fields_change_no_key(tiny: Make, counted: Counted) -> None:
-    engine.bring_up_to_date(tiny("stage=rpn"))
-    engine.bring_up_to_date(tiny("stage=rpn", "rpn.training.loader_threads=1"))
+    built(tiny("stage=rpn"))
+    built(tiny("stage=rpn", "rpn.training.loader_threads=1"))
     assert counted.calls == ["data", "rpn"]
 
 
 def test_upstream_require_runs_nothing_upstream(tiny: Make, counted: Counted) -> None:
     with pytest.raises(UserError, match="data is not built and upstream=require"):
-        engine.bring_up_to_date(tiny("stage=rpn", "upstream=require"))
+        built(tiny("stage=rpn", "upstream=require"))
     assert counted.calls == []
 
 
 def test_a_failed_stage_leaves_no_artefact_and_resumes(tiny: Make, counted: Counted) -> None:
     counted.fail_at = "rpn"
     with pytest.raises(RuntimeError):
-        engine.bring_up_to_date(tiny("stage=rpn"))
-    assert artefact_folder("rpn", tiny()) is None
-    assert {s.stage: s.state for s in states(tiny())}["rpn"] == "partial"
+        built(tiny("stage=rpn"))
+    assert folder_of("rpn", tiny()) is None
+    assert state_of(tiny())["rpn"] == "partial"
     counted.fail_at = None
-    assert engine.bring_up_to_date(tiny("stage=rpn"))["rpn"].how == "resumed"
+    assert built(tiny("stage=rpn"))["rpn"].how == "resumed"
 
 
 def test_seconds_count_every_attempt(
@@ -158,9 +160,9 @@ def test_seconds_count_every_attempt(
     counted.fail_at = "data"
     for _ in range(2):
         with pytest.raises(RuntimeError):
-            engine.bring_up_to_date(tiny("stage=data"))
+            built(tiny("stage=data"))
     counted.fail_at = None
-    assert engine.bring_up_to_date(tiny("stage=data"))["data"].action.seconds == 300.0
+    assert built(tiny("stage=data"))["data"].action.seconds == 300.0
 
 
 def test_a_stage_that_left_nothing_is_not_resumed(
@@ -172,13 +174,13 @@ def test_a_stage_that_left_nothing_is_not_resumed(
     stage = Stage(name="data", version=1, reads=("data", "seed"), run=fails)
     monkeypatch.setitem(graph.STAGES, "data", stage)
     with pytest.raises(RuntimeError):
-        engine.bring_up_to_date(tiny("stage=data"))
-    assert {s.stage: s.state for s in states(tiny())}["data"] == "missing"
+        built(tiny("stage=data"))
+    assert state_of(tiny())["data"] == "missing"
 
 
 def test_status_tells_fresh_stale_and_missing(tiny: Make, counted: Counted) -> None:
-    engine.bring_up_to_date(tiny("stage=rpn"))
-    found = {s.stage: s.state for s in states(tiny("rpn.network.alpha=0.9"))}
+    built(tiny("stage=rpn"))
+    found = state_of(tiny("rpn.network.alpha=0.9"))
     assert found == {"data": "fresh", "rpn": "stale", "proposals": "missing", "report": "missing"}
 
 
@@ -188,17 +190,17 @@ def test_a_stage_gets_only_what_it_declares(tiny: Make, counted: Counted) -> Non
 
     graph.STAGES["rpn"] = Stage(name="rpn", version=1, reads=("rpn",), run=greedy)
     with pytest.raises(AttributeError, match="reads 'roi' without declaring it"):
-        engine.bring_up_to_date(tiny("stage=rpn"))
+        built(tiny("stage=rpn"))
 
 
 def test_path_of_an_unknown_stage_lists_the_stages(tiny: Make, counted: Counted) -> None:
     with pytest.raises(UserError, match="there are data, rpn"):
-        artefact_folder("rnp", tiny())
+        folder_of("rnp", tiny())
 
 
-def test_path_is_the_artefact_folder(tiny: Make, counted: Counted) -> None:
-    done = engine.bring_up_to_date(tiny("stage=data"))
-    folder = artefact_folder("data", tiny())
+def test_path_is_the_folder_of(tiny: Make, counted: Counted) -> None:
+    done = built(tiny("stage=data"))
+    folder = folder_of("data", tiny())
     assert folder == done["data"].folder
     assert isinstance(folder, Path)
 
@@ -209,7 +211,7 @@ def test_a_waiter_says_whom_it_waits_for(
     """Another process holds the stage's lock; it is let go once the waiter has said so."""
     config = tiny("stage=data")
     store = engine.open_store(config)
-    key = key_of(engine.preimage_of(graph.STAGES["data"], config, store, {}))
+    key = key_of(preimage_of(Node("data"), config, store, {}))
     script = (
         "import sys, time; from pathlib import Path; from unidet.store.store import Store\n"
         "with Store(Path(sys.argv[1])).locked(sys.argv[2]):\n"
@@ -226,9 +228,9 @@ def test_a_waiter_says_whom_it_waits_for(
         try:
             assert owner.stdout is not None
             assert owner.stdout.readline() == "held\n"
-            assert {s.stage: s.state for s in states(config)}["data"] == "running"
+            assert state_of(config)["data"] == "running"
             monkeypatch.setattr(engine, "say", say)
-            engine.bring_up_to_date(config)
+            built(config)
         finally:
             owner.kill()
     assert said[0].startswith(f"  data: waits for process {owner.pid} on ")

@@ -22,6 +22,7 @@ from unidet.console import interrupt
 from unidet.console.interrupt import EXIT_CODE, Interrupted
 from unidet.errors import UserError
 from unidet.pipelines.engine import multirun_job as sweep_job
+from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.multirun import Sweep, blocks
 from unidet.pipelines.engine.multirun_job import (
     Outcome,
@@ -114,7 +115,8 @@ def test_what_is_built_is_not_launched(
     sweep: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "unidet.pipelines.engine.multirun.artefact_folder", lambda stage, config: tmp_path
+        "unidet.pipelines.engine.multirun.built_folders",
+        lambda target, config: dict.fromkeys(targets(target, config), tmp_path),
     )
     launcher = Launcher(tmp_path)
     assert sweep(*gammas()).run(launcher) == 0

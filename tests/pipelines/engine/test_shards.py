@@ -24,15 +24,20 @@ def columns_of(row: int) -> Columns:
     }
 
 
-def results(rows: Sequence[int]) -> Iterator[Columns]:
-    return map(columns_of, rows)
+def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
+    """In another order than asked for, as batches of equal size come."""
+    return ((row, columns_of(row)) for row in reversed(rows))
+
+
+def digest_of(row: int) -> bytes:
+    return bytes([row]) * 32
 
 
 FIVE = ShardSet("val", images=5, per_shard=2)
 
 
 def test_every_image_comes_back(tmp_path: Path) -> None:
-    FIVE.fill(tmp_path / "work", results, Silent())
+    FIVE.fill(tmp_path / "work", results, digest_of, Silent())
     shards = Sharded(FIVE.gather(tmp_path / "work", tmp_path / "out"))
     assert len(list((tmp_path / "out" / "val").iterdir())) == len(FIVE) == 3
     assert len(shards) == 5
@@ -44,36 +49,36 @@ def test_every_image_comes_back(tmp_path: Path) -> None:
 
 def test_no_images_make_an_empty_folder(tmp_path: Path) -> None:
     none = ShardSet("val", images=0, per_shard=2)
-    none.fill(tmp_path / "work", results, Silent())
+    none.fill(tmp_path / "work", results, digest_of, Silent())
     assert len(Sharded(none.gather(tmp_path / "work", tmp_path / "out"))) == 0
 
 
 def test_finished_shards_are_not_computed_again(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def failing(rows: Sequence[int]) -> Iterator[Columns]:
+    def failing(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         for row in rows:
             asked.append(row)
             if row == 3 and asked.count(3) == 1:
                 raise RuntimeError("power cut")
-            yield columns_of(row)
+            yield row, columns_of(row)
 
     with pytest.raises(RuntimeError):
-        FIVE.fill(tmp_path, failing, Silent())
+        FIVE.fill(tmp_path, failing, digest_of, Silent())
     assert FIVE.missing(tmp_path) == [1, 2]
-    FIVE.fill(tmp_path, failing, Silent())
+    FIVE.fill(tmp_path, failing, digest_of, Silent())
     assert asked == [0, 1, 2, 3, 2, 3, 4]
     assert FIVE.missing(tmp_path) == []
 
 
 def test_a_shard_that_somebody_is_at_is_left_to_him(tmp_path: Path) -> None:
-    FIVE.fill(tmp_path, results, Silent())
+    FIVE.fill(tmp_path, results, digest_of, Silent())
     second = tmp_path / "shards" / "val" / "shard-00001.npz"
     second.unlink()
     with FileLock(second.with_suffix(".claim")):
-        FIVE.fill(tmp_path, results, Silent())
+        FIVE.fill(tmp_path, results, digest_of, Silent())
         assert FIVE.missing(tmp_path) == [1]
-    FIVE.fill(tmp_path, results, Silent())
+    FIVE.fill(tmp_path, results, digest_of, Silent())
     assert FIVE.missing(tmp_path) == []
 
 
@@ -84,12 +89,12 @@ def test_a_shard_given_up_meanwhile_is_taken_over(tmp_path: Path) -> None:
     other = FileLock(folder / "shard-00000.claim")
     other.acquire()
 
-    def watched(rows: Sequence[int]) -> Iterator[Columns]:
+    def watched(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         if 4 in rows:
             other.release()
         return results(rows)
 
-    FIVE.fill(tmp_path, watched, Silent())
+    FIVE.fill(tmp_path, watched, digest_of, Silent())
     assert FIVE.missing(tmp_path) == []
 
 
@@ -97,7 +102,7 @@ def test_a_draft_cut_off_is_no_shard(tmp_path: Path) -> None:
     folder = tmp_path / "shards" / "val"
     folder.mkdir(parents=True)
     (folder / ".shard-00000.npz.host-1").write_bytes(b"half")
-    FIVE.fill(tmp_path, results, Silent())
+    FIVE.fill(tmp_path, results, digest_of, Silent())
     found = FIVE.gather(tmp_path, tmp_path / "out")
     assert sorted(file.name for file in found.iterdir()) == [
         f"shard-0000{number}.npz" for number in range(3)

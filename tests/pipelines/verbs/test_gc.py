@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from studies import built
 
 from unidet.config.study import Config
-from unidet.pipelines.engine import engine
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -19,8 +19,8 @@ Answer = Callable[..., Any]
 def test_gc_tells_first_and_does_it_with_yes(
     tiny: Make, command: Command, answer: Answer, store: Store
 ) -> None:
-    engine.bring_up_to_date(tiny("stage=rpn", "seed=1"))
-    engine.bring_up_to_date(tiny("stage=rpn", "seed=2"))
+    built(tiny("stage=rpn", "seed=1"))
+    built(tiny("stage=rpn", "seed=2"))
     status, text = command("gc", "--keep-last", "1")
     assert status == 0
     assert "2 artefacts go, 2 stay" in text
@@ -30,11 +30,11 @@ def test_gc_tells_first_and_does_it_with_yes(
     assert (answer["done"], answer["stay"], len(answer["dropped"])) == (True, 2, 2)
     assert answer["freed"] > 0
     assert len(list(store.actions())) == 2
-    assert engine.bring_up_to_date(tiny("stage=rpn", "seed=2"))["rpn"].how == "cached"
+    assert built(tiny("stage=rpn", "seed=2"))["rpn"].how == "cached"
 
 
 def test_gc_says_when_pins_are_too_much(tiny: Make, command: Command) -> None:
-    engine.bring_up_to_date(tiny("stage=rpn"))
+    built(tiny("stage=rpn"))
     command("pin", "rpn")
     text = command("gc", "--max-bytes", "1B", "--keep-last", "0")[1]
     assert "0 artefacts go, 2 stay" in text

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from studies import built
 
 from unidet.config.study import Config
-from unidet.pipelines.engine import engine
+from unidet.pipelines.engine import graph
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -24,9 +26,9 @@ def test_lineage_goes_down_to_the_raw_files(
 ) -> None:
     raw = tmp_path / "raw.txt"
     raw.write_bytes(b"hello")
-    stages = engine.needed("data", tiny())
-    object.__setattr__(stages[0], "files", lambda config: {"annotations": raw})
-    done = engine.bring_up_to_date(tiny("stage=roi"))
+    data = replace(graph.STAGES["data"], files=lambda config, name: {"annotations": raw})
+    monkeypatch.setitem(graph.STAGES, "data", data)
+    done = built(tiny("stage=roi"))
     nodes = answer("lineage", "roi")
     assert [node["stage"] for node in nodes] == ["roi", "proposals", "rpn", "data"]
     assert nodes[0]["inputs"] == {
@@ -44,7 +46,7 @@ def test_lineage_goes_down_to_the_raw_files(
 
 
 def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path: Path) -> None:
-    done = engine.bring_up_to_date(tiny("stage=rpn"))
+    done = built(tiny("stage=rpn"))
     data, rpn = (done[name].action.key for name in ("data", "rpn"))
     picture = tmp_path / "lineage.svg"
     assert command("lineage", "rpn", "--picture", str(picture))[0] == 0
@@ -56,7 +58,7 @@ def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path:
 
 
 def test_a_lost_record_is_said(tiny: Make, command: Command, store: Store) -> None:
-    done = engine.bring_up_to_date(tiny("stage=rpn"))
+    done = built(tiny("stage=rpn"))
     store.layout.record(done["data"].action.key).unlink()
     text = command("lineage", done["rpn"].action.key)[1]
     assert "data: its record is no longer in the store" in text
@@ -65,7 +67,7 @@ def test_a_lost_record_is_said(tiny: Make, command: Command, store: Store) -> No
 def test_control_codes_from_a_record_do_not_reach_the_terminal(
     tiny: Make, command: Command, store: Store
 ) -> None:
-    done = engine.bring_up_to_date(tiny("stage=data"))
+    done = built(tiny("stage=data"))
     path = store.layout.record(done["data"].action.key)
     values = json.loads(path.read_bytes())
     path.write_text(json.dumps({**values, "command": "unidet \x1b]0;owned\x07 stage=data"}))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from studies import built
+
 from unidet.config.study import Config
-from unidet.pipelines.engine import engine
 
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str]]
@@ -14,12 +15,13 @@ Answer = Callable[..., Any]
 
 
 def test_pins_are_listed_and_taken_away(tiny: Make, command: Command, answer: Answer) -> None:
-    rpn = engine.bring_up_to_date(tiny("stage=rpn"))["rpn"].action
+    rpn = built(tiny("stage=rpn"))["rpn"].action
     assert command("pin") == (0, "nothing is pinned\n")
     assert answer("pin", "rpn")["new"] is True
     assert answer("pin", "rpn")["new"] is False
-    (one,) = answer("pin")
-    assert (one["stage"], one["key"]) == ("rpn", rpn.key)
+    (mark,) = answer("pin")
+    names = (mark["label"], mark["key"], mark["output"])
+    assert names == ("rpn", rpn.key, rpn.output)
     assert "pinned" in command("lineage", "rpn")[1].splitlines()[0]
     assert command("unpin", "rpn")[0] == 0
     status, text = command("unpin", "rpn")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from studies import built
+
 from unidet.config.study import Config
-from unidet.pipelines.engine import engine
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -17,7 +18,7 @@ Answer = Callable[..., Any]
 def test_rm_removes_what_nothing_needs(
     tiny: Make, command: Command, answer: Answer, store: Store
 ) -> None:
-    done = engine.bring_up_to_date(tiny("stage=rpn"))
+    done = built(tiny("stage=rpn"))
     status, text = command("rm", "data")
     assert status == 2
     assert f"stays: rpn {done['rpn'].action.output[:12]} was made from it" in text
@@ -25,4 +26,4 @@ def test_rm_removes_what_nothing_needs(
     assert not done["rpn"].folder.exists()
     assert answer("rm", "data")["key"] == done["data"].action.key
     assert list(store.actions()) == []
-    assert engine.bring_up_to_date(tiny("stage=rpn"))["rpn"].how == "ran"
+    assert built(tiny("stage=rpn"))["rpn"].how == "ran"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from studies import built
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine import engine
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -25,15 +25,15 @@ def test_a_run_looks_at_the_remote_before_it_computes(
     tiny: Make, command: Command, tmp_path: Path
 ) -> None:
     remote = str(tmp_path / "remote")
-    done = engine.bring_up_to_date(tiny("stage=rpn"))
+    done = built(tiny("stage=rpn"))
     assert "2 artefacts pushed" in command("push", "--remote", remote)[1]
     assert (
         "0 artefacts pushed (0 B), 2 were there already" in command("push", f"remote={remote}")[1]
     )
-    again = engine.bring_up_to_date(tiny("stage=rpn", f"remote={remote}", elsewhere(tmp_path)))
+    again = built(tiny("stage=rpn", f"remote={remote}", elsewhere(tmp_path)))
     assert {name: one.how for name, one in again.items()} == {"data": "fetched", "rpn": "fetched"}
     assert again["rpn"].action == done["rpn"].action
-    third = engine.bring_up_to_date(tiny("stage=proposals", f"remote={remote}"))
+    third = built(tiny("stage=proposals", f"remote={remote}"))
     assert third["proposals"].how == "ran"
 
 
@@ -41,12 +41,12 @@ def test_what_the_remote_holds_wrongly_is_named_and_computed(
     tiny: Make, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     remote = tmp_path / "remote"
-    engine.bring_up_to_date(tiny("stage=data"))
+    built(tiny("stage=data"))
     command("push", "--remote", str(remote))
     (blob,) = (remote / "store/v1/blobs").rglob("?" * 64)
     blob.chmod(0o644)
     blob.write_bytes(b"x" * blob.stat().st_size)
-    done = engine.bring_up_to_date(tiny("stage=data", f"remote={remote}", elsewhere(tmp_path)))
+    done = built(tiny("stage=data", f"remote={remote}", elsewhere(tmp_path)))
     assert done["data"].how == "ran"
     assert "its content does not have this hash" in capsys.readouterr().err
 
@@ -55,17 +55,15 @@ def test_upstream_require_is_content_with_the_remote(
     tiny: Make, command: Command, tmp_path: Path
 ) -> None:
     remote = str(tmp_path / "remote")
-    engine.bring_up_to_date(tiny("stage=data"))
+    built(tiny("stage=data"))
     command("push", "--remote", remote)
-    done = engine.bring_up_to_date(
-        tiny("stage=rpn", "upstream=require", f"remote={remote}", elsewhere(tmp_path))
-    )
+    done = built(tiny("stage=rpn", "upstream=require", f"remote={remote}", elsewhere(tmp_path)))
     assert {name: one.how for name, one in done.items()} == {"data": "fetched", "rpn": "ran"}
 
 
 def test_a_remote_that_cannot_be_reached_stops_a_run(tiny: Make, command: Command) -> None:
     with pytest.raises(UserError, match="remote nonsense://x: Protocol not known"):
-        engine.bring_up_to_date(tiny("stage=data", "remote=nonsense://x"))
+        built(tiny("stage=data", "remote=nonsense://x"))
     assert command("push") == (
         2,
         "unidet: no remote is given; add --remote URL (a folder, sftp://…) or remote=URL\n",
@@ -76,7 +74,7 @@ def test_pull_makes_folders_and_fetch_does_not(
     tiny: Make, command: Command, tmp_path: Path
 ) -> None:
     remote = str(tmp_path / "remote")
-    engine.bring_up_to_date(tiny("stage=roi"))
+    built(tiny("stage=roi"))
     command("push", "rpn", "--remote", remote)
     artefacts = tmp_path / "elsewhere" / "artefacts"
     assert command("fetch", "rpn", "--remote", remote, elsewhere(tmp_path))[0] == 0
@@ -93,35 +91,35 @@ def test_pull_brings_stages_beside_the_report_too(
     tiny: Make, command: Command, tmp_path: Path
 ) -> None:
     remote = str(tmp_path / "remote")
-    engine.bring_up_to_date(tiny("stage=coco_eval"))
+    built(tiny("stage=coco_eval"))
     command("push", "--remote", remote)
     assert command("fetch", "coco_eval", "--remote", remote, elsewhere(tmp_path))[0] == 0
-    done = engine.bring_up_to_date(tiny("stage=coco_eval", elsewhere(tmp_path)))
+    done = built(tiny("stage=coco_eval", elsewhere(tmp_path)))
     assert {one.how for one in done.values()} == {"cached"}
 
 
 def test_export_and_import(tiny: Make, command: Command, tmp_path: Path) -> None:
-    engine.bring_up_to_date(tiny("stage=roi"))
+    built(tiny("stage=roi"))
     folder = tmp_path / "exported"
     assert command("export", str(folder), "rpn")[0] == 0
     assert command("export", str(folder), "stage=rpn")[0] == 0  # what is there already
     status, text = command("import", str(folder), elsewhere(tmp_path))
     assert (status, text.splitlines()[0][:21]) == (0, "2 artefacts imported ")
-    again = engine.bring_up_to_date(tiny("stage=rpn", elsewhere(tmp_path)))
+    again = built(tiny("stage=rpn", elsewhere(tmp_path)))
     assert {one.how for one in again.values()} == {"cached"}
 
 
 def test_a_folder_that_is_no_export(tiny: Make, command: Command, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    engine.bring_up_to_date(tiny("stage=data"))
+    built(tiny("stage=data"))
     assert "holds other things" in command("export", str(tmp_path / "full"), "data")[1]
     assert "was not made by unidet export" in command("import", str(tmp_path / "full"))[1]
     assert command("import", str(tmp_path / "absent"))[0] == 2
 
 
 def test_what_an_import_refuses_is_named(tiny: Make, command: Command, tmp_path: Path) -> None:
-    engine.bring_up_to_date(tiny("stage=rpn"))
+    built(tiny("stage=rpn"))
     folder = tmp_path / "exported"
     command("export", str(folder), "rpn")
     record = next((folder / "store/v1/actions").rglob("*.json"))
@@ -135,7 +133,7 @@ def test_verify_repairs_and_says_how(
     tiny: Make, command: Command, tmp_path: Path, store: Store
 ) -> None:
     remote = str(tmp_path / "remote")
-    action = engine.bring_up_to_date(tiny("stage=data"))["data"].action
+    action = built(tiny("stage=data"))["data"].action
     command("push", "--remote", remote)
     (file,) = action.files.values()
     blob = store.layout.blob(file.sha256)

@@ -6,51 +6,53 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from studies import built
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine import engine
+from unidet.pipelines.engine import engine, keys
 from unidet.pipelines.engine.changes import lines, why
 
 Make = Callable[..., Config]
 
 
 def told(config: Config, stage: str = "roi") -> list[str]:
-    first, *rest = lines(why(stage, config))
+    (answer,) = why(stage, config)
+    first, *rest = lines(answer)
     assert first.startswith(f"{stage}: stale, compared with the artefact of ")
     return [line.strip() for line in rest]
 
 
 def test_fresh_and_never_built(tiny: Make, code: dict[str, str]) -> None:
-    assert lines(why("roi", tiny())) == ["roi: never built"]
-    engine.bring_up_to_date(tiny("stage=roi"))
-    assert lines(why("roi", tiny()))[0].startswith("roi: fresh, built 20")
+    assert lines(why("roi", tiny())[0]) == ["roi: never built"]
+    built(tiny("stage=roi"))
+    assert lines(why("roi", tiny())[0])[0].startswith("roi: fresh, built 20")
 
 
 def test_the_stage_s_own_value(tiny: Make, code: dict[str, str]) -> None:
-    engine.bring_up_to_date(tiny("stage=roi"))
+    built(tiny("stage=roi"))
     assert told(tiny("roi.training.steps=4")) == ["config roi.training.steps 3 → 4"]
 
 
 def test_a_value_two_stages_up_is_named(tiny: Make, code: dict[str, str]) -> None:
-    engine.bring_up_to_date(tiny("stage=roi", "rpn.network.alpha=0.3"))
+    built(tiny("stage=roi", "rpn.network.alpha=0.3"))
     changed = tiny("stage=roi", "rpn.network.alpha=0.9")
     expected = ["input proposals changed ← rpn.network.alpha 0.3 → 0.9"]
     assert told(changed) == expected
     # And the same once everything upstream has been built.
-    engine.bring_up_to_date(tiny("stage=proposals", "rpn.network.alpha=0.9"))
+    built(tiny("stage=proposals", "rpn.network.alpha=0.9"))
     assert told(changed) == expected
 
 
 def test_of_several_earlier_ones_the_nearest_counts(tiny: Make, code: dict[str, str]) -> None:
-    engine.bring_up_to_date(tiny("stage=roi", "roi.training.steps=5"))
-    engine.bring_up_to_date(tiny("stage=roi", "roi.training.steps=9", "roi.training.batch_size=4"))
+    built(tiny("stage=roi", "roi.training.steps=5"))
+    built(tiny("stage=roi", "roi.training.steps=9", "roi.training.batch_size=4"))
     changed = tiny("roi.training.steps=6")
     assert told(changed) == ["config roi.training.steps 5 → 6"]
 
 
 def test_code_names_the_modules(tiny: Make, code: dict[str, str]) -> None:
-    engine.bring_up_to_date(tiny("stage=data"))
+    built(tiny("stage=data"))
     code["unidet.a"] = "2"
     del code["unidet.b"]
     code["unidet.c"] = "1"
@@ -62,15 +64,15 @@ def test_code_names_the_modules(tiny: Make, code: dict[str, str]) -> None:
 
 
 def test_packages(tiny: Make, code: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    engine.bring_up_to_date(tiny("stage=data"))
-    installed = engine._version("numpy")
-    monkeypatch.setattr(engine, "_version", lambda name: "9.9" if name == "numpy" else "absent")
-    monkeypatch.setattr(engine, "KEYED_PACKAGES", ("numpy",))
+    built(tiny("stage=data"))
+    installed = keys._version("numpy")
+    monkeypatch.setattr(keys, "_version", lambda name: "9.9" if name == "numpy" else "absent")
+    monkeypatch.setattr(keys, "KEYED_PACKAGES", ("numpy",))
     assert f"env numpy {installed} → 9.9" in told(tiny(), "data")
 
 
 def test_lost_content_is_said(tiny: Make, code: dict[str, str]) -> None:
-    done = engine.bring_up_to_date(tiny("stage=rpn"))["data"]
+    done = built(tiny("stage=rpn"))["data"]
     store = engine.open_store(tiny())
     for file in done.action.files.values():
         store.layout.blob(file.sha256).unlink()
@@ -80,7 +82,7 @@ def test_lost_content_is_said(tiny: Make, code: dict[str, str]) -> None:
 
 
 def test_json_keeps_the_way_to_the_cause(tiny: Make, answer: Callable[..., Any]) -> None:
-    engine.bring_up_to_date(tiny("stage=roi", "seed=1"))
+    built(tiny("stage=roi", "seed=1"))
     changes = answer("why", "roi", "seed=2")["changes"]
     change = next(change for change in changes if change["name"] == "proposals")
     seed = change["causes"][0]["causes"][0]["causes"][0]

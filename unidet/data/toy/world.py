@@ -149,7 +149,6 @@ def _categories(name: str, box_image: np.ndarray, labels: np.ndarray) -> tuple[C
             frequency=frequency(images[label]) if name in EVALUATION else None,
             image_count=images[label],
             instance_count=instances[label],
-            is_novel=bool(space.is_novel[label]),
         )
         for label, word in enumerate(space.names)
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from studies import built
+
 from unidet.config.study import Config
-from unidet.pipelines.engine import engine
 
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str]]
@@ -17,7 +18,7 @@ Answer = Callable[..., Any]
 def test_an_artefact_is_named_by_stage_path_or_digest(
     tiny: Make, tmp_path: Path, answer: Answer
 ) -> None:
-    roi = engine.bring_up_to_date(tiny("stage=roi"))["roi"]
+    roi = built(tiny("stage=roi"))["roi"]
     copy = tmp_path / "copy.txt"
     copy.write_bytes((roi.folder / "value").read_bytes())
     (file,) = roi.action.files.values()
@@ -28,7 +29,7 @@ def test_an_artefact_is_named_by_stage_path_or_digest(
 
 
 def test_what_names_nothing_is_one_line(tiny: Make, command: Command, tmp_path: Path) -> None:
-    engine.bring_up_to_date(tiny("stage=data"))
+    built(tiny("stage=data"))
     for name in ("0123456789", "nonsense", str(tmp_path)):
         status, text = command("lineage", name)
         assert status == 2

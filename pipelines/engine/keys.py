@@ -1,0 +1,106 @@
+"""A node's key: everything its result depends on, and which artefact answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from unidet.config.fields import identity
+from unidet.config.study import Config
+from unidet.pipelines.engine.graph import inputs_of, stage_of
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.stage import Stage
+from unidet.store import accepted
+from unidet.store.code import closure
+from unidet.store.hashing import digest
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+KEYED_PACKAGES = ("jittor", "numpy", "pillow", "pycocotools", "onednn-cpu-gomp")
+# What these do is in the key already (configuration values), or changes no result.
+UNKEYED_MODULES = (
+    "unidet.backend",
+    "unidet.config",
+    "unidet.console",
+    "unidet.errors",
+    "unidet.pipelines.engine.node",
+    "unidet.pipelines.engine.stage",
+    "unidet.report.plots",
+)
+
+
+def preimage_of(
+    node: Node, config: Config, store: Store, built: Mapping[Node, Action]
+) -> dict[str, Any]:
+    """Everything the node's result depends on, as plain data; its hash is the node's key.
+
+    Neither the node's name nor a path is in it: equal work on equal content has one key. An input
+    that is not in `built` is None.
+    """
+    stage = stage_of(node)
+    values = {name: identity(getattr(config, name)) for name in sorted(stage.reads)}
+    values |= identity(stage.settings(config, node.name))
+    return {
+        "schema": 2,
+        "stage": stage.name,
+        "stage_version": stage.version,
+        "config": values,
+        "inputs": {
+            name: _content(entry, built) for name, entry in sorted(inputs_of(node, config).items())
+        },
+        "files": {
+            name: store.digest_of(path) for name, path in stage.files(config, node.name).items()
+        },
+        "code": digest(modules_of(stage, config, store)),
+        "env": {name: _version(name) for name in KEYED_PACKAGES},
+    }
+
+
+def _content(entry: Input, built: Mapping[Node, Action]) -> str | None:
+    action = built.get(entry.node)
+    if action is None:
+        return None
+    return action.files[entry.file].sha256 if entry.file else action.output
+
+
+def modules_of(stage: Stage, config: Config, store: Store) -> dict[str, str]:
+    """Digest of every module that the stage's code can reach under this configuration."""
+    modules: dict[str, str] = {}
+    for root in (stage.run.__module__, *stage.code(config)):
+        modules |= closure(root, exclude=UNKEYED_MODULES, cache=store.code_cache)
+    return dict(sorted(modules.items()))
+
+
+def find(preimage: dict[str, Any], store: Store) -> Action | None:
+    """The complete action that answers `preimage`, also one of code accepted as equivalent."""
+    actions = (store.lookup(key) for key in accepted.keys(store.layout, preimage))
+    return next((action for action in actions if action is not None), None)
+
+
+def siblings(node: Node, preimage: dict[str, Any], store: Store) -> Iterator[Path]:
+    """Folders of the artefacts that the same work on other data sets has left, newest first."""
+    per_image = stage_of(node).per_image
+    if not per_image:
+        return
+    codes = {preimage["code"]}
+    codes |= {entry.equals for entry in accepted.chain(store.layout, node.stage, preimage["code"])}
+    wanted = _shared_part(preimage, per_image)
+    for action in store.actions(node.stage):
+        same = _shared_part(action.preimage, per_image) == wanted
+        if same and action.preimage["code"] in codes and store.is_complete(action):
+            yield store.folder(action)
+
+
+def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dict[str, Any]:
+    """A preimage without what belongs to one data set, and without its code."""
+    inputs = {name: sha for name, sha in preimage["inputs"].items() if name not in per_image}
+    return {**preimage, "inputs": inputs, "code": None}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,104 @@
+"""Batches of images as a network takes them, for training and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from unidet.config.images import ChangeConfig, ImageConfig, KeepRatioImages
+from unidet.config.training import TrainingConfig
+from unidet.data import views
+from unidet.data.augmentation import Augmentation
+from unidet.data.loader import Loader, Source
+from unidet.data.sampler import Sampler
+from unidet.data.transforms import KeepRatio, Stretch, Transform
+from unidet.training.schedule import in_steps
+
+CHANGES: dict[str, Callable[..., views.Change]] = {
+    "photometric": views.PhotometricDistortion,
+    "zoom_out": views.ZoomOut,
+    "iou_crop": views.IoUCrop,
+    "resized_crop": views.ResizedCrop,
+}
+
+
+def counted_in_steps(training: TrainingConfig, sources: Sequence[Source]) -> TrainingConfig:
+    """The run with its length in steps; an epoch is as long as the sampler's."""
+    sampler = Sampler([source.split for source in sources], training.batch_size, seed=0)
+    return in_steps(training, sampler.steps_per_epoch)
+
+
+def training_batches(
+    sources: Sequence[Source],
+    images: ImageConfig,
+    training: TrainingConfig,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
+) -> Callable[[int], Loader]:
+    """Makes the loader of a training run's batches, or of one process's share of them, from a
+    given step on."""
+
+    def batches_from(step: int) -> Loader:
+        return Loader(
+            sources,
+            training.batch_size,
+            training.steps,
+            seed,
+            _training_transform(images),
+            start_step=step,
+            threads=training.loader_threads,
+            share=share,
+        )
+
+    return batches_from
+
+
+def _training_transform(images: ImageConfig) -> Transform:
+    """Changes, multi-scale resize, flips and augmentation, as configured."""
+    smooth = images.interpolation == "pillow"
+    resize = (
+        KeepRatio(images.short_side, images.long_side, images.short_step, truncate=smooth)
+        if isinstance(images, KeepRatioImages)
+        else Stretch(tuple((side, side) for side in images.sides))
+    )
+    return Transform(
+        resize,
+        images.mean,
+        images.std,
+        images.horizontal_flip,
+        images.vertical_flip,
+        images.divisor,
+        images.channels,
+        _augmentation(images),
+        smooth,
+        tuple(map(_change, images.before_resize)),
+    )
+
+
+def _change(settings: ChangeConfig) -> views.Change:
+    values = asdict(settings)
+    return CHANGES[values.pop("kind")](**values)
+
+
+def _augmentation(images: ImageConfig) -> Augmentation | None:
+    if isinstance(images, KeepRatioImages) or images.augmentation is None:
+        return None
+    return Augmentation(**asdict(images.augmentation))
+
+
+def test_transform(images: ImageConfig) -> Transform:
+    """One size, no changes, no flips."""
+    smooth = images.interpolation == "pillow"
+    resize = (
+        KeepRatio((images.test_short_side,) * 2, images.test_long_side, truncate=smooth)
+        if isinstance(images, KeepRatioImages)
+        else Stretch(((images.test_side, images.test_side),))
+    )
+    return Transform(
+        resize,
+        images.mean,
+        images.std,
+        divisor=images.divisor,
+        channels=images.channels,
+        smooth=smooth,
+    )

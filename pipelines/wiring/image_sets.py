@@ -1,0 +1,97 @@
+"""A `data` artefact from the inside, and how a stage opens it.
+
+index.npz            images and boxes, see `data.index`
+digests.npy          (N, 32) uint8, sha256 of each image's content
+vocabulary.json      id, name and synonyms of every category
+ground_truth.json    of an evaluation set, what it is evaluated with
+images.npy           packed images, where no folder holds them
+report.json          of a set in folders, what was read and left out
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from unidet.data.images import FolderImages, Images, PackedImages
+from unidet.data.index import load_split, save_split
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.study_sets import TRAINING, VOCABULARY
+from unidet.records import Category, Split
+
+INDEX, DIGESTS, GROUND_TRUTH, PACKED = (
+    *("index.npz", "digests.npy", "ground_truth.json", "images.npy"),
+)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A data set opened: its index and its images; `folder` is its artefact."""
+
+    name: str
+    split: Split
+    images: Images
+    folder: Path
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """(N, 32) uint8: sha256 of each image's content."""
+        return np.load(self.folder / DIGESTS)
+
+    def caption(self, row: int) -> str:
+        """What a report calls an image: no path of this machine."""
+        return self.split.file_names[row] or f"{self.name}, image {row}"
+
+    @property
+    def ground_truth(self) -> Path:
+        """What an evaluation set is evaluated with, as its authors wrote it."""
+        return self.folder / GROUND_TRUTH
+
+
+def save_image_set(split: Split, digests: np.ndarray, folder: Path) -> None:
+    """Leave a set's index, digests and vocabulary in its artefact."""
+    save_split(split, folder / INDEX)
+    np.save(folder / DIGESTS, digests)
+    keys = ("id", "name", "synonyms")
+    categories = [{key: asdict(c)[key] for key in keys} for c in split.categories]
+    (folder / VOCABULARY).write_text(json.dumps(categories, ensure_ascii=False))
+
+
+def open_image_set(job: Job, label: str = "data") -> ImageSet:
+    """The data set that a job takes under `label`."""
+    node = Node.parse(label)
+    name = node.name if node is not None and node.name else job.name
+    return image_set_at(job.inputs[label], job.images.get(label), name)
+
+
+def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
+    """The data set of a `data` artefact; `images` is the folder of its image files, if any."""
+    name = name.removeprefix(TRAINING)
+    split = load_split(folder / INDEX, name)
+    source: Images = (
+        PackedImages(folder / PACKED) if images is None else FolderImages(images, split.file_names)
+    )
+    return ImageSet(name, split, source, folder)
+
+
+def open_training_sets(job: Job) -> list[ImageSet]:
+    """The training sets that a job takes, in the order of their dataset ids."""
+    return [open_image_set(job, label) for label in job.inputs if is_training(label)]
+
+
+def read_vocabulary(folder: Path) -> list[Category]:
+    """The categories of a `data` artefact, by id, without counts."""
+    return [
+        Category(entry["id"], entry["name"], synonyms=tuple(entry["synonyms"]))
+        for entry in json.loads((folder / VOCABULARY).read_text())
+    ]
+
+
+def is_training(label: str) -> bool:
+    """Whether a job calls a training set's artefact so."""
+    return label.startswith(f"data[{TRAINING}")

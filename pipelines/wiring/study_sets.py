@@ -1,0 +1,90 @@
+"""The data sets of a study by node name: `training/NAME` for training sets, else NAME."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unidet.config.data import EvaluationSet, ToyData, ToySet, TrainingSet
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.engine.node import Input, Node
+
+TRAINING = "training/"
+DataSet = TrainingSet | ToySet
+EvaluationData = EvaluationSet | ToySet
+
+
+def training_sets(config: Config) -> dict[str, DataSet]:
+    """The training sets in the order of their dataset ids."""
+    data = config.data
+    sets: dict[str, DataSet] = {}
+    if isinstance(data, ToyData):
+        sets["a"] = ToySet("train_a", "toy_a", data.train_scenes, config.seed)
+        sets["b"] = ToySet("train_b", "toy_b", data.train_scenes, config.seed)
+    _refuse_taken(sets, data.training)
+    return {f"{TRAINING}{name}": entry for name, entry in {**sets, **data.training}.items()}
+
+
+def evaluation_sets(config: Config) -> dict[str, EvaluationData]:
+    """The evaluation sets, the main one first."""
+    data = config.data
+    sets: dict[str, EvaluationData] = {}
+    if isinstance(data, ToyData):
+        sets["val"] = ToySet("val", "toy_val", data.val_scenes, config.seed)
+        if data.dev_scenes:
+            sets["dev"] = ToySet("dev", "toy_val", data.dev_scenes, config.seed)
+    _refuse_taken(sets, data.evaluation)
+    return {**sets, **data.evaluation}
+
+
+def _refuse_taken(toy: Mapping[str, object], others: Mapping[str, object]) -> None:
+    taken = sorted(toy.keys() & others.keys())
+    if taken:
+        raise UserError(f"data: {taken[0]!r} is a set of the toy world; choose another name")
+
+
+def all_sets(config: Config) -> dict[str, DataSet]:
+    """Training sets, then evaluation sets."""
+    return {**training_sets(config), **evaluation_sets(config)}
+
+
+def images_folder(config: Config, name: str) -> Path | None:
+    """Folder of a set's image files; None where its images lie in its artefact."""
+    entry = all_sets(config).get(name)
+    return Path(config.data.root) / entry.images if isinstance(entry, TrainingSet) else None
+
+
+def vocabularies(config: Config) -> dict[str, list[str]]:
+    """Label space -> the sets that have it; the first of them defines its names."""
+    sets: dict[str, list[str]] = {}
+    for name, entry in all_sets(config).items():
+        sets.setdefault(entry.vocabulary, []).append(name)
+    return sets
+
+
+# --- what stages take --------------------------------------------------------------------------
+
+
+def data_of(name: str) -> Input:
+    """The whole artefact of a data set."""
+    return Input(Node("data", name))
+
+
+def training_data(config: Config) -> dict[str, Input]:
+    """Every training set's artefact, in order, by the text of its node."""
+    return {str(Node("data", name)): data_of(name) for name in training_sets(config)}
+
+
+def training_vocabularies(config: Config) -> dict[str, Input]:
+    """Every training set's category names, which decide what is novel elsewhere."""
+    return {
+        str(node): Input(node, VOCABULARY)
+        for node in (Node("data", name) for name in training_sets(config))
+    }
+
+
+VOCABULARY = "vocabulary.json"
+"""In a `data` artefact: id, name and synonyms of every category, by id; counts are elsewhere."""
+CROPS = "clip/crops"
+"""Name of the toy world's captioned crops among the `data` nodes."""

@@ -1,0 +1,56 @@
+"""What `lvis_eval` and `calibration_sweep` score: regions, a text classifier, NMS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unidet.config.stages import DetectionConfig
+from unidet.evaluation.calibration import Compatibility
+from unidet.evaluation.detections import TextClassifier
+from unidet.evaluation.regions import Regions
+from unidet.evaluation.suppression import Suppression
+from unidet.pipelines.engine.shards import SHARDS, Sharded
+from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.embeddings import CLASSIFIER, read_embeddings
+from unidet.pipelines.wiring.image_sets import ImageSet
+
+
+@dataclass(frozen=True)
+class SetRegions:
+    """The regions of an evaluation set's images, read anew at every pass."""
+
+    folder: Path
+    image_ids: np.ndarray
+
+    def __iter__(self) -> Iterator[Regions]:
+        shards = Sharded(self.folder / SHARDS)
+        for row, image_id in enumerate(self.image_ids):
+            yield Regions(int(image_id), **shards.of(row))
+
+
+def regions_of(job: Job, data: ImageSet) -> SetRegions:
+    """What `lvis_raw` has left of the job's evaluation set."""
+    return SetRegions(job.inputs["lvis_raw"], data.split.image_ids)
+
+
+def text_classifier(job: Job, data: ImageSet) -> TextClassifier:
+    """The classifier for an evaluation set's vocabulary."""
+    vectors = read_embeddings(job.inputs["clip_embeddings"])
+    settings = json.loads((job.inputs["lvis_raw"] / CLASSIFIER).read_text())
+    ids = np.array([category.id for category in data.split.categories], np.int64)
+    return TextClassifier.of(vectors, ids, **settings)
+
+
+def suppression(settings: DetectionConfig, compat: Compatibility) -> Suppression:
+    return Suppression(
+        method=settings.suppression,
+        iou_threshold=settings.nms,
+        score_threshold=settings.score_threshold,
+        max_per_image=settings.max_per_image,
+        offset_classes=compat == "official",
+    )

@@ -1,0 +1,43 @@
+"""Studies run in this process, their artefacts by the text of the node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from unidet.config.study import Config
+from unidet.pipelines.engine import acceptance, changes, engine, keys
+from unidet.pipelines.engine.graph import targets
+from unidet.pipelines.engine.node import Input, Node
+from unidet.pipelines.engine.progress_lines import Done
+from unidet.pipelines.engine.states import current, states
+
+
+def built(config: Config) -> dict[str, Done]:
+    """Run the target and what it needs."""
+    return {str(node): done for node, done in engine.run(config).items()}
+
+
+def state_of(config: Config) -> dict[str, str]:
+    """Where the configured target and all it needs stand."""
+    return {str(state.node): state.state for state in states(config)}
+
+
+def folder_of(target: str, config: Config) -> Path | None:
+    """The folder of the target's main artefact; None where it is not built."""
+    store = engine.open_store(config)
+    action = current(target, config, store)[targets(target, config)[0]]
+    return None if action is None else store.folder(action)
+
+
+def whole(*stages: str) -> dict[str, Input]:
+    """Inputs of a node that takes the only artefact of each of these stages."""
+    return {stage: Input(Node(stage)) for stage in stages}
+
+
+def same_code(monkeypatch: pytest.MonkeyPatch, modules: Mapping[str, str]) -> None:
+    """Every stage's code is what `modules` holds at that moment."""
+    for user in (acceptance, changes, engine, keys):
+        monkeypatch.setattr(user, "modules_of", lambda stage, config, store: dict(modules))
