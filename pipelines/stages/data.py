@@ -73,9 +73,9 @@ def _index_folder(job: Job, source: TrainingSet) -> None:
     if isinstance(source, EvaluationSet):
         shutil.copyfile(limited, job.out / GROUND_TRUTH)
         read_ground_truth(job.out / GROUND_TRUTH)
-    # The key knows files by content: a path of this machine would differ elsewhere.
-    read = report.as_dict() | {"source": Path(source.annotations).name}
-    (job.out / "report.json").write_text(json.dumps(read, indent=1))
+    # The key knows files by content: the same content elsewhere has the same report.
+    facts = {name: value for name, value in report.as_dict().items() if name != "source"}
+    (job.out / "report.json").write_text(json.dumps(facts, indent=1))
 
 
 def _limited(job: Job, source: TrainingSet, annotations: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from commands import COMMAND
 from PIL import Image
+
+from unidet.pipelines.engine.shards import SHARDS, Sharded
 
 AP_KEYS = {"AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR@300"}
 
@@ -26,7 +29,7 @@ def study(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
     result = unidet("stage=report", *chosen)
     assert result.returncode == 0, result.stderr
     assert "report.html" in result.stdout
-    assert result.stderr.count(" ran ") == 10
+    assert result.stderr.count(" ran ") == 22
     return chosen
 
 
@@ -44,7 +47,7 @@ def test_a_second_run_is_cached_and_never_imports_jittor(study: tuple[str, ...])
     command = [sys.executable, "-c", code, "stage=report", *study]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count(" cached ") == 10
+    assert result.stderr.count(" cached ") == 10  # a line a stage
 
 
 def test_metrics_have_the_promised_keys(study: tuple[str, ...]) -> None:
@@ -55,7 +58,7 @@ def test_metrics_have_the_promised_keys(study: tuple[str, ...]) -> None:
 
 
 def test_evaluate_agrees_with_the_stage(study: tuple[str, ...], tmp_path: Path) -> None:
-    truth = folder("data", study) / "evaluation" / "val" / "ground_truth.json"
+    truth = folder("data:val", study) / "ground_truth.json"
     results = folder("lvis_eval", study) / "detections.json"
     out = tmp_path / "metrics.json"
     done = unidet("evaluate", str(truth), str(results), "--style", "lvis", "--out", str(out))
@@ -68,7 +71,7 @@ def test_evaluate_agrees_with_the_stage(study: tuple[str, ...], tmp_path: Path) 
 def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> None:
     result = unidet("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count("lvis_raw           cached") == 2
+    assert len(re.findall(r"^lvis_raw \(2\) +cached", result.stderr, re.MULTILINE)) == 2
     assert "calibration.gamma" in result.stdout
     again = unidet("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
     assert again.stdout == result.stdout
@@ -115,7 +118,7 @@ def test_path_of_what_is_not_built(study: tuple[str, ...]) -> None:
 
 
 def test_detect_draws_a_vocabulary_never_seen(study: tuple[str, ...], tmp_path: Path) -> None:
-    images = np.load(folder("data", study) / "images" / "val" / "images.npy", mmap_mode="r")
+    images = np.load(folder("data:val", study) / "images.npy", mmap_mode="r")
     picture = tmp_path / "scene.png"
     Image.fromarray(images[0]).save(picture)
     done = unidet(
@@ -154,6 +157,7 @@ def test_the_command_alone_explains_itself() -> None:
 
 
 DATASETS = ("a", "b", "val", "dev")
+NODES = ("val", "dev", "training/a", "training/b")
 
 
 def test_proposals_out_as_mmdet_has_them_and_in_again(
@@ -168,16 +172,18 @@ def test_proposals_out_as_mmdet_has_them_and_in_again(
     done = unidet("stage=proposals", *study, *given)
     assert done.returncode == 0, done.stderr
     ran = [line.split()[:2] for line in done.stderr.splitlines()]
-    assert ran == [["data", "cached"], ["proposals", "ran"]]
-    # The same bytes are the same artefact.
-    assert folder("proposals", (*study, *given)) == folder("proposals", study)
+    assert ran[0] == ["data", "(4)"]
+    assert ran[1:] == [[f"proposals[{node}]", "ran"] for node in NODES]
+    for node in NODES:  # the same bytes are the same artefact
+        target = f"proposals:{node}"
+        assert folder(target, (*study, *given)) == folder(target, study)
 
 
 def test_results_out_as_mmdet_has_them(study: tuple[str, ...], tmp_path: Path) -> None:
     pickled, back = tmp_path / "val.pkl", tmp_path / "val.json"
     done = unidet("interchange", "lvis_eval:val", str(pickled), *study)
     assert done.returncode == 0, done.stderr
-    truth = folder("data", study) / "evaluation/val/ground_truth.json"
+    truth = folder("data:val", study) / "ground_truth.json"
     done = unidet("interchange", str(pickled), str(back), "--annotations", str(truth))
     assert done.returncode == 0, done.stderr
     ours = json.loads((folder("lvis_eval", study) / "detections.json").read_text())
@@ -211,7 +217,7 @@ def test_what_others_proposed_must_cover_every_dataset(
     )
     done = unidet("interchange", "proposals:c", str(tmp_path / "c.pkl"), *study)
     assert done.returncode == 2
-    assert "proposals:c: no such dataset; there are a, b, val, dev" in done.stderr
+    assert "there is no proposals[c]; there is proposals[val], proposals[dev], " in done.stderr
 
 
 def test_networks_of_others_in_place_of_trained_ones(study: tuple[str, ...]) -> None:
@@ -226,17 +232,136 @@ def test_networks_of_others_in_place_of_trained_ones(study: tuple[str, ...]) -> 
     weights.append("proposals.training=false")
     done = unidet("stage=lvis_eval", *study, *weights)
     assert done.returncode == 0, done.stderr
-    assert not (folder("proposals", (*study, *weights)) / "training").exists()
+    assert unidet("path", "proposals:training/a", *study, *weights).returncode == 2
     # The same weights give the same detections.
     assert folder("lvis_eval", (*study, *weights)) == folder("lvis_eval", study)
     assert not (folder("rpn", (*study, *weights)) / "log.csv").exists()
     done = unidet("interchange", "proposals:a", "a.pkl", *study, *weights)
     assert done.returncode == 2
     assert done.stderr == (
-        "unidet: proposals:a: left out of the stage; give it proposals.training=true\n"
+        "unidet: stage: there is no proposals[a]; there is proposals[val], proposals[dev]\n"
     )
     done = unidet("stage=roi", *study, "roi.training=null")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "unidet: roi.training: null needs a trained network; name one: roi.weights=FILE"
+    )
+
+
+# --- data sets of one's own beside the toy world's ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pictures(study: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scenes of `val` as files, and annotations: of all of them, of two, and broken ones."""
+    root = tmp_path_factory.mktemp("own")
+    (root / "images").mkdir()
+    for number, pixels in enumerate(np.load(folder("data:val", study) / "images.npy")[:3]):
+        Image.fromarray(pixels).save(root / "images" / f"{number}.png")
+    for name, numbers in {"all": (0, 1, 2), "two": (2, 0)}.items():
+        document = {
+            "images": [
+                {"id": 7 + i, "file_name": f"{i}.png", "width": 192, "height": 192} for i in numbers
+            ],
+            "annotations": [
+                {"id": 1 + i, "image_id": 7 + i, "category_id": 1, "bbox": [20, 20, 40, 40],
+                 "area": 1600, "iscrowd": 0}
+                for i in numbers
+            ],
+            "categories": [{"id": 1, "name": "striped red star"}],
+        }  # fmt: skip
+        (root / f"{name}.json").write_text(json.dumps(document))
+    document["annotations"][0]["bbox"] = [20, 20, 40]
+    (root / "broken.json").write_text(json.dumps(document))
+    return root
+
+
+def own_set(name: str, root: Path, annotations: str, use: str = "evaluation") -> tuple[str, ...]:
+    style = ",style:coco" if use == "evaluation" else ""
+    return (
+        f"data.root={root}",
+        f"data.{use}.{name}={{annotations:{annotations}.json,images:images,vocabulary:own{style}}}",
+    )
+
+
+def ran(stderr: str) -> list[str]:
+    return re.findall(r"^(\S+) +ran ", stderr, re.MULTILINE)
+
+
+def without_jittor(*arguments: str) -> subprocess.CompletedProcess:
+    code = "import sys; sys.modules['jittor'] = None; from unidet.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_another_evaluation_set_runs_only_what_it_needs(
+    study: tuple[str, ...], pictures: Path
+) -> None:
+    chosen = (*study, *own_set("extra", pictures, "all"))
+    needed = {"data", "clip_embeddings", "proposals", "lvis_raw", "lvis_eval"}
+    states = json.loads(unidet("status", "--json", *chosen).stdout)
+    not_fresh = {state["node"] for state in states if state["state"] != "fresh"}
+    names = {f"{stage}[{'own' if stage == 'clip_embeddings' else 'extra'}]" for stage in needed}
+    assert not_fresh == {*names, "report"}
+    done = unidet("stage=report", *chosen)
+    assert done.returncode == 0, done.stderr
+    assert {*ran(done.stderr)} == {*names, "report"}
+
+
+def test_an_image_that_a_network_has_seen_is_not_run_again(
+    study: tuple[str, ...], pictures: Path
+) -> None:
+    """A second set brings two of the first one's pictures: no network is even loaded."""
+    chosen = (*study, *own_set("extra", pictures, "all"), *own_set("twin", pictures, "two"))
+    assert unidet("stage=lvis_raw", *chosen[:-1]).returncode == 0
+    done = without_jittor("stage=lvis_eval", *chosen)
+    assert done.returncode == 0, done.stderr
+    stages = ("data", "proposals", "lvis_raw", "lvis_eval")
+    assert {*ran(done.stderr)} == {f"{stage}[twin]" for stage in stages}
+    first, second = (
+        Sharded(folder(f"lvis_raw:{name}", chosen) / SHARDS) for name in ("extra", "twin")
+    )
+    for row, same in enumerate((2, 0)):
+        for name, column in second.of(row).items():
+            np.testing.assert_array_equal(column, first.of(same)[name])
+
+
+def test_a_limited_set_runs_no_network_either(study: tuple[str, ...], pictures: Path) -> None:
+    chosen = (*study, *own_set("extra", pictures, "all"))
+    assert unidet("stage=lvis_raw", *chosen).returncode == 0
+    done = without_jittor("stage=lvis_eval", *chosen, "data.evaluation.extra.limit=2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_training_set_leaves_data_and_embeddings(
+    study: tuple[str, ...], pictures: Path
+) -> None:
+    chosen = (*study, *own_set("more", pictures, "all", "training"))
+    states = json.loads(unidet("status", "--json", *chosen).stdout)
+    fresh = {state["node"] for state in states if state["state"] == "fresh"}
+    assert fresh == {
+        *("data[training/a]", "data[training/b]", "data[val]", "data[dev]", "data[clip/crops]"),
+        *("clip", "clip_embeddings[toy_a]", "clip_embeddings[toy_b]", "clip_embeddings[toy_val]"),
+    }
+
+
+def test_a_broken_evaluation_file_is_found_before_training(
+    study: tuple[str, ...], pictures: Path
+) -> None:
+    chosen = (*study, *own_set("extra", pictures, "broken"), "rpn.training.steps=4")
+    done = unidet("stage=report", *chosen)
+    assert done.returncode == 2
+    assert "broken.json" in done.stderr.splitlines()[-1]
+    assert ran(done.stderr) == []
+
+
+def test_one_artefact_of_a_stage_is_a_target(study: tuple[str, ...]) -> None:
+    bracketed = unidet("stage=lvis_eval[dev]", *study)
+    assert bracketed.returncode == 0, bracketed.stderr
+    assert "lvis_eval[val]" not in bracketed.stderr
+    assert Path(bracketed.stdout.splitlines()[-1]) == folder("lvis_eval:dev", study)
+    assert (
+        folder("lvis_eval", study)
+        == folder("lvis_eval:val", study)
+        != folder("lvis_eval:dev", study)
     )

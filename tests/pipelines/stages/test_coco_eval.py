@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from batches import make_batch
 from PIL import Image
+from studies import built
 
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.errors import UserError
-from unidet.evaluation.results import Detections
-from unidet.pipelines.engine.engine import bring_up_to_date
-from unidet.pipelines.wiring import datasets
 from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
+from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_sets import image_set_at
+from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.records import Detected
 from unidet.weights.layouts.registry import layout_named
 from unidet.weights.write import write_torch
@@ -82,7 +83,7 @@ def write_official(recorded_weight: Callable, folder: Path) -> Callable[..., Pat
 def run(folder: Path, *overrides: str) -> list[dict[str, Any]]:
     """The detections that the stage leaves, of images of their own size."""
     config = compose([*study(folder), *overrides])
-    done = bring_up_to_date(config)["coco_eval"].folder
+    done = built(config)["coco_eval[coco]"].folder
     metrics = json.loads((done / "metrics.json").read_text())
     assert 0 <= metrics["AP"] <= 1
     return json.loads((done / "detections.json").read_text())
@@ -101,10 +102,10 @@ def expected(network: Any, folder: Path, rpn: list[str]) -> list[Detected]:
     from unidet.training.inference import as_images
 
     config = compose([*study(folder), *rpn])
-    data = bring_up_to_date(compose([*study(folder), "stage=data"]))["data"].folder
-    (images,) = datasets.Datasets(data, config.data).image_sets()
-    transform = datasets.test_transform(config.rpn.images)
-    (batch,) = evaluation_batches(images.images, images.split, [0], transform, 1)
+    artefact = built(compose([*study(folder), "stage=data"]))["data[coco]"].folder
+    data = image_set_at(artefact, images_folder(config, "coco"), "coco")
+    transform = test_transform(config.rpn.images)
+    (batch,) = evaluation_batches(data.images, data.split, [0], transform, 1)
     return network.detect(as_images(batch), batch.sizes_N2)
 
 
@@ -165,8 +166,8 @@ def test_a_class_that_stands_for_nothing_is_no_detection() -> None:
 
     batch = make_batch((8, 8), [[]], scale=2, rows=[1])
     ids = np.array([7, 9, NO_CATEGORY])
-    found: Detections = detect_batches(Network().detect, [batch], np.array([50, 60]), ids)
-    assert found.category_ids.tolist() == [9, 7]
-    assert found.image_ids.tolist() == [60, 60]
-    np.testing.assert_allclose(found.scores, [0.9, 0.7])
-    np.testing.assert_allclose(found.boxes_xywh, [[1, 1, 2, 4]] * 2)
+    ((row, columns),) = detect_batches(Network().detect, [batch], ids)
+    assert row == 1
+    assert columns["category_ids"].tolist() == [9, 7]
+    np.testing.assert_allclose(columns["scores"], [0.9, 0.7])
+    np.testing.assert_allclose(columns["boxes_xywh"], [[1, 1, 2, 4]] * 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from studies import built
 
 from unidet.cli import compose
+from unidet.config.study import Config
+from unidet.data.novelty import novel_categories
 from unidet.errors import UserError
 from unidet.pipelines.engine import graph
-from unidet.pipelines.engine.engine import bring_up_to_date
-from unidet.pipelines.wiring.datasets import Datasets
+from unidet.pipelines.engine.progress_lines import Done
+from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at, read_vocabulary
+from unidet.pipelines.wiring.study_sets import images_folder
 
 SIDE = 40
 NAMES = {
@@ -68,58 +74,94 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def run(stage: str, folder: Path, *overrides: str) -> Path:
-    config = compose(
+def bench(folder: Path, *overrides: str) -> Config:
+    return compose(
         [
-            f"stage={stage}",
             "experiment=bench",
             f"data.root={folder}",
             f"store.root={folder.parent / 'store'}",
             *overrides,
         ]
     )
-    return bring_up_to_date(config)[stage].folder
 
 
-def datasets(folder: Path) -> Datasets:
-    config = compose(["experiment=bench", f"data.root={folder}"])
-    return Datasets(run("data", folder), config.data)
+def run(target: str, folder: Path, *overrides: str) -> dict[str, Done]:
+    return built(bench(folder, f"stage={target}", *overrides))
 
 
-def test_every_split_is_indexed_with_its_vocabulary(folder: Path) -> None:
-    found = datasets(folder)
-    assert [(d.name, d.vocabulary) for d in found.training()] == [
-        ("coco", "coco"),
-        ("objects365", "objects365"),
+def data_set(folder: Path, name: str, *overrides: str) -> ImageSet:
+    config = bench(folder, *overrides)
+    done = run("data", folder, *overrides)
+    return image_set_at(done[f"data[{name}]"].folder, images_folder(config, name), name)
+
+
+def test_every_set_is_indexed_with_its_vocabulary(folder: Path) -> None:
+    done = run("data", folder)
+    assert list(done) == [
+        *("data[training/coco]", "data[training/objects365]"),
+        *("data[lvis_v1]", "data[lvis_v0_5]", "data[coco_val]"),
     ]
-    assert [d.name for d in found.judged()] == ["lvis_v1", "lvis_v0_5", "coco_val"]
-    assert found.vocabularies() == NAMES
+    for name, vocabulary in {"training/objects365": "objects365", "lvis_v1": "lvis_v1"}.items():
+        categories = read_vocabulary(done[f"data[{name}]"].folder)
+        assert [category.name for category in categories] == NAMES[vocabulary]
 
 
-def test_networks_run_once_over_images_of_several_evaluation_sets(folder: Path) -> None:
-    found = datasets(folder)
-    (pool,) = found.image_sets()
-    assert len(pool.split) == 2
-    for dataset in found.judged():
-        for row, image_id in zip(dataset.rows, dataset.split.image_ids, strict=True):
-            assert pool.images.name(int(row)).endswith(f"{image_id:012d}.jpg")
+def test_an_image_has_one_digest_whichever_set_brings_it(folder: Path) -> None:
+    """sha256sum of the file, in the order of the annotation file."""
+    digests = {
+        number: hashlib.sha256((folder / f"coco/val2017/{number:012d}.jpg").read_bytes()).digest()
+        for number in (3, 4)
+    }
+    for name, numbers in {"lvis_v1": [3, 4], "lvis_v0_5": [4], "coco_val": [4, 3]}.items():
+        rows = data_set(folder, name).digests
+        assert [row.tobytes() for row in rows] == [digests[number] for number in numbers]
+
+
+def test_a_changed_picture_is_another_data_set(folder: Path) -> None:
+    """The index stays what it was; the pictures' content makes the artefact."""
+    first = run("data", folder)
+    picture = folder / "coco/val2017/000000000003.jpg"
+    Image.new("RGB", (SIDE, SIDE), (200, 0, 0)).save(picture)
+    second = run("data", folder)
+    changed = {name for name in first if first[name].action.output != second[name].action.output}
+    assert changed == {"data[lvis_v1]", "data[coco_val]"}
 
 
 def test_a_name_is_novel_unless_it_or_a_synonym_is_labelled(folder: Path) -> None:
-    novel = {c.name: c.is_novel for c in datasets(folder).judged()[0].split.categories}
-    assert novel == {"cat": False, "couch": False, "zebra": True}
+    categories = data_set(folder, "lvis_v1").split.categories
+    novel = novel_categories(categories, NAMES["coco"] + NAMES["objects365"])
+    # couch has the synonym sofa, which coco labels
+    assert novel == {1: False, 2: False, 3: True}
 
 
 def test_the_place_of_the_data_changes_nothing(folder: Path) -> None:
     first = run("data", folder)
     moved = folder.rename(folder.parent / "moved")
-    assert run("data", moved) == first
+    second = run("data", moved)
+    assert [done.action for done in second.values()] == [done.action for done in first.values()]
+
+
+def test_a_renamed_set_is_the_same_artefact(folder: Path) -> None:
+    renamed = (
+        "data.evaluation={other: {annotations: coco/annotations/instances_val2017.json, "
+        "images: coco/val2017, vocabulary: coco, style: coco}}"
+    )
+    first, second = run("data", folder), run("data", folder, f"++{renamed}")
+    assert second["data[other]"].how == "cached"
+    assert second["data[other]"].action == first["data[coco_val]"].action
 
 
 def test_embeddings_are_taken_with_their_names(folder: Path) -> None:
-    with np.load(run("clip_embeddings", folder) / "lvis_v1.npz") as arrays:
+    done = run("clip_embeddings", folder)["clip_embeddings[lvis_v1]"]
+    with np.load(done.folder / EMBEDDINGS) as arrays:
         assert arrays["names"].tolist() == NAMES["lvis_v1"]
         assert arrays["embeddings"].shape == (3, 6)
+
+
+def test_sets_of_one_vocabulary_must_have_its_names(folder: Path) -> None:
+    overrides = ("data.evaluation.lvis_v0_5.vocabulary=lvis_v1",)
+    with pytest.raises(UserError, match="lvis_v1 and lvis_v0_5 have different categories"):
+        run("clip_embeddings", folder, *overrides)
 
 
 @pytest.mark.parametrize(
@@ -163,20 +205,16 @@ def test_a_limit_keeps_the_first_annotated_images(
     content = json.loads(annotations.read_text())
     content["images"].insert(0, content["images"][0] | {"id": 9})  # without annotations
     annotations.write_text(json.dumps(content))
-    data = run("data", folder, "data.evaluation.coco_val.limit=1")
-    datasets = {
-        dataset.name: dataset
-        for dataset in Datasets(data, compose(["experiment=bench"]).data).judged()
-    }
-    assert datasets["coco_val"].split.image_ids.tolist() == [4]
-    truth = json.loads(datasets["coco_val"].ground_truth.read_text())
+    data = data_set(folder, "coco_val", "data.evaluation.coco_val.limit=1")
+    assert data.split.image_ids.tolist() == [4]
+    truth = json.loads(data.ground_truth.read_text())
     assert [record["image_id"] for record in truth["annotations"]] == [4]
     assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
 
 
 def test_a_missing_root_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root"):
-        run("data", folder / "nowhere")
+        built(bench(folder / "nowhere", "stage=data"))
 
 
 def test_the_starting_weights_enter_the_key_by_content(
@@ -186,12 +224,12 @@ def test_the_starting_weights_enter_the_key_by_content(
     package = "unidet.pipelines.wiring.imagenet_package"
     monkeypatch.setattr(f"{package}.weights_file", lambda: weights)
     bench, toy = compose(["experiment=bench"]), compose([])
-    assert graph.STAGES["rpn"].files(bench) == {"imagenet": weights}
-    assert graph.STAGES["roi"].files(bench) == {"imagenet": weights}
-    assert graph.STAGES["rpn"].files(toy) == {}
+    assert graph.STAGES["rpn"].files(bench, "") == {"imagenet": weights}
+    assert graph.STAGES["roi"].files(bench, "") == {"imagenet": weights}
+    assert graph.STAGES["rpn"].files(toy, "") == {}
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unidet.pipelines.wiring.imagenet_package.find_spec", lambda name: None)
     with pytest.raises(UserError, match="make setup-bench"):
-        graph.STAGES["rpn"].files(compose(["experiment=bench"]))
+        graph.STAGES["rpn"].files(compose(["experiment=bench"]), "")
