@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from unidet.pipelines.engine import acceptance, changes, engine, keys
 from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.progress_lines import Done
+from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.engine.states import current, states
 
 
@@ -41,3 +43,19 @@ def same_code(monkeypatch: pytest.MonkeyPatch, modules: Mapping[str, str]) -> No
     """Every stage's code is what `modules` holds at that moment."""
     for user in (acceptance, changes, engine, keys):
         monkeypatch.setattr(user, "modules_of", lambda stage, config, store: dict(modules))
+
+
+def bare_job(folder: Path, **more: Any) -> Job:
+    """A job of no configuration that works in `folder`."""
+    nothing: dict[str, Any] = {key: {} for key in ("settings", "inputs", "images", "files")}
+    values = {
+        **nothing,
+        "name": "",
+        "config": None,
+        "work": folder,
+        "out": folder,
+        "bring_up": lambda: None,
+        "digests_in": lambda folder: {},
+        "siblings": lambda: (),
+    }
+    return Job(**{**values, **more})

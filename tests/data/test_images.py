@@ -117,11 +117,11 @@ def test_index_round_trip(split: Split, tmp_path: Path) -> None:
     named = dataclasses.replace(
         split,
         file_names=("ä b.png", "x\ny.png", ""),
-        categories=(Category(2, "ant", "r", 1, 1, True), *split.categories[1:]),
+        categories=(Category(2, "ant", "r", 1, 1, ("emmet", "pismire")), *split.categories[1:]),
     )
     path = tmp_path / "index.npz"
     save_split(named, path)
-    loaded = load_split(path)
+    loaded = load_split(path, named.name)
     for field in dataclasses.fields(Split):
         before, after = getattr(named, field.name), getattr(loaded, field.name)
         if isinstance(before, np.ndarray):
@@ -133,20 +133,20 @@ def test_index_round_trip(split: Split, tmp_path: Path) -> None:
 
 def test_index_bytes_depend_on_the_split_alone(split: Split, tmp_path: Path) -> None:
     save_split(split, tmp_path / "a.npz")
-    save_split(load_split(tmp_path / "a.npz"), tmp_path / "b.npz")
+    save_split(load_split(tmp_path / "a.npz", "another name"), tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_a_damaged_index_is_named(tmp_path: Path) -> None:
     path = tmp_path / "index.npz"
     with pytest.raises(UserError, match=r"index\.npz: no readable split index"):
-        load_split(path)
+        load_split(path, "tiny")
     path.write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(UserError, match=r"index\.npz: no readable split index"):
-        load_split(path)
+        load_split(path, "tiny")
     np.savez(path, other=np.zeros(1))
     with pytest.raises(UserError, match=r"index\.npz: no readable split index"):
-        load_split(path)
+        load_split(path, "tiny")
 
 
 def test_real_images_are_whole(reference: Path) -> None:

@@ -231,6 +231,15 @@ def test_evaluation_keeps_the_order() -> None:
     assert list(evaluation_batches(Noise(WIDE), WIDE, [], transform, 2)) == []
 
 
+def test_evaluation_batches_are_of_one_padded_size() -> None:
+    """Short side 32 makes 48 x 32 of 60 x 40, padded to 64 x 32; or turned, 32 x 64."""
+    mixed = make_split("turned", [(60, 40), (40, 60)] * 2)
+    transform = Transform(KeepRatio((32, 32), 64), (0, 0, 0), (1, 1, 1))
+    batches = list(evaluation_batches(Noise(mixed), mixed, range(4), transform, 2))
+    assert [batch.image_rows.tolist() for batch in batches] == [[0, 2], [1, 3]]
+    assert [batch.images_NCHW.shape[2:] for batch in batches] == [(32, 64), (64, 32)]
+
+
 def test_proposals_go_through_the_same_transform() -> None:
     def proposals_of(row: int) -> np.ndarray:
         box = WIDE.boxes_of(row)[0][0]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unidet.data.novelty import mark_novel, plain_names
+from unidet.data.novelty import novel_categories, plain_names
 from unidet.data.readers import read_split
 from unidet.errors import UserError
 
@@ -208,9 +208,8 @@ def test_an_absent_images_folder_is_named(content: Content, write: Write, tmp_pa
 
 def test_novel_categories(content: Content, write: Write) -> None:
     split, _ = read_split(write(content), None, name="tiny")
-    marked = mark_novel(split, ["Ant_(insect)", "aardvark"])
-    assert [category.is_novel for category in marked.categories] == [False, True]
-    assert split.categories[0].is_novel is None
+    novel = novel_categories(split.categories, ["Ant_(insect)", "aardvark"])
+    assert list(novel.values()) == [False, True]
 
 
 def test_plain_names() -> None:

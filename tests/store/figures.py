@@ -16,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unidet.cli import compose
-from unidet.pipelines.engine.engine import open_store, preimage_of
-from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.engine.engine import open_store
+from unidet.pipelines.engine.graph import inputs_of, needed
+from unidet.pipelines.engine.keys import preimage_of
+from unidet.pipelines.engine.node import Node
 from unidet.store.hashing import key_of
 from unidet.store.record import Action, to_bytes
 from unidet.store.store import Store
@@ -44,19 +46,20 @@ def fill(folder: Path) -> list[str]:
     overrides = [f"store.root={folder}"]
     config = compose(overrides)
     store = open_store(config)
-    done: dict[str, Action] = {}
-    for stage in needed("report", config):
-        inputs = {name: done[name] for name in stage.inputs(config)}
-        preimage = preimage_of(stage, config, store, inputs)
+    done: dict[Node, Action] = {}
+    for node in needed("report", config):
+        preimage = preimage_of(node, config, store, done)
         out = store.draft(key_of(preimage))
-        (out / "value").write_text(stage.name)
-        done[stage.name] = store.publish(
+        for file in ("value", "vocabulary.json"):
+            (out / file).write_text(str(node))
+        done[node] = store.publish(
             key_of(preimage),
             preimage,
-            stage.name,
+            node.stage,
             out,
+            name=node.name,
             started=time.time(),
-            inputs=inputs,
+            inputs={name: done[entry.node] for name, entry in inputs_of(node, config).items()},
             modules={f"unidet.models.module{number}": "0" * 64 for number in range(60)},
         )
     for number in range(ACTIONS - len(done)):
@@ -79,10 +82,9 @@ def ten_thousand(folder: Path) -> None:
     def keys() -> None:
         config = compose(overrides)
         store = open_store(config)
-        fresh: dict[str, Action] = {}
-        for stage in needed("report", config):
-            inputs = {name: fresh[name] for name in stage.inputs(config)}
-            fresh[stage.name] = store.lookup(key_of(preimage_of(stage, config, store, inputs)))
+        fresh: dict[Node, Action] = {}
+        for node in needed("report", config):
+            fresh[node] = store.lookup(key_of(preimage_of(node, config, store, fresh)))
 
     tell("status, first look", status, 1)
     time.sleep(3)  # so that the index is old enough to be trusted

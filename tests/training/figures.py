@@ -36,7 +36,7 @@ def timed(holder: Any, name: str, label: str) -> None:
 
 def main(folder: str, steps: int) -> None:
     from unidet.cli import compose
-    from unidet.pipelines.engine.engine import bring_up_jittor, bring_up_to_date
+    from unidet.pipelines.engine.engine import bring_up_jittor, run
 
     config = compose(
         [
@@ -74,7 +74,7 @@ def main(folder: str, steps: int) -> None:
 
     Progress.update = progress
     timed(Progress, "update", "progress")
-    bring_up_to_date(config)
+    run(config)
 
     every = compose(["stage=rpn"]).rpn.training.checkpoint_every
     step = (clock[-1] - clock[WARM]) / (len(clock) - 1 - WARM)

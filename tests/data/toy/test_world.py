@@ -41,7 +41,7 @@ def truth(world: Path, kind: str = "") -> dict[str, list[dict]]:
 
 def objects_with_split(folder: Path) -> tuple[dict[str, np.ndarray], Split]:
     with np.load(folder / "objects.npz") as columns:
-        return dict(columns), load_split(folder / "index.npz")
+        return dict(columns), load_split(folder / "index.npz", folder.name)
 
 
 def test_two_processes_write_the_same_bytes_as_one(world: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_every_box_has_the_one_label_that_its_object_fits(world: Path, name: str
 
 
 def test_the_split_says_what_the_lvis_json_says(world: Path) -> None:
-    split, table = load_split(world / "val" / "index.npz"), truth(world)
+    split, table = load_split(world / "val" / "index.npz", "val"), truth(world)
     assert split.image_ids.tolist() == [image["id"] for image in table["images"]]
     found = [
         (split.image_ids[image], split.categories[label].id)

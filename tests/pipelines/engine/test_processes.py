@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from commands import COMMAND, eventually
+from studies import bare_job
 
 from unidet.console.interrupt import EXIT_CODE, Interrupted
 from unidet.errors import UserError
 from unidet.pipelines.engine import processes
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding
 
@@ -51,15 +54,13 @@ def played(
     """Fills a plan of two shards with played workers."""
 
     def fill(leaves: int, said: list[str], progress: Callable | None = None) -> Played:
-        job = Job(None, {}, tmp_path, tmp_path, lambda: None)
-        if progress:
-            job = Job(None, {}, tmp_path, tmp_path, lambda: None, progress)
+        job = bare_job(tmp_path, **({"progress": progress} if progress else {}))
         workers = Played(job, leaves, said)
         monkeypatch.setattr(processes, "_start", lambda *_: workers)
-        plan = [ShardSet("val", images=2, per_shard=1)]
+        plan = ShardSet("val", images=2, per_shard=1)
         sharding = Sharding(lambda job: plan, lambda job: pytest.fail("alone"), lambda config: 2)
         fill.workers = workers
-        processes.fill_shards("proposals", sharding, tiny(), job)
+        processes.fill_shards(Node("proposals"), sharding, tiny(), job)
         return workers
 
     return fill
@@ -111,7 +112,7 @@ def test_a_task_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which one process has built the proposals, and all before them."""
+    """A store in which one process has built the proposals of a set, and all before them."""
     root = tmp_path_factory.mktemp("one")
     done = subprocess.run(command(overrides, root), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -131,7 +132,7 @@ def store(built: Path, tmp_path: Path) -> Path:
 
 
 def command(overrides: tuple[str, ...], root: Path, *more: str) -> list[str]:
-    return [*COMMAND, "stage=proposals", *overrides, f"store.root={root}", *more]
+    return [*COMMAND, "stage=proposals:a", *overrides, f"store.root={root}", *more]
 
 
 def run(overrides: tuple[str, ...], root: Path, *more: str) -> subprocess.CompletedProcess:
@@ -186,7 +187,7 @@ def test_stopped_in_the_middle_leaves_no_process_and_resumes(
     built: Path, store: Path, overrides: tuple[str, ...], number: int, status: int
 ) -> None:
     parent = subprocess.Popen(
-        command(overrides, store, "proposals.processes=2"),
+        command(overrides, store, "proposals.processes=2", "proposals.images_per_shard=1"),
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -197,9 +198,9 @@ def test_stopped_in_the_middle_leaves_no_process_and_resumes(
     (task,) = (store / "store" / "v1" / "work").glob("*/task.json")
     alone = subprocess.run([*COMMAND, "work", str(task)], capture_output=True, text=True)
     assert alone.returncode == 0, alone.stderr
-    assert len(shards(store)) == 10
-    done = run(overrides, store)
-    assert "proposals          resumed" in done.stderr
+    assert len(shards(store)) == 8  # one a scene
+    done = run(overrides, store, "proposals.images_per_shard=1")
+    assert re.search(r"^proposals\[training/a\] +resumed", done.stderr, re.MULTILINE)
     assert proposals(store) == proposals(built)
 
 

@@ -13,7 +13,7 @@ from unidet.config.compose import compose
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.proposers import outputs
-from unidet.pipelines.wiring.datasets import ImageSet
+from unidet.pipelines.wiring.image_sets import ImageSet
 from unidet.records import Category, Split
 
 
@@ -31,7 +31,7 @@ def image_set(name: str, ids: Sequence[int]) -> ImageSet:
         is_crowd=np.zeros(0, bool),
         categories=tuple(Category(number, f"{name}{place}") for place, number in enumerate(ids)),
     )
-    return ImageSet(name, split, images=None)  # type: ignore[arg-type]
+    return ImageSet(name, split, images=None, folder=Path())  # type: ignore[arg-type]
 
 
 SETS = [image_set("a", range(3)), image_set("b", range(2))]
