@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unidet.config.study import Config
 from unidet.evaluation.calibration_grid import sweep
-from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.datasets import Datasets, Judged
 from unidet.pipelines.wiring.evaluation_inputs import JudgedRegions, suppression, text_classifier

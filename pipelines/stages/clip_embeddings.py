@@ -9,6 +9,7 @@ import numpy as np
 from unidet.config.stages import FileEmbeddings
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.formats.embeddings import read_embeddings
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.datasets import Datasets
 
@@ -32,16 +33,8 @@ def _take_files(job: Job, vocabularies: dict[str, list[str]]) -> None:
     for name, path in files_of(
         job.config.clip_embeddings, job.config.data.root, vocabularies
     ).items():
-        vectors = _read(path)
         names = vocabularies[name]
-        if vectors.ndim != 2 or len(vectors) != len(names):
-            raise UserError(
-                f"{path}: shape {vectors.shape}, but vocabulary {name!r} has {len(names)} "
-                "categories; its rows must be the categories by id"
-            )
-        if not np.isfinite(vectors).all():
-            raise UserError(f"{path}: holds NaN or infinite values")
-        _save(job.out, name, vectors.astype(np.float32), names)
+        _save(job.out, name, read_embeddings(path, len(names)), names)
 
 
 def files_of(
@@ -59,13 +52,6 @@ def files_of(
             f"there are {', '.join(settings.files)}"
         )
     return {name: Path(root) / settings.files[name] for name in vocabularies}
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable .npy array ({error})") from None
 
 
 def _save(folder: Path, name: str, vectors: np.ndarray, names: list[str]) -> None:

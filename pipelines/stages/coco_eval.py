@@ -13,8 +13,8 @@ from unidet.config.study import Config
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
 from unidet.evaluation.coco import coco_metrics
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import write_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import write_results
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import Detector, code_of, open_detector

@@ -14,10 +14,10 @@ from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.data.images import FolderImages, check_images
 from unidet.data.index import save_split
-from unidet.data.novelty import mark_novel, plain_names
+from unidet.data.novelty import mark_novel
 from unidet.data.readers import read_split
-from unidet.data.table import read_json
 from unidet.errors import UserError
+from unidet.formats.annotations import first_images
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.toy_data import make_toy_data
 from unidet.records import Split
@@ -67,11 +67,9 @@ def _index_folder(job: Job) -> None:
         _save(pool.split, job.out / "images" / pool.split.name)
     for name, split in evaluation.items():
         place = job.out / "evaluation" / name
-        annotations = files["evaluation", name]
-        names = known + _labelled_synonyms(annotations, known)
-        _save(mark_novel(split, names), place)
+        _save(mark_novel(split, known), place)
         np.save(place / "rows.npy", pools[data.evaluation[name].images].rows[name])
-        shutil.copyfile(annotations, place / "ground_truth.json")
+        shutil.copyfile(files["evaluation", name], place / "ground_truth.json")
     manifest = _manifest(data, pools, reports)
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
@@ -102,14 +100,8 @@ def _annotations(job: Job, root: Path, dataset: TrainingSet | EvaluationSet, nam
     file = root / dataset.annotations
     if not dataset.limit:
         return file
-    document = read_json(file)
-    annotated = {record["image_id"] for record in document["annotations"]}
-    images = [image for image in document["images"] if image["id"] in annotated][: dataset.limit]
-    kept = {image["id"] for image in images}
-    document["images"] = images
-    document["annotations"] = [a for a in document["annotations"] if a["image_id"] in kept]
     shortened = job.work / f"{name}.json"
-    shortened.write_text(json.dumps(document))
+    shortened.write_text(json.dumps(first_images(file, dataset.limit)))
     return shortened
 
 
@@ -123,16 +115,6 @@ def _read(
         say("  " + named.replace(f"{root}/", ""))
     # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
     return split, report.as_dict() | {"source": dataset.annotations}
-
-
-def _labelled_synonyms(annotations: Path, known: list[str]) -> list[str]:
-    """Names of LVIS categories that a training dataset labels under one of their synonyms."""
-    labelled = {plain for name in known for plain in plain_names(name)}
-    return [
-        category["name"]
-        for category in read_json(annotations)["categories"]
-        if any(not labelled.isdisjoint(plain_names(s)) for s in category.get("synonyms", ()))
-    ]
 
 
 @dataclass(frozen=True)

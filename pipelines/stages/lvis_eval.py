@@ -11,13 +11,14 @@ from unidet.console.terminal import say
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.controls import text_controls
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
-from unidet.evaluation.results import Detections, write_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import write_results
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.datasets import Datasets, Judged
 from unidet.pipelines.wiring.evaluation_inputs import JudgedRegions, suppression, text_classifier
+from unidet.records import Detections, GroundTruth
 
 TABLE = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
 MOST_BARS = 120

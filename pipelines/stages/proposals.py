@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from unidet.config.study import Config
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.recall import recall_metrics
-from unidet.evaluation.results import Detections
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import given_proposals
 from unidet.pipelines.wiring.datasets import Datasets, ImageSet, test_transform
-from unidet.records import Split
+from unidet.records import Detections, GroundTruth, Split
 
 Propose = Callable[[ImageSet, Sequence[int]], Iterator[Columns]]
 
@@ -107,8 +107,7 @@ def recall_of(
 ) -> dict[str, float]:
     """Class-agnostic recall; `rows` are the dumped rows of the images with `image_ids`."""
     found = [dumped.of(int(row)) for row in (range(len(image_ids)) if rows is None else rows)]
-    boxes = np.concatenate([part["boxes_xyxy"] for part in found]).astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = xyxy_to_xywh(np.concatenate([part["boxes_xyxy"] for part in found]).astype(np.float64))
     counts = [len(part["scores"]) for part in found]
     return recall_metrics(
         truth,
@@ -123,8 +122,7 @@ def recall_of(
 
 def _ground_truth(split: Split) -> GroundTruth:
     """A training split as the evaluator sees it; areas are the boxes'."""
-    boxes = split.boxes_xyxy.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = xyxy_to_xywh(split.boxes_xyxy.astype(np.float64))
     order = np.argsort(split.image_ids, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))

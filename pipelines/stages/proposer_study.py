@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unidet.config.study import Config
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.shards import Sharded
 from unidet.pipelines.engine.stage import Comparison, Job, Stage
 from unidet.pipelines.proposers.proposer import Proposer, code_of, open_proposer
 from unidet.pipelines.stages.proposals import recall_of
 from unidet.pipelines.wiring.datasets import Datasets, Judged, test_transform
+from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
     import pandas as pd  # not at run time: every command would wait for it

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unidet.evaluation.results import Detections
-from unidet.records import Batch, Detected
+from unidet.ops.numpy_boxes import xyxy_to_xywh
+from unidet.records import Batch, Detected, Detections
 
 if TYPE_CHECKING:
     import jittor as jt
@@ -46,10 +46,9 @@ def detect_batches(
             boxes.append(detected.boxes[kept].astype(np.float64) / scale)
             scores.append(detected.scores[kept])
     corners = np.concatenate([np.zeros((0, 4)), *boxes])
-    corners[:, 2:] -= corners[:, :2]
     return Detections(
         np.concatenate([np.zeros(0, np.int64), *images]),
         np.concatenate([np.zeros(0, np.int64), *categories]),
-        corners,
+        xyxy_to_xywh(corners),
         np.concatenate([np.zeros(0, np.float32), *scores]),
     )

@@ -17,10 +17,11 @@ from unidet.data.images import read_image
 from unidet.errors import UserError
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.results import Detections
+from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.engine import bring_up_jittor, open_store
 from unidet.pipelines.wiring.datasets import test_transform
 from unidet.pipelines.wiring.evaluation_inputs import suppression
+from unidet.records import Detections
 from unidet.report.draw import draw_boxes
 
 NO_BOXES = np.zeros((0, 4), np.float32)
@@ -149,8 +150,7 @@ def _newest(config: Config, stage: str) -> Path:
 
 def _draw(pixels: np.ndarray, found: Detections, names: list[str], threshold: float) -> Any:
     shown = found.take(found.scores >= threshold)
-    corners = shown.boxes_xywh.copy()
-    corners[:, 2:] += corners[:, :2]
+    corners = xywh_to_xyxy(shown.boxes_xywh)
     pairs = zip(shown.category_ids, shown.scores, strict=True)
     texts = [f"{names[int(number)]} {score:.2f}" for number, score in pairs]
     return draw_boxes(pixels, corners, texts)

@@ -9,9 +9,9 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.formats.mmdet_pickles import read_proposals
 from unidet.pipelines.engine.shards import Columns
 from unidet.pipelines.wiring.datasets import ImageSet, Judged
-from unidet.pipelines.wiring.mmdet_files import read_proposals
 
 
 def starting_files(config: Config) -> dict[str, Path]:

@@ -10,11 +10,7 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.evaluation.results import Detections, write_results
-from unidet.pipelines.engine.shards import Sharded
-from unidet.pipelines.engine.states import artefact_folder
-from unidet.pipelines.wiring.datasets import Datasets, Judged
-from unidet.pipelines.wiring.mmdet_files import (
+from unidet.formats.mmdet_pickles import (
     PROPOSAL_CATEGORY,
     Order,
     is_proposals,
@@ -25,6 +21,12 @@ from unidet.pipelines.wiring.mmdet_files import (
     result_arrays,
     results_of,
 )
+from unidet.formats.results import write_results
+from unidet.ops.numpy_boxes import xyxy_to_xywh
+from unidet.pipelines.engine.shards import Sharded
+from unidet.pipelines.engine.states import artefact_folder
+from unidet.pipelines.wiring.datasets import Datasets, Judged
+from unidet.records import Detections
 from unidet.weights.read import read_pickle
 from unidet.weights.write import whole_file, write_pickle
 
@@ -148,8 +150,7 @@ def _dumped_proposals(dumped: Sharded, rows: np.ndarray, image_ids: np.ndarray) 
     ascending = np.argsort(rows, kind="stable")  # shards are read one after another
     parts = [dumped.of(int(rows[place])) for place in ascending]
     counts = [len(part["scores"]) for part in parts]
-    boxes = np.concatenate([part["boxes_xyxy"] for part in parts]).astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = xyxy_to_xywh(np.concatenate([part["boxes_xyxy"] for part in parts]).astype(np.float64))
     return Detections(
         np.repeat(image_ids[ascending], counts),
         np.full(len(boxes), PROPOSAL_CATEGORY),

@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import Detections, read_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results
+from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.shards import Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.stages import lvis_eval
 from unidet.pipelines.wiring.datasets import Datasets, ImageSet, Judged
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
+from unidet.records import Detections
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page
 
@@ -99,8 +101,7 @@ def _example(
     found = detections.take(detections.image_ids == judged.split.image_ids[position]).top(
         SHOWN_BOXES
     )
-    corners = found.boxes_xywh.copy()
-    corners[:, 2:] += corners[:, :2]
+    corners = xywh_to_xyxy(found.boxes_xywh)
     place = {category.id: label for label, category in enumerate(judged.split.categories)}
     rows = np.array([place[int(number)] for number in found.category_ids], np.int64)
     detected = _named(pixels, corners, rows, judged, found.scores)

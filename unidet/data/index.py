@@ -6,6 +6,7 @@ import json
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,10 @@ def load_split(path: Path) -> Split:
     return Split(
         name=texts["name"],
         file_names=tuple(texts["file_names"]),
-        categories=tuple(Category(**category) for category in texts["categories"]),
+        categories=tuple(map(_category, texts["categories"])),
         **columns,
     )
+
+
+def _category(fields: dict[str, Any]) -> Category:
+    return Category(**fields | {"synonyms": tuple(fields["synonyms"])})

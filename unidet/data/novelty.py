@@ -10,13 +10,20 @@ from unidet.records import Split
 
 
 def mark_novel(split: Split, training_names: Iterable[str]) -> Split:
-    """The split with `is_novel` set on every category: true where no training name is its name.
+    """The split with `is_novel` set on every category: true where no training name is its name
+    or one of its synonyms.
 
     Names are compared by `plain_names`, so that `traffic_light`, `Traffic Light` and
-    `mouse_(computer_equipment)`, `mouse` agree. Synonyms are not known here: `sofa` is novel to
-    a dataset that says `couch`. Things that differ but share a plain name count as labelled.
+    `mouse_(computer_equipment)`, `mouse` agree. Without synonyms `sofa` is novel to a dataset that
+    says `couch`. Things that differ but share a plain name count as labelled.
     """
     labelled = {plain for name in training_names for plain in plain_names(name)}
+    labelled |= {
+        plain
+        for category in split.categories
+        if any(not labelled.isdisjoint(plain_names(synonym)) for synonym in category.synonyms)
+        for plain in plain_names(category.name)
+    }
     categories = tuple(
         replace(category, is_novel=labelled.isdisjoint(plain_names(category.name)))
         for category in split.categories

@@ -16,11 +16,10 @@ from PIL import Image
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.errors import UserError
-from unidet.evaluation.results import Detections
 from unidet.pipelines.engine.engine import bring_up_to_date
 from unidet.pipelines.wiring import datasets
 from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
-from unidet.records import Detected
+from unidet.records import Detected, Detections
 from unidet.weights.layouts.registry import layout_named
 from unidet.weights.write import write_torch
 

@@ -133,12 +133,12 @@ def test_arguments_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[s
     assert "x.csv: must be .pkl, .json, or proposals:" in refused(capsys, "x.csv", "y.pkl", *given)
     assert "absent.pkl: no such file" in refused(capsys, "absent.pkl", "y.json", *given)
     Path("x.json").write_text('[{"image_id": 11, "bbox": [0, 0, 1, 1], "score": 1}]')
-    assert "image_id 11 is not in" in refused(capsys, "x.json", "y.pkl", *given, "--proposals")
-    assert 'lacks "category_id"' in refused(
+    assert "image_id 11 is not among" in refused(capsys, "x.json", "y.pkl", *given, "--proposals")
+    assert "'category_id' is missing" in refused(
         capsys, "x.json", "y.pkl", "--annotations", str(_truth_with(folder, 11))
     )
     Path("twice.json").write_text(json.dumps(TRUTH | {"images": [{"id": 1}, {"id": 1}]}))
-    assert "images have the same id twice" in refused(
+    assert "its id is already taken" in refused(
         capsys, "x.pkl", "y.json", "--annotations", "twice.json"
     )
 
