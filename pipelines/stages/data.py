@@ -15,9 +15,10 @@ from unidet.console.terminal import say
 from unidet.data.images import FolderImages, check_images
 from unidet.data.index import save_split
 from unidet.data.novelty import mark_novel
-from unidet.data.readers import read_split
+from unidet.data.readers import split_of
 from unidet.errors import UserError
-from unidet.formats.annotations import first_images
+from unidet.formats.annotations import Annotations, read_annotations
+from unidet.formats.ground_truth import ground_truth_of
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.toy_data import make_toy_data
 from unidet.records import Split
@@ -46,7 +47,8 @@ def run(job: Job) -> None:
 def _index_folder(job: Job) -> None:
     data: FolderData = job.config.data
     root = _root(data)
-    reports, files = {}, {}
+    reports: dict[str, dict] = {}
+    files: dict[str, Annotations] = {}
     training: dict[str, Split] = {}
     evaluation: dict[str, Split] = {}
     for kind, sets, splits in (
@@ -54,9 +56,9 @@ def _index_folder(job: Job) -> None:
         ("evaluation", data.evaluation, evaluation),
     ):
         for name, dataset in sets.items():
-            files[kind, name] = file = _annotations(job, root, dataset, f"{kind}-{name}")
-            splits[name], report = _read(root, dataset, file, name)
-            reports[f"{kind}/{name}"] = report
+            read, splits[name], reports[f"{kind}/{name}"] = _read(root, dataset, name)
+            if kind == "evaluation":
+                files[name] = read
     known = [c.name for split in training.values() for c in split.categories]
     pools = _pool_images(
         {name: (data.evaluation[name].images, s) for name, s in evaluation.items()}
@@ -69,7 +71,7 @@ def _index_folder(job: Job) -> None:
         place = job.out / "evaluation" / name
         _save(mark_novel(split, known), place)
         np.save(place / "rows.npy", pools[data.evaluation[name].images].rows[name])
-        shutil.copyfile(files["evaluation", name], place / "ground_truth.json")
+        _save_ground_truth(files[name], data.evaluation[name], place / "ground_truth.json")
     manifest = _manifest(data, pools, reports)
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
@@ -95,26 +97,26 @@ def _manifest(data: FolderData, pools: dict[str, _Pool], reports: dict[str, dict
     }
 
 
-def _annotations(job: Job, root: Path, dataset: TrainingSet | EvaluationSet, name: str) -> Path:
-    """The annotation file, or a copy of its first images where the dataset is limited."""
-    file = root / dataset.annotations
-    if not dataset.limit:
-        return file
-    shortened = job.work / f"{name}.json"
-    shortened.write_text(json.dumps(first_images(file, dataset.limit)))
-    return shortened
-
-
 def _read(
-    root: Path, dataset: TrainingSet | EvaluationSet, annotations: Path, name: str
-) -> tuple[Split, dict]:
-    split, report = read_split(annotations, root / dataset.images, name=name)
+    root: Path, dataset: TrainingSet | EvaluationSet, name: str
+) -> tuple[Annotations, Split, dict]:
+    read = read_annotations(_existing(root, dataset.annotations), limit=dataset.limit)
+    split, report = split_of(read, root / dataset.images, name=name)
+    if isinstance(dataset, EvaluationSet):
+        ground_truth_of(read)
     check_images(FolderImages(root / dataset.images, split.file_names), split)
     for line in report.lines():
-        named = line.replace(str(annotations), dataset.annotations)
-        say("  " + named.replace(f"{root}/", ""))
+        say("  " + line.replace(f"{root}/", ""))
     # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
-    return split, report.as_dict() | {"source": dataset.annotations}
+    return read, split, report.as_dict() | {"source": dataset.annotations}
+
+
+def _save_ground_truth(read: Annotations, dataset: EvaluationSet, path: Path) -> None:
+    """As it is, masks included, or its first images where the dataset is limited."""
+    if dataset.limit:
+        path.write_text(json.dumps(read.document))
+    else:
+        shutil.copyfile(read.file, path)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.formats.annotations import first_images, read_annotations
+from unidet.formats.annotations import read_annotations
 from unidet.formats.mmdet_pickles import read_order
 
 Document = dict[str, Any]
@@ -172,6 +173,20 @@ def test_broken_text(tmp_path: Path, text: str, problem: str) -> None:
     assert refusal(path).startswith(problem)
 
 
+def test_depth_is_bounded_however_far_python_may_recurse(tmp_path: Path) -> None:
+    """Jittor raises the limit to a million, where 100,000 brackets overflow the stack."""
+    path = tmp_path / "deep.json"
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(10**6)
+        for opening in ("[", '{"a":'):
+            path.write_text('{"images": ' + opening * 300)
+            assert refusal(path).startswith("malformed JSON: nested too deeply")
+            assert sys.getrecursionlimit() == 10**6
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def test_annotations_of_id_0_are_noted(document: Document, write: Write) -> None:
     document["annotations"][1]["id"] = 0
     assert notes(write(document)) == {"annotation of id 0: official AP counts it as never found": 1}
@@ -242,10 +257,21 @@ def test_what_may_be_left_top_width_height_is_read_so(
 
 def test_the_first_annotated_images(document: Document, write: Write) -> None:
     document["images"].insert(0, document["images"][0] | {"id": 1})
-    limited = first_images(write(document), 1)
-    assert [image["id"] for image in limited["images"]] == [9]
-    assert [record["id"] for record in limited["annotations"]] == [2, 3]
-    assert limited["categories"] == document["categories"]
+    read = read_annotations(write(document), limit=1)
+    assert read.image_ids.tolist() == [9]
+    assert read.annotation_ids.tolist() == [2, 3]
+    assert read.image_rows.tolist() == [0, 0]
+    assert [image["id"] for image in read.document["images"]] == [9]
+    assert [record["id"] for record in read.document["annotations"]] == [2, 3]
+    assert read.document["categories"] == document["categories"]
+
+
+def test_a_record_of_a_limited_file_has_its_place_in_the_file(
+    document: Document, write: Write
+) -> None:
+    document["annotations"][2]["bbox"] = None
+    with pytest.raises(UserError, match=r"truth.json: annotations\[2\] \(id 3\): 'bbox' is None"):
+        read_annotations(write(document), limit=1)
 
 
 @pytest.mark.parametrize("change", [{"image_id": 77}, {"image_id": None}, {"image_id": [4]}])
@@ -254,7 +280,7 @@ def test_images_cannot_be_counted_by_wrong_ids(
 ) -> None:
     document["annotations"][1] |= change
     with pytest.raises(UserError, match=r"annotations\[1\] \(id 2\): '?image_id"):
-        first_images(write(document), 1)
+        read_annotations(write(document), limit=1)
 
 
 def test_an_order_has_the_same_words_for_the_same_fault(document: Document, write: Write) -> None:

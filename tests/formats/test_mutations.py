@@ -19,7 +19,7 @@ from unidet.data.novelty import mark_novel
 from unidet.data.readers import read_split
 from unidet.errors import UserError
 from unidet.evaluation.evaluate import STYLES, evaluate
-from unidet.formats.annotations import first_images
+from unidet.formats.annotations import read_annotations
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.mmdet_pickles import (
     proposal_arrays,
@@ -125,7 +125,7 @@ def read_all(gt: Path, dt: Path) -> Counter[str]:
     """Runs every reader; counts what was read, or refused in one line."""
 
     def limited() -> None:
-        first_images(gt, 2)
+        read_annotations(gt, limit=2)
 
     def indexed() -> None:
         split = mark_novel(read_split(gt, None, name="x")[0], ["ant"])

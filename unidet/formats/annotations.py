@@ -30,6 +30,7 @@ class Annotations:
 
     Attributes:
         file: where they come from.
+        document: the content of the file, without masks.
         images, categories, boxes: the records.
         image_ids, annotation_ids: (N,), (M,) int64.
         classes: the categories, without counts; `is_novel` as the file says.
@@ -41,6 +42,7 @@ class Annotations:
     """
 
     file: Path
+    document: dict[str, Any]
     images: Table
     categories: Table
     boxes: Table
@@ -56,8 +58,10 @@ class Annotations:
     notes: dict[str, Finding]
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
     """Read and validate one file; it may hold no annotations, but images and categories.
+
+    With a `limit` it is read as if it held its first so many annotated images only.
 
     Raises:
         UserError: one line that names the file and the record: malformed JSON, fields that are
@@ -69,6 +73,9 @@ def read_annotations(path: Path) -> Annotations:
     categories = Table.of(path, document, "categories")
     images = Table.of(path, document, "images")
     boxes = Table.of(path, document, "annotations", empty=True)
+    if limit:
+        images, boxes = _first(images, boxes, limit)
+        document |= {"images": images.records, "annotations": boxes.records}
     classes, renamed = _classes(categories)
     image_ids, sizes = images.ids(), image_sizes(images)
     annotation_ids = boxes.ids()
@@ -81,6 +88,7 @@ def read_annotations(path: Path) -> Annotations:
     is_ignored, ignored_noted = boxes.flags("ignore")
     return Annotations(
         file=path,
+        document=document,
         images=images,
         categories=categories,
         boxes=boxes,
@@ -101,22 +109,6 @@ def read_annotations(path: Path) -> Annotations:
         | ignored_noted
         | renamed,
     )
-
-
-def first_images(path: Path, count: int) -> dict[str, Any]:
-    """The content of a file with its first `count` annotated images and their annotations.
-
-    Raises:
-        UserError: as `read_annotations`, as far as ids go.
-    """
-    document = read_document(path)
-    images = Table.of(path, document, "images")
-    boxes = Table.of(path, document, "annotations", empty=True)
-    rows = boxes.rows_in("image_id", images.ids(), "images")
-    kept = np.unique(rows)[:count]
-    document["images"] = [images.records[row] for row in kept]
-    document["annotations"] = [boxes.records[row] for row in np.flatnonzero(np.isin(rows, kept))]
-    return document
 
 
 def findings(table: Table, masks: dict[str, np.ndarray]) -> dict[str, Finding]:
@@ -174,6 +166,12 @@ def image_sizes(table: Table) -> np.ndarray:
                 table.fail(int(row), f"'{side}' is {lengths[row]}, must be at least 1 pixel")
         columns.append(lengths.astype(np.int32))
     return np.stack(columns, axis=1)
+
+
+def _first(images: Table, boxes: Table, count: int) -> tuple[Table, Table]:
+    rows = boxes.rows_in("image_id", images.ids(), "images")
+    kept = np.unique(rows)[:count]
+    return images.take(kept), boxes.take(np.flatnonzero(np.isin(rows, kept)))
 
 
 def _classes(table: Table) -> tuple[tuple[Category, ...], dict[str, Finding]]:

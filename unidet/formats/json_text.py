@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 from unidet.errors import UserError
 
 RECORDS_PER_BATCH = 65536
+_DEPTH = 200
+"""So deeply may JSON be nested; no format comes to ten."""
 _SEPARATOR = re.compile(r"\s*([,\]])\s*")
 _OPENING = re.compile(r"\s*\[\s*(\]\s*)?")
 
@@ -43,36 +47,45 @@ def record_batches(path: Path) -> Iterator[tuple[int, list[Any]]]:
         UserError: the file is absent, unreadable, malformed, or holds no list.
     """
     text = _read_text(path)
-    decode = json.JSONDecoder().raw_decode
     with _faults_named(path):
         opening = _OPENING.match(text)
         if opening is None:
             json.loads(text)
             raise UserError(f"{path}: holds no list; a results file is a JSON list of detections")
         position, last = opening.end(), opening.group(1) is not None
-        start, batch = 0, []
-        while not last:
-            record, position = decode(text, position)
-            batch.append(record)
-            separator = _SEPARATOR.match(text, position)
-            if separator is None:
-                raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
-            position, last = separator.end(), separator.group(1) == "]"
-            if len(batch) == RECORDS_PER_BATCH:
-                yield start, batch
-                start, batch = start + len(batch), []
-        if position != len(text):
-            raise json.JSONDecodeError("Extra data", text, position)
-    if batch:
-        yield start, batch
+        _require_end(text, position, last)
+    start = 0
+    while not last:
+        with _faults_named(path):
+            records, position, last = _decoded(text, position)
+        yield start, records
+        start += len(records)
+
+
+def _decoded(text: str, position: int) -> tuple[list[Any], int, bool]:
+    """The records of a batch, where the next one begins, whether they are the last."""
+    decode = json.JSONDecoder().raw_decode
+    records: list[Any] = []
+    last = False
+    while not last and len(records) < RECORDS_PER_BATCH:
+        record, position = decode(text, position)
+        records.append(record)
+        separator = _SEPARATOR.match(text, position)
+        if separator is None:
+            raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
+        position, last = separator.end(), separator.group(1) == "]"
+    _require_end(text, position, last)
+    return records, position, last
+
+
+def _require_end(text: str, position: int, last: bool) -> None:
+    if last and position != len(text):
+        raise json.JSONDecodeError("Extra data", text, position)
 
 
 def shown(value: Any) -> str:
     """A value from a file as part of a one-line message, cut where it is long."""
-    try:
-        return f"{value!r:.60}"
-    except (RecursionError, ValueError):  # nested too deeply; a number of thousands of digits
-        return f"a {type(value).__name__} too large to show"
+    return f"{value!r:.60}"
 
 
 def _read_text(path: Path) -> str:
@@ -90,6 +103,9 @@ def _read_text(path: Path) -> str:
 
 @contextmanager
 def _faults_named(path: Path) -> Iterator[None]:
+    """Around decoding. Jittor lets Python recurse until the stack overflows: not meanwhile."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(limit, _DEPTH + sum(1 for _ in traceback.walk_stack(None))))
     try:
         yield
     except json.JSONDecodeError as fault:
@@ -101,6 +117,8 @@ def _faults_named(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: malformed JSON: nested too deeply to be read") from None
     except ValueError:  # Python converts no number of more than 4,300 digits
         raise UserError(f"{path}: malformed JSON: a number of thousands of digits") from None
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _without_segmentation(record: dict[str, Any]) -> dict[str, Any]:

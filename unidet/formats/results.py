@@ -53,7 +53,9 @@ def read_detections(
     """
     parts = []
     for start, records in record_batches(path):
-        table = Table(Path(path), "detections", records, start).checked()
+        table = Table(
+            Path(path), "detections", records, range(start, start + len(records))
+        ).checked()
         images = image_ids[table.rows_in("image_id", image_ids, f"images of {source}")]
         if category_ids is not None:
             what = f"categories of {source}"

@@ -6,8 +6,8 @@ it. Python's types decide, not numpy's: to numpy `true` is 1 and text may be a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,12 +39,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Table:
-    """N records under one key of a file; `start` is the number of the first one in the file."""
+    """N records under one key of a file; `positions` are their numbers there, if not 0, 1, …"""
 
     file: Path
     key: str
     records: list[dict[str, Any]]
-    start: int = 0
+    positions: Sequence[int] | None = None
 
     @classmethod
     def of(cls, file: Path, document: dict[str, Any], key: str, *, empty: bool = False) -> Table:
@@ -64,6 +64,10 @@ class Table:
             self.fail(row, f"is {shown(self.records[row])}, must be an object")
         return self
 
+    def take(self, rows: np.ndarray) -> Table:
+        """The records at `rows` of a table that holds all of the file's."""
+        return replace(self, records=[self.records[row] for row in rows], positions=rows.tolist())
+
     def __len__(self) -> int:
         return len(self.records)
 
@@ -71,7 +75,7 @@ class Table:
         """Name of a record within the file, such as `annotations[17] (id 42)`."""
         record = self.records[row]
         own = f" (id {shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
-        return f"{self.key}[{self.start + row}]{own}"
+        return f"{self.key}[{row if self.positions is None else self.positions[row]}]{own}"
 
     def fail(self, row: int, problem: str) -> NoReturn:
         """Raise a UserError about one record."""
