@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,6 @@ def _index_folder(job: Job) -> None:
     data: FolderData = job.config.data
     root = _root(data)
     reports: dict[str, dict] = {}
-    files: dict[str, Annotations] = {}
     training: dict[str, Split] = {}
     evaluation: dict[str, Split] = {}
     for kind, sets, splits in (
@@ -56,9 +56,8 @@ def _index_folder(job: Job) -> None:
         ("evaluation", data.evaluation, evaluation),
     ):
         for name, dataset in sets.items():
-            read, splits[name], reports[f"{kind}/{name}"] = _read(root, dataset, name)
-            if kind == "evaluation":
-                files[name] = read
+            place = job.out / kind / name
+            splits[name], reports[f"{kind}/{name}"] = _read(root, dataset, place)
     known = [c.name for split in training.values() for c in split.categories]
     pools = _pool_images(
         {name: (data.evaluation[name].images, s) for name, s in evaluation.items()}
@@ -71,7 +70,6 @@ def _index_folder(job: Job) -> None:
         place = job.out / "evaluation" / name
         _save(mark_novel(split, known), place)
         np.save(place / "rows.npy", pools[data.evaluation[name].images].rows[name])
-        _save_ground_truth(files[name], data.evaluation[name], place / "ground_truth.json")
     manifest = _manifest(data, pools, reports)
     (job.out / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
@@ -98,22 +96,28 @@ def _manifest(data: FolderData, pools: dict[str, _Pool], reports: dict[str, dict
 
 
 def _read(
-    root: Path, dataset: TrainingSet | EvaluationSet, name: str
-) -> tuple[Annotations, Split, dict]:
+    root: Path, dataset: TrainingSet | EvaluationSet, place: Path
+) -> tuple[Split, dict[str, Any]]:
+    """The split and what was read; an evaluation dataset leaves its ground truth in `place`."""
     read = read_annotations(_existing(root, dataset.annotations), limit=dataset.limit)
-    split, report = split_of(read, root / dataset.images, name=name)
+    split, report = split_of(read, root / dataset.images, name=place.name)
+    lines = report.lines()
     if isinstance(dataset, EvaluationSet):
-        ground_truth_of(read)
+        notes = [f"  note: {note}" for note in ground_truth_of(read).notes]
+        lines += [note for note in notes if note not in lines]
+        _save_ground_truth(read, dataset.limit, place)
     check_images(FolderImages(root / dataset.images, split.file_names), split)
-    for line in report.lines():
+    for line in lines:
         say("  " + line.replace(f"{root}/", ""))
     # The key knows files by content: a manifest with this machine's paths would differ elsewhere.
-    return read, split, report.as_dict() | {"source": dataset.annotations}
+    return split, report.as_dict() | {"source": dataset.annotations}
 
 
-def _save_ground_truth(read: Annotations, dataset: EvaluationSet, path: Path) -> None:
+def _save_ground_truth(read: Annotations, limit: int, folder: Path) -> None:
     """As it is, masks included, or its first images where the dataset is limited."""
-    if dataset.limit:
+    folder.mkdir(parents=True)
+    path = folder / "ground_truth.json"
+    if limit:
         path.write_text(json.dumps(read.document))
     else:
         shutil.copyfile(read.file, path)
@@ -163,7 +167,7 @@ def _pool(folder: str, splits: dict[str, Split]) -> _Pool:
 
 
 def _save(split: Split, folder: Path) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_split(split, folder / "index.npz")
 
 

@@ -174,6 +174,36 @@ def test_a_limit_keeps_the_first_annotated_images(
     assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"area": None}, {"bbox": [25, 15, -20, -10]}, {"bbox": [float("nan"), 5, 20, 10]}],
+)
+def test_a_fault_of_an_evaluation_file_names_the_file_before_anything_is_trained(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    annotations = folder / "coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    content["annotations"][1] |= change
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        run("data", folder, "data.evaluation.coco_val.limit=2")
+    assert str(caught.value).startswith(f"{annotations}: annotations[1] (id 3): ")
+
+
+def test_what_evaluation_makes_of_a_file_is_told(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    annotations = folder / "coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    content["annotations"][0] |= {"id": 0, "bbox": [5, 5, 0, 10]}
+    annotations.write_text(json.dumps(content))
+    run("data", folder)
+    told = capfd.readouterr().err
+    assert "skipped 1 × box thinner than 1 pixel, first annotations[0] (id 0)" in told
+    assert told.count("note: 1 × annotation of id 0") == 1
+    assert told.count("note: 1 × box without area: COCO AP counts it as missed") == 1
+
+
 def test_a_missing_root_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root"):
         run("data", folder / "nowhere")
