@@ -8,7 +8,6 @@ silence is read as it is meant, with a note, or refused. docs/annotations.md lis
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,22 +205,26 @@ def _names(table: Table) -> tuple[list[str], dict[str, Finding]]:
         if not (type(name) is str and _plain(name)) and "name" in table.records[row]:
             table.fail(row, f"'name' is {shown(name)}, must be a non-empty text")
     names = [_plain(name) for name in written]
-    cleaned = np.array([not name.isprintable() for name in written], bool)
-    cleaned &= np.array([old != new for old, new in zip(written, names, strict=True)], bool)
-    same = defaultdict(list)
-    for row, name in enumerate(names):
-        if name:
-            same[" ".join(name.lower().replace("_", " ").split())].append(row)
-    shared = np.zeros(len(names), bool)
-    for rows in same.values():
-        shared[rows[1:]] = True
-    first = int(np.argmax(shared))
-    remark = (
-        f"category with a name that another has but for case, spaces, underscores "
-        f"({shown(names[first])})"
-    )
-    masks = {"control characters taken out of a category's name": cleaned, remark: shared}
+    cleaned = np.array([old != new for old, new in zip(written, names, strict=True)], bool)
+    shared = _shared(names)
+    example = shown(names[int(np.argmax(shared))])
+    masks = {
+        "control characters taken out of a category's name": cleaned,
+        "category with a name that another has but for case, spaces, underscores "
+        f"({example})": shared,
+    }
     return names, findings(table, masks)
+
+
+def _shared(names: list[str]) -> np.ndarray:
+    """(C,) whether a name came before, read without case, underscores and repeated spaces."""
+    seen: set[str] = set()
+    shared = np.zeros(len(names), bool)
+    for row, name in enumerate(names):
+        bare = " ".join(name.lower().replace("_", " ").split())
+        shared[row] = bare in seen
+        seen |= {bare} - {""}
+    return shared
 
 
 def _plain(name: str) -> str:

@@ -75,7 +75,10 @@ class Table:
         """Name of a record within the file, such as `annotations[17] (id 42)`."""
         record = self.records[row]
         own = f" (id {shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
-        return f"{self.key}[{row if self.positions is None else self.positions[row]}]{own}"
+        return f"{self._place(row)}{own}"
+
+    def _place(self, row: int) -> str:
+        return f"{self.key}[{row if self.positions is None else self.positions[row]}]"
 
     def fail(self, row: int, problem: str) -> NoReturn:
         """Raise a UserError about one record."""
@@ -147,7 +150,7 @@ class Table:
         if len(repeated):
             row = int(order[repeated + 1].min())
             first = int(np.flatnonzero(ids == ids[row])[0])
-            self.fail(row, f"its id is already taken by {self.key}[{first}]; ids must be unique")
+            self.fail(row, f"its id is already taken by {self._place(first)}; ids must be unique")
         return ids
 
     def rows_in(self, field: str, ids: np.ndarray, what: str) -> np.ndarray:
@@ -174,8 +177,8 @@ class Table:
     def flags(self, field: str) -> tuple[np.ndarray, dict[str, Finding]]:
         """Column of truth values, (N,) bool, and what is worth a note; false where absent.
 
-        0 and 1, `false` and `true` are taken, and the same as text, whose every word counts as
-        true in the official readers; the field's other spellings are, where it is absent.
+        0, 1, `false` and `true` are taken, also as text (to the official readers any text is
+        true), and from another spelling of the field where a record has none of its own.
 
         Raises:
             UserError: anything else, or two spellings that disagree.
