@@ -224,6 +224,7 @@ def test_official_layouts(
         (unicodedata.normalize("NFC", "données/café.jpg"), "NFD"),
         (unicodedata.normalize("NFD", "données/café.jpg"), "NFC"),
         ("données\\café.jpg", "NFC"),
+        (".//données/café.jpg", "NFC"),
         (unicodedata.normalize("NFD", "val\\données\\café.jpg"), "NFC"),
     ],
 )

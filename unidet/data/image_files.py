@@ -128,7 +128,7 @@ def _candidates(table: Table, row: int) -> list[str]:
     slashed = _slashed(table, row)
     if slashed.startswith("/") or ".." in slashed.split("/") or _DRIVE.match(slashed):
         table.fail(row, f"'file_name' {shown(written)} must be a path inside the images folder")
-    names = [str(PurePosixPath(path)) for path in (written, slashed) if path]
+    names = [path for path in (str(PurePosixPath(written)), slashed) if written]
     for path in (url, slashed):
         names += ["/".join(path.split("/")[-2:]), path.rpartition("/")[2]] if path else []
     number = _COCO_NUMBER.search(written)
@@ -139,7 +139,8 @@ def _candidates(table: Table, row: int) -> list[str]:
 
 
 def _slashed(table: Table, row: int) -> str:
-    return _text(table, row, "file_name").replace("\\", "/")
+    written = _text(table, row, "file_name").replace("\\", "/")
+    return str(PurePosixPath(written)) if written else ""
 
 
 def _text(table: Table, row: int, field: str) -> str:
