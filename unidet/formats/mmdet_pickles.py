@@ -130,9 +130,11 @@ def _rows(path: Path, where: str, array: Any) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != 5:
         shape = getattr(array, "shape", type(array).__name__)
         raise UserError(f"{path}: {where} is {shape}, must be (n, 5): x1, y1, x2, y2, score")
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise UserError(f"{path}: {where} holds values that are not finite numbers")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        rows = array.astype(np.float32) if array.dtype.kind in "fiu" else None
+    if rows is None or not np.isfinite(rows).all():
+        raise UserError(f"{path}: {where} holds values that are no finite numbers in float32")
+    return rows
 
 
 def _detections(rows: Sequence[np.ndarray], image_ids: Any, category_ids: Any) -> Detections:
