@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"unidet": ROOT / "unidet", "unidet.conf": ROOT / "conf"} | {
     "unidet.pipelines": ROOT / "pipelines"
 }
-PLAIN = {"unidet.errors", "unidet.records"}
+PLAIN = {"unidet.errors", "unidet.records", "unidet.ops.numpy_boxes"}
 # Package -> what of ours it may import, besides itself.
 ALLOWED = {
     "unidet.errors": set(),
-    "unidet.records": set(),
+    "unidet.records": {"unidet.errors"},
     "unidet.console": {"unidet.errors"},
     "unidet.config": {"unidet.errors"},
     "unidet.conf": set(),
@@ -25,10 +25,12 @@ ALLOWED = {
     "unidet.store": PLAIN,
     "unidet.ops": PLAIN,
     "unidet.evaluation": PLAIN,
+    # mmdet's files are pickles, which `weights` alone can read without running them
+    "unidet.formats": PLAIN | {"unidet.weights.read"},
     # A network takes its settings as the schema types them, so that they are listed once.
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models"},
-    "unidet.data": PLAIN | {"unidet.store.hashing"},
+    "unidet.data": PLAIN | {"unidet.formats", "unidet.store.hashing"},
     "unidet.training": PLAIN
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console.interrupt"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation"},
@@ -37,7 +39,17 @@ HYDRA = {"unidet.cli", "unidet.config.compose"}
 UNRESTRICTED = {"unidet", "unidet.__main__", "unidet.cli", "unidet.pipelines"}
 WITHOUT_JITTOR = ("cli", "errors", "records")
 WITHOUT_JITTOR_FOLDERS = (
-    *("backend", "conf", "config", "console", "data", "evaluation", "pipelines", "store"),
+    *(
+        "backend",
+        "conf",
+        "config",
+        "console",
+        "data",
+        "evaluation",
+        "formats",
+        "pipelines",
+        "store",
+    ),
 )
 # What running stages and verbs import inside their functions.
 HELPERS_WITH_JITTOR = ("unidet.pipelines.wiring.training", "unidet.pipelines.traces.")

@@ -5,16 +5,24 @@ Frames: `boxes_xyxy` are absolute pixels, continuous coordinates, x2 and y2 at t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+
+from unidet.errors import UserError
+
+FREQUENCIES = ("r", "c", "f")
+"""Of an LVIS category: rare, common, frequent."""
 
 
 @dataclass(frozen=True)
 class Category:
     """One name of a label space.
 
-    `frequency` is LVIS's r, c or f.
+    `frequency` is LVIS's r, c or f, `synonyms` its other names for it. `is_novel` is what an
+    annotation file says of itself, None where it does not.
     """
 
     id: int
@@ -22,6 +30,7 @@ class Category:
     frequency: str | None = None
     image_count: int = 0
     instance_count: int = 0
+    is_novel: bool | None = None
     synonyms: tuple[str, ...] = ()
 
 
@@ -127,3 +136,127 @@ class Detected:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """N images, C categories and G annotated boxes, as the official evaluators see them.
+
+    Attributes:
+        source: what messages call it, the file's path.
+        image_ids: (N,) int64, ascending.
+        category_ids: (C,) int64, ascending; `category_names` in the same order.
+        frequencies: C of "r", "c", "f" (LVIS), or None where the file does not say.
+        novel: (C,) bool, or None where unknown.
+        annotation_ids: (G,) int64 in the file's order, like every annotation column.
+        image_rows, category_rows: (G,) int64 rows into the images and categories.
+        boxes_xywh: (G, 4) float64, absolute pixels.
+        areas: (G,) float64, the file's own (in LVIS and COCO the mask's, not the box's).
+        is_crowd, is_ignored: (G,) bool.
+        negatives: (N, C) bool, categories verified absent from an image; None outside LVIS.
+        not_exhaustive: (N, C) bool, categories not labelled completely; None outside LVIS.
+        image_sizes: (N, 2) int32 width, height; 0 where the file does not say, None where unknown.
+        notes: what a file says otherwise than it is read, or than others read it, a line each.
+    """
+
+    source: str
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+    category_names: tuple[str, ...]
+    frequencies: tuple[str | None, ...]
+    novel: np.ndarray | None
+    annotation_ids: np.ndarray
+    image_rows: np.ndarray
+    category_rows: np.ndarray
+    boxes_xywh: np.ndarray
+    areas: np.ndarray
+    is_crowd: np.ndarray
+    is_ignored: np.ndarray
+    negatives: np.ndarray | None
+    not_exhaustive: np.ndarray | None
+    image_sizes: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    def rows_of_images(self, image_ids: np.ndarray) -> np.ndarray:
+        """(K,) int64 rows of known image ids; ValueError where one is unknown."""
+        return _known_rows(self.image_ids, image_ids, "image")
+
+    def rows_of_categories(self, category_ids: np.ndarray) -> np.ndarray:
+        """(K,) int64 rows of known category ids; ValueError where one is unknown."""
+        return _known_rows(self.category_ids, category_ids, "category")
+
+    def novelty(self, given: Mapping[str, bool] | Mapping[int, bool] | None) -> np.ndarray | None:
+        """(C,) bool from a mapping of category name or id to "is novel", or the file's own.
+
+        Raises:
+            UserError: the mapping misses a category.
+        """
+        if given is None:
+            return self.novel
+        values = dict[Any, bool](given)
+        novel = np.zeros(len(self.category_ids), dtype=bool)
+        for row, (number, name) in enumerate(
+            zip(self.category_ids.tolist(), self.category_names, strict=True)
+        ):
+            if name not in values and number not in values:
+                raise UserError(
+                    f"{self.source}: novelty of category {number} ({name}) is not given"
+                )
+            novel[row] = values[name] if name in values else values[number]
+        return novel
+
+
+def _known_rows(known_ids: np.ndarray, ids: np.ndarray, what: str) -> np.ndarray:
+    rows = np.minimum(np.searchsorted(known_ids, ids), len(known_ids) - 1)
+    if not np.array_equal(known_ids[rows], ids):
+        raise ValueError(f"{what} {ids[known_ids[rows] != ids][0]} is not in the ground truth")
+    return rows
+
+
+@dataclass(frozen=True)
+class Detections:
+    """K detections in any order; where scores tie, the earlier one counts as the better.
+
+    Attributes:
+        image_ids, category_ids: (K,) int64, the dataset's own ids.
+        boxes_xywh: (K, 4) float64, original pixels.
+        scores: (K,) float32 from our own networks, float64 from a file.
+    """
+
+    image_ids: np.ndarray
+    category_ids: np.ndarray
+    boxes_xywh: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def concatenate(cls, parts: list[Detections]) -> Detections:
+        """One after another; no parts give zero detections."""
+        if not parts:
+            ids = np.zeros(0, dtype=np.int64)
+            return cls(ids, ids, np.zeros((0, 4)), np.zeros(0, dtype=np.float32))
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
+
+    def take(self, rows: np.ndarray) -> Detections:
+        """The detections at `rows` (indices or a mask), in that order."""
+        return Detections(
+            self.image_ids[rows], self.category_ids[rows], self.boxes_xywh[rows], self.scores[rows]
+        )
+
+    def top(self, count: int) -> Detections:
+        """The `count` highest-scoring detections of every image, original order kept."""
+        order = np.lexsort((-self.scores, self.image_ids))
+        kept = order[rank_in_group(self.image_ids[order]) < count]
+        return self.take(np.sort(kept))
+
+
+def rank_in_group(groups: np.ndarray) -> np.ndarray:
+    """(K,) int64: how many earlier elements of the sorted (K,) `groups` share the value."""
+    if not len(groups):
+        return np.zeros(0, dtype=np.int64)
+    positions = np.arange(len(groups))
+    is_first = np.concatenate(([True], groups[1:] != groups[:-1]))
+    return positions - np.maximum.accumulate(np.where(is_first, positions, 0))

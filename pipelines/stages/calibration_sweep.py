@@ -11,7 +11,7 @@ from typing import Any
 
 from unidet.config.study import Config
 from unidet.evaluation.calibration_grid import sweep
-from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.stages import lvis_eval

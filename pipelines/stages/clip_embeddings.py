@@ -9,6 +9,7 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.formats.embeddings import read_embeddings
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embeddings import EMBEDDINGS
@@ -19,7 +20,7 @@ from unidet.pipelines.wiring.study_sets import VOCABULARY, vocabularies
 def run(job: Job) -> None:
     names = [category.name for category in read_vocabulary(job.inputs["vocabulary"])]
     if job.files:
-        vectors = read_embeddings(job.files["embeddings"], job.name, names)
+        vectors = read_embeddings(job.files["embeddings"], len(names))
     else:
         job.bring_up()
         from unidet.pipelines.wiring.text import open_text_encoder
@@ -27,26 +28,6 @@ def run(job: Job) -> None:
         encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
         vectors = encoder.embed(names, job.config.clip_embeddings)
     np.savez(job.out / EMBEDDINGS, embeddings=vectors.astype(np.float32), names=np.array(names))
-
-
-def read_embeddings(path: Path, vocabulary: str, names: list[str]) -> np.ndarray:
-    """(C, D) float32, a row for each name.
-
-    Raises:
-        UserError: no readable array, of another length, or not finite.
-    """
-    try:
-        vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable .npy array ({error})") from None
-    if vectors.ndim != 2 or len(vectors) != len(names):
-        raise UserError(
-            f"{path}: shape {vectors.shape}, but vocabulary {vocabulary!r} has {len(names)} "
-            "categories; its rows must be the categories by id"
-        )
-    if not np.isfinite(vectors).all():
-        raise UserError(f"{path}: holds NaN or infinite values")
-    return vectors.astype(np.float32)
 
 
 def nodes(config: Config) -> tuple[str, ...]:
@@ -87,7 +68,7 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
                 "them another vocabulary"
             )
     for path in files(config, name).values():
-        read_embeddings(path, name, names)
+        read_embeddings(path, len(names))
 
 
 def _names(data: Mapping[Node, Path], name: str) -> list[str]:

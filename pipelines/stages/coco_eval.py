@@ -8,15 +8,15 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.evaluation.coco import coco_metrics
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import write_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
 from unidet.pipelines.wiring.closed_set import detect_batches, detections_of, output_ids
-from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.per_image import network_results
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_sets
@@ -53,7 +53,7 @@ def _detector(job: Job, data: ImageSet) -> Results:
 
     network = open_detector(job.config.rpn, job.inputs["rpn"])
     category_ids = output_ids(known_outputs(job.inputs["rpn"]))
-    transform = test_transform(job.config.rpn.images)
+    transform = evaluation_transform(job.config.rpn.images)
     size = job.config.proposals.batch_size
 
     def detect(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:

@@ -19,12 +19,12 @@ from unidet.config.fields import free
 from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.data.images import FolderImages, check_images
-from unidet.data.readers import read_split
-from unidet.data.table import read_json
+from unidet.data.readers import split_of
 from unidet.data.toy.crops import make_crops
 from unidet.data.toy.world import make_split
 from unidet.errors import UserError
-from unidet.evaluation.ground_truth import read_ground_truth
+from unidet.formats.annotations import Annotations, read_annotations
+from unidet.formats.ground_truth import ground_truth_of
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, PACKED, save_image_set
 from unidet.pipelines.wiring.study_sets import CROPS, DataSet, all_sets
@@ -64,33 +64,34 @@ def run(job: Job) -> None:
 
 def _index_folder(job: Job, source: TrainingSet) -> None:
     annotations, images = job.files["annotations"], job.files["images"]
-    limited = _limited(job, source, annotations)
-    split, report = read_split(limited, images, name=job.name)
-    check_images(FolderImages(images, split.file_names), split)
-    for line in report.lines():
-        say("  " + line.replace(str(limited), source.annotations).replace(f"{images}/", ""))
-    save_image_set(split, _file_digests(job, images, split.file_names), job.out)
+    read = read_annotations(annotations, limit=source.limit)
+    split, report = split_of(read, images, name=job.name)
+    lines = report.lines()
     if isinstance(source, EvaluationSet):
-        shutil.copyfile(limited, job.out / GROUND_TRUTH)
-        read_ground_truth(job.out / GROUND_TRUTH)
+        truth = ground_truth_of(read)
+        if source.style == "lvis" and truth.negatives is None:
+            raise UserError(
+                f"{annotations}: style lvis evaluates where names are known to be absent, but its "
+                "images have no neg_category_ids; give the set style=coco, or LVIS's file"
+            )
+        notes = [f"  note: {note}" for note in truth.notes]
+        lines += [note for note in notes if note not in lines]
+        _save_ground_truth(read, source.limit, job.out / GROUND_TRUTH)
+    check_images(FolderImages(images, split.file_names), split)
+    for line in lines:
+        say("  " + line.replace(str(annotations), source.annotations).replace(f"{images}/", ""))
+    save_image_set(split, _file_digests(job, images, split.file_names), job.out)
     # The key knows files by content: the same content elsewhere has the same report.
     facts = {name: value for name, value in report.as_dict().items() if name != "source"}
     (job.out / "report.json").write_text(json.dumps(facts, indent=1))
 
 
-def _limited(job: Job, source: TrainingSet, annotations: Path) -> Path:
-    """The annotation file, or a copy of its first images where the set is limited."""
-    if not source.limit:
-        return annotations
-    document = read_json(annotations)
-    annotated = {record["image_id"] for record in document["annotations"]}
-    images = [image for image in document["images"] if image["id"] in annotated][: source.limit]
-    kept = {image["id"] for image in images}
-    document["images"] = images
-    document["annotations"] = [a for a in document["annotations"] if a["image_id"] in kept]
-    shortened = job.work / "limited.json"
-    shortened.write_text(json.dumps(document))
-    return shortened
+def _save_ground_truth(read: Annotations, limit: int, path: Path) -> None:
+    """As it is, masks included, or its first images where the set is limited."""
+    if limit:
+        path.write_text(json.dumps(read.document))
+    else:
+        shutil.copyfile(read.file, path)
 
 
 def _file_digests(job: Job, images: Path, names: Sequence[str]) -> np.ndarray:

@@ -13,10 +13,10 @@ from unidet.console.terminal import say
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.controls import text_controls
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
-from unidet.evaluation.results import Detections, write_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
@@ -28,6 +28,7 @@ from unidet.pipelines.wiring.study_sets import (
     training_vocabularies,
 )
 from unidet.pipelines.wiring.text_classifier import regions_of, suppression, text_classifier
+from unidet.records import Detections, GroundTruth
 
 MOST_BARS = 120
 

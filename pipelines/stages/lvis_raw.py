@@ -16,7 +16,7 @@ from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.wiring.classifier import build_classifier, code_of
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.embeddings import CLASSIFIER
-from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.per_image import network_results
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
@@ -58,7 +58,7 @@ def _regions(job: Job, data: ImageSet, dumped: Sharded) -> Results:
 
     network = build_classifier(job.config.roi.network)
     load_into(network, read_checkpoint(job.inputs["roi"] / "model.safetensors"))
-    transform = test_transform(job.config.roi.images)
+    transform = evaluation_transform(job.config.roi.images)
     settings = job.config.lvis_raw
 
     def regions_of(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:

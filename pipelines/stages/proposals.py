@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from unidet.config.study import Config
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.recall import recall_metrics
-from unidet.evaluation.results import Detections
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import given_proposals
-from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.per_image import network_results
 from unidet.pipelines.wiring.study_sets import TRAINING, data_of, evaluation_sets, training_sets
-from unidet.records import Split
+from unidet.records import Detections, GroundTruth, Split
 
 
 def run(job: Job) -> None:
@@ -64,7 +64,7 @@ def _proposer(job: Job, data: ImageSet) -> Results:
     from unidet.training.inference import as_images
 
     network = open_proposer(job.config.rpn, job.inputs["rpn"])
-    transform = test_transform(job.config.rpn.images)
+    transform = evaluation_transform(job.config.rpn.images)
     keep, size = job.config.proposals.keep, job.config.proposals.batch_size
 
     def propose(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
@@ -80,15 +80,14 @@ def _proposer(job: Job, data: ImageSet) -> Results:
 def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dict[str, float]:
     """Class-agnostic recall of the dumped proposals of all images, in the order of `image_ids`."""
     images = [dumped.of(row) for row in range(len(image_ids))]
-    boxes = np.concatenate([columns["boxes_xyxy"] for columns in images]).astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    corners = np.concatenate([columns["boxes_xyxy"] for columns in images])
     counts = [len(columns["scores"]) for columns in images]
     return recall_metrics(
         truth,
         Detections(
             image_ids=np.repeat(image_ids, counts),
             category_ids=np.zeros(sum(counts), np.int64),
-            boxes_xywh=boxes,
+            boxes_xywh=xyxy_to_xywh(corners.astype(np.float64)),
             scores=np.concatenate([columns["scores"] for columns in images]),
         ),
     )
@@ -96,8 +95,7 @@ def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dic
 
 def _ground_truth(split: Split) -> GroundTruth:
     """A training split as the evaluator sees it; areas are the boxes'."""
-    boxes = split.boxes_xyxy.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = xyxy_to_xywh(split.boxes_xyxy.astype(np.float64))
     order = np.argsort(split.image_ids, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))

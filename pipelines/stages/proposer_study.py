@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unidet.config.study import Config
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
+from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Comparison, Job, Stage
 from unidet.pipelines.proposers.proposer import Proposer, code_of, open_proposer
 from unidet.pipelines.stages.proposals import recall_of
-from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_vocabularies
+from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
     import pandas as pd  # not at run time: every command would wait for it
@@ -75,7 +76,7 @@ def _milliseconds(job: Job, data: ImageSet, network: Proposer) -> float:
     from unidet.training.inference import as_images
 
     rows = range(len(data.split))[: job.config.proposer_study.timed_images]
-    transform = test_transform(job.config.rpn.images)
+    transform = evaluation_transform(job.config.rpn.images)
     seconds = []
     for batch in evaluation_batches(data.images, data.split, rows, transform, 1):
         # Twice: a size that is met for the first time is compiled for.

@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -39,12 +40,18 @@ def evaluate_files(
     """
     from unidet.evaluation.evaluate import evaluate
     from unidet.evaluation.official import lvis_package_metrics
+    from unidet.formats.ground_truth import read_ground_truth
+    from unidet.formats.results import read_results
 
     if check_official and style != "lvis":
         raise UserError(
             "--check-official: only --style lvis has an official package to compare with"
         )
-    metrics = evaluate(Path(ground_truth), Path(results), style)
+    truth = read_ground_truth(Path(ground_truth))
+    for note in truth.notes:
+        say(f"note: {note}")
+    detections = read_results(Path(results), truth, class_agnostic=style == "proposals")
+    metrics = evaluate(truth, detections, style)
     for name, value in metrics.items():
         print(f"{name:<10} {value:.4f}")
     if out:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unidet.evaluation.results import Detections
+from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.shards import Columns, Sharded
-from unidet.records import Batch, Detected
+from unidet.records import Batch, Detected, Detections
 
 if TYPE_CHECKING:
     import jittor as jt
@@ -46,8 +46,7 @@ def detect_batches(
         images = zip(batch.image_rows.tolist(), batch.scales_N4, found, strict=True)
         for row, scale, detected in images:
             kept = category_ids[detected.labels] != NO_CATEGORY
-            boxes = detected.boxes[kept].astype(np.float64) / scale
-            boxes[:, 2:] -= boxes[:, :2]
+            boxes = xyxy_to_xywh(detected.boxes[kept].astype(np.float64) / scale)
             yield (
                 row,
                 {

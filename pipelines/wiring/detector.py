@@ -17,12 +17,13 @@ from unidet.data.images import read_image
 from unidet.errors import UserError
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.results import Detections
+from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.engine import bring_up_jittor, open_store
 from unidet.pipelines.engine.states import current
 from unidet.pipelines.wiring.embeddings import EMBEDDINGS
-from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.text_classifier import suppression
+from unidet.records import Detections
 from unidet.report.draw import draw_boxes
 from unidet.store.lineage import lineage
 from unidet.store.record import Action
@@ -75,12 +76,12 @@ class Detector:
         from unidet.training.inference import as_images
 
         rng = np.random.default_rng(0)
-        first = test_transform(self.config.rpn.images)
+        first = evaluation_transform(self.config.rpn.images)
         batch = first.collate([first.apply(pixels, NO_BOXES, NO_LABELS, None, rng)])
         proposals = self.proposer.propose(as_images(batch), batch.sizes_N2)[0]
         proposals = proposals[: self.config.lvis_raw.proposals]
         proposals[:, :4] /= batch.scales_N4[0]
-        second = test_transform(self.config.roi.images)
+        second = evaluation_transform(self.config.roi.images)
         batch = second.collate([second.apply(pixels, NO_BOXES, NO_LABELS, proposals, rng)])
         boxes, embeddings = self.regions.regions(as_images(batch), batch.sizes_N2, batch.proposals)[
             0
@@ -171,8 +172,7 @@ def _is_ours(action: Action | None, stage: str, config: Config, store: Store) ->
 
 def _draw(pixels: np.ndarray, found: Detections, names: list[str], threshold: float) -> Any:
     shown = found.take(found.scores >= threshold)
-    corners = shown.boxes_xywh.copy()
-    corners[:, 2:] += corners[:, :2]
+    corners = xywh_to_xyxy(shown.boxes_xywh)
     pairs = zip(shown.category_ids, shown.scores, strict=True)
     texts = [f"{names[int(number)]} {score:.2f}" for number, score in pairs]
     return draw_boxes(pixels, corners, texts)

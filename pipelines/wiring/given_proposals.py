@@ -7,9 +7,9 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.formats.mmdet_pickles import read_proposals
 from unidet.pipelines.engine.shards import Columns, Results
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
-from unidet.pipelines.wiring.mmdet_files import read_proposals
 from unidet.pipelines.wiring.study_sets import TRAINING, evaluation_sets, training_sets
 
 FILE = "proposals"

@@ -86,7 +86,7 @@ def _augmentation(images: ImageConfig) -> Augmentation | None:
     return Augmentation(**asdict(images.augmentation))
 
 
-def test_transform(images: ImageConfig) -> Transform:
+def evaluation_transform(images: ImageConfig) -> Transform:
     """One size, no changes, no flips."""
     smooth = images.interpolation == "pillow"
     resize = (

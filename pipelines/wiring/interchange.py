@@ -10,13 +10,7 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.evaluation.results import Detections, write_results
-from unidet.pipelines.engine.graph import targets
-from unidet.pipelines.engine.node import Node
-from unidet.pipelines.engine.shards import SHARDS, Sharded
-from unidet.pipelines.engine.states import built_folders
-from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
-from unidet.pipelines.wiring.mmdet_files import (
+from unidet.formats.mmdet_pickles import (
     PROPOSAL_CATEGORY,
     Order,
     is_proposals,
@@ -27,6 +21,14 @@ from unidet.pipelines.wiring.mmdet_files import (
     result_arrays,
     results_of,
 )
+from unidet.formats.results import write_results
+from unidet.ops.numpy_boxes import xyxy_to_xywh
+from unidet.pipelines.engine.graph import targets
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
+from unidet.pipelines.engine.states import built_folders
+from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
+from unidet.records import Detections
 from unidet.weights.read import read_pickle
 from unidet.weights.write import whole_file, write_pickle
 
@@ -133,8 +135,8 @@ def _dumped_proposals(dumped: Sharded, image_ids: np.ndarray) -> Detections:
     """The proposals of all images, as detections of one category."""
     images = [dumped.of(row) for row in range(len(image_ids))]
     counts = [len(columns["scores"]) for columns in images]
-    boxes = np.concatenate([columns["boxes_xyxy"] for columns in images]).astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    corners = np.concatenate([columns["boxes_xyxy"] for columns in images])
+    boxes = xyxy_to_xywh(corners.astype(np.float64))
     return Detections(
         np.repeat(image_ids, counts),
         np.full(len(boxes), PROPOSAL_CATEGORY),

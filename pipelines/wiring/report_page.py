@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import Detections, read_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results
+from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
@@ -19,6 +20,7 @@ from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table
 from unidet.pipelines.wiring.novelty import novelty
+from unidet.records import Detections
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page
 
@@ -112,8 +114,7 @@ def _example(
         colours=[score_colour(score) for score in proposals[::-1, 4]],
     )
     best = detections.take(detections.image_ids == data.split.image_ids[row]).top(SHOWN_BOXES)
-    corners = best.boxes_xywh.copy()
-    corners[:, 2:] += corners[:, :2]
+    corners = xywh_to_xyxy(best.boxes_xywh)
     place = {category.id: label for label, category in enumerate(data.split.categories)}
     best_labels = np.array([place[int(number)] for number in best.category_ids], np.int64)
     detected = _named(pixels, corners, best_labels, data, novel, best.scores)

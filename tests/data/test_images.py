@@ -96,6 +96,20 @@ def test_packed_images(tmp_path: Path) -> None:
     assert images.name(2).endswith("images.npy[2]")
 
 
+def test_a_turned_image_of_another_size_is_explained(split: Split, folder: Path) -> None:
+    """Stored 64x48, shown 48x64: sizes that were read past EXIF name the stored ones."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(folder / "c.png", exif=exif)
+    images = FolderImages(folder, split.file_names)
+    with pytest.raises(UserError) as caught:
+        check_images(images, split)
+    assert str(caught.value) == (
+        f"{folder / 'c.png'}: is 48x64 pixels (stored as 64x48, turned upright by its EXIF "
+        "orientation 6), its annotations (image id 30) say 64x48"
+    )
+
+
 def test_damaged_packed_images_are_named(tmp_path: Path) -> None:
     path = tmp_path / "images.npy"
     with pytest.raises(UserError, match="No such file"):
@@ -117,7 +131,10 @@ def test_index_round_trip(split: Split, tmp_path: Path) -> None:
     named = dataclasses.replace(
         split,
         file_names=("ä b.png", "x\ny.png", ""),
-        categories=(Category(2, "ant", "r", 1, 1, ("emmet", "pismire")), *split.categories[1:]),
+        categories=(
+            Category(2, "ant", "r", 1, 1, synonyms=("emmet", "pismire")),
+            *split.categories[1:],
+        ),
     )
     path = tmp_path / "index.npz"
     save_split(named, path)

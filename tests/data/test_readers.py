@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ def test_columns(content: Content, write: Write, folder: Path) -> None:
         ({"bbox": [math.nan, 0, 5, 5]}, "box that is not finite"),
         ({"bbox": [0, 0, math.inf, 5]}, "box that is not finite"),
         ({"bbox": [3, 3, 0, 9]}, "box thinner than 1 pixel"),
-        ({"bbox": [3, 3, 9, -4]}, "box thinner than 1 pixel"),
+        ({"bbox": [3, 3, 9, -4]}, "box with a negative side"),
+        ({"bbox": [0.1, 0.2, 0.5, 0.5]}, "box in 0..1, which is no pixel"),
+        ({"bbox": [0, 0, 1e300, 5]}, "box that is not finite"),
+        ({"isIgnored": True}, "annotation marked 'ignore'"),
         ({"bbox": [40, 3, 9, 9]}, "box outside its image"),
         ({"bbox": [3, -30, 9, 9]}, "box outside its image"),
         ({"area": 0}, "area that is not positive"),
@@ -91,10 +95,16 @@ def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write)
     ("table", "row", "change", "message"),
     [
         ("images", 1, {"id": 30}, r"images\[1\] \(id 30\): its id is already taken by images\[0\]"),
-        ("images", 1, {"id": "x"}, r"images\[1\] \(id x\): 'id' is 'x', must be a number"),
+        ("images", 1, {"id": "x"}, r"images\[1\] \(id 'x'\): 'id' is 'x', must be a whole number"),
         ("images", 2, {"width": 0}, r"images\[2\] \(id 20\): 'width' is 0"),
         ("images", 2, {"height": 9.5}, r"'height' is 9.5, must be a whole number"),
         ("images", 0, {"file_name": "../c.png"}, "must be a path inside the images folder"),
+        ("images", 0, {"file_name": "..\\c.png"}, "must be a path inside the images folder"),
+        ("images", 0, {"file_name": "C:\\c.png"}, "must be a path inside the images folder"),
+        ("images", 0, {"file_name": 3}, "'file_name' is 3, must be a path"),
+        ("images", 0, {"file_name": "a\0.png"}, "must be a path"),
+        ("images", 0, {"file_name": "\udcff.png"}, "must be a path"),
+        ("images", 0, {"width": None}, "'width' is None, must be a whole number"),
         ("images", 0, {"file_name": "a.png"}, r"images\[1\] .* 'a.png' is that of images\[0\]"),
         ("images", 0, {"file_name": None}, "neither 'file_name' nor 'coco_url'"),
         ("images", 0, {"file_name": "gone.png"}, r"no image 'gone.png' .*\(1 of 3 images"),
@@ -104,8 +114,8 @@ def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write)
         ("annotations", 3, {"id": 2}, r"annotations\[3\] \(id 2\): its id is already taken"),
         ("annotations", 1, {"category_id": 5}, "category_id 5 is not among the 2 categories"),
         ("annotations", 1, {"image_id": 99}, r"annotations\[1\] \(id 2\): image_id 99 is not"),
-        ("annotations", 1, {"bbox": [1, 2, 3]}, r"'bbox' is \[1, 2, 3\], must be 4 numbers"),
-        ("annotations", 1, {"bbox": [1, 2, 3, "4"]}, "must be 4 numbers"),
+        ("annotations", 1, {"bbox": [1, 2, 3]}, r"'bbox' is \[1, 2, 3\], must be \[x, y, width"),
+        ("annotations", 1, {"bbox": [1, 2, 3, "4"]}, r"must be \[x, y, width, height\]"),
         ("annotations", 1, {"area": None}, "'area' is None, must be a number"),
     ],
 )
@@ -125,6 +135,13 @@ def test_fatal_records_are_named(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_a_missing_size_is_named(content: Content, write: Write, side: str) -> None:
+    del content["images"][1][side]
+    with pytest.raises(UserError, match=rf"images\[1\] \(id 10\): '{side}' is missing"):
+        read_split(write(content), None, name="tiny")
+
+
 def test_a_missing_field_is_named(content: Content, write: Write) -> None:
     del content["annotations"][2]["bbox"]
     with pytest.raises(UserError, match=r"annotations\[2\] \(id 3\): 'bbox' is missing"):
@@ -134,13 +151,13 @@ def test_a_missing_field_is_named(content: Content, write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"images": [\n{"id": 1,}]}', "line 2: malformed JSON"),
-        ('{"images": [', "line 1: malformed JSON"),
-        ("[]", "holds a list, expected an object"),
+        ('{"images": [\n{"id": 1,}]}', "malformed JSON at line 2"),
+        ('{"images": [', "malformed JSON at line 1"),
+        ("[]", "holds no object; annotations are"),
         ("{}", "has no 'categories'"),
         ('{"categories": [{"id": 1, "name": "a"}], "images": []}', "'images' is empty"),
         ('{"categories": 3}', "'categories' must be a list"),
-        ('{"categories": [3]}', r"categories\[0\]: must be an object"),
+        ('{"categories": [3]}', r"categories\[0\]: is 3, must be an object"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -154,14 +171,14 @@ def test_absent_or_binary_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_split(tmp_path / "none.json", None, name="tiny")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot be read as JSON"):
+    with pytest.raises(UserError, match="not a JSON text file"):
         read_split(tmp_path / "binary.json", None, name="tiny")
 
 
 def test_a_split_without_usable_boxes_is_refused(content: Content, write: Write) -> None:
     for record in content["annotations"]:
         record["bbox"] = [0, 0, 0, 0]
-    with pytest.raises(UserError, match="none of its 4 annotations has a usable box"):
+    with pytest.raises(UserError, match="of its 4 annotations has a usable box; 4 × box thin"):
         read_split(write(content), None, name="tiny")
 
 
@@ -201,6 +218,68 @@ def test_official_layouts(
     assert split.file_names == (place,)
 
 
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        (unicodedata.normalize("NFC", "données/café.jpg"), "NFD"),
+        (unicodedata.normalize("NFD", "données/café.jpg"), "NFC"),
+        ("données\\café.jpg", "NFC"),
+        (".//données/café.jpg", "NFC"),
+        (unicodedata.normalize("NFD", "val\\données\\café.jpg"), "NFC"),
+    ],
+)
+def test_names_are_matched_however_they_are_spelt(
+    tmp_path: Path, write: Write, content: Content, written: str, place: Any
+) -> None:
+    root = tmp_path / "spelt"
+    stored = unicodedata.normalize(place, "données/café.jpg")
+    (root / stored).parent.mkdir(parents=True)
+    (root / stored).touch()
+    content["images"] = [{"id": 10, "width": 40, "height": 60, "file_name": written}]
+    content["annotations"] = content["annotations"][:1]
+    split, report = read_split(write(content), root, name="tiny")
+    assert split.file_names == (stored,)
+    assert not any("folder" in remark for remark in report.noted)
+
+
+def test_a_name_on_disk_is_taken_before_one_that_reads_like_it(
+    tmp_path: Path, write: Write, content: Content
+) -> None:
+    names = [unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")]
+    for name in names:
+        (tmp_path / name).touch()
+    content["images"] = [
+        {"id": number, "width": 9, "height": 9, "file_name": name}
+        for number, name in zip((10, 30), names, strict=True)
+    ]
+    content["annotations"] = content["annotations"][:2]
+    split, _ = read_split(write(content), tmp_path, name="tiny")
+    assert list(split.file_names) == names
+
+
+def test_images_from_another_folder_are_noted(content: Content, write: Write, folder: Path) -> None:
+    for image in content["images"]:
+        image["file_name"] = "images\\" + image["file_name"]
+    assert "taken from" not in str(read_split(write(content), folder, name="tiny")[1])
+    folder = folder.rename(folder.parent / "other")
+    _, report = read_split(write(content), folder, name="tiny")
+    remark = "image taken from another folder than the one named ('c.png')"
+    assert report.noted[remark].count == 3
+
+
+def test_one_image_from_another_folder_is_refused(
+    content: Content, write: Write, folder: Path
+) -> None:
+    """Of three images two lie in `val`; the third one of that name may be another picture."""
+    (folder / "val").mkdir()
+    for image in content["images"][:2]:
+        (folder / image["file_name"]).rename(folder / "val" / image["file_name"])
+    for image in content["images"]:
+        image["file_name"] = f"val/{image['file_name']}"
+    with pytest.raises(UserError, match=r"images\[2\] .*: no image 'val/b.png', only 'b.png'"):
+        read_split(write(content), folder, name="tiny")
+
+
 def test_an_absent_images_folder_is_named(content: Content, write: Write, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         read_split(write(content), tmp_path / "nowhere", name="tiny")
@@ -210,6 +289,16 @@ def test_novel_categories(content: Content, write: Write) -> None:
     split, _ = read_split(write(content), None, name="tiny")
     novel = novel_categories(split.categories, ["Ant_(insect)", "aardvark"])
     assert list(novel.values()) == [False, True]
+
+
+def test_a_category_is_not_novel_under_a_synonym(content: Content, write: Write) -> None:
+    """Nor is another one of its plain name: names that differ in brackets count as one."""
+    content["categories"][0]["synonyms"] = ["zebra_(animal)", "quagga"]
+    content["categories"].append({"id": 11, "name": "zebra_(crossing)", "is_novel": True})
+    split, _ = read_split(write(content), None, name="tiny")
+    assert split.categories[1].synonyms == ("zebra_(animal)", "quagga")
+    novel = novel_categories(split.categories, ["Quagga"])
+    assert list(novel.values()) == [True, False, False]
 
 
 def test_plain_names() -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from unidet.evaluation.coco import coco_metrics
-from unidet.evaluation.evaluate import evaluate
-from unidet.evaluation.ground_truth import read_ground_truth
-from unidet.evaluation.results import concatenate
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results
+from unidet.records import Detections
 
 KEYS = [
     "AP",
@@ -31,6 +32,11 @@ KEYS = [
 ]
 
 
+def coco_of_files(truth_path: Path, results_path: Path) -> dict[str, float]:
+    truth = read_ground_truth(truth_path)
+    return coco_metrics(truth, read_results(results_path, truth))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_files_give_what_pycocotools_gives(
     seed: int, make_world: Callable, capsys: pytest.CaptureFixture[str]
@@ -39,7 +45,7 @@ def test_files_give_what_pycocotools_gives(
     for image in world.truth["images"]:
         del image["neg_category_ids"]
     truth_path, results_path = world.write()
-    ours = evaluate(truth_path, results_path, "coco")
+    ours = coco_of_files(truth_path, results_path)
     assert capsys.readouterr() == ("", "")
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -55,5 +61,5 @@ def test_files_give_what_pycocotools_gives(
 
 def test_no_detections_score_zero(make_world: Callable) -> None:
     truth = read_ground_truth(make_world(0).write()[0])
-    metrics = coco_metrics(truth, concatenate([]))
+    metrics = coco_metrics(truth, Detections.concatenate([]))
     assert metrics["AP"] == metrics["AR@100"] == 0

@@ -28,10 +28,10 @@ from unidet.evaluation.controls import (
     text_controls,
 )
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
-from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.suppression import Suppression
+from unidet.formats.ground_truth import read_ground_truth
 
 P, Q, R = [0, 0, 10, 10], [20, 20, 30, 30], [5, 5, 25, 25]
 TEXT = TextClassifier.of(np.eye(3), np.array([1, 2, 3]), 4.0, -2.0)

@@ -14,12 +14,13 @@ from unidet.errors import UserError
 from unidet.evaluation.calibration import calibration_weights, prior_counts
 from unidet.evaluation.calibration_grid import sweep
 from unidet.evaluation.detections import Scoring, TextClassifier, detect, detect_calibrated
-from unidet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
 from unidet.evaluation.per_category import per_category_table
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.results import read_results, write_results
 from unidet.evaluation.suppression import Suppression
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results, write_results
+from unidet.records import GroundTruth
 
 SUPPRESSION = Suppression()
 

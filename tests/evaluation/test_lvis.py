@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.evaluation.evaluate import evaluate
-from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
 from unidet.evaluation.official import lvis_package_metrics
-from unidet.evaluation.results import Detections, concatenate, read_results
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results
+from unidet.records import Detections
 
 KEYS = [
     "AP",
@@ -35,9 +35,14 @@ KEYS = [
 ]
 
 
+def lvis_of_files(truth_path: Path, results_path: Path) -> dict[str, float]:
+    truth = read_ground_truth(truth_path)
+    return lvis_metrics(truth, read_results(results_path, truth))
+
+
 def assert_equals_package(world: Any) -> dict[str, float]:
     truth, results = world.write()
-    ours = evaluate(truth, results, "lvis")
+    ours = lvis_of_files(truth, results)
     package = lvis_package_metrics(truth, results)
     assert list(ours) == list(package) == KEYS
     assert ours == pytest.approx(package, abs=1e-9)
@@ -157,7 +162,7 @@ def test_real_lvis_annotations_equal_the_package(reference: Path, tmp_path: Path
     ]
     results = tmp_path / "results.json"
     results.write_text(json.dumps(records))
-    ours = evaluate(truth, results, "lvis")
+    ours = lvis_of_files(truth, results)
     assert ours == pytest.approx(lvis_package_metrics(truth, results), abs=1e-9)
     assert ours["AP"] > 0.1
 
@@ -189,7 +194,7 @@ def hand_world(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_values_worked_by_hand(tmp_path: Path) -> None:
-    metrics = evaluate(*hand_world(tmp_path), "lvis")
+    metrics = lvis_of_files(*hand_world(tmp_path))
     # star: precision 1/2 at every recall and threshold; ring: 1 at 4 of 10 thresholds
     assert metrics["APr"] == pytest.approx(0.5)
     assert metrics["APf"] == pytest.approx(0.4)
@@ -220,7 +225,7 @@ def test_novelty_may_be_given_by_name_or_id_and_must_be_complete(tmp_path: Path)
 
 def test_no_detections_score_zero(tmp_path: Path) -> None:
     truth = read_ground_truth(hand_world(tmp_path)[0])
-    metrics = lvis_metrics(truth, concatenate([]))
+    metrics = lvis_metrics(truth, Detections.concatenate([]))
     assert metrics["AP"] == metrics["AR@300"] == metrics["APr"] == 0
     assert metrics["APc"] == -1
 
@@ -236,7 +241,7 @@ def test_ground_truth_without_negative_lists_is_refused(make_world: Callable) ->
     world = make_world(1)
     del world.truth["images"][3]["neg_category_ids"]
     with pytest.raises(UserError, match="style coco"):
-        evaluate(*world.write(), "lvis")
+        lvis_of_files(*world.write())
 
 
 def test_400_images_of_300_detections_take_well_under_a_second(make_world: Callable) -> None:

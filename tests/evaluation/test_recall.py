@@ -13,12 +13,17 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from unidet.evaluation.evaluate import evaluate
-from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.recall import recall_metrics
-from unidet.evaluation.results import Detections, concatenate
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results
+from unidet.records import Detections
 
 CAPS = [10, 100, 300, 1000]
+
+
+def recall_of_files(truth_path: Path, results_path: Path) -> dict[str, float]:
+    truth = read_ground_truth(truth_path)
+    return recall_metrics(truth, read_results(results_path, truth, class_agnostic=True))
 
 
 def pycocotools_recall(truth_path: Path, results_path: Path) -> dict[str, float]:
@@ -44,14 +49,14 @@ def test_random_worlds_with_crowds_and_ties_equal_pycocotools(
     seed: int, make_world: Callable
 ) -> None:
     truth, results = make_world(seed, with_crowds=True).write()
-    ours = evaluate(truth, results, "proposals")
+    ours = recall_of_files(truth, results)
     assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
     assert 0 < ours["AR@10"] < ours["AR@100"] < 1
 
 
 def test_more_than_1000_proposals_of_an_image_equal_pycocotools(make_world: Callable) -> None:
     truth, results = make_world(30, images=2, detections=2500).write()
-    ours = evaluate(truth, results, "proposals")
+    ours = recall_of_files(truth, results)
     assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
 
 
@@ -59,7 +64,7 @@ def test_an_annotation_with_id_zero_equals_pycocotools(make_world: Callable) -> 
     world = make_world(31)
     world.truth["annotations"][0]["id"] = 0
     truth, results = world.write()
-    ours = evaluate(truth, results, "proposals")
+    ours = recall_of_files(truth, results)
     assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
 
 
@@ -87,7 +92,7 @@ def test_of_boxes_with_equal_overlap_the_one_of_the_last_category_is_taken(
         for row, box in enumerate(found)
     ]
     truth, results = world.write()
-    ours = evaluate(truth, results, "proposals")
+    ours = recall_of_files(truth, results)
     assert ours == pytest.approx(pycocotools_recall(truth, results), abs=1e-9)
     # the first detection takes the box of the later category, and none is left for the second
     assert ours["R50@300"] == pytest.approx(0.5)
@@ -113,7 +118,7 @@ def test_values_worked_by_hand(make_world: Callable) -> None:
         {"image_id": image, "bbox": box, "score": 1 - row / 100}
         for row, box in enumerate([*misses, [0.0, 100.0, 100.0, 80.0]])
     ]
-    metrics = evaluate(*world.write(), "proposals")
+    metrics = recall_of_files(*world.write())
     assert metrics["AR@10"] == 0
     # found at .5 .55 .6 .65 .7 .75 .8: 7 of 10 thresholds, one of two boxes
     assert metrics["AR@100"] == metrics["AR@1000"] == pytest.approx(0.35)
@@ -125,14 +130,14 @@ def test_values_worked_by_hand(make_world: Callable) -> None:
 
 def test_no_proposals_find_nothing(make_world: Callable) -> None:
     truth = read_ground_truth(make_world(0).write()[0])
-    metrics = recall_metrics(truth, concatenate([]))
+    metrics = recall_metrics(truth, Detections.concatenate([]))
     assert metrics["AR@1000"] == metrics["R50@300"] == 0
 
 
 def test_nothing_annotated_is_undefined(make_world: Callable) -> None:
     world = make_world(0)
     world.truth["annotations"] = []
-    metrics = evaluate(*world.write(), "proposals")
+    metrics = recall_of_files(*world.write())
     assert set(metrics.values()) == {-1.0}
 
 

@@ -11,8 +11,8 @@ import pytest
 from batches import make_batch
 
 from unidet.models.cln import CLN
-from unidet.ops.boxes import pairwise_iou_numpy
 from unidet.ops.loss_term import total, undivided
+from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.pipelines.proposers.cln import build
 from unidet.records import Batch
 

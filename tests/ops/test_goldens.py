@@ -10,11 +10,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from unidet.ops.anchors import centerness, grid_anchors, inside
-from unidet.ops.boxes import pairwise_iou_numpy
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.losses import binary_cross_entropy, cross_entropy, iou_loss, l1, one_hot
 from unidet.ops.nms import nms
+from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.ops.roi_align import roi_align
 from unidet.ops.sampling import sample_random
 

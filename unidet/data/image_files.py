@@ -4,45 +4,83 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from unidet.data.table import Table
+import numpy as np
+
 from unidet.errors import UserError
+from unidet.formats.annotations import findings
+from unidet.formats.json_text import shown
+from unidet.formats.table import Finding, Table
 
 _COCO_NUMBER = re.compile(r"\d{12}(?=\.\w+$)")
+# control characters, and halves of characters that no file name in UTF-8 can hold
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
-def image_names(table: Table, root: Path | None) -> tuple[str, ...]:
-    """Path of each image relative to `root`.
+def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[str, Finding]]:
+    """Path of each image relative to `root`, and what is worth a note.
 
     The first of these that exists is taken: the name as written; the end of `coco_url`
     (LVIS v1: `val2017/000000123456.jpg`); the last folder and name (Objects365 v2:
     `images/v1/patch8/x.jpg` lies at `patch8/x.jpg`); the name alone; COCO's twelve digits (LVIS
     v0.5: `COCO_val2014_000000123456.jpg` is `000000123456.jpg` of 2017), also below `train2017` or
-    `val2017`. Without a root nothing is looked up and the name as written (or its url) stands.
+    `val2017`. Names are compared as they read, however their accents are composed, and `\\` parts
+    folders as `/` does. Without a root nothing is looked up and the name as written (or its url)
+    stands.
 
     Raises:
-        UserError: no name, a path that leaves the folder, an image that is not there, two records
-            with one image.
+        UserError: no name, a path that leaves the folder, an image that is not there or, where
+            others are in the folder that they name, only in another one; two records with one
+            image.
     """
     choices = [_candidates(table, row) for row in range(len(table))]
     if root is None:
-        return tuple(names[0] for names in choices)
+        return tuple(names[0] for names in choices), {}
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; the images of {table.file} belong there")
     folders = _Folders(root)
-    found = [next(filter(folders.holds, names), None) for names in choices]
-    if None in found:
-        row, count = found.index(None), found.count(None)
+    places = [next(filter(None, map(folders.find, names)), None) for names in choices]
+    names = tuple(place for place in places if place is not None)
+    if len(names) < len(places):
+        row, count = places.index(None), places.count(None)
         table.fail(
             row,
-            f"no image {choices[row][0]!r} below {root} ({count} of {len(table)} images are "
+            f"no image {shown(choices[row][0])} below {root} ({count} of {len(table)} images are "
             "missing); point 'images' at the folder that holds them",
         )
-    names = tuple(name for name in found if name is not None)
     _refuse_shared(table, names)
-    return names
+    return names, _moved(table, root.resolve(), names)
+
+
+def _moved(table: Table, root: Path, names: tuple[str, ...]) -> dict[str, Finding]:
+    """The images that lie in another folder than theirs; UserError if only some of them do."""
+    written = [_slashed(table, row) for row in range(len(table))]
+    named = np.array(["/" in name for name in written], bool)
+    there = np.array(
+        [
+            _tail(f"{root.name}/{name}") in (_tail(own), _tail(_text(table, row, "coco_url")))
+            for row, (own, name) in enumerate(zip(written, names, strict=True))
+        ],
+        bool,
+    )
+    moved, kept = named & ~there, int(np.count_nonzero(named & there))
+    row = int(np.argmax(moved))
+    if moved.any() and kept:
+        table.fail(
+            row,
+            f"no image {shown(written[row])}, only {shown(names[row])}, which may be another "
+            f"({kept} others lie in the folder that they name); move or rename it",
+        )
+    remark = f"image taken from another folder than the one named ({shown(names[row])})"
+    return findings(table, {remark: moved})
+
+
+def _tail(path: str) -> str:
+    """The last folder and the name, however their accents are composed."""
+    return _composed("/".join(path.split("/")[-2:]))
 
 
 class _Folders:
@@ -50,28 +88,48 @@ class _Folders:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.names: dict[str, frozenset[str]] = {}
+        self.names: dict[str, dict[str, str]] = {}
 
-    def holds(self, path: str) -> bool:
-        folder, _, name = path.rpartition("/")
+    def find(self, path: str) -> str | None:
+        """The path as the disk spells it; None where there is no such file."""
+        place = ""
+        for part in path.split("/"):
+            name = self._listed(place).get(part) or self._listed(place).get(_composed(part))
+            if name is None:
+                return None
+            place = f"{place}/{name}" if place else name
+        return place
+
+    def _listed(self, folder: str) -> dict[str, str]:
+        """Name -> name on disk, also from the name with its accents composed (NFC)."""
         if folder not in self.names:
             try:
-                self.names[folder] = frozenset(os.listdir(self.root / folder))
+                names = os.listdir(self.root / folder)
             except (FileNotFoundError, NotADirectoryError):
-                self.names[folder] = frozenset()
-        return name in self.names[folder]
+                names = []
+            except OSError as fault:
+                raise UserError(
+                    f"{self.root / folder}: cannot be listed ({fault.strerror})"
+                ) from None
+            self.names[folder] = {_composed(name): name for name in names}
+            self.names[folder] |= {name: name for name in names}
+        return self.names[folder]
+
+
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _candidates(table: Table, row: int) -> list[str]:
     """Possible relative paths of a record's image, most trusted first, without repeats."""
-    record = table.records[row]
-    written, url = _text(record, "file_name"), _text(record, "coco_url")
+    written, url = _text(table, row, "file_name"), _text(table, row, "coco_url")
     if not written and not url:
         table.fail(row, "has neither 'file_name' nor 'coco_url'")
-    if written.startswith("/") or ".." in PurePosixPath(written).parts:
-        table.fail(row, f"'file_name' {written!r} must be a path inside the images folder")
-    names = [str(PurePosixPath(written))] if written else []
-    for path in (url, written):
+    slashed = _slashed(table, row)
+    if slashed.startswith("/") or ".." in slashed.split("/") or _DRIVE.match(slashed):
+        table.fail(row, f"'file_name' {shown(written)} must be a path inside the images folder")
+    names = [path for path in (str(PurePosixPath(written)), slashed) if written]
+    for path in (url, slashed):
         names += ["/".join(path.split("/")[-2:]), path.rpartition("/")[2]] if path else []
     number = _COCO_NUMBER.search(written)
     if number:
@@ -80,9 +138,19 @@ def _candidates(table: Table, row: int) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _text(record: dict[str, Any], field: str) -> str:
-    value = record.get(field)
-    return value if isinstance(value, str) else ""
+def _slashed(table: Table, row: int) -> str:
+    written = _text(table, row, "file_name").replace("\\", "/")
+    return str(PurePosixPath(written)) if written else ""
+
+
+def _text(table: Table, row: int, field: str) -> str:
+    """The field, empty where it is absent; UserError where no file can be called so."""
+    value = table.records[row].get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or _UNWRITABLE.search(value):
+        table.fail(row, f"'{field}' is {shown(value)}, must be a path")
+    return value
 
 
 def _refuse_shared(table: Table, names: tuple[str, ...]) -> None:
@@ -91,5 +159,5 @@ def _refuse_shared(table: Table, names: tuple[str, ...]) -> None:
     seen: dict[str, int] = {}
     for row, name in enumerate(names):
         if name in seen:
-            table.fail(row, f"its image {name!r} is that of {table.where(seen[name])} already")
+            table.fail(row, f"its image {shown(name)} is that of {table.where(seen[name])} already")
         seen[name] = row

@@ -49,6 +49,17 @@ class FolderImages:
         """(H, W, 3) uint8 RGB; UserError naming the file where it is missing or damaged."""
         return read_image(self.root / self.file_names[row])
 
+    def turned(self, row: int) -> str:
+        """What EXIF does to the stored picture, as part of a message; empty where nothing."""
+        with Image.open(self.root / self.file_names[row]) as image:
+            width, height = image.size
+            orientation = _orientation(image)
+        if orientation not in _QUARTER_TURNS:
+            return ""
+        return (
+            f" (stored as {width}x{height}, turned upright by its EXIF orientation {orientation})"
+        )
+
     def size(self, row: int) -> tuple[int, int]:
         """(width, height) from the header alone; UserError as `read`."""
         path = self.root / self.file_names[row]
@@ -124,7 +135,8 @@ def check_images(
             expected = (int(split.widths[row]), int(split.heights[row]))
             if found != expected:
                 raise UserError(
-                    f"{images.name(row)}: is {found[0]}x{found[1]} pixels, its annotations "
+                    f"{images.name(row)}: is {found[0]}x{found[1]} pixels"
+                    f"{images.turned(row)}, its annotations "
                     f"(image id {split.image_ids[row]}) say {expected[0]}x{expected[1]}"
                 )
 

@@ -11,20 +11,21 @@ from unidet.records import Category
 def novel_categories(
     categories: Sequence[Category], training_names: Iterable[str]
 ) -> dict[int, bool]:
-    """Category id -> whether none of its names is the name of a training category.
+    """Category id -> whether its name is the name of no training category.
 
     Names are compared by `plain_names`, so that `traffic_light`, `Traffic Light` and
-    `mouse_(computer_equipment)`, `mouse` agree. A category's synonyms are its names too, as far as
-    its file gives them (LVIS does): `sofa` is not novel to a data set that says `couch` if it lists
-    it. Things that differ but share a plain name count as labelled.
+    `mouse_(computer_equipment)`, `mouse` agree. A category that lists a training name among its
+    synonyms (LVIS gives them) carries that name: `sofa` is not novel to a data set that says
+    `couch`. Things that differ but share a plain name count as labelled.
     """
     labelled = {plain for name in training_names for plain in plain_names(name)}
-    return {
-        category.id: all(
-            labelled.isdisjoint(plain_names(name)) for name in (category.name, *category.synonyms)
-        )
+    labelled |= {
+        plain
         for category in categories
+        if any(not labelled.isdisjoint(plain_names(other)) for other in category.synonyms)
+        for plain in plain_names(category.name)
     }
+    return {category.id: labelled.isdisjoint(plain_names(category.name)) for category in categories}
 
 
 def plain_names(name: str) -> set[str]:

@@ -1,7 +1,5 @@
-"""Readers of the COCO-json family: COCO, LVIS v0.5 and v1, Objects365 v2, converted OpenImages.
+"""The index of a dataset from its annotation file.
 
-One reader suffices: the formats differ in where images lie (`image_files.py`) and in optional
-fields.
 What is left out follows the official code (mmdet 2.18 datasets/coco.py, `_parse_ann_info`).
 """
 
@@ -14,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from unidet.data.image_files import image_names
-from unidet.data.table import Table, read_json
 from unidet.errors import UserError
+from unidet.formats.annotations import (
+    Annotations,
+    findings,
+    is_sound,
+    read_annotations,
+    sentences,
+)
+from unidet.formats.table import Finding
+from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.records import Category, Split
 
 SMALLEST_SIDE = 1.0  # pixels; thinner boxes are left out, as officially
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How often something was met, and the first record it was met in."""
-
-    count: int
-    first: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class ReadReport:
         """The report for the terminal, one fact a line."""
         crowds = f" ({self.crowds} crowds)" if self.crowds else ""
         head = f"{self.source}: {self.images} images, {self.boxes} boxes{crowds}"
-        skipped = [f"  skipped {line}" for line in _sentences(self.skipped)]
-        return [head, *skipped, *(f"  note: {line}" for line in _sentences(self.noted))]
+        skipped = [f"  skipped {line}" for line in sentences(self.skipped)]
+        return [head, *skipped, *(f"  note: {line}" for line in sentences(self.noted))]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for a manifest."""
@@ -74,98 +72,82 @@ def read_split(annotations: Path, images: Path | None, *, name: str) -> tuple[Sp
     Raises:
         UserError: naming file and record, for anything that cannot be skipped safely.
     """
-    content = read_json(annotations)
-    category_table = Table.of(annotations, content, "categories")
-    image_table = Table.of(annotations, content, "images")
-    box_table = Table.of(annotations, content, "annotations")
+    return split_of(read_annotations(annotations), images, name=name)
 
-    categories = _categories(category_table)
-    image_ids = image_table.ids()
-    widths, heights = (_lengths(image_table, side) for side in ("width", "height"))
-    file_names = image_names(image_table, images)
 
-    box_table.ids()
-    category_ids = np.array([category.id for category in categories])
-    image_rows = box_table.rows_in("image_id", image_ids, "images")
-    labels = box_table.rows_in("category_id", category_ids, "categories")
-    limits = np.stack([widths[image_rows], heights[image_rows]] * 2, axis=1)
-    boxes, problems, overhang = _boxes(box_table, limits)
-
-    kept = ~np.logical_or.reduce(list(problems.values()))
+def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Split, ReadReport]:
+    """The index of a file that was read; arguments and errors as `read_split`."""
+    _require_sizes_and_names(read)
+    file_names, moved = image_names(read.images, images)
+    boxes, reasons, overhang = _boxes(read)
+    skipped = findings(read.boxes, reasons)
+    kept = ~np.logical_or.reduce(list(reasons.values()))
     if not kept.any():
-        raise UserError(f"{annotations}: none of its {len(box_table)} annotations has a usable box")
+        raise UserError(
+            f"{read.file}: none of its {len(read.boxes)} annotations has a usable box"
+            + "".join(f"; {line}" for line in sentences(skipped))
+        )
     order = np.flatnonzero(kept)
-    order = order[np.argsort(image_rows[order], kind="stable")]
+    order = order[np.argsort(read.image_rows[order], kind="stable")]
+    by_id = np.argsort([category.id for category in read.classes])
+    labels = np.argsort(by_id).astype(np.int32)[read.category_rows[order]]
+    box_image = read.image_rows[order]
     split = Split(
         name=name,
-        image_ids=image_ids,
+        image_ids=read.image_ids,
         file_names=file_names,
-        widths=widths,
-        heights=heights,
-        box_image=image_rows[order],
+        widths=read.sizes[:, 0].copy(),
+        heights=read.sizes[:, 1].copy(),
+        box_image=box_image,
         boxes_xyxy=boxes[order],
-        labels=labels[order],
-        is_crowd=box_table.flags("iscrowd")[order],
-        categories=_counted(categories, image_rows[order], labels[order]),
+        labels=labels,
+        is_crowd=read.is_crowd[order],
+        categories=_counted([read.classes[row] for row in by_id], box_image, labels),
     )
     report = ReadReport(
-        source=str(annotations),
+        source=str(read.file),
         images=len(split),
         boxes=len(order),
         crowds=int(split.is_crowd.sum()),
-        skipped=_findings(box_table, problems),
-        noted=_findings(box_table, {"box clipped to its image": overhang & kept})
-        | _findings(image_table, {"image without boxes": _boxless(split)}),
+        skipped=skipped,
+        noted=read.notes
+        | moved
+        | findings(read.boxes, {"box clipped to its image": overhang & kept})
+        | findings(read.images, {"image without boxes": _boxless(split)}),
     )
     return split, report
 
 
-def _categories(table: Table) -> list[Category]:
-    ids, names = table.ids(), table.texts("name")
-    for row, record in enumerate(table.records):
-        if record.get("frequency") not in (None, "r", "c", "f"):
-            table.fail(row, f"'frequency' is {record['frequency']!r}, must be 'r', 'c' or 'f'")
-    return [
-        Category(
-            int(ids[row]),
-            names[row],
-            table.records[row].get("frequency"),
-            synonyms=tuple(table.records[row].get("synonyms", ())),
-        )
-        for row in np.argsort(ids)
-    ]
+def _require_sizes_and_names(read: Annotations) -> None:
+    for column, side in enumerate(("width", "height")):
+        unknown = read.sizes[:, column] == 0
+        if unknown.any():
+            read.images.fail(int(np.argmax(unknown)), f"'{side}' is missing")
+    read.categories.texts("name")
 
 
-def _lengths(table: Table, side: str) -> np.ndarray:
-    lengths = table.integers(side)
-    wrong = np.flatnonzero((lengths < 1) | (lengths > np.iinfo(np.int32).max))
-    if len(wrong):
-        table.fail(int(wrong[0]), f"'{side}' is {lengths[wrong[0]]}, must be at least 1 pixel")
-    return lengths.astype(np.int32)
-
-
-def _boxes(
-    table: Table, limits: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+def _boxes(read: Annotations) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Clipped boxes (M, 4) float32, masks (M,) of the unusable, mask of those that were clipped.
 
-    `limits` (M, 4) is (width, height, width, height) of each box's image. A box is counted under
-    the first reason that holds for it.
+    A box is counted under the first reason that holds for it.
     """
-    xywh = table.numbers("bbox", width=4).astype(np.float64)
-    area = table.numbers("area", default=1.0)
-    finite = np.isfinite(xywh).all(axis=1) & np.isfinite(area)
-    xywh = np.where(finite[:, None], xywh, 0.0)
-    xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    limits = np.tile(read.sizes[read.image_rows], 2)
+    area = read.boxes.numbers("area", default=1.0)
+    finite = is_sound(read.boxes_xywh) & np.isfinite(area)
+    xywh = np.where(finite[:, None], read.boxes_xywh, 0.0)
+    xyxy = xywh_to_xyxy(xywh)
     inside = np.clip(xyxy, 0, limits)
+    thin = (xywh[:, 2:] < SMALLEST_SIDE).any(axis=1)
     reasons = {
-        "annotation marked 'ignore'": table.flags("ignore"),
+        "annotation marked 'ignore'": read.is_ignored,
         "box that is not finite": ~finite,
-        f"box thinner than {SMALLEST_SIDE:g} pixel": (xywh[:, 2:] < SMALLEST_SIDE).any(axis=1),
+        "box with a negative side": (xywh[:, 2:] < 0).any(axis=1),
+        "box in 0..1, which is no pixel": thin & (np.abs(xywh) <= 1).all(axis=1) & xywh.any(axis=1),
+        f"box thinner than {SMALLEST_SIDE:g} pixel": thin,
         "box outside its image": (inside[:, 2:] <= inside[:, :2]).any(axis=1),
         "area that is not positive": area <= 0,
     }
-    taken = np.zeros(len(table), bool)
+    taken = np.zeros(len(read.boxes), bool)
     for reason, mask in reasons.items():
         reasons[reason] = mask & ~taken
         taken |= mask
@@ -176,27 +158,16 @@ def _boxes(
 def _counted(
     categories: list[Category], image_rows: np.ndarray, labels: np.ndarray
 ) -> tuple[Category, ...]:
+    """With counts; what is novel depends on what else is trained on, not on this file."""
     count = len(categories)
     instances = np.bincount(labels, minlength=count)
     pairs = np.unique(image_rows.astype(np.int64) * count + labels)
     image_counts = np.bincount(pairs % count, minlength=count)
     return tuple(
-        replace(category, image_count=int(images), instance_count=int(boxes))
+        replace(category, image_count=int(images), instance_count=int(boxes), is_novel=None)
         for category, images, boxes in zip(categories, image_counts, instances, strict=True)
     )
 
 
 def _boxless(split: Split) -> np.ndarray:
     return np.bincount(split.box_image, minlength=len(split)) == 0
-
-
-def _findings(table: Table, masks: dict[str, np.ndarray]) -> dict[str, Finding]:
-    return {
-        reason: Finding(int(mask.sum()), table.where(int(np.argmax(mask))))
-        for reason, mask in masks.items()
-        if mask.any()
-    }
-
-
-def _sentences(findings: dict[str, Finding]) -> list[str]:
-    return [f"{found.count} × {what}, first {found.first}" for what, found in findings.items()]

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from unidet.data.resize import resize_smoothly
+from unidet.ops.numpy_boxes import broadcast_iou
 
 Range = tuple[float, float]
 
@@ -142,7 +143,7 @@ class IoUCrop:
         crop = np.array([left, top, left + width, top + height], np.float32)
         centres = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2
         inside = ((centres > crop[:2]) & (centres < crop[2:])).all(axis=1)
-        if not inside.any() or _iou(view.boxes[inside], crop).max() < overlap:
+        if not inside.any() or broadcast_iou(view.boxes[inside], crop).max() < overlap:
             return None
         kept = View(view.pixels, view.boxes[inside], view.labels[inside])
         return kept.cropped(left, top, width, height, smallest=np.nextafter(1.0, 0.0))
@@ -173,11 +174,3 @@ class ResizedCrop:
     def _side(self, whole: int, rng: np.random.Generator) -> int:
         smallest = min(self.sides[0], whole)
         return int(rng.integers(smallest, min(self.sides[1], whole) + 1))
-
-
-def _iou(boxes_M4: np.ndarray, crop: np.ndarray) -> np.ndarray:
-    """(M,) with one box."""
-    corners = np.maximum(boxes_M4[:, :2], crop[:2]), np.minimum(boxes_M4[:, 2:], crop[2:])
-    shared = np.prod(np.clip(corners[1] - corners[0], 0, None), axis=1)
-    areas = np.prod(boxes_M4[:, 2:] - boxes_M4[:, :2], axis=1)
-    return shared / np.maximum(areas + np.prod(crop[2:] - crop[:2]) - shared, 1e-9)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from unidet.evaluation.calibration import Compatibility
 from unidet.evaluation.detections import Scoring, TextClassifier, calibrated_scorings, detect
-from unidet.evaluation.ground_truth import GroundTruth
 from unidet.evaluation.lvis import lvis_metrics
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.results import Detections
 from unidet.evaluation.suppression import Suppression
+from unidet.records import Detections, GroundTruth
 
 if TYPE_CHECKING:
     import pandas

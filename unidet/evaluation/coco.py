@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unidet.evaluation.ground_truth import GroundTruth
-from unidet.evaluation.results import Detections
+from unidet.records import Detections, GroundTruth
 
 # in the order of COCOeval.stats
 KEYS = (

@@ -18,8 +18,9 @@ from unidet.evaluation.calibration import (
     prior_counts,
 )
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.results import Detections
 from unidet.evaluation.suppression import Suppression, suppressor
+from unidet.ops.numpy_boxes import xyxy_to_xywh
+from unidet.records import Detections
 
 # exp(87) is the last that float32 can hold
 LARGEST_LOGIT = np.float32(87)
@@ -148,9 +149,9 @@ def detect_calibrated(
 
 
 def _rounded_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
-    boxes = boxes_xyxy.astype(np.float64)
-    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    return np.round(np.concatenate((boxes[:, :2], sizes), axis=1), BOX_DECIMALS)
+    boxes = xyxy_to_xywh(boxes_xyxy.astype(np.float64))
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], 0)
+    return np.round(boxes, BOX_DECIMALS)
 
 
 class _Collected:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.evaluation.ground_truth import FREQUENCIES, GroundTruth
 from unidet.evaluation.matching import (
     AREA_RANGES,
     IOU_THRESHOLDS,
@@ -26,7 +25,7 @@ from unidet.evaluation.matching import (
     match,
     outside,
 )
-from unidet.evaluation.results import Detections, rank_in_group
+from unidet.records import FREQUENCIES, Detections, GroundTruth, rank_in_group
 
 MAX_DETECTIONS = 300
 UNDEFINED = -1.0

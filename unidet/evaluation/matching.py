@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unidet.ops.numpy_boxes import paired_iou
+
 PAIRS_PER_CHUNK = 1 << 18
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)
@@ -72,24 +74,13 @@ def find_pairs(
         detections = np.repeat(np.arange(start, stop), repeats)
         offsets = np.arange(len(detections)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         truths = first[detections] + offsets
-        ious = _paired_iou(detection_columns[:, detections], truth_columns[:, truths])
+        ious = paired_iou(detection_columns[:, detections], truth_columns[:, truths])
         kept = ious >= minimum_iou
         found.append((detections[kept], truths[kept], ious[kept]))
         start = stop
     if not found:
         return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
-
-
-def _paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(P,) IoU of (4, P) xywh columns."""
-    width = np.minimum(first[2] + first[0], second[2] + second[0]) - np.maximum(first[0], second[0])
-    height = np.minimum(first[3] + first[1], second[3] + second[1]) - np.maximum(
-        first[1], second[1]
-    )
-    intersection = np.where((width > 0) & (height > 0), width * height, 0.0)
-    union = first[2] * first[3] + second[2] * second[3] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def lvis_package_metrics(gt_path: Path, results_path: Path) -> dict[str, float]:
     """The lvis package's own bounding-box metrics under the keys of `lvis_metrics`.
 
     Raises:
-        UserError: the package is not installed.
+        UserError: the package is not installed, or needs what the ground truth lacks.
     """
     with _supplied():
         try:
@@ -32,8 +32,14 @@ def lvis_package_metrics(gt_path: Path, results_path: Path) -> dict[str, float]:
             raise UserError(
                 f"the official check needs the package {fault.name}: pip install lvis==0.5.3"
             ) from None
-        evaluation = lvis.LVISEval(str(gt_path), str(results_path), "bbox")
-        evaluation.run()
+        try:
+            evaluation = lvis.LVISEval(str(gt_path), str(results_path), "bbox")
+            evaluation.run()
+        except KeyError as fault:
+            raise UserError(
+                f"{gt_path}: the lvis package cannot evaluate it: a record lacks {fault}; "
+                "evaluate it without --check-official"
+            ) from None
     return {key: float(value) for key, value in evaluation.get_results().items()}
 
 

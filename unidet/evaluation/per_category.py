@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unidet.evaluation.ground_truth import GroundTruth
 from unidet.evaluation.lvis import LvisEvaluation
+from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
     import pandas

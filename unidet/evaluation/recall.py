@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unidet.evaluation.ground_truth import GroundTruth
 from unidet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, find_pairs, match, outside
-from unidet.evaluation.results import Detections, rank_in_group
+from unidet.records import Detections, GroundTruth, rank_in_group
 
 CAPS = (10, 100, 300, 1000)
 UNDEFINED = -1.0

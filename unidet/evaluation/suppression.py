@@ -18,6 +18,8 @@ from typing import Literal
 
 import numpy as np
 
+from unidet.ops.numpy_boxes import broadcast_iou
+
 Kept = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Regions (K,), classes (K,) and scores (K,) of the detections."""
 Decay = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -54,19 +56,8 @@ class Suppression:
 
 def pairwise_iou(boxes_xyxy: np.ndarray) -> np.ndarray:
     """(R, R) float32 IoU of (R, 4) boxes; a box without area has IoU 0 with everything."""
-    return _iou(boxes_xyxy[:, None], boxes_xyxy[None])
-
-
-def _iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """IoU of boxes (..., 4) with others (..., 4), broadcast against each other."""
-    left, top, right, bottom = np.moveaxis(boxes_xyxy.astype(np.float32), -1, 0)
-    west, north, east, south = np.moveaxis(others_xyxy.astype(np.float32), -1, 0)
-    width = np.minimum(right, east) - np.maximum(left, west)
-    height = np.minimum(bottom, south) - np.maximum(top, north)
-    intersection = np.maximum(width, 0) * np.maximum(height, 0)
-    areas = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
-    union = areas + np.maximum(east - west, 0) * np.maximum(south - north, 0) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
+    boxes = boxes_xyxy.astype(np.float32)
+    return broadcast_iou(boxes[:, None], boxes[None])
 
 
 def decay_factors(boxes_xyxy: np.ndarray, suppression: Suppression) -> np.ndarray:
@@ -105,7 +96,7 @@ def _suppress_offset(
     def decay(classes: np.ndarray, regions: np.ndarray) -> np.ndarray:
         moved = boxes + (classes.astype(np.float32) * step)[:, None, None]
         picked = moved[np.arange(len(classes)), regions]
-        return _factors(_iou(picked[:, None], moved), suppression)
+        return _factors(broadcast_iou(picked[:, None], moved), suppression)
 
     return _suppress(scores_RC, decay, suppression)
 

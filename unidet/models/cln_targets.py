@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 
 from unidet.ops.anchors import centerness, inside
-from unidet.ops.boxes import pairwise_iou_numpy
 from unidet.ops.iou_assignment import match_by_max_iou
+from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.ops.sampling import Shuffler, sample_random
 
 

@@ -14,8 +14,9 @@ import jittor as jt
 import numpy as np
 
 from unidet.ops import losses
-from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy, pairwise_giou_numpy, xyxy_to_cxcywh
+from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy, xyxy_to_cxcywh
 from unidet.ops.hungarian import assign
+from unidet.ops.numpy_boxes import pairwise_giou_numpy
 from unidet.records import Batch
 
 L1_WEIGHT = 5.0

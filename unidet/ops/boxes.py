@@ -1,4 +1,4 @@
-"""Areas, overlaps and clipping of axis-aligned boxes.
+"""Areas, overlaps and clipping of axis-aligned boxes, as tensors; in numpy: `numpy_boxes.py`.
 
 Boxes are float32 `boxes_xyxy`: (x1, y1, x2, y2) in absolute pixels, continuous coordinates, so a
 box is x2 - x1 wide (no +1). N, M: numbers of boxes.
@@ -11,17 +11,16 @@ from typing import TypeAlias, TypeVar
 import jittor as jt
 import numpy as np
 
+from unidet.ops.numpy_boxes import UNION_FLOOR
+
 Array: TypeAlias = jt.Var | np.ndarray
 """A tensor, or a numpy array where no gradient is asked for."""
 AnyArray = TypeVar("AnyArray", jt.Var, np.ndarray)
 Size: TypeAlias = tuple[float, float] | np.ndarray
 """(height, width) in pixels: a pair for all boxes, or (N, 2), a row for each of N."""
 
-UNION_FLOOR = 1e-6
-"""Smallest union that an overlap is divided by (mmdet `bbox_overlaps`, eps)."""
-
 RELATIVE_FLOOR = 1e-12
-"""The same for boxes in units of the image's sides; RT-DETR and DETR divide by whatever it is."""
+"""Instead of `UNION_FLOOR` for boxes in units of the image's sides; RT-DETR and DETR have none."""
 
 
 def as_var(values: Array) -> jt.Var:
@@ -66,43 +65,6 @@ def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array, floor: float = UNION_
     boxes, others = as_var(boxes_xyxy), as_var(others_xyxy)
     shared = intersections(boxes, others)
     return shared / jt.maximum(areas(boxes) + areas(others) - shared, floor)
-
-
-def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """IoU of every pair of float32 boxes: (N, 4), (M, 4) -> (N, M); N or M may be 0.
-
-    In numpy, for the matcher, which runs on the CPU.
-    """
-    shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
-    return shared / np.maximum(union, np.float32(UNION_FLOOR))
-
-
-def pairwise_giou_numpy(
-    boxes_xyxy: np.ndarray, others_xyxy: np.ndarray, floor: float = UNION_FLOOR
-) -> np.ndarray:
-    """Generalised IoU (arXiv 1902.09630) of every pair in numpy: (N, 4), (M, 4) -> (N, M)."""
-    shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
-    low = np.minimum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
-    high = np.maximum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
-    hull = np.maximum(np.prod(np.maximum(high - low, 0), axis=-1), np.float32(floor))
-    return shared / np.maximum(union, np.float32(floor)) - (hull - union) / hull
-
-
-def _pairwise_overlaps(
-    boxes_xyxy: np.ndarray, others_xyxy: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Intersections and unions (N, M) in float32."""
-    boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
-    others = np.asarray(others_xyxy, np.float32).reshape(-1, 4)
-    sides = []
-    for axis in (0, 1):
-        low = np.maximum(boxes[:, None, axis], others[None, :, axis])
-        high = np.minimum(boxes[:, None, axis + 2], others[None, :, axis + 2])
-        sides.append(np.maximum(high - low, np.float32(0)))
-    shared = sides[0] * sides[1]
-    own = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    other = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
-    return shared, own[:, None] + other[None, :] - shared
 
 
 def clip_boxes(boxes_xyxy: jt.Var, size: Size) -> jt.Var:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 
-from unidet.ops.boxes import UNION_FLOOR, Array, areas, as_var, elementwise_iou, intersections
+from unidet.ops.boxes import Array, areas, as_var, elementwise_iou, intersections
+from unidet.ops.numpy_boxes import UNION_FLOOR
 
 _BLOCK = 256
 

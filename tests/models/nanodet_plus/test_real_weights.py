@@ -16,18 +16,17 @@ from unidet.data.images import FolderImages
 from unidet.data.loader import evaluation_batches
 from unidet.data.readers import read_split
 from unidet.evaluation.coco import coco_metrics
-from unidet.evaluation.ground_truth import read_ground_truth
 from unidet.evaluation.recall import recall_metrics
-from unidet.evaluation.results import Detections
+from unidet.formats.ground_truth import read_ground_truth
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.pipelines.wiring import datasets
 from unidet.pipelines.wiring.closed_set import detect_batches
-from unidet.records import Batch, Split
+from unidet.records import Batch, Detections, Split
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.load import load_into
 
-TRANSFORM = datasets.test_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
+TRANSFORM = datasets.evaluation_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
 
 
 @pytest.fixture(scope="module")

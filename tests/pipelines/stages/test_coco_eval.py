@@ -18,7 +18,7 @@ from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.errors import UserError
 from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
-from unidet.pipelines.wiring.image_batches import test_transform
+from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import image_set_at
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.records import Detected
@@ -104,7 +104,7 @@ def expected(network: Any, folder: Path, rpn: list[str]) -> list[Detected]:
     config = compose([*study(folder), *rpn])
     artefact = built(compose([*study(folder), "stage=data"]))["data[coco]"].folder
     data = image_set_at(artefact, images_folder(config, "coco"), "coco")
-    transform = test_transform(config.rpn.images)
+    transform = evaluation_transform(config.rpn.images)
     (batch,) = evaluation_batches(data.images, data.split, [0], transform, 1)
     return network.detect(as_images(batch), batch.sizes_N2)
 
@@ -164,6 +164,7 @@ def test_a_class_that_stands_for_nothing_is_no_detection() -> None:
             boxes = np.tile(np.array([[2, 2, 6, 10]], np.float32), (3, 1))
             return [Detected(boxes, np.array([0.9, 0.8, 0.7], np.float32), np.array([1, 2, 0]))]
 
+    bring_up("cpu")
     batch = make_batch((8, 8), [[]], scale=2, rows=[1])
     ids = np.array([7, 9, NO_CATEGORY])
     ((row, columns),) = detect_batches(Network().detect, [batch], ids)

@@ -16,8 +16,9 @@ from unidet.cli import compose
 from unidet.config.study import Config
 from unidet.data.novelty import novel_categories
 from unidet.errors import UserError
-from unidet.pipelines.engine import graph
+from unidet.pipelines.engine import engine, graph
 from unidet.pipelines.engine.progress_lines import Done
+from unidet.pipelines.stages import clip_embeddings
 from unidet.pipelines.wiring.embeddings import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at, read_vocabulary
 from unidet.pipelines.wiring.study_sets import images_folder
@@ -159,9 +160,10 @@ def test_embeddings_are_taken_with_their_names(folder: Path) -> None:
 
 
 def test_sets_of_one_vocabulary_must_have_its_names(folder: Path) -> None:
-    overrides = ("data.evaluation.lvis_v0_5.vocabulary=lvis_v1",)
+    config = bench(folder, "stage=data", "data.evaluation.lvis_v0_5.vocabulary=lvis_v1")
+    data = {node: done.folder for node, done in engine.run(config).items()}
     with pytest.raises(UserError, match="lvis_v1 and lvis_v0_5 have different categories"):
-        run("clip_embeddings", folder, *overrides)
+        clip_embeddings.check(config, "lvis_v1", data)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,36 @@ def test_a_limit_keeps_the_first_annotated_images(
     truth = json.loads(data.ground_truth.read_text())
     assert [record["image_id"] for record in truth["annotations"]] == [4]
     assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"area": None}, {"bbox": [25, 15, -20, -10]}, {"bbox": [float("nan"), 5, 20, 10]}],
+)
+def test_a_fault_of_an_evaluation_file_names_the_file_before_anything_is_trained(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    annotations = folder / "coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    content["annotations"][1] |= change
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        run("data", folder, "data.evaluation.coco_val.limit=2")
+    assert str(caught.value).startswith(f"{annotations}: annotations[1] (id 3): ")
+
+
+def test_what_evaluation_makes_of_a_file_is_told(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    annotations = folder / "coco/annotations/instances_val2017.json"
+    content = json.loads(annotations.read_text())
+    content["annotations"][0] |= {"id": 0, "bbox": [5, 5, 0, 10]}
+    annotations.write_text(json.dumps(content))
+    run("data", folder)
+    told = capfd.readouterr().err
+    assert "skipped 1 × box thinner than 1 pixel, first annotations[0] (id 0)" in told
+    assert told.count("note: 1 × annotation of id 0") == 1
+    assert told.count("note: 1 × box without area: COCO AP counts it as missed") == 1
 
 
 def test_a_missing_root_is_named(folder: Path) -> None:

@@ -110,7 +110,8 @@ def test_proposals_come_best_first(folder: Path) -> None:
         (PROPOSALS[:2], "a list of 2, but there are 3 images of gt.json; mmdet's order"),
         ([part[:1] for part in RESULTS], "a list of 1, but there are 2 categories of gt.json"),
         ([rows(), rows(), np.zeros((4, 4))], r"image 2 is (4, 4), must be (n, 5): x1, y1"),
-        ([rows(), rows(), rows((1, 2, 3, 4, np.nan))], "image 2 holds values that are not finite"),
+        ([rows(), rows(), rows((1, 2, 3, 4, np.nan))], "image 2 holds values that are no finite"),
+        ([rows(), np.full((1, 5), 1e300), rows()], "image 1 holds values that are no finite"),
         ([([], []), [], []], "image 0 holds masks beside its boxes"),
         ({"a": 1}, "holds dict, must be a list of 3 images"),
         ([print], "refused: it wants to call __builtin__.print"),
@@ -133,12 +134,12 @@ def test_arguments_that_do_not_fit(folder: Path, capsys: pytest.CaptureFixture[s
     assert "x.csv: must be .pkl, .json, or proposals:" in refused(capsys, "x.csv", "y.pkl", *given)
     assert "absent.pkl: no such file" in refused(capsys, "absent.pkl", "y.json", *given)
     Path("x.json").write_text('[{"image_id": 11, "bbox": [0, 0, 1, 1], "score": 1}]')
-    assert "image_id 11 is not in" in refused(capsys, "x.json", "y.pkl", *given, "--proposals")
-    assert 'lacks "category_id"' in refused(
+    assert "image_id 11 is not among" in refused(capsys, "x.json", "y.pkl", *given, "--proposals")
+    assert "'category_id' is missing" in refused(
         capsys, "x.json", "y.pkl", "--annotations", str(_truth_with(folder, 11))
     )
     Path("twice.json").write_text(json.dumps(TRUTH | {"images": [{"id": 1}, {"id": 1}]}))
-    assert "images have the same id twice" in refused(
+    assert "its id is already taken" in refused(
         capsys, "x.pkl", "y.json", "--annotations", "twice.json"
     )
 

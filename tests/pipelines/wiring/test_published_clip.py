@@ -30,20 +30,20 @@ def config(root: Path) -> object:
 
 
 def test_only_the_published_kind_has_files() -> None:
-    assert published_files(compose(["experiment=toy"])) == {}
+    assert published_files(compose(["experiment=toy"]), "") == {}
 
 
 def test_missing_files_and_other_merges_are_refused(reference: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"clip.checkpoint: .*RN50.npz does not exist$"):
-        published_files(config(tmp_path))
+        published_files(config(tmp_path), "")
     (tmp_path / "RN50.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"clip.merges: .* does not exist; fetch it: curl -L"):
-        published_files(config(tmp_path))
+        published_files(config(tmp_path), "")
     shutil.copyfile(reference / MERGES, tmp_path / "merges.txt.gz")
-    assert set(published_files(config(tmp_path))) == {"checkpoint", "merges"}
+    assert set(published_files(config(tmp_path), "")) == {"checkpoint", "merges"}
     (tmp_path / "merges.txt.gz").write_bytes(b"other")
     with pytest.raises(UserError, match="CLIP's file 924691ac288e"):
-        published_files(config(tmp_path))
+        published_files(config(tmp_path), "")
 
 
 @pytest.mark.slow
@@ -59,7 +59,8 @@ def test_published_weights_become_the_stages_artefact(reference: Path, tmp_path:
     np.savez(tmp_path / "RN50.npz", **arrays)
     shutil.copyfile(reference / MERGES, tmp_path / "merges.txt.gz")
     (tmp_path / "out").mkdir()
-    take_published(SimpleNamespace(config=config(tmp_path), out=tmp_path / "out"))
+    files = published_files(config(tmp_path), "")
+    take_published(SimpleNamespace(files=files, out=tmp_path / "out"))
     image = read_checkpoint(tmp_path / "out/image.safetensors")
     official = {
         "pool.q_proj.weight": "attnpool.q_proj.weight",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unidet.ops.boxes import pairwise_iou_numpy
+from unidet.ops.numpy_boxes import pairwise_iou_numpy
 
 CANDIDATES = 13
 IOU_FACTOR = np.float32(3.0)

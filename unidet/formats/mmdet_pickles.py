@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.evaluation.json_records import Columns, read_document, record_batches
-from unidet.evaluation.results import Detections, concatenate
+from unidet.formats.json_text import read_document
+from unidet.formats.results import read_detections
+from unidet.formats.table import Table
+from unidet.ops.numpy_boxes import xywh_to_xyxy, xyxy_to_xywh
+from unidet.records import Detections
 from unidet.weights.read import read_pickle
 
 PROPOSAL_CATEGORY = 1
@@ -37,15 +40,10 @@ class Order:
 def read_order(annotations: Path) -> Order:
     """UserError where the file is no COCO-style JSON or an id stands there twice."""
     document = read_document(annotations)
-    ids = {}
-    for key in ("images", "categories"):
-        records = document.get(key)
-        if not isinstance(records, list) or not records:
-            raise UserError(f'{annotations}: lacks the list "{key}" or has an empty one')
-        ids[key] = Columns(annotations, key, records).integers("id")
-        if len(np.unique(ids[key])) < len(records):
-            raise UserError(f"{annotations}: {key} have the same id twice")
-    return Order(str(annotations), ids["images"], ids["categories"])
+    images, categories = (
+        Table.of(annotations, document, key).ids() for key in ("images", "categories")
+    )
+    return Order(str(annotations), images, categories)
 
 
 def is_proposals(contents: Any) -> bool:
@@ -63,7 +61,7 @@ def read_proposals(path: Path, image_ids: np.ndarray) -> list[np.ndarray]:
         UserError: unreadable, of other images, boxes or scores that are not finite.
     """
     if Path(path).suffix == ".json":
-        return _grouped(_json_detections(path, image_ids, None), image_ids)
+        return _grouped(read_detections(path, image_ids, None, "the dataset"), image_ids)
     contents = read_pickle(path)
     _check_length(path, contents, len(image_ids), "images")
     return [_best_first(_rows(path, f"image {i}", array)) for i, array in enumerate(contents)]
@@ -90,12 +88,16 @@ def results_of(path: Path, contents: Any, order: Order) -> Detections:
             for number, array in enumerate(classes)
         ]
         parts.append(_detections(rows, np.full(len(rows), image), order.category_ids))
-    return concatenate(parts)
+    return Detections.concatenate(parts)
 
 
 def read_json_detections(path: Path, order: Order, *, proposals: bool) -> Detections:
     """Results in JSON; with `proposals`, category ids mean nothing."""
-    return _json_detections(path, order.image_ids, None if proposals else order.category_ids)
+    known = None if proposals else order.category_ids
+    detections = read_detections(path, order.image_ids, known, order.source)
+    if proposals:
+        detections.category_ids[:] = PROPOSAL_CATEGORY
+    return detections
 
 
 def proposal_arrays(detections: Detections, order: Order) -> list[np.ndarray]:
@@ -128,40 +130,23 @@ def _rows(path: Path, where: str, array: Any) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != 5:
         shape = getattr(array, "shape", type(array).__name__)
         raise UserError(f"{path}: {where} is {shape}, must be (n, 5): x1, y1, x2, y2, score")
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise UserError(f"{path}: {where} holds values that are not finite numbers")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        rows = array.astype(np.float32) if array.dtype.kind in "fiu" else None
+    if rows is None or not np.isfinite(rows).all():
+        raise UserError(f"{path}: {where} holds values that are no finite numbers in float32")
+    return rows
 
 
 def _detections(rows: Sequence[np.ndarray], image_ids: Any, category_ids: Any) -> Detections:
     counts = [len(part) for part in rows]
     table = np.concatenate([*rows, np.zeros((0, 5), np.float32)])
-    boxes = table[:, :4].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = xyxy_to_xywh(table[:, :4].astype(np.float64))
     return Detections(
         np.repeat(np.asarray(image_ids, np.int64), counts),
         np.repeat(np.asarray(category_ids, np.int64), counts),
         boxes,
         table[:, 4],
     )
-
-
-def _json_detections(
-    path: Path, image_ids: np.ndarray, category_ids: np.ndarray | None
-) -> Detections:
-    parts = []
-    for start, records in record_batches(path):
-        columns = Columns(path, "detection", records, start)
-        images = columns.known_ids("image_id", np.sort(image_ids))
-        categories = (
-            np.full(len(images), PROPOSAL_CATEGORY)
-            if category_ids is None
-            else columns.known_ids("category_id", np.sort(category_ids))
-        )
-        parts.append(
-            Detections(images, categories, columns.boxes("bbox"), columns.numbers("score"))
-        )
-    return concatenate(parts)
 
 
 def _grouped(detections: Detections, image_ids: np.ndarray) -> list[np.ndarray]:
@@ -175,8 +160,7 @@ def _best_first(rows: np.ndarray) -> np.ndarray:
 
 
 def _xyxy_scores(detections: Detections) -> np.ndarray:
-    boxes = detections.boxes_xywh.astype(np.float64)
-    boxes[:, 2:] += boxes[:, :2]
+    boxes = xywh_to_xyxy(detections.boxes_xywh.astype(np.float64))
     return np.concatenate([boxes, detections.scores[:, None]], axis=1).astype(np.float32)
 
 

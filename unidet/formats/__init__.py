@@ -1,0 +1,1 @@
+"""Files that others write: COCO-family JSON, mmdet's pickles, embedding arrays."""

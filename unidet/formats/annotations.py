@@ -1,0 +1,239 @@
+"""The one reader of the COCO-json family: COCO, LVIS v0.5 and v1, Objects365 v2, OpenImages.
+
+The index of a dataset, the ground truth of an evaluation and `interchange` all start here, so that
+a file means the same everywhere. What the official readers would take for something else in
+silence is read as it is meant, with a note, or refused. docs/annotations.md lists it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.formats.json_text import read_document, shown
+from unidet.formats.table import LARGEST, Finding, Table
+from unidet.records import FREQUENCIES, Category
+
+_FEW = 4
+"""So many boxes may look like corners by accident."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """N images, C categories and M annotations, in the file's order.
+
+    Attributes:
+        file: where they come from.
+        document: the content of the file, without masks.
+        images, categories, boxes: the records.
+        image_ids, annotation_ids: (N,), (M,) int64.
+        classes: the categories, without counts; `is_novel` as the file says.
+        sizes: (N, 2) int32 width, height in pixels; 0 where the file does not say.
+        image_rows, category_rows: (M,) int32 rows into the images and categories.
+        boxes_xywh: (M, 4) float64 as written, so perhaps not finite.
+        is_crowd, is_ignored: (M,) bool.
+        notes: remark -> records that were read otherwise than written, or than others read them.
+    """
+
+    file: Path
+    document: dict[str, Any]
+    images: Table
+    categories: Table
+    boxes: Table
+    image_ids: np.ndarray
+    annotation_ids: np.ndarray
+    classes: tuple[Category, ...]
+    sizes: np.ndarray
+    image_rows: np.ndarray
+    category_rows: np.ndarray
+    boxes_xywh: np.ndarray
+    is_crowd: np.ndarray
+    is_ignored: np.ndarray
+    notes: dict[str, Finding]
+
+
+def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
+    """Read and validate one file; it may hold no annotations, but images and categories.
+
+    With a `limit` it is read as if it held its first so many annotated images only.
+
+    Raises:
+        UserError: one line that names the file and the record: malformed JSON, fields that are
+            missing or of another type, ids that are unknown or used twice, boxes that are plainly
+            in another frame than x, y, width, height in pixels.
+    """
+    path = Path(path)
+    document = read_document(path)
+    categories = Table.of(path, document, "categories")
+    images = Table.of(path, document, "images")
+    boxes = Table.of(path, document, "annotations", empty=True)
+    if limit:
+        images, boxes = _first(images, boxes, limit)
+        document |= {"images": images.records, "annotations": boxes.records}
+    classes, renamed = _classes(categories)
+    image_ids, sizes = images.ids(), image_sizes(images)
+    annotation_ids = boxes.ids()
+    image_rows = boxes.rows_in("image_id", image_ids, "images")
+    category_ids = np.array([category.id for category in classes])
+    category_rows = boxes.rows_in("category_id", category_ids, "categories")
+    boxes_xywh = boxes.boxes("bbox")
+    check_frame(path, "annotations", boxes_xywh, sizes[image_rows])
+    is_crowd, crowds_noted = boxes.flags("iscrowd")
+    is_ignored, ignored_noted = boxes.flags("ignore")
+    return Annotations(
+        file=path,
+        document=document,
+        images=images,
+        categories=categories,
+        boxes=boxes,
+        image_ids=image_ids,
+        annotation_ids=annotation_ids,
+        classes=classes,
+        sizes=sizes,
+        image_rows=image_rows,
+        category_rows=category_rows,
+        boxes_xywh=boxes_xywh,
+        is_crowd=is_crowd,
+        is_ignored=is_ignored,
+        notes=findings(
+            boxes,
+            {"annotation of id 0: official AP counts it as never found": annotation_ids == 0},
+        )
+        | crowds_noted
+        | ignored_noted
+        | renamed,
+    )
+
+
+def findings(table: Table, masks: dict[str, np.ndarray]) -> dict[str, Finding]:
+    """Remark -> what its mask (N,) of records amounts to, without those that are empty."""
+    found = {remark: table.finding(mask) for remark, mask in masks.items()}
+    return {remark: finding for remark, finding in found.items() if finding is not None}
+
+
+def sentences(found: dict[str, Finding]) -> list[str]:
+    """One line for each."""
+    return [f"{finding.count} × {what}, first {finding.first}" for what, finding in found.items()]
+
+
+def is_sound(boxes_xywh: np.ndarray) -> np.ndarray:
+    """(M,) whether all four numbers are finite and smaller than `LARGEST`."""
+    return (np.abs(boxes_xywh) < LARGEST).all(axis=1)
+
+
+def check_frame(path: Path, what: str, boxes_xywh: np.ndarray, sizes: np.ndarray) -> None:
+    """UserError where the boxes of a file are no pixels, or corners.
+
+    Args:
+        what: the boxes are those of.
+        boxes_xywh: (M, 4) float64.
+        sizes: (M, 2) width and height of each box's image, 0 where unknown.
+    """
+    sound = is_sound(boxes_xywh)
+    boxes, sides = boxes_xywh[sound], sizes[sound]
+    if not len(boxes):
+        return
+    if np.abs(boxes).max() <= 1 and (boxes % 1 != 0).any():
+        raise UserError(
+            f"{path}: all {len(boxes)} boxes of its {what} lie in 0..1; a bbox is "
+            "[x, y, width, height] in pixels: multiply by the image's sides"
+        )
+    if len(boxes) < _FEW or not sides.all() or (boxes[:, 2:] <= boxes[:, :2]).any():
+        return
+    beyond = (boxes[:, :2] + boxes[:, 2:] > sides + 1).any(axis=1)
+    if (boxes[:, 2:] <= sides + 1).all() and 4 * np.count_nonzero(beyond) >= len(boxes):
+        raise UserError(
+            f"{path}: {np.count_nonzero(beyond)} of the {len(boxes)} boxes of its {what} reach "
+            "over their image as [x, y, width, height], none as [x1, y1, x2, y2]: a bbox is the "
+            "former; subtract x1, y1"
+        )
+
+
+def image_sizes(table: Table) -> np.ndarray:
+    """(N, 2) int32 width, height; 0 where the record does not say."""
+    columns = []
+    for side in ("width", "height"):
+        lengths = table.integers(side, default=0)
+        wrong = (lengths < 1) | (lengths > np.iinfo(np.int32).max)
+        for row in np.flatnonzero(wrong):
+            if side in table.records[row]:
+                table.fail(int(row), f"'{side}' is {lengths[row]}, must be at least 1 pixel")
+        columns.append(lengths.astype(np.int32))
+    return np.stack(columns, axis=1)
+
+
+def _first(images: Table, boxes: Table, count: int) -> tuple[Table, Table]:
+    rows = boxes.rows_in("image_id", images.ids(), "images")
+    kept = np.unique(rows)[:count]
+    return images.take(kept), boxes.take(np.flatnonzero(np.isin(rows, kept)))
+
+
+def _classes(table: Table) -> tuple[tuple[Category, ...], dict[str, Finding]]:
+    names, notes = _names(table)
+    novel = np.array([record.get("is_novel") is not None for record in table.records])
+    flags, spelt = table.flags("is_novel")
+    for row, record in enumerate(table.records):
+        if record.get("frequency") not in (None, *FREQUENCIES):
+            table.fail(row, f"'frequency' is {shown(record['frequency'])}, must be 'r', 'c' or 'f'")
+        synonyms = record.get("synonyms")
+        if synonyms is not None and not _are_texts(synonyms):
+            table.fail(row, f"'synonyms' is {shown(synonyms)}, must be a list of texts")
+    classes = tuple(
+        Category(
+            number,
+            name,
+            record.get("frequency"),
+            is_novel=bool(flags[row]) if novel[row] else None,
+            synonyms=tuple(map(_plain, record.get("synonyms") or ())),
+        )
+        for row, (number, name, record) in enumerate(
+            zip(table.ids().tolist(), names, table.records, strict=True)
+        )
+    )
+    return classes, notes | spelt
+
+
+def _names(table: Table) -> tuple[list[str], dict[str, Finding]]:
+    """Names without control characters, empty where a record has none."""
+    written = [record.get("name", "") for record in table.records]
+    for row, name in enumerate(written):
+        if not (type(name) is str and _plain(name)) and "name" in table.records[row]:
+            table.fail(row, f"'name' is {shown(name)}, must be a non-empty text")
+    names = [_plain(name) for name in written]
+    cleaned = np.array([old != new for old, new in zip(written, names, strict=True)], bool)
+    shared = _shared(names)
+    example = shown(names[int(np.argmax(shared))])
+    masks = {
+        "control characters taken out of a category's name": cleaned,
+        "category with a name that another has but for case, spaces, underscores "
+        f"({example})": shared,
+    }
+    return names, findings(table, masks)
+
+
+def _shared(names: list[str]) -> np.ndarray:
+    """(C,) whether a name came before, read without case, underscores and repeated spaces."""
+    seen: set[str] = set()
+    shared = np.zeros(len(names), bool)
+    for row, name in enumerate(names):
+        bare = " ".join(name.lower().replace("_", " ").split())
+        shared[row] = bare in seen
+        seen |= {bare} - {""}
+    return shared
+
+
+def _plain(name: str) -> str:
+    """Line breaks and the like become spaces: they end lines in messages, tables and figures."""
+    if name.isprintable():
+        return name if name.strip() else ""
+    kinds = {"Cc", "Cs", "Zl", "Zp"}
+    return "".join(" " if unicodedata.category(c) in kinds else c for c in name).strip()
+
+
+def _are_texts(values: Any) -> bool:
+    return type(values) is list and set(map(type, values)) <= {str}

@@ -1,0 +1,82 @@
+"""Boxes in numpy: their formats and overlaps. `boxes.py` holds the same for tensors.
+
+xyxy are corners, xywh is COCO's left, top, width, height; both in continuous coordinates (no +1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNION_FLOOR = 1e-6
+"""Smallest union that an overlap is divided by (mmdet `bbox_overlaps`, eps)."""
+
+
+def xywh_to_xyxy(boxes_xywh: np.ndarray) -> np.ndarray:
+    """(..., 4) left, top, width, height -> corners, in a new array."""
+    low = boxes_xywh[..., :2]
+    return np.concatenate([low, low + boxes_xywh[..., 2:]], axis=-1)
+
+
+def xyxy_to_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
+    """(..., 4) corners -> left, top, width, height, in a new array."""
+    low = boxes_xyxy[..., :2]
+    return np.concatenate([low, boxes_xyxy[..., 2:] - low], axis=-1)
+
+
+def broadcast_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
+    """IoU of boxes (..., 4) with others (..., 4), broadcast against each other, in their type.
+
+    A box without area has IoU 0 with everything (mmcv's `nms`).
+    """
+    left, top, right, bottom = np.moveaxis(boxes_xyxy, -1, 0)
+    west, north, east, south = np.moveaxis(others_xyxy, -1, 0)
+    width = np.minimum(right, east) - np.maximum(left, west)
+    height = np.minimum(bottom, south) - np.maximum(top, north)
+    intersection = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    union = areas + np.maximum(east - west, 0) * np.maximum(south - north, 0) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
+
+
+def paired_iou(first_xywh: np.ndarray, second_xywh: np.ndarray) -> np.ndarray:
+    """(P,) IoU of column i with column i of two (4, P) arrays, as pycocotools' bbIou."""
+    (left, top, wide, high), (west, north, breadth, depth) = first_xywh, second_xywh
+    width = np.minimum(wide + left, breadth + west) - np.maximum(left, west)
+    height = np.minimum(high + top, depth + north) - np.maximum(top, north)
+    intersection = np.where((width > 0) & (height > 0), width * height, 0.0)
+    union = wide * high + breadth * depth - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
+
+
+def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
+    """IoU of every pair in float32, (N, 4), (M, 4) -> (N, M), for matchers on the CPU."""
+    shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
+    return shared / np.maximum(union, np.float32(UNION_FLOOR))
+
+
+def pairwise_giou_numpy(
+    boxes_xyxy: np.ndarray, others_xyxy: np.ndarray, floor: float = UNION_FLOOR
+) -> np.ndarray:
+    """Generalised IoU (arXiv 1902.09630) of every pair: (N, 4), (M, 4) -> (N, M)."""
+    shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
+    low = np.minimum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
+    high = np.maximum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
+    hull = np.maximum(np.prod(np.maximum(high - low, 0), axis=-1), np.float32(floor))
+    return shared / np.maximum(union, np.float32(floor)) - (hull - union) / hull
+
+
+def _pairwise_overlaps(
+    boxes_xyxy: np.ndarray, others_xyxy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intersections and unions (N, M) in float32."""
+    boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
+    others = np.asarray(others_xyxy, np.float32).reshape(-1, 4)
+    sides = []
+    for axis in (0, 1):
+        low = np.maximum(boxes[:, None, axis], others[None, :, axis])
+        high = np.minimum(boxes[:, None, axis + 2], others[None, :, axis + 2])
+        sides.append(np.maximum(high - low, np.float32(0)))
+    shared = sides[0] * sides[1]
+    own = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    other = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
+    return shared, own[:, None] + other[None, :] - shared
