@@ -15,7 +15,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.store.live import in_use
 from unidet.store.paths import Layout
-from unidet.store.record import Action
+from unidet.store.record import Action, with_checksum
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import repair
 from unidet.store.store import Store, key_of
@@ -238,7 +238,7 @@ def test_verify_repairs_without_a_remote(store: Store, publish: Publish) -> None
     fates = repair(store, verify(store), None, no_use)
     assert sorted(fates.values()) == [
         "brought back from the trash",
-        "removed; the next run that needs it makes it again",
+        "set aside in the trash; the next run that needs it makes it again",
     ]
     assert [one.kind for one in verify(store).problems] == ["missing"]
     publish({"a": b"one", "b": b"two"})
@@ -322,7 +322,7 @@ def test_a_record_that_names_a_path_outside(
     path = there.record(pushed.key)
     values = json.loads(path.read_bytes())
     values["files"]["../../../escaped"] = values["files"].pop("model")
-    path.write_text(json.dumps(values))
+    path.write_bytes(with_checksum(values))
     text = refused(other, address, pushed.key)
     assert "'../../../escaped' is not a file name inside an artefact" in text
     assert f"actions/{pushed.key[:2]}/{pushed.key}.json" in text
@@ -348,7 +348,7 @@ def test_a_record_that_is_not_right(
     says: str,
 ) -> None:
     path = there.record(pushed.key)
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
+    path.write_bytes(with_checksum({**json.loads(path.read_bytes()), **changes}))
     assert says in refused(other, address, pushed.key)
 
 

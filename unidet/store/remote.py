@@ -18,10 +18,10 @@ from typing import Any
 from unidet.errors import UserError
 from unidet.store.disk import sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
-from unidet.store.paths import Layout, check_digest
-from unidet.store.record import Action, StoredFile, from_bytes
+from unidet.store.paths import Layout, is_digest
+from unidet.store.provenance import redact
+from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes
 
-MAX_RECORD_BYTES = 256 << 20
 # Where a name appears with its content whole or not at all only by renaming.
 RENAMING = ("file", "local", "sftp", "ssh")
 
@@ -35,12 +35,14 @@ class Refused(UserError):
 class Remote:
     """The store at `url`: a folder, `sftp://user@host/folder`, `s3://bucket/folder`, …
 
+    Its `url` is fit to be shown: without a password.
+
     Raises:
         UserError: nothing can be reached under this address.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = redact(url)
         with self._clear_errors():
             self._system, root = _connect(url)
         self.layout = Layout(Path(root))
@@ -66,13 +68,13 @@ class Remote:
         size = self._size(path)
         if size is None:
             return None
-        if size > MAX_RECORD_BYTES:
+        if size > MAX_BYTES:
             raise self._refused(path, f"a record of {size} bytes")
         with self._clear_errors(), self._system.open(str(path), "rb") as stream:
-            data = stream.read(MAX_RECORD_BYTES)
+            data = stream.read(MAX_BYTES)
         try:
             return check_record(data, key)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except ValueError as error:
             raise self._refused(path, str(error)) from error
 
     def download(self, file: StoredFile, target: Path, progress: Progress | None = None) -> None:
@@ -89,6 +91,9 @@ class Remote:
             self._copy(path, target, file.size, progress)
             if sha256_file(target) != file.sha256:
                 raise self._refused(path, "its content does not have this hash")
+            found = target.stat().st_size
+            if found != file.size:
+                raise self._refused(path, f"it has {found} bytes; a record says {file.size}")
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -181,7 +186,7 @@ class Remote:
             if group["type"] == "directory" and len(name.name) == 2:
                 for item in self._ls(folder / name.name):
                     found = Path(item["name"]).name
-                    if _is_digest(found.removesuffix(".json")):
+                    if is_digest(found.removesuffix(".json")):
                         yield found, int(item["size"] or 0)
 
     def _ls(self, folder: Path) -> list[dict[str, Any]]:
@@ -243,7 +248,7 @@ class Remote:
         except UserError:
             raise
         except Exception as error:
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = redact(" ".join(str(error).split())) or type(error).__name__
             raise UserError(f"remote {self.url}: {text}") from error
 
 
@@ -251,7 +256,7 @@ def check_record(data: bytes, key: str) -> Action:
     """A record from elsewhere, if it is the record of this key.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not.
+        ValueError: it is not.
     """
     action = from_bytes(data)
     if action.key != key or key_of(action.preimage) != key:
@@ -272,16 +277,9 @@ def _connect(url: str) -> tuple[Any, str]:
 
         return url_to_fs(url, skip_instance_cache=True)
     except ImportError as error:
-        raise UserError(f"remote {url}: {error}; run: pip install 'unidet[remote,s3]'") from error
+        remedy = "pip install 'unidet[remote,s3]'"
+        raise UserError(f"remote {redact(url)}: {error}; run: {remedy}") from error
 
 
 def _protocols(system: Any) -> tuple[str, ...]:
     return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
-
-
-def _is_digest(name: str) -> bool:
-    try:
-        check_digest(name)
-    except ValueError:
-        return False
-    return True

@@ -10,6 +10,7 @@ import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from unidet.errors import UserError
+from unidet.store.provenance import redact
 
 
 class KnownHosts(SFTPFileSystem):
@@ -33,8 +34,12 @@ def connect(url: str) -> tuple[KnownHosts, str]:
         OSError, paramiko.SSHException: the server cannot be reached, is not known, or refuses.
     """
     parts = urlsplit(url)
-    if not parts.hostname:
-        raise UserError(f"remote {url}: names no host; give sftp://user@host/folder")
+    try:
+        names_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its message may hold a piece of a password with a slash in it
+        names_host = False
+    if not names_host:
+        raise UserError(f"remote {redact(url)}: names no host; give sftp://user@host/folder")
     options = _of_config(parts.hostname)
     given = {"username": parts.username, "port": parts.port, "password": parts.password}
     options |= {name: value for name, value in given.items() if value is not None}

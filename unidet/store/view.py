@@ -9,6 +9,7 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.store.disk import discard, make_folder
 from unidet.store.ingest import rescue
+from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
 from unidet.store.record import Action
 
@@ -41,8 +42,7 @@ def _wrong_files(folder: Path, action: Action, layout: Layout) -> list[str]:
 
 def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> None:
     """Link `names` into a private folder; a new artefact appears whole, an old one is completed."""
-    for abandoned in list(layout.abandoned(action.key)):
-        discard(abandoned, layout.trash)
+    discard_abandoned(layout, action.key)
     scratch = layout.private(action.key)
     make_folder(scratch)
     for name in names:
