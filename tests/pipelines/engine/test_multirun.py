@@ -203,12 +203,14 @@ def test_the_same_command_has_the_same_folder(sweep: Make) -> None:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job's overrides become the source of a Python program."""
-    monkeypatch.setattr(sweep_job, "unidet_command", lambda code: [sys.executable, "-c", code])
+    monkeypatch.setattr(
+        sweep_job, "unidet_command", lambda code, attached: [sys.executable, "-c", code]
+    )
 
 
 def play(folder: Path, code: str) -> Outcome:
     write_job(folder, "000", "seed=1", [code])
-    run_job(folder, "000")
+    run_job(folder, "000", sweep_job.stop_name())
     return read_outcome(folder, "000")
 
 
@@ -238,7 +240,7 @@ def test_a_request_to_stop_reaches_a_running_job(tmp_path: Path, command: None) 
         log = tmp_path / "000.log"
         while not (log.exists() and "ready" in log.read_text()):
             time.sleep(0.02)
-        (tmp_path / sweep_job.STOP).touch()
+        (tmp_path / sweep_job.stop_name()).touch()
 
     stopper = threading.Thread(target=stop)
     stopper.start()
@@ -247,7 +249,7 @@ def test_a_request_to_stop_reaches_a_running_job(tmp_path: Path, command: None) 
 
 
 def test_after_a_request_to_stop_no_job_starts(tmp_path: Path, command: None) -> None:
-    (tmp_path / sweep_job.STOP).touch()
+    (tmp_path / sweep_job.stop_name()).touch()
     assert play(tmp_path, "raise SystemExit(0)").status == EXIT_CODE
 
 

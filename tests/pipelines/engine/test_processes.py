@@ -34,7 +34,7 @@ class Played:
 
     def running(self) -> int:
         for number in range(self.leaves):
-            file = self.job.work / "shards" / "val" / f"shard-{number:05d}.npz"
+            file = self.job.work / "shards" / "val" / "2-by-1" / f"shard-{number:05d}.npz"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
         self.leaves, still = 0, self.leaves
