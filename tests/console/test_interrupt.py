@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import eventually
 
 WORKER = """
 import sys, time
@@ -32,11 +33,8 @@ sys.exit(75)
 """
 
 
-def wait_for(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists() or path.read_text() != text:
-        assert time.monotonic() < deadline, f"{path} does not say {text}"
-        time.sleep(0.02)
+def says(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
 
 
 def test_a_terminal_that_closes_lets_the_work_be_saved(tmp_path: Path) -> None:
@@ -44,7 +42,7 @@ def test_a_terminal_that_closes_lets_the_work_be_saved(tmp_path: Path) -> None:
     child, terminal = pty.fork()
     if child == 0:
         os.execv(sys.executable, [sys.executable, "-c", WORKER, str(out)])
-    wait_for(out, "ready")
+    assert eventually(lambda: says(out, "ready"))
     os.close(terminal)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 75
@@ -55,7 +53,7 @@ def test_nohup_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["nohup", sys.executable, "-c", WORKER, str(out)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as worker:
-        wait_for(out, "ready")
+        assert eventually(lambda: says(out, "ready"))
         worker.send_signal(signal.SIGHUP)
         time.sleep(0.5)
         assert worker.poll() is None
@@ -76,7 +74,7 @@ def sleeping(out, attached):
         "import os, sys, time; from pathlib import Path; "
         f"Path({out!r}).write_text(str(os.getpid())); time.sleep(60)"
     )
-    return [program, option, code.replace("from unidet.cli import main\nmain()", sleep)]
+    return [program, option, code.partition("from unidet.cli")[0] + sleep]
 
 multirun_job.unidet_command = sleeping
 folder = Path(sys.argv[1])
@@ -99,15 +97,9 @@ if __name__ == "__main__":
 """
 
 
-def pids(folder: Path, count: int) -> list[int]:
+def pids(folder: Path) -> list[int]:
     """Numbers of the processes that have said so in a file."""
-    deadline = time.monotonic() + 120
-    while True:
-        texts = [path.read_text() for path in folder.glob("*pid")]
-        if len(texts) == count and all(texts):
-            return list(map(int, texts))
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    return [int(path.read_text() or 0) for path in folder.glob("*pid")]
 
 
 def runs(pid: int) -> bool:
@@ -123,14 +115,11 @@ def test_no_process_outlives_who_started_it(tmp_path: Path, script: str, count: 
     file.write_text(script)
     folder.mkdir()
     parent = subprocess.Popen([sys.executable, file, folder], stderr=subprocess.DEVNULL)
-    children = pids(folder, count)
-    assert all(map(runs, children))
+    assert eventually(lambda: len(pids(folder)) == count and all(map(runs, pids(folder))))
+    children = pids(folder)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 20
-    while any(map(runs, children)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(runs, children))
+    assert eventually(lambda: not any(map(runs, children)))
 
 
 def test_a_data_process_that_is_killed_is_one_line(tmp_path: Path) -> None:

@@ -35,13 +35,13 @@ def connect(url: str) -> tuple[KnownHosts, str]:
     """
     parts = urlsplit(url)
     try:
-        names_host = bool(parts.hostname) and parts.port != 0
+        host, port = parts.hostname, parts.port
     except ValueError:  # its message may hold a piece of a password with a slash in it
-        names_host = False
-    if not names_host:
+        host = None
+    if not host:
         raise UserError(f"remote {redact(url)}: names no host; give sftp://user@host/folder")
-    options = _of_config(parts.hostname)
-    given = {"username": parts.username, "port": parts.port, "password": parts.password}
+    options = _of_config(host)
+    given = {"username": parts.username, "port": port, "password": parts.password}
     options |= {name: value for name, value in given.items() if value is not None}
     return KnownHosts(options.pop("host"), **options), parts.path
 

@@ -63,6 +63,7 @@ def check_bounds(file: IO[bytes], size: int) -> int:
     start = file.tell()
     stack, memo = _Stack(), dict[int, Depth]()
     count = 0
+    argument: Any
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file), 1):
         if count > MAX_OPCODES:
             raise UserError(f"a pickle of more than {MAX_OPCODES} opcodes")

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -77,7 +77,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
             return _read_zip(file, path.stat().st_size)
         if head.startswith(b"\x80"):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return _read_legacy(mapped, len(mapped))
+                return _read_legacy(cast("IO[bytes]", mapped), len(mapped))
         if head[8:9] == b"{" or path.suffix == ".safetensors":
             return dict(load_file(path))
     raise UserError(f"{path} is neither a PyTorch checkpoint, nor safetensors, nor npz")
@@ -96,7 +96,7 @@ def read_pickle(path: str | Path) -> Any:
         if file.read(1) != b"\x80":
             raise UserError("not a pickle of protocol 2 or later")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return plain(mapped, len(mapped))
+            return plain(cast("IO[bytes]", mapped), len(mapped))
 
 
 @contextmanager
