@@ -19,6 +19,7 @@ from unidet.errors import UserError
 from unidet.store import live, lock
 from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync
 from unidet.store.gc_plan import closure, protected_roots, records_of
+from unidet.store.ingest import second_name
 from unidet.store.paths import check_digest
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -196,7 +197,7 @@ def _into(path: Path, folder: Path) -> bool:
 def _back(dropped: Path, place: Path) -> None:
     """Move a file out of the trash unless another one has taken its place."""
     with suppress(FileExistsError):
-        os.link(dropped, place)
+        second_name(dropped, place)
         sync(place.parent)
     dropped.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unidet.errors import UserError
-from unidet.store.disk import sync
+from unidet.store.disk import make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
 from unidet.store.paths import Layout, is_digest
 from unidet.store.provenance import redact
@@ -24,6 +24,8 @@ from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes
 
 # Where a name appears with its content whole or not at all only by renaming.
 RENAMING = ("file", "local", "sftp", "ssh")
+# They have no folders but buckets, which are for their owner to make.
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 
 Progress = Callable[[int], None]
 
@@ -45,6 +47,8 @@ class Remote:
         self.url = redact(url)
         with self._clear_errors():
             self._system, root = _connect(url)
+        if self._is_one_of(("memory",)):
+            raise UserError(f"remote {self.url}: ends with this process; give a folder or a server")
         self.layout = Layout(Path(root))
         self._plain: set[Path] = set()
 
@@ -133,7 +137,7 @@ class Remote:
 
     def _put(self, source: Path, path: Path, digest: str) -> None:
         size = source.stat().st_size
-        temporary = self.layout.private(digest) if self._renames() else path
+        temporary = self.layout.private(digest) if self._is_one_of(RENAMING) else path
         for folder in {path.parent, temporary.parent}:
             self._make_folder(folder)
         with self._clear_errors():
@@ -152,16 +156,19 @@ class Remote:
     # --- the file system behind it -----------------------------------------------------------
 
     def _is_local(self) -> bool:
-        return "file" in _protocols(self._system)
+        return self._is_one_of(("file",))
 
-    def _renames(self) -> bool:
-        return any(name in RENAMING for name in _protocols(self._system))
+    def _is_one_of(self, kinds: tuple[str, ...]) -> bool:
+        return any(name in kinds for name in _protocols(self._system))
 
     def _make_folder(self, folder: Path) -> None:
         if folder not in self._plain:
             self._refuse_links(folder)
             with self._clear_errors():
-                self._make_folders(folder)
+                if self._is_local():
+                    make_folder(folder)
+                elif not self._is_one_of(OBJECT_STORES):
+                    self._make_folders(folder)
             self._plain.add(folder)
 
     def _make_folders(self, folder: Path) -> None:
@@ -247,6 +254,9 @@ class Remote:
             yield
         except UserError:
             raise
+        except TimeoutError as error:
+            text = "does not answer; look at the server or the network, and run this again"
+            raise UserError(f"remote {self.url}: {text}") from error
         except Exception as error:
             text = redact(" ".join(str(error).split())) or type(error).__name__
             raise UserError(f"remote {self.url}: {text}") from error

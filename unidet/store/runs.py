@@ -42,7 +42,7 @@ def append(folder: Path, stage: str, key: str, how: How) -> None:
     try:
         make_folder(folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        descriptor = os.open(folder / f"{now[:7]}.jsonl", flags, 0o644)
+        descriptor = os.open(folder / f"{now[:7]}.jsonl", flags, 0o666)
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             return

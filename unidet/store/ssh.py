@@ -12,6 +12,8 @@ from fsspec.implementations.sftp import SFTPFileSystem
 from unidet.errors import UserError
 from unidet.store.provenance import redact
 
+PATIENCE = 60.0  # seconds that a server may take for one answer
+
 
 class KnownHosts(SFTPFileSystem):
     """fsspec's own class trusts any server that answers; this one trusts known hosts alone."""
@@ -22,8 +24,14 @@ class KnownHosts(SFTPFileSystem):
         self.client = paramiko.SSHClient()
         self.client.load_system_host_keys()
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        self.client.connect(self.host, **self.ssh_kwargs)
+        limits = dict.fromkeys(
+            ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), PATIENCE
+        )
+        self.client.connect(self.host, **limits, **self.ssh_kwargs)
         self.ftp = self.client.open_sftp()
+        channel = self.ftp.get_channel()
+        if channel is not None:
+            channel.settimeout(PATIENCE)  # of every single answer, not of a whole file
 
 
 def connect(url: str) -> tuple[KnownHosts, str]:

@@ -176,7 +176,7 @@ def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
     """A second name for content that is here already; whether it is."""
     blob = store.layout.blob(file.sha256)
     if has_blob(blob, file.size):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or another user's
             os.link(blob, target)
             return True
     return False
