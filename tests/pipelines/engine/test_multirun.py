@@ -253,6 +253,23 @@ def test_after_a_request_to_stop_no_job_starts(tmp_path: Path, command: None) ->
     assert play(tmp_path, "raise SystemExit(0)").status == EXIT_CODE
 
 
+def test_the_stop_of_another_sweep_of_the_same_command_stops_nothing(
+    tmp_path: Path, command: None
+) -> None:
+    (tmp_path / "stop-another-1").touch()
+    (tmp_path / "stop").touch()
+    assert play(tmp_path, "print('/artefacts/rpn-1')").status == 0
+
+
+def test_no_password_stays_in_the_folder_of_a_sweep(tmp_path: Path, command: None) -> None:
+    code = "print('/artefacts/rpn-1') # remote=sftp://me:S3cret@cluster/data"
+    write_job(tmp_path, "000", "seed=1", [code])
+    assert (tmp_path / "000.json").stat().st_mode & 0o077 == 0
+    run_job(tmp_path, "000", sweep_job.stop_name())
+    assert read_outcome(tmp_path, "000").status == 0
+    assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.iterdir())
+
+
 def test_a_signal_makes_the_stop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupt, "_requested", threading.Event())
     file = tmp_path / "stop"

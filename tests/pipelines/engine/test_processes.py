@@ -98,6 +98,14 @@ def test_why_ended_gives_the_last_words_of_bad_input(tmp_path: Path) -> None:
     assert processes.why_ended(-9, log).startswith("a process was ended by signal 9: ")
 
 
+def test_a_task_file_holds_no_password(tmp_path: Path, tiny: Callable) -> None:
+    config = tiny("remote='sftp://me:S3cret@cluster/data'")
+    assert "S3cret" in config.remote
+    path = processes.write_task(Job(None, {}, tmp_path, tmp_path, lambda: None), "rpn", config)
+    assert "S3cret" not in path.read_text()
+    assert processes.read_task(path)["stage"] == "rpn"
+
+
 def test_a_task_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "task.json"
     for text in ("{", "[]", '{"stage": "proposals"}'):
