@@ -119,7 +119,7 @@ def test_no_process_outlives_who_started_it(tmp_path: Path, script: str, count: 
     children = pids(folder)
     parent.kill()
     parent.wait()
-    assert eventually(lambda: not any(map(runs, children)))
+    assert eventually(lambda: not any(map(runs, children)), seconds=20)
 
 
 def test_a_data_process_that_is_killed_is_one_line(tmp_path: Path) -> None:

@@ -209,6 +209,16 @@ def test_odd_things_stop_nothing_and_are_named(
     assert plan(store, keep_last=1).drops == ()
 
 
+def test_a_link_to_a_record_is_none(store: Store, publish: Publish, tmp_path: Path) -> None:
+    """What it leads to may be another one at the next look."""
+    action = publish({"a": b"1"})
+    path = store.layout.record(action.key)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert store.lookup(action.key) is None
+    assert problems(store) == [("damaged", path.name)]
+
+
 @pytest.mark.parametrize("make", [folder, loop])
 def test_a_lock_that_is_none_is_one_line(
     store: Store, publish: Publish, make: Callable[[Path], None]
