@@ -32,7 +32,7 @@ ALLOWED = {
     "unidet.weights": PLAIN | {"unidet.models"},
     "unidet.data": PLAIN | {"unidet.formats", "unidet.store.hashing"},
     "unidet.training": PLAIN
-    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console.interrupt"},
+    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation"},
 }
 HYDRA = {"unidet.cli", "unidet.config.compose"}

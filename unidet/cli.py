@@ -33,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # `unidet … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except UserError as error:
+    except (UserError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"unidet: {error}", file=sys.stderr)
+        print(f"unidet: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stop:
         print(f"unidet: {stop}; the same command resumes", file=sys.stderr)
@@ -44,6 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print("unidet: stopped; the same command resumes from the last save", file=sys.stderr)
         sys.exit(EXIT_CODE)
+
+
+def _one_line(error: UserError | OSError) -> str:
+    """What a disk or a network said, with the path; no password and no control code of a file's."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    from unidet.console.terminal import printable
+    from unidet.store.provenance import redact
+
+    return printable(redact(text))
 
 
 def _dispatch(given: list[str]) -> int:
@@ -136,7 +147,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
     import hydra
     from hydra.errors import HydraException
 
-    from unidet.pipelines.engine.multirun_job import STOP
+    from unidet.pipelines.engine.multirun_job import stop_name
 
     place = str(folder).replace("'", r"\'")
     sys.argv[1:] = [
@@ -144,13 +155,14 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
         f"hydra.sweep.dir='{place}/launcher'",
         *launchers,
         f"+sweep.folder='{place}'",
+        f"+sweep.stop={stop_name()!r}",
         f"+sweep.job=choice({','.join(map(repr, names))})",
     ]
     run = hydra.main(config_path="pkg://unidet.conf", config_name="config", version_base="1.3")
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, and does not end the process
     try:
-        with stop_file(folder / STOP):
+        with stop_file(folder / stop_name()):
             run(_sweep_job)()
     except HydraException as error:
         extras = "; joblib comes with unidet[sweep], submitit with unidet[cluster]"
@@ -164,4 +176,4 @@ def _sweep_job(composed: Any) -> None:
     """What a launcher calls, maybe in another process or on another machine."""
     from unidet.pipelines.engine.multirun_job import run_job
 
-    run_job(Path(composed.sweep.folder), composed.sweep.job)
+    run_job(Path(composed.sweep.folder), composed.sweep.job, composed.sweep.stop)

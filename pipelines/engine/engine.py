@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -177,6 +178,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
         siblings=lambda: siblings(node, preimage, store),
     )
     started, earlier = time.time(), _earlier_seconds(job.work)
+    begun = time.monotonic()  # which nobody sets back
     try:
         if stage.sharding is not None:
             fill_shards(node, stage.sharding, config, job)
@@ -186,7 +188,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
             stage.run(job)
     except BaseException:
         if store.has_work(key):
-            _remember_seconds(job.work, earlier + time.time() - started)
+            _remember_seconds(job.work, earlier + time.monotonic() - begun)
         raise
     return store.publish(
         key,
@@ -195,7 +197,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
         job.out,
         name=node.name,
         started=started,
-        seconds=earlier + time.time() - started,
+        seconds=earlier + time.monotonic() - begun,
         inputs={name: done.action for name, done in inputs.items()},
         modules=modules_of(stage, config, store),
         sources={name: str(path) for name, path in job.files.items()},
@@ -224,9 +226,10 @@ def job_of(node: Node, config: Config, **folders: Any) -> Job:
 def _earlier_seconds(work: Path) -> float:
     """Compute time of the attempts that left their work here; a killed process adds none."""
     try:
-        return float((work / SECONDS_FILE).read_text())
+        seconds = float((work / SECONDS_FILE).read_text())
     except (FileNotFoundError, ValueError):
         return 0.0
+    return seconds if 0 <= seconds < math.inf else 0.0
 
 
 def _remember_seconds(work: Path, seconds: float) -> None:

@@ -25,6 +25,7 @@ from unidet.pipelines.engine.multirun_job import Outcome, read_outcome, write_jo
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import built_folders
 from unidet.report.plots import metric_curves
+from unidet.report.spreadsheet import write_csv
 from unidet.store.hashing import digest
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")
@@ -180,7 +181,7 @@ class Sweep:
         ]
         if rows:
             table = pd.DataFrame(rows)
-            table.to_csv(self.folder / "table.csv", index=False)
+            write_csv(table, self.folder / "table.csv")
             print("\n\n".join(blocks(table.drop(columns="artefact"), self._swept)))
             print(self.folder / "table.csv")
             self._plot(table)

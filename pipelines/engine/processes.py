@@ -26,6 +26,10 @@ POLL_SECONDS = 0.3
 PATIENCE = 30.0  # seconds that a process gets to end after it was asked to
 TASK = "task.json"
 TASK_KEYS = {"node", "work", "out", "inputs", "siblings", "config"}
+ATTACHED = """from unidet.console.interrupt import stop_with_parent
+stop_with_parent()
+from unidet.cli import main
+main()"""
 
 
 class Workers(Protocol):
@@ -98,7 +102,7 @@ def write_task(job: Job, node: Node, config: Config) -> Path:
         "out": str(job.out.absolute()),
         "inputs": {name: str(folder.absolute()) for name, folder in job.inputs.items()},
         "siblings": [str(folder.absolute()) for folder in job.siblings()],
-        "config": asdict(config),
+        "config": asdict(replace(config, remote="")),  # for whoever waits; it may hold a password
     }
     path.write_text(json.dumps(task, indent=1))
     return path
@@ -119,9 +123,10 @@ def read_task(path: Path) -> Mapping[str, Any]:
     return task
 
 
-def unidet_command(*arguments: str) -> list[str]:
-    """A `unidet` command of this very installation."""
-    return [sys.executable, "-m", "unidet", *arguments]
+def unidet_command(*arguments: str, attached: bool = False) -> list[str]:
+    """A `unidet` command of this very installation; `attached`, it stops when its input closes."""
+    start = ["-c", ATTACHED] if attached else ["-m", "unidet"]
+    return [sys.executable, *start, *arguments]
 
 
 def work_command(task: Path) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from unidet.console.terminal import Progress
+from unidet.errors import UserError
 
 Columns = Mapping[str, np.ndarray]
 Results = Callable[[Sequence[int]], Iterator[tuple[int, Columns]]]
@@ -34,7 +36,8 @@ class ShardSet:
     """The shards of one image set, over the rows 0 … `images` - 1.
 
     `place` is their folder, relative to the artefact. Until they are gathered into it they wait in
-    the working folder, where any number of processes may fill them and the next run finds them.
+    the working folder, where any number of processes may fill them and the next run finds them:
+    those of this very plan, for another number of images a shard gives the same numbers other rows.
     """
 
     place: str
@@ -70,18 +73,28 @@ class ShardSet:
     def gather(self, work: Path, out: Path) -> Path:
         """Move the finished shards into the artefact at `out`; returns their folder there.
 
+        Every image is in it once.
+
         Raises:
             FileNotFoundError: a shard is missing.
+            UserError: one is damaged; it is gone then, and the next run makes it again.
         """
+        files = [self._file(work, number) for number in range(len(self))]
+        for number, file in enumerate(files):
+            _check(file, self._rows(number))
         folder = out / self.place
         folder.mkdir(parents=True)
-        for number in range(len(self)):
-            file = self._file(work, number)
+        for file in files:
             file.replace(folder / file.name)
         return folder
 
     def _file(self, work: Path, number: int) -> Path:
-        return work / FOLDER / self.place / f"shard-{number:05d}.npz"
+        plan = f"{self.images}-by-{self.per_shard}"
+        return work / FOLDER / self.place / plan / f"shard-{number:05d}.npz"
+
+    def _rows(self, number: int) -> range:
+        first = number * self.per_shard
+        return range(first, min(first + self.per_shard, self.images))
 
     def _make(
         self,
@@ -91,13 +104,28 @@ class ShardSet:
         digest_of: DigestOf,
         progress: Progress,
     ) -> None:
-        first = number * self.per_shard
-        rows = range(first, min(first + self.per_shard, self.images))
+        rows = self._rows(number)
         parts: dict[int, Columns] = {}
         for row, part in results_of(rows):
             parts[row] = part
-            progress.update(first + len(parts), self.images)
+            progress.update(rows.start + len(parts), self.images)
         _save(file, rows, [parts[row] for row in rows], [digest_of(row) for row in rows])
+
+
+def _check(file: Path, rows: range) -> None:
+    """A shard holds just these rows, each with its digest and its part of every column."""
+    try:
+        with file.open("rb") as opened, np.load(opened) as arrays:
+            columns = {name: arrays[name] for name in arrays.files}  # reads their checksums too
+        offsets = columns.pop("offsets").tolist()
+        whole = columns.pop("rows").tolist() == list(rows) and len(offsets) == len(rows) + 1
+        whole &= len(columns.pop("digests")) == len(rows)
+        whole &= all(len(column) == offsets[-1] for column in columns.values())
+    except (ValueError, LookupError, EOFError, zipfile.BadZipFile):
+        whole = False
+    if not whole:
+        file.unlink()
+        raise UserError(f"{file} was damaged and is removed; the same command makes it again")
 
 
 @contextmanager

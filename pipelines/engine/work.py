@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
 from pathlib import Path
 
 from unidet.config.validate import build_config
+from unidet.console.interrupt import stop_with_parent
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
 from unidet.pipelines.engine.engine import bring_up_jittor, job_of
@@ -34,7 +33,7 @@ def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
     stage = stage_of(node)
     number = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
     if attached and number == 0:  # mpirun gives input to the first process alone
-        threading.Thread(target=_stop_when_left_alone, daemon=True).start()
+        stop_with_parent()
     work = Path(task["work"])
     out = Path(task["out"])
     if number:  # what the others make as well goes with the working folder
@@ -63,11 +62,3 @@ class Silent(Progress):
     """For a process whose progress another one shows."""
 
     def update(self, done: int, total: int, note: str = "") -> None: ...
-
-
-def _stop_when_left_alone() -> None:
-    # os.read, not sys.stdin: a buffered read holds a lock that a forked child (one of Jittor's
-    # compilers, closing its stdin) would wait for without end.
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -53,7 +53,9 @@ def _lvis_metrics(
 ) -> dict[str, float]:
     evaluation = evaluate_lvis(truth, detections, novelty(job, data.split.categories))
     table = per_category_table(truth, evaluation)
-    table.to_csv(job.out / "per_category.csv", index=False)
+    from unidet.report.spreadsheet import write_csv
+
+    write_csv(table, job.out / "per_category.csv")
     evaluated = table[table["instances"] > 0]
     if len(evaluated) <= MOST_BARS:
         from unidet.report.plots import category_bars

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from unidet.console.terminal import printable
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
@@ -19,7 +20,7 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.weights.compare import compare_files, table
 
     rows = compare_files(**vars(options))
-    print("\n".join(table(rows)))
+    print("\n".join(map(printable, table(rows))))
     return 0 if all(row.fits for row in rows) else 1
 
 

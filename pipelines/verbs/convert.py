@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from unidet.console.terminal import printable
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
@@ -17,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.weights.convert import convert_file
 
-    print("\n".join(convert_file(**vars(options))))
+    print("\n".join(map(printable, convert_file(**vars(options)))))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from unidet.console.terminal import duration, fold, size
+from unidet.console.terminal import duration, fold, printable, size
 from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.lineage import Node, direct_inputs, lineage
@@ -81,8 +81,7 @@ def dot(nodes: list[Node]) -> str:
     raw: dict[str, str] = {}
     direct = direct_inputs(nodes)
     for node in nodes:
-        text = "\\n".join(label(node))
-        rows.append(f"  {_quote(node.key)} [label={_quote(text)}];")
+        rows.append(f"  {_quote(node.key)} [label={_quote(*label(node))}];")
         rows += [f"  {_quote(key)} -> {_quote(node.key)};" for key in direct[node.key]]
         for file in node.files:
             raw[file.digest] = file.name
@@ -99,8 +98,10 @@ def label(node: Node) -> list[str]:
     return [node.label, node.output[:12], cost, f"{node.host}, {_git(node)}"]
 
 
-def _quote(text: str) -> str:
-    return '"' + text.replace('"', r"\"") + '"'
+def _quote(*lines: str) -> str:
+    """One string of Graphviz, of lines that may come from elsewhere."""
+    plain = (printable(line).replace("\\", r"\\").replace('"', r"\"") for line in lines)
+    return '"' + r"\n".join(plain) + '"'
 
 
 VERB = Verb(

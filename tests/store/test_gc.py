@@ -13,6 +13,7 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.store import gc as sweeping
+from unidet.store import live
 from unidet.store.gc import cleaning, drop, drop_unfinished, sweep
 from unidet.store.gc_plan import obstacles, plan
 from unidet.store.live import in_use, used
@@ -366,6 +367,45 @@ def test_what_the_dead_left_goes_and_unfinished_work_stays(
     assert store.has_work(key)
     assert not store.has_work(other)
     assert mine.is_dir()
+
+
+def test_unfinished_work_that_a_living_process_has_marked_stays(store: Store) -> None:
+    """Also where its lock is not seen, as between machines on some file systems."""
+    key = key_of({"a": 1})
+    (store.work(key) / "checkpoint").write_bytes(b"step 7")
+    with in_use(store.layout) as use:
+        use(key)
+        assert drop_unfinished(store, 0.0) == 0
+    assert drop_unfinished(store, 0.0) == 1
+
+
+def test_nobody_begins_to_work_in_what_is_being_removed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = key_of({"a": 1})
+    (store.work(key) / "checkpoint").write_bytes(b"step 7")
+    discard = sweeping.discard
+
+    def watched(path: Path, trash: Path) -> None:
+        assert store.owner(key) is not None
+        discard(path, trash)
+
+    monkeypatch.setattr(sweeping, "discard", watched)
+    assert drop_unfinished(store, 0.0) == 1
+
+
+def test_the_draft_of_a_process_in_another_container_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has our host name, and no process of its number is seen here; its lock is."""
+    monkeypatch.setattr(live, "_runs", lambda pid: False)
+    with in_use(store.layout) as use:
+        use(key_of({"a": 1}))
+        draft = store.draft(key_of({"a": 1}))
+        clean(store)
+        assert draft.is_dir()
+    clean(store)
+    assert not draft.exists()
 
 
 def test_files_that_are_not_ours_are_left_alone(store: Store, publish: Publish) -> None:

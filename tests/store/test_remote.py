@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from unidet.errors import UserError
 from unidet.store.live import in_use
 from unidet.store.paths import Layout
-from unidet.store.record import Action
+from unidet.store.record import Action, with_checksum
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import repair
 from unidet.store.store import Store, key_of
@@ -238,7 +241,7 @@ def test_verify_repairs_without_a_remote(store: Store, publish: Publish) -> None
     fates = repair(store, verify(store), None, no_use)
     assert sorted(fates.values()) == [
         "brought back from the trash",
-        "removed; the next run that needs it makes it again",
+        "set aside in the trash; the next run that needs it makes it again",
     ]
     assert [one.kind for one in verify(store).problems] == ["missing"]
     publish({"a": b"one", "b": b"two"})
@@ -322,7 +325,7 @@ def test_a_record_that_names_a_path_outside(
     path = there.record(pushed.key)
     values = json.loads(path.read_bytes())
     values["files"]["../../../escaped"] = values["files"].pop("model")
-    path.write_text(json.dumps(values))
+    path.write_bytes(with_checksum(values))
     text = refused(other, address, pushed.key)
     assert "'../../../escaped' is not a file name inside an artefact" in text
     assert f"actions/{pushed.key[:2]}/{pushed.key}.json" in text
@@ -348,7 +351,7 @@ def test_a_record_that_is_not_right(
     says: str,
 ) -> None:
     path = there.record(pushed.key)
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
+    path.write_bytes(with_checksum({**json.loads(path.read_bytes()), **changes}))
     assert says in refused(other, address, pushed.key)
 
 
@@ -424,6 +427,59 @@ def test_an_address_that_leads_nowhere_is_one_line(url: str, says: str) -> None:
         Remote(url)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh = pytest.importorskip("unidet.store.ssh", exc_type=ImportError)
+    monkeypatch.setattr(ssh, "PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(UserError, match="remote sftp://"):
+            Remote(f"sftp://me@127.0.0.1:{silent.getsockname()[1]}/x")
+    assert time.monotonic() - started < 20
+
+
+def test_a_remote_that_ends_with_the_process_is_refused() -> None:
+    with pytest.raises(UserError, match="remote memory://x: ends with this process"):
+        Remote("memory://x")
+
+
+def test_no_bucket_is_made(store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system like S3, with which to make the folders of a name is to make its bucket."""
+
+    class Buckets(MemoryFileSystem):
+        protocol = "s3"
+
+        def makedirs(self, path: str, exist_ok: bool = False) -> None:
+            pytest.fail(f"makes {path}")
+
+        def put_file(self, lpath: str, rpath: str, **options: object) -> None:
+            self.pipe_file(rpath, Path(lpath).read_bytes())
+
+    monkeypatch.setattr("unidet.store.remote._connect", lambda url: (Buckets(), "/bucket/x"))
+    rpn = publish(FILES)
+    assert push(store, Remote("s3://bucket/x"), [rpn]).sent == [rpn.key]
+
+
+def test_new_folders_are_on_the_disk_up_to_the_first_that_was_there(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rpn = publish(FILES)
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def syncing(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    push(store, Remote(str(tmp_path / "new" / "remote")), [rpn])
+    there = Layout(tmp_path / "new" / "remote")
+    for path in (there.record(rpn.key), *map(there.blob, (f.sha256 for f in rpn.files.values()))):
+        for folder in (path.parent, *path.parent.parents):
+            assert folder.stat().st_ino in synced, folder
+            if folder == tmp_path:
+                break
 
 
 def test_a_mark_for_a_fetch_is_seen_by_a_clean_up(store: Store) -> None:

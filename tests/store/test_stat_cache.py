@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from unidet.store.hashing import sha256_file
 from unidet.store.store import Store
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written counts as settled at once: the time of a change of state cannot be set."""
+    monkeypatch.setattr(stat_cache, "SETTLED_NS", -1_000_000_000)
 
 
 @pytest.fixture
@@ -59,7 +66,9 @@ def test_a_folder_is_the_list_of_its_files(store: Store, put: Put, tmp_path: Pat
     assert store.digest_of(tmp_path / "elsewhere") == expected
 
 
-def test_what_did_not_change_is_not_read_again(store: Store, put: Put, reads: list[str]) -> None:
+def test_what_did_not_change_is_not_read_again(
+    store: Store, put: Put, reads: list[str], settled: None
+) -> None:
     folder = put("d/one", b"1").parent
     put("d/two", b"2")
     first = store.digest_of(folder)
@@ -69,7 +78,7 @@ def test_what_did_not_change_is_not_read_again(store: Store, put: Put, reads: li
 
 
 def test_a_folder_without_changes_needs_no_look_at_its_files(
-    store: Store, put: Put, reads: list[str]
+    store: Store, put: Put, reads: list[str], settled: None
 ) -> None:
     folder = put("d/one", b"1").parent
     first = store.digest_of(folder)
@@ -79,7 +88,9 @@ def test_a_folder_without_changes_needs_no_look_at_its_files(
     assert reads == ["one"]
 
 
-def test_only_what_changed_is_read_again(store: Store, put: Put, reads: list[str]) -> None:
+def test_only_what_changed_is_read_again(
+    store: Store, put: Put, reads: list[str], settled: None
+) -> None:
     folder = put("d/one", b"1").parent
     path = put("d/two", b"2")
     first = store.digest_of(folder)
@@ -87,6 +98,28 @@ def test_only_what_changed_is_read_again(store: Store, put: Put, reads: list[str
     path.write_bytes(b"X")  # the same size
     assert store.digest_of(folder) != first
     assert reads == ["two"]
+
+
+def test_a_file_edited_with_its_size_and_times_kept(
+    store: Store, put: Put, reads: list[str], settled: None
+) -> None:
+    """As `rsync --times`, `tar` and some editors leave it; seen by its ctime."""
+    path = put("x", b"labels")
+    first = store.digest_of(path)
+    time.sleep(0.02)  # a tick of the file system's clock
+    path.write_bytes(b"Labels")
+    os.utime(path, LONG_AGO)
+    assert store.digest_of(path) == sha256_file(path) != first
+    assert reads == ["x", "x"]
+
+
+def test_a_change_of_state_just_now_is_not_trusted(
+    store: Store, put: Put, reads: list[str]
+) -> None:
+    path = put("x", b"1")  # its mtime is of long ago
+    store.digest_of(path)
+    store.digest_of(path)
+    assert reads == ["x", "x"]
 
 
 def test_a_file_moved_into_the_place_of_another_is_noticed(store: Store, put: Put) -> None:
@@ -107,7 +140,7 @@ def test_a_file_written_just_now_is_not_trusted(
 
 
 def test_a_damaged_cache_is_ignored_and_made_again(
-    store: Store, put: Put, reads: list[str]
+    store: Store, put: Put, reads: list[str], settled: None
 ) -> None:
     path = put("x", b"1")
     first = store.digest_of(path)

@@ -64,6 +64,23 @@ def test_stopped_after_every_single_step(tmp_path: Path, uninterrupted: str) -> 
     assert run(tmp_path).stdout == uninterrupted
 
 
+def test_a_damaged_checkpoint_and_a_lost_log(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, uninterrupted: str
+) -> None:
+    """Saved after steps 7 and 14; one bit of the newest flips, and the log is gone."""
+    assert run(tmp_path, kill_at=17).returncode == -9
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    flipped = bytearray(checkpoint.read_bytes())
+    flipped[-5] ^= 1
+    checkpoint.write_bytes(flipped)
+    (tmp_path / "log.csv").unlink()
+    resumed = run(tmp_path)
+    assert resumed.stdout == uninterrupted, resumed.stderr
+    assert "a damaged checkpoint (its checksum does not match)" in resumed.stderr
+    whole = next(tmp_path_factory.getbasetemp().glob("whole*"))
+    assert (tmp_path / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
+
+
 def test_a_checkpoint_that_was_cut_off_is_never_read(tmp_path: Path, uninterrupted: str) -> None:
     (tmp_path / "checkpoint.safetensors.draft").write_bytes(b"half a file")
     assert run(tmp_path).stdout == uninterrupted

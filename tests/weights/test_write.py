@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from unidet.errors import UserError
 from unidet.weights.read import read_checkpoint
-from unidet.weights.write import write_safetensors, write_torch
+from unidet.weights.write import whole_file, write_safetensors, write_torch
 
 
 @pytest.fixture
@@ -104,3 +104,17 @@ def test_a_failed_write_leaves_the_old_file(
         write_torch(path, {"w": np.ones(1, np.float32)})
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_what_is_written_is_on_the_disk_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    replace = Path.replace
+    monkeypatch.setattr("os.fsync", lambda descriptor: steps.append("sync"))
+    monkeypatch.setattr(
+        Path, "replace", lambda path, to: (steps.append("rename"), replace(path, to))[1]
+    )
+    with whole_file(tmp_path / "x") as partial:
+        partial.write_bytes(b"weights")
+    assert steps == ["sync", "rename", "sync"]

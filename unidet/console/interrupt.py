@@ -1,9 +1,11 @@
-"""Stopping in an orderly way: SIGTERM and Ctrl-C ask, long work answers at its next safe point."""
+"""Stopping in an orderly way: SIGTERM, Ctrl-C, a closed terminal or the end of the process that
+started this one ask, long work answers at its next safe point."""
 
 from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from types import FrameType
 EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
 
 # SIGUSR1 is what `mpirun` hands on to its processes.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _requested = threading.Event()
 
 
@@ -22,9 +24,10 @@ class Interrupted(Exception):
 
 
 def listen() -> None:
-    """Turn the first SIGTERM or SIGINT into a request; a second one stops at once."""
+    """Turn the first SIGTERM, SIGINT or SIGHUP into a request; a second one stops at once."""
     for number in _SIGNALS:
-        signal.signal(number, _ask)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, _ask)
     os.register_at_fork(after_in_child=_forget)
 
 
@@ -37,6 +40,19 @@ def check() -> None:
     """Raise Interrupted if somebody asked to stop: call where nothing would be lost."""
     if _requested.is_set():
         raise Interrupted("stopped on request")
+
+
+def stop_with_parent() -> None:
+    """Ask this process to stop when its standard input closes: who started it has ended."""
+
+    def watch() -> None:
+        # os.read, not sys.stdin: a buffered read holds a lock that a forked child (one of Jittor's
+        # compilers, closing its stdin) would wait for without end.
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -60,6 +76,15 @@ def stop_file(path: Path) -> Iterator[None]:
         watcher.join()
 
 
+def _leave_terminal() -> None:
+    """Write nowhere from now on: on a terminal that is gone, the next word would be an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):  # isatty says no where it is gone already
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def _forget() -> None:
     """A forked helper (Jittor's compilers) must die of the signal that its pool ends it with."""
     for number in _SIGNALS:
@@ -67,6 +92,8 @@ def _forget() -> None:
 
 
 def _ask(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGHUP:
+        _leave_terminal()
     if _requested.is_set():
         raise KeyboardInterrupt
     _requested.set()

@@ -15,7 +15,12 @@ QUIET_INTERVAL = 15.0  # seconds between lines where there is no terminal
 
 def say(text: str) -> None:
     """One line to the person; standard output is left to results."""
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(printable(text), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """One line that may come from elsewhere, without codes that steer a terminal."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
 class Progress:
@@ -58,8 +63,9 @@ class Progress:
 
 def fold(text: str, indent: str = "  ") -> list[str]:
     """Text that may come from elsewhere as lines of at most 80 columns, without control codes."""
-    plain = "".join(mark if mark.isprintable() else "?" for mark in text)
-    return textwrap.wrap(plain, 80, initial_indent=indent, subsequent_indent=indent + "  ")
+    return textwrap.wrap(
+        printable(text), 80, initial_indent=indent, subsequent_indent=indent + "  "
+    )
 
 
 def duration(seconds: float) -> str:

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unidet.store.disk import clear_errors, make_folder, replace, sync
+from unidet.store.disk import clear_errors, make_folder, read_plain, replace, sync
 from unidet.store.hashing import key_of
 from unidet.store.paths import Layout, check_digest
+from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, git_state, utc
 
 
@@ -101,8 +102,8 @@ def _path(layout: Layout, stage: str, code: str) -> Path:
 
 def _read(path: Path) -> Acceptance | None:
     try:
-        found = Acceptance(**json.loads(path.read_bytes()))
+        found = parse_record(Acceptance, read_plain(path))
         check_digest(found.equals)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return None
     return found if (found.stage, found.code) == (path.parent.name, path.stem) else None

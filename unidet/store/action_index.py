@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,10 @@ def newest_first(
     groups: dict[str, tuple[int, list[Row]]] = {}
     now = time.time_ns()
     for folder in sorted(actions.glob("??")):
-        changed = os.stat(folder).st_mtime_ns
+        state = os.lstat(folder)
+        if not stat.S_ISDIR(state.st_mode):
+            continue
+        changed = state.st_mtime_ns
         kept = known.get(folder.name)
         rows = kept[1] if kept is not None and kept[0] == changed else _rows(folder, read)
         groups[folder.name] = (changed, rows)

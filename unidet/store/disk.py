@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,18 +27,43 @@ _REASONS = {
 
 @contextmanager
 def clear_errors(root: Path) -> Iterator[None]:
-    """Turn a store that cannot be written into one line that says so.
+    """Turn a disk that refuses or fails into one line that says so.
 
     Raises:
-        UserError: read-only, not permitted, full.
+        UserError: read-only, not permitted, full, broken.
     """
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0)
-        if reason is None:
+        if error.errno is None:  # not the disk's: raised by Python code
             raise
+        reason = _REASONS.get(error.errno, f"cannot be used: {error.strerror}")
         raise UserError(f"store {root} {reason} ({error.filename or error.strerror})") from error
+
+
+def read_plain(path: Path, most: int | None = None) -> bytes:
+    """Content of a plain file; waits for no other process and reads nothing that has no end.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: a link, a folder, a device, a pipe, or more than `most` bytes.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise ValueError("a link or a socket, not a plain file") from error
+        raise
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError("a folder, a device or a pipe, not a plain file")
+        if most is not None and state.st_size > most:
+            raise ValueError(f"{state.st_size} bytes, more than the {most} that it may have")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
 
 
 def sync(path: Path | str) -> None:
@@ -79,6 +105,15 @@ def discard(path: Path, trash: Path) -> None:
             os.unlink(bin_path)
 
 
+def set_aside(path: Path, trash: Path) -> None:
+    """Move what is wrong into the trash, where it stays until a clean-up empties that."""
+    make_folder(trash)
+    target = trash / f"{path.name}.{secrets.token_hex(4)}"
+    os.rename(path, target)
+    os.utime(target, follow_symlinks=False)
+    sync(path.parent)
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a new file and wait until it is on the disk."""
     with open(path, "xb") as stream:
@@ -118,8 +153,8 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
 def read_sealed(path: Path) -> bytes | None:
     """Content of a file written by `write_sealed`; None where it is absent, short or altered."""
     try:
-        seal, _, data = path.read_bytes().partition(b"\n")
-    except OSError:
+        seal, _, data = read_plain(path).partition(b"\n")
+    except (OSError, ValueError):
         return None
     return data if seal == sha256_bytes(data).encode() else None
 

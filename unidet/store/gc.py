@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.store import lock
+from unidet.store import live, lock
 from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync
 from unidet.store.gc_plan import closure, protected_roots, records_of
+from unidet.store.ingest import second_name
 from unidet.store.paths import check_digest
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -139,23 +140,25 @@ def sweep(
         if dropped.name in named:
             _back(dropped, layout.blob(dropped.name))
     freed = _purge(store, time.time() - grace)
-    for leftover in list(layout.abandoned()):
-        discard(leftover, layout.trash)
+    live.discard_abandoned(layout)
     return _bytes(layout.trash), freed
 
 
 def drop_unfinished(store: Store, seconds: float) -> int:
     """Remove work of interrupted runs that nobody touched for so long; how many.
 
-    Work whose key is locked is somebody's at this moment and stays.
+    Work whose key a living process has locked or marked as used stays. It goes under its lock, so
+    that nobody begins to work in it meanwhile.
     """
     before = time.time() - seconds
     found = 0
     for work in _digests(store.layout.base / "work"):
-        touched = not all(_older(path, before) for path in (work, *files_below(work)))
-        if not touched and store.owner(work.name) is None:
-            discard(work, store.layout.trash)
-            found += 1
+        if not all(_older(path, before) for path in (work, *files_below(work))):
+            continue
+        with _if_free(store.layout.lock(work.name)) as free:
+            if free and work.name not in live.used(store.layout.runs):
+                discard(work, store.layout.trash)
+                found += 1
     return found
 
 
@@ -194,7 +197,7 @@ def _into(path: Path, folder: Path) -> bool:
 def _back(dropped: Path, place: Path) -> None:
     """Move a file out of the trash unless another one has taken its place."""
     with suppress(FileExistsError):
-        os.link(dropped, place)
+        second_name(dropped, place)
         sync(place.parent)
     dropped.unlink(missing_ok=True)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store import live
-from unidet.store.paths import Layout
+from unidet.store.paths import Layout, is_digest
 from unidet.store.pins import pinned
+from unidet.store.provenance import utc
 from unidet.store.record import Action
 from unidet.store.store import Store
 
@@ -71,11 +74,11 @@ def records_of(store: Store) -> dict[str, Action]:
     """
     found = {action.key: action for action in store.actions()}
     for path in store.layout.actions.glob("??/*.json"):
-        if path.stem not in found:
+        if path.stem not in found and is_digest(path.stem):
             action = store.read(path)
             if action is not None:
                 found[action.key] = action
-            elif path.exists():
+            elif os.path.lexists(path):
                 raise UserError(
                     f"record {path.name[:12]}… of store {store.root} cannot be read, so what it "
                     f"needs is not known; run: unidet verify --repair"
@@ -111,16 +114,28 @@ def obstacles(store: Store, action: Action) -> list[str]:
 
 
 def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
-    """The `count` keys of every stage, and of each data set in it, that were asked for last."""
+    """The `count` keys of every stage, and of each data set in it, that were asked for last.
+
+    Asked for in this store, or come into it: what a record says of its time is another clock's where it
+    was made elsewhere.
+    """
     asked: dict[str, str] = {}
     for run in store.runs():
         asked.setdefault(run.key, run.time)
-    by_node: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    by_node: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for key, action in records.items():
-        row = (max(asked.get(key, ""), action.finished), key)
+        row = (max(asked.get(key, ""), _arrived(store.layout.record(key))), action.finished, key)
         by_node.setdefault((action.stage, action.name), []).append(row)
     for rows in by_node.values():
-        yield from (key for _, key in sorted(rows, reverse=True)[:count])
+        yield from (key for *_, key in sorted(rows, reverse=True)[:count])
+
+
+def _arrived(record: Path) -> str:
+    """When a record was written into this store: UTC, ISO 8601."""
+    try:
+        return utc(os.lstat(record).st_mtime)
+    except FileNotFoundError:
+        return ""
 
 
 class _Content:

@@ -144,6 +144,22 @@ def _link(source: Path, blob: Path, size: int) -> None:
             os.replace(whole, blob)
 
 
+def second_name(dropped: Path, place: Path) -> None:
+    """Let what is in the trash appear in its place too, unless something is there.
+
+    Another user's file may have no second name (Linux: fs.protected_hardlinks); that one moves.
+
+    Raises:
+        FileExistsError, FileNotFoundError: as `os.link`.
+    """
+    try:
+        os.link(dropped, place)
+    except PermissionError:
+        if os.path.lexists(place):
+            raise FileExistsError(place) from None
+        os.rename(dropped, place)
+
+
 def rescue(file: StoredFile, layout: Layout) -> bool:
     """Give content that is in the trash its place again; whether it is there now.
 
@@ -152,7 +168,7 @@ def rescue(file: StoredFile, layout: Layout) -> bool:
     blob = layout.blob(file.sha256)
     # Not in the trash, in its place already, or a store that may only be read: the answer tells.
     with suppress(OSError):
-        os.link(layout.dropped_blobs / file.sha256, blob)
+        second_name(layout.dropped_blobs / file.sha256, blob)
     return has_blob(blob, file.size)
 
 

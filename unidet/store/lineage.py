@@ -58,22 +58,22 @@ def lineage(actions: Iterable[Action], store: Store) -> list[Node]:
     pins = pinned(store.layout)
     declared = accepted.everything(store.layout)
     found: dict[str, Node] = {}
-    after: dict[str, None] = {}
-
-    def visit(key: str, label: str, action: Action | None) -> None:
-        if key in found:
-            return
-        found[key] = (
-            _node(action, store, pins, declared)
-            if action
-            else Node(label, label, key, "lost", inputs={})
-        )
-        for name, upstream in found[key].inputs.items():
-            visit(upstream, name, store.record(upstream))
-        after[key] = None
-
-    for action in actions:
-        visit(action.key, action.label, action)
+    after: list[str] = []
+    given = {action.key: action for action in actions}
+    pending = [(action.label, key, False) for key, action in reversed(given.items())]
+    while pending:
+        label, key, has_inputs = pending.pop()
+        if has_inputs:
+            after.append(key)
+        elif key not in found:
+            action = given.get(key) or store.record(key)
+            found[key] = (
+                _node(action, store, pins, declared)
+                if action
+                else Node(label, label, key, "lost", inputs={})
+            )
+            inputs = [(name, upstream, False) for name, upstream in found[key].inputs.items()]
+            pending += [(label, key, True), *reversed(inputs)]
     return [found[key] for key in reversed(after)]
 
 
@@ -86,7 +86,7 @@ def direct_inputs(nodes: Sequence[Node]) -> dict[str, list[str]]:
     direct: dict[str, list[str]] = {}
     for node in reversed(nodes):
         inputs = dict.fromkeys(node.inputs.values())
-        indirect = {far for key in inputs for far in above[key]}
+        indirect = {far for key in inputs for far in above.get(key, ())}
         above[node.key] = indirect.union(inputs)
         direct[node.key] = [key for key in inputs if key not in indirect]
     return direct

@@ -1,7 +1,9 @@
 """Keys that living processes use, for a clean-up running beside them.
 
 Every process that works with artefacts keeps a file of keys and a lock on it. The operating system
-drops the lock of a process that dies, and then the file says nothing any more.
+drops the lock of a process that dies, and then the file says nothing any more. Private folders of a
+process go when it is dead: no process of its number runs here, and nobody holds a lock on its file
+(processes in containers may share a host name and yet not see each other's numbers).
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
+import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.store.disk import clear_errors, make_folder
+from unidet.store.disk import clear_errors, discard, make_folder
 from unidet.store.paths import Layout
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -65,24 +70,61 @@ def used(folder: Path) -> set[str]:
     """Keys that living processes have marked; files of the dead are removed."""
     found: set[str] = set()
     for path in folder.glob("*.live"):
-        found |= _read(path)
+        found |= _read(path) or set()
     return found
 
 
-def _read(path: Path) -> set[str]:
+def _read(path: Path) -> set[str] | None:
+    """What a living process has marked, None where its process is dead."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return set()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
     try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            return None
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return set(os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode().split())
+        marked = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        return set(marked.decode(errors="replace").split())
     else:
         # Its owner is dead; or it has just made the file and marks keys once it has the lock.
-        state = os.fstat(descriptor)
         if state.st_size or state.st_mtime < time.time() - JUST_MADE_SECONDS:
             path.unlink(missing_ok=True)
-        return set()
+        return None
     finally:
         os.close(descriptor)
+
+
+# --- what the dead left ------------------------------------------------------------------------
+
+_PRIVATE = re.compile(r"(?P<key>[0-9a-f]{64})\.(?P<process>(?P<host>.+)-(?P<pid>\d+))-[0-9a-f]{8}")
+
+
+def discard_abandoned(layout: Layout, key: str | None = None) -> None:
+    """Remove private folders (of `key`, or all) whose process on this host is dead."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(layout.base / "work"):
+            match = _PRIVATE.fullmatch(name)
+            if match and key in (None, match["key"]) and _is_dead(layout, match):
+                discard(layout.base / "work" / name, layout.trash)
+
+
+def _is_dead(layout: Layout, owner: re.Match[str]) -> bool:
+    if owner["host"] != socket.gethostname() or _runs(int(owner["pid"])):
+        return False
+    return all(_read(path) is None for path in layout.runs.glob(f"{owner['process']}-*.live"))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process of this number runs here, whoever it belongs to."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unidet.store.disk import read_plain
+from unidet.store.plain_json import parse_record
 from unidet.store.provenance import utc
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def release(lock: BaseFileLock) -> None:
 def holder(path: Path) -> Owner | None:
     """Who holds the lock at this moment, None if nobody does; changes nothing on the disk."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
@@ -99,8 +101,8 @@ def holder(path: Path) -> Owner | None:
 def read_owner(path: Path) -> Owner | None:
     """Who signed the lock last, None if nobody did."""
     try:
-        return Owner(**json.loads(_signature(path).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        return parse_record(Owner, read_plain(_signature(path)))
+    except (FileNotFoundError, ValueError):
         return None
 
 

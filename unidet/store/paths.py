@@ -22,13 +22,10 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PRIVATE = re.compile(r"(?P<key>[0-9a-f]{64})\.(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{8}")
 
 
 def check_digest(text: str) -> str:
@@ -38,13 +35,18 @@ def check_digest(text: str) -> str:
         ValueError: anything else; nothing else may become part of a path in the store.
     """
     if not isinstance(text, str) or not _DIGEST.fullmatch(text):
-        raise ValueError(f"{text!r} is not a sha256 digest")
+        raise ValueError(f"{text!r:.80} is not a sha256 digest")
     return text
+
+
+def is_digest(text: str) -> bool:
+    """Whether `check_digest` would let it pass."""
+    return bool(_DIGEST.fullmatch(text))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one store; touches no disk except where said."""
+    """Paths of one store; touches no disk."""
 
     root: Path
 
@@ -127,26 +129,6 @@ class Layout:
         """A path for the keys that this process uses, as no other process will name it."""
         return self.runs / f"{_own_mark()}.live"
 
-    def abandoned(self, key: str | None = None) -> Iterator[Path]:
-        """Private paths (of `key`, or all) whose process on this host is dead; reads the disk."""
-        with suppress(FileNotFoundError):
-            for name in os.listdir(self.base / "work"):
-                match = _PRIVATE.fullmatch(name)
-                if not match or key not in (None, match["key"]):
-                    continue
-                if match["host"] == socket.gethostname() and not _is_alive(int(match["pid"])):
-                    yield self.base / "work" / name
-
 
 def _own_mark() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -9,8 +9,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unidet.store.disk import clear_errors, create_once, make_folder, sync
-from unidet.store.paths import Layout, check_digest
+from unidet.store.disk import clear_errors, create_once, make_folder, read_plain, sync
+from unidet.store.paths import Layout, is_digest
+from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, utc
 from unidet.store.record import Action
 
@@ -65,7 +66,7 @@ def pinned(layout: Layout) -> set[str]:
         names = os.listdir(layout.pins)
     except FileNotFoundError:
         return set()
-    return {name for name in names if _is_digest(name)}
+    return {name for name in names if is_digest(name)}
 
 
 def pins(layout: Layout) -> list[Pin]:
@@ -76,14 +77,6 @@ def pins(layout: Layout) -> list[Pin]:
 
 def _read(path: Path) -> Pin:
     try:
-        return Pin(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return parse_record(Pin, read_plain(path))
+    except (OSError, ValueError):
         return Pin(path.name, "", "", "", "", "")
-
-
-def _is_digest(name: str) -> bool:
-    try:
-        check_digest(name)
-    except ValueError:
-        return False
-    return True

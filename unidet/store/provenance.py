@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import resource
 import shlex
 import socket
@@ -33,8 +34,16 @@ def utc(seconds: float) -> str:
 
 
 def command() -> str:
-    """The command line as a person would type it again."""
-    return shlex.join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]])
+    """The command line as a person would type it again, passwords aside."""
+    name, *arguments = sys.argv or [""]
+    return shlex.join([os.path.basename(name or "python"), *map(redact, arguments)])
+
+
+def redact(text: str) -> str:
+    """`text` with `***` for every password or token in an address."""
+    # To the last @, for people forget to write a slash in a password as %2F.
+    text = re.sub(r"(\b[\w+.-]+://[^\s/?#@:]*):\S*@", r"\1:***@", text)
+    return re.sub(r"([?&;](?:\w*(?:pass\w*|secret|token|signature))=)[^\s&;]+", r"\1***", text)
 
 
 def peak_rss() -> int:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from unidet.store.hashing import output_digest
+from unidet.store.hashing import output_digest, sha256_bytes
 from unidet.store.paths import check_digest
+from unidet.store.plain_json import parse_json
+from unidet.store.provenance import redact
 
-FORMAT = 1
-_STAGE = re.compile(r"[a-z][a-z0-9_]*")
+FORMAT = 2
+_WITHOUT_CHECKSUM = 1  # the first format, which is read as before
+_CHECKSUM = b'\n "checksum": "'  # at the top level alone, for deeper keys stand further in
+_BLANK = "0" * 64
+MAX_BYTES = 256 << 20
+_MOST = 2**63  # of any whole number: what other programs and disks can hold
+_STAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NAME_BYTES, _PATH_BYTES = 255, 1024  # what file systems can hold
 
 
 @dataclass(frozen=True)
@@ -102,12 +111,25 @@ def check_name(name: str) -> str:
     """`name` itself, if it is a relative path that stays inside the artefact.
 
     Raises:
-        ValueError: absolute, empty, with `..`, or not portable text.
+        ValueError: absolute, empty, with `..`, too long for a disk, or not portable text.
     """
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\\" in name or not name.isprintable():
-        raise ValueError(f"{name!r} is not a file name inside an artefact")
+        raise ValueError(f"{name!r:.80} is not a file name inside an artefact")
+    longest = max(len(os.fsencode(part)) for part in parts)
+    if longest > _NAME_BYTES or len(os.fsencode(name)) > _PATH_BYTES:
+        raise ValueError(f"{name!r:.40}… is too long for a file name")
     return name
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """No file lies where another one has its folder."""
+    known = set(names)
+    for name in known:
+        parents = name.split("/")[:-1]
+        for count in range(1, len(parents) + 1):
+            if "/".join(parents[:count]) in known:
+                raise ValueError(f"{'/'.join(parents[:count])!r:.80} is a file and a folder")
 
 
 def to_bytes(action: Action) -> bytes:
@@ -116,7 +138,20 @@ def to_bytes(action: Action) -> bytes:
     values["files"] = {
         name: {"sha256": file.sha256, "size": file.size} for name, file in action.files.items()
     }
-    return json.dumps({"format": FORMAT, **values}, indent=1, sort_keys=True).encode() + b"\n"
+    return with_checksum({**values, "format": FORMAT})
+
+
+def with_checksum(values: Mapping[str, Any]) -> bytes:
+    """The text of a record, in it the SHA-256 of the same text with zeros in that place."""
+    text = json.dumps({**values, "checksum": _BLANK}, indent=1, sort_keys=True).encode() + b"\n"
+    return text.replace(_CHECKSUM + _BLANK.encode(), _CHECKSUM + sha256_bytes(text).encode(), 1)
+
+
+def _check_checksum(data: bytes, checksum: Any) -> None:
+    head, mark, rest = data.partition(_CHECKSUM)
+    text = head + mark + _BLANK.encode() + rest[len(_BLANK) :]
+    if rest[: len(_BLANK)].decode() != checksum or sha256_bytes(text) != checksum:
+        raise ValueError("an action record whose checksum does not match: it was altered")
 
 
 def from_bytes(data: bytes) -> Action:
@@ -127,9 +162,18 @@ def from_bytes(data: bytes) -> Action:
     Raises:
         ValueError: damaged, or not a record.
     """
-    values = json.loads(data)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ValueError("not an action record of format 1")
+    try:
+        return _action(data)
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not an action record: {type(error).__name__}: {error!s:.80}") from error
+
+
+def _action(data: bytes) -> Action:
+    values = parse_json(data)
+    if not isinstance(values, dict) or values.get("format") not in (_WITHOUT_CHECKSUM, FORMAT):
+        raise ValueError(f"not an action record of format {_WITHOUT_CHECKSUM} or {FORMAT}")
+    if values["format"] != _WITHOUT_CHECKSUM:
+        _check_checksum(data, values.get("checksum"))
     values.setdefault("sources", {})  # which the first records did not have
     values.setdefault("name", "")
     missing = [name for name in _STORED if name not in values]
@@ -137,13 +181,20 @@ def from_bytes(data: bytes) -> Action:
         raise ValueError(f"an action record without {', '.join(missing)}")
     check_digest(values["key"])
     if not _STAGE.fullmatch(values["stage"]):
-        raise ValueError(f"{values['stage']!r} is not a stage name")
+        raise ValueError(f"{values['stage']!r:.80} is not a stage name")
     files = {check_name(name): _stored_file(row) for name, row in values["files"].items()}
+    _check_names(files)
+    if len({(file.sha256, file.size) for file in files.values()}) != len(
+        {file.sha256 for file in files.values()}
+    ):
+        raise ValueError("an action record that gives the same content two sizes")
     if digest_files(files) != values["output"]:
         raise ValueError("an action record whose files do not give its output digest")
     _check_types(values)
     if not values["name"].isprintable():
         raise ValueError("name: holds characters that cannot be printed")
+    _check_preimage(values["preimage"])
+    values["command"] = redact(values["command"])  # which the first records did not
     return Action(**{name: values[name] for name in _STORED} | {"files": files})
 
 
@@ -157,14 +208,29 @@ def _check_types(values: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}: holds something that is no text")
     for key in values["inputs"].values():
         check_digest(key)
-    if not (math.isfinite(values["seconds"]) and values["seconds"] >= 0):
-        raise ValueError(f"seconds: {values['seconds']} is not a time")
+    for name in ("pid", "peak_rss"):
+        if not -_MOST <= values[name] < _MOST:
+            raise ValueError(f"{name}: {values[name]!s:.40} is out of range")
+    if not (0 <= values["seconds"] < _MOST and math.isfinite(values["seconds"])):
+        raise ValueError(f"seconds: {values['seconds']!s:.40} is not a time")
     for name in ("started", "finished"):
         datetime.fromisoformat(values[name])
 
 
+def _check_preimage(preimage: Mapping[str, Any]) -> None:
+    """What a comparison of two preimages relies on, where they have it."""
+    for name in ("config", "inputs", "files", "env"):
+        part = preimage.get(name, {})
+        if type(part) is not dict:
+            raise ValueError(f"preimage: {name} has the wrong type")
+        if name != "config" and any(type(value) is not str for value in part.values()):
+            raise ValueError(f"preimage: {name} holds something that is no text")
+    if type(preimage.get("code", "")) is not str:
+        raise ValueError("preimage: code is no text")
+
+
 def _stored_file(row: Any) -> StoredFile:
     size = row["size"]
-    if type(size) is not int or size < 0:
-        raise ValueError(f"{size!r} is not a size")
+    if type(size) is not int or not 0 <= size < _MOST:
+        raise ValueError(f"{size!r:.40} is not a size")
     return StoredFile(check_digest(row["sha256"]), size)

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from unidet.errors import UserError
-from unidet.store.disk import sync
+from unidet.store.disk import make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
-from unidet.store.paths import Layout, check_digest
-from unidet.store.record import Action, StoredFile, from_bytes
+from unidet.store.paths import Layout, is_digest
+from unidet.store.provenance import redact
+from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes
 
-MAX_RECORD_BYTES = 256 << 20
 # Where a name appears with its content whole or not at all only by renaming.
 RENAMING = ("file", "local", "sftp", "ssh")
+# They have no folders but buckets, which are for their owner to make.
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 
 Progress = Callable[[int], None]
 
@@ -35,14 +37,18 @@ class Refused(UserError):
 class Remote:
     """The store at `url`: a folder, `sftp://user@host/folder`, `s3://bucket/folder`, …
 
+    Its `url` is fit to be shown: without a password.
+
     Raises:
         UserError: nothing can be reached under this address.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = redact(url)
         with self._clear_errors():
             self._system, root = _connect(url)
+        if self._is_one_of(("memory",)):
+            raise UserError(f"remote {self.url}: ends with this process; give a folder or a server")
         self.layout = Layout(Path(root))
         self._plain: set[Path] = set()
 
@@ -66,13 +72,13 @@ class Remote:
         size = self._size(path)
         if size is None:
             return None
-        if size > MAX_RECORD_BYTES:
+        if size > MAX_BYTES:
             raise self._refused(path, f"a record of {size} bytes")
         with self._clear_errors(), self._system.open(str(path), "rb") as stream:
-            data = stream.read(MAX_RECORD_BYTES)
+            data = stream.read(MAX_BYTES)
         try:
             return check_record(data, key)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except ValueError as error:
             raise self._refused(path, str(error)) from error
 
     def download(self, file: StoredFile, target: Path, progress: Progress | None = None) -> None:
@@ -89,6 +95,9 @@ class Remote:
             self._copy(path, target, file.size, progress)
             if sha256_file(target) != file.sha256:
                 raise self._refused(path, "its content does not have this hash")
+            found = target.stat().st_size
+            if found != file.size:
+                raise self._refused(path, f"it has {found} bytes; a record says {file.size}")
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -128,7 +137,7 @@ class Remote:
 
     def _put(self, source: Path, path: Path, digest: str) -> None:
         size = source.stat().st_size
-        temporary = self.layout.private(digest) if self._renames() else path
+        temporary = self.layout.private(digest) if self._is_one_of(RENAMING) else path
         for folder in {path.parent, temporary.parent}:
             self._make_folder(folder)
         with self._clear_errors():
@@ -147,16 +156,19 @@ class Remote:
     # --- the file system behind it -----------------------------------------------------------
 
     def _is_local(self) -> bool:
-        return "file" in _protocols(self._system)
+        return self._is_one_of(("file",))
 
-    def _renames(self) -> bool:
-        return any(name in RENAMING for name in _protocols(self._system))
+    def _is_one_of(self, kinds: tuple[str, ...]) -> bool:
+        return any(name in kinds for name in _protocols(self._system))
 
     def _make_folder(self, folder: Path) -> None:
         if folder not in self._plain:
             self._refuse_links(folder)
             with self._clear_errors():
-                self._make_folders(folder)
+                if self._is_local():
+                    make_folder(folder)
+                elif not self._is_one_of(OBJECT_STORES):
+                    self._make_folders(folder)
             self._plain.add(folder)
 
     def _make_folders(self, folder: Path) -> None:
@@ -181,7 +193,7 @@ class Remote:
             if group["type"] == "directory" and len(name.name) == 2:
                 for item in self._ls(folder / name.name):
                     found = Path(item["name"]).name
-                    if _is_digest(found.removesuffix(".json")):
+                    if is_digest(found.removesuffix(".json")):
                         yield found, int(item["size"] or 0)
 
     def _ls(self, folder: Path) -> list[dict[str, Any]]:
@@ -242,8 +254,11 @@ class Remote:
             yield
         except UserError:
             raise
+        except TimeoutError as error:
+            text = "does not answer; look at the server or the network, and run this again"
+            raise UserError(f"remote {self.url}: {text}") from error
         except Exception as error:
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = redact(" ".join(str(error).split())) or type(error).__name__
             raise UserError(f"remote {self.url}: {text}") from error
 
 
@@ -251,7 +266,7 @@ def check_record(data: bytes, key: str) -> Action:
     """A record from elsewhere, if it is the record of this key.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not.
+        ValueError: it is not.
     """
     action = from_bytes(data)
     if action.key != key or key_of(action.preimage) != key:
@@ -272,16 +287,9 @@ def _connect(url: str) -> tuple[Any, str]:
 
         return url_to_fs(url, skip_instance_cache=True)
     except ImportError as error:
-        raise UserError(f"remote {url}: {error}; run: pip install 'unidet[remote,s3]'") from error
+        remedy = "pip install 'unidet[remote,s3]'"
+        raise UserError(f"remote {redact(url)}: {error}; run: {remedy}") from error
 
 
 def _protocols(system: Any) -> tuple[str, ...]:
     return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
-
-
-def _is_digest(name: str) -> bool:
-    try:
-        check_digest(name)
-    except ValueError:
-        return False
-    return True

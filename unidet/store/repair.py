@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from unidet.store.disk import clear_errors, discard, make_folder, sync
+from unidet.store.disk import clear_errors, make_folder, set_aside, sync
 from unidet.store.hashing import sha256_file
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
@@ -17,12 +17,14 @@ from unidet.store.transfer import fetch
 from unidet.store.verify import Findings, Problem
 
 Use = Callable[..., None]
+SET_ASIDE = "set aside in the trash; the next run that needs it makes it again"
 
 
 def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> dict[str, str]:
-    """Bring good content back where there is some, and take bad content and records away.
+    """Bring good content back where there is some, and set bad content and records aside.
 
-    Files that the store did not put there stay as they are: they may be somebody's.
+    Content that is what its name says stays, whatever a record says of it. Files that the store did
+    not put there stay as they are: they may be somebody's.
 
     Returns:
         path of a problem -> what became of it, for those that are problems no more.
@@ -56,9 +58,9 @@ def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
         with suppress(Refused):
             _download(store, blob, StoredFile(blob.name, size), remote)
             return f"brought back from {remote.url}"
-    if kind == "altered":
-        discard(blob, store.layout.trash)
-        return "removed; the next run that needs it makes it again"
+    if kind == "altered" and sha256_file(blob) != blob.name:
+        set_aside(blob, store.layout.trash)
+        return SET_ASIDE
     return ""
 
 
@@ -92,9 +94,9 @@ def _download(store: Store, blob: Path, file: StoredFile, remote: Remote) -> Non
 
 
 def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:
-    discard(path, store.layout.trash)
+    set_aside(path, store.layout.trash)
     if remote is not None and path == store.layout.record(path.stem):
         with suppress(Refused):
             if fetch(store, remote, path.stem, use) is not None:
                 return f"brought back from {remote.url}"
-    return "removed; the next run that needs it makes it again"
+    return SET_ASIDE

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from unidet.store.disk import make_folder
+from unidet.store.disk import make_folder, read_plain
+from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, utc
 
 How = Literal["cached", "fetched", "ran", "resumed"]
@@ -41,7 +42,7 @@ def append(folder: Path, stage: str, key: str, how: How) -> None:
     try:
         make_folder(folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        descriptor = os.open(folder / f"{now[:7]}.jsonl", flags, 0o644)
+        descriptor = os.open(folder / f"{now[:7]}.jsonl", flags, 0o666)
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             return
@@ -55,7 +56,11 @@ def append(folder: Path, stage: str, key: str, how: How) -> None:
 def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
     """Runs, newest first; lines that a crash cut off are left out."""
     for path in sorted(folder.glob("*.jsonl"), reverse=True):
-        for line in reversed(path.read_bytes().splitlines()):
+        try:
+            lines = read_plain(path).splitlines()
+        except (FileNotFoundError, ValueError):  # nothing that a run has written
+            continue
+        for line in reversed(lines):
             run = _parse(line)
             if run is not None and stage in (None, run.stage):
                 yield run
@@ -63,6 +68,6 @@ def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
 
 def _parse(line: bytes) -> Run | None:
     try:
-        return Run(**json.loads(line))
-    except (ValueError, TypeError):
+        return parse_record(Run, line)
+    except ValueError:
         return None

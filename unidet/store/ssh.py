@@ -10,6 +10,9 @@ import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from unidet.errors import UserError
+from unidet.store.provenance import redact
+
+PATIENCE = 60.0  # seconds that a server may take for one answer
 
 
 class KnownHosts(SFTPFileSystem):
@@ -21,8 +24,14 @@ class KnownHosts(SFTPFileSystem):
         self.client = paramiko.SSHClient()
         self.client.load_system_host_keys()
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        self.client.connect(self.host, **self.ssh_kwargs)
+        limits = dict.fromkeys(
+            ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), PATIENCE
+        )
+        self.client.connect(self.host, **limits, **self.ssh_kwargs)
         self.ftp = self.client.open_sftp()
+        channel = self.ftp.get_channel()
+        if channel is not None:
+            channel.settimeout(PATIENCE)  # of every single answer, not of a whole file
 
 
 def connect(url: str) -> tuple[KnownHosts, str]:
@@ -33,10 +42,14 @@ def connect(url: str) -> tuple[KnownHosts, str]:
         OSError, paramiko.SSHException: the server cannot be reached, is not known, or refuses.
     """
     parts = urlsplit(url)
-    if not parts.hostname:
-        raise UserError(f"remote {url}: names no host; give sftp://user@host/folder")
-    options = _of_config(parts.hostname)
-    given = {"username": parts.username, "port": parts.port, "password": parts.password}
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its message may hold a piece of a password with a slash in it
+        host = None
+    if not host:
+        raise UserError(f"remote {redact(url)}: names no host; give sftp://user@host/folder")
+    options = _of_config(host)
+    given = {"username": parts.username, "port": port, "password": parts.password}
     options |= {name: value for name, value in given.items() if value is not None}
     return KnownHosts(options.pop("host"), **options), parts.path
 

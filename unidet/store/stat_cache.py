@@ -17,11 +17,12 @@ from unidet.store.disk import read_sealed, write_sealed
 from unidet.store.hashing import digest, sha256_bytes, sha256_file
 
 # A file changed twice within one tick of its file system's clock looks unchanged; what was changed
-# less than this long before it was read is read again next time.
+# less than this long before it was read is read again next time. The time that counts is the one of
+# its last change of content or state (ctime), which no program can set.
 SETTLED_NS = 2_000_000_000
 WORKERS = 8
 
-State = tuple[int, int, int]  # size, mtime_ns, inode
+State = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 Entry = tuple[str, str, State]  # relative name, path, state
 
 
@@ -125,11 +126,11 @@ def _scan_folder(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -
 
 
 def _state(found: os.stat_result) -> State:
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _is_settled(state: State, started: int) -> bool:
-    return state[1] < started - SETTLED_NS
+    return max(state[1], state[2]) < started - SETTLED_NS
 
 
 def _fingerprint(entries: list[Entry]) -> str:

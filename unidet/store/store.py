@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +13,20 @@ from typing import Any
 from unidet.errors import UserError
 from unidet.store import lock, provenance, runs
 from unidet.store.action_index import newest_first
-from unidet.store.disk import clear_errors, create_once, discard, make_folder, replace
+from unidet.store.disk import (
+    clear_errors,
+    create_once,
+    discard,
+    make_folder,
+    read_plain,
+    replace,
+    set_aside,
+)
 from unidet.store.hashing import key_of, normalise
 from unidet.store.ingest import has_blob, ingested, place_all, place_missing, rescue
+from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
-from unidet.store.record import Action, digest_files, from_bytes, to_bytes
+from unidet.store.record import MAX_BYTES, Action, digest_files, from_bytes, to_bytes
 from unidet.store.runs import How, Run
 from unidet.store.stat_cache import StatCache
 from unidet.store.view import materialise
@@ -129,7 +139,8 @@ class Store:
 
     def owner(self, key: str) -> lock.Owner | None:
         """Who holds the lock of a key at this moment, None if nobody does."""
-        return lock.holder(self.layout.lock(key))
+        with clear_errors(self.root):
+            return lock.holder(self.layout.lock(key))
 
     def work(self, key: str) -> Path:
         """The folder of an unfinished run: survives failure, goes when the key is published."""
@@ -151,8 +162,7 @@ class Store:
         """
         path = self.layout.private(key)
         with clear_errors(self.root):
-            for abandoned in list(self.layout.abandoned(key)):
-                discard(abandoned, self.layout.trash)
+            discard_abandoned(self.layout, key)
             make_folder(path)
         return path
 
@@ -185,7 +195,8 @@ class Store:
         Args:
             name: the data set or vocabulary that the artefact is made for; recorded, not keyed.
             started: seconds since the epoch.
-            seconds: compute time, over all attempts; by default the time since `started`.
+            seconds: compute time, over all attempts; by default the time since `started`. Where
+                that is no time, a clock having been set back, it counts as none.
             inputs: the upstream actions that were read, by name.
             modules: digest of every source module behind `preimage["code"]`.
             sources: where the files behind `preimage["files"]` lay.
@@ -197,6 +208,7 @@ class Store:
         if key_of(preimage) != key:
             raise ValueError(f"{key} is not the key of this preimage")
         finished = time.time()
+        seconds = finished - started if seconds is None else seconds
         with clear_errors(self.root):
             with ingested(Path(out), self.layout, key) as files:
                 action = self._commit(
@@ -211,7 +223,7 @@ class Store:
                         modules=dict(modules or {}),
                         started=provenance.utc(started),
                         finished=provenance.utc(finished),
-                        seconds=finished - started if seconds is None else seconds,
+                        seconds=seconds if math.isfinite(seconds) and seconds >= 0 else 0.0,
                         sources=dict(sources or {}),
                         **provenance.of_this_process(),
                     )
@@ -253,6 +265,8 @@ class Store:
             # Nobody can be given the standing record any more: damaged, or its content is gone.
             if standing is not None:
                 self._note_difference(standing)
+            if path.is_dir():
+                set_aside(path, self.layout.trash)
             replace(path, to_bytes(action), self.layout.private(action.key))
         return self.read(path) or action
 
@@ -262,10 +276,11 @@ class Store:
 
     def read(self, path: Path) -> Action | None:
         """The record at `path`; a missing or damaged one is no record, so its stage runs again."""
-        try:
-            action = from_bytes(path.read_bytes())
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-            return None
+        with clear_errors(self.root):
+            try:
+                action = from_bytes(read_plain(path, MAX_BYTES))
+            except (FileNotFoundError, ValueError):
+                return None
         if action.key != path.stem:
             return None
         differing = path.with_suffix(".differs")

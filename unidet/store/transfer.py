@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from unidet.store.disk import clear_errors, discard, make_folder
+from unidet.store.disk import clear_errors, make_folder
 from unidet.store.gc_plan import blobs_of
 from unidet.store.ingest import has_blob
+from unidet.store.live import discard_abandoned
 from unidet.store.record import Action, StoredFile
 from unidet.store.remote import Refused, Remote
 from unidet.store.store import Store
@@ -74,7 +75,11 @@ def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _
 
 
 def _push_record(store: Store, remote: Remote, action: Action, there: bool, moved: Moved) -> None:
-    standing = remote.action(action.key) if there else None
+    try:
+        standing = remote.action(action.key) if there else None
+    except Refused as error:
+        moved.refused.append(str(error))
+        return
     if standing is not None and standing.output != action.output:
         name = f"{action.label} {action.output[:12]}"
         moved.refused.append(f"{name}: the remote has another result for its key, which stays")
@@ -88,15 +93,16 @@ def _push_record(store: Store, remote: Remote, action: Action, there: bool, move
 def with_inputs(actions: Iterable[Action], records: Mapping[str, Action]) -> list[Action]:
     """The artefacts and all they were made from, as far as there are records; inputs first."""
     ordered: dict[str, Action] = {}
-
-    def visit(action: Action, above: frozenset[str]) -> None:
-        for key in action.inputs.values():
-            if key in records and key not in ordered and key not in above:
-                visit(records[key], above | {key})
-        ordered[action.key] = action
-
-    for action in actions:
-        visit(action, frozenset({action.key}))
+    entered: set[str] = set()
+    pending = [(action, False) for action in reversed(list(actions))]
+    while pending:
+        action, has_inputs = pending.pop()
+        if has_inputs:
+            ordered[action.key] = action
+        elif action.key not in entered:
+            entered.add(action.key)
+            inputs = reversed([key for key in action.inputs.values() if key in records])
+            pending += [(action, True), *((records[key], False) for key in inputs)]
     return list(ordered.values())
 
 
@@ -152,8 +158,7 @@ def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
         tell(done, action.size)
 
     with clear_errors(store.root):
-        for abandoned in list(store.layout.abandoned(action.key)):
-            discard(abandoned, store.layout.trash)
+        discard_abandoned(store.layout, action.key)
         try:
             make_folder(scratch)
             files = {}
@@ -171,7 +176,7 @@ def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
     """A second name for content that is here already; whether it is."""
     blob = store.layout.blob(file.sha256)
     if has_blob(blob, file.size):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or another user's
             os.link(blob, target)
             return True
     return False

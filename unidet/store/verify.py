@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidet.store.disk import files_below
+from unidet.store.disk import files_below, read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
 from unidet.store.paths import check_digest
-from unidet.store.record import Action, from_bytes
+from unidet.store.record import MAX_BYTES, Action, from_bytes
 from unidet.store.store import Store
 
 WORKERS = 8
+_GROUPS = ("blobs", "actions", "locks", "refs")
+_FOLDER = re.compile(
+    r"blobs/sha256(/[0-9a-f]{2})?|actions/[0-9a-f]{2}(/[0-9a-f]{64}\.differs)?"
+    r"|refs/(pins|runs|accepted(/[a-z][a-z0-9_]*)?)"
+)
+_RECORD = re.compile(r"actions/[0-9a-f]{2}/[0-9a-f]{64}\.json")
 
 
 @dataclass(frozen=True)
@@ -23,8 +31,8 @@ class Problem:
     """Something wrong with one file.
 
     Attributes:
-        kind: `altered` (a blob with other content), `missing` (a blob), `damaged` (a record) or
-            `unexpected` (a file that the store did not put there).
+        kind: `altered` (a blob with other content), `missing` (a blob), `damaged` (a record, or
+            what lies in its place) or `unexpected` (what the store did not put there).
         path: relative to the folder of the store.
         detail: what is wrong, and which artefacts it touches.
     """
@@ -48,29 +56,54 @@ def verify(store: Store) -> Findings:
     base = store.layout.base
     blobs = sorted(files_below(base / "blobs"))
     records = sorted(files_below(store.layout.actions))
-    found: list[Problem] = []
+    found = list(_odd(base))
+    actions = [one for one in (_record(path, store, found) for path in records) if one is not None]
     users: dict[str, list[str]] = {}
-    for path in records:
-        action = _record(path, store, found)
-        if action is not None:
-            found += _missing(action, store)
-            for name, file in action.files.items():
-                users.setdefault(file.sha256, []).append(f"{action.label}/{name}")
+    for action in actions:
+        for name, file in action.files.items():
+            users.setdefault(file.sha256, []).append(f"{action.label}/{name}")
     with ThreadPoolExecutor(WORKERS) as pool:
         checked = pool.map(lambda path: _blob(path, store, users), blobs)
         found += [problem for problem in checked if problem is not None]
+    altered = {problem.path for problem in found}
+    found += [problem for action in actions for problem in _missing(action, store, altered)]
     unique = {(one.kind, one.path): one for one in reversed(found)}
     ordered = sorted(unique.values(), key=lambda one: (one.path, one.kind))
     return Findings(len(blobs), len(records), tuple(ordered))
 
 
-def _missing(action: Action, store: Store) -> Iterator[Problem]:
+def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Problem]:
+    """Content that an artefact lacks; where it is there and whole, its record gives a wrong size.
+
+    `altered` are the paths of blobs that have been found out already.
+    """
+    base = store.layout.base
     for name, file in action.files.items():
         blob = store.layout.blob(file.sha256)
-        if not has_blob(blob, file.size):
-            kind = "altered" if blob.exists() else "missing"
-            detail = f"{action.label}/{name} should have {file.size} bytes"
-            yield Problem(kind, _relative(blob, store.layout.base), detail)
+        where = _relative(blob, base)
+        if has_blob(blob, file.size) or where in altered:
+            continue
+        detail = f"{action.label}/{name} should have {file.size} bytes"
+        if os.path.lexists(blob):
+            record = _relative(store.layout.record(action.key), base)
+            yield Problem("damaged", record, f"{detail} and its content has others")
+        else:
+            yield Problem("missing", where, detail)
+
+
+def _odd(base: Path) -> Iterator[Problem]:
+    """Whatever is neither a plain file nor one of the store's folders, blobs and records aside."""
+    for group in _GROUPS:
+        for place, folders, names in os.walk(base / group):
+            for name in folders:
+                where = _relative(Path(place, name), base)
+                if not _FOLDER.fullmatch(where):
+                    kind = "damaged" if _RECORD.fullmatch(where) else "unexpected"
+                    yield Problem(kind, where, "a folder, where none belongs")
+            for name in names if group not in ("actions", "blobs") else ():
+                path = Path(place, name)
+                if not stat.S_ISREG(path.lstat().st_mode):
+                    yield Problem("unexpected", _relative(path, base), "not a plain file")
 
 
 def _relative(path: Path, base: Path) -> str:
@@ -81,14 +114,14 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
     """The record at `path`; where it is none, the reason goes to `found`."""
     where = _relative(path, store.layout.base)
     key = path.parent.stem if path.parent.suffix == ".differs" else path.stem
-    if path.is_symlink() or path not in _places(key, path, store):
+    if path not in _places(key, path, store):
         found.append(Problem("unexpected", where, "not a place where a record lies"))
         return None
     try:
-        action = from_bytes(path.read_bytes())
+        action = from_bytes(read_plain(path, MAX_BYTES))
         if action.key != key or key_of(action.preimage) != key:
             raise ValueError("its key is not that of its preimage")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         found.append(Problem("damaged", where, str(error)))
         return None
     # Of another result for the same key only the record is kept on purpose.

@@ -1,16 +1,22 @@
-"""The folder of an artefact as people see it: read-only hard links to blobs, rebuilt at need."""
+"""The folder of an artefact as people see it: read-only hard links to blobs, rebuilt at need.
+
+Where a blob is another user's, Linux may refuse a link (fs.protected_hardlinks); then it is copied.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.disk import discard, make_folder
+from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.ingest import rescue
+from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
-from unidet.store.record import Action
+from unidet.store.record import Action, StoredFile
 
 
 def materialise(action: Action, layout: Layout) -> Path:
@@ -30,30 +36,36 @@ def materialise(action: Action, layout: Layout) -> Path:
 def _wrong_files(folder: Path, action: Action, layout: Layout) -> list[str]:
     """Files that are missing or are not the blob they should be."""
 
-    def is_linked(name: str, sha256: str) -> bool:
+    def is_right(name: str, file: StoredFile) -> bool:
         try:
-            return os.path.samestat(os.lstat(folder / name), os.lstat(layout.blob(sha256)))
+            found, blob = os.lstat(folder / name), os.lstat(layout.blob(file.sha256))
         except (FileNotFoundError, NotADirectoryError):
             return False
+        return os.path.samestat(found, blob) or _is_copy(folder / name, found, file)
 
-    return [name for name, file in action.files.items() if not is_linked(name, file.sha256)]
+    return [name for name, file in action.files.items() if not is_right(name, file)]
+
+
+def _is_copy(path: Path, found: os.stat_result, file: StoredFile) -> bool:
+    """Whether it is a read-only copy; its content is read again, for it is not the blob itself."""
+    plain = stat.S_ISREG(found.st_mode) and not found.st_mode & 0o222
+    return plain and found.st_size == file.size and sha256_file(path) == file.sha256
 
 
 def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> None:
     """Link `names` into a private folder; a new artefact appears whole, an old one is completed."""
-    for abandoned in list(layout.abandoned(action.key)):
-        discard(abandoned, layout.trash)
+    discard_abandoned(layout, action.key)
     scratch = layout.private(action.key)
     make_folder(scratch)
     for name in names:
         target = scratch / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(layout.blob(action.files[name].sha256), target)
+            _link_or_copy(layout.blob(action.files[name].sha256), target)
         except FileNotFoundError:
             if not rescue(action.files[name], layout):
                 raise
-            os.link(layout.blob(action.files[name].sha256), target)
+            _link_or_copy(layout.blob(action.files[name].sha256), target)
     make_folder(folder.parent)
     try:
         os.rename(scratch, folder)
@@ -65,6 +77,14 @@ def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> No
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(scratch / name, target)
         discard(scratch, layout.trash)
+
+
+def _link_or_copy(blob: Path, target: Path) -> None:
+    try:
+        os.link(blob, target)
+    except PermissionError:
+        copy_hashed(blob, target)
+        os.chmod(target, 0o444)
 
 
 def _refuse_strangers(folder: Path, action: Action) -> None:

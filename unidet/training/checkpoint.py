@@ -1,44 +1,65 @@
-"""A training run's whole state in one file, replaced atomically."""
+"""A training run's whole state in one file, replaced atomically; the one before it is kept.
+
+A checkpoint holds its own checksum, and the log as it was at its step, so that the two cannot part.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import jittor as jt
 import numpy as np
 from jittor import nn
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from unidet.console.terminal import say
+from unidet.training import log, ranks
 from unidet.training.average import WeightAverage
 from unidet.training.optimizer import Optimizer
 
 FILE = "checkpoint.safetensors"
+PREVIOUS = "previous.safetensors"
+CHECKSUM = "checksum"
 
 
 def save_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None
 ) -> None:
-    """Write all there is to resume from; the old file stays until the new one is whole."""
+    """Write all there is to resume from; the old file stays, and is kept beside the new one."""
     arrays = {f"model/{name}": var.numpy() for name, var in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state().items()}
     if average:
         arrays |= {f"average/{name}": array for name, array in average.state().items()}
     arrays["step"] = np.array([step], np.int64)
+    arrays["log"] = np.frombuffer(log.content(folder), np.uint8)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays[CHECKSUM] = _checksum(arrays)
     draft = folder / f"{FILE}.draft"
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft)
-    with draft.open("rb") as written:
-        os.fsync(written.fileno())
+    save_file(arrays, draft)
+    _sync(draft)
+    with suppress(FileNotFoundError):
+        (folder / FILE).replace(folder / PREVIOUS)
     draft.replace(folder / FILE)
+    _sync(folder)
 
 
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None
 ) -> int:
-    """Restore the state in `folder`; returns the number of finished steps, 0 where none."""
-    if not (folder / FILE).exists():
+    """Restore the newest usable state in `folder`, and the log as it was then.
+
+    What is damaged is set aside, and named in one line.
+
+    Returns:
+        The number of finished steps, 0 where nothing can be used.
+    """
+    arrays = _usable(folder / FILE) or _usable(folder / PREVIOUS)
+    if arrays is None:
         return 0
-    arrays = load_file(folder / FILE)
     for name, var in model.state_dict().items():
         var.update(_like(var, arrays[f"model/{name}"]))
     optimizer.load(_below(arrays, "optimizer/"))
@@ -47,7 +68,45 @@ def load_checkpoint(
     # Now, for a value that is still a pending array is compiled into the kernels that read it:
     # others than the uninterrupted run's, and Jittor's compiler fails on one-element arrays.
     jt.sync_all()
+    if ranks.rank() == 0:
+        log.restore(folder, arrays["log"].tobytes())
     return int(arrays["step"][0])
+
+
+def _usable(path: Path) -> dict[str, np.ndarray] | None:
+    """What a checkpoint holds; None where there is none or it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        arrays = load_file(path)
+        if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
+            raise ValueError("its checksum does not match")
+    except (SafetensorError, ValueError, KeyError) as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        with suppress(FileNotFoundError):  # another process of this run was first
+            path.replace(aside)
+        if ranks.rank() == 0:
+            say(f"  {aside}: a damaged checkpoint ({error}); going on from what was saved before")
+        return None
+    return arrays
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(32,) SHA-256 over names, types, shapes and values, in order of name."""
+    hasher = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        hasher.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        hasher.update(array.reshape(-1).view(np.uint8).data)
+    return np.frombuffer(hasher.digest(), np.uint8)
+
+
+def _sync(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _like(var: jt.Var, array: np.ndarray) -> jt.Var:

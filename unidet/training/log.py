@@ -19,14 +19,18 @@ EVENTS = "tensorboard/events.out.tfevents.0"
 class TrainingLog:
     """Appends one row per logged step to `log.csv` in `folder`.
 
-    Resuming at a step drops the rows from that step on, so that no step is logged twice.
+    A run that resumes goes on behind the rows that its checkpoint has restored; one that starts
+    anew drops what an earlier one has left.
     """
 
     def __init__(self, folder: Path, start_step: int) -> None:
         self._path = folder / FILE
         self._columns: list[str] = []
-        if self._path.exists():
-            self._keep_before(start_step)
+        if start_step == 0:
+            self._path.unlink(missing_ok=True)
+        elif self._path.exists():
+            with self._path.open(newline="") as file:
+                self._columns = next(csv.reader(file), [])
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -45,13 +49,18 @@ class TrainingLog:
         with self._path.open("a", newline="") as file:
             csv.writer(file).writerow(row)
 
-    def _keep_before(self, start_step: int) -> None:
-        with self._path.open(newline="") as file:
-            rows = list(csv.reader(file))
-        self._columns = rows[0]
-        kept = [rows[0], *(row for row in rows[1:] if int(row[0]) < start_step)]
-        with self._path.open("w", newline="") as file:
-            csv.writer(file).writerows(kept)
+
+def content(folder: Path) -> bytes:
+    """The CSV of a run so far."""
+    path = folder / FILE
+    return path.read_bytes() if path.exists() else b""
+
+
+def restore(folder: Path, rows: bytes) -> None:
+    """Make the CSV of a run what `content` has given, whatever has become of it."""
+    draft = folder / f"{FILE}.draft"
+    draft.write_bytes(rows)
+    draft.replace(folder / FILE)
 
 
 def keep_log(work: Path, out: Path) -> None:

@@ -52,7 +52,13 @@ class PickledArray:
             raise UserError(f"malformed array {str(state)[:60]!r}")
         self._state = state
 
-    def array(self) -> np.ndarray:
+    @property
+    def size(self) -> int:
+        """Bytes of its elements."""
+        data = None if self._state is None else self._state[-1]
+        return len(data) if isinstance(data, (bytes, bytearray)) else 0
+
+    def array(self, _name: str = "") -> np.ndarray:
         """UserError where shape, type and bytes do not belong together."""
         if self._state is None:
             raise UserError("the bytes of an array are missing")
@@ -72,8 +78,10 @@ def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
     return np.array(view, dtype=dtype.newbyteorder("="), order="C")
 
 
-def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    return _array(data, kind, shape, str(order))
+def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> PickledArray:
+    array = PickledArray()
+    array.__setstate__((1, shape, kind, order == "F", data))
+    return array
 
 
 def _scalar(kind: Any, data: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.weights import numpy_pickles
+from unidet.weights.pickle_bounds import Allowance, check_bounds
 from unidet.weights.storage import DTYPES, STORAGE_TYPES, Storage, Tensor
 
 JITTOR_MARK = b"HCAJSLHD"
@@ -119,8 +120,16 @@ class Unpickler(pickle.Unpickler):
         return self._load_storage(pid)
 
 
-def plain(file: IO[bytes]) -> Any:
-    """What a pickle without tensors holds: containers, numbers, text, numpy arrays.
+def load(
+    file: IO[bytes], size: int, load_storage: Callable[[tuple[Any, ...]], Storage]
+) -> tuple[Any, int]:
+    """The pickle at the file's position, of which `size` bytes follow, and its opcodes' number."""
+    opcodes = check_bounds(file, size)
+    return Unpickler(file, load_storage).load(), opcodes
+
+
+def plain(file: IO[bytes], size: int) -> Any:
+    """What a pickle of `size` bytes without tensors holds: containers, numbers, text, arrays.
 
     Raises:
         UserError: it names anything else, or refers to storages outside.
@@ -129,32 +138,43 @@ def plain(file: IO[bytes]) -> Any:
     def no_storage(_: tuple[Any, ...]) -> Storage:
         raise UserError("it refers to tensors that are not inside")
 
-    return _without_stand_ins(Unpickler(file, no_storage).load())
+    value, opcodes = load(file, size, no_storage)
+    return _without_stand_ins(value, Allowance.of(opcodes, size))
 
 
-def _without_stand_ins(value: Any) -> Any:
+def _without_stand_ins(value: Any, allowance: Allowance) -> Any:
+    allowance.take("")
     if isinstance(value, numpy_pickles.PickledArray):
+        allowance.take("", value.size)
         return value.array()
     if isinstance(value, dict):
-        return {key: _without_stand_ins(child) for key, child in value.items()}
+        return {key: _without_stand_ins(child, allowance) for key, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_without_stand_ins, value))
+        return type(value)(_without_stand_ins(child, allowance) for child in value)
     return value
 
 
-def flatten(value: Any) -> dict[str, np.ndarray]:
-    """Every tensor or array in nested containers and scripted modules, under its dotted name."""
+def flatten(value: Any, allowance: Allowance) -> dict[str, np.ndarray]:
+    """Every tensor or array in nested containers and scripted modules, under its dotted name.
+
+    Raises:
+        UserError: an object contains itself, or there is more than the allowance.
+    """
     found: dict[str, np.ndarray] = {}
-    _collect(value, "", found, set())
+    _collect(value, "", found, set(), allowance)
     return found
 
 
-def _collect(value: Any, name: str, found: dict[str, np.ndarray], above: set[int]) -> None:
-    if isinstance(value, Tensor):
+def _collect(
+    value: Any, name: str, found: dict[str, np.ndarray], above: set[int], allowance: Allowance
+) -> None:
+    allowance.take(name)
+    if isinstance(value, (Tensor, numpy_pickles.PickledArray)):
+        allowance.take(name, value.size)
         found[name] = value.array(name)
         return
-    if isinstance(value, (numpy_pickles.PickledArray, np.ndarray)):
-        found[name] = value if isinstance(value, np.ndarray) else value.array()
+    if isinstance(value, np.ndarray):
+        found[name] = value
         return
     children: list[tuple[Any, Any]]
     if isinstance(value, Scripted):
@@ -169,5 +189,5 @@ def _collect(value: Any, name: str, found: dict[str, np.ndarray], above: set[int
         raise UserError("an object contains itself")
     above.add(id(value))
     for key, child in children:
-        _collect(child, f"{name}.{key}" if name else str(key), found, above)
+        _collect(child, f"{name}.{key}" if name else str(key), found, above, allowance)
     above.discard(id(value))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import mmap
 import pickle
 import struct
 import zipfile
@@ -16,14 +18,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from unidet.errors import UserError
-from unidet.weights.pickles import JITTOR_MARK, Unpickler, flatten, plain
+from unidet.weights.pickle_bounds import Allowance
+from unidet.weights.pickles import JITTOR_MARK, flatten, load, plain
 from unidet.weights.storage import Storage, numpy_type
 
 _DAMAGE = (
@@ -39,7 +42,14 @@ _DAMAGE = (
     AttributeError,
     OverflowError,
     RecursionError,
+    MemoryError,
 )
+UNPACKED_TIMES = 32
+UNPACKED_BYTES = 64 << 20
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # Under these names training frameworks keep the weights, next to an optimizer's state.
 _WEIGHT_KEYS = ("state_dict", "model", "model_state_dict")
@@ -64,9 +74,10 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         head = file.read(16)
         file.seek(0)
         if head.startswith(b"PK\x03\x04"):
-            return _read_zip(file)
+            return _read_zip(file, path.stat().st_size)
         if head.startswith(b"\x80"):
-            return _read_legacy(file, path.stat().st_size)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                return _read_legacy(cast("IO[bytes]", mapped), len(mapped))
         if head[8:9] == b"{" or path.suffix == ".safetensors":
             return dict(load_file(path))
     raise UserError(f"{path} is neither a PyTorch checkpoint, nor safetensors, nor npz")
@@ -84,8 +95,8 @@ def read_pickle(path: str | Path) -> Any:
     with _named(path), path.open("rb") as file:
         if file.read(1) != b"\x80":
             raise UserError("not a pickle of protocol 2 or later")
-        file.seek(0)
-        return plain(file)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return plain(cast("IO[bytes]", mapped), len(mapped))
 
 
 @contextmanager
@@ -104,8 +115,9 @@ def _named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
+        _check_zip(archive, size)
         names = archive.namelist()
         pickled = next((name for name in names if name.endswith("/data.pkl")), None)
         if pickled is None:
@@ -122,7 +134,25 @@ def _read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
                 storages[key] = Storage(str(pid[1]), pid[4], data)
             return storages[key]
 
-        return _weights(Unpickler(io.BytesIO(archive.read(pickled)), load_storage).load())
+        data = archive.read(pickled)
+        contents, opcodes = load(io.BytesIO(data), len(data), load_storage)
+        return _weights(contents, Allowance.of(opcodes, size))
+
+
+def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
+    """Nothing in it is larger than the file justifies, or packed in a way that nobody uses here."""
+    members = archive.infolist()
+    for member in members:
+        if member.flag_bits & 1:
+            raise UserError(f"{member.filename!r:.60} in it is encrypted: decrypt it first")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(
+                f"{member.filename!r:.60} in it is compressed by method {member.compress_type}; "
+                f"pack it with deflate or not at all"
+            )
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > UNPACKED_BYTES + UNPACKED_TIMES * size:
+        raise UserError(f"{size} bytes that would unpack to {unpacked}, which no weights do")
 
 
 def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
@@ -132,9 +162,23 @@ def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     arrays = {}
     for name in names:
         with archive.open(name) as member:
-            array = np.lib.format.read_array(member, allow_pickle=False)
-            arrays[name.removesuffix(".npy")] = np.asarray(array, order="C")
+            array = _read_npy(member, archive.getinfo(name).file_size)
+            arrays[name.removesuffix(".npy")] = array
     return arrays
+
+
+def _read_npy(member: IO[bytes], size: int) -> np.ndarray:
+    """An array of just the bytes that are there; numpy makes room for as many as it declares."""
+    version = np.lib.format.read_magic(member)
+    if version not in _NPY_HEADERS:
+        raise UserError(f"an array in numpy's format {version}, of which 1.0 and 2.0 are read")
+    shape, is_fortran, dtype = _NPY_HEADERS[version](member)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded: they hold pickles")
+    if math.prod(shape) * dtype.itemsize != size - member.tell():
+        raise ValueError(f"an array of shape {shape} and type {dtype} in {size} bytes")
+    view = np.frombuffer(member.read(), dtype).reshape(shape, order="F" if is_fortran else "C")
+    return np.array(view, order="C")
 
 
 def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
@@ -147,21 +191,21 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
             raise UserError("it is truncated: a storage is larger than the file")
         return storages.setdefault(str(pid[2]), Storage(str(pid[1]), pid[4]))
 
-    def load() -> Any:
-        return Unpickler(file, load_storage).load()
+    def load_next() -> tuple[Any, int]:
+        return load(file, size, load_storage)
 
     _check_jittor(file, size)
-    first = load()
+    first, opcodes = load_next()
     if isinstance(first, dict):
-        return _weights(first)
+        return _weights(first, Allowance.of(opcodes, size))
     if first != _LEGACY_MAGIC:
         raise UserError("a pickle, but not one of weights")
-    load()  # protocol version
-    load()  # the writer's byte order and integer sizes
-    contents = load()
-    for key in load():
+    load_next()  # protocol version
+    load_next()  # the writer's byte order and integer sizes
+    contents, opcodes = load_next()
+    for key in load_next()[0]:
         _fill(storages[str(key)], file)
-    return _weights(contents)
+    return _weights(contents, Allowance.of(opcodes, size))
 
 
 def _check_jittor(file: IO[bytes], size: int) -> None:
@@ -188,14 +232,14 @@ def _fill(storage: Storage, file: IO[bytes]) -> None:
         raise UserError(f"it is truncated: {wanted - len(storage.data)} bytes are missing")
 
 
-def _weights(contents: Any) -> dict[str, np.ndarray]:
+def _weights(contents: Any, allowance: Allowance) -> dict[str, np.ndarray]:
     if isinstance(contents, dict):
         average = contents.get("ema")
         if isinstance(average, dict) and isinstance(average.get("module"), dict):
-            return _weights(average["module"])
+            return _weights(average["module"], allowance)
         nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
         contents = next(nested, contents)
-    tensors = flatten(contents)
+    tensors = flatten(contents, allowance)
     if not tensors:
         raise UserError("there are no tensors inside")
     return tensors

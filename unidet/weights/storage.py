@@ -67,6 +67,11 @@ class Tensor:
     strides: tuple[int, ...]
     kind: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of its elements; a view with a stride of 0 has more than its storage."""
+        return math.prod(self.shape) * numpy_type(self.kind).itemsize
+
     def array(self, name: str) -> np.ndarray:
         """A contiguous copy; bfloat16 becomes float32, everything else keeps its type.
 

@@ -98,13 +98,27 @@ def _sort_metadata(path: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, moved to `path` at the end; what fails leaves `path` as it was."""
+    """A path to write to, moved to `path` at the end; what fails leaves `path` as it was.
+
+    On return it is on the disk, under its name.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield partial
+        _sync(partial)
         partial.replace(path)
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _little_endian(name: str, array: np.ndarray) -> np.ndarray:

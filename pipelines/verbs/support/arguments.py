@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from unidet.console.terminal import printable
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Verb
 from unidet.store.record import Action
@@ -108,7 +109,7 @@ def add_arrivals(parser: ArgumentParser) -> None:
 
 def tell(options: Namespace, values: Any, lines: Sequence[str]) -> None:
     """JSON for programs, lines for people."""
-    print(json.dumps(values, indent=1) if options.json else "\n".join(lines))
+    print(json.dumps(values, indent=1) if options.json else "\n".join(map(printable, lines)))
 
 
 def named(action: Action) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -154,7 +155,7 @@ def test_seconds_count_every_attempt(
         run(job)
 
     clock = [1_000_000.0]
-    monkeypatch.setattr("unidet.pipelines.engine.engine.time.time", lambda: clock[0])
+    monkeypatch.setattr("unidet.pipelines.engine.engine.time.monotonic", lambda: clock[0])
     stage = Stage(name="data", version=1, reads=("data", "seed"), run=slow)
     monkeypatch.setitem(graph.STAGES, "data", stage)
     counted.fail_at = "data"
@@ -163,6 +164,32 @@ def test_seconds_count_every_attempt(
             built(tiny("stage=data"))
     counted.fail_at = None
     assert built(tiny("stage=data"))["data"].action.seconds == 300.0
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-5.0", "", "1e400", "soon"])
+def test_what_is_no_time_is_not_added(tmp_path: Path, text: str) -> None:
+    (tmp_path / engine.SECONDS_FILE).write_text(text)
+    assert engine._earlier_seconds(tmp_path) == 0.0
+    (tmp_path / engine.SECONDS_FILE).write_text("12.5")
+    assert engine._earlier_seconds(tmp_path) == 12.5
+
+
+def test_a_clock_set_back_while_a_stage_runs(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an hour: the artefact is built, and answers the next command."""
+    now = time.time
+    run = graph.STAGES["data"].run
+
+    def set_back(job: Job) -> None:
+        monkeypatch.setattr("time.time", lambda: now() - 3600)
+        run(job)
+
+    stage = Stage(name="data", version=1, reads=("data", "seed"), run=set_back)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    action = engine.bring_up_to_date(tiny("stage=data"))["data"].action
+    assert 0 <= action.seconds < 600
+    assert engine.bring_up_to_date(tiny("stage=data"))["data"].how == "cached"
 
 
 def test_a_stage_that_left_nothing_is_not_resumed(

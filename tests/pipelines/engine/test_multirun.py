@@ -203,12 +203,14 @@ def test_the_same_command_has_the_same_folder(sweep: Make) -> None:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job's overrides become the source of a Python program."""
-    monkeypatch.setattr(sweep_job, "unidet_command", lambda code: [sys.executable, "-c", code])
+    monkeypatch.setattr(
+        sweep_job, "unidet_command", lambda code, attached: [sys.executable, "-c", code]
+    )
 
 
 def play(folder: Path, code: str) -> Outcome:
     write_job(folder, "000", "seed=1", [code])
-    run_job(folder, "000")
+    run_job(folder, "000", sweep_job.stop_name())
     return read_outcome(folder, "000")
 
 
@@ -238,7 +240,7 @@ def test_a_request_to_stop_reaches_a_running_job(tmp_path: Path, command: None) 
         log = tmp_path / "000.log"
         while not (log.exists() and "ready" in log.read_text()):
             time.sleep(0.02)
-        (tmp_path / sweep_job.STOP).touch()
+        (tmp_path / sweep_job.stop_name()).touch()
 
     stopper = threading.Thread(target=stop)
     stopper.start()
@@ -247,8 +249,25 @@ def test_a_request_to_stop_reaches_a_running_job(tmp_path: Path, command: None) 
 
 
 def test_after_a_request_to_stop_no_job_starts(tmp_path: Path, command: None) -> None:
-    (tmp_path / sweep_job.STOP).touch()
+    (tmp_path / sweep_job.stop_name()).touch()
     assert play(tmp_path, "raise SystemExit(0)").status == EXIT_CODE
+
+
+def test_the_stop_of_another_sweep_of_the_same_command_stops_nothing(
+    tmp_path: Path, command: None
+) -> None:
+    (tmp_path / "stop-another-1").touch()
+    (tmp_path / "stop").touch()
+    assert play(tmp_path, "print('/artefacts/rpn-1')").status == 0
+
+
+def test_no_password_stays_in_the_folder_of_a_sweep(tmp_path: Path, command: None) -> None:
+    code = "print('/artefacts/rpn-1') # remote=sftp://me:S3cret@cluster/data"
+    write_job(tmp_path, "000", "seed=1", [code])
+    assert (tmp_path / "000.json").stat().st_mode & 0o077 == 0
+    run_job(tmp_path, "000", sweep_job.stop_name())
+    assert read_outcome(tmp_path, "000").status == 0
+    assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_a_signal_makes_the_stop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

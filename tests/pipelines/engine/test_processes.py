@@ -34,7 +34,7 @@ class Played:
 
     def running(self) -> int:
         for number in range(self.leaves):
-            file = self.job.work / "shards" / "val" / f"shard-{number:05d}.npz"
+            file = self.job.work / "shards" / "val" / "2-by-1" / f"shard-{number:05d}.npz"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
         self.leaves, still = 0, self.leaves
@@ -96,6 +96,14 @@ def test_why_ended_gives_the_last_words_of_bad_input(tmp_path: Path) -> None:
     log.write_text("compiling\nunidet: images/7.jpg: cannot be read\n\n")
     assert processes.why_ended(2, log) == "images/7.jpg: cannot be read"
     assert processes.why_ended(-9, log).startswith("a process was ended by signal 9: ")
+
+
+def test_a_task_file_holds_no_password(tmp_path: Path, tiny: Callable) -> None:
+    config = tiny("remote='sftp://me:S3cret@cluster/data'")
+    assert "S3cret" in config.remote
+    path = processes.write_task(Job(None, {}, tmp_path, tmp_path, lambda: None), "rpn", config)
+    assert "S3cret" not in path.read_text()
+    assert processes.read_task(path)["stage"] == "rpn"
 
 
 def test_a_task_file_of_another_kind_is_refused(tmp_path: Path) -> None:

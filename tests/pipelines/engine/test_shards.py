@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
+from unidet.errors import UserError
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
 
 
@@ -34,6 +35,7 @@ def digest_of(row: int) -> bytes:
 
 
 FIVE = ShardSet("val", images=5, per_shard=2)
+WAITING = Path("shards") / "val" / "5-by-2"
 
 
 def test_every_image_comes_back(tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_finished_shards_are_not_computed_again(tmp_path: Path) -> None:
 
 def test_a_shard_that_somebody_is_at_is_left_to_him(tmp_path: Path) -> None:
     FIVE.fill(tmp_path, results, digest_of, Silent())
-    second = tmp_path / "shards" / "val" / "shard-00001.npz"
+    second = tmp_path / WAITING / "shard-00001.npz"
     second.unlink()
     with FileLock(second.with_suffix(".claim")):
         FIVE.fill(tmp_path, results, digest_of, Silent())
@@ -84,7 +86,7 @@ def test_a_shard_that_somebody_is_at_is_left_to_him(tmp_path: Path) -> None:
 
 def test_a_shard_given_up_meanwhile_is_taken_over(tmp_path: Path) -> None:
     """The first shard's process dies while this one is at the last."""
-    folder = tmp_path / "shards" / "val"
+    folder = tmp_path / WAITING
     folder.mkdir(parents=True)
     other = FileLock(folder / "shard-00000.claim")
     other.acquire()
@@ -99,7 +101,7 @@ def test_a_shard_given_up_meanwhile_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_draft_cut_off_is_no_shard(tmp_path: Path) -> None:
-    folder = tmp_path / "shards" / "val"
+    folder = tmp_path / WAITING
     folder.mkdir(parents=True)
     (folder / ".shard-00000.npz.host-1").write_bytes(b"half")
     FIVE.fill(tmp_path, results, digest_of, Silent())
@@ -112,3 +114,61 @@ def test_a_draft_cut_off_is_no_shard(tmp_path: Path) -> None:
 def test_an_unfinished_set_is_not_gathered(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FIVE.gather(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 4), (4, 2), (3, 5)])
+def test_shards_of_another_plan_are_not_taken(tmp_path: Path, first: int, then: int) -> None:
+    """Interrupted after two shards, and gone on with another number of images a shard."""
+    before, after = (ShardSet("val", images=10, per_shard=count) for count in (first, then))
+
+    def interrupted(rows: Sequence[int]) -> Iterator[Columns]:
+        if rows[0] >= 2 * first:
+            raise RuntimeError("power cut")
+        return results(rows)
+
+    with pytest.raises(RuntimeError):
+        before.fill(tmp_path, interrupted, Silent())
+    after.fill(tmp_path, results, Silent())
+    folder = after.gather(tmp_path, tmp_path / "out")
+    rows = [np.load(file)["rows"] for file in sorted(folder.iterdir())]
+    assert np.concatenate(rows).tolist() == list(range(10))
+    assert before.missing(tmp_path) == list(range(2, len(before)))  # and they wait on
+
+
+def test_a_set_that_grew_is_made_anew(tmp_path: Path) -> None:
+    ShardSet("val", images=3, per_shard=2).fill(tmp_path, results, Silent())
+    FIVE.fill(tmp_path, results, Silent())
+    assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-30])
+
+
+def flip(file: Path) -> None:
+    """One bit of the scores of the last image."""
+    content = bytearray(file.read_bytes())
+    place = content.index(np.arange(3, dtype=np.float32).tobytes()) + 4
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+def of_others(file: Path) -> None:
+    np.savez(file, rows=np.array([2, 2]), offsets=np.array([0, 2, 4]), scores=np.zeros(4))
+
+
+def short_of_entries(file: Path) -> None:
+    np.savez(file, rows=np.array([2, 3]), offsets=np.array([0, 2, 5]), scores=np.zeros(4))
+
+
+@pytest.mark.parametrize("harm", [cut, flip, of_others, short_of_entries])
+def test_a_damaged_shard_is_not_gathered_and_made_again(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    FIVE.fill(tmp_path, results, Silent())
+    harm(tmp_path / WAITING / "shard-00001.npz")
+    with pytest.raises(UserError, match=r"shard-00001\.npz was damaged and is removed"):
+        FIVE.gather(tmp_path, tmp_path / "out")
+    assert FIVE.missing(tmp_path) == [1]
+    FIVE.fill(tmp_path, results, Silent())
+    assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5

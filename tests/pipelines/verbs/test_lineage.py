@@ -14,6 +14,8 @@ from studies import built
 
 from unidet.config.study import Config
 from unidet.pipelines.engine import graph
+from unidet.store.hashing import key_of
+from unidet.store.record import with_checksum
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -70,7 +72,22 @@ def test_control_codes_from_a_record_do_not_reach_the_terminal(
     done = built(tiny("stage=data"))
     path = store.layout.record(done["data"].action.key)
     values = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**values, "command": "unidet \x1b]0;owned\x07 stage=data"}))
+    host = 'a\\" evil=1 \x1b[31m'
+    path.write_bytes(
+        with_checksum({**values, "command": "unidet \x1b]0;owned\x07 stage=data", "host": host})
+    )
     text = command("lineage", "data")[1]
     assert "\x1b" not in text
     assert "owned" in text
+    dot = command("lineage", "data", "--dot")[1]
+    assert "\x1b" not in dot
+    assert r"a\\\" evil=1 ?[31m" in dot  # the quotation mark is a part of the string
+    preimage = {**values["preimage"], "env": {"\x1b[31mred": "\u202e1.0"}}
+    key = key_of(preimage)
+    store.layout.record(key).parent.mkdir(exist_ok=True)
+    store.layout.record(key).write_bytes(
+        with_checksum({**values, "preimage": preimage, "key": key})
+    )
+    path.unlink()
+    text = command("why", "data")[1]
+    assert "env ?[31mred ?1.0 → absent" in text

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from unidet.errors import UserError
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -31,11 +35,28 @@ def map_chunks(
         yield from _drain(map(work, chunks), count, progress)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
     try:
         yield from _drain(pool.map(work, chunks), count, progress)
+    except BrokenProcessPool:
+        raise UserError(
+            f"one of {processes} processes was ended from outside, perhaps for want of memory; "
+            f"take fewer: data.processes={processes - 1}"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A spawned process waits for work without end where its parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _drain(

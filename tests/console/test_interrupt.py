@@ -1,0 +1,130 @@
+"""Who asks a process to stop: signals, a terminal that closes, the end of who started it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import eventually
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from unidet.console.interrupt import listen, stop_requested
+from unidet.console.terminal import Progress
+listen()
+progress = Progress("training", stoppable=False)
+out, step = Path(sys.argv[1]), 0
+out.write_text("ready")
+while not stop_requested() and step < 3000:
+    time.sleep(0.02)
+    step += 1
+    progress.update(step, 3000)
+progress.update(step, 3000)
+print("saved")
+out.write_text("saved")
+sys.exit(75)
+"""
+
+
+def says(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
+def test_a_terminal_that_closes_lets_the_work_be_saved(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-c", WORKER, str(out)])
+    assert eventually(lambda: says(out, "ready"))
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 75
+    assert out.read_text() == "saved"
+
+
+def test_nohup_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["nohup", sys.executable, "-c", WORKER, str(out)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as worker:
+        assert eventually(lambda: says(out, "ready"))
+        worker.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert worker.poll() is None
+        worker.terminate()
+        assert worker.wait() == 75
+
+
+# Plays a launcher that runs one job of a sweep, which sleeps for a minute.
+LAUNCHER = """
+import sys
+from pathlib import Path
+from unidet.pipelines.engine import multirun_job
+from unidet.pipelines.engine.processes import unidet_command
+
+def sleeping(out, attached):
+    program, option, code = unidet_command(attached=attached)
+    sleep = (
+        "import os, sys, time; from pathlib import Path; "
+        f"Path({out!r}).write_text(str(os.getpid())); time.sleep(60)"
+    )
+    return [program, option, code.partition("from unidet.cli")[0] + sleep]
+
+multirun_job.unidet_command = sleeping
+folder = Path(sys.argv[1])
+multirun_job.write_job(folder, "000", "seed=1", [str(folder / "pid")])
+multirun_job.run_job(folder, "000", "stop")
+"""
+
+# Plays the making of data in two processes that never come to an end.
+DATA = """
+import os, sys, time
+from pathlib import Path
+from unidet.data.toy.parallel import map_chunks
+
+def work(rows):
+    (Path(sys.argv[1]) / f"{rows.start}.pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(map_chunks(work, 100, 2, None))
+"""
+
+
+def pids(folder: Path) -> list[int]:
+    """Numbers of the processes that have said so in a file."""
+    return [int(path.read_text() or 0) for path in folder.glob("*pid")]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(("script", "count"), [(LAUNCHER, 1), (DATA, 2)])
+def test_no_process_outlives_who_started_it(tmp_path: Path, script: str, count: int) -> None:
+    file, folder = tmp_path / "script.py", tmp_path / "work"
+    file.write_text(script)
+    folder.mkdir()
+    parent = subprocess.Popen([sys.executable, file, folder], stderr=subprocess.DEVNULL)
+    assert eventually(lambda: len(pids(folder)) == count and all(map(runs, pids(folder))))
+    children = pids(folder)
+    parent.kill()
+    parent.wait()
+    assert eventually(lambda: not any(map(runs, children)), seconds=20)
+
+
+def test_a_data_process_that_is_killed_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    file.write_text(DATA.replace("time.sleep(60)", "os._exit(1)"))
+    done = subprocess.run([sys.executable, file, tmp_path], capture_output=True, text=True)
+    (last,) = done.stderr.splitlines()[-1:]
+    assert last.startswith("unidet.errors.UserError: one of 2 processes was ended from outside")

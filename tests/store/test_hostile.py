@@ -1,0 +1,322 @@
+"""Records and files that somebody made wrong on purpose, or that only a broken disk leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.store import accepted, runs
+from unidet.store.gc import cleaning, drop, sweep
+from unidet.store.gc_plan import plan
+from unidet.store.live import used
+from unidet.store.pins import pin, pins
+from unidet.store.record import Action, StoredFile, digest_files, with_checksum
+from unidet.store.remote import Refused, Remote
+from unidet.store.repair import SET_ASIDE, repair
+from unidet.store.store import Store, key_of
+from unidet.store.transfer import fetch, fetch_all, push
+from unidet.store.verify import verify
+
+Publish = Callable[..., Action]
+
+
+def no_use(*keys: str) -> None:
+    """Marks nothing."""
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    path.write_bytes(with_checksum({**json.loads(path.read_bytes()), **changes}))
+
+
+def resized(action: Action, size: int) -> dict[str, Any]:
+    """Fields of a record that gives all its files another size and is right otherwise."""
+    files = {name: StoredFile(file.sha256, size) for name, file in action.files.items()}
+    stored = {name: {"sha256": file.sha256, "size": file.size} for name, file in files.items()}
+    return {"files": stored, "output": digest_files(files)}
+
+
+def problems(store: Store) -> list[tuple[str, str]]:
+    return [(one.kind, Path(one.path).name) for one in verify(store).problems]
+
+
+# --- sizes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [6, 8, 2**40])
+def test_another_size_is_refused_on_arrival(
+    store: Store, publish: Publish, tmp_path: Path, size: int
+) -> None:
+    action = publish({"model": b"weights"})
+    push(store, Remote(str(tmp_path / "remote")), [action])
+    there = Store(tmp_path / "remote")
+    rewrite(there.layout.record(action.key), **resized(action, size))
+    other = Store(tmp_path / "other")
+    with pytest.raises(Refused, match=r"does not have this hash|7 bytes; a record says"):
+        fetch(other, Remote(str(tmp_path / "remote")), action.key, no_use)
+    assert list(other.layout.blobs.glob("??/*")) == []
+
+
+def test_repair_sets_the_wrong_record_aside_and_keeps_the_weights(
+    store: Store, publish: Publish
+) -> None:
+    good, bad = publish({"model": b"weights"}, seed=1), publish({"model": b"weights"}, seed=2)
+    rewrite(store.layout.record(bad.key), **resized(good, 9))
+    assert problems(store) == [("damaged", f"{bad.key}.json")]
+    fates = repair(store, verify(store), None, no_use)
+    assert list(fates.values()) == [SET_ASIDE]
+    assert (store.folder(good) / "model").read_bytes() == b"weights"
+    assert verify(store).problems == ()
+    assert len(list(store.layout.trash.glob(f"{bad.key}.json.*"))) == 1
+
+
+def test_what_is_altered_waits_in_the_trash(store: Store, publish: Publish) -> None:
+    blob = store.layout.blob(publish({"model": b"weights"}).files["model"].sha256)
+    blob.chmod(0o644)
+    blob.write_bytes(b"Weights")
+    repair(store, verify(store), None, no_use)
+    (aside,) = store.layout.trash.glob(f"{blob.name}.*")
+    assert aside.read_bytes() == b"Weights"
+
+
+# --- one bad record beside good ones -----------------------------------------------------------
+
+BAD: dict[str, Callable[[bytes], bytes]] = {
+    "deep": lambda _: b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "digits": lambda data: data.replace(b'"seconds": 1.0', b'"seconds": ' + b"9" * 400),
+    "many digits": lambda data: data.replace(b'"seconds": 1.0', b'"seconds": ' + b"9" * 5000),
+    "no JSON": lambda data: data[:-40],
+    "NUL bytes": lambda data: b"\0" * len(data),
+    "nothing": lambda _: b"",
+    "a list": lambda _: b"[]",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_one_bad_record_does_not_stop_the_rest(
+    store: Store, publish: Publish, tmp_path: Path, kind: str
+) -> None:
+    good, bad = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    push(store, Remote(str(tmp_path / "remote")), [good, bad])
+    for one in (store, Store(tmp_path / "remote")):
+        path = one.layout.record(bad.key)
+        path.write_bytes(BAD[kind](path.read_bytes()))
+    other = Store(tmp_path / "other")
+    moved = fetch_all(other, Remote(str(tmp_path / "remote")), no_use)
+    assert moved.artefacts == [good.key]
+    (said,) = moved.refused
+    assert bad.key in said
+    assert len(said) < 600
+    assert problems(store) == [("damaged", f"{bad.key}.json")]
+    with pytest.raises(UserError, match="cannot be read, so what it needs is not known"):
+        plan(store, keep_last=0)
+    repair(store, verify(store), None, no_use)
+    with cleaning(store):
+        drop(store, [one.action for one in plan(store, keep_last=1).drops])
+        sweep(store, 0.0, 0.0)
+    assert store.lookup(good.key) == good
+    moved = push(store, Remote(str(tmp_path / "remote")), list(store.actions()))
+    assert moved.refused == []
+
+
+def test_a_bad_record_at_a_remote_does_not_stop_a_push(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    good, bad = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    remote = Remote(str(tmp_path / "remote"))
+    push(store, remote, [bad])
+    Store(tmp_path / "remote").layout.record(bad.key).write_bytes(b"{")
+    moved = push(store, remote, [bad, good])
+    assert moved.artefacts == [good.key]
+    assert len(moved.refused) == 1
+
+
+def test_a_chain_of_thousands_is_followed(store: Store, publish: Publish, tmp_path: Path) -> None:
+    """Longer than Python's own stack is deep."""
+    last = publish({"a": b"x"}, seed=-1)
+    values = json.loads(store.layout.record(last.key).read_bytes())
+    for seed in range(1500):
+        preimage = {"schema": 1, "stage": "rpn", "config": {"seed": seed}}
+        values |= {"preimage": preimage, "inputs": {"rpn": values["key"]}, "key": key_of(preimage)}
+        path = store.layout.record(values["key"])
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(with_checksum(values))
+    newest = store.lookup(values["key"])
+    assert newest is not None
+    remote = Remote(str(tmp_path / "remote"))
+    assert len(push(store, remote, [newest]).sent) == 1501
+    assert fetch(Store(tmp_path / "other"), remote, newest.key, no_use) == newest
+
+
+# --- odd things in the store -------------------------------------------------------------------
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def deep(path: Path) -> None:
+    path.write_bytes(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("make", [folder, fifo, endless, loop, deep])
+def test_odd_things_stop_nothing_and_are_named(
+    store: Store, publish: Publish, make: Callable[[Path], None]
+) -> None:
+    action = publish({"a": b"1"})
+    layout, digest = store.layout, "0" * 64
+    places = [
+        layout.record(digest),
+        layout.pin(digest),
+        layout.runs / "2026-01.jsonl",
+        layout.runs / "host-1-00000000.live",
+        layout.accepted / "rpn" / f"{digest}.json",
+        layout.lock(digest).with_suffix(".owner"),
+    ]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        make(place)
+    assert store.record(digest) is None
+    assert list(store.actions()) == [action]
+    assert list(store.runs()) == []
+    assert [one.key for one in pins(layout)] == [digest]
+    assert used(layout.runs) == set()
+    assert list(accepted.chain(layout, "rpn", digest)) == []
+    assert accepted.everything(layout) == []
+    assert store.owner(digest) is None
+    named = {problem.path for problem in verify(store).problems}
+    expected = places[:1] if make is deep else places
+    assert {path.relative_to(layout.base).as_posix() for path in expected} <= named
+    repair(store, verify(store), None, no_use)
+    assert plan(store, keep_last=1).drops == ()
+
+
+def test_a_link_to_a_record_is_none(store: Store, publish: Publish, tmp_path: Path) -> None:
+    """What it leads to may be another one at the next look."""
+    action = publish({"a": b"1"})
+    path = store.layout.record(action.key)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert store.lookup(action.key) is None
+    assert problems(store) == [("damaged", path.name)]
+
+
+@pytest.mark.parametrize("make", [folder, loop])
+def test_a_lock_that_is_none_is_one_line(
+    store: Store, publish: Publish, make: Callable[[Path], None]
+) -> None:
+    publish({"a": b"1"})
+    store.layout.gc_lock.parent.mkdir(exist_ok=True)
+    make(store.layout.gc_lock)
+    with pytest.raises(UserError, match=r"store .* \(.*gc\.lock\)"), cleaning(store):
+        pass
+
+
+def test_a_stage_runs_again_where_a_folder_lies_for_its_record(
+    store: Store, publish: Publish
+) -> None:
+    key = key_of({"schema": 1, "stage": "rpn", "config": {}})
+    store.layout.record(key).mkdir(parents=True)
+    action = publish({"a": b"1"})
+    assert store.lookup(key) == action
+    assert verify(store).problems == ()
+
+
+# --- clocks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [-3597.1, float("nan"), float("inf")])
+def test_what_is_no_time_counts_as_none(store: Store, publish: Publish, seconds: float) -> None:
+    action = publish({"a": b"1"}, seconds=seconds)
+    found = store.lookup(action.key)
+    assert found is not None
+    assert found.seconds == 0.0
+    assert verify(store).problems == ()
+
+
+def test_a_clock_set_back_meanwhile(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preimage = {"a": 1}
+    out = store.draft(key_of(preimage))
+    action = store.publish(key_of(preimage), preimage, "rpn", out, started=time.time() + 3600)
+    assert action.seconds == 0.0
+    assert store.lookup(action.key) == action
+
+
+def test_a_record_of_the_future_does_not_push_out_what_was_used_last(
+    store: Store, publish: Publish
+) -> None:
+    """A colleague's clock is fast: his artefact came first, and mine was asked for after it."""
+    his, mine = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    rewrite(store.layout.record(his.key), finished="2099-01-01T00:00:00.000000+00:00")
+    long_ago = time.time() - 3600
+    os.utime(store.layout.record(his.key), (long_ago, long_ago))
+    assert [one.action.key for one in plan(store, keep_last=1).drops] == [his.key]
+    store.log_run("rpn", his.key, "cached")
+    assert [one.action.key for one in plan(store, keep_last=1).drops] == [mine.key]
+
+
+# --- passwords ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "remote=sftp://me:S3cret@cluster:22/data",
+        "--remote=s3://key:S3cret@bucket/x",
+        "remote='ssh://me:S3/S3cret@cluster/data'",
+        "remote=sftp://me:p@S3cret@cluster/data",
+        "remote=https://host/data?user=me&password=S3cret",
+        "remote=https://host/data?sas_token=S3cret&x=1",
+    ],
+)
+def test_no_password_comes_into_the_store(
+    store: Store,
+    publish: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    argument: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["unidet", "stage=rpn", argument])
+    action = publish({"a": b"1"})
+    pin(store.layout, action)
+    runs.append(store.layout.runs, "rpn", action.key, "ran")
+    accepted.accept(store.layout, "rpn", "1" * 64, "2" * 64)
+    push(store, Remote(str(tmp_path / "remote")), [action])
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"S3cret" not in everything
+    assert everything.count(b"***") == 5  # two records, a pin, a run, a declaration
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://me:S3cret@127.0.0.1:1/x",
+        "sftp://me:S3cret@/x",
+        "sftp://me:12/S3cret@127.0.0.1/x",
+        "nonsense://me:S3cret@x/y",
+    ],
+)
+def test_no_password_in_an_error(url: str) -> None:
+    with pytest.raises(UserError, match=r"me:\*\*\*@") as caught:
+        Remote(url)
+    assert "S3cret" not in str(caught.value)

@@ -1,0 +1,169 @@
+"""Checkpoints made to harm: each is refused in one line, within a bounded time and memory."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import resource
+import struct
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unidet.errors import UserError
+from unidet.weights.pickle_bounds import MAX_DEPTH, check_bounds
+from unidet.weights.read import read_checkpoint, read_pickle
+from unidet.weights.write import write_torch
+
+MEMORY = 600 << 20  # bytes above what the process has at the start
+
+
+@pytest.fixture(autouse=True)
+def little_memory() -> object:
+    """Address space for a few hundred MB more, so that a bomb fails and does not swap."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+TUPLES = b"N" + b"\x85" * 500_000
+PICKLES: dict[str, tuple[bytes, str]] = {
+    "nested tuples as a key": (b"}" + TUPLES + b"Ns.", "nest more than 100 deep"),
+    "nested tuples in a set": (b"\x8f(" + TUPLES + b"\x90.", "nest more than 100 deep"),
+    "nested tuples of a list": (b"]" + b"\x85" * 500_000 + b".", "nest more than 100 deep"),
+    "nested lists": (b"]" * 500_000 + b"a" * 499_999 + b".", "nest more than 100 deep"),
+    "tuples through the memo": (
+        b"Nq\x00" + b"h\x00\x85q\x00" * 10_000 + b"}h\x00Ns.",
+        "nest more than 100 deep",
+    ),
+    "tuples made by a call": (
+        b"ctorch\nSize\nq\x00N" + b"\x85\x94h\x00h\x01\x85R\x94" + b"\x85" * 200 + b".",
+        "nest more than 100 deep",
+    ),
+    "shared lists": (
+        b"]q\x00"
+        + b"".join(b"](" + (b"h" + bytes([i])) * 10 + b"eq" + bytes([i + 1]) for i in range(30))
+        + b".",
+        "repeats its content",
+    ),
+    "a memo index": (b"Nr\xff\xff\xff\x7f.", "numbers an object 2147483647"),
+    "a frame": (b"\x95" + struct.pack("<Q", 2**40) + b"N.", "a frame of"),
+    "a byte array": (b"\x96" + struct.pack("<Q", 2**50) + b".", "expected 1125899906842624 bytes"),
+    "bytes": (b"\x8e" + struct.pack("<Q", 2**50) + b".", "expected 1125899906842624 bytes"),
+    "an empty stack": (b"s.", "finds nothing to work on"),
+}
+
+
+@pytest.mark.parametrize("name", PICKLES)
+@pytest.mark.parametrize("read", [read_pickle, read_checkpoint])
+def test_pickles(name: str, read: object, tmp_path: Path) -> None:
+    content, says = PICKLES[name]
+    path = tmp_path / "x.pkl"
+    path.write_bytes(b"\x80\x05" + content)
+    if name == "shared lists" and read is read_checkpoint:
+        says = "not one of weights"
+    with pytest.raises(UserError, match=says) as caught:
+        read(path)  # type: ignore[operator]
+    assert "\n" not in str(caught.value)
+
+
+def torch_zip(path: Path, pickled: bytes, storage: bytes = b"\0" * 16) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", pickled)
+        archive.writestr("x/data/0", storage)
+
+
+def tensor(shape: str, stride: str) -> bytes:
+    """Opcodes of {"w": a tensor}, in protocol 2."""
+    return (
+        b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n(("
+        b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
+        b"K\x00" + shape.encode("latin1") + stride.encode("latin1") + b"\x89NtRs."
+    )
+
+
+def test_a_tensor_worked_by_hand_and_one_that_repeats_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch_zip(path, tensor("K\x04\x85", "K\x01\x85"), np.arange(4, dtype=np.float32).tobytes())
+    assert read_checkpoint(path)["w"].tolist() == [0, 1, 2, 3]
+    torch_zip(path, tensor("J\xff\xff\xff\x7f\x85", "K\x00\x85"))
+    with pytest.raises(UserError, match="repeats its content"):
+        read_checkpoint(path)
+
+
+def test_an_expanded_tensor_is_still_read(tmp_path: Path) -> None:
+    torch_zip(tmp_path / "x.pt", tensor("M\x00\x10\x85", "K\x00\x85"))
+    assert read_checkpoint(tmp_path / "x.pt")["w"].shape == (4096,)
+
+
+def test_a_zip_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        member = io.BytesIO()
+        np.save(member, np.zeros(50 << 20, np.uint8))
+        for name in "abc":
+            archive.writestr(f"{name}.npy", member.getvalue())
+    with pytest.raises(UserError, match="which no weights do"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("shape", ["(10000000000000,)", "(4000000000,)", "(2, 3, 5)"])
+def test_an_array_that_declares_more_than_is_there(shape: str, tmp_path: Path) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\0" * 16
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", data)
+    with pytest.raises(UserError, match=r"x\.npz is truncated or damaged .* in \d+ bytes"):
+        read_checkpoint(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("length", [20_000, 2**31])
+def test_a_huge_header(length: int, tmp_path: Path) -> None:
+    data = b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + b"(" * 20_000
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", data)
+    with pytest.raises(UserError, match=r"x\.npz is truncated or damaged"):
+        read_checkpoint(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_either_order_are_read(order: str, tmp_path: Path) -> None:
+    array = np.arange(24, dtype=">f8").reshape(2, 3, 4)
+    np.savez_compressed(tmp_path / "x.npz", a=np.array(array, order=order))  # type: ignore[call-overload]
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.npz")["a"], array)
+
+
+def test_an_encrypted_zip(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch_zip(path, b"N.")
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + place] |= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"'x/data\.pkl' in it is encrypted"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(("kind", "number"), [(zipfile.ZIP_LZMA, 14), (zipfile.ZIP_BZIP2, 12)])
+def test_odd_compression(kind: int, number: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pt", "w", kind) as archive:
+        archive.writestr("x/data.pkl", b"N.")
+    with pytest.raises(UserError, match=f"compressed by method {number}"):
+        read_checkpoint(tmp_path / "x.pt")
+
+
+def test_what_people_write_is_far_from_the_bounds(tmp_path: Path) -> None:
+    deep: object = 1
+    for _ in range(40):
+        deep = {"a": [deep, (deep,)]} if _ < 3 else OrderedDict(a=[deep])
+    data = pickle.dumps(deep, 4)
+    assert check_bounds(io.BytesIO(data), len(data)) > 0
+    weights = {f"layer{i}.weight": np.ones((3, 3), np.float32) for i in range(500)}
+    write_torch(tmp_path / "x.pth", weights)
+    assert list(read_checkpoint(tmp_path / "x.pth")) == list(weights)
+    assert MAX_DEPTH == 100
