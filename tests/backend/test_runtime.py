@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from unidet.backend import build as jittor_build
-from unidet.backend import doctor, runtime, toolchain
+from unidet.backend import doctor, importing, runtime, toolchain, trial
 from unidet.backend.doctor import Finding
 from unidet.errors import UserError
 
@@ -277,73 +277,12 @@ def test_without_onednn_it_runs_and_names_the_remedy(
 
     monkeypatch.setattr(metadata, "distribution", absent)
     assert toolchain.find_onednn() is None
-    environment = runtime._environment(Path("g++"), None, None, 1, False)
+    environment = importing.environment(Path("g++"), None, 1, False)
     assert environment["use_mkl"] == "0"
-    (warning,) = runtime._warn(None)
+    (warning,) = runtime._warn(None, "")
     assert "pip install 'onednn-cpu-gomp==2022.2.*'" in warning
     assert warning in capsys.readouterr().err
     assert doctor.check_onednn().state == "WARN"
-
-
-class Driver:
-    """Stands for libcuda.so.1."""
-
-    def __init__(self, status: int, devices: int) -> None:
-        self.status, self.devices = status, devices
-
-    def cuInit(self, _: int) -> int:
-        return self.status
-
-    def cuDeviceGetCount(self, count: object) -> int:
-        ctypes.cast(count, ctypes.POINTER(ctypes.c_int))[0] = self.devices  # type: ignore[arg-type]
-        return 0
-
-
-@pytest.fixture
-def nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An `nvcc` on PATH, so far without a CUDA runtime next to it."""
-    tool = tmp_path / "cuda" / "bin" / "nvcc"
-    tool.parent.mkdir(parents=True)
-    tool.write_text("#!/bin/sh\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tool.parent))
-    return tool
-
-
-def test_nvcc_on_path_without_a_driver_is_no_cuda(
-    nvcc: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_library(_: str) -> None:
-        raise OSError("libcuda.so.1: cannot open shared object file")
-
-    monkeypatch.setattr(ctypes, "CDLL", no_library)
-    found = toolchain.find_cuda()
-    assert found.nvcc is None
-    assert "no NVIDIA driver" in found.detail
-    with pytest.raises(UserError, match="device=cuda: no NVIDIA driver"):
-        runtime._choose_device("cuda")
-    assert runtime._choose_device("auto")[0] is None
-
-
-@pytest.mark.parametrize(("status", "devices"), [(100, 1), (0, 0)])
-def test_a_driver_without_a_device_is_no_cuda(
-    status: int, devices: int, nvcc: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: Driver(status, devices))
-    assert toolchain.find_cuda().nvcc is None
-
-
-def test_a_device_and_a_toolkit_are_cuda(nvcc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: Driver(0, 2))
-    monkeypatch.setattr(toolchain, "SYSTEM_LIBRARIES", nvcc.parent)
-    monkeypatch.setattr(toolchain, "SYSTEM_NVCC", ())
-    assert toolchain.find_cuda().detail == "2 GPU, but no CUDA toolkit (nvcc with libcudart.so)"
-    runtime_library = nvcc.parents[1] / "lib64" / "libcudart.so"
-    runtime_library.parent.mkdir()
-    runtime_library.write_text("")
-    assert toolchain.find_cuda().nvcc == nvcc
-    assert runtime._choose_device("auto")[0] == nvcc
-    assert runtime._choose_device("cpu")[0] is None
 
 
 @pytest.mark.parametrize(("given", "expected"), [("3", 3), ("2,4", 2), ("", None), ("0", None)])
@@ -451,7 +390,7 @@ def test_doctor_reports_a_fault_of_every_part(
     monkeypatch.setenv("UNIDET_CACHE", str(tmp_path / "file" / "x"))
     assert doctor.check_compiler().state == "FAIL"
     assert doctor.check_cache().state == "FAIL"
-    monkeypatch.setattr(doctor, "_convolution_error", lambda: 1.0)
+    monkeypatch.setattr(trial, "errors", lambda: {"convolution": 1.0})
     assert doctor.check_jittor().state == "FAIL"
     monkeypatch.setattr(metadata, "version", lambda _: "2.1.0")
     assert doctor.check_numpy().state == "FAIL"
@@ -466,7 +405,7 @@ def test_headers_are_precompiled_below_a_folder_with_a_space(tmp_path: Path) -> 
 
 FORKING = """
 import multiprocessing, signal, time
-from unidet.backend.runtime import _mortal
+from unidet.backend.importing import _mortal
 signal.signal(signal.SIGTERM, lambda *_: None)
 ready = multiprocessing.get_context("fork").Event()
 def work():

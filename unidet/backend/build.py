@@ -28,6 +28,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from unidet.backend import files
+
 CORE_FLAGS = "-O1 -w"
 _CORE_HEADER = """\
 #include <algorithm>
@@ -142,7 +144,7 @@ def speed_up_kernels(folder: Path, compiler: Path, core: str) -> None:
     import jittor as jt
 
     script = folder / "compile-kernel"
-    _write(script, LAUNCHER)
+    files.write(script, LAUNCHER)
     script.chmod(0o755)
     header = folder / "kernel.h"
     flags = jt.flags.cc_flags.replace(core, "-w")
@@ -168,7 +170,7 @@ def write_one_kernel_at_a_time(folder: Path, compiler: Path) -> None:
     library = source.with_suffix(".so")
     if not library.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        _write(source, _HOOK)
+        files.write(source, _HOOK)
         if not _compile(compiler, [*flags, "-shared"], source, library):
             jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, it only takes longer
             return
@@ -187,7 +189,7 @@ def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> No
     if compiled.is_file() and header.read_text() == text:
         return
     header.parent.mkdir(parents=True, exist_ok=True)
-    _write(header, text)
+    files.write(header, text)
     _compile(compiler, [*flags, "-x", "c++-header"], header, compiled)
 
 
@@ -199,11 +201,3 @@ def _compile(compiler: Path, flags: list[str], source: Path, target: Path) -> bo
     if done.returncode == 0:
         partial.replace(target)
     return done.returncode == 0
-
-
-def _write(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text() == text:
-        return
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)

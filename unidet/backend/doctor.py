@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.backend import toolchain
+from unidet.backend.gpu import NoCuda, NoGpu
 from unidet.errors import UserError
 
 WIDTH = 80
@@ -114,41 +115,41 @@ def _existing(path: Path) -> Path:
 
 
 def check_cuda() -> Finding:
-    """No GPU is no fault: everything runs on the processor."""
-    found = toolchain.find_cuda()
-    return Finding("OK", "cuda", found.detail if found.nvcc else f"not used: {found.detail}")
+    """No GPU is no fault: everything runs on the processor. One that is there is tried."""
+    from unidet.backend.runtime import try_cuda
+
+    try:
+        cuda = try_cuda(again=True)
+    except NoGpu as problem:
+        return Finding("OK", "cuda", f"not used: {problem}")
+    except NoCuda as problem:
+        return Finding("WARN", "cuda", f"not used: {problem}")
+    except UserError as problem:
+        return Finding("FAIL", "cuda", str(problem))
+    driver = ".".join(map(str, cuda.driver.version))
+    compiled = ", ".join(sorted(cuda.toolkit.libraries))
+    detail = f"{cuda.summary}, driver for CUDA {driver}; core and {compiled} work, "
+    return Finding("OK", "cuda", detail + "convolution, its gradients, product and sort right")
 
 
 def check_jittor() -> Finding:
-    """Imports Jittor and compares a convolution with one worked out in numpy."""
+    """Imports Jittor and compares a convolution and other results with numpy's."""
     from unidet.backend.runtime import bring_up
+    from unidet.backend.trial import errors
 
     try:
         runtime = bring_up()
-        error = _convolution_error()
+        error = max(errors().values())
     except UserError as problem:
         return Finding("FAIL", "jittor", str(problem))
     except Exception as problem:  # whatever a broken build raises is what has to be shown
         return Finding("FAIL", "jittor", f"{type(problem).__name__}: {str(problem)[:300]}")
     version = runtime.versions["jittor"]
     if error > 1e-4:
-        detail = f"{version}: a convolution is wrong by {error:.2g}"
+        detail = f"{version}: a result is wrong by {error:.2g}"
         return Finding("FAIL", "jittor", detail, f"delete {runtime.cache} and try again")
     detail = f"{version} on {runtime.device}, {runtime.threads} threads, convolution right"
     return Finding("OK", "jittor", f"{detail}, up in {runtime.seconds:.1f} s")
-
-
-def _convolution_error() -> float:
-    import jittor as jt
-    import numpy as np
-
-    generator = np.random.default_rng(0)
-    image = generator.standard_normal((5, 5)).astype(np.float32)
-    kernel = generator.standard_normal((3, 3)).astype(np.float32)
-    patches = np.lib.stride_tricks.sliding_window_view(image, (3, 3))
-    expected = np.einsum("ijkl,kl->ij", patches, kernel)
-    found = jt.nn.conv2d(jt.array(image[None, None]), jt.array(kernel[None, None])).numpy()[0, 0]
-    return float(np.abs(found - expected).max())
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (

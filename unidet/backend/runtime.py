@@ -8,7 +8,6 @@ HOME, and every variable.
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import hashlib
 import importlib.util
@@ -17,10 +16,8 @@ import platform
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,8 +25,8 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.backend import build as jittor_build
-from unidet.backend import toolchain
-from unidet.backend.process_state import signals_kept, tls_kept, variables_set
+from unidet.backend import cuda_build, importing, toolchain, trial
+from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
 
@@ -49,6 +46,14 @@ class Runtime:
     versions: dict[str, str]
     seconds: float  # of the import, with compilation where the cache was cold
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What every build takes: the C++ compiler and the folder of Python.h."""
+
+    compiler: Path
+    headers: Path
 
 
 _runtime: Runtime | None = None
@@ -78,47 +83,74 @@ def bring_up(
     return _runtime
 
 
-def _bring_up(device: Device, threads: int, verbose: bool, mpi: bool) -> Runtime:
+def bring_up_untried() -> Runtime:
+    """`bring_up` on CUDA without asking first whether it works: the trial itself."""
+    global _runtime
+    _runtime = _bring_up("cuda", 0, True, False, tried=True)
+    return _runtime
+
+
+def _bring_up(
+    device: Device, threads: int, verbose: bool, mpi: bool, *, tried: bool = False
+) -> Runtime:
     if "jittor" in sys.modules or "jittor_utils" in sys.modules:
         raise RuntimeError("jittor was imported before unidet.backend.runtime.bring_up()")
     versions = {"python": platform.python_version(), "numpy": toolchain.require_numpy_1()}
     root = toolchain.cache_root()
     toolchain.require_writable(root)
-    compiler = toolchain.find_compiler()
-    headers = toolchain.find_python_headers()
+    tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     onednn = toolchain.find_onednn()
-    nvcc, cuda = _choose_device(device)
+    cuda, why, warning = _choose_device(device, tried)
     threads = threads or toolchain.default_threads()
-    home = _home(root, compiler, headers, onednn)
+    home = _home(root, tools, onednn, cuda)
     if onednn is not None:
-        _link_onednn(onednn, home)
-    build = home / "build"
+        importing.link_onednn(onednn, home)
     _wait_for_compilers(verbose)
-    environment = _environment(compiler, onednn, nvcc, threads, verbose) | _waiting(threads)
-    if mpi:
-        environment["use_mpi"] = "1"
-    core = ""
-    if nvcc is None:
-        core = jittor_build.core_flags(build, compiler, _jittor_folder() / "src", headers)
-        environment |= {"cc_flags": f" {core} ", "kernel_flags": " -Ofast "}
     started = time.monotonic()
-    _measure_floats()
-    _import_jittor(home, environment, headers, verbose)
-    jittor_build.write_one_kernel_at_a_time(build, compiler)
-    if nvcc is None:
-        jittor_build.speed_up_kernels(build, compiler, core)
-    _settle(nvcc is not None, threads, root, verbose)
+    prepared = _for_cuda(cuda, home) if cuda else _for_cpu(tools, home)
+    environment = importing.environment(tools.compiler, onednn, threads, verbose)
+    environment |= prepared | importing.waiting(threads) | ({"use_mpi": "1"} if mpi else {})
+    importing.measure_floats()
+    importing.import_jittor(home, environment, tools.headers, verbose)
+    jittor_build.write_one_kernel_at_a_time(home / "build", tools.compiler)
+    if cuda:
+        cuda_build.add_convolutions(home / "cuda")
+        cuda_build.settle_kernels(cuda)
+    else:
+        core = prepared["cc_flags"].strip()
+        jittor_build.speed_up_kernels(home / "build", tools.compiler, core)
+    _settle(cuda is not None, threads, root, verbose)
     return Runtime(
-        device="cuda" if nvcc else "cpu",
-        cuda=cuda,
+        device="cuda" if cuda else "cpu",
+        cuda=why,
         threads=threads,
         onednn=onednn.library if onednn else None,
         cache=root,
-        compiler=compiler,
-        versions=versions | _versions(compiler),
+        compiler=tools.compiler,
+        versions=versions | _versions(tools.compiler),
         seconds=time.monotonic() - started,
-        warnings=_warn(onednn),
+        warnings=_warn(onednn, warning),
     )
+
+
+def _for_cpu(tools: _Tools, home: Path) -> dict[str, str]:
+    """What Jittor's import has to find for the processor alone."""
+    sources = _jittor_folder() / "src"
+    core = jittor_build.core_flags(home / "build", tools.compiler, sources, tools.headers)
+    return {"nvcc_path": "", "cc_flags": f" {core} ", "kernel_flags": " -Ofast "}
+
+
+def _for_cuda(cuda: Cuda, home: Path) -> dict[str, str]:
+    """The same for a GPU: the toolkit laid out and its libraries loaded."""
+    nvcc = cuda_build.lay_out(cuda.toolkit, home / "cuda")
+    cuda_build.load_libraries(cuda.toolkit)
+    return {
+        "nvcc_path": str(nvcc),
+        "cc_flags": f" {cuda_build.core_flags(cuda.toolkit, home / 'cuda')} ",
+        "kernel_flags": " -Ofast ",
+        "conv_opt": "1",  # no cuDNN, cuFFT, cuSPARSE by Jittor, which stops where one is missing
+        "cuda_archs": " ".join(map(str, cuda.capabilities)),
+    }
 
 
 @contextmanager
@@ -149,35 +181,44 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
 def _wait_for_compilers(verbose: bool) -> None:
     """They are no other work on the cores, for which our threads would sleep ever after."""
     if _ahead is not None and _ahead.poll() is None:
-        _say_compiling(verbose)
+        importing.say_compiling(verbose)
         _ahead.wait()
-
-
-def _say_compiling(verbose: bool) -> None:
-    if not verbose:
-        print("compiling Jittor, once per machine (one to two minutes)…", file=sys.stderr)
 
 
 def _can_compile() -> bool:
     """Whether there is all that it takes, and no core yet."""
     try:
-        compiler, headers = toolchain.find_compiler(), toolchain.find_python_headers()
+        tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     except UserError:
         return False
-    return not _has_core(_home(toolchain.cache_root(), compiler, headers, toolchain.find_onednn()))
+    return not importing.has_core(_home(toolchain.cache_root(), tools, toolchain.find_onednn()))
 
 
-def _has_core(folder: Path) -> bool:
-    return any(folder.glob("**/jittor_core*.so"))
+def try_cuda(*, again: bool = False) -> Cuda:
+    """The GPU and its toolkit, once a trial has shown that they work; `again`: try anew.
+
+    Raises:
+        NoCuda: there is none (NoGpu), or it does not work.
+    """
+    cuda = find_cuda()
+    tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
+    home = _home(toolchain.cache_root(), tools, toolchain.find_onednn(), cuda)
+    trial.require_success(cuda, home, again=again)
+    return cuda
 
 
-def _choose_device(device: Device) -> tuple[Path | None, str]:
+def _choose_device(device: Device, tried: bool) -> tuple[Cuda | None, str, str]:
+    """CUDA where it works; why, or why not; and the warning that a GPU lies idle."""
     if device == "cpu":
-        return None, "not asked for"
-    found = toolchain.find_cuda()
-    if device == "cuda" and found.nvcc is None:
-        raise UserError(f"device=cuda: {found.detail}; use device=cpu or device=auto")
-    return found.nvcc, found.detail
+        return None, "not asked for", ""
+    try:
+        cuda = find_cuda() if tried else try_cuda()
+    except NoCuda as problem:
+        if device == "cuda":
+            raise UserError(f"device=cuda: {problem}; or use device=cpu") from problem
+        idle = "" if isinstance(problem, NoGpu) else f"the GPU is not used: {problem}"
+        return None, str(problem), idle
+    return cuda, cuda.summary, ""
 
 
 def _jittor_folder() -> Path:
@@ -194,130 +235,22 @@ def _versions(compiler: Path) -> dict[str, str]:
     }
 
 
-def _home(root: Path, compiler: Path, headers: Path, onednn: OneDNN | None) -> Path:
+def _home(root: Path, tools: _Tools, onednn: OneDNN | None, cuda: Cuda | None = None) -> Path:
     """The cache of one combination; two of them never share a precompiled header."""
     parts = [
         str(_jittor_folder()),
         metadata.version("jittor"),
-        str(compiler),
-        toolchain.compiler_version(compiler),
-        str(headers),
+        str(tools.compiler),
+        toolchain.compiler_version(tools.compiler),
+        str(tools.headers),
         platform.python_version(),
         str(onednn),
         platform.machine(),
         platform.node(),
+        *([] if cuda is None else [str(cuda.toolkit), str(cuda.capabilities)]),
     ]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return root / f"jittor-{digest[:12]}"
-
-
-def _link_onednn(onednn: OneDNN, home: Path) -> None:
-    """Puts oneDNN where Jittor's install_mkl (compile_extern.py) looks for its own download."""
-    name = {"aarch64": "dnnl_lnx_2.2.0_cpu_gomp_aarch64"}.get(
-        platform.machine(), "dnnl_lnx_2.2.0_cpu_gomp"
-    )
-    folder = home / ".cache" / "jittor" / "mkl" / name
-    (folder / "lib").mkdir(parents=True, exist_ok=True)
-    for link, target in (
-        (folder / "include", onednn.include),
-        (folder / "lib" / "libmkldnn.so", onednn.library),
-        (folder / "lib" / "libdnnl.so.2", onednn.library),
-    ):
-        if not (link.is_symlink() and link.readlink() == target):
-            partial = link.with_name(f"{link.name}.{os.getpid()}")
-            partial.symlink_to(target)
-            partial.replace(link)
-
-
-def _environment(
-    compiler: Path, onednn: OneDNN | None, nvcc: Path | None, threads: int, verbose: bool
-) -> dict[str, str]:
-    """Variables that Jittor reads at its import; those of CUDA's extras would start downloads."""
-    return {
-        "cc_path": str(compiler),
-        "cache_name": "unidet",
-        "nvcc_path": str(nvcc or ""),
-        "gdb_path": "",
-        "use_mpi": "0",
-        "use_nccl": "0",
-        "use_cutt": "0",
-        "use_cutlass": "0",
-        "use_mkl": "0" if onednn is None else "1",
-        "FIX_TORCH_ERROR": "0",
-        "log_silent": "0" if verbose else "1",
-        "OMP_NUM_THREADS": str(threads),
-    }
-
-
-def _waiting(threads: int) -> dict[str, str]:
-    """How a thread waits for the next loop to share, where the user has not said it.
-
-    OpenMP lets it spin for some milliseconds before it sleeps. On a virtual machine whose host has
-    other guests, sleeping at once made a toy study a third slower: every waking waits for the host.
-    But beside another busy process spinning takes the cores from both: two trainings at once on
-    two cores took 3.4 times as long (docs/training.md).
-    """
-    said = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
-    if threads == 1 or said or toolchain.cores_are_free(threads):
-        return {}
-    return {"OMP_WAIT_POLICY": "passive"}
-
-
-def _measure_floats() -> None:
-    """Let numpy measure its types, which it keeps: once Jittor's kernels flush denormals, it would
-    find the smallest one to be zero and warn."""
-    import numpy as np
-
-    for kind in (np.float16, np.float32, np.float64):
-        np.finfo(kind)
-
-
-def _import_jittor(
-    home: Path, environment: Mapping[str, str], headers: Path, verbose: bool
-) -> None:
-    variables = {**environment, "HOME": str(home), "JITTOR_HOME": str(home)}
-    with variables_set(variables), signals_kept(), tls_kept(), warnings.catch_warnings():
-        # Python's, of Jittor's own strings, where its files have not been compiled before.
-        warnings.filterwarnings("ignore", "invalid escape sequence")
-        import jittor_utils
-
-        # In a virtual environment Jittor would ask some other Python's python3-config, or none.
-        jittor_utils._py3_include_path = f'-I"{headers}"'
-        jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
-        if not _has_core(Path(jittor_utils.cache_path)):
-            _say_compiling(verbose)
-        try:
-            import jittor  # noqa: F401
-        except Exception as error:
-            raise UserError(
-                f"Jittor does not start: {_first_line(error)}; `unidet doctor` may tell more, "
-                f"or delete {home} to build it anew"
-            ) from error
-        if jittor_utils.pool_size:
-            # The processes that compiled the core would stay, and hold memory, until the end.
-            atexit.unregister(jittor_utils.pool_cleanup)
-            jittor_utils.pool_cleanup()
-            jittor_utils.pool_size = 0
-
-
-def _mortal(initialize: Callable[[], None]) -> Callable[[], None]:
-    """Compiling processes end on SIGTERM, whatever this process has made of that signal.
-
-    They are forked, and would otherwise inherit a handler that only takes note; Jittor waits for
-    them to end.
-    """
-
-    def start() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        initialize()
-
-    return start
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _settle(cuda: bool, threads: int, root: Path, verbose: bool) -> None:
@@ -332,12 +265,13 @@ def _settle(cuda: bool, threads: int, root: Path, verbose: bool) -> None:
     ctypes.CDLL("libgomp.so.1").omp_set_num_threads(threads)
 
 
-def _warn(onednn: OneDNN | None) -> tuple[str, ...]:
-    if onednn is not None:
-        return ()
-    warning = (
-        "oneDNN was not found: convolutions will be about 100 times slower; "
-        f"on x86-64 Linux: {toolchain.ONEDNN_REMEDY}"
-    )
-    print(f"warning: {warning}", file=sys.stderr)
-    return (warning,)
+def _warn(onednn: OneDNN | None, gpu: str) -> tuple[str, ...]:
+    warnings = [gpu] if gpu else []
+    if onednn is None:
+        warnings.append(
+            "oneDNN was not found: convolutions will be about 100 times slower; "
+            f"on x86-64 Linux: {toolchain.ONEDNN_REMEDY}"
+        )
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return tuple(warnings)

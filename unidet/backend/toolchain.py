@@ -1,4 +1,4 @@
-"""What this machine offers to build and run Jittor with: compiler, headers, oneDNN, CUDA, cache.
+"""What this machine offers to build and run Jittor with: compiler, headers, oneDNN, cache.
 
 Nothing here imports Jittor, so `unidet doctor` can report on each part even when Jittor cannot
 start.
@@ -6,7 +6,6 @@ start.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
@@ -25,8 +24,6 @@ from unidet.errors import UserError
 
 ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp==2022.2.*'"
 NUMPY_REMEDY = "pip install 'numpy<2'"
-SYSTEM_NVCC = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
-SYSTEM_LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")  # of a toolkit that apt installed
 LOAD = Path("/proc/loadavg")
 
 
@@ -36,14 +33,6 @@ class OneDNN:
 
     include: Path
     library: Path
-
-
-@dataclass(frozen=True)
-class Cuda:
-    """`nvcc` is set only where a driver, a device and a toolkit were all found."""
-
-    nvcc: Path | None
-    detail: str
 
 
 def cache_root() -> Path:
@@ -153,46 +142,6 @@ def _installed_file(distribution_name: str, folder: str, name: str) -> Path | No
     candidates = sorted(recorded, key=lambda path: len(path.parts))
     candidates += [base / folder / name for base in bases]
     return next((path.resolve() for path in candidates if path.is_file()), None)
-
-
-def find_cuda() -> Cuda:
-    """Whether a GPU can be used: its driver answers, shows a device, and a toolkit is there.
-
-    An `nvcc` on PATH alone proves nothing: many machines carry the toolkit and no GPU.
-    """
-    devices, problem = _count_cuda_devices()
-    if not devices:
-        return Cuda(None, problem)
-    nvcc = _find_nvcc()
-    if nvcc is None:
-        return Cuda(None, f"{devices} GPU, but no CUDA toolkit (nvcc with libcudart.so)")
-    return Cuda(nvcc, f"{devices} GPU, {nvcc}")
-
-
-def _count_cuda_devices() -> tuple[int, str]:
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0, "no NVIDIA driver (libcuda.so.1)"
-    status = driver.cuInit(0)
-    if status != 0:
-        return 0, f"the NVIDIA driver does not start (cuInit returned {status})"
-    count = ctypes.c_int(0)
-    status = driver.cuDeviceGetCount(ctypes.byref(count))
-    if status != 0 or count.value == 0:
-        return 0, "the NVIDIA driver shows no GPU"
-    return count.value, ""
-
-
-def _find_nvcc() -> Path | None:
-    for candidate in (shutil.which("nvcc"), *SYSTEM_NVCC):
-        if candidate is None or not os.access(candidate, os.X_OK):
-            continue
-        nvcc = Path(candidate).resolve()
-        libraries = (nvcc.parents[1] / "lib64", SYSTEM_LIBRARIES)
-        if any((folder / "libcudart.so").is_file() for folder in libraries):
-            return nvcc
-    return None
 
 
 def default_threads() -> int:

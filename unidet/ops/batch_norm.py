@@ -10,6 +10,9 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
+from unidet.ops import batch_norm_cuda
+from unidet.ops.kernels import Kernel, run
+
 _HEADER = "#include <algorithm>\n#include <cmath>\n"
 
 _FORWARD = r"""
@@ -93,25 +96,30 @@ class _BatchNorm(jt.Function):
     def execute(
         self, x: jt.Var, weight: jt.Var, bias: jt.Var, mean: jt.Var, variance: jt.Var
     ) -> jt.Var:
-        y, self.mean, self.variance = self._run(_FORWARD, x, weight, bias, mean, variance)
+        inputs = x, weight, bias, mean, variance
+        y, self.mean, self.variance = self._run(_FORWARD, batch_norm_cuda.FORWARD, *inputs)
         self.saved = x, weight, bias
         return y
 
     def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
         x, weight, bias = self.saved
-        grads = self._run(_BACKWARD, x, grad, weight, self.mean, self.variance, bias)
+        saved = x, grad, weight, self.mean, self.variance, bias
+        grads = self._run(_BACKWARD, batch_norm_cuda.BACKWARD, *saved)
         return (*grads, None, None)
 
-    def _run(self, source: str, x: jt.Var, *others: jt.Var) -> list[jt.Var]:
-        shapes = [x.shape, (x.shape[1],), (x.shape[1],)]
-        return jt.code(
+    def _run(self, cpu: str, cuda: str, x: jt.Var, *others: jt.Var) -> list[jt.Var]:
+        channels = x.shape[1]
+        shapes = [x.shape, (channels,), (channels,)]
+        if jt.flags.use_cuda:
+            shapes.append((channels, batch_norm_cuda.SPLITS, 2))
+        return run(
             shapes,
-            ["float32"] * 3,
+            ["float32"] * len(shapes),
             [x, *others],
-            cpu_header=_HEADER,
-            cpu_src=source,
-            data=self.values,
-        )
+            cpu=Kernel(cpu, _HEADER),
+            cuda=Kernel(cuda, batch_norm_cuda.HEADER),
+            values=self.values,
+        )[:3]
 
 
 def _over_ranks(value: jt.Var) -> jt.Var:
@@ -150,8 +158,8 @@ class BatchNorm2d(nn.Module):
         count = x.numel() // max(x.shape[1], 1)
         if self.is_train and count < 2:
             raise ValueError(f"batch norm cannot train on one value per channel, x is {x.shape}")
-        kernels = not (jt.flags.use_cuda or jt.in_mpi)
-        y, mean, variance = self._by_kernel(x) if kernels else self._by_tensor_operations(x)
+        by = self._by_tensor_operations if jt.in_mpi else self._by_kernel
+        y, mean, variance = by(x)
         if self.is_train:
             count *= jt.world_size if jt.in_mpi else 1
             self._update(self.running_mean, mean)

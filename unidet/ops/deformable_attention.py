@@ -15,7 +15,10 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-_HEADER = r"""
+from unidet.ops import deformable_attention_cuda
+from unidet.ops.kernels import Kernel, run
+
+_POINT = r"""
 #include <cmath>
 #include <cstring>
 // The four cells around a point; a corner outside the map counts as zero.
@@ -23,23 +26,25 @@ struct Point {
     int row, column;    // of the upper left corner
     float down, right;  // from it, in cells
     bool touches;
-    Point(const float* place, const int* level) {
+    DEVICE Point(const float* place, const int* level) {
         const float x = place[0] * level[1] - 0.5f, y = place[1] * level[0] - 0.5f;
         touches = x > -1 && y > -1 && x < level[1] && y < level[0];
         if (!touches) return;
-        row = (int)std::floor(y), column = (int)std::floor(x);
+        row = (int)floorf(y), column = (int)floorf(x);
         down = y - row, right = x - column;
     }
     // Cell of `corner` (0 .. 3) in the concatenated maps, -1 outside.
-    int cell(int corner, const int* level) const {
+    DEVICE int cell(int corner, const int* level) const {
         const int y = row + corner / 2, x = column + corner % 2;
         if (y < 0 || x < 0 || y >= level[0] || x >= level[1]) return -1;
         return level[2] + y * level[1] + x;
     }
-    float share_down(int corner) const { return corner / 2 ? down : 1 - down; }
-    float share_right(int corner) const { return corner % 2 ? right : 1 - right; }
+    DEVICE float share_down(int corner) const { return corner / 2 ? down : 1 - down; }
+    DEVICE float share_right(int corner) const { return corner % 2 ? right : 1 - right; }
 };
 """
+_CPU_HEADER = _POINT.replace("DEVICE", "")
+_CUDA_HEADER = deformable_attention_cuda.HEADER + _POINT.replace("DEVICE", "__device__")
 
 _FORWARD = r"""
 const int cells = in0_shape1, heads = in0_shape2, width = in0_shape3;
@@ -111,22 +116,25 @@ class _DeformableAttention(jt.Function):
     def execute(self, values: jt.Var, locations: jt.Var, weights: jt.Var, levels: jt.Var) -> jt.Var:
         self.saved = values, locations, weights, levels
         images, queries, heads = weights.shape[:3]
-        return jt.code(
-            (images, queries, heads, values.shape[3]),
-            "float32",
+        (sums,) = run(
+            [(images, queries, heads, values.shape[3])],
+            ["float32"],
             [values, locations, weights, levels],
-            cpu_header=_HEADER,
-            cpu_src=_FORWARD,
+            cpu=Kernel(_FORWARD, _CPU_HEADER),
+            cuda=Kernel(deformable_attention_cuda.FORWARD, _CUDA_HEADER),
+            values={},
         )
+        return sums
 
     def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
         values, locations, weights, levels = self.saved
-        grads = jt.code(
+        grads = run(
             [values.shape, locations.shape, weights.shape],
             ["float32"] * 3,
             [values, locations, weights, levels, grad],
-            cpu_header=_HEADER,
-            cpu_src=_BACKWARD,
+            cpu=Kernel(_BACKWARD, _CPU_HEADER),
+            cuda=Kernel(deformable_attention_cuda.BACKWARD, _CUDA_HEADER),
+            values={},
         )
         return (*grads, None)
 
@@ -147,8 +155,6 @@ def deformable_attention(
     cells = sum(height * width for height, width in sizes)
     if levels != len(sizes) or values_NSAD.shape[1] != cells:
         raise ValueError(f"levels {list(sizes)} do not fit values {values_NSAD.shape}")
-    if jt.flags.use_cuda:
-        return by_grid_sample(values_NSAD, locations_NQALP2, weights_NQALP, sizes)
     starts = np.cumsum([0] + [height * width for height, width in sizes[:-1]])
     table = np.concatenate([np.array(sizes), starts[:, None]], axis=1).astype(np.int32)
     flat = (images, queries, heads, levels * points)

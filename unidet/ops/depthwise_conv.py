@@ -8,7 +8,9 @@ K cells of a filter's side.
 from __future__ import annotations
 
 import jittor as jt
-from jittor import nn
+
+from unidet.ops import depthwise_conv_cuda
+from unidet.ops.kernels import Kernel, run
 
 _HEADER = r"""
 #include <algorithm>
@@ -137,24 +139,25 @@ class _DepthwiseConv(jt.Function):
     def execute(self, feats: jt.Var, weight: jt.Var, rows: int, columns: int) -> jt.Var:
         self.saved = feats, weight
         shape = (feats.shape[0], feats.shape[1], rows, columns)
-        return jt.code(
-            shape,
-            "float32",
+        (out,) = run(
+            [shape],
+            ["float32"],
             [feats, weight],
-            cpu_header=_HEADER,
-            cpu_src=_FORWARD,
-            data=self.values,
+            cpu=Kernel(_FORWARD, _HEADER),
+            cuda=Kernel(depthwise_conv_cuda.FORWARD, depthwise_conv_cuda.HEADER),
+            values=self.values,
         )
+        return out
 
     def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
         feats, weight = self.saved
-        grads = jt.code(
+        grads = run(
             [feats.shape, weight.shape],
             ["float32"] * 2,
             [feats, weight, grad],
-            cpu_header=_HEADER,
-            cpu_src=_BACKWARD,
-            data=self.values,
+            cpu=Kernel(_BACKWARD, _HEADER),
+            cuda=Kernel(depthwise_conv_cuda.BACKWARD, depthwise_conv_cuda.HEADER),
+            values=self.values,
         )
         return (*grads, None, None)
 
@@ -176,7 +179,4 @@ def depthwise_conv(
     columns = (width + before + after - side) // stride + 1
     if rows < 1 or columns < 1:
         raise ValueError(f"a {height}x{width} map is too small for a filter of side {side}")
-    if jt.flags.use_cuda:
-        padded = nn.pad(feats_NCHW, (before, after, before, after))
-        return nn.conv2d(padded, weight_C1KK, stride=stride, groups=channels)
     return _DepthwiseConv(stride, before)(feats_NCHW.float32(), weight_C1KK, rows, columns)

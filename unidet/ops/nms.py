@@ -9,6 +9,8 @@ from __future__ import annotations
 import jittor as jt
 import numpy as np
 
+from unidet.ops.kernels import Kernel, run
+
 _CPU_SOURCE = r"""
 const int count = in0_shape0;
 const float threshold = data["threshold"];
@@ -37,11 +39,12 @@ for (int i = 0; i < count; i++) {
 for (int i = 0; i < count; i++) out_p[i] = live[i];
 """
 
-_CUDA_MASK_SOURCE = r"""
+# out1 (N, words): for each box, a bit for every worse one that it overlaps.
+_CUDA_SOURCE = r"""
 __global__ static void overlap_mask(@ARGS_DEF, float threshold) {
     const int row = blockIdx.y * blockDim.y + threadIdx.y;
     const int word = blockIdx.x * blockDim.x + threadIdx.x;
-    if (row >= in0_shape0 || word >= out0_shape1) return;
+    if (row >= in0_shape0 || word >= out1_shape1) return;
     const float* a = in0_p + row * 4;
     const float own = (a[2] - a[0]) * (a[3] - a[1]);
     unsigned bits = 0;
@@ -55,17 +58,11 @@ __global__ static void overlap_mask(@ARGS_DEF, float threshold) {
         const float joint = own + (b[2] - b[0]) * (b[3] - b[1]) - shared;
         if (joint > 0.f && shared > threshold * joint) bits |= 1u << bit;
     }
-    out0_p[row * out0_shape1 + word] = (int)bits;
+    out1_p[row * out1_shape1 + word] = (int)bits;
 }
-dim3 threads(16, 16);
-dim3 blocks((out0_shape1 + 15) / 16, (in0_shape0 + 15) / 16);
-overlap_mask<<<blocks, threads>>>(@ARGS, (float)data["threshold"]);
-"""
-
-_CUDA_SCAN_SOURCE = r"""
 __global__ static void greedy_scan(@ARGS_DEF) {
     extern __shared__ unsigned removed[];
-    const int words = in0_shape1;
+    const int words = out1_shape1;
     for (int w = threadIdx.x; w < words; w += blockDim.x) removed[w] = 0;
     __syncthreads();
     for (int row = 0; row < in0_shape0; row++) {
@@ -74,11 +71,14 @@ __global__ static void greedy_scan(@ARGS_DEF) {
         if (threadIdx.x == 0) out0_p[row] = keep;
         if (!keep) continue;
         for (int w = threadIdx.x; w < words; w += blockDim.x)
-            removed[w] |= (unsigned)in0_p[row * words + w];
+            removed[w] |= (unsigned)out1_p[row * words + w];
         __syncthreads();
     }
 }
-greedy_scan<<<1, 256, in0_shape1 * sizeof(unsigned)>>>(@ARGS);
+dim3 threads(16, 16);
+dim3 blocks((out1_shape1 + 15) / 16, (in0_shape0 + 15) / 16);
+overlap_mask<<<blocks, threads>>>(@ARGS, (float)data["threshold"]);
+greedy_scan<<<1, 256, out1_shape1 * sizeof(unsigned)>>>(@ARGS);
 """
 
 
@@ -127,13 +127,14 @@ def class_wise_nms(
 def _keep_flags(ordered: jt.Var, threshold: float) -> jt.Var:
     """(N, 4) boxes, best first -> (N,) int32, 1 where the box survives."""
     count = ordered.shape[0]
-    values = {"threshold": float(threshold)}
-    if not jt.flags.use_cuda:
-        header = "#include <algorithm>\n#include <vector>\n"
-        return jt.code(
-            (count,), "int32", [ordered], cpu_header=header, cpu_src=_CPU_SOURCE, data=values
-        )
-    mask = jt.code(
-        (count, (count + 31) // 32), "int32", [ordered], cuda_src=_CUDA_MASK_SOURCE, data=values
-    )
-    return jt.code((count,), "int32", [mask], cuda_src=_CUDA_SCAN_SOURCE)
+    shapes = [(count,)]
+    if jt.flags.use_cuda:
+        shapes.append((count, (count + 31) // 32))
+    return run(
+        shapes,
+        ["int32"] * len(shapes),
+        [ordered],
+        cpu=Kernel(_CPU_SOURCE, "#include <algorithm>\n#include <vector>\n"),
+        cuda=Kernel(_CUDA_SOURCE),
+        values={"threshold": float(threshold)},
+    )[0]

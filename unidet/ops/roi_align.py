@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import jittor as jt
 
+from unidet.ops.kernels import Kernel, run
 from unidet.ops.roi_align_source import (
     CPU_BACKWARD,
     CPU_FORWARD,
@@ -38,13 +39,15 @@ class _RoiAlign(jt.Function):
         return self._run(self.feats_shape, [grad, self.rois], CPU_BACKWARD, CUDA_BACKWARD), None
 
     def _run(self, shape: tuple[int, ...], inputs: list[jt.Var], cpu: str, cuda: str) -> jt.Var:
-        if jt.flags.use_cuda:
-            return jt.code(
-                shape, "float32", inputs, cuda_header=CUDA_HEADER, cuda_src=cuda, data=self.values
-            )
-        return jt.code(
-            shape, "float32", inputs, cpu_header=CPU_HEADER, cpu_src=cpu, data=self.values
+        (result,) = run(
+            [shape],
+            ["float32"],
+            inputs,
+            cpu=Kernel(cpu, CPU_HEADER),
+            cuda=Kernel(cuda, CUDA_HEADER),
+            values=self.values,
         )
+        return result
 
 
 def roi_align(

@@ -1,0 +1,177 @@
+"""Operations on seeded inputs: results and gradients, to be compared between two devices.
+
+python benchmarks/cases.py cpu|cuda RESULTS.npz
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unidet.backend.runtime import bring_up
+
+Arrays = dict[str, Any]
+"""Tensors, or numpy arrays where an operation waits for its result itself."""
+SAMPLE = 20_000  # values kept of an array
+GENERATOR = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return GENERATOR.standard_normal(shape, np.float32)
+
+
+def with_gradients(function: Callable, *inputs: np.ndarray) -> Arrays:
+    """The result, and the gradients of its product with fixed weights."""
+    import jittor as jt
+
+    variables = [jt.array(array) for array in inputs]
+    result = function(*variables)
+    weights = np.cos(np.arange(result.numel(), dtype=np.float32)).reshape(result.shape)
+    gradients = jt.grad((result * jt.array(weights)).sum(), variables)
+    named = {f"gradient {row}": var for row, var in enumerate(gradients)}
+    return {"result": result, **named}
+
+
+def rois(count: int, images: int, size: float) -> np.ndarray:
+    corners = GENERATOR.uniform(0, size * 0.8, (count, 2))
+    sides = GENERATOR.uniform(4, size * 0.4, (count, 2))
+    image = GENERATOR.integers(0, images, (count, 1))
+    return np.concatenate([image, corners, corners + sides], axis=1).astype(np.float32)
+
+
+def region_cases() -> dict[str, Callable[[], Arrays]]:
+    import jittor as jt
+
+    from unidet.ops.nms import nms
+    from unidet.ops.roi_align import roi_align
+
+    feats, boxes = normal(2, 64, 50, 68), jt.array(rois(200, 2, 800))
+    many = rois(2000, 1, 200)[:, 1:]
+    scores = GENERATOR.uniform(size=2000).astype(np.float32)
+    return {
+        "RoIAlign, adaptive": lambda: with_gradients(
+            lambda x: roi_align(x, boxes, 14, 1 / 16), feats
+        ),
+        "RoIAlign, 2 samples": lambda: with_gradients(
+            lambda x: roi_align(x, boxes, 7, 1 / 16, 2, False), feats
+        ),
+        "NMS": lambda: {"result": nms(jt.array(many), jt.array(scores), 0.5).numpy()},
+    }
+
+
+def convolution_cases() -> dict[str, Callable[[], Arrays]]:
+    from jittor import nn
+
+    from unidet.ops.batch_norm import BatchNorm2d
+    from unidet.ops.depthwise_conv import depthwise_conv
+    from unidet.ops.pointwise_conv import pointwise_conv
+
+    def batch_norm(trains: bool) -> Callable:
+        norm = BatchNorm2d(32, relu=True, leak=0.1)
+        norm.is_train = trains
+        return norm
+
+    maps = normal(2, 32, 41, 53)
+    return {
+        "convolution 3 x 3": lambda: with_gradients(
+            lambda x, w: nn.conv2d(x, w, stride=2, padding=1), maps, normal(48, 32, 3, 3)
+        ),
+        "convolution 3 x 3, dilated": lambda: with_gradients(
+            lambda x, w: nn.conv2d(x, w, padding=2, dilation=2), maps, normal(48, 32, 3, 3)
+        ),
+        "convolution 1 x 1": lambda: with_gradients(pointwise_conv, maps, normal(16, 32, 1, 1)),
+        "convolution 7 x 7": lambda: with_gradients(
+            lambda x, w: nn.conv2d(x, w, stride=2, padding=3),
+            normal(2, 3, 64, 96),
+            normal(16, 3, 7, 7),
+        ),
+        "depthwise 3 x 3": lambda: with_gradients(
+            lambda x, w: depthwise_conv(x, w, 1, 1, 1), maps, normal(32, 1, 3, 3)
+        ),
+        "depthwise 5 x 5, stride 2": lambda: with_gradients(
+            lambda x, w: depthwise_conv(x, w, 2, 1, 2), maps, normal(32, 1, 5, 5)
+        ),
+        "batch norm, training": lambda: with_gradients(batch_norm(True), maps),
+        "batch norm, frozen": lambda: with_gradients(batch_norm(False), maps),
+        "maximum pool": lambda: with_gradients(
+            lambda x: nn.max_pool2d(x, 3, stride=2, padding=1), maps
+        ),
+        "bilinear resize": lambda: with_gradients(
+            lambda x: nn.interpolate(x, size=(80, 100), mode="bilinear"), maps
+        ),
+        "nearest resize": lambda: with_gradients(
+            lambda x: nn.interpolate(x, size=(82, 106), mode="nearest"), maps
+        ),
+    }
+
+
+def other_cases() -> dict[str, Callable[[], Arrays]]:
+    import jittor as jt
+
+    from unidet.ops.attention import attention
+    from unidet.ops.deformable_attention import deformable_attention
+    from unidet.ops.group_norm import GroupNorm
+
+    sizes = ((20, 30), (10, 15), (5, 8))
+    cells = sum(height * width for height, width in sizes)
+    places = GENERATOR.uniform(-0.1, 1.1, (2, 50, 8, 3, 4, 2)).astype(np.float32)
+    tokens = [normal(16, 50, 32) for _ in range(3)]
+    matrix = normal(300, 200)
+    return {
+        "deformable attention": lambda: with_gradients(
+            lambda v, p, w: deformable_attention(v, p, w, sizes),
+            normal(2, cells, 8, 32),
+            places,
+            normal(2, 50, 8, 3, 4),
+        ),
+        "attention": lambda: with_gradients(attention, *tokens),
+        "matrix product": lambda: with_gradients(jt.matmul, matrix, normal(200, 100)),
+        "group norm": lambda: with_gradients(GroupNorm(4, 32), normal(2, 32, 9, 9)),
+        "softmax": lambda: with_gradients(lambda x: jt.nn.softmax(x, dim=1), matrix),
+        "exp, log, sigmoid": lambda: with_gradients(
+            lambda x: jt.exp(x) * jt.sigmoid(x) + jt.log(x * x + 1), matrix
+        ),
+        "power": lambda: with_gradients(lambda x: (x * x + 0.01) ** 0.3, matrix),
+        "gather rows": lambda: with_gradients(
+            lambda x: x[jt.array(np.arange(0, 300, 7, dtype=np.int32))], matrix
+        ),
+        "sum over rows": lambda: with_gradients(lambda x: x.sum(dim=0), matrix),
+        "sort": lambda: {"result": jt.argsort(jt.array(matrix))[1]},
+        "where": lambda: {"result": jt.array(matrix > 0.5).nonzero()},
+    }
+
+
+def main(device: str, target: str) -> None:
+    import jittor as jt
+
+    started = time.time()
+    results: Arrays = {}
+    for make in (convolution_cases, region_cases, other_cases):
+        for name, case in make().items():
+            try:
+                results |= {f"{name}: {part}": found for part, found in case().items()}
+            except Exception as error:  # the others are still worth knowing
+                print(f"{name}: {str(error)[-1500:]}", flush=True)
+    # All at once: their kernels compile side by side.
+    try:
+        jt.sync([found for found in results.values() if isinstance(found, jt.Var)])
+    except RuntimeError as error:
+        print(str(error)[-1500:], flush=True)
+    arrays = {}
+    for name, found in results.items():
+        try:
+            array = found.numpy() if isinstance(found, jt.Var) else found
+            arrays[name] = array.reshape(-1)[:: max(1, array.size // SAMPLE)]
+        except RuntimeError as error:
+            print(f"{name}: {str(error)[-1500:]}", flush=True)
+    np.savez(target, **arrays)
+    print(f"{len(arrays)} arrays after {time.time() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    print(bring_up(sys.argv[1]), flush=True)
+    main(*sys.argv[1:])

@@ -1,0 +1,33 @@
+"""Two files of results against each other: the largest difference of each array.
+
+python benchmarks/compare.py CPU.npz CUDA.npz
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def differences(cpu: str, cuda: str) -> Iterator[tuple[str, float, float]]:
+    """Name, largest difference and the scale (largest magnitude) of every array; inf where missing
+    or of another shape."""
+    with np.load(cpu) as one, np.load(cuda) as other:
+        for name in one.files:
+            expected = one[name].astype(np.float64)
+            if name not in other.files or other[name].shape != expected.shape:
+                yield name, float("inf"), 0.0
+                continue
+            gap = np.abs(other[name] - expected)
+            yield name, float(gap.max(initial=0)), float(np.abs(expected).max(initial=0))
+
+
+def main(cpu: str, cuda: str) -> None:
+    for name, gap, scale in differences(cpu, cuda):
+        print(f"{name:60} {gap:10.3g} of {scale:10.3g}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,167 @@
+"""Lets Jittor 1.3.11 compile with a CUDA toolkit of today, its installation untouched.
+
+Three things are in the way. Jittor looks for headers and libraries in one folder beside `nvcc`:
+`lay_out` makes such a folder of links. It compiles as C++14, which the templates of CUDA 13 refuse
+(`bin/nvcc` in that folder is a script that asks for C++17), and reads two members that CUDA 13
+took from `cudaDeviceProp` (a header that comes before all others stands in for them). It links
+names of cuDNN 8 and functions that cuDNN 9 has dropped: `add_convolutions` builds its 2-D
+convolutions alone, which are the ones in use here, from Jittor's own sources.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from pathlib import Path
+
+from unidet.backend import files
+from unidet.backend.gpu import Cuda, Toolkit
+
+_NVCC = """\
+#!/bin/sh
+# Jittor says C++14; CUB and Thrust of CUDA 13 want C++17.
+for word; do
+    shift
+    [ "$word" = -std=c++14 ] && word=-std=c++17
+    set -- "$@" "$word"
+done
+exec "{nvcc}" "$@"
+"""
+_HEADER = """\
+#include <cuda_runtime.h>
+#if CUDART_VERSION >= 13000
+// Gone from cudaDeviceProp; Jittor's helper_cuda.h reads them in functions that nobody calls.
+#define computeMode major
+#define clockRate major
+#ifdef __CUDACC__
+#include <iterator>
+// Names that CUB has dropped; Jittor's softmax (Max) and nonzero still use them.
+namespace cub {
+struct Max {
+    template <class T> __host__ __device__ T operator()(const T& a, const T& b) const {
+        return a < b ? b : a;
+    }
+};
+template <class T> struct ReadOnlyIterator {
+    typedef T value_type;
+    typedef T reference;
+    typedef const T* pointer;
+    typedef std::ptrdiff_t difference_type;
+    typedef std::random_access_iterator_tag iterator_category;
+};
+template <class T> struct CountingInputIterator : ReadOnlyIterator<T> {
+    T at;
+    __host__ __device__ explicit CountingInputIterator(T at) : at(at) {}
+    __host__ __device__ T operator*() const { return at; }
+    __host__ __device__ T operator[](std::ptrdiff_t n) const { return at + (T)n; }
+    __host__ __device__ CountingInputIterator operator+(std::ptrdiff_t n) const {
+        return CountingInputIterator(at + (T)n);
+    }
+};
+template <class T, class Function, class Iterator>
+struct TransformInputIterator : ReadOnlyIterator<T> {
+    Iterator at;
+    Function function;
+    __host__ __device__ TransformInputIterator(Iterator at, Function function)
+        : at(at), function(function) {}
+    __host__ __device__ T operator*() const { return function(*at); }
+    __host__ __device__ T operator[](std::ptrdiff_t n) const { return function(at[n]); }
+    __host__ __device__ TransformInputIterator operator+(std::ptrdiff_t n) const {
+        return TransformInputIterator(at + n, function);
+    }
+};
+}
+#endif
+#endif
+"""
+# Of the image library NPP, Jittor's cuda_limits.h takes these eight numbers and no more.
+_NPP = """\
+#define NPP_MIN_32U (0)
+#define NPP_MAX_32U (4294967295U)
+#define NPP_MIN_32S (-2147483647 - 1)
+#define NPP_MAX_32S (2147483647)
+#define NPP_MIN_64U (0)
+#define NPP_MAX_64U (18446744073709551615ULL)
+#define NPP_MIN_64S (-9223372036854775807LL - 1)
+#define NPP_MAX_64S (9223372036854775807LL)
+"""
+_HEADERS_SOUGHT = ("cublas.h", "curand.h")  # by name, in `include` (compile_extern.py)
+_CONVOLUTIONS = ("cudnn_conv", "cudnn_conv_backward_x", "cudnn_conv_backward_w")
+
+
+def lay_out(toolkit: Toolkit, folder: Path) -> Path:
+    """Makes `bin/nvcc`, `include` and `lib64` in `folder`; returns that nvcc."""
+    for name in ("bin", "include", "lib64"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    nvcc = folder / "bin" / "nvcc"
+    files.write(nvcc, _NVCC.format(nvcc=toolkit.nvcc))
+    nvcc.chmod(0o755)
+    files.write(folder / "include" / "unidet_cuda.h", _HEADER)
+    files.write(folder / "include" / "npp.h", _NPP)
+    for name in _HEADERS_SOUGHT:
+        for place in toolkit.headers:
+            if (place / name).is_file():
+                files.link(folder / "include" / name, place / name)
+                break
+    for name, library in toolkit.libraries.items():
+        files.link(folder / "lib64" / f"lib{name}.so", library)
+    static = toolkit.libraries["cudart"].with_name("libcudadevrt.a")  # nvcc always links it
+    if static.is_file():
+        files.link(folder / "lib64" / static.name, static)
+    return nvcc
+
+
+def core_flags(toolkit: Toolkit, folder: Path) -> str:
+    """For Jittor's `cc_flags`: where headers lie, and the one that comes first."""
+    folders = " ".join(f'-I"{place}"' for place in toolkit.headers)
+    return f'-O1 -w {folders} -include "{folder}/include/unidet_cuda.h"'
+
+
+def load_libraries(toolkit: Toolkit) -> None:
+    """So that Jittor's, which name them without a place, find these.
+
+    cuBLAS and cuDNN would round float32 to 10 bits (TF32) in convolutions on GPUs of 2020 and
+    later; NVIDIA's own variable forbids it unless the user has set it.
+    """
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    for name in ("cudart", "cublasLt", "cublas", "curand", "cudnn"):
+        ctypes.CDLL(str(toolkit.libraries[name]))
+
+
+def settle_kernels(cuda: Cuda) -> None:
+    """Gives an imported Jittor the flags of its kernels.
+
+    Machine code for the GPUs that are here and nothing else: intermediate code of a toolkit newer
+    than the driver would not run. Without `--use_fast_math`, so that exp, log and division round
+    as on the CPU.
+    """
+    import jittor as jt
+
+    flags = jt.flags.nvcc_flags.replace("--use_fast_math", "")
+    flags = re.sub(r"-arch=compute_\d+|-code=sm_\d+", "", flags)
+    for capability in cuda.capabilities:
+        flags += f" -gencode=arch=compute_{capability},code=sm_{capability} "
+    jt.flags.nvcc_flags = flags
+    jt.flags.cc_flags = jt.flags.cc_flags.replace("-O1", "")
+
+
+def add_convolutions(folder: Path) -> None:
+    """Registers 2-D convolutions by cuDNN, forward and backward, with an imported Jittor."""
+    import jittor as jt
+
+    cuda = Path(jt.flags.jittor_path) / "extern" / "cuda"
+    sources = [
+        cuda / "cudnn" / "ops" / f"{name}_op.{kind}"
+        for name in _CONVOLUTIONS
+        for kind in ("cc", "h")
+    ]
+    sources += [cuda / "cudnn" / "src" / name for name in ("cudnn_wrapper.cc", "helper_cudnn.cc")]
+    built = Path(jt.flags.cache_path) / "cuda"
+    jt.compiler.compile_custom_ops(
+        [str(source) for source in sources],
+        extra_flags=(
+            f' -I"{cuda}/inc" -I"{cuda}/cudnn/inc" -lcudnn -L"{folder}/lib64"'
+            f' -L"{built}" -llibcuda_extern '
+        ),
+    )

@@ -1,0 +1,130 @@
+"""Jittor's import: the variables it reads, the files it looks for, and the state it spoils."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import signal
+import sys
+import sysconfig
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from unidet.backend import files, toolchain
+from unidet.backend.process_state import signals_kept, tls_kept, variables_set
+from unidet.backend.toolchain import OneDNN
+from unidet.errors import UserError
+
+
+def link_onednn(onednn: OneDNN, home: Path) -> None:
+    """Puts oneDNN where Jittor's install_mkl (compile_extern.py) looks for its own download."""
+    name = {"aarch64": "dnnl_lnx_2.2.0_cpu_gomp_aarch64"}.get(
+        platform.machine(), "dnnl_lnx_2.2.0_cpu_gomp"
+    )
+    folder = home / ".cache" / "jittor" / "mkl" / name
+    (folder / "lib").mkdir(parents=True, exist_ok=True)
+    for link, target in (
+        (folder / "include", onednn.include),
+        (folder / "lib" / "libmkldnn.so", onednn.library),
+        (folder / "lib" / "libdnnl.so.2", onednn.library),
+    ):
+        files.link(link, target)
+
+
+def environment(
+    compiler: Path, onednn: OneDNN | None, threads: int, verbose: bool
+) -> dict[str, str]:
+    """Variables that Jittor reads at its import; those of CUDA's extras would start downloads."""
+    return {
+        "cc_path": str(compiler),
+        "cache_name": "unidet",
+        "gdb_path": "",
+        "use_mpi": "0",
+        "use_nccl": "0",
+        "use_cutt": "0",
+        "use_cutlass": "0",
+        "use_mkl": "0" if onednn is None else "1",
+        "FIX_TORCH_ERROR": "0",
+        "log_silent": "0" if verbose else "1",
+        "OMP_NUM_THREADS": str(threads),
+    }
+
+
+def waiting(threads: int) -> dict[str, str]:
+    """How a thread waits for the next loop to share, where the user has not said it.
+
+    OpenMP lets it spin for some milliseconds before it sleeps. On a virtual machine whose host has
+    other guests, sleeping at once made a toy study a third slower: every waking waits for the host.
+    But beside another busy process spinning takes the cores from both: two trainings at once on
+    two cores took 3.4 times as long (docs/training.md).
+    """
+    said = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
+    if threads == 1 or said or toolchain.cores_are_free(threads):
+        return {}
+    return {"OMP_WAIT_POLICY": "passive"}
+
+
+def measure_floats() -> None:
+    """Let numpy measure its types, which it keeps: once Jittor's kernels flush denormals, it would
+    find the smallest one to be zero and warn."""
+    import numpy as np
+
+    for kind in (np.float16, np.float32, np.float64):
+        np.finfo(kind)
+
+
+def import_jittor(home: Path, values: Mapping[str, str], headers: Path, verbose: bool) -> None:
+    variables = {**values, "HOME": str(home), "JITTOR_HOME": str(home)}
+    with variables_set(variables), signals_kept(), tls_kept(), warnings.catch_warnings():
+        # Python's, of Jittor's own strings, where its files have not been compiled before.
+        warnings.filterwarnings("ignore", "invalid escape sequence")
+        import jittor_utils
+
+        # In a virtual environment Jittor would ask some other Python's python3-config, or none.
+        jittor_utils._py3_include_path = f'-I"{headers}"'
+        jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
+        if not has_core(Path(jittor_utils.cache_path)):
+            say_compiling(verbose)
+        try:
+            import jittor  # noqa: F401
+        except Exception as error:
+            raise UserError(
+                f"Jittor does not start: {first_line(error)}; `unidet doctor` may tell more, "
+                f"or delete {home} to build it anew"
+            ) from error
+        if jittor_utils.pool_size:
+            # The processes that compiled the core would stay, and hold memory, until the end.
+            atexit.unregister(jittor_utils.pool_cleanup)
+            jittor_utils.pool_cleanup()
+            jittor_utils.pool_size = 0
+
+
+def _mortal(initialize: Callable[[], None]) -> Callable[[], None]:
+    """Compiling processes end on SIGTERM, whatever this process has made of that signal.
+
+    They are forked, and would otherwise inherit a handler that only takes note; Jittor waits for
+    them to end.
+    """
+
+    def start() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        initialize()
+
+    return start
+
+
+def has_core(folder: Path) -> bool:
+    return any(folder.glob("**/jittor_core*.so"))
+
+
+def say_compiling(verbose: bool) -> None:
+    if not verbose:
+        print("compiling Jittor, once per machine (one to two minutes)…", file=sys.stderr)
+
+
+def first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

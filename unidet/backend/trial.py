@@ -1,0 +1,92 @@
+"""Whether Jittor comes up on this machine's GPU and computes rightly, tried in its own process.
+
+A driver and a toolkit that are there may still not go together, and Jittor then ends the process
+instead of raising. What was found is kept beside the compile cache, so that later runs, of the same
+driver, GPUs and toolkit, lose no time over it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from unidet.backend.files import write
+from unidet.backend.gpu import Cuda, NoCuda
+
+_SECONDS = 1200  # for compiling the core and the first kernels on a slow machine
+_TOLERANCE = 1e-4
+
+
+def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
+    """Tries CUDA once; `again` also where the last trial failed.
+
+    Raises:
+        NoCuda: the trial fails, or has failed before.
+    """
+    record = home / "trial.json"
+    if not record.is_file() or json.loads(record.read_text())["tried"] != repr(cuda) or again:
+        home.mkdir(parents=True, exist_ok=True)
+        print("trying the GPU, once per machine (one to three minutes)…", file=sys.stderr)
+        problem = _try(home / "trial.log")
+        write(record, json.dumps({"tried": repr(cuda), "problem": problem}))
+    if problem := json.loads(record.read_text())["problem"]:
+        raise NoCuda(
+            f"Jittor does not work on {cuda.summary}: {problem}; {home / 'trial.log'} tells more, "
+            "`unidet doctor` tries again"
+        )
+
+
+def _try(log: Path) -> str:
+    """What is wrong; empty where nothing is."""
+    with log.open("wb") as output:
+        command = [sys.executable, "-c", "from unidet.backend.trial import main; main()"]
+        try:
+            status = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=_SECONDS
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return f"no answer within {_SECONDS} s"
+    if status == 0:
+        return ""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"exit status {status}, {lines[-1][:200] if lines else 'nothing printed'}"
+
+
+def main() -> None:
+    """The trial itself: exits with 0 where every answer is right."""
+    from unidet.backend.runtime import bring_up_untried
+
+    bring_up_untried()
+    wrong = {name: error for name, error in errors().items() if not error < _TOLERANCE}
+    if wrong:
+        sys.exit("wrong results: " + ", ".join(f"{name} by {e:.2g}" for name, e in wrong.items()))
+
+
+def errors() -> dict[str, float]:
+    """Largest error of a convolution, its gradients, a product and a sort against numpy."""
+    import jittor as jt
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    image = generator.standard_normal((5, 5)).astype(np.float32)
+    kernel = generator.standard_normal((3, 3)).astype(np.float32)
+    matrix = generator.standard_normal((40, 30)).astype(np.float32)
+    patches = np.lib.stride_tricks.sliding_window_view(image, (3, 3))
+    spread = np.zeros((5, 5), np.float32)
+    for row, column in np.ndindex(3, 3):
+        spread[row : row + 3, column : column + 3] += kernel
+    image_var, kernel_var = jt.array(image[None, None]), jt.array(kernel[None, None])
+    convolved = jt.nn.conv2d(image_var, kernel_var)
+    gradients = jt.grad(convolved.sum(), [image_var, kernel_var])
+    pairs = {
+        "convolution": (convolved[0, 0], np.einsum("ijkl,kl->ij", patches, kernel)),
+        "its gradient in the image": (gradients[0][0, 0], spread),
+        "its gradient in the kernel": (gradients[1][0, 0], patches.sum(axis=(0, 1))),
+        "matrix product": (jt.matmul(jt.array(matrix), jt.array(matrix.T)), matrix @ matrix.T),
+        "sort": (jt.argsort(jt.array(matrix[0]))[1], np.sort(matrix[0])),
+    }
+    return {
+        name: float(np.abs(found.numpy() - wanted).max()) for name, (found, wanted) in pairs.items()
+    }
