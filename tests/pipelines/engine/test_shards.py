@@ -121,14 +121,14 @@ def test_shards_of_another_plan_are_not_taken(tmp_path: Path, first: int, then: 
     """Interrupted after two shards, and gone on with another number of images a shard."""
     before, after = (ShardSet("val", images=10, per_shard=count) for count in (first, then))
 
-    def interrupted(rows: Sequence[int]) -> Iterator[Columns]:
+    def interrupted(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         if rows[0] >= 2 * first:
             raise RuntimeError("power cut")
         return results(rows)
 
     with pytest.raises(RuntimeError):
-        before.fill(tmp_path, interrupted, Silent())
-    after.fill(tmp_path, results, Silent())
+        before.fill(tmp_path, interrupted, digest_of, Silent())
+    after.fill(tmp_path, results, digest_of, Silent())
     folder = after.gather(tmp_path, tmp_path / "out")
     rows = [np.load(file)["rows"] for file in sorted(folder.iterdir())]
     assert np.concatenate(rows).tolist() == list(range(10))
@@ -136,8 +136,8 @@ def test_shards_of_another_plan_are_not_taken(tmp_path: Path, first: int, then: 
 
 
 def test_a_set_that_grew_is_made_anew(tmp_path: Path) -> None:
-    ShardSet("val", images=3, per_shard=2).fill(tmp_path, results, Silent())
-    FIVE.fill(tmp_path, results, Silent())
+    ShardSet("val", images=3, per_shard=2).fill(tmp_path, results, digest_of, Silent())
+    FIVE.fill(tmp_path, results, digest_of, Silent())
     assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5
 
 
@@ -153,22 +153,32 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
+def save(file: Path, **arrays: np.ndarray) -> None:
+    """A shard of two images with two entries each, but for what is given."""
+    whole = {"offsets": np.array([0, 2, 4]), "digests": np.zeros((2, 32), np.uint8)}
+    np.savez(file, **{**whole, **arrays})
+
+
 def of_others(file: Path) -> None:
-    np.savez(file, rows=np.array([2, 2]), offsets=np.array([0, 2, 4]), scores=np.zeros(4))
+    save(file, rows=np.array([2, 2]), scores=np.zeros(4))
 
 
 def short_of_entries(file: Path) -> None:
-    np.savez(file, rows=np.array([2, 3]), offsets=np.array([0, 2, 5]), scores=np.zeros(4))
+    save(file, rows=np.array([2, 3]), offsets=np.array([0, 2, 5]), scores=np.zeros(4))
 
 
-@pytest.mark.parametrize("harm", [cut, flip, of_others, short_of_entries])
+def without_a_digest(file: Path) -> None:
+    save(file, rows=np.array([2, 3]), digests=np.zeros((1, 32), np.uint8), scores=np.zeros(4))
+
+
+@pytest.mark.parametrize("harm", [cut, flip, of_others, short_of_entries, without_a_digest])
 def test_a_damaged_shard_is_not_gathered_and_made_again(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    FIVE.fill(tmp_path, results, Silent())
+    FIVE.fill(tmp_path, results, digest_of, Silent())
     harm(tmp_path / WAITING / "shard-00001.npz")
     with pytest.raises(UserError, match=r"shard-00001\.npz was damaged and is removed"):
         FIVE.gather(tmp_path, tmp_path / "out")
     assert FIVE.missing(tmp_path) == [1]
-    FIVE.fill(tmp_path, results, Silent())
+    FIVE.fill(tmp_path, results, digest_of, Silent())
     assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from studies import built
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.store.record import with_checksum
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -123,7 +125,9 @@ def test_what_an_import_refuses_is_named(tiny: Make, command: Command, tmp_path:
     folder = tmp_path / "exported"
     command("export", str(folder), "rpn")
     record = next((folder / "store/v1/actions").rglob("*.json"))
-    record.write_text(record.read_text().replace('"value"', '"../../value"'))
+    values = json.loads(record.read_bytes())
+    values["files"]["../../value"] = values["files"].pop("value")
+    record.write_bytes(with_checksum(values))
     status, text = command("import", str(folder), elsewhere(tmp_path))
     assert status == 1
     assert "'../../value' is not a file name inside an artefact" in text.replace("\n  ", " ")
