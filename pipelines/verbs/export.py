@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
+from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("folder", type=file_path, metavar="DIR")
     add_what(parser, nargs="*", otherwise="the configured stage")
     add_json(parser)
 
