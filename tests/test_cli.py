@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ import unidet.pipelines.verbs
 from unidet import cli
 from unidet.pipelines.verbs.support.arguments import parse
 from unidet.pipelines.verbs.support.verb import load, names
+from unidet.store import disk
 
 HELLO = """
 from unidet.pipelines.verbs.support.verb import Verb
@@ -215,13 +217,21 @@ def test_an_error_of_the_system_is_one_line(
     assert err.startswith(f"unidet: {says}")
 
 
-def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_output_on_a_full_disk_is_one_line_and_nothing_is_left(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "sync", full)
     for name in ("truth", "results"):
         (tmp_path / f"{name}.json").write_text(json.dumps(FILES[name]))
     files = (str(tmp_path / "truth.json"), str(tmp_path / "results.json"))
-    status, _, err = answer(capsys, "evaluate", *files, "--style", "coco", "--out", "/dev/full")
+    out = tmp_path / "metrics.json"
+    status, _, err = answer(capsys, "evaluate", *files, "--style", "coco", "--out", str(out))
     assert status == 2
-    assert err == "unidet: /dev/full: cannot be written (No space left on device)\n"
+    assert err == f"unidet: {out}: cannot be written (No space left on device)\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "truth.json"]
 
 
 # --- the process ------------------------------------------------------------------------------

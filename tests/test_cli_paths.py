@@ -20,9 +20,11 @@ from unidet.pipelines.verbs.support.arguments import file_path, parser_of
 from unidet.pipelines.verbs.support.verb import load, names
 
 INPUT_FILE = ("absent", "folder", "below")
-OUTPUT_FILE = ("in absent", "folder", "below", "proc")
+PLACE_OF_FILE = ("in absent", "folder", "below")
+OUTPUT_FILE = (*PLACE_OF_FILE, "proc")
 INPUT_FOLDER = ("absent", "file", "below")
-OUTPUT_FOLDER = ("file", "below", "proc")
+PLACE_OF_FOLDER = ("file", "below")
+OUTPUT_FOLDER = (*PLACE_OF_FOLDER, "proc")
 WHERE = {
     "absent": "no/such{0}",
     "in absent": "no/such/x{0}",
@@ -33,20 +35,20 @@ WHERE = {
 }
 # Command with a place for the path, its ending, and what it must not be.
 COMMANDS = (
-    ("accept data store.root={}", "", OUTPUT_FOLDER),
+    ("accept data store.root={}", "", PLACE_OF_FOLDER),
     ("compare {} b.npz", ".npz", INPUT_FILE),
     ("compare b.npz {}", ".npz", INPUT_FILE),
     ("convert {} out.safetensors", ".pth", INPUT_FILE),
-    ("convert b.npz {}", ".safetensors", OUTPUT_FILE),
-    ("convert b.npz {}", ".pth", OUTPUT_FILE),
+    ("convert b.npz {}", ".safetensors", PLACE_OF_FILE),
+    ("convert b.npz {}", ".pth", PLACE_OF_FILE),
     ("detect {} --vocab cat", ".png", INPUT_FILE),
-    ("detect picture.png --vocab cat --out {}", "", OUTPUT_FOLDER),
+    ("detect picture.png --vocab cat --out {}", "", PLACE_OF_FOLDER),
     ("detect picture.png --vocab cat --set store.root={}", "", ("absent", *OUTPUT_FOLDER)),
     ("evaluate {} results.json --style coco", ".json", INPUT_FILE),
     ("evaluate truth.json {} --style coco", ".json", INPUT_FILE),
     ("evaluate truth.json results.json --style coco --out {}", ".json", OUTPUT_FILE),
-    ("export {}", "", OUTPUT_FOLDER),
-    ("export new data store.root={}", "", ("absent", *OUTPUT_FOLDER)),
+    ("export {}", "", PLACE_OF_FOLDER),
+    ("export new data store.root={}", "", PLACE_OF_FOLDER),
     ("fetch --all --remote {}", "", INPUT_FOLDER),
     ("gc --yes store.root={}", "", OUTPUT_FOLDER),
     ("import {}", "", INPUT_FOLDER),
@@ -56,28 +58,27 @@ COMMANDS = (
     ("interchange results.json {} --annotations truth.json", ".json", OUTPUT_FILE),
     ("interchange results.json out.pkl --annotations {}", ".json", INPUT_FILE),
     ("lineage {}", "", INPUT_FILE),
-    ("lineage data --picture {}", ".svg", OUTPUT_FILE),
-    ("path data store.root={}", "", ("file", "below")),
+    ("lineage data --picture {}", ".svg", PLACE_OF_FILE),
+    ("path data store.root={}", "", PLACE_OF_FOLDER),
     ("pin {}", "", INPUT_FILE),
     ("plot {}", ".json", INPUT_FILE),
     ("plot log.csv --out {}", ".png", OUTPUT_FILE),
     ("plot log.csv --out {}", ".csv", OUTPUT_FILE),
     ("pull --all --remote {}", "", INPUT_FOLDER),
-    ("push --remote {}", "", ("file", "below")),
+    ("push --remote {}", "", PLACE_OF_FOLDER),
     ("push {} --remote new", "", INPUT_FILE),
     ("rm {}", "", INPUT_FILE),
-    ("status store.root={}", "", ("file", "below")),
+    ("status store.root={}", "", PLACE_OF_FOLDER),
     ("trace detr_r50 --weights {} --inputs inputs.npz --out out.npz", ".pth", INPUT_FILE),
     ("trace detr_r50 --weights b.npz --inputs {} --out out.npz", ".npz", INPUT_FILE),
-    ("trace detr_r50 --weights b.npz --inputs inputs.npz --out {}", ".npz", OUTPUT_FILE),
+    ("trace detr_r50 --weights b.npz --inputs inputs.npz --out {}", ".npz", PLACE_OF_FILE),
     ("unpin {}", "", INPUT_FILE),
-    ("verify store.root={}", "", ("file", "below")),
+    ("verify store.root={}", "", PLACE_OF_FOLDER),
     ("verify --repair --remote {}", "", INPUT_FOLDER),
-    ("why data store.root={}", "", ("file", "below")),
+    ("why data store.root={}", "", PLACE_OF_FOLDER),
     ("work {}", ".json", INPUT_FILE),
     ("stage=data store.root={}", "", OUTPUT_FOLDER),
     ("stage=data experiment=coco data.root={}", "", INPUT_FOLDER),
-    ("stage=rpn experiment=bench data.root=. rpn.weights={}", ".pth", INPUT_FILE),
     ("-m stage=data seed=1,2 store.root={}", "", OUTPUT_FOLDER),
 )
 NO_PATHS = {"config", "doctor"}
@@ -138,6 +139,8 @@ def test_a_bad_path_is_one_line(
     assert status == 2, out + err
     assert err.startswith("unidet: ")
     assert err.count("\n") == 1, err
+    named = [str(place) for place in (Path(path), *Path(path).parents) if str(place) not in "./"]
+    assert any(name in err for name in named), err
     left = [place for place in here.rglob("*") if place not in before]
     assert not [place for place in left if "outputs" not in place.parts], left
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-WARNING = "import warnings; from unidet.console.streams import prepare; prepare(); "
+PREPARED = "import warnings; from unidet.console.streams import prepare; prepare(); "
 
 
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess:
     """Runs a line of shell in which `unidet` is this installation's."""
     define = f'unidet() {{ "{sys.executable}" -m unidet "$@"; }}; '
-    values = {**os.environ, "LC_ALL": "C.UTF-8", **environment}
+    values = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "", **environment}
     return subprocess.run(
         ["bash", "-c", define + script], capture_output=True, text=True, env=values
     )
@@ -52,8 +52,10 @@ def test_a_full_standard_error_changes_no_status() -> None:
 def test_a_terminal_without_the_letters_gets_escapes() -> None:
     done = shell("unidet nonsense-é; unidet config experiment='données'", PYTHONIOENCODING="ascii")
     assert r"'nonsense-\xe9' is neither" in done.stderr
-    help_text = shell("unidet trace -h; unidet -h", PYTHONIOENCODING="ascii")
-    assert (help_text.returncode, help_text.stderr) == (0, "")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    script = PREPARED + "print('← é')"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
+    assert (told.stdout, told.stderr) == (rb"\u2190 \xe9" + b"\n", b"")
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
@@ -69,6 +71,6 @@ def test_a_message_is_one_line_without_control_codes(tmp_path: Path) -> None:
 
 
 def test_a_warning_is_one_line() -> None:
-    script = WARNING + "warnings.warn('odd palette')"
+    script = PREPARED + "warnings.warn('odd palette')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr == "unidet: odd palette\n"
