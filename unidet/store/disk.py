@@ -220,6 +220,8 @@ def check_target(path: Path, suffixes: Sequence[str] = ()) -> None:
         raise UserError(f"{path}: the name must end in {', '.join(suffixes)}")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
