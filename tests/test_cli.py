@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import re
 import shlex
 import signal
@@ -11,11 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from commands import COMMAND
 
 import unidet.pipelines.verbs
 from unidet import cli
 from unidet.pipelines.verbs.support.arguments import parse
 from unidet.pipelines.verbs.support.verb import load, names
+from unidet.store import disk
 
 HELLO = """
 from unidet.pipelines.verbs.support.verb import Verb
@@ -33,6 +37,22 @@ def crash(options, compose):
     ctypes.string_at(0)
 VERB = Verb("The study", "crashes", "unidet crash", crash)
 """
+FAILS = """
+import errno
+from unidet.pipelines.verbs.support.verb import Verb
+def run(options, compose):
+    raise {}
+VERB = Verb("The study", "fails", "unidet fails", run)
+"""
+BOX = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}
+FILES = {
+    "truth": {
+        "images": [{"id": 1, "width": 9, "height": 9}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "area": 25, "iscrowd": 0, **BOX}],
+    },
+    "results": [{"score": 0.5, **BOX}],
+}
 RUN_CRASH = """
 import sys
 import unidet.pipelines.verbs
@@ -50,12 +70,6 @@ except SystemExit as stop:
 verbs = [name for name in sys.modules if name.startswith("unidet.pipelines.verbs.")]
 print([name for name in verbs if ".support" not in name])
 """
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "unidet", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -132,7 +146,7 @@ def test_help_of_a_verb_has_an_example_that_it_takes(
 
 def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     out = answer(capsys, "detect", "-h")[1]
-    assert "least score to draw (default: 0.3)" in out
+    assert "least score to draw, 0 to 1 (default: 0.3)" in out
     assert "None" not in out
     assert "False" not in out
 
@@ -169,11 +183,62 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str], name:
     assert err.endswith(f"; see: unidet {name} -h\n")
 
 
+@pytest.mark.parametrize("argument", ["-m", "--multirun"])
+def test_a_sweep_of_nothing_is_one_line(capsys: pytest.CaptureFixture[str], argument: str) -> None:
+    status, out, err = answer(capsys, argument)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"unidet: {argument}: nothing to run")
+
+
+# --- what the system refuses ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("OSError(errno.EIO, 'Input/output error', '/disk/x')", "/disk/x: Input/output error"),
+        ("OSError(errno.ENOSPC, 'No space left', '/disk/x')", "/disk/x: No space left; free some"),
+        ("ConnectionResetError('gone away')", "gone away"),
+        ("BrokenPipeError(errno.EPIPE, 'Broken pipe')", "Broken pipe"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: str,
+    says: str,
+) -> None:
+    sys.modules.pop("unidet.pipelines.verbs.fails", None)
+    (tmp_path / "fails.py").write_text(FAILS.format(error))
+    monkeypatch.setattr(unidet.pipelines.verbs, "__path__", [str(tmp_path)])
+    status, out, err = answer(capsys, "fails")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"unidet: {says}")
+
+
+def test_an_output_on_a_full_disk_is_one_line_and_nothing_is_left(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "sync", full)
+    for name in ("truth", "results"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(FILES[name]))
+    files = (str(tmp_path / "truth.json"), str(tmp_path / "results.json"))
+    out = tmp_path / "metrics.json"
+    status, _, err = answer(capsys, "evaluate", *files, "--style", "coco", "--out", str(out))
+    assert status == 2
+    assert err == f"unidet: {out}: cannot be written (No space left on device)\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "truth.json"]
+
+
 # --- the process ------------------------------------------------------------------------------
 
 
 def test_the_version() -> None:
-    done = command("--version")
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"unidet {version('unidet')}\n"
 

@@ -81,6 +81,7 @@ def test_an_unknown_experiment_lists_those_that_exist() -> None:
         ("clip.training.epochs=2", "clip.training"),
         ("rpn.training.stpes=3", "rpn.training.stpes"),
         ("rpn.training.optimizer.no_decay=['(']", "rpn.training.optimizer.no_decay.0"),
+        ("rpn.training.optimizer.lr=1e999", "rpn.training.optimizer.lr"),
         ("rpn.network.backbone.width=wide", "rpn.network.backbone.width"),
     ],
 )

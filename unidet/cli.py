@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import os
 import signal
@@ -11,50 +12,59 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unidet.config.compose import compose, explain
+from unidet.config.compose import compose, explain, readable
+from unidet.console import streams
 from unidet.console.interrupt import EXIT_CODE, Interrupted, listen, stop_file
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
 
 HELP = ("-h", "--help")
+BAD_INPUT = 2
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `unidet` command; exits with 0, 1, 2 (bad input) or 75 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams.prepare()
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # a crash in compiled code names the line before it
     listen()
+    sys.exit(_status(given))
+
+
+def _status(given: list[str]) -> int:
+    """The exit status; one line about whatever keeps the command from its end."""
     try:
         status = _dispatch(given)
         sys.stdout.flush()
-        sys.exit(status)
-    except BrokenPipeError:  # `unidet … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        return status
     except (UserError, OSError) as error:
+        if isinstance(error, OSError) and error.filename == streams.OUTPUT:
+            streams.abandon(sys.stdout)
+            if isinstance(error, BrokenPipeError):  # `unidet … | head`
+                return 128 + signal.SIGPIPE
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"unidet: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        from unidet.store.provenance import redact
+
+        reason = str(error) if isinstance(error, UserError) else _reason(error)
+        streams.complain(redact(reason))
+        return BAD_INPUT
     except Interrupted as stop:
-        print(f"unidet: {stop}; the same command resumes", file=sys.stderr)
-        sys.exit(EXIT_CODE)
+        streams.complain(f"{stop}; the same command resumes")
+        return EXIT_CODE
     except KeyboardInterrupt:
-        print("unidet: stopped; the same command resumes from the last save", file=sys.stderr)
-        sys.exit(EXIT_CODE)
+        streams.complain("stopped; the same command resumes from the last save")
+        return EXIT_CODE
 
 
-def _one_line(error: UserError | OSError) -> str:
-    """What a disk or a network said, with the path; no password and no control code of a file's."""
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    from unidet.console.terminal import printable
-    from unidet.store.provenance import redact
-
-    return printable(redact(text))
+def _reason(error: OSError) -> str:
+    """What to say of an error that the system reports: where, what, and what helps."""
+    where = f"{error.filename}: " if error.filename else ""
+    advice = "; free some space and run the same command again" if error.errno in FULL else ""
+    return f"{where}{error.strerror or error}{advice}"
 
 
 def _dispatch(given: list[str]) -> int:
@@ -117,6 +127,8 @@ def _sweep(arguments: list[str]) -> int:
 
     ours = [item for item in arguments[1:] if not item.startswith("hydra")]
     launchers = [item for item in arguments[1:] if item.startswith("hydra")]
+    if not ours:
+        raise UserError(f"{arguments[0]}: nothing to run; give values to vary, see: unidet -h")
     jobs, swept = _combinations(ours)
     return Sweep(jobs, swept, compose).run(
         lambda folder, names: _launch(launchers, folder, names, arguments)
@@ -130,7 +142,7 @@ def _combinations(overrides: list[str]) -> tuple[list[list[str]], list[str]]:
 
     choices, swept = [], []
     try:
-        for item in OverridesParser.create().parse_overrides(overrides):
+        for item in OverridesParser.create().parse_overrides(list(map(readable, overrides))):
             if item.is_sweep_override():
                 key = item.get_key_element()
                 choices.append([f"{key}={value}" for value in item.sweep_string_iterator()])
@@ -138,7 +150,7 @@ def _combinations(overrides: list[str]) -> tuple[list[list[str]], list[str]]:
             else:
                 choices.append([str(item.input_line)])
     except HydraException as error:
-        raise UserError(explain(str(error))) from None
+        raise UserError(explain(error, overrides, sweep=True)) from None
     return [list(job) for job in product(*choices)], swept
 
 
@@ -166,7 +178,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
             run(_sweep_job)()
     except HydraException as error:
         extras = "; joblib comes with unidet[sweep], submitit with unidet[cluster]"
-        reason = explain(str(error))
+        reason = explain(error, [])
         raise UserError(reason + extras * ("hydra/launcher" in reason)) from None
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before

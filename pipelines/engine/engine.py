@@ -24,6 +24,7 @@ from unidet.pipelines.engine.remotes import from_remote
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
+from unidet.store.disk import nearest_folder
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
@@ -36,7 +37,14 @@ SECONDS_FILE = ".seconds"
 
 
 def open_store(config: Config) -> Store:
-    return Store(Path(config.store.root))
+    """The store of a study, which need not be there yet.
+
+    Raises:
+        UserError: a file stands where it should be.
+    """
+    root = Path(config.store.root)
+    nearest_folder(root)
+    return Store(root)
 
 
 def run(config: Config) -> dict[Node, Done]:

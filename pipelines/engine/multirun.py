@@ -182,7 +182,9 @@ class Sweep:
         if rows:
             table = pd.DataFrame(rows)
             write_csv(table, self.folder / "table.csv")
-            print("\n\n".join(blocks(table.drop(columns="artefact"), self._swept)))
+            values = table.drop(columns="artefact")
+            text = table["artefact"] if values.empty else blocks(values, self._swept)
+            print("\n\n".join(text))
             print(self.folder / "table.csv")
             self._plot(table)
         for label, reason in self._failures.items():

@@ -13,6 +13,7 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.models import MODELS
+from unidet.store.disk import check_target
 from unidet.weights.layouts.layout import Weights
 
 _NETWORKS = {"nanodet_plus_m_320": "nanodet_plus_m_416"}  # the same at another image size
@@ -38,18 +39,17 @@ def trace_files(
         raise UserError(f"trace: no model {model!r}; there are {', '.join(MODELS)}")
     if grads and not train:
         raise UserError("trace: gradients exist in training only; add --train")
-    if not Path(out).resolve().parent.is_dir():
-        raise UserError(f"trace: the folder of {out} does not exist")
+    check_target(Path(out))
     given = Inputs.read(inputs)
+    from unidet.weights.layouts.registry import open_weights
+
+    loaded = open_weights(weights, network=_network(model))
     from unidet.backend.runtime import bring_up
 
     bring_up()
     module = import_module(MODELS[model])
     if train and not hasattr(module, "train"):
         raise UserError(f"trace: {model} cannot be trained; leave out --train")
-    from unidet.weights.layouts.registry import open_weights
-
-    loaded = open_weights(weights, network=_network(model))
     tensors = trace(module, loaded, given, train, grads)
     from unidet.weights.write import write_npz
 

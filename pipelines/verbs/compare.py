@@ -5,14 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from unidet.console.terminal import printable
+from unidet.pipelines.verbs.support.arguments import file_path, number
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("first", metavar="A.npz")
-    parser.add_argument("second", metavar="B.npz", help="the reference")
-    parser.add_argument("--rtol", type=float, help="of B's largest value; default by name")
-    parser.add_argument("--atol", type=float, help="absolute; default by name (docs/parity.md)")
+    parser.add_argument("first", type=file_path, metavar="A.npz")
+    parser.add_argument("second", type=file_path, metavar="B.npz", help="the reference")
+    parser.add_argument("--rtol", type=number(0), help="of B's largest value; default by name")
+    parser.add_argument("--atol", type=number(0), help="absolute; default by name (docs/parity.md)")
     parser.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help='like "rpn_*"')
 
 

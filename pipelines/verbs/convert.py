@@ -5,12 +5,17 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from unidet.console.terminal import printable
+from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help="any checkpoint, official or ours")
-    parser.add_argument("destination", metavar="DST", help=".safetensors, .pkl; or .pth, .pt")
+    parser.add_argument(
+        "source", type=file_path, metavar="SRC", help="any checkpoint, official or ours"
+    )
+    parser.add_argument(
+        "destination", type=file_path, metavar="DST", help=".safetensors, .pkl; or .pth, .pt"
+    )
     parser.add_argument("--layout", metavar="NAME", help="of the official file (docs/convert.md)")
     parser.add_argument("--to", choices=("torch", "ours"), help="else as DST's suffix says")
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from unidet.pipelines.verbs.support.arguments import file_path, number
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("images", nargs="+", type=file_path, metavar="IMAGE")
     parser.add_argument("--vocab", required=True, help='names, separated by commas: "a, b, c"')
     parser.add_argument("--experiment", default="toy", help="whose newest networks are used")
-    parser.add_argument("--out", default="detections", help="folder for pictures and JSON")
-    parser.add_argument("--threshold", type=float, default=0.3, help="least score to draw")
+    parser.add_argument(
+        "--out",
+        type=file_path,
+        metavar="DIR",
+        default="detections",
+        help="folder for pictures and JSON",
+    )
+    parser.add_argument(
+        "--threshold", type=number(0, 1), default=0.3, help="least score to draw, 0 to 1"
+    )
     parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="overrides")
 
 

@@ -8,16 +8,20 @@ from pathlib import Path
 
 from unidet.console.terminal import say
 from unidet.errors import UserError
+from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+from unidet.store.disk import check_target, whole_file
 
 TOLERANCE = 1e-6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("ground_truth", metavar="GT.json")
-    parser.add_argument("results", metavar="RESULTS.json")
+    parser.add_argument("ground_truth", type=file_path, metavar="GT.json")
+    parser.add_argument("results", type=file_path, metavar="RESULTS.json")
     parser.add_argument("--style", choices=("lvis", "coco", "proposals"), required=True)
-    parser.add_argument("--out", metavar="FILE", help="write the metrics here too, as JSON")
+    parser.add_argument(
+        "--out", type=file_path, metavar="FILE", help="write the metrics here too, as JSON"
+    )
     parser.add_argument(
         "--check-official",
         action="store_true",
@@ -47,6 +51,8 @@ def evaluate_files(
         raise UserError(
             "--check-official: only --style lvis has an official package to compare with"
         )
+    if out:
+        check_target(Path(out))
     truth = read_ground_truth(Path(ground_truth))
     for note in truth.notes:
         say(f"note: {note}")
@@ -55,7 +61,8 @@ def evaluate_files(
     for name, value in metrics.items():
         print(f"{name:<10} {value:.4f}")
     if out:
-        Path(out).write_text(json.dumps(metrics, indent=1))
+        with whole_file(Path(out)) as partial:
+            partial.write_text(json.dumps(metrics, indent=1))
     if check_official:
         _compare(metrics, lvis_package_metrics(Path(ground_truth), Path(results)))
 

@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
+from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+from unidet.store.disk import nearest_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("folder", type=file_path, metavar="DIR")
     add_what(parser, nargs="*", otherwise="the configured stage")
     add_json(parser)
 
@@ -25,9 +26,9 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.store.transfer import push
 
     config = compose(options.overrides)
-    store = open_store(config)
+    store, folder = open_store(config), Remote(_checked(options.folder))
     actions = chosen(options.what or [config.stage], config, store)
-    moved = push(store, Remote(_checked(options.folder)), actions)
+    moved = push(store, folder, actions)
     tell(options, asdict(moved), told(moved, "exported", f"to {options.folder}"))
     return 1 if moved.refused else 0
 
@@ -35,8 +36,7 @@ def run(options: Namespace, compose: Compose) -> int:
 def _checked(folder: str) -> str:
     """The absolute path of a folder to export into: new, empty, or an export already."""
     path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"export: {folder} is no folder")
+    nearest_folder(path)
     if path.is_dir() and any(path.iterdir()) and not (path / "store" / "v1").is_dir():
         raise UserError(f"export: {folder} holds other things; give a new or empty folder")
     return os.path.abspath(path)

@@ -8,13 +8,14 @@ from typing import Any
 
 from unidet.console.terminal import duration, size
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import add_json, tell
+from unidet.pipelines.verbs.support.arguments import add_json, number, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.gc import cleaning, drop, drop_unfinished, sweep
 from unidet.store.gc_plan import Drop, Plan, plan
 from unidet.store.store import Store
 
 SHOWN = 40
+LONGEST_SIZE = 30  # characters
 _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 Told = tuple[dict[str, Any], list[str]]
@@ -23,9 +24,15 @@ Told = tuple[dict[str, Any], list[str]]
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--max-bytes", metavar="SIZE", type=_bytes, help="such as 50GB")
     parser.add_argument("--keep-last", metavar="K", type=_count, help="artefacts a stage")
-    parser.add_argument("--unfinished", metavar="DAYS", type=float, help="drop work this old too")
     parser.add_argument(
-        "--grace", metavar="MINUTES", type=float, default=60.0, help="how long the trash keeps it"
+        "--unfinished", metavar="DAYS", type=number(0), help="drop work this old too"
+    )
+    parser.add_argument(
+        "--grace",
+        metavar="MINUTES",
+        type=number(0),
+        default=60.0,
+        help="how long the trash keeps it",
     )
     parser.add_argument("--yes", action="store_true", help="do it; otherwise it is only told")
     add_json(parser)
@@ -48,7 +55,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(B|[kKMGT]B)?", text)
-    if match is None:
+    if match is None or len(text) > LONGEST_SIZE:
         raise UserError(f"--max-bytes: {text!r} is not a size; give one like 500MB or 50GB")
     return int(float(match[1]) * _UNITS[(match[2] or "").replace("K", "k")])
 

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import add_json, tell
+from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("folder", type=file_path, metavar="DIR")
     add_json(parser)
 
 

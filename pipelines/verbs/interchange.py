@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help=".pkl, .json, proposals:SET, lvis_eval:SET")
-    parser.add_argument("destination", metavar="DST", help=".pkl (mmdet) or .json (COCO, LVIS)")
-    parser.add_argument("--annotations", metavar="GT.json", help="images and categories of a file")
+    parser.add_argument(
+        "source", type=file_path, metavar="SRC", help=".pkl, .json, proposals:SET, lvis_eval:SET"
+    )
+    parser.add_argument(
+        "destination", type=file_path, metavar="DST", help=".pkl (mmdet) or .json (COCO, LVIS)"
+    )
+    parser.add_argument(
+        "--annotations", type=file_path, metavar="GT.json", help="images and categories of a file"
+    )
     parser.add_argument("--proposals", action="store_true", help="a .json SRC holds proposals")
 
 

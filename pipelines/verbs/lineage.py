@@ -8,15 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unidet.console.terminal import duration, fold, printable, size
-from unidet.pipelines.verbs.support.arguments import add_json, add_what, tell
+from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+from unidet.store.disk import check_target
 from unidet.store.lineage import Node, direct_inputs, lineage
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_what(parser)
     parser.add_argument("--dot", action="store_true", help="as source for Graphviz")
-    parser.add_argument("--picture", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    parser.add_argument(
+        "--picture", type=file_path, metavar="FILE", help=f"draw it: {', '.join(PICTURES)}"
+    )
     add_json(parser)
 
 
@@ -26,6 +31,8 @@ def run(options: Namespace, compose: Compose) -> int:
 
     config = compose(options.overrides)
     store = open_store(config)
+    if options.picture:
+        check_target(Path(options.picture), PICTURES)
     nodes = lineage(select(options.what, config, store), store)
     if options.picture:
         from unidet.pipelines.verbs.support.lineage_picture import draw

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from unidet.pipelines.verbs.support.arguments import positive
+from unidet.pipelines.verbs.support.arguments import file_path, whole
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="a log, or a folder that holds one")
     parser.add_argument(
-        "--out", default="curves.png", metavar="FILE", help=".png, .pdf, .svg or .csv"
+        "logs", nargs="+", type=file_path, metavar="LOG", help="a log, or a folder that holds one"
+    )
+    parser.add_argument(
+        "--out",
+        default="curves.png",
+        type=file_path,
+        metavar="FILE",
+        help=".png, .pdf, .svg or .csv",
     )
     parser.add_argument("--keys", nargs="+", default=[], metavar="KEY", help='like "loss_*" "AP*"')
     parser.add_argument("--names", nargs="+", default=[], help="of the runs, for the legend")
     parser.add_argument(
-        "--smooth", type=positive, metavar="ROWS", help="mean over so many rows; 1: none"
+        "--smooth", type=whole(1), metavar="ROWS", help="mean over so many rows; 1: none"
     )
     parser.add_argument(
-        "--epoch-steps", type=positive, metavar="N", help="where a log counts epochs only"
+        "--epoch-steps", type=whole(1), metavar="N", help="where a log counts epochs only"
     )
     parser.add_argument("--title", default="", help="above the picture")
 

@@ -14,7 +14,8 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.verbs.support.sharing import bring, open_remote, told
 
     config = compose(options.overrides)
-    remote, store = open_remote(options, config), open_store(config)
+    remote = open_remote(options, config, reading=True)
+    store = open_store(config)
     moved = bring(options, config, store, remote)
     for key in moved.artefacts:
         action = store.lookup(key)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from unidet.pipelines.traces.models import MODELS
+from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
-    parser.add_argument("--weights", required=True, metavar="FILE", help="ours or official")
-    parser.add_argument("--inputs", required=True, metavar="IN.npz", help="see docs/parity.md")
-    parser.add_argument("--out", required=True, metavar="OUT.npz")
+    parser.add_argument(
+        "--weights", required=True, type=file_path, metavar="FILE", help="ours or official"
+    )
+    parser.add_argument(
+        "--inputs", required=True, type=file_path, metavar="IN.npz", help="see docs/parity.md"
+    )
+    parser.add_argument("--out", required=True, type=file_path, metavar="OUT.npz")
     parser.add_argument("--train", action="store_true", help="a training step and its losses")
     parser.add_argument("--grads", nargs="+", default=[], metavar="NAME", help="of parameters")
 

@@ -24,11 +24,10 @@ def run(options: Namespace, compose: Compose) -> int:
 
     config = compose(options.overrides)
     store = open_store(config)
+    has_remote = options.repair and (options.remote or config.remote)
+    remote = open_remote(options, config, reading=True) if has_remote else None
     findings = verify(store)
-    fates: dict[str, str] = {}
-    if options.repair:
-        has_remote = options.remote or config.remote
-        fates = repaired(store, findings, open_remote(options, config) if has_remote else None)
+    fates = repaired(store, findings, remote) if options.repair else {}
     lines = []
     for problem in findings.problems:
         lines += [f"{problem.kind:<10} {_short(problem.path)}", *fold(problem.detail, " " * 11)]

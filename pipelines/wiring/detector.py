@@ -25,6 +25,7 @@ from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.text_classifier import suppression
 from unidet.records import Detections
 from unidet.report.draw import draw_boxes
+from unidet.store.disk import check_folder, whole_file
 from unidet.store.lineage import lineage
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -45,21 +46,24 @@ def detect_files(
     names = [name.strip() for name in vocabulary.split(",") if name.strip()]
     if not names:
         raise UserError('--vocab: names no category; give them like --vocab "cat, dog"')
+    folder = Path(out)
+    check_folder(folder)
     pictures = {path: read_image(Path(path)) for path in images}
     detector = _open(config, names)
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress("detecting")
     records = []
     for done, (path, pixels) in enumerate(pictures.items(), start=1):
         found = detector(pixels)
         target = folder / f"{Path(path).stem}.png"
-        _draw(pixels, found, names, threshold).save(target)
+        with whole_file(target) as partial:
+            _draw(pixels, found, names, threshold).save(partial)
         records += _records(path, found, names, threshold)
         progress.update(done, len(pictures))
         say(f"{path}: {int((found.scores >= threshold).sum())} boxes -> {target}")
     progress.close()
-    (folder / "detections.json").write_text(json.dumps(records, indent=1))
+    with whole_file(folder / "detections.json") as partial:
+        partial.write_text(json.dumps(records, indent=1))
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.states import built_folders
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
 from unidet.records import Detections
+from unidet.store.disk import check_target, whole_file
 from unidet.weights.read import read_pickle
-from unidet.weights.write import whole_file, write_pickle
+from unidet.weights.write import write_pickle
 
 STAGES = ("proposals", "lvis_eval")
 
@@ -68,8 +69,7 @@ def interchange_files(
     target = Path(destination)
     if target.suffix not in (".pkl", ".json"):
         raise UserError(f"{destination}: must end in .pkl (mmdet) or .json (COCO, LVIS)")
-    if not target.parent.is_dir():
-        raise UserError(f"{destination}: there is no folder {target.parent}; make it first")
+    check_target(target)
     stage, colon, dataset = source.partition(":")
     if colon and stage in STAGES:
         found = _of_the_study(stage, dataset, study())
@@ -80,10 +80,7 @@ def interchange_files(
         )
     else:
         found = _of_a_file(Path(source), read_order(Path(annotations)), proposals)
-    try:
-        _write(target, found)
-    except OSError as fault:
-        raise UserError(f"{destination}: cannot be written ({fault.strerror})") from None
+    _write(target, found)
     what = "proposals" if found.are_proposals else "detections"
     images = len(found.order.image_ids)
     return f"{destination}: {len(found.detections)} {what} in {images} images"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 
@@ -45,3 +46,32 @@ def test_a_missing_package_is_named(make_world: Callable, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "lvis", None)
     with pytest.raises(UserError, match="pip install lvis"):
         lvis_package_metrics(*make_world(0).write())
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ("categories", "frequency"),
+        ("images", "neg_category_ids"),
+        ("images", "not_exhaustive_category_ids"),
+        ("annotations", "area"),
+    ],
+)
+def test_a_field_that_the_package_needs_is_named(
+    make_world: Callable, part: str, field: str
+) -> None:
+    truth, results = make_world(0).write()
+    document = json.loads(truth.read_text())
+    del document[part][0][field]
+    truth.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=f"'{field}' is missing in 1 of its {part}"):
+        lvis_package_metrics(truth, results)
+
+
+def test_what_else_the_package_cannot_read_is_one_line(make_world: Callable) -> None:
+    truth, results = make_world(0).write()
+    document = json.loads(truth.read_text())
+    document["categories"][0]["frequency"] = "often"
+    truth.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"the lvis package cannot evaluate .*; leave out"):
+        lvis_package_metrics(truth, results)

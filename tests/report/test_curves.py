@@ -206,7 +206,7 @@ def test_the_command_draws_a_png_or_writes_a_table(logs: Path, tmp_path: Path) -
         (["own.csv", "--out", "nowhere/a.png"], "there is no folder nowhere; make it first"),
         (["own.csv", "--keys", "AP"], "no log has 'AP'; there are loss, loss_box, lr"),
         (["own.csv", "detr.txt"], "give the steps of an epoch as --epoch-steps N"),
-        (["own.csv", "--smooth", "0"], "argument --smooth: invalid positive value: '0'"),
+        (["own.csv", "--smooth", "0"], "--smooth: must be a whole number of at least 1, got '0'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(

@@ -1,11 +1,16 @@
-"""Listing a folder that others change."""
+"""Listing a folder that others change; files that are whole or not there."""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
-from unidet.store.disk import files_below
+import pytest
+
+from unidet.errors import UserError
+from unidet.store.disk import check_folder, check_target, files_below, whole_file
 
 
 def test_files_and_links_below(tmp_path: Path) -> None:
@@ -23,3 +28,72 @@ def test_a_folder_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     assert next(found) == tmp_path / "first"
     shutil.rmtree(tmp_path / "gone")
     assert list(found) == []
+
+
+# --- whole files ------------------------------------------------------------------------------
+
+
+def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "picture.png"
+    with whole_file(target) as partial:
+        assert (partial.parent, partial.suffix) == (tmp_path, ".png")
+        partial.write_text("new")
+        assert not target.exists()
+    assert [*tmp_path.iterdir()] == [target]
+    assert target.read_text() == "new"
+
+
+def test_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "metrics.json"
+    target.write_text("old")
+
+    def half(fault: BaseException) -> None:
+        with whole_file(target) as partial:
+            partial.write_text("ne")
+            raise fault
+
+    with pytest.raises(UserError, match=r"metrics\.json: cannot be written \(full\)"):
+        half(OSError(errno.ENOSPC, "full"))
+    with pytest.raises(KeyboardInterrupt):
+        half(KeyboardInterrupt())
+    assert [*tmp_path.iterdir()] == [target]
+    assert target.read_text() == "old"
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with whole_file(tmp_path / "link") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with whole_file(tmp_path / "pipe") as partial:
+        partial.write_text("new")
+    assert os.read(reader, 9) == b"new"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_place_is_looked_at_before_long_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_target(tmp_path / "file")
+    check_folder(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    for place in (tmp_path, tmp_path / "no" / "x", tmp_path / "file" / "x"):
+        with pytest.raises(UserError):
+            check_target(place)
+    for place in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(UserError, match="file is not a folder"):
+            check_folder(place)
+    with pytest.raises(UserError, match=r"must end in \.png, \.pdf"):
+        check_target(tmp_path / "x.bmp", (".png", ".pdf"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_place_that_is_closed_to_this_user(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    for check in (check_target, check_folder):
+        with pytest.raises(UserError, match="this user may not write in"):
+            check(closed / "x")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib import resources
 from typing import Any
 
 from unidet.config.study import Config
@@ -28,16 +30,21 @@ def _plain_values(overrides: list[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    given = [_open(readable(override)) for override in overrides]
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
-            composed = hydra_compose("config", overrides=list(map(_open, overrides)))
+            composed = hydra_compose("config", overrides=given)
             return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(str(error))) from None
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(explain(error, overrides)) from None
 
 
-def explain(message: str) -> str:
-    """Hydra's many lines as one, with the keys or options that would have been right."""
+def explain(error: Exception, overrides: Sequence[str], *, sweep: bool = False) -> str:
+    """Hydra's many lines as one: which argument it is about and what would have been right."""
+    for override in overrides:
+        if fault := _fault(override, sweep):
+            return fault
+    message = str(error)
     unknown = re.match(r"Could not override '([\w.@/]+)'", message)
     if unknown:
         return unknown_key([unknown[1]], [item.name for item in fields(Config)])
@@ -49,6 +56,9 @@ def explain(message: str) -> str:
     if options:
         known = ", ".join(options[3].split())
         return f"{options[1]}: there is no {options[2]!r}; there are {known}"
+    if message.startswith("Interpolation"):
+        where = next((override for override in overrides if "${" in override), "the configuration")
+        return f"{where}: {message.splitlines()[0]}; ${{…}} stands for another key's value"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "; ".join(
         line for line in lines if not line.startswith(("See https", "full_key", "object_type"))
@@ -59,7 +69,64 @@ def _open(override: str) -> str:
     """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema judges it.
 
     Otherwise a field with a default could not be given, because no file in `conf/` names it.
-    `stage=proposals[val]` becomes `stage=proposals:val`: brackets are lists to Hydra.
+    """
+    return f"++{override}" if re.match(r"\w+(\.\w+)+=", override) else override
+
+
+def readable(override: str) -> str:
+    """As Hydra can read it: `~/…` in quotes, and `stage=proposals[val]`, where brackets would be a
+    list, as `stage=proposals:val`. Whether `~` means home is up to the schema.
     """
     override = re.sub(r"^stage=(\w+)\[(.+)\]$", r"stage=\1:\2", override)
-    return f"++{override}" if re.match(r"\w+(\.\w+)+=", override) else override
+    key, _, value = override.partition("=")
+    return f"{key}={_quoted(value)}" if re.match("~(/|$)", value) else override
+
+
+def _fault(override: str, sweep: bool) -> str:
+    """What keeps an argument from being read as key=value; empty where nothing does."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    if not (equals or key.startswith("~")):
+        return f"{override}: is neither key=value nor an option that may stand here"
+    if not key:
+        return f"{override}: names no key; see: unidet config"
+    parser = OverridesParser.create()
+    try:
+        parsed = parser.parse_override(readable(override))
+        if equals and _is_group(key) and not isinstance(parsed.value(), str | list):
+            return f"{override}: takes a name; single values are given like {key}.key=value"
+        if sweep or not parsed.is_sweep_override():
+            return ""
+        reason = "is several values, for which -m comes first; if it is one"
+    except HydraException:
+        reason = "cannot be read; if it is text"
+    try:
+        parser.parse_override(f"{key}={_quoted(value)}")
+    except HydraException:
+        return f"{override}: is not key=value; a key is names with dots, like rpn.training.steps"
+    return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={_quoted(value)}')}"
+
+
+def _is_group(key: str) -> bool:
+    """Whether a key chooses among the files of a folder in `conf/`."""
+    name = key.lstrip("+~").partition("@")[0]
+    return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
+
+
+def _quoted(value: str) -> str:
+    """Text as Hydra reads it, whatever it holds."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    quote = Quote.double if "'" in value and '"' not in value else Quote.single
+    return QuotedString(value, quote).with_quotes()
+
+
+def _for_shell(argument: str) -> str:
+    """An argument as it is typed into a shell."""
+    if "!" in argument:
+        return shlex.quote(argument)
+    key, _, value = argument.partition("=")
+    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
+    return f'{key}="{escaped}"'

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA, NonNegative, Positive, free
+from unidet.config.fields import SCHEMA, FilePath, NonNegative, Positive, free
 
 Style = Literal["lvis", "coco"]
 SetName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -23,8 +23,8 @@ class TrainingSet:
     by the content that lies there.
     """
 
-    annotations: str = free(...)
-    images: str = free(...)
+    annotations: FilePath = free(...)
+    images: FilePath = free(...)
     vocabulary: str = free(...)
     limit: NonNegative = 0
 
@@ -63,7 +63,7 @@ class ToyData:
     training: dict[SetName, TrainingSet] = field(default_factory=dict)
     evaluation: dict[SetName, EvaluationSet] = field(default_factory=dict)
     processes: NonNegative = free(0)
-    root: str = free("")
+    root: FilePath = free("")
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -74,7 +74,7 @@ class FolderData:
     kind: Literal["folder"]
     training: dict[SetName, TrainingSet]
     evaluation: dict[SetName, EvaluationSet]
-    root: str = free("")
+    root: FilePath = free("")
 
 
 Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-SCHEMA = ConfigDict(extra="forbid")
+SCHEMA = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -38,6 +39,8 @@ Factors = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
 Fractions = Annotated[tuple[Fraction, Fraction], AfterValidator(_ascending)]
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 Expression = Annotated[str, AfterValidator(_expression)]
+FilePath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A file or folder; `~` at its start means home, as a shell does not see it after `key=`."""
 
 
 def free(default: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA, Positive
+from unidet.config.fields import SCHEMA, FilePath, Positive
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -28,4 +28,4 @@ class TrainConfig:
     """
 
     processes: Positive
-    hostfile: str
+    hostfile: FilePath

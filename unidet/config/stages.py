@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Triple, free
+from unidet.config.fields import SCHEMA, FilePath, Fraction, NonNegative, Positive, Triple, free
 from unidet.config.images import ImageConfig
 from unidet.config.networks import ClassifierConfig, ProposerConfig, ResNetConfig, TextConfig
 from unidet.config.training import TrainingConfig
@@ -43,8 +43,8 @@ class PublishedClip:
     """
 
     kind: Literal["openai"]
-    checkpoint: str
-    merges: str
+    checkpoint: FilePath
+    merges: FilePath
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -78,7 +78,7 @@ class FileEmbeddings:
     """Ready (C, D) `.npy` arrays, rows in order of category id; paths relative to `data.root`."""
 
     source: Literal["files"]
-    files: dict[str, str] = free(...)
+    files: dict[str, FilePath] = free(...)
 
 
 Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="source")]
@@ -99,7 +99,7 @@ class RpnConfig:
     images: ImageConfig
     training: TrainingConfig | None
     classes: Literal["agnostic", "dataset", "category_ids"] = "agnostic"
-    weights: str = free("")
+    weights: FilePath = free("")
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -113,7 +113,7 @@ class ProposalsConfig:
 
     keep: Positive
     training: bool = True
-    files: dict[str, str] = field(default_factory=dict, metadata={"identity": False})
+    files: dict[str, FilePath] = field(default_factory=dict, metadata={"identity": False})
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)
@@ -138,7 +138,7 @@ class RoiConfig:
     training: TrainingConfig | None
     proposals_per_image: Positive
     text: Literal["clip", "random"] = "clip"
-    weights: str = free("")
+    weights: FilePath = free("")
 
     @field_validator("images")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
-from unidet.config.fields import SCHEMA, NonNegative, free
+from unidet.config.fields import SCHEMA, FilePath, NonNegative, free
 from unidet.config.machines import ClusterConfig, TrainConfig
 from unidet.config.stages import (
     CalibrationConfig,
@@ -26,7 +26,7 @@ from unidet.config.stages import (
 
 @dataclass(frozen=True, config=SCHEMA)
 class StoreConfig:
-    root: str
+    root: FilePath
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -67,4 +67,4 @@ class Config:
     detection: DetectionConfig
     calibration_sweep: SweepConfig
     report: ReportConfig
-    remote: str = free("")
+    remote: FilePath = free("")

@@ -40,10 +40,18 @@ def _line(problem: Mapping[str, Any]) -> str:
         return f"{'.'.join([*keys, str(last)])}: {problem['ctx']['error']}"
     given = problem["input"]
     got = "" if isinstance(given, dict | list) else f", got {given!r}"
-    hint = ""
+    return f"{key}: {problem['msg']}{got}{_hint(key, problem)}"
+
+
+def _hint(key: str, problem: Mapping[str, Any]) -> str:
+    """What may have been meant."""
     if problem["type"] == "literal_error":
-        hint = suggestion(str(given), re.findall(r"'([^']+)'", problem["ctx"]["expected"]))
-    return f"{key}: {problem['msg']}{got}" + (f"; {hint.rstrip()}" if hint else "")
+        allowed = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
+        hint = suggestion(str(problem["input"]), allowed).rstrip()
+        return f"; {hint}" if hint else ""
+    if problem["type"] == "string_type":
+        return f"; text that looks like something else is quoted: {key}=\"'…'\""
+    return ""
 
 
 def unknown_key(keys: list[str], known: list[str]) -> str:

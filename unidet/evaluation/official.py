@@ -11,19 +11,26 @@ import contextlib
 import importlib
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unidet.errors import UserError
+
+REQUIRED = {
+    "categories": ("frequency",),
+    "images": ("neg_category_ids", "not_exhaustive_category_ids"),
+    "annotations": ("area",),
+}
 
 
 def lvis_package_metrics(gt_path: Path, results_path: Path) -> dict[str, float]:
     """The lvis package's own bounding-box metrics under the keys of `lvis_metrics`.
 
     Raises:
-        UserError: the package is not installed, or needs what the ground truth lacks.
+        UserError: the package is not installed, or does not take one of the files.
     """
     with _supplied():
         try:
@@ -33,14 +40,28 @@ def lvis_package_metrics(gt_path: Path, results_path: Path) -> dict[str, float]:
                 f"the official check needs the package {fault.name}: pip install lvis==0.5.3"
             ) from None
         try:
-            evaluation = lvis.LVISEval(str(gt_path), str(results_path), "bbox")
+            ground_truth = lvis.LVIS(str(gt_path))
+            _check(gt_path, ground_truth.dataset)
+            evaluation = lvis.LVISEval(ground_truth, str(results_path), "bbox")
             evaluation.run()
-        except KeyError as fault:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as fault:
             raise UserError(
-                f"{gt_path}: the lvis package cannot evaluate it: a record lacks {fault}; "
-                "evaluate it without --check-official"
-            ) from None
+                f"the lvis package cannot evaluate {results_path} against {gt_path} "
+                f"({type(fault).__name__}: {fault}); leave out --check-official"
+            ) from fault
     return {key: float(value) for key, value in evaluation.get_results().items()}
+
+
+def _check(path: Path, dataset: Mapping[str, list[dict[str, Any]]]) -> None:
+    """What the package takes for granted, and our reader does not."""
+    for part, names in REQUIRED.items():
+        for name in names:
+            lacking = sum(name not in entry for entry in dataset[part])
+            if lacking:
+                raise UserError(
+                    f"{path}: {name!r} is missing in {lacking} of its {part}, which the lvis "
+                    f"package needs; add it, or leave out --check-official"
+                )
 
 
 @contextlib.contextmanager

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from unidet.report.curves import Curves, choose, draw_curves, long_table, on_one_axis
 from unidet.report.logs.rows import TRAIN
 from unidet.report.logs.run import Run, read_runs
-from unidet.report.style import PICTURES, check_target
+from unidet.report.style import PICTURES
+from unidet.store.disk import check_target, whole_file
 
 
 def plot_logs(
@@ -34,19 +32,14 @@ def plot_logs(
     curves = on_one_axis(read_runs(logs, names), epoch_steps)
     quantities, hidden = choose(curves, keys)
     if target.suffix == ".csv":
-        _write_csv(long_table(curves, quantities), target)
+        with whole_file(target) as partial:
+            long_table(curves, quantities).to_csv(partial, index=False)
     else:
         draw_curves(curves, quantities, target, smooth=smooth, title=title)
     lines = [*_summary(curves), f"{out}: {', '.join(quantities)}"]
     if hidden:
         lines.append(f'left out: {len(hidden)} auxiliary losses; --keys "*loss*" draws them')
     return lines
-
-
-def _write_csv(table: pd.DataFrame, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
-    table.to_csv(part, index=False)
-    os.replace(part, target)
 
 
 def _summary(curves: Curves) -> list[str]:

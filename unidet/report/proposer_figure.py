@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from unidet.report.style import COLOURS, MARKERS, PAPER, check_target, save
+from unidet.report.style import COLOURS, MARKERS, PAPER, PICTURES, save
+from unidet.store.disk import check_target
 
 CAPS = (10, 100, 300, 1000)
 COLUMNS = (
@@ -49,7 +50,7 @@ def draw_proposer_study(table: pd.DataFrame, path: Path, title: str = "") -> Non
         UserError: a file of that name cannot be written.
         ValueError: a column is missing, or a proposer is there twice or not at all.
     """
-    check_target(path)
+    check_target(path, PICTURES)
     missing = [name for name in COLUMNS if name not in table]
     if missing or table.empty or table["proposer"].duplicated().any():
         raise ValueError(f"a row for each proposer, with {COLUMNS}; missing: {missing}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from unidet.errors import UserError
+from unidet.store.disk import whole_file
 
 # Okabe and Ito (2008); violet for their yellow, which is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7B4FA3")
@@ -38,19 +36,7 @@ PAPER: Any = {
 PICTURES = (".png", ".pdf", ".svg")
 
 
-def check_target(path: Path, suffixes: Sequence[str] = PICTURES) -> None:
-    """Raises UserError unless a file of such a name can be written there."""
-    if path.suffix not in suffixes:
-        raise UserError(f"{path}: the name must end in {', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
-
-
 def save(figure: Figure, path: Path) -> None:
     """The figure under its name, whole or not at all; the suffix says the format."""
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        figure.savefig(part, dpi=200)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=200)

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -179,3 +179,73 @@ def files_below(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         yield from (Path(place, name) for name in (*names, *links))
+
+
+# --- files for people, anywhere -----------------------------------------------------------------
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, moved to `path` at the end; what fails leaves `path` as it was.
+
+    The path has the suffix of `path`. A device or a pipe is written to as it is.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    place = Path(os.path.realpath(path))  # a link stays a link
+    special = path.exists() and not path.is_file()
+    partial = path if special else place.with_name(f".{place.stem}.{os.getpid()}{place.suffix}")
+    try:
+        yield partial
+        if not special:
+            sync(partial)
+            os.replace(partial, place)
+            sync(place.parent)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if not special:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def check_target(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Before long work: whether `whole_file` can write there, under a name with such an ending.
+
+    Raises:
+        UserError: another ending, a folder, or a place that is not there or not writable.
+    """
+    if suffixes and path.suffix not in suffixes:
+        raise UserError(f"{path}: the name must end in {', '.join(suffixes)}")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: this user may not write in {path.parent}; choose another place")
+
+
+def check_folder(path: Path) -> None:
+    """Before long work: whether `path` is, or can be made, a folder to write to.
+
+    Raises:
+        UserError: a file stands in the way, or it is not writable.
+    """
+    there = nearest_folder(path)
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{path}: this user may not write in {there}; choose another place")
+
+
+def nearest_folder(path: Path) -> Path:
+    """`path`, or the last folder on the way to it that is there.
+
+    Raises:
+        UserError: a file stands in the way.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise UserError(f"{path}: {there} is not a folder; choose another place")
+    return there

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.store.disk import check_target
 from unidet.weights.layouts.layout import Weights, listed, to_ours
 from unidet.weights.layouts.registry import layout_named, open_weights, write_ours
 from unidet.weights.write import write_jittor, write_torch
@@ -32,8 +33,7 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
     """
     target = Path(destination)
     side = _side(target, to)
-    if not target.parent.is_dir():
-        raise UserError(f"{destination}: there is no folder {target.parent}; make it first")
+    check_target(target)
     if side == "torch" and layout:
         written_as = layout_named(layout)
         weights = open_weights(source, network=written_as.network)
@@ -43,17 +43,14 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
     if target.exists() and target.samefile(source):
         raise UserError(f"{destination} is the source itself; give another name")
     lines = [f"{source}: {weights.layout.name} ({weights.layout.summary})"]
-    try:
-        if side == "ours":
-            written: Mapping[str, np.ndarray] = to_ours(weights)
-            _write_ours(target, weights)
-        else:
-            written = written_as.to_official(weights)
-            write_torch(target, written)
-            if left_out := written_as.left_out(weights):
-                lines.append(f"left out, as it has no place there: {listed('arrays', left_out)}")
-    except OSError as fault:
-        raise UserError(f"{destination}: cannot be written ({fault.strerror})") from None
+    if side == "ours":
+        written: Mapping[str, np.ndarray] = to_ours(weights)
+        _write_ours(target, weights)
+    else:
+        written = written_as.to_official(weights)
+        write_torch(target, written)
+        if left_out := written_as.left_out(weights):
+            lines.append(f"left out, as it has no place there: {listed('arrays', left_out)}")
     whose = f"our {weights.layout.network}" if side == "ours" else written_as.name
     return [*lines, f"{destination}: {len(written)} arrays for {whose}{_vocabularies(weights)}"]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from unidet.errors import UserError
+from unidet.store.disk import whole_file
 from unidet.weights.pickles import JITTOR_MARK
 
 _STORAGE_NAMES = {
@@ -94,31 +93,6 @@ def _sort_metadata(path: Path) -> None:
             raise RuntimeError(f"the header of {path} does not fit its place")
         file.seek(8)
         file.write(text.ljust(length))
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, moved to `path` at the end; what fails leaves `path` as it was.
-
-    On return it is on the disk, under its name.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield partial
-        _sync(partial)
-        partial.replace(path)
-        _sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Return when a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _little_endian(name: str, array: np.ndarray) -> np.ndarray:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import math
+import os
 import re
-from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from unidet.console.terminal import printable
@@ -85,7 +87,7 @@ def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
 def add_what(parser: ArgumentParser, nargs: str | None = None, otherwise: str = "") -> None:
     """WHAT: the artefact that is meant; `otherwise` says what happens without it."""
     text = f"{WHAT}; without it, {otherwise}" if otherwise else WHAT
-    parser.add_argument("what", nargs=nargs, help=text)
+    parser.add_argument("what", nargs=nargs, type=file_path, help=text)
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -96,7 +98,7 @@ def add_json(parser: ArgumentParser) -> None:
 def add_remote(parser: ArgumentParser) -> None:
     """`--remote`, which `sharing.open_remote` opens."""
     text = "a folder, sftp://user@host/folder, s3://bucket/folder; otherwise remote=URL"
-    parser.add_argument("--remote", metavar="URL", help=text)
+    parser.add_argument("--remote", type=file_path, metavar="URL", help=text)
 
 
 def add_arrivals(parser: ArgumentParser) -> None:
@@ -123,9 +125,41 @@ def one_or_list(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1, as a type for argparse."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def file_path(text: str) -> str:
+    """A type for argparse: a file or folder; `~` at its start is home also in `--out=~/x`."""
+    return os.path.expanduser(text)
+
+
+def number(least: float, most: float = math.inf) -> Callable[[str], float]:
+    """A type for argparse: a number in this range."""
+
+    def read(text: str) -> float:
+        value = _or_nan(float, text)
+        if not least <= value <= most or math.isinf(value):
+            raise ArgumentTypeError(f"must be a number {_range(least, most)}, got {text!r}")
+        return value
+
+    return read
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number in this range."""
+
+    def read(text: str) -> int:
+        value = _or_nan(int, text)
+        if not value >= least:
+            raise ArgumentTypeError(f"must be a whole number {_range(least)}, got {text!r}")
+        return int(value)
+
+    return read
+
+
+def _or_nan(kind: Callable[[str], float], text: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        return math.nan
+
+
+def _range(least: float, most: float = math.inf) -> str:
+    return f"of at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"

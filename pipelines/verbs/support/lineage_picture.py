@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from unidet.errors import UserError
 from unidet.pipelines.verbs.lineage import label
+from unidet.store.disk import whole_file
 from unidet.store.lineage import Node, direct_inputs
 
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3fa", "edgecolor": "#4a6fa5"}
 NOTE = {"boxstyle": "square,pad=0.4", "facecolor": "#fbf6e3", "edgecolor": "#b59b3b"}
-KINDS = (".png", ".svg", ".pdf")
 COLUMN, ROW, HALF_BOX = 2.2, 1.3, 0.24  # inches, inches, share of a row
 PASSES = 8
 
@@ -37,10 +36,8 @@ def draw(nodes: list[Node], path: Path) -> None:
     """Write the picture to `path`, by its ending a PNG, SVG or PDF.
 
     Raises:
-        UserError: another ending, or a file that cannot be written.
+        UserError: it cannot be written.
     """
-    if path.suffix not in KINDS:
-        raise UserError(f"--picture {path}: give a name that ends with {', '.join(KINDS)}")
     from matplotlib.figure import Figure
 
     direct = direct_inputs(nodes)
@@ -60,10 +57,8 @@ def draw(nodes: list[Node], path: Path) -> None:
         _box(axes, layout.places[node.key], "\n".join(label(node)), BOX)
         for file in node.files:
             _box(axes, layout.places[file.digest], f"{file.name}\n{file.digest[:12]}", NOTE)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise UserError(f"--picture {path}: {error.strerror}") from error
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def _arrow(axes, points: list[tuple[float, int]]) -> None:  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.console.terminal import Progress, fold, size
@@ -14,6 +15,7 @@ from unidet.pipelines.engine.keys import find, preimage_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.remotes import from_remote
 from unidet.pipelines.verbs.support.selection import select
+from unidet.store.disk import nearest_folder
 from unidet.store.live import in_use
 from unidet.store.record import Action
 from unidet.store.remote import Remote
@@ -23,8 +25,8 @@ from unidet.store.transfer import Moved, Tell, fetch_all
 from unidet.store.verify import Findings
 
 
-def open_remote(options: Namespace, config: Config) -> Remote:
-    """The remote of the command or of the configuration.
+def open_remote(options: Namespace, config: Config, *, reading: bool = False) -> Remote:
+    """The remote of the command or of the configuration; a folder is made unless it is read.
 
     Raises:
         UserError: neither names one, or it cannot be reached.
@@ -32,6 +34,10 @@ def open_remote(options: Namespace, config: Config) -> Remote:
     url = options.remote or config.remote
     if not url:
         raise UserError("no remote is given; add --remote URL (a folder, sftp://…) or remote=URL")
+    if "://" not in url:
+        folder = Path(url)
+        if nearest_folder(folder) != folder and reading:
+            raise UserError(f"remote {url}: there is no such folder")
     return Remote(url)
 
 

@@ -184,6 +184,17 @@ def test_the_table_holds_what_was_swept_and_where_it_lies(
     assert "calibration.gamma" in capsys.readouterr().out
 
 
+def test_one_job_without_metrics_prints_its_folder(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def launch(folder: Path, names: Sequence[str]) -> None:
+        write_outcome(folder, names[0], Outcome(0, str(tmp_path / "data"), ""))
+
+    chosen = sweep("stage=data")
+    assert chosen.run(launch) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'data'}\n{chosen.folder / 'table.csv'}\n"
+
+
 def test_a_wide_table_repeats_what_was_swept() -> None:
     table = pd.DataFrame({"rpn": ["toy", "b"], "AR@10": [0.5, 0.25], "ms": [27, 8], "AR@100": 0.75})
     assert list(blocks(table, ["rpn"], width=15)) == [

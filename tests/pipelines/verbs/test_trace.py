@@ -32,9 +32,8 @@ def test_unknown_models_and_options_that_do_not_fit(
         capsys, "cln_r50_fpn", *common, "--grads", "neck", folder=tmp_path
     )
     nowhere = files(tmp_path, image, out=tmp_path / "absent/out.npz")
-    assert "absent/out.npz does not exist" in refused(
-        capsys, "cln_r50_fpn", *nowhere, folder=tmp_path
-    )
+    said = refused(capsys, "cln_r50_fpn", *nowhere, folder=tmp_path)
+    assert "absent/out.npz: there is no folder" in said
 
 
 def test_weights_of_another_architecture_torn_or_absent(

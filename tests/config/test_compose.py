@@ -1,0 +1,96 @@
+"""Arguments of the form key=value: what they mean, and one line for what cannot be read."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from unidet.config.compose import compose
+from unidet.errors import UserError
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        compose(overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("epoch=3", "données", "日本", "a~b", "~b", "data (copy)", "[2024] data", "a#b", "it's"),
+        *('say "x"', 'it\'s "x"', "{a}", "a;b", "a&b", "a`b", "a,b", "!x", "a$ é", "a|b", "a\\'b"),
+    ],
+)
+def test_a_value_is_refused_with_a_quoting_that_works(folder: str) -> None:
+    """What the message shows is typed into a shell as it is."""
+    override = f"data.root=/srv/{folder}"
+    try:
+        assert compose([override]).data.root == f"/srv/{folder}"
+    except UserError:
+        message = refusal(override)
+        assert message.startswith(f"{override}: the value ")
+        quoted = message.rpartition("quote it: ")[2]
+        typed = subprocess.run(
+            ["bash", "-c", f"printf %s {quoted}"], capture_output=True, text=True
+        )
+        assert compose([typed.stdout]).data.root == f"/srv/{folder}"
+
+
+def test_the_quoting_of_a_plain_case_is_easy_to_read() -> None:
+    assert refusal("data.root=/srv/epoch=3") == (
+        "data.root=/srv/epoch=3: the value cannot be read; if it is text, quote it: "
+        "data.root=\"'/srv/epoch=3'\""
+    )
+
+
+def test_several_values_want_a_sweep() -> None:
+    message = refusal("stage=data", "data.root=/srv/a,b")
+    assert message.startswith("data.root=/srv/a,b: the value is several values, for which -m")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("nonsense", "nonsense: is neither key=value nor an option"),
+        ("--nonsense", "--nonsense: is neither key=value nor an option"),
+        ("=x", "=x: names no key"),
+        ("=3", "=3: names no key"),
+        ("rpn=3", "rpn=3: takes a name; single values"),
+        ("~rpn=3", "~rpn=3: takes a name"),
+        ("data=null", "data=null: takes a name"),
+        ("rpn={a: 1}", "rpn={a: 1}: takes a name; single values are given like rpn.key=value"),
+        ("a..b=3", "a..b=3: is not key=value; a key is names with dots"),
+        ("data root=3", "data root=3: is not key=value"),
+        ("données=3", "données=3: is not key=value"),
+        ("seed=[1", "seed=[1: the value cannot be read"),
+        ("data.root=2024", "data.root=\"'…'\""),
+        ("data.root=${HOME}", "data.root=${HOME}: Interpolation key 'HOME' not found"),
+    ],
+)
+def test_what_is_no_override_is_named(override: str, says: str) -> None:
+    assert says in refusal("stage=data", override)
+
+
+@pytest.mark.parametrize(
+    "key", ["data.root", "store.root", "rpn.weights", "roi.weights", "remote", "train.hostfile"]
+)
+def test_a_tilde_at_the_start_of_a_path_means_home(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    for written, meant in (
+        ("~/a=b c", "/home/ada/a=b c"),
+        ("'~/it'", "/home/ada/it"),
+        ("x~", "x~"),
+    ):
+        value: object = compose([f"{key}={written}" if "~/" in written else f"{key}='{written}'"])
+        for part in key.split("."):
+            value = getattr(value, part)
+        assert value == meant
+
+
+def test_a_tilde_elsewhere_is_a_tilde() -> None:
+    assert compose(["experiment=toy", "clip_embeddings.templates=['~/{}']"])

@@ -1,0 +1,196 @@
+"""Every verb and every path option, given what is not there, or is a file, or a folder: one line.
+
+Jittor cannot be imported here, so a bad path is also found before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unidet import cli
+from unidet.pipelines.verbs.support.arguments import file_path, parser_of
+from unidet.pipelines.verbs.support.verb import load, names
+
+INPUT_FILE = ("absent", "folder", "below")
+PLACE_OF_FILE = ("in absent", "folder", "below")
+OUTPUT_FILE = (*PLACE_OF_FILE, "proc")
+INPUT_FOLDER = ("absent", "file", "below")
+PLACE_OF_FOLDER = ("file", "below")
+OUTPUT_FOLDER = (*PLACE_OF_FOLDER, "proc")
+WHERE = {
+    "absent": "no/such{0}",
+    "in absent": "no/such/x{0}",
+    "file": "file{0}",
+    "folder": "folder{0}",
+    "below": "file{0}/x{0}",
+    "proc": "/proc/x{0}",  # nobody may write there
+}
+# Command with a place for the path, its ending, and what it must not be.
+COMMANDS = (
+    ("accept data store.root={}", "", PLACE_OF_FOLDER),
+    ("compare {} b.npz", ".npz", INPUT_FILE),
+    ("compare b.npz {}", ".npz", INPUT_FILE),
+    ("convert {} out.safetensors", ".pth", INPUT_FILE),
+    ("convert b.npz {}", ".safetensors", PLACE_OF_FILE),
+    ("convert b.npz {}", ".pth", PLACE_OF_FILE),
+    ("detect {} --vocab cat", ".png", INPUT_FILE),
+    ("detect picture.png --vocab cat --out {}", "", PLACE_OF_FOLDER),
+    ("detect picture.png --vocab cat --set store.root={}", "", ("absent", *OUTPUT_FOLDER)),
+    ("evaluate {} results.json --style coco", ".json", INPUT_FILE),
+    ("evaluate truth.json {} --style coco", ".json", INPUT_FILE),
+    ("evaluate truth.json results.json --style coco --out {}", ".json", OUTPUT_FILE),
+    ("export {}", "", PLACE_OF_FOLDER),
+    ("export new data store.root={}", "", PLACE_OF_FOLDER),
+    ("fetch --all --remote {}", "", INPUT_FOLDER),
+    ("gc --yes store.root={}", "", OUTPUT_FOLDER),
+    ("import {}", "", INPUT_FOLDER),
+    ("interchange {} out.pkl --annotations truth.json", ".json", INPUT_FILE),
+    ("interchange {} out.json --annotations truth.json", ".pkl", INPUT_FILE),
+    ("interchange results.json {} --annotations truth.json", ".pkl", OUTPUT_FILE),
+    ("interchange results.json {} --annotations truth.json", ".json", OUTPUT_FILE),
+    ("interchange results.json out.pkl --annotations {}", ".json", INPUT_FILE),
+    ("lineage {}", "", INPUT_FILE),
+    ("lineage data --picture {}", ".svg", PLACE_OF_FILE),
+    ("path data store.root={}", "", PLACE_OF_FOLDER),
+    ("pin {}", "", INPUT_FILE),
+    ("plot {}", ".json", INPUT_FILE),
+    ("plot log.csv --out {}", ".png", OUTPUT_FILE),
+    ("plot log.csv --out {}", ".csv", OUTPUT_FILE),
+    ("pull --all --remote {}", "", INPUT_FOLDER),
+    ("push --remote {}", "", PLACE_OF_FOLDER),
+    ("push {} --remote new", "", INPUT_FILE),
+    ("rm {}", "", INPUT_FILE),
+    ("status store.root={}", "", PLACE_OF_FOLDER),
+    ("trace detr_r50 --weights {} --inputs inputs.npz --out out.npz", ".pth", INPUT_FILE),
+    ("trace detr_r50 --weights b.npz --inputs {} --out out.npz", ".npz", INPUT_FILE),
+    ("trace detr_r50 --weights b.npz --inputs inputs.npz --out {}", ".npz", PLACE_OF_FILE),
+    ("unpin {}", "", INPUT_FILE),
+    ("verify store.root={}", "", PLACE_OF_FOLDER),
+    ("verify --repair --remote {}", "", INPUT_FOLDER),
+    ("why data store.root={}", "", PLACE_OF_FOLDER),
+    ("work {}", ".json", INPUT_FILE),
+    ("stage=data store.root={}", "", OUTPUT_FOLDER),
+    ("stage=data experiment=coco data.root={}", "", INPUT_FOLDER),
+    ("-m stage=data seed=1,2 store.root={}", "", OUTPUT_FOLDER),
+)
+NO_PATHS = {"config", "doctor"}
+NOT_A_PATH = {None, "SIZE", "K", "DAYS", "MINUTES", "KEY", "NAME", "PATTERN", "ROWS", "N"}
+CASES = [
+    (command, WHERE[kind].format(ending), kind)
+    for command, ending, kinds in COMMANDS
+    for kind in kinds
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with something good of every kind, and what is wrong for each."""
+    for ending in {ending for _, ending, _ in COMMANDS}:
+        (tmp_path / f"file{ending}").write_bytes(b"?")
+        (tmp_path / f"folder{ending}").mkdir()
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
+    truth = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [box],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    result = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.5}
+    (tmp_path / "results.json").write_text(json.dumps([result]))
+    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.4\n")
+    np.savez(tmp_path / "b.npz", a=np.zeros(3))
+    np.savez(tmp_path / "inputs.npz", image=np.zeros(3))
+    Image.new("RGB", (9, 9)).save(tmp_path / "picture.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "jittor", None)  # makes an import of it fail
+    return tmp_path
+
+
+Answer = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
+    """Exit status, standard output and standard error of a command."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(("command", "path", "kind"), CASES)
+def test_a_bad_path_is_one_line(
+    here: Path, answer: Answer, command: str, path: str, kind: str
+) -> None:
+    before = sorted(here.rglob("*"))
+    status, out, err = answer(*shlex.split(command.format(path)))
+    assert status == 2, out + err
+    assert err.startswith("unidet: ")
+    assert err.count("\n") == 1, err
+    named = [str(place) for place in (Path(path), *Path(path).parents) if str(place) not in "./"]
+    assert any(name in err for name in named), err
+    left = [place for place in here.rglob("*") if place not in before]
+    assert not [place for place in left if "outputs" not in place.parts], left
+
+
+def test_no_path_option_is_left_out() -> None:
+    for name in set(names()) - NO_PATHS:
+        mine = " ".join(command for command, _, _ in COMMANDS if command.split()[0] == name)
+        assert mine, f"{name}: no command above"
+        for action in parser_of(name, load(name))._actions:
+            takes_text = action.nargs != 0 and action.choices is None
+            if action.option_strings and takes_text and action.metavar not in NOT_A_PATH:
+                assert action.option_strings[0] in mine, f"{name} {action.option_strings[0]}"
+
+
+def test_a_tilde_means_home(here: Path, answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell does not replace it after `=`."""
+    monkeypatch.setenv("HOME", str(here))
+    command = ("evaluate", "~/truth.json", "~/results.json", "--style=coco", "--out=~/m.json")
+    assert answer(*command)[0] == 0
+    assert json.loads((here / "m.json").read_text())["AP"] == pytest.approx(1)
+    refusal = answer("stage=data", "experiment=coco", "data.root=~/no")[2]
+    assert f"data.root: {here}/no is not a folder" in refusal
+    assert f"root: {here}/a=b\n" in answer("config", "store.root=~/a=b")[1]
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+NUMBERS = [
+    (name, action.option_strings[0])
+    for name in names()
+    for action in parser_of(name, load(name))._actions
+    if action.option_strings and action.type not in (None, file_path)
+]
+
+
+@pytest.mark.parametrize(("name", "option"), NUMBERS)
+@pytest.mark.parametrize("value", ["nan", "-1", "inf", "-inf", "many", "", "1e999", "9" * 5000])
+def test_every_number_has_its_range(answer: Answer, name: str, option: str, value: str) -> None:
+    status, out, err = answer(name, f"{option}={value}", *_required(name))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert option in err
+
+
+@pytest.mark.parametrize("value", ["30", "1.01", "-0.1"])
+def test_a_threshold_is_a_score(answer: Answer, value: str) -> None:
+    err = answer("detect", "a.png", "--vocab", "cat", "--threshold", value)[2]
+    assert f"--threshold: must be a number from 0 to 1, got '{value}'" in err
+
+
+def _required(name: str) -> list[str]:
+    actions = parser_of(name, load(name))._actions
+    required = [action for action in actions if action.required]
+    return [word for action in required for word in (*action.option_strings[:1], "x")]

@@ -1,0 +1,94 @@
+"""Standard output and error: closed, full, or without letters for what is said."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+OUTPUT = "standard output"  # the file name of an error that it meets
+
+
+class Output(io.TextIOWrapper):
+    """Standard output, whose errors say that they are its own."""
+
+    def write(self, text: str) -> int:
+        with _named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _named():
+            super().flush()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = OUTPUT
+        raise
+
+
+def prepare() -> None:
+    """Make it safe to print, whatever the command was started with.
+
+    A closed stream is opened on nothing (else the next file would get its number), letters that a
+    terminal lacks are written as escapes, and warnings are one line.
+    """
+    _open_closed()
+    old = sys.__stdout__
+    if old is not None and sys.stdout is old:
+        sys.stdout = Output(
+            old.buffer,
+            old.encoding,
+            "backslashreplace",
+            line_buffering=old.line_buffering,
+            write_through=old.write_through,
+        )
+    warnings.formatwarning = lambda message, *_, **__: f"unidet: {plain(str(message))}\n"
+
+
+def complain(text: str) -> None:
+    """One line on standard error, if that takes it."""
+    try:
+        print(f"unidet: {plain(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        abandon(sys.stderr)
+
+
+def abandon(stream: TextIO) -> None:
+    """Send nothing more there: what is left would fail again as the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def plain(text: str) -> str:
+    """Text that may come from elsewhere as one line without control codes."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text.replace("\n", " "))
+
+
+def _open_closed() -> None:
+    names = {1: "stdout", 2: "stderr"}
+    closed = [number for number in (0, *names) if not _is_open(number)]
+    for number in closed:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        if nothing != number:
+            os.dup2(nothing, number)
+            os.close(nothing)
+    for number, name in names.items():
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.dup(number), "w", errors="backslashreplace"))
+    if 1 in closed:
+        complain("standard output is closed; nothing is printed there")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
