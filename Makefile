@@ -4,6 +4,8 @@
 EXPERIMENT ?= toy
 DATA_ROOT ?=
 DETECTOR ?= nanodet_plus
+# CUDA=1 adds a CUDA 13 toolkit from wheels (1.5 GB); one of the system needs nothing
+CUDA ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported, which most of those installed never are.
@@ -20,7 +22,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1 ##/p' $(MAKEFILE_LIST) | \
 	awk -F ' ## *' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready  ## the command in .venv/bin/unidet
+setup: $(VENV)/.ready $(if $(CUDA),$(VENV)/.ready-cuda)  ## the command in .venv/bin/unidet; CUDA=1: with a CUDA toolkit
 setup-dev: $(VENV)/.ready-dev
 setup-bench: $(VENV)/.ready-bench
 
@@ -67,6 +69,10 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/.venv
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.venv
 	$(INSTALL) --editable '.[dev,sweep,cluster]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-cuda: pyproject.toml | $(VENV)/.venv
+	$(INSTALL) --editable '.[cuda]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-bench: pyproject.toml | $(VENV)/.venv

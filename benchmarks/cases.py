@@ -145,33 +145,37 @@ def other_cases() -> dict[str, Callable[[], Arrays]]:
     }
 
 
-def main(device: str, target: str) -> None:
+def attempt(name: str, work: Callable[[], Any]) -> Any:
+    """What `work` gives; None, with a line, where it fails: the others are still worth knowing."""
+    try:
+        return work()
+    except Exception as error:
+        print(f"{name}: {str(error)[-1500:]}", flush=True)
+        return None
+
+
+def main(target: str) -> None:
     import jittor as jt
 
     started = time.time()
     results: Arrays = {}
     for make in (convolution_cases, region_cases, other_cases):
         for name, case in make().items():
-            try:
-                results |= {f"{name}: {part}": found for part, found in case().items()}
-            except Exception as error:  # the others are still worth knowing
-                print(f"{name}: {str(error)[-1500:]}", flush=True)
+            found = attempt(name, case) or {}
+            results |= {f"{name}: {part}": value for part, value in found.items()}
     # All at once: their kernels compile side by side.
-    try:
-        jt.sync([found for found in results.values() if isinstance(found, jt.Var)])
-    except RuntimeError as error:
-        print(str(error)[-1500:], flush=True)
+    tensors = [value for value in results.values() if isinstance(value, jt.Var)]
+    attempt("all at once", lambda: jt.sync(tensors))
     arrays = {}
-    for name, found in results.items():
-        try:
-            array = found.numpy() if isinstance(found, jt.Var) else found
+    for name, value in results.items():
+        fetch = value.numpy if isinstance(value, jt.Var) else value.copy
+        array = attempt(name, fetch)
+        if array is not None:
             arrays[name] = array.reshape(-1)[:: max(1, array.size // SAMPLE)]
-        except RuntimeError as error:
-            print(f"{name}: {str(error)[-1500:]}", flush=True)
     np.savez(target, **arrays)
     print(f"{len(arrays)} arrays after {time.time() - started:.1f} s")
 
 
 if __name__ == "__main__":
     print(bring_up(sys.argv[1]), flush=True)
-    main(*sys.argv[1:])
+    main(sys.argv[2])

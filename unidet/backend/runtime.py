@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -66,7 +66,7 @@ def bring_up(
     """Imports Jittor with settings that work; a second call returns what the first decided.
 
     Args:
-        device: "auto" takes CUDA where it is usable.
+        device: "auto" takes CUDA where a trial has shown that it works.
         threads: of OpenMP; 0 means `$OMP_NUM_THREADS`, else every core the process may use.
         verbose: let Jittor and the compiler talk.
         mpi: this process is one of several that `mpirun` has started; they train together.
@@ -100,7 +100,7 @@ def _bring_up(
     toolchain.require_writable(root)
     tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     onednn = toolchain.find_onednn()
-    cuda, why, warning = _choose_device(device, tried)
+    cuda, why, warning = _choose_device(device, mpi=mpi, tried=tried)
     threads = threads or toolchain.default_threads()
     home = _home(root, tools, onednn, cuda)
     if onednn is not None:
@@ -161,7 +161,7 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
     latest. Whatever is missing here, `bring_up` reports, if it comes to that.
     """
     global _ahead
-    if not _can_compile():
+    if not _can_compile(device):
         yield None
         return
     code = f"from unidet.backend.runtime import bring_up; bring_up({device!r})"
@@ -185,13 +185,18 @@ def _wait_for_compilers(verbose: bool) -> None:
         _ahead.wait()
 
 
-def _can_compile() -> bool:
+def _can_compile(device: Device) -> bool:
     """Whether there is all that it takes, and no core yet."""
+    cuda = None
+    if device != "cpu":
+        with suppress(NoCuda):
+            cuda = find_cuda()
     try:
         tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     except UserError:
         return False
-    return not importing.has_core(_home(toolchain.cache_root(), tools, toolchain.find_onednn()))
+    home = _home(toolchain.cache_root(), tools, toolchain.find_onednn(), cuda)
+    return not importing.has_core(home)
 
 
 def try_cuda(*, again: bool = False) -> Cuda:
@@ -207,10 +212,19 @@ def try_cuda(*, again: bool = False) -> Cuda:
     return cuda
 
 
-def _choose_device(device: Device, tried: bool) -> tuple[Cuda | None, str, str]:
+def _choose_device(
+    device: Device, *, mpi: bool = False, tried: bool = False
+) -> tuple[Cuda | None, str, str]:
     """CUDA where it works; why, or why not; and the warning that a GPU lies idle."""
     if device == "cpu":
         return None, "not asked for", ""
+    if mpi and device == "auto":
+        return None, "not for several processes", ""
+    if mpi:
+        raise UserError(
+            "device=cuda: several processes train on processors only; use train.processes=1 or "
+            "device=cpu"
+        )
     try:
         cuda = find_cuda() if tried else try_cuda()
     except NoCuda as problem:

@@ -127,7 +127,7 @@ def class_wise_nms(
 def _keep_flags(ordered: jt.Var, threshold: float) -> jt.Var:
     """(N, 4) boxes, best first -> (N,) int32, 1 where the box survives."""
     count = ordered.shape[0]
-    shapes = [(count,)]
+    shapes: list[tuple[int, ...]] = [(count,)]
     if jt.flags.use_cuda:
         shapes.append((count, (count + 31) // 32))
     return run(
