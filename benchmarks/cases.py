@@ -154,7 +154,7 @@ def main(device: str, target: str) -> None:
         for name, case in make().items():
             try:
                 results |= {f"{name}: {part}": found for part, found in case().items()}
-            except Exception as error:  # the others are still worth knowing
+            except Exception as error:  # noqa: PERF203 - the others are still worth knowing
                 print(f"{name}: {str(error)[-1500:]}", flush=True)
     # All at once: their kernels compile side by side.
     try:
@@ -166,7 +166,7 @@ def main(device: str, target: str) -> None:
         try:
             array = found.numpy() if isinstance(found, jt.Var) else found
             arrays[name] = array.reshape(-1)[:: max(1, array.size // SAMPLE)]
-        except RuntimeError as error:
+        except RuntimeError as error:  # noqa: PERF203
             print(f"{name}: {str(error)[-1500:]}", flush=True)
     np.savez(target, **arrays)
     print(f"{len(arrays)} arrays after {time.time() - started:.1f} s")

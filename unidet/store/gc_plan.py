@@ -116,8 +116,8 @@ def obstacles(store: Store, action: Action) -> list[str]:
 def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
     """The `count` keys of every stage, and of each data set in it, that were asked for last.
 
-    Asked for in this store, or come into it: what a record says of its time is another clock's where it
-    was made elsewhere.
+    Asked for in this store, or come into it: what a record says of its time is another clock's
+    where it was made elsewhere.
     """
     asked: dict[str, str] = {}
     for run in store.runs():
