@@ -3,11 +3,14 @@ finite differences; the whole call against the official recording."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jittor as jt
 import numpy as np
 import pytest
+from jittor import nn
 
-from unidet.ops.deformable_attention import by_grid_sample, deformable_attention
+from unidet.ops.deformable_attention import deformable_attention
 
 SIZES = [(3, 4), (2, 1)]
 
@@ -19,6 +22,32 @@ def _inputs(seed: int) -> list[np.ndarray]:
     locations = rng.uniform(-0.3, 1.3, size=(2, 5, 2, 2, 2, 2))
     weights = rng.uniform(size=(2, 5, 2, 2, 2))
     return [array.astype(np.float32) for array in (values, locations, weights)]
+
+
+def by_grid_sample(
+    values_NSAD: jt.Var,
+    locations_NQALP2: jt.Var,
+    weights_NQALP: jt.Var,
+    sizes: Sequence[tuple[int, int]],
+) -> jt.Var:
+    """`deformable_attention` by Jittor's own operations."""
+    images, _, heads, width = values_NSAD.shape
+    queries, points = weights_NQALP.shape[1], weights_NQALP.shape[4]
+    parts, first = [], 0
+    for level, (height, length) in enumerate(sizes):
+        values = values_NSAD[:, first : first + height * length].permute(0, 2, 3, 1)
+        grid = locations_NQALP2[:, :, :, level].permute(0, 2, 1, 3, 4)
+        samples = nn.grid_sample(
+            values.reshape(images * heads, width, height, length),
+            grid.reshape(images * heads, queries, points, 2) * 2 - 1,
+            mode="bilinear",
+            padding_mode="zeros",
+            align_corners=False,
+        ).reshape(images, heads, width, queries, points)
+        weights = weights_NQALP[:, :, :, level].permute(0, 2, 1, 3).unsqueeze(2)
+        parts.append((samples * weights.broadcast(samples)).sum(dim=-1))
+        first += height * length
+    return sum(parts[1:], parts[0]).permute(0, 3, 1, 2)
 
 
 def test_one_sample_by_hand() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import jittor as jt
 import numpy as np
-from jittor import nn
 
 from unidet.ops import deformable_attention_cuda
 from unidet.ops.kernels import Kernel, run
@@ -164,29 +163,3 @@ def deformable_attention(
         weights_NQALP.reshape(flat).float32(),
         jt.array(table),
     )
-
-
-def by_grid_sample(
-    values_NSAD: jt.Var,
-    locations_NQALP2: jt.Var,
-    weights_NQALP: jt.Var,
-    sizes: Sequence[tuple[int, int]],
-) -> jt.Var:
-    """`deformable_attention` by Jittor's own operations, for devices without the kernels."""
-    images, _, heads, width = values_NSAD.shape
-    queries, points = weights_NQALP.shape[1], weights_NQALP.shape[4]
-    parts, first = [], 0
-    for level, (height, length) in enumerate(sizes):
-        values = values_NSAD[:, first : first + height * length].permute(0, 2, 3, 1)
-        grid = locations_NQALP2[:, :, :, level].permute(0, 2, 1, 3, 4)
-        samples = nn.grid_sample(
-            values.reshape(images * heads, width, height, length),
-            grid.reshape(images * heads, queries, points, 2) * 2 - 1,
-            mode="bilinear",
-            padding_mode="zeros",
-            align_corners=False,
-        ).reshape(images, heads, width, queries, points)
-        weights = weights_NQALP[:, :, :, level].permute(0, 2, 1, 3).unsqueeze(2)
-        parts.append((samples * weights.broadcast(samples)).sum(dim=-1))
-        first += height * length
-    return sum(parts[1:], parts[0]).permute(0, 3, 1, 2)
