@@ -4,7 +4,7 @@
 EXPERIMENT ?= toy
 DATA_ROOT ?=
 DETECTOR ?= nanodet_plus
-# CUDA=1 adds a CUDA 13 toolkit from wheels (1.5 GB); one of the system needs nothing
+# CUDA=1 adds a CUDA 13 toolkit from wheels (2.1 GB); one of the system needs nothing
 CUDA ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
