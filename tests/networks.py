@@ -14,7 +14,7 @@ from unidet.config.networks import (
     ResNetConfig,
     RTDETRConfig,
 )
-from unidet.pipelines.traces.official import classifier_settings, proposer_settings
+from unidet.pipelines.traces.published_settings import classifier_settings, proposer_settings
 
 
 def resnet(**changes: Any) -> ResNetConfig:

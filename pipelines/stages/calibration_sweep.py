@@ -17,8 +17,8 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.stages import lvis_eval
 from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
 from unidet.pipelines.wiring.study_sets import evaluation_sets
-from unidet.pipelines.wiring.text_classifier import regions_of, suppression, text_classifier
 
 COLUMNS = ("beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")
 TABLE, PLOT = "sweep.csv", "sweep.png"

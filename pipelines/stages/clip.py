@@ -59,7 +59,7 @@ def _train(job: Job) -> None:
     from unidet.models.clip.contrastive import ContrastiveLoss
     from unidet.models.clip.tokenizer import Tokenizer, learn_merges, write_merges
     from unidet.models.layers import set_batch_norm_training
-    from unidet.pipelines.wiring.text import NameEncoder, build_text_encoder
+    from unidet.pipelines.wiring.text_encoder import NameEncoder, build_text_encoder
     from unidet.pipelines.wiring.training import keep_log
     from unidet.training.loop import train
     from unidet.training.pair import ImageTextPair

@@ -12,7 +12,7 @@ from unidet.errors import UserError
 from unidet.formats.embeddings import read_embeddings
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
 from unidet.pipelines.wiring.study_sets import VOCABULARY, vocabularies
 
@@ -23,7 +23,7 @@ def run(job: Job) -> None:
         vectors = read_embeddings(job.files["embeddings"], len(names))
     else:
         job.bring_up()
-        from unidet.pipelines.wiring.text import open_text_encoder
+        from unidet.pipelines.wiring.text_encoder import open_text_encoder
 
         encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
         vectors = encoder.embed(names, job.config.clip_embeddings)

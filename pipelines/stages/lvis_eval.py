@@ -22,12 +22,12 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table
 from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
 from unidet.pipelines.wiring.study_sets import (
     data_of,
     evaluation_sets,
     training_vocabularies,
 )
-from unidet.pipelines.wiring.text_classifier import regions_of, suppression, text_classifier
 from unidet.records import Detections, GroundTruth
 
 MOST_BARS = 120

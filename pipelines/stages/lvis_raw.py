@@ -15,7 +15,7 @@ from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, Sh
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.wiring.classifier import build_classifier, code_of
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
-from unidet.pipelines.wiring.embeddings import CLASSIFIER
+from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.per_image import network_results

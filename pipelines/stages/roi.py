@@ -18,7 +18,7 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import backbones, classifier, starting_weights
 from unidet.pipelines.wiring.classifier import build_classifier, initialise_classifier
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
-from unidet.pipelines.wiring.embeddings import CLASSIFIER, read_embeddings
+from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
 from unidet.pipelines.wiring.seeding import seeded

@@ -28,7 +28,7 @@ from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
-from unidet.pipelines.traces.official import proposer_settings
+from unidet.pipelines.traces.published_settings import proposer_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.records import Batch, Detected
 from unidet.weights.layouts.layout import Weights

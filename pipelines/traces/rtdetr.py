@@ -34,7 +34,7 @@ from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
-from unidet.pipelines.traces.official import proposer_settings
+from unidet.pipelines.traces.published_settings import proposer_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into

@@ -28,7 +28,7 @@ from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.inputs import Inputs
-from unidet.pipelines.traces.official import classifier_settings
+from unidet.pipelines.traces.published_settings import classifier_settings
 from unidet.pipelines.traces.seen import seen
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.weights.layouts.layout import Weights

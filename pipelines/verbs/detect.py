@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.wiring.detector import detect_files
+    from unidet.pipelines.wiring.zero_shot_detector import detect_files
 
     config = compose([f"experiment={options.experiment}", *options.set])
     detect_files(config, options.images, options.vocab, options.out, options.threshold)

@@ -43,7 +43,7 @@ def evaluate_files(
         UserError: a fault in a file, or metrics that differ from the official package's.
     """
     from unidet.evaluation.evaluate import evaluate
-    from unidet.evaluation.official import lvis_package_metrics
+    from unidet.evaluation.lvis_package import lvis_package_metrics
     from unidet.formats.ground_truth import read_ground_truth
     from unidet.formats.results import read_results
 

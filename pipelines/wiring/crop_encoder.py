@@ -9,12 +9,12 @@ from unidet.pipelines.wiring import region_parts
 from unidet.pipelines.wiring.region_parts import build_region_parts
 
 if TYPE_CHECKING:
-    from unidet.models.clip.crops import CropEncoder
+    from unidet.models.clip.crop_encoder import CropEncoder
 
 
 def build_crop_encoder(settings: TrainedClip) -> CropEncoder:
     """With the parts and names of the RoI network."""
-    from unidet.models.clip.crops import CropEncoder
+    from unidet.models.clip.crop_encoder import CropEncoder
 
     parts = build_region_parts(settings.image, "attention", settings)
     return CropEncoder(

@@ -13,7 +13,7 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
-from unidet.evaluation.official import lvis_package_metrics
+from unidet.evaluation.lvis_package import lvis_package_metrics
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results
 from unidet.records import Detections

@@ -114,7 +114,12 @@ def test_roi_holds_its_own_network(
         == (ROI | models)
     )
     expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
-    expected |= {"wiring.dumped_proposals", "wiring.embeddings", "engine.shards", "stages.roi"}
+    expected |= {
+        "wiring.dumped_proposals",
+        "wiring.embedding_artefacts",
+        "engine.shards",
+        "stages.roi",
+    }
     assert reached("pipelines", "roi", *chosen) == expected | start
     assert reached("weights", "roi", *chosen) == READING | {"prefixes", "write"}
     for package in ("evaluation", "report"):
@@ -122,7 +127,7 @@ def test_roi_holds_its_own_network(
 
 
 def test_the_toy_clip_holds_no_other_backbone_and_no_layout(reached: Reached) -> None:
-    clip = {"attention_pool", "contrastive", "crops", "text", "tokenizer"}
+    clip = {"attention_pool", "contrastive", "crop_encoder", "text", "tokenizer"}
     expected = {f"clip.{part}" for part in clip} | {"layers", "resnet", "transformer_layers"}
     assert reached("models", "clip") == expected
     assert reached("weights", "clip") == READING | {"prefixes", "write"}

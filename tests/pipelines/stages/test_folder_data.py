@@ -19,7 +19,7 @@ from unidet.errors import UserError
 from unidet.pipelines.engine import engine, graph
 from unidet.pipelines.engine.progress_lines import Done
 from unidet.pipelines.stages import clip_embeddings
-from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at, read_vocabulary
 from unidet.pipelines.wiring.study_sets import images_folder
 

@@ -11,7 +11,7 @@ import pytest
 
 from unidet.pipelines.engine.shards import SHARDS
 from unidet.pipelines.stages import roi
-from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.records import Category
 
 

@@ -13,9 +13,9 @@ import pytest
 from commands import complaint_of, exit_status
 
 from unidet.weights.layouts import registry
+from unidet.weights.layouts.layer_shapes import batch_norm, convolution, linear
 from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.registry import layout_named, open_weights
-from unidet.weights.layouts.shapes import batch_norm, convolution, linear
 from unidet.weights.read import read_checkpoint
 from unidet.weights.write import write_torch
 

@@ -15,7 +15,7 @@ from unidet.config.stages import PublishedClip
 from unidet.errors import UserError
 from unidet.pipelines.wiring.published_clip import take_published
 from unidet.pipelines.wiring.published_files import published_files
-from unidet.pipelines.wiring.text import open_text_encoder
+from unidet.pipelines.wiring.text_encoder import open_text_encoder
 from unidet.weights.layouts.clip import RN50 as SIZE
 from unidet.weights.layouts.clip import image_shapes, text_shapes
 from unidet.weights.layouts.registry import layout_named

@@ -13,8 +13,8 @@ from unidet.backend.runtime import bring_up
 from unidet.errors import UserError
 from unidet.pipelines.wiring.starting_weights import load_starting_weights, starting_file
 from unidet.weights.layouts import registry
+from unidet.weights.layouts.layer_shapes import Shapes, linear
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import Shapes, linear
 from unidet.weights.write import write_safetensors, write_torch
 
 

@@ -11,7 +11,7 @@ import pytest
 from unidet.cli import compose
 from unidet.config.stages import TextEmbeddings
 from unidet.errors import UserError
-from unidet.pipelines.wiring.text import NameEncoder
+from unidet.pipelines.wiring.text_encoder import NameEncoder
 
 
 class Words:

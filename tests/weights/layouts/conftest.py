@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from unidet.weights.layouts.layer_shapes import batch_norm, convolution, linear
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import batch_norm, convolution, linear
 
 
 def small_shapes() -> dict:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from unidet.report.logs.log_lines import LogText, json_records
 from unidet.report.logs.rows import Rows
-from unidet.report.logs.text import LogText, json_records
 
 NAME = "DETR or RT-DETR"
 _SIZES = ("small", "medium", "large")

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from unidet.report.logs.log_lines import LogText, json_records
 from unidet.report.logs.rows import Rows, metric_name
-from unidet.report.logs.text import LogText, json_records
 
 NAME = "mmdet"
 _ROW = re.compile(r"\b(Epoch|Iter)(?:\((\w+)\))?\s*((?:\[[\s\d/]+\])+)\s*(.*)")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 
+from unidet.report.logs.log_lines import LogText
 from unidet.report.logs.rows import TRAIN, Rows, metric_name
-from unidet.report.logs.text import LogText
 
 NAME = "nanodet"
 _ROW = re.compile(r"\b(Train|Val)\|Epoch:?(\d+)/\d+\|Iter:?(\d+)\([\d/]+\)\|(.*)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 
+from unidet.report.logs.log_lines import LogText
 from unidet.report.logs.rows import Rows, metric_name
-from unidet.report.logs.text import LogText
 
 NAME = "unidet"
 

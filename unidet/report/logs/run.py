@@ -12,8 +12,8 @@ import pandas as pd
 
 from unidet.errors import UserError
 from unidet.report.logs import detr, mmdet, nanodet, own
+from unidet.report.logs.log_lines import KNOWN, LogText, read_text
 from unidet.report.logs.rows import Rows
-from unidet.report.logs.text import KNOWN, LogText, read_text
 
 
 class Format(Protocol):

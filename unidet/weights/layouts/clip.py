@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import (
+from unidet.weights.layouts.layer_shapes import (
     Shapes,
     attention,
     attention_pool,
@@ -21,6 +20,7 @@ from unidet.weights.layouts.shapes import (
     linear,
     under,
 )
+from unidet.weights.layouts.layout import Layout
 
 CONTEXT_LENGTH, VOCABULARY_SIZE, TEXT_LAYERS = 77, 49408, 12
 

@@ -5,8 +5,7 @@ All names below the backbone are ours too; the backbone's norms are frozen.
 
 from __future__ import annotations
 
-from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import (
+from unidet.weights.layouts.layer_shapes import (
     Shapes,
     attention,
     convolution,
@@ -16,6 +15,7 @@ from unidet.weights.layouts.shapes import (
     resnet,
     under,
 )
+from unidet.weights.layouts.layout import Layout
 
 WIDTH, HIDDEN, LAYERS = 256, 2048, 6
 

@@ -6,8 +6,7 @@ from it. Source: mmdetection 2.18, configs/_base_/models/faster_rcnn_r50_fpn.py.
 
 from __future__ import annotations
 
-from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import (
+from unidet.weights.layouts.layer_shapes import (
     Shapes,
     convolution,
     feature_pyramid,
@@ -15,6 +14,7 @@ from unidet.weights.layouts.shapes import (
     resnet,
     under,
 )
+from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.unidetector import HEAD, STAGE1
 
 

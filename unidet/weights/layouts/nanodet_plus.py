@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
+from unidet.weights.layouts.layer_shapes import Shapes, batch_norm, convolution, layer_norm, under
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import Shapes, batch_norm, convolution, layer_norm, under
 
 BLOCKS = (4, 8, 4)
 LEVELS = 4

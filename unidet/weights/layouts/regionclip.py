@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unidet.weights.layouts.clip import SIZES, Size, title
+from unidet.weights.layouts.layer_shapes import Shapes, clip_resnet, resnet_layer, under
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import Shapes, clip_resnet, resnet_layer, under
 from unidet.weights.layouts.unidetector import HEAD, REGION_RENAMES
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import (
+from unidet.weights.layouts.layer_shapes import (
     Shapes,
     attention,
     batch_norm,
@@ -20,6 +19,7 @@ from unidet.weights.layouts.shapes import (
     perceptron,
     under,
 )
+from unidet.weights.layouts.layout import Layout
 
 LEVELS = 3
 WIDTH = 256

@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from unidet.weights.layouts import nanodet_plus
-from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import (
+from unidet.weights.layouts.layer_shapes import (
     Shapes,
     basic_layer,
     batch_norm,
@@ -19,6 +18,7 @@ from unidet.weights.layouts.shapes import (
     resnet,
     torchvision_stem,
 )
+from unidet.weights.layouts.layout import Layout
 
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 SHUFFLENET_WIDTHS = {"x1_0": (24, 116, 232, 464), "x1_5": (24, 176, 352, 704)}

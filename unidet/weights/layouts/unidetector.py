@@ -7,8 +7,7 @@ only infer (BBoxHeadCLIPInference) hold the same parameters as those that train.
 
 from __future__ import annotations
 
-from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.shapes import (
+from unidet.weights.layouts.layer_shapes import (
     Shapes,
     attention_pool,
     clip_resnet,
@@ -19,6 +18,7 @@ from unidet.weights.layouts.shapes import (
     resnet_layer,
     under,
 )
+from unidet.weights.layouts.layout import Layout
 
 HEAD = "roi_head.bbox_head"
 

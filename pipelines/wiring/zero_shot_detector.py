@@ -20,9 +20,9 @@ from unidet.evaluation.regions import Regions
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.engine import bring_up_jittor, open_store
 from unidet.pipelines.engine.states import current
-from unidet.pipelines.wiring.embeddings import EMBEDDINGS
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_batches import evaluation_transform
-from unidet.pipelines.wiring.text_classifier import suppression
+from unidet.pipelines.wiring.region_scoring import suppression
 from unidet.records import Detections
 from unidet.report.draw import draw_boxes
 from unidet.store.disk import check_folder, whole_file
@@ -122,7 +122,7 @@ def _embed(config: Config, names: list[str], folders: Mapping[str, Path]) -> np.
     if settings.source == "files":
         return _ready(config, names)
     bring_up_jittor(config)
-    from unidet.pipelines.wiring.text import open_text_encoder
+    from unidet.pipelines.wiring.text_encoder import open_text_encoder
 
     encoder = open_text_encoder(folders["clip"], config.clip)
     return encoder.embed(names, settings)

@@ -16,7 +16,7 @@ from unidet.evaluation.regions import Regions
 from unidet.evaluation.suppression import Suppression
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
-from unidet.pipelines.wiring.embeddings import CLASSIFIER, read_embeddings
+from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
 from unidet.pipelines.wiring.image_sets import ImageSet
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.evaluation.official import lvis_package_metrics
+from unidet.evaluation.lvis_package import lvis_package_metrics
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
