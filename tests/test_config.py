@@ -75,7 +75,6 @@ def test_an_unknown_experiment_lists_those_that_exist() -> None:
         ("calibration.beta=1.5", "calibration.beta"),
         ("calibration.gamma=x", "calibration.gamma"),
         ("upstream=maybe", "upstream"),
-        ("stage=nonsense", "stage"),
         ("clip.training.steps=-1", "clip.training.steps"),
         ("clip.training.steps=0", "clip.training"),
         ("clip.training.epochs=2", "clip.training"),

@@ -10,8 +10,9 @@ import pytest
 from safetensors import safe_open
 
 from unidet.errors import UserError
+from unidet.store.disk import whole_file
 from unidet.weights.read import read_checkpoint
-from unidet.weights.write import whole_file, write_safetensors, write_torch
+from unidet.weights.write import write_safetensors, write_torch
 
 
 @pytest.fixture

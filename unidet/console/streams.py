@@ -68,7 +68,9 @@ def abandon(stream: TextIO) -> None:
 
 def plain(text: str) -> str:
     """Text that may come from elsewhere as one line without control codes."""
-    return "".join(mark if mark.isprintable() else "?" for mark in text.replace("\n", " "))
+    from unidet.console.terminal import printable  # which takes its time to load
+
+    return printable(text.replace("\n", " "))
 
 
 def _open_closed() -> None:

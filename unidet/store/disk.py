@@ -200,7 +200,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield partial
         if not special:
             sync(partial)
-            os.replace(partial, place)
+            partial.replace(place)
             sync(place.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
