@@ -84,12 +84,16 @@ def needed(target: str, config: Config) -> list[Node]:
         if node not in wanted:
             wanted.add(node)
             pending.extend(entry.node for entry in inputs_of(node, config).values())
-    ordered = (Node(stage.name, name) for stage in STAGES.values() for name in stage.nodes(config))
-    found = [node for node in dict.fromkeys(ordered) if node in wanted]
+    found = [node for node in all_nodes(config) if node in wanted]
     absent = sorted(wanted.difference(found))
     if absent:
         raise UserError(f"{target}: needs {absent[0]}, which this configuration leaves out")
     return found
+
+
+def all_nodes(config: Config) -> list[Node]:
+    """Every node that a configuration has, needed or not, in the order in which they run."""
+    return [Node(stage.name, name) for stage in STAGES.values() for name in stage.nodes(config)]
 
 
 def stage_of(node: Node) -> Stage:

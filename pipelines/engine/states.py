@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.config.study import Config
+from unidet.errors import UserError
 from unidet.pipelines.engine.engine import open_store
-from unidet.pipelines.engine.graph import inputs_of, needed, targets
+from unidet.pipelines.engine.graph import STAGES, all_nodes, inputs_of, needed, targets
 from unidet.pipelines.engine.keys import find, preimage_of
 from unidet.pipelines.engine.node import Node
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store
 
+CLOSED_SET = "coco_eval"
+
 
 @dataclass(frozen=True)
 class State:
-    """One node: `fresh`, `stale`, `missing`, `partial` or `running`, and why."""
+    """One node: `fresh`, `stale`, `missing`, `partial`, `running` or `blocked`, and why.
+
+    A blocked one cannot run as configured: a file that it reads is not there.
+    """
 
     node: Node
     state: str
@@ -29,12 +35,18 @@ class State:
 def states(config: Config) -> list[State]:
     """The state of the configured target and of every node it needs, in the order they would run.
 
+    A closed-set detector's evaluation belongs to its study too.
+
     Raises:
         UserError: no such stage or node.
     """
     store = open_store(config)
     fresh: dict[Node, Action] = {}
-    return [_state(node, config, store, fresh) for node in needed(config.stage, config)]
+    nodes = needed(config.stage, config)
+    if config.rpn.classes != "agnostic" and STAGES[CLOSED_SET].nodes(config):
+        wanted = {*nodes, *needed(CLOSED_SET, config)}
+        nodes = [node for node in all_nodes(config) if node in wanted]
+    return [_state(node, config, store, fresh) for node in nodes]
 
 
 def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) -> State:
@@ -43,7 +55,10 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
     if waiting:
         word = "stale" if _built_once(node, store) else "missing"
         return State(node, word, f"waits for {', '.join(waiting)}")
-    preimage = preimage_of(node, config, store, fresh)
+    try:
+        preimage = preimage_of(node, config, store, fresh)
+    except UserError as error:
+        return State(node, "blocked", str(error))
     key = key_of(preimage)
     action = find(preimage, store)
     if action:

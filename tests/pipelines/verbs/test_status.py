@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from studies import built
 
 from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.engine import graph
 
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str]]
@@ -18,3 +23,21 @@ def test_status_check_exits_with_3_unless_all_is_fresh(tiny: Make, command: Comm
     assert command("status", "--check")[0] == 0
     assert command("status", "--check", "roi.training.steps=9")[0] == 3
     assert command("status", "roi.training.steps=9")[0] == 0
+
+
+def test_a_missing_file_blocks_its_artefact_and_is_told(
+    tiny: Make, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(config: Config, name: str) -> dict[str, Path]:
+        raise UserError("clip_embeddings.files.a: a.npy does not exist")
+
+    stage = replace(graph.STAGES["rpn"], files=absent)
+    monkeypatch.setitem(graph.STAGES, "rpn", stage)
+    built(tiny("stage=data"))
+    status, text = command("status")
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[0].split()[:2] == ["data", "fresh"]
+    assert lines[1].split()[:2] == ["rpn", "blocked"]
+    assert "a.npy does not exist" in " ".join(lines[1:3])
+    assert lines[3].split()[:2] == ["proposals", "missing"]
