@@ -84,7 +84,7 @@ BOTH_STAGES = [
     ("lr_config.warmup_iters", "training.schedule.warmup_steps", 500),
     ("lr_config.warmup_ratio", "training.schedule.warmup_ratio", 0.001),
     ("total_epochs, max_epochs", "training.epochs", 12),
-    ("no average of weights", "training.average", 0.0),
+    ("no average of weights", "training.ema_decay", 0.0),
     ("8 GPUs, samples_per_gpu 2", "training.batch_size", 16),
     ("Resize img_scale range", "images.short_side", (400, 800)),
     ("Resize img_scale", "images.long_side", 1333),

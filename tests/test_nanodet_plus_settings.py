@@ -45,9 +45,9 @@ BOTH = [
     ("CosineAnnealingLR", "training.schedule.kind", "cosine"),
     ("eta_min 0.00005 of 0.001", "training.schedule.floor", 0.05),
     ("stepped once an epoch", "training.schedule.every", 1),
-    ("weight_averager.decay", "training.average", 0.9998),
-    ("exp(-(1 + it) / 2000)", "training.average_warmup", 2000),
-    ("exp(-(1 + it) / 2000)", "training.average_offset", 1),
+    ("weight_averager.decay", "training.ema_decay", 0.9998),
+    ("exp(-(1 + it) / 2000)", "training.ema_warmup", 2000),
+    ("exp(-(1 + it) / 2000)", "training.ema_offset", 1),
 ]
 SIZES = {  # stage_out_channels and the head's feat_channels
     "nanodet_plus_m_416": ((24, 116, 232, 464), 96),

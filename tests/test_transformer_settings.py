@@ -29,16 +29,16 @@ RTDETR = [
     ("PIL", "images.channels", "rgb"),
     ("RandomHorizontalFlip", "images.horizontal_flip", 0.5),
     ("RandomPhotometricDistort", "images.before_resize.0.kind", "photometric"),
-    ("p", "images.before_resize.0.chance", 0.5),
+    ("p", "images.before_resize.0.probability", 0.5),
     ("brightness (torchvision)", "images.before_resize.0.brightness", (0.875, 1.125)),
     ("contrast (torchvision)", "images.before_resize.0.contrast", (0.5, 1.5)),
     ("saturation (torchvision)", "images.before_resize.0.saturation", (0.5, 1.5)),
     ("hue (torchvision)", "images.before_resize.0.hue", 0.05),
     ("RandomZoomOut", "images.before_resize.1.kind", "zoom_out"),
-    ("p (torchvision)", "images.before_resize.1.chance", 0.5),
+    ("p (torchvision)", "images.before_resize.1.probability", 0.5),
     ("side_range 1 to 4 (torchvision)", "images.before_resize.1.largest", 4.0),
     ("RandomIoUCrop", "images.before_resize.2.kind", "iou_crop"),
-    ("p", "images.before_resize.2.chance", 0.8),
+    ("p", "images.before_resize.2.probability", 0.8),
     ("min, max_scale (torchvision)", "images.before_resize.2.scale", (0.3, 1.0)),
     ("aspect ratios (torchvision)", "images.before_resize.2.ratio", (0.5, 2.0)),
     (
@@ -56,9 +56,9 @@ RTDETR = [
     ("clip_max_norm", "training.optimizer.clip_norm", 0.1),
     ("MultiStepLR at epoch 1000, of 72", "training.schedule.kind", "constant"),
     ("no warm-up", "training.schedule.warmup_steps", 0),
-    ("ema.decay", "training.average", 0.9999),
-    ("ema.warmups", "training.average_warmup", 2000),
-    ("exp(-n / 2000) after update n", "training.average_offset", 0),
+    ("ema.decay", "training.ema_decay", 0.9999),
+    ("ema.warmups", "training.ema_warmup", 2000),
+    ("exp(-n / 2000) after update n", "training.ema_offset", 0),
 ]
 BACKBONE = {"r18vd": 0.1, "r34vd": 0.1, "r50vd": 0.1, "r101vd": 0.01}
 """lr 1e-5, of r101vd 1e-6, of 1e-4."""
@@ -77,7 +77,7 @@ DETR = [
     ("Normalize, mean", "images.mean", (123.675, 116.28, 103.53)),
     ("Normalize, deviation", "images.std", (58.395, 57.12, 57.375)),
     ("RandomHorizontalFlip", "images.horizontal_flip", 0.5),
-    ("RandomSelect", "images.before_resize.0.chance", 0.5),
+    ("RandomSelect", "images.before_resize.0.probability", 0.5),
     ("RandomResize([400, 500, 600])", "images.before_resize.0.short_sides", (400, 500, 600)),
     ("RandomSizeCrop(384, 600)", "images.before_resize.0.sides", (384, 600)),
     ("batch_size 2 on 8 GPUs", "training.batch_size", 16),
@@ -91,7 +91,7 @@ DETR = [
     ("StepLR", "training.schedule.kind", "multistep"),
     ("lr_drop 200", "training.schedule.milestones", (200 * 7392,)),
     ("gamma (PyTorch)", "training.schedule.gamma", 0.1),
-    ("no average", "training.average", 0.0),
+    ("no average", "training.ema_decay", 0.0),
 ]
 
 

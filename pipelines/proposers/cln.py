@@ -41,22 +41,22 @@ def build(settings: CLNConfig, classes: int, is_trained: bool) -> CLN:
     )
 
 
-def initialise(network: CLN, settings: CLNConfig, inputs: Mapping[str, Path]) -> None:
+def initialize(network: CLN, settings: CLNConfig, inputs: Mapping[str, Path]) -> None:
     """The backbone's starting weights: CLIP's image side, or the package's of ImageNet."""
     from unidet.weights.load import load_into
 
-    if settings.initialise == "clip":
+    if settings.initialize == "clip":
         arrays = backbones.clip_arrays(inputs["clip"])
         last = under("layer4.", below("shared_layer.", arrays))
         load_into(network.backbone, below("backbone.", arrays) | last)
-    elif settings.initialise == "package":
+    elif settings.initialize == "package":
         backbones.imagenet_package().load_backbone(network.backbone)
 
 
 KIND = Kind(
     build=build,
-    initialise=initialise,
-    inputs=lambda settings: backbones.inputs(settings.initialise),
-    files=lambda settings: backbones.files(settings.initialise),
-    code=lambda settings: backbones.code_of(settings.backbone, settings.initialise),
+    initialize=initialize,
+    inputs=lambda settings: backbones.inputs(settings.initialize),
+    files=lambda settings: backbones.files(settings.initialize),
+    code=lambda settings: backbones.code_of(settings.backbone, settings.initialize),
 )

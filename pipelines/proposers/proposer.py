@@ -77,7 +77,7 @@ class Kind(Generic[Settings, Network]):
     Attributes:
         build: (settings, C, will be trained) -> the network for C classes, 0 for class-agnostic;
             UserError where it cannot tell classes apart.
-        initialise: gives a built network what it starts from without `rpn.weights`, out of the
+        initialize: gives a built network what it starts from without `rpn.weights`, out of the
             `inputs` and `files` below.
         inputs: stages whose artefacts that needs.
         files: files outside the store that it needs.
@@ -86,7 +86,7 @@ class Kind(Generic[Settings, Network]):
     """
 
     build: Callable[[Settings, int, bool], Network]
-    initialise: Callable[[Network, Settings, Mapping[str, Path]], None] = _as_built
+    initialize: Callable[[Network, Settings, Mapping[str, Path]], None] = _as_built
     inputs: Callable[[Settings], tuple[str, ...]] = _nothing
     files: Callable[[Settings], dict[str, Path]] = _no_files
     refit: Callable[[Network, Callable[[int], Loader]], None] = _as_loaded

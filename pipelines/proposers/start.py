@@ -14,7 +14,7 @@ from unidet.pipelines.wiring import starting_weights
 from unidet.pipelines.wiring.starting_weights import load_starting_weights, starting_file
 
 
-def initialise(
+def initialize(
     network: Proposer, config: RpnConfig, files: Mapping[str, Path], inputs: Mapping[str, Path]
 ) -> None:
     """Give the network what it starts from: of `files`, or of the artefacts `inputs`.
@@ -25,7 +25,7 @@ def initialise(
     from unidet.weights.load import Misfit
 
     if not config.weights:
-        kind_of(config.network).initialise(network, config.network, inputs)
+        kind_of(config.network).initialize(network, config.network, inputs)
         return
     is_trained = config.training is not None
     try:
@@ -35,12 +35,12 @@ def initialise(
 
 
 def inputs(config: RpnConfig) -> tuple[str, ...]:
-    """Stages whose artefacts `initialise` takes."""
+    """Stages whose artefacts `initialize` takes."""
     return () if config.weights else kind_of(config.network).inputs(config.network)
 
 
 def files(config: Config, name: str) -> dict[str, Path]:
-    """Files outside the store that `initialise` reads: they enter the stage's key.
+    """Files outside the store that `initialize` reads: they enter the stage's key.
 
     Raises:
         UserError: a file is not there.

@@ -163,7 +163,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
         raise UserError(
             f"clip: this study has no CLIP network (clip.kind={config.clip.kind}), but "
             "clip_embeddings, rpn or roi ask for one; give clip=openai_rn50, or "
-            "clip_embeddings.source=files with rpn.network.initialise and roi.network.initialise "
+            "clip_embeddings.source=files with rpn.network.initialize and roi.network.initialize "
             "other than clip"
         )
     return {"crops": Input(Node("data", CROPS))}

@@ -16,7 +16,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import backbones, classifier, starting_weights
-from unidet.pipelines.wiring.classifier import build_classifier, initialise_classifier
+from unidet.pipelines.wiring.classifier import build_classifier, initialize_classifier
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
@@ -38,7 +38,7 @@ def run(job: Job) -> None:
         trained_further = config.training is not None
         load_starting_weights(network, job.files["weights"], is_trained_further=trained_further)
     else:
-        initialise_classifier(network, config.network, job.inputs)
+        initialize_classifier(network, config.network, job.inputs)
     if config.training is None:
         keep_weights(job, network, "roi")
     else:
@@ -97,7 +97,7 @@ def _proposals(job: Job, data: ImageSet) -> Proposals:
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
-    start = () if config.roi.weights else backbones.inputs(config.roi.network.initialise)
+    start = () if config.roi.weights else backbones.inputs(config.roi.network.initialize)
     starting = {stage: Input(Node(stage)) for stage in start}
     if config.roi.training is None:
         return starting
@@ -123,7 +123,7 @@ def settings(config: Config, name: str) -> dict[str, Any]:
 def files(config: Config, name: str) -> dict[str, Path]:
     if config.roi.weights:
         return starting_file("roi.weights", config.data.root, config.roi.weights)
-    return backbones.files(config.roi.network.initialise)
+    return backbones.files(config.roi.network.initialize)
 
 
 def code(config: Config) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def run(job: Job) -> None:
     training = open_training_sets(job)
     known = outputs.outputs(config, training)
     network = seeded(job.config.seed, lambda: build_proposer(config, len(known)))
-    start.initialise(network, config, job.files, job.inputs)
+    start.initialize(network, config, job.files, job.inputs)
     if config.training is None:
         keep_weights(job, network, "rpn")
     else:

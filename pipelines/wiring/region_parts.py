@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unidet.config.networks import BackboneConfig, ClassifierConfig
 from unidet.config.stages import TrainedClip
-from unidet.pipelines.wiring.backbones import Initialise, build_backbone, build_last_layer
+from unidet.pipelines.wiring.backbones import Initialize, build_backbone, build_last_layer
 from unidet.pipelines.wiring.backbones import code_of as backbone_code
 
 if TYPE_CHECKING:
@@ -50,6 +50,6 @@ def build_region_parts(
     return RegionParts(trunk, last.layer, pooling, trunk.strides_out[0])
 
 
-def code_of(backbone: BackboneConfig, initialise: Initialise, pool: Pool) -> tuple[str, ...]:
+def code_of(backbone: BackboneConfig, initialize: Initialize, pool: Pool) -> tuple[str, ...]:
     """The modules that hold the parts' code: roots of a stage's code closure."""
-    return (*backbone_code(backbone, initialise), POOLS[pool])
+    return (*backbone_code(backbone, initialize), POOLS[pool])

@@ -27,7 +27,7 @@ class NameEncoder:
     def embed(self, names: Sequence[str], prompts: TextEmbeddings) -> np.ndarray:
         """(C, D) float32: the mean over templates of each name's text features, any length.
 
-        With `normalise_each` every prompt's feature comes to unit length first (CLIP's recipe);
+        With `normalize_each` every prompt's feature comes to unit length first (CLIP's recipe);
         the official UniDetector embeddings do not (scripts/dump_clip_features_manyprompt.py).
 
         Raises:
@@ -41,7 +41,7 @@ class NameEncoder:
                 for first in range(0, len(texts), BATCH)
             ]
         )
-        if prompts.normalise_each:
+        if prompts.normalize_each:
             features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features.reshape(len(names), len(prompts.templates), -1).mean(axis=1)
 

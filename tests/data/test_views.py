@@ -127,7 +127,7 @@ def test_colours() -> None:
     # the way to hue and back rounds
     assert np.abs(np.array([sorted(one) for one in seen]) - [20, 40, 80]).max() <= 1
     assert len({tuple(np.argsort(one)) for one in seen}) == 6
-    never = replace(COLOURS, chance=0.0)(view, np.random.default_rng(0))
+    never = replace(COLOURS, probability=0.0)(view, np.random.default_rng(0))
     np.testing.assert_array_equal(never.pixels, view.pixels)
 
 

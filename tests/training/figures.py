@@ -47,7 +47,7 @@ def main(folder: str, steps: int) -> None:
             "data.dev_scenes=4",
             "data.clip_scenes=4",
             "data.clip_test_scenes=4",
-            "rpn.network.initialise=none",
+            "rpn.network.initialize=none",
             f"rpn.training.steps={steps}",
             f"rpn.training.checkpoint_every={steps}",
         ]

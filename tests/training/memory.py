@@ -80,7 +80,7 @@ def settings(steps: int) -> TrainingConfig:
         batch_size=IMAGES,
         optimizer=OptimizerConfig(kind="adamw", lr=1e-4, weight_decay=0.01, clip_norm=1.0),
         schedule=ScheduleConfig(kind="cosine", warmup_steps=20),
-        average=0.999,
+        ema_decay=0.999,
         checkpoint_every=steps // 10,
     )
 

@@ -19,8 +19,8 @@ SETTINGS = TrainingConfig(
     batch_size=4,
     optimizer=OptimizerConfig(kind="adamw", lr=1e-2, weight_decay=0.01, clip_norm=5.0),
     schedule=ScheduleConfig(kind="cosine", warmup_steps=3),
-    average=0.9,
-    average_warmup=10,
+    ema_decay=0.9,
+    ema_warmup=10,
     checkpoint_every=7,
     log_every=2,
 )

@@ -33,7 +33,7 @@ def test_live_variables_stay_as_many(tmp_path: Path) -> None:
         batch_size=2,
         optimizer=OptimizerConfig(kind="adamw", lr=1e-3, weight_decay=0.01, clip_norm=1.0),
         schedule=ScheduleConfig(kind="cosine", warmup_steps=5),
-        average=0.9,
+        ema_decay=0.9,
         checkpoint_every=15,
     )
 

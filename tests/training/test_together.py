@@ -49,7 +49,7 @@ def assert_same_weights(found: Path, expected: Path, name: str) -> None:
 
 @needs_mpi
 def test_two_processes_are_one_with_the_doubled_batch(alone: Path, tmp_path: Path) -> None:
-    """Counts, shared names, batch norm's statistics, clipping, averages: all as of one batch."""
+    """Counts, shared names, batch norm's statistics, clipping, EMA: all as of one batch."""
     assert run(tmp_path, "train", 2) == 0, (tmp_path / "output").read_text()
     for name in NETWORKS:
         assert_same_weights(tmp_path, alone, name)

@@ -26,7 +26,7 @@ SETTINGS = TrainingConfig(
     batch_size=4,
     optimizer=OptimizerConfig(kind="sgd", lr=1e-2, momentum=0.9, clip_norm=5.0),
     schedule=ScheduleConfig(kind="constant"),
-    average=0.9,
+    ema_decay=0.9,
     checkpoint_every=2,
 )
 

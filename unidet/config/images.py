@@ -35,7 +35,7 @@ class PhotometricConfig:
     torchvision's."""
 
     kind: Literal["photometric"]
-    chance: Fraction = 0.5
+    probability: Fraction = 0.5
     brightness: Sizes = (0.875, 1.125)
     contrast: Sizes = (0.5, 1.5)
     saturation: Sizes = (0.5, 1.5)
@@ -47,7 +47,7 @@ class ZoomOutConfig:
     """The fields are explained in `data.views.ZoomOut`."""
 
     kind: Literal["zoom_out"]
-    chance: Fraction = 0.5
+    probability: Fraction = 0.5
     largest: AtLeastOne = 4.0
 
 
@@ -57,7 +57,7 @@ class IoUCropConfig:
     which an image without boxes would be cropped for ever."""
 
     kind: Literal["iou_crop"]
-    chance: Fraction = 0.8
+    probability: Fraction = 0.8
     scale: Fractions = (0.3, 1.0)
     ratio: Sizes = (0.5, 2.0)
     overlaps: Annotated[tuple[Fraction, ...], AfterValidator(_ends_with_one)] = (
@@ -73,7 +73,7 @@ class ResizedCropConfig:
     kind: Literal["resized_crop"]
     short_sides: tuple[Positive, ...]
     sides: Pixels
-    chance: Fraction = 0.5
+    probability: Fraction = 0.5
 
 
 ChangeConfig = Annotated[

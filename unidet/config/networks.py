@@ -75,7 +75,7 @@ class CLNConfig:
     """Class-agnostic localisation network (`models.cln`).
 
     Attributes:
-        initialise: what the backbone starts from, where no `rpn.weights` are given.
+        initialize: what the backbone starts from, where no `rpn.weights` are given.
         outputs: the backbone's layers that the pyramid starts from.
         channels, levels: of the pyramid.
         region_levels: how many of its finest levels serve the box head.
@@ -102,7 +102,7 @@ class CLNConfig:
 
     kind: Literal["cln"]
     backbone: BackboneConfig
-    initialise: Literal["none", "clip", "package"]
+    initialize: Literal["none", "clip", "package"]
     outputs: tuple[Positive, ...]
     channels: Positive
     levels: Positive
@@ -206,7 +206,7 @@ class ClassifierConfig:
     """RoI network: backbone to C4, RoIAlign, shared last layer, pool, text classifier.
 
     Attributes:
-        initialise: what the image side starts from, where no `roi.weights` are given.
+        initialize: what the image side starts from, where no `roi.weights` are given.
         pool: CLIP's attention pool, or the mean over the map and a projection.
         pool_size: cells of a region's side on C4; 14 officially.
         heads: of the attention pool.
@@ -220,7 +220,7 @@ class ClassifierConfig:
     """
 
     backbone: BackboneConfig
-    initialise: Literal["none", "clip", "package"]
+    initialize: Literal["none", "clip", "package"]
     pool: Literal["attention", "mean"]
     pool_size: Positive
     heads: Positive

@@ -61,14 +61,14 @@ Clip = Annotated[TrainedClip | PublishedClip | AbsentClip, Field(discriminator="
 class TextEmbeddings:
     """Names embedded by the `clip` stage's text encoder, averaged over templates.
 
-    `normalise_each` true is CLIP's own recipe; false averages raw features as the official
+    `normalize_each` true is CLIP's own recipe; false averages raw features as the official
     UniDetector embeddings do. `replacements` are made in every name before it enters a template.
     `truncate` cuts a text that is too long for CLIP, which otherwise is an error.
     """
 
     source: Literal["clip"]
     templates: tuple[str, ...]
-    normalise_each: bool = True
+    normalize_each: bool = True
     replacements: dict[str, str] = field(default_factory=dict)
     truncate: bool = False
 

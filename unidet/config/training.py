@@ -61,8 +61,8 @@ class TrainingConfig:
 
     Its length is `steps`, or `epochs` of the training images (an aspect group that the batch does
     not divide is filled up, so that an epoch is a whole number of steps).
-    `average` is the decay of the weights' moving average, 0 for none; it rises to that over some
-    `average_warmup` steps, as if `average_offset` of them lay behind it.
+    `ema_decay` is the decay of the weights' exponential moving average (EMA), 0 for none; it rises
+    to that over some `ema_warmup` steps, as if `ema_offset` of them lay behind it.
     """
 
     batch_size: Positive
@@ -70,10 +70,10 @@ class TrainingConfig:
     schedule: ScheduleConfig
     steps: NonNegative = 0
     epochs: NonNegative = 0
-    average: Fraction = 0.0
     accumulate: Positive = 1
-    average_warmup: Positive = 2000
-    average_offset: NonNegative = 0
+    ema_decay: Fraction = 0.0
+    ema_warmup: Positive = 2000
+    ema_offset: NonNegative = 0
     checkpoint_every: Positive = free(200)
     log_every: Positive = free(10)
     loader_threads: Positive = free(2)

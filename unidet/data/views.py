@@ -46,12 +46,12 @@ class Change(Protocol):
 
 @dataclass(frozen=True)
 class PhotometricDistortion:
-    """Brightness, contrast, saturation, hue and the order of channels, each by a chance of its own.
+    """Each with `probability`: brightness, contrast, saturation, hue and the order of channels.
 
     Brightness, contrast and saturation are factors, `hue` the largest shift in turns of the circle.
     """
 
-    chance: float
+    probability: float
     brightness: Range
     contrast: Range
     saturation: Range
@@ -69,10 +69,10 @@ class PhotometricDistortion:
             *([contrast] if contrast_last else []),
         ]
         for step in steps:
-            if rng.random() < self.chance:
+            if rng.random() < self.probability:
                 image = step(image, rng)
         pixels = np.asarray(image)
-        if rng.random() < self.chance:
+        if rng.random() < self.probability:
             pixels = pixels[:, :, rng.permutation(3)]
         return View(pixels, view.boxes, view.labels)
 
@@ -91,13 +91,13 @@ class PhotometricDistortion:
 
 @dataclass(frozen=True)
 class ZoomOut:
-    """By `chance` the image somewhere on a black canvas up to `largest` times its sides."""
+    """With `probability` the image somewhere on a black canvas up to `largest` times its sides."""
 
-    chance: float
+    probability: float
     largest: float
 
     def __call__(self, view: View, rng: np.random.Generator) -> View:
-        if rng.random() >= self.chance:
+        if rng.random() >= self.probability:
             return view
         height, width = view.pixels.shape[:2]
         factor = rng.uniform(1.0, self.largest)
@@ -111,21 +111,21 @@ class ZoomOut:
 
 @dataclass(frozen=True)
 class IoUCrop:
-    """By `chance` a crop around boxes' centres, one of which overlaps the crop by a drawn IoU.
+    """With `probability` a crop around boxes' centres, one of which overlaps it by a drawn IoU.
 
     Sides are fractions in `scale`, their ratio (width / height) is in `ratio`. `overlaps` are the
     least IoUs of the best box, 1 for no crop; after `trials` without luck another one is drawn.
     Boxes stay whose centre is inside and that keep at least a pixel a side.
     """
 
-    chance: float
+    probability: float
     scale: Range
     ratio: Range
     overlaps: tuple[float, ...]
     trials: int
 
     def __call__(self, view: View, rng: np.random.Generator) -> View:
-        if rng.random() >= self.chance:
+        if rng.random() >= self.probability:
             return view
         while (overlap := float(rng.choice(self.overlaps))) < 1:
             for _ in range(self.trials):
@@ -151,15 +151,15 @@ class IoUCrop:
 
 @dataclass(frozen=True)
 class ResizedCrop:
-    """By `chance` resized to one of `short_sides`, then cropped to sides drawn from `sides`
+    """With `probability` resized to one of `short_sides`, then cropped to sides drawn from `sides`
     (inclusive, no more than there is); boxes without area are left out."""
 
-    chance: float
+    probability: float
     short_sides: tuple[int, ...]
     sides: tuple[int, int]
 
     def __call__(self, view: View, rng: np.random.Generator) -> View:
-        if rng.random() >= self.chance:
+        if rng.random() >= self.probability:
             return view
         old_height, old_width = view.pixels.shape[:2]
         factor = int(rng.choice(self.short_sides)) / min(old_width, old_height)

@@ -72,9 +72,9 @@ class BoxHead(nn.Module):
         self.fc_cls = nn.Linear(hidden, 2)
         self.fc_reg = nn.Linear(hidden, 4)
         self.fc_bbox_score = nn.Linear(hidden, 1)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for layer in self.shared_fcs:
             jt.init.xavier_uniform_(layer.weight)
             jt.init.constant_(layer.bias, 0.0)

@@ -21,7 +21,7 @@ from unidet.models.layers import (
     DepthwiseConv,
     LastLayer,
     freeze,
-    initialise_convolutions,
+    initialize_convolutions,
     set_batch_norm_training,
 )
 from unidet.ops.batch_norm import BatchNorm2d
@@ -96,7 +96,7 @@ def build_last_layer(settings: EfficientNetConfig) -> LastLayer:
     Its block i is the whole network's `blocks.{i + 11}`.
     """
     layer = nn.Sequential(*_stage_blocks(112, STAGES[LAYERS[2] :]))
-    initialise_convolutions(layer)
+    initialize_convolutions(layer)
     return LastLayer(layer, STAGES[-1][4], 2)
 
 
@@ -140,7 +140,7 @@ class EfficientNetLite0(nn.Module):
             layer: sum(count for count, *_ in STAGES[:last])
             for layer, last in enumerate(LAYERS, start=1)
         }
-        initialise_convolutions(self)
+        initialize_convolutions(self)
         self.channels = tuple(STAGES[LAYERS[layer - 1] - 1][4] for layer in self.outputs)
         self.strides_out = tuple(2 ** (layer + 1) for layer in self.outputs)
         self.freeze(settings.frozen_stages)

@@ -1,4 +1,4 @@
-"""What the convolutional networks share: layers, freezing of parts, modes, initialisation."""
+"""What the convolutional networks share: layers, freezing of parts, modes, initialization."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def freeze_batch_norm(module: nn.Module) -> None:
     freeze(child for child in module.modules() if isinstance(child, BatchNorm2d))
 
 
-def initialise_convolutions(module: nn.Module) -> None:
-    """He's normal initialisation over the fan out, as torchvision's networks; biases 0."""
+def initialize_convolutions(module: nn.Module) -> None:
+    """He's normal initialization over the fan out, as torchvision's networks; biases 0."""
     for child in module.modules():
         if isinstance(child, nn.Conv):
             jt.init.kaiming_normal_(child.weight, mode="fan_out", nonlinearity="relu")

@@ -19,7 +19,7 @@ from jittor import nn
 from unidet.models.layers import (
     LastLayer,
     freeze,
-    initialise_convolutions,
+    initialize_convolutions,
     set_batch_norm_training,
 )
 from unidet.ops.activation import relu
@@ -131,7 +131,7 @@ def build_layer(settings: ResNetConfig, index: int) -> nn.Sequential:
     count, stride = settings.blocks[index - 1], settings.strides[index - 1]
     rest = [kind(settings.style, channels, inner, 1, False) for _ in range(count - 1)]
     layer = nn.Sequential(kind(settings.style, in_channels, inner, stride, True), *rest)
-    initialise_convolutions(layer)
+    initialize_convolutions(layer)
     return layer
 
 
@@ -187,7 +187,7 @@ class ResNet(nn.Module):
             self.conv3 = nn.Conv(width // 2, width, 3, padding=1, bias=False)
             self.bn3 = BatchNorm2d(width, relu=True)
         for part in self._stem():
-            initialise_convolutions(part)
+            initialize_convolutions(part)
 
     def _stem(self) -> list[nn.Module]:
         first = [self.conv1, self.bn1]

@@ -32,7 +32,7 @@ from unidet.ops.losses import binary_cross_entropy, l1, one_hot
 from unidet.ops.roi_align import roi_align
 from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import BatchRandom, RandomSource
-from unidet.ops.vectors import unit_length
+from unidet.ops.vectors import l2_normalize
 from unidet.records import Batch
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class RoiClassifier(nn.Module):
         padded = np.zeros((max(len(rois_R5), 2), 5), np.float32)
         padded[: len(rois_R5)] = rois_R5
         embeddings = self.pool(self.shared_layer(self.region_features(feats_NCHW, padded)))
-        return unit_length(embeddings, 1), self.box_regressor(embeddings)
+        return l2_normalize(embeddings, 1), self.box_regressor(embeddings)
 
     def sample(
         self,

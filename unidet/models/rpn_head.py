@@ -18,7 +18,7 @@ from jittor import nn
 from unidet.models.layers import flat_cells
 from unidet.ops.anchors import grid_anchors
 from unidet.ops.coders import decode_tblr
-from unidet.ops.vectors import unit_length
+from unidet.ops.vectors import l2_normalize
 
 if TYPE_CHECKING:
     from unidet.config.networks import CLNConfig
@@ -86,7 +86,7 @@ class RPNHead(nn.Module):
 
     def execute(self, feats: list[jt.Var]) -> RPNOutput:
         """Pyramid levels (N, C, H, W), finest first, to one `RPNOutput`."""
-        hidden = [unit_length(nn.relu(self.rpn_conv(level)), 1) for level in feats]
+        hidden = [l2_normalize(nn.relu(self.rpn_conv(level)), 1) for level in feats]
         distances = jt.concat([flat_cells(self.rpn_reg(level)) for level in hidden], dim=1)
         objectness = jt.concat([flat_cells(self.rpn_obj(level)) for level in hidden], dim=1)
         unused = None

@@ -18,7 +18,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.errors import UserError
-from unidet.ops.vectors import unit_length
+from unidet.ops.vectors import l2_normalize
 
 if TYPE_CHECKING:
     from unidet.config.networks import ClassifierConfig
@@ -55,7 +55,7 @@ class TextClassifier(nn.Module):
             if not np.isfinite(text).all():
                 raise UserError(f"text embeddings of dataset {dataset} hold NaN or infinite values")
         arrays = (jt.array(text.astype(np.float32)) for text in texts)
-        self._texts = [unit_length(array, 1).stop_grad() for array in arrays]
+        self._texts = [l2_normalize(array, 1).stop_grad() for array in arrays]
 
     @property
     def class_counts(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from unidet.console.terminal import say
 from unidet.training import log, ranks
-from unidet.training.average import WeightAverage
+from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer
 
 FILE = "checkpoint.safetensors"
@@ -27,13 +27,13 @@ CHECKSUM = "checksum"
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None
+    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, ema: WeightEMA | None
 ) -> None:
     """Write all there is to resume from; the old file stays, and is kept beside the new one."""
     arrays = {f"model/{name}": var.numpy() for name, var in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state().items()}
-    if average:
-        arrays |= {f"average/{name}": array for name, array in average.state().items()}
+    if ema:
+        arrays |= {f"ema/{name}": array for name, array in ema.state().items()}
     arrays["step"] = np.array([step], np.int64)
     arrays["log"] = np.frombuffer(log.content(folder), np.uint8)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -48,7 +48,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, average: WeightAverage | None
+    folder: Path, model: nn.Module, optimizer: Optimizer, ema: WeightEMA | None
 ) -> int:
     """Restore the newest usable state in `folder`, and the log as it was then.
 
@@ -63,8 +63,8 @@ def load_checkpoint(
     for name, var in model.state_dict().items():
         var.update(_like(var, arrays[f"model/{name}"]))
     optimizer.load(_below(arrays, "optimizer/"))
-    if average:
-        average.load(_below(arrays, "average/"))
+    if ema:
+        ema.load(_below(arrays, "ema/"))
     # Now, for a value that is still a pending array is compiled into the kernels that read it:
     # others than the uninterrupted run's, and Jittor's compiler fails on one-element arrays.
     jt.sync_all()

@@ -13,8 +13,8 @@ from jittor import nn
 from unidet.config.training import TrainingConfig
 from unidet.console.interrupt import Interrupted, stop_requested
 from unidet.training import ranks
-from unidet.training.average import WeightAverage
 from unidet.training.checkpoint import load_checkpoint, save_checkpoint
+from unidet.training.ema import WeightEMA
 from unidet.training.log import TrainingLog
 from unidet.training.optimizer import Optimizer
 from unidet.training.sanity import Sanity
@@ -39,7 +39,7 @@ def train(
     progress: Progress,
     prepare: Prepare = as_it_is,
 ) -> dict[str, np.ndarray]:
-    """Train `model` and return its final weights (the moving average where one is kept).
+    """Train `model` and return its final weights (their EMA where one is kept).
 
     `loss_of(batch, random)` gives `Losses`. `batches_from(step)` iterates over batches from that
     step on; in a data-parallel run each process gets its own share of them, and makes of it what
@@ -55,8 +55,8 @@ def train(
     jt.sync_all()  # initial weights are drawn when first needed, and every step sets the seed anew
     ranks.share_weights(model)
     optimizer = Optimizer(model, settings.optimizer)
-    average = _average(model, settings)
-    start = load_checkpoint(folder, model, optimizer, average)
+    ema = _ema(model, settings)
+    start = load_checkpoint(folder, model, optimizer, ema)
     ranks.wait_for_all()  # before the first one writes into the folder again
     log = TrainingLog(folder, start) if ranks.rank() == 0 else None
     sanity = Sanity(model)
@@ -65,9 +65,9 @@ def train(
     for step in range(start, settings.steps):
         factor = rate_factor(settings.schedule, step, settings.steps)
         values = update(ranks.padded_alike(next(batches)), (seed, step), factor)
-        if average:
-            average.update(step)
-        # Without a sync per step the averages' graph grows, and the bits depend on who looked.
+        if ema:
+            ema.update(step)
+        # Without a sync per step the EMA's graph grows, and the bits depend on who looked.
         jt.sync_all()
         numbers = ranks.added_up({name: float(var.item()) for name, var in values.items()})
         sanity.check(step, numbers)
@@ -76,19 +76,19 @@ def train(
             log.write(step, numbers | {"lr": settings.optimizer.lr * factor})
         stopping = bool(ranks.anywhere(np.array(stop_requested())))
         if (stopping or (step + 1) % settings.checkpoint_every == 0) and ranks.rank() == 0:
-            save_checkpoint(folder, step + 1, model, optimizer, average)
+            save_checkpoint(folder, step + 1, model, optimizer, ema)
         if stopping:
             ranks.wait_for_all()  # the first process may still be saving
             raise Interrupted(f"saved after step {step + 1} of {settings.steps}")
     if log:
         log.close()
-    return average.state() if average else _weights(model)
+    return ema.state() if ema else _weights(model)
 
 
-def _average(model: nn.Module, settings: TrainingConfig) -> WeightAverage | None:
-    if not settings.average:
+def _ema(model: nn.Module, settings: TrainingConfig) -> WeightEMA | None:
+    if not settings.ema_decay:
         return None
-    return WeightAverage(model, settings.average, settings.average_warmup, settings.average_offset)
+    return WeightEMA(model, settings.ema_decay, settings.ema_warmup, settings.ema_offset)
 
 
 def _weights(model: nn.Module) -> dict[str, np.ndarray]:

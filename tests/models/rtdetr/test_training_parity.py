@@ -26,7 +26,7 @@ from unidet.models.rtdetr.network import RTDETR, TrainingOutput
 from unidet.models.rtdetr.network import VARIANTS as VARIANT_SETTINGS
 from unidet.models.set_prediction import Matches, Prediction, Targets, match
 from unidet.ops.loss_term import undivided
-from unidet.training.average import WeightAverage
+from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.registry import layout_named
 
@@ -49,7 +49,7 @@ class Step:
 
     network: RTDETR
     gradients: dict[str, np.ndarray]
-    average: dict[str, np.ndarray]
+    ema: dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -70,26 +70,26 @@ def forward(
     recorded_targets: Callable,
     recorded_noise: Callable,
 ) -> Callable[[str], tuple]:
-    """Network, output, targets, losses and the average that knows the weights before the step."""
+    """Network, output, targets, losses and the EMA that knows the weights before the step."""
 
     def run(step: str) -> tuple:
         network = RTDETR(networks.rtdetr(variant, compat="official"), classes=80)
         load_recorded_weights(network, f"rtdetr_{variant}")
         network.set_training(True)
-        average = WeightAverage(network, 0.9999, 2000)
+        ema = WeightEMA(network, 0.9999, 2000)
         targets = recorded_targets(recording, step)
         noise = recorded_noise(recording, step) if targets.count else None
         images = jt.array(recording["img_u8"].astype(np.float32) / 255)
         output = network.training_output(images, targets, noise)
         losses = network.losses(output, network.matches(output, targets), targets)
-        return network, output, targets, undivided(losses), average
+        return network, output, targets, undivided(losses), ema
 
     return run
 
 
 @pytest.fixture(scope="module")
 def step(forward: Callable, variant: str, recording: Recording) -> Step:
-    network, _, _, losses, average = forward("t32")
+    network, _, _, losses, ema = forward("t32")
     total = sum(losses.values())
     parameters = dict(network.named_parameters())
     names = _recorded_names(recording, "t32/grad")
@@ -106,8 +106,8 @@ def step(forward: Callable, variant: str, recording: Recording) -> Step:
     optimizer = Optimizer(network, settings)
     optimizer.add(total)
     optimizer.step(1.0)
-    average.update(0)
-    return Step(network, found, average.state())
+    ema.update(0)
+    return Step(network, found, ema.state())
 
 
 def _ours(variant: str, name: str) -> str:
@@ -242,14 +242,14 @@ def test_update(step: Step, recording: Recording, variant: str) -> None:
 
 
 @pytest.mark.slow
-def test_average(step: Step, recording: Recording, variant: str) -> None:
+def test_ema(step: Step, recording: Recording, variant: str) -> None:
     """After the first update the decay is 0.9999 (1 - exp(-1 / 2000)) = 0.0005; where a gradient
     is next to zero a parameter may have stepped the other way."""
     names = _recorded_names(recording, "t32/ema1")
     assert names
     for name in names:
         expected = recording[f"t32/ema1/{name}"]
-        ours = step.average[_ours(variant, name)]
+        ours = step.ema[_ours(variant, name)]
         wrong = ~np.isclose(ours, expected, rtol=1e-5, atol=1e-5)
         assert wrong.mean() <= (0 if "running" in name else 0.1), name
 

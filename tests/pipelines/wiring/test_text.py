@@ -33,10 +33,10 @@ def network(tokens: np.ndarray) -> SimpleNamespace:
 
 def test_the_mean_of_raw_features_and_of_unit_ones() -> None:
     encoder = NameEncoder(Words(), network)
-    prompts = TextEmbeddings(source="clip", templates=("{}.", "a {}aa"), normalise_each=False)
+    prompts = TextEmbeddings(source="clip", templates=("{}.", "a {}aa"), normalize_each=False)
     # "ox." and "a oxaa": (3, 0) and (6, 3)
     np.testing.assert_allclose(encoder.embed(["ox"], prompts), [[4.5, 1.5]])
-    prompts = TextEmbeddings(source="clip", templates=("{}.", "a {}aa"), normalise_each=True)
+    prompts = TextEmbeddings(source="clip", templates=("{}.", "a {}aa"), normalize_each=True)
     side = np.hypot(6, 3)
     np.testing.assert_allclose(encoder.embed(["ox"], prompts), [[(1 + 6 / side) / 2, 1.5 / side]])
 
@@ -64,5 +64,5 @@ def test_the_81_prompts() -> None:
     assert prompts.templates[:2] == ("{}.", "a photo of a {}.")
     assert prompts.templates[-1] == "a tattoo of the {}."
     assert all(template.count("{}") == 1 for template in prompts.templates)
-    assert not prompts.normalise_each
+    assert not prompts.normalize_each
     assert prompts.replacements == {",": "", "+": " "}

@@ -8,7 +8,7 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.ops.vectors import unit_length
+from unidet.ops.vectors import l2_normalize
 
 _LARGEST_SCALE = 100.0
 _FORBIDDEN = -1e9
@@ -38,7 +38,7 @@ class ContrastiveLoss(nn.Module):
         # Held by value only: a clamp in the graph would stop the gradient that leads back.
         excess = jt.maximum(self.logit_scale - math.log(_LARGEST_SCALE), 0.0).stop_grad()
         scale = jt.exp(self.logit_scale - excess)
-        cosines = nn.matmul_transpose(unit_length(images_NE, 1), unit_length(texts_NE, 1))
+        cosines = nn.matmul_transpose(l2_normalize(images_NE, 1), l2_normalize(texts_NE, 1))
         logits = cosines * scale.broadcast(cosines)
         if compatible_NN is not None:
             others = compatible_NN & ~np.eye(len(compatible_NN), dtype=bool)

@@ -69,7 +69,7 @@ class ShuffleNetV2(nn.Module):
             )
             for narrow, wide, n in zip(before, stages, BLOCKS, strict=True)
         )
-        self._initialise()
+        self._initialize()
 
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
         """Images (N, 3, H, W), H and W multiples of 32, to three maps, finest first."""
@@ -80,7 +80,7 @@ class ShuffleNetV2(nn.Module):
             found.append(feats)
         return found
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Lines 187-207: standard deviation 1 / inputs per group, so 1 for depthwise filters."""
         for convolution in convolutions(self):
             jt.init.gauss_(convolution.weight, 0.0, 1.0 / convolution.weight.shape[1])

@@ -56,5 +56,5 @@ def separable(channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
 
 
 def convolutions(module: nn.Module) -> list[nn.Conv | DepthwiseConv]:
-    """All convolutions below `module`, for initialisation."""
+    """All convolutions below `module`, for initialization."""
     return [child for child in module.modules() if isinstance(child, (nn.Conv, DepthwiseConv))]

@@ -63,7 +63,7 @@ class GhostPAN(nn.Module):
         )
         self.extra_in = separable(channels, kernel, 2)
         self.extra_out = separable(channels, kernel, 2)
-        self._initialise()
+        self._initialize()
 
     def execute(self, feats: list[jt.Var]) -> list[jt.Var]:
         """Maps (N, C_i, H_i, W_i), each half the size of the one before, to four levels."""
@@ -79,7 +79,7 @@ class GhostPAN(nn.Module):
             outputs.append(block(jt.concat([downsample(outputs[-1]), level], dim=1)))
         return [*outputs, self.extra_in(reduced[-1]) + self.extra_out(outputs[-1])]
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Ghost blocks: uniform in 1 / sqrt(fan in), PyTorch's default; the rest He, fan out."""
         for convolution in convolutions(self):
             jt.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")

@@ -110,9 +110,9 @@ class Decoder(nn.Module):
         self.dec_bbox_head = nn.Sequential(
             *(Perceptron(WIDTH, WIDTH, WIDTH, 4) for _ in range(layers))
         )
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """rtdetr_decoder.py `_reset_parameters`."""
         for head in [self.enc_score_head, *self.dec_score_head]:
             jt.init.constant_(head.bias, -math.log((1 - PRIOR) / PRIOR))

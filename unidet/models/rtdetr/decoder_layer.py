@@ -33,9 +33,9 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(width, samples)
         self.value_proj = nn.Linear(width, width)
         self.output_proj = nn.Linear(width, width)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for layer in (self.sampling_offsets, self.attention_weights):
             jt.init.constant_(layer.weight, 0.0)
             jt.init.constant_(layer.bias, 0.0)

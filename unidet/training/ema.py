@@ -1,4 +1,4 @@
-"""Moving average of a model's weights."""
+"""Exponential moving average (EMA) of a model's weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from jittor import nn
 
 
-class WeightAverage:
-    """Exponential moving average of every entry of the state dict, batch-norm statistics included.
+class WeightEMA:
+    """EMA of every entry of the state dict, batch-norm statistics included.
 
     At update n (from 1) the decay is `decay` * (1 - exp(-(n + offset) / warmup)), so that early
     weights are soon forgotten. RT-DETR counts from n (src/optim/ema.py), NanoDet-Plus from n + 1
@@ -22,18 +22,18 @@ class WeightAverage:
         self._warmup = warmup
         self._offset = offset
         self._source = model.state_dict()
-        self._average = {name: var.clone().stop_grad() for name, var in self._source.items()}
+        self._ema = {name: var.clone().stop_grad() for name, var in self._source.items()}
 
     def update(self, step: int) -> None:
         """Take in the weights after `step` (0-based)."""
         decay = self._decay * -math.expm1(-(step + 1 + self._offset) / self._warmup)
         for name, var in self._source.items():
-            held = self._average[name]
-            held.update((held * decay + var * (1 - decay)).stop_grad())
+            ema = self._ema[name]
+            ema.update((ema * decay + var * (1 - decay)).stop_grad())
 
     def state(self) -> dict[str, np.ndarray]:
-        return {name: var.numpy() for name, var in self._average.items()}
+        return {name: var.numpy() for name, var in self._ema.items()}
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
-        for name, var in self._average.items():
+        for name, var in self._ema.items():
             var.update(jt.array(arrays[name]).stop_grad())

@@ -1,4 +1,4 @@
-"""The moving average, worked by hand."""
+"""The EMA, worked by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jittor as jt
 import pytest
 from jittor import nn
 
-from unidet.training.average import WeightAverage
+from unidet.training.ema import WeightEMA
 
 
 class One(nn.Module):
@@ -20,23 +20,23 @@ class One(nn.Module):
 def test_the_decay_rises_to_its_value() -> None:
     """decay 0.5 over 2 steps: 0.5 (1 - e^-1/2) then 0.5 (1 - e^-1)."""
     model = One()
-    average = WeightAverage(model, 0.5, warmup=2)
+    ema = WeightEMA(model, 0.5, warmup=2)
     expected = 1.0
     for step, weight in enumerate((3.0, 5.0)):
         model.weight.update(jt.array([weight]))
-        average.update(step)
+        ema.update(step)
         decay = 0.5 * (1 - math.exp(-(step + 1) / 2))
         expected = decay * expected + (1 - decay) * weight
-    assert average.state()["weight"].item() == pytest.approx(expected, rel=1e-6)
+    assert ema.state()["weight"].item() == pytest.approx(expected, rel=1e-6)
 
 
 def decay_at(update: int, decay: float, offset: int) -> float:
     """What is left of a 1 when the `update`-th weights (from 1) are 0."""
     model = One()
-    average = WeightAverage(model, decay, 2000, offset)
+    ema = WeightEMA(model, decay, 2000, offset)
     model.weight.update(jt.array([0.0]))
-    average.update(update - 1)
-    return average.state()["weight"].item()
+    ema.update(update - 1)
+    return ema.state()["weight"].item()
 
 
 def test_decays_of_rtdetr() -> None:
