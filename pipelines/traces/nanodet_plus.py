@@ -121,7 +121,7 @@ def _tensors(results: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]
     named |= {f"fpn{level}": x for level, x in enumerate(results["levels"])}
     named |= {
         "head_cls_logits": output.class_logits,
-        "head_reg_logits": output.side_logits,
+        "head_reg_logits": output.dfl_logits,
         "dist_in_strides": output.distances(),
         "boxes_unclamped": boxes,
         "boxes_clamped": clip_boxes(boxes, size),

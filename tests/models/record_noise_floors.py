@@ -143,16 +143,16 @@ def floors(variant: str, reference: Path) -> dict[str, dict[str, float]]:
     images = (torch.tensor(golden["img_u8"]).float() / 255).double()
     losses = criterion()(built(images, targets), targets)
     sum(losses.values()).backward()
-    found = {}
+    floors = {}
     for name, value in losses.items():
         recorded = float(golden[f"t32/loss/{name}"])
-        found[name] = float(f"{abs(float(value.detach()) - recorded) / abs(recorded):.2g}")
-    return {"gradients": gradient_floors(built, golden), "losses": found}
+        floors[name] = float(f"{abs(float(value.detach()) - recorded) / abs(recorded):.2g}")
+    return {"gradients": gradient_floors(built, golden), "losses": floors}
 
 
 def gradient_floors(network: torch.nn.Module, golden: Any) -> dict[str, float]:
     parameters = dict(network.named_parameters())
-    found = {}
+    floors = {}
     for key in golden:
         if not key.startswith("t32/grad/") or key.endswith(("#norm", "#shape")):
             continue
@@ -161,8 +161,8 @@ def gradient_floors(network: torch.nn.Module, golden: Any) -> dict[str, float]:
         exact = parameters[name].grad.numpy().ravel()[: recorded.size]
         whole = f"t32/grad/{name}#norm"
         norm = float(golden[whole]) if whole in golden else np.linalg.norm(recorded)
-        found[name] = float(f"{np.linalg.norm(exact - recorded) / norm:.2g}")
-    return found
+        floors[name] = float(f"{np.linalg.norm(exact - recorded) / norm:.2g}")
+    return floors
 
 
 if __name__ == "__main__":
@@ -171,6 +171,6 @@ if __name__ == "__main__":
     stub_packages(Path(sys.argv[1]))
     sys.path.insert(0, sys.argv[1])
     measured = json.loads(OUT.read_text())
-    for one in SIZES:
-        measured[f"rtdetr_{one}"] = floors(one, Path(sys.argv[2]))
+    for variant in SIZES:
+        measured[f"rtdetr_{variant}"] = floors(variant, Path(sys.argv[2]))
     OUT.write_text(json.dumps(measured, indent=1))

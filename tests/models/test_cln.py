@@ -60,8 +60,8 @@ def _batch(boxes: list[np.ndarray], seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     count = len(boxes)
     images = 0.2 * rng.normal(size=(count, 3, SIZE, SIZE)).astype(np.float32)
-    for image, found in zip(images, boxes, strict=True):
-        for left, top, right, bottom in found.astype(int):
+    for image, image_boxes in zip(images, boxes, strict=True):
+        for left, top, right, bottom in image_boxes.astype(int):
             image[:, top:bottom, left:right] += rng.uniform(1, 2, size=(3, 1, 1))
     return make_batch(images, boxes)
 
@@ -80,8 +80,8 @@ def test_it_overfits_two_images() -> None:
     for step in range(60):
         optimizer.step(total(undivided(network.loss(batch, np.random.default_rng(step)))))
         jt.sync_all()
-    found = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
-    for boxes, proposals in zip(TWO_IMAGES, found, strict=True):
+    of_both = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
+    for boxes, proposals in zip(TWO_IMAGES, of_both, strict=True):
         best = proposals[: len(boxes), :4]
         assert pairwise_iou_numpy(boxes, best).max(axis=1).min() > 0.7
         assert (np.diff(proposals[:, 4]) <= 0).all()
@@ -129,8 +129,8 @@ def test_images_without_objects_are_negatives(
 def test_proposals_stay_in_their_image_and_below_the_limits() -> None:
     network = _network(max_proposals=7)
     sizes = np.array([[SIZE, SIZE], [40, 24]], np.int32)
-    found = network.propose(jt.array(_batch(TWO_IMAGES).images_NCHW), sizes)
-    for proposals, (height, width) in zip(found, sizes, strict=True):
+    of_both = network.propose(jt.array(_batch(TWO_IMAGES).images_NCHW), sizes)
+    for proposals, (height, width) in zip(of_both, sizes, strict=True):
         assert 0 < len(proposals) <= 7
         assert proposals.dtype == np.float32
         assert (proposals[:, :4] >= 0).all()
@@ -153,7 +153,7 @@ def test_the_score_fuses_class_objectness_and_overlap() -> None:
     ):
         layer.weight.update(jt.zeros_like(layer.weight))
         layer.bias.update(jt.array(np.array(bias, np.float32)))
-    found = network.propose(jt.array(_batch([NO_BOXES]).images_NCHW), np.array([[SIZE, SIZE]]))
+    proposals = network.propose(jt.array(_batch([NO_BOXES]).images_NCHW), np.array([[SIZE, SIZE]]))
     # Class probability 3/4, objectness 1/5, overlap 1/2, for every anchor of both levels.
-    assert len(found[0]) == 16 * 16 + 8 * 8
-    np.testing.assert_allclose(found[0][:, 4], 0.75**0.3 * 0.1**0.7, rtol=1e-5)
+    assert len(proposals[0]) == 16 * 16 + 8 * 8
+    np.testing.assert_allclose(proposals[0][:, 4], 0.75**0.3 * 0.1**0.7, rtol=1e-5)

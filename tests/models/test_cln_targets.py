@@ -27,41 +27,41 @@ def test_only_anchors_inside_the_image_are_sampled() -> None:
     """The last two anchors stick out of 40 x 40; the second overlaps the box by 1/3: ignored for
     boxes (0.3 .. 0.7), positive for objectness, though its centre lies on the box's edge."""
     boxes = np.array([[0, 0, 10, 10]], np.float32)
-    found = _official(skip_border_boxes=False)(3, ANCHORS, boxes, (40, 40), _rng())
-    assert found.box_anchors.tolist() == [0]
-    assert found.box_images.tolist() == [3]
-    assert found.boxes.tolist() == [[0, 0, 10, 10]]
-    assert found.box_samples.tolist() == [2]
-    assert found.objectness_anchors.tolist() == [0, 1, 2]
-    assert found.objectness.tolist() == [1, 0, 0]
+    targets = _official(skip_border_boxes=False)(3, ANCHORS, boxes, (40, 40), _rng())
+    assert targets.box_anchors.tolist() == [0]
+    assert targets.box_images.tolist() == [3]
+    assert targets.boxes.tolist() == [[0, 0, 10, 10]]
+    assert targets.box_samples.tolist() == [2]
+    assert targets.objectness_anchors.tolist() == [0, 1, 2]
+    assert targets.objectness.tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(("skip", "learning"), [(True, [2]), (False, [0, 2])])
 def test_official_skips_boxes_at_the_left_or_top_border(skip: bool, learning: list[int]) -> None:
     boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
-    found = _official(skip)(0, ANCHORS, boxes, (40, 40), _rng())
-    assert found.box_anchors.tolist() == learning
+    targets = _official(skip)(0, ANCHORS, boxes, (40, 40), _rng())
+    assert targets.box_anchors.tolist() == learning
     # Both count as samples all the same: two positives, and 1 where no anchor is negative.
-    assert found.box_samples.tolist() == [3]
+    assert targets.box_samples.tolist() == [3]
 
 
 def test_an_image_without_boxes_gives_only_negatives() -> None:
-    found = _official(count=2)(0, ANCHORS, NO_BOXES, (40, 40), _rng())
-    assert found.boxes.shape == (0, 4)
-    assert found.box_samples.tolist() == [3]
-    assert len(found.objectness_anchors) == 2
-    assert found.objectness.tolist() == [0, 0]
+    targets = _official(count=2)(0, ANCHORS, NO_BOXES, (40, 40), _rng())
+    assert targets.boxes.shape == (0, 4)
+    assert targets.box_samples.tolist() == [3]
+    assert len(targets.objectness_anchors) == 2
+    assert targets.objectness.tolist() == [0, 0]
 
 
 def test_dense_targets_cover_every_anchor_centred_in_the_image() -> None:
     """The fourth anchor's centre is at x = 0; the fifth's, (42, 42), lies outside."""
     boxes = np.array([[0, 0, 10, 10]], np.float32)
-    found = DenseAnchors((0.5, 0.2), 0.3)(1, ANCHORS, boxes, (40, 40), _rng())
-    assert found.box_anchors.tolist() == [0]
-    assert found.box_samples.tolist() == [1]
+    targets = DenseAnchors((0.5, 0.2), 0.3)(1, ANCHORS, boxes, (40, 40), _rng())
+    assert targets.box_anchors.tolist() == [0]
+    assert targets.box_samples.tolist() == [1]
     # The second and fourth overlap by 1/3: between the thresholds, they learn nothing.
-    assert found.objectness_anchors.tolist() == [0, 2]
-    assert found.objectness.tolist() == [1, 0]
+    assert targets.objectness_anchors.tolist() == [0, 2]
+    assert targets.objectness.tolist() == [1, 0]
     empty = DenseAnchors((0.5, 0.2), 0.3)(1, ANCHORS, NO_BOXES, (40, 40), _rng())
     assert empty.objectness_anchors.tolist() == [0, 1, 2, 3]
     assert empty.boxes.shape == (0, 4)
@@ -72,20 +72,22 @@ def test_regions_start_with_the_ground_truth() -> None:
     proposals = np.array(
         [[20, 20, 30, 30, 0.9], [0, 0, 10, 6, 0.8], [0, 0, 10, 4, 0.7]], np.float32
     )
-    found = sample_regions(2, proposals, boxes, iou=0.5, count=8, positive_fraction=0.5, rng=_rng())
-    assert found.rois.tolist() == [
+    targets = sample_regions(
+        2, proposals, boxes, iou=0.5, count=8, positive_fraction=0.5, rng=_rng()
+    )
+    assert targets.rois.tolist() == [
         [2, 0, 0, 10, 10],
         [2, 0, 0, 10, 6],
         [2, 20, 20, 30, 30],
         [2, 0, 0, 10, 4],
     ]
-    assert found.positive.tolist() == [True, True, False, False]
-    assert found.boxes.tolist() == [[0, 0, 10, 10]] * 2 + [[0, 0, 0, 0]] * 2
+    assert targets.positive.tolist() == [True, True, False, False]
+    assert targets.boxes.tolist() == [[0, 0, 10, 10]] * 2 + [[0, 0, 0, 0]] * 2
     empty = sample_regions(
         2, proposals, NO_BOXES, iou=0.5, count=2, positive_fraction=0.5, rng=_rng()
     )
     assert empty.positive.tolist() == [False, False]
-    both = concatenate([found, empty])
+    both = concatenate([targets, empty])
     assert both.rois.shape == (6, 5)
     assert both.positive.sum() == 2
 

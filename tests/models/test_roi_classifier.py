@@ -60,9 +60,9 @@ def batch() -> Batch:
     )
 
 
-def values(network: RoiClassifier, given: Batch, seed: int = 0) -> dict[str, jt.Var]:
+def values(network: RoiClassifier, batch: Batch, seed: int = 0) -> dict[str, jt.Var]:
     rng = np.random.default_rng(seed)
-    return undivided(network.loss(network.sample(given, rng), rng))
+    return undivided(network.loss(network.sample(batch, rng), rng))
 
 
 def expected_class_loss(
@@ -148,8 +148,10 @@ def test_a_batch_without_any_region(network: RoiClassifier) -> None:
 
 
 def test_the_same_stream_gives_the_same_loss(network: RoiClassifier) -> None:
-    given = batch()
-    first, second, other = (values(network, given, seed)["loss_class"].item() for seed in (0, 0, 3))
+    training_batch = batch()
+    first, second, other = (
+        values(network, training_batch, seed)["loss_class"].item() for seed in (0, 0, 3)
+    )
     assert first == second != other
 
 
@@ -159,20 +161,20 @@ def test_regions(network: RoiClassifier, monkeypatch: pytest.MonkeyPatch) -> Non
     whole = np.array([[-5, -5, 64, 64, 0.5]], np.float32)
     several = np.array([[8, 8, 24, 40, 0.9], [30, 30, 60, 62, 0.3], [1, 2, 3, 4, 0.2]], np.float32)
     proposals = [several, whole, np.zeros((0, 5), np.float32)]
-    found = network.regions(images, sizes, proposals)
-    assert [boxes.shape for boxes, _ in found] == [(3, 4), (1, 4), (0, 4)]
-    assert [embeddings.shape for _, embeddings in found] == [(3, 6), (1, 6), (0, 6)]
-    np.testing.assert_allclose(np.linalg.norm(found[0][1], axis=1), 1, atol=1e-5)
+    regions = network.regions(images, sizes, proposals)
+    assert [boxes.shape for boxes, _ in regions] == [(3, 4), (1, 4), (0, 4)]
+    assert [embeddings.shape for _, embeddings in regions] == [(3, 6), (1, 6), (0, 6)]
+    np.testing.assert_allclose(np.linalg.norm(regions[0][1], axis=1), 1, atol=1e-5)
     # The box head starts near zero: boxes stay where they are, cut to the image's own size.
-    np.testing.assert_allclose(found[0][0], several[:, :4], atol=0.5)
-    np.testing.assert_array_equal(found[1][0], [[0, 0, 40, 50]])
+    np.testing.assert_allclose(regions[0][0], several[:, :4], atol=0.5)
+    np.testing.assert_array_equal(regions[1][0], [[0, 0, 40, 50]])
 
     monkeypatch.setattr(roi_classifier, "_ROIS_A_PASS", 2)
-    for part, again in zip(found, network.regions(images, sizes, proposals), strict=True):
+    for part, again in zip(regions, network.regions(images, sizes, proposals), strict=True):
         np.testing.assert_allclose(again[0], part[0], atol=1e-4)
         np.testing.assert_allclose(again[1], part[1], atol=1e-5)
-    one = network.regions(images[1:2], sizes[1:2], [whole[:, :4]])
-    np.testing.assert_allclose(one[0][1], found[1][1], atol=1e-5)
+    alone = network.regions(images[1:2], sizes[1:2], [whole[:, :4]])
+    np.testing.assert_allclose(alone[0][1], regions[1][1], atol=1e-5)
     ((boxes, embeddings),) = network.regions(images[:1], sizes[:1], proposals[2:])
     assert boxes.shape == (0, 4)
     assert embeddings.shape == (0, 6)

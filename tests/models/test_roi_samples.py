@@ -19,19 +19,19 @@ def batch(
     return make_batch((32, 32), boxes, labels, datasets=datasets, proposals=proposals)
 
 
-def sampled(given: Batch, counts: tuple[int, ...], count: int = 8) -> RoiSamples:
+def sampled(training_batch: Batch, counts: tuple[int, ...], count: int = 8) -> RoiSamples:
     stream = np.random.default_rng(0)
-    return sample_rois(given, counts, stream, count=count, positive_fraction=0.5)
+    return sample_rois(training_batch, counts, stream, count=count, positive_fraction=0.5)
 
 
 def test_boxes_then_matching_proposals_then_background() -> None:
-    given = batch(
+    training_batch = batch(
         [[[0, 0, 10, 10], [10, 10, 30, 20]]],
         [[4, 2]],
         # IoU 0.5 with the first box exactly, none, 0.8 with the second, just below 0.5.
         [[[0, 0, 10, 5, 0.9], [0, 20, 8, 30, 0.8], [10, 10, 26, 20, 0.7], [0, 0, 10, 4.9, 0.6]]],
     )
-    samples = sampled(given, (5,))
+    samples = sampled(training_batch, (5,))
     assert samples.rois_R5.dtype == np.float32
     np.testing.assert_array_equal(
         samples.rois_R5[:, 1:],
@@ -56,8 +56,8 @@ def test_boxes_then_matching_proposals_then_background() -> None:
 
 def test_labels_of_background_are_the_own_datasets_count() -> None:
     proposal = [[0, 0, 5, 5, 1]]
-    given = batch([[], [[20, 20, 30, 30]]], [[], [0]], [proposal, proposal], (1, 0))
-    samples = sampled(given, (3, 7))
+    training_batch = batch([[], [[20, 20, 30, 30]]], [[], [0]], [proposal, proposal], (1, 0))
+    samples = sampled(training_batch, (3, 7))
     assert samples.images_R.tolist() == [0, 1, 1]
     assert samples.labels_R.tolist() == [7, 0, 3]
     assert samples.datasets_N.tolist() == [1, 0]
@@ -125,7 +125,7 @@ def test_one_dataset_draws_once_for_the_batch() -> None:
 def test_processes_draw_the_same_names_from_the_labels_of_all() -> None:
     halves = labelled([[1, 9]], [0]), labelled([[7, 9]], [0])
     present = np.isin(np.arange(10), [1, 7, 9])
-    found = [
+    of_halves = [
         draw_classes(
             half,
             (9,),
@@ -137,7 +137,7 @@ def test_processes_draw_the_same_names_from_the_labels_of_all() -> None:
         for half in halves
     ]
     whole = drawn(labelled([[1, 9], [7, 9]], [0, 0]), (9,), 5)
-    assert [[part.tolist() for part in classes] for classes in found] == [whole[:1]] * 2
+    assert [[part.tolist() for part in classes] for classes in of_halves] == [whole[:1]] * 2
 
 
 def test_several_datasets_draw_for_each_image() -> None:
@@ -167,11 +167,11 @@ def test_equal_to_the_recorded_draw(reference: Path) -> None:
     """Regions and targets of reference/goldens/stage2_coco.npz from its own random stream."""
     with np.load(reference / "reference/goldens/stage2_coco.npz") as arrays:
         golden = dict(arrays)
-    given = replace(
+    training_batch = replace(
         batch([golden["gt"]], [golden["gt_labels"]], None), proposals=[golden["proposals"]]
     )
     stream = np.random.RandomState(123)
-    samples = sample_rois(given, [80], stream, count=512, positive_fraction=0.25)
+    samples = sample_rois(training_batch, [80], stream, count=512, positive_fraction=0.25)
     np.testing.assert_array_equal(samples.rois_R5, golden["train_rois"])
     np.testing.assert_array_equal(samples.labels_R, golden["roi_tgt/labels"])
     np.testing.assert_allclose(samples.targets_R4, golden["roi_tgt/bbox_targets"], atol=1e-6)

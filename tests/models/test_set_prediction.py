@@ -47,8 +47,8 @@ def test_match_weighs_class_distance_and_overlap() -> None:
         return lambda logits, labels: np.array([[price], [0.0]])
 
     for price, expected in ((3.4, 0), (3.6, 1)):
-        found = match(cost(price), np.zeros((1, 2, 1), np.float32), boxes, targets)
-        assert found.queries.tolist() == [expected]
+        rows = match(cost(price), np.zeros((1, 2, 1), np.float32), boxes, targets)
+        assert rows.queries.tolist() == [expected]
 
 
 def test_matches_pick_rows_of_all_images() -> None:
@@ -69,8 +69,8 @@ def test_box_losses_by_hand() -> None:
     matches = Matches.of([(np.array([1]), np.array([0]))])
     distance, overlap = box_losses(boxes, matches, targets)
     np.testing.assert_allclose([distance.item(), overlap.item()], [0.5, 0.5], rtol=1e-5)
-    nothing = Matches.of([(np.array([], np.int64), np.array([], np.int64))])
-    distance, overlap = box_losses(boxes, nothing, Targets([np.array([])], [NO_BOXES]))
+    no_matches = Matches.of([(np.array([], np.int64), np.array([], np.int64))])
+    distance, overlap = box_losses(boxes, no_matches, Targets([np.array([])], [NO_BOXES]))
     assert distance.item() == overlap.item() == 0
 
 
@@ -79,5 +79,5 @@ def test_proposals_are_clipped_and_best_first() -> None:
         jt.array(np.array([[[0.5, 0.5, 1.2, 0.5], [0.25, 0.5, 0.5, 1.0]]], np.float32)),
         np.array([[20, 40]]),
     )
-    (found,) = proposals(boxes, np.array([[0.2, 0.9]], np.float32), np.array([[20, 36]]))
-    np.testing.assert_allclose(found, [[0, 0, 20, 20, 0.9], [0, 5, 36, 15, 0.2]], atol=1e-5)
+    (rows,) = proposals(boxes, np.array([[0.2, 0.9]], np.float32), np.array([[20, 36]]))
+    np.testing.assert_allclose(rows, [[0, 0, 20, 20, 0.9], [0, 5, 36, 15, 0.2]], atol=1e-5)

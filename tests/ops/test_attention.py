@@ -32,8 +32,8 @@ def test_attention_with_a_mask() -> None:
     mask[:, 3:] = -1e9
     scores = np.exp(queries @ keys[:, :3].transpose(0, 2, 1) / 2)
     expected = scores / scores.sum(axis=2, keepdims=True) @ values[:, :3]
-    found = attention(*map(jt.array, (queries, keys, values, mask)))
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    ours = attention(*map(jt.array, (queries, keys, values, mask)))
+    np.testing.assert_allclose(ours.numpy(), expected, atol=1e-5)
 
 
 def test_heads_are_split_and_merged() -> None:

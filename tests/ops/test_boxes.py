@@ -82,10 +82,10 @@ def test_tblr_gradient_is_the_references_side() -> None:
 
 
 def test_coders_take_no_boxes() -> None:
-    nothing = jt.array(EMPTY)
+    no_deltas = jt.array(EMPTY)
     assert encode_deltas(EMPTY, EMPTY).shape == [0, 4]
     for decode in (decode_deltas, decode_tblr):
-        assert decode(EMPTY, nothing, max_shape=(4, 4)).shape == [0, 4]
+        assert decode(EMPTY, no_deltas, max_shape=(4, 4)).shape == [0, 4]
 
 
 def test_anchor_order_and_size() -> None:

@@ -98,9 +98,9 @@ def pooled_and_gradient(ratio: int, aligned: bool) -> tuple[np.ndarray, np.ndarr
 def test_roi_align(ratio: int, aligned: bool, request: pytest.FixtureRequest) -> None:
     expected = pooled_and_gradient(ratio, aligned)
     request.getfixturevalue("emulated")
-    for found, wanted in zip(pooled_and_gradient(ratio, aligned), expected, strict=True):
+    for actual, wanted in zip(pooled_and_gradient(ratio, aligned), expected, strict=True):
         assert np.abs(wanted).max() > 0.1
-        assert_allclose(found, wanted, atol=2e-5)
+        assert_allclose(actual, wanted, atol=2e-5)
 
 
 def test_nms(request: pytest.FixtureRequest) -> None:
@@ -163,6 +163,6 @@ def test_as_on_the_cpu(name: str, request: pytest.FixtureRequest) -> None:
     function, inputs = CASES[name]
     expected = results(function, *inputs)
     request.getfixturevalue("emulated")
-    for found, wanted in zip(results(function, *inputs), expected, strict=True):
+    for actual, wanted in zip(results(function, *inputs), expected, strict=True):
         assert np.abs(wanted).max() > 0.01
-        assert_allclose(found, wanted, atol=1e-4, rtol=1e-4)
+        assert_allclose(actual, wanted, atol=1e-4, rtol=1e-4)

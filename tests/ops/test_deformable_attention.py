@@ -57,8 +57,8 @@ def test_one_sample_by_hand() -> None:
     places = np.array([[0.5, 0.5], [0.25, 0.25], [0, 0.25], [-0.3, 0]], np.float32)
     locations = jt.array(places.reshape(1, 4, 1, 1, 1, 2))
     weights = jt.array(np.array([1, 10, 1, 1], np.float32).reshape(1, 4, 1, 1, 1))
-    found = deformable_attention(values, locations, weights, [(2, 2)])
-    np.testing.assert_allclose(found.numpy().ravel(), [2.5, 10, 0.5, 0], atol=1e-6)
+    ours = deformable_attention(values, locations, weights, [(2, 2)])
+    np.testing.assert_allclose(ours.numpy().ravel(), [2.5, 10, 0.5, 0], atol=1e-6)
 
 
 def test_equal_to_grid_sample_with_gradients() -> None:
@@ -68,9 +68,9 @@ def test_equal_to_grid_sample_with_gradients() -> None:
     )
     np.testing.assert_allclose(kernels.numpy(), operations.numpy(), atol=1e-5)
     probe = jt.array(np.random.default_rng(1).normal(size=kernels.shape).astype(np.float32))
-    found = jt.grad((kernels * probe).sum(), inputs)
+    ours = jt.grad((kernels * probe).sum(), inputs)
     expected = jt.grad((operations * probe).sum(), inputs)
-    for gradient, reference in zip(found, expected, strict=True):
+    for gradient, reference in zip(ours, expected, strict=True):
         np.testing.assert_allclose(gradient.numpy(), reference.numpy(), atol=1e-4)
 
 

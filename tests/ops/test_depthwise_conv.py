@@ -33,9 +33,9 @@ def test_equal_to_grouped_convolution(height: int, width: int, side: int, stride
     theirs = nn.conv2d(feats, filters, stride=stride, padding=side // 2, groups=4)
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
     weights = jt.array(rng.normal(size=tuple(ours.shape)).astype(np.float32))
-    found = jt.grad((ours * weights).sum(), [feats, filters])
+    gradients = jt.grad((ours * weights).sum(), [feats, filters])
     expected = jt.grad((theirs * weights).sum(), [feats, filters])
-    for gradient, reference in zip(found, expected, strict=True):
+    for gradient, reference in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(gradient.numpy(), reference.numpy(), atol=1e-4)
 
 

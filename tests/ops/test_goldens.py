@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from unidet.ops.anchors import centerness, grid_anchors, inside
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
 from unidet.ops.iou_assignment import match_by_max_iou
-from unidet.ops.losses import binary_cross_entropy, cross_entropy, iou_loss, l1, one_hot
+from unidet.ops.losses import binary_cross_entropy, cross_entropy, iou_loss, l1_loss, one_hot
 from unidet.ops.nms import nms
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.ops.roi_align import roi_align
@@ -120,7 +120,7 @@ def test_proposal_network_losses(stage1: Golden, anchors: np.ndarray) -> None:
             stage1["rpn_tgt/bbox_weights"][rows, 0],
         )
         assert_allclose(10 * overlap.item() / count, stage1["loss/loss_rpn_bbox"][level], rtol=2e-5)
-        distance = l1(
+        distance = l1_loss(
             quality[rows],
             stage1["rpn_tgt/objectness_targets"][rows],
             stage1["rpn_tgt/objectness_weights"][rows],
@@ -133,13 +133,13 @@ def test_box_head_targets_and_losses(stage1: Golden) -> None:
     assert_allclose(deltas, stage1["roi_tgt/bbox_targets"][: len(deltas)], atol=2e-5)
     classes = cross_entropy(jt.array(stage1["train_cls_score"]), stage1["roi_tgt/labels"])
     assert_allclose(classes.item() / 512, stage1["loss/loss_cls"], rtol=1e-5)
-    boxes = l1(
+    boxes = l1_loss(
         jt.array(stage1["train_bbox_pred"]),
         stage1["roi_tgt/bbox_targets"],
         stage1["roi_tgt/bbox_weights"],
     )
     assert_allclose(boxes.item() / 512, stage1["loss/loss_bbox"], rtol=1e-5)
-    scores = l1(
+    scores = l1_loss(
         jt.sigmoid(jt.array(stage1["train_bbox_score"][:, 0])),
         stage1["roi_tgt/score_targets"],
         stage1["roi_tgt/score_weights"],
@@ -155,9 +155,9 @@ def test_detections_by_decoding_and_suppression(stage1: Golden) -> None:
         stage1["test_rois"][:, 1:], jt.array(stage1["test_reg"]), max_shape=(SIDE, SIDE)
     )
     kept = nms(boxes, jt.array(scores), 0.9).numpy()[:1500]
-    found = np.concatenate([boxes.numpy()[kept], scores[kept, None]], axis=1)
-    assert_allclose(found[:, 4], stage1["detections"][:, 4], atol=2e-6)
-    close = np.abs(found - stage1["detections"]).max(axis=1) < 1e-3
+    detections = np.concatenate([boxes.numpy()[kept], scores[kept, None]], axis=1)
+    assert_allclose(detections[:, 4], stage1["detections"][:, 4], atol=2e-6)
+    close = np.abs(detections - stage1["detections"]).max(axis=1) < 1e-3
     assert close.mean() > 0.99  # equal scores may change places
 
 
@@ -175,7 +175,7 @@ def test_federated_loss_over_the_recorded_classes(stage2: Golden) -> None:
     looked_at = np.isin(np.arange(80), classes)[None].astype(np.float32)
     loss = binary_cross_entropy(logits, one_hot(labels, 80), looked_at)
     assert_allclose(loss.item() / len(labels), stage2["loss/loss_cls"], rtol=1e-5)
-    boxes = l1(
+    boxes = l1_loss(
         jt.array(stage2["train_bbox_pred"]),
         stage2["roi_tgt/bbox_targets"],
         stage2["roi_tgt/bbox_weights"],

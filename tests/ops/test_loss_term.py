@@ -31,7 +31,7 @@ def test_the_divisor_is_at_least_one_unless_told(count: float, expected: float) 
     assert term(6, 2, least=4).value.item() == 1.5
 
 
-def test_only_losses_are_minimised() -> None:
+def test_only_losses_are_minimized() -> None:
     values = {
         "loss_box": jt.array([1.5]),
         "loss_class": jt.array([2.0]),

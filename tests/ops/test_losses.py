@@ -61,7 +61,7 @@ def test_varifocal_loss_by_hand() -> None:
 
 def test_l1_matches_torch() -> None:
     targets, weights = TORCH["targets"], TORCH["weights"]
-    check("l1", "logits", lambda x: losses.l1(x, targets, weights) / 3)
+    check("l1", "logits", lambda x: losses.l1_loss(x, targets, weights) / 3)
 
 
 def test_box_losses_match_torch() -> None:
@@ -87,7 +87,7 @@ NO_LABELS = np.zeros(0, np.int64)
         lambda x: losses.binary_cross_entropy(x, EMPTY),
         lambda x: losses.quality_focal_loss(x, EMPTY, EMPTY),
         lambda x: losses.cross_entropy(x, NO_LABELS, NO_LABELS),
-        lambda x: losses.l1(x, EMPTY),
+        lambda x: losses.l1_loss(x, EMPTY),
         lambda x: losses.iou_loss(x, EMPTY, NO_LABELS),
         lambda x: losses.giou_loss(x, EMPTY),
     ],

@@ -30,7 +30,7 @@ def test_formats() -> None:
 
 
 def test_overlaps() -> None:
-    """4 of 16 + 16 - 4 shared, a copy, apart, and a box without area."""
+    """4 of 16 + 16 - 4 shared, a copy, apart, and a degenerate box."""
     first = boxes([0, 0, 4, 4], [2, 2, 6, 6])
     second = boxes([2, 2, 6, 6], [0, 0, 4, 4], [10, 10, 12, 12], [1, 1, 1, 1])
     expected = [[4 / 28, 1, 0, 0], [1, 4 / 28, 0, 0]]
@@ -47,11 +47,11 @@ def test_overlaps_of_few_boxes(counts: tuple[int, int]) -> None:
     assert_allclose(broadcast_iou(first[:, None], second[None]), np.ones(counts), rtol=1e-6)
 
 
-def test_generalised_overlaps_by_hand() -> None:
+def test_generalized_overlaps_by_hand() -> None:
     """Intersection 1, union 7, hull 9: 1/7 - 2/9; side by side: 0; apart by as much: -1/3."""
-    one = boxes([0, 0, 2, 2])
+    box = boxes([0, 0, 2, 2])
     others = boxes([1, 1, 3, 3], [2, 0, 4, 2], [4, 0, 6, 2])
-    assert_allclose(pairwise_giou_numpy(one, others), [[1 / 7 - 2 / 9, 0, -1 / 3]], atol=1e-6)
+    assert_allclose(pairwise_giou_numpy(box, others), [[1 / 7 - 2 / 9, 0, -1 / 3]], atol=1e-6)
     # A floor of 1e-6 would swallow boxes of a thousandth of the image's side.
     small = boxes([0, 0, 5e-4, 5e-4])
     assert_allclose(pairwise_giou_numpy(small, small, floor=1e-12), [[1]], atol=1e-6)

@@ -17,8 +17,8 @@ def test_by_hand() -> None:
     weight = jt.array(np.array([[1, 10], [2, 0], [0, -1]], np.float32)[:, :, None, None])
     for grad in (True, False):
         with jt.enable_grad() if grad else jt.no_grad():
-            found = pointwise_conv(feats, weight).numpy()
-        assert_array_equal(found, [[[[20, 31]], [[0, 2]], [[-2, -3]]]])
+            ours = pointwise_conv(feats, weight).numpy()
+        assert_array_equal(ours, [[[[20, 31]], [[0, 2]], [[-2, -3]]]])
 
 
 @pytest.mark.parametrize("count", [1, 3, MOST_IMAGES + 1])
@@ -27,8 +27,8 @@ def test_inference_is_the_convolution(count: int) -> None:
     weight = jt.array(RNG.normal(size=(7, 5, 1, 1)).astype(np.float32))
     expected = jt.nn.conv2d(feats, weight).numpy()
     with jt.no_grad():
-        found = pointwise_conv(feats, weight).numpy()
-    assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        ours = pointwise_conv(feats, weight).numpy()
+    assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_channels_must_fit() -> None:

@@ -67,9 +67,9 @@ def example() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("ratio", "aligned"), [(0, True), (2, True), (0, False), (3, False)])
 def test_equals_the_definition(ratio: int, aligned: bool) -> None:
     feats, rois = example()
-    found = roi_align(jt.array(feats), jt.array(rois), (3, 5), 1 / 8, ratio, aligned)
+    pooled = roi_align(jt.array(feats), jt.array(rois), (3, 5), 1 / 8, ratio, aligned)
     expected = plain(feats, rois, (3, 5), 1 / 8, ratio, aligned)
-    assert_allclose(found.numpy(), expected, atol=2e-5)
+    assert_allclose(pooled.numpy(), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("ratio", [0, 2])
@@ -92,8 +92,8 @@ def test_by_hand() -> None:
     """A ramp in x averages to the bin's centre, less the half cell of alignment."""
     ramp = np.tile(np.arange(8, dtype=np.float32), (1, 1, 8, 1))
     rois = jt.array(np.array([[0, 2, 2, 6, 6]], np.float32))
-    found = roi_align(jt.array(ramp), rois, 2, 1.0).numpy()
-    assert_allclose(found, [[[[2.5, 4.5], [2.5, 4.5]]]], rtol=1e-6)
+    pooled = roi_align(jt.array(ramp), rois, 2, 1.0).numpy()
+    assert_allclose(pooled, [[[[2.5, 4.5], [2.5, 4.5]]]], rtol=1e-6)
     unaligned = roi_align(jt.array(ramp), rois, 2, 1.0, aligned=False).numpy()
     assert_allclose(unaligned, [[[[3, 5], [3, 5]]]], rtol=1e-6)
 

@@ -41,14 +41,14 @@ def decay_at(update: int, decay: float, offset: int) -> float:
 
 def test_decays_of_rtdetr() -> None:
     """0.9999 (1 - e^(-n / 2000)) at updates 1, 2,000 and 10,000: 0.0005, 0.632, 0.993."""
-    found = [decay_at(update, 0.9999, 0) for update in (1, 2000, 10000)]
-    assert found == pytest.approx([0.9999 * 4.99875e-4, 0.632057, 0.993163], rel=1e-4)
+    decays = [decay_at(update, 0.9999, 0) for update in (1, 2000, 10000)]
+    assert decays == pytest.approx([0.9999 * 4.99875e-4, 0.632057, 0.993163], rel=1e-4)
 
 
 def test_decays_of_nanodet_plus() -> None:
     """The new weights count 0.9998 e^(-(n + 1) / 2000) + 0.0002: 0.999 at the first update, 0.778,
     0.368 and 0.0069 at updates 500, 2,000 and 10,000."""
-    found = [1 - decay_at(update, 0.9998, 1) for update in (1, 500, 2000, 10000)]
+    decays = [1 - decay_at(update, 0.9998, 1) for update in (1, 500, 2000, 10000)]
     worked = [0.9998 * math.exp(-n / 2000) + 0.0002 for n in (2, 501, 2001, 10001)]
-    assert found == pytest.approx(worked, rel=1e-4)
+    assert decays == pytest.approx(worked, rel=1e-4)
     assert worked == pytest.approx([0.999, 0.778, 0.368, 0.0069], abs=4.9e-4)

@@ -21,12 +21,12 @@ def logged(work: Path) -> Path:
 
 def events(path: Path) -> list[Event]:
     """Records of a tfevents file: length (8), its checksum (4), data, the data's checksum (4)."""
-    content, found = path.read_bytes(), []
+    content, events = path.read_bytes(), []
     while content:
         length = int.from_bytes(content[:8], "little")
-        found.append(Event.FromString(content[12 : 12 + length]))
+        events.append(Event.FromString(content[12 : 12 + length]))
         content = content[16 + length :]
-    return found
+    return events
 
 
 def test_events_hold_what_the_log_holds(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_events_hold_what_the_log_holds(tmp_path: Path) -> None:
     head, *rows = events(tmp_path / "out" / EVENTS)
     assert head.file_version == "brain.Event:2"
     assert [row.step for row in rows] == [0, 10]
-    values = [{one.tag: one.simple_value for one in row.summary.value} for row in rows]
+    values = [{value.tag: value.simple_value for value in row.summary.value} for row in rows]
     assert values[0] == pytest.approx({"loss": 2.5, "lr": 0.1})
     assert values[1] == pytest.approx({"loss": 1.25, "lr": 0.05})
 
@@ -49,8 +49,8 @@ def test_two_runs_leave_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "b").mkdir()
     keep_log(logged(tmp_path / "second"), tmp_path / "b")
     left, right = (
-        {p.relative_to(tmp_path / one): p.read_bytes() for p in (tmp_path / one).rglob("*.*")}
-        for one in "ab"
+        {p.relative_to(tmp_path / run): p.read_bytes() for p in (tmp_path / run).rglob("*.*")}
+        for run in "ab"
     )
     assert left == right
     assert set(map(str, left)) == {FILE, EVENTS}

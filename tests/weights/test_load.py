@@ -56,9 +56,9 @@ def test_state_of_holds_parameters_and_buffers(network: Network) -> None:
 
 def test_everything_arrives(network: Network, arrays: dict[str, np.ndarray]) -> None:
     load_into(network, arrays)
-    found = state_of(network)
+    state = state_of(network)
     for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name, strict=True)
+        np.testing.assert_array_equal(state[name], array, err_msg=name, strict=True)
 
 
 def test_output_worked_by_hand(network: Network, arrays: dict[str, np.ndarray]) -> None:

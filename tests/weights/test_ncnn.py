@@ -74,7 +74,7 @@ def test_half_floats_are_padded_to_four_bytes(tmp_path: Path) -> None:
             WEIGHTS,
             r"first .* has 5 weights for 2 filters of 1x1",
         ),
-        (GRAPH.replace("9=2", "8=2"), WEIGHTS, r"first .* is quantised to 8 bits"),
+        (GRAPH.replace("9=2", "8=2"), WEIGHTS, r"first .* is quantized to 8 bits"),
         (GRAPH.replace("ReLU             third 1 1", "ReLU third 1"), WEIGHTS, r"malformed layer"),
     ],
 )

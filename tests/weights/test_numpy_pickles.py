@@ -31,22 +31,22 @@ def contents() -> list[Any]:
     ]
 
 
-def assert_same(found: Any, expected: Any) -> None:
-    assert type(found) is type(expected)
+def assert_same(actual: Any, expected: Any) -> None:
+    assert type(actual) is type(expected)
     if isinstance(expected, np.ndarray):
         native = expected.astype(expected.dtype.newbyteorder("="))
-        np.testing.assert_array_equal(found, native, strict=True)
-        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(actual, native, strict=True)
+        assert actual.flags.c_contiguous
     elif isinstance(expected, dict):
-        assert list(found) == list(expected)
+        assert list(actual) == list(expected)
         for key in expected:
-            assert_same(found[key], expected[key])
+            assert_same(actual[key], expected[key])
     elif isinstance(expected, (list, tuple)):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            assert_same(one, other)
+        assert len(actual) == len(expected)
+        for item, other in zip(actual, expected, strict=True):
+            assert_same(item, other)
     else:
-        assert found == expected
+        assert actual == expected
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -139,8 +139,8 @@ def test_jittor_reads_ours_and_we_read_jittors(tmp_path: Path) -> None:
     assert_same(read_checkpoint(tmp_path / "ours.pkl"), arrays)
     layer = jt.nn.Linear(3, 2)
     layer.save(str(tmp_path / "theirs.pkl"))
-    found = read_checkpoint(tmp_path / "theirs.pkl")
-    assert_same(found, {"weight": layer.weight.numpy(), "bias": layer.bias.numpy()})
+    actual = read_checkpoint(tmp_path / "theirs.pkl")
+    assert_same(actual, {"weight": layer.weight.numpy(), "bias": layer.bias.numpy()})
 
 
 def test_jittors_checksum(tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ def expected() -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
-def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    assert list(found) == list(expected)
+def assert_same(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert list(arrays) == list(expected)
     for name, array in expected.items():
-        assert found[name].dtype == array.dtype, name
-        assert found[name].flags.c_contiguous, name
-        np.testing.assert_array_equal(found[name], array, err_msg=name, strict=True)
+        assert arrays[name].dtype == array.dtype, name
+        assert arrays[name].flags.c_contiguous, name
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name, strict=True)
 
 
 @pytest.mark.parametrize("name", ["plain.pth", "legacy.pth", "training.pth", "expected.npz"])
@@ -39,21 +39,21 @@ def test_every_type_and_every_kind_of_view(name: str, expected: dict[str, np.nda
 
 
 def test_worked_by_hand(expected: dict[str, np.ndarray]) -> None:
-    found = read_checkpoint(FOLDER / "plain.pth")
-    np.testing.assert_array_equal(found["strided"], [[1, 2], [7, 8]])
-    np.testing.assert_array_equal(found["transposed"][1], [1, 4, 7, 10])
-    np.testing.assert_array_equal(found["bfloat16"][0], [-5, -4, -3])
-    assert found["empty"].shape == (0, 4)
-    assert found["scalar"].shape == ()
+    arrays = read_checkpoint(FOLDER / "plain.pth")
+    np.testing.assert_array_equal(arrays["strided"], [[1, 2], [7, 8]])
+    np.testing.assert_array_equal(arrays["transposed"][1], [1, 4, 7, 10])
+    np.testing.assert_array_equal(arrays["bfloat16"][0], [-5, -4, -3])
+    assert arrays["empty"].shape == (0, 4)
+    assert arrays["scalar"].shape == ()
 
 
 def test_torchscript() -> None:
-    found = read_checkpoint(FOLDER / "scripted.pt")
-    assert sorted(found) == ["conv.bias", "conv.weight", "steps"]
-    np.testing.assert_array_equal(found["conv.weight"].ravel(), np.arange(18, dtype=np.float32))
-    np.testing.assert_array_equal(found["conv.bias"], [1, -1])
-    assert found["steps"] == 7
-    assert found["steps"].dtype == np.int64
+    arrays = read_checkpoint(FOLDER / "scripted.pt")
+    assert sorted(arrays) == ["conv.bias", "conv.weight", "steps"]
+    np.testing.assert_array_equal(arrays["conv.weight"].ravel(), np.arange(18, dtype=np.float32))
+    np.testing.assert_array_equal(arrays["conv.bias"], [1, -1])
+    assert arrays["steps"] == 7
+    assert arrays["steps"].dtype == np.int64
 
 
 def test_safetensors(tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_rtdetr_evaluates_with_its_moving_average(tmp_path: Path) -> None:
     """`{"model": …, "ema": {"module": …}}`, as its trainer saves; released files lack `model`."""
-    average = {"ema": {"module": {"head.bias": np.array([2.0], np.float32)}, "updates": 5}}
-    for contents in (average, {"model": {"head.bias": np.zeros(1, np.float32)}} | average):
+    ema = {"ema": {"module": {"head.bias": np.array([2.0], np.float32)}, "updates": 5}}
+    for contents in (ema, {"model": {"head.bias": np.zeros(1, np.float32)}} | ema):
         write_pickle(tmp_path / "checkpoint.pkl", contents)
-        found = read_checkpoint(tmp_path / "checkpoint.pkl")
-        assert {name: value.tolist() for name, value in found.items()} == {"head.bias": [2.0]}
+        arrays = read_checkpoint(tmp_path / "checkpoint.pkl")
+        assert {name: value.tolist() for name, value in arrays.items()} == {"head.bias": [2.0]}

@@ -35,29 +35,29 @@ def test_torch_format_read_by_another_reader(arrays: dict[str, np.ndarray], tmp_
     plain = {name: arrays[name] for name in ("float32", "float16", "int64", "strided")}
     plain["naïve.名"] = np.ones((1, 2), np.float32)
     write_torch(path, plain)
-    found = load_pytorch(str(path))
-    assert list(found) == list(plain)
+    read = load_pytorch(str(path))
+    assert list(read) == list(plain)
     for name, array in plain.items():
-        np.testing.assert_array_equal(np.asarray(found[name]), array, err_msg=name)
+        np.testing.assert_array_equal(np.asarray(read[name]), array, err_msg=name)
 
 
 def test_torch_format_read_by_torch(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     write_torch(tmp_path / "x.pth", arrays)
-    found = torch.load(tmp_path / "x.pth", weights_only=True)
-    assert list(found) == list(arrays)
+    read = torch.load(tmp_path / "x.pth", weights_only=True)
+    assert list(read) == list(arrays)
     for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name].numpy(), array, err_msg=name, strict=True)
+        np.testing.assert_array_equal(read[name].numpy(), array, err_msg=name, strict=True)
 
 
 def test_round_trips(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
     write_torch(tmp_path / "x.pth", arrays)
     write_safetensors(tmp_path / "x.safetensors", arrays)
     for path in (tmp_path / "x.pth", tmp_path / "x.safetensors"):
-        found = read_checkpoint(path)
-        assert sorted(found) == sorted(arrays)
+        read = read_checkpoint(path)
+        assert sorted(read) == sorted(arrays)
         for name, array in arrays.items():
-            np.testing.assert_array_equal(found[name], array, err_msg=name, strict=True)
+            np.testing.assert_array_equal(read[name], array, err_msg=name, strict=True)
 
 
 def test_metadata_and_values_for_the_library(tmp_path: Path) -> None:

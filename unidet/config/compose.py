@@ -30,10 +30,10 @@ def _plain_values(overrides: list[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = [_open(readable(override)) for override in overrides]
+    opened = [_open(readable(override)) for override in overrides]
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
-            composed = hydra_compose("config", overrides=given)
+            composed = hydra_compose("config", overrides=opened)
             return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error, overrides)) from None
@@ -66,7 +66,7 @@ def explain(error: Exception, overrides: Sequence[str], *, sweep: bool = False) 
 
 
 def _open(override: str) -> str:
-    """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema judges it.
+    """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema checks it.
 
     Otherwise a field with a default could not be given, because no file in `conf/` names it.
     """

@@ -84,7 +84,7 @@ ChangeConfig = Annotated[
 
 @dataclass(frozen=True, config=SCHEMA)
 class KeepRatioImages:
-    """How images reach a network: mmdet's keep-ratio Resize, flips, normalisation, padding.
+    """How images reach a network: mmdet's keep-ratio Resize, flips, normalization, padding.
 
     `mean` and `std` are of 8-bit values, in the order of `channels`. Short sides are drawn in steps
     of `short_step`. With Pillow's interpolation sizes are rounded as DETR rounds them.

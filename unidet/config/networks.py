@@ -72,7 +72,7 @@ class TextConfig:
 
 @dataclass(frozen=True, config=SCHEMA)
 class CLNConfig:
-    """Class-agnostic localisation network (`models.cln`).
+    """Class-agnostic localization network (`models.cln`).
 
     Attributes:
         initialize: what the backbone starts from, where no `rpn.weights` are given.
@@ -142,7 +142,7 @@ class NanoDetPlusConfig:
             at this IoU and returns at most so many.
         detach_epoch: from this epoch on (counted from 0) the auxiliary parts send no gradient into
             what they share with the others; null: they always do.
-        compat: "official" lets degenerate boxes take part in training, and keeps the normalisers
+        compat: "official" lets degenerate boxes take part in training, and keeps the normalizers
             of data-parallel processes apart.
     """
 

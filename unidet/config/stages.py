@@ -38,7 +38,7 @@ class TrainedClip:
 class PublishedClip:
     """OpenAI's CLIP (RN50 or RN50x4) from its files; paths relative to `data.root`.
 
-    `checkpoint` is the published `.pt` or a file of ours made of it, `merges` the byte pairs
+    `checkpoint` is the published `.pt` or a file of ours made of it, `merges` the BPE merges
     `bpe_simple_vocab_16e6.txt.gz`.
     """
 

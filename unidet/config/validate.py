@@ -38,8 +38,8 @@ def _line(problem: Mapping[str, Any]) -> str:
     key = ".".join(keys if tagged else [*keys, str(last)])
     if problem["type"] == "value_error":  # what a class of ours says of its fields together
         return f"{'.'.join([*keys, str(last)])}: {problem['ctx']['error']}"
-    given = problem["input"]
-    got = "" if isinstance(given, dict | list) else f", got {given!r}"
+    value = problem["input"]
+    got = "" if isinstance(value, dict | list) else f", got {value!r}"
     return f"{key}: {problem['msg']}{got}{_hint(key, problem)}"
 
 

@@ -1,4 +1,4 @@
-"""The class-agnostic localisation network (CLN): OLN's two stages plus a class branch.
+"""The class-agnostic localization network (CLN): OLN's two stages plus a class branch.
 
 N images, A anchors, R regions, P proposals. Boxes are xyxy in the resized frame, in pixels.
 
@@ -115,7 +115,7 @@ class CLN(nn.Module):
                 qualities[targets.objectness > 0] = reached
             objectness = losses.quality_focal_loss(logits, qualities)
         else:
-            objectness = losses.l1(jt.sigmoid(logits), targets.objectness)
+            objectness = losses.l1_loss(jt.sigmoid(logits), targets.objectness)
         if output.unused is not None:
             objectness = objectness + output.unused
         return {
@@ -126,8 +126,8 @@ class CLN(nn.Module):
     def first_stage(self, output: RPNOutput, sizes_N2: np.ndarray) -> list[np.ndarray]:
         """Proposals (P, 5) of every image, clipped to it, column 4 = sigmoid(objectness).
 
-        Per level the best `proposals_per_level`; with `proposal_nms` the survivors, best first,
-        otherwise levels one after another in no particular order.
+        Per level the best `proposals_per_level`; with `proposal_nms` those that NMS keeps, best
+        first, otherwise levels one after another in no particular order.
         """
         scores_NA = jt.sigmoid(output.objectness_NA).numpy()
         best_NK = np.stack([self._best_per_level(row, output.level_counts) for row in scores_NA])
@@ -139,25 +139,25 @@ class CLN(nn.Module):
         )
         boxes_NK4 = boxes.numpy().reshape(*best_NK.shape, 4)
         scores_NK1 = np.take_along_axis(scores_NA, best_NK, axis=1)[..., None]
-        return [self._thinned(row) for row in np.concatenate([boxes_NK4, scores_NK1], axis=2)]
+        return [self._selected(row) for row in np.concatenate([boxes_NK4, scores_NK1], axis=2)]
 
     def _best_per_level(self, scores: np.ndarray, level_counts: tuple[int, ...]) -> np.ndarray:
-        chosen, start = [], 0
+        best, start = [], 0
         for count in level_counts:
             rows = np.arange(count)
             if count > self.settings.proposals_per_level:
                 order = np.argsort(-scores[start : start + count], kind="stable")
                 rows = order[: self.settings.proposals_per_level]
-            chosen.append(rows + start)
+            best.append(rows + start)
             start += count
-        return np.concatenate(chosen)
+        return np.concatenate(best)
 
-    def _thinned(self, found_P5: np.ndarray) -> np.ndarray:
+    def _selected(self, rows_P5: np.ndarray) -> np.ndarray:
         if self.settings.proposal_nms:
-            found_P5 = found_P5[_survivors(found_P5, self.settings.proposal_nms)]
+            rows_P5 = rows_P5[_nms_rows(rows_P5, self.settings.proposal_nms)]
         elif self.settings.max_rois:
-            found_P5 = found_P5[np.argsort(-found_P5[:, 4], kind="stable")]
-        return found_P5[: self.settings.max_rois] if self.settings.max_rois else found_P5
+            rows_P5 = rows_P5[np.argsort(-rows_P5[:, 4], kind="stable")]
+        return rows_P5[: self.settings.max_rois] if self.settings.max_rois else rows_P5
 
     def region_samples(
         self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
@@ -167,14 +167,14 @@ class CLN(nn.Module):
             [
                 sample_regions(
                     row,
-                    found,
+                    regions,
                     truth,
                     iou=self.settings.roi_iou,
                     count=self.settings.roi_samples,
                     positive_fraction=self.settings.positive_fraction,
                     rng=for_image(rng, row),
                 )
-                for row, (found, truth) in enumerate(zip(proposals, boxes, strict=True))
+                for row, (regions, truth) in enumerate(zip(proposals, boxes, strict=True))
             ]
         )
 
@@ -189,15 +189,15 @@ class CLN(nn.Module):
         fits = jt.sigmoid(output.iou_logits_R[rows])
         sums = {
             "loss_cls": losses.cross_entropy(output.class_logits_R2, labels),
-            "loss_bbox": losses.l1(deltas, encode_deltas(regions, truth)),
-            "loss_bbox_score": losses.l1(fits, elementwise_iou(regions, truth)),
+            "loss_bbox": losses.l1_loss(deltas, encode_deltas(regions, truth)),
+            "loss_bbox_score": losses.l1_loss(fits, elementwise_iou(regions, truth)),
         }
         return {name: LossTerm(value, count) for name, value in sums.items()}
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
         """Proposals of every image, (P, 5) float32 xyxy + score, best first.
 
-        `images_NCHW` normalised and padded, `sizes_N2` (height, width) before padding.
+        `images_NCHW` normalized and padded, `sizes_N2` (height, width) before padding.
         """
         self.backbone.set_batch_norm_training(False)
         with jt.no_grad():
@@ -217,21 +217,21 @@ class CLN(nn.Module):
     ) -> list[np.ndarray]:
         """Each image's proposals (P, 5) moved as the box head says, clipped to the image's size,
         with the final score."""
-        every = np.concatenate(proposals)
+        rows_R5 = np.concatenate(proposals)
         limits = np.repeat(sizes_N2, [len(rows) for rows in proposals], axis=0)
-        boxes = decode_deltas(every[:, :4], output.deltas_R4, max_shape=limits)
+        boxes = decode_deltas(rows_R5[:, :4], output.deltas_R4, max_shape=limits)
         classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
-        place = jt.array(every[:, 4]) * jt.sigmoid(output.iou_logits_R)
+        place = jt.array(rows_R5[:, 4]) * jt.sigmoid(output.iou_logits_R)
         scores = classes**self.settings.alpha * place ** (1 - self.settings.alpha)
         moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
         return by_image(moved, proposals)
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
         """The best `max_proposals` after NMS, best first; a score of 0 is no proposal."""
-        found = refined_P5[refined_P5[:, 4] > 0]
-        return found[_survivors(found, self.settings.final_nms)[: self.settings.max_proposals]]
+        scored = refined_P5[refined_P5[:, 4] > 0]
+        return scored[_nms_rows(scored, self.settings.final_nms)[: self.settings.max_proposals]]
 
 
-def _survivors(rows_P5: np.ndarray, iou: float) -> np.ndarray:
+def _nms_rows(rows_P5: np.ndarray, iou: float) -> np.ndarray:
     """Rows that NMS keeps, best first."""
     return nms(jt.array(rows_P5[:, :4]), jt.array(rows_P5[:, 4]), iou).numpy()

@@ -1,4 +1,4 @@
-"""What the class-agnostic localisation network learns from: matching and sampling, in numpy.
+"""What the class-agnostic localization network learns from: matching and sampling, in numpy.
 
 A anchors, G ground-truth boxes, P proposals, K chosen rows. One image at a time; the rows of all
 images are then put one after another.
@@ -163,14 +163,14 @@ class DenseAnchors:
         matched = match_by_max_iou(iou, *self.objectness_iou, self.minimum_iou, low_quality=True)
         positives, negatives = np.flatnonzero(matched >= 0), np.flatnonzero(matched == -1)
         truth = boxes[matched[positives]]
-        chosen = rows[np.concatenate([positives, negatives])]
+        sampled = rows[np.concatenate([positives, negatives])]
         return AnchorTargets(
             np.full(len(positives), image),
             rows[positives],
             truth,
             np.array([max(len(positives), 1)]),
-            np.full(len(chosen), image),
-            chosen,
+            np.full(len(sampled), image),
+            sampled,
             _with_zeros(np.ones(len(positives), np.float32), len(negatives)),
         )
 
@@ -190,11 +190,11 @@ def sample_regions(
     overlaps = pairwise_iou_numpy(boxes, candidates)
     matched = match_by_max_iou(overlaps, iou, iou, iou, low_quality=False)
     positives, negatives = sample_random(matched, count, positive_fraction, rng)
-    chosen = candidates[np.concatenate([positives, negatives])]
-    rows = np.full((len(chosen), 1), image, np.float32)
+    sampled = candidates[np.concatenate([positives, negatives])]
+    rows = np.full((len(sampled), 1), image, np.float32)
     return RegionSamples(
-        np.concatenate([rows, chosen], axis=1),
-        np.arange(len(chosen)) < len(positives),
+        np.concatenate([rows, sampled], axis=1),
+        np.arange(len(sampled)) < len(positives),
         _with_zeros(boxes[matched[positives]], len(negatives)),
     )
 

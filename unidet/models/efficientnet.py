@@ -161,13 +161,13 @@ class EfficientNetLite0(nn.Module):
         before, after = _same_padding(3, 2)
         images_NCHW = nn.pad(images_NCHW, (before, after, before, after))
         feats = nn.relu6(self.bn0(self.conv_stem(images_NCHW)))
-        found = []
+        maps = []
         ends = {self._ends[layer] for layer in self.outputs}
         for index, block in enumerate(self.blocks, start=1):
             feats = block(feats)
             if index in ends:
-                found.append(feats)
-        return found
+                maps.append(feats)
+        return maps
 
 
 def last_layer_weights(published: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -43,8 +43,8 @@ class PointwiseConv(nn.Conv):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """(N, in_channels, H, W) to (N, channels, H, W)."""
-        found = pointwise_conv(feats_NCHW, self.weight)
-        return found if self.bias is None else found + self.bias.broadcast(found, [0, 2, 3])
+        mapped = pointwise_conv(feats_NCHW, self.weight)
+        return mapped if self.bias is None else mapped + self.bias.broadcast(mapped, [0, 2, 3])
 
 
 def flat_cells(level_NCHW: jt.Var) -> jt.Var:

@@ -224,11 +224,11 @@ class ResNet(nn.Module):
         return nn.max_pool2d(feats, 3, 2, 1) if self._pools_stem else feats
 
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
-        """Feature maps of the chosen layers for normalised images (N, 3, H, W)."""
+        """Feature maps of the chosen layers for normalized images (N, 3, H, W)."""
         feats = self._stem_features(images_NCHW)
-        found = []
+        maps = []
         for index in range(1, max(self.outputs) + 1):
             feats = getattr(self, f"layer{index}")(feats)
             if index in self.outputs:
-                found.append(feats)
-        return found
+                maps.append(feats)
+        return maps

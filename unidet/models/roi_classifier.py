@@ -28,7 +28,7 @@ from unidet.models.roi_samples import (
 from unidet.models.text_classifier import TextClassifier
 from unidet.ops.coders import decode_deltas
 from unidet.ops.loss_term import Losses, LossTerm, tally
-from unidet.ops.losses import binary_cross_entropy, l1, one_hot
+from unidet.ops.losses import binary_cross_entropy, l1_loss, one_hot
 from unidet.ops.roi_align import roi_align
 from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import BatchRandom, RandomSource
@@ -96,7 +96,7 @@ class RoiClassifier(nn.Module):
         self._allowed = list(allowed) if allowed is not None else [None] * len(texts)
 
     def features(self, images_NCHW: jt.Var) -> jt.Var:
-        """The backbone's last map for normalised images."""
+        """The backbone's last map for normalized images."""
         return self.backbone(images_NCHW)[-1]
 
     def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
@@ -105,7 +105,7 @@ class RoiClassifier(nn.Module):
         return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self._stride)
 
     def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
-        """Normalised embeddings and box deltas of max(R, 2) regions; rows past R are padding.
+        """Normalized embeddings and box deltas of max(R, 2) regions; rows past R are padding.
 
         One region would compile every kernel anew, none would break some of them.
         """
@@ -165,9 +165,9 @@ class RoiClassifier(nn.Module):
         all regions (bbox_head_clip.py lines 315-383, bbox_head_clip_partitioned.py likewise).
         """
         counts = self.classifier.class_counts
-        rows, found = embeddings_RD.shape[0], len(samples.labels_R)
+        rows, regions = embeddings_RD.shape[0], len(samples.labels_R)
         labels = np.full(rows, max(counts), np.int64)
-        labels[:found] = samples.labels_R
+        labels[:regions] = samples.labels_R
         weights = class_weights(samples, counts, classes, rows)
         loss_class = sum(
             binary_cross_entropy(
@@ -176,24 +176,24 @@ class RoiClassifier(nn.Module):
             for dataset, (count, weight) in enumerate(zip(counts, weights, strict=True))
         )
         targets = np.zeros((rows, 4), np.float32)
-        targets[:found] = samples.targets_R4
+        targets[:regions] = samples.targets_R4
         backgrounds = np.asarray(counts)[samples.datasets_N[samples.images_R]]
         positive = np.zeros((rows, 1), np.float32)
-        positive[:found, 0] = samples.labels_R < backgrounds
-        divisor = found if len(counts) == 1 else len(samples.datasets_N)
+        positive[:regions, 0] = samples.labels_R < backgrounds
+        divisor = regions if len(counts) == 1 else len(samples.datasets_N)
         return {
             "loss_class": LossTerm(loss_class, divisor),
-            "loss_box": LossTerm(l1(deltas_R4, targets, positive), found),
+            "loss_box": LossTerm(l1_loss(deltas_R4, targets, positive), regions),
             "positives": tally(positive.sum()),
         }
 
     def regions(
         self, images_NCHW: jt.Var, sizes_N2: np.ndarray, proposals: Sequence[np.ndarray]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per image the proposals' refined boxes (P, 4) and normalised embeddings (P, D), float32.
+        """Per image the proposals' refined boxes (P, 4) and normalized embeddings (P, D), float32.
 
         Args:
-            images_NCHW: normalised and padded.
+            images_NCHW: normalized and padded.
             sizes_N2: (height, width) before padding; boxes are clipped to it.
             proposals: per image (P, 4), or (P, 5) with a score that is not read; P may be 0.
         """
@@ -216,7 +216,7 @@ class RoiClassifier(nn.Module):
         parts = []
         for start in range(0, max(len(rois_R5), 1), _ROIS_A_PASS):
             part = rois_R5[start : start + _ROIS_A_PASS]
-            parts.append([found.numpy()[: len(part)] for found in self.heads(feats_NCHW, part)])
+            parts.append([output.numpy()[: len(part)] for output in self.heads(feats_NCHW, part)])
         embeddings, deltas = map(np.concatenate, zip(*parts, strict=True))
         return embeddings, deltas
 

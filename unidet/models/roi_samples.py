@@ -118,8 +118,8 @@ def sample_rois(
         positives, negatives = sample_random(
             assigned, count, positive_fraction, for_image(rng, image)
         )
-        chosen = np.concatenate([positives, negatives])
-        rois.append(np.insert(candidates[chosen], 0, image, axis=1))
+        sampled = np.concatenate([positives, negatives])
+        rois.append(np.insert(candidates[sampled], 0, image, axis=1))
         labels.append(
             np.concatenate([own[assigned[positives]], np.full(len(negatives), background)])
         )

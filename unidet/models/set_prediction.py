@@ -49,12 +49,12 @@ def proposals(
     boxes_NQ4: np.ndarray, scores_NQ: np.ndarray, sizes_N2: np.ndarray
 ) -> list[np.ndarray]:
     """Per image (Q, 5) xyxy + score, best first, clipped to (height, width)."""
-    found = []
+    sorted_rows = []
     for boxes, scores, (height, width) in zip(boxes_NQ4, scores_NQ, sizes_N2, strict=True):
         limits = np.array([width, height, width, height], np.float32)
         rows = np.concatenate([np.clip(boxes, 0, limits), scores[:, None]], axis=1)
-        found.append(rows[np.argsort(-scores, kind="stable")])
-    return found
+        sorted_rows.append(rows[np.argsort(-scores, kind="stable")])
+    return sorted_rows
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ class Targets:
 def relative_targets(batch: Batch, sizes_N2: np.ndarray, *, drop_empty: bool) -> Targets:
     """The batch's ground truth in units of `sizes_N2` (height, width).
 
-    `drop_empty` leaves out boxes without area, which the official trainers keep.
+    `drop_empty` leaves out degenerate boxes, which the official trainers keep.
     """
     labels, boxes = [], []
     images = zip(batch.labels, batch.boxes, sizes_N2, strict=True)
     for image_labels, boxes_xyxy, (height, width) in images:
         sides = np.array([width, height, width, height], np.float32)
         relative = xyxy_to_cxcywh(boxes_xyxy.reshape(-1, 4) / sides).astype(np.float32)
-        kept = (relative[:, 2:] > 0).all(axis=1) | (not drop_empty)
-        labels.append(image_labels[kept])
-        boxes.append(relative[kept])
+        usable = (relative[:, 2:] > 0).all(axis=1) | (not drop_empty)
+        labels.append(image_labels[usable])
+        boxes.append(relative[usable])
     return Targets(labels, boxes)
 
 
@@ -143,10 +143,10 @@ def matched_rows(values_NQX: jt.Var, matches: Matches) -> jt.Var:
 def box_losses(boxes_NQ4: jt.Var, matches: Matches, targets: Targets) -> tuple[jt.Var, jt.Var]:
     """Sums of L1 distances and of 1 - GIoU over the matched pairs."""
     if not len(matches.images):
-        nothing = (boxes_NQ4 * 0.0).sum()
-        return nothing, nothing
+        zero = (boxes_NQ4 * 0.0).sum()
+        return zero, zero
     predicted, truth = matched_rows(boxes_NQ4, matches), matches.boxes(targets)
     corners = cxcywh_to_xyxy(predicted)
-    distance = losses.l1(predicted, truth)
+    distance = losses.l1_loss(predicted, truth)
     overlap = losses.giou_loss(corners, cxcywh_to_xyxy(truth), floor=RELATIVE_FLOOR)
     return distance, overlap

@@ -63,7 +63,7 @@ class TextClassifier(nn.Module):
         return tuple(text.shape[0] for text in self._texts)
 
     def execute(self, embeddings_RD: jt.Var, dataset: int) -> jt.Var:
-        """Logits (R, C) of one dataset's names for normalised embeddings."""
+        """Logits (R, C) of one dataset's names for normalized embeddings."""
         cosines = nn.matmul_transpose(embeddings_RD, self._texts[dataset])
         if self._fixed is not None:
             scale, bias = self._fixed

@@ -1,4 +1,4 @@
-"""What the transformers share: layer norm, multi-head attention, perceptron, an encoder layer.
+"""What the transformers share: layer norm, multi-head attention, MLP, an encoder layer.
 
 Dimension letters: N images or texts, T and S tokens, W width. Parameter names are torch's.
 """
@@ -86,7 +86,7 @@ class MultiHeadAttention(nn.Module):
         return [nn.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
 
 
-class Perceptron(nn.Module):
+class MLP(nn.Module):
     """Linear layers of `widths[1:]`, ReLU between them, named `layers.0`, `layers.1`, ..."""
 
     def __init__(self, *widths: int) -> None:

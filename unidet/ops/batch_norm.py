@@ -1,8 +1,8 @@
-"""Batch normalisation with PyTorch's semantics, fast on a CPU.
+"""Batch normalization with PyTorch's semantics, fast on a CPU.
 
 Jittor's own spends much of a training step in generic reductions and in keeping what a following
 ReLU needs; here one kernel reads each channel for its moments and once more, still in cache, to
-normalise it. Letters: N images, C channels, H, W.
+normalize it. Letters: N images, C channels, H, W.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def _over_ranks(value: jt.Var) -> jt.Var:
 
 
 class BatchNorm2d(nn.Module):
-    """Batch normalisation of (N, C, H, W), followed by max(y, leak * y) if `relu`.
+    """Batch normalization of (N, C, H, W), followed by max(y, leak * y) if `relu`.
 
-    While `is_train` is true the batch's biased variance normalises and the unbiased one enters
-    `running_var`, as in PyTorch; else the running statistics normalise, while `weight` and `bias`
+    While `is_train` is true the batch's biased variance normalizes and the unbiased one enters
+    `running_var`, as in PyTorch; else the running statistics normalize, while `weight` and `bias`
     still get gradients. In a data-parallel run the moments are those of all processes' batches.
     """
 
@@ -154,7 +154,7 @@ class BatchNorm2d(nn.Module):
         self.eps, self.momentum = eps, momentum
 
     def execute(self, x: jt.Var) -> jt.Var:
-        """Normalised x; ValueError in training where a channel has a single value."""
+        """Normalized x; ValueError in training where a channel has a single value."""
         count = x.numel() // max(x.shape[1], 1)
         if self.is_train and count < 2:
             raise ValueError(f"batch norm cannot train on one value per channel, x is {x.shape}")

@@ -1,4 +1,4 @@
-"""CUDA source of batch normalisation (see batch_norm.py).
+"""CUDA source of batch normalization (see batch_norm.py).
 
 A channel is shared by SPLITS blocks, each with its own partial sums in out3 (C, SPLITS, 2), which
 are then put together in double precision.
@@ -64,7 +64,7 @@ __global__ static void moments(@ARGS_DEF, bool frozen) {
     out1_p[channel] = frozen ? in3_p[channel] : mean;
     out2_p[channel] = frozen ? in4_p[channel] : spread / count;
 }
-__global__ static void normalise(@ARGS_DEF, float eps, float slope) {
+__global__ static void normalize(@ARGS_DEF, float eps, float slope) {
     EACH {
         const int channel = i / (in0_shape2 * in0_shape3) % in0_shape1;
         const float scale = in1_p[channel] / sqrtf(out2_p[channel] + eps);
@@ -76,7 +76,7 @@ const bool frozen = data["frozen"] != 0;
 const dim3 blocks(in0_shape1, SPLITS);
 if (!frozen) partial_moments<<<blocks, 256>>>(@ARGS);
 moments<<<blocks_for(in0_shape1), 256>>>(@ARGS, frozen);
-normalise<<<blocks_for(out0->num), 256>>>(@ARGS, (float)data["eps"], (float)data["slope"]);
+normalize<<<blocks_for(out0->num), 256>>>(@ARGS, (float)data["eps"], (float)data["slope"]);
 """
 
 _BACKWARD = r"""

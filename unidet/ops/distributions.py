@@ -18,8 +18,8 @@ def expected_bins(logits_NPS: jt.Var, bins: int) -> jt.Var:
     nanodet model/head/gfl_head.py `Integral`, lines 36-67.
     """
     shape = logits_NPS.shape[:-1]
-    chances = nn.softmax(logits_NPS.reshape((-1, bins)), dim=1)
-    means = (chances * jt.array(np.arange(bins, dtype=np.float32)[None])).sum(dim=1)
+    probabilities = nn.softmax(logits_NPS.reshape((-1, bins)), dim=1)
+    means = (probabilities * jt.array(np.arange(bins, dtype=np.float32)[None])).sum(dim=1)
     return means.reshape((*shape, 4))
 
 

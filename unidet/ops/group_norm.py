@@ -1,4 +1,4 @@
-"""Group normalisation (Wu and He, arXiv 1803.08494) with PyTorch's semantics."""
+"""Group normalization (Wu and He, arXiv 1803.08494) with PyTorch's semantics."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class LossTerm:
 
 
 Losses = Mapping[str, LossTerm]
-"""By name: those that start with "loss" are minimised, the others logged."""
+"""By name: those that start with "loss" are minimized, the others logged."""
 
 
 def tally(number: float) -> LossTerm:
@@ -56,5 +56,5 @@ def undivided(losses: Losses) -> dict[str, jt.Var]:
 
 
 def total(values: Mapping[str, jt.Var]) -> jt.Var:
-    """Sum of those that are minimised."""
+    """Sum of those that are minimized."""
     return sum(value for name, value in values.items() if name.startswith("loss"))

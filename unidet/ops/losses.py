@@ -67,8 +67,8 @@ def varifocal_loss(logits: jt.Var, qualities: np.ndarray, positive: np.ndarray) 
     """BCE of logits (N, C) and qualities, weighted by the quality where `positive` (one-hot rows),
     by 0.75 * sigmoid(logit)^2 elsewhere. VarifocalNet (arXiv 2008.13367) eq. 2, as RT-DETR has it.
     """
-    chances = jt.sigmoid(logits).detach()
-    weights = 0.75 * chances * chances * jt.array(1 - positive) + jt.array(qualities)
+    probabilities = jt.sigmoid(logits).detach()
+    weights = 0.75 * probabilities * probabilities * jt.array(1 - positive) + jt.array(qualities)
     return binary_cross_entropy(logits, qualities, weights)
 
 
@@ -115,7 +115,7 @@ def distribution_focal_loss(
     return weighted_sum(_soft_cross_entropy(logits, targets), weights)
 
 
-def l1(values: jt.Var, targets: Array, weights: Array | None = None) -> jt.Var:
+def l1_loss(values: jt.Var, targets: Array, weights: Array | None = None) -> jt.Var:
     """Sum of absolute differences."""
     return weighted_sum(jt.abs(values - as_var(targets)), weights)
 
@@ -178,5 +178,5 @@ def federated_classes(
     drawable[present] = False
     others = np.flatnonzero(drawable)
     wanted = min(max(count - len(present), 0), len(others))
-    chosen = np.concatenate([present, rng.choice(others, wanted, replace=False)])
-    return np.sort(chosen[chosen < class_count])
+    classes = np.concatenate([present, rng.choice(others, wanted, replace=False)])
+    return np.sort(classes[classes < class_count])

@@ -125,7 +125,7 @@ def class_wise_nms(
 
 
 def _keep_flags(ordered: jt.Var, threshold: float) -> jt.Var:
-    """(N, 4) boxes, best first -> (N,) int32, 1 where the box survives."""
+    """(N, 4) boxes, best first -> (N,) int32, 1 where the box is kept."""
     count = ordered.shape[0]
     shapes: list[tuple[int, ...]] = [(count,)]
     if jt.flags.use_cuda:

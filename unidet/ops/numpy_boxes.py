@@ -26,7 +26,7 @@ def xyxy_to_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
 def broadcast_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
     """IoU of boxes (..., 4) with others (..., 4), broadcast against each other, in their type.
 
-    A box without area has IoU 0 with everything (mmcv's `nms`).
+    A degenerate box has IoU 0 with everything (mmcv's `nms`).
     """
     left, top, right, bottom = np.moveaxis(boxes_xyxy, -1, 0)
     west, north, east, south = np.moveaxis(others_xyxy, -1, 0)
@@ -57,7 +57,7 @@ def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.nd
 def pairwise_giou_numpy(
     boxes_xyxy: np.ndarray, others_xyxy: np.ndarray, floor: float = UNION_FLOOR
 ) -> np.ndarray:
-    """Generalised IoU (arXiv 1902.09630) of every pair: (N, 4), (M, 4) -> (N, M)."""
+    """Generalized IoU (arXiv 1902.09630) of every pair: (N, 4), (M, 4) -> (N, M)."""
     shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
     low = np.minimum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
     high = np.maximum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])

@@ -86,5 +86,5 @@ def _factor(name: str, groups: dict[str, float]) -> float:
 
 
 def _decay(name: str, settings: OptimizerConfig) -> float:
-    spared = any(re.search(pattern, name) for pattern in settings.no_decay)
-    return 0.0 if spared else settings.weight_decay
+    undecayed = any(re.search(pattern, name) for pattern in settings.no_decay)
+    return 0.0 if undecayed else settings.weight_decay

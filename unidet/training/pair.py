@@ -16,7 +16,7 @@ class ImageTextPair(nn.Module):
     """CLIP's two encoders and their loss, fed with uint8 crops.
 
     Args:
-        image: normalised images (N, 3, S, S) to embeddings (N, E).
+        image: normalized images (N, 3, S, S) to embeddings (N, E).
         text: token rows to embeddings (N, E).
         contrast: see `ContrastiveLoss`.
         mean, std: of 8-bit RGB.

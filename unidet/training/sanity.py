@@ -39,7 +39,7 @@ class Sanity:
                 )
         if values["loss"] == 0.0:
             raise UserError(
-                f"training stopped at step {step}: the loss is exactly 0, nothing can be learnt; "
+                f"training stopped at step {step}: the loss is exactly 0, nothing can be learned; "
                 "check that the images have boxes and the labels fit the vocabulary"
             )
         self._check_positives(step, values)

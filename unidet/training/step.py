@@ -107,18 +107,18 @@ def _values(terms: Losses, counts: Mapping[str, float]) -> dict[str, jt.Var]:
 @contextmanager
 def _unchanged_statistics(model: nn.Module) -> Iterator[None]:
     """A pass that only counts must not move batch norm's running statistics."""
-    held = {
+    statistics = {
         name: var.clone()
         for name, var in model.state_dict().items()
         if name.endswith(("running_mean", "running_var"))
     }
-    jt.sync(list(held.values()))
+    jt.sync(list(statistics.values()))
     try:
         yield
     finally:
         for name, var in model.state_dict().items():
-            if name in held:
-                var.update(held[name].stop_grad())
+            if name in statistics:
+                var.update(statistics[name].stop_grad())
 
 
 def check_division(settings: TrainingConfig) -> None:

@@ -144,14 +144,14 @@ def shared(
     ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Both tensors of every name in common, excerpts taken where only one side has one."""
-    found = {}
+    pairs = {}
     for name in dict.fromkeys([*ours, *theirs]):
         mine, reference = _whole_or_excerpt(ours, name), _whole_or_excerpt(theirs, name)
         if mine is not None and reference is not None:
-            found[name] = (mine, reference)
+            pairs[name] = (mine, reference)
     order = {name: place for place, name in enumerate(ours)}
-    base = {name: order.get(name, order.get(name.split("#")[0], len(order))) for name in found}
-    return {name: found[name] for name in sorted(found, key=base.__getitem__)}
+    base = {name: order.get(name, order.get(name.split("#")[0], len(order))) for name in pairs}
+    return {name: pairs[name] for name in sorted(pairs, key=base.__getitem__)}
 
 
 def _whole_or_excerpt(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
@@ -246,7 +246,7 @@ def _orders(
 ) -> dict[str, np.ndarray]:
     """For tensors with a row for each of `test_proposals` (`test_rois`, `test_cls`, …): the order
     that brings our proposals into the other file's; `det0_labels` follow `det0_boxes_scores`."""
-    found = {}
+    orders = {}
     for name, proposals in ours.items():
         match = _FOLLOWED.fullmatch(name)
         reference = theirs.get(name)
@@ -258,8 +258,8 @@ def _orders(
         for other, array in ours.items():
             follows = other.startswith(match[1]) and other.endswith(match[2] or "")
             if other != name and follows and array.shape[:1] == order.shape:
-                found[other] = order
-    return found
+                orders[other] = order
+    return orders
 
 
 def _is_number(array: np.ndarray) -> bool:

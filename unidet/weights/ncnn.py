@@ -60,9 +60,9 @@ def read_ncnn(path: Path) -> list[Convolution]:
             raise UserError(f"an ncnn network is two files; there is no {file}")
     layers = list(_layers(graph))
     data = _Data(weights)
-    found = [_convolution(layer, data) for layer in layers if layer.kind in CONVOLUTIONS]
+    values = [_convolution(layer, data) for layer in layers if layer.kind in CONVOLUTIONS]
     data.finish()
-    return found
+    return values
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ class _Data:
         if self._at + size > len(self._bytes):
             missing = self._at + size - len(self._bytes)
             raise UserError(f"{self._path} is truncated: at least {missing} bytes are missing")
-        found = np.frombuffer(self._bytes, kind, count, self._at)
+        values = np.frombuffer(self._bytes, kind, count, self._at)
         self._at += size
-        return found.astype(np.float32) if kind != "<u4" else found
+        return values.astype(np.float32) if kind != "<u4" else values
 
     def tagged(self, layer: _Layer, count: int) -> np.ndarray:
         """A block of weights behind its tag, padded to 4 bytes."""
@@ -132,9 +132,9 @@ class _Data:
             raise layer.complain(
                 f"has weights of the kind {tag:#010x}; float16 and float32 are read"
             )
-        found = self.numbers(count, "<f2")
+        values = self.numbers(count, "<f2")
         self._at += -self._at % 4
-        return found
+        return values
 
     def finish(self) -> None:
         if self._at != len(self._bytes):
@@ -147,7 +147,7 @@ class _Data:
 def _convolution(layer: _Layer, data: _Data) -> Convolution:
     values = layer.values
     if values.get(_INT8):
-        raise layer.complain("is quantised to 8 bits; float16 and float32 are read")
+        raise layer.complain("is quantized to 8 bits; float16 and float32 are read")
     outputs, total = values.get(_OUTPUTS, 0), values.get(_WEIGHTS, 0)
     width = values.get(_WIDTH, 0)
     height = values.get(_HEIGHT, width)

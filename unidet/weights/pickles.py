@@ -160,21 +160,21 @@ def flatten(value: Any, allowance: Allowance) -> dict[str, np.ndarray]:
     Raises:
         UserError: an object contains itself, or there is more than the allowance.
     """
-    found: dict[str, np.ndarray] = {}
-    _collect(value, "", found, set(), allowance)
-    return found
+    arrays: dict[str, np.ndarray] = {}
+    _collect(value, "", arrays, set(), allowance)
+    return arrays
 
 
 def _collect(
-    value: Any, name: str, found: dict[str, np.ndarray], above: set[int], allowance: Allowance
+    value: Any, name: str, arrays: dict[str, np.ndarray], above: set[int], allowance: Allowance
 ) -> None:
     allowance.take(name)
     if isinstance(value, (Tensor, numpy_pickles.PickledArray)):
         allowance.take(name, value.size)
-        found[name] = value.array(name)
+        arrays[name] = value.array(name)
         return
     if isinstance(value, np.ndarray):
-        found[name] = value
+        arrays[name] = value
         return
     children: list[tuple[Any, Any]]
     if isinstance(value, Scripted):
@@ -189,5 +189,5 @@ def _collect(
         raise UserError("an object contains itself")
     above.add(id(value))
     for key, child in children:
-        _collect(child, f"{name}.{key}" if name else str(key), found, above, allowance)
+        _collect(child, f"{name}.{key}" if name else str(key), arrays, above, allowance)
     above.discard(id(value))

@@ -234,9 +234,9 @@ def _fill(storage: Storage, file: IO[bytes]) -> None:
 
 def _weights(contents: Any, allowance: Allowance) -> dict[str, np.ndarray]:
     if isinstance(contents, dict):
-        average = contents.get("ema")
-        if isinstance(average, dict) and isinstance(average.get("module"), dict):
-            return _weights(average["module"], allowance)
+        ema = contents.get("ema")
+        if isinstance(ema, dict) and isinstance(ema.get("module"), dict):
+            return _weights(ema["module"], allowance)
         nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
         contents = next(nested, contents)
     tensors = flatten(contents, allowance)

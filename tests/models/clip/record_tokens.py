@@ -57,9 +57,9 @@ _RANGES = [range(32, 127)] * 8 + [
 
 def strings(names: list[str]) -> list[str]:
     """10,000 texts: names, names in a prompt, and random ones, some damaged or escaped."""
-    found = [*names, *(f"a photo of a {name}." for name in names)]
+    texts = [*names, *(f"a photo of a {name}." for name in names)]
     stream = random.Random(0)
-    while len(found) < 10_000:
+    while len(texts) < 10_000:
         length = int(stream.random() * 30)
         text = "".join(_character(stream) for _ in range(length))
         kind = int(stream.random() * 10)
@@ -69,13 +69,13 @@ def strings(names: list[str]) -> list[str]:
             text = text.encode("utf-8").decode("latin-1")
         elif kind == 2:
             text = f"&amp;lt;{text}'S &amp; DON'T"
-        found.append(text)
-    return found
+        texts.append(text)
+    return texts
 
 
 def _character(stream: random.Random) -> str:
-    chosen = _RANGES[int(stream.random() * len(_RANGES))]
-    return chr(chosen[int(stream.random() * len(chosen))])
+    characters = _RANGES[int(stream.random() * len(_RANGES))]
+    return chr(characters[int(stream.random() * len(characters))])
 
 
 def digest(rows: Iterable[list[int]]) -> str:

@@ -71,9 +71,9 @@ def recorded() -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    assert found.shape == expected.shape
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+def relative_error(ours: np.ndarray, expected: np.ndarray) -> float:
+    assert ours.shape == expected.shape
+    return float(np.abs(ours - expected).max() / np.abs(expected).max())
 
 
 def assert_gradients(
@@ -96,16 +96,16 @@ def assert_gradients(
 
 def test_small_image_encoder_equals_torch(recorded: dict, record: ModuleType) -> None:
     encoder = image_encoder(record)
-    found = encoder(jt.array(record.images(record.SMALL)))
-    assert relative_error(found.numpy(), recorded["small/image"]) < 1e-5
-    assert_gradients(encoder, found, "visual.", recorded, record)
+    ours = encoder(jt.array(record.images(record.SMALL)))
+    assert relative_error(ours.numpy(), recorded["small/image"]) < 1e-5
+    assert_gradients(encoder, ours, "visual.", recorded, record)
 
 
 def test_small_text_encoder_equals_torch(recorded: dict, record: ModuleType) -> None:
     encoder = text_encoder(record)
-    found = encoder(record.tokens(record.SMALL))
-    assert relative_error(found.numpy(), recorded["small/text"]) < 1e-5
-    assert_gradients(encoder, found, "", recorded, record)
+    ours = encoder(record.tokens(record.SMALL))
+    assert relative_error(ours.numpy(), recorded["small/text"]) < 1e-5
+    assert_gradients(encoder, ours, "", recorded, record)
 
 
 def test_columns_behind_the_end_mark_change_nothing(record: ModuleType) -> None:

@@ -53,9 +53,9 @@ class Block(nn.Module):
         self.downsample = nn.Sequential(*(short if first else []))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = self.bn1(self.conv1(x)).relu()
-        found = self.bn2(self.conv2(found)).relu()
-        return (self.bn3(self.conv3(found)) + self.downsample(x)).relu()
+        feats = self.bn1(self.conv1(x)).relu()
+        feats = self.bn2(self.conv2(feats)).relu()
+        return (self.bn3(self.conv3(feats)) + self.downsample(x)).relu()
 
 
 class ResNet50(nn.Module):
@@ -216,7 +216,7 @@ def curve(
     losses_of: Callable[[int], Losses],
 ) -> dict[str, list[float]]:
     optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=DECAY)
-    found: dict[str, list[float]] = {}
+    history: dict[str, list[float]] = {}
     for step in range(inputs.STEPS):
         losses = losses_of(step)
         total = sum(losses.values())
@@ -225,9 +225,9 @@ def curve(
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimizer.step()
         for name, value in losses.items():
-            found.setdefault(name, []).append(float(f"{float(value.detach()):.7g}"))
+            history.setdefault(name, []).append(float(f"{float(value.detach()):.7g}"))
         print(step, float(total.detach()), flush=True)
-    return found
+    return history
 
 
 def one_a_line(losses: dict[str, list[float]]) -> str:
@@ -239,15 +239,15 @@ def main(rtdetr_checkout: Path, detr_checkout: Path) -> None:
     rtdetr.stub_packages(rtdetr_checkout)
     network, criterion = rtdetr.network("r18vd"), rtdetr.criterion()
     detr, detr_criterion = detr_network(detr_checkout)
-    for one in (network, detr):
-        set_weights(one)
-    found = {
+    for trained in (network, detr):
+        set_weights(trained)
+    models = {
         "rtdetr_r18vd": (network, rtdetr_groups(network), partial(rtdetr_step, network, criterion)),
         "detr_r50": (detr, detr_groups(detr), partial(detr_step, detr, detr_criterion)),
     }
     curves = {
         model: curve(trained, groups, inputs.RATES[model], losses_of)
-        for model, (trained, groups, losses_of) in found.items()
+        for model, (trained, groups, losses_of) in models.items()
     }
     out = Path(__file__).with_name("official.json")
     parts = [f' "recorded": {json.dumps(RECORDED)}']

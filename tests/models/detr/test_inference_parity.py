@@ -48,9 +48,9 @@ def test_every_layer(
 ) -> None:
     with jt.no_grad():
         images, sizes = recorded_images(tag)
-        found = detr.predictions(jt.array(images), sizes)
+        predictions = detr.predictions(jt.array(images), sizes)
     names = [f"{tag}/aux{index}" for index in range(5)] + [tag]
-    for name, prediction in zip(names, found, strict=True):
+    for name, prediction in zip(names, predictions, strict=True):
         logits, boxes = prediction.logits.numpy(), prediction.boxes.numpy()
         np.testing.assert_allclose(logits, recording[f"{name}/pred_logits"], atol=LOGITS, rtol=0)
         np.testing.assert_allclose(boxes, recording[f"{name}/pred_boxes"], atol=BOXES, rtol=0)
@@ -62,9 +62,9 @@ def test_detections_from_recorded_predictions(recording: Recording) -> None:
         sizes = recording["pad/post/orig_size_hw"]
         boxes = absolute_boxes(jt.array(recording["pad/pred_boxes"]), sizes)[image]
         scores = class_scores(jt.array(recording["pad/pred_logits"]))[image]
-        found = best_classes(boxes, scores)
+        predictions = best_classes(boxes, scores)
         recorded = recording[f"{name}/scores"]
         order = np.argsort(-recorded, kind="stable")
-        np.testing.assert_allclose(found.scores, recorded[order], atol=1e-6)
-        np.testing.assert_array_equal(found.labels, recording[f"{name}/labels"][order])
-        np.testing.assert_allclose(found.boxes, recording[f"{name}/boxes"][order], atol=1e-3)
+        np.testing.assert_allclose(predictions.scores, recorded[order], atol=1e-6)
+        np.testing.assert_array_equal(predictions.labels, recording[f"{name}/labels"][order])
+        np.testing.assert_allclose(predictions.boxes, recording[f"{name}/boxes"][order], atol=1e-3)

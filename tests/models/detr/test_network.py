@@ -33,14 +33,14 @@ def batch() -> Batch:
 
 def test_losses_depend_on_the_generator_alone(network: DETR, batch: Batch) -> None:
     """Dropout among them: its seed is drawn from the generator."""
-    found = [undivided(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
+    runs = [undivided(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
     names = {
         f"loss_{kind}{i}"
         for kind in ("ce", "bbox", "giou")
         for i in ("", *map("_{}".format, range(5)))
     }
-    assert set(found[0]) == names | {"class_error", "cardinality_error"}
-    first, again, other = ({k: v.item() for k, v in one.items()} for one in found)
+    assert set(runs[0]) == names | {"class_error", "cardinality_error"}
+    first, again, other = ({k: v.item() for k, v in losses.items()} for losses in runs)
     assert first == again
     assert first["loss_ce"] != other["loss_ce"]
     assert all(np.isfinite(value) for value in first.values())
@@ -49,13 +49,13 @@ def test_losses_depend_on_the_generator_alone(network: DETR, batch: Batch) -> No
 def test_proposals_and_detections(network: DETR, batch: Batch) -> None:
     """Without dropout, so twice the same; clipped to the unpadded image."""
     images = jt.array(batch.images_NCHW)
-    found, again = (network.propose(images, batch.sizes_N2) for _ in range(2))
-    np.testing.assert_array_equal(found[1], again[1])
-    assert [rows.shape for rows in found] == [(10, 5)] * 2
-    assert (found[1][:, [1, 3]] <= 70).all()
-    assert (np.diff(found[1][:, 4]) <= 0).all()
+    proposals, again = (network.propose(images, batch.sizes_N2) for _ in range(2))
+    np.testing.assert_array_equal(proposals[1], again[1])
+    assert [rows.shape for rows in proposals] == [(10, 5)] * 2
+    assert (proposals[1][:, [1, 3]] <= 70).all()
+    assert (np.diff(proposals[1][:, 4]) <= 0).all()
     detected = network.detect(images, batch.sizes_N2)
-    np.testing.assert_allclose(detected[0].scores, found[0][:, 4], rtol=1e-5)
+    np.testing.assert_allclose(detected[0].scores, proposals[0][:, 4], rtol=1e-5)
     assert set(detected[0].labels) == {0}
 
 

@@ -38,11 +38,11 @@ def test_shapes_at_640(detr: DETR, reference: Path) -> None:
     recorded = {name: ast.literal_eval(shape) for name, shape in rows}
     with jt.no_grad():
         images = jt.zeros((1, 3, 640, 640))
-        found = detr.predictions(images, np.array([[640, 640]]))
+        predictions = detr.predictions(images, np.array([[640, 640]]))
         layer4 = detr.backbone(images)[-1]
         projected = detr.input_proj(layer4)
     assert list(layer4.shape) == recorded["layer4"]
     assert list(projected.shape) == recorded["input_proj"] == recorded["pos"]
-    assert len(found) == recorded["hs (layers,batch,query,dim)"][0]
-    assert list(found[-1].logits.shape) == recorded["pred_logits"]
-    assert list(found[-1].boxes.shape) == recorded["pred_boxes"]
+    assert len(predictions) == recorded["hs (layers,batch,query,dim)"][0]
+    assert list(predictions[-1].logits.shape) == recorded["pred_logits"]
+    assert list(predictions[-1].boxes.shape) == recorded["pred_boxes"]

@@ -119,8 +119,8 @@ def test_gradients_and_update(
     variables = dict(detr.named_parameters())
     names = _recorded_names(recording, "t32/grad")
     assert set(names) == set(FLOORS["gradients"])
-    found = jt.grad(total, [variables[R50.our_names[name]] for name in names])
-    for name, gradient in zip(names, found, strict=True):
+    gradients = jt.grad(total, [variables[R50.our_names[name]] for name in names])
+    for name, gradient in zip(names, gradients, strict=True):
         expected = _first_values(recording, f"t32/grad/{name}")
         norm = float(recording.get(f"t32/grad/{name}#norm", np.linalg.norm(expected)))
         error = np.linalg.norm(gradient.numpy().ravel()[: expected.size] - expected)
@@ -144,10 +144,10 @@ def test_gradients_and_update(
 
 def _assert_groups(optimizer: Optimizer, recorded: np.ndarray) -> None:
     """Rows of rate, decay, tensors, numbers."""
-    found: dict[float, list[int]] = {}
+    ours: dict[float, list[int]] = {}
     for group in optimizer._inner.param_groups:
         assert group["weight_decay"] == 1e-4
-        row = found.setdefault(round(1e-4 * group["factor"], 9), [0, 0])
+        row = ours.setdefault(round(1e-4 * group["factor"], 9), [0, 0])
         row[0] += 1
         row[1] += group["params"][0].numel()
-    assert found == {round(rate, 9): [int(t), int(n)] for rate, _, t, n in recorded}
+    assert ours == {round(rate, 9): [int(t), int(n)] for rate, _, t, n in recorded}

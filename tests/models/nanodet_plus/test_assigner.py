@@ -22,38 +22,38 @@ def test_priors_of_fractional_levels() -> None:
 def test_one_box_takes_its_cheapest_prior() -> None:
     """IoUs 0.5 and 1 sum to 1.5: one prior, that of IoU 1."""
     decoded = np.array([[0, 0, 20, 10], [0, 0, 20, 20], [0, 0, 20, 20]], np.float32)
-    found = assign(FLAT, decoded, POINTS, BOX, np.array([1]))
-    assert found.valid.tolist() == [0, 1]  # the third prior lies outside
-    assert found.counts.tolist() == [1]
-    assert found.positives.tolist() == [1]
-    assert found.matched.tolist() == [0]
-    np.testing.assert_allclose(found.soft_labels, [1], rtol=1e-6)
-    np.testing.assert_allclose(found.iou[:, 0], [0.5, 1], rtol=1e-6)
+    assignment = assign(FLAT, decoded, POINTS, BOX, np.array([1]))
+    assert assignment.valid.tolist() == [0, 1]  # the third prior lies outside
+    assert assignment.counts.tolist() == [1]
+    assert assignment.positives.tolist() == [1]
+    assert assignment.matched.tolist() == [0]
+    np.testing.assert_allclose(assignment.soft_labels, [1], rtol=1e-6)
+    np.testing.assert_allclose(assignment.iou[:, 0], [0.5, 1], rtol=1e-6)
     # at logit 0: ln 2 / 4 for the other class; for its own ln 2 * |t - 1/2|^2; 3 * -ln(t)
     ln2 = np.log(2)
-    np.testing.assert_allclose(found.cost[:, 0], [ln2 / 4 + 3 * ln2, ln2 / 2], rtol=1e-5)
+    np.testing.assert_allclose(assignment.cost[:, 0], [ln2 / 4 + 3 * ln2, ln2 / 2], rtol=1e-5)
 
 
 def test_a_border_is_not_inside() -> None:
     on_border = np.array([[8, 8, 20, 20]], np.float32)
-    found = assign(FLAT, np.tile(on_border, (3, 1)), POINTS, on_border, np.array([0]))
-    assert found.valid.tolist() == []
-    assert found.positives.tolist() == []
+    assignment = assign(FLAT, np.tile(on_border, (3, 1)), POINTS, on_border, np.array([0]))
+    assert assignment.valid.tolist() == []
+    assert assignment.positives.tolist() == []
 
 
 def test_no_boxes_make_everything_background() -> None:
-    found = assign(FLAT, np.tile(BOX, (3, 1)), POINTS, NO_BOXES, np.zeros(0, np.int64))
-    assert len(found.positives) == len(found.matched) == len(found.soft_labels) == 0
+    assignment = assign(FLAT, np.tile(BOX, (3, 1)), POINTS, NO_BOXES, np.zeros(0, np.int64))
+    assert len(assignment.positives) == len(assignment.matched) == len(assignment.soft_labels) == 0
 
 
 def test_a_disputed_prior_goes_to_the_box_it_costs_least_among_all() -> None:
     """Both boxes want prior 1; a box that then has none left stays without."""
     boxes = np.array([[0, 0, 20, 20], [0, 0, 20, 16]], np.float32)
     decoded = np.array([[0, 0, 2, 2], [0, 0, 20, 19], [0, 0, 20, 20]], np.float32)
-    found = assign(FLAT, decoded, POINTS, boxes, np.array([0, 0]))
-    assert found.counts.tolist() == [1, 1]
-    assert found.positives.tolist() == [1]
-    assert found.matched.tolist() == [0]
+    assignment = assign(FLAT, decoded, POINTS, boxes, np.array([0, 0]))
+    assert assignment.counts.tolist() == [1, 1]
+    assert assignment.positives.tolist() == [1]
+    assert assignment.matched.tolist() == [0]
 
 
 def test_a_degenerate_box_wants_a_prior_too() -> None:
@@ -61,12 +61,12 @@ def test_a_degenerate_box_wants_a_prior_too() -> None:
     boxes = np.array([[0, 0, 20, 20], [4, 4, 4, 30]], np.float32)
     decoded = np.tile(BOX, (3, 1))
     logits = np.array([[0, 2], [0, -9], [0, 0]], np.float32)
-    found = assign(logits, decoded, POINTS, boxes, np.array([0, 1]))
-    assert found.counts.tolist() == [2, 1]
-    assert found.cost[1, 1] < found.cost[0, 1]
+    assignment = assign(logits, decoded, POINTS, boxes, np.array([0, 1]))
+    assert assignment.counts.tolist() == [2, 1]
+    assert assignment.cost[1, 1] < assignment.cost[0, 1]
     # but prior 1 costs less still for the first box
-    assert found.positives.tolist() == [0, 1]
-    assert found.matched.tolist() == [0, 0]
+    assert assignment.positives.tolist() == [0, 1]
+    assert assignment.matched.tolist() == [0, 0]
 
 
 def test_counts_are_cut_not_rounded_and_at_least_one() -> None:

@@ -65,8 +65,8 @@ def test_degenerate_boxes_are_targets_only_officially(net: NanoDetPlus, images: 
 
 def test_proposals_lie_in_the_image_best_first(net: NanoDetPlus, images: np.ndarray) -> None:
     sizes = np.array([[128, 192], [100, 150]], np.int32)
-    found = net.propose(jt.array(images), sizes)
-    for rows, (height, width) in zip(found, sizes, strict=True):
+    proposals = net.propose(jt.array(images), sizes)
+    for rows, (height, width) in zip(proposals, sizes, strict=True):
         assert rows.shape == (7, 5)
         assert rows[:, :4].min() >= 0
         assert (rows[:, :4] <= [width, height, width, height]).all()
@@ -91,8 +91,8 @@ def test_detached_from_its_epoch_on(
     epoch: int, detached: bool, net: NanoDetPlus, images: np.ndarray
 ) -> None:
     net.settings = replace(net.settings, detach_epoch=10)
-    given = replace(batch(images, BOXES), epoch=epoch)
-    losses = undivided(net.loss(given, np.random.default_rng(0)))
+    late_batch = replace(batch(images, BOXES), epoch=epoch)
+    losses = undivided(net.loss(late_batch, np.random.default_rng(0)))
     net.settings = replace(net.settings, detach_epoch=None)
     gradient = jt.grad(losses["loss_aux_bbox"], net.backbone.stem.conv.weight).numpy()
     assert (np.abs(gradient).max() == 0) == detached

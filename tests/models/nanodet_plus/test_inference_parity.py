@@ -34,7 +34,7 @@ def tensors(network: NanoDetPlus, images_NCHW: np.ndarray) -> dict[str, np.ndarr
             "stem_conv1": stem,
             "stem_maxpool": network.backbone.pool(stem),
             "head_cls_logits": output.class_logits,
-            "head_reg_logits": output.side_logits,
+            "head_reg_logits": output.dfl_logits,
             "dist_in_strides": output.distances(),
             "boxes_unclamped": output.boxes(),
             "scores": jt.sigmoid(output.class_logits),
@@ -59,14 +59,14 @@ def error(ours: np.ndarray, recorded: dict[str, np.ndarray], name: str) -> float
     return float(np.abs(ours.ravel()[: len(first)] - first).max() / np.abs(first).max())
 
 
-def assert_same_set(found: Detected, boxes_scores: np.ndarray, labels: np.ndarray) -> None:
+def assert_same_set(detected: Detected, boxes_scores: np.ndarray, labels: np.ndarray) -> None:
     """Equal detections one to one; those of (nearly) equal score in any order."""
-    assert len(found.labels) == len(labels)
-    assert (np.diff(found.scores) <= 0).all()
+    assert len(detected.labels) == len(labels)
+    assert (np.diff(detected.scores) <= 0).all()
     limits = np.array([2e-3] * 4 + [2e-5])
-    ours = np.concatenate([found.boxes, found.scores[:, None]], axis=1)
+    ours = np.concatenate([detected.boxes, detected.scores[:, None]], axis=1)
     for label in np.unique(labels):
-        mine, theirs = ours[found.labels == label], boxes_scores[labels == label]
+        mine, theirs = ours[detected.labels == label], boxes_scores[labels == label]
         distances = (np.abs(mine[:, None] - theirs) / limits).max(axis=2)
         nearest = distances.argmin(axis=0)
         assert sorted(nearest) == list(range(len(mine)))
@@ -83,8 +83,8 @@ def test_every_tensor_and_detection(
     golden, net, side = recording(name), network(model), int(name.rsplit("_", 1)[1])
     images = np.random.RandomState(0).standard_normal((1, 3, side, side)).astype(np.float32)
     assert error(images, golden, "img") == 0
-    found = tensors(net, images)
-    errors = {key: error(value, golden, key) for key, value in found.items()}
+    ours = tensors(net, images)
+    errors = {key: error(value, golden, key) for key, value in ours.items()}
     assert errors.pop("center_priors") == 0
     assert max(errors.values()) < 5 * NOISE, errors
     sizes = np.array([[side, side]])

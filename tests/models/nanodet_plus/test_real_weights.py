@@ -65,12 +65,12 @@ def test_a_photograph_as_recorded(
     with jt.no_grad():
         output = net.predict(images)
     # 5 times what PyTorch and the ncnn graph differ by
-    np.testing.assert_allclose(output.side_logits.numpy(), golden["head_reg_logits"], atol=1.4e-4)
+    np.testing.assert_allclose(output.dfl_logits.numpy(), golden["head_reg_logits"], atol=1.4e-4)
     np.testing.assert_allclose(output.class_logits.numpy(), golden["head_cls_logits"], atol=1.4e-4)
-    found = net.detect(images, batch.sizes_N2)[0]
-    np.testing.assert_allclose(found.boxes, golden["det0_boxes_scores"][:, :4], atol=2e-3)
-    np.testing.assert_allclose(found.scores, golden["det0_boxes_scores"][:, 4], atol=5e-6)
-    np.testing.assert_array_equal(found.labels, golden["det0_labels"])
+    detected = net.detect(images, batch.sizes_N2)[0]
+    np.testing.assert_allclose(detected.boxes, golden["det0_boxes_scores"][:, :4], atol=2e-3)
+    np.testing.assert_allclose(detected.scores, golden["det0_boxes_scores"][:, 4], atol=5e-6)
+    np.testing.assert_array_equal(detected.labels, golden["det0_labels"])
 
 
 @pytest.mark.slow
@@ -87,8 +87,8 @@ def test_coco_figures(net: NanoDetPlus, split: Split, batches: Callable, annotat
         images = [by_row[row] for row in rows]
         counts = [len(columns["scores"]) for columns in images]
         names = ("category_ids", "boxes_xywh", "scores")
-        found = {name: np.concatenate([columns[name] for columns in images]) for name in names}
-        return coco_metrics(truth, Detections(np.repeat(split.image_ids, counts), **found))
+        detected = {name: np.concatenate([columns[name] for columns in images]) for name in names}
+        return coco_metrics(truth, Detections(np.repeat(split.image_ids, counts), **detected))
 
     recipe, official = metrics(None), metrics(100)
     assert recipe["AP"] == pytest.approx(0.3859, abs=1e-3)
@@ -107,14 +107,14 @@ def test_proposal_figures(
     """A prior's best class, 1000 best, NMS 0.7, 300 best."""
     ids, boxes = [], []
     for batch in batches(list(range(len(split)))):
-        found = net.propose(jt.array(batch.images_NCHW), batch.sizes_N2)[0]
-        found[:, :4] /= batch.scales_N4
-        ids.append(np.full(len(found), split.image_ids[batch.image_rows[0]]))
-        boxes.append(found)
+        detected = net.propose(jt.array(batch.images_NCHW), batch.sizes_N2)[0]
+        detected[:, :4] /= batch.scales_N4
+        ids.append(np.full(len(detected), split.image_ids[batch.image_rows[0]]))
+        boxes.append(detected)
     rows = np.concatenate(boxes).astype(np.float64)
     rows[:, 2:4] -= rows[:, :2]
-    nothing = np.zeros(len(rows), np.int64)
-    proposals = Detections(np.concatenate(ids), nothing, rows[:, :4], rows[:, 4])
+    labels = np.zeros(len(rows), np.int64)
+    proposals = Detections(np.concatenate(ids), labels, rows[:, :4], rows[:, 4])
     recall = recall_metrics(read_ground_truth(annotations), proposals)
     assert recall["AR@100"] == pytest.approx(0.486, abs=2e-3)
     assert recall["AR@300"] == pytest.approx(0.509, abs=2e-3)

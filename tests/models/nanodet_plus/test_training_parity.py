@@ -43,10 +43,10 @@ def net(network: Callable[..., NanoDetPlus]) -> NanoDetPlus:
 @pytest.fixture(scope="module")
 def outputs(net: NanoDetPlus, images: jt.Var) -> dict[bool, tuple[Predictions, Predictions]]:
     """Both heads' predictions, by whether the auxiliary parts are detached."""
-    found = {}
+    assignment = {}
     for detached in (False, True):
-        found[detached] = net.predict_both(images, detached=detached)
-    return found
+        assignment[detached] = net.predict_both(images, detached=detached)
+    return assignment
 
 
 def truth(golden: dict, case: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -81,28 +81,28 @@ def test_both_heads(golden: dict, outputs: dict) -> None:
     assert np.abs(main.logits_NPL.numpy().ravel()[: len(first)] - first).max() < 1.2e-3
 
 
-def assert_assigned(found: Assignment, golden: dict, case: str, image: int) -> None:
+def assert_assigned(assignment: Assignment, golden: dict, case: str, image: int) -> None:
     name = f"{case}/assign{image}_"
     rows = np.zeros(2125, np.int64)
-    rows[found.positives] = found.matched + 1
+    rows[assignment.positives] = assignment.matched + 1
     np.testing.assert_array_equal(rows, golden[f"{name}gt_inds"])
-    np.testing.assert_array_equal(found.positives, golden[f"{name}pos"])
-    np.testing.assert_allclose(found.soft_labels, golden[f"{name}pos_soft_labels"], atol=5e-5)
+    np.testing.assert_array_equal(assignment.positives, golden[f"{name}pos"])
+    np.testing.assert_allclose(assignment.soft_labels, golden[f"{name}pos_soft_labels"], atol=5e-5)
     if len(golden[f"{case}/gt_boxes{image}"]):
-        np.testing.assert_array_equal(found.valid, golden[f"{name}valid_priors"])
-        np.testing.assert_array_equal(found.counts, golden[f"{name}dynamic_k"])
-        np.testing.assert_allclose(found.iou, golden[f"{name}iou"], atol=5e-5)
+        np.testing.assert_array_equal(assignment.valid, golden[f"{name}valid_priors"])
+        np.testing.assert_array_equal(assignment.counts, golden[f"{name}dynamic_k"])
+        np.testing.assert_allclose(assignment.iou, golden[f"{name}iou"], atol=5e-5)
         # the logarithm of an IoU near 0 magnifies its rounding
         sure = golden[f"{name}iou"] > 1e-3
-        np.testing.assert_allclose(found.cost[sure], golden[f"{name}cost"][sure], atol=5e-3)
+        np.testing.assert_allclose(assignment.cost[sure], golden[f"{name}cost"][sure], atol=5e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_assignment_and_losses(case: str, golden: dict, net: NanoDetPlus, outputs: dict) -> None:
     main, auxiliary = outputs[case == "Adet"]
     boxes, labels = truth(golden, case)
-    for image, found in enumerate(net.assignments(auxiliary, boxes, labels)):
-        assert_assigned(found, golden, case, image)
+    for image, assignment in enumerate(net.assignments(auxiliary, boxes, labels)):
+        assert_assigned(assignment, golden, case, image)
     for name, value in undivided(net.losses_of(main, auxiliary, boxes, labels)).items():
         recorded = float(golden[f"{case}/loss/{official_loss(name)}"])
         assert value.item() == pytest.approx(recorded, rel=1e-5), name

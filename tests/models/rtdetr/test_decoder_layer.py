@@ -29,8 +29,8 @@ def test_one_call(recording: dict[str, np.ndarray], recorded_weight: Callable) -
     queries, references, memory = inputs
     sizes = [(int(height), int(width)) for height, width in recording["spatial_shapes"]]
     with jt.no_grad():
-        found = attention(queries, references[:, :, 0], memory, sizes).numpy()
-    np.testing.assert_allclose(found, recording["output"], rtol=0, atol=1e-5)
+        ours = attention(queries, references[:, :, 0], memory, sizes).numpy()
+    np.testing.assert_allclose(ours, recording["output"], rtol=0, atol=1e-5)
 
 
 def test_where_heads_look_at_first(recording: dict[str, np.ndarray]) -> None:

@@ -27,14 +27,14 @@ def test_equal_to_the_recording(
     recording = transformer_recording("rtdetr_r18vd_train")
     targets = recorded_targets(recording, step)
     assert noise_shape(targets) == (2, 198)
-    found = denoising_queries(targets, 80, recorded_noise(recording, step))
-    np.testing.assert_array_equal(found.labels, recording[f"{step}/dn/labels_noised"])
-    np.testing.assert_allclose(found.references, recording[f"{step}/dn/bbox_unact"], atol=1e-6)
-    np.testing.assert_array_equal(found.mask(300), recording[f"{step}/dn/attn_mask"])
-    assert found.groups == recording[f"{step}/dn/num_group"]
+    denoising = denoising_queries(targets, 80, recorded_noise(recording, step))
+    np.testing.assert_array_equal(denoising.labels, recording[f"{step}/dn/labels_noised"])
+    np.testing.assert_allclose(denoising.references, recording[f"{step}/dn/bbox_unact"], atol=1e-6)
+    np.testing.assert_array_equal(denoising.mask(300), recording[f"{step}/dn/attn_mask"])
+    assert denoising.groups == recording[f"{step}/dn/num_group"]
     for image in (0, 1):
-        of_image = found.matches.images == image
-        for side, ours in (("src", found.matches.queries), ("tgt", found.matches.truths)):
+        of_image = denoising.matches.images == image
+        for side, ours in (("src", denoising.matches.queries), ("tgt", denoising.matches.truths)):
             recorded = recording[f"{step}/match/dn/img{image}_{side}"]
             np.testing.assert_array_equal(ours[of_image], recorded)
 
@@ -57,15 +57,15 @@ def test_one_box_by_hand() -> None:
     signs[0, 1] = 0
     draws = np.full(shape, 0.25, np.float32)
     draws[0, 1] = 0.2499
-    found = denoising_queries(targets, 80, Noise(draws, np.full(shape, 3), signs, amounts))
-    boxes = 1 / (1 + np.exp(-found.references[0]))
+    denoising = denoising_queries(targets, 80, Noise(draws, np.full(shape, 3), signs, amounts))
+    boxes = 1 / (1 + np.exp(-denoising.references[0]))
     np.testing.assert_allclose(boxes[0], [0.525, 0.5, 0.15, 0.4], atol=1e-6)
     np.testing.assert_allclose(boxes[1], [0.375, 0.3, 0.25, 0.4], atol=1e-6)
-    assert found.labels[0, :3].tolist() == [7, 3, 7]
-    assert found.matches.queries[:3].tolist() == [0, 2, 4]
+    assert denoising.labels[0, :3].tolist() == [7, 3, 7]
+    assert denoising.matches.queries[:3].tolist() == [0, 2, 4]
 
 
 def test_logits_stop_at_a_floor() -> None:
     """log(1e-5 / 1) = -11.5129."""
-    found = box_logits(np.array([0, 0.5, 1, -3, 2], np.float32))
-    np.testing.assert_allclose(found, [-11.5129, 0, 11.5129, -11.5129, 11.5129], atol=1e-4)
+    denoising = box_logits(np.array([0, 0.5, 1, -3, 2], np.float32))
+    np.testing.assert_allclose(denoising, [-11.5129, 0, 11.5129, -11.5129, 11.5129], atol=1e-4)

@@ -44,7 +44,7 @@ def recording(variant: str, transformer_recording: Callable) -> Recording:
 def traced(network: RTDETR, recording: Recording) -> dict[str, np.ndarray]:
     """Our tensors under the recording's names, queries in the recorded order."""
     network.set_training(False)
-    found: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray] = {}
     decoder = network.decoder
     with jt.no_grad():
         feats = network.backbone(jt.array(recording["img_u8"].astype(np.float32) / 255))
@@ -57,18 +57,18 @@ def traced(network: RTDETR, recording: Recording) -> dict[str, np.ndarray]:
     assert set(cells) == set(recorded)
     order = [cells.index(cell) for cell in recorded]
     for name, feature in zip(("c3", "c4", "c5"), feats, strict=True):
-        found[f"backbone/{name}"] = feature.numpy()
+        tensors[f"backbone/{name}"] = feature.numpy()
     for name, feature in zip(("s8", "s16", "s32"), maps, strict=True):
-        found[f"encoder/{name}"] = feature.numpy()
-    found["decoder/memory"] = memory.numpy()
-    found["decoder/enc_max_score"] = selection.scores
-    found["decoder/target0"] = selection.content.numpy()[:, order]
-    found["decoder/ref_unact0"] = selection.references.numpy()[:, order]
-    found["decoder/enc_topk_logits"] = selection.prediction.logits.numpy()[:, order]
-    found["decoder/enc_topk_bboxes"] = selection.prediction.boxes.numpy()[:, order]
-    found["pred_logits"] = last.logits.numpy()[:, order]
-    found["pred_boxes"] = last.boxes.numpy()[:, order]
-    return found
+        tensors[f"encoder/{name}"] = feature.numpy()
+    tensors["decoder/memory"] = memory.numpy()
+    tensors["decoder/enc_max_score"] = selection.scores
+    tensors["decoder/target0"] = selection.content.numpy()[:, order]
+    tensors["decoder/ref_unact0"] = selection.references.numpy()[:, order]
+    tensors["decoder/enc_topk_logits"] = selection.prediction.logits.numpy()[:, order]
+    tensors["decoder/enc_topk_bboxes"] = selection.prediction.boxes.numpy()[:, order]
+    tensors["pred_logits"] = last.logits.numpy()[:, order]
+    tensors["pred_boxes"] = last.boxes.numpy()[:, order]
+    return tensors
 
 
 def test_every_tensor(
@@ -105,13 +105,13 @@ def test_invalid_anchors_may_be_chosen(network: RTDETR, recording: Recording, va
         images = jt.array(recording["wide/img_u8"].astype(np.float32) / 255)
         memory, sizes = decoder.memory(network.encoder(network.backbone(images)))
         selection = decoder.select(memory, sizes)
-    chosen, recorded = selection.cells[0], recording["wide/decoder/topk_ind"][0]
-    assert set(chosen) == set(recorded)
+    cells, recorded = selection.cells[0], recording["wide/decoder/topk_ind"][0]
+    assert set(cells) == set(recorded)
     _, valid = anchor_logits(sizes)
-    invalid = ~valid[chosen]
+    invalid = ~valid[cells]
     assert invalid.sum() == {"r18vd": 36, "r50vd": 0}[variant]
     assert (selection.prediction.boxes.numpy()[0, invalid] == 1).all()
-    order = np.argsort(chosen), np.argsort(recorded)
+    order = np.argsort(cells), np.argsort(recorded)
     for name, ours in (
         ("enc_topk_logits", selection.prediction.logits),
         ("enc_topk_bboxes", selection.prediction.boxes),
@@ -125,7 +125,7 @@ def test_detections_from_recorded_predictions(recording: Recording) -> None:
     sizes = recording["eval/post/orig_size_wh"][:, ::-1]
     boxes = absolute_boxes(jt.array(recording["eval/pred_boxes"]), sizes)[0]
     scores = 1 / (1 + np.exp(-recording["eval/pred_logits"][0]))
-    found = best_pairs(boxes, scores, 300)
-    np.testing.assert_allclose(found.scores, recording["eval/post/scores"], atol=1e-6)
-    np.testing.assert_array_equal(found.labels, recording["eval/post/labels"])
-    np.testing.assert_allclose(found.boxes, recording["eval/post/boxes_xyxy"], atol=1e-3)
+    detected = best_pairs(boxes, scores, 300)
+    np.testing.assert_allclose(detected.scores, recording["eval/post/scores"], atol=1e-6)
+    np.testing.assert_array_equal(detected.labels, recording["eval/post/labels"])
+    np.testing.assert_allclose(detected.boxes, recording["eval/post/boxes_xyxy"], atol=1e-3)

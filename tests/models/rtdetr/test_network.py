@@ -28,13 +28,13 @@ def batch() -> Batch:
 
 
 def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> None:
-    found = [undivided(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
-    assert set(found[0]) == {
+    runs = [undivided(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
+    assert set(runs[0]) == {
         f"loss_{kind}{suffix}"
         for kind in ("vfl", "bbox", "giou")
         for suffix in ("", "_aux_0", "_aux_1", "_aux_2", "_dn_0", "_dn_1", "_dn_2")
     }
-    first, again, other = ({k: v.item() for k, v in one.items()} for one in found)
+    first, again, other = ({k: v.item() for k, v in losses.items()} for losses in runs)
     assert first == again
     assert first["loss_bbox_dn_0"] != other["loss_bbox_dn_0"]
     assert all(np.isfinite(value) for value in first.values())
@@ -43,24 +43,24 @@ def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> 
 def test_a_batch_without_boxes(network: RTDETR, batch: Batch) -> None:
     """No copies; the classes alone have something to learn."""
     batch = make_batch(batch.images_NCHW, [[], []], sizes=batch.sizes_N2)
-    found = undivided(network.loss(batch, BatchRandom(0)))
-    assert len(found) == 21
-    positive = {name for name, value in found.items() if value.item() > 0}
+    losses = undivided(network.loss(batch, BatchRandom(0)))
+    assert len(losses) == 21
+    positive = {name for name, value in losses.items() if value.item() > 0}
     assert positive == {"loss_vfl", "loss_vfl_aux_0", "loss_vfl_aux_1", "loss_vfl_aux_2"}
 
 
 def test_proposals_and_detections(network: RTDETR, batch: Batch) -> None:
     images = jt.array(batch.images_NCHW)
-    found = network.propose(images, batch.sizes_N2)
-    assert [rows.shape for rows in found] == [(30, 5)] * 2
-    for rows, (height, width) in zip(found, batch.sizes_N2, strict=True):
+    proposals = network.propose(images, batch.sizes_N2)
+    assert [rows.shape for rows in proposals] == [(30, 5)] * 2
+    for rows, (height, width) in zip(proposals, batch.sizes_N2, strict=True):
         assert (np.diff(rows[:, 4]) <= 0).all()
         assert (rows[:, :4] >= 0).all()
         assert (rows[:, [0, 2]] <= width).all()
         assert (rows[:, [1, 3]] <= height).all()
     detected = network.detect(images, batch.sizes_N2, max_detections=7)
     assert [len(image.scores) for image in detected] == [7, 7]
-    np.testing.assert_allclose(detected[0].scores, found[0][:7, 4], rtol=1e-5)
+    np.testing.assert_allclose(detected[0].scores, proposals[0][:7, 4], rtol=1e-5)
 
 
 def test_sides_that_are_no_multiples_of_32_are_refused(network: RTDETR) -> None:
@@ -70,6 +70,6 @@ def test_sides_that_are_no_multiples_of_32_are_refused(network: RTDETR) -> None:
 
 def test_best_pairs_by_hand() -> None:
     boxes = np.arange(8, dtype=np.float32).reshape(2, 4)
-    found = best_pairs(boxes, np.array([[0.1, 0.9], [0.8, 0.3]], np.float32), 3)
-    assert found.labels.tolist() == [1, 0, 1]
-    assert found.boxes[:, 0].tolist() == [0, 4, 4]
+    detected = best_pairs(boxes, np.array([[0.1, 0.9], [0.8, 0.3]], np.float32), 3)
+    assert detected.labels.tolist() == [1, 0, 1]
+    assert detected.boxes[:, 0].tolist() == [0, 4, 4]

@@ -67,7 +67,7 @@ def test_shapes_at_640(variant: str, reference: Path) -> None:
         prediction = network.decoder.decode(memory, sizes, network.decoder.select(memory, sizes))[
             -1
         ]
-    found = dict(zip(("c3", "c4", "c5", "s8", "s16", "s32"), [*feats, *maps], strict=True))
-    found |= {"pred_logits": prediction.logits, "pred_boxes": prediction.boxes}
-    found["anchors"] = memory[:, :, :4]
-    assert {name: list(var.shape) for name, var in found.items()} == recorded
+    outputs = dict(zip(("c3", "c4", "c5", "s8", "s16", "s32"), [*feats, *maps], strict=True))
+    outputs |= {"pred_logits": prediction.logits, "pred_boxes": prediction.boxes}
+    outputs["anchors"] = memory[:, :, :4]
+    assert {name: list(var.shape) for name, var in outputs.items()} == recorded

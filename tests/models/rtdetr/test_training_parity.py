@@ -94,7 +94,7 @@ def step(forward: Callable, variant: str, recording: Recording) -> Step:
     parameters = dict(network.named_parameters())
     names = _recorded_names(recording, "t32/grad")
     gradients = jt.grad(total, [parameters[_ours(variant, name)] for name in names])
-    found = dict(zip(names, (gradient.numpy() for gradient in gradients), strict=True))
+    by_name = dict(zip(names, (gradient.numpy() for gradient in gradients), strict=True))
     settings = OptimizerConfig(
         kind="adamw",
         lr=1e-4,
@@ -107,7 +107,7 @@ def step(forward: Callable, variant: str, recording: Recording) -> Step:
     optimizer.add(total)
     optimizer.step(1.0)
     ema.update(0)
-    return Step(network, found, ema.state())
+    return Step(network, by_name, ema.state())
 
 
 def _ours(variant: str, name: str) -> str:
@@ -127,7 +127,9 @@ def _first_values(recording: Recording, name: str) -> np.ndarray:
 def _layers(output: TrainingOutput) -> dict[str, Prediction]:
     *inner, last = output.layers
     auxiliary = [*inner, output.selection.prediction]
-    return {"last": last} | {f"aux{index}": found for index, found in enumerate(auxiliary)}
+    return {"last": last} | {
+        f"aux{index}": prediction for index, prediction in enumerate(auxiliary)
+    }
 
 
 def _assert_same_matches(
@@ -145,20 +147,20 @@ def _assert_same_matches(
             source, target = (
                 recording[f"{tag}/match/{layer}/img{image}_{side}"] for side in ("src", "tgt")
             )
-            ours = dict(zip(cells, matches.truths[of_image], strict=True))
-            assert ours == dict(zip(recorded_cells[image][source], target, strict=True))
+            matched = dict(zip(cells, matches.truths[of_image], strict=True))
+            assert matched == dict(zip(recorded_cells[image][source], target, strict=True))
 
 
-def _assert_losses(found: dict[str, float], recording: Recording, tag: str, variant: str) -> None:
+def _assert_losses(ours: dict[str, float], recording: Recording, tag: str, variant: str) -> None:
     floors = FLOORS[f"rtdetr_{variant}"]["losses"]
     names = _recorded_names(recording, f"{tag}/loss")
-    assert set(found) == set(names)
+    assert set(ours) == set(names)
     encoder = f"_aux_{len([name for name in floors if name.startswith('loss_vfl_dn')])}"
     for name in names:
         shallow = name.endswith(("_aux_0", "_dn_0", encoder))
         bound = max(1e-5, 5 * (floors[name] if shallow else max(floors.values())))
         expected = float(recording[f"{tag}/loss/{name}"])
-        assert found[name] == pytest.approx(expected, rel=bound, abs=1e-7), name
+        assert ours[name] == pytest.approx(expected, rel=bound, abs=1e-7), name
 
 
 @pytest.mark.parametrize("tag", ["t32", "t30", "t00"])
@@ -197,9 +199,9 @@ def test_losses_of_recorded_predictions(
             ]
         )
         if not suffix:
-            found = match(class_cost, logits, boxes, targets)
-            np.testing.assert_array_equal(found.queries, matches.queries)
-            np.testing.assert_array_equal(found.truths, matches.truths)
+            matched = match(class_cost, logits, boxes, targets)
+            np.testing.assert_array_equal(matched.queries, matches.queries)
+            np.testing.assert_array_equal(matched.truths, matches.truths)
         prediction = Prediction(jt.array(logits.astype(np.float32)), jt.array(boxes))
         count = 5.0 * (33 if layer == "dn" else 1)
         values = undivided(layer_losses(prediction, matches, targets, count))
@@ -267,10 +269,10 @@ def test_groups_of_the_optimizer(variant_name: str, transformer_recording: Calla
         no_decay=NO_DECAY[variant_name],
     )
     optimizer = Optimizer(network, settings)
-    found: dict[tuple[float, float], list[int]] = {}
+    ours: dict[tuple[float, float], list[int]] = {}
     for group in optimizer._inner.param_groups:
         key = (round(1e-4 * group["factor"], 9), group["weight_decay"])
-        row = found.setdefault(key, [0, 0])
+        row = ours.setdefault(key, [0, 0])
         row[0] += 1
         row[1] += group["params"][0].numel()
     expected: dict[tuple[float, float], list[int]] = {}
@@ -278,11 +280,11 @@ def test_groups_of_the_optimizer(variant_name: str, transformer_recording: Calla
         row = expected.setdefault((round(rate, 9), decay), [0, 0])
         row[0] += int(tensors)
         row[1] += int(numbers)
-    assert found == expected
+    assert ours == expected
 
 
 def test_multi_scale_resizes_to_the_nearest_pixel(transformer_recording: Callable) -> None:
     recorded = transformer_recording("rtdetr_r18vd_train")["multiscale/nearest_16x20_to_24x24"]
     images = jt.array(np.arange(3 * 16 * 20, dtype=np.float32).reshape(1, 3, 16, 20))
-    found = jt.nn.interpolate(images, size=(24, 24), mode="nearest")
-    np.testing.assert_array_equal(found.numpy(), recorded)
+    ours = jt.nn.interpolate(images, size=(24, 24), mode="nearest")
+    np.testing.assert_array_equal(ours.numpy(), recorded)

@@ -51,8 +51,8 @@ def test_our_names(official: str, ours: str) -> None:
     assert M.our_names[official] == ours
 
 
-def test_the_average_in_a_trainers_checkpoint(tmp_path: Path) -> None:
-    """As `load_model_weight` takes it: the average, and what has none as it is."""
+def test_the_ema_in_a_trainers_checkpoint(tmp_path: Path) -> None:
+    """As `load_model_weight` takes it: the EMA, and what has none as it is."""
     shapes = {name: tuple(x or 1 for x in shape) for name, shape in M.expected.items()}
     arrays = {f"model.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
     arrays |= {
@@ -61,8 +61,8 @@ def test_the_average_in_a_trainers_checkpoint(tmp_path: Path) -> None:
         if not name.startswith("aux_")
     }
     write_torch(tmp_path / "x.ckpt", arrays)
-    found = open_weights(tmp_path / "x.ckpt").arrays
-    assert {name for name, array in found.items() if array.any()} == {
+    opened = open_weights(tmp_path / "x.ckpt").arrays
+    assert {name for name, array in opened.items() if array.any()} == {
         M.our_names[name] for name in shapes if name in M.our_names and "aux_" not in name
     }
     plain = {"model.a": np.zeros(1), "b": np.zeros(1)}

@@ -1,4 +1,4 @@
-"""Any file under our names: recognised, or refused in one line that says what comes nearest."""
+"""Any file under our names: recognized, or refused in one line that says what comes nearest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.weights.layouts import registry
 from unidet.weights.layouts.layout import Layout, to_ours
-from unidet.weights.layouts.registry import LAYOUTS, open_weights, recognise, write_ours
+from unidet.weights.layouts.registry import LAYOUTS, open_weights, recognize, write_ours
 from unidet.weights.write import write_safetensors, write_torch
 
 
@@ -46,7 +46,7 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_every_layout_is_recognised_and_no_name_is_lost(layout: Layout) -> None:
+def test_every_layout_is_recognized_and_no_name_is_lost(layout: Layout) -> None:
     assert len(set(layout.our_names.values())) == len(layout.our_names)
     shapes = {
         name: tuple(3 if length is None else length for length in shape)
@@ -54,7 +54,7 @@ def test_every_layout_is_recognised_and_no_name_is_lost(layout: Layout) -> None:
     }
     if layout.vocabulary:
         shapes[layout.vocabulary.format(0)] = (layout.embedding, 4)
-    assert recognise(shapes, LAYOUTS).layout is layout
+    assert recognize(shapes, LAYOUTS).layout is layout
 
 
 def test_equal_names_are_told_apart_by_shapes(two: tuple[Layout, Layout], tmp_path: Path) -> None:
@@ -67,11 +67,11 @@ def test_a_file_of_ours_says_what_it_was(two: tuple[Layout, Layout], tmp_path: P
     _, wide = two
     weights = wide.from_official(values(dict(wide.expected)))
     write_ours(tmp_path / "x.safetensors", weights)
-    found = open_weights(tmp_path / "x.safetensors")
-    assert found.layout is wide
-    assert to_ours(found).keys() == to_ours(weights).keys()
+    opened = open_weights(tmp_path / "x.safetensors")
+    assert opened.layout is wide
+    assert to_ours(opened).keys() == to_ours(weights).keys()
     for name, array in to_ours(weights).items():
-        np.testing.assert_array_equal(to_ours(found)[name], array, strict=True)
+        np.testing.assert_array_equal(to_ours(opened)[name], array, strict=True)
     with pytest.raises(UserError, match=r"x\.safetensors: holds weights of wide_tiny, not of tiny"):
         open_weights(tmp_path / "x.safetensors", network="tiny")
     with pytest.raises(UserError, match=r"trunk\.conv1\.weight 2x3x3x3, not 2x3x1x1"):

@@ -17,7 +17,7 @@ from unidet.ops.attention import batched_matmul
 
 
 class AttentionPool(nn.Module):
-    """Feature maps (N, channels, size, size) to embeddings (N, embedding), not normalised.
+    """Feature maps (N, channels, size, size) to embeddings (N, embedding), not normalized.
 
     Args:
         size: side of the feature maps in cells; the positional embedding allows no other.

@@ -17,7 +17,7 @@ _FORBIDDEN = -1e9
 class ContrastiveLoss(nn.Module):
     """Each image must find its own caption among the batch's, and each caption its image.
 
-    `logit_scale` is the logarithm of the learnt scale on the cosines, which is held at 100 or less
+    `logit_scale` is the logarithm of the learned scale on the cosines, which is held at 100 or less
     (Radford et al., arXiv 2103.00020, 2.5).
     """
 

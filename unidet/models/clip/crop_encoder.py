@@ -10,7 +10,7 @@ from unidet.ops.roi_align import roi_align
 
 
 class CropEncoder(nn.Module):
-    """Normalised square crops (N, 3, S, S) to embeddings (N, E), not normalised; any S.
+    """Normalized square crops (N, 3, S, S) to embeddings (N, E), not normalized; any S.
 
     The whole crop is one region, so that small crops cost little and come to the last layer as
     small objects do in a scene. Children are named as in `RoiClassifier`.

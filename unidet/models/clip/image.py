@@ -13,7 +13,7 @@ from unidet.models.resnet import ResNet
 
 
 class ImageEncoder(nn.Module):
-    """Normalised images (N, 3, S, S) to embeddings (N, E), not normalised.
+    """Normalized images (N, 3, S, S) to embeddings (N, E), not normalized.
 
     S is the pool's side times the backbone's stride. OpenAI's `visual.X` is `backbone.X` here, and
     `visual.attnpool.X` is `attnpool.X`.

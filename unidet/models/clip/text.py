@@ -28,13 +28,13 @@ class QuickGELU(nn.Module):
 
 
 class ResidualAttentionBlock(nn.Module):
-    """Attention and a two-layer perceptron, each behind a layer norm and beside a shortcut."""
+    """Attention and a two-layer MLP, each behind a layer norm and beside a shortcut."""
 
     def __init__(self, width: int, heads: int, layers: int) -> None:
         super().__init__()
         self.attn = MultiHeadAttention(width, heads)
         self.ln_1 = LayerNorm(width)
-        self.mlp = _Perceptron(width)
+        self.mlp = _MLP(width)
         self.ln_2 = LayerNorm(width)
         shrunk = width**-0.5 * (2 * layers) ** -0.5
         jt.init.gauss_(self.attn.out_proj.weight, std=shrunk)
@@ -46,7 +46,7 @@ class ResidualAttentionBlock(nn.Module):
         return tokens_NTW + self.mlp(self.ln_2(tokens_NTW))
 
 
-class _Perceptron(nn.Module):
+class _MLP(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.c_fc = nn.Linear(width, 4 * width)
@@ -95,7 +95,7 @@ class TextEncoder(nn.Module):
         self.text_projection = jt.init.gauss((width, embedding), std=width**-0.5)
 
     def execute(self, tokens_NL: np.ndarray) -> jt.Var:
-        """Embeddings (N, E), not normalised, of token rows from `Tokenizer`, each with an end mark.
+        """Embeddings (N, E), not normalized, of token rows from `Tokenizer`, each with an end mark.
 
         What follows a row's end mark cannot reach it, so columns that no row needs are left out.
         ValueError where a row has no end mark (another tokenizer's rows).
@@ -111,11 +111,11 @@ class TextEncoder(nn.Module):
         return self.transformer(hidden, jt.array(mask))
 
     def embeddings(self, tokens_NTW: jt.Var, tokens_NL: np.ndarray) -> jt.Var:
-        """The last block's state at each row's end mark, normalised and projected: (N, E)."""
+        """The last block's state at each row's end mark, normalized and projected: (N, E)."""
         ends = self._ends(tokens_NL)
         rows = np.arange(len(ends), dtype=np.int32)
-        chosen = tokens_NTW[jt.array(rows), jt.array(ends.astype(np.int32))]
-        return jt.matmul(self.ln_final(chosen), self.text_projection)
+        ends_NW = tokens_NTW[jt.array(rows), jt.array(ends.astype(np.int32))]
+        return jt.matmul(self.ln_final(ends_NW), self.text_projection)
 
     def _ends(self, tokens_NL: np.ndarray) -> np.ndarray:
         ends = tokens_NL.argmax(axis=1)

@@ -1,7 +1,7 @@
-"""CLIP's byte-level byte-pair encoding, and a trainer for small vocabularies of the same format.
+"""CLIP's byte-level BPE, and a trainer for small vocabularies of the same format.
 
 A merges file is UTF-8 text, gzipped where its name ends in .gz: a version line, then one merge a
-line, two symbols separated by a space, the earliest learnt first. A symbol is made of characters
+line, two symbols separated by a space, the earliest learned first. A symbol is made of characters
 that each stand for one byte; `</w>` ends a word.
 
 Source: openai/CLIP clip/simple_tokenizer.py and clip/clip.py `tokenize`.

@@ -29,7 +29,7 @@ from unidet.models.set_prediction import (
     proposals,
     relative_targets,
 )
-from unidet.models.transformer_layers import Perceptron, set_dropout_training
+from unidet.models.transformer_layers import MLP, set_dropout_training
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected
@@ -40,7 +40,7 @@ WIDTH, HEADS, HIDDEN, LAYERS = 256, 8, 2048, 6
 class DETR(nn.Module):
     """Detector with one-to-one assignment: no anchors, no NMS.
 
-    Images are normalised by ImageNet's mean and standard deviation and padded with zeros. The
+    Images are normalized by ImageNet's mean and standard deviation and padded with zeros. The
     backbone sees the padding, as officially, so an image's result depends on its batch.
 
     Args:
@@ -56,7 +56,7 @@ class DETR(nn.Module):
             WIDTH, heads=HEADS, hidden=HIDDEN, layers=LAYERS, dropout=settings.dropout
         )
         self.class_embed = nn.Linear(WIDTH, classes + 1)
-        self.bbox_embed = Perceptron(WIDTH, WIDTH, WIDTH, 4)
+        self.bbox_embed = MLP(WIDTH, WIDTH, WIDTH, 4)
         self.query_embed = nn.Embedding(settings.queries, WIDTH)
         jt.init.gauss_(self.query_embed.weight, std=1.0)
         self.input_proj = nn.Conv(self.backbone.channels[-1], WIDTH, 1)
@@ -93,12 +93,12 @@ class DETR(nn.Module):
     def losses(self, layers: list[Prediction], matches: list[Matches], targets: Targets) -> Losses:
         """`loss_ce`, `loss_bbox`, `loss_giou` of the last layer, with `_i` those of layer i before
         it."""
-        found: dict[str, LossTerm] = {}
+        losses: dict[str, LossTerm] = {}
         suffixes = [f"_{index}" for index in range(len(layers) - 1)] + [""]
         for suffix, layer, matched in zip(suffixes, layers, matches, strict=True):
             terms = layer_losses(layer, matched, targets)
-            found |= {name + suffix: term for name, term in terms.items()}
-        return found
+            losses |= {name + suffix: term for name, term in terms.items()}
+        return losses
 
     def predictions(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Prediction]:
         """Every decoder layer's logits (N, Q, C + 1) and boxes (N, Q, 4), cxcywh in units of the

@@ -1,4 +1,4 @@
-"""DETR's transformer: an encoder over the cells, a decoder of learnt queries; both post-norm.
+"""DETR's transformer: an encoder over the cells, a decoder of learned queries; both post-norm.
 
 N images, S cells, Q queries, W width. Parameter names are the official ones.
 Source: Carion et al., arXiv 2005.12872; detr models/transformer.py.
@@ -89,7 +89,7 @@ class Transformer(nn.Module):
         queries_QW: jt.Var,
         padding_NS: np.ndarray,
     ) -> list[jt.Var]:
-        """Every decoder layer's queries (N, Q, W), normalised for the heads.
+        """Every decoder layer's queries (N, Q, W), normalized for the heads.
 
         `padding_NS` is True for cells that nothing may look at.
         """
@@ -101,8 +101,8 @@ class Transformer(nn.Module):
         placed_memory = memory + positions_NSW
         shape = (cells_NSW.shape[0], *queries_QW.shape)
         positions = queries_QW.unsqueeze(0).broadcast(shape)
-        queries, found = jt.zeros(shape), []
+        queries, layers = jt.zeros(shape), []
         for layer in self.decoder.layers:
             queries = layer(queries, positions, memory, placed_memory, mask_B1S)
-            found.append(self.decoder.norm(queries))
-        return found
+            layers.append(self.decoder.norm(queries))
+        return layers

@@ -1,1 +1,1 @@
-"""NanoDet-Plus: a light dense detector that an auxiliary head teaches which cells to use."""
+"""NanoDet-Plus: a light dense detector whose auxiliary head chooses which cells learn."""

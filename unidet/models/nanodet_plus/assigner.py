@@ -57,9 +57,9 @@ def assign(
     valid = np.flatnonzero(_inside_any(points, boxes))
     iou = pairwise_iou_numpy(decoded_boxes[valid], boxes)
     if iou.size == 0:
-        nothing = np.zeros(0, np.int64)
+        no_rows = np.zeros(0, np.int64)
         empty = np.zeros(0, np.float32)
-        return Assignment(nothing, nothing, empty, valid, iou, iou, np.zeros(len(boxes), np.int64))
+        return Assignment(no_rows, no_rows, empty, valid, iou, iou, np.zeros(len(boxes), np.int64))
     cost = class_cost(class_logits[valid], iou, labels) - IOU_FACTOR * np.log(
         iou + np.float32(1e-7)
     )
@@ -73,11 +73,11 @@ def class_cost(logits_VC: np.ndarray, iou_VG: np.ndarray, labels: np.ndarray) ->
 
     All classes but the box's have target 0, whatever the box, so they are summed once.
     """
-    chances = 1 / (1 + np.exp(-logits_VC))
+    probabilities = 1 / (1 + np.exp(-logits_VC))
     softplus = np.logaddexp(np.float32(0), logits_VC)
-    background = softplus * chances**2
-    own_logits, own_chances = logits_VC[:, labels], chances[:, labels]
-    own = (softplus[:, labels] - own_logits * iou_VG) * (iou_VG - own_chances) ** 2
+    background = softplus * probabilities**2
+    own_logits, own_probabilities = logits_VC[:, labels], probabilities[:, labels]
+    own = (softplus[:, labels] - own_logits * iou_VG) * (iou_VG - own_probabilities) ** 2
     return background.sum(axis=1, keepdims=True) - background[:, labels] + own
 
 

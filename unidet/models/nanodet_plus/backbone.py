@@ -74,11 +74,11 @@ class ShuffleNetV2(nn.Module):
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
         """Images (N, 3, H, W), H and W multiples of 32, to three maps, finest first."""
         feats = self.pool(self.stem(images_NCHW))
-        found = []
+        maps = []
         for stage in (self.stage2, self.stage3, self.stage4):
             feats = stage(feats)
-            found.append(feats)
-        return found
+            maps.append(feats)
+        return maps
 
     def _initialize(self) -> None:
         """Lines 187-207: standard deviation 1 / inputs per group, so 1 for depthwise filters."""

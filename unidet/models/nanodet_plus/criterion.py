@@ -48,15 +48,18 @@ def targets_of(
 ) -> Targets:
     """Assignments of every image as one record."""
     parts = []
-    for image, (found, truth, names) in enumerate(zip(assignments, boxes, labels, strict=True)):
-        priors, chosen = priors_P4[found.positives], truth[found.matched].reshape(-1, 4)
-        distances = distances_to(priors[:, :2], chosen) / priors[:, 2:3]
+    for image, (assignment, truth, names) in enumerate(
+        zip(assignments, boxes, labels, strict=True)
+    ):
+        priors = priors_P4[assignment.positives]
+        matched_boxes = truth[assignment.matched].reshape(-1, 4)
+        distances = distances_to(priors[:, :2], matched_boxes) / priors[:, 2:3]
         parts.append(
             (
-                (image * len(priors_P4) + found.positives).astype(np.int32),
-                np.asarray(names)[found.matched].astype(np.int64),
-                found.soft_labels,
-                chosen,
+                (image * len(priors_P4) + assignment.positives).astype(np.int32),
+                np.asarray(names)[assignment.matched].astype(np.int64),
+                assignment.soft_labels,
+                matched_boxes,
                 distances.clip(0, bins - 1 - 0.1).astype(np.float32),
             )
         )
@@ -96,11 +99,11 @@ def _box_losses(
 ) -> tuple[jt.Var, jt.Var]:
     """Sums over the positives of 1 - GIoU, and over their sides of the distribution's loss."""
     if len(targets.rows) == 0:
-        nothing = (output.side_logits * 0.0).sum()
-        return nothing, nothing
+        zero = (output.dfl_logits * 0.0).sum()
+        return zero, zero
     rows = jt.array(targets.rows)
     boxes = output.boxes().reshape((-1, 4))[rows]
-    sides = output.side_logits.reshape((-1, 4 * output.bins))[rows].reshape((-1, output.bins))
+    sides = output.dfl_logits.reshape((-1, 4 * output.bins))[rows].reshape((-1, output.bins))
     positions = targets.distances.ravel()
     return (
         losses.giou_loss(boxes, targets.boxes, weights),

@@ -1,6 +1,6 @@
 """NanoDet-Plus as a detector of C classes, or with C = 1 as a class-agnostic proposal network.
 
-N images, P priors, C classes, D detections. Images are BGR, normalised; boxes are
+N images, P priors, C classes, D detections. Images are BGR, normalized; boxes are
 xyxy in input pixels.
 
 Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_head.py.
@@ -95,7 +95,7 @@ class NanoDetPlus(nn.Module):
     def unfold(self, batches: Iterable[np.ndarray]) -> None:
         """Make weights without norms fit for training: see `models.folded`.
 
-        The auxiliary neck starts as a copy of the neck. `batches`: normalised images (N, 3, H, W).
+        The auxiliary neck starts as a copy of the neck. `batches`: normalized images (N, 3, H, W).
         """
         if self.aux_fpn is not None:
             _copy(self.fpn, self.aux_fpn)
@@ -157,7 +157,8 @@ class NanoDetPlus(nn.Module):
         points = auxiliary.priors_P4[:, :2]
         images = zip(logits, decoded, boxes, labels, strict=True)
         return [
-            assign(scores, found, points, truth, names) for scores, found, truth, names in images
+            assign(scores, predicted, points, truth, names)
+            for scores, predicted, truth, names in images
         ]
 
     def loss(self, batch: Batch, rng: RandomSource) -> Losses:
@@ -172,9 +173,10 @@ class NanoDetPlus(nn.Module):
         set_batch_norm_training(self, False)
         with jt.no_grad():
             output = self.predict(images_NCHW)
-            boxes, chances = output.boxes(), jt.sigmoid(output.class_logits)
+            boxes, probabilities = output.boxes(), jt.sigmoid(output.class_logits)
             return [
-                (clip_boxes(boxes[row], size), chances[row]) for row, size in enumerate(sizes_N2)
+                (clip_boxes(boxes[row], size), probabilities[row])
+                for row, size in enumerate(sizes_N2)
             ]
 
     def detect(
@@ -189,16 +191,16 @@ class NanoDetPlus(nn.Module):
         """Detections of every image, clipped to its `sizes_N2` (height, width) before padding.
 
         Every class of every prior above the threshold is a candidate, suppressed class by class;
-        None keeps all that survive. nanodet_plus_head.py lines 464-513, module/nms.py.
+        None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
-        found = []
-        for boxes, chances in self._scored(images_NCHW, sizes_N2):
-            scores_PC = chances.numpy()
+        detections = []
+        for boxes, probabilities in self._scored(images_NCHW, sizes_N2):
+            scores_PC = probabilities.numpy()
             rows, labels = np.nonzero(scores_PC > score_threshold)
             scores, candidates = scores_PC[rows, labels], boxes.numpy()[rows]
             kept = class_wise_nms(candidates, scores, labels, iou_threshold)[:max_detections]
-            found.append(Detected(candidates[kept], scores[kept], labels[kept]))
-        return found
+            detections.append(Detected(candidates[kept], scores[kept], labels[kept]))
+        return detections
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
         """Proposals of every image, (K, 5) float32 xyxy + score, best first.
@@ -206,8 +208,8 @@ class NanoDetPlus(nn.Module):
         A prior's score is its best class's. `sizes_N2` (height, width) before padding.
         """
         proposals = []
-        for boxes, chances in self._scored(images_NCHW, sizes_N2):
-            scores = chances.max(dim=1).numpy()
+        for boxes, probabilities in self._scored(images_NCHW, sizes_N2):
+            scores = probabilities.max(dim=1).numpy()
             order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
             rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
             candidates = jt.array(rows)
@@ -218,8 +220,8 @@ class NanoDetPlus(nn.Module):
 
 def _copy(source: nn.Module, target: nn.Module) -> None:
     """Values only: Jittor's `load_state_dict` makes both hold one variable, gradient and all."""
-    for given, taken in zip(source.parameters(), target.parameters(), strict=True):
-        taken.update(jt.array(given.numpy()))
+    for original, copy in zip(source.parameters(), target.parameters(), strict=True):
+        copy.update(jt.array(original.numpy()))
 
 
 def _with_area(

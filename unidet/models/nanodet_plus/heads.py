@@ -1,4 +1,4 @@
-"""The head that is kept and the auxiliary one that only teaches.
+"""The head that is kept and the auxiliary one that only assigns in training.
 
 N images, P priors (cells of all levels, finest level first, row by row), C classes, K bins of a
 side's distance, so 4K numbers for the sides left, top, right, bottom.

@@ -31,7 +31,7 @@ class Predictions:
     """Raw output of one head.
 
     Attributes:
-        logits_NPL: C class logits, then 4K logits of the sides left, top, right, bottom.
+        logits_NPL: C class logits, then 4K DFL logits of the sides left, top, right, bottom.
         priors_P4: x, y, stride, stride in input pixels.
         classes, bins: C and K.
     """
@@ -47,13 +47,13 @@ class Predictions:
         return self.logits_NPL[:, :, : self.classes]
 
     @property
-    def side_logits(self) -> jt.Var:
+    def dfl_logits(self) -> jt.Var:
         """(N, P, 4K)."""
         return self.logits_NPL[:, :, self.classes :]
 
     def distances(self) -> jt.Var:
         """(N, P, 4) left, top, right, bottom in strides."""
-        return expected_bins(self.side_logits, self.bins)
+        return expected_bins(self.dfl_logits, self.bins)
 
     def boxes(self) -> jt.Var:
         """(N, P, 4) xyxy in input pixels, not clipped."""

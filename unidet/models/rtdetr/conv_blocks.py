@@ -32,7 +32,7 @@ class ConvNorm(nn.Module):
 
 
 class RepVGG(nn.Module):
-    """SiLU of the sum of a 3x3 and a 1x1 convolution, both normalised. arXiv 2101.03697."""
+    """SiLU of the sum of a 3x3 and a 1x1 convolution, both normalized. arXiv 2101.03697."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -30,9 +30,9 @@ LOG_FLOOR = np.float32(1e-8)
 
 def class_cost(logits_QC: np.ndarray, labels_G: np.ndarray) -> np.ndarray:
     """Weighted focal cost (Q, G) of giving a query a box's label, less that of giving it none."""
-    chances = 1 / (1 + np.exp(-logits_QC[:, labels_G].astype(np.float32)))
-    positive = ALPHA * (1 - chances) ** 2 * -np.log(chances + LOG_FLOOR)
-    negative = (1 - ALPHA) * chances**2 * -np.log(1 - chances + LOG_FLOOR)
+    probabilities = 1 / (1 + np.exp(-logits_QC[:, labels_G].astype(np.float32)))
+    positive = ALPHA * (1 - probabilities) ** 2 * -np.log(probabilities + LOG_FLOOR)
+    negative = (1 - ALPHA) * probabilities**2 * -np.log(1 - probabilities + LOG_FLOOR)
     return CLASS_WEIGHT * (positive - negative)
 
 
@@ -64,8 +64,8 @@ def _class_loss(prediction: Prediction, matches: Matches, targets: Targets) -> j
     labels = np.full((images, queries), classes)
     fits = np.zeros((images, queries), np.float32)
     if len(matches.images):
-        chosen = prediction.boxes.numpy()[matches.images, matches.queries]
-        pairs = cxcywh_to_xyxy(chosen), cxcywh_to_xyxy(matches.boxes(targets))
+        matched = prediction.boxes.numpy()[matches.images, matches.queries]
+        pairs = cxcywh_to_xyxy(matched), cxcywh_to_xyxy(matches.boxes(targets))
         fits[matches.images, matches.queries] = elementwise_iou(*pairs, RELATIVE_FLOOR).numpy()
         labels[matches.images, matches.queries] = matches.labels(targets)
     positive = one_hot(labels.ravel(), classes)

@@ -20,7 +20,7 @@ from unidet.models.rtdetr.conv_blocks import ConvNorm
 from unidet.models.rtdetr.decoder_layer import DecoderLayer, Sizes
 from unidet.models.rtdetr.denoising import LOGIT_FLOOR, DenoisingQueries
 from unidet.models.set_prediction import Prediction
-from unidet.models.transformer_layers import FORBIDDEN, LayerNorm, Perceptron
+from unidet.models.transformer_layers import FORBIDDEN, MLP, LayerNorm
 from unidet.ops.losses import one_hot
 
 WIDTH, HEADS, POINTS, HIDDEN = 256, 8, 4, 1024
@@ -102,14 +102,12 @@ class Decoder(nn.Module):
             [DecoderLayer(WIDTH, HEADS, levels, POINTS, HIDDEN) for _ in range(layers)]
         )
         self.denoising_class_embed = nn.Embedding(classes + 1, WIDTH)
-        self.query_pos_head = Perceptron(4, 2 * WIDTH, WIDTH)
+        self.query_pos_head = MLP(4, 2 * WIDTH, WIDTH)
         self.enc_output = nn.Sequential(nn.Linear(WIDTH, WIDTH), LayerNorm(WIDTH))
         self.enc_score_head = nn.Linear(WIDTH, classes)
-        self.enc_bbox_head = Perceptron(WIDTH, WIDTH, WIDTH, 4)
+        self.enc_bbox_head = MLP(WIDTH, WIDTH, WIDTH, 4)
         self.dec_score_head = nn.Sequential(*(nn.Linear(WIDTH, classes) for _ in range(layers)))
-        self.dec_bbox_head = nn.Sequential(
-            *(Perceptron(WIDTH, WIDTH, WIDTH, 4) for _ in range(layers))
-        )
+        self.dec_bbox_head = nn.Sequential(*(MLP(WIDTH, WIDTH, WIDTH, 4) for _ in range(layers)))
         self._initialize()
 
     def _initialize(self) -> None:
@@ -136,20 +134,18 @@ class Decoder(nn.Module):
         """The Q cells of highest class score; all of them where there are fewer."""
         anchors, valid = anchor_logits(sizes)
         images, cells = memory_NSW.shape[:2]
-        kept = jt.array(valid.astype(np.float32)[None, :, None])
+        mask = jt.array(valid.astype(np.float32)[None, :, None])
         with jt.no_grad():
-            logits = self.enc_score_head(self.enc_output(memory_NSW * kept))
+            logits = self.enc_score_head(self.enc_output(memory_NSW * mask))
             scores = logits.max(dim=-1).numpy()
-        chosen = np.argsort(-scores, axis=1, kind="stable")[:, : self.queries]
-        flat = (np.arange(images)[:, None] * cells + chosen).ravel().astype(np.int32)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : self.queries]
+        flat = (np.arange(images)[:, None] * cells + best).ravel().astype(np.int32)
         rows = memory_NSW.reshape(images * cells, WIDTH)[jt.array(flat)]
-        rows = rows.reshape(images, -1, WIDTH) * jt.array(
-            valid[chosen].astype(np.float32)[..., None]
-        )
+        rows = rows.reshape(images, -1, WIDTH) * jt.array(valid[best].astype(np.float32)[..., None])
         content = self.enc_output(rows)
-        references = self.enc_bbox_head(content) + jt.array(anchors[chosen])
+        references = self.enc_bbox_head(content) + jt.array(anchors[best])
         prediction = Prediction(self.enc_score_head(content), jt.sigmoid(references))
-        return Selection(chosen, scores, prediction, content.detach(), references.detach())
+        return Selection(best, scores, prediction, content.detach(), references.detach())
 
     def decode(
         self,
@@ -166,7 +162,7 @@ class Decoder(nn.Module):
         """
         content, references, mask = self._queries(selection, denoising)
         boxes = jt.sigmoid(references)
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         before = boxes
         last = len(self.decoder.layers) - 1
         for index, layer in enumerate(self.decoder.layers):
@@ -176,9 +172,9 @@ class Decoder(nn.Module):
             refined = jt.sigmoid(step + logit(boxes))
             if all_layers or index == last:
                 predicted = jt.sigmoid(step + logit(before)) if all_layers and index else refined
-                found.append(Prediction(self.dec_score_head[index](content), predicted))
+                predictions.append(Prediction(self.dec_score_head[index](content), predicted))
             before, boxes = refined, refined.detach()
-        return found
+        return predictions
 
     def _queries(
         self, selection: Selection, denoising: DenoisingQueries | None
@@ -188,8 +184,8 @@ class Decoder(nn.Module):
             return selection.content, selection.references, None
         copies = self.embedded(denoising.labels)
         content = jt.concat([copies, selection.content], dim=1)
-        noised = jt.array(denoising.references)
-        references = jt.concat([noised, selection.references], dim=1)
+        denoising_logits = jt.array(denoising.references)
+        references = jt.concat([denoising_logits, selection.references], dim=1)
         blocked = denoising.mask(selection.content.shape[1])
         mask = jt.array(np.where(blocked, FORBIDDEN, 0).astype(np.float32))
         return content, references, mask

@@ -72,7 +72,7 @@ def initial_offsets(heads: int, levels: int, points: int) -> np.ndarray:
 
 
 class DecoderLayer(nn.Module):
-    """Attention among the queries, deformable attention to the memory, perceptron; post-norm."""
+    """Attention among the queries, deformable attention to the memory, MLP; post-norm."""
 
     def __init__(self, width: int, heads: int, levels: int, points: int, hidden: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""RT-DETR's contrastive denoising: noised copies of the ground truth as additional queries.
+"""RT-DETR's contrastive denoising: additional queries, which are the ground truth with noise.
 
 N images, M boxes of the fullest image, G groups, D = 2 M G queries: in each group M copies with
 little noise (positives) and M with more (negatives). C classes. Boxes are cxcywh in units of the
@@ -17,16 +17,16 @@ from unidet.ops.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 QUERIES = 100
 """Positives aimed at over all groups."""
 LABEL_NOISE = 0.25
-"""Chance of a random label; officially half of `label_noise_ratio` 0.5."""
+"""Probability of a random label; officially half of `label_noise_ratio` 0.5."""
 BOX_NOISE = 1.0
 LOGIT_FLOOR = 1e-5
 
 
 @dataclass(frozen=True)
 class Noise:
-    """All random numbers: (N, D) chances in 0..1 and labels, (N, D, 4) signs 0 or 1 and amounts."""
+    """All random numbers: (N, D) probabilities and labels, (N, D, 4) signs 0 or 1 and amounts."""
 
-    chances: np.ndarray
+    probabilities: np.ndarray
     labels: np.ndarray
     signs: np.ndarray
     amounts: np.ndarray
@@ -47,8 +47,8 @@ class DenoisingQueries:
     """What goes before the queries proper.
 
     Attributes:
-        labels: (N, D) noised, C for padding.
-        references: (N, D, 4) logits of the noised boxes.
+        labels: (N, D) with noise, C for padding.
+        references: (N, D, 4) logits of the boxes with noise.
         groups: G.
         matches: every positive with the box it is a copy of.
     """
@@ -83,7 +83,7 @@ def groups_for(fullest: int) -> int:
 
 
 def denoising_queries(targets: Targets, classes: int, noise: Noise) -> DenoisingQueries:
-    """The copies, noised as `noise` says; at least one image must have a box."""
+    """The queries, with the noise of `noise`; at least one image must have a box."""
     counts = [len(labels) for labels in targets.labels]
     fullest = max(counts)
     groups = groups_for(fullest)
@@ -93,7 +93,7 @@ def denoising_queries(targets: Targets, classes: int, noise: Noise) -> Denoising
         labels[image, :count] = targets.labels[image]
         boxes[image, :count] = targets.boxes[image]
     labels, boxes = np.tile(labels, (1, 2 * groups)), np.tile(boxes, (1, 2 * groups, 1))
-    replaced = (noise.chances < LABEL_NOISE) & (labels < classes)
+    replaced = (noise.probabilities < LABEL_NOISE) & (labels < classes)
     negative = np.arange(labels.shape[1]) // fullest % 2
     amounts = noise.amounts + negative[None, :, None].astype(np.float32)
     return DenoisingQueries(

@@ -27,7 +27,7 @@ def position_table(height: int, width: int, channels: int) -> np.ndarray:
 
     Tokens run row by row, but the official code gives token t the place x = t // height,
     y = t % height: a transposition on square maps, on others a scramble that its weights have
-    learnt. hybrid_encoder.py `build_2d_sincos_position_embedding`.
+    learned. hybrid_encoder.py `build_2d_sincos_position_embedding`.
     """
     tokens = np.arange(height * width)
     quarter = channels // 4
@@ -55,7 +55,7 @@ class HybridEncoder(nn.Module):
     Args:
         in_channels: channels of the three maps, finest first.
         width: of the outputs.
-        hidden: width of the attention's perceptron.
+        hidden: width of the attention's MLP.
         expansion: inner channels of the pyramid's blocks, in units of `width`.
     """
 

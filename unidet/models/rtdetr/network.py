@@ -106,13 +106,15 @@ class TrainingOutput:
         layer, `_aux_i` those before it and at last the encoder."""
         *inner, last = self.layers
         auxiliary = [*inner, self.selection.prediction]
-        return {"": last} | {f"_aux_{index}": found for index, found in enumerate(auxiliary)}
+        return {"": last} | {
+            f"_aux_{index}": prediction for index, prediction in enumerate(auxiliary)
+        }
 
 
 class RTDETR(nn.Module):
     """Detector with one-to-one assignment: no anchors to tune, no NMS.
 
-    Images are RGB in 0..1, not normalised further, with sides in multiples of 32.
+    Images are RGB in 0..1, not normalized further, with sides in multiples of 32.
 
     Args:
         classes: C; 1 for proposals without a class.
@@ -176,7 +178,7 @@ class RTDETR(nn.Module):
     def training_output(
         self, images_NCHW: jt.Var, targets: Targets, noise: Noise
     ) -> TrainingOutput:
-        """Predictions of every layer, of queries proper and of noised copies of the targets."""
+        """Predictions of every layer, of queries proper and of denoising queries."""
         denoising = denoising_queries(targets, self.classes, noise) if targets.count else None
         memory, sizes = self.memory(images_NCHW)
         return self.decoded(memory, sizes, self.decoder.select(memory, sizes), denoising)
@@ -197,29 +199,31 @@ class RTDETR(nn.Module):
         denoising: DenoisingQueries | None,
     ) -> TrainingOutput:
         """What the decoder makes of the selected queries and the copies."""
-        found = self.decoder.decode(memory, sizes, selection, denoising, all_layers=True)
+        predictions = self.decoder.decode(memory, sizes, selection, denoising, all_layers=True)
         first = denoising.labels.shape[1] if denoising else 0
-        parts = [prediction.split(first) for prediction in found]
+        parts = [prediction.split(first) for prediction in predictions]
         copies = [part[0] for part in parts] if denoising else []
         return TrainingOutput([part[1] for part in parts], copies, selection, denoising)
 
     def matches(self, output: TrainingOutput, targets: Targets) -> dict[str, Matches]:
         """The queries of `output.matched` with the boxes that they learn."""
-        return {name: match_queries(found, targets) for name, found in output.matched.items()}
+        return {
+            name: match_queries(prediction, targets) for name, prediction in output.matched.items()
+        }
 
     def losses(
         self, output: TrainingOutput, matches: dict[str, Matches], targets: Targets
     ) -> Losses:
         """3 (2 L + 1) losses of L layers: the last layer's, `_aux_i` of those before it and of the
         encoder, divided by the number of boxes; `_dn_i` of the copies, divided by theirs."""
-        found: dict[str, LossTerm] = {}
+        losses: dict[str, LossTerm] = {}
         for suffix, prediction in output.matched.items():
             terms = layer_losses(prediction, matches[suffix], targets, targets.count)
-            found |= {name + suffix: term for name, term in terms.items()}
+            losses |= {name + suffix: term for name, term in terms.items()}
         for index in range(len(output.layers)):
             terms = self._copies_losses(output, index, targets)
-            found |= {f"{name}_dn_{index}": term for name, term in terms.items()}
-        return found
+            losses |= {f"{name}_dn_{index}": term for name, term in terms.items()}
+        return losses
 
     def _copies_losses(self, output: TrainingOutput, layer: int, targets: Targets) -> Losses:
         if output.denoising is None:

@@ -80,18 +80,18 @@ def _text_parameters(size: Size) -> Shapes:
 
 def text_shapes(size: Size) -> Shapes:
     width = size.text_width
-    found = _text_parameters(size)
+    shapes = _text_parameters(size)
     for index in range(TEXT_LAYERS):
         name = f"transformer.resblocks.{index}"
-        found |= {
+        shapes |= {
             **attention(f"{name}.attn", width),
             **layer_norm(f"{name}.ln_1", width),
             **linear(f"{name}.mlp.c_fc", 4 * width, width),
             **linear(f"{name}.mlp.c_proj", width, 4 * width),
             **layer_norm(f"{name}.ln_2", width),
         }
-    found["token_embedding.weight"] = (VOCABULARY_SIZE, width)
-    return found | layer_norm("ln_final", width)
+    shapes["token_embedding.weight"] = (VOCABULARY_SIZE, width)
+    return shapes | layer_norm("ln_final", width)
 
 
 def title(name: str) -> str:

@@ -11,7 +11,7 @@ from unidet.weights.layouts.layer_shapes import (
     convolution,
     layer_norm,
     linear,
-    perceptron,
+    mlp,
     resnet,
     under,
 )
@@ -43,22 +43,22 @@ def _decoder_layer(name: str) -> Shapes:
 
 
 def shapes() -> Shapes:
-    found: Shapes = {}
+    shapes: Shapes = {}
     for layer in range(LAYERS):
-        found |= _encoder_layer(f"transformer.encoder.layers.{layer}")
+        shapes |= _encoder_layer(f"transformer.encoder.layers.{layer}")
     for layer in range(LAYERS):
-        found |= _decoder_layer(f"transformer.decoder.layers.{layer}")
-    found |= layer_norm("transformer.decoder.norm", WIDTH)
-    found |= linear("class_embed", None, WIDTH)
-    found |= perceptron("bbox_embed", WIDTH, WIDTH, WIDTH, 4)
-    found |= {"query_embed.weight": (None, WIDTH)}
-    found |= convolution("input_proj", WIDTH, 2048, 1, bias=True)
+        shapes |= _decoder_layer(f"transformer.decoder.layers.{layer}")
+    shapes |= layer_norm("transformer.decoder.norm", WIDTH)
+    shapes |= linear("class_embed", None, WIDTH)
+    shapes |= mlp("bbox_embed", WIDTH, WIDTH, WIDTH, 4)
+    shapes |= {"query_embed.weight": (None, WIDTH)}
+    shapes |= convolution("input_proj", WIDTH, 2048, 1, bias=True)
     frozen = {
         name: shape
         for name, shape in resnet((3, 4, 6, 3)).items()
         if not name.endswith("num_batches_tracked")
     }
-    return found | under("backbone.0.body.", frozen)
+    return shapes | under("backbone.0.body.", frozen)
 
 
 R50 = Layout(

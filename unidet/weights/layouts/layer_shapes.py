@@ -25,12 +25,12 @@ def linear(name: str, out: int | None, width: int, *, bias: bool = True) -> Shap
     return weight | ({f"{name}.bias": (out,)} if bias else {})
 
 
-def perceptron(name: str, *widths: int) -> Shapes:
+def mlp(name: str, *widths: int) -> Shapes:
     """Linear layers `layers.0`, `layers.1`, … between these widths."""
-    found: Shapes = {}
+    shapes: Shapes = {}
     for index, (width, out) in enumerate(pairwise(widths)):
-        found |= linear(f"{name}.layers.{index}", out, width)
-    return found
+        shapes |= linear(f"{name}.layers.{index}", out, width)
+    return shapes
 
 
 def attention(name: str, width: int) -> Shapes:
@@ -49,8 +49,8 @@ def layer_norm(name: str, width: int) -> Shapes:
 def batch_norm(name: str, channels: int, *, counted: bool = True) -> Shapes:
     """`counted`: with `num_batches_tracked`, which PyTorch keeps and frozen norms do not."""
     leaves = ("weight", "bias", "running_mean", "running_var")
-    found: Shapes = {f"{name}.{leaf}": (channels,) for leaf in leaves}
-    return found | ({f"{name}.num_batches_tracked": ()} if counted else {})
+    shapes: Shapes = {f"{name}.{leaf}": (channels,) for leaf in leaves}
+    return shapes | ({f"{name}.num_batches_tracked": ()} if counted else {})
 
 
 def under(prefix: str, shapes: Mapping[str, Shape]) -> Shapes:
@@ -62,44 +62,44 @@ def resnet_layer(index: int, blocks: int, width: int = 64) -> Shapes:
     """`layer1` to `layer4` of a ResNet with bottlenecks, whose first has `width` inner channels."""
     inner = width * 2 ** (index - 1)
     channels = width if index == 1 else inner * 2
-    found: Shapes = {}
+    shapes: Shapes = {}
     for block in range(blocks):
         name = f"layer{index}.{block}"
-        found |= convolution(f"{name}.conv1", inner, channels, 1)
-        found |= batch_norm(f"{name}.bn1", inner)
-        found |= convolution(f"{name}.conv2", inner, inner, 3)
-        found |= batch_norm(f"{name}.bn2", inner)
-        found |= convolution(f"{name}.conv3", 4 * inner, inner, 1)
-        found |= batch_norm(f"{name}.bn3", 4 * inner)
+        shapes |= convolution(f"{name}.conv1", inner, channels, 1)
+        shapes |= batch_norm(f"{name}.bn1", inner)
+        shapes |= convolution(f"{name}.conv2", inner, inner, 3)
+        shapes |= batch_norm(f"{name}.bn2", inner)
+        shapes |= convolution(f"{name}.conv3", 4 * inner, inner, 1)
+        shapes |= batch_norm(f"{name}.bn3", 4 * inner)
         if block == 0:
-            found |= convolution(f"{name}.downsample.0", 4 * inner, channels, 1)
-            found |= batch_norm(f"{name}.downsample.1", 4 * inner)
+            shapes |= convolution(f"{name}.downsample.0", 4 * inner, channels, 1)
+            shapes |= batch_norm(f"{name}.downsample.1", 4 * inner)
         channels = 4 * inner
-    return found
+    return shapes
 
 
 def resnet_layers(blocks: Sequence[int], width: int = 64) -> Shapes:
     """Layers 1 to `len(blocks)`."""
-    found: Shapes = {}
+    shapes: Shapes = {}
     for index, count in enumerate(blocks, start=1):
-        found |= resnet_layer(index, count, width)
-    return found
+        shapes |= resnet_layer(index, count, width)
+    return shapes
 
 
 def basic_layer(index: int, blocks: int, width: int = 64) -> Shapes:
     """`layer1` to `layer4` of a ResNet whose blocks are two 3x3 convolutions."""
     out = width * 2 ** (index - 1)
     channels = width if index == 1 else out // 2
-    found: Shapes = {}
+    shapes: Shapes = {}
     for block in range(blocks):
         name = f"layer{index}.{block}"
-        found |= convolution(f"{name}.conv1", out, channels, 3) | batch_norm(f"{name}.bn1", out)
-        found |= convolution(f"{name}.conv2", out, out, 3) | batch_norm(f"{name}.bn2", out)
+        shapes |= convolution(f"{name}.conv1", out, channels, 3) | batch_norm(f"{name}.bn1", out)
+        shapes |= convolution(f"{name}.conv2", out, out, 3) | batch_norm(f"{name}.bn2", out)
         if channels != out:
-            found |= convolution(f"{name}.downsample.0", out, channels, 1)
-            found |= batch_norm(f"{name}.downsample.1", out)
+            shapes |= convolution(f"{name}.downsample.0", out, channels, 1)
+            shapes |= batch_norm(f"{name}.downsample.1", out)
         channels = out
-    return found
+    return shapes
 
 
 def torchvision_stem() -> Shapes:
@@ -115,10 +115,10 @@ def resnet(blocks: Sequence[int]) -> Shapes:
 def clip_stem(width: int = 64) -> Shapes:
     """The three convolutions in front of CLIP's ResNet."""
     half = width // 2
-    found: Shapes = {}
+    shapes: Shapes = {}
     for index, (out, channels) in enumerate(((half, 3), (half, half), (width, half)), start=1):
-        found |= convolution(f"conv{index}", out, channels, 3) | batch_norm(f"bn{index}", out)
-    return found
+        shapes |= convolution(f"conv{index}", out, channels, 3) | batch_norm(f"bn{index}", out)
+    return shapes
 
 
 def clip_resnet(blocks: Sequence[int], width: int = 64) -> Shapes:
@@ -128,17 +128,17 @@ def clip_resnet(blocks: Sequence[int], width: int = 64) -> Shapes:
 
 def attention_pool(name: str, *, tokens: int, channels: int, embedding: int) -> Shapes:
     """CLIP's attention pool over `tokens` - 1 cells."""
-    found: Shapes = {f"{name}.positional_embedding": (tokens, channels)}
+    shapes: Shapes = {f"{name}.positional_embedding": (tokens, channels)}
     for projection in ("k_proj", "q_proj", "v_proj"):
-        found |= linear(f"{name}.{projection}", channels, channels)
-    return found | linear(f"{name}.c_proj", embedding, channels)
+        shapes |= linear(f"{name}.{projection}", channels, channels)
+    return shapes | linear(f"{name}.c_proj", embedding, channels)
 
 
 def feature_pyramid(name: str, in_channels: Sequence[int], channels: int) -> Shapes:
     """mmdet's FPN: lateral 1x1 and smoothing 3x3 convolutions with bias."""
-    found: Shapes = {}
+    shapes: Shapes = {}
     for index, count in enumerate(in_channels):
-        found |= convolution(f"{name}.lateral_convs.{index}.conv", channels, count, 1, bias=True)
+        shapes |= convolution(f"{name}.lateral_convs.{index}.conv", channels, count, 1, bias=True)
     for index in range(len(in_channels)):
-        found |= convolution(f"{name}.fpn_convs.{index}.conv", channels, channels, 3, bias=True)
-    return found
+        shapes |= convolution(f"{name}.fpn_convs.{index}.conv", channels, channels, 3, bias=True)
+    return shapes

@@ -167,7 +167,7 @@ class Layout:
             UserError: our names are missing or unexpected, or shapes differ.
         """
         require(self.our_problems(shapes_of(to_ours(weights))), self.name)
-        found = {
+        arrays = {
             name: weights.arrays[mine]
             for name, mine in self.our_names.items()
             if mine in weights.arrays
@@ -176,10 +176,12 @@ class Layout:
             for name, mine in self._kept_names.items()
             if mine in weights.kept
         }
-        found |= {name: weights.kept[name] for name in self._unlisted(weights) if self._keeps(name)}
+        arrays |= {
+            name: weights.kept[name] for name in self._unlisted(weights) if self._keeps(name)
+        }
         order = {name: place for place, name in enumerate(self.expected)}
-        ordered = sorted(found, key=lambda name: order.get(name, len(order)))
-        return {name: found[name] for name in ordered} | {
+        ordered = sorted(arrays, key=lambda name: order.get(name, len(order)))
+        return {name: arrays[name] for name in ordered} | {
             str(self.vocabulary).format(index): _with_background(vocabulary)
             for index, vocabulary in enumerate(weights.vocabularies)
         }
@@ -208,10 +210,10 @@ class Layout:
         names = set(names)
         if not self._has_several:
             return [self.vocabulary] if self.vocabulary in names else []
-        found: list[str] = []
-        while self.vocabulary.format(len(found)) in names:
-            found.append(self.vocabulary.format(len(found)))
-        return found
+        vocabularies: list[str] = []
+        while self.vocabulary.format(len(vocabularies)) in names:
+            vocabularies.append(self.vocabulary.format(len(vocabularies)))
+        return vocabularies
 
     def _renamed(self, name: str) -> str:
         for pattern, replacement in self.renames:
@@ -288,9 +290,9 @@ def misshapen(
 
 def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
     # Jittor has no scalars: a number is stored as one element.
-    found = () if wanted == () and shape == (1,) else shape
-    return len(found) == len(wanted) and all(
-        length is None or length == size for size, length in zip(found, wanted, strict=True)
+    lengths = () if wanted == () and shape == (1,) else shape
+    return len(lengths) == len(wanted) and all(
+        length is None or length == size for size, length in zip(lengths, wanted, strict=True)
     )
 
 

@@ -31,10 +31,12 @@ def of_trainer(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     if not arrays or not all(name.startswith(WRAPPERS) for name in arrays):
         return dict(arrays)
-    found: dict[str, np.ndarray] = {}
+    unwrapped: dict[str, np.ndarray] = {}
     for wrapper in WRAPPERS:
-        found |= {n.removeprefix(wrapper): a for n, a in arrays.items() if n.startswith(wrapper)}
-    return found
+        unwrapped |= {
+            n.removeprefix(wrapper): a for n, a in arrays.items() if n.startswith(wrapper)
+        }
+    return unwrapped
 
 
 def _normed(conv: str, norm: str, out: int, channels: int, size: int = 1) -> Shapes:
@@ -43,19 +45,19 @@ def _normed(conv: str, norm: str, out: int, channels: int, size: int = 1) -> Sha
 
 def shufflenet(widths: tuple[int, ...]) -> Shapes:
     """ShuffleNetV2 to its last stage; torchvision has the same names."""
-    found = _normed("conv1.0", "conv1.1", widths[0], 3, 3)
+    shapes = _normed("conv1.0", "conv1.1", widths[0], 3, 3)
     for stage, count in enumerate(BLOCKS):
         channels, half = widths[stage], widths[stage + 1] // 2
         for block in range(count):
             name = f"stage{stage + 2}.{block}"
             if block == 0:
-                found |= _normed(f"{name}.branch1.0", f"{name}.branch1.1", channels, 1, 3)
-                found |= _normed(f"{name}.branch1.2", f"{name}.branch1.3", half, channels)
+                shapes |= _normed(f"{name}.branch1.0", f"{name}.branch1.1", channels, 1, 3)
+                shapes |= _normed(f"{name}.branch1.2", f"{name}.branch1.3", half, channels)
             inside = channels if block == 0 else half
-            found |= _normed(f"{name}.branch2.0", f"{name}.branch2.1", half, inside)
-            found |= _normed(f"{name}.branch2.3", f"{name}.branch2.4", half, 1, 3)
-            found |= _normed(f"{name}.branch2.5", f"{name}.branch2.6", half, half)
-    return found
+            shapes |= _normed(f"{name}.branch2.0", f"{name}.branch2.1", half, inside)
+            shapes |= _normed(f"{name}.branch2.3", f"{name}.branch2.4", half, 1, 3)
+            shapes |= _normed(f"{name}.branch2.5", f"{name}.branch2.6", half, half)
+    return shapes
 
 
 def _separable(name: str, channels: int) -> Shapes:
@@ -69,50 +71,50 @@ def _separable(name: str, channels: int) -> Shapes:
 
 def _ghost_block(name: str, channels: int) -> Shapes:
     half, doubled = channels // 2, 2 * channels
-    found: Shapes = {}
+    shapes: Shapes = {}
     for ghost, inside in (("ghost1", doubled), ("ghost2", channels)):
         first, second = f"{name}.{ghost}.primary_conv", f"{name}.{ghost}.cheap_operation"
-        found |= _normed(f"{first}.0", f"{first}.1", half, inside)
-        found |= _normed(f"{second}.0", f"{second}.1", half, 1, 3)
+        shapes |= _normed(f"{first}.0", f"{first}.1", half, inside)
+        shapes |= _normed(f"{second}.0", f"{second}.1", half, 1, 3)
     name = f"{name}.shortcut"
-    found |= _normed(f"{name}.0", f"{name}.1", doubled, 1, 5)
-    return found | _normed(f"{name}.2", f"{name}.3", channels, doubled)
+    shapes |= _normed(f"{name}.0", f"{name}.1", doubled, 1, 5)
+    return shapes | _normed(f"{name}.2", f"{name}.3", channels, doubled)
 
 
 def _neck(name: str, widths: tuple[int, ...], channels: int) -> Shapes:
-    found: Shapes = {}
+    shapes: Shapes = {}
     for level, width in enumerate(widths[1:]):
         layer = f"{name}.reduce_layers.{level}"
-        found |= _normed(f"{layer}.conv", f"{layer}.bn", channels, width)
+        shapes |= _normed(f"{layer}.conv", f"{layer}.bn", channels, width)
     for index in range(2):
-        found |= _ghost_block(f"{name}.top_down_blocks.{index}.blocks.0", channels)
+        shapes |= _ghost_block(f"{name}.top_down_blocks.{index}.blocks.0", channels)
     for index in range(2):
-        found |= _separable(f"{name}.downsamples.{index}", channels)
+        shapes |= _separable(f"{name}.downsamples.{index}", channels)
     for index in range(2):
-        found |= _ghost_block(f"{name}.bottom_up_blocks.{index}.blocks.0", channels)
-    found |= _separable(f"{name}.extra_lvl_in_conv.0", channels)
-    return found | _separable(f"{name}.extra_lvl_out_conv.0", channels)
+        shapes |= _ghost_block(f"{name}.bottom_up_blocks.{index}.blocks.0", channels)
+    shapes |= _separable(f"{name}.extra_lvl_in_conv.0", channels)
+    return shapes | _separable(f"{name}.extra_lvl_out_conv.0", channels)
 
 
 def _head(channels: int) -> Shapes:
-    found: Shapes = {PROJECT: (BINS,)}
+    shapes: Shapes = {PROJECT: (BINS,)}
     for level in range(LEVELS):
         for index in range(2):
-            found |= _separable(f"head.cls_convs.{level}.{index}", channels)
+            shapes |= _separable(f"head.cls_convs.{level}.{index}", channels)
     for level in range(LEVELS):
-        found |= convolution(f"head.gfl_cls.{level}", None, channels, 1, bias=True)
-    return found
+        shapes |= convolution(f"head.gfl_cls.{level}", None, channels, 1, bias=True)
+    return shapes
 
 
 def _auxiliary_head(channels: int) -> Shapes:
-    found: Shapes = {}
+    shapes: Shapes = {}
     for tower in ("cls_convs", "reg_convs"):
         for index in range(4):
-            found |= convolution(f"aux_head.{tower}.{index}.conv", channels, channels, 3)
-            found |= layer_norm(f"aux_head.{tower}.{index}.gn", channels)
-    found |= convolution("aux_head.gfl_cls", None, channels, 3, bias=True)
-    found |= convolution("aux_head.gfl_reg", 4 * BINS, channels, 3, bias=True)
-    return found | {f"aux_head.scales.{level}.scale": () for level in range(LEVELS)}
+            shapes |= convolution(f"aux_head.{tower}.{index}.conv", channels, channels, 3)
+            shapes |= layer_norm(f"aux_head.{tower}.{index}.gn", channels)
+    shapes |= convolution("aux_head.gfl_cls", None, channels, 3, bias=True)
+    shapes |= convolution("aux_head.gfl_reg", 4 * BINS, channels, 3, bias=True)
+    return shapes | {f"aux_head.scales.{level}.scale": () for level in range(LEVELS)}
 
 
 def shapes(widths: tuple[int, ...], channels: int) -> Shapes:

@@ -63,7 +63,7 @@ def open_weights(
     """The weights in any file that `read_checkpoint` knows, or in ncnn's two, under our names.
 
     Args:
-        layout: name of the layout, where it should not be recognised; for a file of ours, of the
+        layout: name of the layout, where it should not be recognized; for a file of ours, of the
             one it is to be written as.
         network: only layouts of this network of ours are considered ("cln_r50_fpn").
 
@@ -77,7 +77,7 @@ def open_weights(
     try:
         if network and candidates[0].network != network:
             raise UserError(f"holds weights of {candidates[0].network}, not of {network}")
-        reading = recognise(shapes_of(arrays), candidates)
+        reading = recognize(shapes_of(arrays), candidates)
         if reading.is_official:
             return reading.layout.from_official(arrays)
         return from_ours(reading.layout, arrays)
@@ -105,14 +105,14 @@ class Reading:
     problems: Problems
 
 
-def recognise(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]) -> Reading:
+def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]) -> Reading:
     """By names, official or ours; shapes tell equal names apart.
 
     Raises:
         UserError: none or several; it lists all and what the nearest one misses.
     """
-    readings = [Reading(one, True, one.problems(shapes)) for one in candidates]
-    readings += [Reading(one, False, one.our_problems(shapes)) for one in candidates]
+    readings = [Reading(layout, True, layout.problems(shapes)) for layout in candidates]
+    readings += [Reading(layout, False, layout.our_problems(shapes)) for layout in candidates]
     named = [reading for reading in readings if not reading.problems.names]
     if not named:
         raise UserError(_no_layout(readings))
@@ -150,11 +150,11 @@ def _recorded_layout(path: Path) -> str | None:
 
 
 def _layouts_of(network: str | None) -> list[Layout]:
-    found = [layout for layout in LAYOUTS if network in (None, layout.network)]
-    if not found:
+    layouts = [layout for layout in LAYOUTS if network in (None, layout.network)]
+    if not layouts:
         networks = ", ".join(dict.fromkeys(layout.network for layout in LAYOUTS))
         raise UserError(f"there are no layouts for {network!r}; there are some for {networks}")
-    return found
+    return layouts
 
 
 def _names(layouts: Sequence[Layout]) -> str:

@@ -16,7 +16,7 @@ from unidet.weights.layouts.layer_shapes import (
     convolution,
     layer_norm,
     linear,
-    perceptron,
+    mlp,
     under,
 )
 from unidet.weights.layouts.layout import Layout
@@ -35,9 +35,9 @@ def _normed(name: str, out: int, channels: int, size: int, *, counted: bool = Tr
 
 
 def _backbone(blocks: tuple[int, ...], expansion: int, counted: bool) -> Shapes:
-    found: Shapes = {}
+    shapes: Shapes = {}
     for index, (out, channels) in enumerate(((32, 3), (32, 32), (64, 32)), start=1):
-        found |= _normed(f"conv1.conv1_{index}", out, channels, 3, counted=counted)
+        shapes |= _normed(f"conv1.conv1_{index}", out, channels, 3, counted=counted)
     channels = 64
     for stage, count in enumerate(blocks):
         inner = 64 * 2**stage
@@ -51,10 +51,10 @@ def _backbone(blocks: tuple[int, ...], expansion: int, counted: bool) -> Shapes:
                 branches |= _normed(f"{name}.branch2{branch}", out, channels, size, counted=counted)
                 channels = out
             if block == 0:
-                found |= short | branches if expansion == 1 else branches | short
+                shapes |= short | branches if expansion == 1 else branches | short
             else:
-                found |= branches
-    return found
+                shapes |= branches
+    return shapes
 
 
 def _shortcut(name: str, stage: int, out: int, channels: int, counted: bool) -> Shapes:
@@ -64,51 +64,51 @@ def _shortcut(name: str, stage: int, out: int, channels: int, counted: bool) -> 
 
 
 def _encoder(expansion: int, width: int, inner: int, hidden: int) -> Shapes:
-    found: Shapes = {}
+    shapes: Shapes = {}
     for level in range(LEVELS):
         name = f"input_proj.{level}"
-        found |= convolution(f"{name}.0", width, 128 * 2**level * expansion, 1)
-        found |= batch_norm(f"{name}.1", width)
+        shapes |= convolution(f"{name}.0", width, 128 * 2**level * expansion, 1)
+        shapes |= batch_norm(f"{name}.1", width)
     name = "encoder.0.layers.0"
-    found |= attention(f"{name}.self_attn", width)
-    found |= linear(f"{name}.linear1", hidden, width) | linear(f"{name}.linear2", width, hidden)
-    found |= layer_norm(f"{name}.norm1", width) | layer_norm(f"{name}.norm2", width)
+    shapes |= attention(f"{name}.self_attn", width)
+    shapes |= linear(f"{name}.linear1", hidden, width) | linear(f"{name}.linear2", width, hidden)
+    shapes |= layer_norm(f"{name}.norm1", width) | layer_norm(f"{name}.norm2", width)
     for index in range(LEVELS - 1):
-        found |= _normed(f"lateral_convs.{index}", width, width, 1)
+        shapes |= _normed(f"lateral_convs.{index}", width, width, 1)
     for index in range(LEVELS - 1):
-        found |= _stage(f"fpn_blocks.{index}", width, inner)
+        shapes |= _stage(f"fpn_blocks.{index}", width, inner)
     for index in range(LEVELS - 1):
-        found |= _normed(f"downsample_convs.{index}", width, width, 3)
+        shapes |= _normed(f"downsample_convs.{index}", width, width, 3)
     for index in range(LEVELS - 1):
-        found |= _stage(f"pan_blocks.{index}", width, inner)
-    return found
+        shapes |= _stage(f"pan_blocks.{index}", width, inner)
+    return shapes
 
 
 def _stage(name: str, width: int, inner: int) -> Shapes:
-    found = _normed(f"{name}.conv1", inner, 2 * width, 1)
-    found |= _normed(f"{name}.conv2", inner, 2 * width, 1)
+    shapes = _normed(f"{name}.conv1", inner, 2 * width, 1)
+    shapes |= _normed(f"{name}.conv2", inner, 2 * width, 1)
     for block in range(3):
-        found |= _normed(f"{name}.bottlenecks.{block}.conv1", inner, inner, 3)
-        found |= _normed(f"{name}.bottlenecks.{block}.conv2", inner, inner, 1)
-    return found if inner == width else found | _normed(f"{name}.conv3", width, inner, 1)
+        shapes |= _normed(f"{name}.bottlenecks.{block}.conv1", inner, inner, 3)
+        shapes |= _normed(f"{name}.bottlenecks.{block}.conv2", inner, inner, 1)
+    return shapes if inner == width else shapes | _normed(f"{name}.conv3", width, inner, 1)
 
 
 def _decoder(channels: int, layers: int) -> Shapes:
-    found: Shapes = {}
+    shapes: Shapes = {}
     for level in range(LEVELS):
-        found |= _normed(f"input_proj.{level}", WIDTH, channels, 1)
+        shapes |= _normed(f"input_proj.{level}", WIDTH, channels, 1)
     for layer in range(layers):
-        found |= _decoder_layer(f"decoder.layers.{layer}")
-    found |= {"denoising_class_embed.weight": (None, WIDTH)}
-    found |= perceptron("query_pos_head", 4, 2 * WIDTH, WIDTH)
-    found |= linear("enc_output.0", WIDTH, WIDTH) | layer_norm("enc_output.1", WIDTH)
-    found |= linear("enc_score_head", None, WIDTH)
-    found |= perceptron("enc_bbox_head", WIDTH, WIDTH, WIDTH, 4)
+        shapes |= _decoder_layer(f"decoder.layers.{layer}")
+    shapes |= {"denoising_class_embed.weight": (None, WIDTH)}
+    shapes |= mlp("query_pos_head", 4, 2 * WIDTH, WIDTH)
+    shapes |= linear("enc_output.0", WIDTH, WIDTH) | layer_norm("enc_output.1", WIDTH)
+    shapes |= linear("enc_score_head", None, WIDTH)
+    shapes |= mlp("enc_bbox_head", WIDTH, WIDTH, WIDTH, 4)
     for layer in range(layers):
-        found |= linear(f"dec_score_head.{layer}", None, WIDTH)
+        shapes |= linear(f"dec_score_head.{layer}", None, WIDTH)
     for layer in range(layers):
-        found |= perceptron(f"dec_bbox_head.{layer}", WIDTH, WIDTH, WIDTH, 4)
-    return found
+        shapes |= mlp(f"dec_bbox_head.{layer}", WIDTH, WIDTH, WIDTH, 4)
+    return shapes
 
 
 def _decoder_layer(name: str) -> Shapes:

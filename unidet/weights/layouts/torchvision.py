@@ -28,10 +28,10 @@ BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 def classifier_shapes(depth: int) -> Shapes:
     if depth in BOTTLENECK:
         return resnet(BOTTLENECK[depth]) | linear("fc", None, 2048)
-    found = torchvision_stem()
+    shapes = torchvision_stem()
     for index, blocks in enumerate(BASIC[depth], start=1):
-        found |= basic_layer(index, blocks)
-    return found | linear("fc", None, 512)
+        shapes |= basic_layer(index, blocks)
+    return shapes | linear("fc", None, 512)
 
 
 RESNETS = tuple(
