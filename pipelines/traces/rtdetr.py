@@ -241,30 +241,30 @@ def _step(
         own = _prediction(prediction)
         tensors |= {f"{layer}/{name}" if layer else name: own[name] for name in own}
         tensors |= match_tensors(layer or "last", matches[suffix], len(images))
-    for index, prediction in enumerate(output.copies):
+    for index, prediction in enumerate(output.denoising_layers):
         tensors |= {f"dn{index}/{name}": own for name, own in _prediction(prediction).items()}
     values = undivided(terms)
     loss = total(values)
-    if output.denoising is None:  # officially there are no losses of copies then; here they are 0
+    if output.denoising is None:  # officially there are no denoising losses then; here they are 0
         values = {name: value for name, value in values.items() if "_dn_" not in name}
     tensors |= {f"loss/{name}": np.asarray(value.item()) for name, value in values.items()}
     return tensors | {"loss_total": np.asarray(loss.item())}, loss
 
 
 def _denoising(network: RTDETR, output: TrainingOutput, targets: Targets) -> dict[str, np.ndarray]:
-    copies = output.denoising
-    if copies is None:
+    denoising = output.denoising
+    if denoising is None:
         return {}
     queries = output.selection.cells.shape[1]
     found = {
-        "dn/labels_noised": copies.labels,
-        "dn/bbox_unact": copies.references,
-        "dn/attn_mask": copies.mask(queries),
-        "dn/num_group": np.array(copies.groups),
-        "dn/num_split": np.array([copies.labels.shape[1], queries]),
-        "dn/query": network.decoder.embedded(copies.labels).numpy(),
+        "dn/labels_noised": denoising.labels,
+        "dn/bbox_unact": denoising.references,
+        "dn/attn_mask": denoising.mask(queries),
+        "dn/num_group": np.array(denoising.groups),
+        "dn/num_split": np.array([denoising.labels.shape[1], queries]),
+        "dn/query": network.decoder.embedded(denoising.labels).numpy(),
     }
     for image in range(len(targets.labels)):
-        of_image = copies.matches.images == image
-        found[f"dn/positive_idx{image}"] = copies.matches.queries[of_image]
-    return found | match_tensors("dn", copies.matches, len(targets.labels))
+        of_image = denoising.matches.images == image
+        found[f"dn/positive_idx{image}"] = denoising.matches.queries[of_image]
+    return found | match_tensors("dn", denoising.matches, len(targets.labels))

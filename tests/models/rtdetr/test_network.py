@@ -41,7 +41,7 @@ def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> 
 
 
 def test_a_batch_without_boxes(network: RTDETR, batch: Batch) -> None:
-    """No copies; the classes alone have something to learn."""
+    """No denoising queries; the classes alone have something to learn."""
     batch = make_batch(batch.images_NCHW, [[], []], sizes=batch.sizes_N2)
     losses = undivided(network.loss(batch, BatchRandom(0)))
     assert len(losses) == 21

@@ -173,8 +173,8 @@ def test_matches_and_losses(
     _assert_same_matches(output, targets, recording, tag)
     values = {name: float(value.item()) for name, value in losses.items()}
     if output.denoising is None:
-        copies = {name for name in values if "_dn_" in name}
-        assert {values.pop(name) for name in copies} == {0.0}
+        denoising = {name for name in values if "_dn_" in name}
+        assert {values.pop(name) for name in denoising} == {0.0}
     _assert_losses(values, recording, tag, variant)
     total = sum(values.values())
     assert total == pytest.approx(float(recording[f"{tag}/loss_total"]), rel=2e-4)

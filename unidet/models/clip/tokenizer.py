@@ -101,16 +101,16 @@ def _symbols(word: str) -> list[str]:
 
 def _merged(symbols: list[str], pair: Merge) -> list[str]:
     """`symbols` with every occurrence of the pair, from the left, made into one symbol."""
-    result = []
+    merged = []
     position = 0
     while position < len(symbols):
         if tuple(symbols[position : position + 2]) == pair:
-            result.append(pair[0] + pair[1])
+            merged.append(pair[0] + pair[1])
             position += 2
         else:
-            result.append(symbols[position])
+            merged.append(symbols[position])
             position += 1
-    return result
+    return merged
 
 
 def learn_merges(captions: Iterable[str], count: int) -> list[Merge]:

@@ -103,11 +103,11 @@ def _box_losses(
         return zero, zero
     rows = jt.array(targets.rows)
     boxes = output.boxes().reshape((-1, 4))[rows]
-    sides = output.dfl_logits.reshape((-1, 4 * output.bins))[rows].reshape((-1, output.bins))
+    logits = output.dfl_logits.reshape((-1, 4 * output.bins))[rows].reshape((-1, output.bins))
     positions = targets.distances.ravel()
     return (
         losses.giou_loss(boxes, targets.boxes, weights),
-        losses.distribution_focal_loss(sides, positions, weights.repeat(4)),
+        losses.distribution_focal_loss(logits, positions, weights.repeat(4)),
     )
 
 

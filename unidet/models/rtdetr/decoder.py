@@ -182,8 +182,8 @@ class Decoder(nn.Module):
         """Content, references and attention mask of all queries, the denoising ones first."""
         if denoising is None:
             return selection.content, selection.references, None
-        copies = self.embedded(denoising.labels)
-        content = jt.concat([copies, selection.content], dim=1)
+        embedded = self.embedded(denoising.labels)
+        content = jt.concat([embedded, selection.content], dim=1)
         denoising_logits = jt.array(denoising.references)
         references = jt.concat([denoising_logits, selection.references], dim=1)
         blocked = denoising.mask(selection.content.shape[1])

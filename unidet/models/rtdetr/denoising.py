@@ -50,7 +50,7 @@ class DenoisingQueries:
         labels: (N, D) with noise, C for padding.
         references: (N, D, 4) logits of the boxes with noise.
         groups: G.
-        matches: every positive with the box it is a copy of.
+        matches: every positive with its box.
     """
 
     labels: np.ndarray
@@ -61,13 +61,14 @@ class DenoisingQueries:
     def mask(self, queries: int) -> np.ndarray:
         """(D + Q, D + Q) bool, True where a row may not look at a column.
 
-        Queries proper see no copies, copies none of another group. Padding is seen, as officially.
+        Queries proper see no denoising query, which sees none of another group. Padding is seen, as
+        officially.
         """
-        copies = self.labels.shape[1]
-        blocked = np.zeros((copies + queries,) * 2, bool)
-        blocked[copies:, :copies] = True
-        group = np.arange(copies) // (copies // self.groups)
-        blocked[:copies, :copies] = group[:, None] != group[None, :]
+        count = self.labels.shape[1]
+        blocked = np.zeros((count + queries,) * 2, bool)
+        blocked[count:, :count] = True
+        group = np.arange(count) // (count // self.groups)
+        blocked[:count, :count] = group[:, None] != group[None, :]
         return blocked
 
 

@@ -90,13 +90,13 @@ class TrainingOutput:
 
     Attributes:
         layers: of the queries proper, one per decoder layer.
-        copies: of the denoising queries, one per decoder layer; empty without them.
+        denoising_layers: of the denoising queries, one per decoder layer; empty without them.
         selection: the encoder's.
         denoising: None where the batch has no boxes.
     """
 
     layers: list[Prediction]
-    copies: list[Prediction]
+    denoising_layers: list[Prediction]
     selection: Selection
     denoising: DenoisingQueries | None
 
@@ -171,8 +171,8 @@ class RTDETR(nn.Module):
         return relative_targets(batch, sizes_N2, drop_empty=self.settings.compat == "default")
 
     def noise(self, targets: Targets, rng: BatchRandom | np.random.Generator) -> Noise:
-        """Of the copies, drawn from the first image's stream for all: how many copies an image gets
-        depends on the others, so a part of a batch has noise of its own anyway."""
+        """Of the denoising queries, drawn from the first image's stream for all: how many an image
+        gets depends on the others, so a part of a batch has noise of its own anyway."""
         return Noise.draw(for_image(rng, 0), noise_shape(targets), self.classes)
 
     def training_output(
@@ -198,12 +198,12 @@ class RTDETR(nn.Module):
         selection: Selection,
         denoising: DenoisingQueries | None,
     ) -> TrainingOutput:
-        """What the decoder makes of the selected queries and the copies."""
+        """What the decoder makes of the selected queries and the denoising queries."""
         predictions = self.decoder.decode(memory, sizes, selection, denoising, all_layers=True)
         first = denoising.labels.shape[1] if denoising else 0
         parts = [prediction.split(first) for prediction in predictions]
-        copies = [part[0] for part in parts] if denoising else []
-        return TrainingOutput([part[1] for part in parts], copies, selection, denoising)
+        denoising_layers = [part[0] for part in parts] if denoising else []
+        return TrainingOutput([part[1] for part in parts], denoising_layers, selection, denoising)
 
     def matches(self, output: TrainingOutput, targets: Targets) -> dict[str, Matches]:
         """The queries of `output.matched` with the boxes that they learn."""
@@ -215,21 +215,24 @@ class RTDETR(nn.Module):
         self, output: TrainingOutput, matches: dict[str, Matches], targets: Targets
     ) -> Losses:
         """3 (2 L + 1) losses of L layers: the last layer's, `_aux_i` of those before it and of the
-        encoder, divided by the number of boxes; `_dn_i` of the copies, divided by theirs."""
+        encoder, divided by the number of boxes; `_dn_i` of the denoising queries, divided by
+        their positives."""
         losses: dict[str, LossTerm] = {}
         for suffix, prediction in output.matched.items():
             terms = layer_losses(prediction, matches[suffix], targets, targets.count)
             losses |= {name + suffix: term for name, term in terms.items()}
         for index in range(len(output.layers)):
-            terms = self._copies_losses(output, index, targets)
+            terms = self._denoising_losses(output, index, targets)
             losses |= {f"{name}_dn_{index}": term for name, term in terms.items()}
         return losses
 
-    def _copies_losses(self, output: TrainingOutput, layer: int, targets: Targets) -> Losses:
+    def _denoising_losses(self, output: TrainingOutput, layer: int, targets: Targets) -> Losses:
         if output.denoising is None:
             return no_losses()
-        copies = targets.count * output.denoising.groups
-        return layer_losses(output.copies[layer], output.denoising.matches, targets, copies)
+        positives = targets.count * output.denoising.groups
+        return layer_losses(
+            output.denoising_layers[layer], output.denoising.matches, targets, positives
+        )
 
     def predict(self, images_NCHW: jt.Var) -> Prediction:
         """Logits (N, Q, C) and boxes (N, Q, 4) of the last layer, in inference."""
