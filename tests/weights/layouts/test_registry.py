@@ -93,7 +93,7 @@ def test_no_layout(two: tuple[Layout, Layout], tmp_path: Path) -> None:
         open_weights(tmp_path / "x.pth")
     assert str(caught.value) == (
         f"{tmp_path / 'x.pth'}: fits no layout; nearest is small (official names): 1 missing "
-        "(body.bn1.bias); 1 unexpected (more); the layouts are small, wide"
+        "(body.bn1.bias); 1 unexpected (more); docs/convert.md lists all layouts"
     )
     with pytest.raises(UserError, match=r"does not fit wide \(official names\): 1 missing"):
         open_weights(tmp_path / "x.pth", layout="wide")

@@ -115,7 +115,7 @@ def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout
     readings += [Reading(layout, False, layout.our_problems(shapes)) for layout in candidates]
     named = [reading for reading in readings if not reading.problems.names]
     if not named:
-        raise UserError(_no_layout(readings))
+        raise UserError(_no_layout(readings, len(shapes)))
     fitting = [reading for reading in named if not reading.problems] or named
     if len({reading.layout.network for reading in fitting}) > 1:
         layouts = _names([reading.layout for reading in fitting])
@@ -123,15 +123,19 @@ def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout
     return fitting[0]
 
 
-def _no_layout(readings: Sequence[Reading]) -> str:
+def _no_layout(readings: Sequence[Reading], names_in_file: int) -> str:
     nearest = min(readings, key=lambda reading: reading.problems.names)
-    layouts = list(dict.fromkeys(reading.layout for reading in readings))
     whose = "official" if nearest.is_official else "our"
-    if len(layouts) == 1:
-        return f"does not fit {nearest.layout.name} ({whose} names): {nearest.problems}"
+    misfit = f"{nearest.layout.name} ({whose} names): {nearest.problems}"
+    tried = list(dict.fromkeys(reading.layout for reading in readings))
+    if len(tried) == 1:
+        return f"does not fit {misfit}"
+    fits = "fits no layout" if len(tried) == len(LAYOUTS) else f"fits none of {_names(tried)}"
+    if 2 * len(nearest.problems.unexpected) < names_in_file:
+        return f"{fits}; nearest is {misfit}; docs/convert.md lists all layouts"
     return (
-        f"fits no layout; nearest is {nearest.layout.name} ({whose} names): {nearest.problems}; "
-        f"the layouts are {_names(layouts)}"
+        f"{fits}, and most of its names are of none; docs/convert.md lists all layouts; a network "
+        "of ours of another size than the official one has no official form"
     )
 
 
