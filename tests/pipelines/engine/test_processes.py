@@ -101,9 +101,9 @@ def test_why_ended_gives_the_last_words_of_bad_input(tmp_path: Path) -> None:
 def test_a_task_file_holds_no_password(tmp_path: Path, tiny: Callable) -> None:
     config = tiny("remote='sftp://me:S3cret@cluster/data'")
     assert "S3cret" in config.remote
-    path = processes.write_task(Job(None, {}, tmp_path, tmp_path, lambda: None), "rpn", config)
+    path = processes.write_task(bare_job(tmp_path), Node("rpn"), config)
     assert "S3cret" not in path.read_text()
-    assert processes.read_task(path)["stage"] == "rpn"
+    assert processes.read_task(path)["node"] == "rpn"
 
 
 def test_a_task_file_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_stopped_in_the_middle_leaves_no_process_and_resumes(
     built: Path, store: Path, overrides: tuple[str, ...], number: int, status: int
 ) -> None:
     parent = subprocess.Popen(
-        command(overrides, store, "proposals.processes=2", "proposals.images_per_shard=1"),
+        command(overrides, store, "proposals.processes=2"),
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -206,8 +206,8 @@ def test_stopped_in_the_middle_leaves_no_process_and_resumes(
     (task,) = (store / "store" / "v1" / "work").glob("*/task.json")
     alone = subprocess.run([*COMMAND, "work", str(task)], capture_output=True, text=True)
     assert alone.returncode == 0, alone.stderr
-    assert len(shards(store)) == 8  # one a scene
-    done = run(overrides, store, "proposals.images_per_shard=1")
+    assert len(shards(store)) == 3  # of three scenes, three and two
+    done = run(overrides, store)
     assert re.search(r"^proposals\[training/a\] +resumed", done.stderr, re.MULTILINE)
     assert proposals(store) == proposals(built)
 
