@@ -123,7 +123,7 @@ def test_categories_nobody_detects_equal_the_package(make_world: Callable) -> No
     assert_equals_package(world)
 
 
-def test_detections_of_unjudged_categories_equal_the_package(make_world: Callable) -> None:
+def test_detections_of_unverified_categories_equal_the_package(make_world: Callable) -> None:
     world = make_world(8)
     for image in world.truth["images"]:
         image["neg_category_ids"] = []
