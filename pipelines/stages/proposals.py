@@ -69,8 +69,8 @@ def _proposer(job: Job, data: ImageSet) -> Results:
 
     def propose(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         for batch in evaluation_batches(data.images, data.split, rows, transform, size):
-            found = network.propose(as_images(batch), batch.sizes_N2)
-            images = zip(batch.image_rows.tolist(), found, batch.scales_N4, strict=True)
+            proposals = network.propose(as_images(batch), batch.sizes_N2)
+            images = zip(batch.image_rows.tolist(), proposals, batch.scales_N4, strict=True)
             for row, boxes, scale in images:
                 yield row, {"boxes_xyxy": boxes[:keep, :4] / scale, "scores": boxes[:keep, 4]}
 

@@ -31,7 +31,7 @@ def detect_batches(
     """Row and every detection of each image.
 
     Args:
-        detect: normalised images (N, 3, H, W) and sizes (N, 2) before padding -> N `Detected`.
+        detect: normalized images (N, 3, H, W) and sizes (N, 2) before padding -> N `Detected`.
         batches: of `data.loader.evaluation_batches`; rows in any order.
         category_ids: of the network's classes, in their order; what it takes for a class that is
             `NO_CATEGORY` is left out.
@@ -42,8 +42,8 @@ def detect_batches(
     from unidet.training.inference import as_images
 
     for batch in batches:
-        found = detect(as_images(batch), batch.sizes_N2)
-        images = zip(batch.image_rows.tolist(), batch.scales_N4, found, strict=True)
+        detections = detect(as_images(batch), batch.sizes_N2)
+        images = zip(batch.image_rows.tolist(), batch.scales_N4, detections, strict=True)
         for row, scale, detected in images:
             kept = category_ids[detected.labels] != NO_CATEGORY
             boxes = xyxy_to_xywh(detected.boxes[kept].astype(np.float64) / scale)

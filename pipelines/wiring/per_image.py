@@ -25,12 +25,12 @@ def reusing(
     """
 
     @cache
-    def known() -> list[Sharded]:
+    def reusable() -> list[Sharded]:
         return [Sharded(folder / SHARDS) for folder in siblings()]
 
     def result_of(row: int) -> Columns | None:
         digest = digest_of(row)
-        for shards in known():
+        for shards in reusable():
             if digest in shards.rows_by_digest:
                 return shards.of(shards.rows_by_digest[digest])
         return None
