@@ -22,11 +22,11 @@ from unidet.formats.mmdet_pickles import (
     results_of,
 )
 from unidet.formats.results import write_results
-from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.states import built_folders
+from unidet.pipelines.wiring.dumped_proposals import all_proposals
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
 from unidet.records import Detections
 from unidet.store.disk import check_target, whole_file
@@ -123,7 +123,7 @@ def _of_the_study(stage: str, name: str, config: Config) -> OrderedDetections:
     split = image_set_at(data, None, node.name).split
     order = Order(str(node), split.image_ids, np.array([PROPOSAL_CATEGORY]))
     return OrderedDetections(
-        _dumped_proposals(Sharded(folder / SHARDS), split.image_ids), order, True
+        all_proposals(Sharded(folder / SHARDS), split.image_ids, PROPOSAL_CATEGORY), order, True
     )
 
 
@@ -132,17 +132,3 @@ def _artefact(node: Node, config: Config) -> Path:
     if folders is None:
         raise UserError(f"{node} is not built; run: unidet stage={node.stage}")
     return folders[node]
-
-
-def _dumped_proposals(dumped: Sharded, image_ids: np.ndarray) -> Detections:
-    """The proposals of all images, as detections of one category."""
-    images = [dumped.of(row) for row in range(len(image_ids))]
-    counts = [len(columns["scores"]) for columns in images]
-    corners = np.concatenate([columns["boxes_xyxy"] for columns in images])
-    boxes = xyxy_to_xywh(corners.astype(np.float64))
-    return Detections(
-        np.repeat(image_ids, counts),
-        np.full(len(boxes), PROPOSAL_CATEGORY),
-        boxes,
-        np.concatenate([columns["scores"] for columns in images]),
-    )
