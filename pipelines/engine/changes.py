@@ -191,10 +191,10 @@ def _text(value: Any) -> str:
 def lines(answer: Why) -> list[str]:
     """The answer for a person."""
     if answer.state == "fresh":
-        told = f"{answer.node}: fresh, built {answer.compared:.16}"
+        fresh = [f"{answer.node}: fresh, built {answer.compared:.16}"]
         if answer.accepted:
-            told += f"\n  by other code, accepted as equivalent {answer.accepted:.16}"
-        return told.splitlines()
+            fresh.append(f"  by other code, accepted as equivalent {answer.accepted:.16}")
+        return fresh
     if answer.compared is None:
         return [f"{answer.node}: never built"]
     head = f"{answer.node}: stale, compared with the artefact of {answer.compared:.16}"
