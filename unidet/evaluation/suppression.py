@@ -39,7 +39,7 @@ class Suppression:
             otherwise every class is a call of its own (mmcv's split_thr).
         iou_threshold: hard only: a box overlapping a better one by more is dropped.
         score_threshold: candidates must score more than this.
-        max_per_image: how many detections are kept.
+        max_per_image: max detections per image.
         offset_classes: as officially, overlaps are those of boxes moved apart by class, whose
             coordinates float32 then rounds to about a tenth of a pixel at 1,230 classes.
     """
