@@ -75,7 +75,7 @@ class Batch:
     """N images as a network takes them, with their targets in the same frame.
 
     Attributes:
-        images_NCHW: float32, normalised, zero-padded at the right and bottom to one common size.
+        images_NCHW: float32, normalized, zero-padded at the right and bottom to one common size.
         sizes_N2: int32 (height, width) after resizing, before padding.
         scales_N4: float32 (sx, sy, sx, sy); resized = original * scale, plus a shift where
             augmentation placed the image.
@@ -185,15 +185,17 @@ class GroundTruth:
         """(K,) int64 rows of known category ids; ValueError where one is unknown."""
         return _known_rows(self.category_ids, category_ids, "category")
 
-    def novelty(self, given: Mapping[str, bool] | Mapping[int, bool] | None) -> np.ndarray | None:
+    def novelty(
+        self, by_category: Mapping[str, bool] | Mapping[int, bool] | None
+    ) -> np.ndarray | None:
         """(C,) bool from a mapping of category name or id to "is novel", or the file's own.
 
         Raises:
             UserError: the mapping misses a category.
         """
-        if given is None:
+        if by_category is None:
             return self.novel
-        values = dict[Any, bool](given)
+        values = dict[Any, bool](by_category)
         novel = np.zeros(len(self.category_ids), dtype=bool)
         for row, (number, name) in enumerate(
             zip(self.category_ids.tolist(), self.category_names, strict=True)

@@ -63,6 +63,6 @@ def _need_inputs(node: Node, config: Config, upstream: dict[Node, Action]) -> No
             )
 
 
-def _only_code(one: Action, preimage: dict[str, Any], store: Store) -> bool:
-    same = {**one.preimage, "code": None} == {**preimage, "code": None}
-    return same and store.is_complete(one)
+def _only_code(action: Action, preimage: dict[str, Any], store: Store) -> bool:
+    same = {**action.preimage, "code": None} == {**preimage, "code": None}
+    return same and store.is_complete(action)

@@ -95,56 +95,56 @@ def _why(present: _Present, store: Store) -> Why:
 
 def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
     """The target and all it needs."""
-    known: dict[Node, _Present] = {}
+    by_node: dict[Node, _Present] = {}
     built: dict[Node, Action] = {}
     for node in needed(target, config):
-        inputs = {name: known[entry.node] for name, entry in inputs_of(node, config).items()}
+        inputs = {name: by_node[entry.node] for name, entry in inputs_of(node, config).items()}
         preimage = preimage_of(node, config, store, built)
         complete = all(upstream.built is not None for upstream in inputs.values())
         action = find(preimage, store) if complete else None
         if action is not None:
             built[node] = action
         modules = modules_of(stage_of(node), config, store)
-        known[node] = _Present(node, preimage, modules, inputs, action)
-    return known
+        by_node[node] = _Present(node, preimage, modules, inputs, action)
+    return by_node
 
 
 def _nearest(present: _Present, store: Store) -> Action | None:
     """The earlier action with the fewest differences, the newest of equals."""
     recent = itertools.islice(store.actions(present.node.stage), COMPARED)
-    known = {name: output for name, output in present.preimage["inputs"].items() if output}
+    outputs = {name: output for name, output in present.preimage["inputs"].items() if output}
 
-    def differences(one: Action) -> int:
-        inputs = one.preimage.get("inputs", {})
-        others = sum(inputs.get(name) != output for name, output in known.items())
-        return others + len(_own_changes(present, one))
+    def differences(action: Action) -> int:
+        inputs = action.preimage.get("inputs", {})
+        others = sum(inputs.get(name) != output for name, output in outputs.items())
+        return others + len(_own_changes(present, action))
 
     return min(recent, key=differences, default=None)
 
 
 def _changes(present: _Present, earlier: Action, store: Store) -> tuple[Change, ...]:
-    found = (*_own_changes(present, earlier), *_input_changes(present, earlier, store))
+    changes = (*_own_changes(present, earlier), *_input_changes(present, earlier, store))
     # Nothing differs although it is not fresh: its blobs are gone, or they came out differently.
-    return found or (Change("content", str(present.node), str(present.node)),)
+    return changes or (Change("content", str(present.node), str(present.node)),)
 
 
 def _own_changes(present: _Present, earlier: Action) -> list[Change]:
     """Differences of the stage itself; inputs are compared elsewhere."""
     old, new, node = earlier.preimage, present.preimage, str(present.node)
-    found = [
+    changes = [
         Change(kind, node, *row)
         for kind, part in (("config", "config"), ("env", "env"), ("file", "files"))
         for row in _differences(old.get(part, {}), new.get(part, {}))
     ]
-    found += [
+    changes += [
         Change("version", node, part, _text(old.get(part)), _text(new[part]))
         for part in ("schema", "stage_version")
         if old.get(part) != new[part]
     ]
     if old.get("code") != new["code"]:
         rows = list(_differences(earlier.modules, present.modules))
-        found += [Change("code", node, *row) for row in rows or [("", "", "")]]
-    return found
+        changes += [Change("code", node, *row) for row in rows or [("", "", "")]]
+    return changes
 
 
 def _input_changes(present: _Present, earlier: Action, store: Store) -> Iterator[Change]:
@@ -191,10 +191,10 @@ def _text(value: Any) -> str:
 def lines(answer: Why) -> list[str]:
     """The answer for a person."""
     if answer.state == "fresh":
-        told = f"{answer.node}: fresh, built {answer.compared:.16}"
+        fresh = [f"{answer.node}: fresh, built {answer.compared:.16}"]
         if answer.accepted:
-            told += f"\n  by other code, accepted as equivalent {answer.accepted:.16}"
-        return told.splitlines()
+            fresh.append(f"  by other code, accepted as equivalent {answer.accepted:.16}")
+        return fresh
     if answer.compared is None:
         return [f"{answer.node}: never built"]
     head = f"{answer.node}: stale, compared with the artefact of {answer.compared:.16}"

@@ -52,23 +52,23 @@ def targets(text: str, config: Config) -> list[Node]:
     Raises:
         UserError: there is no such stage, or it has no such node under this configuration.
     """
-    wanted = Node.parse(text)
-    if wanted is None or wanted.stage not in STAGES:
-        unknown = text if wanted is None else wanted.stage
+    parsed = Node.parse(text)
+    if parsed is None or parsed.stage not in STAGES:
+        unknown = text if parsed is None else parsed.stage
         hint = suggestion(unknown, STAGES)
         raise UserError(f"stage: {unknown!r} is not a stage; {hint}there are {', '.join(STAGES)}")
-    names = STAGES[wanted.stage].nodes(config)
+    names = STAGES[parsed.stage].nodes(config)
     if not names:
-        raise UserError(f"{wanted.stage}: {STAGES[wanted.stage].why_none(config)}")
-    if not wanted.name:
-        return [Node(wanted.stage, name) for name in names]
-    same = [name for name in names if wanted.name in (name, name.rpartition("/")[2])]
-    if wanted.name in same:
-        same = [wanted.name]
+        raise UserError(f"{parsed.stage}: {STAGES[parsed.stage].why_none(config)}")
+    if not parsed.name:
+        return [Node(parsed.stage, name) for name in names]
+    same = [name for name in names if parsed.name in (name, name.rpartition("/")[2])]
+    if parsed.name in same:
+        same = [parsed.name]
     if len(same) != 1:
-        known = ", ".join(str(Node(wanted.stage, name)) for name in names)
-        raise UserError(f"stage: there is no {wanted}; there is {known}")
-    return [Node(wanted.stage, same[0])]
+        known = ", ".join(str(Node(parsed.stage, name)) for name in names)
+        raise UserError(f"stage: there is no {parsed}; there is {known}")
+    return [Node(parsed.stage, same[0])]
 
 
 def needed(target: str, config: Config) -> list[Node]:
@@ -84,11 +84,11 @@ def needed(target: str, config: Config) -> list[Node]:
         if node not in wanted:
             wanted.add(node)
             pending.extend(entry.node for entry in inputs_of(node, config).values())
-    found = [node for node in all_nodes(config) if node in wanted]
-    absent = sorted(wanted.difference(found))
+    nodes = [node for node in all_nodes(config) if node in wanted]
+    absent = sorted(wanted.difference(nodes))
     if absent:
         raise UserError(f"{target}: needs {absent[0]}, which this configuration leaves out")
-    return found
+    return nodes
 
 
 def all_nodes(config: Config) -> list[Node]:

@@ -81,16 +81,16 @@ def mpirun(settings: TrainConfig) -> list[str]:
 
 def _wait(child: subprocess.Popen, log: Path) -> int:
     """The status that `mpirun` ends with; shows its output, and hands on a request to stop."""
-    told = False
+    signalled = False
     try:
         with log.open("rb") as shown:
             while child.poll() is None:
                 time.sleep(POLL_SECONDS)
                 _show(shown)
-                if stop_requested() and not told:
+                if stop_requested() and not signalled:
                     # It hands this signal on; on SIGTERM it would kill them within a second.
                     child.send_signal(signal.SIGUSR1)
-                    told = True
+                    signalled = True
     except BaseException:
         child.terminate()
         end(child)

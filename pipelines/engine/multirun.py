@@ -58,7 +58,7 @@ class Planned:
 
         Two jobs with the same recipe of a node share its artefact.
         """
-        found: dict[Node, str] = {}
+        recipes: dict[Node, str] = {}
         for node in needed(self.config.stage, self.config):
             stage, inputs = stage_of(node), inputs_of(node, self.config)
             values = {name: identity(getattr(self.config, name)) for name in stage.reads}
@@ -67,11 +67,11 @@ class Planned:
                 "stage": stage.name,
                 "config": values | identity(stage.settings(self.config, node.name)),
                 "files": {name: str(path) for name, path in files.items()},
-                "inputs": {name: found[entry.node] for name, entry in inputs.items()},
+                "inputs": {name: recipes[entry.node] for name, entry in inputs.items()},
                 "store": self.config.store.root,
             }
-            found[node] = digest(recipe)
-        return found
+            recipes[node] = digest(recipe)
+        return recipes
 
 
 class Sweep:
@@ -192,11 +192,11 @@ class Sweep:
         return 2 if self._failures else 0
 
     def _row(self, job: Planned, outcome: Outcome) -> dict[str, float | str]:
-        given = dict(item.split("=", 1) for item in job.overrides)
+        overrides = dict(item.split("=", 1) for item in job.overrides)
         metrics = Path(outcome.artefact) / "metrics.json"
         values = json.loads(metrics.read_text()) if metrics.exists() else {}
         return {
-            **{key: _number(given[key]) for key in self._swept},
+            **{key: _number(overrides[key]) for key in self._swept},
             **{name: values[name] for name in self._metrics() if name in values},
             "artefact": outcome.artefact,
         }
@@ -283,14 +283,14 @@ def _joined(parts: Sequence[tuple[Planned, Node]]) -> list[tuple[Planned, str]]:
     together: dict[tuple[str, str], tuple[Planned, list[Node]]] = {}
     for job, node in parts:
         together.setdefault((job.name, node.stage), (job, []))[1].append(node)
-    found: list[tuple[Planned, str]] = []
+    joined: list[tuple[Planned, str]] = []
     for job, nodes in together.values():
         everything = {node for node in job.recipes if node.stage == nodes[0].stage}
         if everything == {*nodes} == {*targets(nodes[0].stage, job.config)}:
-            found.append((job, nodes[0].stage))
+            joined.append((job, nodes[0].stage))
         else:
-            found += [(job, f"{node.stage}:{node.name}") for node in nodes]
-    return found
+            joined += [(job, f"{node.stage}:{node.name}") for node in nodes]
+    return joined
 
 
 def _upstream_job(job: Planned, target: str) -> Planned:

@@ -90,15 +90,15 @@ def run_job(folder: Path, name: str, stop: str) -> None:
 
 def _wait(child: subprocess.Popen, log: Path, stop: Path) -> int:
     """The child's exit status; shows its log, and hands on a request to stop."""
-    told = False
+    signalled = False
     try:
         with log.open("rb") as written:
             while child.poll() is None:
                 time.sleep(POLL_SECONDS)
                 _show(written)
-                if not told and _asked_to_stop(stop):
+                if not signalled and _asked_to_stop(stop):
                     child.terminate()
-                    told = True
+                    signalled = True
             _show(written)
     except BaseException:
         child.terminate()

@@ -39,10 +39,10 @@ def outputs(config: RpnConfig, training: Sequence[ImageSet]) -> Outputs:
     Raises:
         UserError: ids that outputs cannot be numbered by.
     """
-    known = () if config.classes == "agnostic" else training[0].split.categories
+    categories = () if config.classes == "agnostic" else training[0].split.categories
     if config.classes != "category_ids":
-        return known
-    by_id = {category.id: category for category in known}
+        return categories
+    by_id = {category.id: category for category in categories}
     smallest, largest = min(by_id), max(by_id)
     if smallest < 0 or largest > LARGEST_ID:
         raise UserError(
@@ -66,9 +66,9 @@ def loss_of(config: RpnConfig, training: Sequence[ImageSet], loss: Loss) -> Loss
     return relabelled
 
 
-def save_outputs(folder: Path, known: Outputs) -> None:
+def save_outputs(folder: Path, categories: Outputs) -> None:
     """Beside the weights in an `rpn` artefact: id and name of every output, null for none."""
-    records = [output and {"id": output.id, "name": output.name} for output in known]
+    records = [output and {"id": output.id, "name": output.name} for output in categories]
     (folder / CATEGORIES).write_text(json.dumps(records))
 
 

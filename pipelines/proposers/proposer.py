@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Proposer(Protocol):
     """A network that stage `rpn` trains and `proposals` runs.
 
-    N images (N, 3, H, W), normalised and padded; `sizes_N2` their (height, width) before padding.
+    N images (N, 3, H, W), normalized and padded; `sizes_N2` their (height, width) before padding.
     """
 
     def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:

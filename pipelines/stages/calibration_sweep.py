@@ -1,6 +1,6 @@
-"""Stage `calibration_sweep`: LVIS metrics of a set over β, γ and detections an image; numpy only.
+"""Stage `calibration_sweep`: LVIS metrics of a set over β, γ and max detections per image.
 
-On the toy world the setting is chosen on `dev` and reported on `val`.
+It runs in numpy alone. On the toy world the setting is chosen on `dev` and reported on `val`.
 """
 
 from __future__ import annotations

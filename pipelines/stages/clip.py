@@ -123,14 +123,14 @@ def _batches(
     for step in range(start, steps):
         rng = np.random.default_rng((seed, step))
         rows = np.sort(rng.choice(len(crops), config.training.batch_size, replace=False))
-        captions, said = sample_captions(crops.attributes[rows], rng)
+        captions, captioned = sample_captions(crops.attributes[rows], rng)
         pixels = crops.pixels[rows]
         flipped = rng.random(len(rows)) < 0.5
         pixels[flipped] = pixels[flipped, :, ::-1]
         yield Pairs(
             pixels=pixels,
             tokens=tokenizer(captions),
-            compatible_NN=compatible(said, crops.attributes[rows]).T,
+            compatible_NN=compatible(captioned, crops.attributes[rows]).T,
             side=int(rng.choice(config.crop_sizes)),
         )
 
@@ -139,8 +139,8 @@ def _zero_shot(pair: Any, encoder: Any, prompts: Any, test: Crops) -> dict[str, 
     """Accuracy of telling the 540 combinations apart on held-out crops, and of each attribute."""
     import jittor as jt
 
-    every = combinations()
-    names = [name_of(triple) for triple in every]
+    triples = combinations()
+    names = [name_of(triple) for triple in triples]
     texts = encoder.embed(names, prompts)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     guesses = []
@@ -148,7 +148,7 @@ def _zero_shot(pair: Any, encoder: Any, prompts: Any, test: Crops) -> dict[str, 
         for first in range(0, len(test), TEST_BATCH):
             images = pair.embed_images(test.pixels[first : first + TEST_BATCH]).numpy()
             guesses.append((images @ texts.T).argmax(axis=1))
-    guessed = every[np.concatenate(guesses)]
+    guessed = triples[np.concatenate(guesses)]
     right = guessed == test.attributes
     exact = combination_index(guessed) == combination_index(test.attributes)
     parts = zip(("shape", "colour", "texture"), right.mean(axis=0), strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from unidet.config.study import Config
@@ -11,14 +11,18 @@ from unidet.evaluation.coco import coco_metrics
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
-from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
+from unidet.pipelines.engine.shards import Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
-from unidet.pipelines.wiring.closed_set import detect_batches, detections_of, output_ids
-from unidet.pipelines.wiring.image_batches import evaluation_transform
+from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
-from unidet.pipelines.wiring.per_image import network_results
+from unidet.pipelines.wiring.per_image import (
+    batch_by_batch,
+    fill_shards,
+    network_results,
+    shards_of,
+)
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_sets
 
 TABLE = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
@@ -34,33 +38,26 @@ def run(job: Job) -> None:
 
 
 def plan(job: Job) -> ShardSet:
-    return ShardSet(SHARDS, len(open_image_set(job).split), job.config.proposals.images_per_shard)
+    return shards_of(job, job.config.proposals.images_per_shard)
 
 
 def fill(job: Job) -> None:
     data = open_image_set(job)
-    digests = data.digests
-    results = network_results(job, lambda row: digests[row].tobytes(), lambda: _detector(job, data))
-    progress = job.progress(f"detecting {data.name}")
-    plan(job).fill(job.work, results, lambda row: digests[row].tobytes(), progress)
-    progress.close()
+    results = network_results(job, data.digest_of, lambda: _detector(job, data))
+    fill_shards(job, plan(job), f"detecting {data.name}", data.digest_of, results)
 
 
 def _detector(job: Job, data: ImageSet) -> Results:
-    """Runs the closed-set network over rows of the set, lazily."""
+    """The closed-set network."""
     job.bring_up()
-    from unidet.data.loader import evaluation_batches
-
     network = open_detector(job.config.rpn, job.inputs["rpn"])
     category_ids = output_ids(known_outputs(job.inputs["rpn"]))
-    transform = evaluation_transform(job.config.rpn.images)
-    size = job.config.proposals.batch_size
-
-    def detect(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
-        batches = evaluation_batches(data.images, data.split, rows, transform, size)
-        return detect_batches(network.detect, batches, category_ids)
-
-    return detect
+    return batch_by_batch(
+        data,
+        job.config.rpn.images,
+        job.config.proposals.batch_size,
+        lambda batch: detect_batch(network.detect, batch, category_ids),
+    )
 
 
 def nodes(config: Config) -> tuple[str, ...]:

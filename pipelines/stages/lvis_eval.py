@@ -44,7 +44,9 @@ def run(job: Job) -> None:
         metrics = coco_metrics(truth, detections)
     else:
         metrics = _lvis_metrics(job, data, truth, detections)
-        metrics |= text_controls(text, lambda other: _average_precision(job, data, truth, other))
+        metrics |= text_controls(
+            text, lambda control: _average_precision(job, data, truth, control)
+        )
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 

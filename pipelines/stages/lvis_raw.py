@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
@@ -16,10 +16,15 @@ from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.wiring.classifier import build_classifier, code_of
 from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
-from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
-from unidet.pipelines.wiring.per_image import network_results
+from unidet.pipelines.wiring.per_image import (
+    batch_by_batch,
+    fill_shards,
+    network_results,
+    shards_of,
+)
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
+from unidet.records import Batch
 
 
 def run(job: Job) -> None:
@@ -28,7 +33,7 @@ def run(job: Job) -> None:
 
 
 def plan(job: Job) -> ShardSet:
-    return ShardSet(SHARDS, len(open_image_set(job).split), job.config.lvis_raw.images_per_shard)
+    return shards_of(job, job.config.lvis_raw.images_per_shard)
 
 
 def fill(job: Job) -> None:
@@ -38,55 +43,48 @@ def fill(job: Job) -> None:
 
     def digest_of(row: int) -> bytes:
         """Of the image and its proposals: other proposals make other regions."""
-        hasher = hashlib.sha256(data.digests[row].tobytes())
+        hasher = hashlib.sha256(data.digest_of(row))
         hasher.update(best_proposals(dumped, row, count).tobytes())
         return hasher.digest()
 
     results = network_results(job, digest_of, lambda: _regions(job, data, dumped))
-    progress = job.progress(f"regions {data.name}")
-    plan(job).fill(job.work, results, digest_of, progress)
-    progress.close()
+    fill_shards(job, plan(job), f"regions {data.name}", digest_of, results)
 
 
 def _regions(job: Job, data: ImageSet, dumped: Sharded) -> Results:
-    """Runs the RoI network over the best proposals of rows of the set, lazily."""
+    """The RoI network on the best proposals."""
     job.bring_up()
-    from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
     network = build_classifier(job.config.roi.network)
     load_into(network, read_checkpoint(job.inputs["roi"] / "model.safetensors"))
-    transform = evaluation_transform(job.config.roi.images)
     settings = job.config.lvis_raw
 
-    def regions_of(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
-        batches = evaluation_batches(
-            data.images,
-            data.split,
-            rows,
-            transform,
-            settings.batch_size,
-            proposals_of=lambda row: best_proposals(dumped, row, settings.proposals),
+    def regions_of(batch: Batch) -> Iterator[tuple[int, Columns]]:
+        assert batch.proposals is not None  # proposals_of gives every image its own
+        regions = network.regions(as_images(batch), batch.sizes_N2, batch.proposals)
+        images = zip(
+            *(batch.image_rows.tolist(), regions, batch.proposals, batch.scales_N4), strict=True
         )
-        for batch in batches:
-            assert batch.proposals is not None  # proposals_of gives every image its own
-            regions = network.regions(as_images(batch), batch.sizes_N2, batch.proposals)
-            images = zip(
-                *(batch.image_rows.tolist(), regions, batch.proposals, batch.scales_N4), strict=True
+        for row, (boxes, embeddings), proposals, scale in images:
+            yield (
+                row,
+                {
+                    "boxes_xyxy": (boxes / scale).astype("float32"),
+                    "proposal_scores": proposals[:, 4],
+                    "embeddings": embeddings.astype(settings.precision),
+                },
             )
-            for row, (boxes, embeddings), proposals, scale in images:
-                yield (
-                    row,
-                    {
-                        "boxes_xyxy": (boxes / scale).astype("float32"),
-                        "proposal_scores": proposals[:, 4],
-                        "embeddings": embeddings.astype(settings.precision),
-                    },
-                )
 
-    return regions_of
+    return batch_by_batch(
+        data,
+        job.config.roi.images,
+        settings.batch_size,
+        regions_of,
+        proposals_of=lambda row: best_proposals(dumped, row, settings.proposals),
+    )
 
 
 def nodes(config: Config) -> tuple[str, ...]:

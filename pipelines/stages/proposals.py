@@ -6,7 +6,7 @@ They are the trained network's, or those of others (`given_proposals`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,20 @@ from unidet.evaluation.recall import recall_metrics
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.node import Input, Node
-from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
+from unidet.pipelines.engine.shards import Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import given_proposals
-from unidet.pipelines.wiring.image_batches import evaluation_transform
+from unidet.pipelines.wiring.dumped_proposals import all_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
-from unidet.pipelines.wiring.per_image import network_results
+from unidet.pipelines.wiring.per_image import (
+    batch_by_batch,
+    fill_shards,
+    network_results,
+    shards_of,
+)
 from unidet.pipelines.wiring.study_sets import TRAINING, data_of, evaluation_sets, training_sets
-from unidet.records import Detections, GroundTruth, Split
+from unidet.records import Batch, GroundTruth, Split
 
 
 def run(job: Job) -> None:
@@ -40,57 +45,39 @@ def run(job: Job) -> None:
 
 
 def plan(job: Job) -> ShardSet:
-    return ShardSet(SHARDS, len(open_image_set(job).split), job.config.proposals.images_per_shard)
+    return shards_of(job, job.config.proposals.images_per_shard)
 
 
 def fill(job: Job) -> None:
     data = open_image_set(job)
-    digests = data.digests
     if job.files:
         results = given_proposals.given_results(job.files, data, job.config.proposals.keep)
     else:
-        results = network_results(
-            job, lambda row: digests[row].tobytes(), lambda: _proposer(job, data)
-        )
-    progress = job.progress(f"proposals {data.name}")
-    plan(job).fill(job.work, results, lambda row: digests[row].tobytes(), progress)
-    progress.close()
+        results = network_results(job, data.digest_of, lambda: _proposer(job, data))
+    fill_shards(job, plan(job), f"proposals {data.name}", data.digest_of, results)
 
 
 def _proposer(job: Job, data: ImageSet) -> Results:
-    """Runs the trained network over rows of the set, lazily."""
+    """The trained network."""
     job.bring_up()
-    from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
 
     network = open_proposer(job.config.rpn, job.inputs["rpn"])
-    transform = evaluation_transform(job.config.rpn.images)
-    keep, size = job.config.proposals.keep, job.config.proposals.batch_size
+    settings = job.config.proposals
 
-    def propose(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
-        for batch in evaluation_batches(data.images, data.split, rows, transform, size):
-            found = network.propose(as_images(batch), batch.sizes_N2)
-            images = zip(batch.image_rows.tolist(), found, batch.scales_N4, strict=True)
-            for row, boxes, scale in images:
-                yield row, {"boxes_xyxy": boxes[:keep, :4] / scale, "scores": boxes[:keep, 4]}
+    def propose(batch: Batch) -> Iterator[tuple[int, Columns]]:
+        proposals = network.propose(as_images(batch), batch.sizes_N2)
+        images = zip(batch.image_rows.tolist(), proposals, batch.scales_N4, strict=True)
+        for row, boxes_P5, scale in images:
+            best = boxes_P5[: settings.keep]
+            yield row, {"boxes_xyxy": best[:, :4] / scale, "scores": best[:, 4]}
 
-    return propose
+    return batch_by_batch(data, job.config.rpn.images, settings.batch_size, propose)
 
 
 def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dict[str, float]:
     """Class-agnostic recall of the dumped proposals of all images, in the order of `image_ids`."""
-    images = [dumped.of(row) for row in range(len(image_ids))]
-    corners = np.concatenate([columns["boxes_xyxy"] for columns in images])
-    counts = [len(columns["scores"]) for columns in images]
-    return recall_metrics(
-        truth,
-        Detections(
-            image_ids=np.repeat(image_ids, counts),
-            category_ids=np.zeros(sum(counts), np.int64),
-            boxes_xywh=xyxy_to_xywh(corners.astype(np.float64)),
-            scores=np.concatenate([columns["scores"] for columns in images]),
-        ),
-    )
+    return recall_metrics(truth, all_proposals(dumped, image_ids))
 
 
 def _ground_truth(split: Split) -> GroundTruth:

@@ -54,8 +54,8 @@ def _recalls(job: Job, data: ImageSet, dumped: Sharded) -> dict[str, float]:
     metrics = recall_of(truth, ids, dumped)
     by_id = novelty(job, data.split.categories)
     novel = np.array([by_id[category.id] for category in data.split.categories])
-    for name, chosen in (("base", ~novel), ("novel", novel)):
-        recalls = recall_of(_only(truth, chosen), ids, dumped)
+    for name, flags in (("base", ~novel), ("novel", novel)):
+        recalls = recall_of(_only(truth, flags), ids, dumped)
         metrics |= {f"AR_{name}@300": recalls["AR@300"], f"R50_{name}@300": recalls["R50@300"]}
     return metrics
 

@@ -127,8 +127,8 @@ def files(config: Config, name: str) -> dict[str, Path]:
 
 
 def code(config: Config) -> tuple[str, ...]:
-    given = starting_weights.code_of(config.roi.weights)
-    return (*classifier.code_of(config.roi.network), *given)
+    starting = starting_weights.code_of(config.roi.weights)
+    return (*classifier.code_of(config.roi.network), *starting)
 
 
 STAGE = Stage(

@@ -22,14 +22,14 @@ def run(job: Job) -> None:
     job.bring_up()
     config = job.config.rpn
     training = open_training_sets(job)
-    known = outputs.outputs(config, training)
-    network = seeded(job.config.seed, lambda: build_proposer(config, len(known)))
+    categories = outputs.outputs(config, training)
+    network = seeded(job.config.seed, lambda: build_proposer(config, len(categories)))
     start.initialize(network, config, job.files, job.inputs)
     if config.training is None:
         keep_weights(job, network, "rpn")
     else:
         _train(job, network, outputs.datasets_of(config, training))
-    outputs.save_outputs(job.out, known)
+    outputs.save_outputs(job.out, categories)
 
 
 def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:

@@ -1,8 +1,8 @@
 """CLIP's image encoder at full size (RN50, RN50x4).
 
-Inputs: `img` (N, 3, S, S), normalised; S is 224 for RN50 and 288 for RN50x4.
+Inputs: `img` (N, 3, S, S), normalized; S is 224 for RN50 and 288 for RN50x4.
 
-`layer1` … `layer4` are the maps after each layer, `image_features` (N, E), not normalised.
+`layer1` … `layer4` are the maps after each layer, `image_features` (N, E), not normalized.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Inputs: `tokens` (N, 77), rows from CLIP's tokenizer, each with its end mark.
 
 N texts, T columns up to the last end mark, W width, E embedding. `transformer.resblocks.K` is
-(N, T, W), `text_features` (N, E), not normalised.
+(N, T, W), `text_features` (N, E), not normalized.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 N images, A anchors, P proposals, R regions, H and W cells of a level.
 
-Inputs: `img` (N, 3, H, W), normalised; optionally `scale_factor` (4,), by which detections are
+Inputs: `img` (N, 3, H, W), normalized; optionally `scale_factor` (4,), by which detections are
 divided. For training `gt` (G, 4), with several images `gt0`, `gt1`, …; optionally
 `train_proposals` (P, 5), from which regions are drawn in place of the network's own: the sampler
 draws by position, and proposals whose scores agree to the last bit may stand in another order.
@@ -217,13 +217,13 @@ def _region_targets(samples: RegionSamples) -> dict[str, np.ndarray]:
 
 def _level_losses(network: CLN, output: RPNOutput, targets: AnchorTargets) -> dict[str, np.ndarray]:
     """The proposal head's losses of each level; the class loss has weight 0 officially."""
-    found = {name: np.zeros(len(output.level_counts)) for name in RPN_LOSSES}
+    losses = {name: np.zeros(len(output.level_counts)) for name in RPN_LOSSES}
     with jt.no_grad():
         for level, rows in _levels(output):
             part = _within(targets, rows)
             for name, value in undivided(network.rpn_losses(output, part)).items():
-                found[name][level] = value.item()
-    return found
+                losses[name][level] = value.item()
+    return losses
 
 
 def _within(targets: AnchorTargets, rows: slice) -> AnchorTargets:

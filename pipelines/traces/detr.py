@@ -36,7 +36,7 @@ from unidet.weights.load import load_into
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
 STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 Images = tuple[np.ndarray, np.ndarray]
-"""(N, 3, H, W) normalised and padded with zeros; (N, 2) height and width before padding."""
+"""(N, 3, H, W) normalized and padded with zeros; (N, 2) height and width before padding."""
 
 
 def build(weights: Weights) -> DETR:
@@ -52,28 +52,28 @@ def build(weights: Weights) -> DETR:
 
 def forward(network: DETR, inputs: Inputs) -> dict[str, np.ndarray]:
     """Feature maps, every encoder and decoder layer, predictions and detections."""
-    found: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
     cases = {"eval": _single(inputs)} if "img_u8" in inputs or "pad/img0_u8" not in inputs else {}
     if "pad/img0_u8" in inputs:
         cases["pad"] = _padded(inputs)
     for case, images in cases.items():
         tensors = _inference(network, inputs, case, images)
-        found |= {f"{case}/{name}": value for name, value in tensors.items()}
-    return found
+        outputs |= {f"{case}/{name}": value for name, value in tensors.items()}
+    return outputs
 
 
 def train(network: DETR, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, jt.Var]]:
     """Predictions, matches and losses, case by case; `loss_unscaled/` before their weights."""
     images, sizes = _padded(inputs) if "pad/img0_u8" in inputs else _single(inputs)
-    found: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
     totals = {}
     for case in training_cases(inputs):
         classes = network.class_embed.bias.shape[0] - 1
         targets = take_targets(inputs, case, len(images), classes)
         batch = plain_batch(images, sizes, targets.boxes, targets.labels)
         tensors, totals[f"{case}/"] = _step(network, batch, targets)
-        found |= {f"{case}/{name}": value for name, value in tensors.items()}
-    return found, totals
+        outputs |= {f"{case}/{name}": value for name, value in tensors.items()}
+    return outputs, totals
 
 
 def _step(network: DETR, batch: Batch, targets: Targets) -> tuple[dict[str, np.ndarray], jt.Var]:
@@ -101,12 +101,12 @@ def _step(network: DETR, batch: Batch, targets: Targets) -> tuple[dict[str, np.n
     return tensors | {"loss_total_weighted": np.asarray(loss.item())}, loss
 
 
-def _normalised(pixels: np.ndarray) -> np.ndarray:
+def _normalized(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.float32) / np.float32(255)) - MEAN) / STD
 
 
 def _single(inputs: Inputs) -> Images:
-    images = _normalised(inputs.take("img_u8", "N", 3, "H", "W"))
+    images = _normalized(inputs.take("img_u8", "N", 3, "H", "W"))
     return images, np.tile(np.array(images.shape[2:]), (len(images), 1))
 
 
@@ -114,7 +114,7 @@ def _padded(inputs: Inputs) -> Images:
     single: list[np.ndarray] = []
     while (name := f"pad/img{len(single)}_u8") in inputs:
         pixels = inputs.take(name, 1, 3, f"H of {name}", f"W of {name}")
-        single.append(_normalised(pixels)[0])
+        single.append(_normalized(pixels)[0])
     sizes = np.array([image.shape[1:] for image in single])
     batch = np.zeros((len(single), 3, *sizes.max(axis=0)), np.float32)
     for target, image in zip(batch, single, strict=True):
@@ -133,8 +133,8 @@ def _inference(network: DETR, inputs: Inputs, case: str, images: Images) -> dict
     tensors["mask"] = padding_mask(sizes, pixels, pixels)
     tensors |= {"mask_down": mask, "pos": position_embedding(mask, WIDTH)}
     for index, prediction in enumerate(layers[:-1]):
-        found = _prediction(prediction)
-        tensors |= {f"aux{index}/{name}": value for name, value in found.items()}
+        auxiliary = _prediction(prediction)
+        tensors |= {f"aux{index}/{name}": value for name, value in auxiliary.items()}
     tensors |= _prediction(layers[-1])
     return tensors | _detections(inputs, case, sizes, layers[-1])
 
@@ -176,10 +176,10 @@ def _detections(
     name = f"{case}/post/orig_size_hw"
     sizes = inputs.take(name, len(sizes), 2) if name in inputs else sizes
     boxes, scores = absolute_boxes(prediction.boxes, sizes), class_scores(prediction.logits)
-    found: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray] = {}
     for image in range(len(sizes)):
         prefix = f"post/img{image}/" if len(sizes) > 1 else "post/"
-        found[f"{prefix}scores"] = scores[image].max(axis=1)
-        found[f"{prefix}labels"] = scores[image].argmax(axis=1)
-        found[f"{prefix}boxes"] = boxes[image]
-    return found
+        tensors[f"{prefix}scores"] = scores[image].max(axis=1)
+        tensors[f"{prefix}labels"] = scores[image].argmax(axis=1)
+        tensors[f"{prefix}boxes"] = boxes[image]
+    return tensors

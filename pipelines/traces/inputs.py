@@ -70,13 +70,13 @@ class Inputs:
         """An error that starts with the file's name."""
         return UserError(f"{self._source}: {complaint}")
 
-    def _fits(self, found: tuple[int, ...], shape: tuple[Side, ...]) -> bool:
-        if len(found) != len(shape):
+    def _fits(self, lengths: tuple[int, ...], shape: tuple[Side, ...]) -> bool:
+        if len(lengths) != len(shape):
             return False
         sides = dict(self._sides)
-        for length, side in zip(found, shape, strict=True):
-            wanted = sides.setdefault(side, length) if isinstance(side, str) else side
-            if length != wanted:
+        for length, side in zip(lengths, shape, strict=True):
+            expected = sides.setdefault(side, length) if isinstance(side, str) else side
+            if length != expected:
                 return False
         self._sides = sides
         return True

@@ -30,9 +30,9 @@ def training_cases(inputs: Inputs) -> list[str]:
 
 def match_tensors(layer: str, matches: Matches, images: int) -> dict[str, np.ndarray]:
     """`match/LAYER/img0_src` (queries) and `match/LAYER/img0_tgt` (boxes) of every image."""
-    found = {}
+    tensors = {}
     for image in range(images):
         of_image = matches.images == image
-        found[f"match/{layer}/img{image}_src"] = matches.queries[of_image]
-        found[f"match/{layer}/img{image}_tgt"] = matches.truths[of_image]
-    return found
+        tensors[f"match/{layer}/img{image}_src"] = matches.queries[of_image]
+        tensors[f"match/{layer}/img{image}_tgt"] = matches.truths[of_image]
+    return tensors

@@ -2,7 +2,7 @@
 
 N images, P priors, G ground-truth boxes, M positives, V valid priors.
 
-Inputs: `img` (N, 3, H, W), BGR, normalised, sides multiples of 32. For inference optionally
+Inputs: `img` (N, 3, H, W), BGR, normalized, sides multiples of 32. For inference optionally
 `detsplit_score_thr`, a second score threshold. For training `gt_boxes0` (G, 4), `gt_labels0` (G,),
 `gt_boxes1`, … of every image, and optionally `epoch`, counted from 0. Training inputs may come
 several times, each name with a case in front (`A/gt_boxes0`): then so do the outputs, and a case
@@ -59,21 +59,21 @@ def forward(network: NanoDetPlus, inputs: Inputs) -> dict[str, np.ndarray]:
     sizes = np.tile(np.array(images.shape[2:], np.int32), (len(images), 1))
     with seen(_parts(network)) as results:
         detections = network.detect(images, sizes)
-    found = _tensors({name: calls[0] for name, calls in results.items()}, sizes[0])
-    found["n_candidates_over_0.05"] = np.array(int((found["scores"] > 0.05).sum()))
-    found |= _detections("det{}", detections)
+    tensors = _tensors({name: calls[0] for name, calls in results.items()}, sizes[0])
+    tensors["n_candidates_over_0.05"] = np.array(int((tensors["scores"] > 0.05).sum()))
+    tensors |= _detections("det{}", detections)
     everything = network.detect(images, sizes, max_detections=None)
-    found |= _detections("det_all" if len(images) == 1 else "det_all{}", everything)
+    tensors |= _detections("det_all" if len(images) == 1 else "det_all{}", everything)
     if "detsplit_score_thr" in inputs:
         threshold = float(inputs.take("detsplit_score_thr"))
-        found["detsplit_n_candidates"] = np.array(int((found["scores"] > threshold).sum()))
+        tensors["detsplit_n_candidates"] = np.array(int((tensors["scores"] > threshold).sum()))
         split = network.detect(images, sizes, score_threshold=threshold)
-        found |= _detections("detsplit" if len(images) == 1 else "detsplit{}", split)
-    return found
+        tensors |= _detections("detsplit" if len(images) == 1 else "detsplit{}", split)
+    return tensors
 
 
 def train(network: NanoDetPlus, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, jt.Var]]:
-    """Both heads' predictions, assignments, normalisers and losses, case by case.
+    """Both heads' predictions, assignments, normalizers and losses, case by case.
 
     `bn/NAME` are the running statistics after the first case's forward pass.
     """
@@ -82,17 +82,17 @@ def train(network: NanoDetPlus, inputs: Inputs) -> tuple[dict[str, np.ndarray], 
             "the weights lack the auxiliary head, without which nothing is trained"
         )
     images = _images(inputs)
-    found: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
     totals = {}
     for case in _cases(inputs):
         epoch = DETACHED_FROM if _is_detached(inputs, case) else 0
         sizes = np.tile(np.array(images.shape[2:]), (len(images), 1))
         batch = plain_batch(images, sizes, *_truth(inputs, case, len(images)), epoch)
         tensors, totals[case] = _step(network, batch)
-        if not found:
-            found |= _running_statistics(network, case)
-        found |= {case + name: value for name, value in tensors.items()}
-    return found, totals
+        if not outputs:
+            outputs |= _running_statistics(network, case)
+        outputs |= {case + name: value for name, value in tensors.items()}
+    return outputs, totals
 
 
 def _images(inputs: Inputs) -> np.ndarray:
@@ -127,23 +127,23 @@ def _tensors(results: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]
         "boxes_clamped": clip_boxes(boxes, size),
         "scores": jt.sigmoid(output.class_logits),
     }
-    found = {name: value.numpy() for name, value in named.items()}
-    return found | {"center_priors": output.priors_P4}
+    tensors = {name: value.numpy() for name, value in named.items()}
+    return tensors | {"center_priors": output.priors_P4}
 
 
 def _detections(name: str, images: list[Detected]) -> dict[str, np.ndarray]:
-    found = {}
+    tensors = {}
     for image, detected in enumerate(images):
         rows = np.concatenate([detected.boxes, detected.scores[:, None]], axis=1)
-        found[f"{name.format(image)}_boxes_scores"] = rows
-        found[f"{name.format(image)}_labels"] = detected.labels
-    return found
+        tensors[f"{name.format(image)}_boxes_scores"] = rows
+        tensors[f"{name.format(image)}_labels"] = detected.labels
+    return tensors
 
 
 def _cases(inputs: Inputs) -> list[str]:
     """What stands in front of the training inputs' names: nothing, or "A/", "B/", …"""
-    found = [name.removesuffix("gt_boxes0") for name in inputs if name.endswith("/gt_boxes0")]
-    return found or [""]
+    cases = [name.removesuffix("gt_boxes0") for name in inputs if name.endswith("/gt_boxes0")]
+    return cases or [""]
 
 
 def _is_detached(inputs: Inputs, case: str) -> bool:
@@ -179,17 +179,17 @@ def _step(network: NanoDetPlus, batch: Batch) -> tuple[dict[str, np.ndarray], jt
     with seen(methods) as results:
         values = undivided(network.loss(batch, BatchRandom()))
     ((main, auxiliary),), (assignments,), (targets,) = results.values()
-    found = {"pred_main": main.logits_NPL.numpy(), "pred_aux": auxiliary.logits_NPL.numpy()}
+    tensors = {"pred_main": main.logits_NPL.numpy(), "pred_aux": auxiliary.logits_NPL.numpy()}
     priors = len(main.priors_P4)
     for image, assignment in enumerate(assignments):
-        own = _of_image(targets, image, priors)
-        found |= _assignment(f"assign{image}_", assignment, own, priors)
-    found |= _normalisers("main", main, targets) | _normalisers("aux", auxiliary, targets)
+        image_targets = _of_image(targets, image, priors)
+        tensors |= _assignment(f"assign{image}_", assignment, image_targets, priors)
+    tensors |= _normalizers("main", main, targets) | _normalizers("aux", auxiliary, targets)
     loss = total(values)
     named = {name.replace("loss_aux_", "aux_loss_"): value for name, value in values.items()}
     for name, value in (named | {"total": loss}).items():
-        found[f"loss/{name}"] = np.asarray(np.float64(value.item()))
-    return found, loss
+        tensors[f"loss/{name}"] = np.asarray(np.float64(value.item()))
+    return tensors, loss
 
 
 def _of_image(targets: Targets, image: int, priors: int) -> Targets:
@@ -198,40 +198,40 @@ def _of_image(targets: Targets, image: int, priors: int) -> Targets:
 
 
 def _assignment(
-    name: str, found: Assignment, targets: Targets, priors: int
+    name: str, assignment: Assignment, targets: Targets, priors: int
 ) -> dict[str, np.ndarray]:
     rows = np.zeros(priors, np.int64)
-    rows[found.positives] = found.matched + 1
-    overlaps = np.full(priors, NO_OVERLAP if found.iou.size else 0, np.float32)
-    overlaps[found.positives] = found.soft_labels
+    rows[assignment.positives] = assignment.matched + 1
+    overlaps = np.full(priors, NO_OVERLAP if assignment.iou.size else 0, np.float32)
+    overlaps[assignment.positives] = assignment.soft_labels
     tensors: dict[str, np.ndarray] = {
         "gt_inds": rows,
         "max_overlaps": overlaps,
-        "pos": found.positives,
+        "pos": assignment.positives,
         "pos_labels": targets.labels,
         "pos_soft_labels": targets.soft_labels,
         "pos_bbox_targets": targets.boxes,
         "pos_dist_targets": targets.distances,
     }
-    if found.iou.size:
+    if assignment.iou.size:
         tensors |= {
-            "valid_priors": found.valid,
-            "cost": found.cost,
-            "iou": found.iou,
-            "dynamic_k": found.counts,
+            "valid_priors": assignment.valid,
+            "cost": assignment.cost,
+            "iou": assignment.iou,
+            "dynamic_k": assignment.counts,
         }
     return {name + key: value for key, value in tensors.items()}
 
 
-def _normalisers(head: str, output: Predictions, targets: Targets) -> dict[str, np.ndarray]:
+def _normalizers(head: str, output: Predictions, targets: Targets) -> dict[str, np.ndarray]:
     count = len(targets.rows)
-    found = {f"avg_factor/{head}_loss_qfl": np.array(float(max(count, 1)))}
+    tensors = {f"avg_factor/{head}_loss_qfl": np.array(float(max(count, 1)))}
     if count:
         weights = positive_weights(output, targets)
         total = max(float(weights.sum()), 1.0)
-        found |= {
+        tensors |= {
             f"avg_factor/{head}_loss_bbox": np.array(total),
             f"avg_factor/{head}_loss_dfl": np.array(4 * total),
             f"weight/{head}_loss_bbox": weights,
         }
-    return found
+    return tensors

@@ -62,22 +62,22 @@ def forward(network: RTDETR, inputs: Inputs) -> dict[str, np.ndarray]:
     }
     if not named:
         _images(inputs, "img_u8")
-    found: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
     for case, name in named.items():
         tensors = _inference(network, inputs, case, _images(inputs, name))
-        found |= {f"{case}/{name}": value for name, value in tensors.items()}
-    return found
+        outputs |= {f"{case}/{name}": value for name, value in tensors.items()}
+    return outputs
 
 
 def train(network: RTDETR, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, jt.Var]]:
     """Denoising queries, selection, predictions, matches and losses, case by case."""
     images = _images(inputs, "img_u8")
-    found: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
     totals = {}
     for case in training_cases(inputs):
         tensors, totals[f"{case}/"] = _step(network, inputs, case, images)
-        found |= {f"{case}/{name}": value for name, value in tensors.items()}
-    return found, totals
+        outputs |= {f"{case}/{name}": value for name, value in tensors.items()}
+    return outputs, totals
 
 
 def _images(inputs: Inputs, name: str) -> np.ndarray:
@@ -157,22 +157,22 @@ def _in_order(selection: Selection, inputs: Inputs, name: str) -> Selection:
     """The same queries in the order of the input `name`, where it has the same ones."""
     if name not in inputs:
         return selection
-    wanted = inputs.take(name, *selection.cells.shape)
-    if (np.sort(wanted, axis=1) != np.sort(selection.cells, axis=1)).any():
+    recorded = inputs.take(name, *selection.cells.shape)
+    if (np.sort(recorded, axis=1) != np.sort(selection.cells, axis=1)).any():
         return selection
     places = np.argsort(selection.cells, axis=1)
-    order = np.take_along_axis(places, np.argsort(np.argsort(wanted, axis=1), axis=1), axis=1)
+    order = np.take_along_axis(places, np.argsort(np.argsort(recorded, axis=1), axis=1), axis=1)
     rows = jt.array(order.astype(np.int32))
 
     def moved(values: jt.Var) -> jt.Var:
         index = rows.unsqueeze(2).broadcast((*order.shape, values.shape[2]))
         return jt.gather(values, 1, index)
 
-    chosen = selection.prediction
+    prediction = selection.prediction
     return replace(
         selection,
-        cells=wanted,
-        prediction=Prediction(moved(chosen.logits), moved(chosen.boxes)),
+        cells=recorded,
+        prediction=Prediction(moved(prediction.logits), moved(prediction.boxes)),
         content=moved(selection.content),
         references=moved(selection.references),
     )
@@ -192,16 +192,16 @@ def _detections(
     sizes = inputs.take(name, count, 2) if name in inputs else sizes
     boxes = absolute_boxes(prediction.boxes, sizes[:, ::-1])
     scores = jt.sigmoid(prediction.logits).numpy()
-    found: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray] = {}
     for image in range(count):
         suffix = f"_image{image}" if image else ""
         detected = best_pairs(boxes[image], scores[image], scores.shape[1])
-        found[f"post/boxes_xyxy{suffix}"] = detected.boxes
-        found[f"post/scores{suffix}"] = detected.scores
-        found[f"post/labels{suffix}"] = detected.labels
+        tensors[f"post/boxes_xyxy{suffix}"] = detected.boxes
+        tensors[f"post/scores{suffix}"] = detected.scores
+        tensors[f"post/labels{suffix}"] = detected.labels
         if scores.shape[2] == len(COCO_IDS):
-            found[f"post/labels_category_id{suffix}"] = COCO_IDS[detected.labels]
-    return found
+            tensors[f"post/labels_category_id{suffix}"] = COCO_IDS[detected.labels]
+    return tensors
 
 
 def _noise(inputs: Inputs, case: str, targets: Targets) -> Noise:
@@ -256,7 +256,7 @@ def _denoising(network: RTDETR, output: TrainingOutput, targets: Targets) -> dic
     if denoising is None:
         return {}
     queries = output.selection.cells.shape[1]
-    found = {
+    tensors = {
         "dn/labels_noised": denoising.labels,
         "dn/bbox_unact": denoising.references,
         "dn/attn_mask": denoising.mask(queries),
@@ -266,5 +266,5 @@ def _denoising(network: RTDETR, output: TrainingOutput, targets: Targets) -> dic
     }
     for image in range(len(targets.labels)):
         of_image = denoising.matches.images == image
-        found[f"dn/positive_idx{image}"] = denoising.matches.queries[of_image]
-    return found | match_tensors("dn", denoising.matches, len(targets.labels))
+        tensors[f"dn/positive_idx{image}"] = denoising.matches.queries[of_image]
+    return tensors | match_tensors("dn", denoising.matches, len(targets.labels))

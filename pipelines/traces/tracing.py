@@ -40,7 +40,7 @@ def trace_files(
     if grads and not train:
         raise UserError("trace: gradients exist in training only; add --train")
     check_target(Path(out))
-    given = Inputs.read(inputs)
+    arrays = Inputs.read(inputs)
     from unidet.weights.layouts.registry import open_weights
 
     loaded = open_weights(weights, network=_network(model))
@@ -50,7 +50,7 @@ def trace_files(
     module = import_module(MODELS[model])
     if train and not hasattr(module, "train"):
         raise UserError(f"trace: {model} cannot be trained; leave out --train")
-    tensors = trace(module, loaded, given, train, grads)
+    tensors = trace(module, loaded, arrays, train, grads)
     from unidet.weights.write import write_npz
 
     write_npz(out, tensors)
@@ -88,8 +88,8 @@ def _parameter(network: Any, weights: Weights, name: str) -> Any:
     our_names = weights.layout.our_names
     ours = our_names.get(name, name)
     if ours not in variables:
-        known = list(dict.fromkeys([*our_names, *variables]))
-        near = difflib.get_close_matches(name, known, n=3)
+        names = list(dict.fromkeys([*our_names, *variables]))
+        near = difflib.get_close_matches(name, names, n=3)
         raise UserError(
             f"trace: --grads {name}: no such parameter"
             + (f"; did you mean {' or '.join(near)}?" if near else "")
@@ -102,8 +102,8 @@ def _gradients(total: Any, parameters: Mapping[str, Any]) -> dict[str, np.ndarra
     import jittor as jt
 
     learning = {name: var for name, var in parameters.items() if not var.is_stop_grad()}
-    found = {f"grad/{name}": np.zeros(1) for name in parameters}
+    gradients = {f"grad/{name}": np.zeros(1) for name in parameters}
     values = jt.grad(total, list(learning.values())) if learning else []
-    return found | {
+    return gradients | {
         f"grad/{name}": value.numpy() for name, value in zip(learning, values, strict=True)
     }

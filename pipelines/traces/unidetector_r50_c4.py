@@ -5,7 +5,7 @@ N images, P proposals, R regions, C names, d a dataset, k an image.
 The checkpoint's text embeddings are the names: `zs_weights` for one dataset, `zs_weights_0`,
 `zs_weights_1`, … for the partitioned head, whose logits are then `cls_score0`, `cls_score1`, …
 
-Inputs: `img` (N, 3, H, W), normalised; `proposals`, with several images `proposals0`, …: (P, 4)
+Inputs: `img` (N, 3, H, W), normalized; `proposals`, with several images `proposals0`, …: (P, 4)
 for the head of COCO, (P, 5) with scores for that of the open world, and there `cnum` (C,), the
 detections of each class before calibration, for calibrated scores; optionally `scale_factor` (4,).
 For training the sampled regions `rois` (R, 5) with `roi_tgt/labels` and `roi_tgt/bbox_targets`,
@@ -71,20 +71,20 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
     rois = rois_of(proposals)
     scores, boxes = _logits(network, jt.array(embeddings)), decoded(rois, deltas)
     first = min(len(rois), FIRST)
-    found = {
+    outputs = {
         "c4": results["feats"][0].numpy(),
         "roi_feats_first8": results["crops"][0].numpy()[:first],
         "shared_head_first8": results["shared"][0].numpy()[:first],
     }
-    found |= _named(scores | {"bbox_pred": deltas}, "test_")
+    outputs |= _named(scores | {"bbox_pred": deltas}, "test_")
     logits = next(iter(scores.values()))
     parts = zip(by_image(boxes, proposals), by_image(logits, proposals), proposals, strict=True)
     for image, (own_boxes, own_logits, own_proposals) in enumerate(parts):
         suffix = f"_image{image}" if len(images) > 1 else ""
         size = (images.shape[2], images.shape[3])
         tensors = post_processed(own_boxes, own_logits, own_proposals, size, inputs)
-        found |= {name + suffix: value for name, value in tensors.items()}
-    return found
+        outputs |= {name + suffix: value for name, value in tensors.items()}
+    return outputs
 
 
 def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray], jt.Var]:
@@ -97,36 +97,36 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
     (feats,), ((embeddings, deltas),) = results.values()
     rows = len(samples.labels_R)
     scores = _logits(network, embeddings[:rows])
-    found = {"c4": feats.numpy(), "train_rois": samples.rois_R5}
-    found |= _named(scores | {"bbox_pred": deltas.numpy()[:rows]}, "train_")
-    found["loss/acc"] = np.array([logged_accuracy(list(scores.values()), samples)], np.float32)
+    tensors = {"c4": feats.numpy(), "train_rois": samples.rois_R5}
+    tensors |= _named(scores | {"bbox_pred": deltas.numpy()[:rows]}, "train_")
+    tensors["loss/acc"] = np.array([logged_accuracy(list(scores.values()), samples)], np.float32)
     loss = total(values)
     named = {"cls": values["loss_class"], "bbox": values["loss_box"]}
     logged = {f"loss_{name}": value for name, value in named.items()} | {"total": loss}
-    found |= {f"loss/{name}": np.asarray(np.float32(x.item())) for name, x in logged.items()}
-    return found, loss
+    tensors |= {f"loss/{name}": np.asarray(np.float32(x.item())) for name, x in logged.items()}
+    return tensors, loss
 
 
 def _proposals(inputs: Inputs, images: int) -> list[np.ndarray]:
     names = ["proposals"] if images == 1 else [f"proposals{image}" for image in range(images)]
-    found = [inputs.take(name, f"P{image}", "columns") for image, name in enumerate(names)]
-    for name, boxes in zip(names, found, strict=True):
+    proposals = [inputs.take(name, f"P{image}", "columns") for image, name in enumerate(names)]
+    for name, boxes in zip(names, proposals, strict=True):
         if boxes.shape[1] not in (4, 5) or not len(boxes):
             raise inputs.refusal(
                 f"{name} has shape {boxes.shape}, must be (P, 4), or (P, 5) with scores, P >= 1"
             )
-    return found
+    return proposals
 
 
 def _logits(network: RoiClassifier, embeddings_RD: jt.Var) -> dict[str, np.ndarray]:
     """`cls_score`, or `cls_score0`, … where there are several datasets; background at the end."""
     counts = network.classifier.class_counts
-    found = {}
+    tensors = {}
     for dataset in range(len(counts)):
         logits = network.classifier(embeddings_RD, dataset).numpy()
         name = f"cls_score{dataset}" if len(counts) > 1 else "cls_score"
-        found[name] = np.pad(logits, ((0, 0), (0, 1)))
-    return found
+        tensors[name] = np.pad(logits, ((0, 0), (0, 1)))
+    return tensors
 
 
 def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -190,8 +190,8 @@ def compared_classes(
     counts = network.classifier.class_counts
     if len(counts) == 1:
         names = ("fed_sampled", "fed_sampled0")
-        found = [_compared(inputs, names, samples.labels_R, counts[0])]
-        return found * len(samples.datasets_N)
+        classes = [_compared(inputs, names, samples.labels_R, counts[0])]
+        return classes * len(samples.datasets_N)
     return [
         _compared(
             inputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +25,13 @@ def output_ids(outputs: Sequence[Mapping[str, Any] | None]) -> np.ndarray:
     return np.array(ids, np.int64)
 
 
-def detect_batches(
-    detect: Detect, batches: Iterable[Batch], category_ids: np.ndarray
+def detect_batch(
+    detect: Detect, batch: Batch, category_ids: np.ndarray
 ) -> Iterator[tuple[int, Columns]]:
     """Row and every detection of each image.
 
     Args:
-        detect: normalised images (N, 3, H, W) and sizes (N, 2) before padding -> N `Detected`.
-        batches: of `data.loader.evaluation_batches`; rows in any order.
+        detect: normalized images (N, 3, H, W) and sizes (N, 2) before padding -> N `Detected`.
         category_ids: of the network's classes, in their order; what it takes for a class that is
             `NO_CATEGORY` is left out.
 
@@ -41,24 +40,22 @@ def detect_batches(
     """
     from unidet.training.inference import as_images
 
-    for batch in batches:
-        found = detect(as_images(batch), batch.sizes_N2)
-        images = zip(batch.image_rows.tolist(), batch.scales_N4, found, strict=True)
-        for row, scale, detected in images:
-            kept = category_ids[detected.labels] != NO_CATEGORY
-            boxes = xyxy_to_xywh(detected.boxes[kept].astype(np.float64) / scale)
-            yield (
-                row,
-                {
-                    "boxes_xywh": boxes,
-                    "category_ids": category_ids[detected.labels[kept]],
-                    "scores": detected.scores[kept],
-                },
-            )
+    detections = detect(as_images(batch), batch.sizes_N2)
+    images = zip(batch.image_rows.tolist(), batch.scales_N4, detections, strict=True)
+    for row, scale, detected in images:
+        kept = category_ids[detected.labels] != NO_CATEGORY
+        yield (
+            row,
+            {
+                "boxes_xywh": xyxy_to_xywh(detected.boxes[kept].astype(np.float64) / scale),
+                "category_ids": category_ids[detected.labels[kept]],
+                "scores": detected.scores[kept],
+            },
+        )
 
 
 def detections_of(dumped: Sharded, image_ids: np.ndarray) -> Detections:
-    """What `detect_batches` found in all images, in the order of `image_ids`."""
+    """What `detect_batch` left of all images, in the order of `image_ids`."""
     images = [dumped.of(row) for row in range(len(image_ids))]
     counts = [len(columns["scores"]) for columns in images]
     return Detections(

@@ -21,23 +21,23 @@ def starting_files(config: Config, name: str) -> dict[str, Path]:
     Raises:
         UserError: it is not there, or the files do not name exactly the data sets there are.
     """
-    given = config.proposals.files
-    if not given:
+    places = config.proposals.files
+    if not places:
         return {}
     training = training_sets(config) if config.proposals.training else ()
-    known = [_plain(set_name) for set_name in (*training, *evaluation_sets(config))]
-    missing = [set_name for set_name in known if set_name not in given]
-    unknown = [set_name for set_name in given if set_name not in known]
+    set_names = [_plain(set_name) for set_name in (*training, *evaluation_sets(config))]
+    missing = [set_name for set_name in set_names if set_name not in places]
+    unknown = [set_name for set_name in places if set_name not in set_names]
     root = Path(config.data.root)
-    for set_name, place in given.items():
+    for set_name, place in places.items():
         if not (root / place).is_file():
             raise UserError(f"proposals.files.{set_name}: {root / place} does not exist")
     if missing or unknown:
         raise UserError(
-            f"proposals.files: must name a file for each of {', '.join(known)}; "
+            f"proposals.files: must name a file for each of {', '.join(set_names)}; "
             + (f"nothing for {', '.join(missing)}" if missing else f"no {', '.join(unknown)}")
         )
-    return {FILE: root / given[_plain(name)]}
+    return {FILE: root / places[_plain(name)]}
 
 
 def _plain(name: str) -> str:

@@ -43,6 +43,10 @@ class ImageSet:
         """(N, 32) uint8: sha256 of each image's content."""
         return np.load(self.folder / DIGESTS)
 
+    def digest_of(self, row: int) -> bytes:
+        """The sha256 of an image's content."""
+        return self.digests[row].tobytes()
+
     def caption(self, row: int) -> str:
         """What a report calls an image: no path of this machine."""
         return self.split.file_names[row] or f"{self.name}, image {row}"

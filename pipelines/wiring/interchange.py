@@ -22,11 +22,11 @@ from unidet.formats.mmdet_pickles import (
     results_of,
 )
 from unidet.formats.results import write_results
-from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.states import built_folders
+from unidet.pipelines.wiring.dumped_proposals import all_proposals
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
 from unidet.records import Detections
 from unidet.store.disk import check_target, whole_file
@@ -37,7 +37,7 @@ STAGES = ("proposals", "lvis_eval")
 
 
 @dataclass(frozen=True)
-class Found:
+class OrderedDetections:
     """Detections, or proposals as detections of one category, and the order mmdet has them in."""
 
     detections: Detections
@@ -72,53 +72,59 @@ def interchange_files(
     check_target(target)
     stage, colon, dataset = source.partition(":")
     if colon and stage in STAGES:
-        found = _of_the_study(stage, dataset, study())
+        ordered = _of_the_study(stage, dataset, study())
     elif annotations is None:
         raise UserError(
             f"{source}: --annotations FILE says which images and categories these are (a source "
             f"in the study, {' or '.join(f'{name}:DATASET' for name in STAGES)}, needs none)"
         )
     else:
-        found = _of_a_file(Path(source), read_order(Path(annotations)), proposals)
-    _write(target, found)
-    what = "proposals" if found.are_proposals else "detections"
-    images = len(found.order.image_ids)
-    return f"{destination}: {len(found.detections)} {what} in {images} images"
+        ordered = _of_a_file(Path(source), read_order(Path(annotations)), proposals)
+    _write(target, ordered)
+    kind = "proposals" if ordered.are_proposals else "detections"
+    images = len(ordered.order.image_ids)
+    return f"{destination}: {len(ordered.detections)} {kind} in {images} images"
 
 
-def _write(target: Path, found: Found) -> None:
+def _write(target: Path, ordered: OrderedDetections) -> None:
     if target.suffix == ".json":
         with whole_file(target) as partial:
-            write_results(partial, found.detections, exact=True)
-    elif found.are_proposals:
-        write_pickle(target, proposal_arrays(found.detections, found.order))
+            write_results(partial, ordered.detections, exact=True)
+    elif ordered.are_proposals:
+        write_pickle(target, proposal_arrays(ordered.detections, ordered.order))
     else:
-        write_pickle(target, result_arrays(found.detections, found.order))
+        write_pickle(target, result_arrays(ordered.detections, ordered.order))
 
 
-def _of_a_file(path: Path, order: Order, proposals: bool) -> Found:
+def _of_a_file(path: Path, order: Order, proposals: bool) -> OrderedDetections:
     if path.suffix == ".json":
-        return Found(read_json_detections(path, order, proposals=proposals), order, proposals)
+        return OrderedDetections(
+            read_json_detections(path, order, proposals=proposals), order, proposals
+        )
     if path.suffix != ".pkl":
         raise UserError(
             f"{path}: must be .pkl, .json, or {' or '.join(f'{name}:DATASET' for name in STAGES)}"
         )
     contents = read_pickle(path)
     if is_proposals(contents):
-        return Found(proposals_of(path, contents, order), order, True)
-    return Found(results_of(path, contents, order), order, False)
+        return OrderedDetections(proposals_of(path, contents, order), order, True)
+    return OrderedDetections(results_of(path, contents, order), order, False)
 
 
-def _of_the_study(stage: str, name: str, config: Config) -> Found:
+def _of_the_study(stage: str, name: str, config: Config) -> OrderedDetections:
     (node,) = targets(f"{stage}:{name}", config)
     folder, data = _artefact(node, config), _artefact(Node("data", node.name), config)
     if stage == "lvis_eval":
         order = read_order(data / GROUND_TRUTH)
         results = folder / "detections.json"
-        return Found(read_json_detections(results, order, proposals=False), order, False)
+        return OrderedDetections(
+            read_json_detections(results, order, proposals=False), order, False
+        )
     split = image_set_at(data, None, node.name).split
     order = Order(str(node), split.image_ids, np.array([PROPOSAL_CATEGORY]))
-    return Found(_dumped_proposals(Sharded(folder / SHARDS), split.image_ids), order, True)
+    return OrderedDetections(
+        all_proposals(Sharded(folder / SHARDS), split.image_ids, PROPOSAL_CATEGORY), order, True
+    )
 
 
 def _artefact(node: Node, config: Config) -> Path:
@@ -126,17 +132,3 @@ def _artefact(node: Node, config: Config) -> Path:
     if folders is None:
         raise UserError(f"{node} is not built; run: unidet stage={node.stage}")
     return folders[node]
-
-
-def _dumped_proposals(dumped: Sharded, image_ids: np.ndarray) -> Detections:
-    """The proposals of all images, as detections of one category."""
-    images = [dumped.of(row) for row in range(len(image_ids))]
-    counts = [len(columns["scores"]) for columns in images]
-    corners = np.concatenate([columns["boxes_xyxy"] for columns in images])
-    boxes = xyxy_to_xywh(corners.astype(np.float64))
-    return Detections(
-        np.repeat(image_ids, counts),
-        np.full(len(boxes), PROPOSAL_CATEGORY),
-        boxes,
-        np.concatenate([columns["scores"] for columns in images]),
-    )

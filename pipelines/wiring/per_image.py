@@ -10,8 +10,30 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from unidet.pipelines.engine.shards import SHARDS, Columns, DigestOf, Results, Sharded
+from unidet.config.images import ImageConfig
+from unidet.data.loader import Proposals, evaluation_batches
+from unidet.pipelines.engine.shards import SHARDS, Columns, DigestOf, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.image_batches import evaluation_transform
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.records import Batch
+
+ResultsOfBatch = Callable[[Batch], Iterator[tuple[int, Columns]]]
+"""A batch to the row and columns of each of its images."""
+
+
+def shards_of(job: Job, images_per_shard: int) -> ShardSet:
+    """The shards of the data set that a job takes."""
+    return ShardSet(SHARDS, len(open_image_set(job).split), images_per_shard)
+
+
+def fill_shards(
+    job: Job, plan: ShardSet, label: str, digest_of: DigestOf, results: Results
+) -> None:
+    """Finish the shards of a job under a progress line that starts with `label`."""
+    progress = job.progress(label)
+    plan.fill(job.work, results, digest_of, progress)
+    progress.close()
 
 
 def reusing(
@@ -25,12 +47,12 @@ def reusing(
     """
 
     @cache
-    def known() -> list[Sharded]:
+    def reusable() -> list[Sharded]:
         return [Sharded(folder / SHARDS) for folder in siblings()]
 
     def result_of(row: int) -> Columns | None:
         digest = digest_of(row)
-        for shards in known():
+        for shards in reusable():
             if digest in shards.rows_by_digest:
                 return shards.of(shards.rows_by_digest[digest])
         return None
@@ -53,3 +75,29 @@ def network_results(job: Job, digest_of: DigestOf, open_network: Callable[[], Re
     """Results of a network that is opened when a first image needs it."""
     opened = cache(open_network)
     return reusing(job.siblings, digest_of, lambda rows: opened()(rows))
+
+
+def batch_by_batch(
+    data: ImageSet,
+    images: ImageConfig,
+    batch_size: int,
+    results_of: ResultsOfBatch,
+    proposals_of: Proposals | None = None,
+) -> Results:
+    """Results of a network that takes a set's images in batches.
+
+    Args:
+        images: how they are resized and normalized.
+        results_of: runs the network; its rows are those of the set.
+        proposals_of: row to the image's proposals, which then go into the batch.
+    """
+    transform = evaluation_transform(images)
+
+    def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
+        batches = evaluation_batches(
+            data.images, data.split, rows, transform, batch_size, proposals_of=proposals_of
+        )
+        for batch in batches:
+            yield from results_of(batch)
+
+    return results

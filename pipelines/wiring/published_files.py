@@ -14,24 +14,24 @@ MERGES_SOURCE = "https://github.com/openai/CLIP/raw/main/clip/bpe_simple_vocab_1
 
 
 def published_files(config: Config, name: str) -> dict[str, Path]:
-    """Checkpoint and byte pairs enter the stage's key by content.
+    """Checkpoint and BPE merges enter the stage's key by content.
 
     Raises:
-        UserError: a file is missing, or the byte pairs are not CLIP's.
+        UserError: a file is missing, or the merges are not CLIP's.
     """
     clip = config.clip
     if not isinstance(clip, PublishedClip):
         return {}
     root = Path(config.data.root)
-    found = {"checkpoint": root / clip.checkpoint, "merges": root / clip.merges}
-    for name, path in found.items():
+    files = {"checkpoint": root / clip.checkpoint, "merges": root / clip.merges}
+    for name, path in files.items():
         if not path.is_file():
             source = f"; fetch it: curl -L -o '{path}' {MERGES_SOURCE}" if name == "merges" else ""
             raise UserError(f"clip.{name}: {path} does not exist{source}")
-    digest = sha256_file(found["merges"])
+    digest = sha256_file(files["merges"])
     if digest != MERGES_SHA256:
         raise UserError(
-            f"clip.merges: {found['merges']} has sha256 {digest}, CLIP's file {MERGES_SHA256}; "
-            f"fetch it again: curl -L -o '{found['merges']}' {MERGES_SOURCE}"
+            f"clip.merges: {files['merges']} has sha256 {digest}, CLIP's file {MERGES_SHA256}; "
+            f"fetch it again: curl -L -o '{files['merges']}' {MERGES_SOURCE}"
         )
-    return found
+    return files

@@ -26,13 +26,13 @@ def starting_file(key: str, root: str, place: str) -> dict[str, Path]:
     if not place:
         return {}
     path = Path(root) / place
-    found = {"weights": path}
+    files = {"weights": path}
     if path.suffix == ".param":
-        found["weights.bin"] = path.with_suffix(".bin")
-    for file in found.values():
+        files["weights.bin"] = path.with_suffix(".bin")
+    for file in files.values():
         if not file.is_file():
             raise UserError(f"{key}: {file} is not there; it is looked for below data.root")
-    return found
+    return files
 
 
 def load_starting_weights(network: Any, path: Path, *, is_trained_further: bool) -> None:

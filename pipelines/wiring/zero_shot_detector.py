@@ -54,13 +54,13 @@ def detect_files(
     progress = Progress("detecting")
     records = []
     for done, (path, pixels) in enumerate(pictures.items(), start=1):
-        found = detector(pixels)
+        detections = detector(pixels)
         target = folder / f"{Path(path).stem}.png"
         with whole_file(target) as partial:
-            _draw(pixels, found, names, threshold).save(partial)
-        records += _records(path, found, names, threshold)
+            _draw(pixels, detections, names, threshold).save(partial)
+        records += _records(path, detections, names, threshold)
         progress.update(done, len(pictures))
-        say(f"{path}: {int((found.scores >= threshold).sum())} boxes -> {target}")
+        say(f"{path}: {int((detections.scores >= threshold).sum())} boxes -> {target}")
     progress.close()
     with whole_file(folder / "detections.json") as partial:
         partial.write_text(json.dumps(records, indent=1))
@@ -130,19 +130,19 @@ def _embed(config: Config, names: list[str], folders: Mapping[str, Path]) -> np.
 
 def _ready(config: Config, names: list[str]) -> np.ndarray:
     """Embeddings of all the study's vocabularies together."""
-    known: dict[str, np.ndarray] = {}
+    embeddings: dict[str, np.ndarray] = {}
     actions = current("clip_embeddings", config, open_store(config))
     for action in reversed([action for action in actions.values() if action is not None]):
         with np.load(open_store(config).folder(action) / EMBEDDINGS) as arrays:
             pairs = zip(arrays["names"].tolist(), arrays["embeddings"], strict=True)
-            known.update({name.lower().replace("_", " "): vector for name, vector in pairs})
-    unknown = [name for name in names if name.lower().replace("_", " ") not in known]
+            embeddings.update({name.lower().replace("_", " "): vector for name, vector in pairs})
+    unknown = [name for name in names if name.lower().replace("_", " ") not in embeddings]
     if unknown:
         raise UserError(
             f"--vocab: there is no embedding for {', '.join(map(repr, unknown))}; this experiment "
             "has no text encoder, only the names of its vocabularies (such as 'person', 'sofa')"
         )
-    return np.stack([known[name.lower().replace("_", " ")] for name in names])
+    return np.stack([embeddings[name.lower().replace("_", " ")] for name in names])
 
 
 def _lineage(config: Config) -> dict[str, Path]:
@@ -174,8 +174,8 @@ def _is_ours(action: Action | None, stage: str, config: Config, store: Store) ->
     return action.preimage["config"].get(stage) == identity(getattr(config, stage))
 
 
-def _draw(pixels: np.ndarray, found: Detections, names: list[str], threshold: float) -> Any:
-    shown = found.take(found.scores >= threshold)
+def _draw(pixels: np.ndarray, detections: Detections, names: list[str], threshold: float) -> Any:
+    shown = detections.take(detections.scores >= threshold)
     corners = xywh_to_xyxy(shown.boxes_xywh)
     pairs = zip(shown.category_ids, shown.scores, strict=True)
     texts = [f"{names[int(number)]} {score:.2f}" for number, score in pairs]
@@ -183,9 +183,9 @@ def _draw(pixels: np.ndarray, found: Detections, names: list[str], threshold: fl
 
 
 def _records(
-    path: str, found: Detections, names: list[str], threshold: float
+    path: str, detections: Detections, names: list[str], threshold: float
 ) -> list[dict[str, Any]]:
-    shown = found.take(found.scores >= threshold)
+    shown = detections.take(detections.scores >= threshold)
     rows = zip(shown.category_ids, shown.boxes_xywh.tolist(), shown.scores.tolist(), strict=True)
     return [
         {"image": path, "category": names[int(number)], "bbox": box, "score": round(score, 5)}

@@ -54,8 +54,8 @@ def test_a_terminal_without_the_letters_gets_escapes() -> None:
     assert r"'nonsense-\xe9' is neither" in done.stderr
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     script = PREPARED + "print('← é')"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
-    assert (told.stdout, told.stderr) == (rb"\u2190 \xe9" + b"\n", b"")
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
+    assert (printed.stdout, printed.stderr) == (rb"\u2190 \xe9" + b"\n", b"")
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

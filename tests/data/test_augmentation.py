@@ -20,18 +20,18 @@ def test_a_placement_by_hand() -> None:
     """200 x 100 pixels in 416 x 416, 1.2 times as large, at 0.6 of the frame: the image's middle,
     (100, 50), comes to (249.6, 249.6), and its width is 200 * 416 / 200 * 1.2 = 499.2."""
     drawn = Augmentation(fixed(1.2), fixed(1.0), fixed(0.6), 0, fixed(1), fixed(1))
-    found = drawn.placement((200, 100), (416, 416), np.random.default_rng(0))
-    assert found.scale == pytest.approx([2.496, 4.992])
-    assert found.scale * [100, 50] + found.shift == pytest.approx([249.6, 249.6])
+    placement = drawn.placement((200, 100), (416, 416), np.random.default_rng(0))
+    assert placement.scale == pytest.approx([2.496, 4.992])
+    assert placement.scale * [100, 50] + placement.shift == pytest.approx([249.6, 249.6])
 
 
 def test_placements_fill_their_ranges() -> None:
     """Size 0.6 * 0.8 to 1.4 * 1.2 of the frame, the axes alike but for the stretch of 0.8 to 1.2;
     the centre 0.3 to 0.7, each axis by itself."""
     rng = np.random.default_rng(0)
-    found = [OFFICIAL.placement((50, 80), (400, 400), rng) for _ in range(4000)]
-    size = np.array([one.scale * (50, 80) for one in found]) / 400
-    centre = np.array([one.scale * (25, 40) + one.shift for one in found]) / 400
+    placements = [OFFICIAL.placement((50, 80), (400, 400), rng) for _ in range(4000)]
+    size = np.array([p.scale * (50, 80) for p in placements]) / 400
+    centre = np.array([p.scale * (25, 40) + p.shift for p in placements]) / 400
     ratio = size[:, 0] / size[:, 1]
     for values, low, high in ((size, 0.48, 1.68), (ratio, 0.8 / 1.2, 1.5), (centre, 0.3, 0.7)):
         assert low <= values.min() < low + 0.05 * (high - low)
@@ -67,8 +67,8 @@ def test_boxes_stay_on_what_they_hold() -> None:
         rng = np.random.default_rng(seed)
         sample = plain.apply(image, box, np.zeros(1, np.int32), box, rng)
         rows, columns = np.nonzero(sample.pixels[:, :, 0] > 127)
-        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        np.testing.assert_allclose(sample.boxes[0], found, atol=0.51)
+        white = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(sample.boxes[0], white, atol=0.51)
         np.testing.assert_array_equal(sample.boxes, sample.proposals)
         flipped.add(sample.flips)
     assert len(flipped) == 4
@@ -95,5 +95,5 @@ def test_each_change_of_colour_comes_in_every_second_image() -> None:
 def test_colours_are_not_clipped() -> None:
     bright = Augmentation(fixed(1), fixed(1), fixed(0.5), 0.0, fixed(1.4), fixed(1))
     white = np.full((1, 1, 3), 255, np.uint8)
-    found = {round(bright.recolour(white, np.random.default_rng(n)).item(0)) for n in range(9)}
-    assert found == {255, 357}
+    values = {round(bright.recolour(white, np.random.default_rng(n)).item(0)) for n in range(9)}
+    assert values == {255, 357}

@@ -62,16 +62,16 @@ def sources(broken: int = -1) -> list[Source]:
     return [Source(WIDE, Noise(WIDE, broken)), Source(MIXED, Noise(MIXED))]
 
 
-def assert_equal(one: Batch, other: Batch) -> None:
-    np.testing.assert_array_equal(one.images_NCHW, other.images_NCHW)
-    np.testing.assert_array_equal(one.image_rows, other.image_rows)
-    np.testing.assert_array_equal(one.dataset_ids, other.dataset_ids)
-    for boxes, others in zip(one.boxes, other.boxes, strict=True):
+def assert_equal(batch: Batch, other: Batch) -> None:
+    np.testing.assert_array_equal(batch.images_NCHW, other.images_NCHW)
+    np.testing.assert_array_equal(batch.image_rows, other.image_rows)
+    np.testing.assert_array_equal(batch.dataset_ids, other.dataset_ids)
+    for boxes, others in zip(batch.boxes, other.boxes, strict=True):
         np.testing.assert_array_equal(boxes, others)
 
 
 def loader_threads() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name.startswith("unidet-loader")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("unidet-loader")]
 
 
 def test_trainable_rows() -> None:
@@ -93,10 +93,10 @@ def test_an_epoch_shows_every_image_and_fills_up_by_group() -> None:
     for epoch in range(3):
         places = []
         for step in range(3 * epoch, 3 * epoch + 3):
-            found, chosen = sampler.batch(step)
-            assert found == epoch
-            groups.append({place in {(1, 0), (1, 2)} for place in chosen})
-            places += chosen
+            batch_epoch, batch = sampler.batch(step)
+            assert batch_epoch == epoch
+            groups.append({place in {(1, 0), (1, 2)} for place in batch})
+            places += batch
         counts = Counter(places)
         assert len(places) == 12
         assert set(counts) == {(0, row) for row in range(5)} | {(1, row) for row in range(3)}
@@ -119,8 +119,8 @@ def test_batches_of_the_groups_are_mixed() -> None:
 
 
 def test_augmentation_changes_from_epoch_to_epoch() -> None:
-    one = make_split("one", [(60, 40)])
-    batches = list(Loader([Source(one, Noise(one))], 1, 12, 0, TRANSFORM))
+    split = make_split("one", [(60, 40)])
+    batches = list(Loader([Source(split, Noise(split))], 1, 12, 0, TRANSFORM))
     seen = {(*batch.sizes_N2[0].tolist(), *batch.flips_N2[0].tolist()) for batch in batches}
     assert len(seen) > 6
 
@@ -139,8 +139,8 @@ def test_content_does_not_depend_on_threads_or_start() -> None:
     assert len(alone) == 9
     many = list(Loader(sources(), 2, 9, 5, TRANSFORM, threads=4, prefetch=6))
     late = list(Loader(sources(), 2, 9, 5, TRANSFORM, start_step=6))
-    for one, other in zip(alone + alone[6:], many + late, strict=True):
-        assert_equal(one, other)
+    for first, second in zip(alone + alone[6:], many + late, strict=True):
+        assert_equal(first, second)
     flips = np.concatenate([batch.flips_N2 for batch in alone])
     assert flips.any(axis=0).all()
     assert not flips.all(axis=0).any()
@@ -250,10 +250,12 @@ def test_proposals_go_through_the_same_transform() -> None:
     assert len(batches) == 6
     for batch in batches:
         assert batch.proposals is not None
-        for row, boxes, found in zip(batch.image_rows, batch.boxes, batch.proposals, strict=True):
-            assert found.shape == (row, 5)
-            np.testing.assert_array_equal(found[:, :4], np.repeat(boxes, row, axis=0))
-            assert (found[:, 4] == 0.5).all()
+        for row, boxes, proposals in zip(
+            batch.image_rows, batch.boxes, batch.proposals, strict=True
+        ):
+            assert proposals.shape == (row, 5)
+            np.testing.assert_array_equal(proposals[:, :4], np.repeat(boxes, row, axis=0))
+            assert (proposals[:, 4] == 0.5).all()
 
 
 def test_proposals_are_there_for_evaluation() -> None:

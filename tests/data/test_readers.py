@@ -36,7 +36,7 @@ def test_columns(content: Content, write: Write, folder: Path) -> None:
     assert split.boxes_xyxy.tolist() == expected
     assert split.boxes_xyxy.dtype == np.float32
     assert split.boxes_of(2)[0].shape == (0, 4)
-    counts = [(one.image_count, one.instance_count) for one in split.categories]
+    counts = [(category.image_count, category.instance_count) for category in split.categories]
     assert counts == [(1, 1), (2, 3)]
     assert (report.images, report.boxes, report.crowds) == (3, 4, 1)
     assert report.noted["image without boxes"].first == "images[2] (id 20)"
@@ -65,7 +65,7 @@ def test_unusable_boxes_are_skipped_and_counted(
     content["annotations"][2].update(change)
     split, report = read_split(write(content), None, name="tiny")
     assert len(split.labels) == 3
-    assert {key: found.count for key, found in report.skipped.items()} == {reason: 1}
+    assert {key: finding.count for key, finding in report.skipped.items()} == {reason: 1}
     assert report.skipped[reason].first == "annotations[2] (id 3)"
     assert split.categories[1].instance_count == 2
 
@@ -183,12 +183,12 @@ def test_a_split_without_usable_boxes_is_refused(content: Content, write: Write)
 
 
 def test_one_image_with_one_box(write: Write) -> None:
-    one = {
+    document = {
         "images": [{"id": 1, "file_name": "a.png", "width": 5.0, "height": 5}],
         "categories": [{"id": 1, "name": "a"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}],
     }
-    split, report = read_split(write(one), None, name="tiny")
+    split, report = read_split(write(document), None, name="tiny")
     assert split.boxes_xyxy.tolist() == [[0, 0, 1, 1]]
     assert report.skipped == {}
     assert report.noted == {}

@@ -56,8 +56,8 @@ def test_keep_ratio(old: tuple[int, int], short: int, long: int, new: tuple[int,
 def test_stretch_draws_one_of_its_sizes_for_a_batch() -> None:
     draw, resize = rng(), Stretch(((4, 4), (6, 6)))
     drawn = [resize.for_batch(draw) for _ in range(20)]
-    assert {one.sizes for one in drawn} == {((4, 4),), ((6, 6),)}
-    assert {one.size(10, 7, rng()) for one in drawn} == {(4, 4), (6, 6)}
+    assert {stretch.sizes for stretch in drawn} == {((4, 4),), ((6, 6),)}
+    assert {stretch.size(10, 7, rng()) for stretch in drawn} == {(4, 4), (6, 6)}
 
 
 def test_channels_in_the_order_of_the_network() -> None:
@@ -142,7 +142,7 @@ def test_collate_normalizes_and_pads() -> None:
     assert batch.sizes_N2.tolist() == [[4, 6], [4, 4]]
     assert batch.scales_N4.tolist() == [[1, 1, 1, 1]] * 2
     assert batch.flips_N2.tolist() == [[False, False]] * 2
-    assert [len(found) for found in batch.boxes] == [1, 0]
+    assert [len(rows) for rows in batch.boxes] == [1, 0]
     assert batch.proposals is None
 
 

@@ -43,11 +43,11 @@ def contains_its_boxes(view: View) -> bool:
 def test_zoom_out() -> None:
     view, sizes, places = marked((5, 5, 20, 30), (40, 10, 60, 40)), [], []
     for seed in range(200):
-        found = ZoomOut(0.5, 4.0)(view, np.random.default_rng(seed))
-        assert contains_its_boxes(found)
-        assert found.labels.tolist() == [0, 1]
-        sizes.append(found.pixels.shape[1])
-        places.append(found.boxes[0, 0])
+        zoomed = ZoomOut(0.5, 4.0)(view, np.random.default_rng(seed))
+        assert contains_its_boxes(zoomed)
+        assert zoomed.labels.tolist() == [0, 1]
+        sizes.append(zoomed.pixels.shape[1])
+        places.append(zoomed.boxes[0, 0])
     assert 80 < sizes.count(60) < 120
     assert (min(sizes), max(sizes)) >= (60, 220)
     assert max(sizes) <= 240
@@ -58,29 +58,29 @@ def test_crops_by_iou() -> None:
     """Boxes with their centre inside stay, clipped; one overlaps as much as was drawn."""
     view, crops = marked((5, 5, 20, 30), (40, 10, 60, 40)), 0
     for seed in range(200):
-        found = CROP(view, np.random.default_rng(seed))
-        height, width = found.pixels.shape[:2]
+        cropped = CROP(view, np.random.default_rng(seed))
+        height, width = cropped.pixels.shape[:2]
         if (width, height) == (60, 40):
             continue
         crops += 1
         assert 0.5 <= width / height <= 2
         assert width >= 18
         assert height >= 12
-        assert len(found.boxes)
-        assert (found.boxes >= 0).all()
-        assert (found.boxes <= np.array([width, height] * 2)).all()
-        for box, label in zip(found.boxes.astype(int), found.labels, strict=True):
+        assert len(cropped.boxes)
+        assert (cropped.boxes >= 0).all()
+        assert (cropped.boxes <= np.array([width, height] * 2)).all()
+        for box, label in zip(cropped.boxes.astype(int), cropped.labels, strict=True):
             left, top, right, bottom = box
-            assert (found.pixels[top:bottom, left:right] == 100 + 20 * label).all()
+            assert (cropped.pixels[top:bottom, left:right] == 100 + 20 * label).all()
     assert 150 < crops < 195
 
 
 def test_the_least_overlap_is_kept() -> None:
     view, crops = marked((10, 10, 50, 30)), 0
     for seed in range(50):
-        found = replace(CROP, overlaps=(0.7, 1.0))(view, np.random.default_rng(seed))
-        height, width = found.pixels.shape[:2]
-        inside = np.prod(found.boxes[0, 2:] - found.boxes[0, :2])
+        cropped = replace(CROP, overlaps=(0.7, 1.0))(view, np.random.default_rng(seed))
+        height, width = cropped.pixels.shape[:2]
+        inside = np.prod(cropped.boxes[0, 2:] - cropped.boxes[0, :2])
         if (width, height) != (60, 40):
             assert inside / (800 + width * height - inside) >= 0.7
             crops += 1
@@ -97,19 +97,19 @@ def test_resized_crop() -> None:
     view, seen = marked((0, 0, 300, 400), width=600, height=400), set()
     crop = ResizedCrop(1.0, (60, 100), (30, 80))
     for seed in range(200):
-        found = crop(view, np.random.default_rng(seed))
-        height, width = found.pixels.shape[:2]
+        cropped = crop(view, np.random.default_rng(seed))
+        height, width = cropped.pixels.shape[:2]
         assert 30 <= height <= 80
         assert 30 <= width <= 80
-        if len(found.boxes):
-            left, top, right, bottom = found.boxes[0]
+        if len(cropped.boxes):
+            left, top, right, bottom = cropped.boxes[0]
             assert (left, top, bottom) == (0, 0, height)
-            middle = found.pixels[0, :, 0]
+            middle = cropped.pixels[0, :, 0]
             assert abs((middle > 50).sum() - right) <= 1
             assert right > 0
         else:
-            assert (found.pixels[:, 1:] == 10).all()
-        seen |= {("wide", width > 75), ("high", height > 60), ("box", bool(len(found.boxes)))}
+            assert (cropped.pixels[:, 1:] == 10).all()
+        seen |= {("wide", width > 75), ("high", height > 60), ("box", bool(len(cropped.boxes)))}
     assert len(seen) == 6
     assert crop(marked(width=20, height=500), np.random.default_rng(0)).pixels.shape[1] <= 80
 
@@ -121,12 +121,14 @@ def test_colours() -> None:
     still = {"contrast": (1.0, 1.0), "saturation": (1.0, 1.0), "hue": 0.0}
     seen = set()
     for seed in range(60):
-        found = replace(COLOURS, brightness=(0.5, 0.5), **still)(view, np.random.default_rng(seed))
-        assert found.boxes is view.boxes
-        seen.add(tuple(found.pixels[0, 0].tolist()))
+        changed = replace(COLOURS, brightness=(0.5, 0.5), **still)(
+            view, np.random.default_rng(seed)
+        )
+        assert changed.boxes is view.boxes
+        seen.add(tuple(changed.pixels[0, 0].tolist()))
     # the way to hue and back rounds
-    assert np.abs(np.array([sorted(one) for one in seen]) - [20, 40, 80]).max() <= 1
-    assert len({tuple(np.argsort(one)) for one in seen}) == 6
+    assert np.abs(np.array([sorted(pixel) for pixel in seen]) - [20, 40, 80]).max() <= 1
+    assert len({tuple(np.argsort(pixel)) for pixel in seen}) == 6
     never = replace(COLOURS, probability=0.0)(view, np.random.default_rng(0))
     np.testing.assert_array_equal(never.pixels, view.pixels)
 
@@ -136,9 +138,9 @@ def test_hue_turns() -> None:
     red = marked()
     red.pixels[:] = (255, 0, 0)
     only = {"brightness": (1.0, 1.0), "contrast": (1.0, 1.0), "saturation": (1.0, 1.0)}
-    found = [replace(COLOURS, **only)(red, np.random.default_rng(s)).pixels for s in range(40)]
-    middles = [sorted(pixels[0, 0].tolist())[1] for pixels in found]
-    assert all(sorted(pixels[0, 0].tolist())[::2] == [0, 255] for pixels in found)
+    changed = [replace(COLOURS, **only)(red, np.random.default_rng(s)).pixels for s in range(40)]
+    middles = [sorted(pixels[0, 0].tolist())[1] for pixels in changed]
+    assert all(sorted(pixels[0, 0].tolist())[::2] == [0, 255] for pixels in changed)
     assert 50 < max(middles) <= 0.3 * 255 + 3
 
 
@@ -192,9 +194,9 @@ def test_smooth_resize() -> None:
     """Every pixel counts when an image shrinks: a third of one bright column in three."""
     image = np.zeros((6, 12, 3), np.uint8)
     image[:, ::3] = 90
-    found = resize_smoothly(image, 4, 2)
-    assert found.shape == (2, 4, 3)
-    assert abs(int(found[0, 1, 0]) - 30) <= 3
+    resized = resize_smoothly(image, 4, 2)
+    assert resized.shape == (2, 4, 3)
+    assert abs(int(resized[0, 1, 0]) - 30) <= 3
     assert resize_smoothly(image, 12, 6) is image
     expected = np.asarray(Image.fromarray(image).resize((4, 2), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(resized, expected)

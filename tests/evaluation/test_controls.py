@@ -72,8 +72,8 @@ def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def average_precision(annotations: Path, text: TextClassifier) -> float:
-    found = detect_calibrated(REGIONS, text, beta=0.5, gamma=0.0, suppression=Suppression())
-    return evaluate_lvis(read_ground_truth(annotations), found).metrics()["AP"]
+    detections = detect_calibrated(REGIONS, text, beta=0.5, gamma=0.0, suppression=Suppression())
+    return evaluate_lvis(read_ground_truth(annotations), detections).metrics()["AP"]
 
 
 def deranged(order: tuple[int, ...]) -> TextClassifier:

@@ -44,7 +44,7 @@ def sigmoid(value: float) -> float:
 
 
 def test_detections_worked_by_hand() -> None:
-    (found,) = detect([regions(4)], classifier(), [Scoring(0.5)], SUPPRESSION)
+    (detections,) = detect([regions(4)], classifier(), [Scoring(0.5)], SUPPRESSION)
     # probabilities: sigmoid(2 cos - 1); disjoint boxes, nothing decays
     expected = [
         (7, [0, 0, 10, 10], math.sqrt(sigmoid(1) * 0.81)),
@@ -52,12 +52,12 @@ def test_detections_worked_by_hand() -> None:
         (5, [100.13, 50, 29.87, 40.5], math.sqrt(sigmoid(0.6) * 0.25)),
         (7, [100.13, 50, 29.87, 40.5], math.sqrt(sigmoid(0.2) * 0.25)),
     ]
-    assert found.image_ids.tolist() == [4] * 4
-    assert found.category_ids.tolist() == [row[0] for row in expected]
-    assert found.boxes_xywh.tolist() == [row[1] for row in expected]
+    assert detections.image_ids.tolist() == [4] * 4
+    assert detections.category_ids.tolist() == [row[0] for row in expected]
+    assert detections.boxes_xywh.tolist() == [row[1] for row in expected]
     # embeddings of half precision
-    np.testing.assert_allclose(found.scores, [row[2] for row in expected], rtol=1e-3)
-    assert found.scores.dtype == np.float32
+    np.testing.assert_allclose(detections.scores, [row[2] for row in expected], rtol=1e-3)
+    assert detections.scores.dtype == np.float32
 
 
 def test_calibration_uses_the_counts_of_the_uncalibrated_detections() -> None:
@@ -68,19 +68,19 @@ def test_calibration_uses_the_counts_of_the_uncalibrated_detections() -> None:
     assert prior_counts(raw.category_ids, np.array([7, 5])).tolist() == [2, 4]
     weights = calibration_weights(np.array([2, 4]), 0.6)
     (expected,) = detect(images, classifier(), [Scoring(0.5, weights)], limited)
-    found = detect_calibrated(images, classifier(), beta=0.5, gamma=0.6, suppression=limited)
-    assert np.array_equal(found.scores, expected.scores)
+    detections = detect_calibrated(images, classifier(), beta=0.5, gamma=0.6, suppression=limited)
+    assert np.array_equal(detections.scores, expected.scores)
     # with 1/2^.6 against 1/4^.6 the first category gains what the second loses
     assert weights[0] / weights[1] == pytest.approx(2**0.6)
-    assert found.scores[0] == pytest.approx(
+    assert detections.scores[0] == pytest.approx(
         math.sqrt(sigmoid(1) * float(weights[0]) * 0.81), rel=1e-3
     )
 
 
 def test_an_inverted_box_has_size_zero() -> None:
     inverted = Regions(1, np.array([[9, 9, 4, 20.5]]), np.ones(1), np.array([[1.0, 0.0]]))
-    (found,) = detect([inverted], classifier(), [Scoring(0.5)], SUPPRESSION)
-    assert found.boxes_xywh.tolist() == [[9, 9, 0, 11.5]] * 2
+    (detections,) = detect([inverted], classifier(), [Scoring(0.5)], SUPPRESSION)
+    assert detections.boxes_xywh.tolist() == [[9, 9, 0, 11.5]] * 2
 
 
 def test_extreme_logits_stay_finite() -> None:
@@ -135,10 +135,10 @@ def scene(truth: GroundTruth, count: int) -> tuple[Scene, TextClassifier]:
         here = np.flatnonzero(truth.image_rows == row)
         if not len(here):
             continue
-        chosen = rng.choice(here, count)
-        boxes = truth.boxes_xywh[chosen] + rng.normal(0, 3, (count, 4))
+        truths = rng.choice(here, count)
+        boxes = truth.boxes_xywh[truths] + rng.normal(0, 3, (count, 4))
         boxes[:, 2:] += boxes[:, :2]
-        embeddings = text.text_embeddings[truth.category_rows[chosen]]
+        embeddings = text.text_embeddings[truth.category_rows[truths]]
         embeddings = embeddings + rng.normal(0, 0.2, embeddings.shape)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         images.append(Regions(image_id, boxes.astype(np.float32), rng.random(count), embeddings))
@@ -161,11 +161,11 @@ def test_a_sweep_equals_its_settings_run_one_by_one(make_world: Callable, tmp_pa
     assert images.passes == 2
     assert len(table) == 8
     for row in table.to_dict("records"):
-        one = detect_calibrated(
+        detections = detect_calibrated(
             images, text, beta=row["beta"], gamma=row["gamma"], suppression=limited
         )
         path = tmp_path / "one.json"
-        write_results(path, one.top(int(row["cap"])))
+        write_results(path, detections.top(int(row["cap"])))
         metrics = lvis_metrics(truth, read_results(path, truth))
         assert {key: row[key] for key in metrics} == metrics
     assert table["AP"].nunique() > 3

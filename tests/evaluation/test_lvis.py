@@ -87,7 +87,7 @@ def test_an_annotation_with_id_zero_equals_the_package(ignored: int, make_world:
     assert_equals_package(world)
 
 
-def shrunk_to(world: Any, boxes: list[list[float]], found: list[list[float]]) -> Any:
+def shrunk_to(world: Any, boxes: list[list[float]], detected: list[list[float]]) -> Any:
     """The world with these boxes of one category in one image, and detections, best first."""
     image, category = world.truth["images"][0]["id"], world.truth["categories"][0]["id"]
     here = {"image_id": image, "category_id": category}
@@ -96,15 +96,17 @@ def shrunk_to(world: Any, boxes: list[list[float]], found: list[list[float]]) ->
         for row, box in enumerate(boxes)
     ]
     world.truth["images"][0].update(neg_category_ids=[], not_exhaustive_category_ids=[])
-    world.results = [{**here, "bbox": box, "score": 1 / (2 + row)} for row, box in enumerate(found)]
+    world.results = [
+        {**here, "bbox": box, "score": 1 / (2 + row)} for row, box in enumerate(detected)
+    ]
     return world
 
 
 def test_of_boxes_with_equal_overlap_the_last_is_taken(make_world: Callable) -> None:
     # the better detection overlaps both boxes by 2/3, the other only the last one
     boxes = [[0.0, 0.0, 10.0, 10.0], [4.0, 0.0, 10.0, 10.0]]
-    found = [[2.0, 0.0, 10.0, 10.0], [6.0, 0.0, 10.0, 10.0]]
-    metrics = assert_equals_package(shrunk_to(make_world(0), boxes, found))
+    detected = [[2.0, 0.0, 10.0, 10.0], [6.0, 0.0, 10.0, 10.0]]
+    metrics = assert_equals_package(shrunk_to(make_world(0), boxes, detected))
     # one of two boxes at IoU .5 .55 .6 .65
     assert metrics["AR@300"] == pytest.approx(0.2)
 
@@ -123,7 +125,7 @@ def test_categories_nobody_detects_equal_the_package(make_world: Callable) -> No
     assert_equals_package(world)
 
 
-def test_detections_of_unjudged_categories_equal_the_package(make_world: Callable) -> None:
+def test_detections_of_unverified_categories_equal_the_package(make_world: Callable) -> None:
     world = make_world(8)
     for image in world.truth["images"]:
         image["neg_category_ids"] = []

@@ -75,7 +75,7 @@ def test_of_boxes_with_equal_overlap_the_one_of_the_last_category_is_taken(
     image = world.truth["images"][0]["id"]
     categories = sorted(record["id"] for record in world.truth["categories"])
     boxes = [[4.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.0]]
-    found = [[2.0, 0.0, 10.0, 10.0], [6.0, 0.0, 10.0, 10.0]]
+    proposed = [[2.0, 0.0, 10.0, 10.0], [6.0, 0.0, 10.0, 10.0]]
     world.truth["annotations"] = [
         {
             "id": row + 1,
@@ -89,7 +89,7 @@ def test_of_boxes_with_equal_overlap_the_one_of_the_last_category_is_taken(
     ]
     world.results = [
         {"image_id": image, "category_id": categories[0], "bbox": box, "score": 1 / (row + 2)}
-        for row, box in enumerate(found)
+        for row, box in enumerate(proposed)
     ]
     truth, results = world.write()
     ours = recall_of_files(truth, results)

@@ -164,7 +164,7 @@ def test_what_official_evaluators_count_all_the_same_is_noted(tmp_path: Path) ->
     assert [note.split(",")[0].split(":")[0] for note in truth.notes] == [
         "1 × annotation of id 0",
         "1 × annotation marked 'ignore'",
-        "1 × box without area",
+        "1 × degenerate box",
         "1 × box outside its image",
         "1 × image with a file name that came before",
     ]

@@ -81,11 +81,11 @@ def results() -> list[dict[str, Any]]:
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) in nested lists and objects."""
     keys: Any = value.keys() if isinstance(value, dict) else range(len(value))
-    found = [(value, key) for key in keys]
+    pairs = [(value, key) for key in keys]
     for child in value.values() if isinstance(value, dict) else value:
         if isinstance(child, (dict, list)):
-            found += places(child)
-    return found
+            pairs += places(child)
+    return pairs
 
 
 def bend(value: Any, rng: random.Random) -> None:

@@ -54,8 +54,8 @@ def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage
     """A stage whose output says what it read, so that a change runs through."""
 
     def run(job: Job) -> None:
-        below = "".join((job.inputs[one] / "value").read_text() for one in inputs)
-        own = "".join(str(getattr(job.config, one)) for one in reads)
+        below = "".join((job.inputs[part] / "value").read_text() for part in inputs)
+        own = "".join(str(getattr(job.config, part)) for part in reads)
         (job.out / "value").write_text(f"{name}({own}{below})")
 
     return Stage(name, 1, reads, run, inputs=lambda config, name: whole(*inputs))

@@ -76,12 +76,12 @@ def test_the_first_stage(batch: Batch) -> None:
         *("loss_cls", "loss_bbox", "loss_bbox_score"),
     }
     assert np.isfinite(list(losses.values())).all()
-    (found,) = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
-    assert found.shape[1] == 5
-    assert 0 < len(found) <= 1500
-    assert (np.diff(found[:, 4]) <= 0).all()
-    assert (found[:, :4] >= 0).all()
-    assert (found[:, :4] <= [WIDTH, HEIGHT] * 2).all()
+    (proposals,) = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
+    assert proposals.shape[1] == 5
+    assert 0 < len(proposals) <= 1500
+    assert (np.diff(proposals[:, 4]) <= 0).all()
+    assert (proposals[:, :4] >= 0).all()
+    assert (proposals[:, :4] <= [WIDTH, HEIGHT] * 2).all()
 
 
 def test_the_second_stage(batch: Batch) -> None:

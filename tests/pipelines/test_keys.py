@@ -81,19 +81,19 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Reached:
 def test_a_proposer_holds_its_own_network(
     page: str, kind: str, models: set[str], reached: Reached
 ) -> None:
-    chosen = (f"rpn={page}", "rpn.weights=''")
+    overrides = (f"rpn={page}", "rpn.weights=''")
     for stage in ("rpn", "proposals", "proposer_study", "coco_eval"):
-        assert reached("models", stage, *chosen) == models
+        assert reached("models", stage, *overrides) == models
         proposers = {f"proposers.{part}" for part in (kind, "outputs", "proposer")}
-        inside = {name for name in reached("pipelines", stage, *chosen) if "proposers." in name}
+        inside = {name for name in reached("pipelines", stage, *overrides) if "proposers." in name}
         assert inside - {"proposers.start"} == proposers
     backbone = {"wiring.backbones"} if kind == "cln" else set()
     package = {"wiring.imagenet_package"} if page == "bench" else set()
     expected = RPN | backbone | package | {f"proposers.{kind}"}
-    assert reached("pipelines", "rpn", *chosen) == expected
+    assert reached("pipelines", "rpn", *overrides) == expected
     prefixes = {"prefixes"} if kind == "cln" else set()
-    assert reached("weights", "rpn", *chosen) == READING | prefixes | {"write"}
-    assert reached("weights", "proposals", *chosen) == READING | prefixes
+    assert reached("weights", "rpn", *overrides) == READING | prefixes | {"write"}
+    assert reached("weights", "proposals", *overrides) == READING | prefixes
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_a_proposer_holds_its_own_network(
 def test_roi_holds_its_own_network(
     page: str, models: set[str], start: set[str], reached: Reached
 ) -> None:
-    chosen = (f"roi={page}", "roi.weights=''")
+    overrides = (f"roi={page}", "roi.weights=''")
     assert (
-        reached("models", "roi", *chosen)
-        == reached("models", "lvis_raw", *chosen)
+        reached("models", "roi", *overrides)
+        == reached("models", "lvis_raw", *overrides)
         == (ROI | models)
     )
     expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
@@ -120,10 +120,10 @@ def test_roi_holds_its_own_network(
         "engine.shards",
         "stages.roi",
     }
-    assert reached("pipelines", "roi", *chosen) == expected | start
-    assert reached("weights", "roi", *chosen) == READING | {"prefixes", "write"}
+    assert reached("pipelines", "roi", *overrides) == expected | start
+    assert reached("weights", "roi", *overrides) == READING | {"prefixes", "write"}
     for package in ("evaluation", "report"):
-        assert reached(package, "roi", *chosen) == set()
+        assert reached(package, "roi", *overrides) == set()
 
 
 def test_the_toy_clip_holds_no_other_backbone_and_no_layout(reached: Reached) -> None:

@@ -25,12 +25,12 @@ def unidet(*arguments: str) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def study(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Overrides of a tiny study that has run to its report."""
-    chosen = (*overrides, f"store.root={tmp_path_factory.mktemp('study')}")
-    result = unidet("stage=report", *chosen)
+    command = (*overrides, f"store.root={tmp_path_factory.mktemp('study')}")
+    result = unidet("stage=report", *command)
     assert result.returncode == 0, result.stderr
     assert "report.html" in result.stdout
     assert result.stderr.count(" ran ") == 22
-    return chosen
+    return command
 
 
 def folder(stage: str, study: tuple[str, ...]) -> Path:
@@ -64,8 +64,8 @@ def test_evaluate_agrees_with_the_stage(study: tuple[str, ...], tmp_path: Path) 
     done = unidet("evaluate", str(truth), str(results), "--style", "lvis", "--out", str(out))
     assert done.returncode == 0, done.stderr
     stage = json.loads((folder("lvis_eval", study) / "metrics.json").read_text())
-    found = json.loads(out.read_text())
-    assert {key: found[key] for key in AP_KEYS} == {key: stage[key] for key in AP_KEYS}
+    metrics = json.loads(out.read_text())
+    assert {key: metrics[key] for key in AP_KEYS} == {key: stage[key] for key in AP_KEYS}
 
 
 def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> None:
@@ -163,20 +163,20 @@ NODES = ("val", "dev", "training/a", "training/b")
 def test_proposals_out_as_mmdet_has_them_and_in_again(
     study: tuple[str, ...], tmp_path: Path
 ) -> None:
-    given = []
+    files = []
     for name in DATASETS:
         pickled = tmp_path / f"{name}.pkl"
         done = unidet("interchange", f"proposals:{name}", str(pickled), *study)
         assert done.returncode == 0, done.stderr
-        given.append(f"proposals.files.{name}={pickled}")
-    done = unidet("stage=proposals", *study, *given)
+        files.append(f"proposals.files.{name}={pickled}")
+    done = unidet("stage=proposals", *study, *files)
     assert done.returncode == 0, done.stderr
     ran = [line.split()[:2] for line in done.stderr.splitlines()]
     assert ran[0] == ["data", "(4)"]
     assert ran[1:] == [[f"proposals[{node}]", "ran"] for node in NODES]
     for node in NODES:  # the same bytes are the same artefact
         target = f"proposals:{node}"
-        assert folder(target, (*study, *given)) == folder(target, study)
+        assert folder(target, (*study, *files)) == folder(target, study)
 
 
 def test_results_out_as_mmdet_has_them(study: tuple[str, ...], tmp_path: Path) -> None:
@@ -196,10 +196,10 @@ def test_results_out_as_mmdet_has_them(study: tuple[str, ...], tmp_path: Path) -
     def key(record: dict) -> tuple:
         return (place[record["image_id"]], record["category_id"], -record["score"], record["bbox"])
 
-    for one, other in zip(sorted(ours, key=key), sorted(theirs, key=key), strict=True):
-        assert one["category_id"] == other["category_id"]
-        assert one["score"] == pytest.approx(other["score"], rel=1e-6)
-        assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-4)
+    for detection, other in zip(sorted(ours, key=key), sorted(theirs, key=key), strict=True):
+        assert detection["category_id"] == other["category_id"]
+        assert detection["score"] == pytest.approx(other["score"], rel=1e-6)
+        assert detection["bbox"] == pytest.approx(other["bbox"], abs=1e-4)
 
 
 def test_what_others_proposed_must_cover_every_dataset(
@@ -297,13 +297,13 @@ def without_jittor(*arguments: str) -> subprocess.CompletedProcess:
 def test_another_evaluation_set_runs_only_what_it_needs(
     study: tuple[str, ...], pictures: Path
 ) -> None:
-    chosen = (*study, *own_set("extra", pictures, "all"))
+    extended = (*study, *own_set("extra", pictures, "all"))
     needed = {"data", "clip_embeddings", "proposals", "lvis_raw", "lvis_eval"}
-    states = json.loads(unidet("status", "--json", *chosen).stdout)
+    states = json.loads(unidet("status", "--json", *extended).stdout)
     not_fresh = {state["node"] for state in states if state["state"] != "fresh"}
     names = {f"{stage}[{'own' if stage == 'clip_embeddings' else 'extra'}]" for stage in needed}
     assert not_fresh == {*names, "report"}
-    done = unidet("stage=report", *chosen)
+    done = unidet("stage=report", *extended)
     assert done.returncode == 0, done.stderr
     assert {*ran(done.stderr)} == {*names, "report"}
 
@@ -312,14 +312,14 @@ def test_an_image_that_a_network_has_seen_is_not_run_again(
     study: tuple[str, ...], pictures: Path
 ) -> None:
     """A second set brings two of the first one's pictures: no network is even loaded."""
-    chosen = (*study, *own_set("extra", pictures, "all"), *own_set("twin", pictures, "two"))
-    assert unidet("stage=lvis_raw", *chosen[:-1]).returncode == 0
-    done = without_jittor("stage=lvis_eval", *chosen)
+    extended = (*study, *own_set("extra", pictures, "all"), *own_set("twin", pictures, "two"))
+    assert unidet("stage=lvis_raw", *extended[:-1]).returncode == 0
+    done = without_jittor("stage=lvis_eval", *extended)
     assert done.returncode == 0, done.stderr
     stages = ("data", "proposals", "lvis_raw", "lvis_eval")
     assert {*ran(done.stderr)} == {f"{stage}[twin]" for stage in stages}
     first, second = (
-        Sharded(folder(f"lvis_raw:{name}", chosen) / SHARDS) for name in ("extra", "twin")
+        Sharded(folder(f"lvis_raw:{name}", extended) / SHARDS) for name in ("extra", "twin")
     )
     for row, same in enumerate((2, 0)):
         for name, column in second.of(row).items():
@@ -327,17 +327,17 @@ def test_an_image_that_a_network_has_seen_is_not_run_again(
 
 
 def test_a_limited_set_runs_no_network_either(study: tuple[str, ...], pictures: Path) -> None:
-    chosen = (*study, *own_set("extra", pictures, "all"))
-    assert unidet("stage=lvis_raw", *chosen).returncode == 0
-    done = without_jittor("stage=lvis_eval", *chosen, "data.evaluation.extra.limit=2")
+    extended = (*study, *own_set("extra", pictures, "all"))
+    assert unidet("stage=lvis_raw", *extended).returncode == 0
+    done = without_jittor("stage=lvis_eval", *extended, "data.evaluation.extra.limit=2")
     assert done.returncode == 0, done.stderr
 
 
 def test_another_training_set_leaves_data_and_embeddings(
     study: tuple[str, ...], pictures: Path
 ) -> None:
-    chosen = (*study, *own_set("more", pictures, "all", "training"))
-    states = json.loads(unidet("status", "--json", *chosen).stdout)
+    extended = (*study, *own_set("more", pictures, "all", "training"))
+    states = json.loads(unidet("status", "--json", *extended).stdout)
     fresh = {state["node"] for state in states if state["state"] == "fresh"}
     assert fresh == {
         *("data[training/a]", "data[training/b]", "data[val]", "data[dev]", "data[clip/crops]"),
@@ -348,8 +348,8 @@ def test_another_training_set_leaves_data_and_embeddings(
 def test_a_broken_evaluation_file_is_found_before_training(
     study: tuple[str, ...], pictures: Path
 ) -> None:
-    chosen = (*study, *own_set("extra", pictures, "broken"), "rpn.training.steps=4")
-    done = unidet("stage=report", *chosen)
+    extended = (*study, *own_set("extra", pictures, "broken"), "rpn.training.steps=4")
+    done = unidet("stage=report", *extended)
     assert done.returncode == 2
     assert "broken.json" in done.stderr.splitlines()[-1]
     assert ran(done.stderr) == []

@@ -62,11 +62,11 @@ def test_panels_of_the_default_choice(logs: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_auxiliary_losses_are_left_out_but_can_be_asked_for(logs: Path) -> None:
     curves = on_one_axis(read_runs([logs / "detr.txt", logs / "rtdetr.txt", logs / "nanodet.txt"]))
-    chosen, hidden = choose(curves)
+    quantities, hidden = choose(curves)
     assert hidden == [
         *("loss_ce_0", "loss_ce_unscaled", "loss_vfl_aux_0", "loss_vfl_dn_0", "aux_loss_qfl")
     ]
-    assert not set(chosen) & set(hidden)
+    assert not set(quantities) & set(hidden)
     assert choose(curves, ["AP", "loss_vfl*"]) == (
         ["AP", "loss_vfl", "loss_vfl_aux_0", "loss_vfl_dn_0"],
         [],

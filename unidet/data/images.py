@@ -131,11 +131,11 @@ def check_images(
 
     def check(first: int) -> None:
         for row in range(first, min(first + _CHUNK, len(split))):
-            found = images.read(row).shape[1::-1] if deep else images.size(row)
+            size = images.read(row).shape[1::-1] if deep else images.size(row)
             expected = (int(split.widths[row]), int(split.heights[row]))
-            if found != expected:
+            if size != expected:
                 raise UserError(
-                    f"{images.name(row)}: is {found[0]}x{found[1]} pixels"
+                    f"{images.name(row)}: is {size[0]}x{size[1]} pixels"
                     f"{images.turned(row)}, its annotations "
                     f"(image id {split.image_ids[row]}) say {expected[0]}x{expected[1]}"
                 )

@@ -119,10 +119,10 @@ def evaluation_batches(
     """
     source = Source(split, images, proposals_of)
 
-    def job(chosen: list[int]) -> Callable[[], Batch]:
+    def job(batch_rows: list[int]) -> Callable[[], Batch]:
         def make() -> Batch:
             rng = np.random.default_rng(0)
-            return transform.collate([source.sample(row, transform, rng) for row in chosen])
+            return transform.collate([source.sample(row, transform, rng) for row in batch_rows])
 
         return make
 
@@ -145,14 +145,14 @@ def _training_job(
     step: int,
     share: tuple[int, int],
 ) -> Callable[[], Batch]:
-    epoch, whole = sampler.batch(step)
+    epoch, batch = sampler.batch(step)
     number, shares = share
-    chosen = whole[len(whole) * number // shares : len(whole) * (number + 1) // shares]
+    members = batch[len(batch) * number // shares : len(batch) * (number + 1) // shares]
 
     def make() -> Batch:
         samples = []
         shared = transform.for_batch(np.random.default_rng((sampler.seed, step)))
-        for dataset_id, row in chosen:
+        for dataset_id, row in members:
             rng = np.random.default_rng((sampler.seed, epoch, row, dataset_id))
             sample = sources[dataset_id].sample(row, shared, rng)
             sample.dataset_id = dataset_id

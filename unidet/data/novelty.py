@@ -22,7 +22,7 @@ def novel_categories(
     labelled |= {
         plain
         for category in categories
-        if any(not labelled.isdisjoint(plain_names(other)) for other in category.synonyms)
+        if any(not labelled.isdisjoint(plain_names(synonym)) for synonym in category.synonyms)
         for plain in plain_names(category.name)
     }
     return {category.id: labelled.isdisjoint(plain_names(category.name)) for category in categories}

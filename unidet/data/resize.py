@@ -55,8 +55,8 @@ def _stretch_columns(image: np.ndarray, width: int) -> np.ndarray:
     # at the borders OpenCV moves the weight to the one pixel that exists
     single = left == right
     weight_0, weight_1 = np.where(single, _ONE, weight_0), np.where(single, 0, weight_1)
-    each = np.arange(channels)
-    left, right = ((taps[:, None] * channels + each).ravel() for taps in (left, right))
+    channel = np.arange(channels)
+    left, right = ((taps[:, None] * channels + channel).ravel() for taps in (left, right))
     weight_0, weight_1 = np.repeat(weight_0, channels), np.repeat(weight_1, channels)
     flat = np.ascontiguousarray(image).reshape(height, old_width * channels)
     out = np.empty((height, width * channels), np.int32)

@@ -32,10 +32,10 @@ class Sampler:
     """
 
     def __init__(self, splits: Sequence[Split], batch_size: int, seed: int) -> None:
-        chosen = [trainable_rows(split) for split in splits]
+        trainable = [trainable_rows(split) for split in splits]
         self.batch_size, self.seed = batch_size, seed
-        self.rows = np.concatenate(chosen)
-        self.dataset_ids = np.repeat(np.arange(len(splits)), [len(rows) for rows in chosen])
+        self.rows = np.concatenate(trainable)
+        self.dataset_ids = np.repeat(np.arange(len(splits)), [len(rows) for rows in trainable])
         if not len(self.rows):
             names = ", ".join(split.name for split in splits)
             raise UserError(
@@ -44,7 +44,7 @@ class Sampler:
             )
         wider = [
             split.widths[rows] > split.heights[rows]
-            for split, rows in zip(splits, chosen, strict=True)
+            for split, rows in zip(splits, trainable, strict=True)
         ]
         self.wider = np.concatenate(wider)
         self._latest: tuple[int, np.ndarray] | None = None
@@ -63,8 +63,8 @@ class Sampler:
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._latest is None or self._latest[0] != epoch:
             self._latest = epoch, self.epoch_batches(epoch)
-        chosen = self._latest[1][position]
-        ids, rows = self.dataset_ids[chosen].tolist(), self.rows[chosen].tolist()
+        members = self._latest[1][position]
+        ids, rows = self.dataset_ids[members].tolist(), self.rows[members].tolist()
         return epoch, list(zip(ids, rows, strict=True))
 
     def epoch_batches(self, epoch: int) -> np.ndarray:

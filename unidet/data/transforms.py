@@ -1,4 +1,4 @@
-"""From a decoded image and its boxes to a batch: resize or place, flip, colours, normalise, pad.
+"""From a decoded image and its boxes to a batch: resize or place, flip, colours, normalize, pad.
 
 Order and rounding are mmdet 2.18's (datasets/pipelines/transforms.py: Resize, RandomFlip,
 Normalize, Pad). H, W are the original size, h, w the new one.
@@ -165,12 +165,12 @@ class Transform:
         )
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
-        """Normalise, pad at the right and bottom with zeros, and stack N samples."""
+        """Normalize, pad at the right and bottom with zeros, and stack N samples."""
         sizes = np.array([sample.pixels.shape[:2] for sample in samples], np.int32)
         height, width = (self._padded(int(side)) for side in sizes.max(axis=0))
         images = np.zeros((len(samples), 3, height, width), np.float32)
         for image, sample in zip(images, samples, strict=True):
-            self._normalise_into(image, sample.pixels)
+            self._normalize_into(image, sample.pixels)
         proposals = [sample.proposals for sample in samples if sample.proposals is not None]
         return Batch(
             images_NCHW=images,
@@ -184,7 +184,7 @@ class Transform:
             proposals=proposals if len(proposals) == len(samples) else None,
         )
 
-    def _normalise_into(self, image_CHW: np.ndarray, pixels: np.ndarray) -> None:
+    def _normalize_into(self, image_CHW: np.ndarray, pixels: np.ndarray) -> None:
         height, width = pixels.shape[:2]
         for channel in range(3):
             place = image_CHW[channel, :height, :width]

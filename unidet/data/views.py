@@ -129,9 +129,9 @@ class IoUCrop:
             return view
         while (overlap := float(rng.choice(self.overlaps))) < 1:
             for _ in range(self.trials):
-                found = self._try(view, overlap, rng)
-                if found is not None:
-                    return found
+                cropped = self._try(view, overlap, rng)
+                if cropped is not None:
+                    return cropped
         return view
 
     def _try(self, view: View, overlap: float, rng: np.random.Generator) -> View | None:
@@ -145,14 +145,14 @@ class IoUCrop:
         inside = ((centres > crop[:2]) & (centres < crop[2:])).all(axis=1)
         if not inside.any() or broadcast_iou(view.boxes[inside], crop).max() < overlap:
             return None
-        kept = View(view.pixels, view.boxes[inside], view.labels[inside])
-        return kept.cropped(left, top, width, height, smallest=np.nextafter(1.0, 0.0))
+        inner = View(view.pixels, view.boxes[inside], view.labels[inside])
+        return inner.cropped(left, top, width, height, smallest=np.nextafter(1.0, 0.0))
 
 
 @dataclass(frozen=True)
 class ResizedCrop:
     """With `probability` resized to one of `short_sides`, then cropped to sides drawn from `sides`
-    (inclusive, no more than there is); boxes without area are left out."""
+    (inclusive, no more than there is); degenerate boxes are left out."""
 
     probability: float
     short_sides: tuple[int, ...]
@@ -167,10 +167,10 @@ class ResizedCrop:
         pixels = resize_smoothly(view.pixels, width, height)
         scale = np.array([width / old_width, height / old_height] * 2, np.float32)
         resized = View(pixels, view.boxes * scale, view.labels)
-        wide, high = (self._side(whole, rng) for whole in (width, height))
+        wide, high = (self._side(side, rng) for side in (width, height))
         left, top = (int(rng.integers(room + 1)) for room in (width - wide, height - high))
         return resized.cropped(left, top, wide, high, smallest=0.0)
 
-    def _side(self, whole: int, rng: np.random.Generator) -> int:
-        smallest = min(self.sides[0], whole)
-        return int(rng.integers(smallest, min(self.sides[1], whole) + 1))
+    def _side(self, side: int, rng: np.random.Generator) -> int:
+        smallest = min(self.sides[0], side)
+        return int(rng.integers(smallest, min(self.sides[1], side) + 1))

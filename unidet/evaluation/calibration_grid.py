@@ -28,7 +28,7 @@ def sweep(
     compat: Compatibility = "default",
     novel: Mapping[str, bool] | Mapping[int, bool] | None = None,
 ) -> pandas.DataFrame:
-    """LVIS metrics for every gamma, beta and cap (detections kept in an image).
+    """LVIS metrics for every gamma, beta and cap (max detections per image).
 
     The prior of each beta is counted once, under `suppression.max_per_image` detections whatever
     the cap, and detections of a smaller cap are the best of the largest: two passes over

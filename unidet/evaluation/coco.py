@@ -20,7 +20,7 @@ KEYS = (
 def coco_metrics(ground_truth: GroundTruth, detections: Detections) -> dict[str, float]:
     """AP AP50 AP75 APs APm APl AR@1 AR@10 AR@100 ARs ARm ARl; -1 where undefined.
 
-    ARs, ARm and ARl allow 100 detections an image. Annotations of id 0 count as
+    ARs, ARm and ARl are at max 100 detections per image. Annotations of id 0 count as
     missed whatever is detected, as in pycocotools.
     """
     from pycocotools.coco import COCO

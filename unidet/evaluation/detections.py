@@ -107,13 +107,13 @@ def detect(
     collected = [_Collected(classifier.category_ids) for _ in scorings]
     for image in images:
         probabilities = classifier.probabilities(image.embeddings)
-        thin_out = suppressor(image.boxes_xyxy, suppression)
+        suppress = suppressor(image.boxes_xyxy, suppression)
         boxes = _rounded_xywh(image.boxes_xyxy)
-        for scoring, found in zip(scorings, collected, strict=True):
+        for scoring, collection in zip(scorings, collected, strict=True):
             weighted = probabilities if scoring.weights is None else probabilities * scoring.weights
             scores = fuse_scores(weighted, image.proposal_scores, scoring.beta)
-            found.add(image.image_id, boxes, *thin_out(scores))
-    return [found.detections() for found in collected]
+            collection.add(image.image_id, boxes, *suppress(scores))
+    return [collection.detections() for collection in collected]
 
 
 def calibrated_scorings(

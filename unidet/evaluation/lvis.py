@@ -1,9 +1,9 @@
 """LVIS AP and AR (federated), equal to the lvis package 0.5.3 and a hundred times faster.
 
-Legend: A area ranges, T IoU thresholds, C categories, N images, D detections that are judged.
+Legend: A area ranges, T IoU thresholds, C categories, N images, D detections that are evaluated.
 
 What the package does and this module repeats: the 300 best detections of an image over all
-categories; boxes of no area (annotated or detected) are left out; detections whose category is
+categories; degenerate boxes (annotated or detected) are left out; detections whose category is
 neither annotated in the image nor in its negative list are left out; unmatched detections of a
 category that is not exhaustively annotated there are ignored; an annotation of id 0 can be taken
 but its match counts for nothing (ids should start at 1).
@@ -103,9 +103,9 @@ def evaluate_lvis(
             "ground truth; evaluate it with style coco"
         )
     truths = _Truths.of(ground_truth)
-    judged = _Judged.of(ground_truth, truths, detections)
+    evaluated = _Evaluated.of(ground_truth, truths, detections)
     instances = np.bincount(ground_truth.category_rows, minlength=len(ground_truth.category_ids))
-    precision, recall = _accumulate(truths, judged, len(ground_truth.category_ids))
+    precision, recall = _accumulate(truths, evaluated, len(ground_truth.category_ids))
     return LvisEvaluation(
         precision, recall, instances, ground_truth.frequencies, ground_truth.novelty(novel)
     )
@@ -138,7 +138,7 @@ class _Truths:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Evaluated:
     """D detections that count, in the package's order: by category, then score, then image."""
 
     groups: np.ndarray
@@ -147,7 +147,7 @@ class _Judged:
     excused: np.ndarray  # (A, D): ignored unless matched
 
     @classmethod
-    def of(cls, truth: GroundTruth, truths: _Truths, detections: Detections) -> _Judged:
+    def of(cls, truth: GroundTruth, truths: _Truths, detections: Detections) -> _Evaluated:
         assert truth.negatives is not None
         assert truth.not_exhaustive is not None
         images = truth.rows_of_images(detections.image_ids)
@@ -155,10 +155,10 @@ class _Judged:
         order = order[rank_in_group(images[order]) < MAX_DETECTIONS]
         images = images[order]
         categories = truth.rows_of_categories(detections.category_ids[order])
-        known = truth.negatives.copy()
-        known.reshape(-1)[truths.groups] = True
+        verified = truth.negatives.copy()
+        verified.reshape(-1)[truths.groups] = True
         areas = detections.boxes_xywh[order, 2] * detections.boxes_xywh[order, 3]
-        kept = np.flatnonzero(known[images, categories] & (areas > 0))
+        kept = np.flatnonzero(verified[images, categories] & (areas > 0))
         kept = kept[np.lexsort((-detections.scores[order[kept]], categories[kept]))]
         images, categories, areas = images[kept], categories[kept], areas[kept]
         out_of_range = np.stack([outside(areas, limits) for limits in AREA_RANGES.values()])
@@ -171,34 +171,34 @@ class _Judged:
 
 
 def _accumulate(
-    truths: _Truths, judged: _Judged, category_count: int
+    truths: _Truths, evaluated: _Evaluated, category_count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     shape = (len(AREA_RANGES), len(IOU_THRESHOLDS), category_count)
     precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
-    pairs = find_pairs(judged.groups, judged.boxes_xywh, truths.groups, truths.boxes_xywh)
-    starts = np.searchsorted(judged.category_rows, np.arange(category_count))
+    pairs = find_pairs(evaluated.groups, evaluated.boxes_xywh, truths.groups, truths.boxes_xywh)
+    starts = np.searchsorted(evaluated.category_rows, np.arange(category_count))
     counted = [
         np.bincount(truths.category_rows[~ignored], minlength=category_count)
         for ignored in truths.ignored
     ]
     needed = [_true_positives_needed(counts) for counts in counted]
-    for matches in match(pairs, len(judged.groups), truths.ignored):
+    for matches in match(pairs, len(evaluated.groups), truths.ignored):
         area, taken = matches.area, matches.truths
-        is_true, is_false = _outcomes(truths, judged, area, taken)
-        found, average = _average_precision(
-            is_true, is_false, judged.category_rows, starts, needed[area]
+        is_true, is_false = _outcomes(truths, evaluated, area, taken)
+        true_positives, average = _average_precision(
+            is_true, is_false, evaluated.category_rows, starts, needed[area]
         )
         defined = counted[area] > 0
         precision[area, matches.threshold, defined] = average[defined]
-        recall[area, matches.threshold, defined] = found[defined] / counted[area][defined]
+        recall[area, matches.threshold, defined] = true_positives[defined] / counted[area][defined]
     return precision, recall
 
 
 def _outcomes(
-    truths: _Truths, judged: _Judged, area: int, taken: np.ndarray
+    truths: _Truths, evaluated: _Evaluated, area: int, taken: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(D,) true and false positives; what is neither is ignored."""
-    is_false = ~judged.excused[area]
+    is_false = ~evaluated.excused[area]
     is_true = np.zeros(len(taken), dtype=bool)
     matched = np.flatnonzero(taken >= 0)
     truth = taken[matched]
@@ -235,15 +235,15 @@ def _average_precision(
     false_before = false_so_far[hits] - false_so_far[starts[categories]]
     ordinal = rank_in_group(categories) + 1
     precision = ordinal / (ordinal + false_before + np.spacing(1))
-    found = np.bincount(categories, minlength=len(starts))
-    first = np.cumsum(found) - found
+    counts = np.bincount(categories, minlength=len(starts))
+    first = np.cumsum(counts) - counts
     # one running maximum from the right for all categories: each is lifted above those after it
     lift = 2.0 * categories
     best = np.maximum.accumulate((precision - lift)[::-1])[::-1] + lift
-    reached = needed <= found[:, None]
+    reached = needed <= counts[:, None]
     positions = np.where(reached, first[:, None] + needed - 1, 0)
     curve = np.append(best, 0.0)[positions]
-    return found, np.where(reached, curve, 0.0).mean(axis=1)
+    return counts, np.where(reached, curve, 0.0).mean(axis=1)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Greedy matching of detections to ground truth as pycocotools and lvis do it, vectorised.
+"""Greedy matching of detections to ground truth as pycocotools and lvis do it, vectorized.
 
 The official loop walks the detections of an image from the best score down; each takes, among
 the boxes still free whose IoU reaches the threshold, the one of highest IoU, and any counted box
@@ -66,7 +66,7 @@ def find_pairs(
     count = np.searchsorted(truth_groups, detection_groups, side="right") - first
     ends = np.cumsum(count)
     detection_columns, truth_columns = detection_boxes_xywh.T.copy(), truth_boxes_xywh.T.copy()
-    found, start = [], 0
+    chunks, start = [], 0
     while start < len(count):
         done = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, done + PAIRS_PER_CHUNK, side="right")), start + 1)
@@ -76,11 +76,11 @@ def find_pairs(
         truths = first[detections] + offsets
         ious = paired_iou(detection_columns[:, detections], truth_columns[:, truths])
         kept = ious >= minimum_iou
-        found.append((detections[kept], truths[kept], ious[kept]))
+        chunks.append((detections[kept], truths[kept], ious[kept]))
         start = stop
-    if not found:
+    if not chunks:
         return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
-    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return Pairs(*(np.concatenate(column) for column in zip(*chunks, strict=True)))
 
 
 @dataclass(frozen=True)

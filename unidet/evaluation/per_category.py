@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def per_category_table(ground_truth: GroundTruth, evaluation: LvisEvaluation) -> pandas.DataFrame:
     """Columns id, name, frequency, novel, instances, AP, AP50, AR, by category id.
 
-    AP and AR are means over IoU .5:.95 at up to 300 detections an image; NaN for a category with
+    AP and AR are means over IoU .5:.95 at max 300 detections per image; NaN for a category with
     no annotation that counts. `novel` is missing where novelty is unknown.
     """
     import pandas

@@ -37,21 +37,21 @@ def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str
         truth.image_rows[order],
         truth.boxes_xywh[order],
     )
-    found = np.zeros((len(AREA_RANGES), len(IOU_THRESHOLDS), len(CAPS)))
+    recalled = np.zeros((len(AREA_RANGES), len(IOU_THRESHOLDS), len(CAPS)))
     for matches in match(pairs, len(best), ignored):
         matched = np.flatnonzero(matches.truths >= 0)
         taken = matches.truths[matched]
         counts = findable[taken] & ~ignored[matches.area, taken]
-        found[matches.area, matches.threshold] = [
+        recalled[matches.area, matches.threshold] = [
             np.count_nonzero(ranks[matched[counts]] < cap) for cap in CAPS
         ]
-    return _summary(found, np.count_nonzero(~ignored, axis=1))
+    return _summary(recalled, np.count_nonzero(~ignored, axis=1))
 
 
-def _summary(found: np.ndarray, annotated: np.ndarray) -> dict[str, float]:
+def _summary(recalled: np.ndarray, annotated: np.ndarray) -> dict[str, float]:
     """Metrics from found boxes (areas, thresholds, caps) and annotated boxes (areas,)."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall = found / annotated[:, None, None]
+        recall = recalled / annotated[:, None, None]
     recall[annotated == 0] = UNDEFINED
     metrics = {
         f"AR{'' if name == 'all' else name[0]}@{cap}": float(recall[area, :, column].mean())

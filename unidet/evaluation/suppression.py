@@ -6,7 +6,7 @@ successive picks never rise; hence a class whose next pick falls short of the be
 detections found so far is finished, and only a few steps are needed.
 
 Equal to mmcv's soft_nms and nms as batched_nms calls them class by class, but for two things:
-boxes are not offset by class (which quantises coordinates in float32 there; `offset_classes`
+boxes are not offset by class (which quantizes coordinates in float32 there; `offset_classes`
 brings that back), and where scores of one class tie exactly the lower region index goes first.
 """
 
@@ -28,7 +28,7 @@ Decay = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Suppression:
-    """How the candidates of one image are thinned out. Defaults are the official LVIS settings.
+    """How NMS treats the candidates of one image. Defaults are the official LVIS settings.
 
     Attributes:
         method: "soft" (gaussian decay), "hard" or "none".
@@ -39,7 +39,7 @@ class Suppression:
             otherwise every class is a call of its own (mmcv's split_thr).
         iou_threshold: hard only: a box overlapping a better one by more is dropped.
         score_threshold: candidates must score more than this.
-        max_per_image: how many detections are kept.
+        max_per_image: max detections per image.
         offset_classes: as officially, overlaps are those of boxes moved apart by class, whose
             coordinates float32 then rounds to about a tenth of a pixel at 1,230 classes.
     """
@@ -55,7 +55,7 @@ class Suppression:
 
 
 def pairwise_iou(boxes_xyxy: np.ndarray) -> np.ndarray:
-    """(R, R) float32 IoU of (R, 4) boxes; a box without area has IoU 0 with everything."""
+    """(R, R) float32 IoU of (R, 4) boxes; a degenerate box has IoU 0 with everything."""
     boxes = boxes_xyxy.astype(np.float32)
     return broadcast_iou(boxes[:, None], boxes[None])
 
@@ -124,19 +124,19 @@ def _suppress(scores_RC: np.ndarray, decay: Decay, suppression: Suppression) -> 
     floor = np.float32(suppression.min_score if suppression.method == "soft" else 0)
     if work.size and np.count_nonzero(candidates) < suppression.split_threshold:
         first = np.unravel_index(np.argmax(work), work.shape)
-        spared = work[first]
+        first_score = work[first]
         work[work < floor] = 0
-        work[first] = spared
+        work[first] = first_score
     return _pick(work, decay, floor, suppression.max_per_image)
 
 
 def _best(work_CR: np.ndarray, limit: int) -> Kept:
     flat = work_CR.ravel()
-    chosen = np.flatnonzero(flat >= _nth_largest(flat, limit))
-    chosen = chosen[flat[chosen] > 0]
-    chosen = chosen[np.argsort(-flat[chosen], kind="stable")][:limit]
-    classes, regions = np.divmod(chosen, max(work_CR.shape[1], 1))
-    return regions, classes, flat[chosen]
+    order = np.flatnonzero(flat >= _nth_largest(flat, limit))
+    order = order[flat[order] > 0]
+    order = order[np.argsort(-flat[order], kind="stable")][:limit]
+    classes, regions = np.divmod(order, max(work_CR.shape[1], 1))
+    return regions, classes, flat[order]
 
 
 def _pick(work_CR: np.ndarray, decay: Decay, floor: np.float32, limit: int) -> Kept:

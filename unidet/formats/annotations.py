@@ -112,13 +112,15 @@ def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
 
 def findings(table: Table, masks: dict[str, np.ndarray]) -> dict[str, Finding]:
     """Remark -> what its mask (N,) of records amounts to, without those that are empty."""
-    found = {remark: table.finding(mask) for remark, mask in masks.items()}
-    return {remark: finding for remark, finding in found.items() if finding is not None}
+    by_remark = {remark: table.finding(mask) for remark, mask in masks.items()}
+    return {remark: finding for remark, finding in by_remark.items() if finding is not None}
 
 
-def sentences(found: dict[str, Finding]) -> list[str]:
+def sentences(notes: dict[str, Finding]) -> list[str]:
     """One line for each."""
-    return [f"{finding.count} × {what}, first {finding.first}" for what, finding in found.items()]
+    return [
+        f"{finding.count} × {remark}, first {finding.first}" for remark, finding in notes.items()
+    ]
 
 
 def is_sound(boxes_xywh: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def _notes(read: Annotations) -> dict[str, Finding]:
         {
             "annotation marked 'ignore': LVIS AP ignores it, COCO AP counts it unless it is a "
             "crowd": read.is_ignored & ~read.is_crowd,
-            "box without area: COCO AP counts it as missed, LVIS AP leaves it out": flat,
+            "degenerate box: COCO AP counts it as missed, LVIS AP leaves it out": flat,
             "box outside its image": outside & known & ~flat,
         },
     ) | findings(

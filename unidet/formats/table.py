@@ -187,16 +187,16 @@ class Table:
         words = _SPELLINGS.get(field, (field,))
         others = [key for key in sorted(keys - {field}) if _bare(key) in words]
         column, notes = self._truths(field)
-        for other in others:
-            own = np.fromiter((field in record for record in self.records), bool, len(self))
-            values, more = self._truths(other)
-            used = np.fromiter((other in record for record in self.records), bool, len(self))
-            odd = np.flatnonzero(own & used & (values != column))
+        for spelling in others:
+            has_own = np.fromiter((field in record for record in self.records), bool, len(self))
+            values, more = self._truths(spelling)
+            used = np.fromiter((spelling in record for record in self.records), bool, len(self))
+            odd = np.flatnonzero(has_own & used & (values != column))
             if len(odd):
-                self.fail(int(odd[0]), f"'{field}' and {shown(other)} disagree")
+                self.fail(int(odd[0]), f"'{field}' and {shown(spelling)} disagree")
             column = column | values
-            found = self.finding(used & ~own)
-            notes |= more | ({f"{shown(other)} read as '{field}'": found} if found else {})
+            finding = self.finding(used & ~has_own)
+            notes |= more | ({f"{shown(spelling)} read as '{field}'": finding} if finding else {})
         return column, notes
 
     def _truths(self, field: str) -> tuple[np.ndarray, dict[str, Finding]]:
@@ -207,8 +207,8 @@ class Table:
         self._refuse_other_than(field, values, _is_flag, "0 or 1")
         truths = [_FLAG_WORDS.get(v.lower(), False) if type(v) is str else bool(v) for v in values]
         spelt = np.array([type(value) is str for value in values], bool)
-        found = self.finding(spelt)
-        return np.array(truths, bool), {f"'{field}' written as text": found} if found else {}
+        finding = self.finding(spelt)
+        return np.array(truths, bool), {f"'{field}' written as text": finding} if finding else {}
 
     def _values(self, field: str, default: Any = None) -> list[Any]:
         try:

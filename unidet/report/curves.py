@@ -112,13 +112,13 @@ def choose(curves: Curves, patterns: Sequence[str] = ()) -> tuple[list[str], lis
         hidden = [name for name in parts if _AUXILIARY.search(name)]
         first = [name for name in _FIRST if name in known]
         return [*first, *(name for name in parts if name not in hidden)], hidden
-    chosen: dict[str, None] = {}
+    quantities: dict[str, None] = {}
     for pattern in patterns:
         fitting = [name for name in known if fnmatchcase(name, pattern)]
         if not fitting:
             raise UserError(f"no log has {pattern!r}; there are {', '.join(known)}")
-        chosen.update(dict.fromkeys(fitting))
-    return list(chosen), []
+        quantities.update(dict.fromkeys(fitting))
+    return list(quantities), []
 
 
 def draw_curves(

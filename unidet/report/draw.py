@@ -37,14 +37,14 @@ def draw_boxes(
     picture = picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS
     )
-    chosen = colours or [colour_of(text.rsplit(" ", 1)[0]) for text in texts]
+    colours = colours or [colour_of(text.rsplit(" ", 1)[0]) for text in texts]
     broken = dashed or [False] * len(texts)
     pen = ImageDraw.Draw(picture)
     width = max(2, round(min(picture.size) / 250))
     taken: list[tuple[float, float, float, float]] = []
-    for box, colour, is_dashed in zip(boxes_xyxy * factor, chosen, broken, strict=True):
+    for box, colour, is_dashed in zip(boxes_xyxy * factor, colours, broken, strict=True):
         _outline(pen, box, colour, width, is_dashed)
-    for box, text, colour in zip(boxes_xyxy * factor, texts, chosen, strict=True):
+    for box, text, colour in zip(boxes_xyxy * factor, texts, colours, strict=True):
         if text:
             taken.append(_label(pen, box, text, colour, picture.size, taken))
     return picture

@@ -58,9 +58,9 @@ def _summary(curves: Curves) -> list[str]:
 
 
 def _repairs(run: Run) -> list[str]:
-    found = []
+    repairs = []
     if run.replaced:
-        found.append(f"rows written twice: {run.replaced}, the later ones count")
+        repairs.append(f"rows written twice: {run.replaced}, the later ones count")
     if run.cut_off:
-        found.append(f"incomplete last lines skipped: {run.cut_off}")
-    return found
+        repairs.append(f"incomplete last lines skipped: {run.cut_off}")
+    return repairs

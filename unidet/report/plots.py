@@ -63,7 +63,7 @@ def metric_curves(
 
 
 def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
-    """AP against γ, one panel for each number of detections an image, one line for each β.
+    """AP against γ, one panel for each max detections per image (cap), one line for each β.
 
     `table` has the columns beta, gamma, cap and AP.
     """
@@ -77,7 +77,7 @@ def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
                 axes.plot(
                     rows["gamma"], rows["AP"], marker="o", markersize=3, label=f"β = {beta:g}"
                 )
-            axes.set(xlabel="γ", title=f"{cap} an image")
+            axes.set(xlabel="γ", title=f"max {cap} detections per image")
         panels[0].set_ylabel("AP")
         panels[-1].legend(frameon=False, fontsize=8)
         figure.suptitle(title, fontsize=10)

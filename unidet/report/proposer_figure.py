@@ -38,10 +38,10 @@ def draw_proposer_study(table: pd.DataFrame, path: Path, title: str = "") -> Non
     Args:
         table: one row for each proposer, with the columns
             proposer      its name, each once
-            AR@10 … AR@1000            average recall over IoU .5:.95 of so many proposals an image
+            AR@10 … AR@1000            average recall over IoU .5:.95 of so many proposals per image
             ARs@300, ARm@300, ARl@300  of small, medium and large objects
             AR_base@300, AR_novel@300  of categories with and without labels in training
-            ms            milliseconds an image
+            ms            milliseconds per image
             parameters    trainable ones, as a count
             A value that is negative or NaN is undefined and is not drawn.
         path: .png, .pdf or .svg.
@@ -83,7 +83,7 @@ def _recall_by_number(axes: Axes, numbers: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_xticks(CAPS, [str(cap) for cap in CAPS])
     axes.minorticks_off()
-    axes.set(title="AR by number of proposals", xlabel="proposals an image", ylabel="AR")
+    axes.set(title="AR by number of proposals", xlabel="proposals per image", ylabel="AR")
 
 
 def _recall_by_size(axes: Axes, numbers: pd.DataFrame) -> None:
@@ -135,7 +135,7 @@ def _recall_by_time(axes: Axes, numbers: pd.DataFrame) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.15)
-    axes.set(title="AR@300 by time (area: parameters)", xlabel="ms an image", ylabel="AR@300")
+    axes.set(title="AR@300 by time (area: parameters)", xlabel="ms per image", ylabel="AR@300")
 
 
 def _legend(figure: Figure, numbers: pd.DataFrame, title: str) -> None:

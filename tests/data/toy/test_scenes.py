@@ -44,8 +44,8 @@ def test_boxes_are_tight_around_the_whole_object_and_inside(scenes: list[Scene])
         for item in scene.objects:
             pixels = drawn(item)
             columns, rows = (np.flatnonzero(pixels.any(axis=axis)) for axis in (0, 1))
-            found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / FINE
-            assert np.abs(found - item.box).max() < 0.3
+            drawn_box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / FINE
+            assert np.abs(drawn_box - item.box).max() < 0.3
             assert item.box.min() >= 0
             assert item.box.max() <= 192
 

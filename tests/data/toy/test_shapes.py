@@ -27,8 +27,8 @@ def test_mask_area_box_and_polygon_agree(shape: str) -> None:
     mask = fill(outline, 140, 130)
     assert mask.sum() == pytest.approx(area(outline), rel=0.02)
     rows, columns = np.nonzero(mask.max(axis=1))[0], np.nonzero(mask.max(axis=0))[0]
-    found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-    assert np.abs(bounds(outline) - found).max() < 1.2
+    mask_box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    assert np.abs(bounds(outline) - mask_box).max() < 1.2
 
     encoded = mask_tools.frPyObjects([single_loop(outline).ravel().tolist()], 130, 140)
     theirs = mask_tools.decode(encoded)[..., 0].astype(bool)

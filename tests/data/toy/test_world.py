@@ -85,15 +85,15 @@ def test_every_box_has_the_one_label_that_its_object_fits(world: Path, name: str
         )
         if label >= 0
     ]
-    found = [
+    boxed = [
         (image, *box, label)
         for image, box, label in zip(split.box_image, split.boxes_xyxy, split.labels, strict=True)
     ]
     if name == "val":  # some names are boxed in part
-        assert len(expected) * 0.98 < len(found) <= len(expected)
-        assert set(found) <= set(expected)
+        assert len(expected) * 0.98 < len(boxed) <= len(expected)
+        assert set(boxed) <= set(expected)
     else:
-        assert found == expected
+        assert boxed == expected
     assert (np.diff(split.box_image) >= 0).all()
     counts = np.bincount(split.labels, minlength=len(split.categories))
     assert [category.instance_count for category in split.categories] == counts.tolist()
@@ -103,11 +103,11 @@ def test_every_box_has_the_one_label_that_its_object_fits(world: Path, name: str
 def test_the_split_says_what_the_lvis_json_says(world: Path) -> None:
     split, table = load_split(world / "val" / "index.npz", "val"), truth(world)
     assert split.image_ids.tolist() == [image["id"] for image in table["images"]]
-    found = [
+    pairs = [
         (split.image_ids[image], split.categories[label].id)
         for image, label in zip(split.box_image, split.labels, strict=True)
     ]
-    assert found == [(a["image_id"], a["category_id"]) for a in table["annotations"]]
+    assert pairs == [(a["image_id"], a["category_id"]) for a in table["annotations"]]
     boxes = np.array([annotation["bbox"] for annotation in table["annotations"]])
     boxes[:, 2:] += boxes[:, :2]
     assert split.boxes_xyxy == pytest.approx(boxes, abs=1e-4)

@@ -21,7 +21,7 @@ from unidet.formats.ground_truth import read_ground_truth
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.pipelines.wiring import datasets
-from unidet.pipelines.wiring.closed_set import detect_batches
+from unidet.pipelines.wiring.closed_set import detect_batch
 from unidet.records import Batch, Detections, Split
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.load import load_into
@@ -83,7 +83,9 @@ def test_coco_figures(net: NanoDetPlus, split: Split, batches: Callable, annotat
 
     def metrics(limit: int | None) -> dict[str, float]:
         detect = partial(net.detect, max_detections=limit)
-        by_row = dict(detect_batches(detect, batches(rows), categories))
+        by_row = dict(
+            result for batch in batches(rows) for result in detect_batch(detect, batch, categories)
+        )
         images = [by_row[row] for row in rows]
         counts = [len(columns["scores"]) for columns in images]
         names = ("category_ids", "boxes_xywh", "scores")

@@ -206,8 +206,8 @@ def test_a_stage_that_left_nothing_is_not_resumed(
 
 def test_status_tells_fresh_stale_and_missing(tiny: Make, counted: Counted) -> None:
     built(tiny("stage=rpn"))
-    found = state_of(tiny("rpn.network.alpha=0.9"))
-    assert found == {"data": "fresh", "rpn": "stale", "proposals": "missing", "report": "missing"}
+    states = state_of(tiny("rpn.network.alpha=0.9"))
+    assert states == {"data": "fresh", "rpn": "stale", "proposals": "missing", "report": "missing"}
 
 
 def test_a_stage_gets_only_what_it_declares(tiny: Make, counted: Counted) -> None:

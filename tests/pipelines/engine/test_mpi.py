@@ -128,7 +128,7 @@ def assert_same(root: Path, built: Path) -> None:
 
 def training(root: Path) -> list[int]:
     """The training processes below `root`, by rank."""
-    found = {}
+    pids = {}
     for entry in Path("/proc").iterdir():
         try:
             line = (entry / "cmdline").read_bytes().split(b"\0")
@@ -137,8 +137,8 @@ def training(root: Path) -> list[int]:
             continue
         if b"--together" in line and any(str(root).encode() in part for part in line):
             ranks = [v for v in variables if v.startswith(b"OMPI_COMM_WORLD_RANK=")]
-            found |= {int(rank.split(b"=")[1]): int(entry.name) for rank in ranks}
-    return [found[rank] for rank in sorted(found)]
+            pids |= {int(rank.split(b"=")[1]): int(entry.name) for rank in ranks}
+    return [pids[rank] for rank in sorted(pids)]
 
 
 def checkpoints(root: Path) -> list[Path]:

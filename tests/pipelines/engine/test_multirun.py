@@ -59,8 +59,8 @@ Make = Callable[..., Sweep]
 def sweep(overrides: tuple[str, ...], tmp_path: Path) -> Make:
     """A sweep over the tiny study in an empty store."""
 
-    def composed(given: Sequence[str]) -> Config:
-        return compose([*given, *overrides, f"store.root={tmp_path / 'store'}"])
+    def composed(job_overrides: Sequence[str]) -> Config:
+        return compose([*job_overrides, *overrides, f"store.root={tmp_path / 'store'}"])
 
     def make(*choices: str) -> Sweep:
         jobs, swept = _combinations(list(choices))
@@ -133,14 +133,14 @@ def test_a_failing_job_neither_stops_nor_hides_the_others(
     sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     launcher = Launcher(tmp_path, {"calibration.gamma=0": 1})
-    chosen = sweep("stage=lvis_eval", "calibration.gamma=0,0.3,-1")
-    assert chosen.run(launcher) == 2
+    jobs = sweep("stage=lvis_eval", "calibration.gamma=0,0.3,-1")
+    assert jobs.run(launcher) == 2
     assert launcher.waves[-1] == ["calibration.gamma=0", "calibration.gamma=0.3"]
-    table = pd.read_csv(chosen.folder / "table.csv")
+    table = pd.read_csv(jobs.folder / "table.csv")
     assert table["calibration.gamma"].tolist() == [0.3]
-    told = capsys.readouterr().err
-    assert "failed: calibration.gamma=0: went wrong" in told
-    assert "failed: calibration.gamma=-1: calibration.gamma: Input should be" in told
+    messages = capsys.readouterr().err
+    assert "failed: calibration.gamma=0: went wrong" in messages
+    assert "failed: calibration.gamma=-1: calibration.gamma: Input should be" in messages
 
 
 def test_jobs_whose_upstream_failed_are_not_tried(
@@ -149,8 +149,8 @@ def test_jobs_whose_upstream_failed_are_not_tried(
     launcher = Launcher(tmp_path, {"lvis_raw, which several jobs need": 1})
     assert sweep(*gammas()).run(launcher) == 2
     assert launcher.waves[-1][-1] == "lvis_raw, which several jobs need"
-    told = capsys.readouterr().err
-    assert told.count("lvis_raw[val] failed: went wrong") == 2
+    messages = capsys.readouterr().err
+    assert messages.count("lvis_raw[val] failed: went wrong") == 2
 
 
 def test_a_launcher_that_dies_leaves_failed_jobs(
@@ -160,9 +160,9 @@ def test_a_launcher_that_dies_leaves_failed_jobs(
         raise RuntimeError("a worker was killed")
 
     assert sweep("stage=data", "seed=1,2").run(broken) == 2
-    told = capsys.readouterr().err
-    assert "launcher failed: RuntimeError: a worker was killed" in told
-    assert told.count("did not come to its end") == 2
+    messages = capsys.readouterr().err
+    assert "launcher failed: RuntimeError: a worker was killed" in messages
+    assert messages.count("did not come to its end") == 2
 
 
 def test_a_stopped_job_ends_the_sweep_as_interrupted(sweep: Make, tmp_path: Path) -> None:
@@ -173,14 +173,14 @@ def test_a_stopped_job_ends_the_sweep_as_interrupted(sweep: Make, tmp_path: Path
 def test_the_table_holds_what_was_swept_and_where_it_lies(
     sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    chosen = sweep(*gammas("detection.nms=0.5,0.6"))
-    assert chosen.run(Launcher(tmp_path)) == 0
-    table = pd.read_csv(chosen.folder / "table.csv")
+    jobs = sweep(*gammas("detection.nms=0.5,0.6"))
+    assert jobs.run(Launcher(tmp_path)) == 0
+    table = pd.read_csv(jobs.folder / "table.csv")
     assert list(table) == ["calibration.gamma", "detection.nms", "AP", "artefact"]
     assert table["calibration.gamma"].tolist() == [0, 0, 0.3, 0.3]
     assert table["detection.nms"].tolist() == [0.5, 0.6, 0.5, 0.6]
     assert table["artefact"].tolist() == [str(tmp_path / f"00{number}") for number in range(4)]
-    assert (chosen.folder / "AP_against_gamma.png").stat().st_size > 1000
+    assert (jobs.folder / "AP_against_gamma.png").stat().st_size > 1000
     assert "calibration.gamma" in capsys.readouterr().out
 
 
@@ -190,9 +190,9 @@ def test_one_job_without_metrics_prints_its_folder(
     def launch(folder: Path, names: Sequence[str]) -> None:
         write_outcome(folder, names[0], Outcome(0, str(tmp_path / "data"), ""))
 
-    chosen = sweep("stage=data")
-    assert chosen.run(launch) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'data'}\n{chosen.folder / 'table.csv'}\n"
+    jobs = sweep("stage=data")
+    assert jobs.run(launch) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'data'}\n{jobs.folder / 'table.csv'}\n"
 
 
 def test_a_wide_table_repeats_what_was_swept() -> None:

@@ -155,14 +155,14 @@ def proposals(root: Path) -> str:
 
 def workers(root: Path) -> list[int]:
     """Processes that work for the store at `root`."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 line = (entry / "cmdline").read_bytes().split(b"\0")
                 if b"work" in line and any(str(root).encode() in part for part in line):
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids
 
 
 def shards(root: Path) -> list[Path]:

@@ -44,9 +44,9 @@ def test_every_image_comes_back(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "val").iterdir())) == len(FIVE) == 3
     assert len(shards) == 5
     for row in range(5):
-        found = shards.of(row)
-        assert found["boxes_xyxy"].tolist() == [[row] * 4] * row
-        assert found["scores"].tolist() == list(range(row))
+        columns = shards.of(row)
+        assert columns["boxes_xyxy"].tolist() == [[row] * 4] * row
+        assert columns["scores"].tolist() == list(range(row))
 
 
 def test_no_images_make_an_empty_folder(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_draft_cut_off_is_no_shard(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / ".shard-00000.npz.host-1").write_bytes(b"half")
     FIVE.fill(tmp_path, results, digest_of, Silent())
-    found = FIVE.gather(tmp_path, tmp_path / "out")
-    assert sorted(file.name for file in found.iterdir()) == [
+    shards = FIVE.gather(tmp_path, tmp_path / "out")
+    assert sorted(file.name for file in shards.iterdir()) == [
         f"shard-0000{number}.npz" for number in range(3)
     ]
 

@@ -59,8 +59,8 @@ def test_outputs_numbered_by_category_id() -> None:
     """Ids 3, 4 and 7 make eight outputs, of which five stand for nothing."""
     config = compose(["rpn=detr_r50", "rpn.classes=category_ids"]).rpn
     assert outputs.datasets_of(config, GAPS) == GAPS
-    found = outputs.outputs(config, GAPS)
-    assert [output and output.name for output in found] == [
+    numbered = outputs.outputs(config, GAPS)
+    assert [output and output.name for output in numbered] == [
         *(None, None, None, "g0", "g1", None, None, "g2")
     ]
     assert labels_seen(config, GAPS) == [[7, 3], []]

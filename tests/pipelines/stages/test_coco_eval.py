@@ -17,7 +17,7 @@ from studies import built
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.errors import UserError
-from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batches
+from unidet.pipelines.wiring.closed_set import NO_CATEGORY, detect_batch
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import image_set_at
 from unidet.pipelines.wiring.study_sets import images_folder
@@ -73,8 +73,8 @@ def write_official(recorded_weight: Callable, folder: Path) -> Callable[..., Pat
             embedded = "decoder.denoising_class_embed.weight"
             lengths[embedded] = (classes + 1, 256)
         values = {name: recorded_weight(name, shape) for name, shape in lengths.items()}
-        found = {name: value for name, value in values.items() if value is not None}
-        write_torch(folder / "weights" / name, found)
+        arrays = {name: value for name, value in values.items() if value is not None}
+        write_torch(folder / "weights" / name, arrays)
         return folder / "weights" / name
 
     return write
@@ -119,15 +119,17 @@ def test_detr_as_released(folder: Path, write_official: Callable) -> None:
 
     path = write_official("detr_r50", "detr-r50-e632da11.pth", 92)
     rpn = ["rpn=detr_r50_coco", "rpn.images.test_short_side=96"]
-    found = run(folder, *rpn)
+    detections = run(folder, *rpn)
     network = DETR(networks.detr(), classes=91)
     load_into(network, open_weights(path).arrays)
     (detected,) = expected(network, folder, rpn)
     kept = np.isin(detected.labels, COCO_IDS)
     assert kept.sum() > 0
-    first = [one for one in found if one["image_id"] == 1]
-    assert [one["category_id"] for one in first] == detected.labels[kept].tolist()
-    np.testing.assert_allclose([one["score"] for one in first], detected.scores[kept], rtol=1e-5)
+    first = [detection for detection in detections if detection["image_id"] == 1]
+    assert [detection["category_id"] for detection in first] == detected.labels[kept].tolist()
+    np.testing.assert_allclose(
+        [detection["score"] for detection in first], detected.scores[kept], rtol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -139,12 +141,12 @@ def test_rtdetr_as_released(folder: Path, write_official: Callable) -> None:
 
     path = write_official("rtdetr_r50vd", "rtdetr_r50vd_6x_coco_from_paddle.pth", 80)
     rpn = ["rpn=rtdetr_r50vd_coco", "rpn.images.test_side=160"]
-    found = run(folder, *rpn)
+    detections = run(folder, *rpn)
     network = RTDETR(networks.rtdetr("r50vd"), classes=80)
     load_into(network, open_weights(path).arrays)
     (detected,) = expected(network, folder, rpn)
-    first = [one for one in found if one["image_id"] == 1]
-    assert [one["category_id"] for one in first] == COCO_IDS[detected.labels].tolist()
+    first = [detection for detection in detections if detection["image_id"] == 1]
+    assert [detection["category_id"] for detection in first] == COCO_IDS[detected.labels].tolist()
 
 
 @pytest.mark.slow
@@ -167,7 +169,7 @@ def test_a_class_that_stands_for_nothing_is_no_detection() -> None:
     bring_up("cpu")
     batch = make_batch((8, 8), [[]], scale=2, rows=[1])
     ids = np.array([7, 9, NO_CATEGORY])
-    ((row, columns),) = detect_batches(Network().detect, [batch], ids)
+    ((row, columns),) = detect_batch(Network().detect, batch, ids)
     assert row == 1
     assert columns["category_ids"].tolist() == [9, 7]
     np.testing.assert_allclose(columns["scores"], [0.9, 0.7])

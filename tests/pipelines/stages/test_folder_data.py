@@ -238,10 +238,10 @@ def test_what_evaluation_makes_of_a_file_is_told(
     content["annotations"][0] |= {"id": 0, "bbox": [5, 5, 0, 10]}
     annotations.write_text(json.dumps(content))
     run("data", folder)
-    told = capfd.readouterr().err
-    assert "skipped 1 × box thinner than 1 pixel, first annotations[0] (id 0)" in told
-    assert told.count("note: 1 × annotation of id 0") == 1
-    assert told.count("note: 1 × box without area: COCO AP counts it as missed") == 1
+    messages = capfd.readouterr().err
+    assert "skipped 1 × box thinner than 1 pixel, first annotations[0] (id 0)" in messages
+    assert messages.count("note: 1 × annotation of id 0") == 1
+    assert messages.count("note: 1 × degenerate box: COCO AP counts it as missed") == 1
 
 
 def test_a_missing_root_is_named(folder: Path) -> None:

@@ -33,10 +33,10 @@ def official_weights(
 
     def build(keys: str, **vocabularies: str) -> Path:
         embeddings = reference / "bench/clip_embeddings"
-        given = [f"{name}={embeddings / file}" for name, file in vocabularies.items()]
+        named = [f"{name}={embeddings / file}" for name, file in vocabularies.items()]
         out = folder / f"{keys}.npz"
         rule = reference / "reference/deterministic_weights.py"
-        command = [sys.executable, rule, reference / "reference" / keys, out, *given]
+        command = [sys.executable, rule, reference / "reference" / keys, out, *named]
         subprocess.run(command, check=True, capture_output=True)
         return out
 

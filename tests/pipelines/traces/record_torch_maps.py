@@ -53,13 +53,13 @@ def bottleneck(
 def layers(
     weights: Weights, x: torch.Tensor, blocks: tuple[int, ...], pools: bool
 ) -> list[torch.Tensor]:
-    found = []
+    maps = []
     for index, count in enumerate(blocks, start=1):
         for block in range(count):
             stride = 2 if index > 1 and block == 0 else 1
             x = bottleneck(weights, x, f"backbone.layer{index}.{block}", stride, pools)
-        found.append(x)
-    return found
+        maps.append(x)
+    return maps
 
 
 def first_stage(weights: Weights, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -73,15 +73,15 @@ def first_stage(weights: Weights, images: torch.Tensor) -> dict[str, torch.Tenso
         convolve(weights, x, f"neck.fpn_convs.{i}.conv", padding=1) for i, x in enumerate(merged)
     ]
     levels.append(F.max_pool2d(levels[-1], 1, stride=2))
-    found = {f"c{i}": x for i, x in enumerate(stages, start=2)}
-    found |= {f"p{i}": x for i, x in enumerate(levels, start=2)}
+    maps = {f"c{i}": x for i, x in enumerate(stages, start=2)}
+    maps |= {f"p{i}": x for i, x in enumerate(levels, start=2)}
     for i, level in enumerate(levels):
         hidden = F.relu(convolve(weights, level, "rpn_head.rpn_conv", padding=1))
         for part in ("reg", "obj"):
-            found[f"rpn_{part}{i}"] = convolve(
+            maps[f"rpn_{part}{i}"] = convolve(
                 weights, F.normalize(hidden, dim=1), f"rpn_head.rpn_{part}"
             )
-    return found
+    return maps
 
 
 def second_stage(weights: Weights, images: torch.Tensor) -> dict[str, torch.Tensor]:

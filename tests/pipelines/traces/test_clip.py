@@ -43,8 +43,8 @@ def test_text(unidet, record: ModuleType, weights: Path, tmp_path: Path) -> None
     with np.load(HERE / "values.npz") as arrays:
         np.savez(expected, text_features=arrays["full/text"])
     np.savez(tmp_path / "in.npz", tokens=record.tokens(record.FULL))
-    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
-    assert unidet("trace", "clip_rn50_text", *given) == 0
+    files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    assert unidet("trace", "clip_rn50_text", *files) == 0
     (row,) = compare_files(out, expected, rtol=1e-4, atol=0)
     assert row.fits
     with np.load(out) as arrays:
@@ -56,8 +56,8 @@ def test_image(unidet, record: ModuleType, weights: Path, tmp_path: Path) -> Non
     with np.load(HERE / "values.npz") as arrays:
         np.savez(expected, image_features=arrays["full/image"])
     np.savez(tmp_path / "in.npz", img=record.images(record.FULL))
-    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
-    assert unidet("trace", "clip_rn50_image", *given) == 0
+    files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    assert unidet("trace", "clip_rn50_image", *files) == 0
     (row,) = compare_files(out, expected, rtol=1e-4, atol=0)
     assert row.fits
     with np.load(out) as arrays:
@@ -84,6 +84,6 @@ def test_encoders_cannot_be_trained(
     unidet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 224, 224)))
-    given = ("--weights", "w", "--inputs", tmp_path / "in.npz", "--out", tmp_path / "o.npz")
-    assert unidet("trace", "clip_rn50_image", *given, "--train") == 2
+    files = ("--weights", "w", "--inputs", tmp_path / "in.npz", "--out", tmp_path / "o.npz")
+    assert unidet("trace", "clip_rn50_image", *files, "--train") == 2
     assert "cannot be trained" in capsys.readouterr().err

@@ -52,8 +52,8 @@ MODELS = ["rtdetr_r18vd", "detr_r50", pytest.param("rtdetr_r50vd", marks=pytest.
 def test_inference(model: str, unidet, weights, reference: Path, tmp_path: Path) -> None:
     """The recording is the input too: images, sizes, and the order of equally good queries."""
     path, out = recorded(reference, f"{model}_eval"), tmp_path / "out.npz"
-    given = ("--weights", weights(model), "--inputs", path, "--out", out)
-    assert unidet("trace", model, *given) == 0
+    files = ("--weights", weights(model), "--inputs", path, "--out", out)
+    assert unidet("trace", model, *files) == 0
     rows = compare_files(out, path)
     beyond = [row.name for row in rows if not row.fits]
     if model == "rtdetr_r50vd":  # labels of pairs whose scores agree to the last bits
@@ -79,9 +79,9 @@ def test_training(model: str, unidet, weights, reference: Path, tmp_path: Path) 
         images = np.load(recorded(reference, "detr_r50_eval"))
         inputs |= {name: images[name] for name in ("pad/img0_u8", "pad/img1_u8")}
     np.savez(tmp_path / "in.npz", **inputs)
-    given = ("--weights", weights(model), "--inputs", tmp_path / "in.npz", "--out", out, "--train")
+    files = ("--weights", weights(model), "--inputs", tmp_path / "in.npz", "--out", out, "--train")
     head = "class_embed.bias" if model == "detr_r50" else "decoder.enc_score_head.bias"
-    assert unidet("trace", model, *given, "--grads", head) == 0
+    assert unidet("trace", model, *files, "--grads", head) == 0
     rows = {row.name: row for row in compare_files(out, path)}
     assert rows[f"t32/grad/{head}"].fits
     beyond = [row for row in rows.values() if not row.fits]
@@ -94,19 +94,19 @@ def test_training(model: str, unidet, weights, reference: Path, tmp_path: Path) 
 
 
 def test_what_is_refused(unidet, weights, tmp_path: Path, capsys, reference: Path) -> None:
-    given = ("--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
+    files = ("--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
     ours = ("--weights", weights("rtdetr_r18vd"))
     np.savez(tmp_path / "in.npz", img_u8=np.zeros((1, 3, 100, 96), np.uint8))
-    assert unidet("trace", "rtdetr_r18vd", *ours, *given) == 2
+    assert unidet("trace", "rtdetr_r18vd", *ours, *files) == 2
     assert "100 x 96 pixels, both must be multiples of 32" in capsys.readouterr().err
     np.savez(tmp_path / "in.npz", img_u8=np.zeros((1, 3, 96, 96), np.uint8))
-    assert unidet("trace", "rtdetr_r18vd", *ours, *given, "--train") == 2
+    assert unidet("trace", "rtdetr_r18vd", *ours, *files, "--train") == 2
     assert "lacks t32/gt/boxes0" in capsys.readouterr().err
-    assert unidet("trace", "rtdetr_r34vd", *ours, *given) == 2
+    assert unidet("trace", "rtdetr_r34vd", *ours, *files) == 2
     assert "fit" in capsys.readouterr().err
     boxes, labels = np.full((1, 4), 0.5, np.float32), np.array([80])
     arrays = {"t32/gt/boxes0": boxes, "t32/gt/labels0": labels}
     np.savez(tmp_path / "in.npz", img_u8=np.zeros((1, 3, 96, 96), np.uint8), **arrays)
-    assert unidet("trace", "rtdetr_r18vd", *ours, *given, "--train") == 2
+    assert unidet("trace", "rtdetr_r18vd", *ours, *files, "--train") == 2
     assert "must be in 0 .. 79" in capsys.readouterr().err
     assert not (tmp_path / "out.npz").exists()

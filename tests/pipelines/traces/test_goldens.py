@@ -38,14 +38,14 @@ def test_stage_1_inference(unidet, official_weights, golden, reference: Path, tm
     recorded = golden("stage1_cln")
     np.savez(tmp_path / "in.npz", img=recorded["img"], scale_factor=np.ones(4, np.float32))
     weights, out = official_weights("keys_stage1.txt"), tmp_path / "out.npz"
-    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
-    assert unidet("trace", "cln_r50_fpn", *given) == 0
+    files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    assert unidet("trace", "cln_r50_fpn", *files) == 0
     path = reference / "reference/goldens/stage1_cln.npz"
     assert unidet("compare", out, path) == 0
     assert compared(out, path) == of_inference(recorded)
     # Boxes come back in the original frame.
     np.savez(tmp_path / "in.npz", img=recorded["img"], scale_factor=[2, 4, 2, 4])
-    assert unidet("trace", "cln_r50_fpn", *given) == 0
+    assert unidet("trace", "cln_r50_fpn", *files) == 0
     with np.load(out) as arrays:
         rescaled = arrays["detections"] * np.array([2, 4, 2, 4, 1], np.float32)
     same = np.abs(rescaled[:, 4] - recorded["detections"][:, 4]) < 1e-5
@@ -60,9 +60,9 @@ def test_stage_1_training(unidet, official_weights, golden, reference: Path, tmp
     np.savez(tmp_path / "in.npz", **taken)
     weights, out = tmp_path / "ours.safetensors", tmp_path / "out.npz"
     assert unidet("convert", official_weights("keys_stage1.txt"), weights) == 0
-    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     names = parameters(recorded)
-    assert unidet("trace", "cln_r50_fpn", *given, "--train", "--grads", *names) == 0
+    assert unidet("trace", "cln_r50_fpn", *files, "--train", "--grads", *names) == 0
     path = reference / "reference/goldens/stage1_cln.npz"
     assert unidet("compare", out, path) == 0
     tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
@@ -95,9 +95,9 @@ def test_broken_weights_inputs_and_names(
         (good, "bare.npz", ("--train",), "lacks gt (G, 4); it holds img"),
         (good, "in.npz", ("--train", "--grads", "rpn_head.rpn_con.weight"), "did you mean rpn_h"),
     ):
-        given = ("--weights", weights_file, "--inputs", tmp_path / inputs)
+        files = ("--weights", weights_file, "--inputs", tmp_path / inputs)
         out = tmp_path / "out.npz"
-        assert unidet("trace", "cln_r50_fpn", *given, "--out", out, *extra) == 2
+        assert unidet("trace", "cln_r50_fpn", *files, "--out", out, *extra) == 2
         error = capsys.readouterr().err
         assert complaint in error
         assert error.count("\n") == 1
@@ -109,8 +109,8 @@ def test_stage_2_inference(unidet, official_weights, golden, reference: Path, tm
     recorded = golden("stage2_coco")
     np.savez(tmp_path / "in.npz", img=recorded["img"], proposals=recorded["proposals"])
     weights, out = official_weights("keys_stage2_coco.txt", **STAGE2), tmp_path / "out.npz"
-    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
-    assert unidet("trace", "unidetector_r50_c4", *given) == 0
+    files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    assert unidet("trace", "unidetector_r50_c4", *files) == 0
     path = reference / "reference/goldens/stage2_coco.npz"
     assert unidet("compare", out, path) == 0
     assert compared(out, path) == of_inference(recorded)
@@ -123,9 +123,9 @@ def test_stage_2_training(unidet, official_weights, golden, reference: Path, tmp
     taken |= {name: recorded[name] for name in recorded if name.startswith("roi_tgt/")}
     np.savez(tmp_path / "in.npz", rois=recorded["train_rois"], **taken)
     weights, out = official_weights("keys_stage2_coco.txt", **STAGE2), tmp_path / "out.npz"
-    given = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
+    files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     names = parameters(recorded)
-    assert unidet("trace", "unidetector_r50_c4", *given, "--train", "--grads", *names) == 0
+    assert unidet("trace", "unidetector_r50_c4", *files, "--train", "--grads", *names) == 0
     path = reference / "reference/goldens/stage2_coco.npz"
     assert unidet("compare", out, path) == 0
     trained = {name for name in recorded if name.startswith(("loss/", "grad/", "train_"))}

@@ -16,20 +16,20 @@ def inputs(**arrays: np.ndarray) -> Inputs:
 
 
 def test_numbers_come_as_the_networks_take_them() -> None:
-    given = inputs(img=np.ones((1, 3, 4, 6), np.float64), ids=np.array([3], np.uint8))
-    assert given.take("img", "N", 3, "H", "W").dtype == np.float32
-    assert given.take("ids", "N").dtype == np.int64
-    assert "img" in given
-    assert "gt" not in given
-    assert given.take_first(("labels", "ids"), "N").tolist() == [3]
+    arrays = inputs(img=np.ones((1, 3, 4, 6), np.float64), ids=np.array([3], np.uint8))
+    assert arrays.take("img", "N", 3, "H", "W").dtype == np.float32
+    assert arrays.take("ids", "N").dtype == np.int64
+    assert "img" in arrays
+    assert "gt" not in arrays
+    assert arrays.take_first(("labels", "ids"), "N").tolist() == [3]
 
 
 def test_a_letter_is_one_length_throughout() -> None:
-    given = inputs(rois=np.zeros((7, 5)), labels=np.zeros(7), scores=np.zeros(6))
-    given.take("rois", "R", 5)
-    given.take("labels", "R")
+    arrays = inputs(rois=np.zeros((7, 5)), labels=np.zeros(7), scores=np.zeros(6))
+    arrays.take("rois", "R", 5)
+    arrays.take("labels", "R")
     with pytest.raises(UserError, match=r"in.npz: scores has shape \(6,\), must be \(R,\), R = 7"):
-        given.take("scores", "R")
+        arrays.take("scores", "R")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_missing_name_is_named_with_its_shape() -> None:
 
 def test_a_file_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 2, 2)))
-    given = Inputs.read(tmp_path / "in.npz")
-    assert given.take("img", "N", 3, "H", "W").shape == (1, 3, 2, 2)
+    arrays = Inputs.read(tmp_path / "in.npz")
+    assert arrays.take("img", "N", 3, "H", "W").shape == (1, 3, 2, 2)
     with pytest.raises(UserError, match=r"in.npz: lacks gt"):
-        given.take("gt", "G", 4)
+        arrays.take("gt", "G", 4)

@@ -56,8 +56,8 @@ def test_inference(
     golden = tensors(recorded(reference, name))
     thresholds = {key: golden[key] for key in golden if key == "detsplit_score_thr"}
     np.savez(tmp_path / "in.npz", img=image(1, side), **thresholds)
-    given = ("--weights", weights(weights_of), "--inputs", tmp_path / "in.npz")
-    assert unidet("trace", model, *given, "--out", tmp_path / "out.npz") == 0
+    files = ("--weights", weights(weights_of), "--inputs", tmp_path / "in.npz")
+    assert unidet("trace", model, *files, "--out", tmp_path / "out.npz") == 0
     rows = compare_files(tmp_path / "out.npz", recorded(reference, name))
     assert [row for row in rows if not row.fits] == []
     missing = set(golden) - {row.name for row in rows} - IMAGES - set(thresholds)
@@ -70,9 +70,9 @@ def test_training(unidet, weights, reference: Path, tmp_path) -> None:
     truth = {name: golden[name] for name in golden if "/gt_" in name}
     np.savez(tmp_path / "in.npz", img=image(2, 320), **truth)
     gradients = {name.split("#")[0].split("/grad/")[1] for name in golden if "/grad/" in name}
-    given = ("--weights", weights("m_416"), "--inputs", tmp_path / "in.npz")
+    files = ("--weights", weights("m_416"), "--inputs", tmp_path / "in.npz")
     out = tmp_path / "out.npz"
-    trace = ("trace", "nanodet_plus_m_416", *given, "--out", out, "--train")
+    trace = ("trace", "nanodet_plus_m_416", *files, "--out", out, "--train")
     assert unidet(*trace, "--grads", *sorted(gradients)) == 0
     path = recorded(reference, "train_320")
     rows = compare_files(out, path)
@@ -94,13 +94,13 @@ def test_training(unidet, weights, reference: Path, tmp_path) -> None:
 
 def test_what_is_refused(unidet, weights, tmp_path, capsys, reference: Path) -> None:
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 100, 96), np.float32))
-    given = ("--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
+    files = ("--inputs", tmp_path / "in.npz", "--out", tmp_path / "out.npz")
     real = reference / "bench/weights/nanodet_plus_m_416.param"
-    assert unidet("trace", "nanodet_plus_m_416", "--weights", real, *given) == 2
+    assert unidet("trace", "nanodet_plus_m_416", "--weights", real, *files) == 2
     assert "both must be multiples of 32" in capsys.readouterr().err
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 96, 96), np.float32))
-    assert unidet("trace", "nanodet_plus_m_416", "--weights", real, *given, "--train") == 2
+    assert unidet("trace", "nanodet_plus_m_416", "--weights", real, *files, "--train") == 2
     assert "lack the auxiliary head" in capsys.readouterr().err
-    assert unidet("trace", "nanodet_plus_m_1_5x_416", "--weights", real, *given) == 2
+    assert unidet("trace", "nanodet_plus_m_1_5x_416", "--weights", real, *files) == 2
     assert "not fit the layout nanodet_plus_m_1_5x" in capsys.readouterr().err
     assert not (tmp_path / "out.npz").exists()

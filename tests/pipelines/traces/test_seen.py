@@ -20,19 +20,19 @@ class Doubler:
 
 def test_every_call_is_seen_and_nothing_stays_behind() -> None:
     doubler = Doubler()
-    with seen({"single": doubler.double, "all": doubler.twice}) as found:
+    with seen({"single": doubler.double, "all": doubler.twice}) as results:
         assert doubler.twice(3, extra=1) == 13
-    assert found == {"single": [6, 12], "all": [13]}
+    assert results == {"single": [6, 12], "all": [13]}
     assert doubler.twice(3) == 12
-    assert found["single"] == [6, 12]
+    assert results["single"] == [6, 12]
     assert vars(doubler) == {}
 
 
 def test_a_change_takes_the_place_of_the_result() -> None:
     doubler = Doubler()
-    with seen({"single": doubler.double}, {"single": lambda own: own + 1}) as found:
+    with seen({"single": doubler.double}, {"single": lambda own: own + 1}) as results:
         assert doubler.twice(3) == 15
-    assert found == {"single": [7, 15]}
+    assert results == {"single": [7, 15]}
 
 
 def test_after_an_error_the_methods_are_back() -> None:

@@ -33,8 +33,8 @@ def regions() -> dict[str, np.ndarray]:
     boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
     logits = np.pad(rng.normal(-2, 3, (12, 7)), ((0, 0), (0, 1)))
     scores = rng.uniform(0.1, 0.9, (12, 1))
-    found = {"boxes": boxes, "logits": logits, "proposals": np.concatenate([boxes, scores], 1)}
-    return {name: array.astype(np.float32) for name, array in found.items()}
+    arrays = {"boxes": boxes, "logits": logits, "proposals": np.concatenate([boxes, scores], 1)}
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def soft_nms(boxes: np.ndarray, scores: np.ndarray, limit: int) -> list[tuple[int, float, int]]:
@@ -64,14 +64,14 @@ def soft_nms(boxes: np.ndarray, scores: np.ndarray, limit: int) -> list[tuple[in
 
 
 def assert_detections(
-    found: dict[str, np.ndarray], boxes: np.ndarray, scores: np.ndarray, limit: int
+    tensors: dict[str, np.ndarray], boxes: np.ndarray, scores: np.ndarray, limit: int
 ) -> None:
-    np.testing.assert_allclose(found["nms_in_boxes"], boxes, rtol=1e-6, atol=1e-5)
-    np.testing.assert_allclose(found["nms_in_scores"][:, :-1], scores, rtol=1e-5)
+    np.testing.assert_allclose(tensors["nms_in_boxes"], boxes, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(tensors["nms_in_scores"][:, :-1], scores, rtol=1e-5)
     expected = soft_nms(boxes, scores, limit)
     assert 40 < len(expected) < limit
     rows = np.array([[*boxes[region], score, label] for label, score, region in expected])
-    np.testing.assert_allclose(found["detections"], rows, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(tensors["detections"], rows, rtol=1e-5, atol=1e-4)
 
 
 def clipped(boxes: np.ndarray) -> np.ndarray:
@@ -79,33 +79,35 @@ def clipped(boxes: np.ndarray) -> np.ndarray:
 
 
 def test_the_head_of_coco(regions: dict[str, np.ndarray]) -> None:
-    given = inputs(scale_factor=[2.0, 1.5, 2.0, 1.5])
-    found = post_processed(
-        regions["boxes"], regions["logits"], regions["proposals"][:, :4], SIZE, given
+    arrays = inputs(scale_factor=[2.0, 1.5, 2.0, 1.5])
+    tensors = post_processed(
+        regions["boxes"], regions["logits"], regions["proposals"][:, :4], SIZE, arrays
     )
     scores = 1 / (1 + np.exp(-regions["logits"].astype(np.float64)))
-    assert_detections(found, clipped(regions["boxes"]) / [2, 1.5, 2, 1.5], scores[:, :-1], 100)
-    np.testing.assert_array_equal(found["nms_in_scores"][:, -1], 0.5)  # the background's logit is 0
+    assert_detections(tensors, clipped(regions["boxes"]) / [2, 1.5, 2, 1.5], scores[:, :-1], 100)
+    np.testing.assert_array_equal(
+        tensors["nms_in_scores"][:, -1], 0.5
+    )  # the background's logit is 0
 
 
 def test_the_head_of_the_open_world(regions: dict[str, np.ndarray]) -> None:
-    found = post_processed(
+    tensors = post_processed(
         regions["boxes"], regions["logits"], regions["proposals"], SIZE, inputs()
     )
     scores = 1 / (1 + np.exp(-regions["logits"].astype(np.float64)))
     fused = scores**0.3 * regions["proposals"][:, 4:].astype(np.float64) ** 0.7
-    assert_detections(found, clipped(regions["boxes"]), fused[:, :-1], 300)
-    np.testing.assert_allclose(found["nms_in_scores"][:, -1], fused[:, -1], rtol=1e-5)
+    assert_detections(tensors, clipped(regions["boxes"]), fused[:, :-1], 300)
+    np.testing.assert_allclose(tensors["nms_in_scores"][:, -1], fused[:, -1], rtol=1e-5)
 
 
 def test_the_calibrated_head(regions: dict[str, np.ndarray]) -> None:
     counts = np.array([1, 10, 100, 5, 7, 300, 2])
     arguments = (regions["boxes"], regions["logits"], regions["proposals"], SIZE)
-    found = post_processed(*arguments, inputs(cnum=counts))
+    tensors = post_processed(*arguments, inputs(cnum=counts))
     scores = 1 / (1 + np.exp(-regions["logits"][:, :-1].astype(np.float64)))
     weights = counts**-0.6
     fused = (scores * weights / weights.mean()) ** 0.3 * regions["proposals"][:, 4:] ** 0.7
-    assert_detections(found, clipped(regions["boxes"]), fused, 300)
+    assert_detections(tensors, clipped(regions["boxes"]), fused, 300)
     with pytest.raises(UserError, match=r"cnum has shape \(6,\), must be \(7,\)"):
         post_processed(*arguments, inputs(cnum=counts[1:]))
 
@@ -114,16 +116,16 @@ def test_a_class_never_detected_silences_all_others_as_officially(
     regions: dict[str, np.ndarray],
 ) -> None:
     """The official weight of such a class is infinite: it scores NaN, every other class 0."""
-    found = post_processed(
+    tensors = post_processed(
         regions["boxes"],
         regions["logits"],
         regions["proposals"],
         SIZE,
         inputs(cnum=[1, 10, 0, 5, 7, 300, 2]),
     )
-    assert np.isnan(found["nms_in_scores"][:, 2]).all()
-    assert not found["nms_in_scores"][:, [0, 1, 3, 4, 5, 6]].any()
-    assert found["detections"].shape == (0, 6)
+    assert np.isnan(tensors["nms_in_scores"][:, 2]).all()
+    assert not tensors["nms_in_scores"][:, [0, 1, 3, 4, 5, 6]].any()
+    assert tensors["detections"].shape == (0, 6)
 
 
 def network(*counts: int) -> Any:
@@ -132,7 +134,7 @@ def network(*counts: int) -> Any:
 
 def trained(**changes: Any) -> Inputs:
     """Two images of datasets 1 and 0, with 5 and 3 names; 5 marks background in both."""
-    arrays = {
+    values = {
         "img": np.zeros((2, 3, 8, 8)),
         "rois": [[0, 0, 0, 4, 4], [0, 1, 1, 5, 5], [1, 0, 0, 4, 4], [1, 2, 2, 6, 6]],
         "roi_tgt/labels": [4, 5, 2, 5],
@@ -141,29 +143,29 @@ def trained(**changes: Any) -> Inputs:
         "fed_sampled0": [0, 3],
         "fed_sampled1": [3],
     }
-    given = inputs(**{k: v for k, v in (arrays | changes).items() if v is not None})
-    given.take("img", "N", 3, "H", "W")
-    return given
+    arrays = inputs(**{k: v for k, v in (values | changes).items() if v is not None})
+    arrays.take("img", "N", 3, "H", "W")
+    return arrays
 
 
 def test_samples_of_the_partitioned_head() -> None:
-    head, given = network(3, 5), trained()
-    samples = given_samples(head, given, 2)
+    head, arrays = network(3, 5), trained()
+    samples = given_samples(head, arrays, 2)
     assert samples.labels_R.tolist() == [4, 5, 2, 3]  # background is the own dataset's count
-    classes = compared_classes(head, given, samples)
+    classes = compared_classes(head, arrays, samples)
     assert [part.tolist() for part in classes] == [[0, 3, 4], [2]]  # 3 is background there
 
 
 def test_samples_of_one_dataset_are_compared_with_one_choice() -> None:
-    given = trained(dataset_ids=None, fed_sampled=[0, 1], fed_sampled0=None)
-    samples = given_samples(network(5), given, 2)
-    classes = compared_classes(network(5), given, samples)
+    arrays = trained(dataset_ids=None, fed_sampled=[0, 1], fed_sampled0=None)
+    samples = given_samples(network(5), arrays, 2)
+    classes = compared_classes(network(5), arrays, samples)
     assert [part.tolist() for part in classes] == [[0, 1, 2, 4]] * 2
 
 
 def test_no_names_are_drawn_where_enough_occur() -> None:
     labels = np.append(np.arange(49), 60)  # 49 names and background
-    given = trained(
+    arrays = trained(
         **{
             "img": np.zeros((1, 3, 8, 8)),
             "rois": np.zeros((50, 5)),
@@ -173,8 +175,8 @@ def test_no_names_are_drawn_where_enough_occur() -> None:
             "fed_sampled0": None,
         }
     )
-    samples = given_samples(network(60), given, 1)
-    (classes,) = compared_classes(network(60), given, samples)
+    samples = given_samples(network(60), arrays, 1)
+    (classes,) = compared_classes(network(60), arrays, samples)
     np.testing.assert_array_equal(classes, np.arange(49))
 
 
@@ -193,9 +195,9 @@ def test_no_names_are_drawn_where_enough_occur() -> None:
     ],
 )
 def test_what_training_refuses(changes: dict[str, Any], complaint: str) -> None:
-    head, given = network(3, 5), trained(**changes)
+    head, arrays = network(3, 5), trained(**changes)
     with pytest.raises(UserError, match=f"in.npz: .*{complaint}"):
-        compared_classes(head, given, given_samples(head, given, 2))
+        compared_classes(head, arrays, given_samples(head, arrays, 2))
 
 
 def test_accuracy_as_it_is_logged() -> None:

@@ -141,8 +141,8 @@ def test_files_for_the_key(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"roi\.weights: .*absent\.pth is not there; .*data\.root"):
         starting_file("roi.weights", str(tmp_path), "absent.pth")
     (tmp_path / "x.pth").touch()
-    found = starting_file("roi.weights", str(tmp_path), "x.pth")
-    assert found == {"weights": tmp_path / "x.pth"}
+    files = starting_file("roi.weights", str(tmp_path), "x.pth")
+    assert files == {"weights": tmp_path / "x.pth"}
 
 
 def test_nanodet_plus_starts_from_torchvisions_shufflenet(tmp_path: Path) -> None:

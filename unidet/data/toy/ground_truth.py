@@ -2,8 +2,8 @@
 
 LVIS v1 (Gupta, Dollár, Girshick 2019, section 2) is federated: per image some names are known to
 be present and boxed, some are known to be absent (`neg_category_ids`), the others were never
-asked for and are not judged; where a present name is in `not_exhaustive_category_ids`, some of its
-objects may lack a box.
+verified and are not evaluated; where a present name is in `not_exhaustive_category_ids`, some of
+its objects may lack a box.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ RARE, COMMON = 14, 50
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What is known about one image, as positions in the label space.
+class Verified:
+    """What is verified about one image, as positions in the label space.
 
     Attributes:
         labels: per object of the scene, -1 where it has no name or no box.
@@ -53,12 +53,12 @@ def labels_of(objects: Sequence[Object], space: LabelSpace) -> np.ndarray:
     return space.label_of[combination_index(attributes)]
 
 
-def judge_all(labels: np.ndarray, names: int) -> Judgement:
-    """Every one of the names is judged in this image, every object boxed."""
-    return Judgement(labels, _absent(labels, names), ())
+def verify_all(labels: np.ndarray, names: int) -> Verified:
+    """Every name is verified in this image, every object boxed."""
+    return Verified(labels, _absent(labels, names), ())
 
 
-def judge_federated(labels: np.ndarray, names: int, rng: np.random.Generator) -> Judgement:
+def verify_federated(labels: np.ndarray, names: int, rng: np.random.Generator) -> Verified:
     """All present names, a sample of the absent ones, and some present ones not in full.
 
     Where such a name has several objects in the image, the last one loses its box.
@@ -71,7 +71,7 @@ def judge_federated(labels: np.ndarray, names: int, rng: np.random.Generator) ->
     for name in partial:
         rows = np.flatnonzero(labels == name)
         labels[rows[1:][-1:]] = -1
-    return Judgement(
+    return Verified(
         labels, tuple(sorted(absent[i] for i in sampled)), tuple(int(i) for i in partial)
     )
 
@@ -79,22 +79,22 @@ def judge_federated(labels: np.ndarray, names: int, rng: np.random.Generator) ->
 def lvis_json(
     split: str,
     scenes: Sequence[Sequence[Object]],
-    judge: Callable[[int, np.ndarray], Judgement],
+    verify: Callable[[int, np.ndarray], Verified],
 ) -> dict[str, Any]:
     """A split of the label space `val` in LVIS v1's JSON; ids count from 1, in order of name.
 
     Args:
         split: its name, for the images' addresses.
         scenes: the objects of each image.
-        judge: image row and its objects' labels to what is known of it.
+        verify: image row and its objects' labels to what is verified of it.
     """
     space = label_space("val")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for row, objects in enumerate(scenes):
-        judgement = judge(row, labels_of(objects, space))
-        images.append(_image(split, row, judgement))
-        for item, label in zip(objects, judgement.labels, strict=True):
+        verified = verify(row, labels_of(objects, space))
+        images.append(_image(split, row, verified))
+        for item, label in zip(objects, verified.labels, strict=True):
             if label >= 0:
                 numbers = {"id": len(annotations) + 1, "image_id": row + 1}
                 annotations.append({**numbers, "category_id": int(label) + 1, **_annotation(item)})
@@ -122,7 +122,7 @@ def _absent(labels: np.ndarray, names: int) -> tuple[int, ...]:
     return tuple(np.setdiff1d(np.arange(names), labels).tolist())
 
 
-def _image(split: str, row: int, judgement: Judgement) -> dict[str, Any]:
+def _image(split: str, row: int, verified: Verified) -> dict[str, Any]:
     file_name = f"{row + 1:012d}.png"
     return {
         "id": row + 1,
@@ -130,8 +130,8 @@ def _image(split: str, row: int, judgement: Judgement) -> dict[str, Any]:
         "height": WORLD,
         "file_name": file_name,
         "coco_url": f"toy://{split}/{file_name}",
-        "neg_category_ids": [label + 1 for label in judgement.absent],
-        "not_exhaustive_category_ids": [label + 1 for label in judgement.partial],
+        "neg_category_ids": [label + 1 for label in verified.absent],
+        "not_exhaustive_category_ids": [label + 1 for label in verified.partial],
     }
 
 

@@ -45,8 +45,8 @@ TEMPLATES = (
 )
 
 # In any scene this share of the objects is drawn evenly from all combinations: so novel things
-# are seen in training at chance rate, without their name.
-CHANCE = 0.05
+# are seen in training as often as chance has it, without their name.
+EVEN_SHARE = 0.05
 ZIPF = 0.7
 
 Triple = tuple[int, int, int]
@@ -128,15 +128,15 @@ def label_space(name: str) -> LabelSpace:
     """
     spaces = _choose_names()
     labelled = set(spaces["a"]) | set(spaces["b"])
-    chosen = sorted(spaces[name], key=name_of)
-    attributes = np.array(chosen)
+    triples = sorted(spaces[name], key=name_of)
+    attributes = np.array(triples)
     fits = compatible(attributes, combinations())
     if fits.sum(axis=0).max() > 1:
         raise AssertionError(f"two names of space {name!r} fit one object")
-    is_novel = np.array([triple not in labelled for triple in chosen])
+    is_novel = np.array([triple not in labelled for triple in triples])
     weights = _ranks(is_novel) ** -ZIPF
     return LabelSpace(
-        names=tuple(name_of(triple) for triple in chosen),
+        names=tuple(name_of(triple) for triple in triples),
         attributes=attributes,
         weights=weights / weights.sum(),
         is_novel=is_novel,
@@ -149,14 +149,15 @@ def combination_weights(space: str | None) -> np.ndarray:
     """(540,) probability of each combination in the scenes of a space; even where it is None.
 
     An object first draws a name of the space, then the open attributes evenly; or, with
-    probability CHANCE, all attributes evenly.
+    probability EVEN_SHARE, all attributes evenly.
     """
     even = np.full(COMBINATIONS, 1 / COMBINATIONS)
     if space is None:
         return even
-    chosen = label_space(space)
-    fits = compatible(chosen.attributes, combinations())
-    return CHANCE * even + (1 - CHANCE) * chosen.weights @ (fits / fits.sum(axis=1, keepdims=True))
+    labels = label_space(space)
+    fits = compatible(labels.attributes, combinations())
+    shares = fits / fits.sum(axis=1, keepdims=True)
+    return EVEN_SHARE * even + (1 - EVEN_SHARE) * labels.weights @ shares
 
 
 def sample_captions(

@@ -16,13 +16,13 @@ import numpy as np
 
 from unidet.data.index import save_split
 from unidet.data.toy.ground_truth import (
-    Judgement,
+    Verified,
     frequency,
-    judge_all,
-    judge_federated,
     labels_of,
     lvis_json,
     rounded_box,
+    verify_all,
+    verify_federated,
 )
 from unidet.data.toy.parallel import Progress, map_chunks
 from unidet.data.toy.scenes import WORLD, Object, Scene, make_scene
@@ -40,8 +40,8 @@ SPACES: dict[str, str | None] = {
 }
 EVALUATION = ("val", "dev")
 _CODES = {name: code for code, name in enumerate(SPACES, 1)}
-# Fourth word of the seed, so that judging draws from a generator of its own.
-_JUDGING = 1
+# Fourth word of the seed, so that verifying draws from a generator of its own.
+_VERIFYING = 1
 
 
 def scene_rng(split: str, seed: int, index: int) -> np.random.Generator:
@@ -67,7 +67,7 @@ def make_split(
 
     Writes `images.npy` (scenes, 192, 192, 3) uint8 RGB; `index.npz`, the split; `objects.npz`, all
     objects, named or not (see `_save_objects`); and for val and dev `ground_truth.json` (LVIS v1,
-    federated) and `ground_truth_exhaustive.json` (every name judged in every image).
+    federated) and `ground_truth_exhaustive.json` (every name verified in every image).
 
     Returns:
         The split with the labels of its own label space; objects without a name have no box. For
@@ -76,42 +76,42 @@ def make_split(
     images = folder / "images.npy"
     np.lib.format.open_memmap(images, "w+", np.uint8, (scenes, WORLD, WORLD, 3)).flush()
     work = partial(_paint_scenes, name, seed, images)
-    objects = list(map_chunks(work, scenes, processes, progress))
-    judgements = [_judge(name, seed, row, found) for row, found in enumerate(objects)]
-    split = _index(name, objects, judgements)
+    painted = list(map_chunks(work, scenes, processes, progress))
+    verified = [_verify(name, seed, row, objects) for row, objects in enumerate(painted)]
+    split = _index(name, painted, verified)
     save_split(split, folder / "index.npz")
-    _save_objects(folder / "objects.npz", objects)
+    _save_objects(folder / "objects.npz", painted)
     if name in EVALUATION:
-        _save_ground_truth(name, folder, objects, judgements)
+        _save_ground_truth(name, folder, painted, verified)
     return split
 
 
 def _paint_scenes(name: str, seed: int, images: Path, rows: range) -> list[tuple[Object, ...]]:
     """Write the pictures of some scenes into the packed file; give back their objects."""
     pixels = np.load(images, mmap_mode="r+")
-    found = []
+    objects = []
     for row in rows:
         scene = scene_at(name, seed, row)
         pixels[row] = scene.image
-        found.append(scene.objects)
+        objects.append(scene.objects)
     pixels.flush()
-    return found
+    return objects
 
 
-def _judge(name: str, seed: int, row: int, objects: Sequence[Object]) -> Judgement:
+def _verify(name: str, seed: int, row: int, objects: Sequence[Object]) -> Verified:
     space = label_space(SPACES[name] or "")
     labels = labels_of(objects, space)
     if name not in EVALUATION:
-        return judge_all(labels, len(space.names))
-    rng = np.random.default_rng((seed, _CODES[name], row, _JUDGING))
-    return judge_federated(labels, len(space.names), rng)
+        return verify_all(labels, len(space.names))
+    rng = np.random.default_rng((seed, _CODES[name], row, _VERIFYING))
+    return verify_federated(labels, len(space.names), rng)
 
 
-def _index(name: str, scenes: Sequence[Sequence[Object]], judgements: Sequence[Judgement]) -> Split:
+def _index(name: str, scenes: Sequence[Sequence[Object]], verified: Sequence[Verified]) -> Split:
     boxed = [
         (row, item, label)
-        for row, (objects, judgement) in enumerate(zip(scenes, judgements, strict=True))
-        for item, label in zip(objects, judgement.labels, strict=True)
+        for row, (objects, known) in enumerate(zip(scenes, verified, strict=True))
+        for item, label in zip(objects, known.labels, strict=True)
         if label >= 0
     ]
     box_image = np.array([row for row, _, _ in boxed], np.int32)
@@ -171,15 +171,14 @@ def _save_ground_truth(
     name: str,
     folder: Path,
     scenes: Sequence[Sequence[Object]],
-    judgements: Sequence[Judgement],
+    verified: Sequence[Verified],
 ) -> None:
     names = len(label_space("val").names)
-    federated = lvis_json(name, scenes, lambda row, _: judgements[row])
-    exhaustive = lvis_json(name, scenes, lambda _, labels: judge_all(labels, names))
+    federated = lvis_json(name, scenes, lambda row, _: verified[row])
+    exhaustive = lvis_json(name, scenes, lambda _, labels: verify_all(labels, names))
     for annotation in exhaustive["annotations"]:
-        annotation["iscrowd"] = (
-            0  # every pair is judged: pycocotools can score it, and asks for this
-        )
+        # All names are verified everywhere: pycocotools can score it, and asks for this.
+        annotation["iscrowd"] = 0
     for file, table in (("", federated), ("_exhaustive", exhaustive)):
         text = json.dumps(table, separators=(",", ":"))
         (folder / f"ground_truth{file}.json").write_text(text, encoding="utf-8")

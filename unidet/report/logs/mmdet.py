@@ -45,19 +45,19 @@ def read(log: LogText) -> Rows:
 def _read_text(log: LogText) -> Rows:
     rows = Rows()
     for index, line in enumerate(log.lines):
-        found = _ROW.search(line)
-        if not found:
+        row = _ROW.search(line)
+        if not row:
             continue
         if index + 1 == len(log.lines) and log.open_end:
             rows.cut_off = 1
             break
-        values = _values({name: float(value) for name, value in _VALUE.findall(found[4])})
-        counts = [[int(one) for one in part.split("/")] for part in found[3][1:-1].split("][")]
-        if found[2] in (None, "train"):
-            epoch, step = _text_place(found[1], counts)
+        values = _values({name: float(value) for name, value in _VALUE.findall(row[4])})
+        counts = [[int(number) for number in part.split("/")] for part in row[3][1:-1].split("][")]
+        if row[2] in (None, "train"):
+            epoch, step = _text_place(row[1], counts)
             rows.train(epoch, step, values)
-        elif found[2] == "val" and values:
-            rows.validation(values, counts[0][0] if found[1] == "Epoch" else None)
+        elif row[2] == "val" and values:
+            rows.validation(values, counts[0][0] if row[1] == "Epoch" else None)
     return rows
 
 
@@ -71,8 +71,10 @@ def _text_place(unit: str, counts: list[list[int]]) -> tuple[int | None, int]:
 
 def _read_json(log: LogText) -> Rows:
     rows = Rows()
-    found, rows.cut_off = json_records(log)
-    records = [one for _, one in found if "env_info" not in one and "exp_name" not in one]
+    numbered, rows.cut_off = json_records(log)
+    records = [
+        record for _, record in numbered if "env_info" not in record and "exp_name" not in record
+    ]
     length, trained = _epoch_length(records), False
     for record in records:
         values = _values(record)
@@ -102,21 +104,21 @@ def _epoch_length(records: list[dict[str, Any]]) -> int:
     The log does not hold the number: it is taken to be the largest "iter", which falls short of it
     by less than the logging interval.
     """
-    trained = [one for one in records if _is_training(one) and "step" not in one]
+    trained = [record for record in records if _is_training(record) and "step" not in record]
     restarts = any(
         after.get("epoch", 0) > before.get("epoch", 0) and after["iter"] <= before["iter"]
         for before, after in pairwise(trained)
     )
-    return max(one["iter"] for one in trained) if restarts else 0
+    return max(record["iter"] for record in trained) if restarts else 0
 
 
-def _values(found: Mapping[str, Any]) -> dict[str, float]:
+def _values(logged: Mapping[str, Any]) -> dict[str, float]:
     """The numbers that make a curve. Of several learning rates the first becomes "lr"."""
     values: dict[str, float] = {}
-    rates = found.get("lr")
+    rates = logged.get("lr")
     if isinstance(rates, dict) and rates:
-        found = {**found, "lr": next(iter(rates.values()))}
-    for name, value in found.items():
+        logged = {**logged, "lr": next(iter(rates.values()))}
+    for name, value in logged.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if number and name not in _NO_CURVES and not name.endswith("copypaste"):
             if name.startswith("lr_"):

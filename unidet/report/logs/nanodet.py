@@ -53,9 +53,9 @@ def read(log: LogText) -> Rows:
     return rows
 
 
-def _numbers(log: LogText, index: int, found: list[tuple[str, str]]) -> dict[str, float]:
+def _numbers(log: LogText, index: int, pairs: list[tuple[str, str]]) -> dict[str, float]:
     try:
-        return {metric_name(name): float(value) for name, value in found if name != "mem"}
+        return {metric_name(name): float(value) for name, value in pairs if name != "mem"}
     except ValueError as error:
         raise log.error(index, f"{error} where a number belongs") from None
 

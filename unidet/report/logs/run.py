@@ -72,8 +72,8 @@ def read_runs(places: Sequence[str | Path], names: Sequence[str] = ()) -> list[R
         raise UserError(f"{twice[0]} is given twice; every run is drawn once")
     if names and (len(names) != len(paths) or len(set(names)) != len(names)):
         raise UserError(f"{len(names)} names for {len(paths)} runs; give each run its own")
-    chosen = names or short_names(paths)
-    return [_read(path, name) for path, name in zip(paths, chosen, strict=True)]
+    labels = names or short_names(paths)
+    return [_read(path, name) for path, name in zip(paths, labels, strict=True)]
 
 
 def _read(path: Path, name: str) -> Run:
@@ -104,12 +104,12 @@ def _log_of(place: Path) -> Path:
     if not place.is_dir():
         return place
     for pattern in _IN_FOLDERS:
-        found = sorted(place.glob(pattern))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            shown = ", ".join(str(path.relative_to(place)) for path in found[:4])
-            raise UserError(f"{place} holds {len(found)} logs ({shown}); name the one to draw")
+        logs = sorted(place.glob(pattern))
+        if len(logs) == 1:
+            return logs[0]
+        if logs:
+            shown = ", ".join(str(path.relative_to(place)) for path in logs[:4])
+            raise UserError(f"{place} holds {len(logs)} logs ({shown}); name the one to draw")
     raise UserError(f"{place} holds no log; looked for {', '.join(_IN_FOLDERS)}")
 
 
@@ -120,11 +120,12 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     name only where nothing else tells two runs apart.
     """
     for plain, whole in ((_PLAIN, False), (_NOTHING, False), (_NOTHING, True)):
-        parts = [[one for one in _parts(path, whole) if not plain.fullmatch(one)] for path in paths]
-        while len(parts) > 1 and min(map(len, parts)) > 1 and len({one[-1] for one in parts}) == 1:
-            parts = [one[:-1] for one in parts]
+        paths_parts = [_parts(path, whole) for path in paths]
+        parts = [[part for part in of_path if not plain.fullmatch(part)] for of_path in paths_parts]
+        while len(parts) > 1 and min(map(len, parts)) > 1 and len({end[-1] for end in parts}) == 1:
+            parts = [end[:-1] for end in parts]
         for length in range(1, max(map(len, parts)) + 1):
-            names = ["/".join(one[-length:]) for one in parts]
+            names = ["/".join(end[-length:]) for end in parts]
             if len(set(names)) == len(names) and all(names):
                 return names
     return [str(path) for path in paths]
