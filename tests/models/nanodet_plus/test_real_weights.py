@@ -20,13 +20,13 @@ from unidet.evaluation.recall import recall_metrics
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import NanoDetPlus
-from unidet.pipelines.wiring import datasets
+from unidet.pipelines.wiring import image_batches
 from unidet.pipelines.wiring.closed_set import detect_batch
 from unidet.records import Batch, Detections, Split
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.load import load_into
 
-TRANSFORM = datasets.evaluation_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
+TRANSFORM = image_batches.evaluation_transform(compose(["rpn=nanodet_plus_m_416"]).rpn.images)
 
 
 @pytest.fixture(scope="module")
