@@ -94,7 +94,9 @@ class _Study:
         return ready and find(self.preimage(node), self.store) is not None
 
     def check_once(self) -> None:
-        """Look for bad input to every node that is not built, once all data are there.
+        """Look for bad input to every node, once all data are there and one of them is not built.
+
+        What is built is looked at as well: a set that comes later may not fit it.
 
         Raises:
             UserError: before the first long stage starts, not after it.
@@ -103,7 +105,7 @@ class _Study:
             return
         self.checked = True
         data = {node: done.folder for node, done in self.done.items() if node.stage == "data"}
-        for node in self.nodes[len(self.done) :]:
+        for node in self.nodes:
             stage_of(node).check(self.config, node.name, data)
 
 
@@ -144,7 +146,7 @@ def run_node(node: Node, study: _Study) -> Done:
     if action is None:
         with store.locked(key_of(preimage), waiting=_waiting(node), check=check):
             action, how = _obtain(node, study, preimage)
-    store.log_run(node.stage, action.key, how)
+    store.log_run(node.stage, action.key, how, node.name)
     done = Done(node, how, time.monotonic() - started, action, store.folder(action))
     study.done[node] = done
     return done

@@ -40,7 +40,7 @@ def run(job: Job) -> None:
         compat=compat,
         novel=novelty(job, data.split.categories),
     )
-    calibration_curves(table, job.out / PLOT, f"AP on {data.name}")
+    calibration_curves(table, job.out / PLOT, "AP")
     table[[name for name in COLUMNS if name in table]].to_csv(job.out / TABLE, index=False)
 
 

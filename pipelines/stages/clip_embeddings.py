@@ -64,8 +64,9 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
     for other in others:
         if Node("data", other) in data and _names(data, other) != names:
             raise UserError(
-                f"vocabulary {name!r}: {first} and {other} have different categories; give one of "
-                "them another vocabulary"
+                f"vocabulary {name!r}: {first} and {other} have different categories "
+                f"({len(names)} and {len(_names(data, other))}); give one of them another "
+                "vocabulary"
             )
     for path in files(config, name).values():
         read_embeddings(path, len(names))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unidet.config.study import Config
+from unidet.errors import UserError
 from unidet.evaluation.coco import coco_metrics
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import write_results
@@ -16,7 +17,7 @@ from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
 from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
-from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set, read_vocabulary
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
     fill_shards,
@@ -62,13 +63,13 @@ def _detector(job: Job, data: ImageSet) -> Results:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """The evaluation sets in COCO style with the label space that the network learns."""
-    if config.rpn.classes == "agnostic":
+    if config.rpn.classes == "agnostic" or not training_sets(config):
         return ()
-    (_, learned), *_ = training_sets(config).items()
+    learned = next(iter(training_sets(config).values())).vocabulary
     return tuple(
         name
         for name, entry in evaluation_sets(config).items()
-        if entry.style == "coco" and entry.vocabulary == learned.vocabulary
+        if entry.style == "coco" and entry.vocabulary == learned
     )
 
 
@@ -78,10 +79,26 @@ def why_none(config: Config) -> str:
             "the network knows no categories; train it on those of the first training set: "
             "rpn.classes=dataset"
         )
+    if not training_sets(config):
+        return "data.training is empty; the first training set says what the network's outputs are"
     return (
         "no evaluation set of style coco has the vocabulary of the first training set, "
         f"{next(iter(training_sets(config).values())).vocabulary!r}"
     )
+
+
+def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
+    """The set's categories are those that the network learns, ids included."""
+    first = next(iter(training_sets(config)))
+    learned, evaluated = (
+        [(category.id, category.name) for category in read_vocabulary(data[Node("data", entry)])]
+        for entry in (first, name)
+    )
+    if evaluated != learned:
+        raise UserError(
+            f"coco_eval: {name} has other categories than {first} ({len(evaluated)} and "
+            f"{len(learned)}, by id and name); the network learns those of {first}"
+        )
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -105,6 +122,7 @@ STAGE = Stage(
     why_none=why_none,
     inputs=inputs,
     code=lambda config: code_of(config.rpn),
+    check=check,
     per_image=("data",),
     summary=summary,
     sharding=Sharding(plan, fill, processes=lambda config: config.proposals.processes),

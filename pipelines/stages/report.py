@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unidet.config.study import Config
+from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.stages import calibration_sweep, lvis_eval, proposals
@@ -21,6 +22,9 @@ def run(job: Job) -> None:
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    """Raises UserError where there is nothing to report on."""
+    if not evaluation_sets(config):
+        raise UserError("data.evaluation: a report needs an evaluation set; there is none")
     nodes = [Node("data", entry) for entry in all_sets(config)]
     for stage in (proposals.STAGE, lvis_eval.STAGE, calibration_sweep.STAGE):
         nodes += [Node(stage.name, entry) for entry in stage.nodes(config)]

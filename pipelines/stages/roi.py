@@ -25,6 +25,7 @@ from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
     load_starting_weights,
+    need_weights,
     starting_file,
 )
 from unidet.pipelines.wiring.study_sets import TRAINING, training_data, training_sets
@@ -81,7 +82,7 @@ def _train(job: Job, network: Any) -> None:
 def _text(job: Job, data: ImageSet) -> np.ndarray:
     """(C, D) embeddings of the set's names, or random ones as a control (`roi.text=random`)."""
     vocabulary = dict(job.settings["data"]["training"])[f"{TRAINING}{data.name}"]
-    vectors = read_embeddings(job.inputs[str(Node("clip_embeddings", vocabulary))])
+    vectors = read_embeddings(job.inputs[str(Node("clip_embeddings", vocabulary))], data)
     if job.config.roi.text == "random":
         rng = np.random.default_rng((job.config.seed, len(vectors)))
         return rng.standard_normal(vectors.shape).astype(np.float32)
@@ -112,6 +113,11 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return training_data(config) | {str(node): Input(node) for node in nodes} | starting
 
 
+def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
+    """A head that is not trained must be given."""
+    need_weights(config.roi, "roi")
+
+
 def settings(config: Config, name: str) -> dict[str, Any]:
     """The training sets in the order of their dataset ids, and the vocabulary of each."""
     if config.roi.training is None:
@@ -140,5 +146,6 @@ STAGE = Stage(
     settings=settings,
     files=files,
     code=code,
+    check=check,
     data_parallel=lambda config: config.roi.training is not None,
 )

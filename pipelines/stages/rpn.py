@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from unidet.config.study import Config
@@ -14,7 +15,7 @@ from unidet.pipelines.proposers.proposer import Proposer, build_proposer, kind_o
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
 from unidet.pipelines.wiring.seeding import seeded
-from unidet.pipelines.wiring.starting_weights import keep_weights
+from unidet.pipelines.wiring.starting_weights import keep_weights, need_weights
 from unidet.pipelines.wiring.study_sets import training_data, training_sets
 
 
@@ -52,6 +53,11 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return training_data(config) | starting
 
 
+def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
+    """A network that is not trained must be given."""
+    need_weights(config.rpn, "rpn")
+
+
 def settings(config: Config, name: str) -> dict[str, Any]:
     """The order of the training sets is that of their dataset ids."""
     return {"data": {"training": list(training_sets(config))}}
@@ -66,5 +72,6 @@ STAGE = Stage(
     settings=settings,
     files=start.files,
     code=lambda config: start.code_of(config.rpn),
+    check=check,
     data_parallel=lambda config: config.rpn.training is not None,
 )

@@ -6,13 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
+from unidet.errors import UserError
+from unidet.pipelines.wiring.image_sets import ImageSet
+
 CLASSIFIER = "classifier.json"
 """In a `roi` artefact: what the classifier has learned besides the region embeddings."""
 EMBEDDINGS = "embeddings.npz"
 """In a `clip_embeddings` artefact: `embeddings` (C, D) and their `names`."""
 
 
-def read_embeddings(folder: Path) -> np.ndarray:
-    """(C, D) float32 of a `clip_embeddings` artefact."""
+def read_embeddings(folder: Path, data: ImageSet) -> np.ndarray:
+    """(C, D) float32 of a `clip_embeddings` artefact, for the categories of a set in their order.
+
+    Raises:
+        UserError: they are of other names.
+    """
     with np.load(folder / EMBEDDINGS) as arrays:
-        return arrays["embeddings"]
+        vectors, names = arrays["embeddings"], arrays["names"].tolist()
+    if names != [category.name for category in data.split.categories]:
+        raise UserError(
+            f"{data.name}: its {len(data.split.categories)} categories are not the {len(names)} "
+            "names of its vocabulary; give the set another vocabulary"
+        )
+    return vectors

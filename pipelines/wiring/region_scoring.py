@@ -40,7 +40,7 @@ def regions_of(job: Job, data: ImageSet) -> SetRegions:
 
 def text_classifier(job: Job, data: ImageSet) -> TextClassifier:
     """The classifier for an evaluation set's vocabulary."""
-    vectors = read_embeddings(job.inputs["clip_embeddings"])
+    vectors = read_embeddings(job.inputs["clip_embeddings"], data)
     settings = json.loads((job.inputs["lvis_raw"] / CLASSIFIER).read_text())
     ids = np.array([category.id for category in data.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from unidet.config.stages import RoiConfig, RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.engine.stage import Job
 
@@ -63,8 +64,13 @@ def keep_weights(job: Job, network: Any, stage: str) -> None:
     from unidet.weights.load import state_of
     from unidet.weights.write import write_safetensors
 
-    if not getattr(job.config, stage).weights:
+    need_weights(getattr(job.config, stage), stage)
+    write_safetensors(job.out / "model.safetensors", state_of(network))
+
+
+def need_weights(config: RpnConfig | RoiConfig, stage: str) -> None:
+    """UserError where a stage trains no network and is given none."""
+    if config.training is None and not config.weights:
         raise UserError(
             f"{stage}.training: null needs a trained network; name one: {stage}.weights=FILE"
         )
-    write_safetensors(job.out / "model.safetensors", state_of(network))

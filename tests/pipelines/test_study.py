@@ -355,6 +355,23 @@ def test_a_broken_evaluation_file_is_found_before_training(
     assert ran(done.stderr) == []
 
 
+def test_a_set_whose_vocabulary_is_embedded_already_must_have_its_names(
+    study: tuple[str, ...], pictures: Path
+) -> None:
+    """As many categories, other names: found before anything runs for it."""
+    extra = own_set("extra", pictures, "all")
+    assert unidet("stage=clip_embeddings", *study, *extra).returncode == 0
+    document = json.loads((pictures / "all.json").read_text())
+    document["categories"][0]["name"] = "zebra"
+    (pictures / "zebra.json").write_text(json.dumps(document))
+    both = (*extra, *own_set("zoo", pictures, "zebra")[1:])
+    for target in ("stage=lvis_eval", "stage=lvis_eval:zoo"):
+        done = unidet(target, *study, *both)
+        assert done.returncode == 2
+        assert {*ran(done.stderr)} <= {"data[extra]", "data[zoo]"}
+        assert "different categories (1 and 1)" in done.stderr
+
+
 def test_one_artefact_of_a_stage_is_a_target(study: tuple[str, ...]) -> None:
     bracketed = unidet("stage=lvis_eval[dev]", *study)
     assert bracketed.returncode == 0, bracketed.stderr

@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 from unidet.config.fields import SCHEMA, FilePath, NonNegative, Positive, free
 
 Style = Literal["lvis", "coco"]
+Vocabulary = Annotated[str, Field(pattern=r"^\w[\w .+-]*$")]
+"""No brackets, commas or signs that no terminal shows: it names artefacts."""
 SetName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """Neither `/` nor brackets: `training/NAME` and `stage[NAME]` must stay unambiguous."""
 
@@ -25,7 +27,7 @@ class TrainingSet:
 
     annotations: FilePath = free(...)
     images: FilePath = free(...)
-    vocabulary: str = free(...)
+    vocabulary: Vocabulary = free(...)
     limit: NonNegative = 0
 
 

@@ -24,7 +24,11 @@ def build_config(values: Mapping[str, Any]) -> Config:
     try:
         return _ADAPTER.validate_python(dict(values))
     except ValidationError as error:
-        problems = error.errors(include_url=False)
+        # A misspelt key first: it is why another one is missing.
+        problems = sorted(
+            error.errors(include_url=False),
+            key=lambda problem: problem["type"] != "unexpected_keyword_argument",
+        )
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(_line(problems[0]) + more) from None
 

@@ -120,14 +120,18 @@ def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable
     where it was made elsewhere.
     """
     asked: dict[str, str] = {}
+    by_node: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     for run in store.runs():
-        asked.setdefault(run.key, run.time)
-    by_node: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        if run.key in records:
+            asked.setdefault(run.key, run.time)
+            # A set that was renamed is asked for by another name than it was made for.
+            keys = by_node.setdefault((run.stage, run.name), {})
+            keys.setdefault(run.key, (run.time, ""))
     for key, action in records.items():
-        row = (max(asked.get(key, ""), _arrived(store.layout.record(key))), action.finished, key)
-        by_node.setdefault((action.stage, action.name), []).append(row)
-    for rows in by_node.values():
-        yield from (key for *_, key in sorted(rows, reverse=True)[:count])
+        last = max(asked.get(key, ""), _arrived(store.layout.record(key)))
+        by_node.setdefault((action.stage, action.name), {})[key] = (last, action.finished)
+    for times in by_node.values():
+        yield from sorted(times, key=lambda key: (*times[key], key), reverse=True)[:count]
 
 
 def _arrived(record: Path) -> str:

@@ -22,7 +22,10 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @dataclass(frozen=True)
 class Run:
-    """One stage of one command: which action answered it, and how. `time` is UTC, ISO 8601."""
+    """One stage of one command: which action answered it, and how. `time` is UTC, ISO 8601.
+
+    `name` is the data set or vocabulary that the command asked for it by.
+    """
 
     stage: str
     key: str
@@ -31,12 +34,13 @@ class Run:
     host: str
     pid: int
     command: str
+    name: str = ""
 
 
-def append(folder: Path, stage: str, key: str, how: How) -> None:
+def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None:
     """Add one line; in a store that may only be read, no log is kept."""
     now = utc(time.time())
-    run = Run(stage, key, how, now, socket.gethostname(), os.getpid(), command())
+    run = Run(stage, key, how, now, socket.gethostname(), os.getpid(), command(), name)
     # One write in append mode is one piece; the leading newline ends a line that a crash cut off.
     line = b"\n" + json.dumps(asdict(run)).encode() + b"\n"
     try:

@@ -166,10 +166,10 @@ class Store:
             make_folder(path)
         return path
 
-    def log_run(self, stage: str, key: str, how: How) -> None:
+    def log_run(self, stage: str, key: str, how: How, name: str = "") -> None:
         """Remember that a command asked for this action; skipped where the store is read-only."""
         with clear_errors(self.root):
-            runs.append(self.layout.runs, stage, key, how)
+            runs.append(self.layout.runs, stage, key, how, name)
 
     # --- publishing --------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unidet.errors import UserError
 from unidet.pipelines.engine.shards import SHARDS
 from unidet.pipelines.stages import roi
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
@@ -51,7 +52,11 @@ def folder(tmp_path: Path) -> Path:
         scores=np.array([0.9, 0.8, 0.7], np.float32),
     )
     (tmp_path / "embeddings").mkdir()
-    np.savez(tmp_path / "embeddings" / EMBEDDINGS, embeddings=np.eye(2, 5, dtype=np.float32))
+    np.savez(
+        tmp_path / "embeddings" / EMBEDDINGS,
+        embeddings=np.eye(2, 5, dtype=np.float32),
+        names=np.array(["star", "ring"]),
+    )
     return tmp_path
 
 
@@ -66,3 +71,14 @@ def test_random_text_is_another_text_of_the_same_shape(folder: Path) -> None:
     assert usual.tolist() == np.eye(2, 5).tolist()
     assert random.shape == usual.shape
     assert not np.allclose(random, usual)
+
+
+def test_embeddings_of_other_names_are_refused(folder: Path) -> None:
+    """The same number of them, in another order."""
+    np.savez(
+        folder / "embeddings" / EMBEDDINGS,
+        embeddings=np.eye(2, 5, dtype=np.float32),
+        names=np.array(["ring", "star"]),
+    )
+    with pytest.raises(UserError, match="a: its 2 categories are not the 2 names of its vocab"):
+        roi._text(job(folder), Data(images=2))
