@@ -96,9 +96,14 @@ def test_what_a_run_left_is_replaced_by_the_next(
 def test_a_run_that_fails_leaves_the_list_as_it_was(tmp_path: Path) -> None:
     with results_file(tmp_path) as write:
         write({"image": "before.jpg"})
-    with pytest.raises(UserError), results_file(tmp_path) as write:
-        write({"image": "after.jpg"})
-        raise UserError("damaged")
+
+    def fail() -> None:
+        with results_file(tmp_path) as write:
+            write({"image": "after.jpg"})
+            raise UserError("damaged")
+
+    with pytest.raises(UserError, match="damaged"):
+        fail()
     assert json.loads((tmp_path / "detections.json").read_text()) == [{"image": "before.jpg"}]
     assert os.listdir(tmp_path) == ["detections.json"]
 
