@@ -22,21 +22,7 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.Decom
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _CHUNK = 16
 # Modes that Pillow converts to 8-bit RGB without loss of range.
-_CONVERTED = (
-    "1",
-    "L",
-    "LA",
-    "La",
-    "P",
-    "PA",
-    "RGB",
-    "RGBA",
-    "RGBa",
-    "RGBX",
-    "CMYK",
-    "YCbCr",
-    "HSV",
-)
+_CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 # Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
 _KINDS = (
     (4, b"ftypavi", "an AVIF picture"),
