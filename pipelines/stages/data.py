@@ -77,7 +77,9 @@ def _index_folder(job: Job, source: TrainingSet) -> None:
         notes = [f"  note: {note}" for note in truth.notes]
         lines += [note for note in notes if note not in lines]
         _save_ground_truth(read, source.limit, job.out / GROUND_TRUTH)
-    check_images(FolderImages(images, split.file_names), split)
+    progress = job.progress(f"decoding {job.name}")
+    check_images(FolderImages(images, split.file_names), split, progress=progress.update)
+    progress.close()
     for line in lines:
         say("  " + line.replace(str(annotations), source.annotations).replace(f"{images}/", ""))
     save_image_set(split, _file_digests(job, images, split.file_names), job.out)

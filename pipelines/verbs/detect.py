@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=file_path,
         metavar="DIR",
         default="detections",
-        help="folder for pictures and JSON",
+        help="folder for drawings and detections.json; replaces no file that detect has not made",
     )
     parser.add_argument(
         "--threshold", type=number(0, 1), default=0.3, help="least score to draw, 0 to 1"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from unidet.config.fields import identity
 from unidet.config.study import Config
@@ -20,12 +20,12 @@ from unidet.evaluation.regions import Regions
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.engine import bring_up_jittor, open_store
 from unidet.pipelines.engine.states import current
+from unidet.pipelines.wiring.drawings import plan_drawings, results_file, save_drawing
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.region_scoring import suppression
 from unidet.records import Detections
 from unidet.report.draw import draw_boxes
-from unidet.store.disk import check_folder, whole_file
 from unidet.store.lineage import lineage
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -37,33 +37,47 @@ NO_LABELS = np.zeros(0, np.int32)
 def detect_files(
     config: Config, images: Sequence[str], vocabulary: str, out: str, threshold: float
 ) -> None:
-    """Draw NAME.png and write detections.json into the folder `out`.
+    """Draw each picture and write detections.json into the folder `out`, one after another.
+
+    Memory holds one picture at a time. All are decoded once before the models are opened, so that
+    a damaged one is told before anything is written.
 
     Raises:
-        UserError: no names, an image that cannot be read, a model that is not trained, or a name
-            that ready-made embeddings do not hold.
+        UserError: no names, an image that cannot be read, a model that is not trained, a name that
+            ready-made embeddings do not hold, or an output that would replace a file.
     """
     names = [name.strip() for name in vocabulary.split(",") if name.strip()]
     if not names:
         raise UserError('--vocab: names no category; give them like --vocab "cat, dog"')
-    folder = Path(out)
-    check_folder(folder)
-    pictures = {path: read_image(Path(path)) for path in images}
+    drawings = plan_drawings(images, Path(out))
+    for path in _counted(list(drawings), "reading pictures"):
+        read_image(Path(path))
     detector = _open(config, names)
-    folder.mkdir(parents=True, exist_ok=True)
-    progress = Progress("detecting")
-    records = []
-    for done, (path, pixels) in enumerate(pictures.items(), start=1):
-        detections = detector(pixels)
-        target = folder / f"{Path(path).stem}.png"
-        with whole_file(target) as partial:
-            _draw(pixels, detections, names, threshold).save(partial)
-        records += _records(path, detections, names, threshold)
-        progress.update(done, len(pictures))
-        say(f"{path}: {int((detections.scores >= threshold).sum())} boxes -> {target}")
+    with results_file(Path(out)) as write:
+        for path in _counted(list(drawings), "detecting"):
+            shown = _detect_and_draw(Path(path), drawings[path], detector, names, threshold)
+            for record in _records(path, shown, names):
+                write(record)
+            say(f"{path}: {len(shown)} boxes -> {drawings[path]}")
+
+
+def _counted(items: list[str], label: str) -> Iterator[str]:
+    progress = Progress(label)
+    for done, item in enumerate(items, start=1):
+        yield item
+        progress.update(done, len(items))
     progress.close()
-    with whole_file(folder / "detections.json") as partial:
-        partial.write_text(json.dumps(records, indent=1))
+
+
+def _detect_and_draw(
+    path: Path, target: Path, detector: Detector, names: list[str], threshold: float
+) -> Detections:
+    """The detections of at least this score, which are drawn."""
+    pixels = read_image(path)
+    detections = detector(pixels)
+    shown = detections.take(detections.scores >= threshold)
+    save_drawing(_draw(pixels, shown, names), target)
+    return shown
 
 
 @dataclass(frozen=True)
@@ -174,18 +188,14 @@ def _is_ours(action: Action | None, stage: str, config: Config, store: Store) ->
     return action.preimage["config"].get(stage) == identity(getattr(config, stage))
 
 
-def _draw(pixels: np.ndarray, detections: Detections, names: list[str], threshold: float) -> Any:
-    shown = detections.take(detections.scores >= threshold)
+def _draw(pixels: np.ndarray, shown: Detections, names: list[str]) -> Image.Image:
     corners = xywh_to_xyxy(shown.boxes_xywh)
     pairs = zip(shown.category_ids, shown.scores, strict=True)
     texts = [f"{names[int(number)]} {score:.2f}" for number, score in pairs]
     return draw_boxes(pixels, corners, texts)
 
 
-def _records(
-    path: str, detections: Detections, names: list[str], threshold: float
-) -> list[dict[str, Any]]:
-    shown = detections.take(detections.scores >= threshold)
+def _records(path: str, shown: Detections, names: list[str]) -> list[dict[str, Any]]:
     rows = zip(shown.category_ids, shown.boxes_xywh.tolist(), shown.scores.tolist(), strict=True)
     return [
         {"image": path, "category": names[int(number)], "bbox": box, "score": round(score, 5)}

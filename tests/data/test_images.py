@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from unidet.data.images import FolderImages, PackedImages, check_images, read_image
 from unidet.data.index import load_split, save_split
@@ -25,12 +27,11 @@ def split(content: dict, write: Callable[[dict], Path], folder: Path) -> Split:
 def test_folder_images(split: Split, folder: Path) -> None:
     images = FolderImages(folder, split.file_names)
     assert len(images) == 3
-    assert images.size(1) == (40, 60)
     pixels = images.read(1)
     assert pixels.dtype == np.uint8
     expected = np.random.default_rng(1).integers(0, 256, (60, 40, 3), dtype=np.uint8)
     np.testing.assert_array_equal(pixels, expected)
-    check_images(images, split, deep=True)
+    check_images(images, split)
 
 
 def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
@@ -53,7 +54,6 @@ def test_images_stand_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # shown turned a quarter to the right: the left half comes on top
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
     images = FolderImages(tmp_path, ["turned.png"])
-    assert images.size(0) == (16, 32)
     upright = images.read(0)
     assert upright.shape == (32, 16, 3)
     assert upright[:16].min() == 255
@@ -66,9 +66,102 @@ def test_a_truncated_image_is_named(split: Split, folder: Path) -> None:
     images = FolderImages(folder, split.file_names)
     with pytest.raises(UserError, match=r"b\.png: the file is truncated"):
         images.read(2)
-    check_images(images, split)  # the header is whole
     with pytest.raises(UserError, match=r"b\.png: the file is truncated"):
-        check_images(images, split, deep=True)
+        check_images(images, split)
+
+
+def test_progress_counts_decoded_images(split: Split, folder: Path) -> None:
+    counted: list[tuple[int, int]] = []
+    check_images(
+        FolderImages(folder, split.file_names),
+        split,
+        progress=lambda done, total: counted.append((done, total)),
+    )
+    assert counted == [(3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture"),
+        (b"\0\0\0\x18ftypheix\0\0\0\0mif1heix", "a HEIC picture"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1", "a HEIC or AVIF picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+        (b"\xff\x0a\xfa\x7f", "a JPEG XL picture"),
+        (b"\0\0\0\x18ftypmp42", "a film or a camera's raw picture"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
+    ],
+)
+def test_what_has_no_reader_is_named(tmp_path: Path, head: bytes, named: str) -> None:
+    """Whole files of other kinds; first bytes as the formats' specifications give them."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(head + bytes(200))
+    with pytest.raises(UserError) as caught:
+        read_image(path)
+    assert str(caught.value) == (
+        f"{path}: is {named} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
+    )
+
+
+@pytest.mark.parametrize(("suffix", "named"), [("avif", "an AVIF"), ("webp", "a WebP")])
+def test_a_pillow_without_a_decoder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, named: str
+) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    if not features.check(suffix):
+        pytest.skip(f"this Pillow writes no {suffix}")
+    Image.new("RGB", (8, 8)).save(path)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != suffix.upper()])
+    with pytest.raises(UserError, match=rf"photo\.{suffix}: is {named} picture that this Pillow"):
+        read_image(path)
+
+
+def test_a_pointer_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(UserError, match=r"a\.jpg: is a Git LFS pointer.*run: git lfs pull"):
+        read_image(path)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"a\.jpg: the file is empty"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_more_than_eight_bits_are_named(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "deep.tif"
+    Image.fromarray(np.full((3, 3), 40000, kind)).save(path)
+    with pytest.raises(UserError, match=r"deep\.tif: its pixels are of mode (I;16|I|F), .*8 bits"):
+        read_image(path)
+
+
+def test_lab_pixels_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "lab.tif"
+    Image.new("LAB", (3, 3)).save(path)
+    with pytest.raises(UserError, match=r"lab\.tif: its pixels are of mode LAB, .*RGB or grey"):
+        read_image(path)
+
+
+def test_a_picture_beyond_what_pillow_decodes_is_named(tmp_path: Path) -> None:
+    """2 * 89,478,485 pixels is Pillow's limit; a header is enough to be beyond it."""
+    path = tmp_path / "huge.png"
+    Image.new("1", (20_000, 10_000)).save(path)
+    with pytest.raises(UserError, match=r"huge\.png: has more than the 178,956,970 pixels"):
+        read_image(path)
+
+
+def test_a_large_picture_is_read_without_a_warning(tmp_path: Path) -> None:
+    """In a process of its own: pytest has warning filters of its own."""
+    path = tmp_path / "large.png"
+    Image.new("1", (10_000, 9_000)).save(path)
+    code = (
+        "import sys, pathlib; from unidet.data.images import read_image; "
+        "print(read_image(pathlib.Path(sys.argv[1])).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("(9000, 10000, 3)\n", "")
 
 
 def test_other_damage_is_named(split: Split, folder: Path) -> None:
@@ -170,7 +263,7 @@ def test_real_images_are_whole(reference: Path) -> None:
     bench = reference / "bench"
     root = bench / "coco"
     split, _ = read_split(bench / "lvis" / "lvis_v0.5_val_12.json", root, name="real")
-    check_images(FolderImages(root, split.file_names), split, deep=True, threads=2)
+    check_images(FolderImages(root, split.file_names), split, threads=2)
     wrong = dataclasses.replace(split, widths=split.widths + np.eye(1, 12, 7, dtype=np.int32)[0])
     with pytest.raises(UserError, match=f"image id {split.image_ids[7]}"):
         check_images(FolderImages(root, split.file_names), wrong)

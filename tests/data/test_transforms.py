@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,25 @@ def test_resize_by_hand() -> None:
     assert resize_bilinear(image, 2, 1) is image
 
 
+@pytest.mark.parametrize("shape", [(200_000, 2), (2, 200_000)])
+def test_resize_of_a_strip_takes_memory_for_its_new_size(shape: tuple[int, int]) -> None:
+    """A buffer of all its old rows in int32 would have 200,000 * 416 * 3 * 4 bytes: 1 GB."""
+    image = np.zeros((*shape, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        assert resize_bilinear(image, 416, 416).shape == (416, 416, 3)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_resize_looks_at_two_rows_for_each_new_one() -> None:
+    """One new row of 1,000: centre 499.5, between the rows 499 and 500."""
+    image = np.zeros((1000, 1, 1), np.uint8)
+    image[499:501] = np.array([[[10]], [[30]]])
+    assert resize_bilinear(image, 1, 1).item() == 20
+
+
 @pytest.mark.parametrize(
     ("old", "short", "long", "new"),
     [
@@ -51,6 +71,19 @@ def test_resize_by_hand() -> None:
 )
 def test_keep_ratio(old: tuple[int, int], short: int, long: int, new: tuple[int, int]) -> None:
     assert KeepRatio((short, short), long).size(*old, rng()) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ((640, 480), (1066, 800)),  # rounded down from 1066.67
+        ((1000, 400), (1332, 533)),  # 533.2; 533 * 2.5 = 1332.5
+        ((60_000, 1), (1333, 1)),  # 0.02 of a pixel stays one
+        ((1, 60_000), (1, 1333)),
+    ],
+)
+def test_keep_ratio_as_detr(old: tuple[int, int], new: tuple[int, int]) -> None:
+    assert KeepRatio((800, 800), 1333, truncate=True).size(*old, rng()) == new
 
 
 def test_stretch_draws_one_of_its_sizes_for_a_batch() -> None:

@@ -132,6 +132,24 @@ def test_detect_draws_a_vocabulary_never_seen(study: tuple[str, ...], tmp_path: 
     assert {record["category"] for record in records} == {"striped red star", "framed ring"}
 
 
+def test_detect_takes_strips_one_after_another(study: tuple[str, ...], tmp_path: Path) -> None:
+    """All sides of the toy study's images are 192, whatever they were; nothing is enlarged."""
+    sizes = [(1, 60_000), (20_000, 30), (1, 1)]
+    pictures = [tmp_path / f"{width}x{height}.png" for width, height in sizes]
+    for path, size in zip(pictures, sizes, strict=True):
+        Image.new("RGB", size, "teal").save(path)
+    done = unidet(
+        "detect", *map(str, pictures), "--vocab", "ring", "--out", str(tmp_path / "out"),
+        "--set", *study,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    drawn = []
+    for path in pictures:
+        with Image.open(tmp_path / "out" / path.name) as picture:
+            drawn.append(picture.size)
+    assert drawn == [*sizes[:2], (384, 384)]
+
+
 def test_detect_refuses_what_it_cannot_read(study: tuple[str, ...], tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff")

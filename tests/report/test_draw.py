@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
+from unidet.report.labels import label
 from unidet.report.page import Page
 
 RED = (255, 0, 0)
@@ -40,6 +42,40 @@ def test_small_pictures_are_enlarged_with_their_boxes() -> None:
     drawn = draw_boxes(image, np.array([[10, 10, 90, 90]]), [""], colours=[RED])
     assert drawn.size == (384, 384)
     assert tuple(np.asarray(drawn)[100, 20]) == RED
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [
+        ((1, 60_000), (1, 60_000)),
+        ((20_000, 30), (20_000, 30)),
+        ((8, 1000), (32, 4000)),  # 48 times would be 48,000 high
+        ((100, 800), (400, 3200)),
+    ],
+)
+def test_no_picture_is_enlarged_beyond_4096(size: tuple[int, int], drawn: tuple[int, int]) -> None:
+    width, height = size
+    image = np.zeros((height, width, 3), np.uint8)
+    box = np.array([[0, 0, width, height]])
+    assert draw_boxes(image, box, ["star 0.50"]).size == drawn
+
+
+def test_a_long_label_leaves_the_picture_visible() -> None:
+    """400 pixels at 12 points: at most 40 characters of some 7 pixels."""
+    image = np.zeros((400, 400, 3), np.uint8)
+    box = np.array([[20, 200, 380, 380]])
+    drawn = np.asarray(draw_boxes(image, box, ["x" * 5000 + " 0.50"], colours=[RED]))
+    written = (drawn.reshape(400, -1).max(axis=1) > 0).nonzero()[0]
+    assert written[0] > 160
+    assert tuple(drawn[195, 385]) == (0, 0, 0)
+
+
+def test_labels_of_any_content() -> None:
+    assert label("star 0.50") == "star 0.50"
+    assert label("a\tb\x00c\x1b[31m\nd") == "a b c [31m d"
+    assert label("猫 0.50") == "□ 0.50"  # DejaVu has no Chinese
+    assert label("abcdefghijklmnopqrstuvwxyz 0.50", 16) == "abcdefghi…z 0.50"
+    assert len(label("x" * 3000)) == 40
 
 
 def test_a_label_stays_inside_the_picture() -> None:

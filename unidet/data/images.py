@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unidet.errors import UserError
 from unidet.records import Split
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-_CHUNK = 64
+_CHUNK = 16
+# Modes that Pillow converts to 8-bit RGB without loss of range.
+_CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
+# Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
+_KINDS = (
+    (4, b"ftypavi", "an AVIF picture"),
+    (4, b"ftyphe", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC or AVIF picture"),
+    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
+    (4, b"ftyp", "a film or a camera's raw picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (4, b"JXL ", "a JPEG XL picture"),
+    (8, b"WEBP", "a WebP picture"),
+    (0, b"II*\0", "a TIFF or raw picture of a kind"),
+    (0, b"MM\0*", "a TIFF or raw picture of a kind"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an XML or SVG document"),
+)
+_POINTER = b"version https://git-lfs"
+
+# Pillow warns of large pictures and odd metadata. What cannot be read is an error here, in words.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Images(Protocol):
@@ -60,17 +85,6 @@ class FolderImages:
             f" (stored as {width}x{height}, turned upright by its EXIF orientation {orientation})"
         )
 
-    def size(self, row: int) -> tuple[int, int]:
-        """(width, height) from the header alone; UserError as `read`."""
-        path = self.root / self.file_names[row]
-        try:
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = _orientation(image) in _QUARTER_TURNS
-        except _DAMAGE as error:
-            raise _unreadable(path, error) from None
-        return (height, width) if turned else (width, height)
-
 
 class PackedImages:
     """Images of one size in a `.npy` file, (N, H, W, 3) uint8 RGB, mapped into memory when read."""
@@ -105,44 +119,68 @@ def read_image(path: Path) -> np.ndarray:
     """One image file as (H, W, 3) uint8 RGB, upright; alpha is dropped.
 
     Raises:
-        UserError: missing, truncated or not an image, or of more than eight bits a channel.
+        UserError: missing, truncated, not an image, of a kind that this Pillow does not read, of
+            more than eight bits a channel, or of more pixels than Pillow decodes.
     """
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith(("I", "F")):
-                raise UserError(f"{path}: {file.mode} pixels; convert it to 8 bits a channel")
-            upright = _orientation(file) in (None, 1)
-            image = file if upright else ImageOps.exif_transpose(file)
-            return np.asarray(image.convert("RGB"))
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+    with _opened(path) as file:
+        if file.mode not in _CONVERTED:
+            raise UserError(
+                f"{path}: its pixels are of mode {file.mode}, which is not 8 bits a channel of RGB "
+                "or grey; convert it to 8 bits a channel"
+            )
+        upright = _orientation(file) in (None, 1)
+        image = file if upright else ImageOps.exif_transpose(file)
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def check_images(
-    images: FolderImages, split: Split, *, deep: bool = False, threads: int = 8
+    images: FolderImages,
+    split: Split,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Compare every image's header with the split's sizes, or decode it whole where `deep`.
+    """Decode every image and compare its size with the split's.
 
-    Only the deep check sees an image that breaks off after its header.
+    A header alone does not tell of an image that breaks off after it.
+
+    Args:
+        threads: decoders side by side; by default one for each processor of this process.
+        progress: called with how many of how many are decoded.
 
     Raises:
         UserError: naming the first image, in row order, that is damaged or of another size.
     """
 
-    def check(first: int) -> None:
-        for row in range(first, min(first + _CHUNK, len(split))):
-            size = images.read(row).shape[1::-1] if deep else images.size(row)
-            expected = (int(split.widths[row]), int(split.heights[row]))
-            if size != expected:
-                raise UserError(
-                    f"{images.name(row)}: is {size[0]}x{size[1]} pixels"
-                    f"{images.turned(row)}, its annotations "
-                    f"(image id {split.image_ids[row]}) say {expected[0]}x{expected[1]}"
-                )
+    def check(first: int) -> int:
+        rows = range(first, min(first + _CHUNK, len(split)))
+        for row in rows:
+            _check_size(images, split, row)
+        return rows.stop
 
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(check, range(0, len(split), _CHUNK)):
-            pass
+    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+        for done in pool.map(check, range(0, len(split), _CHUNK)):
+            progress(done, len(split))
+
+
+def _check_size(images: FolderImages, split: Split, row: int) -> None:
+    height, width, _ = images.read(row).shape
+    annotated = f"{split.widths[row]}x{split.heights[row]}"
+    if f"{width}x{height}" != annotated:
+        raise UserError(
+            f"{images.name(row)}: is {width}x{height} pixels{images.turned(row)}, "
+            f"its annotations (image id {split.image_ids[row]}) say {annotated}"
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file by its header; what Pillow finds wrong, then or later, is a UserError."""
+    try:
+        with Image.open(path) as file:
+            yield file
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from None
 
 
 def _orientation(image: Image.Image) -> int | None:
@@ -156,5 +194,27 @@ def _orientation(image: Image.Image) -> int | None:
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, OSError) and error.strerror:
         return UserError(f"{path}: cannot be opened: {error.strerror}")
+    if isinstance(error, Image.DecompressionBombError):
+        return UserError(
+            f"{path}: has more than the {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels that Pillow "
+            "decodes; make it smaller, or cut it into several"
+        )
+    if isinstance(error, UnidentifiedImageError):
+        return UserError(f"{path}: {_unidentified(path)}")
+    if "not available" in str(error):
+        return UserError(f"{path}: this Pillow was built without its {error}; convert it to PNG")
     damage = "truncated" if "truncated" in str(error) else "damaged or not an image"
     return UserError(f"{path}: the file is {damage}; replace it, or remove it and its annotations")
+
+
+def _unidentified(path: Path) -> str:
+    """What a file is that no reader of Pillow's took, by its first bytes."""
+    with open(path, "rb") as stream:
+        head = stream.read(64)
+    if head.startswith(_POINTER):
+        return "is a Git LFS pointer, not the picture; run: git lfs pull"
+    for start, signature, kind in _KINDS:
+        if head[start:].startswith(signature):
+            return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
+    damage = "damaged or not an image" if head else "empty"
+    return f"the file is {damage}; replace it, or remove it and its annotations"

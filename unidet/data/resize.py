@@ -20,8 +20,11 @@ def resize_bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize (H, W, C) uint8 to (height, width, C) uint8."""
     if image.shape[:2] == (height, width):
         return image
-    columns = _stretch_columns(image, width)
     row_0, row_1, weight_0, weight_1 = _taps(image.shape[0], height)
+    # Rows that are looked at, and no others: memory follows the new size, however high the image.
+    rows = np.unique((row_0, row_1))
+    row_0, row_1 = np.searchsorted(rows, (row_0, row_1))
+    columns = _stretch_columns(image if len(rows) == len(image) else image[rows], width)
     weight_0, weight_1 = weight_0[:, None], weight_1[:, None]
     out = np.empty((height, columns.shape[1]), np.uint8)
     for first in range(0, height, _BLOCK):

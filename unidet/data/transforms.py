@@ -49,7 +49,9 @@ class KeepRatio:
         lesser, greater = sorted((width, height))
         if greater / lesser * short > self.long_side:
             short = round(self.long_side * lesser / greater)
-        other = max(1, int(short * greater / lesser))
+        # Where less than half a pixel is left, DETR's fails.
+        other = max(1, int(short * greater / lesser)) if short else self.long_side
+        short = max(1, short)
         return (short, other) if width < height else (other, short)
 
     def for_batch(self, rng: np.random.Generator) -> KeepRatio:

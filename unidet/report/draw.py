@@ -6,13 +6,15 @@ import colorsys
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from unidet.report.labels import FONT, label
+
 MINIMUM_SIDE = 384  # smaller pictures are enlarged so that labels can be read
+MAXIMUM_SIDE = 4096  # but none beyond this: a strip of one pixel would become a wall
 
 
 def draw_boxes(
@@ -32,11 +34,11 @@ def draw_boxes(
         colours: N RGB colours; by default one for each distinct text.
         dashed: which boxes have a dashed outline (novel categories).
     """
-    factor = max(1, -(-MINIMUM_SIDE // max(min(image.shape[:2]), 1)))
     picture = Image.fromarray(image)
-    picture = picture.resize(
-        (picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS
-    )
+    factor = _enlargement(*picture.size)
+    if factor > 1:
+        larger = (picture.width * factor, picture.height * factor)
+        picture = picture.resize(larger, Image.Resampling.LANCZOS)
     colours = colours or [colour_of(text.rsplit(" ", 1)[0]) for text in texts]
     broken = dashed or [False] * len(texts)
     pen = ImageDraw.Draw(picture)
@@ -48,6 +50,11 @@ def draw_boxes(
         if text:
             taken.append(_label(pen, box, text, colour, picture.size, taken))
     return picture
+
+
+def _enlargement(width: int, height: int) -> int:
+    wanted = -(-MINIMUM_SIDE // min(width, height))
+    return max(1, min(wanted, MAXIMUM_SIDE // max(width, height)))
 
 
 def colour_of(text: str) -> tuple[int, int, int]:
@@ -111,7 +118,9 @@ def _label(
     taken: list[tuple[float, float, float, float]],
 ) -> tuple[float, float, float, float]:
     """Write the text at the box's top edge, lower where another label stands; returns its place."""
-    font = _font(max(12, min(size) // 32))
+    points = max(12, min(size) // 32)
+    font = _font(points)
+    text = label(text, max(8, min(40, int(size[0] / (0.6 * points)))))
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     width, height = right - left + 6, bottom - top + 6
     x = float(np.clip(box[0], 0, max(size[0] - width, 0)))
@@ -133,6 +142,4 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu, which matplotlib carries: no font need be installed."""
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)
+    return ImageFont.truetype(str(FONT), size)

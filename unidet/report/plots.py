@@ -9,6 +9,8 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from unidet.report.labels import label
+
 matplotlib.use("Agg")
 
 _STYLE: Any = {
@@ -16,6 +18,7 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
+    "text.parse_math": False,  # a $ in a name is a $
 }
 
 
@@ -29,15 +32,15 @@ def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
         for name in losses:
             smooth = log[name].rolling(window, min_periods=1).mean()
             total = name == "loss"
-            label = "total" if total else name.removeprefix("loss_").replace("_", " ")
+            text = "total" if total else name.removeprefix("loss_").replace("_", " ")
             axes.plot(
                 log["step"],
                 smooth,
-                label=label,
+                label=text,
                 color="black" if total else None,
                 linewidth=1.8 if total else 1.2,
             )
-        axes.set(xlabel="step", ylabel="loss", title=title)
+        axes.set(xlabel="step", ylabel="loss", title=label(title, 60))
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
         figure.savefig(target, dpi=120)
@@ -53,10 +56,10 @@ def metric_curves(
         groups = table.groupby(others) if others else [((), table)]
         for values, rows in groups:
             named = zip(others, values, strict=True)
-            label = ", ".join(f"{key.rsplit('.', 1)[-1]} = {value}" for key, value in named)
+            text = ", ".join(f"{key.rsplit('.', 1)[-1]} = {value}" for key, value in named)
             rows = rows.sort_values(along)
-            axes.plot(rows[along], rows[metric], marker="o", markersize=3, label=label)
-        axes.set(xlabel=along, ylabel=metric)
+            axes.plot(rows[along], rows[metric], marker="o", markersize=3, label=label(text, 60))
+        axes.set(xlabel=label(along), ylabel=label(metric))
         if others:
             axes.legend(frameon=False, fontsize=8)
         figure.savefig(target, dpi=120)
@@ -80,19 +83,23 @@ def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
             axes.set(xlabel="γ", title=f"max {cap} detections per image")
         panels[0].set_ylabel("AP")
         panels[-1].legend(frameon=False, fontsize=8)
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(label(title, 60), fontsize=10)
         figure.savefig(target, dpi=120)
 
 
 def category_bars(table: pd.DataFrame, target: Path) -> None:
-    """AP of every category, sorted, novel ones in another colour (columns name, novel, AP)."""
+    """AP of every category, sorted, novel ones in another colour (columns name, novel, AP).
+
+    Two categories of one name have a bar each.
+    """
     rows = table[table["AP"] >= 0].sort_values("AP")
     novel = rows["novel"].fillna(False).astype(bool)
     colours = novel.map({True: "#d95f02", False: "#1b6ca8"})
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7, max(2.5, 0.16 * len(rows) + 0.8)), layout="constrained")
         axes = figure.subplots()
-        axes.barh(rows["name"], rows["AP"], color=colours)
+        axes.barh(range(len(rows)), rows["AP"], color=colours)
+        axes.set_yticks(range(len(rows)), [label(str(name)) for name in rows["name"]])
         axes.tick_params(axis="y", labelsize=6)
         axes.grid(axis="y", visible=False)
         axes.margins(y=0.005)

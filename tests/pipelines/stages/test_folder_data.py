@@ -107,6 +107,20 @@ def test_every_set_is_indexed_with_its_vocabulary(folder: Path) -> None:
         assert [category.name for category in categories] == NAMES[vocabulary]
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_picture_that_breaks_off_is_found_by_stage_data(folder: Path, number: int) -> None:
+    """Of a training set and of an evaluation set; the header is whole, the user's file is named."""
+    (path,) = (folder / "coco").glob(f"*/{number:012d}.jpg")
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-700])
+    with Image.open(path) as picture:
+        assert picture.size == (SIDE, SIDE)
+    with pytest.raises(UserError) as caught:
+        run("data", folder)
+    assert str(caught.value).startswith(f"{path}: the file is truncated")
+
+
 def test_an_image_has_one_digest_whichever_set_brings_it(folder: Path) -> None:
     """sha256sum of the file, in the order of the annotation file."""
     digests = {
