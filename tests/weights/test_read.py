@@ -144,6 +144,12 @@ def test_a_malformed_header_of_safetensors(header: bytes, tmp_path: Path) -> Non
         read_checkpoint(path)
 
 
+def test_a_header_longer_than_the_file(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes((2**32).to_bytes(8, "little") + b"{}")
+    with pytest.raises(UserError, match="a header of 4294967296 bytes"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
 def test_types_in_npz_that_are_not_read_are_named(tmp_path: Path) -> None:
     """numpy writes bfloat16 as two bytes without meaning."""
     np.savez(tmp_path / "x.npz", a=np.zeros(3, "V2"))

@@ -57,8 +57,6 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         if length > path.stat().st_size:
             raise ValueError(f"a header of {length} bytes")
         header = json.loads(file.read(length))
-    if not isinstance(header, dict):
-        raise ValueError("a header that is no table")
     return header, _LENGTH_BYTES + length
 
 

@@ -129,6 +129,13 @@ def test_names_of_wrappers_go_where_the_rest_then_fits(
     assert f"small (official names, without {' '.join(removed)}): 1 missing" in str(caught.value)
 
 
+def test_the_nearest_layout_is_the_one_of_the_files_own_names() -> None:
+    """Without `backbone.` the few names would be nearer to a smaller network."""
+    shapes = {"backbone.conv1.0.weight": (24, 3, 3, 3), "backbone.conv1.1.bias": (24,)}
+    with pytest.raises(UserError, match=r"nearest is nanodet_plus_m \(official names\): 537 miss"):
+        recognize(shapes, LAYOUTS)
+
+
 def test_a_teacher_and_a_student_are_not_chosen_from(
     two: tuple[Layout, Layout], tmp_path: Path
 ) -> None:
