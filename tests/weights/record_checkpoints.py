@@ -11,6 +11,7 @@ import sys
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
+from tempfile import gettempdir
 from types import ModuleType
 
 import numpy as np
@@ -68,6 +69,74 @@ def record_trainers() -> None:
     torch.save({"model": {"a": torch.ones(2)}, "args": settings}, FOLDER / "detr.pth")
 
 
+def record_frameworks() -> None:
+    """As mmengine and lightning.pytorch save while they train, by their own classes."""
+    import lightning.pytorch as lightning
+    from mmengine.logging import MessageHub
+
+    hub = MessageHub("recorded")
+    for loss in (0.5, 0.25):
+        hub.update_scalar("train/loss", loss)
+    optimizer = torch.optim.AdamW(layer().parameters())
+    trainer = {
+        "meta": {"epoch": 1, "dataset_meta": {"CLASSES": ("a",), "PALETTE": {(1, 2, 3)}}},
+        "state_dict": layer().state_dict(),
+        "message_hub": hub.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(trainer, FOLDER / "mmengine.pth")
+
+    class Module(lightning.LightningModule):
+        def __init__(self, milestones: set[int], folder: Path) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.model = layer()
+
+        def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+            return 0 * self.model(batch).sum()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.parameters(), weight_decay=0)
+
+    class Log(lightning.Callback):
+        def state_dict(self) -> dict[str, object]:
+            return {"best": np.float64(0.5), "names": np.array(["a", "b"])}
+
+    runner = lightning.Trainer(
+        accelerator="cpu",
+        max_steps=1,
+        logger=False,
+        callbacks=[Log()],
+        default_root_dir=gettempdir(),
+    )
+    runner.fit(Module({1, 2}, Path("folder")), torch.utils.data.DataLoader(torch.ones(1, 2)))
+    runner.save_checkpoint(FOLDER / "lightning.ckpt")
+
+
+def layer() -> torch.nn.Linear:
+    module = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        module.bias.copy_(torch.tensor([3.0]))
+    return module
+
+
+def record_unread_types() -> None:
+    """One tensor each of a type that is not read, behind one that is."""
+    ones = torch.ones(2)
+    quantized = torch.quantize_per_tensor(ones, 0.5, 0, torch.qint8)
+    unread = {
+        "float8_e4m3fn": ones.to(torch.float8_e4m3fn),
+        "float8_e5m2": ones.to(torch.float8_e5m2),
+        "qint8": quantized,
+        "complex64": ones.to(torch.complex64),
+    }
+    for kind, tensor in unread.items():
+        weights = {"a": ones, "b": tensor}
+        torch.save(weights, FOLDER / f"{kind}.pth")
+        torch.save(weights, FOLDER / f"{kind}_legacy.pth", _use_new_zipfile_serialization=False)
+
+
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     base = np.arange(12).reshape(4, 3)
@@ -86,6 +155,8 @@ def main() -> None:
         {"meta": meta, "state_dict": tensors, "optimizer": optimizer}, FOLDER / "training.pth"
     )
     record_trainers()
+    record_frameworks()
+    record_unread_types()
     torch.jit.script(Small()).save(str(FOLDER / "scripted.pt"))
     torch.save(OrderedDict(weight=torch.ones(1), trap=Hostile()), FOLDER / "hostile.pth")
     torch.save(

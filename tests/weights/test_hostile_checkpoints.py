@@ -157,6 +157,48 @@ def test_odd_compression(kind: int, number: int, tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "x.pt")
 
 
+def test_what_stands_beside_the_weights_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every opcode that calls, builds or fills, on a name that would do harm."""
+    monkeypatch.chdir(tmp_path)
+    harm = b"cposix\nsystem\n"
+    command = b"X\x08\x00\x00\x00touch me"
+    calls = [
+        harm + command + b"\x85R",
+        harm + command + b"\x85\x81",
+        harm + command + b"\x85}\x92",
+        b"(" + command + b"iposix\nsystem\n",
+        b"(" + harm + command + b"o",
+        harm + b")R}" + command + b"Nsb",
+        harm + b")R" + command + b"a",
+        harm + b")R(" + command + b"e",
+        harm + b")R" + command + b"Ns",
+        harm + b")R(" + command + b"\x90",
+        harm + command + b"b",
+    ]
+    opcodes = tensor("K\x04\x85", "K\x01\x85")[2:-1]
+    for call in calls:
+        pickled = b"\x80\x04}(X\x05\x00\x00\x00model" + opcodes + b"X\x01\x00\x00\x00b"
+        torch_zip(tmp_path / "x.pt", pickled + call + b"u.")
+        assert list(read_checkpoint(tmp_path / "x.pt")) == ["w"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_more_names_than_any_checkpoint_has(tmp_path: Path) -> None:
+    names = b"".join(b"ca\n%d\n0" % index for index in range(1001))
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02" + names + b"}.")
+    for read in (read_pickle, read_checkpoint):
+        with pytest.raises(UserError, match="names more than 1000 classes"):
+            read(tmp_path / "x.pkl")
+
+
+def test_weights_that_lie_in_themselves(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.")
+    with pytest.raises(UserError, match="an object contains itself"):
+        read_checkpoint(tmp_path / "x.pkl")
+
+
 def test_what_people_write_is_far_from_the_bounds(tmp_path: Path) -> None:
     deep: object = 1
     for _ in range(40):

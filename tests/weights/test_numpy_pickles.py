@@ -27,7 +27,7 @@ def contents() -> list[Any]:
         np.array([True, False]),
         np.array(7),
         np.float32(1.5),
-        {"name": "naïve 名", "nested": [(np.int64(3), None, 2.5)]},
+        {"name": "naïve 名", "nested": [(np.int64(3), None, 2.5)], np.int64(7): np.float32(1)},
     ]
 
 

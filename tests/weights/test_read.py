@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -13,6 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from unidet.errors import UserError
+from unidet.weights.prefixes import under
 from unidet.weights.read import read_checkpoint
 from unidet.weights.write import write_pickle
 
@@ -68,6 +70,91 @@ def test_safetensors(tmp_path: Path) -> None:
 def test_settings_and_callbacks_beside_the_weights() -> None:
     assert_same(read_checkpoint(FOLDER / "detr.pth"), {"a": np.ones(2, np.float32)})
     assert set(read_checkpoint(FOLDER / "nanodet.ckpt")) == {"model.a", "model.b", "avg_model.a"}
+
+
+LAYER = {"weight": np.array([[1, 2]], np.float32), "bias": np.array([3], np.float32)}
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("mmengine.pth", ""), ("lightning.ckpt", "model.")])
+def test_checkpoints_while_training(name: str, prefix: str) -> None:
+    """HistoryBuffers, callbacks, optimizers, hyper-parameters with sets and paths: passed over."""
+    assert_same(read_checkpoint(FOLDER / name), under(prefix, LAYER))
+
+
+def test_weights_inside_weights(tmp_path: Path) -> None:
+    write_pickle(tmp_path / "x.pkl", {"epoch": 1, "model": {"state_dict": LAYER, "lr": 0.1}})
+    assert_same(read_checkpoint(tmp_path / "x.pkl"), LAYER)
+
+
+class Foreign:
+    """Of a class that nobody but its writer knows."""
+
+    def __init__(self) -> None:
+        self.value = {"self": self}
+
+
+def test_a_foreign_object_is_passed_over_beside_the_weights_only(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    foreign: list[object] = [Foreign(), Foreign, {Foreign: 1, Foreign(): Path("a")}]
+    path.write_bytes(pickle.dumps({"state_dict": LAYER, "callbacks": foreign}, 2))
+    assert_same(read_checkpoint(path), LAYER)
+    for value in (Foreign(), Foreign):
+        path.write_bytes(pickle.dumps({"state_dict": LAYER | {"c": value}}, 2))
+        with pytest.raises(UserError, match=r"refused: it wants to call \S+\.Foreign"):
+            read_checkpoint(path)
+    path.write_bytes(pickle.dumps({"model": Foreign(), "epoch": 3}, 2))
+    with pytest.raises(UserError, match=r"Foreign, .* save its state_dict\(\) instead"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("suffix", ["", "_legacy"])
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "qint8", "complex64"])
+def test_types_that_are_not_read_are_named(kind: str, suffix: str) -> None:
+    with pytest.raises(UserError, match=rf"{suffix}\.pth: b is of type {kind}, .* \.float\(\)"):
+        read_checkpoint(FOLDER / f"{kind}{suffix}.pth")
+
+
+def safetensors_file(path: Path, kind: str, data: bytes, shape: tuple[int, ...]) -> None:
+    entry = {"dtype": kind, "shape": shape, "data_offsets": (0, len(data))}
+    header = json.dumps({"a.weight": entry, "__metadata__": {"format": "pt"}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+
+
+def test_bfloat16_in_safetensors(tmp_path: Path) -> None:
+    """0x3f80 is 1, 0xc040 is -3, 0x0001 the smallest of all, 0x7f7f the largest."""
+    data = np.array([0x3F80, 0xC040, 0x0001, 0x7F7F, 0x0000, 0x4049], "<u2").tobytes()
+    safetensors_file(tmp_path / "x.safetensors", "BF16", data, (2, 3))
+    values = [[1, -3, 2.0**-133], [(2 - 2.0**-7) * 2.0**127, 0, 3.140625]]
+    arrays = read_checkpoint(tmp_path / "x.safetensors")
+    assert_same(arrays, {"a.weight": np.array(values, np.float32)})
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F4", "C64", "NEW"])
+def test_types_in_safetensors_that_are_not_read_are_named(kind: str, tmp_path: Path) -> None:
+    safetensors_file(tmp_path / "x.safetensors", kind, bytes(8), (1,))
+    with pytest.raises(UserError, match=rf"x\.safetensors: a\.weight is of type {kind}, which"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {}}', b"[" * 9999, b"\xff"])
+def test_a_malformed_header_of_safetensors(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match=r"x\.safetensors is truncated or damaged"):
+        read_checkpoint(path)
+
+
+def test_a_header_longer_than_the_file(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes((2**32).to_bytes(8, "little") + b"{}")
+    with pytest.raises(UserError, match="a header of 4294967296 bytes"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_types_in_npz_that_are_not_read_are_named(tmp_path: Path) -> None:
+    """numpy writes bfloat16 as two bytes without meaning."""
+    np.savez(tmp_path / "x.npz", a=np.zeros(3, "V2"))
+    with pytest.raises(UserError, match=r"x\.npz: a is of type \|V2, which is not read"):
+        read_checkpoint(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("name", ["hostile.pth", "hostile_legacy.pth", "hostile.pkl"])

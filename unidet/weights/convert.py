@@ -42,7 +42,7 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
         written_as = weights.layout
     if target.exists() and target.samefile(source):
         raise UserError(f"{destination} is the source itself; give another name")
-    lines = [f"{source}: {weights.layout.name} ({weights.layout.summary})"]
+    lines = [f"{source}: {weights.layout.name} ({weights.layout.summary}){_unwrapped(weights)}"]
     if side == "ours":
         written: Mapping[str, np.ndarray] = to_ours(weights)
         _write_ours(target, weights)
@@ -72,6 +72,10 @@ def _write_ours(target: Path, weights: Weights) -> None:
         write_jittor(target, to_ours(weights))
     else:
         write_ours(target, weights)
+
+
+def _unwrapped(weights: Weights) -> str:
+    return f", its names without {' '.join(weights.removed)}" if weights.removed else ""
 
 
 def _vocabularies(weights: Weights) -> str:

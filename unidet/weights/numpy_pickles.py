@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,26 @@ _NUMBERS = re.compile(r"[<>|=]?([biuf][1248]|b1|\?)$")
 
 
 class PickledType:
-    """Stands for a numpy.dtype of numbers."""
+    """Stands for a numpy.dtype, which is asked for only where its array is."""
 
     def __init__(self, code: Any, *_: Any) -> None:
-        if not isinstance(code, str) or not _NUMBERS.match(code):
-            raise UserError(f"it holds an array of {str(code)[:40]!r}, which is no type of numbers")
-        self._code = code.lstrip("<>|=")
-        self._is_big_endian = False
+        self._code = code
+        self._state: Any = (3, "<", None, None, None)
 
     def __setstate__(self, state: Any) -> None:
         """(version, byte order, subarray, names, fields, size, alignment, …)."""
+        self._state = state
+
+    def dtype(self) -> np.dtype[Any]:
+        """UserError where it is no type of numbers."""
+        code, state = self._code, self._state
+        if not isinstance(code, str) or not _NUMBERS.match(code):
+            raise UserError(f"it holds an array of {str(code)[:40]!r}, which is no type of numbers")
         if not (isinstance(state, tuple) and len(state) > 4 and state[1] in ("<", ">", "|", "=")):
             raise UserError(f"malformed type {str(state)[:60]!r}")
         if any(part is not None for part in state[2:5]):
             raise UserError("it holds an array of records, not of numbers")
-        self._is_big_endian = state[1] == ">"
-
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self._code).newbyteorder(">" if self._is_big_endian else "<")
+        return np.dtype(code.lstrip("<>|=")).newbyteorder(">" if state[1] == ">" else "<")
 
 
 class PickledArray:
@@ -66,12 +69,24 @@ class PickledArray:
         return _array(data, kind, shape, "F" if fortran else "C")
 
 
+@dataclass(frozen=True, eq=False)
+class PickledScalar:
+    """Stands for one number of numpy's."""
+
+    kind: Any
+    data: Any
+
+    def number(self) -> Any:
+        """UserError where type and bytes do not belong together."""
+        return _array(self.data, self.kind, (), "C")[()]
+
+
 def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
-    if not isinstance(kind, PickledType) or not isinstance(data, (bytes, bytearray)):
+    dtype = kind.dtype() if isinstance(kind, PickledType) else None
+    if dtype is None or not isinstance(data, (bytes, bytearray)):
         raise UserError("it holds an array whose type or bytes are malformed")
     if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
         raise UserError(f"it holds an array of malformed shape {str(shape)[:60]}")
-    dtype = kind.dtype()
     if math.prod(shape) * dtype.itemsize != len(data):
         raise UserError(f"it holds an array of shape {shape} in {len(data)} bytes")
     view = np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
@@ -82,10 +97,6 @@ def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> PickledArray:
     array = PickledArray()
     array.__setstate__((1, shape, kind, order == "F", data))
     return array
-
-
-def _scalar(kind: Any, data: Any) -> Any:
-    return _array(data, kind, (), "C")[()]
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
@@ -102,7 +113,7 @@ def _no_bytes() -> bytes:
 
 _INSIDE: dict[str, Callable[..., Any]] = {
     "multiarray._reconstruct": PickledArray,
-    "multiarray.scalar": _scalar,
+    "multiarray.scalar": PickledScalar,
     "numeric._frombuffer": _from_buffer,
 }
 # numpy 2 calls its inside `_core`

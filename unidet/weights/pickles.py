@@ -1,7 +1,7 @@
 """Reads pickles of tensors and arrays without running anything that they name.
 
 A pickle may call whatever it imports. Here it can only reach the stand-ins below, which build plain
-records; every other name is refused.
+records; every other name gives a placeholder, which is refused where it stands among weights.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.weights import numpy_pickles
 from unidet.weights.pickle_bounds import Allowance, check_bounds
-from unidet.weights.storage import DTYPES, STORAGE_TYPES, Storage, Tensor
+from unidet.weights.placeholders import Placeholders, called, refusal
+from unidet.weights.storage import Storage, Tensor, dtype_kind, storage_kind
 
 JITTOR_MARK = b"HCAJSLHD"
 """The end of a file that `jt.save` wrote: pickle, SHA-1 of the pickle, this."""
@@ -28,15 +30,6 @@ class StorageType(str):
 
 class Dtype(str):
     """Stands for a torch.dtype."""
-
-
-class Ignored:
-    """Stands for a harmless object that holds no weights: a tensor's device, a trainer's settings
-    (DETR), a trainer's callbacks (NanoDet-Plus)."""
-
-    def __init__(self, *_: Any) -> None: ...
-
-    def __setstate__(self, _: Any) -> None: ...
 
 
 class Scripted:
@@ -73,11 +66,11 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
+    ("torch._utils", "_rebuild_qtensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
     ("torch", "Size"): tuple,
-    ("torch", "device"): Ignored,
-    ("argparse", "Namespace"): Ignored,
+    ("torch", "device"): lambda *_: None,
     ("torch.jit._pickle", "build_intlist"): _same,
     ("torch.jit._pickle", "build_doublelist"): _same,
     ("torch.jit._pickle", "build_boollist"): _same,
@@ -96,21 +89,18 @@ class Unpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], load_storage: Callable[[tuple[Any, ...]], Storage]) -> None:
         super().__init__(file, encoding="utf-8")
         self._load_storage = load_storage
+        self.placeholders = Placeholders()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _CALLABLES:
             return _CALLABLES[module, name]
-        if module in ("torch", "torch.storage") and name in STORAGE_TYPES:
-            return StorageType(STORAGE_TYPES[name])
-        if module == "torch" and name in DTYPES:
-            return Dtype(DTYPES[name])
+        if module in ("torch", "torch.storage") and (kind := storage_kind(name)):
+            return StorageType(kind)
+        if module == "torch" and (kind := dtype_kind(name)):
+            return Dtype(kind)
         if module.startswith("__torch__"):
             return Scripted
-        if module.split(".")[0] == "pytorch_lightning":
-            return Ignored
-        raise UserError(
-            f"refused: it wants to call {module}.{name}, which tensors and arrays never need"
-        )
+        return self.placeholders.of(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Storage:
         if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage"):
@@ -120,12 +110,20 @@ class Unpickler(pickle.Unpickler):
         return self._load_storage(pid)
 
 
-def load(
-    file: IO[bytes], size: int, load_storage: Callable[[tuple[Any, ...]], Storage]
-) -> tuple[Any, int]:
-    """The pickle at the file's position, of which `size` bytes follow, and its opcodes' number."""
+@dataclass(frozen=True)
+class Loaded:
+    """What a pickle holds, the number of its opcodes, and the names it has placeholders for."""
+
+    value: Any
+    opcodes: int
+    placeholders: Placeholders
+
+
+def load(file: IO[bytes], size: int, load_storage: Callable[[tuple[Any, ...]], Storage]) -> Loaded:
+    """The pickle at the file's position, of which `size` bytes follow."""
     opcodes = check_bounds(file, size)
-    return Unpickler(file, load_storage).load(), opcodes
+    unpickler = Unpickler(file, load_storage)
+    return Loaded(unpickler.load(), opcodes, unpickler.placeholders)
 
 
 def plain(file: IO[bytes], size: int) -> Any:
@@ -138,8 +136,9 @@ def plain(file: IO[bytes], size: int) -> Any:
     def no_storage(_: tuple[Any, ...]) -> Storage:
         raise UserError("it refers to tensors that are not inside")
 
-    value, opcodes = load(file, size, no_storage)
-    return _without_stand_ins(value, Allowance.of(opcodes, size))
+    loaded = load(file, size, no_storage)
+    loaded.placeholders.require_none()
+    return _without_stand_ins(loaded.value, Allowance.of(loaded.opcodes, size))
 
 
 def _without_stand_ins(value: Any, allowance: Allowance) -> Any:
@@ -147,8 +146,13 @@ def _without_stand_ins(value: Any, allowance: Allowance) -> Any:
     if isinstance(value, numpy_pickles.PickledArray):
         allowance.take("", value.size)
         return value.array()
+    if isinstance(value, numpy_pickles.PickledScalar):
+        return value.number()
     if isinstance(value, dict):
-        return {key: _without_stand_ins(child, allowance) for key, child in value.items()}
+        return {
+            _without_stand_ins(key, allowance): _without_stand_ins(child, allowance)
+            for key, child in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return type(value)(_without_stand_ins(child, allowance) for child in value)
     return value
@@ -158,7 +162,8 @@ def flatten(value: Any, allowance: Allowance) -> dict[str, np.ndarray]:
     """Every tensor or array in nested containers and scripted modules, under its dotted name.
 
     Raises:
-        UserError: an object contains itself, or there is more than the allowance.
+        UserError: an object contains itself, a placeholder is among them, a tensor's type is not
+            read, or there is more than the allowance.
     """
     arrays: dict[str, np.ndarray] = {}
     _collect(value, "", arrays, set(), allowance)
@@ -176,6 +181,8 @@ def _collect(
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return
+    if (foreign := called(value)) is not None:
+        raise refusal(foreign)
     children: list[tuple[Any, Any]]
     if isinstance(value, Scripted):
         children = list(value.attributes.items())

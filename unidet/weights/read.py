@@ -22,12 +22,12 @@ from typing import IO, Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from unidet.errors import UserError
 from unidet.weights.pickle_bounds import Allowance
-from unidet.weights.pickles import JITTOR_MARK, flatten, load, plain
-from unidet.weights.storage import Storage, numpy_type
+from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain
+from unidet.weights.read_safetensors import read_safetensors
+from unidet.weights.storage import Storage, numpy_type, unread_type
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -51,21 +51,23 @@ _NPY_HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-# Under these names training frameworks keep the weights, next to an optimizer's state.
-_WEIGHT_KEYS = ("state_dict", "model", "model_state_dict")
+# Under these names training frameworks keep the weights, next to an optimizer's state; one may
+# stand inside another.
+_WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network")
+_MAX_NESTED = 4
 
 
 def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     """Every weight of a checkpoint, contiguous, by name and in the file's order.
 
     The format is told by content, not by suffix. Where the file holds more than weights (an
-    optimizer, metadata), those under `state_dict` or `model` are taken, or RT-DETR's moving average
-    under `ema`, with which its official code evaluates. bfloat16 becomes float32, every other type
-    is kept.
+    optimizer, callbacks, logs), those under `state_dict` or `model` are taken, or RT-DETR's moving
+    average under `ema`, with which its official code evaluates. bfloat16 becomes float32, every
+    other type is kept.
 
     Raises:
-        UserError: no such file, unknown format, truncated, or a pickle that names anything other
-            than tensors.
+        UserError: no such file, unknown format, truncated; or among the weights are objects other
+            than tensors, or tensors of a type that is not read (8-bit floats, quantized, complex).
     """
     path = Path(path)
     if not path.is_file():
@@ -79,7 +81,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 return _read_legacy(cast("IO[bytes]", mapped), len(mapped))
         if head[8:9] == b"{" or path.suffix == ".safetensors":
-            return dict(load_file(path))
+            return read_safetensors(path)
     raise UserError(f"{path} is neither a PyTorch checkpoint, nor safetensors, nor npz")
 
 
@@ -135,8 +137,7 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
             return storages[key]
 
         data = archive.read(pickled)
-        contents, opcodes = load(io.BytesIO(data), len(data), load_storage)
-        return _weights(contents, Allowance.of(opcodes, size))
+        return _weights(load(io.BytesIO(data), len(data), load_storage), size)
 
 
 def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
@@ -163,6 +164,8 @@ def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     for name in names:
         with archive.open(name) as member:
             array = _read_npy(member, archive.getinfo(name).file_size)
+            if array.dtype.kind == "V":  # as numpy writes bfloat16 and 8-bit floats
+                raise unread_type(name.removesuffix(".npy"), str(array.dtype))
             arrays[name.removesuffix(".npy")] = array
     return arrays
 
@@ -191,21 +194,22 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
             raise UserError("it is truncated: a storage is larger than the file")
         return storages.setdefault(str(pid[2]), Storage(str(pid[1]), pid[4]))
 
-    def load_next() -> tuple[Any, int]:
+    def load_next() -> Loaded:
         return load(file, size, load_storage)
 
     _check_jittor(file, size)
-    first, opcodes = load_next()
-    if isinstance(first, dict):
-        return _weights(first, Allowance.of(opcodes, size))
-    if first != _LEGACY_MAGIC:
+    first = load_next()
+    if isinstance(first.value, dict):
+        return _weights(first, size)
+    if first.value != _LEGACY_MAGIC:
+        first.placeholders.require_none()
         raise UserError("a pickle, but not one of weights")
     load_next()  # protocol version
     load_next()  # the writer's byte order and integer sizes
-    contents, opcodes = load_next()
-    for key in load_next()[0]:
+    contents = load_next()
+    for key in load_next().value:
         _fill(storages[str(key)], file)
-    return _weights(contents, Allowance.of(opcodes, size))
+    return _weights(contents, size)
 
 
 def _check_jittor(file: IO[bytes], size: int) -> None:
@@ -232,14 +236,23 @@ def _fill(storage: Storage, file: IO[bytes]) -> None:
         raise UserError(f"it is truncated: {wanted - len(storage.data)} bytes are missing")
 
 
-def _weights(contents: Any, allowance: Allowance) -> dict[str, np.ndarray]:
-    if isinstance(contents, dict):
-        ema = contents.get("ema")
-        if isinstance(ema, dict) and isinstance(ema.get("module"), dict):
-            return _weights(ema["module"], allowance)
-        nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
-        contents = next(nested, contents)
-    tensors = flatten(contents, allowance)
+def _weights(loaded: Loaded, size: int) -> dict[str, np.ndarray]:
+    """The arrays of what a file of `size` bytes holds."""
+    contents = loaded.value
+    for _ in range(_MAX_NESTED):
+        contents = _inner(contents)
+    tensors = flatten(contents, Allowance.of(loaded.opcodes, size))
     if not tensors:
         raise UserError("there are no tensors inside")
     return tensors
+
+
+def _inner(contents: Any) -> Any:
+    """The part that holds the weights, where there is one; else the contents themselves."""
+    if not isinstance(contents, dict):
+        return contents
+    ema = contents.get("ema")
+    if isinstance(ema, dict) and isinstance(ema.get("module"), dict):
+        return ema["module"]
+    nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
+    return next(nested, contents)

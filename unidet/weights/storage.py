@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from unidet.errors import UserError
 
-BFLOAT16 = "bfloat16"
+BFLOAT16 = "bfloat16"  # the upper 16 bits of a float32
 # Name of the storage class in `torch` -> numpy type of one element, or BFLOAT16.
 STORAGE_TYPES: dict[str, str] = {
     "DoubleStorage": "float64",
@@ -25,6 +26,19 @@ STORAGE_TYPES: dict[str, str] = {
     "BoolStorage": "bool",
     "UntypedStorage": "uint8",
 }
+# Storage classes whose elements are not read: the element's type and its bytes.
+_UNREAD_STORAGES: dict[str, tuple[str, int]] = {
+    "QInt8Storage": ("qint8", 1),
+    "QUInt8Storage": ("quint8", 1),
+    "QInt32Storage": ("qint32", 4),
+    "QUInt4x2Storage": ("quint4x2", 1),
+    "QUInt2x4Storage": ("quint2x4", 1),
+    "ComplexFloatStorage": ("complex64", 8),
+    "ComplexDoubleStorage": ("complex128", 16),
+}
+_UNREAD_SIZES = dict(_UNREAD_STORAGES.values())
+# float8_e4m3fn, complex64, quint8, int4, bits16, …
+_UNREAD_DTYPE = re.compile(r"(float|complex|q?u?int|bits)\d\w*")
 # Name of a dtype in `torch` -> as above.
 DTYPES: dict[str, str] = {
     "float64": "float64",
@@ -43,9 +57,30 @@ DTYPES: dict[str, str] = {
 }
 
 
+def storage_kind(name: str) -> str | None:
+    """Element type of a storage class in `torch`, read or not; None where it is none."""
+    return STORAGE_TYPES.get(name) or _UNREAD_STORAGES.get(name, (None,))[0]
+
+
+def dtype_kind(name: str) -> str | None:
+    """The same of a dtype in `torch`."""
+    return DTYPES.get(name) or (name if _UNREAD_DTYPE.fullmatch(name) else None)
+
+
 def numpy_type(kind: str) -> np.dtype[Any]:
-    """The numpy type that holds one stored element; bfloat16 travels as its 16 bits."""
-    return np.dtype("uint16" if kind == BFLOAT16 else kind).newbyteorder("<")
+    """The numpy type that holds one stored element; bfloat16 travels as its 16 bits, types that
+    are not read as bytes."""
+    if kind in DTYPES:
+        return np.dtype("uint16" if kind == BFLOAT16 else kind).newbyteorder("<")
+    return np.dtype(f"V{_UNREAD_SIZES.get(kind, 1)}")
+
+
+def unread_type(name: str, kind: str) -> UserError:
+    """What to say of the tensor `name`, whose elements are of a type that is not read."""
+    return UserError(
+        f"{name} is of type {kind}, which is not read; save it as float32, float16 or bfloat16 "
+        "first (in PyTorch: .dequantize() of quantized tensors, .float() of others)"
+    )
 
 
 @dataclass
@@ -76,8 +111,11 @@ class Tensor:
         """A contiguous copy; bfloat16 becomes float32, everything else keeps its type.
 
         Raises:
-            UserError: the view reaches beyond its storage, or the storage's bytes are missing.
+            UserError: it is of a type that is not read, the view reaches beyond its storage, or
+                the storage's bytes are missing.
         """
+        if self.kind not in DTYPES:
+            raise unread_type(name, self.kind)
         element = numpy_type(self.kind)
         data = self.storage.data
         if data is None:

@@ -115,6 +115,15 @@ def test_what_it_says(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None
     ]
 
 
+def test_it_says_which_names_of_wrappers_it_took_off(
+    layouts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_torch("a.pth", {f"module.{name}": array for name, array in small().items()})
+    assert run("a.pth", "a.safetensors") == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == "a.pth: small (a layer and a vocabulary), its names without module."
+
+
 @pytest.mark.parametrize("source", ["released.pth", "ours.safetensors"])
 def test_from_one_official_layout_to_another(
     source: str, layouts: Path, capsys: pytest.CaptureFixture[str]

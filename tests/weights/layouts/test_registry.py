@@ -12,6 +12,7 @@ from unidet.errors import UserError
 from unidet.weights.layouts import registry
 from unidet.weights.layouts.layout import Layout, to_ours
 from unidet.weights.layouts.registry import LAYOUTS, open_weights, recognize, write_ours
+from unidet.weights.prefixes import under
 from unidet.weights.write import write_safetensors, write_torch
 
 
@@ -103,6 +104,45 @@ def test_no_layout(two: tuple[Layout, Layout], tmp_path: Path) -> None:
         UserError, match=r"no layouts for 'huge'; there are some for tiny, wide_tiny"
     ):
         open_weights(tmp_path / "x.pth", network="huge")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "removed"),
+    [
+        ("module.", ("module.",)),
+        ("model._orig_mod.", ("_orig_mod.", "model.")),
+        ("detector.", ("detector.",)),
+    ],
+)
+def test_names_of_wrappers_go_where_the_rest_then_fits(
+    prefix: str, removed: tuple[str, ...], two: tuple[Layout, Layout], tmp_path: Path
+) -> None:
+    official = values(dict(two[0].expected))
+    write_torch(tmp_path / "x.pth", under(prefix, official))
+    opened = open_weights(tmp_path / "x.pth")
+    assert (opened.layout, opened.removed) == (two[0], removed)
+    assert to_ours(opened).keys() == to_ours(two[0].from_official(official)).keys()
+    del official["body.bn1.bias"]
+    write_torch(tmp_path / "x.pth", under(prefix, official))
+    with pytest.raises(UserError) as caught:
+        open_weights(tmp_path / "x.pth")
+    assert f"small (official names, without {' '.join(removed)}): 1 missing" in str(caught.value)
+
+
+def test_the_nearest_layout_is_the_one_of_the_files_own_names() -> None:
+    """Without `backbone.` the few names would be nearer to a smaller network."""
+    shapes = {"backbone.conv1.0.weight": (24, 3, 3, 3), "backbone.conv1.1.bias": (24,)}
+    with pytest.raises(UserError, match=r"nearest is nanodet_plus_m \(official names\): 537 miss"):
+        recognize(shapes, LAYOUTS)
+
+
+def test_a_teacher_and_a_student_are_not_chosen_from(
+    two: tuple[Layout, Layout], tmp_path: Path
+) -> None:
+    official = values(dict(two[0].expected))
+    write_torch(tmp_path / "x.pth", under("teacher.", official) | under("student.", official))
+    with pytest.raises(UserError, match="fits no layout, and most of its names are of none"):
+        open_weights(tmp_path / "x.pth")
 
 
 def test_shapes_of_neither(two: tuple[Layout, Layout], tmp_path: Path) -> None:

@@ -231,12 +231,14 @@ class Weights:
         vocabularies: text embeddings (C, D), one array for each dataset of the checkpoint.
         kept: what our network has no place for; under the names it would have there, or under
             its official name where the layout does not list it.
+        removed: components of a wrapper's that the file's names had more (`module.`).
     """
 
     layout: Layout
     arrays: dict[str, np.ndarray]
     vocabularies: tuple[np.ndarray, ...] = ()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
 
     def part(self, prefix: str) -> dict[str, np.ndarray]:
         """The arrays whose names start with `prefix` ("text."), without it."""

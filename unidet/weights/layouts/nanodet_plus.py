@@ -6,10 +6,7 @@ layer does: an official `branch2.3` is `main.1.conv`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-
-import numpy as np
 
 from unidet.weights.layouts.layer_shapes import Shapes, batch_norm, convolution, layer_norm, under
 from unidet.weights.layouts.layout import Layout
@@ -17,26 +14,9 @@ from unidet.weights.layouts.layout import Layout
 BLOCKS = (4, 8, 4)
 LEVELS = 4
 BINS = 8
-WRAPPERS = ("model.", "avg_model.")
 AUXILIARY = ("aux_fpn.*", "aux_head.*")
 PROJECT = "head.distribution_project.project"
 """A constant, 0 to 7, that official checkpoints hold."""
-
-
-def of_trainer(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a checkpoint of the trainer evaluates with: the moving average (`avg_model.NAME`), and
-    what has none as it is (`model.NAME`); any other arrays as they are.
-
-    nanodet util/check_point.py `load_model_weight`.
-    """
-    if not arrays or not all(name.startswith(WRAPPERS) for name in arrays):
-        return dict(arrays)
-    unwrapped: dict[str, np.ndarray] = {}
-    for wrapper in WRAPPERS:
-        unwrapped |= {
-            n.removeprefix(wrapper): a for n, a in arrays.items() if n.startswith(wrapper)
-        }
-    return unwrapped
 
 
 def _normed(conv: str, norm: str, out: int, channels: int, size: int = 1) -> Shapes:

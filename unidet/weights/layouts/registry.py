@@ -7,7 +7,7 @@ in `LAYOUTS`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from unidet.weights.layouts import (
 from unidet.weights.layouts.layout import Layout, Problems, Weights, from_ours, shapes_of, to_ours
 from unidet.weights.ncnn import is_ncnn, read_ncnn
 from unidet.weights.read import read_checkpoint
+from unidet.weights.wrappers import Unwrapped, unwrapped
 from unidet.weights.write import write_safetensors
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -78,9 +79,8 @@ def open_weights(
         if network and candidates[0].network != network:
             raise UserError(f"holds weights of {candidates[0].network}, not of {network}")
         reading = recognize(shapes_of(arrays), candidates)
-        if reading.is_official:
-            return reading.layout.from_official(arrays)
-        return from_ours(reading.layout, arrays)
+        read = Layout.from_official if reading.is_official else from_ours
+        return replace(read(reading.layout, reading.way.of(arrays)), removed=reading.way.removed)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -88,7 +88,7 @@ def open_weights(
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Under official names or ours. Only NanoDet-Plus is known as an ncnn network."""
     if not is_ncnn(path):
-        return nanodet_plus.of_trainer(read_checkpoint(path))
+        return read_checkpoint(path)
     convolutions = read_ncnn(path)
     try:
         return nanodet_plus_ncnn.official_arrays(convolutions)
@@ -98,24 +98,48 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is wrong with a file if its names are those of `layout`, official or ours."""
+    """What is wrong with a file if its names, without a wrapper's, are those of `layout`, official
+    or ours."""
 
     layout: Layout
     is_official: bool
     problems: Problems
+    way: Unwrapped
+
+    def __str__(self) -> str:
+        whose = "official names" if self.is_official else "our names"
+        names = ", ".join(filter(None, (whose, str(self.way))))
+        return f"{self.layout.name} ({names}): {self.problems}"
 
 
 def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]) -> Reading:
-    """By names, official or ours; shapes tell equal names apart.
+    """By names, official or ours; shapes tell equal names apart. What wrappers add to names is
+    taken off only where the rest then fits.
 
     Raises:
         UserError: none or several; it lists all and what the nearest one misses.
     """
-    readings = [Reading(layout, True, layout.problems(shapes)) for layout in candidates]
-    readings += [Reading(layout, False, layout.our_problems(shapes)) for layout in candidates]
-    named = [reading for reading in readings if not reading.problems.names]
-    if not named:
-        raise UserError(_no_layout(readings, len(shapes)))
+    tried: list[Reading] = []
+    for way in unwrapped(shapes):
+        readings = _readings(way, shapes, candidates)
+        if named := [reading for reading in readings if not reading.problems.names]:
+            return _one_of(named)
+        tried += readings
+    raise UserError(_no_layout(tried))
+
+
+def _readings(
+    way: Unwrapped, shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]
+) -> list[Reading]:
+    bare = way.of(shapes)
+    return [
+        *(Reading(layout, True, layout.problems(bare), way) for layout in candidates),
+        *(Reading(layout, False, layout.our_problems(bare), way) for layout in candidates),
+    ]
+
+
+def _one_of(named: Sequence[Reading]) -> Reading:
+    """UserError where the shapes leave several networks."""
     fitting = [reading for reading in named if not reading.problems] or named
     if len({reading.layout.network for reading in fitting}) > 1:
         layouts = _names([reading.layout for reading in fitting])
@@ -123,16 +147,26 @@ def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout
     return fitting[0]
 
 
-def _no_layout(readings: Sequence[Reading], names_in_file: int) -> str:
-    nearest = min(readings, key=lambda reading: reading.problems.names)
-    whose = "official" if nearest.is_official else "our"
-    misfit = f"{nearest.layout.name} ({whose} names): {nearest.problems}"
+def _is_near(reading: Reading) -> bool:
+    """Most names of the file are the layout's."""
+    return 2 * len(reading.problems.unexpected) < len(reading.way.names)
+
+
+def _no_layout(readings: Sequence[Reading]) -> str:
+    nearest = min(
+        readings,
+        key=lambda reading: (
+            not _is_near(reading),
+            len(reading.way.removed),
+            reading.problems.names,
+        ),
+    )
     tried = list(dict.fromkeys(reading.layout for reading in readings))
     if len(tried) == 1:
-        return f"does not fit {misfit}"
+        return f"does not fit {nearest}"
     fits = "fits no layout" if len(tried) == len(LAYOUTS) else f"fits none of {_names(tried)}"
-    if 2 * len(nearest.problems.unexpected) < names_in_file:
-        return f"{fits}; nearest is {misfit}; docs/convert.md lists all layouts"
+    if _is_near(nearest):
+        return f"{fits}; nearest is {nearest}; docs/convert.md lists all layouts"
     return (
         f"{fits}, and most of its names are of none; docs/convert.md lists all layouts; a network "
         "of ours of another size than the official one has no official form"
