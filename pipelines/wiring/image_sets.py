@@ -78,7 +78,9 @@ def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
     name = name.removeprefix(TRAINING)
     split = load_split(folder / INDEX, name)
     source: Images = (
-        PackedImages(folder / PACKED) if images is None else FolderImages(images, split.file_names)
+        PackedImages(folder / PACKED)
+        if images is None
+        else FolderImages(images, split.file_names, np.load(folder / DIGESTS))
     )
     return ImageSet(name, split, source, folder)
 

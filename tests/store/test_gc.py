@@ -62,6 +62,17 @@ def test_what_was_asked_for_last_counts_as_new(store: Store, publish: Publish) -
     assert dropped(store, keep_last=1) == [new.key]
 
 
+def test_a_renamed_set_keeps_what_was_made_under_its_old_name(
+    store: Store, publish: Publish
+) -> None:
+    """`first` was made for a set that is called `renamed` now; `second` is the set's namesake."""
+    first = publish({"a": b"1"}, stage="rpn", seed=1)
+    second = publish({"a": b"2"}, stage="rpn", seed=2)
+    store.log_run("rpn", first.key, "cached", "renamed")
+    store.log_run("rpn", second.key, "ran", "")
+    assert dropped(store, keep_last=1) == []
+
+
 def test_big_and_cheap_goes_before_small_and_dear(store: Store, publish: Publish) -> None:
     """1000 B for 1 s, 2000 B for 4 s, 30 B for 30 s: 1000, 500 and 1 bytes per second."""
     kept = publish({"a": b"k"}, stage="rpn", seconds=10.0, seed=0)

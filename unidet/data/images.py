@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unidet.errors import UserError
 from unidet.records import Split
+from unidet.store.hashing import sha256_file
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
@@ -58,11 +59,18 @@ class Images(Protocol):
 
 
 class FolderImages:
-    """Image files below one folder; upright by their EXIF orientation, as mmcv reads them."""
+    """Image files below one folder; upright by their EXIF orientation, as mmcv reads them.
 
-    def __init__(self, root: Path, file_names: Sequence[str]) -> None:
+    With `digests`, (N, 32) uint8 sha256 of each file, an image that has changed is not read: what
+    is computed from it would be kept under the name of another.
+    """
+
+    def __init__(
+        self, root: Path, file_names: Sequence[str], digests: np.ndarray | None = None
+    ) -> None:
         self.root = Path(root)
         self.file_names = file_names
+        self.digests = digests
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -71,8 +79,12 @@ class FolderImages:
         return str(self.root / self.file_names[row])
 
     def read(self, row: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; UserError naming the file where it is missing or damaged."""
-        return read_image(self.root / self.file_names[row])
+        """(H, W, 3) uint8 RGB; UserError naming the file: missing, damaged or changed."""
+        path = self.root / self.file_names[row]
+        pixels = read_image(path)
+        if self.digests is not None and sha256_file(path) != self.digests[row].tobytes().hex():
+            raise UserError(f"{path}: has changed since stage data read it; run the command again")
+        return pixels
 
     def turned(self, row: int) -> str:
         """What EXIF does to the stored picture, as part of a message; empty where nothing."""

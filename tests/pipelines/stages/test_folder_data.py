@@ -142,6 +142,16 @@ def test_a_changed_picture_is_another_data_set(folder: Path) -> None:
     assert changed == {"data[lvis_v1]", "data[coco_val]"}
 
 
+def test_a_picture_that_changes_after_stage_data_is_not_read(folder: Path) -> None:
+    """Else what a network finds in it would be kept as the old picture's."""
+    data = data_set(folder, "lvis_v1")
+    assert data.images.read(0).shape == (SIDE, SIDE, 3)
+    Image.new("RGB", (SIDE, SIDE), (9, 9, 9)).save(folder / "coco/val2017/000000000003.jpg")
+    with pytest.raises(UserError, match=r"000000000003\.jpg: has changed since stage data read it"):
+        data.images.read(0)
+    assert data.images.read(1).shape == (SIDE, SIDE, 3)
+
+
 def test_a_name_is_novel_unless_it_or_a_synonym_is_labelled(folder: Path) -> None:
     categories = data_set(folder, "lvis_v1").split.categories
     novel = novel_categories(categories, NAMES["coco"] + NAMES["objects365"])
