@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,14 @@ def modules_of(stage: Stage, config: Config, store: Store) -> dict[str, str]:
     """Digest of every module that the stage's code can reach under this configuration."""
     modules: dict[str, str] = {}
     for root in (stage.run.__module__, *stage.code(config)):
-        modules |= closure(root, exclude=UNKEYED_MODULES, cache=store.code_cache)
+        modules |= _reachable(root, store.code_cache)
     return dict(sorted(modules.items()))
+
+
+@cache
+def _reachable(root: str, remembered: Path) -> dict[str, str]:
+    """Once a process, which reads each source once: most nodes share their roots."""
+    return closure(root, exclude=UNKEYED_MODULES, cache=remembered)
 
 
 def find(preimage: dict[str, Any], store: Store) -> Action | None:
