@@ -14,7 +14,6 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.wiring.classifier import build_classifier, code_of
-from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.per_image import (
@@ -23,6 +22,7 @@ from unidet.pipelines.wiring.per_image import (
     network_results,
     shards_of,
 )
+from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
 from unidet.records import Batch
 

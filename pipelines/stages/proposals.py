@@ -1,6 +1,6 @@
 """Stage `proposals`: boxes and scores for every image of a data set, in shards, and their recall.
 
-They are the trained network's, or those of others (`given_proposals`).
+They are the trained network's, or those of others (`external_proposals`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
-from unidet.pipelines.wiring import given_proposals
-from unidet.pipelines.wiring.dumped_proposals import all_proposals
+from unidet.pipelines.wiring import external_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
@@ -28,6 +27,7 @@ from unidet.pipelines.wiring.per_image import (
     network_results,
     shards_of,
 )
+from unidet.pipelines.wiring.read_proposals import all_proposals
 from unidet.pipelines.wiring.study_sets import TRAINING, data_of, evaluation_sets, training_sets
 from unidet.records import Batch, GroundTruth, Split
 
@@ -51,7 +51,7 @@ def plan(job: Job) -> ShardSet:
 def fill(job: Job) -> None:
     data = open_image_set(job)
     if job.files:
-        results = given_proposals.given_results(job.files, data, job.config.proposals.keep)
+        results = external_proposals.given_results(job.files, data, job.config.proposals.keep)
     else:
         results = network_results(job, data.digest_of, lambda: _proposer(job, data))
     fill_shards(job, plan(job), f"proposals {data.name}", data.digest_of, results)
@@ -121,8 +121,8 @@ def code(config: Config) -> tuple[str, ...]:
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
-    for path in given_proposals.starting_files(config, name).values():
-        given_proposals.check_file(path, data[Node("data", name)])
+    for path in external_proposals.starting_files(config, name).values():
+        external_proposals.check_file(path, data[Node("data", name)])
 
 
 def summary(folders: Mapping[str, Path]) -> str:
@@ -141,7 +141,7 @@ STAGE = Stage(
     run=run,
     nodes=nodes,
     inputs=inputs,
-    files=given_proposals.starting_files,
+    files=external_proposals.starting_files,
     code=code,
     per_image=("data",),
     check=check,

@@ -17,10 +17,10 @@ from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import backbones, classifier, starting_weights
 from unidet.pipelines.wiring.classifier import build_classifier, initialize_classifier
-from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
+from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,

@@ -21,7 +21,7 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.evaluation.calibration import calibration_weights, fuse_scores
 from unidet.evaluation.detections import LARGEST_LOGIT
-from unidet.evaluation.suppression import Suppression, suppressor
+from unidet.evaluation.soft_nms import Suppression, suppressor
 from unidet.models.roi_classifier import RoiClassifier, decoded
 from unidet.models.roi_samples import RoiBatch, RoiSamples
 from unidet.ops.loss_term import total, undivided

@@ -26,8 +26,8 @@ from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.states import built_folders
-from unidet.pipelines.wiring.dumped_proposals import all_proposals
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
+from unidet.pipelines.wiring.read_proposals import all_proposals
 from unidet.records import Detections
 from unidet.store.disk import check_target, whole_file
 from unidet.weights.read import read_pickle

@@ -13,7 +13,7 @@ from unidet.config.stages import DetectionConfig
 from unidet.evaluation.calibration import Compatibility
 from unidet.evaluation.detections import TextClassifier
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.suppression import Suppression
+from unidet.evaluation.soft_nms import Suppression
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings

@@ -16,10 +16,10 @@ from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
-from unidet.pipelines.wiring.dumped_proposals import best_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table
 from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.records import Detections
 from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
 from unidet.report.page import Page

@@ -30,7 +30,7 @@ from unidet.evaluation.controls import (
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.suppression import Suppression
+from unidet.evaluation.soft_nms import Suppression
 from unidet.formats.ground_truth import read_ground_truth
 
 P, Q, R = [0, 0, 10, 10], [20, 20, 30, 30], [5, 5, 25, 25]

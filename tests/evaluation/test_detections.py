@@ -17,7 +17,7 @@ from unidet.evaluation.detections import Scoring, TextClassifier, detect, detect
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
 from unidet.evaluation.per_category import per_category_table
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.suppression import Suppression
+from unidet.evaluation.soft_nms import Suppression
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results, write_results
 from unidet.records import GroundTruth

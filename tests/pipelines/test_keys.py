@@ -115,7 +115,7 @@ def test_roi_holds_its_own_network(
     )
     expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
     expected |= {
-        "wiring.dumped_proposals",
+        "wiring.read_proposals",
         "wiring.embedding_artefacts",
         "engine.shards",
         "stages.roi",

@@ -9,7 +9,7 @@ from unidet.evaluation.calibration import Compatibility
 from unidet.evaluation.detections import Scoring, TextClassifier, calibrated_scorings, detect
 from unidet.evaluation.lvis import lvis_metrics
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.suppression import Suppression
+from unidet.evaluation.soft_nms import Suppression
 from unidet.records import Detections, GroundTruth
 
 if TYPE_CHECKING:

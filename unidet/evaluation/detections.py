@@ -18,7 +18,7 @@ from unidet.evaluation.calibration import (
     prior_counts,
 )
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.suppression import Suppression, suppressor
+from unidet.evaluation.soft_nms import Suppression, suppressor
 from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.records import Detections
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unidet.evaluation.suppression import Suppression, pairwise_iou, suppressor
+from unidet.evaluation.soft_nms import Suppression, pairwise_iou, suppressor
 
 Detection = tuple[int, int, float]
 Candidate = tuple[int, int, np.float32]
