@@ -47,7 +47,10 @@ SETS = {"wiring.image_batches", "wiring.image_sets", "wiring.study_sets"}
 TRAINING = SETS | {"wiring.seeding", "wiring.starting_weights", "wiring.training"}
 RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", "stages.rpn"}
 
-READING = {"load", "numpy_pickles", "pickle_bounds", "pickles", "read", "storage"}
+READING = {
+    *("load", "numpy_pickles", "pickle_bounds", "pickles", "placeholders", "read"),
+    *("read_safetensors", "storage"),
+}
 """Of packages that hold what a checkpoint of ours needs."""
 
 
