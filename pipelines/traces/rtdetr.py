@@ -49,7 +49,9 @@ def build(weights: Weights) -> RTDETR:
     """The network of the weights' layout."""
     classes = len(weights.arrays["decoder.enc_score_head.bias"])
     settings = proposer_settings(weights.layout.network, RTDETRConfig)
-    network = RTDETR(replace(settings, compat="official"), classes=classes)
+    # A recorded step is on images of their own size: no side is drawn for the batch.
+    recorded = replace(settings, compat="official", train_sides=())
+    network = RTDETR(recorded, classes=classes)
     load_into(network, weights.arrays)
     return network
 

@@ -84,6 +84,14 @@ def test_encoders_cannot_be_trained(
     unidet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 224, 224)))
-    files = ("--weights", "w", "--inputs", tmp_path / "in.npz", "--out", tmp_path / "o.npz")
+    np.savez(tmp_path / "w.npz", a=np.zeros(1))
+    files = (
+        "--weights",
+        tmp_path / "w.npz",
+        "--inputs",
+        tmp_path / "in.npz",
+        "--out",
+        tmp_path / "o.npz",
+    )
     assert unidet("trace", "clip_rn50_image", *files, "--train") == 2
     assert "cannot be trained" in capsys.readouterr().err
