@@ -13,6 +13,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.weights.compare import compare_files
+from unidet.weights.layouts import registry
 from unidet.weights.layouts.registry import layout_named
 from unidet.weights.write import write_torch
 
@@ -81,17 +82,12 @@ def test_what_the_encoders_refuse(side: str, name: str, array: np.ndarray, compl
 
 
 def test_encoders_cannot_be_trained(
-    unidet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    unidet, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(registry, "open_weights", lambda *path, **network: None)
     np.savez(tmp_path / "in.npz", img=np.zeros((1, 3, 224, 224)))
-    np.savez(tmp_path / "w.npz", a=np.zeros(1))
-    files = (
-        "--weights",
-        tmp_path / "w.npz",
-        "--inputs",
-        tmp_path / "in.npz",
-        "--out",
-        tmp_path / "o.npz",
-    )
-    assert unidet("trace", "clip_rn50_image", *files, "--train") == 2
+    (tmp_path / "w").touch()
+    files = ("--weights", tmp_path / "w", "--inputs", tmp_path / "in.npz")
+    arguments = (*files, "--out", tmp_path / "o.npz", "--train")
+    assert unidet("trace", "clip_rn50_image", *arguments) == 2
     assert "cannot be trained" in capsys.readouterr().err
