@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def current(target: str, config: Config, store: Store) -> dict[Node, Action | No
     Raises:
         UserError: no such stage or node.
     """
-    fresh: Mapping[Node, Action] = built(target, config, store)
+    fresh = built(target, config, store)
     return {node: fresh.get(node) for node in targets(target, config)}
 
 

@@ -331,7 +331,7 @@ def test_an_image_that_a_network_has_seen_is_not_run_again(
 ) -> None:
     """A second set brings two of the first one's pictures: no network is even loaded."""
     extended = (*study, *own_set("extra", pictures, "all"), *own_set("twin", pictures, "two"))
-    assert unidet("stage=lvis_raw", *extended[:-1]).returncode == 0
+    assert unidet("stage=lvis_eval", *extended[:-1]).returncode == 0
     done = without_jittor("stage=lvis_eval", *extended)
     assert done.returncode == 0, done.stderr
     stages = ("data", "proposals", "lvis_raw", "lvis_eval")
@@ -346,7 +346,7 @@ def test_an_image_that_a_network_has_seen_is_not_run_again(
 
 def test_a_limited_set_runs_no_network_either(study: tuple[str, ...], pictures: Path) -> None:
     extended = (*study, *own_set("extra", pictures, "all"))
-    assert unidet("stage=lvis_raw", *extended).returncode == 0
+    assert unidet("stage=lvis_eval", *extended).returncode == 0
     done = without_jittor("stage=lvis_eval", *extended, "data.evaluation.extra.limit=2")
     assert done.returncode == 0, done.stderr
 
