@@ -24,7 +24,7 @@ ALLOWED = {
     "unidet.backend": {"unidet.errors"},
     "unidet.store": PLAIN,
     "unidet.ops": PLAIN,
-    "unidet.evaluation": PLAIN,
+    "unidet.evaluation": PLAIN | {"unidet.config.compat"},
     # mmdet's files are pickles, which `weights` alone can read without running them
     "unidet.formats": PLAIN | {"unidet.weights.read"},
     # A network takes its settings as the schema types them, so that they are listed once.

@@ -90,6 +90,11 @@ def test_a_wrong_value_is_refused_with_its_key(override: str, key: str) -> None:
     assert "Value error" not in message
 
 
+def test_what_is_missing_is_named_with_what_may_stand_there() -> None:
+    message = refusal("+data.evaluation.own={annotations: a.json, images: i, vocabulary: v}")
+    assert message == "data.evaluation.own.style: must be given; it is one of lvis, coco"
+
+
 def test_a_range_from_high_to_low_is_refused() -> None:
     key = "rpn.images.augmentation.scale"
     message = refusal("rpn=nanodet_plus_m_416", f"{key}=[1.4, 0.6]")

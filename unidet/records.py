@@ -16,6 +16,9 @@ from unidet.errors import UserError
 FREQUENCIES = ("r", "c", "f")
 """Of an LVIS category: rare, common, frequent."""
 
+UNDEFINED = -1.0
+"""A metric over annotations of which there are none, as the official evaluators say it."""
+
 
 @dataclass(frozen=True)
 class Category:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unidet.config.study import Config
+from unidet.console.terminal import moment
 from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
 from unidet.pipelines.engine.keys import find, modules_of, preimage_of
 from unidet.pipelines.engine.node import Node
+from unidet.pipelines.wiring.study_sets import key_as_given
 from unidet.store.accepted import chain
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
@@ -63,6 +65,7 @@ class _Present:
     """A node as it would run now; contents of inputs that are not up to date are None."""
 
     node: Node
+    config: Config
     preimage: Mapping[str, Any]
     modules: Mapping[str, str]
     inputs: Mapping[str, _Present] = field(default_factory=dict)
@@ -105,7 +108,7 @@ def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
         if action is not None:
             built[node] = action
         modules = modules_of(stage_of(node), config, store)
-        by_node[node] = _Present(node, preimage, modules, inputs, action)
+        by_node[node] = _Present(node, config, preimage, modules, inputs, action)
     return by_node
 
 
@@ -136,8 +139,12 @@ def _own_changes(present: _Present, earlier: Action) -> list[Change]:
     """Differences of the stage itself; inputs are compared elsewhere."""
     old, new, node = earlier.preimage, present.preimage, str(present.node)
     changes = [
+        Change("config", node, _as_given(present, name), *texts)
+        for name, *texts in _differences(old.get("config", {}), new.get("config", {}))
+    ]
+    changes += [
         Change(kind, node, *row)
-        for kind, part in (("config", "config"), ("env", "env"), ("file", "files"))
+        for kind, part in (("env", "env"), ("file", "files"))
         for row in _differences(old.get(part, {}), new.get(part, {}))
     ]
     changes += [
@@ -149,6 +156,13 @@ def _own_changes(present: _Present, earlier: Action) -> list[Change]:
         rows = list(_differences(earlier.modules, present.modules))
         changes += [Change("code", node, *row) for row in rows or [("", "", "")]]
     return changes
+
+
+def _as_given(present: _Present, name: str) -> str:
+    """The key that a person gives; a node of a data set knows its own values by shorter names."""
+    if not (present.node.name and name.startswith("data.")):
+        return name
+    return key_as_given(present.config, present.node.name, name)
 
 
 def _input_changes(present: _Present, earlier: Action, store: Store) -> Iterator[Change]:
@@ -176,17 +190,37 @@ def _differences(
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _differences(before, now, f"{prefix}{name}.")
         elif before != now:
-            yield f"{prefix}{name}", _text(before), _text(now)
+            yield f"{prefix}{name}", *_texts(before, now)
 
 
 _NOTHING = object()
 
 
+def _texts(old: Any, new: Any) -> tuple[str, str]:
+    """Both in short: of long ones, the part where they begin to differ."""
+    before, now = _whole_text(old), _whole_text(new)
+    pairs = enumerate(zip(before, now, strict=False))
+    same = next((place for place, (a, b) in pairs if a != b), min(len(before), len(now)))
+    start = 0 if same < SHOWN - 1 else same - SHOWN // 2
+    return _cut(before, start), _cut(now, start)
+
+
 def _text(value: Any) -> str:
+    return _cut(_whole_text(value), 0)
+
+
+def _whole_text(value: Any) -> str:
     if value is _NOTHING:
         return ABSENT
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cut(text: str, start: int) -> str:
+    """`SHOWN` characters of a text from `start` on."""
+    if text == ABSENT or len(text) <= SHOWN:
+        return text
+    end = "…" if len(text) > start + SHOWN - 1 else ""
+    return f"{'…' if start else ''}{text[start : start + SHOWN - 1]}{end}"
 
 
 # --- telling -----------------------------------------------------------------------------------
@@ -195,13 +229,13 @@ def _text(value: Any) -> str:
 def lines(answer: Why) -> list[str]:
     """The answer for a person."""
     if answer.state == "fresh":
-        fresh = [f"{answer.node}: fresh, built {answer.compared:.16}"]
+        fresh = [f"{answer.node}: fresh, built {moment(answer.compared)}"]
         if answer.accepted:
-            fresh.append(f"  by other code, accepted as equivalent {answer.accepted:.16}")
+            fresh.append(f"  by other code, accepted as equivalent {moment(answer.accepted)}")
         return fresh
     if answer.compared is None:
         return [f"{answer.node}: never built"]
-    head = f"{answer.node}: stale, compared with the artefact of {answer.compared:.16}"
+    head = f"{answer.node}: stale, compared with the artefact of {moment(answer.compared)}"
     leaves = dict.fromkeys(f"  {text}" for change in answer.changes for text in _tell(change))
     return [head, *leaves]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.config.study import Config
+from unidet.console.terminal import moment
 from unidet.errors import UserError
 from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.graph import STAGES, all_nodes, inputs_of, needed, targets
@@ -16,6 +17,7 @@ from unidet.store.record import Action
 from unidet.store.store import Store
 
 CLOSED_SET = "coco_eval"
+SHOWN_INPUTS = 2  # by name, of those that a node waits for
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,9 @@ def states(config: Config) -> list[State]:
 
 def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) -> State:
     inputs = inputs_of(node, config).values()
-    waiting = dict.fromkeys(entry.node.stage for entry in inputs if entry.node not in fresh)
+    waiting = [str(entry.node) for entry in inputs if entry.node not in fresh]
     if waiting:
-        word = "stale" if _built_once(node, store) else "missing"
-        return State(node, word, f"waits for {', '.join(waiting)}")
+        return _waiting(node, list(dict.fromkeys(waiting)), store)
     try:
         preimage = preimage_of(node, config, store, fresh)
     except UserError as error:
@@ -62,9 +63,9 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
     action = find(preimage, store)
     if action:
         fresh[node] = action
-        reason = f"built {action.finished:.16}"
+        reason = f"built {moment(action.finished)}"
         if action.key != key:
-            reason += ", accepted for new code"
+            reason += ", code accepted"
         return State(node, "fresh", reason, str(store.folder(action)))
     owner = store.owner(key)
     if owner:
@@ -74,6 +75,14 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
     if _built_once(node, store):
         return State(node, "stale", "its configuration, inputs or code changed")
     return State(node, "missing", "never built")
+
+
+def _waiting(node: Node, inputs: list[str], store: Store) -> State:
+    more = f" and {len(inputs) - SHOWN_INPUTS} more" if len(inputs) > SHOWN_INPUTS else ""
+    text = f"waits for {', '.join(inputs[:SHOWN_INPUTS])}{more}"
+    if _built_once(node, store):
+        return State(node, "stale", f"{text}; stays if its content does")
+    return State(node, "missing", text)
 
 
 def _built_once(node: Node, store: Store) -> bool:

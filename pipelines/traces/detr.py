@@ -21,7 +21,8 @@ from unidet.config.networks import DETRConfig
 from unidet.models.detr.criterion import cardinality_error
 from unidet.models.detr.network import DETR, WIDTH, class_scores
 from unidet.models.detr.positions import padding_mask, position_embedding
-from unidet.models.set_prediction import Prediction, Targets, absolute_boxes
+from unidet.models.matcher import Targets
+from unidet.models.set_prediction import Prediction, absolute_boxes
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unidet.models.set_prediction import Matches, Targets
+from unidet.models.matcher import Matches, Targets
 from unidet.pipelines.traces.inputs import Inputs
 
 

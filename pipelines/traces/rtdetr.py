@@ -23,12 +23,13 @@ import jittor as jt
 import numpy as np
 
 from unidet.config.networks import RTDETRConfig
+from unidet.models.matcher import Targets
 from unidet.models.rtdetr.decoder import Selection, anchor_logits
 from unidet.models.rtdetr.decoder_layer import Sizes
 from unidet.models.rtdetr.denoising import Noise, noise_shape
 from unidet.models.rtdetr.encoder import position_table
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput, best_pairs
-from unidet.models.set_prediction import Prediction, Targets, absolute_boxes
+from unidet.models.set_prediction import Prediction, absolute_boxes
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch

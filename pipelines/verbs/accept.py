@@ -11,8 +11,10 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("stage")
-    parser.add_argument("--revoke", action="store_true", help="take it back for the present code")
+    parser.add_argument("stage", help="whose code has been rewritten")
+    parser.add_argument(
+        "--revoke", action="store_true", help="withdraw it; the stage is stale again"
+    )
     add_json(parser)
 
 

@@ -10,11 +10,21 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("first", type=file_path, metavar="A.npz")
+    parser.add_argument("first", type=file_path, metavar="A.npz", help="of unidet trace")
     parser.add_argument("second", type=file_path, metavar="B.npz", help="the reference")
-    parser.add_argument("--rtol", type=number(0), help="of B's largest value; default by name")
-    parser.add_argument("--atol", type=number(0), help="absolute; default by name (docs/parity.md)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="PATTERN", help='like "rpn_*"')
+    parser.add_argument(
+        "--rtol",
+        type=number(0),
+        help="tolerance relative to B's largest value; by default one for each tensor",
+    )
+    parser.add_argument(
+        "--atol",
+        type=number(0),
+        help="absolute tolerance; by default one for each tensor (docs/parity.md)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="PATTERN", help='names of tensors, like "rpn_*"'
+    )
 
 
 def run(options: Namespace, compose: Compose) -> int:

@@ -16,8 +16,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "destination", type=file_path, metavar="DST", help=".safetensors, .pkl; or .pth, .pt"
     )
-    parser.add_argument("--layout", metavar="NAME", help="of the official file (docs/convert.md)")
-    parser.add_argument("--to", choices=("torch", "ours"), help="else as DST's suffix says")
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="layout of the official file, where it is not recognised (docs/convert.md)",
+    )
+    parser.add_argument(
+        "--to", choices=("torch", "ours"), help="by default as the suffix of DST says"
+    )
 
 
 def run(options: Namespace, compose: Compose) -> int:

@@ -46,6 +46,7 @@ def evaluate_files(
     from unidet.evaluation.lvis_package import lvis_package_metrics
     from unidet.formats.ground_truth import read_ground_truth
     from unidet.formats.results import read_results
+    from unidet.records import UNDEFINED
 
     if check_official and style != "lvis":
         raise UserError(
@@ -59,7 +60,7 @@ def evaluate_files(
     detections = read_results(Path(results), truth, class_agnostic=style == "proposals")
     metrics = evaluate(truth, detections, style)
     for name, value in metrics.items():
-        print(f"{name:<10} {value:.4f}")
+        print(f"{name:<10} {value:.4f}" if value != UNDEFINED else f"{name:<10} –")
     if out:
         with whole_file(Path(out)) as partial:
             partial.write_text(json.dumps(metrics, indent=1))

@@ -14,7 +14,9 @@ from unidet.store.disk import nearest_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=file_path, metavar="DIR")
+    parser.add_argument(
+        "folder", type=file_path, metavar="DIR", help="is made; empty if it is there"
+    )
     add_what(parser, nargs="*", otherwise="the configured stage")
     add_json(parser)
 

@@ -22,19 +22,26 @@ Told = tuple[dict[str, Any], list[str]]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--max-bytes", metavar="SIZE", type=_bytes, help="such as 50GB")
-    parser.add_argument("--keep-last", metavar="K", type=_count, help="artefacts a stage")
     parser.add_argument(
-        "--unfinished", metavar="DAYS", type=number(0), help="drop work this old too"
+        "--max-bytes",
+        metavar="SIZE",
+        type=_bytes,
+        help="drop the oldest until so much is left, such as 50GB",
+    )
+    parser.add_argument(
+        "--keep-last", metavar="K", type=_count, help="keep only the K last used of each stage"
+    )
+    parser.add_argument(
+        "--unfinished", metavar="DAYS", type=number(0), help="also drop interrupted work this old"
     )
     parser.add_argument(
         "--grace",
         metavar="MINUTES",
         type=number(0),
         default=60.0,
-        help="how long the trash keeps it",
+        help="what was dropped stays in the trash so long",
     )
-    parser.add_argument("--yes", action="store_true", help="do it; otherwise it is only told")
+    parser.add_argument("--yes", action="store_true", help="clean up; without it, a dry run")
     add_json(parser)
 
 

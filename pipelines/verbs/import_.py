@@ -13,7 +13,7 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=file_path, metavar="DIR")
+    parser.add_argument("folder", type=file_path, metavar="DIR", help="of unidet export")
     add_json(parser)
 
 

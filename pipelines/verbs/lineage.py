@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from unidet.console.terminal import duration, fold, printable, size
+from unidet.console.terminal import duration, fold, moment, printable, say, size
 from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.disk import check_target
@@ -38,6 +38,7 @@ def run(options: Namespace, compose: Compose) -> int:
         from unidet.pipelines.verbs.support.lineage_picture import draw
 
         draw(nodes, Path(options.picture))
+        say(f"drawn to {options.picture}")
     if options.dot:
         print(dot(nodes))
     else:
@@ -48,7 +49,12 @@ def run(options: Namespace, compose: Compose) -> int:
 def lines(nodes: list[Node]) -> list[str]:
     """The chain for a person, at most 80 columns wide."""
     names = {node.key: f"{node.label} {node.output[:12]}" for node in nodes}
-    found = [line for node in nodes for line in _tell(node, names)]
+    found, command = [], ""
+    for node in nodes:
+        found += _tell(node, names)
+        if node.state != "lost" and node.command != command:  # one run makes many artefacts
+            found += fold(f"by {node.command}")
+            command = node.command
     known = [node for node in nodes if node.state != "lost"]
     total = duration(sum(node.seconds for node in known))
     weight = size(sum(node.bytes for node in known))
@@ -61,15 +67,14 @@ def _tell(node: Node, names: Mapping[str, str]) -> Iterator[str]:
         return
     marks = ["pinned"] if node.pinned else []
     marks += ["content is missing"] if node.state == "incomplete" else []
-    yield "  ".join([names[node.key], f"built {node.built:.16} UTC", *marks])
+    yield "  ".join([names[node.key], f"built {moment(node.built)}", *marks])
     yield from fold(f"on {node.host}, {duration(node.seconds)}, {size(node.bytes)}, {_git(node)}")
-    yield from fold(node.command)
     for key in node.inputs.values():
         yield f"  ← {names[key]}"
     for file in node.files:
         yield from fold(f"← {file.name}: sha256 {file.digest[:12]} {file.path}".rstrip())
     for one in node.accepted:
-        yield from fold(f"accepted for code {one.code[:12]} on {one.host}, {one.time:.16} UTC")
+        yield from fold(f"accepted for code {one.code[:12]} on {one.host}, {moment(one.time)}")
     if node.nondeterminism:
         others = ", ".join(output[:12] for output in node.nondeterminism)
         yield from fold(f"the same key has also given {others}")

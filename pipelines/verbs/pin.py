@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
+from unidet.console.terminal import moment
 from unidet.pipelines.verbs.support.arguments import (
     add_json,
     add_what,
@@ -30,7 +31,7 @@ def run(options: Namespace, compose: Compose) -> int:
     if options.what is None:
         marks = pins(store.layout)
         lines = [
-            f"{mark.label:<24} {mark.output[:12]}  pinned {mark.time:.16} UTC" for mark in marks
+            f"{mark.label:<24} {mark.output[:12]}  pinned {moment(mark.time)}" for mark in marks
         ]
         tell(options, [asdict(mark) for mark in marks], lines or ["nothing is pinned"])
         return 0

@@ -12,14 +12,30 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument(
-        "--weights", required=True, type=file_path, metavar="FILE", help="ours or official"
+        "--weights",
+        required=True,
+        type=file_path,
+        metavar="FILE",
+        help="a checkpoint, ours or official",
     )
     parser.add_argument(
-        "--inputs", required=True, type=file_path, metavar="IN.npz", help="see docs/parity.md"
+        "--inputs",
+        required=True,
+        type=file_path,
+        metavar="IN.npz",
+        help="images and boxes (docs/parity.md)",
     )
-    parser.add_argument("--out", required=True, type=file_path, metavar="OUT.npz")
+    parser.add_argument(
+        "--out", required=True, type=file_path, metavar="OUT.npz", help="every named tensor"
+    )
     parser.add_argument("--train", action="store_true", help="a training step and its losses")
-    parser.add_argument("--grads", nargs="+", default=[], metavar="NAME", help="of parameters")
+    parser.add_argument(
+        "--grads",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="with --train: gradients of these parameters",
+    )
 
 
 def run(options: Namespace, compose: Compose) -> int:

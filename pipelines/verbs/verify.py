@@ -12,7 +12,11 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--repair", action="store_true", help="bring back what can be, and remove")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="restore what can be (from a remote, if given); remove the rest",
+    )
     add_remote(parser)
     add_json(parser)
 

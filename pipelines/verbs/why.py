@@ -10,7 +10,7 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("stage")
+    parser.add_argument("stage", help="all artefacts of a stage, or one: proposals:val")
     add_json(parser)
 
 

@@ -9,9 +9,11 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("task", type=Path, metavar="TASK.json", help="in a stage's working folder")
+    parser.add_argument(
+        "task", type=Path, metavar="TASK.json", help="written by the stage into its working folder"
+    )
     parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
-    parser.add_argument("--together", action="store_true", help="one of the processes of mpirun")
+    parser.add_argument("--together", action="store_true", help="started by mpirun, with others")
 
 
 def run(options: Namespace, compose: Compose) -> int:

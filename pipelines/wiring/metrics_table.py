@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300")
+COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel")
+RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO's 100
 
 Metrics = Mapping[str, float]
 
 
 def lvis_table(metrics_by_set: Mapping[str, Metrics]) -> str:
     """One row an evaluation set, and the controls of the main one, which comes first."""
-    rows = [f"{'':<12}" + "".join(f"{name.removeprefix('AP_'):>7}" for name in COLUMNS)]
+    recalls = [name for name in RECALL if any(name in row for row in metrics_by_set.values())]
+    heads = [name.removeprefix("AP_") for name in COLUMNS]
+    heads.append(recalls[0] if len(recalls) == 1 else "AR")
+    rows = [f"{'':<12}" + "".join(f"{head:>7}" for head in heads)]
     for name, metrics in metrics_by_set.items():
-        rows.append(f"{name:<12}" + "".join(_cell(metrics.get(key)) for key in COLUMNS))
+        recall = next((metrics[key] for key in RECALL if key in metrics), None)
+        cells = [*(metrics.get(key) for key in COLUMNS), recall]
+        rows.append(f"{name:<12}" + "".join(map(_cell, cells)))
+    if len(recalls) > 1:
+        rows.append("AR: of 300 boxes an image with style=lvis, of 100 with style=coco")
     main = next(iter(metrics_by_set.values()))
     if "AP_shuffled_text" in main:
         rows.append(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from unidet.config.compat import Compat
 from unidet.config.stages import DetectionConfig
-from unidet.evaluation.calibration import Compatibility
 from unidet.evaluation.detections import TextClassifier
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.soft_nms import Suppression
@@ -46,7 +46,7 @@ def text_classifier(job: Job, data: ImageSet) -> TextClassifier:
     return TextClassifier.of(vectors, ids, **settings)
 
 
-def suppression(settings: DetectionConfig, compat: Compatibility) -> Suppression:
+def suppression(settings: DetectionConfig, compat: Compat) -> Suppression:
     return Suppression(
         method=settings.suppression,
         iou_threshold=settings.nms,

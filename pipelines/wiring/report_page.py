@@ -66,7 +66,7 @@ def _results(page: Page, job: Job) -> None:
         "control: every name carries another name's embedding (mean of five shuffles); "
         "AP_equal_text is chance: every name carries the same embedding."
     )
-    page.table(_table_of(job, "lvis_eval", "dataset"))
+    page.table(_table_of(job, "lvis_eval", "evaluation set"))
     for name, folder in _artefacts(job, "lvis_eval"):
         if (folder / "per_category.png").exists():
             page.picture(folder / "per_category.png", f"Each category of {name}.")
@@ -75,7 +75,7 @@ def _results(page: Page, job: Job) -> None:
 def _proposals(page: Page, job: Job) -> None:
     page.heading("Proposals")
     page.paragraph("Class-agnostic recall of the best k proposals of an image.")
-    page.table(_table_of(job, "proposals", "images"))
+    page.table(_table_of(job, "proposals", "set"))
 
 
 def _examples(page: Page, job: Job) -> None:
@@ -153,7 +153,7 @@ def _calibration(page: Page, job: Job) -> None:
     )
     for name, folder in sweeps:
         page.picture(folder / "sweep.png", f"AP on {name}.")
-        page.table(pd.read_csv(folder / "sweep.csv").assign(dataset=name))
+        page.table(pd.read_csv(folder / "sweep.csv"))
 
 
 def _training(page: Page, job: Job) -> None:
@@ -176,7 +176,7 @@ def _data(page: Page, job: Job) -> None:
         novel = {} if use == "training" else novelty(job, data.split.categories)
         rows.append(
             {
-                "dataset": data.name,
+                "set": data.name,
                 "use": use,
                 "images": len(data.split),
                 "boxes": len(data.split.boxes_xyxy),

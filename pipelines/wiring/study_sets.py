@@ -63,6 +63,22 @@ def vocabularies(config: Config) -> dict[str, list[str]]:
     return sets
 
 
+def key_as_given(config: Config, name: str, field: str) -> str:
+    """How a person gives what a node of this name knows as `data.source.FIELD` or `data.FIELD`."""
+    leaf = field.removeprefix("data.").removeprefix("source.")
+    entry = all_sets(config).get(name)
+    if isinstance(entry, TrainingSet):
+        role = "training" if name.startswith(TRAINING) else "evaluation"
+        return f"data.{role}.{name.removeprefix(TRAINING)}.{leaf}"
+    if leaf == "seed":
+        return leaf
+    if name == CROPS:
+        return {"train": "data.clip_scenes", "test": "data.clip_test_scenes"}.get(leaf, field)
+    if leaf == "scenes":
+        return f"data.{'train' if name.startswith(TRAINING) else name}_scenes"
+    return field
+
+
 # --- what stages take --------------------------------------------------------------------------
 
 

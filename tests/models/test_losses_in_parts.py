@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from unidet.models.detr import criterion as detr
+from unidet.models.matcher import Targets
 from unidet.models.nanodet_plus.criterion import Targets as DenseTargets
 from unidet.models.nanodet_plus.criterion import head_losses, kept_apart
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.models.rtdetr import criterion as rtdetr
-from unidet.models.set_prediction import Prediction, Targets
+from unidet.models.set_prediction import Prediction
 from unidet.ops.loss_term import Losses, undivided
 
 CLASSES, QUERIES, BINS, PRIORS = 4, 6, 8, 10

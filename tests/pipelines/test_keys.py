@@ -24,7 +24,7 @@ NANODET_PLUS = {"folded", "layers"} | {
         "predictions",
     )
 }
-RTDETR = {"layers", "resnet", "set_prediction", "transformer_layers"} | {
+RTDETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"} | {
     f"rtdetr.{part}"
     for part in (
         *(
@@ -38,7 +38,7 @@ RTDETR = {"layers", "resnet", "set_prediction", "transformer_layers"} | {
         ),
     )
 }
-DETR = {"layers", "resnet", "set_prediction", "transformer_layers"} | {
+DETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"} | {
     f"detr.{part}" for part in ("criterion", "network", "positions", "transformer")
 }
 ROI = {"layers", "roi_classifier", "roi_samples", "text_classifier"}

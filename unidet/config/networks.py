@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from unidet.config.compat import Compat
 from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Rate, Weight
 
 Style = Literal["torchvision", "vd", "clip"]
 Block = Literal["bottleneck", "basic"]
-Compat = Literal["default", "official"]
 
 
 @dataclass(frozen=True, config=SCHEMA)

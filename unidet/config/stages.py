@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from unidet.config.compat import Compat
 from unidet.config.fields import SCHEMA, FilePath, Fraction, NonNegative, Positive, Triple, free
 from unidet.config.images import ImageConfig
 from unidet.config.networks import ClassifierConfig, ProposerConfig, ResNetConfig, TextConfig
@@ -168,7 +169,7 @@ class CalibrationConfig:
 
     beta: Fraction
     gamma: Annotated[float, Field(ge=0, le=2)]
-    compat: Literal["default", "official"] = "default"
+    compat: Compat = "default"
 
 
 @dataclass(frozen=True, config=SCHEMA)

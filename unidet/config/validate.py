@@ -38,6 +38,10 @@ def _line(problem: Mapping[str, Any]) -> str:
     holder, keys = _walk(path)
     if problem["type"] == "unexpected_keyword_argument":
         return unknown_key([*keys, str(last)], [item.name for item in fields(holder)])
+    if problem["type"] in ("missing", "missing_argument"):
+        allowed = get_args(get_type_hints(holder).get(str(last)))
+        choice = f"; it is one of {', '.join(map(str, allowed))}" if allowed else ""
+        return f"{'.'.join([*keys, str(last)])}: must be given{choice}"
     tagged = _variants(holder).get(str(last)) is not None
     key = ".".join(keys if tagged else [*keys, str(last)])
     if problem["type"] == "value_error":  # what a class of ours says of its fields together

@@ -80,6 +80,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def moment(time: str) -> str:
+    """UTC in ISO 8601 to the minute: 2026-11-26 17:03 UTC."""
+    return f"{time[:10]} {time[11:16]} UTC"
+
+
 def size(count: float) -> str:
     """Bytes as people say them: 812 B, 3.4 MB."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -8,11 +8,9 @@ where the prior n_j is how often class j is detected without calibration.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-Compatibility = Literal["default", "official"]
+from unidet.config.compat import Compat
 
 
 def fuse_scores(
@@ -44,9 +42,7 @@ def prior_counts(detected_category_ids: np.ndarray, category_ids: np.ndarray) ->
     return np.bincount(rows, minlength=len(category_ids))
 
 
-def calibration_weights(
-    counts: np.ndarray, gamma: float, compat: Compatibility = "default"
-) -> np.ndarray:
+def calibration_weights(counts: np.ndarray, gamma: float, compat: Compat = "default") -> np.ndarray:
     """(C,) float32 factors w_j / mean(w) for class probabilities; gamma 0 gives ones.
 
     A class that was never detected counts as detected once. The official code divides by its

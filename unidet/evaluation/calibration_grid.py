@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from unidet.evaluation.calibration import Compatibility
+from unidet.config.compat import Compat
 from unidet.evaluation.detections import Scoring, TextClassifier, calibrated_scorings, detect
 from unidet.evaluation.lvis import lvis_metrics
 from unidet.evaluation.regions import Regions
@@ -25,7 +25,7 @@ def sweep(
     betas: Sequence[float],
     caps: Sequence[int],
     suppression: Suppression,
-    compat: Compatibility = "default",
+    compat: Compat = "default",
     novel: Mapping[str, bool] | Mapping[int, bool] | None = None,
 ) -> pandas.DataFrame:
     """LVIS metrics for every gamma, beta and cap (max detections per image).
@@ -59,7 +59,7 @@ def _runs(
     betas: Sequence[float],
     gammas: Sequence[float],
     suppression: Suppression,
-    compat: Compatibility,
+    compat: Compat,
 ) -> dict[tuple[float, float], Detections]:
     uncalibrated = detect(images, classifier, [Scoring(beta) for beta in betas], suppression)
     raw = dict(zip(betas, uncalibrated, strict=True))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unidet.config.compat import Compat
 from unidet.errors import UserError
 from unidet.evaluation.calibration import (
-    Compatibility,
     calibration_weights,
     fuse_scores,
     prior_counts,
@@ -121,7 +121,7 @@ def calibrated_scorings(
     classifier: TextClassifier,
     beta: float,
     gammas: Sequence[float],
-    compat: Compatibility = "default",
+    compat: Compat = "default",
 ) -> list[Scoring]:
     """One scoring for each gamma, with the prior counted in `uncalibrated` (made with `beta`)."""
     counts = prior_counts(uncalibrated.category_ids, classifier.category_ids)
@@ -135,7 +135,7 @@ def detect_calibrated(
     beta: float,
     gamma: float,
     suppression: Suppression,
-    compat: Compatibility = "default",
+    compat: Compat = "default",
 ) -> Detections:
     """Detections with calibration; gamma > 0 passes over `images` twice (pass no iterator).
 

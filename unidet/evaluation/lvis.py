@@ -25,10 +25,9 @@ from unidet.evaluation.matching import (
     match,
     outside,
 )
-from unidet.records import FREQUENCIES, Detections, GroundTruth, rank_in_group
+from unidet.records import FREQUENCIES, UNDEFINED, Detections, GroundTruth, rank_in_group
 
 MAX_DETECTIONS = 300
-UNDEFINED = -1.0
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from unidet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, find_pairs, match, outside
-from unidet.records import Detections, GroundTruth, rank_in_group
+from unidet.records import UNDEFINED, Detections, GroundTruth, rank_in_group
 
 CAPS = (10, 100, 300, 1000)
-UNDEFINED = -1.0
 
 
 def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str, float]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from unidet.records import UNDEFINED
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c1c1c; }
@@ -21,6 +23,10 @@ th:first-child, td:first-child { text-align: left; }
 img { max-width: 100%; } figure { margin: 1rem 0; } figcaption { color: #555; font-size: 0.9rem; }
 code { background: #f4f4f4; padding: 0 0.2rem; }
 """
+
+
+def _decimals(value: float) -> str:
+    return "–" if value == UNDEFINED else f"{value:.3f}"
 
 
 @dataclass
@@ -37,8 +43,8 @@ class Page:
         self._parts.append(f"<p>{escape(text)}</p>")
 
     def table(self, table: pd.DataFrame) -> None:
-        """Numbers with three decimals, missing ones as a dash."""
-        html = table.to_html(index=False, border=0, float_format="{:.3f}".format, na_rep="–")
+        """Numbers with three decimals; missing and undefined ones as a dash."""
+        html = table.to_html(index=False, border=0, float_format=_decimals, na_rep="–")
         self._parts.append(html)
 
     def picture(self, picture: Image.Image | Path, caption: str) -> None:

@@ -92,7 +92,7 @@ def add_what(parser: ArgumentParser, nargs: str | None = None, otherwise: str = 
 
 def add_json(parser: ArgumentParser) -> None:
     """`--json`, which `tell` obeys."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def add_remote(parser: ArgumentParser) -> None:

@@ -19,7 +19,8 @@ from unidet.models.detr.criterion import (
     layer_losses,
 )
 from unidet.models.detr.network import DETR
-from unidet.models.set_prediction import Prediction, Targets, match
+from unidet.models.matcher import Targets, match
+from unidet.models.set_prediction import Prediction
 from unidet.ops.loss_term import undivided
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.detr import R50

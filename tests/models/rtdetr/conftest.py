@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from unidet.models.matcher import Targets
 from unidet.models.rtdetr.denoising import Noise
-from unidet.models.set_prediction import Targets
 
 DRAWS = ("draw0_rand_like", "draw1_randint_like", "draw2_randint_like", "draw3_rand_like")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from unidet.models.matcher import Targets
 from unidet.models.rtdetr.denoising import (
     Noise,
     box_logits,
@@ -14,7 +15,6 @@ from unidet.models.rtdetr.denoising import (
     groups_for,
     noise_shape,
 )
-from unidet.models.set_prediction import Targets
 
 
 @pytest.mark.parametrize("step", ["t30", "t32"])

@@ -21,10 +21,11 @@ import numpy as np
 import pytest
 
 from unidet.config.training import OptimizerConfig
+from unidet.models.matcher import Matches, Targets, match
 from unidet.models.rtdetr.criterion import class_cost, layer_losses, match_queries
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput
 from unidet.models.rtdetr.network import VARIANTS as VARIANT_SETTINGS
-from unidet.models.set_prediction import Matches, Prediction, Targets, match
+from unidet.models.set_prediction import Prediction
 from unidet.ops.loss_term import undivided
 from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer

@@ -26,7 +26,7 @@ def test_accepted_code_reruns_nothing(tiny: Make, command: Command, code: dict[s
     assert command("accept", "roi") == (0, "roi: fresh, nothing to accept\n")
     assert "accepted as equivalent" in command("why", "roi")[1]
     assert "accepted for code" in command("lineage", "roi")[1]
-    assert "accepted for new code" in command("status")[1]
+    assert "code accepted" in command("status")[1]
 
 
 def test_code_may_be_accepted_again_and_again(

@@ -45,6 +45,7 @@ def test_lineage_goes_down_to_the_raw_files(
     assert done["data"].action.host in text
     assert re.search(r"together .* of computing, .* in 4 artefacts", text)
     assert len(re.findall(r"commit [0-9a-f]{12}|no git checkout", text)) == 4
+    assert len(re.findall(r"^  by .*", text, re.MULTILINE)) == 1  # one command has made all four
 
 
 def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path: Path) -> None:

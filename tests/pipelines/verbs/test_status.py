@@ -22,7 +22,11 @@ def test_status_check_exits_with_3_unless_all_is_fresh(tiny: Make, command: Comm
     built(tiny("stage=report"))
     assert command("status", "--check")[0] == 0
     assert command("status", "--check", "roi.training.steps=9")[0] == 3
-    assert command("status", "roi.training.steps=9")[0] == 0
+    status, text = command("status", "rpn.training.steps=9")
+    assert status == 0
+    rows = {row.split()[0]: " ".join(row.split()[1:]) for row in text.splitlines()}
+    assert rows["rpn"] == "stale its configuration, inputs or code changed"
+    assert rows["roi"] == "stale waits for proposals; stays if its content does"
 
 
 def test_a_missing_file_blocks_its_artefact_and_is_told(

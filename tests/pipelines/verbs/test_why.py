@@ -12,6 +12,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine, keys
 from unidet.pipelines.engine.changes import lines, why
+from unidet.pipelines.wiring.study_sets import key_as_given
 
 Make = Callable[..., Config]
 
@@ -32,6 +33,29 @@ def test_fresh_and_never_built(tiny: Make, code: dict[str, str]) -> None:
 def test_the_stage_s_own_value(tiny: Make, code: dict[str, str]) -> None:
     built(tiny("stage=roi"))
     assert told(tiny("roi.training.steps=4")) == ["config roi.training.steps 3 → 4"]
+
+
+def test_long_values_are_shown_where_they_differ(tiny: Make, code: dict[str, str]) -> None:
+    built(tiny("stage=roi", "roi.images.mean=[127.515,127.525,127.535]"))
+    assert told(tiny("roi.images.mean=[127.515,127.525,127.545]")) == [
+        "config roi.images.mean …7.525, 127.535] → …7.525, 127.545]"
+    ]
+
+
+def test_a_data_set_s_values_have_the_names_that_a_person_gives(tiny: Make) -> None:
+    folder = "data.evaluation.extra"
+    names = {
+        ("extra", "data.source.limit"): f"{folder}.limit",
+        ("extra", "data.style"): f"{folder}.style",
+        ("training/own", "data.source.images"): "data.training.own.images",
+        ("training/a", "data.source.scenes"): "data.train_scenes",
+        ("dev", "data.source.scenes"): "data.dev_scenes",
+        ("clip/crops", "data.source.test"): "data.clip_test_scenes",
+        ("val", "data.source.seed"): "seed",
+    }
+    own = "{annotations: a.json, images: i, vocabulary: v}"
+    study = tiny(f"+{folder}={own[:-1]}, style: coco}}", f"+data.training.own={own}")
+    assert {pair: key_as_given(study, *pair) for pair in names} == names
 
 
 def test_a_value_two_stages_up_is_named(tiny: Make, code: dict[str, str]) -> None:

@@ -8,15 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unidet.models.set_prediction import (
-    GIOU_WEIGHT,
-    L1_WEIGHT,
-    Matches,
-    Prediction,
-    Targets,
-    box_losses,
-    match,
-)
+from unidet.models.matcher import GIOU_WEIGHT, L1_WEIGHT, Matches, Targets, match
+from unidet.models.set_prediction import Prediction, box_losses
 from unidet.ops import losses
 from unidet.ops.loss_term import Losses, LossTerm
 

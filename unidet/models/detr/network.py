@@ -20,15 +20,9 @@ from unidet.models.detr.criterion import (
 from unidet.models.detr.positions import padding_mask, position_embedding
 from unidet.models.detr.transformer import Transformer
 from unidet.models.layers import flat_cells, freeze_batch_norm
+from unidet.models.matcher import Matches, Targets, relative_targets
 from unidet.models.resnet import ResNet
-from unidet.models.set_prediction import (
-    Matches,
-    Prediction,
-    Targets,
-    absolute_boxes,
-    proposals,
-    relative_targets,
-)
+from unidet.models.set_prediction import Prediction, absolute_boxes, proposals
 from unidet.models.transformer_layers import MLP, set_dropout_training
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_image

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unidet.models.set_prediction import Matches, Targets
+from unidet.models.matcher import Matches, Targets
 from unidet.ops.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 
 QUERIES = 100

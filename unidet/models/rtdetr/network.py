@@ -14,6 +14,7 @@ from jittor import nn
 
 from unidet.config.networks import Block, ResNetConfig, RTDETRConfig
 from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
+from unidet.models.matcher import Matches, Targets, relative_targets
 from unidet.models.resnet import ResNet
 from unidet.models.rtdetr.criterion import layer_losses, match_queries, no_losses
 from unidet.models.rtdetr.decoder import Decoder, Selection
@@ -25,14 +26,7 @@ from unidet.models.rtdetr.denoising import (
     noise_shape,
 )
 from unidet.models.rtdetr.encoder import HybridEncoder
-from unidet.models.set_prediction import (
-    Matches,
-    Prediction,
-    Targets,
-    absolute_boxes,
-    proposals,
-    relative_targets,
-)
+from unidet.models.set_prediction import Prediction, absolute_boxes, proposals
 from unidet.models.transformer_layers import MultiHeadAttention
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_all, for_image
