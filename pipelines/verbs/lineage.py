@@ -51,10 +51,10 @@ def lines(nodes: list[Node]) -> list[str]:
     names = {node.key: f"{node.label} {node.output[:12]}" for node in nodes}
     found, command = [], ""
     for node in nodes:
-        found += _tell(node, names)
-        if node.state != "lost" and node.command != command:  # one run makes many artefacts
-            found += fold(f"by {node.command}")
-            command = node.command
+        head, *rest = _tell(node, names)
+        is_new = node.state != "lost" and node.command != command  # one run makes many artefacts
+        found += [head, *(fold(f"by {node.command}") if is_new else []), *rest]
+        command = node.command
     known = [node for node in nodes if node.state != "lost"]
     total = duration(sum(node.seconds for node in known))
     weight = size(sum(node.bytes for node in known))
