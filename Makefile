@@ -33,7 +33,7 @@ overfit: setup  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|det
 	$(BIN)/unidet stage=coco_eval experiment=overfit rpn=overfit_$(DETECTOR) data.root='$(DATA_ROOT)'
 
 test: setup-dev  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 format: setup-dev  ## rewrite the sources in the common format
 	$(BIN)/ruff format .

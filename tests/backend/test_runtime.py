@@ -25,6 +25,7 @@ from unidet.errors import UserError
 SCRIPT = """
 import os, signal, ssl, sys, time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 before = dict(os.environ), signal.getsignal(signal.SIGINT), ssl._create_default_https_context
 from unidet.backend.runtime import bring_up
 brought = bring_up("cpu", threads=1)
