@@ -261,7 +261,9 @@ def test_images_from_another_folder_are_noted(content: Content, write: Write, fo
     for image in content["images"]:
         image["file_name"] = "images\\" + image["file_name"]
     assert "taken from" not in str(read_split(write(content), folder, name="tiny")[1])
-    folder = folder.rename(folder.parent / "other")
+    folder = folder.rename(folder.parent / "other")  # its own name enters no key
+    assert "taken from" not in str(read_split(write(content), folder, name="tiny")[1])
+    content["images"][0]["file_name"] = content["images"][0]["file_name"].replace("images", "more")
     _, report = read_split(write(content), folder, name="tiny")
     remark = "image taken from another folder than the one named ('c.png')"
     assert report.noted[remark].count == 3

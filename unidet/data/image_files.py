@@ -52,16 +52,20 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
             "missing); point 'images' at the folder that holds them",
         )
     _refuse_shared(table, names)
-    return names, _moved(table, root.resolve(), names)
+    return names, _moved(table, names)
 
 
-def _moved(table: Table, root: Path, names: tuple[str, ...]) -> dict[str, Finding]:
-    """The images that lie in another folder than theirs; UserError if only some of them do."""
+def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
+    """The images that lie in another folder than theirs; UserError if only some of them do.
+
+    What the images folder itself is called does not matter, as it does not for a key: where all
+    records name one folder and all images lie in the images folder, this is that one.
+    """
     written = [_slashed(table, row) for row in range(len(table))]
     named = np.array(["/" in name for name in written], bool)
     there = np.array(
         [
-            _tail(f"{root.name}/{name}") in (_tail(own), _tail(_text(table, row, "coco_url")))
+            _tail(name) in (_tail(own), _tail(_text(table, row, "coco_url")))
             for row, (own, name) in enumerate(zip(written, names, strict=True))
         ],
         bool,
@@ -74,6 +78,10 @@ def _moved(table: Table, root: Path, names: tuple[str, ...]) -> dict[str, Findin
             f"no image {shown(written[row])}, only {shown(names[row])}, which may be another "
             f"({kept} others lie in the folder that they name); move or rename it",
         )
+    rows = np.flatnonzero(moved)
+    folders = {_tail(written[row]).partition("/")[0] for row in rows}
+    if len(folders) == 1 and not any("/" in names[row] for row in rows):
+        return {}
     remark = f"image taken from another folder than the one named ({shown(names[row])})"
     return findings(table, {remark: moved})
 
