@@ -25,7 +25,7 @@ def starting_files(config: Config, name: str) -> dict[str, Path]:
     if not places:
         return {}
     training = training_sets(config) if config.proposals.training else ()
-    set_names = [_plain(set_name) for set_name in (*training, *evaluation_sets(config))]
+    set_names = [_called(set_name, config) for set_name in (*training, *evaluation_sets(config))]
     missing = [set_name for set_name in set_names if set_name not in places]
     unknown = [set_name for set_name in places if set_name not in set_names]
     root = Path(config.data.root)
@@ -37,11 +37,15 @@ def starting_files(config: Config, name: str) -> dict[str, Path]:
             f"proposals.files: must name a file for each of {', '.join(set_names)}; "
             + (f"nothing for {', '.join(missing)}" if missing else f"no {', '.join(unknown)}")
         )
-    return {FILE: root / places[_plain(name)]}
+    return {FILE: root / places[_called(name, config)]}
 
 
-def _plain(name: str) -> str:
-    return name.removeprefix(TRAINING)
+def _called(name: str, config: Config) -> str:
+    """What a person calls a set among the files: a training set by its plain name, or, where an
+    evaluation set has that too, as its node is called."""
+    plain = name.removeprefix(TRAINING)
+    called_alike = plain in evaluation_sets(config) or name in config.proposals.files
+    return name if called_alike else plain
 
 
 def given_results(files: Mapping[str, Path], data: ImageSet, keep: int) -> Results:

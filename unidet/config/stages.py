@@ -108,8 +108,9 @@ class ProposalsConfig:
     """Dump of the proposals: at most `keep` an image.
 
     `files`: those of others in place of the network's, a file (mmdet's pickle, or results in JSON)
-    for each training and evaluation dataset; paths relative to `data.root`. `training` false leaves
-    the training datasets out, which a RoI head that is not trained here does not need.
+    for each training and evaluation dataset; paths relative to `data.root`. A training dataset is
+    called `training/NAME` where an evaluation dataset is called NAME. `training` false leaves the
+    training datasets out, which a RoI head that is not trained here does not need.
     """
 
     keep: Positive
