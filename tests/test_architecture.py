@@ -29,10 +29,11 @@ ALLOWED = {
     "unidet.formats": PLAIN | {"unidet.weights.read"},
     # A network takes its settings as the schema types them, so that they are listed once.
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
-    "unidet.weights": PLAIN | {"unidet.models", "unidet.store.disk"},
-    "unidet.data": PLAIN | {"unidet.formats", "unidet.store.hashing"},
+    "unidet.weights": PLAIN | {"unidet.models", "unidet.store.arrays", "unidet.store.disk"},
+    "unidet.data": PLAIN | {"unidet.formats", "unidet.store.arrays", "unidet.store.hashing"},
     "unidet.training": PLAIN
-    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"},
+    | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}
+    | {"unidet.store.disk"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation", "unidet.store.disk"},
 }
 HYDRA = {"unidet.cli", "unidet.config.compose"}

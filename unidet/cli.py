@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
 from unidet.config.compose import compose, explain, readable
 from unidet.console import streams
-from unidet.console.interrupt import EXIT_CODE, Interrupted, listen, stop_file
+from unidet.console.interrupt import EXIT_CODE, Interrupted, at_once, listen, stop_file
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
@@ -84,7 +85,9 @@ def _dispatch(given: list[str]) -> int:
 
 def _verb(name: str, given: list[str]) -> int:
     verb = load(name)
-    return verb.run(verb_arguments.parse(name, verb, given), compose)
+    options = verb_arguments.parse(name, verb, given)
+    with nullcontext() if verb.saves else at_once():
+        return verb.run(options, compose)
 
 
 def _help() -> int:

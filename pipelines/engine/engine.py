@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from unidet.config.study import Config
@@ -20,7 +21,7 @@ from unidet.pipelines.engine.mpi import run_together
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.processes import fill_shards
 from unidet.pipelines.engine.progress_lines import Done, Lines
-from unidet.pipelines.engine.remotes import from_remote
+from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
@@ -29,7 +30,6 @@ from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
 from unidet.store.record import Action
-from unidet.store.remote import Remote
 from unidet.store.runs import How
 from unidet.store.store import Store
 
@@ -45,6 +45,21 @@ def open_store(config: Config) -> Store:
     root = Path(config.store.root)
     nearest_folder(root)
     return Store(root)
+
+
+def existing_store(config: Config) -> Store:
+    """The store of a study, for what concerns all that lies in it.
+
+    Raises:
+        UserError: nothing was ever stored there.
+    """
+    store = open_store(config)
+    if not store.layout.base.is_dir():
+        raise UserError(
+            f"store.root: nothing is stored in {store.root}; give the folder of a store, or run "
+            f"a stage first"
+        )
+    return store
 
 
 def run(config: Config) -> dict[Node, Done]:
@@ -159,7 +174,8 @@ def _obtain(node: Node, study: _Study, preimage: dict[str, Any]) -> tuple[Action
     if action is not None:
         return action, "cached"
     if config.remote:
-        action = from_remote(Remote(config.remote), node, preimage, store, study.use)
+        with reaching(config.remote) as remote:
+            action = from_remote(remote, node, preimage, store, study.use)
         if action is not None:
             return action, "fetched"
     if config.upstream == "require" and node not in targets(config.stage, config):
@@ -185,7 +201,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
         work=store.work(key),
         out=store.draft(key),
         bring_up=lambda: _bring_up_for(stage, config),
-        siblings=lambda: siblings(node, preimage, store),
+        siblings=lambda: siblings(node, preimage, store, study.use),
     )
     started, earlier = time.time(), _earlier_seconds(job.work)
     begun = time.monotonic()  # which nobody sets back
@@ -196,22 +212,31 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
             run_together(node, config, job)
         else:
             stage.run(job)
+        return store.publish(
+            key,
+            preimage,
+            stage.name,
+            job.out,
+            name=node.name,
+            started=started,
+            seconds=earlier + time.monotonic() - begun,
+            inputs={name: done.action for name, done in inputs.items()},
+            modules=modules_of(stage, config, store),
+            sources={name: str(path) for name, path in job.files.items()},
+        )
     except BaseException:
+        _keep_work(stage, job)
         if store.has_work(key):
             _remember_seconds(job.work, earlier + time.monotonic() - begun)
         raise
-    return store.publish(
-        key,
-        preimage,
-        stage.name,
-        job.out,
-        name=node.name,
-        started=started,
-        seconds=earlier + time.monotonic() - begun,
-        inputs={name: done.action for name, done in inputs.items()},
-        modules=modules_of(stage, config, store),
-        sources={name: str(path) for name, path in job.files.items()},
-    )
+
+
+def _keep_work(stage: Stage, job: Job) -> None:
+    """Of a stage that fails, finished shards stay; what else it has written may fill the disk."""
+    with suppress(OSError):
+        if stage.sharding is not None:
+            stage.sharding.plan(job).put_back(job.work, job.out)
+    rmtree(job.out, ignore_errors=True)
 
 
 def job_of(node: Node, config: Config, **folders: Any) -> Job:

@@ -16,6 +16,7 @@ from unidet.pipelines.engine.stage import Stage
 from unidet.store import accepted
 from unidet.store.code import closure
 from unidet.store.hashing import digest
+from unidet.store.live import Use
 from unidet.store.record import Action
 from unidet.store.store import Store
 
@@ -86,8 +87,12 @@ def find(preimage: dict[str, Any], store: Store) -> Action | None:
     return next((action for action in actions if action is not None), None)
 
 
-def siblings(node: Node, preimage: dict[str, Any], store: Store) -> Iterator[Path]:
-    """Folders of the artefacts that the same work on other data sets has left, newest first."""
+def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> Iterator[Path]:
+    """Folders of the artefacts that the same work on other data sets has left, newest first.
+
+    Args:
+        use: marks them as used by this process, for a clean-up beside it.
+    """
     per_image = stage_of(node).per_image
     if not per_image:
         return
@@ -96,8 +101,10 @@ def siblings(node: Node, preimage: dict[str, Any], store: Store) -> Iterator[Pat
     wanted = _shared_part(preimage, per_image)
     for action in store.actions(node.stage):
         same = _shared_part(action.preimage, per_image) == wanted
-        if same and action.preimage["code"] in codes and store.is_complete(action):
-            yield store.folder(action)
+        if same and action.preimage["code"] in codes:
+            use(action.key)
+            if store.lookup(action.key) is not None:
+                yield store.folder(action)
 
 
 def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from unidet.console.interrupt import at_once
 from unidet.console.terminal import Progress, say
 from unidet.pipelines.engine.node import Node
 from unidet.store import accepted
@@ -12,6 +15,19 @@ from unidet.store.record import Action
 from unidet.store.remote import Refused, Remote
 from unidet.store.store import Store
 from unidet.store.transfer import fetch
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[Remote]:
+    """The remote behind an address. Ctrl-C ends at once what waits for it: nothing is lost there.
+
+    Raises:
+        UserError: nothing can be reached.
+    """
+    with at_once():
+        remote = Remote(url)
+    with at_once(remote.cut):
+        yield remote
 
 
 def from_remote(

@@ -11,7 +11,7 @@ import os
 import socket
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
+from unidet.store.arrays import save_arrays
 
 Columns = Mapping[str, np.ndarray]
 Results = Callable[[Sequence[int]], Iterator[tuple[int, Columns]]]
@@ -88,6 +89,13 @@ class ShardSet:
             file.replace(folder / file.name)
         return folder
 
+    def put_back(self, work: Path, out: Path) -> None:
+        """Undo `gather` where what follows it has failed: the next run need not make them again."""
+        for number in range(len(self)):
+            file = self._file(work, number)
+            with suppress(FileNotFoundError):
+                (out / self.place / file.name).replace(file)
+
     def _file(self, work: Path, number: int) -> Path:
         plan = f"{self.images}-by-{self.per_shard}"
         return work / FOLDER / self.place / plan / f"shard-{number:05d}.npz"
@@ -153,19 +161,21 @@ def draft_of(file: Path) -> Path:
 
 def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -> None:
     lengths = [len(next(iter(part.values()))) for part in parts]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    arrays = {
+        "rows": np.array(rows, np.int64),
+        "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32),
+        "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+    }
     draft = draft_of(file)
-    with draft.open("wb") as opened:
-        np.savez(
-            opened,
-            rows=np.array(rows, np.int64),
-            digests=np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            **columns,
-        )
-        opened.flush()
-        os.fsync(opened.fileno())
-    draft.replace(file)
+    try:
+        with draft.open("wb") as opened:
+            save_arrays(opened, arrays)
+            opened.flush()
+            os.fsync(opened.fileno())
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 class Sharded:

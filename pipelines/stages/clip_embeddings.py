@@ -15,6 +15,7 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
 from unidet.pipelines.wiring.study_sets import VOCABULARY, vocabularies
+from unidet.store.arrays import save_arrays
 
 
 def run(job: Job) -> None:
@@ -27,7 +28,8 @@ def run(job: Job) -> None:
 
         encoder = open_text_encoder(job.inputs["clip"], job.config.clip)
         vectors = encoder.embed(names, job.config.clip_embeddings)
-    np.savez(job.out / EMBEDDINGS, embeddings=vectors.astype(np.float32), names=np.array(names))
+    arrays = {"embeddings": vectors.astype(np.float32), "names": np.array(names)}
+    save_arrays(job.out / EMBEDDINGS, arrays)
 
 
 def nodes(config: Config) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.verbs.support.sharing import bring, open_remote, told
 
     config = compose(options.overrides)
-    remote = open_remote(options, config, reading=True)
     store = open_store(config)
-    moved = bring(options, config, store, remote)
+    with open_remote(options, config, reading=True) as remote:
+        moved = bring(options, config, store, remote)
     tell(options, asdict(moved), told(moved, "arrived", f"from {remote.url}"))
     return 1 if moved.refused else 0
 

@@ -46,9 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.engine.engine import existing_store
 
-    store = open_store(compose(options.overrides))
+    store = existing_store(compose(options.overrides))
     limits = (options.max_bytes, options.keep_last)
     if not options.yes:
         values, lines = preview(store, *limits)

@@ -22,14 +22,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.engine.engine import existing_store, open_store
     from unidet.pipelines.verbs.support.selection import select
     from unidet.store.pins import pin, pins
 
     config = compose(options.overrides)
     store = open_store(config)
     if options.what is None:
-        marks = pins(store.layout)
+        marks = pins(existing_store(config).layout)
         lines = [
             f"{mark.label:<24} {mark.output[:12]}  pinned {moment(mark.time)}" for mark in marks
         ]

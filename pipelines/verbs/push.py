@@ -16,13 +16,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.engine.engine import existing_store, open_store
     from unidet.pipelines.verbs.support.sharing import chosen, open_remote, progress, told
     from unidet.store.transfer import push
 
     config = compose(options.overrides)
-    remote, store = open_remote(options, config), open_store(config)
-    with progress("push") as show:
+    with open_remote(options, config) as remote, progress("push") as show:
+        store = open_store(config) if options.what else existing_store(config)
         moved = push(store, remote, chosen(options.what, config, store), show)
     tell(options, asdict(moved), told(moved, "pushed", f"to {remote.url}"))
     return 1 if moved.refused else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from unidet.console.terminal import fold
@@ -22,16 +23,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.engine.engine import open_store
+    from unidet.pipelines.engine.engine import existing_store
     from unidet.pipelines.verbs.support.sharing import open_remote, repaired
     from unidet.store.verify import verify
 
     config = compose(options.overrides)
-    store = open_store(config)
     has_remote = options.repair and (options.remote or config.remote)
-    remote = open_remote(options, config, reading=True) if has_remote else None
-    findings = verify(store)
-    fates = repaired(store, findings, remote) if options.repair else {}
+    opened = open_remote(options, config, reading=True) if has_remote else nullcontext()
+    with opened as remote:
+        store = existing_store(config)
+        findings = verify(store)
+        fates = repaired(store, findings, remote) if options.repair else {}
     lines = []
     for problem in findings.problems:
         lines += [f"{problem.kind:<10} {_short(problem.path)}", *fold(problem.detail, " " * 11)]

@@ -30,4 +30,5 @@ VERB = Verb(
     run=run,
     add_arguments=add_arguments,
     takes_overrides=False,
+    saves=True,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from unidet.config.images import ImageConfig
@@ -50,23 +51,18 @@ def reusing(
     def reusable() -> list[Sharded]:
         return [Sharded(folder / SHARDS) for folder in siblings()]
 
-    def result_of(row: int) -> Columns | None:
-        digest = digest_of(row)
-        for shards in reusable():
-            if digest in shards.rows_by_digest:
-                return shards.of(shards.rows_by_digest[digest])
-        return None
-
     def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
-        unseen = []
+        unseen: dict[bytes, list[int]] = {}
         for row in rows:
-            columns = result_of(row)
-            if columns is None:
-                unseen.append(row)
-            else:
-                yield row, columns
+            unseen.setdefault(digest_of(row), []).append(row)
+        for shards in reusable():
+            held = unseen.keys() & shards.rows_by_digest.keys()
+            # In the order in which they lie there, so that each shard is read once.
+            for digest in sorted(held, key=shards.rows_by_digest.__getitem__):
+                columns = shards.of(shards.rows_by_digest[digest])
+                yield from ((row, columns) for row in unseen.pop(digest))
         if unseen:
-            yield from compute(unseen)
+            yield from compute(sorted(chain.from_iterable(unseen.values())))
 
     return results
 

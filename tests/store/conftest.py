@@ -79,6 +79,7 @@ Subsystem sftp internal-sftp
 class Server:
     """`home` is a HOME whose .ssh knows the server and holds the key it accepts."""
 
+    pid: int
     port: int
     home: Path
 
@@ -108,7 +109,7 @@ def server(folder: Path) -> Iterator[Server]:
     with (folder / "log").open("wb") as log, subprocess.Popen(arguments, stderr=log) as process:
         try:
             _wait(port, process, folder / "log")
-            yield Server(port, home)
+            yield Server(process.pid, port, home)
         finally:
             process.terminate()
 

@@ -129,6 +129,7 @@ def test_a_push_to_a_full_disk_leaves_no_half_of_anything(
             push(store, remote, [action])
     assert "\n" not in str(caught.value)
     assert Store(tmp_path / "remote").lookup(action.key) is None
+    assert not [path for path in (tmp_path / "remote").rglob("*") if path.is_file()]
     assert verify(Store(tmp_path / "remote")).problems == ()
     assert put is type(remote._system).put_file
     push(store, remote, [action])

@@ -154,4 +154,4 @@ def test_a_number_of_many_digits_is_refused() -> None:
 def test_passwords_of_older_records_are_not_shown() -> None:
     old = record(command="unidet stage=rpn remote=sftp://me:secret@cluster/data")
     shown = from_bytes(to_bytes(old)).command
-    assert shown == "unidet stage=rpn remote=sftp://me:***@cluster/data"
+    assert shown == "unidet stage=rpn 'remote=sftp://me:***@cluster/data'"

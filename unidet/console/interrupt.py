@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
 # SIGUSR1 is what `mpirun` hands on to its processes.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _requested = threading.Event()
+_leave: list[Callable[[], None]] = []  # what `at_once` was given, the innermost last
 
 
 class Interrupted(Exception):
@@ -40,6 +41,22 @@ def check() -> None:
     """Raise Interrupted if somebody asked to stop: call where nothing would be lost."""
     if _requested.is_set():
         raise Interrupted("stopped on request")
+
+
+@contextmanager
+def at_once(leave: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Meanwhile the first request ends the work where it is, as KeyboardInterrupt: for work that
+    has nothing to save, or waits for others.
+
+    Args:
+        leave: called before, in the signal's handler: ends a connection, so that nothing waits.
+    """
+    check()
+    _leave.append(leave)
+    try:
+        yield
+    finally:
+        _leave.pop()
 
 
 def stop_with_parent() -> None:
@@ -94,6 +111,9 @@ def _forget() -> None:
 def _ask(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGHUP:
         _leave_terminal()
-    if _requested.is_set():
-        raise KeyboardInterrupt
+    again = _requested.is_set()
     _requested.set()
+    if _leave:
+        _leave[-1]()
+    if again or _leave:
+        raise KeyboardInterrupt

@@ -12,6 +12,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.records import Category, Split
+from unidet.store.arrays import save_arrays
 
 _COLUMNS = {
     "image_ids": np.int64,
@@ -34,7 +35,7 @@ def save_split(split: Split, path: Path) -> None:
     columns = {
         column: np.asarray(getattr(split, column), dtype) for column, dtype in _COLUMNS.items()
     }
-    np.savez(path, texts=np.frombuffer(encoded, np.uint8), **columns)
+    save_arrays(path, {"texts": np.frombuffer(encoded, np.uint8), **columns})
 
 
 def load_split(path: Path, name: str) -> Split:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,13 @@ PAPER: Any = {
 PICTURES = (".png", ".pdf", ".svg")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """The figure under its name, whole or not at all; the suffix says the format."""
+def save(figure: Figure, path: Path, dpi: int = 200) -> None:
+    """The figure under its name, whole or not at all; the suffix says the format.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    drawn = BytesIO()  # where matplotlib meets an error of the disk, it leaves the file open
+    figure.savefig(drawn, dpi=dpi, format=path.suffix[1:])
     with whole_file(path) as partial:
-        figure.savefig(partial, dpi=200)
+        partial.write_bytes(drawn.getvalue())

@@ -11,15 +11,16 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unidet.store.disk import clear_errors, make_folder, read_plain, replace, sync
+from unidet.store.disk import clear_errors, make_folder, read_plain, sync
+from unidet.store.disk import replace as replace_file
 from unidet.store.hashing import key_of
 from unidet.store.paths import Layout, check_digest
 from unidet.store.plain_json import parse_record
-from unidet.store.provenance import command, git_state, utc
+from unidet.store.provenance import command, git_state, redact_command, utc
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def accept(layout: Layout, stage: str, code: str, equals: str) -> Acceptance:
     one = Acceptance(stage, code, equals, now, socket.gethostname(), command(), git_state())
     with clear_errors(layout.root):
         make_folder(layout.base / "work")
-        replace(_path(layout, stage, code), to_bytes(one), layout.private(code))
+        replace_file(_path(layout, stage, code), to_bytes(one), layout.private(code))
     return one
 
 
@@ -104,6 +105,7 @@ def _read(path: Path) -> Acceptance | None:
     try:
         found = parse_record(Acceptance, read_plain(path))
         check_digest(found.equals)
+        found = replace(found, command=redact_command(found.command))  # which the first were not
     except (OSError, ValueError):
         return None
     return found if (found.stage, found.code) == (path.parent.name, path.stem) else None

@@ -110,8 +110,14 @@ def set_aside(path: Path, trash: Path) -> None:
     make_folder(trash)
     target = trash / f"{path.name}.{secrets.token_hex(4)}"
     os.rename(path, target)
-    os.utime(target, follow_symlinks=False)
+    touch(target)
     sync(path.parent)
+
+
+def touch(path: Path) -> None:
+    """Give it the time of now; another user's file may keep its own."""
+    with suppress(PermissionError):
+        os.utime(path, follow_symlinks=False)
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store import live, lock
-from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync
+from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync, touch
 from unidet.store.gc_plan import closure, protected_roots, records_of
 from unidet.store.ingest import second_name
 from unidet.store.paths import check_digest
@@ -131,9 +131,6 @@ def sweep(
     named = _named(store)
     for blob in _digests(layout.blobs, "??/*"):
         if blob.name not in named and _older(blob, before):
-            # So that its time in the trash starts now.
-            with suppress(FileNotFoundError, PermissionError):
-                os.utime(blob)
             _into(blob, layout.dropped_blobs)
     named = _named(store)
     for dropped in _digests(layout.dropped_blobs):
@@ -167,11 +164,11 @@ def _purge(store: Store, before: float) -> int:
     layout = store.layout
     freed = 0
     for path in layout.trash.glob("*"):
-        if path not in (layout.dropped_records, layout.dropped_blobs) and _older(path, before):
+        if path not in (layout.dropped_records, layout.dropped_blobs) and _left(path, before):
             freed += _bytes(path)
             discard(path, layout.trash)
     for dropped in (*layout.dropped_records.glob("*"), *layout.dropped_blobs.glob("*")):
-        if _older(dropped, before):
+        if _left(dropped, before):
             freed += _bytes(dropped)
             dropped.unlink(missing_ok=True)
     return freed
@@ -183,13 +180,13 @@ def _named(store: Store) -> set[str]:
 
 
 def _into(path: Path, folder: Path) -> bool:
-    """Move a file into a folder of the trash; whether it was there."""
+    """Move a file into a folder of the trash, where its time starts now; whether it was there."""
     make_folder(folder)
     try:
+        touch(path)
         os.replace(path, folder / path.name)
     except FileNotFoundError:
         return False
-    os.utime(folder / path.name)
     sync(path.parent)
     return True
 
@@ -232,6 +229,18 @@ def _older(path: Path, before: float) -> bool:
         return os.lstat(path).st_mtime <= before
     except FileNotFoundError:
         return False
+
+
+def _left(dropped: Path, before: float) -> bool:
+    """Whether something lies in the trash for so long: since its mtime or, later, its ctime.
+
+    The move has set the latter; another user's file has no mtime that this one may set.
+    """
+    try:
+        state = os.lstat(dropped)
+    except FileNotFoundError:
+        return False
+    return max(state.st_mtime, state.st_ctime) <= before
 
 
 def _bytes(path: Path) -> int:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unidet.store.disk import make_folder, sync
+from unidet.store.disk import make_folder, sync, touch
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name
@@ -129,8 +129,8 @@ def _place(source: Path, file: StoredFile, layout: Layout) -> None:
         _link(source, blob, file.size)
     else:
         # A fresh time tells a clean-up running beside that this blob is about to be needed.
-        with suppress(PermissionError, FileNotFoundError):
-            os.utime(blob)
+        with suppress(FileNotFoundError):
+            touch(blob)
 
 
 def _link(source: Path, blob: Path, size: int) -> None:

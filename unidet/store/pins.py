@@ -6,13 +6,13 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from unidet.store.disk import clear_errors, create_once, make_folder, read_plain, sync
 from unidet.store.paths import Layout, is_digest
 from unidet.store.plain_json import parse_record
-from unidet.store.provenance import command, utc
+from unidet.store.provenance import command, redact_command, utc
 from unidet.store.record import Action
 
 
@@ -77,6 +77,7 @@ def pins(layout: Layout) -> list[Pin]:
 
 def _read(path: Path) -> Pin:
     try:
-        return parse_record(Pin, read_plain(path))
+        mark = parse_record(Pin, read_plain(path))
+        return replace(mark, command=redact_command(mark.command))  # which the first were not
     except (OSError, ValueError):
         return Pin(path.name, "", "", "", "", "")

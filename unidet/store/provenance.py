@@ -15,6 +15,14 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+# Bounded, for a record from elsewhere may hold text that makes others take for ever.
+_USER = re.compile(r"://[^\s/?#:]*:")
+_TOKEN = re.compile(
+    r"([?&;][\w.-]{0,40}(?:pass\w{0,20}|secret|token|signature|credential|sig|key)=)[^&;]+",
+    re.IGNORECASE,
+)
+_LONGEST_SPLIT = 1 << 15  # characters; shlex is slow
+
 
 def of_this_process() -> dict[str, Any]:
     """The fields of a record that tell of the process which makes it."""
@@ -36,14 +44,34 @@ def utc(seconds: float) -> str:
 def command() -> str:
     """The command line as a person would type it again, passwords aside."""
     name, *arguments = sys.argv or [""]
-    return shlex.join([os.path.basename(name or "python"), *map(redact, arguments)])
+    return shlex.join([os.path.basename(name or "python"), *map(redact_argument, arguments)])
 
 
 def redact(text: str) -> str:
-    """`text` with `***` for every password or token in an address."""
-    # To the last @, for people forget to write a slash in a password as %2F.
-    text = re.sub(r"(\b[\w+.-]+://[^\s/?#@:]*):\S*@", r"\1:***@", text)
-    return re.sub(r"([?&;](?:\w*(?:pass\w*|secret|token|signature))=)[^\s&;]+", r"\1***", text)
+    """A message with `***` for every password or token in its addresses."""
+    return re.sub(r"\S+", lambda word: redact_argument(word[0]), text)
+
+
+def redact_argument(text: str) -> str:
+    """One argument or address, which may hold blanks, with `***` for passwords and tokens."""
+    # To the last @, for people forget to write a slash in a password as %2F; a user may be me@here.
+    before, _, host = text.rpartition("@")
+    user = _USER.search(before)
+    if user is not None:
+        text = f"{before[: user.end()]}***@{host}"
+    return _TOKEN.sub(r"\1***", text)
+
+
+def redact_command(text: str) -> str:
+    """A command line as `command` gives it, without the passwords that earlier ones kept."""
+    if redact_argument(text) == text:
+        return text
+    if len(text) > _LONGEST_SPLIT:
+        return redact(text)
+    try:
+        return shlex.join(map(redact_argument, shlex.split(text)))
+    except ValueError:  # somebody else's quoting
+        return redact(text)
 
 
 def peak_rss() -> int:

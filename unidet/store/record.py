@@ -14,7 +14,7 @@ from typing import Any
 from unidet.store.hashing import output_digest, sha256_bytes
 from unidet.store.paths import check_digest
 from unidet.store.plain_json import parse_json
-from unidet.store.provenance import redact
+from unidet.store.provenance import redact_command
 
 FORMAT = 2
 _WITHOUT_CHECKSUM = 1  # the first format, which is read as before
@@ -194,7 +194,7 @@ def _action(data: bytes) -> Action:
     if not values["name"].isprintable():
         raise ValueError("name: holds characters that cannot be printed")
     _check_preimage(values["preimage"])
-    values["command"] = redact(values["command"])  # which the first records did not
+    values["command"] = redact_command(values["command"])  # which the first records did not
     return Action(**{name: values[name] for name in _STORED} | {"files": files})
 
 

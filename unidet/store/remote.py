@@ -13,14 +13,15 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from unidet.errors import UserError
 from unidet.store.disk import make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
 from unidet.store.paths import Layout, is_digest
-from unidet.store.provenance import redact
-from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes
+from unidet.store.provenance import redact, redact_argument
+from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_bytes
 
 # Where a name appears with its content whole or not at all only by renaming.
 RENAMING = ("file", "local", "sftp", "ssh")
@@ -44,13 +45,22 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = redact(url)
+        self.url = redact_argument(url)
         with self._clear_errors():
             self._system, root = _connect(url)
         if self._is_one_of(("memory",)):
             raise UserError(f"remote {self.url}: ends with this process; give a folder or a server")
         self.layout = Layout(Path(root))
         self._plain: set[Path] = set()
+
+    def cut(self) -> None:
+        """End the connection, if there is one: whatever waits for an answer fails at once.
+
+        May be called from a signal handler.
+        """
+        cut = getattr(self._system, "cut", None)  # a server has it, a folder needs none
+        if cut is not None:
+            cut()
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -131,9 +141,15 @@ class Remote:
             raise Refused(f"blob {file.sha256} was altered here; run: unidet verify --repair")
         self._put(source, self.layout.blob(file.sha256), file.sha256)
 
-    def put_record(self, source: Path, key: str) -> None:
-        """Copy a record there, after all the content that it names."""
-        self._put(source, self.layout.record(key), key)
+    def put_record(self, action: Action) -> None:
+        """Write a record there, after all the content that it names.
+
+        As this version writes it: without a password that an older one may have kept.
+        """
+        with NamedTemporaryFile() as file:
+            file.write(to_bytes(action))
+            file.flush()
+            self._put(Path(file.name), self.layout.record(action.key), action.key)
 
     def _put(self, source: Path, path: Path, digest: str) -> None:
         size = source.stat().st_size
@@ -141,15 +157,20 @@ class Remote:
         for folder in {path.parent, temporary.parent}:
             self._make_folder(folder)
         with self._clear_errors():
-            self._system.put_file(str(source), str(temporary))
-            arrived = self._system.info(str(temporary))["size"]
-            if arrived != size:
-                self._system.rm_file(str(temporary))
-                raise UserError(f"remote {self.url}: {arrived} of {size} bytes arrived; push again")
-            if self._is_local():
-                sync(temporary)
-            if temporary != path:
-                self._system.mv(str(temporary), str(path))
+            try:
+                self._system.put_file(str(source), str(temporary))
+                arrived = self._system.info(str(temporary))["size"]
+                if arrived != size:
+                    text = f"{arrived} of {size} bytes arrived; push again"
+                    raise UserError(f"remote {self.url}: {text}")
+                if self._is_local():
+                    sync(temporary)
+                if temporary != path:
+                    self._system.mv(str(temporary), str(path))
+            except BaseException:
+                with suppress(Exception):  # not there, or the server has gone
+                    self._system.rm_file(str(temporary))
+                raise
             if self._is_local():
                 sync(path.parent)
 
@@ -288,7 +309,7 @@ def _connect(url: str) -> tuple[Any, str]:
         return url_to_fs(url, skip_instance_cache=True)
     except ImportError as error:
         remedy = "run in the checkout: pip install '.[remote,s3]'"
-        raise UserError(f"remote {redact(url)}: {error}; {remedy}") from error
+        raise UserError(f"remote {redact_argument(url)}: {error}; {remedy}") from error
 
 
 def _protocols(system: Any) -> tuple[str, ...]:

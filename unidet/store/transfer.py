@@ -85,7 +85,7 @@ def _push_record(store: Store, remote: Remote, action: Action, there: bool, move
         moved.refused.append(f"{name}: the remote has another result for its key, which stays")
         return
     if standing is None:
-        remote.put_record(store.layout.record(action.key), action.key)
+        remote.put_record(action)
         moved.sent.append(action.key)
     moved.artefacts.append(action.key)
 

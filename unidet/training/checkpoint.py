@@ -6,7 +6,6 @@ A checkpoint holds its own checksum, and the log as it was at its step, so that 
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from unidet.console.terminal import say
+from unidet.errors import UserError
+from unidet.store.disk import sync
 from unidet.training import log, ranks
 from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer
@@ -29,7 +30,11 @@ CHECKSUM = "checksum"
 def save_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer, ema: WeightEMA | None
 ) -> None:
-    """Write all there is to resume from; the old file stays, and is kept beside the new one."""
+    """Write all there is to resume from; the old file stays, and is kept beside the new one.
+
+    Raises:
+        UserError: the disk is full or fails; the old file is as it was.
+    """
     arrays = {f"model/{name}": var.numpy() for name, var in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state().items()}
     if ema:
@@ -39,12 +44,18 @@ def save_checkpoint(
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     arrays[CHECKSUM] = _checksum(arrays)
     draft = folder / f"{FILE}.draft"
-    save_file(arrays, draft)
-    _sync(draft)
-    with suppress(FileNotFoundError):
-        (folder / FILE).replace(folder / PREVIOUS)
-    draft.replace(folder / FILE)
-    _sync(folder)
+    try:
+        save_file(arrays, draft)
+        sync(draft)
+        with suppress(FileNotFoundError):
+            (folder / FILE).replace(folder / PREVIOUS)
+        draft.replace(folder / FILE)
+        sync(folder)
+    except (SafetensorError, OSError) as error:
+        text = "the checkpoint cannot be written; the same command resumes from the one before"
+        raise UserError(f"{folder / FILE}: {text} ({error})") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -98,15 +109,6 @@ def _checksum(arrays: dict[str, np.ndarray]) -> np.ndarray:
         hasher.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         hasher.update(array.reshape(-1).view(np.uint8).data)
     return np.frombuffer(hasher.digest(), np.uint8)
-
-
-def _sync(path: Path) -> None:
-    """Return when a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _like(var: jt.Var, array: np.ndarray) -> jt.Var:

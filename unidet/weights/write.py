@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from unidet.errors import UserError
+from unidet.store.arrays import save_arrays
 from unidet.store.disk import whole_file
 from unidet.weights.pickles import JITTOR_MARK
 
@@ -40,7 +42,7 @@ def write_safetensors(
     """
     ready = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with whole_file(Path(path)) as partial:
-        save_file(ready, partial, metadata=dict(metadata) if metadata else None)
+        _save(ready, partial, dict(metadata) if metadata else None)
         if metadata and len(metadata) > 1:
             _sort_metadata(partial)
 
@@ -64,9 +66,9 @@ def write_torch(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a numpy archive in one step; names may hold any character, also "/"."""
+    """Writes a numpy archive in one step."""
     with whole_file(Path(path)) as partial, partial.open("wb") as file:
-        np.savez(file, **arrays)
+        save_arrays(file, arrays)
 
 
 def write_jittor(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -80,6 +82,13 @@ def write_pickle(path: str | Path, contents: Any) -> None:
     """Writes containers of arrays in one step, in protocol 2 as mmcv's `dump` does."""
     with whole_file(Path(path)) as partial, partial.open("wb") as file:
         pickle.dump(contents, file, protocol=2)
+
+
+def _save(arrays: dict[str, np.ndarray], path: Path, metadata: dict[str, str] | None) -> None:
+    try:
+        save_file(arrays, path, metadata=metadata)
+    except SafetensorError as error:  # in its own words, of a disk that is full
+        raise OSError(str(error)) from error
 
 
 def _sort_metadata(path: Path) -> None:

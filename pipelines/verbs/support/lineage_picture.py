@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from unidet.pipelines.verbs.lineage import label
-from unidet.store.disk import whole_file
 from unidet.store.lineage import Node, direct_inputs
 
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3fa", "edgecolor": "#4a6fa5"}
@@ -40,6 +39,8 @@ def draw(nodes: list[Node], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
+    from unidet.report.style import save
+
     direct = direct_inputs(nodes)
     edges = [(key, node.key) for node in nodes for key in direct[node.key]]
     edges += [(file.digest, node.key) for node in nodes for file in node.files]
@@ -57,8 +58,7 @@ def draw(nodes: list[Node], path: Path) -> None:
         _box(axes, layout.places[node.key], "\n".join(label(node)), BOX)
         for file in node.files:
             _box(axes, layout.places[file.digest], f"{file.name}\n{file.digest[:12]}", NOTE)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=150)
+    save(figure, path, dpi=150)
 
 
 def _arrow(axes, points: list[tuple[float, int]]) -> None:  # type: ignore[no-untyped-def]

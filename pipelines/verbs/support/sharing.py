@@ -13,7 +13,7 @@ from unidet.errors import UserError
 from unidet.pipelines.engine.graph import inputs_of, needed
 from unidet.pipelines.engine.keys import find, preimage_of
 from unidet.pipelines.engine.node import Node
-from unidet.pipelines.engine.remotes import from_remote
+from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.verbs.support.selection import select
 from unidet.store.disk import nearest_folder
 from unidet.store.live import in_use
@@ -25,8 +25,11 @@ from unidet.store.transfer import Moved, Tell, fetch_all
 from unidet.store.verify import Findings
 
 
-def open_remote(options: Namespace, config: Config, *, reading: bool = False) -> Remote:
+@contextmanager
+def open_remote(options: Namespace, config: Config, *, reading: bool = False) -> Iterator[Remote]:
     """The remote of the command or of the configuration; a folder is made unless it is read.
+
+    Ctrl-C ends at once what waits for it.
 
     Raises:
         UserError: neither names one, or it cannot be reached.
@@ -38,7 +41,8 @@ def open_remote(options: Namespace, config: Config, *, reading: bool = False) ->
         folder = Path(url)
         if nearest_folder(folder) != folder and reading:
             raise UserError(f"remote {url}: there is no such folder")
-    return Remote(url)
+    with reaching(url) as remote:
+        yield remote
 
 
 def chosen(names: list[str], config: Config, store: Store) -> list[Action]:

@@ -33,6 +33,7 @@ class Verb:
         add_arguments: gives a parser its arguments.
         takes_overrides: arguments of the form key=value change the study and arrive as
             `options.overrides`, wherever they stand.
+        saves: Ctrl-C waits for its next safe point; otherwise it ends the verb where it is.
     """
 
     group: Group
@@ -41,6 +42,7 @@ class Verb:
     run: Callable[[Namespace, Compose], int]
     add_arguments: Callable[[ArgumentParser], None] = no_arguments
     takes_overrides: bool = True
+    saves: bool = False
 
 
 def names() -> list[str]:

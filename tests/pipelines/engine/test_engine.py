@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from studies import built, folder_of, same_code, state_of, whole
 
@@ -17,9 +18,10 @@ from unidet.backend import runtime
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine, graph
-from unidet.pipelines.engine.keys import preimage_of
+from unidet.pipelines.engine.keys import preimage_of, siblings
 from unidet.pipelines.engine.node import Node
-from unidet.pipelines.engine.stage import Job, Stage
+from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
+from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.store.hashing import key_of
 
 Make = Callable[..., Config]
@@ -261,3 +263,54 @@ def test_a_waiter_says_whom_it_waits_for(
             owner.kill()
     assert said[0].startswith(f"  data: waits for process {owner.pid} on ")
     assert counted.calls == ["data"]
+
+
+def test_shards_outlive_what_fails_after_them(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full once they are gathered; and what was written beside them goes."""
+    plan = ShardSet("images", images=3, per_shard=1)
+    made: list[int] = []
+
+    def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
+        made.extend(rows)
+        return ((row, {"scores": np.array([row])}) for row in rows)
+
+    def fill(job: Job) -> None:
+        plan.fill(job.work, results, lambda row: bytes(32), job.progress("shards"))
+
+    def run(job: Job) -> None:
+        plan.gather(job.work, job.out)
+        (job.out / "half").write_bytes(b"of a file")
+        if counted.fail_at:
+            raise OSError(28, "No space left on device", str(job.out / "half"))
+
+    sharding = Sharding(lambda job: plan, fill, lambda config: 1)
+    stage = Stage("data", 1, ("data",), run=run, sharding=sharding, tensors=False)
+    monkeypatch.setitem(graph.STAGES, "data", stage)
+    counted.fail_at = "data"
+    with pytest.raises(OSError, match="No space left"):
+        built(tiny("stage=data"))
+    work = engine.open_store(tiny()).layout.base / "work"
+    (left,) = work.iterdir()
+    assert "." not in left.name, "a draft stays and fills the disk"
+    counted.fail_at = None
+    done = built(tiny("stage=data"))
+    assert made == [0, 1, 2]
+    assert done["data"].how == "resumed"
+    assert len(Sharded(done["data"].folder / "images")) == 3
+    assert list(work.iterdir()) == []
+
+
+def test_results_that_are_taken_over_are_marked_as_used(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before they are looked up, so that no clean-up takes them away meanwhile."""
+    sibling = built(tiny("stage=data"))["data"].action
+    store, marked = engine.open_store(tiny()), []
+    lookup = store.lookup
+    monkeypatch.setattr(store, "lookup", lambda key: marked.append(f"look {key}") or lookup(key))
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], per_image=("images",)))
+    folders = siblings(Node("data"), dict(sibling.preimage), store, marked.append)
+    assert list(folders) == [store.folder(sibling)]
+    assert marked == [sibling.key, f"look {sibling.key}"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import no_room
 from filelock import FileLock
 
 from unidet.errors import UserError
@@ -182,3 +183,19 @@ def test_a_damaged_shard_is_not_gathered_and_made_again(
     assert FIVE.missing(tmp_path) == [1]
     FIVE.fill(tmp_path, results, digest_of, Silent())
     assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5
+
+
+def test_what_was_gathered_for_nothing_goes_back(tmp_path: Path) -> None:
+    FIVE.fill(tmp_path / "work", results, digest_of, Silent())
+    FIVE.gather(tmp_path / "work", tmp_path / "out")
+    assert FIVE.missing(tmp_path / "work") == [0, 1, 2]
+    FIVE.put_back(tmp_path / "work", tmp_path / "out")
+    assert FIVE.missing(tmp_path / "work") == []
+    FIVE.put_back(tmp_path / "work", tmp_path / "out")  # nothing is left to do
+    assert len(Sharded(FIVE.gather(tmp_path / "work", tmp_path / "other"))) == 5
+
+
+def test_a_shard_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
+    with no_room(500), pytest.raises(OSError, match="File too large"):
+        FIVE.fill(tmp_path, results, digest_of, Silent())
+    assert [path.suffix for path in (tmp_path / WAITING).iterdir()] in ([], [".claim"])

@@ -58,6 +58,27 @@ def test_only_images_that_no_sibling_holds_are_computed(sibling: Path) -> None:
     assert computed == [0, 2]
 
 
+def test_every_shard_of_a_sibling_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the order of the images here; one that is there twice has its result twice."""
+    there = ShardSet(SHARDS, images=4, per_shard=1)
+    there.fill(
+        tmp_path / "work",
+        lambda rows: ((row, {"scores": np.array([row])}) for row in rows),
+        digest_of,
+        Silent(),
+    )
+    there.gather(tmp_path / "work", tmp_path / "sibling")
+    load, loaded = np.load, []
+    monkeypatch.setattr(np, "load", lambda file: loaded.append(Path(file).name) or load(file))
+    images = (3, 0, 3, 1, 0, 2)  # of the sibling
+    results = reusing(lambda: [tmp_path / "sibling"], lambda row: digest_of(images[row]), None)
+    scores = {row: columns["scores"].item() for row, columns in results(range(6))}
+    assert scores == dict(enumerate(images))
+    assert len(loaded) == 4 + 4  # for the list of what is there, and to read it
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> ImageSet:
     """Three images of 8 x 8 pixels; all of image `row` are `row`."""

@@ -13,6 +13,7 @@ from PIL import Image
 from unidet.data.toy.parallel import Progress, map_chunks
 from unidet.data.toy.scenes import WORLD, make_scene, object_count
 from unidet.data.toy.world import SPACES, scene_rng
+from unidet.store.arrays import reserve_array, save_arrays
 
 CROP = 64
 # Context around the box on each side, as shares of its width or height.
@@ -54,15 +55,14 @@ def make_crops(
     counts = [object_count(scene_rng(name, seed, index)) for index in range(scenes)]
     firsts = np.concatenate([[0], np.cumsum(counts)])
     path = folder / "crops.npy"
-    shape = (int(firsts[-1]), CROP, CROP, 3)
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+    reserve_array(path, np.uint8, (int(firsts[-1]), CROP, CROP, 3))
     work = partial(_cut_scenes, name, seed, path, firsts)
     columns = list(map_chunks(work, scenes, processes, progress))
-    np.savez(
-        folder / "columns.npz",
-        attributes=np.concatenate([attributes for attributes, _ in columns]),
-        box_sizes=np.concatenate([sizes for _, sizes in columns]),
-    )
+    arrays = {
+        "attributes": np.concatenate([attributes for attributes, _ in columns]),
+        "box_sizes": np.concatenate([sizes for _, sizes in columns]),
+    }
+    save_arrays(folder / "columns.npz", arrays)
     return load_crops(folder)
 
 

@@ -28,6 +28,7 @@ from unidet.data.toy.parallel import Progress, map_chunks
 from unidet.data.toy.scenes import WORLD, Object, Scene, make_scene
 from unidet.data.toy.vocabulary import label_space
 from unidet.records import Category, Split
+from unidet.store.arrays import reserve_array, save_arrays
 
 # Label space of each split of scenes, None where things have captions instead of labels.
 SPACES: dict[str, str | None] = {
@@ -74,7 +75,7 @@ def make_split(
         val and dev it says what `ground_truth.json` says.
     """
     images = folder / "images.npy"
-    np.lib.format.open_memmap(images, "w+", np.uint8, (scenes, WORLD, WORLD, 3)).flush()
+    reserve_array(images, np.uint8, (scenes, WORLD, WORLD, 3))
     work = partial(_paint_scenes, name, seed, images)
     painted = list(map_chunks(work, scenes, processes, progress))
     verified = [_verify(name, seed, row, objects) for row, objects in enumerate(painted)]
@@ -158,13 +159,13 @@ def _save_objects(path: Path, scenes: Sequence[Sequence[Object]]) -> None:
     """All K objects, farthest first in each scene: box_image (K,) int32, attributes (K, 3) int64,
     boxes_xyxy (K, 4) float32 and visible (K,) float32."""
     items = [item for objects in scenes for item in objects]
-    np.savez(
-        path,
-        box_image=np.repeat(np.arange(len(scenes), dtype=np.int32), [len(s) for s in scenes]),
-        attributes=np.array([item.attributes for item in items]),
-        boxes_xyxy=_boxes(items),
-        visible=np.array([item.visible for item in items], np.float32),
-    )
+    columns = {
+        "box_image": np.repeat(np.arange(len(scenes), dtype=np.int32), [len(s) for s in scenes]),
+        "attributes": np.array([item.attributes for item in items]),
+        "boxes_xyxy": _boxes(items),
+        "visible": np.array([item.visible for item in items], np.float32),
+    }
+    save_arrays(path, columns)
 
 
 def _save_ground_truth(

@@ -1,0 +1,44 @@
+"""Files of arrays: numpy's own bytes, and one error where the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from disks import no_room
+
+from unidet.store.arrays import reserve_array, save_arrays
+
+ARRAYS = {
+    "a/b": np.arange(6).reshape(2, 3),
+    "text": np.array(["ä", "bc"]),
+    "nothing": np.zeros((0, 4), np.float32),
+    "one": np.float64(0.5),
+}
+
+
+def test_an_archive_is_numpys_to_the_byte(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "ours.npz", ARRAYS)
+    np.savez(tmp_path / "numpys.npz", **ARRAYS)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpys.npz").read_bytes()
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000])
+def test_an_archive_on_a_full_disk_is_one_error(tmp_path: Path, room: int) -> None:
+    """Nothing complains once more when the archive is collected."""
+    with no_room(room), pytest.raises(OSError, match="File too large") as caught:
+        save_arrays(tmp_path / "a.npz", {"zeros": np.zeros(1000), "more": np.zeros(1000)})
+    assert caught.value.errno == errno.EFBIG
+    del caught
+    gc.collect()
+
+
+def test_a_file_to_be_mapped_has_all_its_room(tmp_path: Path) -> None:
+    path = tmp_path / "pixels.npy"
+    reserve_array(path, np.uint8, (40, 100, 100, 3))
+    assert path.stat().st_blocks * 512 >= 1_200_000
+    pixels = np.load(path, mmap_mode="r+")
+    assert (pixels.shape, pixels.dtype, pixels.max()) == ((40, 100, 100, 3), np.uint8, 0)
