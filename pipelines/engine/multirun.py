@@ -7,71 +7,39 @@ the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and o
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from unidet.config.fields import identity
 from unidet.config.study import Config
-from unidet.console.interrupt import EXIT_CODE, Interrupted
+from unidet.console.interrupt import EXIT_CODE, Interrupted, check
 from unidet.console.terminal import say
 from unidet.errors import UserError
-from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
-from unidet.pipelines.engine.multirun_job import Outcome, read_outcome, write_job, write_outcome
+from unidet.pipelines.engine.graph import stage_of, targets
+from unidet.pipelines.engine.multirun_job import (
+    LOCK,
+    Outcome,
+    hide_passwords,
+    read_outcome,
+    write_job,
+    write_outcome,
+)
+from unidet.pipelines.engine.multirun_plan import Planned, waves
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import built_folders
 from unidet.report.plots import metric_curves
 from unidet.report.spreadsheet import write_csv
+from unidet.store import lock
+from unidet.store.disk import clear_errors, make_folder, whole_file
 from unidet.store.hashing import digest
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")
 GAMMA = "calibration.gamma"
 Launch = Callable[[Path, Sequence[str]], None]
 """Runs the jobs of these names in this folder, somewhere and in any order."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One command of a sweep."""
-
-    name: str
-    overrides: tuple[str, ...]
-    config: Config
-
-    @property
-    def nodes(self) -> list[Node]:
-        """What the command is asked for, the main one first."""
-        return targets(self.config.stage, self.config)
-
-    @property
-    def target(self) -> Node:
-        """Whose metrics stand in the table."""
-        return self.nodes[0]
-
-    @cached_property
-    def recipes(self) -> dict[Node, str]:
-        """A digest of all that the configuration says about each node needed, upstream included.
-
-        Two jobs with the same recipe of a node share its artefact.
-        """
-        recipes: dict[Node, str] = {}
-        for node in needed(self.config.stage, self.config):
-            stage, inputs = stage_of(node), inputs_of(node, self.config)
-            values = {name: identity(getattr(self.config, name)) for name in stage.reads}
-            files = stage.files(self.config, node.name)
-            recipe = {
-                "stage": stage.name,
-                "config": values | identity(stage.settings(self.config, node.name)),
-                "files": {name: str(path) for name, path in files.items()},
-                "inputs": {name: recipes[entry.node] for name, entry in inputs.items()},
-                "store": self.config.store.root,
-            }
-            recipes[node] = digest(recipe)
-        return recipes
 
 
 class Sweep:
@@ -111,13 +79,26 @@ class Sweep:
         Raises:
             Interrupted: asked to stop; the same command resumes.
         """
-        broken: dict[str, str] = {}
-        for wave in waves(self._jobs):
-            ready = [job for job in wave if not self._is_hopeless(job, broken)]
-            self._launch(ready, launch)
-            for job in ready:
-                self._note(job, broken)
-        return self._report()
+        with self._alone() if self._jobs else nullcontext():
+            broken: dict[str, str] = {}
+            for wave in waves(self._jobs):
+                ready = [job for job in wave if not self._is_hopeless(job, broken)]
+                self._launch(ready, launch)
+                for job in ready:
+                    self._note(job, broken)
+            return self._report()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The folder to this process: who asks for the same waits, and then finds it done."""
+        path = self.folder / LOCK
+        with clear_errors(Path(self._jobs[0].config.store.root)):
+            make_folder(self.folder)
+            held = lock.acquire(path, lambda owner: say(f"  this sweep: waits for {owner}"), check)
+        try:
+            yield
+        finally:
+            lock.release(held)
 
     def _folder(self) -> Path:
         """The same for the same command, so that a rerun replaces what it knows better."""
@@ -131,12 +112,12 @@ class Sweep:
     def _launch(self, jobs: list[Planned], launch: Launch) -> None:
         missing = []
         for job in jobs:
-            write_job(self.folder, job.name, self._label(job), job.overrides)
             built = built_folders(job.config.stage, job.config)
             if built is None:
+                write_job(self.folder, job.name, self._label(job), job.overrides)
                 missing.append(job.name)
             else:
-                write_outcome(self.folder, job.name, Outcome(0, str(built[job.target]), ""))
+                write_outcome(self.folder, job.name, Outcome(0, str(built[job.main]), ""))
         if not missing:
             return
         try:
@@ -144,7 +125,11 @@ class Sweep:
         except UserError:
             raise
         except Exception as error:  # of the launcher: a worker died, a queue refused
+            check()  # a terminal that closes ends workers too
             say(f"unidet: the launcher failed: {type(error).__name__}: {error}")
+        finally:
+            for name in missing:
+                hide_passwords(self.folder, name)
 
     def _is_hopeless(self, job: Planned, broken: dict[str, str]) -> bool:
         """Whether something upstream has failed already: it would only fail again."""
@@ -181,9 +166,12 @@ class Sweep:
         ]
         if rows:
             table = pd.DataFrame(rows)
-            write_csv(table, self.folder / "table.csv")
+            with whole_file(self.folder / "table.csv") as partial:
+                write_csv(table, partial)
             values = table.drop(columns="artefact")
             text = table["artefact"] if values.empty else blocks(values, self._swept)
+            if self._shown != self._jobs[0].main:
+                print(f"{self._shown}:")
             print("\n\n".join(text))
             print(self.folder / "table.csv")
             self._plot(table)
@@ -193,22 +181,44 @@ class Sweep:
 
     def _row(self, job: Planned, outcome: Outcome) -> dict[str, float | str]:
         overrides = dict(item.split("=", 1) for item in job.overrides)
-        metrics = Path(outcome.artefact) / "metrics.json"
+        artefact = self._artefact(job, outcome)
+        metrics = Path(artefact) / "metrics.json"
         values = json.loads(metrics.read_text()) if metrics.exists() else {}
         return {
             **{key: _number(overrides[key]) for key in self._swept},
             **{name: values[name] for name in self._metrics() if name in values},
-            "artefact": outcome.artefact,
+            "artefact": artefact,
         }
 
+    def _artefact(self, job: Planned, outcome: Outcome) -> str:
+        """Folder of the artefact of a finished job that the table shows."""
+        if self._shown == self._jobs[0].main:
+            return outcome.artefact
+        built = built_folders(str(self._shown), job.config)
+        return str(built[self._shown]) if built else outcome.artefact
+
+    @cached_property
+    def _shown(self) -> Node:
+        """Whose metrics stand in the table: the first artefact that differs from job to job.
+
+        A sweep over a value of one evaluation set concerns that one, and leaves the main one as it
+        is.
+        """
+        first, *others = self._jobs
+        for node in first.nodes:
+            recipes = [job.recipes[node] for job in others if node in job.nodes]
+            if len(recipes) == len(others) and {*recipes} - {first.recipes[node]}:
+                return node
+        return first.main
+
     def _metrics(self) -> tuple[str, ...]:
-        comparison = stage_of(self._jobs[0].target).comparison
+        comparison = stage_of(self._jobs[0].main).comparison
         return SHOWN if comparison is None else comparison.metrics
 
     def _plot(self, table: pd.DataFrame) -> None:
         """As the stage says, or the first metric, AP if there is one, against a swept number, γ
         before others."""
-        comparison = stage_of(self._jobs[0].target).comparison
+        comparison = stage_of(self._jobs[0].main).comparison
         if comparison is not None:
             print(comparison.draw(table, self._swept, self.folder))
             return
@@ -219,7 +229,8 @@ class Sweep:
         along = GAMMA if GAMMA in numeric else numeric[0]
         others = [key for key in self._swept if key != along]
         target = self.folder / f"{metric}_against_{along.rsplit('.', 1)[-1]}.png"
-        metric_curves(table, along, metric, others, target)
+        with whole_file(target) as partial:
+            metric_curves(table, along, metric, others, partial)
         print(target)
 
 
@@ -243,60 +254,3 @@ def blocks(table: pd.DataFrame, keys: Sequence[str], width: int = 80) -> Iterato
             block = []
         block.append(name)
     yield text(block)
-
-
-# --- what is shared --------------------------------------------------------------------------
-
-
-def waves(jobs: Sequence[Planned]) -> Iterator[list[Planned]]:
-    """The jobs in turns: what several jobs of a later turn need is built once in an earlier one."""
-    upstream = shared_upstream(jobs)
-    if upstream:
-        yield from waves(upstream)
-    yield list(jobs)
-
-
-def shared_upstream(jobs: Sequence[Planned]) -> list[Planned]:
-    """One job for each artefact that several jobs need and the store lacks; the furthest only."""
-    users: dict[str, list[tuple[Planned, Node]]] = {}
-    for job in jobs:
-        for node, recipe in job.recipes.items():
-            if node not in job.nodes:
-                users.setdefault(recipe, []).append((job, node))
-    shared = {recipe: using[0] for recipe, using in users.items() if len(using) > 1}
-    brought_along = {
-        job.recipes[upstream]
-        for job, node in shared.values()
-        for upstream in needed(str(node), job.config)
-        if upstream != node
-    }
-    missing = [
-        (job, node)
-        for recipe, (job, node) in shared.items()
-        if recipe not in brought_along and built_folders(str(node), job.config) is None
-    ]
-    return [_upstream_job(job, target) for job, target in _joined(missing)]
-
-
-def _joined(parts: Sequence[tuple[Planned, Node]]) -> list[tuple[Planned, str]]:
-    """One target for all artefacts of a stage that a job needs, where all of them are shared."""
-    together: dict[tuple[str, str], tuple[Planned, list[Node]]] = {}
-    for job, node in parts:
-        together.setdefault((job.name, node.stage), (job, []))[1].append(node)
-    joined: list[tuple[Planned, str]] = []
-    for job, nodes in together.values():
-        everything = {node for node in job.recipes if node.stage == nodes[0].stage}
-        if everything == {*nodes} == {*targets(nodes[0].stage, job.config)}:
-            joined.append((job, nodes[0].stage))
-        else:
-            joined += [(job, f"{node.stage}:{node.name}") for node in nodes]
-    return joined
-
-
-def _upstream_job(job: Planned, target: str) -> Planned:
-    overrides = (
-        *(item for item in job.overrides if not item.startswith("stage=")),
-        f"stage={target}",
-    )
-    name = re.sub(r"\W", "-", target)
-    return Planned(f"{name}-for-{job.name}", overrides, replace(job.config, stage=target))

@@ -7,23 +7,30 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from unidet.console.interrupt import EXIT_CODE, stop_requested
 from unidet.pipelines.engine.processes import end, unidet_command
-from unidet.store.provenance import redact
+from unidet.store.disk import whole_file
+from unidet.store.lock import Owner, holder
+from unidet.store.provenance import redact_argument
 
 POLL_SECONDS = 0.2
+LOCK = "sweep.lock"
+"""In the folder of a sweep: held by the process that runs it."""
 
 
-def stop_name() -> str:
-    """A file of this name in the sweep's folder stops the jobs that this process has launched, on
-    all machines; those of another process with the same command go on."""
-    return f"stop-{socket.gethostname()}-{os.getpid()}"
+def stop_name(sweep: Owner | None = None) -> str:
+    """A file of this name in the sweep's folder stops the jobs that this process, or another one,
+    has launched, on all machines; those of others with the same command go on."""
+    host, pid = (sweep.host, sweep.pid) if sweep else (socket.gethostname(), os.getpid())
+    return f"stop-{host}-{pid}"
 
 
 @dataclass(frozen=True)
@@ -37,29 +44,37 @@ class Outcome:
 
 def write_job(folder: Path, name: str, label: str, overrides: Sequence[str]) -> None:
     """Make a job ready to run, and forget what an earlier run of it has left."""
-    folder.mkdir(parents=True, exist_ok=True)
     _outcome(folder, name).unlink(missing_ok=True)
-    job = {"label": label, "overrides": list(overrides)}
-    _write(folder / f"{name}.json", job)
+    _write(folder / f"{name}.json", {"label": label, "overrides": list(overrides)})
 
 
-def _write(path: Path, job: Mapping[str, Any]) -> None:
-    """For its owner's eyes: while a job runs, the address of a remote may hold a password."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps(job))
+def hide_passwords(folder: Path, name: str) -> None:
+    """Of a job that is over: in its file, the address of a remote may hold one."""
+    path = folder / f"{name}.json"
+    job = json.loads(path.read_bytes())
+    hidden = {**job, "overrides": list(map(redact_argument, job["overrides"]))}
+    if hidden != job:
+        _write(path, hidden)
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    """For its owner's eyes."""
+    with whole_file(path) as partial:
+        partial.touch(mode=0o600)
+        partial.write_text(json.dumps(values))
 
 
 def read_outcome(folder: Path, name: str) -> Outcome:
     """What `run_job` left; a job that left nothing has failed."""
     try:
         return Outcome(**json.loads(_outcome(folder, name).read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return Outcome(1, "", "the job did not come to its end")
 
 
 def write_outcome(folder: Path, name: str, outcome: Outcome) -> None:
-    _outcome(folder, name).write_text(json.dumps(asdict(outcome)))
+    with whole_file(_outcome(folder, name)) as partial:
+        partial.write_text(json.dumps(asdict(outcome)))
 
 
 def run_job(folder: Path, name: str, stop: str) -> None:
@@ -68,6 +83,7 @@ def run_job(folder: Path, name: str, stop: str) -> None:
     Args:
         stop: what `stop_name` gave where the job was launched.
     """
+    _end_with_the_sweep(folder, stop)
     job = json.loads((folder / f"{name}.json").read_bytes())
     log, printed = folder / f"{name}.log", folder / f"{name}.out"
     print(f"--- {job['label']}", file=sys.stderr, flush=True)
@@ -83,9 +99,27 @@ def run_job(folder: Path, name: str, stop: str) -> None:
             )
             status = _wait(child, log, folder / stop)
     artefact = _last_line(printed) if status == 0 else ""
-    _write(folder / f"{name}.json", {**job, "overrides": list(map(redact, job["overrides"]))})
+    hide_passwords(folder, name)
     said = "" if status == 0 else _last_line(log).removeprefix("unidet: ")
     write_outcome(folder, name, Outcome(status, artefact, said))
+
+
+@cache
+def _end_with_the_sweep(folder: Path, stop: str) -> None:
+    """Let this process, a launcher's on the machine of the sweep, end when that has ended.
+
+    Its job has a pipe from it, and ends then too. On other machines the queue is in charge.
+    """
+    mine = stop_name()
+    if stop == mine or stop.rpartition("-")[0] != mine.rpartition("-")[0]:
+        return
+
+    def watch() -> None:
+        while (owner := holder(folder / LOCK)) and stop == stop_name(owner):
+            time.sleep(POLL_SECONDS)
+        os._exit(EXIT_CODE)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _wait(child: subprocess.Popen, log: Path, stop: Path) -> int:

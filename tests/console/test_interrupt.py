@@ -61,6 +61,29 @@ def test_nohup_goes_on(tmp_path: Path) -> None:
         assert worker.wait() == 75
 
 
+AT_ONCE = """
+import sys, threading, time
+from pathlib import Path
+from unidet.console.interrupt import at_once, listen
+listen()
+out, over = Path(sys.argv[1]), threading.Event()
+try:
+    with at_once(lambda: out.write_text("left")):
+        out.write_text("ready")
+        over.wait()  # as one waits for an answer: without end
+except KeyboardInterrupt:
+    sys.exit(out.read_text() != "left")
+"""
+
+
+def test_what_has_nothing_to_save_ends_at_the_first_signal(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", AT_ONCE, str(out)]) as waiting:
+        assert eventually(lambda: says(out, "ready"))
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(10) == 0
+
+
 # Plays a launcher that runs one job of a sweep, which sleeps for a minute.
 LAUNCHER = """
 import sys
@@ -81,6 +104,23 @@ folder = Path(sys.argv[1])
 multirun_job.write_job(folder, "000", "seed=1", [str(folder / "pid")])
 multirun_job.run_job(folder, "000", "stop")
 """
+
+# Plays a sweep whose launcher has workers of its own; they are in no terminal's reach.
+SWEEP = LAUNCHER.replace(
+    'multirun_job.run_job(folder, "000", "stop")',
+    """
+import os, subprocess, time
+from unidet.store import lock
+
+if len(sys.argv) > 2:
+    (folder / "worker.pid").write_text(str(os.getpid()))
+    multirun_job.run_job(folder, "000", sys.argv[2])
+else:
+    held = lock.acquire(folder / multirun_job.LOCK)
+    worker = [sys.executable, __file__, str(folder), multirun_job.stop_name()]
+    subprocess.Popen(worker, start_new_session=True).wait()
+""",
+)
 
 # Plays the making of data in two processes that never come to an end.
 DATA = """
@@ -109,7 +149,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("script", "count"), [(LAUNCHER, 1), (DATA, 2)])
+@pytest.mark.parametrize(("script", "count"), [(LAUNCHER, 1), (SWEEP, 2), (DATA, 2)])
 def test_no_process_outlives_who_started_it(tmp_path: Path, script: str, count: int) -> None:
     file, folder = tmp_path / "script.py", tmp_path / "work"
     file.write_text(script)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import COMMAND
+from disks import no_room
 
 from unidet.cli import _combinations, compose
 from unidet.config.study import Config
@@ -31,6 +32,7 @@ from unidet.pipelines.engine.multirun_job import (
     write_job,
     write_outcome,
 )
+from unidet.pipelines.engine.node import Node
 
 
 class Launcher:
@@ -120,10 +122,11 @@ def test_jobs_that_share_nothing_start_at_once(sweep: Make, tmp_path: Path) -> N
 def test_what_is_built_is_not_launched(
     sweep: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "unidet.pipelines.engine.multirun.built_folders",
-        lambda target, config: dict.fromkeys(targets(target, config), tmp_path),
-    )
+    for module in ("multirun", "multirun_plan"):
+        monkeypatch.setattr(
+            f"unidet.pipelines.engine.{module}.built_folders",
+            lambda target, config: dict.fromkeys(targets(target, config), tmp_path),
+        )
     launcher = Launcher(tmp_path)
     assert sweep(*gammas()).run(launcher) == 0
     assert launcher.waves == []
@@ -163,6 +166,77 @@ def test_a_launcher_that_dies_leaves_failed_jobs(
     messages = capsys.readouterr().err
     assert "launcher failed: RuntimeError: a worker was killed" in messages
     assert messages.count("did not come to its end") == 2
+
+
+def test_the_same_sweep_twice_is_one_after_the_other(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Neither takes away what a job of the other has reported."""
+    begun, may_end = threading.Event(), threading.Event()
+    launcher, statuses = Launcher(tmp_path / "first"), {}
+    launcher.folder.mkdir()
+
+    def slow(folder: Path, names: Sequence[str]) -> None:
+        begun.set()
+        assert may_end.wait(60)
+        launcher(folder, names)
+
+    def run(name: str, launch: Callable[[Path, Sequence[str]], None]) -> None:
+        statuses[name] = sweep("stage=data", "seed=1,2").run(launch)
+
+    first = threading.Thread(target=run, args=("first", slow))
+    first.start()
+    assert begun.wait(60)
+    other = Launcher(tmp_path / "second")
+    other.folder.mkdir()
+    second = threading.Thread(target=run, args=("second", other))
+    second.start()
+    time.sleep(1)
+    assert other.waves == []
+    may_end.set()
+    first.join()
+    second.join()
+    assert statuses == {"first": 0, "second": 0}
+    assert "this sweep: waits for process" in capsys.readouterr().err
+
+
+def test_the_table_is_of_the_set_that_a_sweep_concerns(
+    sweep: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """A limit of one evaluation set leaves the main one's artefacts, which have the AP 0, alone."""
+    (tmp_path / "gt.json").touch()
+    (tmp_path / "images").mkdir()
+
+    def built(target: str, config: Config) -> dict[Node, Path]:
+        nodes = targets(target, config)
+        for node in nodes:
+            folder = tmp_path / f"{node}-{config.data.evaluation['extra'].limit}"
+            folder.mkdir(exist_ok=True)
+            score = config.data.evaluation["extra"].limit / 10 if node.name == "extra" else 0
+            (folder / "metrics.json").write_text(json.dumps({"AP": score}))
+        return {
+            node: tmp_path / f"{node}-{config.data.evaluation['extra'].limit}" for node in nodes
+        }
+
+    for module in ("multirun", "multirun_plan"):
+        monkeypatch.setattr(f"unidet.pipelines.engine.{module}.built_folders", built)
+    jobs = sweep(
+        "stage=lvis_eval",
+        f"data.root={tmp_path}",
+        "+data.evaluation.extra.annotations=gt.json",
+        "+data.evaluation.extra.images=images",
+        "+data.evaluation.extra.vocabulary=toy_val",
+        "+data.evaluation.extra.style=lvis",
+        "+data.evaluation.extra.limit=2,3",
+    )
+    assert jobs.run(Launcher(tmp_path)) == 0
+    table = pd.read_csv(jobs.folder / "table.csv")
+    assert table["AP"].tolist() == [0.2, 0.3]
+    assert [Path(folder).name for folder in table["artefact"]] == [
+        "lvis_eval[extra]-2",
+        "lvis_eval[extra]-3",
+    ]
+    assert capsys.readouterr().out.startswith("lvis_eval[extra]:\n")
 
 
 def test_a_stopped_job_ends_the_sweep_as_interrupted(sweep: Make, tmp_path: Path) -> None:
@@ -279,6 +353,32 @@ def test_no_password_stays_in_the_folder_of_a_sweep(tmp_path: Path, command: Non
     run_job(tmp_path, "000", sweep_job.stop_name())
     assert read_outcome(tmp_path, "000").status == 0
     assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_no_password_stays_where_no_job_was_run(sweep: Make) -> None:
+    def broken(folder: Path, names: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    jobs = sweep("stage=data", "seed=1,2", "remote='sftp://me:S3cret@cluster/data'")
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run(broken)
+    texts = [path.read_text() for path in jobs.folder.iterdir()]
+    assert any("me:***@cluster" in text for text in texts)
+    assert not any("S3cret" in text for text in texts)
+
+
+def test_a_sweep_that_finds_no_room_is_one_error(sweep: Make, tmp_path: Path) -> None:
+    jobs = sweep("stage=data", "seed=1,2")
+    with no_room(), pytest.raises(UserError, match="File too large"):
+        jobs.run(Launcher(tmp_path))
+    assert not [
+        path for path in jobs.folder.parent.rglob("*") if path.is_file() and path.stat().st_size
+    ]
+
+
+def test_a_half_written_outcome_is_a_failed_job(tmp_path: Path) -> None:
+    (tmp_path / "000.outcome.json").write_text('{"status": 0, "arte')
+    assert read_outcome(tmp_path, "000").status == 1
 
 
 def test_a_signal_makes_the_stop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
