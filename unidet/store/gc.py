@@ -163,14 +163,15 @@ def _purge(store: Store, before: float) -> int:
     """Remove from the trash for good what nothing names and what has lain there long enough."""
     layout = store.layout
     freed = 0
-    for path in layout.trash.glob("*"):
-        if path not in (layout.dropped_records, layout.dropped_blobs) and _left(path, before):
-            freed += _bytes(path)
-            discard(path, layout.trash)
     for dropped in (*layout.dropped_records.glob("*"), *layout.dropped_blobs.glob("*")):
         if _left(dropped, before):
             freed += _bytes(dropped)
             dropped.unlink(missing_ok=True)
+    # After that, for to remove a second name of content gives it a new ctime.
+    for path in layout.trash.glob("*"):
+        if path not in (layout.dropped_records, layout.dropped_blobs) and _left(path, before):
+            freed += _bytes(path)
+            discard(path, layout.trash)
     return freed
 
 
