@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,3 +88,62 @@ def test_the_group_may_write_what_all_write(store: Store, publish: Publish, grou
     assert len(shared) == 2
     for path in (*shared, *folders):
         assert path.stat().st_mode & stat.S_IWGRP, path
+
+
+# --- two real users -----------------------------------------------------------------------------
+
+GROUP, FIRST, SECOND, STRANGER = 54320, 54321, 54322, 54323
+Acts = Callable[[int, str], list[str]]
+
+
+@pytest.fixture
+def acts() -> Iterator[Acts]:
+    """acts(user, task): what two_users.py says, run as a user of the group."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be two users")
+    place = Path(tempfile.mkdtemp())  # which pytest's own folders do not let others into
+    place.chmod(0o2775)
+    os.chown(place, -1, GROUP)
+    script = Path(__file__).with_name("two_users.py")
+
+    def run(user: int, task: str) -> list[str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, script, place / "outputs", task, str(user)),
+                str(user if user == STRANGER else GROUP),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    yield run
+    shutil.rmtree(place)
+
+
+def test_two_users_of_a_group_share_a_store(acts: Acts) -> None:
+    """The last line of each task: artefacts, logged runs, problems."""
+    assert acts(FIRST, "make") == ["1 1 0"]
+    assert acts(SECOND, "use and make") == ["weights 0", "2 3 0"]
+    assert acts(FIRST, "use and make") == ["weights 0", "2 5 0"]
+    assert acts(FIRST, "begin")[-1] == "2 5 0"
+    assert acts(SECOND, "resume") == ["done by the first", "3 6 0"]
+
+
+def test_either_user_cleans_up_after_the_other(acts: Acts) -> None:
+    """What the second one drops of the first's waits for its time in the trash."""
+    acts(FIRST, "make")
+    waiting, freed = acts(SECOND, "clean")[0].split()
+    assert (int(waiting) > 0, freed) == (True, "0")
+    assert acts(FIRST, "make")[-1] == "1 2 0"
+    acts(SECOND, "clean")
+    assert acts(SECOND, "empty")[-1].split()[0] == "0"
+    assert acts(SECOND, "make")[-1].split()[0] == "1"
+    acts(FIRST, "clean")
+    assert acts(FIRST, "empty")[0].split()[0] == "0"
+
+
+def test_a_stranger_may_read(acts: Acts) -> None:
+    acts(FIRST, "make")
+    assert acts(STRANGER, "look") == ["weights 0", "1 1 0"]
