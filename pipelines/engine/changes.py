@@ -139,8 +139,8 @@ def _own_changes(present: _Present, earlier: Action) -> list[Change]:
     """Differences of the stage itself; inputs are compared elsewhere."""
     old, new, node = earlier.preimage, present.preimage, str(present.node)
     changes = [
-        Change("config", node, _as_given(present, name), *texts)
-        for name, *texts in _differences(old.get("config", {}), new.get("config", {}))
+        Change("config", node, _as_given(present, name), before, now)
+        for name, before, now in _differences(old.get("config", {}), new.get("config", {}))
     ]
     changes += [
         Change(kind, node, *row)
@@ -228,13 +228,13 @@ def _cut(text: str, start: int) -> str:
 
 def lines(answer: Why) -> list[str]:
     """The answer for a person."""
+    if answer.compared is None:
+        return [f"{answer.node}: never built"]
     if answer.state == "fresh":
         fresh = [f"{answer.node}: fresh, built {moment(answer.compared)}"]
         if answer.accepted:
             fresh.append(f"  by other code, accepted as equivalent {moment(answer.accepted)}")
         return fresh
-    if answer.compared is None:
-        return [f"{answer.node}: never built"]
     head = f"{answer.node}: stale, compared with the artefact of {moment(answer.compared)}"
     leaves = dict.fromkeys(f"  {text}" for change in answer.changes for text in _tell(change))
     return [head, *leaves]
