@@ -113,12 +113,9 @@ def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
 
 
 def _nearest(present: _Present, store: Store) -> Action | None:
-    """The earlier action with the fewest differences, the newest of equals.
-
-    Of the same data set, if there is one.
-    """
-    recent = list(itertools.islice(store.actions(present.node.stage), COMPARED))
-    recent = [action for action in recent if action.name == present.node.name] or recent
+    """The earlier action of the same set with the fewest differences, the newest of equals."""
+    mine = (a for a in store.actions(present.node.stage) if a.name == present.node.name)
+    recent = list(itertools.islice(mine, COMPARED))
     outputs = {name: output for name, output in present.preimage["inputs"].items() if output}
 
     def differences(action: Action) -> int:

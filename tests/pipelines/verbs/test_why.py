@@ -75,6 +75,12 @@ def test_of_several_earlier_ones_the_nearest_counts(tiny: Make, code: dict[str, 
     assert told(changed) == ["config roi.training.steps 5 → 6"]
 
 
+def test_another_set_is_nothing_to_compare_with(tiny: Make) -> None:
+    built(tiny("stage=data:val"))
+    (answer,) = why("data:dev", tiny())
+    assert lines(answer) == ["data[dev]: never built"]
+
+
 def test_code_names_the_modules(tiny: Make, code: dict[str, str]) -> None:
     built(tiny("stage=data"))
     code["unidet.a"] = "2"

@@ -186,7 +186,8 @@ class Tokenizer:
                 if not truncate:
                     raise UserError(
                         f"text {text[:60]!r} has {len(tokens)} tokens with its marks, at most "
-                        f"{self.context_length} fit; shorten it or set truncate"
+                        f"{self.context_length} fit; shorten it, or cut it with "
+                        "clip_embeddings.truncate=true"
                     )
                 tokens = [*tokens[: self.context_length - 1], end]
             row[: len(tokens)] = tokens
