@@ -84,7 +84,7 @@ COMMANDS = (
     ("stage=data experiment=coco data.root={}", "", INPUT_FOLDER),
     ("-m stage=data seed=1,2 store.root={}", "", OUTPUT_FOLDER),
 )
-NO_PATHS = {"config", "doctor"}
+NO_PATHS = {"completion", "config", "doctor"}
 NOT_A_PATH = {None, "SIZE", "K", "DAYS", "MINUTES", "KEY", "NAME", "PATTERN", "ROWS", "N"}
 CASES = [
     (command, WHERE[kind].format(ending), kind)
