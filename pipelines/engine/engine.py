@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from unidet.store.runs import How
 from unidet.store.store import Store
 
 SECONDS_FILE = ".seconds"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_store(config: Config) -> Store:
@@ -224,7 +226,9 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
             modules=modules_of(stage, config, store),
             sources={name: str(path) for name, path in job.files.items()},
         )
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            error.filename = str(job.out)  # a write does not know what it writes to
         _keep_work(stage, job)
         if store.has_work(key):
             _remember_seconds(job.work, earlier + time.monotonic() - begun)

@@ -34,7 +34,6 @@ def folder(tmp_path: Path) -> Path:
         log.write(step, {"loss": 1.0 / (step + 1)})
         if step in (6, 13):
             save_checkpoint(tmp_path, step + 1, *network(step + 1), None)
-    log.close()
     return tmp_path
 
 
@@ -43,7 +42,7 @@ def restored(folder: Path) -> tuple[int, float, list[int]]:
     model, optimizer = network(0.0)
     step = load_checkpoint(folder, model, optimizer, None)
     (value,) = np.unique(np.concatenate([v.numpy().ravel() for v in model.state_dict().values()]))
-    TrainingLog(folder, step).close()
+    TrainingLog(folder, step)
     lines = (folder / LOG).read_text().splitlines()[1:] if (folder / LOG).exists() else []
     return step, float(value), [int(line.split(",")[0]) for line in lines]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from disks import no_room
 from tensorboardX.proto.event_pb2 import Event
 
 from unidet.training.log import EVENTS, FILE, TrainingLog, keep_log
@@ -15,7 +16,6 @@ def logged(work: Path) -> Path:
     log = TrainingLog(work, 0)
     log.write(0, {"loss": 2.5, "lr": 0.1})
     log.write(10, {"loss": 1.25, "lr": 0.05})
-    log.close()
     return work
 
 
@@ -54,3 +54,26 @@ def test_two_runs_leave_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     )
     assert left == right
     assert set(map(str, left)) == {FILE, EVENTS}
+
+
+def test_live_events_start_again_where_a_run_resumes(tmp_path: Path) -> None:
+    work = logged(tmp_path / "work")
+    TrainingLog(work, 5).write(5, {"loss": 1.5, "lr": 0.1})
+    shown = events(work / EVENTS)
+    assert [event.step for event in shown] == [0, 0, 0, 10, 0, 5, 5]
+    starts = [event.step for event in shown if event.HasField("session_log")]
+    assert starts == [0, 5]
+    assert {value.tag: value.simple_value for value in shown[3].summary.value} == pytest.approx(
+        {"loss": 1.25, "lr": 0.05}
+    )
+    TrainingLog(work, 0)
+    assert len(events(work / EVENTS)) == 2
+
+
+def test_a_full_disk_ends_training_with_one_error(tmp_path: Path) -> None:
+    """And does not let it wait for ever."""
+    log = TrainingLog(tmp_path, 0)
+    for step in range(10):
+        log.write(step, {"loss": 1.0, "lr": 0.1})
+    with no_room(), pytest.raises(OSError, match="File too large"):
+        log.write(10, {"loss": 1.0, "lr": 0.1})

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import csv
 import shutil
+import struct
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import RecordWriter
+from tensorboardX.record_writer import masked_crc32c
 
 FILE = "log.csv"
 EVENTS = "tensorboard/events.out.tfevents.0"
 
 
 class TrainingLog:
-    """Appends one row per logged step to `log.csv` in `folder`.
+    """Appends one row per logged step to `log.csv` in `folder`, and to the events beside it.
 
     A run that resumes goes on behind the rows that its checkpoint has restored; one that starts
-    anew drops what an earlier one has left.
+    anew drops what an earlier one has left. Events are written here and now: TensorBoard's own
+    writers do it in a thread, for which training waits without end where the disk is full.
+
+    Raises:
+        OSError: the disk is full or fails.
     """
 
     def __init__(self, folder: Path, start_step: int) -> None:
         self._path = folder / FILE
+        self._events = folder / EVENTS
         self._columns: list[str] = []
         if start_step == 0:
             self._path.unlink(missing_ok=True)
+            self._events.unlink(missing_ok=True)
         elif self._path.exists():
             with self._path.open(newline="") as file:
                 self._columns = next(csv.reader(file), [])
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step)
+        self._events.parent.mkdir(exist_ok=True)
+        start = SessionLog(status=SessionLog.START)  # hides the later steps of an earlier attempt
+        self._tell(Event(file_version="brain.Event:2"), Event(step=start_step, session_log=start))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log the values of one step; every row has the columns of the first."""
@@ -39,15 +48,17 @@ class TrainingLog:
             self._columns = ["step", *values]
             self._append(self._columns)
         self._append([step, *(f"{values[name]:.6g}" for name in self._columns[1:])])
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        self._events.close()
+        self._tell(_scalars(step, values))
 
     def _append(self, row: list) -> None:
         with self._path.open("a", newline="") as file:
             csv.writer(file).writerow(row)
+
+    def _tell(self, *events: Event) -> None:
+        for event in events:
+            event.wall_time = time.time()
+        with self._events.open("ab") as file:
+            file.write(b"".join(map(_record, events)))
 
 
 def content(folder: Path) -> bytes:
@@ -77,12 +88,23 @@ def write_events(log: Path, path: Path) -> None:
     """
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    path.parent.mkdir(parents=True)
-    writer = RecordWriter(str(path))
-    writer.write(Event(wall_time=0.0, file_version="brain.Event:2").SerializeToString())
+    events = [Event(wall_time=0.0, file_version="brain.Event:2")]
     for row in rows:
         step = int(row.pop("step"))
-        values = [Summary.Value(tag=name, simple_value=float(text)) for name, text in row.items()]
-        event = Event(wall_time=float(step), step=step, summary=Summary(value=values))
-        writer.write(event.SerializeToString())
-    writer.close()
+        events.append(_scalars(step, {name: float(text) for name, text in row.items()}))
+        events[-1].wall_time = float(step)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(map(_record, events)))
+
+
+def _scalars(step: int, values: Mapping[str, float]) -> Event:
+    pairs = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+    return Event(step=step, summary=Summary(value=pairs))
+
+
+def _record(event: Event) -> bytes:
+    """As TensorBoard reads it: length, its checksum, the event, its checksum."""
+    data = event.SerializeToString()
+    length = struct.pack("<Q", len(data))
+    sums = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]
+    return length + sums[0] + data + sums[1]

@@ -80,8 +80,6 @@ def train(
         if stopping:
             ranks.wait_for_all()  # the first process may still be saving
             raise Interrupted(f"saved after step {step + 1} of {settings.steps}")
-    if log:
-        log.close()
     return ema.state() if ema else _weights(model)
 
 
