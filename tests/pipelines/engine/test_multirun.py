@@ -239,6 +239,19 @@ def test_the_table_is_of_the_set_that_a_sweep_concerns(
     assert capsys.readouterr().out.startswith("lvis_eval[extra]:\n")
 
 
+def test_a_closed_terminal_that_ends_workers_is_an_interruption(
+    sweep: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupt, "_requested", threading.Event())
+
+    def hung_up(folder: Path, names: Sequence[str]) -> None:
+        interrupt._requested.set()
+        raise RuntimeError("a worker was ended by SIGHUP")
+
+    with pytest.raises(Interrupted):
+        sweep("stage=data", "seed=1,2").run(hung_up)
+
+
 def test_a_stopped_job_ends_the_sweep_as_interrupted(sweep: Make, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         sweep("stage=data", "seed=1,2").run(Launcher(tmp_path, {"seed=2": EXIT_CODE}))
