@@ -33,20 +33,24 @@ def datasets_of(config: RpnConfig, training: Sequence[ImageSet]) -> list[ImageSe
     return list(training) if config.classes == "agnostic" else [training[0]]
 
 
-def outputs(config: RpnConfig, training: Sequence[ImageSet]) -> Outputs:
+def outputs(config: RpnConfig, name: str, categories: Sequence[Category]) -> Outputs:
     """What the network tells apart; nothing for a class-agnostic one.
+
+    Args:
+        name, categories: of the first training dataset.
 
     Raises:
         UserError: ids that outputs cannot be numbered by.
     """
-    categories = () if config.classes == "agnostic" else training[0].split.categories
-    if config.classes != "category_ids":
-        return categories
+    if config.classes == "agnostic":
+        return ()
+    if config.classes == "dataset":
+        return tuple(categories)
     by_id = {category.id: category for category in categories}
     smallest, largest = min(by_id), max(by_id)
     if smallest < 0 or largest > LARGEST_ID:
         raise UserError(
-            f"rpn.classes: {training[0].name} has category ids from {smallest} to {largest}; "
+            f"rpn.classes: {name} has category ids from {smallest} to {largest}; "
             f"category_ids takes 0 to {LARGEST_ID:,}, dataset takes any"
         )
     return tuple(by_id.get(number) for number in range(largest + 1))

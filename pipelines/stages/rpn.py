@@ -8,29 +8,45 @@ from typing import Any
 
 from unidet.config.study import Config
 from unidet.data.loader import Source
+from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.proposers import outputs, start
 from unidet.pipelines.proposers.proposer import Proposer, build_proposer, kind_of
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
-from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
+from unidet.pipelines.wiring.image_sets import (
+    ImageSet,
+    is_training,
+    open_training_sets,
+    read_vocabulary,
+)
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import keep_weights, need_weights
-from unidet.pipelines.wiring.study_sets import training_data, training_sets
+from unidet.pipelines.wiring.study_sets import (
+    training_data,
+    training_sets,
+    training_vocabularies,
+)
 
 
 def run(job: Job) -> None:
     job.bring_up()
     config = job.config.rpn
-    training = open_training_sets(job)
-    categories = outputs.outputs(config, training)
+    categories = _outputs(job)
     network = seeded(job.config.seed, lambda: build_proposer(config, len(categories)))
     start.initialize(network, config, job.files, job.inputs)
     if config.training is None:
         keep_weights(job, network, "rpn")
     else:
-        _train(job, network, outputs.datasets_of(config, training))
+        _train(job, network, outputs.datasets_of(config, open_training_sets(job)))
     outputs.save_outputs(job.out, categories)
+
+
+def _outputs(job: Job) -> outputs.Outputs:
+    """What the network tells apart, by the first training set that the job takes."""
+    for label in filter(is_training, job.inputs):
+        return outputs.outputs(job.config.rpn, label, read_vocabulary(job.inputs[label]))
+    return ()
 
 
 def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
@@ -49,8 +65,24 @@ def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    """The training sets; of a network that is not trained only what its outputs stand for.
+
+    Raises:
+        UserError: nothing says what they stand for.
+    """
     starting = {stage: Input(Node(stage)) for stage in start.inputs(config.rpn)}
-    return training_data(config) | starting
+    if config.rpn.training is not None:
+        return training_data(config) | starting
+    if config.rpn.classes == "agnostic":
+        return starting
+    vocabularies = training_vocabularies(config)
+    if not vocabularies:
+        raise UserError(
+            f"rpn.classes: {config.rpn.classes} takes the categories of the first training set, "
+            "but data.training is empty"
+        )
+    first = next(iter(vocabularies))
+    return {first: vocabularies[first]} | starting
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
@@ -60,6 +92,8 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
 
 def settings(config: Config, name: str) -> dict[str, Any]:
     """The order of the training sets is that of their dataset ids."""
+    if config.rpn.training is None:
+        return {}
     return {"data": {"training": list(training_sets(config))}}
 
 

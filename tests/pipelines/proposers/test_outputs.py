@@ -34,6 +34,10 @@ def image_set(name: str, ids: Sequence[int]) -> ImageSet:
     return ImageSet(name, split, images=None, folder=Path())  # type: ignore[arg-type]
 
 
+def outputs_of(config: RpnConfig, training: list[ImageSet]) -> outputs.Outputs:
+    return outputs.outputs(config, training[0].name, training[0].split.categories)
+
+
 SETS = [image_set("a", range(3)), image_set("b", range(2))]
 GAPS = [image_set("g", (3, 4, 7))]
 
@@ -41,13 +45,13 @@ GAPS = [image_set("g", (3, 4, 7))]
 def test_an_agnostic_network_learns_from_every_dataset_and_knows_nothing() -> None:
     config = compose([]).rpn
     assert outputs.datasets_of(config, SETS) == SETS
-    assert outputs.outputs(config, SETS) == ()
+    assert outputs_of(config, SETS) == ()
 
 
 def test_a_closed_set_network_learns_the_first_dataset() -> None:
     config = compose(["rpn=nanodet_plus_m_416", "rpn.classes=dataset"]).rpn
     assert outputs.datasets_of(config, SETS) == SETS[:1]
-    assert [output and output.name for output in outputs.outputs(config, SETS)] == [
+    assert [output and output.name for output in outputs_of(config, SETS)] == [
         "a0",
         "a1",
         "a2",
@@ -59,7 +63,7 @@ def test_outputs_numbered_by_category_id() -> None:
     """Ids 3, 4 and 7 make eight outputs, of which five stand for nothing."""
     config = compose(["rpn=detr_r50", "rpn.classes=category_ids"]).rpn
     assert outputs.datasets_of(config, GAPS) == GAPS
-    numbered = outputs.outputs(config, GAPS)
+    numbered = outputs_of(config, GAPS)
     assert [output and output.name for output in numbered] == [
         *(None, None, None, "g0", "g1", None, None, "g2")
     ]
@@ -71,7 +75,7 @@ def test_ids_that_number_no_outputs(ids: tuple[int, ...]) -> None:
     config = compose(["rpn=detr_r50", "rpn.classes=category_ids"]).rpn
     complaint = rf"rpn\.classes: s has category ids from {ids[0]} to {ids[1]}; .* 0 to 9,999"
     with pytest.raises(UserError, match=complaint):
-        outputs.outputs(config, [image_set("s", ids)])
+        outputs_of(config, [image_set("s", ids)])
 
 
 def test_every_box_is_an_object_to_an_agnostic_network() -> None:
