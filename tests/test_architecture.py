@@ -23,6 +23,8 @@ ALLOWED = {
     "unidet.conf": set(),
     "unidet.backend": {"unidet.errors"},
     "unidet.store": PLAIN,
+    "unidet.pictures": PLAIN,
+    "unidet.vocabularies": PLAIN,
     "unidet.ops": PLAIN,
     "unidet.evaluation": PLAIN | {"unidet.config.compat"},
     # mmdet's files are pickles, which `weights` alone can read without running them
@@ -48,8 +50,10 @@ WITHOUT_JITTOR_FOLDERS = (
         "data",
         "evaluation",
         "formats",
+        "pictures",
         "pipelines",
         "store",
+        "vocabularies",
     ),
 )
 # What running stages and verbs import inside their functions.
@@ -157,13 +161,23 @@ def test_a_package_imports_nothing_by_itself() -> None:
     ] == []
 
 
+def loaded(script: str, *libraries: str) -> list[str]:
+    """Which of the libraries are loaded after a script has run."""
+    look = f"print([name for name in {libraries!r} if name in sys.modules])"
+    command = [sys.executable, "-c", f"import sys\n{script}\n{look}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout)
+
+
 def test_the_top_package_loads_nothing_heavy() -> None:
-    script = (
-        "import sys, unidet; assert unidet.__version__\n"
-        "print([name for name in ('jittor', 'numpy', 'hydra', 'pydantic') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "[]\n", done.stderr
+    heavy = ("jittor", "numpy", "hydra", "omegaconf", "pydantic", "pandas", "PIL")
+    assert loaded("import unidet; assert unidet.__version__; dir(unidet)", *heavy) == []
+
+
+def test_the_public_names_load_neither_jittor_nor_hydra() -> None:
+    public = "import unidet; unidet.load, unidet.open_study, unidet.Detections"
+    assert loaded(public, "jittor", "hydra", "omegaconf") == []
 
 
 def test_jittor_is_never_imported_by_what_must_start_fast() -> None:

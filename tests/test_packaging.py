@@ -76,7 +76,7 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
         ("unidet/pipelines", ROOT / "pipelines"),
     ):
         for path in folder.rglob("*"):
-            if path.suffix in (".py", ".yaml", ".typed"):
+            if path.suffix in (".py", ".yaml", ".typed", ".txt", ".gz"):
                 assert f"{prefix}/{path.relative_to(folder).as_posix()}" in inside
     assert "unidet/py.typed" in inside
     names = {Path(name).name for name in inside}

@@ -64,14 +64,24 @@ def build_text_encoder(config: TextConfig, merges: int, embedding: int) -> Any:
 
 def open_text_encoder(clip: Path, config: Clip) -> NameEncoder:
     """The `clip` stage's text encoder from its artefact folder; `config` is the `clip` subtree."""
-    from unidet.models.clip.tokenizer import Tokenizer, read_merges
-    from unidet.weights.load import load_into
+    from unidet.models.clip.tokenizer import read_merges
     from unidet.weights.read import read_checkpoint
 
     merges, arrays = read_merges(clip / "merges.txt"), read_checkpoint(clip / "text.safetensors")
+    width = arrays["positional_embedding"].shape[1]
+    heads = config.text.heads if isinstance(config, TrainedClip) else width // HEAD_WIDTH
+    return name_encoder(arrays, merges, heads)
+
+
+def name_encoder(
+    arrays: Mapping[str, np.ndarray], merges: Sequence[tuple[str, str]], heads: int
+) -> NameEncoder:
+    """A text encoder of these weights, whose shapes say all its sizes but the attention heads."""
+    from unidet.models.clip.tokenizer import Tokenizer
+    from unidet.weights.load import load_into
+
     length, width = arrays["positional_embedding"].shape
     blocks = {name.split(".")[2] for name in arrays if name.startswith("transformer.resblocks.")}
-    heads = config.text.heads if isinstance(config, TrainedClip) else width // HEAD_WIDTH
     sizes = TextConfig(width, len(blocks), heads, length, len(merges))
     network = build_text_encoder(sizes, len(merges), arrays["text_projection"].shape[1])
     load_into(network, arrays)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from typing import Any
@@ -14,16 +14,20 @@ from unidet.config.validate import build_config, unknown_key
 from unidet.errors import UserError
 
 
-def compose(overrides: Sequence[str]) -> Config:
+def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None) -> Config:
     """The typed configuration that `conf/` and the overrides make.
+
+    Args:
+        recorded: subtrees that stand in place of those of `conf/`, such as an artefact's; values
+            that the overrides give go before them.
 
     Raises:
         UserError: one line that names the key and what is allowed.
     """
-    return build_config(_plain_values(list(overrides)))
+    return build_config(_plain_values(list(overrides), recorded or {}))
 
 
-def _plain_values(overrides: list[str]) -> dict[str, Any]:
+def _plain_values(overrides: list[str], recorded: Mapping[str, Any]) -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.errors import HydraException
@@ -34,9 +38,30 @@ def _plain_values(overrides: list[str]) -> dict[str, Any]:
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
             composed = hydra_compose("config", overrides=opened)
+            _put(composed, recorded, overrides)
             return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error, overrides)) from None
+
+
+def _put(composed: Any, recorded: Mapping[str, Any], overrides: list[str]) -> None:
+    """Put recorded subtrees into a composed configuration, and what the overrides say on top.
+
+    A subtree whose page an override chooses (`rpn=PAGE`) stays as composed.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    parsed = OverridesParser.create().parse_overrides([readable(item) for item in overrides])
+    values = [(item.key_or_group, item.value()) for item in parsed]
+    chosen = {key for key, _ in values}
+    OmegaConf.set_struct(composed, False)
+    for name, subtree in recorded.items():
+        if name not in chosen:
+            composed[name] = dict(subtree)
+            for key, value in values:
+                if key.startswith(f"{name}."):
+                    OmegaConf.update(composed, key, value)
 
 
 def explain(error: Exception, overrides: Sequence[str], *, sweep: bool = False) -> str:

@@ -1,8 +1,9 @@
-"""Embeddings of category names in a `.npy` file."""
+"""Embeddings of category names in a `.npy` file, or with the names in a `.npz`."""
 
 from __future__ import annotations
 
 import tokenize
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,46 @@ _DAMAGE = (
 )
 
 
-def read_embeddings(path: Path, count: int) -> np.ndarray:
-    """(C, D) float32 with C = `count`, a row for each category by id.
+def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
+    """(C, D) float32, a row for each category by id; `count` is what C must be, None for any.
 
     Raises:
         UserError: not a readable `.npy` file, another shape, no real numbers, or values that are
             not finite in float32.
     """
-    vectors = _read(Path(path))
+    return _checked(path, _read(Path(path)), count)
+
+
+def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
+    """(C, D) float32 and the C names of a `.npz`, as stage `clip_embeddings` leaves it.
+
+    Raises:
+        UserError: as `read_embeddings`, or an array is missing.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            vectors, names = arrays["embeddings"], arrays["names"]
+    except OSError as fault:
+        raise UserError(f"{path}: cannot be read ({fault.strerror or fault})") from None
+    except KeyError as fault:
+        raise UserError(
+            f"{path}: has no array {fault}; it must hold `embeddings` (C, D) and their `names` (C,)"
+        ) from None
+    except (*_DAMAGE, zipfile.BadZipFile) as fault:
+        reason = " ".join(str(fault).split())
+        raise UserError(f"{path}: not a readable .npz file ({reason:.100})") from None
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise UserError(f"{path}: its names are {names.dtype} {names.shape}, must be text (C,)")
+    return _checked(path, vectors, len(names)), names.tolist()
+
+
+def _checked(path: Path, vectors: np.ndarray, count: int | None) -> np.ndarray:
     if vectors.dtype.kind not in "fiu":
         raise UserError(f"{path}: holds {vectors.dtype}, must be real numbers such as float32")
-    if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:
+    if vectors.ndim != 2 or count not in (None, len(vectors)) or not vectors.size:
+        wanted = "" if count is None else f", but the vocabulary has {count} categories"
         raise UserError(
-            f"{path}: shape {vectors.shape}, but the vocabulary has {count} categories; it must be "
+            f"{path}: shape {vectors.shape}{wanted}; it must be "
             "(categories, dimensions), its rows the categories by id"
         )
     with np.errstate(over="ignore"):

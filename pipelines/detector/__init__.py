@@ -1,0 +1,1 @@
+"""Detection on pictures of one's own: a model, and what it is opened from."""

@@ -1,0 +1,132 @@
+"""A detector of the classes that it was trained on: NanoDet-Plus, RT-DETR, DETR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unidet.config.images import ImageConfig
+from unidet.errors import UserError
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector.network import (
+    NO_BOXES,
+    NO_LABELS,
+    DetectBatch,
+    Prepared,
+    Shape,
+)
+from unidet.pipelines.detector.options import Options
+from unidet.pipelines.wiring.image_batches import evaluation_transform
+from unidet.records import Detected
+from unidet.vocabularies.vocabulary import Known, Vocabulary
+
+if TYPE_CHECKING:
+    from unidet.pipelines.proposers.proposer import Detector
+
+NO_LABEL = -1
+
+
+class ClosedSet:
+    """Detects the outputs of one network.
+
+    Args:
+        network: tells classes apart.
+        images: how pictures come to it.
+        outputs: the name of each of the network's outputs, None for one that stands for nothing;
+            or how many there are where their names are not known.
+        most_proposals: at most so many a picture.
+    """
+
+    def __init__(
+        self,
+        network: Detector,
+        images: ImageConfig,
+        outputs: Sequence[str | None] | int,
+        most_proposals: int,
+    ) -> None:
+        self._network, self._transform = network, evaluation_transform(images)
+        self._outputs, self._most = outputs, most_proposals
+        named = None if isinstance(outputs, int) else outputs
+        self.names = None if named is None else tuple(name for name in named if name is not None)
+
+    def shape(self, height: int, width: int) -> Shape:
+        return (self._transform.padded_size(width, height),)
+
+    def prepare(self, pixels: np.ndarray) -> Prepared:
+        rng = np.random.default_rng(0)
+        sample = self._transform.apply(pixels, NO_BOXES, NO_LABELS, None, rng)
+        return Prepared.of(pixels, sample)
+
+    def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
+        if options.gamma:
+            raise UserError("gamma: calibrates an open vocabulary; this model has fixed classes")
+        labels = self._labels(vocabulary)
+        names = vocabulary.names if vocabulary else self.names or ()
+
+        def detect(batch: Sequence[Prepared]) -> list[Detections]:
+            from unidet.training.inference import as_images
+
+            images = self._transform.collate([picture.samples[0] for picture in batch])
+            detected = self._network.detect(as_images(images), images.sizes_N2)
+            return [
+                _chosen(found, scale, picture, labels, names, options)
+                for found, scale, picture in zip(detected, images.scales_N4, batch, strict=True)
+            ]
+
+        return detect
+
+    def _labels(self, vocabulary: Vocabulary | None) -> np.ndarray:
+        """(O,) int64 position in the vocabulary of each output, `NO_LABEL` for none."""
+        if isinstance(self._outputs, int):
+            if vocabulary is None or len(vocabulary) != self._outputs:
+                raise UserError(
+                    f"vocabulary: this model has {self._outputs} classes whose names are not "
+                    "known; give all their names in the order of its outputs"
+                )
+            return np.arange(self._outputs)
+        labels = np.full(len(self._outputs), NO_LABEL, np.int64)
+        named = [place for place, name in enumerate(self._outputs) if name is not None]
+        known = Known(name for name in self._outputs if name is not None)
+        if vocabulary is None:
+            labels[named] = np.arange(len(named))
+            return labels
+        for label, entry in enumerate(vocabulary.entries):
+            place = None if entry.embedding is not None else known.place(entry)
+            if place is None:
+                raise known.refuse(entry, "other names need an open-vocabulary model")
+            labels[named[place]] = label
+        return labels
+
+    def proposals(self, pixels: np.ndarray) -> np.ndarray:
+        from unidet.training.inference import as_images
+
+        images = self._transform.collate([*self.prepare(pixels).samples])
+        (boxes_P5,) = self._network.propose(as_images(images), images.sizes_N2)
+        best = np.array(boxes_P5[: self._most], np.float32)
+        best[:, :4] /= images.scales_N4[0]
+        return best
+
+    def embed(self, pixels: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
+        raise UserError("embed: this model has fixed classes and no region embeddings")
+
+    def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
+        raise UserError("embed_text: this model has fixed classes and no text embeddings")
+
+
+def _chosen(
+    found: Detected,
+    scale: np.ndarray,
+    picture: Prepared,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    options: Options,
+) -> Detections:
+    """What is wanted of the network's detections, in pixels of the picture."""
+    rows = np.flatnonzero(labels[found.labels] != NO_LABEL)
+    boxes = (found.boxes[rows].astype(np.float64) / scale).astype(np.float32)
+    detections = Detections(
+        boxes, found.scores[rows], labels[found.labels[rows]], names, picture.size_hw
+    )
+    return detections.take(options.choose(boxes, detections.scores))

@@ -1,0 +1,170 @@
+"""A network of a finished study: an experiment's, or one that a folder shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from unidet.config.compose import compose
+from unidet.config.fields import identity
+from unidet.config.stages import TextEmbeddings
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.formats.embeddings import read_named_embeddings
+from unidet.pipelines.detector import texts
+from unidet.pipelines.detector.closed_set import ClosedSet
+from unidet.pipelines.detector.lineages import Lineage, lineage_at, lineages
+from unidet.pipelines.detector.network import Network
+from unidet.pipelines.detector.texts import Encode, Ready, Texts
+from unidet.pipelines.detector.two_stage import TwoStage
+from unidet.pipelines.engine.engine import bring_up_jittor
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.store.store import Store
+
+TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
+"""What a folder's artefacts do not say is as in one of these."""
+MORE = (
+    "give checkpoints (proposals_weights=FILE weights=FILE; docs/convert.md), or train on real "
+    "images: unidet stage=roi experiment=bench data.root=FOLDER"
+)
+
+
+def open_network(
+    study: str | Path | None, root: str | Path | None, overrides: Sequence[str]
+) -> Network:
+    """The newest network of a study, as `model.load` takes it.
+
+    Raises:
+        UserError: nothing that is trained.
+    """
+    return network_of(*find(study, root, overrides))
+
+
+def network_of(lineage: Lineage, config: Config) -> Network:
+    """The network of a lineage, brought up."""
+    bring_up_jittor(config)
+    return _two_stage(lineage, config) if lineage.head.stage == "roi" else _closed(lineage, config)
+
+
+def find(
+    study: str | Path | None, root: str | Path | None, overrides: Sequence[str]
+) -> tuple[Lineage, Config]:
+    """The artefacts of a study and the configuration of their networks.
+
+    Raises:
+        UserError: nothing that is trained.
+    """
+    if study is not None:
+        lineage = lineage_at(Path(study))
+        if lineage is not None:
+            return lineage, _as_recorded(lineage, overrides)
+        config = compose([f"experiment={study}", *overrides])
+        return lineage_for(config, _store(config, root)), config
+    store = _store(compose(overrides), root)
+    on_real_images = lineages(store, lambda lineage: not lineage.is_toy)
+    lineage = next(on_real_images, None)
+    if lineage is None:
+        raise UserError(_nothing(store))
+    return lineage, _as_recorded(lineage, overrides)
+
+
+def _store(config: Config, root: str | Path | None) -> Store:
+    return Store(Path(config.store.root if root is None else root))
+
+
+def _nothing(store: Store) -> str:
+    """What to say of a store without a study on real images."""
+    toy = next(lineages(store, lambda lineage: lineage.is_toy), None)
+    if toy is None:
+        return f"no study: the store {store.root} holds no trained network; {MORE}"
+    return (
+        f"no study on real images: the store {store.root} knows only the toy world's names, such "
+        f"as 'striped red star', in its own drawings (study=toy); for photographs {MORE}"
+    )
+
+
+# --- the lineage of an experiment, the configuration of a folder -------------------------------
+
+
+def lineage_for(config: Config, store: Store) -> Lineage:
+    """The newest lineage with the networks of a configuration: a RoI head's, else a closed set's.
+
+    Raises:
+        UserError: nothing is trained, or something that it was made from is gone.
+    """
+    has_clip = isinstance(config.clip_embeddings, TextEmbeddings)
+    choices: list[tuple[str, ...]] = [("rpn", "roi", "clip") if has_clip else ("rpn", "roi")]
+    choices += [("rpn",)] if config.rpn.classes != "agnostic" else []
+    for stages in choices:
+        head = "roi" if "roi" in stages else "rpn"
+        ours = partial(_is_ours, config=config, stages=stages)
+        lineage = next(lineages(store, ours, (head,)), None)
+        if lineage is not None:
+            return lineage
+    raise UserError(
+        f"roi: nothing trained for experiment {config.experiment!r} in {store.root}; "
+        f"run: unidet stage=roi experiment={config.experiment}"
+    )
+
+
+def _is_ours(lineage: Lineage, config: Config, stages: tuple[str, ...]) -> bool:
+    """Whether the networks are there and were made with this configuration."""
+    for stage in stages:
+        action = lineage.actions.get(stage)
+        if action is None or not lineage.store.is_complete(action):
+            return False
+        if action.preimage["config"].get(stage) != identity(getattr(config, stage)):
+            return False
+    return True
+
+
+def _as_recorded(lineage: Lineage, overrides: Sequence[str]) -> Config:
+    """What the artefacts were made with."""
+    base = TOY if lineage.is_toy else OTHERS
+    return compose([base, *overrides], lineage.recorded)
+
+
+# --- the network -------------------------------------------------------------------------------
+
+
+def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
+    from unidet.pipelines.proposers.proposer import open_proposer
+    from unidet.pipelines.wiring.classifier import build_classifier
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    proposer = open_proposer(config.rpn, lineage.folder("rpn"))
+    regions = build_classifier(config.roi.network)
+    load_into(regions, read_checkpoint(lineage.folder("roi") / "model.safetensors"))
+    return TwoStage(config, proposer, regions, texts_of(lineage, config))
+
+
+def texts_of(lineage: Lineage, config: Config) -> Texts:
+    """The text encoder that a study embeds names with, or the names that it has embedded."""
+    if isinstance(config.clip_embeddings, TextEmbeddings):
+        folder = lineage.folder("clip")
+        return Texts(None, lambda: _encoder(folder, config))
+    artefacts = lineage.of("clip_embeddings").values()
+    files = [lineage.store.folder(action) / EMBEDDINGS for action in artefacts]
+    texts_ready = texts.together([Ready(*read_named_embeddings(file)) for file in files])
+    return Texts(texts_ready, None)
+
+
+def _encoder(clip: Path, config: Config) -> Encode:
+    from unidet.pipelines.wiring.text_encoder import open_text_encoder
+
+    assert isinstance(config.clip_embeddings, TextEmbeddings)
+    prompts = config.clip_embeddings
+    encoder = open_text_encoder(clip, config.clip)
+    return lambda names: encoder.embed(names, prompts)
+
+
+def _closed(lineage: Lineage, config: Config) -> ClosedSet:
+    from unidet.pipelines.proposers.outputs import known_outputs
+    from unidet.pipelines.proposers.proposer import open_detector
+
+    folder = lineage.folder("rpn")
+    network = open_detector(config.rpn, folder)
+    outputs = [output["name"] if output else None for output in known_outputs(folder)]
+    return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)

@@ -1,0 +1,261 @@
+"""A network from checkpoints alone: which settings belong to which layout, and what it detects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.config.compose import compose
+from unidet.config.stages import TextEmbeddings
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.detector import texts
+from unidet.pipelines.detector.closed_set import ClosedSet
+from unidet.pipelines.detector.network import Network
+from unidet.pipelines.detector.texts import Encode, Texts
+from unidet.pipelines.detector.two_stage import TwoStage
+from unidet.pipelines.engine.engine import bring_up_jittor
+from unidet.vocabularies.vocabulary import shipped, shipped_of_size
+
+PAGES = {
+    "unidetector_stage1": "rpn=cln_r50_fpn",
+    "nanodet_plus_m": "rpn=nanodet_plus_m_416",
+    "nanodet_plus_m_1_5x": "rpn=nanodet_plus_m_1_5x_416",
+    "rtdetr_r18vd": "rpn=rtdetr_r18vd",
+    "rtdetr_r34vd": "rpn=rtdetr_r34vd",
+    "rtdetr_r50vd": "rpn=rtdetr_r50vd",
+    "rtdetr_r101vd": "rpn=rtdetr_r101vd",
+    "detr_r50": "rpn=detr_r50",
+    "unidetector_stage2": "roi=clip_r50_c4",
+    "unidetector_stage2_partitioned": "roi=clip_r50_c4",
+}
+"""Layout of a checkpoint -> the page of settings of its network, `conf/rpn` or `conf/roi`."""
+CLASS_ROWS = {
+    "nanodet_plus": ("head.predict.0.weight", 32),  # beside 8 bins for each of four sides
+    "rtdetr": ("decoder.enc_score_head.weight", 0),
+    "detr": ("class_embed.weight", 1),  # "no object"
+}
+"""Kind of a network -> the array with a row for each class, and its rows that are none."""
+BASE = (
+    "experiment=coco_o365",
+    "clip_embeddings=prompts81",
+    "calibration.compat=default",  # officially a name that is never found silences all others
+    "rpn.training=null",
+    "roi.training=null",
+)
+COCO_IDS = [
+    number for number in range(1, 91) if number not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+]
+"""Of the 80 categories: official DETR has an output for every number up to 90."""
+PACKAGED_MERGES = "unidet.models.clip", "merges.txt.gz"
+_KEPT_ASIDE = ("kept/", "vocabulary.")  # of a file of ours: what its network does not take
+
+
+def open_network(files: Mapping[str, Path], overrides: Sequence[str]) -> Network:
+    """The network of some of the files that `model.load` takes, by their names there.
+
+    Raises:
+        UserError: a file is missing or not what its name says.
+    """
+    for name, path in files.items():
+        if not path.is_file():
+            raise UserError(f"{name}: there is no file {path}")
+    if "weights" not in files:
+        raise UserError(
+            f"{', '.join(files)}: says which part of a detector, not which one; give weights=FILE, "
+            "a second stage's or a closed-set detector's checkpoint"
+        )
+    last = _read("weights", files["weights"], overrides)
+    if "proposals_weights" in files:
+        first = _read("proposals_weights", files["proposals_weights"], overrides)
+        return _two_stage(first, last, files, overrides)
+    return _closed_set(last, files, overrides)
+
+
+# --- checkpoints -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """A file under our names; `page` is the setting that chooses its network."""
+
+    path: Path
+    page: str
+    arrays: Mapping[str, np.ndarray]
+    vocabularies: tuple[np.ndarray, ...]
+
+    @property
+    def group(self) -> str:
+        """`rpn` or `roi`."""
+        return self.page.partition("=")[0]
+
+
+def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
+    """A checkpoint and its page; a page that the overrides choose goes before its layout's."""
+    from unidet.weights.layouts.registry import open_weights
+    from unidet.weights.read import read_checkpoint
+
+    try:
+        weights = open_weights(path)
+    except UserError as error:
+        page = (name == "weights" and _chosen("roi", overrides)) or _chosen("rpn", overrides)
+        if not page:
+            raise UserError(f"{error}; for a network of your own: rpn=PAGE, roi=PAGE") from None
+        arrays = read_checkpoint(path)
+        own = {key: array for key, array in arrays.items() if not key.startswith(_KEPT_ASIDE)}
+        return _Checkpoint(path, page, own, ())
+    page = PAGES.get(weights.layout.name, "")
+    if not page:
+        raise UserError(
+            f"{name}: {path} holds {weights.layout.summary}, which is no detector; there are "
+            f"{', '.join(PAGES)}"
+        )
+    page = _chosen(page.partition("=")[0], overrides) or page
+    return _Checkpoint(path, page, weights.arrays, weights.vocabularies)
+
+
+def _chosen(group: str, overrides: Sequence[str]) -> str:
+    """The override that chooses a page of this group; empty if none does."""
+    return next((item for item in reversed(overrides) if item.startswith(f"{group}=")), "")
+
+
+def _config(pages: Sequence[str], overrides: Sequence[str]) -> Config:
+    """The settings of these pages, unless the overrides choose others."""
+    groups = {item.partition("=")[0] for item in overrides}
+    own = [item for item in (*BASE, *pages) if item.partition("=")[0] not in groups]
+    return compose([*own, *overrides])
+
+
+def _load(network: Any, checkpoint: _Checkpoint) -> None:
+    """The weights, but for parts that no inference reads."""
+    from unidet.pipelines.wiring.any_checkpoint import OPTIONAL
+    from unidet.weights.load import Misfit, load_into
+
+    try:
+        load_into(network, checkpoint.arrays, allow_missing=OPTIONAL, allow_unexpected=OPTIONAL)
+    except Misfit as error:
+        raise UserError(f"{checkpoint.path}: {error}; its settings: {checkpoint.page}") from error
+
+
+# --- the two kinds -----------------------------------------------------------------------------
+
+
+def _closed_set(
+    checkpoint: _Checkpoint, files: Mapping[str, Path], overrides: Sequence[str]
+) -> ClosedSet:
+    config = _config([checkpoint.page], overrides)
+    kind = config.rpn.network.kind
+    if checkpoint.group == "roi":
+        raise UserError(
+            f"weights: {checkpoint.path} is a second stage; it needs a proposal network's "
+            "checkpoint as well: proposals_weights=FILE"
+        )
+    if kind not in CLASS_ROWS:
+        raise UserError(
+            f"weights: {checkpoint.path} is a proposal network ({kind}), which tells no classes "
+            "apart; give it as proposals_weights=FILE, and a second stage as weights=FILE"
+        )
+    for name in files:
+        if name != "weights":
+            raise UserError(f"{name}: a closed-set detector ({kind}) takes none")
+    bring_up_jittor(config)
+    from unidet.pipelines.proposers.proposer import Detector
+
+    network = _proposer(config, checkpoint)
+    assert isinstance(network, Detector)
+    outputs = _outputs(_classes(config, checkpoint), kind)
+    return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)
+
+
+def _proposer(config: Config, checkpoint: _Checkpoint) -> Any:
+    """The proposal network, with as many classes as the checkpoint."""
+    from unidet.pipelines.proposers.proposer import build_proposer
+
+    network = build_proposer(config.rpn, _classes(config, checkpoint))
+    _load(network, checkpoint)
+    return network
+
+
+def _classes(config: Config, checkpoint: _Checkpoint) -> int:
+    """How many classes a checkpoint tells apart; 0 for a class-agnostic network."""
+    name, others = CLASS_ROWS.get(config.rpn.network.kind, ("", 0))
+    return len(checkpoint.arrays[name]) - others if name in checkpoint.arrays else 0
+
+
+def _outputs(count: int, kind: str) -> Sequence[str | None] | int:
+    """Names of a network's outputs by their number; the number itself where it says nothing."""
+    if kind == "detr" and count == COCO_IDS[-1] + 1:
+        names: list[str | None] = [None] * count
+        for number, name in zip(COCO_IDS, shipped("coco").names, strict=True):
+            names[number] = name
+        return names
+    vocabulary = shipped_of_size(count)
+    return vocabulary.names if vocabulary else count
+
+
+def _two_stage(
+    first: _Checkpoint, second: _Checkpoint, files: Mapping[str, Path], overrides: Sequence[str]
+) -> TwoStage:
+    for name, checkpoint, group in (
+        ("proposals_weights", first, "rpn"),
+        ("weights", second, "roi"),
+    ):
+        if checkpoint.group != group:
+            kind = "a second stage" if group == "roi" else "a proposal network"
+            raise UserError(f"{name}: {checkpoint.path} is of {checkpoint.page}; it must be {kind}")
+    config = _config([first.page, second.page], overrides)
+    bring_up_jittor(config)
+    from unidet.pipelines.wiring.classifier import build_classifier
+
+    regions = build_classifier(config.roi.network)
+    _load(regions, second)
+    return TwoStage(config, _proposer(config, first), regions, _texts(config, second, files))
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def _texts(config: Config, second: _Checkpoint, files: Mapping[str, Path]) -> Texts:
+    """Ready embeddings, of a file or the checkpoint's own, and the text encoder if one is given."""
+    path, encoder = files.get("embeddings"), files.get("text_encoder")
+    own = texts.together([texts.of_size(vectors) for vectors in second.vocabularies])
+    ready = texts.read_ready(path) if path else own
+    if ready is None and encoder is None:
+        raise UserError(
+            f"weights: {second.path} holds no embeddings of names; give text_encoder=FILE "
+            "(OpenAI's CLIP), or ready ones: embeddings=FILE"
+        )
+    return Texts(ready, (lambda: open_encoder(encoder, config)) if encoder else None)
+
+
+def open_encoder(checkpoint: Path, config: Config) -> Encode:
+    """The text side of OpenAI's CLIP, with the configuration's prompts.
+
+    Raises:
+        UserError: the checkpoint is of no CLIP, or the prompts are switched off.
+    """
+    from unidet.models.clip.tokenizer import read_merges
+    from unidet.pipelines.wiring.text_encoder import HEAD_WIDTH, name_encoder
+    from unidet.weights.layouts.registry import open_weights
+
+    prompts = config.clip_embeddings
+    if not isinstance(prompts, TextEmbeddings):
+        raise UserError("clip_embeddings.source: must be clip where a text encoder is given")
+    weights = open_weights(checkpoint)
+    arrays = weights.part("text.")
+    if not arrays:
+        raise UserError(
+            f"text_encoder: {checkpoint} holds {weights.layout.summary}; it must be OpenAI's CLIP "
+            "with its text side"
+        )
+    package, name = PACKAGED_MERGES
+    with resources.as_file(resources.files(package).joinpath(name)) as file:
+        merges = read_merges(file)
+    width = arrays["positional_embedding"].shape[1]
+    encoder = name_encoder(arrays, merges, width // HEAD_WIDTH)
+    return lambda names: encoder.embed(names, prompts)

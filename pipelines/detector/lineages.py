@@ -1,0 +1,159 @@
+"""The artefacts of one study in a store: what its networks were made from, and what of them.
+
+A lineage hangs together by keys, not by a configuration: a RoI head belongs to the proposals that
+it was trained on, and to the text encoder whose names it was trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from unidet.errors import UserError
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+NETWORKS = ("roi", "rpn")
+"""Stages whose artefact a lineage is of: an open-vocabulary detector's, a closed-set one's."""
+SETTINGS = {
+    "rpn": ("rpn",),
+    "proposals": ("proposals",),
+    "clip": ("clip",),
+    "clip_embeddings": ("clip_embeddings",),
+    "roi": ("roi",),
+    "lvis_raw": ("lvis_raw",),
+    "lvis_eval": ("calibration", "detection"),
+}
+"""Stage -> the subtrees of the configuration that its artefact says how it was made with."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A network's artefact, all upstream of it, and the newest of each kind downstream.
+
+    Attributes:
+        head: the network's own artefact, of stage `roi` or `rpn`.
+        actions: by label: `roi`, `data[val]`, `lvis_eval[val]`.
+    """
+
+    store: Store
+    head: Action
+    actions: Mapping[str, Action]
+
+    def of(self, stage: str) -> dict[str, Action]:
+        """The artefacts of a stage by their names, the empty one where it has a single one."""
+        return {action.name: action for action in self.actions.values() if action.stage == stage}
+
+    def folder(self, label: str) -> Path:
+        """Folder of an artefact; UserError where it is not there."""
+        if label not in self.actions:
+            raise UserError(f"{label}: not in this study; run: unidet stage={label}")
+        return self.store.folder(self.actions[label])
+
+    @property
+    def is_toy(self) -> bool:
+        """Whether the network has seen nothing but the toy world."""
+        above = _upstream(self.head, self.store.record)
+        data = [action.preimage["config"] for action in above if action.stage == "data"]
+        sources = [config.get("data", {}).get("source", {}) for config in data]
+        return bool(sources) and all("seed" in source for source in sources)
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """Subtrees of the configuration as the artefacts were made with."""
+        settings = {
+            name: self.first(stage).preimage["config"].get(name)
+            for stage, names in SETTINGS.items()
+            for name in names
+            if self.of(stage)
+        }
+        settings = {name: dict(value) for name, value in settings.items() if value is not None}
+        if settings.get("clip_embeddings", {}).get("source") == "files":
+            settings["clip_embeddings"]["files"] = {}  # places, which are not recorded there
+        return settings
+
+    def first(self, stage: str) -> Action:
+        """Any artefact of a stage: all of them were made with the same settings."""
+        return next(iter(self.of(stage).values()))
+
+
+def lineages(
+    store: Store, is_wanted: Callable[[Lineage], bool], stages: tuple[str, ...] = NETWORKS
+) -> Iterator[Lineage]:
+    """The wanted lineages whose networks are whole, newest first, RoI heads first.
+
+    Args:
+        is_wanted: is asked of a network and what is upstream of it.
+    """
+    for stage in stages:
+        for head in store.actions(stage):
+            if store.is_complete(head) and is_wanted(_of_networks(head, store)):
+                yield lineage_of(head, store)
+
+
+def _of_networks(head: Action, store: Store) -> Lineage:
+    """A network's artefact and what it was made from."""
+    actions = [head, *_upstream(head, store.record)]
+    return Lineage(store, head, {action.label: action for action in reversed(actions)})
+
+
+def lineage_of(head: Action, store: Store) -> Lineage:
+    """The lineage of a network's artefact."""
+    read = cache(store.record)
+    actions = dict(_of_networks(head, store).actions)
+    for action in store.actions():
+        if action.stage not in NETWORKS and action.label not in actions:
+            above = list(_upstream(action, read))
+            if any(other.key == head.key for other in above) and store.is_complete(action):
+                for other in (action, *above):
+                    actions.setdefault(other.label, other)
+    return Lineage(store, head, actions)
+
+
+def _upstream(action: Action, read: Callable[[str], Action | None]) -> Iterator[Action]:
+    """Every artefact above one that is recorded, once."""
+    seen, pending = {action.key}, list(action.inputs.values())
+    while pending:
+        key = pending.pop()
+        record = None if key in seen else read(key)
+        seen.add(key)
+        if record is not None:
+            yield record
+            pending.extend(record.inputs.values())
+
+
+def lineage_at(folder: Path) -> Lineage | None:
+    """The lineage that a folder shows: a store's newest, or that of an artefact in a store.
+
+    None where it is neither.
+
+    Raises:
+        UserError: a store without networks, or an artefact that comes before them.
+    """
+    if (folder / "store" / "v1").is_dir():
+        store = Store(folder)
+        newest = next(lineages(store, lambda lineage: True), None)
+        if newest is None:
+            raise UserError(f"{folder}: this store holds no trained network; run: unidet stage=roi")
+        return newest
+    root = folder.resolve().parent.parent
+    if not (root / "store" / "v1").is_dir():
+        return None
+    store = Store(root)
+    for action in store.actions():
+        if store.layout.artefact(action.stage, action.output).name == folder.resolve().name:
+            return _through(action, store, folder)
+    raise UserError(f"{folder}: the store {root} knows no such artefact")
+
+
+def _through(action: Action, store: Store, folder: Path) -> Lineage:
+    """The lineage of the network that an artefact was made with."""
+    above = [action, *_upstream(action, store.record)]
+    for stage in NETWORKS:
+        for head in above:
+            if head.stage == stage:
+                return lineage_of(head, store)
+    raise UserError(f"{folder}: comes before any network; give a `roi` artefact, or the store")

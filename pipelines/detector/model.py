@@ -1,0 +1,176 @@
+"""A model that detects: `unidet.load(…)`, and the command `unidet detect` on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from PIL import Image
+
+from unidet.data.images import read_image
+from unidet.errors import UserError
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector.network import Network
+from unidet.pipelines.detector.options import Options
+from unidet.pipelines.detector.windows import batch_by_batch
+from unidet.vocabularies.vocabulary import Vocabulary
+
+Names = Sequence[str] | str | Vocabulary
+"""A list, text ("cat, dog"), a file of names, a shipped list ("coco"), or a vocabulary."""
+Picture = np.ndarray | Image.Image | str | Path
+"""(H, W, 3) uint8 RGB, a picture of Pillow's, or a file."""
+
+
+class Model:
+    """Finds objects of given names in pictures, and describes regions; made by `load`.
+
+    Attributes:
+        names: the categories of a closed-set model or of a checkpoint's own vocabulary; None: the
+            vocabulary is open, and names must be given.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.names = network.names
+
+    def stream(
+        self,
+        images: Iterable[np.ndarray],
+        names: Names | None = None,
+        options: Options | None = None,
+    ) -> Iterator[Detections]:
+        """The detections of each picture, in order, as they are asked for.
+
+        At most one batch is read ahead, and memory does not grow with the number of pictures.
+        Pictures that the network sees at one size go through it together.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each; any sizes.
+            names: None: those of `self.names`.
+
+        Raises:
+            UserError: names that this model cannot detect, now; a picture of another form, when its
+                turn comes.
+        """
+        vocabulary = None if names is None else Vocabulary.of(names)
+        detect = self._network.detector(vocabulary, options or Options())
+        return batch_by_batch(images, self._network, detect)
+
+    @overload
+    def detect(self, image: Picture, names: Names | None = None, **options: Any) -> Detections: ...
+
+    @overload
+    def detect(
+        self, image: Iterable[Picture], names: Names | None = None, **options: Any
+    ) -> list[Detections]: ...
+
+    def detect(
+        self, image: Picture | Iterable[Picture], names: Names | None = None, **options: Any
+    ) -> Detections | list[Detections]:
+        """The detections of one picture, or of each of several.
+
+        Args:
+            image: a picture, or a list, an (N, H, W, 3) array or any other iterable of pictures.
+            names: as for `stream`.
+            options: fields of `Options`: threshold, top_k, gamma, multi_label.
+
+        Raises:
+            UserError: as `stream`; an unknown option; a file that is no picture.
+        """
+        chosen = Options.of(options)
+        several = not isinstance(image, Picture) or getattr(image, "ndim", 3) == 4
+        pictures = map(_pixels, image if several else [image])  # type: ignore[arg-type]
+        found = self.stream(pictures, names, chosen)
+        return list(found) if several else next(found)
+
+    def proposals(self, image: Picture) -> np.ndarray:
+        """(P, 5) float32 class-agnostic boxes xyxy + score in pixels of the picture, best first."""
+        return self._network.proposals(_pixels(image))
+
+    def embed(self, image: Picture, boxes_xyxy: np.ndarray | None = None) -> np.ndarray:
+        """(N, D) float32 of unit length: the embeddings of regions, comparable with those of words.
+
+        Args:
+            boxes_xyxy: (N, 4) in pixels of the picture; None: the whole of it.
+
+        Raises:
+            UserError: the model has fixed classes, or boxes of another shape.
+        """
+        pixels = _pixels(image)
+        height, width, _ = pixels.shape
+        boxes = np.array([[0, 0, width, height]]) if boxes_xyxy is None else np.asarray(boxes_xyxy)
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise UserError(f"embed: boxes have shape {boxes.shape}, must be (N, 4) xyxy in pixels")
+        return self._network.embed(pixels, boxes.astype(np.float32))
+
+    def embed_text(self, names: Names) -> np.ndarray:
+        """(C, D) float32 of unit length: the embeddings of names.
+
+        Raises:
+            UserError: the model has fixed classes, or a name that it cannot embed.
+        """
+        return self._network.embed_text(Vocabulary.of(names))
+
+
+def load(
+    source: str | Path | None = None,
+    *,
+    study: str | Path | None = None,
+    proposals_weights: str | Path | None = None,
+    weights: str | Path | None = None,
+    text_encoder: str | Path | None = None,
+    embeddings: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    store: str | Path | None = None,
+) -> Model:
+    """A model of a finished study, or of checkpoints alone.
+
+    Args:
+        source: a study or a weights file, whichever it is.
+        study: an experiment's name, whose newest networks are taken, or a folder: a store or an
+            artefact in one, whose own lineage is taken.
+        proposals_weights: a proposal network's checkpoint, for `weights` of a second stage.
+        weights: a second stage's checkpoint, or a closed-set detector's: anything that
+            `unidet convert` reads (docs/convert.md). Settings follow from its layout.
+        text_encoder: OpenAI's CLIP, to detect any name; not needed for names that the checkpoint
+            or `embeddings` hold.
+        embeddings: ready embeddings of names, `.npz` (`embeddings`, `names`) or `.npy`.
+        overrides: key=value as on the command line, before anything else.
+        store: root of the study's store; by default the configuration's.
+
+    Raises:
+        UserError: nothing to open, or something that does not fit, in one line.
+    """
+    from unidet.pipelines.detector import from_study, from_weights
+
+    if source is not None:
+        if study is not None or weights is not None:
+            raise UserError("load: give a study or weights by name, or one of them first, not both")
+        is_file = Path(source).is_file()
+        study, weights = (None, source) if is_file else (source, None)
+    files = {
+        name: Path(path)
+        for name, path in {
+            "proposals_weights": proposals_weights,
+            "weights": weights,
+            "text_encoder": text_encoder,
+            "embeddings": embeddings,
+        }.items()
+        if path is not None
+    }
+    if files and study is not None:
+        raise UserError(f"{next(iter(files))}: a study has its own; give a study or weights")
+    if files:
+        return Model(from_weights.open_network(files, overrides))
+    return Model(from_study.open_network(study, store, overrides))
+
+
+def _pixels(image: Picture) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    return image

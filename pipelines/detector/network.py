@@ -1,0 +1,69 @@
+"""What a model is made of: a network that finds regions, or classes, in batches of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from unidet.data.transforms import Sample
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector.options import Options
+from unidet.vocabularies.vocabulary import Vocabulary
+
+NO_BOXES = np.zeros((0, 4), np.float32)
+NO_LABELS = np.zeros(0, np.int32)
+Shape = tuple[tuple[int, int], ...]
+"""Padded (height, width) of a picture before each part of a network."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture resized for each part of a network; `size_hw` is its own size."""
+
+    size_hw: tuple[int, int]
+    samples: tuple[Sample, ...]
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, *samples: Sample) -> Prepared:
+        """The samples of a picture (H, W, 3)."""
+        height, width, _ = pixels.shape
+        return cls((height, width), samples)
+
+
+DetectBatch = Callable[[Sequence[Prepared]], list[Detections]]
+"""Detections of each of some pictures of one shape."""
+
+
+class Network(Protocol):
+    """A detector of one kind.
+
+    Attributes:
+        names: what it detects unless other names are given; None: names must be given.
+    """
+
+    names: tuple[str, ...] | None
+
+    def shape(self, height: int, width: int) -> Shape:
+        """Pictures of one shape go through the network together."""
+
+    def prepare(self, pixels: np.ndarray) -> Prepared:
+        """Resize (H, W, 3) uint8 RGB; needs no tensors, so any thread may do it."""
+
+    def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
+        """What detects these categories, None for `names`, in one stream of pictures.
+
+        Raises:
+            UserError: a category that it cannot detect, or none at all.
+        """
+
+    def proposals(self, pixels: np.ndarray) -> np.ndarray:
+        """(P, 5) float32 xyxy + score in pixels of the picture, best first."""
+
+    def embed(self, pixels: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
+        """(N, D) float32 of unit length; UserError where it embeds nothing."""
+
+    def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
+        """(C, D) float32 of unit length; UserError where it embeds nothing."""

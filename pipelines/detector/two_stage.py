@@ -1,0 +1,180 @@
+"""UniDetector's two stages on pictures: proposals, regions, and the names that they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unidet.config.study import Config
+from unidet.data.transforms import Sample
+from unidet.errors import UserError
+from unidet.evaluation.calibration import calibration_weights, prior_counts
+from unidet.evaluation.detections import Scoring, TextClassifier, detect
+from unidet.evaluation.regions import Regions
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector.network import (
+    NO_BOXES,
+    NO_LABELS,
+    DetectBatch,
+    Prepared,
+    Shape,
+)
+from unidet.pipelines.detector.options import Options
+from unidet.pipelines.detector.texts import Texts
+from unidet.pipelines.wiring.image_batches import evaluation_transform
+from unidet.pipelines.wiring.region_scoring import suppression
+from unidet.vocabularies.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from unidet.models.roi_classifier import RoiClassifier
+    from unidet.pipelines.proposers.proposer import Proposer
+    from unidet.records import Batch
+
+
+class TwoStage:
+    """A proposal network, a RoI head, and embeddings of names.
+
+    Every value is the configuration's, as stages `proposals`, `lvis_raw` and `lvis_eval` take it.
+    """
+
+    def __init__(
+        self, config: Config, proposer: Proposer, regions: RoiClassifier, texts: Texts
+    ) -> None:
+        self._config, self._texts = config, texts
+        self._proposer, self._regions = proposer, regions
+        self._first = evaluation_transform(config.rpn.images)
+        self._second = evaluation_transform(config.roi.images)
+        self._is_resized_once = (self._first.resize, self._first.smooth) == (
+            self._second.resize,
+            self._second.smooth,
+        )
+        self.names = texts.names
+
+    def shape(self, height: int, width: int) -> Shape:
+        return tuple(part.padded_size(width, height) for part in (self._first, self._second))
+
+    def prepare(self, pixels: np.ndarray) -> Prepared:
+        rng = np.random.default_rng(0)
+        first = self._first.apply(pixels, NO_BOXES, NO_LABELS, None, rng)
+        if self._is_resized_once:
+            return Prepared.of(pixels, first, first)
+        second = self._second.apply(pixels, NO_BOXES, NO_LABELS, None, rng)
+        return Prepared.of(pixels, first, second)
+
+    # --- detections ----------------------------------------------------------------------------
+
+    def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
+        if vocabulary is None and self.names is None:
+            raise UserError(
+                'vocabulary: this model takes any name; say which, such as "cat, traffic light"'
+            )
+        wanted = Vocabulary.of(self.names or ()) if vocabulary is None else vocabulary
+        score = _Scorer(self._config, self._classifier(wanted), options)
+
+        def detect_batch(batch: Sequence[Prepared]) -> list[Detections]:
+            pairs = zip(self._regions_of(batch), batch, strict=True)
+            return [score(region, wanted.names, picture.size_hw) for region, picture in pairs]
+
+        return detect_batch
+
+    def _classifier(self, vocabulary: Vocabulary) -> TextClassifier:
+        vectors, width = self._texts.embed(vocabulary), self._config.roi.network.embedding
+        if vectors.shape[1] != width:
+            raise UserError(
+                f"vocabulary: its embeddings have {vectors.shape[1]} dimensions, the network's "
+                f"regions {width}; they come from different CLIP models"
+            )
+        settings = self._regions.classifier.settings()
+        return TextClassifier.of(vectors, np.arange(len(vocabulary)), **settings)
+
+    def _regions_of(self, batch: Sequence[Prepared]) -> list[Regions]:
+        """Refined boxes in pixels of each picture; embeddings as `lvis_raw` keeps them."""
+        most = min(self._config.proposals.keep, self._config.lvis_raw.proposals)
+        proposals = [rows[:most] for rows in self._proposed(batch)]
+        pairs = zip(self._embedded(batch, proposals), proposals, strict=True)
+        precision = self._config.lvis_raw.precision
+        return [
+            Regions(0, boxes, rows[:, 4], embeddings.astype(precision))
+            for (boxes, embeddings), rows in pairs
+        ]
+
+    # --- the two networks ----------------------------------------------------------------------
+
+    def _proposed(self, batch: Sequence[Prepared]) -> list[np.ndarray]:
+        """(P, 5) proposals in pixels of each picture."""
+        from unidet.training.inference import as_images
+
+        images = self._first.collate([picture.samples[0] for picture in batch])
+        found = self._proposer.propose(as_images(images), images.sizes_N2)
+        return [
+            np.concatenate([rows[:, :4] / scale, rows[:, 4:]], axis=1).astype(np.float32)
+            for rows, scale in zip(found, images.scales_N4, strict=True)
+        ]
+
+    def _embedded(
+        self, batch: Sequence[Prepared], proposals: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Refined boxes in pixels of each picture and embeddings of its proposals."""
+        from unidet.training.inference import as_images
+
+        images: Batch = self._second.collate([picture.samples[1] for picture in batch])
+        moved = [
+            _resized(rows, picture.samples[1])
+            for rows, picture in zip(proposals, batch, strict=True)
+        ]
+        regions = self._regions.regions(as_images(images), images.sizes_N2, moved)
+        return [
+            ((boxes / scale).astype(np.float32), embeddings)
+            for (boxes, embeddings), scale in zip(regions, images.scales_N4, strict=True)
+        ]
+
+    def proposals(self, pixels: np.ndarray) -> np.ndarray:
+        return self._proposed([self.prepare(pixels)])[0][: self._config.proposals.keep]
+
+    def embed(self, pixels: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
+        return self._embedded([self.prepare(pixels)], [np.asarray(boxes_xyxy, np.float32)])[0][1]
+
+    def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
+        return self._texts.embed(vocabulary)
+
+
+class _Scorer:
+    """From regions to the detections that are wanted, picture after picture of one stream."""
+
+    def __init__(self, config: Config, classifier: TextClassifier, options: Options) -> None:
+        self._classifier, self._options = classifier, options
+        self._beta = config.calibration.beta
+        settings = suppression(config.detection, config.calibration.compat)
+        most = max(settings.max_per_image, options.top_k)
+        self._suppression = replace(settings, max_per_image=most)
+        self._counts = np.zeros(len(classifier.category_ids), np.int64)
+
+    def __call__(
+        self, regions: Regions, names: tuple[str, ...], size_hw: tuple[int, int]
+    ) -> Detections:
+        boxes, scores, labels = self._scored(regions, Scoring(self._beta))
+        if self._options.gamma:
+            self._counts += prior_counts(labels, self._classifier.category_ids)
+            weights = calibration_weights(self._counts, self._options.gamma)
+            boxes, scores, labels = self._scored(regions, Scoring(self._beta, weights))
+            scores = np.minimum(scores, 1)  # a weight may lift one beyond
+        detections = Detections(boxes, scores, labels, names, size_hw)
+        return detections.take(self._options.choose(boxes, scores))
+
+    def _scored(
+        self, regions: Regions, scoring: Scoring
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        (found,) = detect([regions], self._classifier, [scoring], self._suppression)
+        near, size = found.boxes_xywh[:, :2], found.boxes_xywh[:, 2:]
+        corners = np.concatenate([near, near + size], axis=1).astype(np.float32)
+        return corners, found.scores.astype(np.float32), found.category_ids.astype(np.int64)
+
+
+def _resized(boxes_xyxy: np.ndarray, sample: Sample) -> np.ndarray:
+    """(P, 4) boxes of the picture in a resized sample of it, clipped to that."""
+    height, width = sample.pixels.shape[:2]
+    limits = np.array([width, height, width, height], np.float32)
+    return (boxes_xyxy[:, :4] * sample.scale).clip(0, limits)

@@ -1,0 +1,56 @@
+"""`unidet search TEXT`: the regions of a finished study that fit a text best."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell, whole
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("text", help='what is looked for, such as "striped red star"')
+    parser.add_argument(
+        "--study",
+        type=file_path,
+        help="an experiment, a store or an artefact; without it, the newest on real images",
+    )
+    parser.add_argument("--dataset", metavar="NAME", help="evaluation set; without it, val")
+    parser.add_argument("--top", type=whole(1), default=20, help="so many regions")
+    parser.add_argument(
+        "--out", type=file_path, metavar="FILE", default="search.png", help="the contact sheet"
+    )
+    add_json(parser)
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from pathlib import Path
+
+    from unidet.pipelines.detector.opened_study import open_study
+    from unidet.pipelines.detector.search import contact_sheet
+    from unidet.store.disk import check_target, whole_file
+
+    target = Path(options.out)
+    check_target(target, (".png",))
+    study = open_study(options.study, overrides=options.overrides)
+    dataset = study.dataset("lvis_raw", options.dataset)
+    found = study.search(options.text, dataset, options.top)
+    with whole_file(target) as partial:
+        contact_sheet(study, dataset, found).save(partial, format="PNG")
+    images = study.images(dataset)
+    found.insert(1, "image", [images.caption(int(row)) for row in found["row"]])
+    lines = [
+        f"{row.score:.3f}  {row.image}  {row.x1:.0f} {row.y1:.0f} {row.x2:.0f} {row.y2:.0f}"
+        for row in found.itertuples()
+    ]
+    tell(options, found.to_dict("records"), [*lines, str(target)])
+    return 0
+
+
+VERB = Verb(
+    group="The study",
+    summary="regions of a finished study that fit a text, on a sheet",
+    example='unidet search "striped red star" --study toy',
+    run=run,
+    add_arguments=add_arguments,
+)

@@ -1,0 +1,94 @@
+"""A closed-set network's outputs as the names that are asked for; no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unidet.config.compose import compose
+from unidet.errors import UserError
+from unidet.pipelines.detector.closed_set import ClosedSet
+from unidet.pipelines.detector.model import Model
+from unidet.pipelines.detector.options import Options
+from unidet.records import Detected
+
+EVERYTHING = Options(threshold=0, multi_label=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for what makes tensors of a batch."""
+    fake = SimpleNamespace(as_images=lambda batch: batch.images_NCHW)
+    monkeypatch.setitem(__import__("sys").modules, "unidet.training.inference", fake)
+
+
+class ThreeOutputs:
+    """Finds a box of each of its three outputs, the last the best, in the network's pixels."""
+
+    def detect(self, images: Any, sizes_N2: np.ndarray) -> list[Detected]:
+        boxes = np.array([[0, 0, 416, 416], [0, 0, 208, 416], [0, 0, 208, 208]], np.float32)
+        scores, labels = np.array([0.9, 0.5, 0.4], np.float32), np.array([2, 1, 0])
+        return [Detected(boxes, scores, labels) for _ in sizes_N2]
+
+    def propose(self, images: Any, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        return [np.array([[0, 0, 208, 416, 1], [0, 0, 416, 416, 0.5]], np.float32)]
+
+
+def model(outputs: Sequence[str | None] | int) -> Model:
+    images = compose(["rpn=nanodet_plus_m_416"]).rpn.images
+    return Model(ClosedSet(ThreeOutputs(), images, outputs, 1))  # type: ignore[arg-type]
+
+
+PIXELS = np.zeros((100, 200, 3), np.uint8)
+
+
+def test_boxes_are_in_pixels_of_the_picture() -> None:
+    (found,) = model(["a", "b", "c"]).stream([PIXELS], None, EVERYTHING)
+    assert found.names == ("a", "b", "c")
+    assert found.labels.tolist() == [2, 1, 0]
+    assert found.size_hw == (100, 200)
+    np.testing.assert_allclose(
+        found.boxes_xyxy, [[0, 0, 200, 100], [0, 0, 100, 100], [0, 0, 100, 50]], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        model(3).proposals(PIXELS), [[0, 0, 100, 100, 1]], rtol=1e-6
+    )  # at most one
+
+
+def test_an_output_that_stands_for_nothing_is_left_out() -> None:
+    sparse = model(["a", None, "c"])
+    assert sparse.names == ("a", "c")
+    (found,) = sparse.stream([PIXELS], None, EVERYTHING)
+    assert found.labels.tolist() == [1, 0]
+    assert found.scores.tolist() == pytest.approx([0.9, 0.4])
+
+
+def test_names_choose_among_the_outputs() -> None:
+    (found,) = model(["a", None, "big_cat"]).stream([PIXELS], ["Big cat"], EVERYTHING)
+    assert found.names == ("Big cat",)
+    assert found.labels.tolist() == [0]
+    with pytest.raises(UserError, match=r"'dog' is none of the 2 names.*open-vocabulary model$"):
+        model(["a", None, "b"]).stream([PIXELS], ["dog"])
+
+
+def test_outputs_without_names_take_as_many() -> None:
+    unnamed = model(3)
+    assert unnamed.names is None
+    assert unnamed.detect(PIXELS, "x, y, z").names == ("x", "y", "z")
+    for names in (None, ["x"]):
+        with pytest.raises(UserError, match="3 classes whose names are not known"):
+            unnamed.detect(PIXELS, names)
+
+
+def test_what_fixed_classes_cannot() -> None:
+    fixed = model(["a", "b", "c"])
+    with pytest.raises(UserError, match="gamma"):
+        fixed.detect(PIXELS, gamma=0.5)
+    with pytest.raises(UserError, match="no region embeddings"):
+        fixed.embed(PIXELS)
+    with pytest.raises(UserError, match="no text embeddings"):
+        fixed.embed_text(["a"])

@@ -1,0 +1,84 @@
+"""Networks are taken of one lineage, on stages that do almost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from studies import built
+
+from unidet.config.study import Config
+from unidet.errors import UserError
+from unidet.pipelines.detector.from_study import find, lineage_for
+from unidet.pipelines.detector.lineages import lineage_at
+from unidet.pipelines.engine.engine import open_store
+
+Make = Callable[..., Config]
+READY = "clip_embeddings=bench"  # so that no text encoder is asked for
+
+
+def test_the_proposal_network_is_the_one_that_the_roi_head_was_trained_on(
+    tiny: Make, code: dict[str, str]
+) -> None:
+    done = built(tiny("stage=roi", "seed=1", READY))
+    newer = built(tiny("stage=rpn", "seed=2", READY))  # of the same settings, on other data
+    lineage = lineage_for(tiny(READY), open_store(tiny()))
+    assert lineage.folder("rpn") == done["rpn"].folder
+    assert lineage.folder("roi") == done["roi"].folder
+    assert lineage.folder("rpn") != newer["rpn"].folder
+
+
+def test_networks_of_other_settings_are_not_taken(tiny: Make, code: dict[str, str]) -> None:
+    built(tiny("stage=roi", "rpn.network.alpha=0.9", READY))
+    with pytest.raises(UserError, match="nothing trained for experiment 'toy'"):
+        lineage_for(tiny(READY), open_store(tiny()))
+
+
+def test_a_closed_set_network_needs_no_roi_head(tiny: Make, code: dict[str, str]) -> None:
+    closed = ("rpn=nanodet_plus_m_416", "rpn.classes=dataset", "rpn.training.epochs=0", READY)
+    done = built(tiny("stage=coco_eval", *closed))
+    lineage = lineage_for(tiny(*closed), open_store(tiny()))
+    assert lineage.head.stage == "rpn"
+    assert lineage.folder("coco_eval") == done["coco_eval"].folder
+
+
+def test_an_artefact_shows_its_own_lineage_and_a_store_the_newest(
+    tiny: Make, code: dict[str, str]
+) -> None:
+    old = built(tiny("stage=report", "seed=1", "report.examples=3"))
+    new = built(tiny("stage=report", "seed=2", "report.examples=3"))
+    store = Path(tiny().store.root)
+    for done in (old, new):
+        for stage in ("rpn", "roi", "report"):
+            lineage = lineage_at(done[stage].folder)
+            assert lineage is not None
+            if stage != "rpn":
+                assert lineage.folder("roi") == done["roi"].folder
+                assert lineage.folder("report") == done["report"].folder
+            assert lineage.folder("rpn") == done["rpn"].folder
+    newest = lineage_at(store)
+    assert newest is not None
+    assert newest.folder("roi") == new["roi"].folder
+    with pytest.raises(UserError, match="comes before any network"):
+        lineage_at(old["data"].folder)
+    assert lineage_at(store.parent) is None
+    assert lineage_at(store / "nowhere") is None
+
+
+def test_a_study_s_settings_are_those_it_was_made_with(tiny: Make, code: dict[str, str]) -> None:
+    built(tiny("stage=roi", "rpn.network.alpha=0.9", "roi.network.scale=7"))
+    folder = Path(tiny().store.root)
+    _, config = find(folder, None, ["detection.nms=0.25", "roi.network.bias=-1"])
+    assert (config.rpn.network.alpha, config.roi.network.scale) == (0.9, 7)  # type: ignore[union-attr]
+    assert (config.detection.nms, config.roi.network.bias) == (0.25, -1)
+
+
+def test_a_store_without_networks_says_what_helps(tiny: Make) -> None:
+    store = tiny().store.root
+    with pytest.raises(UserError, match=r"no study: the store .* holds no trained network; give"):
+        find(None, store, [])
+    with pytest.raises(UserError, match="nothing trained for experiment 'toy'"):
+        find("toy", store, [])
+    with pytest.raises(UserError, match="experiment: there is no 'photographs'"):
+        find("photographs", store, [])

@@ -1,0 +1,191 @@
+"""A model's pictures: their order, batches, what is read ahead; and how they are given."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unidet.errors import UserError
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector import from_study, from_weights
+from unidet.pipelines.detector.model import Model, load
+from unidet.pipelines.detector.network import DetectBatch, Prepared, Shape
+from unidet.pipelines.detector.options import Options
+from unidet.pipelines.detector.windows import BATCH_IMAGES, BATCH_PIXELS
+from unidet.vocabularies.vocabulary import Vocabulary
+
+Size = tuple[int, int]
+
+
+class WholePicture:
+    """A network that finds every picture whole, and remembers the batches it saw."""
+
+    names = ("picture",)
+
+    def __init__(self) -> None:
+        self.batches: list[list[Size]] = []
+
+    def shape(self, height: int, width: int) -> Shape:
+        return ((-(-height // 32) * 32, -(-width // 32) * 32),)
+
+    def prepare(self, pixels: np.ndarray) -> Prepared:
+        return Prepared(pixels.shape[:2], ())
+
+    def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
+        names = vocabulary.names if vocabulary else self.names
+        if "unicorn" in names:
+            raise UserError("unicorn: there is none")
+
+        def detect(batch: Sequence[Prepared]) -> list[Detections]:
+            self.batches.append([picture.size_hw for picture in batch])
+            return [whole(picture.size_hw, names) for picture in batch]
+
+        return detect
+
+    def proposals(self, pixels: np.ndarray) -> np.ndarray:
+        return np.array([[0, 0, *pixels.shape[1::-1], 1]], np.float32)
+
+    def embed(self, pixels: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
+        return boxes_xyxy
+
+    def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
+        return np.zeros((len(vocabulary), 4), np.float32)
+
+
+def whole(size: Size, names: tuple[str, ...]) -> Detections:
+    box = np.array([[0, 0, size[1], size[0]]], np.float32)
+    return Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64), names, size)
+
+
+def picture(height: int, width: int = 10) -> np.ndarray:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def network() -> WholePicture:
+    return WholePicture()
+
+
+@pytest.fixture
+def model(network: WholePicture) -> Model:
+    return Model(network)
+
+
+def test_detections_come_in_order_though_shapes_go_together(
+    model: Model, network: WholePicture
+) -> None:
+    heights = [1, 40, 2, 41, 3, 42]
+    found = list(model.stream(map(picture, heights)))
+    assert [detections.size_hw[0] for detections in found] == heights
+    assert network.batches == [[(1, 10), (2, 10), (3, 10)], [(40, 10), (41, 10), (42, 10)]]
+
+
+def test_a_batch_is_so_many_pictures_or_pixels(model: Model, network: WholePicture) -> None:
+    list(model.stream(picture(10) for _ in range(2 * BATCH_IMAGES + 1)))
+    assert [len(batch) for batch in network.batches] == [BATCH_IMAGES, BATCH_IMAGES, 1]
+    network.batches.clear()
+    side = int(BATCH_PIXELS**0.5)  # padded it is more than a batch
+    list(model.stream([picture(10), picture(side, side), picture(side, side)]))
+    assert [len(batch) for batch in network.batches] == [1, 1, 1]
+
+
+def test_at_most_one_batch_is_read_ahead(model: Model) -> None:
+    read = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number in range(100):
+            read.append(number)
+            yield picture(10)
+
+    stream = model.stream(images())
+    assert read == []
+    next(stream)
+    assert len(read) == 2 * BATCH_IMAGES
+    for _ in range(BATCH_IMAGES):
+        next(stream)
+    assert len(read) == 3 * BATCH_IMAGES
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_memory_holds_two_batches(model: Model) -> None:
+    """The one that the network has, and the one that is read ahead; not all twenty."""
+    tracemalloc.start()
+    try:
+        for _ in model.stream(picture(416, 416) for _ in range(20 * BATCH_IMAGES)):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * BATCH_IMAGES * picture(416, 416).nbytes
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("one", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), "a.jpg", None])
+def test_what_is_no_picture_is_named(model: Model, one: Any) -> None:
+    stream = model.stream([picture(10), one])
+    with pytest.raises(UserError, match=r"picture 1: is .*, must be \(height, width, 3\) uint8"):
+        list(stream)
+
+
+def test_bad_names_and_options_are_told_before_a_picture_is_read(model: Model) -> None:
+    with pytest.raises(UserError, match="unicorn"):
+        model.stream([picture(10)], ["unicorn"])
+    with pytest.raises(UserError, match="threshold"):
+        model.detect(picture(10), threshold=2)
+
+
+def test_a_picture_is_an_array_a_file_or_pillows(model: Model, tmp_path: Path) -> None:
+    grey = Image.new("L", (7, 5))
+    grey.save(tmp_path / "x.png")
+    for given in (grey, tmp_path / "x.png", str(tmp_path / "x.png"), picture(5, 7)):
+        found = model.detect(given, "cat, dog")
+        assert isinstance(found, Detections)
+        assert found.size_hw == (5, 7)
+        assert found.names == ("cat", "dog")
+
+
+def test_several_pictures_give_a_list(model: Model) -> None:
+    for several in ([picture(5), picture(6)], iter([picture(5), picture(6)])):
+        assert [found.size_hw[0] for found in model.detect(several)] == [5, 6]
+    assert len(model.detect(np.zeros((3, 5, 7, 3), np.uint8))) == 3
+    assert model.detect([]) == []
+
+
+def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
+    assert model.embed(picture(5, 7)).tolist() == [[0, 0, 7, 5]]
+    assert model.embed(picture(5, 7), np.zeros((0, 4))).shape == (0, 4)
+    with pytest.raises(UserError, match=r"boxes have shape \(4,\)"):
+        model.embed(picture(5, 7), np.zeros(4))
+    assert model.proposals(picture(5, 7)).tolist() == [[0, 0, 7, 5, 1]]
+    assert model.embed_text(["cat", "dog"]).shape == (2, 4)
+
+
+def test_load_takes_a_study_or_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, network: WholePicture
+) -> None:
+    calls: list[Any] = []
+
+    def opened(*arguments: Any) -> WholePicture:
+        calls.append(arguments)
+        return network
+
+    monkeypatch.setattr(from_study, "open_network", opened)
+    monkeypatch.setattr(from_weights, "open_network", opened)
+    file = tmp_path / "w.pth"
+    file.touch()
+    load("toy")
+    load(file, overrides=["rpn=toy"])
+    load(weights="a", proposals_weights="b")
+    assert calls == [
+        ("toy", None, ()),
+        ({"weights": file}, ["rpn=toy"]),
+        ({"proposals_weights": Path("b"), "weights": Path("a")}, ()),
+    ]
+    with pytest.raises(UserError, match="weights: a study has its own"):
+        load(study="toy", weights="a")
+    with pytest.raises(UserError, match="not both"):
+        load("toy", weights="a")

@@ -1,0 +1,221 @@
+"""Models of a tiny study that has run: they find what its evaluation found, to the bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import complaint_of, exit_status
+from PIL import Image
+from studies import built
+
+from unidet.config.compose import compose
+from unidet.errors import UserError
+from unidet.ops.numpy_boxes import xyxy_to_xywh
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector.model import Model, load
+from unidet.pipelines.detector.opened_study import Study, open_study
+from unidet.pipelines.detector.options import Options
+
+ALL = Options(threshold=0, top_k=300, multi_label=True)
+WORDS = ["striped red star", "framed ring"]
+
+
+@pytest.fixture(scope="module")
+def store(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a tiny study that has run to its end."""
+    root = tmp_path_factory.mktemp("study") / "store"
+    built(compose([*overrides, "stage=lvis_eval", f"store.root={root}"]))
+    return root
+
+
+@pytest.fixture(scope="module")
+def study(store: Path) -> Study:
+    return open_study(store)
+
+
+@pytest.fixture(scope="module")
+def model(store: Path) -> Model:
+    return load(store)
+
+
+@pytest.fixture(scope="module")
+def pictures(study: Study) -> list[np.ndarray]:
+    images = study.images("val").images
+    return [np.array(images.read(row)) for row in range(len(images))]
+
+
+def rows(found: Detections) -> np.ndarray:
+    """(N, 6) category row, box as xywh, score; in an order of its own."""
+    boxes = xyxy_to_xywh(found.boxes_xyxy.astype(np.float64))
+    table = np.column_stack([found.labels, boxes, found.scores])
+    return table[np.lexsort(table.T[:3])]
+
+
+def test_detections_are_those_of_the_evaluation(
+    study: Study, model: Model, pictures: list[np.ndarray]
+) -> None:
+    split = study.images("val").split
+    places = {category.id: row for row, category in enumerate(split.categories)}
+    names = [category.name for category in split.categories]
+    evaluated = json.loads((study.lineage.folder("lvis_eval[val]") / "detections.json").read_text())
+    assert len(evaluated) > 100
+    for image_id, found in zip(split.image_ids, model.stream(pictures, names, ALL), strict=True):
+        expected = np.array(
+            [
+                [places[row["category_id"]], *row["bbox"], row["score"]]
+                for row in evaluated
+                if row["image_id"] == image_id
+            ]
+        )
+        assert found.size_hw == (192, 192)
+        np.testing.assert_allclose(
+            rows(found), expected[np.lexsort(expected.T[:3])], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_the_experiment_by_its_name_is_the_same(
+    store: Path, model: Model, pictures: list[np.ndarray], overrides: tuple[str, ...]
+) -> None:
+    named = load(study="toy", store=store, overrides=overrides)
+    assert named.names is None
+    pairs = zip(named.stream(pictures, WORDS, ALL), model.stream(pictures, WORDS, ALL), strict=True)
+    for one, other in pairs:
+        np.testing.assert_array_equal(rows(one), rows(other))
+
+
+def test_weights_alone_find_the_same(
+    study: Study, model: Model, pictures: list[np.ndarray]
+) -> None:
+    """Files of ours of another size than the official one: pages say what they are."""
+    folder = study.lineage.folder
+    alone = load(
+        folder("roi") / "model.safetensors",
+        proposals_weights=folder("rpn") / "model.safetensors",
+        embeddings=folder("clip_embeddings[toy_val]") / "embeddings.npz",
+        overrides=["experiment=toy", "rpn=toy", "roi=toy"],
+    )
+    names = study.embeddings("toy_val").index.tolist()
+    assert alone.names == tuple(names)
+    pairs = zip(alone.stream(pictures, None, ALL), model.stream(pictures, names, ALL), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(rows(one), rows(other), rtol=1e-5, atol=1e-5)
+
+
+def test_any_size_and_no_proposals(model: Model) -> None:
+    for height, width in ((1, 1), (1, 2000), (700, 3)):
+        found = model.detect(np.full((height, width, 3), 128, np.uint8), WORDS, threshold=0)
+        assert found.size_hw == (height, width)
+        assert (found.boxes_xyxy <= np.array([width, height] * 2) + 0.01).all()
+
+
+def test_names_must_be_given(model: Model, pictures: list[np.ndarray]) -> None:
+    with pytest.raises(UserError, match="this model takes any name; say which"):
+        model.detect(pictures[0])
+
+
+def test_calibration_counts_the_pictures_so_far(model: Model, pictures: list[np.ndarray]) -> None:
+    """With two names weights are 1 / n^g over their mean; a picture alone is its own prior."""
+    loose = {"threshold": 0, "top_k": 300, "multi_label": True}
+    plain = model.detect(pictures[0], WORDS, **loose)
+    counts = np.bincount(plain.labels, minlength=2).clip(1)
+    weights = (1 / counts) / (1 / counts).mean()
+    calibrated = model.detect(pictures[0], WORDS, gamma=1.0, **loose)
+    best = [plain.scores[plain.labels == label].max() for label in (0, 1)]
+    lifted = [calibrated.scores[calibrated.labels == label].max() for label in (0, 1)]
+    beta = 0.4  # of the toy study: scores are probabilities to that power
+    np.testing.assert_allclose(lifted, np.minimum(best * weights**beta, 1), rtol=1e-4)
+
+
+def test_a_region_s_embedding_is_what_its_names_are_compared_with(
+    model: Model, pictures: list[np.ndarray]
+) -> None:
+    proposals = model.proposals(pictures[0])
+    assert proposals.shape[1] == 5
+    assert (np.diff(proposals[:, 4]) <= 0).all()
+    regions = model.embed(pictures[0], proposals[:3, :4])
+    words = model.embed_text(WORDS)
+    assert (regions.shape, words.shape) == ((3, 128), (2, 128))
+    np.testing.assert_allclose(np.linalg.norm(regions, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(words, axis=1), 1, rtol=1e-5)
+
+
+def test_a_toy_study_is_no_answer_to_a_photograph(store: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"no study on real images: .*toy world.*study=toy"
+    ) as error:
+        load(store=store)
+    assert "\n" not in str(error.value)
+
+
+def test_tables_of_a_study(study: Study) -> None:
+    assert set(study.artefacts.index) >= {"rpn", "roi", "clip", "lvis_eval[val]", "data[val]"}
+    assert study.metrics.loc[("lvis_eval", "val"), "AP"] >= 0
+    split = study.images("val").split
+    found = study.detections("val")
+    assert list(found) == [
+        *("image_id", "file_name", "category_id", "category", "score", "x1", "y1", "x2", "y2")
+    ]
+    assert set(found["category"]) <= {category.name for category in split.categories}
+    assert (found["x2"] >= found["x1"]).all()
+    proposals = study.proposals("dev")
+    assert set(proposals["image_id"]) == set(study.images("dev").split.image_ids)
+    regions = study.regions()  # of `val`
+    assert len(regions.embeddings) == len(regions.rows) == len(regions.boxes_xyxy)
+    np.testing.assert_allclose(np.linalg.norm(regions.embeddings, axis=1), 1, rtol=1e-3)
+    assert study.embeddings("toy_a").shape[1] == 128
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("vall", "did you mean 'val'"), ("x", "there are 'dev', 'val'")]
+)
+def test_a_set_that_there_is_not(study: Study, name: str, complaint: Any) -> None:
+    with pytest.raises(UserError, match=complaint):
+        study.detections(name)
+
+
+def test_search_ranks_the_stored_regions(study: Study, model: Model) -> None:
+    found = study.search("framed ring", "val", 7)
+    assert list(found) == ["score", "row", "image_id", "x1", "y1", "x2", "y2"]
+    assert len(found) == 7
+    assert (np.diff(found["score"]) <= 0).all()
+    regions = study.regions("val")
+    (word,) = model.embed_text(["framed ring"])
+    settings = json.loads((study.lineage.folder("roi") / "classifier.json").read_text())
+    logits = regions.embeddings.astype(np.float32) @ word * settings["scale"] + settings["bias"]
+    scores = (1 / (1 + np.exp(-logits))) ** 0.4 * regions.proposal_scores**0.6
+    best = int(scores.argmax())
+    assert found["score"][0] == pytest.approx(scores[best], rel=1e-4)
+    assert found["image_id"][0] == regions.image_ids[best]
+    np.testing.assert_array_equal(found.loc[0, ["x1", "y1", "x2", "y2"]], regions.boxes_xyxy[best])
+
+
+def test_search_as_a_command(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    options = ("--study", store, "--dataset", "dev", "--top", 7, "--out", sheet)
+    assert exit_status("search", "framed ring", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert lines[-1] == str(sheet)
+    with Image.open(sheet) as picture:
+        assert picture.width == 5 * 192 + 4 * 8
+        assert picture.height == 2 * (192 + 22)
+    assert "must end in .png" in complaint_of(
+        "search", capsys, "ring", "--out", tmp_path / "sheet.jpg", folder=tmp_path
+    )
+
+
+def test_given_networks_are_taken_into_a_store_without_data(study: Study, tmp_path: Path) -> None:
+    for stage in ("rpn", "roi"):
+        weights = study.lineage.folder(stage) / "model.safetensors"
+        given = (f"{stage}=toy", f"{stage}.weights={weights}", f"{stage}.training=null")
+        done = built(
+            compose(["experiment=coco_o365", f"stage={stage}", f"store.root={tmp_path}", *given])
+        )
+        assert list(done) == [stage]
+        assert (done[stage].folder / "model.safetensors").is_file()

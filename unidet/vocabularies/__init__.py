@@ -1,0 +1,1 @@
+"""Names of categories: lists that come with the package, and how a person gives them."""

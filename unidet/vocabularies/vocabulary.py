@@ -1,0 +1,204 @@
+"""The categories that a detector looks for, as a person gives them.
+
+A list of names is a text file with one category a line: its name, then after tabs its synonyms.
+Lines that start with `#` are remarks, empty ones are passed over. Four lists come with the package
+(`SHIPPED`), the files beside this module; each says where it is from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from unidet.errors import UserError, suggestion
+
+SHIPPED = ("coco", "lvis_v1", "objects365", "openimages")
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One category.
+
+    Attributes:
+        name: what its detections are called.
+        synonyms: other names of the same thing; they are looked up and embedded with the name.
+        embedding: (D,) float32 of unit length in place of the words, from examples; None: words.
+    """
+
+    name: str
+    synonyms: tuple[str, ...] = ()
+    embedding: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The name and its synonyms."""
+        return (self.name, *self.synonyms)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Categories in an order; labels of detections are positions in it."""
+
+    entries: tuple[Entry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the categories are called."""
+        return tuple(entry.name for entry in self.entries)
+
+    @classmethod
+    def of(cls, names: Sequence[str] | str | Vocabulary) -> Vocabulary:
+        """Names as a list, as text for `parse`, or a vocabulary as it is.
+
+        Raises:
+            UserError: as `parse`.
+        """
+        if isinstance(names, Vocabulary):
+            return names
+        if isinstance(names, str):
+            return cls.parse(names)
+        return _checked("names", [(name,) for name in names])
+
+    @classmethod
+    def parse(cls, text: str) -> Vocabulary:
+        """A list that comes with the package ("coco"), a file, or names: "cat, traffic light".
+
+        Raises:
+            UserError: a file that cannot be read, no name, a name that is empty, repeated or holds
+                control characters.
+        """
+        name = text.strip()
+        if name in SHIPPED:
+            return shipped(name)
+        if _is_file(name):
+            return cls.read(Path(name))
+        if "," not in name and (name.endswith(".txt") or "/" in name):
+            raise UserError(
+                f'vocabulary: there is no file {name}; give names ("cat, dog"), a file with one '
+                f"a line, or one of {', '.join(SHIPPED)}"
+            )
+        return _checked("vocabulary", [(part.strip(),) for part in text.split(",")])
+
+    @classmethod
+    def read(cls, path: Path) -> Vocabulary:
+        """A file of names, one a line, synonyms after tabs.
+
+        Raises:
+            UserError: as `parse`; the line is named.
+        """
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: is not text in UTF-8") from None
+        return _from_lines(str(path), text)
+
+    def with_example(self, name: str, embeddings_KD: np.ndarray) -> Vocabulary:
+        """The category shown instead of named, in the place of one of that name, or at the end.
+
+        Args:
+            embeddings_KD: (K, D) of K examples, from `Model.embed`; their mean is the category.
+
+        Raises:
+            UserError: no example, or a name as in `parse`.
+        """
+        if embeddings_KD.ndim != 2 or not len(embeddings_KD):
+            raise UserError(
+                f"example {name!r}: embeddings have shape {embeddings_KD.shape}, must be "
+                "(examples, dimensions) with at least one example"
+            )
+        mean = unit(unit(embeddings_KD).mean(axis=0))
+        entry = Entry(_checked("example", [(name,)]).names[0], (), mean)
+        others = [entry if other.name == name else other for other in self.entries]
+        return Vocabulary((*others, *([] if name in self.names else [entry])))
+
+
+class Known:
+    """Names that something holds in an order: outputs of a network, rows of an array."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._places = {plain(name): place for place, name in reversed([*enumerate(self.names)])}
+
+    def place(self, entry: Entry) -> int | None:
+        """Where a category is: by its name, else by the first of its synonyms that is there."""
+        known = (self._places.get(plain(word)) for word in entry.words)
+        return next((place for place in known if place is not None), None)
+
+    def refuse(self, entry: Entry, advice: str) -> UserError:
+        """What to say of a category that is not there."""
+        hint = suggestion(plain(entry.name), self._places)
+        some = ", ".join(map(repr, self.names[:3]))
+        return UserError(
+            f"vocabulary: {entry.name!r} is none of the {len(self.names):,} names that this model "
+            f"knows ({some}, …); {hint}{advice}"
+        )
+
+
+def plain(name: str) -> str:
+    """A name for comparing: case and underscores apart."""
+    return " ".join(name.lower().replace("_", " ").split())
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., D) at unit length, float32; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+@cache
+def shipped(name: str) -> Vocabulary:
+    """The list of that name that comes with the package."""
+    text = resources.files(__package__).joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    return _from_lines(name, text)
+
+
+def shipped_of_size(count: int) -> Vocabulary | None:
+    """The shipped list with that many names; they all differ in length."""
+    fitting = (shipped(name) for name in SHIPPED)
+    return next((vocabulary for vocabulary in fitting if len(vocabulary) == count), None)
+
+
+def _from_lines(where: str, text: str) -> Vocabulary:
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    words = [tuple(word.strip() for word in line.split("\t")) for _, line in lines]
+    return _checked(where, words, [number for number, _ in lines])
+
+
+def _checked(where: str, words: Sequence[tuple[str, ...]], lines: Sequence[int] = ()) -> Vocabulary:
+    """Entries of a name and its synonyms each; `lines` says where in a file they stand."""
+    seen: dict[str, int] = {}
+    for place, (name, *synonyms) in enumerate(words):
+        at = f"{where}, line {lines[place]}" if lines else f"{where}, name {place + 1}"
+        for word in (name, *synonyms):
+            if not word.strip():
+                raise UserError(f"{at}: is empty; write a name, or leave it out")
+            if not word.isprintable():
+                raise UserError(f"{at}: {word!r:.{_SHOWN}} holds control characters")
+        if name in seen:
+            raise UserError(f"{at}: {name!r:.{_SHOWN}} is there already; leave it out")
+        seen[name] = place
+    if not words:
+        raise UserError(f'{where}: names no category; give them like "cat, traffic light"')
+    return Vocabulary(tuple(Entry(name, tuple(synonyms)) for name, *synonyms in words))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_file()
+    except OSError:  # longer than a file name may be
+        return False
