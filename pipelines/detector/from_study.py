@@ -142,13 +142,17 @@ def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
 
 def texts_of(lineage: Lineage, config: Config) -> Texts:
     """The text encoder that a study embeds names with, or the names that it has embedded."""
-    if isinstance(config.clip_embeddings, TextEmbeddings):
-        folder = lineage.folder("clip")
-        return Texts(None, lambda: _encoder(folder, config))
     artefacts = lineage.of("clip_embeddings").values()
-    files = [lineage.store.folder(action) / EMBEDDINGS for action in artefacts]
-    texts_ready = texts.together([Ready(*read_named_embeddings(file)) for file in files])
-    return Texts(texts_ready, None)
+    files = [
+        lineage.store.folder(action) / EMBEDDINGS
+        for action in artefacts
+        if lineage.store.is_complete(action)
+    ]
+    embedded = texts.together([Ready(*read_named_embeddings(file)) for file in files])
+    if not isinstance(config.clip_embeddings, TextEmbeddings):
+        return Texts(embedded, None)
+    folder = lineage.folder("clip")
+    return Texts(None, lambda: _encoder(folder, config), embedded)
 
 
 def _encoder(clip: Path, config: Config) -> Encode:

@@ -51,10 +51,16 @@ class Texts:
     Args:
         ready: looked up first.
         open_encoder: opens the text encoder when a first name needs it; None: there is none.
+        typical: embeddings that say where names lie, by default the ready ones.
     """
 
-    def __init__(self, ready: Ready | None, open_encoder: Callable[[], Encode] | None) -> None:
-        self.ready = ready
+    def __init__(
+        self,
+        ready: Ready | None,
+        open_encoder: Callable[[], Encode] | None,
+        typical: Ready | None = None,
+    ) -> None:
+        self.ready, self.typical = ready, typical or ready
         self._open = open_encoder
         self._encoder: Encode | None = None
         self._encoded: dict[str, np.ndarray] = {}

@@ -23,6 +23,7 @@ from unidet.pipelines.detector.network import (
     Shape,
 )
 from unidet.pipelines.detector.options import Options
+from unidet.pipelines.detector.shown import Shown
 from unidet.pipelines.detector.texts import Texts
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.region_scoring import suppression
@@ -72,7 +73,7 @@ class TwoStage:
                 'vocabulary: this model takes any name; say which, such as "cat, traffic light"'
             )
         wanted = Vocabulary.of(self.names or ()) if vocabulary is None else vocabulary
-        score = _Scorer(self._config, self._classifier(wanted), options)
+        score = _Scorer(self._config, self._classifier(wanted), self._shown(wanted), options)
 
         def detect_batch(batch: Sequence[Prepared]) -> list[Detections]:
             pairs = zip(self._regions_of(batch), batch, strict=True)
@@ -89,6 +90,16 @@ class TwoStage:
             )
         settings = self._regions.classifier.settings()
         return TextClassifier.of(vectors, np.arange(len(vocabulary)), **settings)
+
+    def _shown(self, vocabulary: Vocabulary) -> Shown | None:
+        """Where some categories are shown by examples: what makes classifiers of them."""
+        is_shown = np.array([entry.embedding is not None for entry in vocabulary.entries])
+        if not is_shown.any():
+            return None
+        typical = self._texts.typical
+        return Shown(
+            self._texts.embed(vocabulary), is_shown, None if typical is None else typical.vectors
+        )
 
     def _regions_of(self, batch: Sequence[Prepared]) -> list[Regions]:
         """Refined boxes in pixels of each picture; embeddings as `lvis_raw` keeps them."""
@@ -144,8 +155,10 @@ class TwoStage:
 class _Scorer:
     """From regions to the detections that are wanted, picture after picture of one stream."""
 
-    def __init__(self, config: Config, classifier: TextClassifier, options: Options) -> None:
-        self._classifier, self._options = classifier, options
+    def __init__(
+        self, config: Config, classifier: TextClassifier, shown: Shown | None, options: Options
+    ) -> None:
+        self._classifier, self._shown, self._options = classifier, shown, options
         self._beta = config.calibration.beta
         settings = suppression(config.detection, config.calibration.compat)
         most = max(settings.max_per_image, options.top_k)
@@ -155,6 +168,9 @@ class _Scorer:
     def __call__(
         self, regions: Regions, names: tuple[str, ...], size_hw: tuple[int, int]
     ) -> Detections:
+        if self._shown is not None:
+            vectors = self._shown.after(regions.embeddings)
+            self._classifier = replace(self._classifier, text_embeddings=vectors)
         boxes, scores, labels = self._scored(regions, Scoring(self._beta))
         if self._options.gamma:
             self._counts += prior_counts(labels, self._classifier.category_ids)

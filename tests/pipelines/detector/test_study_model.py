@@ -19,6 +19,7 @@ from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.opened_study import Study, open_study
 from unidet.pipelines.detector.options import Options
+from unidet.vocabularies.vocabulary import Vocabulary
 
 ALL = Options(threshold=0, top_k=300, multi_label=True)
 WORDS = ["striped red star", "framed ring"]
@@ -219,3 +220,15 @@ def test_given_networks_are_taken_into_a_store_without_data(study: Study, tmp_pa
         )
         assert list(done) == [stage]
         assert (done[stage].folder / "model.safetensors").is_file()
+
+
+def test_words_and_examples_mix(model: Model, pictures: list[np.ndarray]) -> None:
+    """The shown category's scores change; the word's are those it has among words."""
+    crops = np.concatenate([model.embed(picture[:60, :60]) for picture in pictures[:3]])
+    mixed = Vocabulary.of(WORDS).with_example(WORDS[1], crops)
+    for words, shown in zip(
+        model.stream(pictures, WORDS, ALL), model.stream(pictures, mixed, ALL), strict=True
+    ):
+        same = [rows(found)[rows(found)[:, 0] == 0] for found in (words, shown)]
+        np.testing.assert_allclose(*same, rtol=1e-5, atol=1e-5)
+        assert not np.array_equal(rows(words), rows(shown))

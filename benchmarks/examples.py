@@ -1,0 +1,84 @@
+"""AP on the toy world's `val` where categories are shown by examples instead of named.
+
+python benchmarks/examples.py [STUDY]
+
+Examples are boxes annotated in `dev`, the first ones of each category in different images; their
+regions are embedded by the study's own network. Detections and evaluation are those of stage
+`lvis_eval` without calibration. STUDY is as for `unidet.open_study`; `toy` by default.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+
+import numpy as np
+
+import unidet
+from unidet.evaluation.lvis import evaluate_lvis
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.ops.numpy_boxes import xyxy_to_xywh
+from unidet.pipelines.detector.model import Model
+from unidet.pipelines.detector.options import Options
+from unidet.pipelines.wiring.image_sets import ImageSet
+from unidet.records import Detections
+from unidet.vocabularies.vocabulary import Vocabulary
+
+COUNTS = (1, 3, 5)
+EVERYTHING = Options(threshold=0, top_k=300, multi_label=True)
+
+
+def average_precision(images: ImageSet, model: Model, vocabulary: Vocabulary) -> float:
+    """LVIS AP of a set whose categories are the vocabulary's, in their order."""
+    ids = np.array([category.id for category in images.split.categories])
+    pixels = (np.array(images.images.read(row)) for row in range(len(images.split)))
+    parts = [
+        Detections(
+            np.full(len(found), image_id),
+            ids[found.labels],
+            xyxy_to_xywh(found.boxes_xyxy.astype(np.float64)),
+            found.scores,
+        )
+        for image_id, found in zip(
+            images.split.image_ids, model.stream(pixels, vocabulary, EVERYTHING), strict=True
+        )
+    ]
+    truth = read_ground_truth(images.ground_truth)
+    return evaluate_lvis(truth, Detections.concatenate(parts)).metrics()["AP"]
+
+
+def examples(images: ImageSet, model: Model, most: int) -> dict[int, np.ndarray]:
+    """Label -> (K, D) embeddings of annotated regions, at most one an image."""
+    embedded: dict[int, list[np.ndarray]] = defaultdict(list)
+    for row in range(len(images.split)):
+        boxes, labels, _ = images.split.boxes_of(row)
+        wanted = {
+            int(label): box
+            for box, label in zip(boxes, labels, strict=True)
+            if len(embedded[int(label)]) < most
+        }
+        if wanted:
+            vectors = model.embed(np.array(images.images.read(row)), np.stack([*wanted.values()]))
+            for label, vector in zip(wanted, vectors, strict=True):
+                embedded[label].append(vector)
+    return {label: np.stack(vectors) for label, vectors in embedded.items() if vectors}
+
+
+def main() -> None:
+    where = sys.argv[1] if len(sys.argv) > 1 else "toy"
+    study, model = unidet.open_study(where), unidet.load(study=where)
+    images = study.images("val")
+    words = Vocabulary.of([category.name for category in images.split.categories])
+    by_words = average_precision(images, model, words)
+    print(f"{'words':<20} AP {by_words:.4f}", flush=True)
+    shown = examples(study.images("dev"), model, max(COUNTS))
+    for count in COUNTS:
+        vocabulary = words
+        for label, vectors in shown.items():
+            vocabulary = vocabulary.with_example(words.names[label], vectors[:count])
+        reached = average_precision(images, model, vocabulary)
+        print(f"{count} examples a class   AP {reached:.4f}, {reached / by_words:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
