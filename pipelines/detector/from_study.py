@@ -20,6 +20,7 @@ from unidet.pipelines.detector.texts import Encode, Ready, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.engine import bring_up_jittor
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.store.disk import nearest_folder
 from unidet.store.store import Store
 
 TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
@@ -59,6 +60,8 @@ def find(
         lineage = lineage_at(Path(study))
         if lineage is not None:
             return lineage, _as_recorded(lineage, overrides)
+        if len(Path(study).parts) > 1 or Path(study).is_file():
+            raise UserError(f"study: {study} is no store, no artefact in one, and no experiment")
         config = compose([f"experiment={study}", *overrides])
         return lineage_for(config, _store(config, root)), config
     store = _store(compose(overrides), root)
@@ -70,7 +73,9 @@ def find(
 
 
 def _store(config: Config, root: str | Path | None) -> Store:
-    return Store(Path(config.store.root if root is None else root))
+    place = Path(config.store.root if root is None else root)
+    nearest_folder(place)  # refuses a file in its place
+    return Store(place)
 
 
 def _nothing(store: Store) -> str:
