@@ -112,8 +112,7 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
     page = PAGES.get(weights.layout.name, "")
     if not page:
         raise UserError(
-            f"{name}: {path} holds {weights.layout.summary}, which is no detector; there are "
-            f"{', '.join(PAGES)}"
+            f"{name}: {path} holds {weights.layout.summary}; what detects is {', '.join(PAGES)}"
         )
     page = _chosen(page.partition("=")[0], overrides) or page
     return _Checkpoint(path, page, weights.arrays, weights.vocabularies)

@@ -168,7 +168,7 @@ def test_what_is_missing_or_wrong_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"weights: .* it must be a second stage"):
         load(weights=nanodet, proposals_weights=nanodet)
     clip = official("torchvision_resnet18", tmp_path / "resnet.pth", 1000)
-    with pytest.raises(UserError, match="which is no detector; there are unidetector_stage1"):
+    with pytest.raises(UserError, match=r"ResNet-18, .*; what detects is unidetector_stage1"):
         load(weights=clip)
     write_torch(tmp_path / "x.pth", {"x": np.zeros(1, np.float32)})
     with pytest.raises(UserError, match="for a network of your own: rpn=PAGE, roi=PAGE"):
