@@ -76,7 +76,7 @@ class Study:
         """
         rows = {}
         for label, action in self.lineage.actions.items():
-            if "metrics.json" in action.files:
+            if "metrics.json" in action.files and self.lineage.store.is_complete(action):
                 metrics = json.loads((self.lineage.folder(label) / "metrics.json").read_text())
                 rows[action.stage, action.name] = metrics
         index = pd.MultiIndex.from_tuples(rows, names=["stage", "dataset"])

@@ -94,3 +94,22 @@ def test_a_tilde_at_the_start_of_a_path_means_home(
 
 def test_a_tilde_elsewhere_is_a_tilde() -> None:
     assert compose(["experiment=toy", "clip_embeddings.templates=['~/{}']"])
+
+
+RECORDED = {
+    "detection": {"suppression": "soft", "nms": 0.25, "score_threshold": 0.5, "max_per_image": 7},
+    "rpn": {"network": "of another kind"},
+}
+
+
+def test_recorded_subtrees_go_before_the_pages_and_overrides_before_them() -> None:
+    overrides = ["rpn=nanodet_plus_m_416", "detection.nms=0.75", "calibration.beta=0.5"]
+    config = compose(overrides, RECORDED)
+    assert config.rpn == compose(overrides).rpn  # a page that is chosen stays
+    assert (config.detection.nms, config.detection.max_per_image) == (0.75, 7)
+    assert config.calibration.beta == 0.5
+
+
+def test_recorded_values_are_checked_too() -> None:
+    with pytest.raises(UserError, match=r"^detection: unknown key 'nns'|^detection\.nns"):
+        compose([], {"detection": {**RECORDED["detection"], "nns": 1}})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.formats.embeddings import read_embeddings
+from unidet.formats.embeddings import read_embeddings, read_named_embeddings
 
 
 def refusal(path: Path) -> str:
@@ -104,3 +104,66 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         refusal(path)
+
+
+def test_any_number_of_categories_where_none_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "names.npy"
+    np.save(path, np.ones((2, 5)))
+    assert read_embeddings(path).shape == (2, 5)
+    np.save(path, np.ones((0, 5)))
+    with pytest.raises(UserError, match=r"shape \(0, 5\); it must be"):
+        read_embeddings(path)
+
+
+# --- with their names -------------------------------------------------------------------------
+
+
+def test_embeddings_with_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "names.npz"
+    np.savez(path, embeddings=np.ones((2, 3), "<f2"), names=np.array(["a", "b"]))
+    vectors, names = read_named_embeddings(path)
+    assert (vectors.tolist(), vectors.dtype, names) == ([[1, 1, 1]] * 2, np.float32, ["a", "b"])
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        assert "not a readable .npz file" in named_refusal(path)
+
+
+def named_refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_named_embeddings(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert len(message.splitlines()) == 1
+    return message
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        ({"embeddings": np.ones((2, 3))}, "has no array 'names"),
+        ({"names": np.array(["a"])}, "has no array 'embeddings"),
+        ({"embeddings": np.ones((2, 3)), "names": np.array(["a"])}, "but the vocabulary has 1"),
+        ({"embeddings": np.ones((1, 3)), "names": np.array([1])}, "its names are int64 (1,)"),
+        ({"embeddings": np.full((1, 3), np.nan), "names": np.array(["a"])}, "NaN"),
+        ({"embeddings": np.ones((0, 3)), "names": np.zeros(0, "U1")}, "shape (0, 3)"),
+        ({"embeddings": np.array([{}]), "names": np.array(["a"])}, "not a readable .npz file"),
+    ],
+)
+def test_archives_that_do_not_fit(
+    tmp_path: Path, arrays: dict[str, np.ndarray], problem: str
+) -> None:
+    path = tmp_path / "names.npz"
+    np.savez(path, **arrays)
+    assert problem in named_refusal(path)
+
+
+def test_what_is_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "names.npz"
+    assert "cannot be read (No such file" in named_refusal(path)
+    for content in (b"", b"?", pickle.dumps([1.0])):
+        path.write_bytes(content)
+        assert "not a readable .npz file" in named_refusal(path)
+    with path.open("wb") as file:
+        np.save(file, np.ones((2, 3)))
+    assert "not a readable .npz file" in named_refusal(path)

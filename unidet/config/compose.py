@@ -38,7 +38,8 @@ def _plain_values(overrides: list[str], recorded: Mapping[str, Any]) -> dict[str
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
             composed = hydra_compose("config", overrides=opened)
-            _put(composed, recorded, overrides)
+            if recorded:
+                _put(composed, recorded, overrides)
             return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error, overrides)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ _DAMAGE = (
     *(ValueError, TypeError, OverflowError, EOFError, MemoryError, RecursionError),
     *(SyntaxError, tokenize.TokenError),
 )
+# Of an archive; a single array in its place is no context manager.
+_ARCHIVE_DAMAGE = (zipfile.BadZipFile, zlib.error, AttributeError, NotImplementedError)
 
 
 def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
@@ -34,7 +37,7 @@ def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
         UserError: as `read_embeddings`, or an array is missing.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             vectors, names = arrays["embeddings"], arrays["names"]
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror or fault})") from None
@@ -42,7 +45,7 @@ def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
         raise UserError(
             f"{path}: has no array {fault}; it must hold `embeddings` (C, D) and their `names` (C,)"
         ) from None
-    except (*_DAMAGE, zipfile.BadZipFile) as fault:
+    except (*_DAMAGE, *_ARCHIVE_DAMAGE) as fault:
         reason = " ".join(str(fault).split())
         raise UserError(f"{path}: not a readable .npz file ({reason:.100})") from None
     if names.ndim != 1 or names.dtype.kind != "U":

@@ -12,6 +12,7 @@ from commands import complaint_of, exit_status
 from PIL import Image
 from studies import built
 
+import unidet
 from unidet.config.compose import compose
 from unidet.errors import UserError
 from unidet.ops.numpy_boxes import xyxy_to_xywh
@@ -21,6 +22,7 @@ from unidet.pipelines.detector.opened_study import Study, open_study
 from unidet.pipelines.detector.options import Options
 from unidet.vocabularies.vocabulary import Vocabulary
 
+ROOT = Path(__file__).resolve().parents[3]
 ALL = Options(threshold=0, top_k=300, multi_label=True)
 WORDS = ["striped red star", "framed ring"]
 
@@ -232,3 +234,15 @@ def test_words_and_examples_mix(model: Model, pictures: list[np.ndarray]) -> Non
         same = [rows(found)[rows(found)[:, 0] == 0] for found in (words, shown)]
         np.testing.assert_allclose(*same, rtol=1e-5, atol=1e-5)
         assert not np.array_equal(rows(words), rows(shown))
+
+
+def test_the_example_notebook_runs(store: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "outputs").symlink_to(store)
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs/example.ipynb").read_text())
+    names: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert isinstance(names["found"], unidet.Detections)
+    assert names["cosines"].shape == (5, 2)
