@@ -34,12 +34,12 @@ def average_precision(images: ImageSet, model: Model, vocabulary: Vocabulary) ->
     pixels = (np.array(images.images.read(row)) for row in range(len(images.split)))
     parts = [
         Detections(
-            np.full(len(found), image_id),
-            ids[found.labels],
-            xyxy_to_xywh(found.boxes_xyxy.astype(np.float64)),
-            found.scores,
+            np.full(len(detections), image_id),
+            ids[detections.labels],
+            xyxy_to_xywh(detections.boxes_xyxy.astype(np.float64)),
+            detections.scores,
         )
-        for image_id, found in zip(
+        for image_id, detections in zip(
             images.split.image_ids, model.stream(pixels, vocabulary, EVERYTHING), strict=True
         )
     ]

@@ -69,10 +69,12 @@ class ClosedSet:
             from unidet.training.inference import as_images
 
             images = self._transform.collate([picture.samples[0] for picture in batch])
-            detected = self._network.detect(as_images(images), images.sizes_N2)
+            everything = self._network.detect(as_images(images), images.sizes_N2)
             return [
-                _chosen(found, scale, picture, labels, names, options)
-                for found, scale, picture in zip(detected, images.scales_N4, batch, strict=True)
+                _chosen(detected, scale, picture, labels, names, options)
+                for detected, scale, picture in zip(
+                    everything, images.scales_N4, batch, strict=True
+                )
             ]
 
         return detect
@@ -116,7 +118,7 @@ class ClosedSet:
 
 
 def _chosen(
-    found: Detected,
+    detected: Detected,
     scale: np.ndarray,
     picture: Prepared,
     labels: np.ndarray,
@@ -124,9 +126,9 @@ def _chosen(
     options: Options,
 ) -> Detections:
     """What is wanted of the network's detections, in pixels of the picture."""
-    rows = np.flatnonzero(labels[found.labels] != NO_LABEL)
-    boxes = (found.boxes[rows].astype(np.float64) / scale).astype(np.float32)
+    rows = np.flatnonzero(labels[detected.labels] != NO_LABEL)
+    boxes = (detected.boxes[rows].astype(np.float64) / scale).astype(np.float32)
     detections = Detections(
-        boxes, found.scores[rows], labels[found.labels[rows]], names, picture.size_hw
+        boxes, detected.scores[rows], labels[detected.labels[rows]], names, picture.size_hw
     )
     return detections.take(options.choose(boxes, detections.scores))

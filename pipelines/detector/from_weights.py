@@ -53,7 +53,6 @@ COCO_IDS = [
 ]
 """Of the 80 categories: official DETR has an output for every number up to 90."""
 PACKAGED_MERGES = "unidet.models.clip", "merges.txt.gz"
-_KEPT_ASIDE = ("kept/", "vocabulary.")  # of a file of ours: what its network does not take
 
 
 def open_network(files: Mapping[str, Path], overrides: Sequence[str]) -> Network:
@@ -97,6 +96,7 @@ class _Checkpoint:
 
 def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
     """A checkpoint and its page; a page that the overrides choose goes before its layout's."""
+    from unidet.weights.layouts.layout import KEPT, VOCABULARY
     from unidet.weights.layouts.registry import open_weights
     from unidet.weights.read import read_checkpoint
 
@@ -107,7 +107,9 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
         if not page:
             raise UserError(f"{error}; for a network of your own: rpn=PAGE, roi=PAGE") from None
         arrays = read_checkpoint(path)
-        own = {key: array for key, array in arrays.items() if not key.startswith(_KEPT_ASIDE)}
+        own = {
+            key: array for key, array in arrays.items() if not key.startswith((KEPT, VOCABULARY))
+        }
         return _Checkpoint(path, page, own, ())
     page = PAGES.get(weights.layout.name, "")
     if not page:

@@ -82,8 +82,8 @@ class Model:
         chosen = Options.of(options)
         several = not isinstance(image, Picture) or getattr(image, "ndim", 3) == 4
         pictures = map(_pixels, image if several else [image])  # type: ignore[arg-type]
-        found = self.stream(pictures, names, chosen)
-        return list(found) if several else next(found)
+        detections = self.stream(pictures, names, chosen)
+        return list(detections) if several else next(detections)
 
     def proposals(self, image: Picture) -> np.ndarray:
         """(P, 5) float32 class-agnostic boxes xyxy + score in pixels of the picture, best first."""

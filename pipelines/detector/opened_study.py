@@ -92,13 +92,13 @@ class Study:
         """
         stage = "lvis_eval" if self.lineage.of("lvis_eval") else "coco_eval"
         name = self.dataset(stage, dataset)
-        found = json.loads(
+        records = json.loads(
             (self.lineage.folder(f"{stage}[{name}]") / "detections.json").read_text()
         )
         split = self.images(name).split
         names = {category.id: category.name for category in split.categories}
         files = dict(zip(split.image_ids.tolist(), split.file_names, strict=True))
-        table = pd.DataFrame(found, columns=["image_id", "category_id", "bbox", "score"])
+        table = pd.DataFrame(records, columns=["image_id", "category_id", "bbox", "score"])
         boxes = np.array(table.pop("bbox").tolist(), np.float64).reshape(-1, 4)
         table[CORNERS] = xywh_to_xyxy(boxes)
         table.insert(1, "file_name", table["image_id"].map(files))

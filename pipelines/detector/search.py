@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from unidet.errors import UserError
 from unidet.evaluation.calibration import fuse_scores
 from unidet.evaluation.detections import TextClassifier
 from unidet.pipelines.detector import from_study
@@ -35,13 +36,15 @@ def best_regions(study: Study, text: str, dataset: str, top: int) -> pd.DataFram
     """As `Study.search`; scores are a detector's: probability and proposal score, fused."""
     folder = study.lineage.folder(f"lvis_raw[{dataset}]")
     classifier = _classifier(study, text, json.loads((folder / CLASSIFIER).read_text()))
-    found = pd.DataFrame(columns=["score", "row", *CORNERS])
+    best = pd.DataFrame(columns=["score", "row", *CORNERS])
     for table in _scored(Sharded(folder / SHARDS), classifier, study.config.calibration.beta):
-        found = pd.concat([found, table]) if len(found) else table
-        found = found.nlargest(top, "score", keep="first")
+        best = pd.concat([best, table]) if len(best) else table
+        best = best.nlargest(top, "score", keep="first")
+    if not len(best):
+        raise UserError(f"{dataset}: the RoI head has not seen a region; are there proposals?")
     ids = study.images(dataset).split.image_ids
-    found.insert(2, "image_id", ids[found["row"].to_numpy(np.int64)])
-    return found.reset_index(drop=True)
+    best.insert(2, "image_id", ids[best["row"].to_numpy(np.int64)])
+    return best.reset_index(drop=True)
 
 
 def _classifier(study: Study, text: str, settings: dict[str, float]) -> TextClassifier:
@@ -64,11 +67,11 @@ def _scored(shards: Sharded, classifier: TextClassifier, beta: float) -> Iterato
         yield table
 
 
-def contact_sheet(study: Study, dataset: str, found: pd.DataFrame) -> Image.Image:
+def contact_sheet(study: Study, dataset: str, best: pd.DataFrame) -> Image.Image:
     """The found regions in rows, each with a little around it, under its score."""
     images = study.images(dataset).images
     tiles, titles = [], []
-    for rank, region in enumerate(found.itertuples(index=False), start=1):
+    for rank, region in enumerate(best.itertuples(index=False), start=1):
         box = np.array([region.x1, region.y1, region.x2, region.y2], np.float64)
         tiles.append(_tile(images.read(int(region.row)), box))
         titles.append(f"{rank}: {region.score:.2f}")

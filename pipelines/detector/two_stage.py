@@ -119,10 +119,10 @@ class TwoStage:
         from unidet.training.inference import as_images
 
         images = self._first.collate([picture.samples[0] for picture in batch])
-        found = self._proposer.propose(as_images(images), images.sizes_N2)
+        proposals = self._proposer.propose(as_images(images), images.sizes_N2)
         return [
             np.concatenate([rows[:, :4] / scale, rows[:, 4:]], axis=1).astype(np.float32)
-            for rows, scale in zip(found, images.scales_N4, strict=True)
+            for rows, scale in zip(proposals, images.scales_N4, strict=True)
         ]
 
     def _embedded(
@@ -183,10 +183,10 @@ class _Scorer:
     def _scored(
         self, regions: Regions, scoring: Scoring
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        (found,) = detect([regions], self._classifier, [scoring], self._suppression)
-        near, size = found.boxes_xywh[:, :2], found.boxes_xywh[:, 2:]
+        (detected,) = detect([regions], self._classifier, [scoring], self._suppression)
+        near, size = detected.boxes_xywh[:, :2], detected.boxes_xywh[:, 2:]
         corners = np.concatenate([near, near + size], axis=1).astype(np.float32)
-        return corners, found.scores.astype(np.float32), found.category_ids.astype(np.int64)
+        return corners, detected.scores.astype(np.float32), detected.category_ids.astype(np.int64)
 
 
 def _resized(boxes_xyxy: np.ndarray, sample: Sample) -> np.ndarray:

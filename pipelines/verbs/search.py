@@ -34,16 +34,16 @@ def run(options: Namespace, compose: Compose) -> int:
     check_target(target, (".png",))
     study = open_study(options.study, overrides=options.overrides)
     dataset = study.dataset("lvis_raw", options.dataset)
-    found = study.search(options.text, dataset, options.top)
+    best = study.search(options.text, dataset, options.top)
     with whole_file(target) as partial:
-        contact_sheet(study, dataset, found).save(partial, format="PNG")
+        contact_sheet(study, dataset, best).save(partial, format="PNG")
     images = study.images(dataset)
-    found.insert(1, "image", [images.caption(int(row)) for row in found["row"]])
+    best.insert(1, "image", [images.caption(int(row)) for row in best["row"]])
     lines = [
         f"{row.score:.3f}  {row.image}  {row.x1:.0f} {row.y1:.0f} {row.x2:.0f} {row.y2:.0f}"
-        for row in found.itertuples()
+        for row in best.itertuples()
     ]
-    tell(options, found.to_dict("records"), [*lines, str(target)])
+    tell(options, best.to_dict("records"), [*lines, str(target)])
     return 0
 
 

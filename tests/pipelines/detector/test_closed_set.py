@@ -47,12 +47,12 @@ PIXELS = np.zeros((100, 200, 3), np.uint8)
 
 
 def test_boxes_are_in_pixels_of_the_picture() -> None:
-    (found,) = model(["a", "b", "c"]).stream([PIXELS], None, EVERYTHING)
-    assert found.names == ("a", "b", "c")
-    assert found.labels.tolist() == [2, 1, 0]
-    assert found.size_hw == (100, 200)
+    (detections,) = model(["a", "b", "c"]).stream([PIXELS], None, EVERYTHING)
+    assert detections.names == ("a", "b", "c")
+    assert detections.labels.tolist() == [2, 1, 0]
+    assert detections.size_hw == (100, 200)
     np.testing.assert_allclose(
-        found.boxes_xyxy, [[0, 0, 200, 100], [0, 0, 100, 100], [0, 0, 100, 50]], rtol=1e-6
+        detections.boxes_xyxy, [[0, 0, 200, 100], [0, 0, 100, 100], [0, 0, 100, 50]], rtol=1e-6
     )
     np.testing.assert_allclose(
         model(3).proposals(PIXELS), [[0, 0, 100, 100, 1]], rtol=1e-6
@@ -62,15 +62,15 @@ def test_boxes_are_in_pixels_of_the_picture() -> None:
 def test_an_output_that_stands_for_nothing_is_left_out() -> None:
     sparse = model(["a", None, "c"])
     assert sparse.names == ("a", "c")
-    (found,) = sparse.stream([PIXELS], None, EVERYTHING)
-    assert found.labels.tolist() == [1, 0]
-    assert found.scores.tolist() == pytest.approx([0.9, 0.4])
+    (detections,) = sparse.stream([PIXELS], None, EVERYTHING)
+    assert detections.labels.tolist() == [1, 0]
+    assert detections.scores.tolist() == pytest.approx([0.9, 0.4])
 
 
 def test_names_choose_among_the_outputs() -> None:
-    (found,) = model(["a", None, "big_cat"]).stream([PIXELS], ["Big cat"], EVERYTHING)
-    assert found.names == ("Big cat",)
-    assert found.labels.tolist() == [0]
+    (detections,) = model(["a", None, "big_cat"]).stream([PIXELS], ["Big cat"], EVERYTHING)
+    assert detections.names == ("Big cat",)
+    assert detections.labels.tolist() == [0]
     with pytest.raises(UserError, match=r"'dog' is none of the 2 names.*open-vocabulary model$"):
         model(["a", None, "b"]).stream([PIXELS], ["dog"])
 

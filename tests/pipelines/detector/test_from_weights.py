@@ -84,9 +84,9 @@ def test_nanodet_plus_alone(tmp_path: Path) -> None:
     file = official("nanodet_plus_m", tmp_path / "m.pth", classes=80 + 32)
     model = load(file)
     assert model.names == shipped("coco").names
-    found = model.detect(PHOTO, threshold=0)
-    assert found.names == model.names
-    assert found.size_hw == (60, 80)
+    detections = model.detect(PHOTO, threshold=0)
+    assert detections.names == model.names
+    assert detections.size_hw == (60, 80)
     few = model.detect(PHOTO, "dog, cat", threshold=0)
     assert few.names == ("dog", "cat")
     assert model.proposals(PHOTO).shape[1] == 5
@@ -113,9 +113,9 @@ def test_other_closed_sets_alone(layout: str, classes: int, tmp_path: Path) -> N
     file = official(layout, tmp_path / "m.pth", classes)
     model = load(weights=file, overrides=SMALL if layout == "detr_r50" else ())
     assert model.names == shipped("coco").names
-    found = model.detect(PHOTO, threshold=0, multi_label=True)
-    assert len(found) > 10
-    assert found.labels.max() < 80
+    detections = model.detect(PHOTO, threshold=0, multi_label=True)
+    assert len(detections) > 10
+    assert detections.labels.max() < 80
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +136,8 @@ def test_two_stages_alone(two_stages: dict[str, Path], tmp_path: Path) -> None:
     files = {name: two_stages[name] for name in ("proposals_weights", "weights")}
     model = load(**files, overrides=SMALL)  # type: ignore[arg-type]
     assert model.names == shipped("coco").names  # the checkpoint's own
-    found = model.detect(PHOTO, threshold=0, multi_label=True)
-    assert len(found) == 100
+    detections = model.detect(PHOTO, threshold=0, multi_label=True)
+    assert len(detections) == 100
     assert model.detect(PHOTO, "zebra, person", threshold=0).names == ("zebra", "person")
     with pytest.raises(UserError, match=r"'unicorn' is none of the 80 names.*text_encoder=FILE"):
         model.detect(PHOTO, ["unicorn"])
@@ -151,9 +151,9 @@ def test_two_stages_alone(two_stages: dict[str, Path], tmp_path: Path) -> None:
 def test_a_text_encoder_takes_any_name(two_stages: dict[str, Path]) -> None:
     prompts = "clip_embeddings.templates=['a photo of a {}.']"
     model = load(**two_stages, overrides=[*SMALL, prompts])  # type: ignore[arg-type]
-    found = model.detect(PHOTO, "unicorn, zebra", threshold=0, multi_label=True)
-    assert found.names == ("unicorn", "zebra")
-    assert len(found) > 0
+    detections = model.detect(PHOTO, "unicorn, zebra", threshold=0, multi_label=True)
+    assert detections.names == ("unicorn", "zebra")
+    assert len(detections) > 0
     assert model.embed_text(["unicorn"]).shape == model.embed(PHOTO).shape == (1, 1024)
 
 
@@ -181,9 +181,9 @@ def test_the_bench_s_checkpoint_finds_what_is_on_a_photograph(reference: Path) -
     folder = reference / "bench"
     model = load(folder / "weights/nanodet_plus_m_416.param")
     photos = sorted((folder / "coco/val2017").iterdir())[:4]
-    found = model.detect(photos)
-    assert sum(map(len, found)) > 4
-    assert all((detections.scores >= 0.3).all() for detections in found)
+    detections = model.detect(photos)
+    assert sum(map(len, detections)) > 4
+    assert all((detections.scores >= 0.3).all() for detections in detections)
 
 
 @pytest.mark.slow
@@ -198,11 +198,11 @@ def test_detections_are_those_of_coco_eval(reference: Path, tmp_path: Path) -> N
     places = {category.id: row for row, category in enumerate(images.split.categories)}
     everything = Options(threshold=0, multi_label=True)
     pixels = (images.images.read(row) for row in range(len(images.split)))
-    for image_id, found in zip(
+    for image_id, detections in zip(
         images.split.image_ids, model.stream(pixels, None, everything), strict=True
     ):
         rows = [row for row in evaluated if row["image_id"] == image_id]
-        assert found.labels.tolist() == [places[row["category_id"]] for row in rows]
+        assert detections.labels.tolist() == [places[row["category_id"]] for row in rows]
         boxes = xywh_to_xyxy(np.array([row["bbox"] for row in rows]).reshape(-1, 4))
-        np.testing.assert_allclose(found.boxes_xyxy, boxes, atol=0.02)
-        np.testing.assert_allclose(found.scores, [row["score"] for row in rows], atol=1e-4)
+        np.testing.assert_allclose(detections.boxes_xyxy, boxes, atol=0.02)
+        np.testing.assert_allclose(detections.scores, [row["score"] for row in rows], atol=1e-4)

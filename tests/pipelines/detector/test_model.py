@@ -81,8 +81,8 @@ def test_detections_come_in_order_though_shapes_go_together(
     model: Model, network: WholePicture
 ) -> None:
     heights = [1, 40, 2, 41, 3, 42]
-    found = list(model.stream(map(picture, heights)))
-    assert [detections.size_hw[0] for detections in found] == heights
+    detections = list(model.stream(map(picture, heights)))
+    assert [detections.size_hw[0] for detections in detections] == heights
     assert network.batches == [[(1, 10), (2, 10), (3, 10)], [(40, 10), (41, 10), (42, 10)]]
 
 
@@ -142,15 +142,15 @@ def test_a_picture_is_an_array_a_file_or_pillows(model: Model, tmp_path: Path) -
     grey = Image.new("L", (7, 5))
     grey.save(tmp_path / "x.png")
     for given in (grey, tmp_path / "x.png", str(tmp_path / "x.png"), picture(5, 7)):
-        found = model.detect(given, "cat, dog")
-        assert isinstance(found, Detections)
-        assert found.size_hw == (5, 7)
-        assert found.names == ("cat", "dog")
+        detections = model.detect(given, "cat, dog")
+        assert isinstance(detections, Detections)
+        assert detections.size_hw == (5, 7)
+        assert detections.names == ("cat", "dog")
 
 
 def test_several_pictures_give_a_list(model: Model) -> None:
     for several in ([picture(5), picture(6)], iter([picture(5), picture(6)])):
-        assert [found.size_hw[0] for found in model.detect(several)] == [5, 6]
+        assert [detections.size_hw[0] for detections in model.detect(several)] == [5, 6]
     assert len(model.detect(np.zeros((3, 5, 7, 3), np.uint8))) == 3
     assert model.detect([]) == []
 

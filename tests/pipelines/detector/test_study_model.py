@@ -1,4 +1,4 @@
-"""Models of a tiny study that has run: they find what its evaluation found, to the bit."""
+"""Models of a tiny study that has run: they find what its evaluation found."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def pictures(study: Study) -> list[np.ndarray]:
     return [np.array(images.read(row)) for row in range(len(images))]
 
 
-def rows(found: Detections) -> np.ndarray:
+def rows(detections: Detections) -> np.ndarray:
     """(N, 6) category row, box as xywh, score; in an order of its own."""
-    boxes = xyxy_to_xywh(found.boxes_xyxy.astype(np.float64))
-    table = np.column_stack([found.labels, boxes, found.scores])
+    boxes = xyxy_to_xywh(detections.boxes_xyxy.astype(np.float64))
+    table = np.column_stack([detections.labels, boxes, detections.scores])
     return table[np.lexsort(table.T[:3])]
 
 
@@ -66,7 +66,9 @@ def test_detections_are_those_of_the_evaluation(
     names = [category.name for category in split.categories]
     evaluated = json.loads((study.lineage.folder("lvis_eval[val]") / "detections.json").read_text())
     assert len(evaluated) > 100
-    for image_id, found in zip(split.image_ids, model.stream(pictures, names, ALL), strict=True):
+    for image_id, detections in zip(
+        split.image_ids, model.stream(pictures, names, ALL), strict=True
+    ):
         expected = np.array(
             [
                 [places[row["category_id"]], *row["bbox"], row["score"]]
@@ -74,9 +76,9 @@ def test_detections_are_those_of_the_evaluation(
                 if row["image_id"] == image_id
             ]
         )
-        assert found.size_hw == (192, 192)
+        assert detections.size_hw == (192, 192)
         np.testing.assert_allclose(
-            rows(found), expected[np.lexsort(expected.T[:3])], rtol=1e-4, atol=1e-4
+            rows(detections), expected[np.lexsort(expected.T[:3])], rtol=1e-4, atol=1e-4
         )
 
 
@@ -110,9 +112,9 @@ def test_weights_alone_find_the_same(
 
 def test_any_size_and_no_proposals(model: Model) -> None:
     for height, width in ((1, 1), (1, 2000), (700, 3)):
-        found = model.detect(np.full((height, width, 3), 128, np.uint8), WORDS, threshold=0)
-        assert found.size_hw == (height, width)
-        assert (found.boxes_xyxy <= np.array([width, height] * 2) + 0.01).all()
+        detections = model.detect(np.full((height, width, 3), 128, np.uint8), WORDS, threshold=0)
+        assert detections.size_hw == (height, width)
+        assert (detections.boxes_xyxy <= np.array([width, height] * 2) + 0.01).all()
 
 
 def test_names_must_be_given(model: Model, pictures: list[np.ndarray]) -> None:
@@ -158,12 +160,12 @@ def test_tables_of_a_study(study: Study) -> None:
     assert set(study.artefacts.index) >= {"rpn", "roi", "clip", "lvis_eval[val]", "data[val]"}
     assert study.metrics.loc[("lvis_eval", "val"), "AP"] >= 0
     split = study.images("val").split
-    found = study.detections("val")
-    assert list(found) == [
+    detections = study.detections("val")
+    assert list(detections) == [
         *("image_id", "file_name", "category_id", "category", "score", "x1", "y1", "x2", "y2")
     ]
-    assert set(found["category"]) <= {category.name for category in split.categories}
-    assert (found["x2"] >= found["x1"]).all()
+    assert set(detections["category"]) <= {category.name for category in split.categories}
+    assert (detections["x2"] >= detections["x1"]).all()
     proposals = study.proposals("dev")
     assert set(proposals["image_id"]) == set(study.images("dev").split.image_ids)
     regions = study.regions()  # of `val`
@@ -181,19 +183,19 @@ def test_a_set_that_there_is_not(study: Study, name: str, complaint: Any) -> Non
 
 
 def test_search_ranks_the_stored_regions(study: Study, model: Model) -> None:
-    found = study.search("framed ring", "val", 7)
-    assert list(found) == ["score", "row", "image_id", "x1", "y1", "x2", "y2"]
-    assert len(found) == 7
-    assert (np.diff(found["score"]) <= 0).all()
+    hits = study.search("framed ring", "val", 7)
+    assert list(hits) == ["score", "row", "image_id", "x1", "y1", "x2", "y2"]
+    assert len(hits) == 7
+    assert (np.diff(hits["score"]) <= 0).all()
     regions = study.regions("val")
     (word,) = model.embed_text(["framed ring"])
     settings = json.loads((study.lineage.folder("roi") / "classifier.json").read_text())
     logits = regions.embeddings.astype(np.float32) @ word * settings["scale"] + settings["bias"]
     scores = (1 / (1 + np.exp(-logits))) ** 0.4 * regions.proposal_scores**0.6
     best = int(scores.argmax())
-    assert found["score"][0] == pytest.approx(scores[best], rel=1e-4)
-    assert found["image_id"][0] == regions.image_ids[best]
-    np.testing.assert_array_equal(found.loc[0, ["x1", "y1", "x2", "y2"]], regions.boxes_xyxy[best])
+    assert hits["score"][0] == pytest.approx(scores[best], rel=1e-4)
+    assert hits["image_id"][0] == regions.image_ids[best]
+    np.testing.assert_array_equal(hits.loc[0, ["x1", "y1", "x2", "y2"]], regions.boxes_xyxy[best])
 
 
 def test_search_as_a_command(
@@ -231,7 +233,7 @@ def test_words_and_examples_mix(model: Model, pictures: list[np.ndarray]) -> Non
     for words, shown in zip(
         model.stream(pictures, WORDS, ALL), model.stream(pictures, mixed, ALL), strict=True
     ):
-        same = [rows(found)[rows(found)[:, 0] == 0] for found in (words, shown)]
+        same = [rows(detections)[rows(detections)[:, 0] == 0] for detections in (words, shown)]
         np.testing.assert_allclose(*same, rtol=1e-5, atol=1e-5)
         assert not np.array_equal(rows(words), rows(shown))
 
@@ -244,5 +246,5 @@ def test_the_example_notebook_runs(store: Path, tmp_path: Path, monkeypatch: Any
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
-    assert isinstance(names["found"], unidet.Detections)
+    assert isinstance(names["detections"], unidet.Detections)
     assert names["cosines"].shape == (5, 2)
