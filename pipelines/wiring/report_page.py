@@ -21,7 +21,8 @@ from unidet.pipelines.wiring.metrics_table import lvis_table
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.records import Detections
-from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
+from unidet.report.colours import colour_of, score_colour
+from unidet.report.draw import beside, draw_boxes
 from unidet.report.page import Page
 
 SHOWN_BOXES = 8

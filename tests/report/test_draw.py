@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from unidet.report.draw import beside, colour_of, draw_boxes, score_colour
+from unidet.report.draw import beside, draw_boxes
 from unidet.report.labels import label
 from unidet.report.page import Page
 
@@ -78,18 +78,13 @@ def test_labels_of_any_content() -> None:
     assert len(label("x" * 3000)) == 40
 
 
-def test_a_label_stays_inside_the_picture() -> None:
-    image = np.zeros((400, 400, 3), np.uint8)
-    box = np.array([[390, 0, 400, 10]])
-    drawn = np.asarray(draw_boxes(image, box, ["a long label"], colours=[RED]))
-    assert tuple(drawn[2, 350]) == RED
-
-
-def test_colours_depend_on_the_text_alone() -> None:
-    assert colour_of("star") == colour_of("star")
-    assert colour_of("star") != colour_of("ring")
-    assert score_colour(0.0) == (68, 1, 84)
-    assert score_colour(1.0) == (253, 231, 37)
+def test_labels_hide_half_a_picture_at_most() -> None:
+    """120x60 pixels, texts of some 60x15: four of 900 pixels are half of 7,200."""
+    image = np.zeros((60, 120, 3), np.uint8)
+    boxes = np.tile([10.0, 10, 110, 50], (30, 1))
+    texts = [f"object {number}" for number in range(10, 40)]
+    drawn = np.asarray(draw_boxes(image, boxes, texts, colours=[RED] * 30, enlarge=False))
+    assert 0.1 < (drawn[:, :, 0] > 100).mean() < 0.75
 
 
 def test_pictures_stand_beside_one_another() -> None:

@@ -1,20 +1,24 @@
-"""Labelled boxes on a picture."""
+"""Labelled boxes on a picture: the one style of all drawings."""
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from unidet.report.colours import Colour, colour_of, is_light, score_colour
+from unidet.report.label_places import gaps, place_labels
 from unidet.report.labels import FONT, label
 
-MINIMUM_SIDE = 384  # smaller pictures are enlarged so that labels can be read
+MINIMUM_SIDE = 384  # smaller pictures of a report are enlarged so that labels can be read
 MAXIMUM_SIDE = 4096  # but none beyond this: a strip of one pixel would become a wall
+_LEAST_POINTS = 11
+_CROWD = 12  # labels from which on the text is smaller
+_OPAQUE = 0.82  # how much of what lies under a label its colour covers
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def draw_boxes(
@@ -22,52 +26,45 @@ def draw_boxes(
     boxes_xyxy: np.ndarray,
     texts: Sequence[str],
     *,
-    colours: Sequence[tuple[int, int, int]] | None = None,
+    colours: Sequence[Colour] | None = None,
     dashed: Sequence[bool] | None = None,
+    enlarge: bool = True,
 ) -> Image.Image:
-    """The picture with one labelled box per row.
+    """The picture with one labelled box per row, the first rows on top.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         boxes_xyxy: (N, 4) in the image's pixels.
         texts: N labels; an empty one leaves the box bare.
-        colours: N RGB colours; by default one for each distinct text.
+        colours: N RGB colours; by default one for each distinct text without its last word.
         dashed: which boxes have a dashed outline (novel categories).
+        enlarge: small pictures are, as their labels could not be read.
     """
     picture = Image.fromarray(image)
-    factor = _enlargement(*picture.size)
+    factor = _enlargement(*picture.size) if enlarge else 1
     if factor > 1:
         larger = (picture.width * factor, picture.height * factor)
         picture = picture.resize(larger, Image.Resampling.LANCZOS)
+    boxes = _upright(np.asarray(boxes_xyxy, float).reshape(-1, 4) * factor)
     colours = colours or [colour_of(text.rsplit(" ", 1)[0]) for text in texts]
     broken = dashed or [False] * len(texts)
     pen = ImageDraw.Draw(picture)
-    width = max(2, round(min(picture.size) / 250))
-    taken: list[tuple[float, float, float, float]] = []
-    for box, colour, is_dashed in zip(boxes_xyxy * factor, colours, broken, strict=True):
-        _outline(pen, box, colour, width, is_dashed)
-    for box, text, colour in zip(boxes_xyxy * factor, texts, colours, strict=True):
-        if text:
-            taken.append(_label(pen, box, text, colour, picture.size, taken))
+    width = _line_width(*picture.size)
+    for row in reversed(range(len(boxes))):
+        _outline(pen, boxes[row], colours[row], width, broken[row])
+    _write_labels(picture, pen, boxes, texts, colours)
     return picture
 
 
-def _enlargement(width: int, height: int) -> int:
-    wanted = -(-MINIMUM_SIDE // min(width, height))
-    return max(1, min(wanted, MAXIMUM_SIDE // max(width, height)))
-
-
-def colour_of(text: str) -> tuple[int, int, int]:
-    """A vivid colour that depends on the text alone."""
-    hue = (sum(ord(letter) * (7 + index) for index, letter in enumerate(text)) * 0.618034) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def score_colour(score: float) -> tuple[int, int, int]:
-    """Viridis colour of a score in [0, 1]."""
-    red, green, blue, _ = matplotlib.colormaps["viridis"](float(np.clip(score, 0, 1)))
-    return round(red * 255), round(green * 255), round(blue * 255)
+def draw_proposals(image: np.ndarray, boxes_xyxy: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 RGB with thin bare boxes, tinted by score (viridis), the best on top."""
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    width = max(1, _line_width(*picture.size) // 2)
+    for row in np.argsort(scores, kind="stable"):
+        box = _upright(np.asarray(boxes_xyxy[row : row + 1], float))[0]
+        pen.rectangle([*box], outline=score_colour(scores[row]), width=width)
+    return np.asarray(picture)
 
 
 def beside(pictures: Sequence[Image.Image], titles: Sequence[str], gap: int = 8) -> Image.Image:
@@ -85,59 +82,108 @@ def beside(pictures: Sequence[Image.Image], titles: Sequence[str], gap: int = 8)
     return sheet
 
 
+def _enlargement(width: int, height: int) -> int:
+    wanted = -(-MINIMUM_SIDE // min(width, height))
+    return max(1, min(wanted, MAXIMUM_SIDE // max(width, height)))
+
+
+def _line_width(width: int, height: int) -> int:
+    """By the picture's size: 2 at 640x480, 12 at 4000x3000."""
+    return max(2, round(min(width, height) / 240))
+
+
+def _upright(boxes: np.ndarray) -> np.ndarray:
+    """Corners in order, whatever the order they came in."""
+    first, second = boxes[:, :2], boxes[:, 2:]
+    return np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
+
+
 def _outline(
-    pen: ImageDraw.ImageDraw,
-    box: np.ndarray,
-    colour: tuple[int, int, int],
-    width: int,
-    dashed: bool,
+    pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: int, dashed: bool
 ) -> None:
+    """The colour between thin lines of black or white: it stands out from any picture."""
     x1, y1, x2, y2 = (float(value) for value in box)
+    # A line takes a sixth of a small object's side at most.
+    width = int(np.clip(min(x2 - x1, y2 - y1) / 6, 1, width))
+    edge = max(1, width // 3)
+    contrast = _BLACK if is_light(colour) else _WHITE
     if not dashed:
-        pen.rectangle(
-            (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=width
-        )
+        outer = (x1 - edge, y1 - edge, x2 + edge, y2 + edge)
+        pen.rectangle(outer, outline=contrast, width=width + 2 * edge)
+        pen.rectangle((x1, y1, x2, y2), outline=colour, width=width)
         return
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
+    dash = 4 * max(width, 2)
     for (ax, ay), (bx, by) in pairwise(corners):
         length = max(abs(bx - ax), abs(by - ay))
-        for start in np.arange(0, length, 12):
-            end = min(start + 7, length)
+        for start in np.arange(0, length, 1.7 * dash):
+            end = min(start + dash, length)
             points = [
                 (ax + (bx - ax) * t / length, ay + (by - ay) * t / length) for t in (start, end)
             ]
+            pen.line(points, fill=contrast, width=width + 2 * edge)
             pen.line(points, fill=colour, width=width)
 
 
-def _label(
+def _write_labels(
+    picture: Image.Image,
     pen: ImageDraw.ImageDraw,
-    box: np.ndarray,
-    text: str,
-    colour: tuple[int, int, int],
-    size: tuple[int, int],
-    taken: list[tuple[float, float, float, float]],
-) -> tuple[float, float, float, float]:
-    """Write the text at the box's top edge, lower where another label stands; returns its place."""
-    points = max(12, min(size) // 32)
-    font = _font(points)
-    text = label(text, max(8, min(40, int(size[0] / (0.6 * points)))))
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-    width, height = right - left + 6, bottom - top + 6
-    x = float(np.clip(box[0], 0, max(size[0] - width, 0)))
-    y = float(np.clip(box[1] - height, 0, max(size[1] - height, 0)))
-    while any(_overlap((x, y, x + width, y + height), other) for other in taken):
-        if y + 2 * height > size[1]:
-            break
-        y += height
-    place = (x, y, x + width, y + height)
-    pen.rectangle(place, fill=colour)
-    dark = sum(colour) > 380
-    pen.text((x + 3 - left, y + 3 - top), text, fill="black" if dark else "white", font=font)
-    return place
+    boxes: np.ndarray,
+    texts: Sequence[str],
+    colours: Sequence[Colour],
+) -> None:
+    """Every text on a field of its box's colour, joined to the box where it stands apart."""
+    font = _font(_points(picture.size, sum(map(bool, texts))))
+    margin = max(1, round(font.size / 5))
+    most = max(8, min(40, int(picture.width / (0.6 * font.size))))
+    shown = [label(text, most) if text else "" for text in texts]
+    ascent, descent = font.getmetrics()
+    sizes = np.zeros((len(texts), 2))
+    for row, text in enumerate(shown):
+        if text:
+            sizes[row] = round(font.getlength(text)) + 2 * margin, ascent + descent + margin
+    _leave_room(sizes, picture.width * picture.height)
+    places = place_labels(boxes, sizes, picture.size)
+    for row, place in enumerate(places):
+        if sizes[row].any() and gaps(place[None], boxes[row])[0] > font.size / 4:
+            _join(pen, place, boxes[row], colours[row], max(1, margin // 2))
+    for row, place in enumerate(places):
+        if sizes[row].any():
+            _fill(picture, place, colours[row])
+            start = (place[0] + margin, place[1] + margin // 2)
+            ink = _BLACK if is_light(colours[row]) else _WHITE
+            pen.text(start, shown[row], fill=ink, font=font)
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _leave_room(sizes: np.ndarray, area: int) -> None:
+    """Without the last labels, those of the least scores, where all would hide half the picture."""
+    hidden = np.cumsum(np.prod(sizes, axis=1))
+    sizes[hidden > area / 2] = 0
+
+
+def _points(size: tuple[int, int], labels: int) -> int:
+    """By the picture's size, a fifth smaller in a crowd."""
+    points = min(size) / 34 * (0.8 if labels > _CROWD else 1)
+    return max(_LEAST_POINTS, round(points))
+
+
+def _join(
+    pen: ImageDraw.ImageDraw, place: np.ndarray, box: np.ndarray, colour: Colour, width: int
+) -> None:
+    """A line between the nearest points of a label and its box."""
+    start = np.clip((box[:2] + box[2:]) / 2, place[:2], place[2:])
+    end = np.clip(start, box[:2], box[2:])
+    pen.line([tuple(start), tuple(end)], fill=colour, width=width)
+
+
+def _fill(picture: Image.Image, place: np.ndarray, colour: Colour) -> None:
+    """The field under a text, through which the picture shows a little."""
+    left, top = np.floor(place[:2]).astype(int)
+    right, bottom = np.minimum(np.ceil(place[2:]).astype(int), picture.size)
+    if right > left and bottom > top:
+        area = picture.crop((left, top, right, bottom))
+        field = Image.blend(area, Image.new("RGB", area.size, colour), _OPAQUE)
+        picture.paste(field, (left, top))
 
 
 @cache

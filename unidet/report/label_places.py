@@ -1,0 +1,96 @@
+"""Where the labels of boxes go, so that they hide neither the objects nor each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_LABEL_HIDDEN = 40.0  # cost of a label that lies wholly under another
+_OBJECT_HIDDEN = 6.0  # of an object that lies wholly under a label
+_AWAY = 0.25  # of each label's height between a label and its box
+_RANK = 0.02  # of each place further down in the list of those at a box
+_STEPS = np.array([0.0, 0.5, 1.0])  # places along an edge, from its start to its end
+_RINGS = 3  # how many heights a label may move away
+_PASSES = 2
+
+
+def place_labels(
+    boxes_xyxy: np.ndarray, sizes_wh: np.ndarray, picture_wh: tuple[int, int]
+) -> np.ndarray:
+    """(N, 4) rectangles of N labels, inside the picture.
+
+    Of the places at its box (above, below, inside its corners, beside, then further away) each
+    label takes the one that costs least: labels under it, objects under it by their hidden share,
+    distance. Labels of small objects, which have fewest places, choose first; then all choose again
+    knowing the others.
+
+    Args:
+        boxes_xyxy: (N, 4) in pixels of the picture.
+        sizes_wh: (N, 2) width and height of each label; (0, 0) of a box without one.
+    """
+    count = len(boxes_xyxy)
+    places = np.zeros((count, 4))
+    wanted = np.flatnonzero(sizes_wh[:, 0] > 0)
+    order = wanted[np.argsort(_areas(boxes_xyxy[wanted]), kind="stable")]
+    placed = np.zeros(count, bool)
+    for _ in range(_PASSES):
+        for row in order:
+            others = placed & (np.arange(count) != row)
+            choices = _choices(boxes_xyxy[row], sizes_wh[row], picture_wh)
+            costs = _costs(choices, row, boxes_xyxy, places[others])
+            places[row] = choices[int(np.argmin(costs))]
+            placed[row] = True
+    return places
+
+
+def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> np.ndarray:
+    """(K, 4) rectangles, the preferred ones first, all inside the picture."""
+    (x1, y1, x2, y2), (width, height) = box, size
+    along = x1 + _STEPS * max(x2 - x1 - width, 0)
+    down = y1 + _STEPS * max(y2 - y1 - height, 0)
+    corners = [(x, y1 - height) for x in along]
+    corners += [(x, y2) for x in along]
+    corners += [(x, y) for y in (y1, y2 - height) for x in (along[0], along[-1])]
+    corners += [(x, y) for x in (x2, x1 - width) for y in down]
+    corners += [(x2 - width, y) for y in (y1 - height, y2)]
+    for ring in range(1, _RINGS + 1):
+        step = ring * height
+        corners += [(x, y) for y in (y1 - height - step, y2 + step) for x in along]
+        corners += [(x, y1 - height + way * step) for x in (x2, x1 - width) for way in (-1, 1)]
+        corners += [(x, y) for x in (x2 + step, x1 - width - step) for y in down]
+    starts = np.array(corners, float)
+    limits = np.maximum(np.array(picture_wh) - size, 0)
+    starts = np.clip(starts, 0, limits)
+    return np.concatenate([starts, starts + size], axis=1)
+
+
+def _costs(choices: np.ndarray, row: int, boxes_xyxy: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    size = max(float(_areas(choices[:1])[0]), 1.0)
+    hidden_labels = _overlaps(choices, labels).sum(axis=1) / size
+    hidden = _overlaps(choices, boxes_xyxy) / np.maximum(_areas(boxes_xyxy), 1.0)
+    height = max(float(choices[0, 3] - choices[0, 1]), 1.0)
+    return (
+        _LABEL_HIDDEN * hidden_labels
+        + _OBJECT_HIDDEN * hidden.sum(axis=1)
+        + _AWAY * gaps(choices, boxes_xyxy[row]) / height
+        + _RANK * np.arange(len(choices))
+    )
+
+
+def gaps(rectangles: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """(K,) distance in pixels between each rectangle and the box; 0 where they touch."""
+    before = box[:2] - rectangles[:, 2:]
+    after = rectangles[:, :2] - box[2:]
+    return np.hypot(*np.maximum(np.maximum(before, after), 0).T)
+
+
+def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) areas in common."""
+    starts = np.maximum(a[:, None, :2], b[None, :, :2])
+    ends = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.prod(np.maximum(ends - starts, 0), axis=2)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
