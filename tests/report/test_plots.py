@@ -29,7 +29,7 @@ def bars_in(path: Path) -> np.ndarray:
     """Widths in pixels of the rows that are blue for the most part: an AP of 1."""
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
-    return (np.abs(pixels - (0x1B, 0x6C, 0xA8)).sum(axis=2) < 30).sum(axis=1)
+    return (np.abs(pixels - (0x00, 0x72, 0xB2)).sum(axis=2) < 30).sum(axis=1)
 
 
 def table(*names: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from unidet.errors import UserError
+from unidet.report.labels import label
 from unidet.report.logs.rows import TRAIN, VALIDATION
 from unidet.report.logs.run import Run
 from unidet.report.style import COLOURS, PAPER, save
@@ -29,6 +30,7 @@ MARKED = 25  # curves of no more points show each
 SMOOTHED_PART = 25  # by default a loss is averaged over a 25th of its rows
 _STYLES = ("-", "-.", ":")
 _GREY = "#666666"
+_LONGEST = 60  # characters of a run's name in the legend
 _BROKEN: Any = (0, (3, 1.5))
 _FIRST = ("loss", "lr", "AP")
 _TITLES = {"loss": "total loss", "lr": "learning rate"}
@@ -140,7 +142,7 @@ def draw_curves(
     with matplotlib.rc_context(PAPER):
         figure = Figure(figsize=(2.7 * columns + 0.3, 1.9 * rows + 0.6), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-        dashed = [
+        drawn = [
             _panel(axes, curves, name, smooth)
             for axes, name in zip(panels, quantities, strict=False)
         ]
@@ -148,8 +150,11 @@ def draw_curves(
             axes.remove()
         for axes in panels[max(0, len(quantities) - columns) : len(quantities)]:
             axes.tick_params(labelbottom=True)
-        figure.supxlabel(curves.axis, fontsize=8)
-        _legend(figure, curves, any(dashed), title)
+        windows = sorted({window for _, windows in drawn for window in windows if window > 1})
+        rows_of_means = " or ".join(map(str, windows))
+        smoothing = f" (losses: mean of {rows_of_means} rows; faint: as logged)" if windows else ""
+        figure.supxlabel(f"{curves.axis}{smoothing}", fontsize=8)
+        _legend(figure, curves, any(dashed for dashed, _ in drawn), title)
         save(figure, target)
 
 
@@ -161,10 +166,10 @@ def _grid(count: int) -> tuple[int, int]:
     return -(-count // columns), columns
 
 
-def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> bool:
-    """Draw one quantity; returns whether a validation curve is dashed in it."""
+def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> tuple[bool, set[int]]:
+    """Draw one quantity; returns whether a validation curve is dashed in it, and rows of means."""
     drawn: list[np.ndarray] = []
-    dashed = False
+    dashed, windows = False, set[int]()
     for index, table in enumerate(curves.tables):
         if name not in table:
             continue
@@ -174,6 +179,7 @@ def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> bool:
             look = {"color": colour, "linestyle": style, "linewidth": _width(curves, name, index)}
             averaged = curves.axis == "epoch" or curves.runs[index].table["step"].isna().all()
             window = _window(name, len(trained), smooth, bool(averaged))
+            windows.add(window)
             drawn.append(_line(axes, trained, look, window))
         tested = _points(table, name, VALIDATION)
         if len(tested):
@@ -189,7 +195,7 @@ def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> bool:
             )
             drawn.append(tested[:, 1])
     _axis(axes, curves, name, drawn)
-    return dashed
+    return dashed, windows
 
 
 def _look(index: int) -> tuple[str, Any]:
@@ -227,7 +233,7 @@ def _line(axes: Axes, points: np.ndarray, look: dict[str, Any], window: int) -> 
 
 def _axis(axes: Axes, curves: Curves, name: str, drawn: list[np.ndarray]) -> None:
     """Title, scale and ticks, from the values that were drawn."""
-    axes.set_title(_TITLES.get(name, name))
+    axes.set_title(_TITLES.get(name, label(name)))
     values = np.concatenate(drawn) if drawn else np.zeros(1)
     if _far_apart(name, drawn):
         axes.set_yscale("log", nonpositive="mask")
@@ -258,20 +264,21 @@ def _legend(figure: Figure, curves: Curves, dashed: bool, title: str) -> None:
     handles = []
     for index, run in enumerate(curves.runs):
         colour, style = _look(index)
-        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=run.name))
+        text = label(run.name, _LONGEST)
+        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=text))
     if dashed:
         handles.append(Line2D([], [], color=_GREY, linewidth=1.3, label="training"))
         handles.append(
             Line2D([], [], color=_GREY, linewidth=1.3, label="validation", linestyle=_BROKEN)
         )
-    widest = max(len(run.name) for run in curves.runs)
+    widest = min(_LONGEST, max(len(run.name) for run in curves.runs))
     # A letter takes 0.08 inches at this size, the line and the gaps 0.6.
     room = int(figure.get_figwidth() / (0.08 * widest + 0.6))
     figure.legend(
         handles=handles,
         loc="outside upper center",
         ncols=max(1, min(len(handles), 5, room)),
-        title=title,
+        title=label(title, 80),
         title_fontsize=10,
     )
 

@@ -7,19 +7,20 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
+from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from unidet.report.labels import label
+from unidet.report.style import COLOURS, MARKERS, PAPER
 
 matplotlib.use("Agg")
 
-_STYLE: Any = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "text.parse_math": False,  # a $ in a name is a $
-}
+LEAST_SPAN = 0.05
+"""Of an axis of AP or AR: what differs by a thousandth looks as small as it is."""
+_BASE, _NOVEL = COLOURS[0], COLOURS[1]
+_STYLE: Any = {**PAPER, "axes.prop_cycle": cycler(color=[c for c in COLOURS if c != "#000000"])}
 
 
 def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
@@ -36,13 +37,14 @@ def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
             axes.plot(
                 log["step"],
                 smooth,
-                label=text,
+                label=label(text),
                 color="black" if total else None,
                 linewidth=1.8 if total else 1.2,
             )
-        axes.set(xlabel="step", ylabel="loss", title=label(title, 60))
+        mean = f" (mean of the last {window} rows)" if window > 1 else ""
+        axes.set(xlabel="step", ylabel=f"loss{mean}", title=label(title, 60))
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend()
         figure.savefig(target, dpi=120)
 
 
@@ -54,14 +56,14 @@ def metric_curves(
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.subplots()
         groups = table.groupby(others) if others else [((), table)]
-        for values, rows in groups:
+        for number, (values, rows) in enumerate(groups):
             named = zip(others, values, strict=True)
             text = ", ".join(f"{key.rsplit('.', 1)[-1]} = {value}" for key, value in named)
-            rows = rows.sort_values(along)
-            axes.plot(rows[along], rows[metric], marker="o", markersize=3, label=label(text, 60))
+            _sweep_line(axes, rows, along, metric, number, label(text, 60))
         axes.set(xlabel=label(along), ylabel=label(metric))
+        _widen(axes)
         if others:
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend()
         figure.savefig(target, dpi=120)
 
 
@@ -75,16 +77,33 @@ def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
         figure = Figure(figsize=(3.1 * len(caps), 3.2), layout="constrained")
         panels = figure.subplots(1, len(caps), sharey=True, squeeze=False)[0]
         for axes, cap in zip(panels, caps, strict=True):
-            for beta, rows in table[table["cap"] == cap].groupby("beta"):
-                rows = rows.sort_values("gamma")
-                axes.plot(
-                    rows["gamma"], rows["AP"], marker="o", markersize=3, label=f"β = {beta:g}"
-                )
+            groups = table[table["cap"] == cap].groupby("beta")
+            for number, (beta, rows) in enumerate(groups):
+                _sweep_line(axes, rows, "gamma", "AP", number, f"β = {beta:g}")
             axes.set(xlabel="γ", title=f"max {cap} detections per image")
         panels[0].set_ylabel("AP")
-        panels[-1].legend(frameon=False, fontsize=8)
+        _widen(panels[0])
+        panels[-1].legend()
         figure.suptitle(label(title, 60), fontsize=10)
         figure.savefig(target, dpi=120)
+
+
+def _sweep_line(
+    axes: Axes, rows: pd.DataFrame, along: str, metric: str, number: int, text: str
+) -> None:
+    rows = rows.sort_values(along)
+    marker = MARKERS[number % len(MARKERS)]
+    axes.plot(rows[along], rows[metric], marker=marker, markersize=4, label=text)
+
+
+def _widen(axes: Axes) -> None:
+    """Let the y axis span at least `LEAST_SPAN`, but not below 0 where nothing is."""
+    bottom, top = axes.get_ylim()
+    missing = LEAST_SPAN - (top - bottom)
+    if missing > 0:
+        lowest = bottom - missing / 2
+        shift = -min(lowest, 0) if bottom >= 0 else 0
+        axes.set_ylim(lowest + shift, top + missing / 2 + shift)
 
 
 def category_bars(table: pd.DataFrame, target: Path) -> None:
@@ -94,7 +113,7 @@ def category_bars(table: pd.DataFrame, target: Path) -> None:
     """
     rows = table[table["AP"] >= 0].sort_values("AP")
     novel = rows["novel"].fillna(False).astype(bool)
-    colours = novel.map({True: "#d95f02", False: "#1b6ca8"})
+    colours = novel.map({True: _NOVEL, False: _BASE})
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7, max(2.5, 0.16 * len(rows) + 0.8)), layout="constrained")
         axes = figure.subplots()
@@ -103,5 +122,9 @@ def category_bars(table: pd.DataFrame, target: Path) -> None:
         axes.tick_params(axis="y", labelsize=6)
         axes.grid(axis="y", visible=False)
         axes.margins(y=0.005)
-        axes.set(xlabel="AP", title="AP by category (orange: novel, never labelled in training)")
+        axes.set(xlabel="AP", title="AP by category")
+        bars = {_BASE: "base", _NOVEL: "novel: never labelled in training"}
+        if novel.any():
+            handles = [Patch(color=colour, label=text) for colour, text in bars.items()]
+            axes.legend(handles=handles, loc="lower right")
         figure.savefig(target, dpi=120)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from unidet.report.labels import label
 from unidet.report.style import COLOURS, MARKERS, PAPER, PICTURES, save
 from unidet.store.disk import check_target
 
@@ -142,12 +143,12 @@ def _legend(figure: Figure, numbers: pd.DataFrame, title: str) -> None:
     handles = []
     for index, (name, count) in enumerate(numbers["parameters"].items()):
         size = "" if np.isnan(count) else f" ({count / 1e6:.1f} M)"
-        label = f"{name}{size}"
-        handles.append(Line2D([], [], linewidth=1.3, markersize=4, label=label, **_look(index)))
+        text = f"{label(str(name))}{size}"
+        handles.append(Line2D([], [], linewidth=1.3, markersize=4, label=text, **_look(index)))
     figure.legend(
         handles=handles,
         loc="outside upper center",
         ncols=min(len(handles), 3),
-        title=title,
+        title=label(title, 80),
         title_fontsize=10,
     )

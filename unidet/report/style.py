@@ -31,6 +31,8 @@ PAPER: Any = {
     "ytick.major.width": 0.7,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "axes.formatter.useoffset": False,  # 0.3801 is 0.3801, not 1e-4 and +3.8e-1 in a corner
+    "text.parse_math": False,  # a $ in a name is a $
     "pdf.fonttype": 42,  # text stays text: journals refuse Type 3
     "svg.fonttype": "none",
 }
