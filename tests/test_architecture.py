@@ -37,6 +37,9 @@ ALLOWED = {
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}
     | {"unidet.store.disk"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation", "unidet.store.disk"},
+    "unidet.pictures": PLAIN
+    | {"unidet.console", "unidet.formats", "unidet.report", "unidet.store.disk"}
+    | {"unidet.data.pillow_files"},
 }
 HYDRA = {"unidet.cli", "unidet.config.compose"}
 UNRESTRICTED = {"unidet", "unidet.__main__", "unidet.cli", "unidet.pipelines"}

@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import os
-import struct
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from unidet.data.pillow_files import CONVERTED, faults_named, opened, orientation
 from unidet.errors import UserError
 from unidet.records import Split
 from unidet.store.hashing import sha256_file
 
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+_QUARTER_TURNS = (5, 6, 7, 8)
 _CHUNK = 16
-# Modes that Pillow converts to 8-bit RGB without loss of range.
-_CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
-# Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
-_KINDS = (
-    (4, b"ftypavi", "an AVIF picture"),
-    (4, b"ftyphe", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIC or AVIF picture"),
-    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
-    (4, b"ftyp", "a film or a camera's raw picture"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (4, b"JXL ", "a JPEG XL picture"),
-    (8, b"WEBP", "a WebP picture"),
-    (0, b"II*\0", "a TIFF or raw picture of a kind"),
-    (0, b"MM\0*", "a TIFF or raw picture of a kind"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"<svg", "an SVG drawing"),
-    (0, b"<?xml", "an XML or SVG document"),
-)
-_POINTER = b"version https://git-lfs"
-
-# Pillow warns of large pictures and odd metadata. What cannot be read is an error here, in words.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Images(Protocol):
@@ -90,12 +65,10 @@ class FolderImages:
         """What EXIF does to the stored picture, as part of a message; empty where nothing."""
         with Image.open(self.root / self.file_names[row]) as image:
             width, height = image.size
-            orientation = _orientation(image)
-        if orientation not in _QUARTER_TURNS:
+            turn = orientation(image)
+        if turn not in _QUARTER_TURNS:
             return ""
-        return (
-            f" (stored as {width}x{height}, turned upright by its EXIF orientation {orientation})"
-        )
+        return f" (stored as {width}x{height}, turned upright by its EXIF orientation {turn})"
 
 
 class PackedImages:
@@ -106,10 +79,8 @@ class PackedImages:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        try:
+        with faults_named(self.path):
             pixels = np.load(self.path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise _unreadable(self.path, error) from None
         if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8:
             raise UserError(
                 f"{self.path}: {pixels.shape} {pixels.dtype}, must be (N, H, W, 3) uint8"
@@ -134,13 +105,13 @@ def read_image(path: Path) -> np.ndarray:
         UserError: missing, truncated, not an image, of a kind that this Pillow does not read, of
             more than eight bits a channel, or of more pixels than Pillow decodes.
     """
-    with _opened(path) as file:
-        if file.mode not in _CONVERTED:
+    with opened(path) as file:
+        if file.mode not in CONVERTED:
             raise UserError(
                 f"{path}: its pixels are of mode {file.mode}, which is not 8 bits a channel of RGB "
                 "or grey; convert it to 8 bits a channel"
             )
-        upright = _orientation(file) in (None, 1)
+        upright = orientation(file) in (None, 1)
         image = file if upright else ImageOps.exif_transpose(file)
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
@@ -183,50 +154,3 @@ def _check_size(images: FolderImages, split: Split, row: int) -> None:
             f"{images.name(row)}: is {width}x{height} pixels{images.turned(row)}, "
             f"its annotations (image id {split.image_ids[row]}) say {annotated}"
         )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file by its header; what Pillow finds wrong, then or later, is a UserError."""
-    try:
-        with Image.open(path) as file:
-            yield file
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
-
-
-def _orientation(image: Image.Image) -> int | None:
-    """EXIF orientation; None where there is none or the block is damaged, which is common."""
-    try:
-        return image.getexif().get(_ORIENTATION)
-    except _DAMAGE:
-        return None
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    if isinstance(error, OSError) and error.strerror:
-        return UserError(f"{path}: cannot be opened: {error.strerror}")
-    if isinstance(error, Image.DecompressionBombError):
-        return UserError(
-            f"{path}: has more than the {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels that Pillow "
-            "decodes; make it smaller, or cut it into several"
-        )
-    if isinstance(error, UnidentifiedImageError):
-        return UserError(f"{path}: {_unidentified(path)}")
-    if "not available" in str(error):
-        return UserError(f"{path}: this Pillow was built without its {error}; convert it to PNG")
-    damage = "truncated" if "truncated" in str(error) else "damaged or not an image"
-    return UserError(f"{path}: the file is {damage}; replace it, or remove it and its annotations")
-
-
-def _unidentified(path: Path) -> str:
-    """What a file is that no reader of Pillow's took, by its first bytes."""
-    with open(path, "rb") as stream:
-        head = stream.read(64)
-    if head.startswith(_POINTER):
-        return "is a Git LFS pointer, not the picture; run: git lfs pull"
-    for start, signature, kind in _KINDS:
-        if head[start:].startswith(signature):
-            return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
-    damage = "damaged or not an image" if head else "empty"
-    return f"the file is {damage}; replace it, or remove it and its annotations"

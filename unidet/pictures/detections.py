@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unidet.errors import UserError
 
-@dataclass(frozen=True)
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+
+_SHOWN = 3  # rows that repr names
+_NOTEBOOK_PIXELS = 1_000_000
+
+
+@dataclass(frozen=True, repr=False)
 class Detections:
     """Boxes with names in one picture, by falling score.
 
@@ -17,6 +30,8 @@ class Detections:
         labels: (N,) int64 positions in `names`.
         names: the C categories that were asked for, or that the network knows.
         size_hw: height and width of the upright picture in pixels.
+        source: where the pixels are, for `draw` and `crops`: a file, which is read again when they
+            are called, or (H, W, 3) uint8 RGB; None where they have to be given.
     """
 
     boxes_xyxy: np.ndarray
@@ -24,12 +39,143 @@ class Detections:
     labels: np.ndarray
     names: tuple[str, ...]
     size_hw: tuple[int, int]
+    source: Path | np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __repr__(self) -> str:
+        height, width = self.size_hw
+        texts = [f"{self.names[label]} {score:.2f}" for _, score, label in self.rows()]
+        more = ["…"] if len(texts) > _SHOWN else []
+        count = f"{len(self)} box{'' if len(self) == 1 else 'es'} in {width}x{height} pixels"
+        content = f": {', '.join(texts[:_SHOWN] + more)}" if texts else ""
+        return f"Detections({count}{content})"
+
+    def rows(self) -> Iterator[tuple[list[float], float, int]]:
+        """(x1, y1, x2, y2), score and label of each, as plain numbers."""
+        return zip(
+            self.boxes_xyxy.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
+        )
+
     def take(self, rows: np.ndarray) -> Detections:
         """The rows of an index array or a mask, in its order."""
-        return Detections(
-            self.boxes_xyxy[rows], self.scores[rows], self.labels[rows], self.names, self.size_hw
+        return replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[rows],
+            scores=self.scores[rows],
+            labels=self.labels[rows],
         )
+
+    def resized(self, size_hw: tuple[int, int]) -> Detections:
+        """The same in a picture of another size."""
+        if size_hw == self.size_hw:
+            return self
+        (height, width), (own_height, own_width) = size_hw, self.size_hw
+        factors = np.tile([width / own_width, height / own_height], 2)
+        boxes = (self.boxes_xyxy * factors).astype(np.float32)
+        return replace(self, boxes_xyxy=boxes, size_hw=size_hw)
+
+    # --- tables ------------------------------------------------------------------------------
+
+    def to_coco(self, image_id: int = 1, category_ids: np.ndarray | None = None) -> list[dict]:
+        """Records of a COCO results file: image_id, category_id, bbox (x, y, w, h), score.
+
+        Args:
+            category_ids: (C,) of the names; by default 1, 2, ….
+        """
+        numbers = range(1, len(self.names) + 1) if category_ids is None else category_ids
+        return [
+            {
+                "image_id": image_id,
+                "category_id": int(numbers[label]),
+                "bbox": [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
+                "score": round(score, 6),
+            }
+            for (x1, y1, x2, y2), score, label in self.rows()
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row each: name, score, x1, y1, x2, y2, label."""
+        import pandas as pd
+
+        columns = dict(zip(("x1", "y1", "x2", "y2"), self.boxes_xyxy.T, strict=True))
+        names = np.array([self.names[label] for label in self.labels], object)
+        return pd.DataFrame({"name": names, "score": self.scores, **columns, "label": self.labels})
+
+    def to_supervision(self) -> Any:
+        """A `supervision.Detections`, with the names as its `class_name` data.
+
+        Raises:
+            UserError: the package supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError:
+            raise UserError("to_supervision needs: pip install supervision") from None
+        return supervision.Detections(
+            xyxy=self.boxes_xyxy,
+            confidence=self.scores,
+            class_id=self.labels,
+            data={"class_name": np.array([self.names[label] for label in self.labels])},
+        )
+
+    # --- pictures ----------------------------------------------------------------------------
+
+    def draw(self, image: np.ndarray | None = None) -> Image.Image:
+        """The picture, at its size, with a labelled box for each; a category keeps its colour.
+
+        Args:
+            image: (H, W, 3) uint8 RGB of any size; by default `source`.
+
+        Raises:
+            UserError: there is no image, or it cannot be read any more.
+        """
+        from unidet.report.colours import colours_of
+        from unidet.report.draw import draw_boxes
+
+        pixels = self._pixels(image)
+        height, width, _ = pixels.shape
+        own = self.resized((height, width))
+        colours = colours_of(self.names)
+        return draw_boxes(
+            pixels,
+            own.boxes_xyxy,
+            [f"{self.names[label]} {score:.2f}" for _, score, label in self.rows()],
+            colours=[colours[label] for label in self.labels],
+            enlarge=False,
+        )
+
+    def crops(self, image: np.ndarray | None = None) -> list[np.ndarray]:
+        """(h, w, 3) uint8 RGB of each box, at least one pixel; arguments as of `draw`."""
+        pixels = self._pixels(image)
+        height, width, _ = pixels.shape
+        crops = []
+        for x1, y1, x2, y2 in self.resized((height, width)).boxes_xyxy:
+            left, top = (int(np.clip(v, 0, side - 1)) for v, side in ((x1, width), (y1, height)))
+            right = int(np.clip(np.ceil(x2), left + 1, width))
+            bottom = int(np.clip(np.ceil(y2), top + 1, height))
+            crops.append(pixels[top:bottom, left:right])
+        return crops
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the drawing, of at most a million pixels."""
+        if self.source is None:
+            return None
+        drawing = self.draw()
+        factor = (_NOTEBOOK_PIXELS / (drawing.width * drawing.height)) ** 0.5
+        if factor < 1:
+            drawing.thumbnail((round(drawing.width * factor), round(drawing.height * factor)))
+        content = io.BytesIO()
+        drawing.save(content, "PNG")
+        return content.getvalue()
+
+    def _pixels(self, image: np.ndarray | None) -> np.ndarray:
+        source = self.source if image is None else image
+        if isinstance(source, Path):
+            from unidet.pictures.decode import read_picture
+
+            return read_picture(source).pixels
+        if source is None:
+            raise UserError("these detections do not know their picture; give it as an array")
+        return source

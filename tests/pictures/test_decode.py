@@ -1,0 +1,221 @@
+"""Picture files of every mode, orientation and size."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unidet.errors import UserError
+from unidet.pictures import decode
+from unidet.pictures.decode import read_picture
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def halves(width: int = 4, height: int = 2) -> Image.Image:
+    """Left half red, right half blue."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(BLUE, (width // 2, 0, width, height))
+    return image
+
+
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("turn", "corner", "size"),
+    [
+        # where the first stored column (red) shows: left, right, right, left, top, top, bottom, …
+        (1, (0, 0), (2, 4)),
+        (2, (0, -1), (2, 4)),
+        (3, (0, -1), (2, 4)),
+        (4, (0, 0), (2, 4)),
+        (5, (0, 0), (4, 2)),
+        (6, (0, 0), (4, 2)),
+        (7, (-1, 0), (4, 2)),
+        (8, (-1, 0), (4, 2)),
+    ],
+)
+def test_upright_by_exif(
+    turn: int, corner: tuple[int, int], size: tuple[int, int], tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    picture = read_picture(save(tmp_path / "x.png", halves(), exif=exif))
+    assert picture.size_hw == picture.pixels.shape[:2] == size
+    assert tuple(picture.pixels[corner]) == RED
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
+    values = np.array([[0, 255, 256, 0xFFFF]], np.uint16)
+    for name in ("x.png", "x.tif"):
+        picture = read_picture(save(tmp_path / name, Image.fromarray(values)))
+        assert picture.pixels[0, :, 0].tolist() == [0, 0, 1, 255]
+        assert (picture.pixels == picture.pixels[:, :, :1]).all()
+
+
+def test_more_than_sixteen_bits_are_refused_by_name(tmp_path: Path) -> None:
+    wide = Image.fromarray(np.array([[0, 0x10000]], np.int32))
+    with pytest.raises(UserError, match="more than 16 bits"):
+        read_picture(save(tmp_path / "x.tif", wide))
+    real = Image.fromarray(np.zeros((2, 2), np.float32))
+    with pytest.raises(UserError, match="of mode F, which has no one meaning as colours"):
+        read_picture(save(tmp_path / "y.tif", real))
+
+
+def test_cmyk(tmp_path: Path) -> None:
+    ink = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    pixels = read_picture(save(tmp_path / "x.jpg", ink)).pixels
+    assert np.abs(pixels.astype(int) - RED).max() < 8
+
+
+def test_palettes(tmp_path: Path) -> None:
+    pixels = read_picture(save(tmp_path / "x.png", halves().quantize(4))).pixels
+    assert pixels[0].tolist() == [[*RED], [*RED], [*BLUE], [*BLUE]]
+    bits = Image.new("1", (2, 1))
+    bits.putpixel((1, 0), 1)
+    assert read_picture(save(tmp_path / "y.png", bits)).pixels[0].tolist() == [[0] * 3, [255] * 3]
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    grey = Image.new("LA", (2, 1), (100, 255))
+    grey.putpixel((1, 0), (100, 0))
+    assert read_picture(save(tmp_path / "x.png", grey)).pixels[0].tolist() == [[100] * 3, [255] * 3]
+    palette = halves().quantize(4)
+    place = palette.getpixel((0, 0))
+    pixels = read_picture(save(tmp_path / "y.png", palette, transparency=place)).pixels
+    assert pixels[0].tolist() == [[255] * 3, [255] * 3, [*BLUE], [*BLUE]]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif"])
+def test_of_an_animation_the_first_frame(suffix: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    options = {"save_all": True, "append_images": frames[1:]} | (
+        {"lossless": True} if suffix == ".webp" else {}
+    )
+    picture = read_picture(save(tmp_path / f"x{suffix}", frames[0], **options))
+    assert tuple(picture.pixels[0, 0]) == RED
+    what = "pages" if suffix == ".tif" else "frames"
+    assert picture.note == f"has several {what}; the first is read"
+
+
+def test_of_an_mpo_the_main_picture(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    options = {"save_all": True, "append_images": frames[1:]}
+    path = save(tmp_path / "x.jpg", frames[0], format="MPO", **options)
+    picture = read_picture(path)
+    assert picture.pixels[0, 0, 0] > 250
+    assert picture.note == ""
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size"), [(".jpg", (1, 2000)), (".png", (2000, 1)), (".jpg", (1, 1))]
+)
+def test_strips(suffix: str, size: tuple[int, int], tmp_path: Path) -> None:
+    pixels = read_picture(save(tmp_path / f"x{suffix}", Image.new("RGB", size, RED))).pixels
+    assert pixels.shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK"])
+def test_a_large_picture_is_decoded_smaller(suffix: str, mode: str, tmp_path: Path) -> None:
+    """200x100 in at most 6,000 pixels: a half of each side, 100x50."""
+    if (suffix, mode) in ((".jpg", "P"), (".png", "CMYK")):
+        pytest.skip("no such files")
+    picture = read_picture(save(tmp_path / f"x{suffix}", halves(200, 100).convert(mode)), 6000)
+    assert picture.size_hw == (100, 200)
+    assert picture.pixels.shape == (50, 100, 3)
+    if mode != "L":
+        assert np.abs(picture.pixels[25, 10].astype(int) - RED).max() < 8
+
+
+def test_large_sixteen_bit_pictures_and_turned_ones(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.full((100, 200), 0x8000, np.uint16))
+    picture = read_picture(save(tmp_path / "x.png", deep), 6000)
+    assert (picture.pixels == 0x80).all()
+    assert picture.pixels.shape == (50, 100, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = read_picture(save(tmp_path / "y.jpg", halves(200, 100), exif=exif), 6000)
+    assert picture.size_hw == (200, 100)
+    assert picture.pixels.shape == (100, 50, 3)
+    assert picture.pixels[10, 25, 0] > 240
+
+
+def test_what_would_take_too_much_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "WHOLE_PIXELS", 10_000)
+    monkeypatch.setattr(decode, "PROGRESSIVE_PIXELS", 10_000)
+    image = halves(200, 100)
+    with pytest.raises(UserError, match=r"x\.png: a PNG of 20,000 pixels; more than 10,000 are"):
+        read_picture(save(tmp_path / "x.png", image))
+    with pytest.raises(UserError, match="a progressive JPEG of 20,000 pixels"):
+        read_picture(save(tmp_path / "x.jpg", image, progressive=True))
+    assert read_picture(save(tmp_path / "y.jpg", image)).pixels.shape == (100, 200, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert read_picture(save(tmp_path / "y.jpg", image)).pixels.shape == (100, 200, 3)
+    with pytest.raises(UserError, match="a picture of more pixels; more than 10,000 are"):
+        read_picture(tmp_path / "x.png")
+
+
+def test_heic_asks_for_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    with pytest.raises(
+        UserError, match=r"x\.heic: is a HEIC or AVIF picture; run: pip install 'unidet\[heif\]'"
+    ):
+        read_picture(tmp_path / "x.heic")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "the file is empty; replace it"),
+        (b"plain text", "the file is damaged or not an image; replace it"),
+        (b"\xff\xd8\xff\xe0 and no more", "the file is damaged or not an image; replace it"),
+        (None, "cannot be opened: No such file or directory"),
+    ],
+)
+def test_what_is_no_picture(content: bytes | None, complaint: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(UserError, match=rf"x\.jpg: {complaint}$"):
+        read_picture(tmp_path / "x.jpg")
+
+
+def test_a_picture_that_breaks_off(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name in ("x.jpg", "x.png"):
+        path = save(tmp_path / name, Image.fromarray(noise))
+        path.write_bytes(path.read_bytes()[:-400])
+        with pytest.raises(UserError, match=r"the file is truncated; replace it"):
+            read_picture(path)
+
+
+LARGEST = """
+import resource, sys
+from pathlib import Path
+from unidet.pictures.decode import read_picture
+picture = read_picture(Path(sys.argv[1]))
+assert picture.size_hw == (20_000, 30_000), picture.size_hw
+assert picture.pixels.shape == (5_000, 7_500, 3), picture.pixels.shape
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_six_hundred_million_pixels_take_half_a_gigabyte(tmp_path: Path) -> None:
+    import subprocess
+
+    path = save(tmp_path / "x.jpg", Image.new("L", (30_000, 20_000), 90))
+    done = subprocess.run(
+        [sys.executable, "-c", LARGEST, str(path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 600

@@ -1,0 +1,353 @@
+"""`unidet detect` around a detector made by hand: what it reads, leaves, resumes and survives."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unidet.console import interrupt
+from unidet.errors import UserError
+from unidet.evaluation.evaluate import evaluate
+from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.results import read_results
+from unidet.pictures.detect_files import Detector, Summary, Wanted, detect_files
+from unidet.pictures.detections import Detections
+from unidet.pictures.journal import JOURNAL
+from unidet.pictures.sources import find_sources
+from unidet.pictures.videos import film_of
+
+NAMES = ("cat", "dog")
+
+
+class WholePicture:
+    """Finds a dog of score 0.75 that fills the picture, reading two pictures ahead."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        batch = []
+        for image in images:
+            self.seen.append(image.shape)
+            batch.append(self._find(image))
+            if len(batch) == 2:
+                yield from batch
+                batch = []
+        yield from batch
+
+    def _find(self, image: np.ndarray) -> Detections:
+        height, width, _ = image.shape
+        return Detections(
+            np.array([[0, 0, width, height]], np.float32),
+            np.array([0.75], np.float32),
+            np.array([1]),
+            NAMES,
+            (height, width),
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with two pictures of 40x30 and one of 20x50 below `photos`."""
+    monkeypatch.chdir(tmp_path)
+    for name, size in {"x.jpg": (40, 30), "a/x.jpg": (20, 50), "y.png": (40, 30)}.items():
+        grey(Path("photos", name), *size)
+    return tmp_path
+
+
+def grey(path: Path, width: int, height: int) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.new("RGB", (width, height), "grey").save(path)
+
+
+def detect(
+    *given: str,
+    finds: Callable | None = None,
+    identity: dict | None = None,
+    propose: Callable | None = None,
+    folder: str = "out",
+    **wishes: Any,
+) -> Summary:
+    sources = find_sources(given or ("photos",), recursive=True)
+    detector = Detector(NAMES, finds or WholePicture(), propose, identity or {})
+    return detect_files(sources, lambda: detector, Wanted(Path(folder), **wishes))
+
+
+def content(name: str) -> Any:
+    return json.loads(Path("out", name).read_text())
+
+
+def left() -> list[str]:
+    files = (path for path in Path("out").rglob("*") if path.is_file())
+    return sorted(str(path.relative_to("out")) for path in files if path.name != JOURNAL)
+
+
+@pytest.mark.usefixtures("folder")
+def test_pictures_keep_their_names_formats_and_sizes() -> None:
+    summary = detect()
+    assert summary == Summary(pictures=3, boxes=3)
+    assert left() == ["a/x.jpg", "detections.json", "images.json", "x.jpg", "y.png"]
+    for name, kind, size in (("x.jpg", "JPEG", (40, 30)), ("a/x.jpg", "JPEG", (20, 50))):
+        with Image.open(Path("out", name)) as drawn:
+            assert (drawn.format, drawn.size) == (kind, size)
+    with Image.open("out/y.png") as drawn:
+        assert drawn.format == "PNG"
+
+
+@pytest.mark.usefixtures("folder")
+def test_results_are_taken_by_evaluate_and_by_pycocotools() -> None:
+    from pycocotools.coco import COCO
+
+    detect()
+    assert content("images.json") == {
+        "info": {},
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [],
+        "images": [
+            {"id": 1, "file_name": "x.jpg", "width": 40, "height": 30},
+            {"id": 2, "file_name": "y.png", "width": 40, "height": 30},
+            {"id": 3, "file_name": "a/x.jpg", "width": 20, "height": 50},
+        ],
+    }
+    assert content("detections.json")[2] == {
+        "image_id": 3,
+        "category_id": 2,
+        "bbox": [0, 0, 20, 50],
+        "score": 0.75,
+    }
+    truth = read_ground_truth(Path("out/images.json"))
+    results = read_results(Path("out/detections.json"), truth)
+    assert len(results) == 3
+    assert evaluate(truth, results, "coco")["AP"] == -1, "nothing is annotated"
+    with redirect_stdout(StringIO()):
+        loaded = COCO("out/images.json").loadRes("out/detections.json")
+    assert len(loaded.anns) == 3
+
+
+@pytest.mark.usefixtures("folder")
+def test_results_by_the_ids_of_annotations() -> None:
+    names = {7: "x.jpg", 8: "a/x.jpg", 9: "elsewhere/y.png"}
+    annotations = {
+        "images": [{"id": number, "file_name": name} for number, name in names.items()],
+        "categories": [{"id": 18, "name": "Dog"}, {"id": 17, "name": "cat"}],
+        "annotations": [],
+    }
+    Path("truth.json").write_text(json.dumps(annotations))
+    detect(annotations=Path("truth.json"))
+    assert [image["id"] for image in content("images.json")["images"]] == [7, 9, 8]
+    assert {record["category_id"] for record in content("detections.json")} == {18}
+    annotations["categories"].pop()
+    Path("truth.json").write_text(json.dumps(annotations))
+    with pytest.raises(UserError, match=r"truth\.json: has no category 'cat'"):
+        detect(annotations=Path("truth.json"))
+    grey(Path("photos/other.jpg"), 4, 4)
+    annotations["categories"].append({"id": 17, "name": "cat"})
+    Path("truth.json").write_text(json.dumps(annotations))
+    with pytest.raises(UserError, match=r"truth\.json: has no image other\.jpg"):
+        detect(annotations=Path("truth.json"))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("form", "files"),
+    [
+        ("yolo", ["classes.txt", "labels/a/x.txt", "labels/x.txt", "labels/y.txt"]),
+        ("voc", ["annotations/a/x.xml", "annotations/x.xml", "annotations/y.xml"]),
+        ("labelme", ["labelme/a/x.json", "labelme/x.json", "labelme/y.json"]),
+        ("csv", ["detections.csv"]),
+    ],
+)
+def test_formats(form: str, files: list[str]) -> None:
+    assert detect(format=form, drawings=False) == Summary(pictures=3, boxes=3)
+    assert left() == files
+    if form == "labelme":
+        assert json.loads(Path("out/labelme/a/x.json").read_text())["imagePath"] == (
+            "../../../photos/a/x.jpg"
+        )
+    if form == "csv":
+        with open("out/detections.csv") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [row["image"] for row in rows] == ["photos/x.jpg", "photos/y.png", "photos/a/x.jpg"]
+        assert (rows[2]["name"], rows[2]["x2"], rows[2]["y2"]) == ("dog", "20.00", "50.00")
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_done_is_not_done_again() -> None:
+    detect()
+    before = {name: Path("out", name).read_bytes() for name in left()}
+    detector = WholePicture()
+    summary = detect(finds=detector)
+    assert detector.seen == []
+    assert summary == Summary(pictures=3, boxes=3, resumed=3)
+    assert {name: Path("out", name).read_bytes() for name in left()} == before
+    grey(Path("photos/y.png"), 60, 30)
+    assert detect(finds=detector).resumed == 2
+    assert detector.seen == [(30, 60, 3)]
+    assert content("images.json")["images"][1]["width"] == 60
+    detect(finds=detector, identity={"threshold": 0.5})
+    assert len(detector.seen) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_broken_pictures_are_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/broken.jpg").write_bytes(b"no picture")
+    Path("notes.txt").write_text("no picture")
+    summary = detect("photos", "notes.txt", "no.jpg")
+    assert summary == Summary(pictures=3, boxes=3, faults=3)
+    told = capsys.readouterr().err
+    assert "photos/broken.jpg: the file is damaged or not an image; replace it; passed over" in told
+    assert "notes.txt: the file is damaged or not an image" in told
+    assert "no.jpg: no such file or folder; passed over" in told
+    assert len(content("images.json")["images"]) == 3
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_interrupted_run_leaves_whole_files_and_is_resumed() -> None:
+    for number in range(8):
+        grey(Path(f"photos/b/{number}.png"), 10, 10)
+
+    class Stopping(WholePicture):
+        def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Detections]:
+            for count, found in enumerate(super().__call__(images)):
+                if count == 4:
+                    interrupt._requested.set()
+                yield found
+
+    try:
+        with pytest.raises(interrupt.Interrupted):
+            detect(finds=Stopping())
+    finally:
+        interrupt._requested.clear()
+    assert len(content("detections.json")) == 5
+    assert len(content("images.json")["images"]) == 5
+    assert not [name for name in left() if Path(name).name.startswith(".")]
+    detector = WholePicture()
+    assert detect(finds=detector) == Summary(pictures=11, boxes=11, resumed=5)
+    assert len(detector.seen) == 6
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_source_is_not_replaced() -> None:
+    before = Path("photos/x.jpg").read_bytes()
+    with pytest.raises(UserError, match=r"photos/x\.jpg would replace a picture"):
+        detect("photos/x.jpg", folder="photos")
+    assert Path("photos/x.jpg").read_bytes() == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_foreign_file_is_not_replaced() -> None:
+    Path("out").mkdir()
+    Path("out/detections.json").write_text("mine")
+    with pytest.raises(UserError, match=r"detections\.json is there and was not made by"):
+        detect()
+    assert Path("out/detections.json").read_text() == "mine"
+    assert left() == ["detections.json"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_video_comes_out_as_a_video(make_video: Callable[..., None]) -> None:
+    make_video(Path("photos/film.avi"), 12.0)
+    detector = WholePicture()
+    assert detect("photos/film.avi", "photos/x.jpg", finds=detector).pictures == 4
+    film = film_of(Path("out/film.avi"))
+    assert (film.frames, film.rate, film.size_hw) == (3, 12.0, (48, 64))
+    names = [image["file_name"] for image in content("images.json")["images"]]
+    assert names == ["film.avi#1", "film.avi#2", "film.avi#3", "x.jpg"]
+    assert detect("photos/film.avi", "photos/x.jpg", finds=detector).resumed == 2
+    assert len(detector.seen) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_frames_have_labels_and_crops_of_their_own(make_video: Callable[..., None]) -> None:
+    make_video(Path("photos/film.avi"))
+    detect("photos/film.avi", format="yolo", crops=True)
+    assert left() == [
+        "classes.txt",
+        *(f"crops/film/{frame:06d}_01_dog.jpg" for frame in (1, 2, 3)),
+        "film.avi",
+        *(f"labels/film/{frame:06d}.txt" for frame in (1, 2, 3)),
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_broken_video_is_passed_over() -> None:
+    Path("photos/film.avi").write_bytes(b"no video")
+    assert detect("photos") == Summary(pictures=3, boxes=3, faults=1)
+    assert "film.avi" not in left()
+
+
+@pytest.mark.usefixtures("folder")
+def test_crops_of_a_former_run_go() -> None:
+    detect("photos/x.jpg", crops=True, drawings=False)
+    assert left() == ["crops/x/01_dog.jpg", "detections.json", "images.json"]
+    with Image.open("out/crops/x/01_dog.jpg") as crop:
+        assert crop.size == (40, 30)
+
+    def nothing(images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        for found in WholePicture()(images):
+            yield found.take(np.zeros(1, bool))
+
+    Path("out/crops/x/02_mine.jpg").touch()
+    detect("photos/x.jpg", crops=True, drawings=False, finds=nothing, identity={"other": 1})
+    assert left() == ["crops/x/02_mine.jpg", "detections.json", "images.json"]
+    assert content("detections.json") == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_proposals_are_drawn() -> None:
+    def propose(image: np.ndarray) -> np.ndarray:
+        return np.array([[100, 100, 150, 150, 1.0]], np.float32)
+
+    grey(Path("large.png"), 200, 200)
+    detect("large.png", propose=propose)
+    with Image.open("out/large.png") as drawn:
+        assert drawn.getpixel((125, 100)) == (253, 231, 37)
+
+
+@pytest.mark.usefixtures("folder")
+def test_of_a_large_picture_the_network_sees_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """400x300 is halved to at most 40,000 pixels for the network, and drawn as it is."""
+    monkeypatch.setattr("unidet.pictures.shots.NETWORK_PIXELS", 40_000)
+    grey(Path("large.jpg"), 400, 300)
+    detector = WholePicture()
+    detect("large.jpg", finds=detector)
+    assert detector.seen == [(150, 200, 3)]
+    assert content("detections.json")[0]["bbox"] == [0, 0, 400, 300]
+    with Image.open("out/large.jpg") as drawn:
+        assert drawn.size == (400, 300)
+
+
+@pytest.mark.usefixtures("folder")
+def test_memory_does_not_grow_with_the_number_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 30 pictures of 3 MB each, few are alive: 6 MB wait to be seen, two are, four written."""
+    monkeypatch.setattr("unidet.pictures.detect_files.READ_AHEAD", 6_000_000)
+    for number in range(30):
+        grey(Path(f"large/{number:02d}.jpg"), 1000, 1000)
+    detect("photos")
+    tracemalloc.start()
+    try:
+        detect("large", folder="large_out")
+        assert tracemalloc.get_traced_memory()[1] < 36e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_fault_of_the_detector_is_raised() -> None:
+    def failing(images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        yield next(WholePicture()(images))
+        raise RuntimeError("out of order")
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        detect(finds=failing)
+    assert detect().resumed == 1

@@ -1,0 +1,100 @@
+"""What is remembered of a folder of detections."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.pictures.journal import JOURNAL, Journal, stat_of
+
+SETTINGS = {"threshold": 0.3, "names": ("cat", "dog")}
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"pixels")
+    return str(path)
+
+
+def remember(folder: Path, picture: str) -> None:
+    with Journal(folder) as journal:
+        journal.begin(SETTINGS)
+        journal.will_write("x.jpg")
+        (folder / "x.jpg").touch()
+        record = {"stat": stat_of(picture), "files": ["x.jpg"], "boxes": [[1, 2, 3, 4]]}
+        journal.add(picture, record)
+
+
+def test_what_is_done_is_known_to_the_next_run(tmp_path: Path, picture: str) -> None:
+    remember(tmp_path / "out", picture)
+    with Journal(tmp_path / "out") as journal:
+        journal.begin(SETTINGS)
+        record = journal.done(picture)
+        assert record is not None
+        assert record["boxes"] == [[1, 2, 3, 4]]
+        assert journal.done("other.jpg") is None
+        assert journal.owns("x.jpg")
+        assert not journal.owns("other.jpg")
+
+
+def test_what_has_changed_is_not_done(tmp_path: Path, picture: str) -> None:
+    out = tmp_path / "out"
+    remember(out, picture)
+    os.utime(picture, ns=(0, 1))
+    with Journal(out) as journal:
+        journal.begin(SETTINGS)
+        assert journal.done(picture) is None
+    remember(out, picture)
+    (out / "x.jpg").unlink()
+    with Journal(out) as journal:
+        journal.begin(SETTINGS)
+        assert journal.done(picture) is None
+    remember(out, picture)
+    os.unlink(picture)
+    with Journal(out) as journal:
+        journal.begin(SETTINGS)
+        assert journal.done(picture) is None
+
+
+def test_other_settings_begin_anew_but_files_stay_known(tmp_path: Path, picture: str) -> None:
+    remember(tmp_path / "out", picture)
+    with Journal(tmp_path / "out") as journal:
+        journal.begin({**SETTINGS, "threshold": 0.4})
+        assert journal.done(picture) is None
+        assert journal.owns("x.jpg")
+    with Journal(tmp_path / "out") as journal:
+        journal.begin(SETTINGS)
+        assert journal.done(picture) is None
+
+
+def test_a_torn_line_is_cut_off(tmp_path: Path, picture: str) -> None:
+    remember(tmp_path / "out", picture)
+    path = tmp_path / "out" / JOURNAL
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"picture": "y.jp')
+    with Journal(tmp_path / "out") as journal:
+        journal.begin(SETTINGS)
+        assert journal.done(picture) is not None
+        journal.add("z.jpg", {"files": []})
+    assert path.read_bytes() == whole + b'{"picture": "z.jpg", "files": []}\n'
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", '{"strange": 1}'])
+def test_what_no_run_has_written_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text(f"{line}\n")
+    with pytest.raises(UserError, match="is damaged; remove it"):
+        Journal(tmp_path)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        Journal(tmp_path),
+        pytest.raises(UserError, match="another unidet detect writes there"),
+    ):
+        Journal(tmp_path)
+    with Journal(tmp_path):
+        pass

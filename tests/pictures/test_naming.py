@@ -1,0 +1,108 @@
+"""What outputs are called, and what they never replace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unidet.errors import UserError
+from unidet.pictures.journal import Journal
+from unidet.pictures.naming import Names, check_targets, name_outputs
+from unidet.pictures.sources import Source, find_sources
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Source]]:
+    """Makes pictures below an empty folder, which is the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names: str) -> list[Source]:
+        for name in names:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(name)
+        return find_sources(names)
+
+    return make
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "elsewhere") as journal:
+        yield journal
+
+
+def sources(*names: str) -> list[Source]:
+    return [Source(name, name) for name in names]
+
+
+def test_a_drawing_is_called_as_its_picture() -> None:
+    given = sources("x.jpg", "b/x.jpg", "b/y.PNG", "z.heic", "no_ending", "f.avi", "g.mov")
+    assert [names.drawing for names in name_outputs(given)] == [
+        *("x.jpg", "b/x.jpg", "b/y.PNG", "z.heic.jpg", "no_ending.jpg", "f.avi", "g.mp4"),
+    ]
+
+
+def test_labels_are_called_by_the_stem_where_it_is_the_picture_s_alone() -> None:
+    given = sources("x.jpg", "x.png", "a/x.jpg", "dots.2026.jpg")
+    assert [names.stem for names in name_outputs(given)] == [
+        *("x.jpg", "x.png", "a/x", "dots.2026"),
+    ]
+
+
+def test_names_that_would_meet_are_told_apart() -> None:
+    first, second = name_outputs(sources("f.mp4", "f.mov"))
+    assert (first.drawing, second.drawing) == ("f.mp4.mp4", "f.mov.mp4")
+
+
+def test_crops_never_meet_drawings() -> None:
+    given = sources("crops/a.jpg", "b.jpg")
+    assert name_outputs(given)[1] == Names("b.jpg", "b", "crops_/b")
+
+
+@pytest.mark.parametrize("out", [".", "a/..", "link"])
+def test_a_source_is_never_replaced(
+    out: str, pictures: Callable[..., list[Source]], journal: Journal
+) -> None:
+    given = pictures("x.png", "y.jpg")
+    os.symlink(".", "link")
+    with pytest.raises(UserError, match=r"x\.png would replace a picture that is read"):
+        check_targets(Path(out), ["x.png"], given, journal)
+
+
+def test_a_source_reached_through_links_is_never_replaced(
+    pictures: Callable[..., list[Source]], journal: Journal
+) -> None:
+    given = pictures("album/x.png", "out/y.png")[:1]
+    os.symlink("../album/x.png", "out/x.png")
+    with pytest.raises(UserError, match="would replace a picture"):
+        check_targets(Path("out"), ["x.png"], given, journal)
+    os.symlink("album/x.png", "x.jpg")  # one is given, its link is called as the drawing
+    with pytest.raises(UserError, match="would replace a picture"):
+        check_targets(Path("album"), ["x.png"], sources("x.jpg"), journal)
+
+
+def test_other_files_are_never_replaced(
+    pictures: Callable[..., list[Source]], journal: Journal
+) -> None:
+    given = pictures("album/x.png", "out/x.png")[:1]
+    with pytest.raises(UserError, match=r"out/x\.png is there and was not made by unidet detect"):
+        check_targets(Path("out"), ["x.png"], given, journal)
+    Path("out/y.png").mkdir()
+    with pytest.raises(UserError, match=r"out/y\.png is there"):
+        check_targets(Path("out"), ["y.png"], given, journal)
+    Path("file").write_text("")
+    with pytest.raises(UserError, match="file is not a folder"):
+        check_targets(Path("file"), ["x.png"], given, journal)
+
+
+def test_own_files_are_replaced(pictures: Callable[..., list[Source]]) -> None:
+    given = pictures("album/x.png", "out/x.png")[:1]
+    with Journal(Path("out")) as journal:
+        journal.will_write("x.png")
+    with Journal(Path("out")) as journal:
+        journal.begin({"other": "settings"})
+        check_targets(Path("out"), ["x.png", "new.png"], given, journal)

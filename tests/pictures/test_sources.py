@@ -1,0 +1,107 @@
+"""Which pictures a command line means."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unidet.errors import UserError
+from unidet.pictures.journal import JOURNAL
+from unidet.pictures.sources import find_sources
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes empty files below an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names: str) -> None:
+        for name in names:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).touch()
+
+    return make
+
+
+def paths(*given: str, recursive: bool = False) -> list[str]:
+    return [source.path for source in find_sources(given, recursive=recursive)]
+
+
+def names(*given: str, recursive: bool = False) -> list[str]:
+    return [source.name for source in find_sources(given, recursive=recursive)]
+
+
+def test_a_folder_s_pictures_by_name(files: Callable[..., None]) -> None:
+    files(
+        "p/b.JPG", "p/a.png", "p/notes.txt", "p/.hidden.jpg", "p/no_ending", "p/c.mp4", "p/d/e.jpg"
+    )
+    assert paths("p") == ["p/a.png", "p/b.JPG", "p/c.mp4"]
+    assert paths("p", recursive=True) == ["p/a.png", "p/b.JPG", "p/c.mp4", "p/d/e.jpg"]
+    assert names("p", recursive=True) == ["a.png", "b.JPG", "c.mp4", "d/e.jpg"]
+
+
+def test_what_detect_has_left_is_no_source(files: Callable[..., None]) -> None:
+    files("p/a.jpg", "p/out/a.jpg", f"p/out/{JOURNAL}", "p/out/deep/b.jpg", "p/z/b.jpg")
+    assert paths("p", recursive=True) == ["p/a.jpg", "p/z/b.jpg"]
+
+
+def test_patterns(files: Callable[..., None]) -> None:
+    files("p/a1.jpg", "p/a2.jpg", "p/a3.txt", "p/d/a4.jpg", "p/a[1].png")
+    assert paths("p/a*") == ["p/a1.jpg", "p/a2.jpg", "p/a[1].png"]
+    assert paths("p/**/*.jpg") == ["p/a1.jpg", "p/a2.jpg", "p/d/a4.jpg"]
+    assert names("p/**/*.jpg") == ["a1.jpg", "a2.jpg", "d/a4.jpg"]
+    assert paths("p/a[1].png") == ["p/a[1].png"], "a file of that name comes before the pattern"
+
+
+def test_the_order_is_that_of_the_command_and_nothing_comes_twice(
+    files: Callable[..., None],
+) -> None:
+    files("p/b.jpg", "p/a.jpg", "q/c.jpg")
+    assert paths("q", "p/b.jpg", "p", "./q/c.jpg") == ["q/c.jpg", "p/b.jpg", "p/a.jpg"]
+    assert names("q", "p/b.jpg", "p") == ["q/c.jpg", "p/b.jpg", "p/a.jpg"]
+
+
+def test_a_list_on_standard_input(files: Callable[..., None]) -> None:
+    files("a b.jpg", "c.jpg", "p/d.jpg")
+    listed = io.StringIO("a b.jpg\n\nc.jpg\r\np\n")
+    found = find_sources(["-"], listed=listed)
+    assert [source.path for source in found] == ["a b.jpg", "c.jpg", "p/d.jpg"]
+
+
+def test_a_file_that_is_named_counts_whatever_its_ending(files: Callable[..., None]) -> None:
+    files("p/notes.txt", "p/a.jpg")
+    assert paths("p/notes.txt", "p") == ["p/notes.txt", "p/a.jpg"]
+
+
+def test_what_is_missing_is_a_fault_beside_what_is_there(files: Callable[..., None]) -> None:
+    files("a.jpg")
+    found = find_sources(["no.jpg", "a.jpg", "no*.jpg"])
+    assert [source.fault for source in found] == [
+        "no such file or folder",
+        "",
+        "no picture has such a name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["no.jpg"], r"^no\.jpg: no such file or folder$"),
+        (["no.jpg", "x*"], r"^no\.jpg: no such file or folder \(and 1 others\)$"),
+        (["p"], r"^p: no pictures there; -r looks into their folders too$"),
+    ],
+)
+def test_nothing_at_all_is_refused(
+    given: list[str], complaint: str, files: Callable[..., None]
+) -> None:
+    files("p/d/a.jpg", "p/notes.txt")
+    with pytest.raises(UserError, match=complaint):
+        find_sources(given)
+
+
+def test_videos_are_told_by_their_ending(files: Callable[..., None]) -> None:
+    files("a.MP4", "b.jpg")
+    assert [source.is_video for source in find_sources(["a.MP4", "b.jpg"])] == [True, False]

@@ -1,0 +1,95 @@
+"""Picture files through Pillow: what it finds wrong, in words, and which of its modes are safe."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from unidet.errors import UserError
+
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
+"""Modes that Pillow converts to 8-bit RGB without loss of range."""
+REPLACE = "replace it, or remove it and its annotations"
+_ORIENTATION = 0x0112
+# Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
+_KINDS = (
+    (4, b"ftypavi", "an AVIF picture"),
+    (4, b"ftyphe", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC or AVIF picture"),
+    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
+    (4, b"ftyp", "a film or a camera's raw picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (4, b"JXL ", "a JPEG XL picture"),
+    (8, b"WEBP", "a WebP picture"),
+    (0, b"II*\0", "a TIFF or raw picture of a kind"),
+    (0, b"MM\0*", "a TIFF or raw picture of a kind"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an XML or SVG document"),
+)
+_POINTER = b"version https://git-lfs"
+
+# Pillow warns of large pictures and odd metadata. What cannot be read is an error here, in words.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@contextmanager
+def opened(path: Path, advice: str = REPLACE) -> Iterator[Image.Image]:
+    """The file by its header; what Pillow finds wrong, then or later, is a UserError.
+
+    `advice` is what to do with a damaged file.
+    """
+    with faults_named(path, advice), Image.open(path) as file:
+        yield file
+
+
+@contextmanager
+def faults_named(path: Path, advice: str = REPLACE) -> Iterator[None]:
+    """Around what Pillow does with a file: its errors become one line about that file."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise _unreadable(path, error, advice) from None
+
+
+def orientation(image: Image.Image) -> int | None:
+    """EXIF orientation; None where there is none or the block is damaged, which is common."""
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except DAMAGE:
+        return None
+
+
+def _unreadable(path: Path, error: Exception, advice: str) -> UserError:
+    if isinstance(error, OSError) and error.strerror:
+        return UserError(f"{path}: cannot be opened: {error.strerror}")
+    if isinstance(error, Image.DecompressionBombError):
+        return UserError(
+            f"{path}: has more than the {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels that Pillow "
+            "decodes; make it smaller, or cut it into several"
+        )
+    if isinstance(error, UnidentifiedImageError):
+        return UserError(f"{path}: {_unidentified(path, advice)}")
+    if "not available" in str(error):
+        return UserError(f"{path}: this Pillow was built without its {error}; convert it to PNG")
+    damage = "truncated" if "truncated" in str(error) else "damaged or not an image"
+    return UserError(f"{path}: the file is {damage}; {advice}")
+
+
+def _unidentified(path: Path, advice: str) -> str:
+    """What a file is that no reader of Pillow's took, by its first bytes."""
+    with open(path, "rb") as stream:
+        head = stream.read(64)
+    if head.startswith(_POINTER):
+        return "is a Git LFS pointer, not the picture; run: git lfs pull"
+    for start, signature, kind in _KINDS:
+        if head[start:].startswith(signature):
+            return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
+    damage = "damaged or not an image" if head else "empty"
+    return f"the file is {damage}; {advice}"

@@ -1,0 +1,202 @@
+"""One picture file as pixels, of any mode and size, with bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, features
+from PIL.JpegImagePlugin import JpegImageFile
+
+from unidet.data.pillow_files import CONVERTED, faults_named, orientation
+from unidet.errors import UserError
+
+NETWORK_PIXELS = 12_000_000
+"""Networks see at most 1,333 pixels of a side: larger pictures are decoded at a half, a quarter…"""
+DRAWN_PIXELS = 50_000_000
+"""Drawings are of the picture's own size up to here."""
+WHOLE_PIXELS = 150_000_000
+"""What cannot be decoded in parts or at a reduced size takes 4 bytes a pixel: 600 MB."""
+PROGRESSIVE_PIXELS = 100_000_000
+"""Of a progressive JPEG all coefficients are held, 6 bytes a pixel."""
+
+_ADVICE = "replace it"
+_JPEG = b"\xff\xd8"
+_REDUCED = (1, 2, 4, 8)  # by which a JPEG decoder can divide
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_STRIP = 256  # rows that are converted at once
+_AVIF = b"ftypavi"
+_BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
+_ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, upright; of a very large picture fewer than it has.
+        size_hw: height and width of the picture itself, upright.
+        note: what a person should know of how it was read; mostly empty.
+    """
+
+    pixels: np.ndarray
+    size_hw: tuple[int, int]
+    note: str = ""
+
+
+def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
+    """Decode a file, upright by its EXIF orientation, transparent parts on white.
+
+    More than eight bits a channel are scaled to eight. Of an animation, or of several pages, it is
+    the first picture. A picture of more than `most` pixels is halved until it fits.
+
+    Raises:
+        UserError: one line: missing, damaged, not a picture, of a kind or a mode that is not read,
+            or too large to be decoded at all.
+    """
+    with _opened(path) as file:
+        width, height = file.size
+        _check_size(path, file)
+        reduced = _divisor(width * height, most)
+        if isinstance(file, JpegImageFile):
+            file.draft(None, (width // reduced, height // reduced))
+        file.load()
+        turn = orientation(file)
+        image = _to_rgb(path, _halved(file, most))
+        if turn not in (None, 1):
+            image = ImageOps.exif_transpose(_with_orientation(image, turn))
+        size = (height, width) if turn in (None, 1, 2, 3, 4) else (width, height)
+        return Picture(_pixels(image), size, _note(file))
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """(height, width) in the file's header, before EXIF turns it; (0, 0) where it has none."""
+    try:
+        with _opened(path) as file:
+            return file.height, file.width
+    except UserError:
+        return 0, 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file by its header. JPEG has no limit of pixels: it is decoded at a reduced size."""
+    with faults_named(path, _ADVICE):
+        with open(path, "rb") as stream:
+            head = stream.read(16)
+        if head.startswith(_JPEG):
+            # Not by Image.open, which refuses what it would take whole; of an MPO the main picture
+            with JpegImageFile(path) as file:
+                yield file
+            return
+        if head[4:].startswith(_BRANDS):
+            _register_heif(path, head)
+        try:
+            file = Image.open(path)
+        except Image.DecompressionBombError:
+            raise _too_large(path, "a picture of more", WHOLE_PIXELS) from None
+        with file:
+            yield file
+
+
+def _register_heif(path: Path, head: bytes) -> None:
+    """HEIC through pillow-heif; AVIF too, where Pillow was built without it."""
+    if head[4:].startswith(_AVIF) and features.check("avif"):
+        return
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UserError(
+            f"{path}: is a HEIC or AVIF picture; run: pip install 'unidet[heif]', or convert it"
+        ) from None
+    pillow_heif.register_heif_opener()
+
+
+def _check_size(path: Path, file: Image.Image) -> None:
+    pixels = file.width * file.height
+    if not isinstance(file, JpegImageFile):
+        if pixels > WHOLE_PIXELS:
+            raise _too_large(path, f"a {file.format} of {pixels:,}", WHOLE_PIXELS)
+    elif file.info.get("progressive") and pixels > PROGRESSIVE_PIXELS:
+        raise _too_large(path, f"a progressive JPEG of {pixels:,}", PROGRESSIVE_PIXELS)
+
+
+def _too_large(path: Path, what: str, most: int) -> UserError:
+    return UserError(
+        f"{path}: {what} pixels; more than {most:,} are read of baseline JPEGs alone; cut it into "
+        "several, or save it as one"
+    )
+
+
+def _divisor(pixels: int, most: int) -> int:
+    """The least of a JPEG decoder's divisors of the sides that leaves at most so many pixels."""
+    return next((part for part in _REDUCED if pixels <= most * part * part), _REDUCED[-1])
+
+
+def _halved(image: Image.Image, most: int) -> Image.Image:
+    """What is still too large, at an n-th of its sides, each pixel the mean of its block."""
+    part = math.ceil(math.sqrt(image.width * image.height / most))
+    if part <= 1:
+        return image
+    if image.mode in ("1", "P", "PA"):
+        image = image.convert("RGBA" if _is_transparent(image) else "RGB")
+    if image.mode in _SIXTEEN_BITS:
+        image = image.convert("I")
+    return image.reduce(part)
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
+    """8 bits a channel, RGB."""
+    if image.mode in _SIXTEEN_BITS or image.mode == "I":
+        return _from_sixteen_bits(path, image)
+    if image.mode not in CONVERTED:
+        raise UserError(
+            f"{path}: its pixels are of mode {image.mode}, which has no one meaning as colours; "
+            "convert it to 8-bit RGB"
+        )
+    if _is_transparent(image):
+        visible = image.convert("RGBA")
+        white = Image.new("RGB", visible.size, "white")
+        white.paste(visible, mask=visible.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_sixteen_bits(path: Path, image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if values.size and not 0 <= values.min() <= values.max() <= 0xFFFF:
+        raise UserError(f"{path}: its pixels are of more than 16 bits; convert it to 8-bit RGB")
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _with_orientation(image: Image.Image, turn: int) -> Image.Image:
+    """The image with this EXIF orientation alone: a conversion may have lost it."""
+    image = image.copy() if image.readonly else image
+    image.getexif()[0x0112] = turn
+    return image
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8; strip by strip, since numpy.asarray holds a large picture three times."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        bottom = min(top + _STRIP, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _note(file: Image.Image) -> str:
+    if file.format in _ANIMATED and getattr(file, "is_animated", False):
+        pages = "pages" if file.format == "TIFF" else "frames"
+        return f"has several {pages}; the first is read"
+    return ""

@@ -1,0 +1,285 @@
+"""Pictures in, detections out: decoding, network and writing side by side, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.console.interrupt import Interrupted
+from unidet.console.terminal import Progress, duration, say
+from unidet.pictures.detections import Detections
+from unidet.pictures.journal import Journal
+from unidet.pictures.naming import Names, check_targets, name_outputs
+from unidet.pictures.outputs import Format, Outputs, detections_of
+from unidet.pictures.read_ahead import ReadAhead
+from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
+from unidet.pictures.shots import Shot, expected, frame_key, shots_of
+from unidet.pictures.sources import Source
+
+READ_AHEAD = 200_000_000  # bytes of decoded pictures that wait for the network
+UNWRITTEN = 4  # pictures that wait to be drawn
+TOLD = 20  # of no more pictures each has a line
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What detects.
+
+    Attributes:
+        names: the categories, in the order of the labels.
+        detect: (H, W, 3) uint8 RGB to their detections, in order, reading a few ahead at most.
+        propose: (H, W, 3) uint8 RGB to (N, 5) boxes and scores, to be drawn; None: are not.
+        identity: as JSON, whatever the detections depend on.
+    """
+
+    names: tuple[str, ...]
+    detect: Callable[[Iterable[np.ndarray]], Iterator[Detections]]
+    propose: Callable[[np.ndarray], np.ndarray] | None
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be left in `folder`.
+
+    Attributes:
+        format: of the labels.
+        drawings, crops: whether to leave these.
+        annotations: a COCO or LVIS file whose ids of images and categories are used; None numbers
+            them 1, 2, ….
+    """
+
+    folder: Path
+    format: Format = "coco"
+    drawings: bool = True
+    crops: bool = False
+    annotations: Path | None = None
+
+
+@dataclass
+class Summary:
+    """Counts of pictures (or frames), boxes, sources done before, sources that cannot be read."""
+
+    pictures: int = 0
+    boxes: int = 0
+    resumed: int = 0
+    faults: int = 0
+
+
+def detect_files(
+    sources: Sequence[Source], open_detector: Callable[[], Detector], wanted: Wanted
+) -> Summary:
+    """Detect in every source that is not done, leave its outputs, then the files of all.
+
+    What is done, by the same detector with the same wishes and unchanged since, is not done again.
+    A source that cannot be read is told and passed over. Interrupted, it leaves whole files of what
+    is done.
+
+    Args:
+        open_detector: called after all that can be checked before.
+
+    Raises:
+        UserError: an output would replace another's file, or cannot be written; annotations without
+            a category or a source.
+    """
+    with Journal(wanted.folder) as journal:
+        numbers = Numbers.read(wanted.annotations) if wanted.annotations else None
+        outputs = Outputs(
+            wanted.folder, journal, wanted.format, drawings=wanted.drawings, crops=wanted.crops
+        )
+        names = name_outputs(sources)
+        planned = [outputs.planned(*pair) for pair in zip(sources, names, strict=True)]
+        check_targets(wanted.folder, chain(FILES[wanted.format], *planned), sources, journal)
+        detector = open_detector()
+        ids = numbers.ids(detector.names, sources) if numbers else Ids.counted(detector.names)
+        run = _Run(sources, names, detector, outputs, journal)
+        run.resume(asdict(wanted))
+        try:
+            run.detect()
+        except Interrupted:
+            run.finish(ids)
+            raise
+        run.finish(ids)
+        return run.summary
+
+
+class _Run:
+    """One command: its sources, what of them is done, and how far it is."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        names: Sequence[Names],
+        detector: Detector,
+        outputs: Outputs,
+        journal: Journal,
+    ) -> None:
+        self.summary = Summary()
+        self._sources = sources
+        self._names = names
+        self._detector = detector
+        self._outputs = outputs
+        self._journal = journal
+        self._done: set[int] = set()
+
+    def resume(self, wishes: Mapping[str, Any]) -> None:
+        """Find out what is done already, by this detector with these wishes."""
+        detector = self._detector
+        wishes = {name: wishes[name] for name in ("format", "drawings", "crops")}
+        wishes |= {"names": detector.names, "proposals": detector.propose is not None}
+        self._journal.begin({**detector.identity, **wishes})
+        self._done = {
+            number
+            for number, source in enumerate(self._sources)
+            if not source.fault and self._journal.done(source.path) is not None
+        }
+        self.summary.resumed = len(self._done)
+        if self._done:
+            say(f"{len(self._done)} of {len(self._sources)} are done already")
+
+    def detect(self) -> None:
+        """Everything that is not done."""
+        todo = [number for number in range(len(self._sources)) if number not in self._done]
+        threads = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+        pending: deque[Shot] = deque()
+        with ExitStack() as stack:
+            meter = stack.enter_context(_Meter(expected(self._sources, todo)))
+            writer = stack.enter_context(_Writer(stack.enter_context(self._outputs)))
+            works = shots_of(self._sources, todo)
+            shots = stack.enter_context(ReadAhead(works, threads=threads, most=READ_AHEAD))
+            for detections in self._detector.detect(self._pixels(shots, pending, meter)):
+                self._write(writer, pending.popleft(), detections)
+                self._end_videos(writer, pending)
+                meter.update()
+            self._end_videos(writer, pending)
+
+    def finish(self, ids: Ids) -> None:
+        """The files that hold all pictures."""
+        rows = self._rows()
+        outputs = self._outputs
+        write_results(outputs.format, outputs.replace, rows, self._detector.names, ids)
+        deque(rows, maxlen=0)  # counts those of formats without such files
+
+    def _pixels(
+        self, shots: Iterable[Shot], pending: deque[Shot], meter: _Meter
+    ) -> Iterator[np.ndarray]:
+        """What the network takes; the shots that it has taken wait in `pending`."""
+        for shot in shots:
+            if shot.fault:
+                say(f"{shot.fault}; passed over")
+                self.summary.faults += 1
+                meter.update()
+                continue
+            pending.append(shot)
+            if shot.note:
+                say(f"{self._sources[shot.number].path}: {shot.note}")
+            if shot.pixels is not None:
+                yield shot.pixels
+
+    def _write(self, writer: _Writer, shot: Shot, detections: Detections) -> None:
+        assert shot.pixels is not None
+        source, names = self._sources[shot.number], self._names[shot.number]
+        proposals = None
+        if self._detector.propose is not None:
+            proposals = self._detector.propose(shot.pixels)
+            (height, width), sides = shot.size_hw, shot.pixels.shape
+            proposals[:, :4] *= np.tile([width / sides[1], height / sides[0]], 2)
+        own = detections.resized(shot.size_hw)
+        writer.submit(
+            partial(self._outputs.write, source, names, shot, own, proposals),
+            None if shot.frame else partial(self._done.add, shot.number),
+        )
+        if len(self._sources) <= TOLD and not shot.frame:
+            count = "1 box" if len(detections) == 1 else f"{len(detections)} boxes"
+            say(f"{source.path}: {count}")
+
+    def _end_videos(self, writer: _Writer, pending: deque[Shot]) -> None:
+        """The ends that wait first: all frames before them are on their way."""
+        while pending and pending[0].pixels is None:
+            shot = pending.popleft()
+            source, names = self._sources[shot.number], self._names[shot.number]
+            writer.submit(
+                partial(self._outputs.end_video, source, names, shot.frame),
+                partial(self._done.add, shot.number),
+            )
+
+    def _rows(self) -> Iterator[Row]:
+        """What was detected in each source that is done, in the sources' order."""
+        for number in sorted(self._done):
+            source = self._sources[number]
+            frames = self._recorded(source.path).get("frames")
+            keys = [("", source.path)]
+            if frames is not None:
+                counts = range(1, frames + 1)
+                keys = [(f"#{count}", frame_key(source.path, count)) for count in counts]
+            for end, key in keys:
+                detections = detections_of(self._recorded(key), self._detector.names)
+                self.summary.pictures += 1
+                self.summary.boxes += len(detections)
+                yield Row(source.name + end, key, detections)
+
+    def _recorded(self, key: str) -> dict[str, Any]:
+        record = self._journal.record(key)
+        assert record is not None
+        return record
+
+
+class _Writer:
+    """Writes in a thread, one thing after another; what fails there fails here, a little later."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._pool = ThreadPoolExecutor(1, "write")
+        self._waiting: deque[Future[None]] = deque()
+
+    def submit(self, write: Callable[[], None], then: Callable[[], None] | None) -> None:
+        def work() -> None:
+            write()
+            if then is not None:
+                then()
+
+        self._waiting.append(self._pool.submit(work))
+        while len(self._waiting) > UNWRITTEN:
+            self._waiting.popleft().result()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._pool.shutdown()
+        for future in self._waiting:
+            future.result()
+
+
+class _Meter:
+    """Progress in pictures a second."""
+
+    def __init__(self, total: int) -> None:
+        self._progress = Progress("detecting")
+        self._total = total
+        self._done = 0
+        self._start = time.monotonic()
+
+    def __enter__(self) -> _Meter:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._progress.close()
+
+    def update(self) -> None:
+        """One more; a safe point to stop at."""
+        self._done += 1
+        self._total = max(self._total, self._done)
+        rate = self._done / max(time.monotonic() - self._start, 1e-9)
+        left = duration((self._total - self._done) / rate)
+        self._progress.update(self._done, self._total, f"{rate:.1f} pictures/s, {left} left")

@@ -1,0 +1,141 @@
+"""What `unidet detect` has done in a folder: how it resumes, and knows its own files.
+
+One line of JSON for each step, appended as it is done:
+
+    {"settings": {…}}                what a run asks for; results of other settings do not count
+    {"file": "a/x.jpg"}              is about to be written, so that it may be replaced later
+    {"picture": "photos/a/x.jpg", …} is done: the file's size and time, and what was detected
+
+A crash leaves a torn last line at most, which is cut off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from unidet.errors import UserError
+from unidet.store.disk import check_folder
+
+JOURNAL = ".unidet_detect.jsonl"
+
+
+class Journal:
+    """The journal of one folder, open to this process alone; closed by `with`.
+
+    Raises:
+        UserError: the folder cannot be written, another process works there, or the journal holds
+            what no run has written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / JOURNAL
+        self._stream = open(self.path, "a+b")  # noqa: SIM115  closed by __exit__
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._stream.close()
+            raise UserError(
+                f"{folder}: another unidet detect writes there; wait for it, or choose another "
+                "folder with --out"
+            ) from None
+        self._files: set[str] = set()
+        self._places: dict[str, int] = {}
+        try:
+            self._settings = self._read()
+        except UserError:
+            self._stream.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """What was done with other settings counts no longer."""
+        if self._settings != json.loads(json.dumps(settings)):
+            self._places.clear()
+            self._append({"settings": settings})
+
+    def owns(self, name: str) -> bool:
+        """Whether a file of this folder was written by a run."""
+        return name in self._files
+
+    def will_write(self, name: str) -> None:
+        """Before a file of this folder is written."""
+        if name not in self._files:
+            self._files.add(name)
+            self._append({"file": name})
+
+    def done(self, path: str) -> dict[str, Any] | None:
+        """The record of a picture; None where it is not done, or has changed, or lost a file."""
+        record = self.record(path)
+        if record is None or not os.path.exists(path) or record["stat"] != stat_of(path):
+            return None
+        there = all((self.path.parent / name).exists() for name in record["files"])
+        return record if there else None
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What was added last under this key, read from the disk."""
+        if key not in self._places:
+            return None
+        self._stream.seek(self._places[key])
+        return json.loads(self._stream.readline())
+
+    def add(self, key: str, record: Mapping[str, Any]) -> None:
+        """A picture, or a frame of a video, is done."""
+        self._places[key] = self._append({"picture": key, **record})
+
+    def _append(self, line: Mapping[str, Any]) -> int:
+        place = self._stream.seek(0, os.SEEK_END)
+        self._stream.write(json.dumps(line).encode() + b"\n")
+        self._stream.flush()
+        return place
+
+    def _read(self) -> Any:
+        """Take in all lines; returns the last settings."""
+        settings = None
+        self._stream.seek(0)
+        place = 0
+        for line in self._stream:
+            if not line.endswith(b"\n"):
+                self._stream.truncate(place)
+                break
+            entry = self._parsed(line)
+            if "settings" in entry:
+                settings = entry["settings"]
+                self._places.clear()
+            elif "file" in entry:
+                self._files.add(entry["file"])
+            else:
+                self._places[entry["picture"]] = place
+            place += len(line)
+        return settings
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and {"settings", "file", "picture"} & entry.keys():
+                return entry
+        raise UserError(f"{self.path}: is damaged; remove it, and what detect has left beside it")
+
+
+def stat_of(path: str) -> list[int]:
+    """Size and time of change of a file, by which it is known again."""
+    state = os.stat(path)
+    return [state.st_size, state.st_mtime_ns]

@@ -1,0 +1,215 @@
+"""What `unidet detect` leaves of one picture: drawing, labels, crops, a line of the journal."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from unidet.pictures.decode import read_picture
+from unidet.pictures.detections import Detections
+from unidet.pictures.journal import Journal, stat_of
+from unidet.pictures.label_files import WRITERS
+from unidet.pictures.naming import DRAWN_AS, Names, check_target
+from unidet.pictures.shots import Shot, frame_key
+from unidet.pictures.sources import Source
+from unidet.pictures.videos import film_of, video_file
+from unidet.store.disk import whole_file
+
+Format = Literal["coco", "yolo", "voc", "csv", "labelme"]
+
+_SAVE: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 90, "subsampling": 0},  # thin coloured lines suffer from subsampling
+    "WEBP": {"quality": 90},
+    "TIFF": {"compression": "tiff_lzw"},
+}
+_UNWANTED = re.compile(r"[^\w-]+")
+
+
+class Outputs:
+    """Writes pictures and frames in the order of their sources; closed by `with`.
+
+    Args:
+        folder: of all outputs; the journal is the one in it.
+        format: of the labels.
+        drawings, crops: whether to leave these.
+    """
+
+    def __init__(
+        self, folder: Path, journal: Journal, format: Format, *, drawings: bool, crops: bool
+    ) -> None:
+        self.folder = folder
+        self._journal = journal
+        self.format = format
+        self._drawings = drawings
+        self._crops = crops
+        self._video = ExitStack()
+        self._append: Callable[[np.ndarray], None] | None = None
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._video.__exit__(*error)
+
+    def planned(self, source: Source, names: Names) -> list[str]:
+        """The files of a source that are known before its detections are."""
+        planned = [names.drawing] if self._drawings else []
+        if self.format in WRITERS and not source.is_video:
+            planned.append(self._label_name(names.stem))
+        return planned
+
+    def write(
+        self,
+        source: Source,
+        names: Names,
+        shot: Shot,
+        detections: Detections,
+        proposals: np.ndarray | None,
+    ) -> None:
+        """All of one picture or frame.
+
+        Args:
+            detections: in the frame of `shot.size_hw`.
+            proposals: (N, 5) boxes and scores in the same frame, to be drawn too.
+
+        Raises:
+            UserError: a file cannot be written, or would replace another's; or the picture is gone.
+        """
+        stem = f"{names.stem}/{shot.frame:06d}" if shot.frame else names.stem
+        files = []
+        if self.format in WRITERS:
+            files.append(self._write_labels(source, stem, detections))
+        if self._drawings or self._crops:
+            pixels = _full_size(source, shot)
+            if self._drawings and shot.frame:
+                self._append_frame(source, names, detections, pixels, proposals)
+            elif self._drawings:
+                files.append(self._draw(names, detections, pixels, proposals))
+            if self._crops:
+                files += self._write_crops(names.crops, shot.frame, detections, pixels)
+        record = {"files": files, **_recorded(detections)}
+        if shot.frame:
+            self._journal.add(frame_key(source.path, shot.frame), record)
+        else:
+            self._journal.add(source.path, {"stat": stat_of(source.path), **record})
+
+    def end_video(self, source: Source, names: Names, frames: int) -> None:
+        """After a video's last frame."""
+        self._video.close()
+        self._append = None
+        record = {"frames": frames, "files": [names.drawing] if self._drawings else []}
+        self._journal.add(source.path, {"stat": stat_of(source.path), **record})
+
+    def replace(self, name: str) -> Path:
+        """The place of a file that is about to be written; UserError if it is not ours."""
+        check_target(self.folder, name, self._journal)
+        self._journal.will_write(name)
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def _label_name(self, stem: str) -> str:
+        folder, suffix, _ = WRITERS[self.format]
+        return f"{folder}/{stem}{suffix}"
+
+    def _write_labels(self, source: Source, stem: str, detections: Detections) -> str:
+        name = self._label_name(stem)
+        target = self.replace(name)
+        _, _, text_of = WRITERS[self.format]
+        picture = os.path.relpath(os.path.abspath(source.path), os.path.abspath(target.parent))
+        with whole_file(target) as partial:
+            partial.write_text(text_of(detections, picture), encoding="utf-8")
+        return name
+
+    def _draw(
+        self, names: Names, detections: Detections, pixels: np.ndarray, proposals: np.ndarray | None
+    ) -> str:
+        target = self.replace(names.drawing)
+        save_picture(_drawn(detections, pixels, proposals), target)
+        return names.drawing
+
+    def _append_frame(
+        self,
+        source: Source,
+        names: Names,
+        detections: Detections,
+        pixels: np.ndarray,
+        proposals: np.ndarray | None,
+    ) -> None:
+        if self._append is None:
+            film = film_of(Path(source.path))
+            target = self.replace(names.drawing)
+            self._append = self._video.enter_context(video_file(target, film.rate))
+        self._append(np.asarray(_drawn(detections, pixels, proposals)))
+
+    def _write_crops(
+        self, folder: str, frame: int, detections: Detections, pixels: np.ndarray
+    ) -> list[str]:
+        """Crops by falling score; those that an earlier run has left are gone."""
+        start = f"{frame:06d}_" if frame else ""
+        for old in (self.folder / folder).glob(f"{start}[0-9][0-9]*_*.jpg"):
+            name = f"{folder}/{old.name}"
+            if self._journal.owns(name):
+                old.unlink()
+        files = []
+        for number, (crop, label) in enumerate(
+            zip(detections.crops(pixels), detections.labels, strict=True), start=1
+        ):
+            word = _UNWANTED.sub("_", detections.names[label])[:40]
+            files.append(f"{folder}/{start}{number:02d}_{word}.jpg")
+            save_picture(Image.fromarray(crop), self.replace(files[-1]))
+        return files
+
+
+def detections_of(record: Mapping[str, Any], names: tuple[str, ...]) -> Detections:
+    """What a record of the journal holds."""
+    height, width = record["size_hw"]
+    return Detections(
+        np.array(record["boxes"], np.float32).reshape(-1, 4),
+        np.array(record["scores"], np.float32),
+        np.array(record["labels"], np.int64),
+        names,
+        (height, width),
+    )
+
+
+def _recorded(detections: Detections) -> dict[str, Any]:
+    """For the journal; read back by `detections_of`."""
+    return {
+        "size_hw": detections.size_hw,
+        "boxes": [[round(value, 2) for value in box] for box, _, _ in detections.rows()],
+        "scores": [round(score, 6) for _, score, _ in detections.rows()],
+        "labels": detections.labels.tolist(),
+    }
+
+
+def save_picture(picture: Image.Image, target: Path) -> None:
+    """In the format of the name's ending."""
+    kind = DRAWN_AS[PurePosixPath(target.name).suffix.lower()]
+    with whole_file(target) as partial:
+        picture.save(partial, kind, **_SAVE.get(kind, {}))
+
+
+def _full_size(source: Source, shot: Shot) -> np.ndarray:
+    assert shot.pixels is not None
+    if shot.pixels.shape[:2] == shot.size_hw:
+        return shot.pixels
+    return read_picture(Path(source.path)).pixels
+
+
+def _drawn(detections: Detections, pixels: np.ndarray, proposals: np.ndarray | None) -> Image.Image:
+    from unidet.report.draw import draw_proposals
+
+    if proposals is not None:
+        height, width = detections.size_hw
+        factors = np.tile([pixels.shape[1] / width, pixels.shape[0] / height], 2)
+        pixels = draw_proposals(pixels, proposals[:, :4] * factors, proposals[:, 4])
+    return replace(detections, source=None).draw(pixels)

@@ -1,0 +1,166 @@
+"""Detections of all pictures in one file: COCO results, or a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.formats.annotations import read_annotations
+from unidet.pictures.detections import Detections
+from unidet.pictures.sources import Source
+from unidet.store.disk import whole_file
+
+RESULTS, IMAGES, TABLE, CLASSES = "detections.json", "images.json", "detections.csv", "classes.txt"
+FILES = {"coco": (RESULTS, IMAGES), "csv": (TABLE,), "yolo": (CLASSES,), "voc": (), "labelme": ()}
+"""Format -> the files that hold all pictures."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture or frame: its place below the sources' folders, its path, what was detected."""
+
+    name: str
+    path: str
+    detections: Detections
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Numbers of images and categories.
+
+    Attributes:
+        categories: (C,) of the names, in their order.
+        images: by the end of their path; None numbers them 1, 2, … as they come.
+    """
+
+    categories: Sequence[int]
+    images: dict[str, int] | None = None
+
+    @classmethod
+    def counted(cls, names: Sequence[str]) -> Ids:
+        """1, 2, … for categories and images."""
+        return cls(range(1, len(names) + 1))
+
+    def image(self, name: str, number: int) -> int:
+        """The id of the picture of this name, the `number`-th of all."""
+        if self.images is None:
+            return number
+        return next(self.images[end] for end in ends_of(name) if end in self.images)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The ids of a COCO or LVIS file: images by the ends of their paths, categories by name."""
+
+    file: Path
+    images: dict[str, int]
+    categories: dict[str, int]
+
+    @classmethod
+    def read(cls, path: Path) -> Numbers:
+        """UserError as `read_annotations`; images whose names end alike have no id by that end."""
+        annotations = read_annotations(path)
+        records = annotations.images.records
+        names = [str(record.get("file_name") or record.get("coco_url")) for record in records]
+        images: dict[str, int] = {}
+        for parts in (1, 0):  # what both ends name stays with the longer one
+            ends = [ends_of(name)[parts] for name in names]
+            count = Counter(ends)
+            pairs = zip(ends, annotations.image_ids.tolist(), strict=True)
+            images |= {end: number for end, number in pairs if count[end] == 1}
+        categories = {_plain(category.name): category.id for category in annotations.classes}
+        return cls(path, images, categories)
+
+    def ids(self, names: Sequence[str], sources: Sequence[Source]) -> Ids:
+        """Of these categories and pictures; UserError where the file has not one of them."""
+        for name in names:
+            if _plain(name) not in self.categories:
+                raise UserError(f"{self.file}: has no category {name!r}, which is to be detected")
+        for source in sources:
+            if not source.fault and not self.images.keys() & set(ends_of(source.name)):
+                raise UserError(f"{self.file}: has no image {source.name}, which is a source")
+        return Ids([self.categories[_plain(name)] for name in names], self.images)
+
+
+def ends_of(name: str) -> tuple[str, str]:
+    """The last folder and the name, and the name alone: by these a picture is known elsewhere."""
+    parts = name.split("/")
+    return "/".join(parts[-2:]), parts[-1]
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").split())
+
+
+def write_results(
+    format: str, place: Callable[[str], Path], rows: Iterator[Row], names: Sequence[str], ids: Ids
+) -> None:
+    """The files of `FILES[format]`, each whole or not at all, one picture in memory at a time.
+
+    Args:
+        place: from a file's name to its path.
+    """
+    if format == "coco":
+        _write_coco(place(RESULTS), place(IMAGES), rows, names, ids)
+    elif format == "csv":
+        _write_table(place(TABLE), rows)
+    elif format == "yolo":
+        with whole_file(place(CLASSES)) as partial:
+            partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def _write_coco(
+    results: Path, images: Path, rows: Iterator[Row], names: Sequence[str], ids: Ids
+) -> None:
+    """A list of results, and the images and categories that it refers to as annotations without
+    any: `COCO(images).loadRes(results)`, `unidet evaluate images results`."""
+    with _list_of(results, "[", "]") as write, whole_file(images) as partial:
+        categories = [
+            {"id": int(number), "name": name}
+            for number, name in zip(ids.categories, names, strict=True)
+        ]
+        head = f'{{"info": {{}}, "categories": {json.dumps(categories)}, "annotations": [],\n'
+        with _list_of(partial, f'{head}"images": [', "]}") as write_image:
+            for number, row in enumerate(rows, start=1):
+                image_id = ids.image(row.name, number)
+                height, width = row.detections.size_hw
+                size = {"width": width, "height": height}
+                write_image({"id": image_id, "file_name": row.name, **size})
+                for record in row.detections.to_coco(image_id, np.asarray(ids.categories)):
+                    write(record)
+
+
+@contextmanager
+def _list_of(path: Path, opening: str, closing: str) -> Iterator[Callable[[Any], None]]:
+    """Writes one record after another, one a line, between these."""
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as stream:
+        separator = f"{opening}\n"
+
+        def write(record: Any) -> None:
+            nonlocal separator
+            stream.write(separator + json.dumps(record))
+            separator = ",\n"
+
+        yield write
+        stream.write(f"{opening}{closing}\n" if separator != ",\n" else f"\n{closing}\n")
+
+
+def _write_table(path: Path, rows: Iterator[Row]) -> None:
+    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["image", "width", "height", "name", "score", "x1", "y1", "x2", "y2"])
+        for row in rows:
+            height, width = row.detections.size_hw
+            for box, score, label in row.detections.rows():
+                corners = [f"{value:.2f}" for value in box]
+                name = row.detections.names[label]
+                table.writerow([row.path, width, height, name, f"{score:.6f}", *corners])

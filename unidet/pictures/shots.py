@@ -1,0 +1,99 @@
+"""Pictures and frames on their way from a file to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.pictures.decode import NETWORK_PIXELS, header_size, read_picture
+from unidet.pictures.read_ahead import Work
+from unidet.pictures.sources import Source
+from unidet.pictures.videos import film_of, read_frames
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture or a frame on its way through the network.
+
+    Attributes:
+        number: the source's place in the list of all.
+        frame: counted from 1; 0 for a picture.
+        pixels: (H, W, 3) uint8 RGB as the network sees it, perhaps smaller than `size_hw`; None at
+            the end of a video, and with a fault.
+        note, fault: of the picture, for a person.
+    """
+
+    number: int
+    frame: int = 0
+    pixels: np.ndarray | None = None
+    size_hw: tuple[int, int] = (0, 0)
+    note: str = ""
+    fault: str = ""
+
+
+def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Shot]]:
+    """Every picture and frame of the sources at these places, to be read in any thread.
+
+    After the frames of a video comes its end, whose `frame` is their count.
+    """
+    for number in todo:
+        source = sources[number]
+        if source.fault:
+            fault = Shot(number, fault=f"{source.path}: {source.fault}")
+            yield Work(0, partial(_same, fault))
+        elif source.is_video:
+            yield from _frames(number, Path(source.path))
+        else:
+            path = Path(source.path)
+            height, width = header_size(path)
+            size = 3 * min(height * width, NETWORK_PIXELS)
+            yield Work(size, partial(_read, number, path))
+
+
+def expected(sources: Sequence[Source], todo: Sequence[int]) -> int:
+    """How many shots there are, as far as the headers of videos say."""
+    return sum(_expected(sources[number]) for number in todo)
+
+
+def frame_key(path: str, frame: int) -> str:
+    """What the journal calls a frame of a video."""
+    return f"{path}#{frame}"
+
+
+def _expected(source: Source) -> int:
+    if source.fault or not source.is_video:
+        return 1
+    try:
+        return film_of(Path(source.path)).frames or 1
+    except UserError:  # told when its turn comes
+        return 1
+
+
+def _same(shot: Shot) -> Shot:
+    return shot
+
+
+def _read(number: int, path: Path) -> Shot:
+    try:
+        picture = read_picture(path, NETWORK_PIXELS)
+    except UserError as error:
+        return Shot(number, fault=str(error))
+    return Shot(number, 0, picture.pixels, picture.size_hw, picture.note)
+
+
+def _frames(number: int, path: Path) -> Iterator[Work[Shot]]:
+    count = 0
+    try:
+        for count, frame in enumerate(read_frames(path), start=1):
+            height, width, _ = frame.shape
+            shot = Shot(number, count, frame, (height, width))
+            yield Work(frame.nbytes, partial(_same, shot))
+    except UserError as error:
+        yield Work(0, partial(_same, Shot(number, fault=str(error))))
+        return
+    yield Work(0, partial(_same, Shot(number, count)))

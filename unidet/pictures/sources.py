@@ -1,0 +1,128 @@
+"""Which pictures are meant: files, folders, patterns, videos, a list on standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from unidet.errors import UserError
+from unidet.pictures.journal import JOURNAL
+
+STANDARD_INPUT = "-"
+_PICTURE = re.compile(
+    r".+\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|mpo|jp2|j2k|p[pgbn]m|tga|hei[cf]|avif)",
+    re.I | re.S,
+)
+_VIDEO = re.compile(r".+\.(mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv)", re.I | re.S)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture or video.
+
+    Attributes:
+        path: as given, or below a folder as given.
+        name: its place below the folders that all sources share, with `/`.
+        fault: what is wrong with one that was named and cannot be read; else empty.
+    """
+
+    path: str
+    name: str
+    fault: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        return _VIDEO.fullmatch(self.path) is not None
+
+
+def find_sources(
+    given: Sequence[str], *, recursive: bool = False, listed: TextIO | None = None
+) -> list[Source]:
+    """Every picture and video that these name, in their order, each once.
+
+    A folder's are those directly in it, or below it too if `recursive`, by name; what has not the
+    ending of a picture or video is passed over, as are the folders that `unidet detect` has made.
+    Of a pattern (`**` for folders at any depth) the same holds. A file that is named counts
+    whatever its ending. `-` stands for the lines of `listed`, by default standard input.
+
+    Raises:
+        UserError: there are none at all.
+    """
+    entries = [entry for item in _without_lists(given, listed) for entry in _entries(item)]
+    bases = [base for _, base, _ in entries]
+    found: dict[str, tuple[str, str]] = {}
+    for path, _, fault in _expanded(entries, recursive):
+        found.setdefault(os.path.abspath(path), (path, fault))
+    if all(fault for _, fault in found.values()):
+        raise UserError(_nothing(given, [*found.values()], recursive))
+    shared = os.path.commonpath([os.path.abspath(base) for base in bases])
+    return [
+        Source(path, os.path.relpath(place, shared), fault)
+        for place, (path, fault) in found.items()
+    ]
+
+
+Entry = tuple[str, str, str]
+"""A path, the folder below which its name counts, and what is wrong with it."""
+
+
+def _without_lists(given: Sequence[str], listed: TextIO | None) -> Iterator[str]:
+    for item in given:
+        if item != STANDARD_INPUT:
+            yield item
+            continue
+        lines = (line.rstrip("\r\n") for line in listed or sys.stdin)
+        yield from (line for line in lines if line)
+
+
+def _entries(item: str) -> list[Entry]:
+    path = os.path.expanduser(item)
+    if os.path.isdir(path):
+        return [(path, path, "")]
+    base = os.path.dirname(path) or "."
+    if os.path.exists(path):
+        return [(path, base, "")]
+    if not glob.has_magic(path):
+        return [(path, base, "no such file or folder")]
+    while glob.has_magic(base):
+        base = os.path.dirname(base) or "."
+    matches = sorted(glob.glob(path, recursive=True))
+    pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]
+    return [(match, base, "") for match in pictures] or [(path, base, "no picture has such a name")]
+
+
+def _expanded(entries: Sequence[Entry], recursive: bool) -> Iterator[Entry]:
+    """Files in the place of folders."""
+    for path, base, fault in entries:
+        if fault or not os.path.isdir(path):
+            yield path, base, fault
+            continue
+        for place, folders, names in os.walk(path, onerror=_refuse):
+            own = JOURNAL in names
+            folders[:] = sorted(folders) if recursive and not own else []
+            if not own:
+                pictures = filter(_looks_like_one, sorted(names))
+                yield from ((os.path.join(place, name), base, "") for name in pictures)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
+
+
+def _looks_like_one(name: str) -> bool:
+    name = os.path.basename(name)
+    known = _PICTURE.fullmatch(name) or _VIDEO.fullmatch(name)
+    return known is not None and not name.startswith(".")
+
+
+def _nothing(given: Sequence[str], found: Sequence[tuple[str, str]], recursive: bool) -> str:
+    if found:
+        more = f" (and {len(found) - 1} others)" if len(found) > 1 else ""
+        return f"{found[0][0]}: {found[0][1]}{more}"
+    hint = "" if recursive else "; -r looks into their folders too"
+    return f"{', '.join(given)}: no pictures there{hint}"

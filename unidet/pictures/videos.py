@@ -1,0 +1,108 @@
+"""Frames of a video in, a video out, through OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.store.disk import whole_file
+
+_CODECS = {".avi": "MJPG"}
+_CODEC = "mp4v"
+_RATE = 25.0  # frames a second, where a file does not say
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a video's header says; `frames` is 0 where it does not, or may be some off."""
+
+    size_hw: tuple[int, int]
+    rate: float
+    frames: int
+
+
+def film_of(path: Path) -> Film:
+    """The header of a video.
+
+    Raises:
+        UserError: missing, or no video that OpenCV reads.
+    """
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    try:
+        _require_opened(path, capture.isOpened())
+        height, width = (
+            int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+        )
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        return Film((height, width), rate if 0 < rate < 1000 else _RATE, frames)
+    finally:
+        capture.release()
+
+
+def read_frames(path: Path) -> Iterator[np.ndarray]:
+    """(H, W, 3) uint8 RGB of each frame, turned as its metadata say.
+
+    Raises:
+        UserError: no video that OpenCV reads, or one without a frame.
+    """
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    try:
+        _require_opened(path, capture.isOpened())
+        while (grabbed := capture.read())[0]:
+            count += 1
+            yield np.ascontiguousarray(grabbed[1][:, :, ::-1])
+        _require_opened(path, count > 0)
+    finally:
+        capture.release()
+
+
+def video_name(name: str) -> str:
+    """What a drawn video is called: .avi stays .avi (Motion JPEG), all else becomes .mp4."""
+    place = Path(name)
+    return name if place.suffix.lower() in (*_CODECS, ".mp4") else str(place.with_suffix(".mp4"))
+
+
+@contextmanager
+def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Takes (H, W, 3) uint8 RGB frames of one size; the video is there when it is whole.
+
+    Raises:
+        UserError: a size that OpenCV cannot write, or a place where nothing can be written.
+    """
+    import cv2
+
+    code = cv2.VideoWriter.fourcc(*_CODECS.get(path.suffix.lower(), _CODEC))
+    writer: cv2.VideoWriter | None = None
+    with whole_file(path) as partial:
+
+        def write(frame: np.ndarray) -> None:
+            nonlocal writer
+            height, width, _ = frame.shape
+            if writer is None:
+                writer = cv2.VideoWriter(str(partial), code, rate, (width, height))
+                if not writer.isOpened():
+                    raise UserError(f"{path}: OpenCV cannot write a video of {width}x{height}")
+            writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.release()
+
+
+def _require_opened(path: Path, opened: bool) -> None:
+    if not opened:
+        what = "is no video that OpenCV reads" if path.is_file() else "no such file"
+        raise UserError(f"{path}: {what}")
