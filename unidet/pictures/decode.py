@@ -19,10 +19,9 @@ NETWORK_PIXELS = 12_000_000
 """Networks see at most 1,333 pixels of a side: larger pictures are decoded at a half, a quarter…"""
 DRAWN_PIXELS = 50_000_000
 """Drawings are of the picture's own size up to here."""
-WHOLE_PIXELS = 150_000_000
-"""What cannot be decoded in parts or at a reduced size takes 4 bytes a pixel: 600 MB."""
-PROGRESSIVE_PIXELS = 100_000_000
-"""Of a progressive JPEG all coefficients are held, 6 bytes a pixel."""
+WHOLE_PIXELS = 120_000_000
+"""What cannot be decoded at a reduced size takes 4 bytes a pixel, and 8 with transparency; of a
+progressive JPEG all coefficients are held, 6 bytes a pixel."""
 
 _ADVICE = "replace it"
 _JPEG = b"\xff\xd8"
@@ -100,7 +99,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         try:
             file = Image.open(path)
         except Image.DecompressionBombError:
-            raise _too_large(path, "a picture of more", WHOLE_PIXELS) from None
+            raise _too_large(path, "has too many") from None
         with file:
             yield file
 
@@ -119,18 +118,16 @@ def _register_heif(path: Path, head: bytes) -> None:
 
 
 def _check_size(path: Path, file: Image.Image) -> None:
-    pixels = file.width * file.height
-    if not isinstance(file, JpegImageFile):
-        if pixels > WHOLE_PIXELS:
-            raise _too_large(path, f"a {file.format} of {pixels:,}", WHOLE_PIXELS)
-    elif file.info.get("progressive") and pixels > PROGRESSIVE_PIXELS:
-        raise _too_large(path, f"a progressive JPEG of {pixels:,}", PROGRESSIVE_PIXELS)
+    is_whole = not isinstance(file, JpegImageFile) or file.info.get("progressive")
+    if is_whole and file.width * file.height > WHOLE_PIXELS:
+        kind = "progressive JPEG" if isinstance(file, JpegImageFile) else file.format
+        raise _too_large(path, f"{kind} of {file.width:,}x{file.height:,}")
 
 
-def _too_large(path: Path, what: str, most: int) -> UserError:
+def _too_large(path: Path, what: str) -> UserError:
     return UserError(
-        f"{path}: {what} pixels; more than {most:,} are read of baseline JPEGs alone; cut it into "
-        "several, or save it as one"
+        f"{path}: {what} pixels; more than {WHOLE_PIXELS:,} are read of baseline JPEGs alone; cut "
+        "it into several, or save it as one"
     )
 
 
