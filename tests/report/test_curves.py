@@ -108,7 +108,11 @@ def test_the_mean_is_drawn_over_the_faint_raw_curve(monkeypatch: pytest.MonkeyPa
     assert raw.get_alpha() < 0.5
     assert mean.get_ydata().tolist() == [2, 3, 3, 4]  # of 2, 3, 3 and 2 rows
     assert len(drawn["learning rate"].lines) == 1
-    assert len(panels(monkeypatch, [run], smooth=1)["total loss"].lines) == 1
+    below = drawn["total loss"].figure.get_supxlabel()
+    assert below == "step (losses: mean of 3 rows; faint: as logged)"
+    drawn = panels(monkeypatch, [run], smooth=1)
+    assert len(drawn["total loss"].lines) == 1
+    assert drawn["total loss"].figure.get_supxlabel() == "step"
     assert len(panels(monkeypatch, [run])["total loss"].lines) == 1
 
 

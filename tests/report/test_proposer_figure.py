@@ -74,6 +74,7 @@ def test_time_against_recall(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatc
     large, small, _ = (mark.get_sizes()[0] for mark in time.collections)
     assert large - 12 == pytest.approx((small - 12) * (41 / 1.2) ** 0.5)
     assert time.get_xscale() == "log"
+    assert time.get_ylim()[0] == 0, "as in the other panels"
     table["ms"] = [30.0, 20.0, 40.0]
     assert panels(monkeypatch, table)[3].get_xscale() == "linear"
 

@@ -136,6 +136,7 @@ def _recall_by_time(axes: Axes, numbers: pd.DataFrame) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.15)
+    axes.set_ylim(bottom=0)
     axes.set(title="AR@300 by time (area: parameters)", xlabel="ms per image", ylabel="AR@300")
 
 
