@@ -121,3 +121,10 @@ def test_novel_categories_have_a_legend(figures: list[Figure]) -> None:
         *("base", "novel: never labelled in training")
     ]
     assert figures[1].axes[0].get_legend() is None
+
+
+def test_ticks_say_whole_numbers(figures: list[Figure]) -> None:
+    """1000.1 is 1000.1, not 0.1 and +1e3 in a corner."""
+    swept = pd.DataFrame({"gamma": [0, 1], "ms": [1000.1, 1000.2]})
+    metric_curves(swept, "gamma", "ms", [], Path("ms.png"))
+    assert figures[0].axes[0].yaxis.get_offset_text().get_text() == ""
