@@ -1,0 +1,112 @@
+"""`unidet detect` against the network alone: pictures a second, and memory over many pictures.
+
+    python benchmarks/detect.py PICTURES RESULTS.json COUNT [name=value …]
+
+PICTURES is a folder of photographs, COUNT how many are to be detected; links to them are made until
+there are so many. Arguments of `unidet.load` follow: study=bench, weights=nanodet.pth, …, and names
+for a model without its own: names="cat, dog". The network's own rate is that of decoded pictures;
+both are measured in turns, since a machine's speed changes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from unidet.pictures.decode import read_picture
+from unidet.pictures.detect_files import Detector, Wanted, detect_files
+from unidet.pictures.detections import Detections
+from unidet.pictures.sources import Source, find_sources
+from unidet.pipelines.detector.model import Model, load
+from unidet.pipelines.detector.options import Options
+
+ROUNDS = 5
+IN_ROUND = 64  # pictures that are timed at once
+Detect = Callable[[Iterable[np.ndarray]], Iterator[Detections]]
+
+
+def resident() -> float:
+    """Megabytes of this process."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1000
+
+
+def watched(detect: Detect, memory: list[float]) -> Detect:
+    """The same, noting the memory after each hundredth picture."""
+
+    def run(images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        for count, detections in enumerate(detect(images), start=1):
+            if count % 100 == 0:
+                memory.append(round(resident(), 1))
+            yield detections
+
+    return run
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def detect_into(folder: Path, sources: Sequence[Source], detect: Detect, names: Any) -> None:
+    detect_files(sources, lambda: Detector(names, detect, None, {}), Wanted(folder))
+
+
+def rates(model: Model, detect: Detect, names: Any, sources: Sequence[Source]) -> dict[str, float]:
+    """Medians of several rounds in pictures a second, of both ways and of their ratio."""
+    some = sources[:IN_ROUND]
+    pixels = [read_picture(Path(source.path)).pixels for source in some]
+    alone, whole = [], []
+    for number in range(-1, ROUNDS):  # the first compiles
+        with tempfile.TemporaryDirectory() as folder:
+            lone = seconds(lambda: list(detect(pixels)))
+            full = seconds(lambda out=Path(folder): detect_into(out, some, detect, names))
+        print(f"{len(some) / lone:.2f} alone, {len(some) / full:.2f} whole", file=sys.stderr)
+        if number >= 0:
+            alone.append(len(some) / lone)
+            whole.append(len(some) / full)
+    ratios = [one / other for one, other in zip(whole, alone, strict=True)]
+    return {"alone": median(alone), "whole": median(whole), "ratio": median(ratios)}
+
+
+def main(pictures: Path, results: Path, count: int, *arguments: str) -> None:
+    options = dict(item.split("=", 1) for item in arguments)
+    names = options.pop("names", None)
+    model = load(**options)
+    classes = model.names or tuple(name.strip() for name in str(names).split(","))
+    sources = find_sources([str(pictures)])
+
+    def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        return model.stream(images, names, Options())
+
+    measured: dict[str, Any] = rates(model, detect, classes, sources)
+    memory: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        links = Path(folder, "pictures")
+        links.mkdir()
+        for number, source in enumerate(islice(cycle(sources), count)):
+            (links / f"{number:05d}_{Path(source.name).name}").symlink_to(
+                Path(source.path).resolve()
+            )
+        many = find_sources([str(links)])
+        took = seconds(
+            lambda: detect_into(Path(folder, "out"), many, watched(detect, memory), classes)
+        )
+    measured |= {"pictures": count, "seconds": took, "resident_mb": memory}
+    results.write_text(json.dumps(measured, indent=1))
+    print(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
