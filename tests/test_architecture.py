@@ -23,7 +23,6 @@ ALLOWED = {
     "unidet.conf": set(),
     "unidet.backend": {"unidet.errors"},
     "unidet.store": PLAIN,
-    "unidet.pictures": PLAIN,
     "unidet.vocabularies": PLAIN,
     "unidet.ops": PLAIN,
     "unidet.evaluation": PLAIN | {"unidet.config.compat"},

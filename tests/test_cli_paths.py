@@ -43,7 +43,14 @@ COMMANDS = (
     ("convert b.npz {}", ".pth", PLACE_OF_FILE),
     ("detect {} --vocab cat", ".png", INPUT_FILE),
     ("detect picture.png --vocab cat --out {}", "", PLACE_OF_FOLDER),
-    ("detect picture.png --vocab cat --set store.root={}", "", ("absent", *OUTPUT_FOLDER)),
+    ("detect picture.png --vocab cat store.root={}", "", ("absent", *OUTPUT_FOLDER)),
+    ("detect picture.png --weights {}", ".pth", INPUT_FILE),
+    ("detect picture.png --proposals-weights {} --weights b.npz", ".pth", INPUT_FILE),
+    ("detect picture.png --vocab cat --weights b.npz --text-encoder {}", ".pt", INPUT_FILE),
+    ("detect picture.png --vocab cat --weights b.npz --embeddings {}", ".npz", INPUT_FILE),
+    ("detect picture.png --vocab cat --study {}", "", INPUT_FOLDER),
+    ("detect picture.png --annotations {}", ".json", INPUT_FILE),
+    ("detect picture.png --example cat={}", ".png", INPUT_FILE),
     ("evaluate {} results.json --style coco", ".json", INPUT_FILE),
     ("evaluate truth.json {} --style coco", ".json", INPUT_FILE),
     ("evaluate truth.json results.json --style coco --out {}", ".json", OUTPUT_FILE),
@@ -88,7 +95,7 @@ COMMANDS = (
     ("-m stage=data seed=1,2 store.root={}", "", OUTPUT_FOLDER),
 )
 NO_PATHS = {"completion", "config", "doctor"}
-NOT_A_PATH = {None, "SIZE", "K", "DAYS", "MINUTES", "KEY", "NAME", "PATTERN", "ROWS", "N"}
+NOT_A_PATH = {None, "SIZE", "SCORE", "K", "DAYS", "MINUTES", "KEY", "NAME", "PATTERN", "ROWS", "N"}
 CASES = [
     (command, WHERE[kind].format(ending), kind)
     for command, ending, kinds in COMMANDS

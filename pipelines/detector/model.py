@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from PIL import Image
 
-from unidet.data.images import read_image
 from unidet.errors import UserError
+from unidet.pictures.decode import NETWORK_PIXELS, WHOLE_PIXELS, image_pixels, read_picture
+from unidet.pictures.decode import Picture as Decoded
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.options import Options
@@ -81,9 +84,25 @@ class Model:
         """
         chosen = Options.of(options)
         several = not isinstance(image, Picture) or getattr(image, "ndim", 3) == 4
-        pictures = map(_pixels, image if several else [image])  # type: ignore[arg-type]
-        detections = self.stream(pictures, names, chosen)
+        pictures: Iterable[Any] = image if several else [image]  # type: ignore[assignment]
+        detections = self._detect(pictures, names, chosen)
         return list(detections) if several else next(detections)
+
+    def _detect(
+        self, pictures: Iterable[Picture], names: Names | None, options: Options
+    ) -> Iterator[Detections]:
+        """As `stream`, in the pictures' own frames, each with its picture as its source."""
+        taken: deque[tuple[Path | np.ndarray, tuple[int, int]]] = deque()
+
+        def pixels() -> Iterator[np.ndarray]:
+            for picture in pictures:
+                decoded, source = _decoded(picture, NETWORK_PIXELS)
+                taken.append((source, decoded.size_hw))
+                yield decoded.pixels
+
+        for detections in self.stream(pixels(), names, options):
+            source, size_hw = taken.popleft()
+            yield replace(detections.resized(size_hw), source=source)
 
     def proposals(self, image: Picture) -> np.ndarray:
         """(P, 5) float32 class-agnostic boxes xyxy + score in pixels of the picture, best first."""
@@ -167,10 +186,18 @@ def load(
     return Model(from_study.open_network(study, store, overrides))
 
 
-def _pixels(image: Picture) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
-    if isinstance(image, str | Path):
-        return read_image(Path(image))
-    if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
-    return image
+def _pixels(picture: Picture) -> np.ndarray:
+    """(H, W, 3) uint8 RGB in the picture's own frame; UserError where it has too many pixels."""
+    decoded, source = _decoded(picture, WHOLE_PIXELS)
+    if decoded.pixels.shape[:2] != decoded.size_hw:
+        raise UserError(f"{source}: has more than {WHOLE_PIXELS:,} pixels; cut it into several")
+    return decoded.pixels
+
+
+def _decoded(picture: Picture, most: int) -> tuple[Decoded, Path | np.ndarray]:
+    """Of at most so many pixels if it is a file, and where its pixels are to be found again."""
+    if isinstance(picture, str | Path):
+        return read_picture(Path(picture), most), Path(picture)
+    pixels = image_pixels(picture, "image", most) if isinstance(picture, Image.Image) else picture
+    height, width = getattr(pixels, "shape", (0, 0))[:2]  # `stream` says what is no picture
+    return Decoded(pixels, (height, width)), pixels

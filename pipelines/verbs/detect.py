@@ -1,43 +1,136 @@
-"""`unidet detect IMAGE…`: boxes with names, drawn on one's own pictures."""
+"""`unidet detect SOURCE…`: boxes with names, drawn on one's own pictures and videos."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
-from unidet.pipelines.verbs.support.arguments import file_path, number
+from unidet.console.terminal import say
+from unidet.pipelines.verbs.support.arguments import file_path, number, whole
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+FORMATS = ("coco", "yolo", "voc", "csv", "labelme")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", type=file_path, metavar="IMAGE")
-    parser.add_argument("--vocab", required=True, help='names, separated by commas: "a, b, c"')
-    parser.add_argument("--experiment", default="toy", help="whose newest networks are used")
     parser.add_argument(
+        "sources",
+        nargs="+",
+        type=file_path,
+        metavar="SOURCE",
+        help='pictures, folders, videos, patterns such as "a/**/*.jpg"; -: a list on stdin',
+    )
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="look into the folders of folders too"
+    )
+    _add_model(parser)
+    _add_detections(parser)
+    _add_outputs(parser)
+
+
+def _add_model(parser: ArgumentParser) -> None:
+    model = parser.add_argument_group("what to look for, and with which model")
+    model.add_argument(
+        "--vocab",
+        type=file_path,
+        metavar="NAMES",
+        help='"cat, traffic light"; a file, one a line; coco, lvis_v1, objects365, openimages; '
+        "not needed where the model has its own",
+    )
+    model.add_argument(
+        "--example",
+        action="append",
+        default=[],
+        metavar="NAME=PICTURE",
+        help="a category that is shown: a crop, or PICTURE@X1,Y1,X2,Y2; may be repeated",
+    )
+    model.add_argument(
+        "--study",
+        type=file_path,
+        metavar="STUDY",
+        help="an experiment, or a folder of the store; otherwise the newest on real images",
+    )
+    for option, text in (
+        ("--proposals-weights", "a first stage, as `unidet convert` reads it"),
+        ("--weights", "a second stage, or a closed-set detector"),
+        ("--text-encoder", "OpenAI's CLIP; not needed for names that are embedded already"),
+        ("--embeddings", "ready embeddings of names, .npz or .npy"),
+    ):
+        model.add_argument(option, type=file_path, metavar="FILE", help=text)
+
+
+def _add_detections(parser: ArgumentParser) -> None:
+    wanted = parser.add_argument_group("which detections")
+    wanted.add_argument(
+        "--threshold", type=number(0, 1), default=0.3, metavar="SCORE", help="least score, 0 to 1"
+    )
+    wanted.add_argument(
+        "--top-k", type=whole(1), default=100, metavar="N", help="at most so many a picture"
+    )
+    wanted.add_argument(
+        "--gamma", type=number(0, 2), default=0.0, help="probability calibration, 0 (none) to 2"
+    )
+    wanted.add_argument(
+        "--multi-label", action="store_true", help="an object may have several names"
+    )
+
+
+def _add_outputs(parser: ArgumentParser) -> None:
+    outputs = parser.add_argument_group("what is left")
+    outputs.add_argument(
         "--out",
         type=file_path,
         metavar="DIR",
         default="detections",
-        help="folder for drawings and detections.json; replaces no file that detect has not made",
+        help="replaces no file that detect has not made",
     )
-    parser.add_argument(
-        "--threshold", type=number(0, 1), default=0.3, help="least score to draw, 0 to 1"
+    outputs.add_argument("--format", choices=FORMATS, default="coco", help="of the boxes' files")
+    outputs.add_argument(
+        "--annotations",
+        type=file_path,
+        metavar="GT.json",
+        help="COCO or LVIS file whose ids the results have, so that they can be evaluated",
     )
-    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="overrides")
+    outputs.add_argument("--crops", action="store_true", help="each box as a picture too")
+    outputs.add_argument("--show-proposals", action="store_true", help="draw these too")
+    outputs.add_argument("--no-drawings", action="store_true", help="leave the boxes alone")
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.wiring.zero_shot_detector import detect_files
+    from unidet.pictures.detect_files import Detector, Wanted, detect_files
+    from unidet.pictures.sources import find_sources
+    from unidet.pipelines.detector.for_files import FILES, open_detector
+    from unidet.pipelines.detector.options import Options
 
-    config = compose([f"experiment={options.experiment}", *options.set])
-    detect_files(config, options.images, options.vocab, options.out, options.threshold)
-    return 0
+    wished = Options(options.threshold, options.top_k, options.gamma, options.multi_label)
+    sources = find_sources(options.sources, recursive=options.recursive)
+    wanted = Wanted(
+        folder=Path(options.out),
+        format=options.format,
+        drawings=not options.no_drawings,
+        crops=options.crops,
+        annotations=Path(options.annotations) if options.annotations else None,
+    )
+
+    def open_model() -> Detector:
+        names = ("study", *FILES, "overrides")
+        source = {name: getattr(options, name) for name in names}
+        shows = options.show_proposals
+        return open_detector(source, options.vocab, options.example, wished, proposals=shows)
+
+    summary = detect_files(sources, open_model, wanted)
+    boxes = "1 box" if summary.boxes == 1 else f"{summary.boxes} boxes"
+    pictures = "1 picture" if summary.pictures == 1 else f"{summary.pictures} pictures"
+    say(f"{boxes} in {pictures} -> {options.out}")
+    if summary.faults:
+        say(f"{summary.faults} of {len(sources)} could not be read")
+    return 1 if summary.faults else 0
 
 
 VERB = Verb(
     group="Files",
     summary="boxes with names, drawn on one's own pictures",
-    example='unidet detect street.jpg --vocab "car, traffic light"',
+    example='unidet detect photos -r --vocab "car, traffic light" --study bench',
     run=run,
     add_arguments=add_arguments,
-    takes_overrides=False,
 )

@@ -91,10 +91,16 @@ def test_what_no_run_has_written_is_refused(line: str, tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    with (
-        Journal(tmp_path),
-        pytest.raises(UserError, match="another unidet detect writes there"),
-    ):
-        Journal(tmp_path)
-    with Journal(tmp_path):
-        pass
+    with Journal(tmp_path) as first, Journal(tmp_path) as second:
+        first.begin(SETTINGS)
+        for start in (lambda: Journal(tmp_path), lambda: second.begin(SETTINGS)):
+            with pytest.raises(UserError, match="another unidet detect writes there"):
+                start()
+    with Journal(tmp_path) as third:
+        third.begin(SETTINGS)
+
+
+def test_a_look_leaves_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path / "new") as journal:
+        assert not journal.owns("x.jpg")
+    assert list(tmp_path.iterdir()) == []

@@ -102,6 +102,7 @@ def test_other_files_are_never_replaced(
 def test_own_files_are_replaced(pictures: Callable[..., list[Source]]) -> None:
     given = pictures("album/x.png", "out/x.png")[:1]
     with Journal(Path("out")) as journal:
+        journal.begin({})
         journal.will_write("x.png")
     with Journal(Path("out")) as journal:
         journal.begin({"other": "settings"})

@@ -28,6 +28,7 @@ _JPEG = b"\xff\xd8"
 _REDUCED = (1, 2, 4, 8)  # by which a JPEG decoder can divide
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_UPRIGHT = (None, 1, 2, 3, 4)  # orientations that keep height and width
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
@@ -66,12 +67,21 @@ def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
         if isinstance(file, JpegImageFile):
             file.draft(None, (width // reduced, height // reduced))
         file.load()
-        turn = orientation(file)
-        image = _to_rgb(path, _halved(file, most))
-        if turn not in (None, 1):
-            image = ImageOps.exif_transpose(_with_orientation(image, turn))
-        size = (height, width) if turn in (None, 1, 2, 3, 4) else (width, height)
-        return Picture(_pixels(image), size, _note(file))
+        size = (height, width) if orientation(file) in _UPRIGHT else (width, height)
+        return Picture(image_pixels(file, str(path), most), size, _note(file))
+
+
+def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image of Pillow's, as `read_picture` takes that of a file.
+
+    Raises:
+        UserError: a mode that has no one meaning; `name` is what it calls the image.
+    """
+    turn = orientation(image)
+    rgb = _to_rgb(name, _halved(image, most))
+    if turn not in (None, 1):
+        rgb = ImageOps.exif_transpose(_with_orientation(rgb, turn))
+    return _pixels(rgb)
 
 
 def header_size(path: Path) -> tuple[int, int]:
@@ -152,13 +162,13 @@ def _is_transparent(image: Image.Image) -> bool:
     return image.mode in _ALPHA or "transparency" in image.info
 
 
-def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
+def _to_rgb(name: str, image: Image.Image) -> Image.Image:
     """8 bits a channel, RGB."""
     if image.mode in _SIXTEEN_BITS or image.mode == "I":
-        return _from_sixteen_bits(path, image)
+        return _from_sixteen_bits(name, image)
     if image.mode not in CONVERTED:
         raise UserError(
-            f"{path}: its pixels are of mode {image.mode}, which has no one meaning as colours; "
+            f"{name}: its pixels are of mode {image.mode}, which has no one meaning as colours; "
             "convert it to 8-bit RGB"
         )
     if _is_transparent(image):
@@ -169,10 +179,10 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_sixteen_bits(path: Path, image: Image.Image) -> Image.Image:
+def _from_sixteen_bits(name: str, image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.size and not 0 <= values.min() <= values.max() <= 0xFFFF:
-        raise UserError(f"{path}: its pixels are of more than 16 bits; convert it to 8-bit RGB")
+        raise UserError(f"{name}: its pixels are of more than 16 bits; convert it to 8-bit RGB")
     return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from unidet.errors import UserError
 from unidet.store.disk import check_folder
@@ -29,6 +29,8 @@ JOURNAL = ".unidet_detect.jsonl"
 class Journal:
     """The journal of one folder, open to this process alone; closed by `with`.
 
+    Nothing is made before `begin`.
+
     Raises:
         UserError: the folder cannot be written, another process works there, or the journal holds
             what no run has written.
@@ -36,24 +38,13 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         check_folder(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / JOURNAL
-        self._stream = open(self.path, "a+b")  # noqa: SIM115  closed by __exit__
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._stream.close()
-            raise UserError(
-                f"{folder}: another unidet detect writes there; wait for it, or choose another "
-                "folder with --out"
-            ) from None
         self._files: set[str] = set()
         self._places: dict[str, int] = {}
-        try:
-            self._settings = self._read()
-        except UserError:
-            self._stream.close()
-            raise
+        self._settings: Any = None
+        self._opened: BinaryIO | None = None
+        if self.path.exists():
+            self._open()
 
     def __enter__(self) -> Journal:
         return self
@@ -64,10 +55,14 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """What was done with other settings counts no longer."""
+        if self._opened is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
         if self._settings != json.loads(json.dumps(settings)):
             self._places.clear()
             self._append({"settings": settings})
@@ -100,6 +95,27 @@ class Journal:
     def add(self, key: str, record: Mapping[str, Any]) -> None:
         """A picture, or a frame of a video, is done."""
         self._places[key] = self._append({"picture": key, **record})
+
+    @property
+    def _stream(self) -> BinaryIO:
+        assert self._opened is not None, "begin comes first"
+        return self._opened
+
+    def _open(self) -> None:
+        stream = open(self.path, "a+b")  # noqa: SIM115  closed by __exit__
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._opened = stream
+            self._settings = self._read()
+        except BlockingIOError:
+            stream.close()
+            raise UserError(
+                f"{self.path.parent}: another unidet detect writes there; wait for it, or choose "
+                "another folder with --out"
+            ) from None
+        except UserError:
+            stream.close()
+            raise
 
     def _append(self, line: Mapping[str, Any]) -> int:
         place = self._stream.seek(0, os.SEEK_END)

@@ -10,6 +10,7 @@ import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, NoReturn
 
 from unidet.console.terminal import printable
@@ -76,12 +77,24 @@ def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
     parser = parser_of(name, verb)
     if not verb.takes_overrides:
         return parser.parse_intermixed_args(arguments)
-    overrides = [item for item in arguments if _OVERRIDE.match(item)]
-    options = parser.parse_intermixed_args([item for item in arguments if item not in overrides])
+    taking = {name for action in parser._actions for name in _taking_one(action)}
+    is_override = [
+        before not in taking and _OVERRIDE.match(item) is not None
+        for before, item in zip(("", *arguments), arguments, strict=False)
+    ]
+    overrides = list(compress(arguments, is_override))
+    options = parser.parse_intermixed_args(
+        list(compress(arguments, (not flag for flag in is_override)))
+    )
     if options.overrides:
         parser.error(f"unrecognized arguments: {' '.join(options.overrides)}")
     options.overrides = overrides
     return options
+
+
+def _taking_one(action: argparse.Action) -> Sequence[str]:
+    """The names of an option that takes the argument after it, whatever that looks like."""
+    return action.option_strings if action.nargs is None else ()
 
 
 def add_what(parser: ArgumentParser, nargs: str | None = None, otherwise: str = "") -> None:

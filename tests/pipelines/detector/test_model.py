@@ -148,6 +148,38 @@ def test_a_picture_is_an_array_a_file_or_pillows(model: Model, tmp_path: Path) -
         assert detections.names == ("cat", "dog")
 
 
+def test_detections_know_their_picture(model: Model, tmp_path: Path) -> None:
+    path, pixels = tmp_path / "x.png", picture(5, 7)
+    Image.fromarray(pixels).save(path)
+    assert model.detect(path).source == path
+    assert model.detect(pixels).source is pixels
+    first, second = model.detect([str(path), pixels])
+    assert first.source == path
+    assert second.draw().size == (7, 5)
+
+
+def test_a_large_file_is_detected_in_its_own_frame(
+    model: Model, network: WholePicture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40x30 in at most 300 pixels: a half of each side; boxes count the picture's own."""
+    path = tmp_path / "x.jpg"
+    Image.new("RGB", (40, 30)).save(path)
+    for name in ("NETWORK_PIXELS", "WHOLE_PIXELS"):
+        monkeypatch.setattr(f"unidet.pipelines.detector.model.{name}", 300)
+    found = model.detect(path)
+    assert network.batches == [[(15, 20)]]
+    assert found.size_hw == (30, 40)
+    assert found.boxes_xyxy.tolist() == [[0, 0, 40, 30]]
+    with pytest.raises(UserError, match=r"x\.jpg: has more than 300 pixels"):
+        model.embed(path)
+
+
+def test_an_image_of_pillows_is_turned_upright(model: Model) -> None:
+    image = Image.new("RGB", (7, 5))
+    image.getexif()[0x0112] = 6
+    assert model.detect(image).size_hw == (7, 5)
+
+
 def test_several_pictures_give_a_list(model: Model) -> None:
     for several in ([picture(5), picture(6)], iter([picture(5), picture(6)])):
         assert [detections.size_hw[0] for detections in model.detect(several)] == [5, 6]

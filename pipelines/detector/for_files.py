@@ -1,0 +1,110 @@
+"""A model as `unidet detect` uses it: from what a person typed to what detects in files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.pictures.decode import read_picture
+from unidet.pictures.detect_files import Detector
+from unidet.pictures.journal import stat_of
+from unidet.pipelines.detector.from_study import find
+from unidet.pipelines.detector.model import Model, load
+from unidet.pipelines.detector.options import Options
+from unidet.vocabularies.vocabulary import Vocabulary
+
+FILES = ("proposals_weights", "weights", "text_encoder", "embeddings")
+"""What `load` takes of files."""
+_EXAMPLE = re.compile(r"(?P<name>[^=]+)=(?P<file>.+?)(@(?P<box>[\d.]+(,[\d.]+){3}))?", re.S)
+
+
+def open_detector(
+    source: Mapping[str, Any],
+    vocabulary: str | None,
+    examples: Sequence[str],
+    options: Options,
+    *,
+    proposals: bool,
+) -> Detector:
+    """The model that `load(**source)` gives, for these names.
+
+    Args:
+        vocabulary: as `Vocabulary.parse` takes it; None: the model's own names.
+        examples: NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2, each one more example of its name.
+        proposals: whether proposals are to be drawn.
+
+    Raises:
+        UserError: as `load`; no names; an example that cannot be read.
+    """
+    identity = _identity(source, examples)
+    names = None if vocabulary is None else Vocabulary.parse(vocabulary)
+    model = load(**source)
+    names = _with_examples(model, names, examples)
+    classes = model.names if names is None else names.names
+    if classes is None:
+        raise UserError(
+            '--vocab: this model has no names of its own; give some ("cat, traffic light"), a file '
+            "with one a line, or a list such as coco"
+        )
+    return Detector(
+        names=classes,
+        detect=lambda images: model.stream(images, names, options),
+        propose=model.proposals if proposals else None,
+        identity={
+            **identity,
+            "options": asdict(options),
+            "synonyms": [entry.synonyms for entry in names.entries] if names else [],
+        },
+    )
+
+
+def _with_examples(
+    model: Model, names: Vocabulary | None, examples: Sequence[str]
+) -> Vocabulary | None:
+    embeddings: dict[str, list[np.ndarray]] = {}
+    for text in examples:
+        name, path, box = _parsed(text)
+        pixels = read_picture(path).pixels
+        embeddings.setdefault(name, []).append(model.embed(pixels, box))
+    if embeddings and names is None:
+        names = Vocabulary(())
+    for name, several in embeddings.items():
+        assert names is not None
+        names = names.with_example(name, np.concatenate(several))
+    return names
+
+
+def _parsed(example: str) -> tuple[str, Path, np.ndarray | None]:
+    """Name, file, (1, 4) box or none."""
+    match = _EXAMPLE.fullmatch(example)
+    if match is None:
+        raise UserError(
+            f"--example: {example!r:.60} must be NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2"
+        )
+    path = Path(match["file"]).expanduser()
+    if not path.is_file():
+        raise UserError(f"--example: {path}: no such file")
+    corners = [float(value) for value in match["box"].split(",")] if match["box"] else []
+    box = np.array([corners]) if corners else None
+    return match["name"].strip(), path, box
+
+
+def _identity(source: Mapping[str, Any], examples: Sequence[str]) -> dict[str, Any]:
+    """What the detections depend on besides names and options, so that no other's are resumed."""
+    files = [Path(source[name]) for name in FILES if source.get(name)]
+    files += [_parsed(text)[1] for text in examples]
+    identity: dict[str, Any] = {
+        "files": [[str(path), *stat_of(str(path))] for path in files if path.exists()],
+        "examples": list(examples),
+        "overrides": list(source.get("overrides", ())),
+    }
+    if not any(source.get(name) for name in FILES):
+        lineage, _ = find(source.get("study"), None, source.get("overrides", ()))
+        identity["network"] = lineage.head.key
+    return identity

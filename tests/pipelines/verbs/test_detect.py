@@ -1,0 +1,175 @@
+"""`unidet detect` on a model made by hand: what reaches it, and the status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import exit_status
+from PIL import Image
+
+from unidet.pictures.detections import Detections
+from unidet.pipelines.detector import for_files
+from unidet.pipelines.detector.options import Options
+from unidet.vocabularies.vocabulary import Vocabulary
+
+
+class HandMade:
+    """Finds the whole picture as its first name, if the threshold lets it."""
+
+    def __init__(self, names: tuple[str, ...] | None) -> None:
+        self.names = names
+        self.asked: list[Any] = []
+
+    def stream(
+        self, images: Iterable[np.ndarray], names: Vocabulary | None, options: Options
+    ) -> Iterator[Detections]:
+        self.asked += [names, options]
+        chosen = self.names if names is None else names.names
+        assert chosen is not None
+        for image in images:
+            height, width, _ = image.shape
+            found = Detections(
+                np.array([[0, 0, width, height]], np.float32),
+                np.array([0.5], np.float32),
+                np.zeros(1, np.int64),
+                chosen,
+                (height, width),
+            )
+            yield found.take(found.scores >= options.threshold)
+
+    def proposals(self, image: np.ndarray) -> np.ndarray:
+        return np.zeros((0, 5), np.float32)
+
+    def embed(self, image: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
+        self.asked.append((image.shape, boxes))
+        return np.eye(1, 4, dtype=np.float32)
+
+
+Opened = Callable[[tuple[str, ...] | None], HandMade]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """Makes the model that `load` gives, in a working folder with pictures `a.png`, `b/c.png`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b/c.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 10)).save(name)
+    Path("w.pth").touch()
+
+    def make(names: tuple[str, ...] | None) -> HandMade:
+        model = HandMade(names)
+        monkeypatch.setattr(for_files, "load", lambda **given: model.asked.append(given) or model)
+        return model
+
+    return make
+
+
+def results() -> list[dict]:
+    return json.loads(Path("detections/detections.json").read_text())
+
+
+def test_options_reach_the_model(opened: Opened) -> None:
+    model = opened(None)
+    status = exit_status(
+        *("detect", "a.png", "b", "seed=3", "--vocab", "cat, dog", "--weights", "w.pth"),
+        *("--threshold", "0.4", "--top-k", "7", "--gamma", "0.5", "--multi-label"),
+    )
+    assert status == 0
+    given, names, options = model.asked
+    assert given == {
+        "study": None,
+        "proposals_weights": None,
+        "weights": "w.pth",
+        "text_encoder": None,
+        "embeddings": None,
+        "overrides": ["seed=3"],
+    }
+    assert names.names == ("cat", "dog")
+    assert options == Options(threshold=0.4, top_k=7, gamma=0.5, multi_label=True)
+    assert [record["bbox"] for record in results()] == [[0, 0, 20, 10]] * 2
+
+
+def test_a_closed_set_model_has_names_of_its_own(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = opened(("person", "bicycle"))
+    assert exit_status("detect", "a.png", "--weights", "w.pth") == 0
+    assert model.asked[1] is None
+    images = json.loads(Path("detections/images.json").read_text())
+    assert [category["name"] for category in images["categories"]] == ["person", "bicycle"]
+    assert "1 box in 1 picture -> detections" in capsys.readouterr().err
+
+
+def test_an_open_model_needs_names(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    opened(None)
+    assert exit_status("detect", "a.png", "--weights", "w.pth") == 2
+    assert "--vocab: this model has no names of its own; give some" in capsys.readouterr().err
+    assert not Path("detections").exists()
+
+
+def test_what_cannot_be_read_is_status_1(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(("person",))
+    Path("b/broken.jpg").write_bytes(b"no picture")
+    assert exit_status("detect", "b", "--weights", "w.pth") == 1
+    told = capsys.readouterr().err
+    assert "b/broken.jpg: the file is damaged" in told
+    assert "1 of 2 could not be read" in told
+    assert len(results()) == 1
+
+
+def test_a_changed_model_option_or_name_does_all_again(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(None)
+    command = ["detect", "a.png", "--weights", "w.pth", "--vocab"]
+    assert exit_status(*command, "cat") == 0
+    for more in (["cat", "--threshold", "0.2"], ["dog"], ["dog", "seed=3"]):
+        assert exit_status(*command, *more) == 0
+    Path("w.pth").write_bytes(b"trained longer")
+    assert exit_status(*command, "dog", "seed=3") == 0
+    assert "done already" not in capsys.readouterr().err
+    assert exit_status(*command, "dog", "seed=3") == 0
+    assert "1 of 1 are done already" in capsys.readouterr().err
+
+
+def test_examples(opened: Opened) -> None:
+    model = opened(None)
+    status = exit_status(
+        *("detect", "a.png", "--weights", "w.pth", "--vocab", "dog"),
+        *("--example", "cat=a.png", "--example", "cat=b/c.png@1,2,3,4.5"),
+    )
+    assert status == 0
+    _, first, second, names, _ = model.asked
+    assert first == ((10, 20, 3), None)
+    assert second[1].tolist() == [[1, 2, 3, 4.5]]
+    assert names.names == ("dog", "cat")
+    assert names.entries[1].embedding.tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("example", ["cat", "=a.png", "cat="])
+def test_an_example_has_a_name_and_a_picture(
+    example: str, opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(None)
+    assert exit_status("detect", "a.png", "--weights", "w.pth", "--example", example) == 2
+    assert "must be NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2" in capsys.readouterr().err
+
+
+def test_the_drawings_may_be_left_out(opened: Opened) -> None:
+    opened(("person",))
+    command = ["detect", "a.png", "--weights", "w.pth", "--no-drawings", "--crops"]
+    assert exit_status(*command, "--show-proposals") == 0
+    left = sorted(str(path) for path in Path("detections").rglob("*") if path.is_file())
+    assert left[1:] == [
+        "detections/crops/a/01_person.jpg",
+        "detections/detections.json",
+        "detections/images.json",
+    ]
