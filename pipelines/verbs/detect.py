@@ -89,7 +89,7 @@ def _add_outputs(parser: ArgumentParser) -> None:
         "--annotations",
         type=file_path,
         metavar="GT.json",
-        help="COCO or LVIS file whose ids the results have, so that they can be evaluated",
+        help="detect in the images of this COCO or LVIS file alone, with its ids",
     )
     outputs.add_argument("--crops", action="store_true", help="each box as a picture too")
     outputs.add_argument("--show-proposals", action="store_true", help="draw these too")

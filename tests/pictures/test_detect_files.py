@@ -153,8 +153,10 @@ def test_results_by_the_ids_of_annotations() -> None:
     grey(Path("photos/other.jpg"), 4, 4)
     annotations["categories"].append({"id": 17, "name": "cat"})
     Path("truth.json").write_text(json.dumps(annotations))
-    with pytest.raises(UserError, match=r"truth\.json: has no image other\.jpg"):
-        detect(annotations=Path("truth.json"))
+    detect(annotations=Path("truth.json"))
+    assert len(content("images.json")["images"]) == 3
+    with pytest.raises(UserError, match=r"truth\.json: has no image other\.jpg, nor any other"):
+        detect("photos/other.jpg", annotations=Path("truth.json"))
 
 
 @pytest.mark.usefixtures("folder")

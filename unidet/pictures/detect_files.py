@@ -56,8 +56,8 @@ class Wanted:
     Attributes:
         format: of the labels.
         drawings, crops: whether to leave these.
-        annotations: a COCO or LVIS file whose ids of images and categories are used; None numbers
-            them 1, 2, ….
+        annotations: a COCO or LVIS file whose ids of images and categories are used, and whose
+            images alone are detected in; None numbers them 1, 2, ….
     """
 
     folder: Path
@@ -91,10 +91,14 @@ def detect_files(
 
     Raises:
         UserError: an output would replace another's file, or cannot be written; annotations without
-            a category or a source.
+            a category, or without any source.
     """
     with Journal(wanted.folder) as journal:
         numbers = Numbers.read(wanted.annotations) if wanted.annotations else None
+        if numbers is not None:
+            count, sources = len(sources), numbers.known(sources)
+            if len(sources) < count:
+                say(f"{count - len(sources)} sources are not in {numbers.file}; passed over")
         outputs = Outputs(
             wanted.folder, journal, wanted.format, drawings=wanted.drawings, crops=wanted.crops
         )
@@ -102,7 +106,7 @@ def detect_files(
         planned = [outputs.planned(*pair) for pair in zip(sources, names, strict=True)]
         check_targets(wanted.folder, chain(FILES[wanted.format], *planned), sources, journal)
         detector = open_detector()
-        ids = numbers.ids(detector.names, sources) if numbers else Ids.counted(detector.names)
+        ids = numbers.ids(detector.names) if numbers else Ids.counted(detector.names)
         run = _Run(sources, names, detector, outputs, journal)
         run.resume(asdict(wanted))
         try:
@@ -262,13 +266,13 @@ class _Writer:
 
 
 class _Meter:
-    """Progress in pictures a second."""
+    """Progress in pictures a second, from the first one on: before it, kernels are compiled."""
 
     def __init__(self, total: int) -> None:
         self._progress = Progress("detecting")
         self._total = total
         self._done = 0
-        self._start = time.monotonic()
+        self._first = 0.0
 
     def __enter__(self) -> _Meter:
         return self
@@ -280,6 +284,10 @@ class _Meter:
         """One more; a safe point to stop at."""
         self._done += 1
         self._total = max(self._total, self._done)
-        rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        left = duration((self._total - self._done) / rate)
-        self._progress.update(self._done, self._total, f"{rate:.1f} pictures/s, {left} left")
+        note = ""
+        if self._done == 1:
+            self._first = time.monotonic()
+        else:
+            rate = (self._done - 1) / max(time.monotonic() - self._first, 1e-9)
+            note = f"{rate:.1f} pictures/s, {duration((self._total - self._done) / rate)} left"
+        self._progress.update(self._done, self._total, note)

@@ -80,14 +80,18 @@ class Numbers:
         categories = {_plain(category.name): category.id for category in annotations.classes}
         return cls(path, images, categories)
 
-    def ids(self, names: Sequence[str], sources: Sequence[Source]) -> Ids:
-        """Of these categories and pictures; UserError where the file has not one of them."""
+    def known(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that are images of the file; UserError where none is."""
+        known = [source for source in sources if self.images.keys() & set(ends_of(source.name))]
+        if not known:
+            raise UserError(f"{self.file}: has no image {sources[0].name}, nor any other source")
+        return known
+
+    def ids(self, names: Sequence[str]) -> Ids:
+        """Of these categories, and all images; UserError where the file has not one of them."""
         for name in names:
             if _plain(name) not in self.categories:
                 raise UserError(f"{self.file}: has no category {name!r}, which is to be detected")
-        for source in sources:
-            if not source.fault and not self.images.keys() & set(ends_of(source.name)):
-                raise UserError(f"{self.file}: has no image {source.name}, which is a source")
         return Ids([self.categories[_plain(name)] for name in names], self.images)
 
 
