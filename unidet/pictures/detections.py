@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,13 +132,12 @@ class Detections:
         Raises:
             UserError: there is no image, or it cannot be read any more.
         """
-        from unidet.report.colours import colours_of
         from unidet.report.draw import draw_boxes
 
         pixels = self._pixels(image)
         height, width, _ = pixels.shape
         own = self.resized((height, width))
-        colours = colours_of(self.names)
+        colours = _colours(self.names)
         return draw_boxes(
             pixels,
             own.boxes_xyxy,
@@ -179,3 +179,11 @@ class Detections:
         if source is None:
             raise UserError("these detections do not know their picture; give it as an array")
         return source
+
+
+@lru_cache(maxsize=8)
+def _colours(names: tuple[str, ...]) -> list[tuple[int, int, int]]:
+    """Of a whole vocabulary, once for all pictures."""
+    from unidet.report.colours import colours_of
+
+    return colours_of(names)

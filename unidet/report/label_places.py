@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ _LABEL_HIDDEN = 40.0  # cost of a label that lies wholly under another
 _OBJECT_HIDDEN = 6.0  # of an object that lies wholly under a label
 _AWAY = 0.25  # of each label's height between a label and its box
 _RANK = 0.02  # of each place further down in the list of those at a box
+_FREE = _RANK * 16  # no place at the box costs so much unless it hides something
 _STEPS = np.array([0.0, 0.5, 1.0])  # places along an edge, from its start to its end
 _RINGS = 3  # how many heights a label may move away
 _PASSES = 2
@@ -22,8 +23,8 @@ def place_labels(
 
     Of the places at its box (above, below, inside its corners, beside, then further away) each
     label takes the one that costs least: labels under it, objects under it by their hidden share,
-    distance. Labels of small objects, which have fewest places, choose first; then all choose again
-    knowing the others.
+    distance. Labels of small objects, which have fewest places, choose first; where something is
+    hidden, all choose again knowing the others.
 
     Args:
         boxes_xyxy: (N, 4) in pixels of the picture.
@@ -35,17 +36,27 @@ def place_labels(
     order = wanted[np.argsort(_areas(boxes_xyxy[wanted]), kind="stable")]
     placed = np.zeros(count, bool)
     for _ in range(_PASSES):
+        hidden = 0.0
         for row in order:
-            others = placed & (np.arange(count) != row)
-            choices = _choices(boxes_xyxy[row], sizes_wh[row], picture_wh)
-            costs = _costs(choices, row, boxes_xyxy, places[others])
-            places[row] = choices[int(np.argmin(costs))]
+            others = places[placed & (np.arange(count) != row)]
+            for choices in _choices(boxes_xyxy[row], sizes_wh[row], picture_wh):
+                costs = _costs(choices, row, boxes_xyxy, others)
+                if costs.min() < _FREE:
+                    break
+            best = int(np.argmin(costs))
+            places[row] = choices[best]
             placed[row] = True
+            hidden = max(hidden, costs[best])
+        if hidden < _FREE:
+            break
     return places
 
 
-def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> np.ndarray:
-    """(K, 4) rectangles, the preferred ones first, all inside the picture."""
+def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> Iterator[np.ndarray]:
+    """(K, 4) rectangles at the box, the preferred ones first, then these and others away from it.
+
+    All are inside the picture.
+    """
     (x1, y1, x2, y2), (width, height) = box, size
     along = x1 + _STEPS * max(x2 - x1 - width, 0)
     down = y1 + _STEPS * max(y2 - y1 - height, 0)
@@ -54,14 +65,19 @@ def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> np
     corners += [(x, y) for y in (y1, y2 - height) for x in (along[0], along[-1])]
     corners += [(x, y) for x in (x2, x1 - width) for y in down]
     corners += [(x2 - width, y) for y in (y1 - height, y2)]
+    yield _inside(corners, size, picture_wh)
     for ring in range(1, _RINGS + 1):
         step = ring * height
         corners += [(x, y) for y in (y1 - height - step, y2 + step) for x in along]
         corners += [(x, y1 - height + way * step) for x in (x2, x1 - width) for way in (-1, 1)]
         corners += [(x, y) for x in (x2 + step, x1 - width - step) for y in down]
-    starts = np.array(corners, float)
-    limits = np.maximum(np.array(picture_wh) - size, 0)
-    starts = np.clip(starts, 0, limits)
+    yield _inside(corners, size, picture_wh)
+
+
+def _inside(
+    corners: Sequence[tuple[float, float]], size: np.ndarray, picture_wh: Sequence[int]
+) -> np.ndarray:
+    starts = np.clip(np.array(corners), 0, np.maximum(np.array(picture_wh) - size, 0))
     return np.concatenate([starts, starts + size], axis=1)
 
 
