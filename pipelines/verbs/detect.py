@@ -133,4 +133,5 @@ VERB = Verb(
     example='unidet detect photos -r --vocab "car, traffic light" --study bench',
     run=run,
     add_arguments=add_arguments,
+    saves=True,
 )

@@ -330,6 +330,21 @@ def test_of_a_large_picture_the_network_sees_less(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_very_large_picture_is_drawn_smaller(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("unidet.pictures.shots.DRAWN_PIXELS", 40_000)
+    monkeypatch.setattr("unidet.pictures.outputs.DRAWN_PIXELS", 40_000)
+    monkeypatch.setattr("unidet.pictures.shots.NETWORK_PIXELS", 10_000)
+    grey(Path("large.jpg"), 400, 300)
+    detect("large.jpg")
+    assert "large.jpg: is drawn smaller than its 400x300 pixels" in capsys.readouterr().err
+    assert content("detections.json")[0]["bbox"] == [0, 0, 400, 300]
+    with Image.open("out/large.jpg") as drawn:
+        assert drawn.size == (200, 150)
+
+
+@pytest.mark.usefixtures("folder")
 def test_memory_does_not_grow_with_the_number_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 30 pictures of 3 MB each, few are alive: 6 MB wait to be seen, two are, four written."""
     monkeypatch.setattr("unidet.pictures.detect_files.READ_AHEAD", 6_000_000)

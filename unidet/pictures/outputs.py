@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from unidet.pictures.decode import read_picture
+from unidet.pictures.decode import DRAWN_PIXELS, read_picture
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal, stat_of
 from unidet.pictures.label_files import WRITERS
@@ -202,7 +202,7 @@ def _full_size(source: Source, shot: Shot) -> np.ndarray:
     assert shot.pixels is not None
     if shot.pixels.shape[:2] == shot.size_hw:
         return shot.pixels
-    return read_picture(Path(source.path)).pixels
+    return read_picture(Path(source.path), DRAWN_PIXELS).pixels
 
 
 def _drawn(detections: Detections, pixels: np.ndarray, proposals: np.ndarray | None) -> Image.Image:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.pictures.decode import NETWORK_PIXELS, header_size, read_picture
+from unidet.pictures.decode import DRAWN_PIXELS, NETWORK_PIXELS, header_size, read_picture
 from unidet.pictures.read_ahead import Work
 from unidet.pictures.sources import Source
 from unidet.pictures.videos import film_of, read_frames
@@ -83,7 +83,10 @@ def _read(number: int, path: Path) -> Shot:
         picture = read_picture(path, NETWORK_PIXELS)
     except UserError as error:
         return Shot(number, fault=str(error))
-    return Shot(number, 0, picture.pixels, picture.size_hw, picture.note)
+    height, width = picture.size_hw
+    note = f"is drawn smaller than its {width:,}x{height:,} pixels"
+    notes = [picture.note, note if height * width > DRAWN_PIXELS else ""]
+    return Shot(number, 0, picture.pixels, picture.size_hw, "; ".join(filter(None, notes)))
 
 
 def _frames(number: int, path: Path) -> Iterator[Work[Shot]]:

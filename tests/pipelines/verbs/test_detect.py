@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from commands import exit_status
 from PIL import Image
 
+from unidet.console import interrupt
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector import for_files
 from unidet.pipelines.detector.options import Options
@@ -152,6 +154,30 @@ def test_examples(opened: Opened) -> None:
     assert second[1].tolist() == [[1, 2, 3, 4.5]]
     assert names.names == ("dog", "cat")
     assert names.entries[1].embedding.tolist() == [1, 0, 0, 0]
+
+
+def test_ctrl_c_leaves_the_results_so_far(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = opened(("person",))
+    stream = model.stream
+
+    def stopping(*given: Any) -> Iterator[Detections]:
+        for found in stream(*given):
+            signal.raise_signal(signal.SIGINT)
+            yield found
+
+    monkeypatch.setattr(model, "stream", stopping)
+    try:
+        assert exit_status("detect", "a.png", "b", "--weights", "w.pth") == 75
+    finally:
+        interrupt._requested.clear()
+    assert "the same command resumes" in capsys.readouterr().err
+    assert len(results()) == 1
+    monkeypatch.setattr(model, "stream", stream)
+    assert exit_status("detect", "a.png", "b", "--weights", "w.pth") == 0
+    assert "1 of 2 are done already" in capsys.readouterr().err
+    assert len(results()) == 2
 
 
 @pytest.mark.parametrize("example", ["cat", "=a.png", "cat="])
