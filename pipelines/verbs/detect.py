@@ -122,6 +122,8 @@ def run(options: Namespace, compose: Compose) -> int:
     boxes = "1 box" if summary.boxes == 1 else f"{summary.boxes} boxes"
     pictures = "1 picture" if summary.pictures == 1 else f"{summary.pictures} pictures"
     say(f"{boxes} in {pictures} -> {options.out}")
+    if summary.pictures and not summary.boxes:
+        say(f"no score reaches {options.threshold:g}; a lower --threshold shows more")
     if summary.faults:
         say(f"{summary.faults} of {len(sources)} could not be read")
     return 1 if summary.faults else 0

@@ -115,6 +115,14 @@ def test_an_open_model_needs_names(opened: Opened, capsys: pytest.CaptureFixture
     assert not Path("detections").exists()
 
 
+def test_without_a_box_a_lower_threshold_is_proposed(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(("person",))
+    assert exit_status("detect", "a.png", "--weights", "w.pth", "--threshold", "0.75") == 0
+    assert "no score reaches 0.75; a lower --threshold shows more" in capsys.readouterr().err
+
+
 def test_what_cannot_be_read_is_status_1(
     opened: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
