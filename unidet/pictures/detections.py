@@ -112,13 +112,15 @@ class Detections:
         """
         try:
             import supervision
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if error.name != "supervision":
+                raise
             raise UserError("to_supervision needs: pip install supervision") from None
         return supervision.Detections(
             xyxy=self.boxes_xyxy,
             confidence=self.scores,
             class_id=self.labels,
-            data={"class_name": np.array([self.names[label] for label in self.labels])},
+            data={"class_name": np.array([self.names[label] for label in self.labels], str)},
         )
 
     # --- pictures ----------------------------------------------------------------------------
