@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.evaluation.coco import coco_metrics
+from unidet.evaluation.coco import evaluate_coco
+from unidet.evaluation.per_category import per_category_table
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
@@ -18,6 +19,7 @@ from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
 from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set, read_vocabulary
+from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
     fill_shards,
@@ -34,8 +36,10 @@ def run(job: Job) -> None:
     dumped = Sharded(plan(job).gather(job.work, job.out))
     detections = detections_of(dumped, data.split.image_ids)
     write_results(job.out / "detections.json", detections)
-    metrics = coco_metrics(read_ground_truth(data.ground_truth), detections)
-    (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    truth = read_ground_truth(data.ground_truth)
+    evaluation = evaluate_coco(truth, detections)
+    save_per_category(per_category_table(truth, evaluation), job.out)
+    (job.out / "metrics.json").write_text(json.dumps(evaluation.metrics(), indent=1))
 
 
 def plan(job: Job) -> ShardSet:

@@ -10,7 +10,7 @@ from typing import Any
 from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
 from unidet.console.terminal import say
-from unidet.evaluation.coco import coco_metrics
+from unidet.evaluation.coco import evaluate_coco
 from unidet.evaluation.controls import text_controls
 from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.lvis import evaluate_lvis
@@ -22,6 +22,7 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table
 from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
 from unidet.pipelines.wiring.study_sets import (
     data_of,
@@ -29,8 +30,6 @@ from unidet.pipelines.wiring.study_sets import (
     training_vocabularies,
 )
 from unidet.records import Detections, GroundTruth
-
-MOST_BARS = 120
 
 
 def run(job: Job) -> None:
@@ -40,30 +39,18 @@ def run(job: Job) -> None:
     detections = _detect(job, data, text)
     explain_silence(data.name, len(detections), job.config.calibration)
     write_results(job.out / "detections.json", detections)
+    novel = novelty(job, data.split.categories)
     if job.settings["data"]["style"] == "coco":
-        metrics = coco_metrics(truth, detections)
+        evaluation = evaluate_coco(truth, detections, novel)
+        metrics = evaluation.metrics()
+        save_per_category(per_category_table(truth, evaluation), job.out)
     else:
-        metrics = _lvis_metrics(job, data, truth, detections)
-        metrics |= text_controls(
+        federated = evaluate_lvis(truth, detections, novel)
+        save_per_category(per_category_table(truth, federated), job.out)
+        metrics = federated.metrics() | text_controls(
             text, lambda control: _average_precision(job, data, truth, control)
         )
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
-
-
-def _lvis_metrics(
-    job: Job, data: ImageSet, truth: GroundTruth, detections: Detections
-) -> dict[str, float]:
-    evaluation = evaluate_lvis(truth, detections, novelty(job, data.split.categories))
-    table = per_category_table(truth, evaluation)
-    from unidet.report.spreadsheet import write_csv
-
-    write_csv(table, job.out / "per_category.csv")
-    evaluated = table[table["instances"] > 0]
-    if len(evaluated) <= MOST_BARS:
-        from unidet.report.plots import category_bars
-
-        category_bars(evaluated, job.out / "per_category.png")
-    return evaluation.metrics()
 
 
 def _average_precision(job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from unidet.records import Detections, GroundTruth
+from unidet.records import UNDEFINED, Detections, GroundTruth
 
 # in the order of COCOeval.stats
 KEYS = (
@@ -17,11 +19,47 @@ KEYS = (
 )
 
 
-def coco_metrics(ground_truth: GroundTruth, detections: Detections) -> dict[str, float]:
-    """AP AP50 AP75 APs APm APl AR@1 AR@10 AR@100 ARs ARm ARl; -1 where undefined.
+@dataclass(frozen=True)
+class CocoEvaluation:
+    """Precision and recall for every IoU threshold T and category C, and the summary.
 
-    ARs, ARm and ARl are at max 100 detections per image. Annotations of id 0 count as
-    missed whatever is detected, as in pycocotools.
+    Attributes:
+        precision_TC: (T, C) float64, AP over 101 recall thresholds, of boxes of any size; NaN
+            where undefined.
+        recall_TC: (T, C) float64, at max 100 detections of an image and category; NaN as above.
+        novel: (C,) bool or None.
+        stats: pycocotools' twelve numbers.
+    """
+
+    precision_TC: np.ndarray
+    recall_TC: np.ndarray
+    novel: np.ndarray | None
+    stats: np.ndarray
+
+    def metrics(self) -> dict[str, float]:
+        """AP AP50 AP75 APs APm APl AR@1 AR@10 AR@100 ARs ARm ARl; -1 where undefined.
+
+        ARs, ARm and ARl are at max 100 detections per image.
+        """
+        return {key: float(value) for key, value in zip(KEYS, self.stats, strict=True)}
+
+
+def coco_metrics(ground_truth: GroundTruth, detections: Detections) -> dict[str, float]:
+    """The flat metrics of `evaluate_coco`; see `CocoEvaluation.metrics` for the keys."""
+    return evaluate_coco(ground_truth, detections).metrics()
+
+
+def evaluate_coco(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    novel: Mapping[str, bool] | Mapping[int, bool] | None = None,
+) -> CocoEvaluation:
+    """Evaluates detections against exhaustive ground truth.
+
+    Annotations of id 0 count as missed whatever is detected, as in pycocotools.
+
+    Args:
+        novel: whether each category (by name or id) is novel; None takes the ground truth's word.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -36,7 +74,17 @@ def coco_metrics(ground_truth: GroundTruth, detections: Detections) -> dict[str,
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {key: float(value) for key, value in zip(KEYS, evaluation.stats, strict=True)}
+    precision_TRC = evaluation.eval["precision"][:, :, :, 0, -1]
+    return CocoEvaluation(
+        precision_TC=_defined(precision_TRC).mean(axis=1),
+        recall_TC=_defined(evaluation.eval["recall"][:, :, 0, -1]),
+        novel=ground_truth.novelty(novel),
+        stats=evaluation.stats,
+    )
+
+
+def _defined(values: np.ndarray) -> np.ndarray:
+    return np.where(values == UNDEFINED, np.nan, values)
 
 
 def _truth_document(truth: GroundTruth) -> dict[str, Any]:

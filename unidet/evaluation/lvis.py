@@ -48,6 +48,16 @@ class LvisEvaluation:
     frequencies: tuple[str | None, ...]
     novel: np.ndarray | None
 
+    @property
+    def precision_TC(self) -> np.ndarray:
+        """Of boxes of any size."""
+        return self.precision[0]
+
+    @property
+    def recall_TC(self) -> np.ndarray:
+        """Of boxes of any size."""
+        return self.recall[0]
+
     def metrics(self) -> dict[str, float]:
         """AP AP50 AP75 APs APm APl APr APc APf AR@300 ARs@300 ARm@300 ARl@300; -1: undefined.
 

@@ -1,38 +1,52 @@
-"""A table of LVIS metrics, one row for each category."""
+"""A table of metrics, one row for each category."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from unidet.evaluation.lvis import LvisEvaluation
 from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
     import pandas
 
 
-def per_category_table(ground_truth: GroundTruth, evaluation: LvisEvaluation) -> pandas.DataFrame:
+class Evaluation(Protocol):
+    """What LVIS's and COCO's evaluation have in common: T IoU thresholds, C categories."""
+
+    @property
+    def precision_TC(self) -> np.ndarray: ...
+
+    @property
+    def recall_TC(self) -> np.ndarray: ...
+
+    @property
+    def novel(self) -> np.ndarray | None: ...
+
+
+def per_category_table(ground_truth: GroundTruth, evaluation: Evaluation) -> pandas.DataFrame:
     """Columns id, name, frequency, novel, instances, AP, AP50, AR, by category id.
 
-    AP and AR are means over IoU .5:.95 at max 300 detections per image; NaN for a category with
-    no annotation that counts. `novel` is missing where novelty is unknown.
+    AP and AR are means over IoU .5:.95, at the evaluator's max detections (LVIS: 300 of an image,
+    COCO: 100 of an image and category); NaN for a category with no annotation that counts. `novel`
+    is missing where novelty is unknown.
     """
     import pandas
 
+    count = len(ground_truth.category_ids)
     novel = evaluation.novel
     if novel is None:
-        novel = np.full(len(ground_truth.category_ids), None, dtype=object)
+        novel = np.full(count, None, dtype=object)
     return pandas.DataFrame(
         {
             "id": ground_truth.category_ids,
             "name": ground_truth.category_names,
-            "frequency": evaluation.frequencies,
+            "frequency": ground_truth.frequencies,
             "novel": novel,
-            "instances": evaluation.instances,
-            "AP": evaluation.precision[0].mean(axis=0),
-            "AP50": evaluation.precision[0, 0],
-            "AR": evaluation.recall[0].mean(axis=0),
+            "instances": np.bincount(ground_truth.category_rows, minlength=count),
+            "AP": evaluation.precision_TC.mean(axis=0),
+            "AP50": evaluation.precision_TC[0],
+            "AR": evaluation.recall_TC.mean(axis=0),
         }
     )
