@@ -137,20 +137,20 @@ def _own_changes(present: _Present, earlier: Action) -> list[Change]:
     old, new, node = earlier.preimage, present.preimage, str(present.node)
     changes = [
         Change("config", node, _as_given(present, name), before, now)
-        for name, before, now in _differences(old.get("config", {}), new.get("config", {}))
+        for name, before, now in differences_of(old.get("config", {}), new.get("config", {}))
     ]
     changes += [
         Change(kind, node, *row)
         for kind, part in (("env", "env"), ("file", "files"))
-        for row in _differences(old.get(part, {}), new.get(part, {}))
+        for row in differences_of(old.get(part, {}), new.get(part, {}))
     ]
     changes += [
-        Change("version", node, part, _text(old.get(part)), _text(new[part]))
+        Change("version", node, part, text_of(old.get(part)), text_of(new[part]))
         for part in ("schema", "stage_version")
         if old.get(part) != new[part]
     ]
     if old.get("code") != new["code"]:
-        rows = list(_differences(earlier.modules, present.modules))
+        rows = list(differences_of(earlier.modules, present.modules))
         changes += [Change("code", node, *row) for row in rows or [("", "", "")]]
     return changes
 
@@ -174,18 +174,18 @@ def _input_changes(present: _Present, earlier: Action, store: Store) -> Iterator
             before = before or _nearest(upstream, store)
             causes = _changes(upstream, before, store) if before else ()
             yield Change(
-                "input", str(present.node), name, _text(old[name]), _text(new[name]), causes
+                "input", str(present.node), name, text_of(old[name]), text_of(new[name]), causes
             )
 
 
-def _differences(
+def differences_of(
     old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str, str]]:
-    """Leaves that differ, as (dotted name, old, new)."""
+    """Leaves that differ, as (dotted name, old, new), long values in short."""
     for name in sorted({*old, *new}):
         before, now = old.get(name, _NOTHING), new.get(name, _NOTHING)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from _differences(before, now, f"{prefix}{name}.")
+            yield from differences_of(before, now, f"{prefix}{name}.")
         elif before != now:
             yield f"{prefix}{name}", *_texts(before, now)
 
@@ -202,7 +202,8 @@ def _texts(old: Any, new: Any) -> tuple[str, str]:
     return _cut(before, start), _cut(now, start)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value in short."""
     return _cut(_whole_text(value), 0)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -130,9 +131,14 @@ def _tell(study: _Study) -> None:
     """The summary of the target's artefacts, and the folder of the main one as the last line."""
     nodes = targets(study.config.stage, study.config)
     folders = {node.name: study.done[node].folder for node in nodes}
-    text = stage_of(nodes[0]).summary(folders)
+    stage = stage_of(nodes[0])
+    text = stage.summary(folders)
     if text:
         print(text)
+    if stage.deliver:
+        deliver = import_module(stage.deliver).deliver
+        place = deliver(study.config, study.store, study.done[nodes[0]].action)
+        print(f"{stage.name}: {place}")
     print(study.done[nodes[0]].folder)
 
 

@@ -42,13 +42,11 @@ def preimage_of(
     that is not in `built` is None.
     """
     stage = stage_of(node)
-    values = {name: identity(getattr(config, name)) for name in sorted(stage.reads)}
-    values |= identity(stage.settings(config, node.name))
     return {
         "schema": 2,
         "stage": stage.name,
         "stage_version": stage.version,
-        "config": values,
+        "config": values_of(node, config),
         "inputs": {
             name: _content(entry, built) for name, entry in sorted(inputs_of(node, config).items())
         },
@@ -58,6 +56,13 @@ def preimage_of(
         "code": digest(modules_of(stage, config, store)),
         "env": {name: _version(name) for name in KEYED_PACKAGES},
     }
+
+
+def values_of(node: Node, config: Config) -> dict[str, Any]:
+    """Of the configuration, what the node's result depends on, as plain data."""
+    stage = stage_of(node)
+    values = {name: identity(getattr(config, name)) for name in sorted(stage.reads)}
+    return values | identity(stage.settings(config, node.name))
 
 
 def _content(entry: Input, built: Mapping[Node, Action]) -> str | None:

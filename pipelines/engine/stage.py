@@ -147,6 +147,9 @@ class Stage:
             siblings: what one holds of an image, another with the same image may take.
         check: given the `data` artefacts, finds bad input before the first long stage starts.
         summary: what to tell the person about finished artefacts, given their folders by name.
+        deliver: name of a module whose `deliver(config, store, action)` leaves a file beside the
+            artefacts for the person, and says where. It may tell what no key knows, such as hosts
+            and times, and so is named only: what it imports is no part of the key.
         sharding: work that is done in shards before `run`, which then gathers them.
         comparison: of the artefacts of a sweep.
         data_parallel: whether several processes may call `run` together, started by `mpirun`; they
@@ -167,6 +170,7 @@ class Stage:
     per_image: tuple[str, ...] = ()
     check: Callable[[Config, str, Mapping[Node, Path]], None] = field(default=no_check)
     summary: Callable[[Mapping[str, Path]], str] = field(default=no_summary)
+    deliver: str = ""
     sharding: Sharding | None = None
     comparison: Comparison | None = None
     data_parallel: Callable[[Config], bool] = field(default=never)

@@ -10,8 +10,10 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.stages import calibration_sweep, lvis_eval, proposals
+from unidet.pipelines.stages import calibration_sweep, coco_eval, lvis_eval, proposals
 from unidet.pipelines.wiring.study_sets import all_sets, evaluation_sets, training_sets
+
+OPEN_WORLD = (proposals, lvis_eval, calibration_sweep)
 
 
 def run(job: Job) -> None:
@@ -26,8 +28,10 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     if not evaluation_sets(config):
         raise UserError("data.evaluation: a report needs an evaluation set; there is none")
     nodes = [Node("data", entry) for entry in all_sets(config)]
-    for stage in (proposals.STAGE, lvis_eval.STAGE, calibration_sweep.STAGE):
-        nodes += [Node(stage.name, entry) for entry in stage.nodes(config)]
+    for stage in (coco_eval,) if is_closed_set(config) else OPEN_WORLD:
+        nodes += [Node(stage.STAGE.name, entry) for entry in stage.nodes(config)]
+    if is_closed_set(config):
+        return {str(node): Input(node) for node in (*nodes, Node("rpn"))}
     nodes.append(Node("roi"))
     if not config.proposals.files:
         nodes.append(Node("rpn"))
@@ -36,24 +40,50 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return {str(node): Input(node) for node in nodes}
 
 
+def is_closed_set(config: Config) -> bool:
+    """Whether the proposal network knows the names that every evaluation set asks for.
+
+    Nothing is left then for the open-world part to tell, and the report does without it.
+    """
+    closed = coco_eval.nodes(config)
+    return bool(closed) and set(closed) == set(evaluation_sets(config))
+
+
 def settings(config: Config, name: str) -> dict[str, Any]:
-    """The order of the sets, and how each is evaluated."""
+    """The order of the sets, how each is evaluated, and the calibration that a sweep marks."""
     styles = [[entry, value.style] for entry, value in evaluation_sets(config).items()]
-    return {"data": {"training": list(training_sets(config)), "evaluation": styles}}
+    values: dict[str, Any] = {
+        "data": {"training": list(training_sets(config)), "evaluation": styles}
+    }
+    if not is_closed_set(config):
+        values["calibration"] = {
+            "beta": config.calibration.beta,
+            "gamma": config.calibration.gamma,
+        }
+    return values
+
+
+def files(config: Config, name: str) -> dict[str, Path]:
+    """The page's templates, which no module's code tells of."""
+    from importlib.resources import files as resources
+
+    return {"templates": Path(str(resources("unidet.report") / "templates"))}
 
 
 def summary(folders: Mapping[str, Path]) -> str:
     (folder,) = folders.values()
-    return (folder / "summary.txt").read_text() + f"report: {folder / 'report.html'}"
+    return (folder / "summary.txt").read_text().rstrip("\n")
 
 
 STAGE = Stage(
     name="report",
-    version=2,
+    version=3,
     reads=("report",),
     run=run,
     inputs=inputs,
     settings=settings,
+    files=files,
     summary=summary,
+    deliver="unidet.pipelines.wiring.report_provenance",
     tensors=False,
 )

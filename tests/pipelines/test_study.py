@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def study(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
     command = (*overrides, f"store.root={tmp_path_factory.mktemp('study')}")
     result = unidet("stage=report", *command)
     assert result.returncode == 0, result.stderr
-    assert "report.html" in result.stdout
+    assert re.search(r"^report: \S+/reports/toy-[0-9a-f]{12}\.html$", result.stdout, re.MULTILINE)
     assert result.stderr.count(" ran ") == 22
     return command
 
@@ -48,6 +49,21 @@ def test_a_second_run_is_cached_and_never_imports_jittor(study: tuple[str, ...])
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count(" cached ") == 10  # a line a stage
+
+
+def test_the_report_says_what_was_run(study: tuple[str, ...], tmp_path: Path) -> None:
+    """The page beside the artefacts does, the artefact itself depends on its inputs alone."""
+    cached = unidet("stage=report", *study)
+    (place,) = re.findall(r"^report: (\S+)$", cached.stdout, re.MULTILINE)
+    page, own = Path(place).read_text(), (folder("report", study) / "report.html").read_text()
+    for words in ("data.val_scenes", "rpn.training.steps", "stage=report", "lvis_raw[dev]"):
+        assert words in page
+    assert "rpn.training.steps" not in own
+    assert socket.gethostname() not in own
+    out = tmp_path / "again.html"
+    done = unidet("report", "--out", str(out), *study)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == page
 
 
 def test_metrics_have_the_promised_keys(study: tuple[str, ...]) -> None:

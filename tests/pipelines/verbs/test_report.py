@@ -1,0 +1,136 @@
+"""`unidet report`: provenance on a page, and several studies side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reports import evaluated, study
+
+from unidet.pipelines.engine import engine
+from unidet.report.html.study_page import study_page
+from unidet.report.study import save_study
+from unidet.store.hashing import key_of
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+Publish = Callable[..., Action]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written to the current folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture
+def publish(store: Store) -> Publish:
+    """A report in the store, made from an evaluation with that γ."""
+
+    def make(gamma: float, seed: int = 0) -> Action:
+        upstream = _put(
+            store,
+            "lvis_eval",
+            "val",
+            {"calibration": {"gamma": gamma}},
+            {},
+            {"x": f"{gamma}".encode()},
+        )
+        made = study(evaluated(seed=seed))
+        folder = store.root / "made"
+        folder.mkdir(exist_ok=True)
+        save_study(made, folder / "study.json")
+        files = {"study.json": (folder / "study.json").read_bytes()}
+        files["report.html"] = study_page(made, {}).encode()
+        config = {"report": {"examples": 6}}
+        return _put(store, "report", "", config, {"lvis_eval[val]": upstream}, files)
+
+    return make
+
+
+def _put(
+    store: Store,
+    stage: str,
+    name: str,
+    config: dict[str, Any],
+    inputs: dict[str, Action],
+    files: dict[str, bytes],
+) -> Action:
+    outputs = {label: action.output for label, action in inputs.items()}
+    preimage = {"stage": stage, "config": config, "inputs": outputs}
+    key = key_of(preimage)
+    draft = store.draft(key)
+    for file, content in files.items():
+        (draft / file).write_bytes(content)
+    return store.publish(key, preimage, stage, draft, name=name, started=0.0, inputs=inputs)
+
+
+def test_a_page_with_its_provenance(publish: Publish, command: Callable, store: Store) -> None:
+    action = publish(0.3)
+    status, text = command("report", action.output[:12])
+    assert status == 0
+    assert re.fullmatch(r"report\.html, \d+\.\d kB\n", text)
+    page = Path("report.html").read_text()
+    assert action.host in page
+    assert "of computing" in page
+    assert "lvis_eval[val]: calibration" in page  # which the tiny study has not
+    assert page != (store.folder(action) / "report.html").read_text()
+
+
+def test_studies_are_compared_and_named_by_what_differs(
+    publish: Publish, command: Callable
+) -> None:
+    keys = [publish(0.0).key[:12], publish(0.3, seed=1).key[:12]]
+    assert command("report", *keys, "--out", "compared.html")[0] == 0
+    page = Path("compared.html").read_text()
+    assert "gamma=0.0, gamma=0.3; differences are from gamma=0.0." in page
+    assert command("report", *keys, "--names", "plain", "tuned")[0] == 0
+    assert "plain, tuned; differences are from plain." in Path("report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (("--names", "one"), "--names: 1 names for 2 reports; give each its own"),
+        (("--out", "page.pdf"), "page.pdf: the name must end in .html"),
+    ],
+)
+def test_what_does_not_fit(
+    more: tuple[str, ...], complaint: str, publish: Publish, command: Callable
+) -> None:
+    keys = [publish(0.0).key[:12], publish(0.3, seed=1).key[:12]]
+    assert command("report", *keys, *more) == (2, f"unidet: {complaint}\n")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_the_same_report_twice_and_another_stage(
+    publish: Publish, command: Callable, store: Store
+) -> None:
+    action = publish(0.0)
+    (upstream,) = store.actions("lvis_eval")
+    digits = action.output[:12]
+    status, text = command("report", digits, digits)
+    assert (status, text) == (
+        2,
+        f"unidet: report {digits} is given twice; name different ones\n",
+    )
+    status, text = command("report", upstream.output[:12])
+    assert status == 2
+    assert "is an artefact of lvis_eval[val]; name one of stage report" in text
+
+
+def test_a_run_leaves_the_page_beside_the_artefacts(
+    publish: Publish, tiny: Callable, store: Store
+) -> None:
+    from unidet.pipelines.wiring.report_provenance import deliver
+
+    action = publish(0.0)
+    place = deliver(tiny(), engine.open_store(tiny()), action)
+    assert place == store.root / "reports" / f"toy-{action.output[:12]}.html"
+    assert "of computing" in place.read_text()
+    again = place.read_bytes()
+    assert deliver(tiny(), store, action).read_bytes() == again

@@ -1,0 +1,77 @@
+"""Figures of an evaluation set: what they count, and that they survive JSON."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reports import evaluated, study
+
+from unidet.errors import UserError
+from unidet.evaluation.naming import image_scores
+from unidet.records import Detections
+from unidet.report.figures import figures_of
+from unidet.report.gallery import pair_of
+from unidet.report.study import load_study, save_study
+
+
+@pytest.mark.parametrize("style", ["lvis", "coco"])
+def test_they_add_up(style: str) -> None:
+    made = evaluated(style=style)
+    figures = figures_of(made)
+    assert sum(item.boxes for item in figures.categories) == 36
+    fates = figures.fates
+    assert fates.right + fates.confused + fates.missed == 36
+    assert fates.right > 0 < fates.confused
+    assert sum(item.count for item in figures.confusions) == fates.confused
+    rows = {
+        name: sum(row)
+        for name, row in zip(figures.matrix.names, figures.matrix.counts, strict=True)
+    }
+    assert rows == {item.name: item.boxes for item in figures.categories if item.name in rows}
+    assert figures.metrics["APs"] is None
+    assert set(figures.precision) == {"all", "base", "novel"} | (
+        {"rare", "common", "frequent"} if style == "lvis" else set()
+    )
+
+
+def test_ap_of_novel_categories_where_the_evaluator_does_not_say() -> None:
+    made = evaluated(style="coco")
+    novel = made.table["AP"][2]
+    assert figures_of(made).metrics["AP_novel"] == pytest.approx(novel)
+    closed = figures_of(evaluated(style="coco", closed=True))
+    assert "AP_novel" not in closed.metrics
+    assert set(closed.reliability) == {"all"}
+
+
+def test_nothing_detected() -> None:
+    made = replace(evaluated(), detections=Detections.concatenate([]))
+    figures = figures_of(made)
+    assert figures.point is None
+    assert (figures.fates.right, figures.fates.missed) == (0, 36)
+    assert figures.confusions == []
+    assert figures.matrix.names == []
+
+
+def test_json_and_back(tmp_path: Path) -> None:
+    made = study()
+    save_study(made, tmp_path / "study.json")
+    assert load_study(tmp_path / "study.json") == made
+    first = (tmp_path / "study.json").read_bytes()
+    save_study(study(), tmp_path / "study.json")
+    assert (tmp_path / "study.json").read_bytes() == first
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(UserError, match="another version; run: unidet stage=report"):
+        load_study(tmp_path / "study.json")
+
+
+def test_a_pair_of_pictures_says_what_it_shows() -> None:
+    made = evaluated()
+    scores = image_scores(made.truth, made.detections, made.naming)
+    row = int(np.argmax(scores.confused))
+    pair = pair_of(made, row, np.zeros((100, 2000, 3), np.uint8), "x.png", scores)
+    assert "(called " in pair.annotated.says
+    assert pair.summary.startswith(f"{scores.right[row]} of 3 boxes under their own name, ")
+    assert pair.annotated.width == 1280  # a strip of 32 rows, which is enlarged for its labels

@@ -1,0 +1,151 @@
+"""Pictures of a gallery: annotated boxes beside detections, coloured by how they fare."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from unidet.evaluation.naming import CONFUSED, MISSED, RIGHT, ImageScores
+from unidet.ops.numpy_boxes import xywh_to_xyxy
+from unidet.report.draw import draw_boxes
+from unidet.report.figures import Evaluated
+
+LONGEST_SIDE = 640
+QUALITY = 80
+MOST_BOXES, MOST_WORDS = 40, 12
+Colour = tuple[int, int, int]
+# Sky blue and orange of Okabe and Ito, and a magenta: apart for every kind of colour vision.
+RIGHT_COLOUR, CONFUSED_COLOUR, WRONG_COLOUR = (86, 180, 233), (240, 165, 0), (232, 62, 140)
+IGNORED_COLOUR = (150, 150, 150)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a page: a JPEG as text, its size in pixels, and what it shows in words."""
+
+    source: str
+    width: int
+    height: int
+    says: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image of a gallery: what is annotated and what was detected."""
+
+    name: str
+    summary: str
+    annotated: Picture
+    detected: Picture
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of one kind: `title` says which, `text` how they were chosen."""
+
+    kind: str
+    title: str
+    text: str
+    pairs: list[Pair]
+
+
+def picture_of(image: Image.Image, says: str) -> Picture:
+    """As JPEG; the same pixels are the same bytes."""
+    image = image.convert("RGB")
+    image.thumbnail((2 * LONGEST_SIDE, 2 * LONGEST_SIDE))  # strips are enlarged for their labels
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Picture(source, image.width, image.height, says)
+
+
+def pair_of(
+    evaluated: Evaluated, row: int, pixels: np.ndarray, name: str, scores: ImageScores
+) -> Pair:
+    """The image at `row` of the ground truth; `pixels` (H, W, 3) uint8 as its boxes measure it."""
+    small, factor = _shrunk(pixels)
+    counts = f"{scores.right[row]} of {scores.boxes[row]} boxes under their own name"
+    if scores.confused[row]:
+        counts += f", {scores.confused[row]} under another"
+    if scores.missed[row]:
+        counts += f", {scores.missed[row]} missed"
+    summary = f"{counts}; {scores.wrong[row]} wrong detections"
+    return Pair(
+        name,
+        f"{summary}; F1 {np.nan_to_num(scores.f1[row]):.2f}",
+        _annotated(evaluated, row, small, factor),
+        _detected(evaluated, row, small, factor),
+    )
+
+
+def _annotated(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float) -> Picture:
+    truth, found = evaluated.truth, evaluated.naming
+    rows = np.flatnonzero((truth.image_rows == row) & ~truth.is_crowd)[:MOST_BOXES]
+    texts, colours, words = [], [], []
+    for box in rows:
+        name = truth.category_names[truth.category_rows[box]]
+        fate = found.fates[box]
+        colours.append(_FATE_COLOURS.get(fate, IGNORED_COLOUR))
+        if fate == CONFUSED:
+            called = truth.category_names[found.names[box]]
+            texts.append(f"{name} → {called}")
+            words.append(f"{name} (called {called})")
+        else:
+            texts.append(f"{name} – missed" if fate == MISSED else name)
+            words.append(f"{name} (missed)" if fate == MISSED else name)
+    novel = [evaluated.is_novel(truth.category_rows[box]) for box in rows]
+    boxes = xywh_to_xyxy(truth.boxes_xywh[rows]) * factor
+    drawn = draw_boxes(pixels, boxes, texts, colours=colours, dashed=novel)
+    return picture_of(drawn, f"Annotated: {_listed(words)}.")
+
+
+_FATE_COLOURS = {RIGHT: RIGHT_COLOUR, CONFUSED: CONFUSED_COLOUR, MISSED: WRONG_COLOUR}
+
+
+def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float) -> Picture:
+    truth, found, detections = evaluated.truth, evaluated.naming, evaluated.detections
+    inside = detections.image_ids[found.shown] == truth.image_ids[row]
+    places = np.flatnonzero(inside)
+    rows = found.shown[places]
+    order = np.argsort(-detections.scores[rows], kind="stable")[:MOST_BOXES]
+    places, rows = places[order], rows[order]
+    categories = truth.rows_of_categories(detections.category_ids[rows])
+    texts, colours, words = [], [], []
+    for place, detection, category in zip(places, rows, categories, strict=True):
+        text = f"{truth.category_names[category]} {detections.scores[detection]:.2f}"
+        wrong, right = found.is_false[place], found.is_true[place]
+        # Of what does not count, the box alone: its names would hide those that do.
+        texts.append(text if right else f"{text} ✗" if wrong else "")
+        words.append(text if right else f"{text} ({'wrong' if wrong else 'does not count'})")
+        ignored = IGNORED_COLOUR if not wrong else WRONG_COLOUR
+        colours.append(RIGHT_COLOUR if right else ignored)
+    novel = [evaluated.is_novel(category) for category in categories]
+    boxes = xywh_to_xyxy(detections.boxes_xywh[rows]) * factor
+    # The best one last, over the others.
+    drawn = draw_boxes(pixels, boxes[::-1], texts[::-1], colours=colours[::-1], dashed=novel[::-1])
+    return picture_of(drawn, f"Detected: {_listed(words)}.")
+
+
+def _shrunk(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image with no side above `LONGEST_SIDE`, and the factor."""
+    height, width = pixels.shape[:2]
+    factor = min(1.0, LONGEST_SIDE / max(height, width))
+    if factor == 1.0:
+        return pixels, factor
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)), factor
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Equal words counted, in order; at most `MOST_WORDS` of them."""
+    counts = Counter(words)
+    parts = [word if count == 1 else f"{count} × {word}" for word, count in counts.items()]
+    shown: Sequence[str] = parts[:MOST_WORDS]
+    more = f" and {len(parts) - len(shown)} more" if len(parts) > len(shown) else ""
+    return (", ".join(shown) or "nothing") + more

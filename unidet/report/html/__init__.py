@@ -1,0 +1,1 @@
+"""From figures and charts to one self-contained HTML file."""

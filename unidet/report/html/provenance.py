@@ -1,0 +1,123 @@
+"""What was run: the part of a page that does not follow from the page's inputs.
+
+A report is an artefact, the same bytes for the same inputs. Who made them, when, where and at what
+cost is recorded beside artefacts; it enters a copy of the page, in a place that is kept for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from unidet.errors import UserError
+from unidet.report.html.render import render
+from unidet.report.html.study_page import PROVENANCE
+from unidet.report.html.tables import Column, Table
+
+
+@dataclass(frozen=True)
+class Made:
+    """One artefact: texts as a person reads them, `seconds` of computing."""
+
+    label: str
+    digits: str
+    built: str
+    host: str
+    cost: str
+    size: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the configuration that is not the experiment's."""
+
+    key: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """Content from outside the store: whose it is, its name and its digest."""
+
+    label: str
+    name: str
+    digits: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a report comes from.
+
+    Attributes:
+        commands: those that made its artefacts, each once.
+        experiment: the one that it is a variation of.
+        values: what differs from it; None where it is not at hand.
+        total: of computing and of bytes, in words.
+    """
+
+    commands: Sequence[str]
+    experiment: str
+    values: Sequence[Value] | None
+    made: Sequence[Made]
+    raw: Sequence[RawFile]
+    hosts: Sequence[str]
+    code: Sequence[str]
+    built: str
+    total: str
+
+
+def with_provenance(page: str, provenance: Provenance, number: int = 1) -> str:
+    """The page with its provenance.
+
+    Args:
+        number: tells apart the tables of several provenances on one page.
+
+    Raises:
+        UserError: the page keeps no place for it.
+    """
+    before, mark, after = page.partition(PROVENANCE)
+    if not mark:
+        raise UserError("the report is of an earlier version; run: unidet stage=report")
+    return f"{before}{fragment(provenance, number)}{after}"
+
+
+def fragment(provenance: Provenance, number: int = 1) -> Markup:
+    """The provenance as HTML."""
+    return Markup(
+        render(
+            "provenance.html",
+            provenance=provenance,
+            values=_values(provenance, number),
+            made=_made(provenance, number),
+        )
+    )
+
+
+def _values(provenance: Provenance, number: int) -> Table | None:
+    if not provenance.values:
+        return None
+    columns = [
+        Column("key", "key", "text"),
+        Column("before", f"experiment={provenance.experiment}", "text"),
+        Column("now", "here", "text"),
+    ]
+    cells = [[value.key, value.before, value.now] for value in provenance.values]
+    caption = "Values that differ from the experiment's"
+    return Table(f"values-{number}", caption, columns, cells)
+
+
+def _made(provenance: Provenance, number: int) -> Table:
+    titles = ("artefact", "digest", "built", "host", "computing", "size", "code")
+    columns = [Column(title, title, "text") for title in titles]
+    cells = [list(vars(item).values()) for item in provenance.made]
+    return Table(
+        f"made-{number}",
+        "Artefacts, each before what it was made from",
+        columns,
+        cells,
+        sortable=False,
+    )
