@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGED = (".py", ".yaml", ".typed", ".txt", ".gz", ".html", ".css", ".js")
 INSTALL = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
 LOOK = """
 import sys
@@ -76,7 +77,7 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
         ("unidet/pipelines", ROOT / "pipelines"),
     ):
         for path in folder.rglob("*"):
-            if path.suffix in (".py", ".yaml", ".typed", ".txt", ".gz"):
+            if path.suffix in PACKAGED:
                 assert f"{prefix}/{path.relative_to(folder).as_posix()}" in inside
     assert "unidet/py.typed" in inside
     names = {Path(name).name for name in inside}

@@ -36,16 +36,17 @@ def deliver(config: Config, store: Store, action: Action) -> Path:
     """
     from unidet.config.compose import compose
 
-    page = store.folder(action) / "report.html"
-    text = page_of(action, store, compose)
     name = re.sub(r"[^\w.-]", "_", config.experiment)
     target = store.root / REPORTS / f"{name}-{action.output[:DIGITS]}.html"
+    if target.exists():  # a run of what is cached shall cost nothing
+        return target
+    text = page_of(action, store, compose)
     try:
         make_folder(target.parent)
         with whole_file(target) as partial:
             partial.write_text(text, encoding="utf-8")
     except (OSError, UserError):
-        return page
+        return store.folder(action) / "report.html"
     return target
 
 
@@ -61,6 +62,8 @@ def page_of(action: Action, store: Store, compose: Compose) -> str:
 
 def provenance_of(action: Action, store: Store, compose: Compose) -> Provenance:
     """Of a report and of all that it was made from."""
+    # The record, whose inputs stand in the same order whoever asks.
+    action = store.record(action.key) or action
     chain = [node for node in lineage([action], store) if node.state != "lost"]
     experiment, values = _values(action, chain, store, compose)
     total = duration(sum(node.seconds for node in chain))

@@ -20,6 +20,7 @@ from unidet.evaluation.naming import CONFUSED, MISSED, RIGHT, Naming, confusions
 from unidet.evaluation.outcomes import Outcomes, outcomes
 from unidet.records import UNDEFINED, Detections, GroundTruth
 from unidet.report.study import (
+    FREQUENCY_NAMES,
     CategoryFigures,
     Confused,
     EvaluatedSet,
@@ -32,7 +33,6 @@ from unidet.report.study import (
 )
 
 MOST_CONFUSIONS, MATRIX_NAMES = 40, 10
-FREQUENCY_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 Style = Literal["lvis", "coco"]
 
 

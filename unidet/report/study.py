@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from unidet.errors import UserError
 
 Number = float | None
+FREQUENCY_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 Lines = dict[str, list[Number]]
 """Values of several lines by name, over a common axis."""
 

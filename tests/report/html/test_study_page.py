@@ -11,7 +11,8 @@ from reports import HOSTILE, PROVENANCE_MADE, evaluated, galleries, renamed, stu
 from unidet.errors import UserError
 from unidet.report.html.comparison_page import Compared, Different, comparison_page
 from unidet.report.html.provenance import with_provenance
-from unidet.report.html.study_page import PROVENANCE, study_page
+from unidet.report.html.render import PROVENANCE
+from unidet.report.html.study_page import study_page
 
 VOID = {"meta", "link", "img", "input"}
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from unidet.errors import UserError
-from unidet.report.html.render import render
-from unidet.report.html.study_page import PROVENANCE
+from unidet.report.html.render import PROVENANCE, render
 from unidet.report.html.tables import Column, Table
 
 

@@ -9,16 +9,20 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from unidet.report.charts.svg import plain
 from unidet.report.study import Number
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 TEMPLATES = Path(__file__).parents[1] / "templates"
 DASH = "–"
+PROVENANCE = "<!-- unidet: provenance -->"
+"""Where a copy of the page says who made its artefacts; no text that is escaped holds it."""
 
 
 def render(template: str, **context: Any) -> str:
@@ -28,6 +32,9 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def _environment() -> Environment:
+    # Imported here: a run of what is cached renders nothing.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

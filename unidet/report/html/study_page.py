@@ -14,9 +14,6 @@ from unidet.report.html.study_charts import recall_charts, sweep_charts, trainin
 from unidet.report.html.tables import Column, Table, categories_table, confusions_table
 from unidet.report.study import EvaluatedSet, Fates, Number, Study
 
-PROVENANCE = "<!-- unidet: provenance -->"
-"""Where `unidet report` says who made the page's artefacts; no text that is escaped holds it."""
-
 LVIS_TILES = ("AP", "AP_novel", "AP_base", "APr", "APc", "APf", "AP50", "AP75", "AR@300")
 COCO_TILES = ("AP", "AP_novel", "AP_base", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
 GLOSSARY = (

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from unidet.report.figures import FREQUENCY_NAMES
-from unidet.report.study import CategoryFigures, Confused
+from unidet.report.study import FREQUENCY_NAMES, CategoryFigures, Confused
 
 Kind = Literal["text", "tag", "int", "number", "bar", "share", "diff"]
 
