@@ -16,7 +16,7 @@ from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.report.draw import draw_boxes
 from unidet.report.figures import Evaluated
 
-LONGEST_SIDE = 640
+SHORT_SIDE, LONGEST_SIDE = 400, 1280  # smaller ones `draw_boxes` would enlarge
 QUALITY = 80
 MOST_BOXES, MOST_WORDS = 40, 12
 Colour = tuple[int, int, int]
@@ -58,7 +58,7 @@ class Gallery:
 def picture_of(image: Image.Image, says: str) -> Picture:
     """As JPEG; the same pixels are the same bytes."""
     image = image.convert("RGB")
-    image.thumbnail((2 * LONGEST_SIDE, 2 * LONGEST_SIDE))  # strips are enlarged for their labels
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))  # strips are enlarged for their labels
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY)
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -133,9 +133,9 @@ def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float)
 
 
 def _shrunk(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image with no side above `LONGEST_SIDE`, and the factor."""
+    """The image with sides of at most `SHORT_SIDE` and `LONGEST_SIDE`, and the factor."""
     height, width = pixels.shape[:2]
-    factor = min(1.0, LONGEST_SIDE / max(height, width))
+    factor = min(1.0, SHORT_SIDE / min(height, width), LONGEST_SIDE / max(height, width))
     if factor == 1.0:
         return pixels, factor
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
