@@ -43,6 +43,7 @@ class Page:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
 
     def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
         """Load a file in a window of that width, with a light or a dark system theme."""
@@ -70,6 +71,11 @@ class Page:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def busy(self) -> float:
+        """Seconds of processor time that the page's thread has used, however busy the machine."""
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return next(item["value"] for item in metrics if item["name"] == "TaskDuration")
 
     def press(self, key: str, code: int) -> None:
         """One key, as from a keyboard."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from unidet.evaluation.naming import image_scores, ranked_images
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
+from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.pipelines.wiring.report_sets import ReportedSet
-from unidet.report.gallery import Gallery, Pair, pair_of
+from unidet.report.gallery import Gallery, Named, Pair, pair_of, proposals_of
 
 KINDS = {
     "best": ("Best", "Images with the highest F1, those with more boxes first."),
@@ -15,6 +19,21 @@ KINDS = {
     ),
     "missed": ("Most missed", "Images with the most boxes over which no detection lies."),
 }
+
+
+SHOWN_PROPOSALS = 30
+
+
+def proposal_pictures(job: Job, reported: ReportedSet, most: int) -> list[Named]:
+    """The best proposals of a set's first images."""
+    data = reported.data
+    dumped = Sharded(job.inputs[str(Node("proposals", reported.evaluated.name))] / SHARDS)
+    return [
+        proposals_of(
+            data.caption(row), data.images.read(row), best_proposals(dumped, row, SHOWN_PROPOSALS)
+        )
+        for row in range(min(most, len(data.split)))
+    ]
 
 
 def galleries(reported: ReportedSet, most: int) -> list[Gallery]:

@@ -13,10 +13,10 @@ from unidet.pipelines.wiring.report_figures import (
     training_logs,
     with_groups,
 )
-from unidet.pipelines.wiring.report_galleries import galleries
+from unidet.pipelines.wiring.report_galleries import galleries, proposal_pictures
 from unidet.pipelines.wiring.report_sets import artefacts, read_metrics, reported_sets
 from unidet.report.figures import figures_of
-from unidet.report.gallery import Gallery
+from unidet.report.gallery import Gallery, Named
 from unidet.report.html.study_page import study_page
 from unidet.report.study import EvaluatedSet, Recall, Study, save_study
 
@@ -28,6 +28,7 @@ def write_report(job: Job) -> None:
     sets: list[EvaluatedSet] = []
     shown: dict[int, list[Gallery]] = {}
     recalls = {recall.name: recall for recall in proposal_recalls(job) if not recall.training}
+    proposed: list[Named] = []
     count = len(job.settings["data"]["evaluation"])
     progress = job.progress("report")
     for place, reported in enumerate(reported_sets(job)):
@@ -37,13 +38,15 @@ def write_report(job: Job) -> None:
         name = reported.evaluated.name
         if name in recalls:
             recalls[name] = with_groups(recalls[name], job, reported)
+            if place == 0:
+                proposed = proposal_pictures(job, reported, job.config.report.examples // 2)
         else:
             recalls[name] = detection_recall(reported)
         progress.update(place + 1, count)
     progress.close()
     study = _study(job, sets, list(recalls.values()))
     save_study(study, job.out / FIGURES)
-    (job.out / PAGE).write_text(study_page(study, shown), encoding="utf-8")
+    (job.out / PAGE).write_text(study_page(study, shown, proposed), encoding="utf-8")
     # The study's table is what `stage=report` prints; it travels with the page.
     metrics = {
         name: read_metrics(folder)

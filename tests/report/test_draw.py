@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from unidet.report.draw import beside, draw_boxes
 from unidet.report.labels import label
-from unidet.report.page import Page
 
 RED = (255, 0, 0)
 
@@ -90,17 +88,3 @@ def test_labels_hide_half_a_picture_at_most() -> None:
 def test_pictures_stand_beside_one_another() -> None:
     part = Image.new("RGB", (100, 50), RED)
     assert beside([part, part], ["left", "right"], gap=8).size == (208, 72)
-
-
-def test_a_page_is_one_file_with_escaped_text() -> None:
-    page = Page("a < b")
-    page.heading("tables & pictures")
-    page.table(pd.DataFrame({"name": ["x"], "AP": [0.12345]}))
-    page.picture(Image.new("RGB", (4, 4)), "<caption>")
-    html = page.html()
-    assert "a &lt; b" in html
-    assert "tables &amp; pictures" in html
-    assert "0.123" in html
-    assert "data:image/jpeg;base64," in html
-    assert "&lt;caption&gt;" in html
-    assert 'src="http' not in html

@@ -13,7 +13,7 @@ from PIL import Image
 
 from unidet.evaluation.naming import CONFUSED, MISSED, RIGHT, ImageScores
 from unidet.ops.numpy_boxes import xywh_to_xyxy
-from unidet.report.draw import draw_boxes
+from unidet.report.draw import draw_boxes, score_colour
 from unidet.report.figures import Evaluated
 
 SHORT_SIDE, LONGEST_SIDE = 400, 1280  # smaller ones `draw_boxes` would enlarge
@@ -53,6 +53,29 @@ class Gallery:
     title: str
     text: str
     pairs: list[Pair]
+
+
+@dataclass(frozen=True)
+class Named:
+    """One picture under its name."""
+
+    name: str
+    picture: Picture
+
+
+def proposals_of(name: str, pixels: np.ndarray, proposals: np.ndarray) -> Named:
+    """Proposals (P, 5) xyxy and score, best first, tinted by score; `pixels` as in `pair_of`."""
+    small, factor = _shrunk(pixels)
+    worst_first = proposals[::-1]
+    drawn = draw_boxes(
+        small,
+        worst_first[:, :4] * factor,
+        [""] * len(proposals),
+        colours=[score_colour(score) for score in worst_first[:, 4]],
+    )
+    scores = proposals[:, 4]
+    ends = f", scores {scores.min():.2f} to {scores.max():.2f}" if len(scores) else ""
+    return Named(name, picture_of(drawn, f"The {len(proposals)} best proposals of {name}{ends}."))
 
 
 def picture_of(image: Image.Image, says: str) -> Picture:

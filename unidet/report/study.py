@@ -148,7 +148,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Training:
-    """A training log: each quantity at `steps`, thinned out to what a chart can show."""
+    """A training log: each quantity at `steps`, no more than a chart can show."""
 
     stage: str
     steps: list[int]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from unidet.report.charts.svg import Chart
-from unidet.report.gallery import Gallery
+from unidet.report.gallery import Gallery, Named
 from unidet.report.html.render import render
 from unidet.report.html.set_charts import matrix_chart, set_charts
 from unidet.report.html.study_charts import recall_charts, sweep_charts, training_charts
@@ -56,20 +56,24 @@ class Section:
     title: str
     text: str = ""
     charts: Sequence[Chart] = ()
-    tables: Sequence[Table] = field(default_factory=list)
+    tables: Sequence[Table] = ()
+    proposed: Sequence[Named] = ()
 
 
-def study_page(study: Study, galleries: Mapping[int, Sequence[Gallery]]) -> str:
+def study_page(
+    study: Study, galleries: Mapping[int, Sequence[Gallery]], proposed: Sequence[Named] = ()
+) -> str:
     """The page as HTML.
 
     Args:
         galleries: by place in `study.sets`.
+        proposed: images with their proposals.
     """
     sets = [
         _set(place, evaluated, galleries.get(place, ()))
         for place, evaluated in enumerate(study.sets)
     ]
-    sections = list(_sections(study))
+    sections = list(_sections(study, proposed))
     contents = [Entry("figures", "Figures"), Entry("run", "What was run")]
     contents += [_entry(item) for item in sets]
     contents += [Entry(section.id, section.title) for section in sections]
@@ -181,10 +185,10 @@ def _fates(fates: Fates) -> dict[str, Any]:
 # --- the rest ----------------------------------------------------------------------------------
 
 
-def _sections(study: Study) -> Iterator[Section]:
+def _sections(study: Study, proposed: Sequence[Named]) -> Iterator[Section]:
     closed = study.sets[0].closed
     if study.recalls:
-        yield _recall(study, closed)
+        yield _recall(study, closed, proposed)
     sweeps = [chart for sweep in study.sweeps for chart in sweep_charts(sweep, study)]
     if sweeps:
         yield Section(
@@ -201,7 +205,7 @@ def _sections(study: Study) -> Iterator[Section]:
     yield Section("data", "Data", tables=[_data(study)])
 
 
-def _recall(study: Study, closed: bool) -> Section:
+def _recall(study: Study, closed: bool, proposed: Sequence[Named]) -> Section:
     charts = [
         chart
         for recall in study.recalls
@@ -226,6 +230,7 @@ def _recall(study: Study, closed: bool) -> Section:
         f"Class-agnostic recall of the best {what} of an image, whatever they are called.",
         charts,
         [Table("recall-table", f"Recall of the best {what}", columns, rows)],
+        proposed,
     )
 
 
