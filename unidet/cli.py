@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import faulthandler
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from unidet.config.compose import compose, explain, readable
+from unidet.config.folders import ConfigFolders, take_folders
 from unidet.console import streams
 from unidet.console.interrupt import EXIT_CODE, Interrupted, at_once, listen, stop_file
 from unidet.errors import UserError, suggestion
@@ -68,26 +70,27 @@ def _reason(error: OSError) -> str:
     return f"{where}{error.strerror or error}{advice}"
 
 
-def _dispatch(given: list[str]) -> int:
+def _dispatch(arguments: list[str]) -> int:
+    folders, given = take_folders(arguments)
     first, rest = (given[0], given[1:]) if given else ("help", [])
     if first in names():
-        return _verb(first, rest)
+        return _verb(first, rest, folders)
     if first == "help" or {*given} & {*HELP}:
         return _help()
     if first == "--version":
         return _version()
     if first in ("-m", "--multirun"):
-        return _sweep(given)
+        return _sweep([first, *folders.before(rest)])
     if "=" in first:
-        return _run(given)
+        return _run(folders.before(given))
     raise UserError(_unknown(first))
 
 
-def _verb(name: str, given: list[str]) -> int:
+def _verb(name: str, given: list[str], folders: ConfigFolders) -> int:
     verb = load(name)
     options = verb_arguments.parse(name, verb, given)
     with nullcontext() if verb.saves else at_once():
-        return verb.run(options, compose)
+        return verb.run(options, lambda overrides: compose(folders.before(overrides)))
 
 
 def _help() -> int:
@@ -128,8 +131,8 @@ def _sweep(arguments: list[str]) -> int:
     """Every combination of the swept values by Hydra's launcher, ending in one table."""
     from unidet.pipelines.engine.multirun import Sweep
 
-    ours = [item for item in arguments[1:] if not item.startswith("hydra")]
     launchers = [item for item in arguments[1:] if item.startswith("hydra")]
+    ours = [item for item in arguments[1:] if not re.match(r"hydra(?!\.searchpath=)", item)]
     if not ours:
         raise UserError(f"{arguments[0]}: nothing to run; give values to vary, see: unidet -h")
     jobs, swept = _combinations(ours)

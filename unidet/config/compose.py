@@ -96,7 +96,7 @@ def _open(override: str) -> str:
 
     Otherwise a field with a default could not be given, because no file in `conf/` names it.
     """
-    return f"++{override}" if re.match(r"\w+(\.\w+)+=", override) else override
+    return f"++{override}" if re.match(r"(?!hydra\.)\w+(\.\w+)+=", override) else override
 
 
 def readable(override: str) -> str:
@@ -105,7 +105,7 @@ def readable(override: str) -> str:
     """
     override = re.sub(r"^stage=(\w+)\[(.+)\]$", r"stage=\1:\2", override)
     key, _, value = override.partition("=")
-    return f"{key}={_quoted(value)}" if re.match("~(/|$)", value) else override
+    return f"{key}={quoted(value)}" if re.match("~(/|$)", value) else override
 
 
 def _fault(override: str, sweep: bool) -> str:
@@ -129,10 +129,10 @@ def _fault(override: str, sweep: bool) -> str:
     except HydraException:
         reason = "cannot be read; if it is text"
     try:
-        parser.parse_override(f"{key}={_quoted(value)}")
+        parser.parse_override(f"{key}={quoted(value)}")
     except HydraException:
         return f"{override}: is not key=value; a key is names with dots, like rpn.training.steps"
-    return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={_quoted(value)}')}"
+    return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={quoted(value)}')}"
 
 
 def _is_group(key: str) -> bool:
@@ -141,7 +141,7 @@ def _is_group(key: str) -> bool:
     return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """Text as Hydra reads it, whatever it holds."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
