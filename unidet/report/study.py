@@ -6,6 +6,7 @@ None stands for what is undefined. IoU is .5 wherever none is named.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -187,12 +188,14 @@ class Study:
     inputs: dict[str, str]
 
 
-_ADAPTER = TypeAdapter(Study)
+@cache
+def _adapter() -> TypeAdapter[Study]:
+    return TypeAdapter(Study)
 
 
 def save_study(study: Study, path: Path) -> None:
     """Write the figures as JSON; the same figures are the same bytes."""
-    path.write_bytes(_ADAPTER.dump_json(study, indent=1))
+    path.write_bytes(_adapter().dump_json(study, indent=1))
 
 
 def load_study(path: Path) -> Study:
@@ -202,7 +205,7 @@ def load_study(path: Path) -> Study:
         UserError: absent, or of another version.
     """
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        return _adapter().validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         raise UserError(
             f"{path}: no figures of a report, or those of another version; run: unidet stage=report"

@@ -92,7 +92,7 @@ def study_page(
 def _lead(study: Study) -> str:
     kind = "A closed-set detector" if study.sets[0].closed else "An open-world detector"
     uses = [item.name for item in study.data if item.use == "training"]
-    trained = f", trained on {', '.join(uses)}" if uses else ""
+    trained = f", trained on {', '.join(uses)}" if study.training else ""
     return f"{kind}{trained}, evaluated on {', '.join(item.name for item in study.sets)}."
 
 
