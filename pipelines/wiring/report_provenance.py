@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from unidet.config.folders import take_folders
 from unidet.config.study import Config
 from unidet.console.terminal import duration, moment, size
 from unidet.errors import UserError
@@ -27,6 +28,7 @@ Compose = Callable[[Sequence[str]], Config]
 REPORTS = "reports"
 """Folder beside the artefacts where a run leaves pages with their provenance."""
 DIGITS = 12
+_CHOOSING = ("experiment=", "hydra.searchpath=")
 
 
 def deliver(config: Config, store: Store, action: Action) -> Path:
@@ -117,11 +119,13 @@ def _values(
     action: Action, chain: Sequence[Ancestor], store: Store, compose: Compose
 ) -> tuple[str, list[Value] | None]:
     """The experiment that the report's command names, and what the artefacts have otherwise."""
-    chosen = [word for word in shlex.split(action.command) if word.startswith("experiment=")]
+    chosen: list[str] = []
     try:
-        base = compose(chosen)
-    except UserError:
-        return chosen[-1].partition("=")[2], None
+        folders, words = take_folders(shlex.split(action.command)[1:])
+        chosen = [word for word in words if word.startswith(_CHOOSING)]
+        base = compose(folders.before(chosen))
+    except (UserError, ValueError):  # a folder that is gone, or nothing that a shell reads
+        return next(iter(chosen), "experiment=unknown").partition("=")[2], None
     nodes = set(all_nodes(base))
     values: dict[str, Value] = {}
     for ancestor in chain:

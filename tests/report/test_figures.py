@@ -74,4 +74,4 @@ def test_a_pair_of_pictures_says_what_it_shows() -> None:
     pair = pair_of(made, row, np.zeros((100, 2000, 3), np.uint8), "x.png", scores)
     assert "(called " in pair.annotated.says
     assert pair.summary.startswith(f"{scores.right[row]} of 3 boxes under their own name, ")
-    assert pair.annotated.width == 1280  # a strip of 64 rows, which is enlarged for its labels
+    assert pair.annotated.width == 1280  # of a strip, the long side counts

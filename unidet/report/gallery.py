@@ -13,13 +13,12 @@ from PIL import Image
 
 from unidet.evaluation.naming import CONFUSED, MISSED, RIGHT, ImageScores
 from unidet.ops.numpy_boxes import xywh_to_xyxy
-from unidet.report.draw import draw_boxes, score_colour
+from unidet.report.draw import draw_boxes, draw_proposals
 from unidet.report.figures import Evaluated
 
-SHORT_SIDE, LONGEST_SIDE = 400, 1280  # smaller ones `draw_boxes` would enlarge
+SHORT_SIDE, LONGEST_SIDE = 400, 1280
 QUALITY = 80
 MOST_BOXES, MOST_WORDS = 40, 12
-Colour = tuple[int, int, int]
 # Sky blue and orange of Okabe and Ito, and a magenta: apart for every kind of colour vision.
 RIGHT_COLOUR, CONFUSED_COLOUR, WRONG_COLOUR = (86, 180, 233), (240, 165, 0), (232, 62, 140)
 IGNORED_COLOUR = (150, 150, 150)
@@ -65,25 +64,20 @@ class Named:
 
 def proposals_of(name: str, pixels: np.ndarray, proposals: np.ndarray) -> Named:
     """Proposals (P, 5) xyxy and score, best first, tinted by score; `pixels` as in `pair_of`."""
-    small, factor = _shrunk(pixels)
-    worst_first = proposals[::-1]
-    drawn = draw_boxes(
-        small,
-        worst_first[:, :4] * factor,
-        [""] * len(proposals),
-        colours=[score_colour(score) for score in worst_first[:, 4]],
-    )
+    sized, factor = _sized(pixels)
     scores = proposals[:, 4]
+    drawn = draw_proposals(sized, proposals[:, :4] * factor, scores)
     ends = f", scores {scores.min():.2f} to {scores.max():.2f}" if len(scores) else ""
-    return Named(name, picture_of(drawn, f"The {len(proposals)} best proposals of {name}{ends}."))
+    return Named(
+        name,
+        picture_of(Image.fromarray(drawn), f"The {len(proposals)} best proposals of {name}{ends}."),
+    )
 
 
 def picture_of(image: Image.Image, says: str) -> Picture:
     """As JPEG; the same pixels are the same bytes."""
-    image = image.convert("RGB")
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))  # strips are enlarged for their labels
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
+    image.convert("RGB").save(buffer, "JPEG", quality=QUALITY)
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return Picture(source, image.width, image.height, says)
 
@@ -92,7 +86,7 @@ def pair_of(
     evaluated: Evaluated, row: int, pixels: np.ndarray, name: str, scores: ImageScores
 ) -> Pair:
     """The image at `row` of the ground truth; `pixels` (H, W, 3) uint8 as its boxes measure it."""
-    small, factor = _shrunk(pixels)
+    sized, factor = _sized(pixels)
     counts = f"{scores.right[row]} of {scores.boxes[row]} boxes under their own name"
     if scores.confused[row]:
         counts += f", {scores.confused[row]} under another"
@@ -102,8 +96,8 @@ def pair_of(
     return Pair(
         name,
         f"{summary}; F1 {np.nan_to_num(scores.f1[row]):.2f}",
-        _annotated(evaluated, row, small, factor),
-        _detected(evaluated, row, small, factor),
+        _annotated(evaluated, row, sized, factor),
+        _detected(evaluated, row, sized, factor),
     )
 
 
@@ -124,7 +118,7 @@ def _annotated(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float
             words.append(f"{name} (missed)" if fate == MISSED else name)
     novel = [evaluated.is_novel(truth.category_rows[box]) for box in rows]
     boxes = xywh_to_xyxy(truth.boxes_xywh[rows]) * factor
-    drawn = draw_boxes(pixels, boxes, texts, colours=colours, dashed=novel)
+    drawn = draw_boxes(pixels, boxes, texts, colours=colours, dashed=novel, enlarge=False)
     return picture_of(drawn, f"Annotated: {_listed(words)}.")
 
 
@@ -150,17 +144,14 @@ def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float)
         colours.append(RIGHT_COLOUR if right else ignored)
     novel = [evaluated.is_novel(category) for category in categories]
     boxes = xywh_to_xyxy(detections.boxes_xywh[rows]) * factor
-    # The best one last, over the others.
-    drawn = draw_boxes(pixels, boxes[::-1], texts[::-1], colours=colours[::-1], dashed=novel[::-1])
+    drawn = draw_boxes(pixels, boxes, texts, colours=colours, dashed=novel, enlarge=False)
     return picture_of(drawn, f"Detected: {_listed(words)}.")
 
 
-def _shrunk(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image with sides of at most `SHORT_SIDE` and `LONGEST_SIDE`, and the factor."""
+def _sized(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image with a side of `SHORT_SIDE` or one of `LONGEST_SIDE`, and the factor."""
     height, width = pixels.shape[:2]
-    factor = min(1.0, SHORT_SIDE / min(height, width), LONGEST_SIDE / max(height, width))
-    if factor == 1.0:
-        return pixels, factor
+    factor = min(SHORT_SIDE / min(height, width), LONGEST_SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)), factor
 

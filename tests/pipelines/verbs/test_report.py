@@ -81,6 +81,22 @@ def test_a_page_with_its_provenance(publish: Publish, command: Callable, store: 
     assert page != (store.folder(action) / "report.html").read_text()
 
 
+def test_the_experiment_of_a_folder(
+    publish: Publish, command: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`-C DIR` names it; where DIR is gone, nothing is compared."""
+    study = tmp_path / "own" / "experiment" / "study.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text("# @package _global_\ndefaults: [toy, _self_]\nexperiment: mine\n")
+    monkeypatch.setattr("sys.argv", ["unidet", "-C", str(tmp_path / "own"), "stage=report"])
+    digits = publish(0.3).output[:12]
+    assert command("report", digits)[0] == 0
+    assert "differ from those of experiment mine" in Path("report.html").read_text()
+    study.unlink()
+    assert command("report", digits)[0] == 0
+    assert "the experiment is not at hand" in Path("report.html").read_text()
+
+
 def test_studies_are_compared_and_named_by_what_differs(
     publish: Publish, command: Callable
 ) -> None:
