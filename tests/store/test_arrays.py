@@ -29,11 +29,12 @@ def test_an_archive_is_numpys_to_the_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", [0, 100, 3000])
 def test_an_archive_on_a_full_disk_is_one_error(tmp_path: Path, room: int) -> None:
     """Nothing complains once more when the archive is collected."""
-    with no_room(room), pytest.raises(OSError, match="File too large") as caught:
-        save_arrays(tmp_path / "a.npz", {"zeros": np.zeros(1000), "more": np.zeros(1000)})
-    assert caught.value.errno == errno.EFBIG
-    del caught
-    gc.collect()
+    with no_room(room):
+        with pytest.raises(OSError, match="File too large") as caught:
+            save_arrays(tmp_path / "a.npz", {"zeros": np.zeros(1000), "more": np.zeros(1000)})
+        assert caught.value.errno == errno.EFBIG
+        del caught
+        gc.collect()
 
 
 def test_a_file_to_be_mapped_has_all_its_room(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_an_output_that_finds_no_room(
     before = files(here)
     with no_room():
         status = exit_status(*shlex.split(command))
-    gc.collect()
+        gc.collect()
     complaint = capsys.readouterr().err
     assert (status, complaint.count("\n")) == (2, 1), complaint
     assert complaint.startswith("unidet: ")
@@ -96,5 +96,4 @@ def test_weights_that_find_no_room(
     arrays = {"a": np.zeros(1000, np.float32), "b": np.zeros(9, np.float32)}
     with no_room(room), pytest.raises(UserError, match=r"out: cannot be written .*File too large"):
         writer(tmp_path / "out", arrays)
-    gc.collect()
     assert list(tmp_path.iterdir()) == []
