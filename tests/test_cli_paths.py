@@ -56,7 +56,7 @@ COMMANDS = (
     ("evaluate truth.json results.json --style coco --out {}", ".json", OUTPUT_FILE),
     ("export {}", "", PLACE_OF_FOLDER),
     ("export new data store.root={}", "", PLACE_OF_FOLDER),
-    ("fetch --all --remote {}", "", INPUT_FOLDER),
+    ("fetch --all --remote {}", "", ("folder", *INPUT_FOLDER)),
     ("gc --yes store.root={}", "", ("absent", *OUTPUT_FOLDER)),
     ("gc store.root={}", "", ("absent",)),
     ("import {}", "", INPUT_FOLDER),

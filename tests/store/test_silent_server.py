@@ -166,3 +166,26 @@ def test_ctrl_c_ends_a_wait_at_once(
     sessions.end()
     again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_silent_server_is_waited_for_once() -> None:
+    """Not again for each answer that paramiko wants as it tidies up."""
+    from unidet.store.ssh import _Patient
+
+    waits: list[str] = []
+
+    class Silent:
+        def recv(self, count: int) -> bytes:
+            waits.append("recv")
+            raise TimeoutError
+
+        def send(self, data: bytes) -> int:
+            waits.append("send")
+            return len(data)
+
+    channel = _Patient(Silent())
+    assert channel.send(b"asked") == 5
+    for call, argument in ((channel.recv, 4), (channel.recv, 4), (channel.send, b"close")):
+        with pytest.raises(TimeoutError):
+            call(argument)
+    assert waits == ["send", "recv"]

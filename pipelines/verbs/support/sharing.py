@@ -17,6 +17,7 @@ from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.verbs.support.selection import select
 from unidet.store.disk import nearest_folder
 from unidet.store.live import in_use
+from unidet.store.paths import Layout
 from unidet.store.record import Action
 from unidet.store.remote import Remote
 from unidet.store.repair import repair
@@ -41,6 +42,8 @@ def open_remote(options: Namespace, config: Config, *, reading: bool = False) ->
         folder = Path(url)
         if nearest_folder(folder) != folder and reading:
             raise UserError(f"remote {url}: there is no such folder")
+        if reading and not Layout(folder).base.is_dir():
+            raise UserError(f"remote {url}: nothing was ever pushed to this folder")
     with reaching(url) as remote:
         yield remote
 
