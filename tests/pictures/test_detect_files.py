@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
@@ -198,6 +199,23 @@ def test_what_is_done_is_not_done_again() -> None:
     assert content("images.json")["images"][1]["width"] == 60
     detect(finds=detector, identity={"threshold": 0.5})
     assert len(detector.seen) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_changes_meanwhile_is_done_again(capsys: pytest.CaptureFixture[str]) -> None:
+    def changing(images: Iterable[np.ndarray]) -> Iterator[Detections]:
+        for found in WholePicture()(images):
+            os.utime("photos/y.png", ns=(0, 1))
+            yield found
+
+    detect("photos/x.jpg", "photos/y.png", finds=changing)
+    assert detect("photos/x.jpg", "photos/y.png").resumed == 1
+    sources = find_sources(["photos/x.jpg", "photos/y.png"])
+    Path("photos/x.jpg").unlink()
+    detector = Detector(NAMES, WholePicture(), None, {})
+    gone = detect_files(sources, lambda: detector, Wanted(Path("out")))
+    assert gone.faults == 1
+    assert "photos/x.jpg: No such file or directory; passed over" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")

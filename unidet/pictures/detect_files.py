@@ -214,7 +214,7 @@ class _Run:
             shot = pending.popleft()
             source, names = self._sources[shot.number], self._names[shot.number]
             writer.submit(
-                partial(self._outputs.end_video, source, names, shot.frame),
+                partial(self._outputs.end_video, source, names, shot),
                 partial(self._done.add, shot.number),
             )
 

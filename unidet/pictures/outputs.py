@@ -15,7 +15,7 @@ from PIL import Image
 
 from unidet.pictures.decode import DRAWN_PIXELS, read_picture
 from unidet.pictures.detections import Detections
-from unidet.pictures.journal import Journal, stat_of
+from unidet.pictures.journal import Journal
 from unidet.pictures.label_files import WRITERS
 from unidet.pictures.naming import DRAWN_AS, Names, check_target
 from unidet.pictures.shots import Shot, frame_key
@@ -99,14 +99,14 @@ class Outputs:
         if shot.frame:
             self._journal.add(frame_key(source.path, shot.frame), record)
         else:
-            self._journal.add(source.path, {"stat": stat_of(source.path), **record})
+            self._journal.add(source.path, {"stat": shot.stat, **record})
 
-    def end_video(self, source: Source, names: Names, frames: int) -> None:
+    def end_video(self, source: Source, names: Names, end: Shot) -> None:
         """After a video's last frame."""
         self._video.close()
         self._append = None
-        record = {"frames": frames, "files": [names.drawing] if self._drawings else []}
-        self._journal.add(source.path, {"stat": stat_of(source.path), **record})
+        record = {"frames": end.frame, "files": [names.drawing] if self._drawings else []}
+        self._journal.add(source.path, {"stat": end.stat, **record})
 
     def replace(self, name: str) -> Path:
         """The place of a file that is about to be written; UserError if it is not ours."""

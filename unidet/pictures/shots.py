@@ -11,6 +11,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.pictures.decode import DRAWN_PIXELS, NETWORK_PIXELS, header_size, read_picture
+from unidet.pictures.journal import stat_of
 from unidet.pictures.read_ahead import Work
 from unidet.pictures.sources import Source
 from unidet.pictures.videos import film_of, read_frames
@@ -26,6 +27,7 @@ class Shot:
         pixels: (H, W, 3) uint8 RGB as the network sees it, perhaps smaller than `size_hw`; None at
             the end of a video, and with a fault.
         note, fault: of the picture, for a person.
+        stat: of its file before it was read, as `stat_of` gives it; frames have none.
     """
 
     number: int
@@ -34,6 +36,7 @@ class Shot:
     size_hw: tuple[int, int] = (0, 0)
     note: str = ""
     fault: str = ""
+    stat: tuple[int, ...] = ()
 
 
 def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Shot]]:
@@ -78,25 +81,33 @@ def _same(shot: Shot) -> Shot:
     return shot
 
 
+def _fault(number: int, path: Path, error: UserError | OSError) -> Shot:
+    text = str(error) if isinstance(error, UserError) else f"{path}: {error.strerror}"
+    return Shot(number, fault=text)
+
+
 def _read(number: int, path: Path) -> Shot:
     try:
+        stat = tuple(stat_of(str(path)))
         picture = read_picture(path, NETWORK_PIXELS)
-    except UserError as error:
-        return Shot(number, fault=str(error))
+    except (UserError, OSError) as error:
+        return _fault(number, path, error)
     height, width = picture.size_hw
     note = f"is drawn smaller than its {width:,}x{height:,} pixels"
     notes = [picture.note, note if height * width > DRAWN_PIXELS else ""]
-    return Shot(number, 0, picture.pixels, picture.size_hw, "; ".join(filter(None, notes)))
+    told = "; ".join(filter(None, notes))
+    return Shot(number, 0, picture.pixels, picture.size_hw, told, stat=stat)
 
 
 def _frames(number: int, path: Path) -> Iterator[Work[Shot]]:
     count = 0
     try:
+        stat = tuple(stat_of(str(path)))
         for count, frame in enumerate(read_frames(path), start=1):
             height, width, _ = frame.shape
             shot = Shot(number, count, frame, (height, width))
             yield Work(frame.nbytes, partial(_same, shot))
-    except UserError as error:
-        yield Work(0, partial(_same, Shot(number, fault=str(error))))
+    except (UserError, OSError) as error:
+        yield Work(0, partial(_same, _fault(number, path, error)))
         return
-    yield Work(0, partial(_same, Shot(number, count)))
+    yield Work(0, partial(_same, Shot(number, count, stat=stat)))
