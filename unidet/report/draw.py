@@ -17,7 +17,7 @@ MINIMUM_SIDE = 384  # smaller pictures of a report are enlarged so that labels c
 MAXIMUM_SIDE = 4096  # but none beyond this: a strip of one pixel would become a wall
 _LEAST_POINTS = 11
 _CROWD = 12  # labels from which on the text is smaller
-_OPAQUE = 0.82  # how much of what lies under a label its colour covers
+_OPAQUE = 209  # of 255: a little of the picture shows through the field of a label
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -144,12 +144,14 @@ def _write_labels(
             sizes[row] = round(font.getlength(text)) + 2 * margin, ascent + descent + margin
     _leave_room(sizes, picture.width * picture.height)
     places = place_labels(boxes, sizes, picture.size)
+    field = ImageDraw.Draw(picture, "RGBA")
     for row, place in enumerate(places):
         if sizes[row].any() and gaps(place[None], boxes[row])[0] > font.size / 4:
             _join(pen, place, boxes[row], colours[row], max(1, margin // 2))
     for row, place in enumerate(places):
         if sizes[row].any():
-            _fill(picture, place, colours[row])
+            left, top, right, bottom = place
+            field.rectangle((left, top, right - 1, bottom - 1), fill=(*colours[row], _OPAQUE))
             start = (place[0] + margin, place[1] + margin // 2)
             ink = _BLACK if is_light(colours[row]) else _WHITE
             pen.text(start, shown[row], fill=ink, font=font)
@@ -174,16 +176,6 @@ def _join(
     start = np.clip((box[:2] + box[2:]) / 2, place[:2], place[2:])
     end = np.clip(start, box[:2], box[2:])
     pen.line([tuple(start), tuple(end)], fill=colour, width=width)
-
-
-def _fill(picture: Image.Image, place: np.ndarray, colour: Colour) -> None:
-    """The field under a text, through which the picture shows a little."""
-    left, top = np.floor(place[:2]).astype(int)
-    right, bottom = np.minimum(np.ceil(place[2:]).astype(int), picture.size)
-    if right > left and bottom > top:
-        area = picture.crop((left, top, right, bottom))
-        field = Image.blend(area, Image.new("RGB", area.size, colour), _OPAQUE)
-        picture.paste(field, (left, top))
 
 
 @cache
