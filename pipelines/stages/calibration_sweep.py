@@ -18,7 +18,7 @@ from unidet.pipelines.stages import lvis_eval
 from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
-from unidet.pipelines.wiring.study_sets import evaluation_sets
+from unidet.pipelines.wiring.study_sets import evaluation_sets, knows_text, why_no_text
 
 COLUMNS = ("beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")
 TABLE, PLOT = "sweep.csv", "sweep.png"
@@ -46,7 +46,12 @@ def run(job: Job) -> None:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """The evaluation sets in LVIS style."""
-    return tuple(name for name, entry in evaluation_sets(config).items() if entry.style == "lvis")
+    sets = evaluation_sets(config)
+    return tuple(name for name in lvis_eval.nodes(config) if sets[name].style == "lvis")
+
+
+def why_none(config: Config) -> str:
+    return "no evaluation set is in LVIS style" if knows_text(config) else why_no_text(config)
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -74,7 +79,7 @@ STAGE = Stage(
     nodes=nodes,
     inputs=inputs,
     settings=settings,
-    why_none=lambda config: "no evaluation set is in LVIS style",
+    why_none=why_none,
     summary=summary,
     tensors=False,
 )

@@ -14,7 +14,12 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
-from unidet.pipelines.wiring.study_sets import VOCABULARY, vocabularies
+from unidet.pipelines.wiring.study_sets import (
+    VOCABULARY,
+    knows_text,
+    vocabularies,
+    why_no_text,
+)
 from unidet.store.arrays import save_arrays
 
 
@@ -33,7 +38,7 @@ def run(job: Job) -> None:
 
 
 def nodes(config: Config) -> tuple[str, ...]:
-    return tuple(vocabularies(config))
+    return tuple(vocabularies(config)) if knows_text(config) else ()
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -84,6 +89,7 @@ STAGE = Stage(
     reads=("clip", "clip_embeddings"),
     run=run,
     nodes=nodes,
+    why_none=why_no_text,
     inputs=inputs,
     files=files,
     check=check,

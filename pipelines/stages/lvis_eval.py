@@ -27,7 +27,9 @@ from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text
 from unidet.pipelines.wiring.study_sets import (
     data_of,
     evaluation_sets,
+    knows_text,
     training_vocabularies,
+    why_no_text,
 )
 from unidet.records import Detections, GroundTruth
 
@@ -79,7 +81,7 @@ def explain_silence(name: str, detections: int, calibration: CalibrationConfig) 
 
 
 def nodes(config: Config) -> tuple[str, ...]:
-    return tuple(evaluation_sets(config))
+    return tuple(evaluation_sets(config)) if knows_text(config) else ()
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -111,6 +113,7 @@ STAGE = Stage(
     reads=("calibration", "detection"),
     run=run,
     nodes=nodes,
+    why_none=why_no_text,
     inputs=inputs,
     settings=settings,
     summary=summary,

@@ -23,7 +23,12 @@ from unidet.pipelines.wiring.per_image import (
     shards_of,
 )
 from unidet.pipelines.wiring.read_proposals import best_proposals
-from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
+from unidet.pipelines.wiring.study_sets import (
+    data_of,
+    evaluation_sets,
+    knows_text,
+    why_no_text,
+)
 from unidet.records import Batch
 
 
@@ -88,7 +93,7 @@ def _regions(job: Job, data: ImageSet, dumped: Sharded) -> Results:
 
 
 def nodes(config: Config) -> tuple[str, ...]:
-    return tuple(evaluation_sets(config))
+    return tuple(evaluation_sets(config)) if knows_text(config) else ()
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -105,6 +110,7 @@ STAGE = Stage(
     reads=("roi", "lvis_raw"),
     run=run,
     nodes=nodes,
+    why_none=why_no_text,
     inputs=inputs,
     code=lambda config: code_of(config.roi.network),
     per_image=("data", "proposals"),

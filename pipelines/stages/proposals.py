@@ -28,7 +28,13 @@ from unidet.pipelines.wiring.per_image import (
     shards_of,
 )
 from unidet.pipelines.wiring.read_proposals import all_proposals
-from unidet.pipelines.wiring.study_sets import TRAINING, data_of, evaluation_sets, training_sets
+from unidet.pipelines.wiring.study_sets import (
+    TRAINING,
+    data_of,
+    evaluation_sets,
+    knows_text,
+    training_sets,
+)
 from unidet.records import Batch, GroundTruth, Split
 
 
@@ -107,7 +113,8 @@ def _ground_truth(split: Split) -> GroundTruth:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """Evaluation sets, and training sets where a RoI head will be trained on them."""
-    training = training_sets(config) if config.proposals.training else ()
+    trains_a_head = config.proposals.training and knows_text(config)
+    training = training_sets(config) if trains_a_head else ()
     return (*evaluation_sets(config), *training)
 
 

@@ -11,7 +11,12 @@ from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.stages import calibration_sweep, coco_eval, lvis_eval, proposals
-from unidet.pipelines.wiring.study_sets import all_sets, evaluation_sets, training_sets
+from unidet.pipelines.wiring.study_sets import (
+    all_sets,
+    evaluation_sets,
+    knows_text,
+    training_sets,
+)
 
 OPEN_WORLD = (proposals, lvis_eval, calibration_sweep)
 
@@ -28,6 +33,8 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     if not evaluation_sets(config):
         raise UserError("data.evaluation: a report needs an evaluation set; there is none")
     nodes = [Node("data", entry) for entry in all_sets(config)]
+    if not (knows_text(config) or is_closed_set(config)):
+        raise UserError(f"report: {coco_eval.why_none(config)}")
     for stage in (coco_eval,) if is_closed_set(config) else OPEN_WORLD:
         nodes += [Node(stage.STAGE.name, entry) for entry in stage.nodes(config)]
     if is_closed_set(config):

@@ -28,7 +28,13 @@ from unidet.pipelines.wiring.starting_weights import (
     need_weights,
     starting_file,
 )
-from unidet.pipelines.wiring.study_sets import TRAINING, training_data, training_sets
+from unidet.pipelines.wiring.study_sets import (
+    TRAINING,
+    knows_text,
+    training_data,
+    training_sets,
+    why_no_text,
+)
 
 
 def run(job: Job) -> None:
@@ -97,6 +103,10 @@ def _proposals(job: Job, data: ImageSet) -> Proposals:
     return images.__getitem__
 
 
+def nodes(config: Config) -> tuple[str, ...]:
+    return ("",) if knows_text(config) else ()
+
+
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
     start = () if config.roi.weights else backbones.inputs(config.roi.network.initialize)
     starting = {stage: Input(Node(stage)) for stage in start}
@@ -142,6 +152,8 @@ STAGE = Stage(
     version=2,
     reads=("roi", "seed"),
     run=run,
+    nodes=nodes,
+    why_none=why_no_text,
     inputs=inputs,
     settings=settings,
     files=files,

@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     config = job.config.rpn
     categories = _outputs(job)
     network = seeded(job.config.seed, lambda: build_proposer(config, len(categories)))
-    start.initialize(network, config, job.files, job.inputs)
+    start.initialize(network, config, len(categories), job.files, job.inputs)
     if config.training is None:
         keep_weights(job, network, "rpn")
     else:

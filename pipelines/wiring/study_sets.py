@@ -63,6 +63,19 @@ def vocabularies(config: Config) -> dict[str, list[str]]:
     return sets
 
 
+def knows_text(config: Config) -> bool:
+    """Whether names have embeddings; a closed-set study needs none and has no RoI head."""
+    return config.clip_embeddings.source != "none"
+
+
+def why_no_text(config: Config) -> str:
+    """Why a stage that scores regions by names has nothing to do."""
+    return (
+        "a closed-set study (clip_embeddings=none) scores no names; stage=coco_eval evaluates it, "
+        "clip=openai_rn50 clip_embeddings=prompts81 would give it a text encoder"
+    )
+
+
 def key_as_given(config: Config, name: str, field: str) -> str:
     """How a person gives what a node of this name knows as `data.source.FIELD` or `data.FIELD`."""
     leaf = field.removeprefix("data.").removeprefix("source.")

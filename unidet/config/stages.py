@@ -82,7 +82,16 @@ class FileEmbeddings:
     files: dict[str, FilePath] = free(...)
 
 
-Embeddings = Annotated[TextEmbeddings | FileEmbeddings, Field(discriminator="source")]
+@dataclass(frozen=True, config=SCHEMA)
+class AbsentEmbeddings:
+    """No text at all: a closed-set study, which ends in `coco_eval` and has no RoI head."""
+
+    source: Literal["none"]
+
+
+Embeddings = Annotated[
+    TextEmbeddings | FileEmbeddings | AbsentEmbeddings, Field(discriminator="source")
+]
 
 
 @dataclass(frozen=True, config=SCHEMA)
