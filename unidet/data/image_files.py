@@ -45,11 +45,12 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
     places = [next(filter(None, map(folders.find, names)), None) for names in choices]
     names = tuple(place for place in places if place is not None)
     if len(names) < len(places):
-        row, count = places.index(None), places.count(None)
+        rows = [row for row, place in enumerate(places) if place is None]
         table.fail(
-            row,
-            f"no image {shown(choices[row][0])} below {root} ({count} of {len(table)} images are "
-            "missing); point 'images' at the folder that holds them",
+            rows,
+            f"no image {shown(choices[rows[0]][0])} below {root} ({len(rows)} of {len(table)} "
+            "images are missing); point 'images' at the folder that holds them",
+            "its picture is not in the images folder",
         )
     _refuse_shared(table, names)
     return names, _moved(table, names)
@@ -74,9 +75,10 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
     row = int(np.argmax(moved))
     if moved.any() and kept:
         table.fail(
-            row,
+            np.flatnonzero(moved).tolist(),
             f"no image {shown(written[row])}, only {shown(names[row])}, which may be another "
             f"({kept} others lie in the folder that they name); move or rename it",
+            "its picture lies in another folder than the one named",
         )
     rows = np.flatnonzero(moved)
     folders = {_tail(written[row]).partition("/")[0] for row in rows}
@@ -165,7 +167,10 @@ def _refuse_shared(table: Table, names: tuple[str, ...]) -> None:
     if len(set(names)) == len(names):
         return
     seen: dict[str, int] = {}
-    for row, name in enumerate(names):
-        if name in seen:
-            table.fail(row, f"its image {shown(name)} is that of {table.where(seen[name])} already")
-        seen[name] = row
+    again = [row for row, name in enumerate(names) if seen.setdefault(name, row) != row]
+    name = names[again[0]]
+    table.fail(
+        again,
+        f"its image {shown(name)} is that of {table.where(seen[name])} already",
+        "its picture is that of another image already",
+    )

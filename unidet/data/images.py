@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,10 @@ from unidet.store.hashing import sha256_file
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 _CHUNK = 16
+
+
+class OtherSize(UserError):
+    """An image is of another size than its annotations say."""
 
 
 class Images(Protocol):
@@ -116,6 +120,13 @@ def read_image(path: Path) -> np.ndarray:
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file in pixels, upright, from its header; errors as above."""
+    with opened(path) as file:
+        width, height = file.size
+        return (height, width) if orientation(file) in _QUARTER_TURNS else (width, height)
+
+
 def check_images(
     images: FolderImages,
     split: Split,
@@ -123,6 +134,18 @@ def check_images(
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
+    """UserError about the first image that `image_faults` yields, whose arguments it takes."""
+    for _, fault in image_faults(images, split, threads=threads, progress=progress):
+        raise fault
+
+
+def image_faults(
+    images: FolderImages,
+    split: Split,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[tuple[int, UserError]]:
     """Decode every image and compare its size with the split's.
 
     A header alone does not tell of an image that breaks off after it.
@@ -131,26 +154,34 @@ def check_images(
         threads: decoders side by side; by default one for each processor of this process.
         progress: called with how many of how many are decoded.
 
-    Raises:
-        UserError: naming the first image, in row order, that is damaged or of another size.
+    Yields:
+        Row and what is wrong, in row order: damaged, or of another size (`OtherSize`).
     """
 
-    def check(first: int) -> int:
+    def check(first: int) -> tuple[int, list[tuple[int, UserError]]]:
         rows = range(first, min(first + _CHUNK, len(split)))
-        for row in rows:
-            _check_size(images, split, row)
-        return rows.stop
+        faults = ((row, _fault(images, split, row)) for row in rows)
+        return rows.stop, [(row, fault) for row, fault in faults if fault is not None]
 
     with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
-        for done in pool.map(check, range(0, len(split), _CHUNK)):
+        for done, faults in pool.map(check, range(0, len(split), _CHUNK)):
+            yield from faults
             progress(done, len(split))
+
+
+def _fault(images: FolderImages, split: Split, row: int) -> UserError | None:
+    try:
+        _check_size(images, split, row)
+    except UserError as fault:
+        return fault
+    return None
 
 
 def _check_size(images: FolderImages, split: Split, row: int) -> None:
     height, width, _ = images.read(row).shape
     annotated = f"{split.widths[row]}x{split.heights[row]}"
     if f"{width}x{height}" != annotated:
-        raise UserError(
+        raise OtherSize(
             f"{images.name(row)}: is {width}x{height} pixels{images.turned(row)}, "
             f"its annotations (image id {split.image_ids[row]}) say {annotated}"
         )

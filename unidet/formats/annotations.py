@@ -8,6 +8,7 @@ silence is read as it is meant, with a note, or refused. docs/annotations.md lis
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ class Annotations:
     notes: dict[str, Finding]
 
 
+Positions = Mapping[str, Sequence[int]]
+"""Table -> the numbers of its records in the file, where some were left out."""
+
+
 def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
     """Read and validate one file; it may hold no annotations, but images and categories.
 
@@ -67,14 +72,20 @@ def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
             missing or of another type, ids that are unknown or used twice, boxes that are plainly
             in another frame than x, y, width, height in pixels.
     """
-    path = Path(path)
-    document = read_document(path)
-    categories = Table.of(path, document, "categories")
-    images = Table.of(path, document, "images")
-    boxes = Table.of(path, document, "annotations", empty=True)
+    return annotations_of(Path(path), read_document(Path(path)), limit=limit)
+
+
+def annotations_of(
+    path: Path, document: dict[str, Any], *, limit: int = 0, positions: Positions | None = None
+) -> Annotations:
+    """What `read_annotations` makes of a file's document."""
+    at = positions or {}
+    categories = Table.of(path, document, "categories", positions=at.get("categories"))
+    images = Table.of(path, document, "images", positions=at.get("images"))
+    boxes = Table.of(path, document, "annotations", empty=True, positions=at.get("annotations"))
     if limit:
         images, boxes = _first(images, boxes, limit)
-        document |= {"images": images.records, "annotations": boxes.records}
+        document = document | {"images": images.records, "annotations": boxes.records}
     classes, renamed = _classes(categories)
     image_ids, sizes = images.ids(), image_sizes(images)
     annotation_ids = boxes.ids()
@@ -162,9 +173,9 @@ def image_sizes(table: Table) -> np.ndarray:
     for side in ("width", "height"):
         lengths = table.integers(side, default=0)
         wrong = (lengths < 1) | (lengths > np.iinfo(np.int32).max)
-        for row in np.flatnonzero(wrong):
-            if side in table.records[row]:
-                table.fail(int(row), f"'{side}' is {lengths[row]}, must be at least 1 pixel")
+        rows = [row for row in np.flatnonzero(wrong).tolist() if side in table.records[row]]
+        if rows:
+            table.fail(rows, f"'{side}' is {lengths[rows[0]]}, must be at least 1 pixel")
         columns.append(lengths.astype(np.int32))
     return np.stack(columns, axis=1)
 

@@ -114,9 +114,13 @@ def _federated_tables(
 
 def _membership(images: Table, field: str, category_ids: np.ndarray) -> np.ndarray:
     lists = [record.get(field, ()) for record in images.records]
-    for row, ids in enumerate(lists):
-        if not (type(ids) in (list, tuple) and set(map(type, ids)) <= {int}):
-            images.fail(row, f"'{field}' is {shown(ids)}, must be a list of category ids")
+    odd = [
+        row
+        for row, ids in enumerate(lists)
+        if not (type(ids) in (list, tuple) and set(map(type, ids)) <= {int})
+    ]
+    if odd:
+        images.fail(odd, f"'{field}' is {shown(lists[odd[0]])}, must be a list of category ids")
     columns = {number: column for column, number in enumerate(category_ids.tolist())}
     rows = np.repeat(np.arange(len(lists)), [len(ids) for ids in lists])
     flat = (columns.get(number, -1) for number in chain.from_iterable(lists))

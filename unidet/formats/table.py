@@ -6,6 +6,7 @@ it. Python's types decide, not numpy's: to numpy `true` is 1 and text may be a n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -37,6 +38,23 @@ class Finding:
     first: str
 
 
+class TableFault(UserError):
+    """Records that are at fault for one reason; the message is about the first.
+
+    Attributes:
+        key: the table's; `rows`: the records, as far as the reader has looked for them.
+        kind: the reason, without what the records say.
+        first: the name of the first record.
+    """
+
+    def __init__(self, message: str, key: str, rows: Sequence[int], kind: str, first: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.rows = rows
+        self.kind = kind
+        self.first = first
+
+
 @dataclass(frozen=True)
 class Table:
     """N records under one key of a file; `positions` are their numbers there, if not 0, 1, …"""
@@ -47,7 +65,15 @@ class Table:
     positions: Sequence[int] | None = None
 
     @classmethod
-    def of(cls, file: Path, document: dict[str, Any], key: str, *, empty: bool = False) -> Table:
+    def of(
+        cls,
+        file: Path,
+        document: dict[str, Any],
+        key: str,
+        *,
+        empty: bool = False,
+        positions: Sequence[int] | None = None,
+    ) -> Table:
         """The table under `key`; UserError where it is absent, no list of objects, or empty."""
         if key not in document:
             raise UserError(f"{file}: has no '{key}'; expected images, annotations, categories")
@@ -55,13 +81,13 @@ class Table:
             raise UserError(f"{file}: '{key}' must be a list")
         if not document[key] and not empty:
             raise UserError(f"{file}: '{key}' is empty: nothing to read")
-        return cls(file, key, document[key]).checked()
+        return cls(file, key, document[key], positions).checked()
 
     def checked(self) -> Table:
         """The same; UserError where a record is no object."""
         if set(map(type, self.records)) - {dict}:
-            row = next(row for row, value in enumerate(self.records) if type(value) is not dict)
-            self.fail(row, f"is {shown(self.records[row])}, must be an object")
+            rows = [row for row, value in enumerate(self.records) if type(value) is not dict]
+            self.fail(rows, f"is {shown(self.records[rows[0]])}, must be an object")
         return self
 
     def take(self, rows: np.ndarray) -> Table:
@@ -80,9 +106,16 @@ class Table:
     def _place(self, row: int) -> str:
         return f"{self.key}[{row if self.positions is None else self.positions[row]}]"
 
-    def fail(self, row: int, problem: str) -> NoReturn:
-        """Raise a UserError about one record."""
-        raise UserError(f"{self.file}: {self.where(row)}: {problem}")
+    def fail(self, rows: int | Sequence[int], problem: str, kind: str = "") -> NoReturn:
+        """Raise a TableFault about one record, or about several with the problem of the first.
+
+        `kind` is the problem without what the record says, for those that say it otherwise than as
+        `is …, must`.
+        """
+        rows = [rows] if isinstance(rows, int) else rows
+        first = self.where(rows[0])
+        kind = kind or re.sub(r" is .*, must", " must", problem)
+        raise TableFault(f"{self.file}: {first}: {problem}", self.key, rows, kind, first)
 
     def finding(self, rows: np.ndarray) -> Finding | None:
         """What a mask (N,) of records amounts to; None where it is empty."""
@@ -148,9 +181,13 @@ class Table:
         order = np.argsort(ids, kind="stable")
         repeated = np.flatnonzero(ids[order][1:] == ids[order][:-1])
         if len(repeated):
-            row = int(order[repeated + 1].min())
-            first = int(np.flatnonzero(ids == ids[row])[0])
-            self.fail(row, f"its id is already taken by {self._place(first)}; ids must be unique")
+            rows = sorted(order[repeated + 1].tolist())
+            first = int(np.flatnonzero(ids == ids[rows[0]])[0])
+            self.fail(
+                rows,
+                f"its id is already taken by {self._place(first)}; ids must be unique",
+                "its id is already taken; ids must be unique",
+            )
         return ids
 
     def rows_in(self, field: str, ids: np.ndarray, what: str) -> np.ndarray:
@@ -164,8 +201,11 @@ class Table:
         place = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
         unknown = np.flatnonzero(ids[place] != wanted)
         if len(unknown):
-            row = int(unknown[0])
-            self.fail(row, f"{field} {wanted[row]} is not among the {len(ids)} {what}")
+            self.fail(
+                unknown.tolist(),
+                f"{field} {wanted[unknown[0]]} is not among the {len(ids)} {what}",
+                f"{field} is not among the {what}",
+            )
         return place.astype(np.int32)
 
     def texts(self, field: str) -> list[str]:
@@ -193,7 +233,7 @@ class Table:
             used = np.fromiter((spelling in record for record in self.records), bool, len(self))
             odd = np.flatnonzero(has_own & used & (values != column))
             if len(odd):
-                self.fail(int(odd[0]), f"'{field}' and {shown(spelling)} disagree")
+                self.fail(odd.tolist(), f"'{field}' and {shown(spelling)} disagree")
             column = column | values
             finding = self.finding(used & ~has_own)
             notes |= more | ({f"{shown(spelling)} read as '{field}'": finding} if finding else {})
@@ -215,21 +255,22 @@ class Table:
             return [record[field] for record in self.records]
         except KeyError:
             if default is None:
-                row = next(row for row, record in enumerate(self.records) if field not in record)
-                self.fail(row, f"'{field}' is missing")
+                rows = [row for row, record in enumerate(self.records) if field not in record]
+                self.fail(rows, f"'{field}' is missing")
         return [record.get(field, default) for record in self.records]
 
     def _refuse_other_than(
         self, field: str, values: list[Any], fits: Callable[[Any], bool], wanted: str
     ) -> None:
-        for row, value in enumerate(values):
-            if not fits(value):
-                self.fail(row, f"'{field}' is {shown(value)}, must be {wanted}")
+        rows = [row for row, value in enumerate(values) if not fits(value)]
+        if rows:
+            self.fail(rows, f"'{field}' is {shown(values[rows[0]])}, must be {wanted}")
 
-    def _refuse(self, rows: np.ndarray, field: str, wanted: str) -> None:
-        if rows.any():
-            row = int(np.argmax(rows))
-            self.fail(row, f"'{field}' is {shown(self.records[row][field])}, must be {wanted}")
+    def _refuse(self, mask: np.ndarray, field: str, wanted: str) -> None:
+        if mask.any():
+            rows = np.flatnonzero(mask).tolist()
+            value = shown(self.records[rows[0]][field])
+            self.fail(rows, f"'{field}' is {value}, must be {wanted}")
 
 
 def _column(values: Iterable[Any], dtype: type, count: int) -> np.ndarray | None:

@@ -1,0 +1,171 @@
+"""Every fault of a set by kind, with its count and its first record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled import COCO, write_pictures
+
+from unidet.data.check import (
+    Faults,
+    check_document,
+    check_pictures,
+    note_copies,
+    note_unlabelled,
+    shared_pictures,
+)
+from unidet.formats.table import Finding
+from unidet.records import Split
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "photos")
+
+
+def checked(photos: Path, edit: Edit, *, is_evaluated: bool = False) -> tuple[Split | None, Faults]:
+    content = json.loads(json.dumps(COCO["labels.json"]))
+    edit(content)
+    faults = Faults()
+    path = Path("labels.json")
+    return check_document(path, content, photos, faults, is_evaluated=is_evaluated), faults
+
+
+LOST = {"id": 3, "file_name": "c.png", "width": 9, "height": 9}
+
+
+def more(count: int, **values: Any) -> Edit:
+    """As many further annotations of these values."""
+
+    def edit(content: dict[str, Any]) -> None:
+        boxes = content["annotations"]
+        for number in range(count):
+            boxes.append({**boxes[0], "id": 10 + number, **values})
+
+    return edit
+
+
+def test_a_sound_set_has_no_fault(photos: Path) -> None:
+    split, faults = checked(photos, lambda content: None)
+    assert split is not None
+    assert (len(split), len(split.labels)) == (2, 3)
+    assert faults == Faults()
+
+
+@pytest.mark.parametrize(
+    ("edit", "kind", "count", "first"),
+    [
+        (
+            more(2, bbox=[1, 2, 3]),
+            "'bbox' must be [x, y, width, height]",
+            2,
+            "annotations[3] (id 10)",
+        ),
+        (more(3, image_id=7), "image_id is not among the images", 3, "annotations[3] (id 10)"),
+        (more(1, category_id=True), "'category_id' must be a whole number", 1, "annotations[3]"),
+        (more(2, id=1), "its id is already taken; ids must be unique", 2, "annotations[3] (id 1)"),
+        (
+            lambda content: content["images"].append(LOST),
+            "its picture is not in the images folder",
+            1,
+            "images[2] (id 3)",
+        ),
+        (
+            lambda content: content["images"].append({**content["images"][0], "id": 3}),
+            "its picture is that of another image already",
+            1,
+            "images[2] (id 3)",
+        ),
+        (
+            lambda content: content["images"][0].update(width="x"),
+            "'width' must be a whole number",
+            1,
+            "images[0] (id 1)",
+        ),
+    ],
+)
+def test_a_fault_is_counted_by_kind(
+    photos: Path, edit: Edit, kind: str, count: int, first: str
+) -> None:
+    split, faults = checked(photos, edit)
+    assert split is not None
+    assert list(faults.refused) == [kind]
+    assert faults.refused[kind].count == count
+    assert faults.refused[kind].first.startswith(first)
+
+
+def test_several_kinds_are_all_found_with_the_numbers_of_the_file(photos: Path) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        more(2, bbox=None)(content)
+        more(1, id=50, category_id=9)(content)
+        content["annotations"][1]["iscrowd"] = "perhaps"
+
+    split, faults = checked(photos, edit)
+    assert split is not None
+    assert len(split.labels) == 2
+    assert {kind: (f.count, f.first) for kind, f in faults.refused.items()} == {
+        "category_id is not among the categories": (1, "annotations[5] (id 50)"),
+        "'bbox' must be [x, y, width, height]": (2, "annotations[3] (id 10)"),
+        "'iscrowd' must be 0 or 1": (1, "annotations[1] (id 2)"),
+    }
+
+
+def test_annotations_of_an_image_at_fault_are_not_faults_too(photos: Path) -> None:
+    split, faults = checked(photos, lambda content: content["images"][0].update(height=0))
+    assert split is not None
+    assert len(split.labels) == 1
+    assert list(faults.refused) == ["'height' must be at least 1 pixel"]
+
+
+def test_what_stops_reading_is_a_fault_of_the_file(photos: Path) -> None:
+    split, faults = checked(photos, lambda content: content.pop("categories"))
+    assert split is None
+    assert list(faults.refused) == ["has no 'categories'; expected images, annotations, categories"]
+
+
+def test_what_training_leaves_out_is_noted(photos: Path) -> None:
+    _, faults = checked(photos, more(1, bbox=[5, 5, 0.5, 9]))
+    assert faults.refused == {}
+    first = "annotations[3] (id 10)"
+    assert faults.noted == {"skipped: box thinner than 1 pixel": Finding(1, first)}
+
+
+def test_ground_truth_must_have_areas(photos: Path) -> None:
+    _, faults = checked(photos, lambda content: None, is_evaluated=True)
+    assert faults.refused == {"'area' is missing": Finding(3, "annotations[0] (id 1)")}
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+def test_every_broken_picture_is_found(photos: Path) -> None:
+    split, faults = checked(photos, lambda content: content["images"][1].update(width=61))
+    assert split is not None
+    whole = (photos / "a.png").read_bytes()
+    (photos / "a.png").write_bytes(whole[: len(whole) // 2])
+    assert check_pictures(split, photos, faults, lambda done, total: None) == {"in/b.png"}
+    assert {kind: finding.first for kind, finding in faults.refused.items()} == {
+        "the file is truncated": "a.png",
+        "picture of another size than its annotations say": "in/b.png",
+    }
+
+
+def test_pictures_that_no_file_lists_are_noted(photos: Path) -> None:
+    split, faults = checked(photos, lambda content: content["images"].pop() and None)
+    assert split is not None
+    note_unlabelled([split], photos, faults)
+    assert faults.noted == {"picture that no annotation file lists": Finding(1, "in/b.png")}
+
+
+def test_copies_and_pictures_of_both_parts_are_found_by_content() -> None:
+    faults = Faults()
+    note_copies({"a": "1", "b": "2", "c": "1", "d": "1"}, faults)
+    assert faults.noted == {"picture with the content of another": Finding(2, "c is a")}
+    assert shared_pictures({"a": "1", "b": "2"}, {"c": "2", "d": "3"}) == Finding(1, "c is b")
+    assert shared_pictures({"a": "1"}, {"c": "2"}) is None

@@ -1,0 +1,158 @@
+"""Own data: parts, their division, what is completed, what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled import COCO, write_labels, write_pictures
+
+from unidet.data.own_data import divide, read_own
+from unidet.errors import UserError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "photos")
+
+
+def document(categories: dict[str, list[int]]) -> dict[str, Any]:
+    """Pictures by name with the categories of their boxes."""
+    images = [{"id": row, "file_name": name} for row, name in enumerate(categories)]
+    boxes = [(row, number) for row, own in enumerate(categories.values()) for number in own]
+    return {
+        "images": images,
+        "categories": [{"id": n, "name": str(n)} for n in sorted({n for _, n in boxes})],
+        "annotations": [
+            {"id": row, "image_id": image, "category_id": number}
+            for row, (image, number) in enumerate(boxes)
+        ],
+    }
+
+
+def divided(content: dict[str, list[int]], fraction: float = 0.25, seed: int = 0) -> list[str]:
+    """The pictures for evaluation; a picture's content is its name up to a hyphen."""
+    parts = divide(
+        document(content),
+        seed=seed,
+        fraction=fraction,
+        digest_of=lambda name: hashlib.sha256(name.partition("-")[0].encode()).hexdigest(),
+    )
+    train, val = ([i["file_name"] for i in parts[part]["images"]] for part in ("train", "val"))
+    assert sorted(train + val) == sorted(content)
+    for part in parts.values():
+        known = {image["id"] for image in part["images"]}
+        assert {box["image_id"] for box in part["annotations"]} <= known
+    return val
+
+
+TWENTY = {f"p{number}": [1] for number in range(20)}
+
+
+def test_a_share_of_the_pictures_is_for_evaluation() -> None:
+    assert len(divided(TWENTY)) == 5
+    assert len(divided(TWENTY, 0.01)) == 1
+    assert len(divided({"a": [1], "b": [1]}, 0.9)) == 1
+
+
+def test_the_division_depends_on_seed_and_content_alone() -> None:
+    first = divided(TWENTY)
+    assert sorted(divided(dict(reversed(TWENTY.items())))) == sorted(first)
+    assert divided(TWENTY, seed=1) != first
+
+
+def test_copies_of_a_picture_stay_together() -> None:
+    copies = {f"{name}-{copy}": [1] for name in "abcdefgh" for copy in "xy"}
+    val = divided(copies)
+    assert len(val) == 4
+    assert len({name[0] for name in val}) == 2
+
+
+def test_every_name_is_evaluated_and_trained_where_it_can_be() -> None:
+    """Name 2 has two pictures, name 3 one, which is for training."""
+    rare = {"q": [2], "r": [2], "s": [3]}
+    for seed in range(20):
+        val = divided({**TWENTY, **rare}, seed=seed)
+        assert len(val) == 6
+        assert len({"q", "r"} & {*val}) == 1
+        assert "s" not in val
+
+
+def test_pictures_without_boxes_are_for_training() -> None:
+    assert divided({"a": [1], "b": [1], "empty": []}, 0.9) in (["a"], ["b"])
+
+
+@pytest.mark.parametrize("content", [{}, {"a": [1]}, {"a-x": [1], "a-y": [1]}, {"a": [], "b": [1]}])
+def test_too_few_pictures_are_refused(content: dict[str, list[int]]) -> None:
+    with pytest.raises(UserError, match="different annotated pictures are too few to divide"):
+        divided(content)
+
+
+# --- COCO's files ------------------------------------------------------------------------------
+
+
+def test_what_coco_leaves_out_is_completed(tmp_path: Path, photos: Path) -> None:
+    """Size by the picture's header, area by the box, the name as it lies on disk."""
+    content = json.loads(json.dumps(COCO["labels.json"]))
+    del content["images"][1]["width"], content["images"][1]["height"]
+    content["images"][1]["file_name"] = "elsewhere/b.png"
+    content["annotations"][0] |= {"area": 7.5, "iscrowd": 1}
+    (photos / "in/b.png").rename(photos / "b.png")
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    document = read_own(tmp_path / "labels.json", photos).documents[""]
+    assert document["images"][1] == {"id": 2, "file_name": "b.png", "width": 60, "height": 40}
+    assert [box["area"] for box in document["annotations"]] == [7.5, 200, 400]
+    assert [box["iscrowd"] for box in document["annotations"]] == [1, 0, 0]
+
+
+def test_two_files_of_coco_are_the_parts_that_their_names_say(tmp_path: Path, photos: Path) -> None:
+    place = write_labels(tmp_path / "labels", "coco")
+    (place / "labels.json").rename(place / "instances_train2017.json")
+    content = json.loads((place / "instances_train2017.json").read_text())
+    (place / "instances_val2017.json").write_text(json.dumps(content))
+    assert set(read_own(place, photos).documents) == {"train", "val"}
+    content["categories"][1]["name"] = "fox"
+    (place / "instances_val2017.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="train and val have different categories"):
+        read_own(place, photos)
+    (place / "other.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="holds 3 annotation files"):
+        read_own(place, photos)
+
+
+def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, photos: Path) -> None:
+    place = write_labels(tmp_path / "labels", "coco")
+    text = (place / "labels.json").read_text()
+    for part in ("train", "test"):
+        (place / f"{part}.json").write_text(text)
+    (place / "labels.json").unlink()
+    assert set(read_own(place, photos).documents) == {"train", "val"}
+    (place / "val.json").write_text(text)
+    data = read_own(place, photos)
+    assert set(data.documents) == {"train", "val"}
+    assert data.notes == ("2 images of the part test: left out, val is for evaluation",)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda photos: None, "no such folder; --images names the folder of the pictures"),
+        (lambda photos: photos.mkdir(), "holds no picture"),
+    ],
+)
+def test_a_folder_without_pictures_is_refused(tmp_path: Path, make: Any, says: str) -> None:
+    make(tmp_path / "none")
+    place = write_labels(tmp_path / "labels", "yolo")
+    with pytest.raises(UserError, match=says):
+        read_own(place, tmp_path / "none")
+
+
+def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:
+    place = write_labels(tmp_path / "labels", "yolo")
+    for file in (place / "labels").rglob("*.txt"):
+        file.write_text("")
+    with pytest.raises(UserError, match="none of its 2 pictures has a labelled box"):
+        read_own(place, photos)

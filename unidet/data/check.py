@@ -1,0 +1,191 @@
+"""Every fault of a data set by kind, where stage `data` stops at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
+
+from unidet.data.images import FolderImages, OtherSize, image_faults
+from unidet.data.pictures import PictureFolder
+from unidet.data.readers import split_of
+from unidet.errors import UserError
+from unidet.formats.annotations import Annotations, Positions, annotations_of
+from unidet.formats.ground_truth import ground_truth_of
+from unidet.formats.labels.records import RecordFault
+from unidet.formats.table import Finding, TableFault
+from unidet.records import Split
+
+Document = dict[str, Any]
+Result = TypeVar("Result")
+TABLES = ("images", "annotations", "categories")
+_MOST_ROUNDS = 100
+"""Of reading without what was at fault: a set with more kinds of fault is told about these."""
+
+
+@dataclass
+class Faults:
+    """Kind -> how many records have it, and the first. Those of `refused` stop a study, with those
+    of `noted` it runs: what is left out, or read otherwise than written."""
+
+    refused: dict[str, Finding] = field(default_factory=dict)
+    noted: dict[str, Finding] = field(default_factory=dict)
+
+    def refuse(self, kind: str, first: str, count: int = 1) -> None:
+        known = self.refused.get(kind, Finding(0, first))
+        self.refused[kind] = Finding(known.count + count, known.first)
+
+    def refuse_record(self, fault: RecordFault) -> None:
+        """Takes what a reader of labels refuses (`formats.labels.records.Refuse`)."""
+        self.refuse(fault.kind, fault.where)
+
+    def note(self, findings: dict[str, Finding]) -> None:
+        self.noted |= findings
+
+
+def check_document(
+    path: Path, document: Document, images: Path, faults: Faults, *, is_evaluated: bool
+) -> Split | None:
+    """The index of what is sound in a document; its faults go to `faults`.
+
+    Args:
+        path: what messages call it.
+        is_evaluated: it must be ground truth for COCO's or LVIS's AP as well.
+    """
+
+    def index(read: Annotations) -> Split:
+        split, report = split_of(read, images, name=path.stem)
+        faults.note({f"skipped: {kind}": finding for kind, finding in report.skipped.items()})
+        faults.note(report.noted)
+        return split
+
+    split = _sound_part(path, document, faults, index)
+    if is_evaluated and split is not None:
+        _sound_part(path, document, faults, ground_truth_of)
+    return split
+
+
+def _sound_part(
+    path: Path, document: Document, faults: Faults, look: Callable[[Annotations], Result]
+) -> Result | None:
+    """What `look` makes of the document without the records that are at fault.
+
+    None where the document itself is.
+    """
+    counted: dict[str, Finding] = {}
+    positions = {
+        key: list(range(len(document[key])))
+        for key in TABLES
+        if isinstance(document.get(key), list)
+    }
+    for _ in range(_MOST_ROUNDS):
+        result, fault = _tried(look, path, document, positions)
+        if not isinstance(fault, TableFault):
+            break
+        known = counted.get(fault.kind, Finding(0, fault.first))
+        counted[fault.kind] = Finding(known.count + len(fault.rows), known.first)
+        document, positions = _without(document, positions, fault)
+    if fault is not None and not isinstance(fault, TableFault):
+        counted[str(fault).removeprefix(f"{path}: ")] = Finding(1, path.name)
+    faults.refused |= counted
+    return result
+
+
+def _tried(
+    look: Callable[[Annotations], Result], path: Path, document: Document, positions: Positions
+) -> tuple[Result | None, UserError | None]:
+    """What `look` makes of a document, or why it does not."""
+    try:
+        return look(annotations_of(path, document, positions=positions)), None
+    except UserError as fault:
+        return None, fault
+
+
+def _without(
+    document: Document, positions: dict[str, list[int]], fault: TableFault
+) -> tuple[Document, dict[str, list[int]]]:
+    """Without the records at fault, and without the annotations that refer to no other."""
+    kept = _kept(document, positions, fault.key, {*fault.rows})
+    field_name = {"images": "image_id", "categories": "category_id"}.get(fault.key)
+    if field_name is None or "annotations" not in positions:
+        return kept
+    left = _ids(kept[0][fault.key])
+    gone = _ids(document[fault.key][row] for row in fault.rows) - left
+    orphans = {
+        row
+        for row, record in enumerate(document["annotations"])
+        if isinstance(record, dict)
+        and _is_id(record.get(field_name))
+        and record[field_name] in gone
+    }
+    return _kept(*kept, "annotations", orphans)
+
+
+def _kept(
+    document: Document, positions: dict[str, list[int]], key: str, rows: set[int]
+) -> tuple[Document, dict[str, list[int]]]:
+    numbers = [row for row in range(len(document[key])) if row not in rows]
+    return (
+        {**document, key: [document[key][row] for row in numbers]},
+        {**positions, key: [positions[key][row] for row in numbers]},
+    )
+
+
+def _ids(records: Iterable[Any]) -> set[int]:
+    return {
+        number
+        for record in records
+        if isinstance(record, dict) and _is_id(number := record.get("id"))
+    }
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    return isinstance(value, int | float)
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+def check_pictures(
+    split: Split, images: Path, faults: Faults, progress: Callable[[int, int], None]
+) -> set[str]:
+    """Decode every picture of a set; the names of those that can be read."""
+    sound = set(split.file_names)
+    pictures = FolderImages(images, split.file_names)
+    for row, fault in image_faults(pictures, split, progress=progress):
+        name = split.file_names[row]
+        reason = str(fault).removeprefix(f"{images / name}: ").partition(";")[0]
+        if isinstance(fault, OtherSize):
+            reason = "picture of another size than its annotations say"
+        else:
+            sound.discard(name)
+        faults.refuse(reason, name)
+    return sound
+
+
+def note_unlabelled(splits: Iterable[Split], images: Path, faults: Faults) -> None:
+    """The pictures of a folder that none of the sets on it lists."""
+    listed = {name for split in splits for name in split.file_names}
+    names = [name for name in PictureFolder(images).all() if name not in listed]
+    if names:
+        faults.note({"picture that no annotation file lists": Finding(len(names), names[0])})
+
+
+def note_copies(digests: dict[str, str], faults: Faults) -> None:
+    """Pictures of a set, by name with their sha256, that have the content of another."""
+    seen: dict[str, str] = {}
+    again = [name for name, digest in digests.items() if seen.setdefault(digest, name) != name]
+    if again:
+        first = f"{again[0]} is {seen[digests[again[0]]]}"
+        faults.note({"picture with the content of another": Finding(len(again), first)})
+
+
+def shared_pictures(training: dict[str, str], evaluation: dict[str, str]) -> Finding | None:
+    """The evaluation pictures whose content is trained on; None where there are none."""
+    known = {digest: name for name, digest in training.items()}
+    shared = [(name, known[digest]) for name, digest in evaluation.items() if digest in known]
+    if not shared:
+        return None
+    name, trained = shared[0]
+    return Finding(len(shared), f"{name} is {trained}")

@@ -1,0 +1,229 @@
+"""Own data in any format as COCO's documents: one for each part that the data are divided in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from unidet.data.image_files import image_names
+from unidet.data.pictures import PictureFolder
+from unidet.errors import UserError
+from unidet.formats.annotations import Annotations, read_annotations, sentences
+from unidet.formats.labels.coco import Document, document_of
+from unidet.formats.labels.recognize import Source, recognize
+from unidet.formats.labels.records import (
+    TEST,
+    TRAIN,
+    VAL,
+    Refuse,
+    by_part,
+    part_named,
+    strictly,
+)
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What was found.
+
+    Attributes:
+        format: one of `recognize.FORMATS`.
+        documents: by part, `train` and `val`, or one under the empty name where there are none;
+            `file_name` is relative to the images folder, every image has a size and every
+            annotation an area.
+        notes: what was read otherwise than written, a line each.
+    """
+
+    format: str
+    documents: dict[str, Document]
+    notes: tuple[str, ...]
+
+    @property
+    def is_divided(self) -> bool:
+        return "" not in self.documents
+
+
+def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = strictly) -> OwnData:
+    """Read the labels at a place, whose pictures lie below `images`.
+
+    Raises:
+        UserError: naming file and record, for whatever cannot be read; the first one, unless
+            `refuse` takes the faults of records.
+    """
+    source = recognize(place, as_format)
+    pictures = PictureFolder(images)
+    if source.format == "coco":
+        return _of_coco(source, pictures)
+    labels = reader_of(source.format).read(source.places[0], pictures, refuse)
+    if not any(image.boxes for image in labels.images):
+        raise UserError(f"{place}: none of its {len(labels.images)} pictures has a labelled box")
+    documents = {part: document_of(own) for part, own in by_part(labels).items()}
+    return _with_parts(source.format, documents, sentences(labels.notes))
+
+
+def reader_of(format_name: str) -> Any:
+    """The module of a format, with `read` and `write`."""
+    return import_module(f"unidet.formats.labels.{format_name}")
+
+
+# --- the COCO family ---------------------------------------------------------------------------
+
+
+def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
+    documents, notes = {}, []
+    for file in source.places:
+        part = part_of_file(file, source)
+        if part in documents or (not part and len(source.places) > 1):
+            names = ", ".join(place.name for place in source.places[:4])
+            raise UserError(
+                f"{file.parent}: holds {len(source.places)} annotation files ({names}); give one "
+                "of them, or have two whose names say train and val"
+            )
+        read = read_annotations(file)
+        documents[part] = _completed(read, pictures)
+        notes += sentences(read.notes)
+    return _with_parts(source.format, documents, notes)
+
+
+def part_of_file(file: Path, source: Source) -> str:
+    """What one of several files of a source says by its name that it is for."""
+    return part_named(file.stem) if len(source.places) > 1 else ""
+
+
+def _completed(read: Annotations, pictures: PictureFolder) -> Document:
+    """With the names of the files as they lie on disk, sizes and areas."""
+    names, _ = image_names(read.images, pictures.root)
+    images = []
+    for record, name, known in zip(read.images.records, names, read.sizes.tolist(), strict=True):
+        width, height = known if all(known) else pictures.size(name)
+        images.append({**record, "file_name": name, "width": width, "height": height})
+    annotations = []
+    for record in read.boxes.records:
+        _, _, width, height = record["bbox"]
+        annotations.append({"area": width * height, "iscrowd": 0, **record})
+    return {**read.document, "images": images, "annotations": annotations}
+
+
+# --- parts -------------------------------------------------------------------------------------
+
+
+def _with_parts(format_name: str, documents: dict[str, Document], notes: list[str]) -> OwnData:
+    """Training and evaluation part, or all as one; of test images only where nothing else is for
+    evaluation."""
+    if TEST in documents and VAL not in documents:
+        documents[VAL] = documents.pop(TEST)
+    if TEST in documents:
+        count = len(documents.pop(TEST)["images"])
+        notes = [*notes, f"{count} images of the part test: left out, val is for evaluation"]
+    if {TRAIN, VAL} <= documents.keys():
+        if "" in documents:
+            count = len(documents.pop("")["images"])
+            notes = [*notes, f"{count} images of no part: left out"]
+        _require_same_categories(documents)
+        return OwnData(format_name, documents, tuple(notes))
+    first, *more = documents.values()
+    return OwnData(format_name, {"": joined(first, more)}, tuple(notes))
+
+
+def joined(first: Document, more: list[Document]) -> Document:
+    """Several documents of the same categories as one; ids are counted anew where they collide."""
+    images, annotations = [*first["images"]], [*first["annotations"]]
+    for document in more:
+        image_shift, box_shift = _largest(images) + 1, _largest(annotations) + 1
+        images += [{**image, "id": image["id"] + image_shift} for image in document["images"]]
+        annotations += [
+            {**box, "id": box["id"] + box_shift, "image_id": box["image_id"] + image_shift}
+            for box in document["annotations"]
+        ]
+    return {**first, "images": images, "annotations": annotations}
+
+
+def _largest(records: list[dict[str, Any]]) -> int:
+    return max((int(record["id"]) for record in records), default=0)
+
+
+def _require_same_categories(documents: dict[str, Document]) -> None:
+    train, val = (
+        {(entry["id"], entry["name"]) for entry in documents[part]["categories"]}
+        for part in (TRAIN, VAL)
+    )
+    if train != val:
+        raise UserError(
+            f"train and val have different categories ({len(train)} and {len(val)}, by id and "
+            f"name), first {sorted(train ^ val)[0]}; one study learns and evaluates the same names"
+        )
+
+
+def divide(
+    document: Document, *, seed: int, fraction: float, digest_of: Callable[[str], str]
+) -> dict[str, Document]:
+    """A training and an evaluation part of one document.
+
+    Which image belongs where depends on the seed and on the content of the pictures alone. Copies
+    of a picture stay together; as far as its pictures allow, a name has boxes in both parts.
+
+    Args:
+        fraction: of the annotated images for evaluation, one at least.
+        digest_of: sha256 of a picture's file, by its name.
+
+    Raises:
+        UserError: there are fewer than two different annotated pictures.
+    """
+    categories: dict[int, set[int]] = {}
+    for box in document["annotations"]:
+        categories.setdefault(box["image_id"], set()).add(box["category_id"])
+    groups: dict[str, set[int]] = {}
+    copies: dict[str, list[int]] = {}
+    for image in document["images"]:
+        rank = hashlib.sha256(f"{seed}:{digest_of(image['file_name'])}".encode()).hexdigest()
+        copies.setdefault(rank, []).append(image["id"])
+        if image["id"] in categories:
+            groups.setdefault(rank, set()).update(categories[image["id"]])
+    if len(groups) < 2:
+        raise UserError(f"{len(groups)} different annotated pictures are too few to divide")
+    count = min(max(round(fraction * len(groups)), 1), len(groups) - 1)
+    chosen = {number for rank in _chosen(groups, count) for number in copies[rank]}
+    return {
+        TRAIN: part_of(document, lambda number: number not in chosen),
+        VAL: part_of(document, chosen.__contains__),
+    }
+
+
+def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
+    """`count` of the pictures, by rank, for evaluation: first one for each category, rare ones
+    first, then the lowest ranks; those that training alone has of a category go last."""
+    left = Counter(number for categories in groups.values() for number in categories)
+    chosen: dict[str, None] = {}
+    evaluated: set[int] = set()
+
+    def take(rank: str) -> None:
+        chosen[rank] = None
+        evaluated.update(groups[rank])
+        left.subtract(groups[rank])
+
+    def spares(rank: str) -> bool:
+        return rank not in chosen and all(left[number] > 1 for number in groups[rank])
+
+    ranks = sorted(groups)
+    for number, _ in sorted(left.items(), key=lambda item: (item[1], item[0])):
+        rank = next((rank for rank in ranks if number in groups[rank] and spares(rank)), None)
+        if rank is not None and number not in evaluated and len(chosen) < count:
+            take(rank)
+    for rank in (*filter(spares, ranks), *ranks):
+        if rank not in chosen and len(chosen) < count:
+            take(rank)
+    return {*chosen}
+
+
+def part_of(document: Document, keeps: Callable[[int], bool]) -> Document:
+    """The images of which `keeps` holds by id, with their annotations."""
+    return {
+        **document,
+        "images": [image for image in document["images"] if keeps(image["id"])],
+        "annotations": [box for box in document["annotations"] if keeps(box["image_id"])],
+    }

@@ -1,0 +1,76 @@
+"""COCO's JSON from labels and back; files of the family are read by `formats.annotations`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unidet.formats.labels.records import Box, Labelled, Labels, by_part
+
+Document = dict[str, Any]
+
+
+def document_of(labels: Labels) -> Document:
+    """COCO's images, categories and annotations; ids count from 1, `area` is the box's."""
+    numbers = {name: number for number, name in enumerate(labels.names, start=1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for row, image in enumerate(labels.images, start=1):
+        record = {"id": row, "file_name": image.file_name}
+        images.append({**record, "width": image.width, "height": image.height})
+        for box in image.boxes:
+            left, top, right, bottom = box.xyxy
+            sides = right - left, bottom - top
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": row,
+                    "category_id": numbers[box.name],
+                    "bbox": [left, top, *sides],
+                    "area": sides[0] * sides[1],
+                    "iscrowd": int(box.is_crowd),
+                }
+            )
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
+    return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def labels_of(documents: Mapping[str, Document]) -> Labels:
+    """What documents of the same categories say, by part, for the writers of other formats.
+
+    Categories of one name become one.
+    """
+    images = []
+    names: dict[str, None] = {}
+    for part, document in documents.items():
+        categories = {entry["id"]: entry["name"] for entry in document["categories"]}
+        names |= dict.fromkeys(categories[number] for number in sorted(categories))
+        boxes: dict[int, list[Box]] = {}
+        for record in document["annotations"]:
+            boxes.setdefault(record["image_id"], []).append(_box(record, categories))
+        images += [
+            Labelled(
+                image["file_name"],
+                image["width"],
+                image["height"],
+                tuple(boxes.get(image["id"], ())),
+                part,
+            )
+            for image in document["images"]
+        ]
+    return Labels(tuple(names), tuple(images))
+
+
+def _box(record: Mapping[str, Any], categories: Mapping[int, str]) -> Box:
+    left, top, width, height = map(float, record["bbox"])
+    xyxy = (left, top, left + width, top + height)
+    return Box(categories[record["category_id"]], xyxy, bool(record.get("iscrowd")))
+
+
+def write(labels: Labels, out: Path, images: Path) -> None:
+    """`annotations.json`, or `train.json` and `val.json`."""
+    for part, own in by_part(labels).items():
+        text = json.dumps(document_of(own), ensure_ascii=False)
+        (out / f"{part or 'annotations'}.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,137 @@
+"""CVAT for images 1.1: one XML file with a picture's boxes and outlines below each <image>."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from unidet.errors import UserError
+from unidet.formats.labels.records import (
+    PARTS,
+    Box,
+    Labelled,
+    Labels,
+    Notes,
+    Pictures,
+    RecordFault,
+    Refuse,
+    around,
+    leaving_out,
+    name_of,
+    names_met,
+    number,
+    picture_of,
+    size,
+    strictly,
+)
+from unidet.formats.labels.voc import root_of
+
+SHAPES = ("box", "polygon", "ellipse", "mask")
+_BESIDE = ("tag",)
+"""What is below an image and no shape."""
+
+
+def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
+    """`annotations.xml`, or the folder of it.
+
+    Raises:
+        UserError: of tracks, which the export for videos has.
+    """
+    file = place if place.is_file() else place / "annotations.xml"
+    try:
+        root = root_of(file)
+    except RecordFault as fault:
+        raise UserError(str(fault)) from None
+    if root.find("track") is not None:
+        raise UserError(
+            f"{file}: holds tracks of a video; export the task as 'CVAT for images 1.1', and its "
+            "frames as pictures"
+        )
+    notes = Notes()
+    images = []
+    for row, element in enumerate(root.findall("image")):
+        with leaving_out(refuse):
+            images.append(_image(f"{file}: image[{row}]", element, pictures, notes))
+    listed = ((label.text or "").strip() for label in root.iterfind(".//label/name"))
+    names = dict.fromkeys([*filter(None, listed), *names_met(images)])
+    return Labels(tuple(names), tuple(images), notes.findings)
+
+
+def _image(where: str, element: Element, pictures: Pictures, notes: Notes) -> Labelled:
+    name = picture_of(pictures, where, element.get("name", ""))
+    width, height = size(where, element.get("width"), element.get("height"))
+    boxes = []
+    for row, shape in enumerate(element):
+        place = f"{where}: {shape.tag}[{row}]"
+        if shape.tag in SHAPES:
+            boxes.append(Box(name_of(place, shape.get("label")), _xyxy(place, shape)))
+        elif shape.tag not in _BESIDE:
+            notes.add(f"<{shape.tag}> has no box ({', '.join(SHAPES)} have): left out", place)
+    part = PARTS.get(element.get("subset", "").lower(), "")
+    return Labelled(name, width, height, tuple(boxes), part)
+
+
+def _xyxy(where: str, shape: Element) -> tuple[float, float, float, float]:
+    def value(key: str) -> float:
+        return number(where, shape.get(key), key)
+
+    if shape.tag == "polygon":
+        return around(_points(where, shape.get("points", "")))
+    if shape.tag == "ellipse":
+        x, y, across, down = map(value, ("cx", "cy", "rx", "ry"))
+        return x - across, y - down, x + across, y + down
+    if shape.tag == "mask":
+        left, top = value("left"), value("top")
+        return left, top, left + value("width"), top + value("height")
+    left, top, right, bottom = map(value, ("xtl", "ytl", "xbr", "ybr"))
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    centre = (left + right) / 2, (top + bottom) / 2
+    return around(turned(corners, centre, number(where, shape.get("rotation", "0"), "rotation")))
+
+
+def _points(where: str, text: str) -> list[tuple[float, float]]:
+    pairs = [pair.split(",") for pair in text.split(";")]
+    if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
+        raise RecordFault(where, "points must be three or more x,y with ; between", text[:40])
+    return [(number(where, x, "x"), number(where, y, "y")) for x, y in pairs]
+
+
+def turned(
+    points: list[tuple[float, float]], centre: tuple[float, float], degrees: float
+) -> list[tuple[float, float]]:
+    """Points turned clockwise, as seen, around a centre."""
+    if not degrees:
+        return points
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    (x0, y0) = centre
+    return [
+        (
+            x0 + (x - x0) * cosine - (y - y0) * sine,
+            y0 + (x - x0) * sine + (y - y0) * cosine,
+        )
+        for x, y in points
+    ]
+
+
+def write(labels: Labels, out: Path, images: Path) -> None:
+    """`annotations.xml`."""
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    listed = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
+    for name in labels.names:
+        SubElement(SubElement(listed, "label"), "name").text = name
+    for row, image in enumerate(labels.images):
+        sides = {"width": str(image.width), "height": str(image.height)}
+        subset = {"subset": image.part} if image.part else {}
+        names = {"id": str(row), "name": image.file_name, **subset}
+        element = SubElement(root, "image", {**names, **sides})
+        for box in image.boxes:
+            if not box.is_crowd:
+                corners = zip(("xtl", "ytl", "xbr", "ybr"), box.xyxy, strict=True)
+                values = {key: f"{value:.10g}" for key, value in corners}
+                SubElement(element, "box", {"label": box.name, "occluded": "0", **values})
+    ElementTree.indent(root)
+    tree = ElementTree.ElementTree(root)
+    tree.write(out / "annotations.xml", encoding="utf-8", xml_declaration=True)

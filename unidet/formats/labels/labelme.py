@@ -1,0 +1,104 @@
+"""LabelMe: a JSON file for each picture, with shapes of which a box is drawn around each."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from unidet.formats.json_text import read_document, shown
+from unidet.formats.labels.records import (
+    Box,
+    Labelled,
+    Labels,
+    Notes,
+    Pictures,
+    RecordFault,
+    Refuse,
+    around,
+    is_pair,
+    leaving_out,
+    name_of,
+    names_met,
+    number,
+    size,
+    strictly,
+)
+
+SHAPES = ("rectangle", "polygon", "circle", "mask")
+_LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
+"""Points of each."""
+
+
+def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
+    """Every JSON file below a folder that holds shapes, or one file."""
+    notes = Notes()
+    images = []
+    for file in [place] if place.is_file() else sorted(place.rglob("*.json")):
+        with leaving_out(refuse):
+            images.append(_image(file, pictures, notes))
+    return Labels(names_met(images), tuple(images), notes.findings)
+
+
+def _image(file: Path, pictures: Pictures, notes: Notes) -> Labelled:
+    document = read_document(file)
+    shapes = document.get("shapes")
+    if not isinstance(shapes, list):
+        raise RecordFault(str(file), "must have a list 'shapes'", shown(shapes))
+    written = document.get("imagePath")
+    name = (isinstance(written, str) and pictures.find(written)) or pictures.beside(file)
+    if not name:
+        raise RecordFault(
+            str(file), f"'imagePath' must be a picture below {pictures.root}", shown(written)
+        )
+    width, height = size(str(file), document.get("imageWidth"), document.get("imageHeight"))
+    boxes = []
+    for row, shape in enumerate(shapes):
+        where = f"{file}: shapes[{row}]"
+        if not isinstance(shape, dict):
+            raise RecordFault(where, "must be an object", shown(shape))
+        kind = shape.get("shape_type") or "polygon"
+        if kind in SHAPES:
+            boxes.append(Box(name_of(where, shape.get("label")), _xyxy(where, kind, shape)))
+        else:
+            notes.add(f"shape {shown(kind)} has no box ({', '.join(SHAPES)} have): left out", where)
+    return Labelled(name, width, height, tuple(boxes))
+
+
+def _xyxy(where: str, kind: str, shape: dict[str, Any]) -> tuple[float, float, float, float]:
+    written = shape.get("points")
+    least = _LEAST[kind]
+    if not (isinstance(written, list) and len(written) >= least and all(map(is_pair, written))):
+        raise RecordFault(
+            where, f"the 'points' of a {kind} must be {least} or more [x, y]", shown(written)
+        )
+    points = [(number(where, x, "x"), number(where, y, "y")) for x, y in written]
+    if kind != "circle":
+        return around(points)
+    (x, y), edge = points[:2]
+    radius = math.dist((x, y), edge)
+    return x - radius, y - radius, x + radius, y + radius
+
+
+def write(labels: Labels, out: Path, images: Path) -> None:
+    """A file for each picture, which is named relative to it."""
+    for image in labels.images:
+        file = out / (os.path.splitext(image.file_name)[0] + ".json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shapes: list[dict[str, Any]] = [
+            {
+                "label": box.name,
+                "points": [[*box.xyxy[:2]], [*box.xyxy[2:]]],
+                "group_id": None,
+                "shape_type": "rectangle",
+                "flags": {},
+            }
+            for box in image.boxes
+            if not box.is_crowd
+        ]
+        path = os.path.relpath(os.path.realpath(images / image.file_name), file.parent.absolute())
+        sides = {"imageHeight": image.height, "imageWidth": image.width}
+        content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": path}
+        file.write_text(json.dumps({**content, "imageData": None, **sides}, ensure_ascii=False))

@@ -1,0 +1,135 @@
+"""OpenImages: CSV tables of boxes, and of the names of their labels.
+
+`*-annotations-bbox.csv` have ImageID, LabelName, XMin, XMax, YMin, YMax (fractions) and IsGroupOf,
+which is a crowd here; `*class-descriptions*.csv` beside them say what `/m/01g317` is called.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from unidet.errors import UserError
+from unidet.formats.labels.records import (
+    Box,
+    Labelled,
+    Labels,
+    Notes,
+    Pictures,
+    RecordFault,
+    Refuse,
+    by_part,
+    name_of,
+    names_met,
+    number,
+    part_named,
+    picture_of,
+    strictly,
+)
+
+COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
+_DESCRIPTIONS = "class-descriptions"
+_UNNAMED = "label without a name in class-descriptions: called by its code"
+
+
+def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
+    """A table of boxes, or every one in a folder."""
+    tables = [place] if place.is_file() else sorted(filter(_may_hold_boxes, place.rglob("*.csv")))
+    descriptions = _descriptions(place if place.is_dir() else place.parent)
+    notes = Notes()
+    boxes: dict[str, list[Box]] = {}
+    parts: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for table in tables:
+        part = part_named(table.stem)
+        for line, row in _rows(table):
+            where = f"{table}: line {line}"
+            try:
+                name = picture_of(pictures, where, row["ImageID"])
+                if name not in sizes:
+                    sizes[name] = pictures.size(name)
+                box = _box(where, row, descriptions, sizes[name])
+            except RecordFault as fault:
+                refuse(fault)
+                continue
+            if row["LabelName"] not in descriptions:
+                notes.add(_UNNAMED, where)
+            boxes.setdefault(name, []).append(box)
+            parts[name] = part
+    images = [Labelled(name, *sizes[name], tuple(own), parts[name]) for name, own in boxes.items()]
+    return Labels(names_met(images), tuple(images), notes.findings)
+
+
+def _may_hold_boxes(file: Path) -> bool:
+    return is_table(file) or "bbox" in file.name
+
+
+def is_table(file: Path) -> bool:
+    """Whether a CSV file holds boxes."""
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+        return {*COLUMNS} <= {*next(csv.reader(lines), ())}
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number of the line and its fields."""
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(
+                    f"{table}: has no column {missing[0]}; it takes {', '.join(COLUMNS)}"
+                )
+            for row in reader:
+                yield reader.line_num, row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table}: not a CSV text file ({error})") from None
+
+
+def _descriptions(folder: Path) -> dict[str, str]:
+    """Code of a label -> its name; newer files of the kind begin with a line of headings."""
+    names: dict[str, str] = {}
+    for file in sorted(folder.rglob(f"*{_DESCRIPTIONS}*.csv")):
+        with file.open(encoding="utf-8", newline="") as lines:
+            names |= {row[0]: row[1] for row in csv.reader(lines) if len(row) > 1}
+    return names
+
+
+def _box(
+    where: str, row: dict[str, str], descriptions: dict[str, str], sides: tuple[int, int]
+) -> Box:
+    code = name_of(where, row["LabelName"])
+    left, right, top, bottom = (number(where, row[key], key) for key in COLUMNS[2:])
+    if not (-0.01 <= left <= right <= 1.01 and -0.01 <= top <= bottom <= 1.01):
+        raise RecordFault(
+            where,
+            "XMin, XMax and YMin, YMax must be ascending fractions of the picture, 0 to 1",
+            f"{left:g} {right:g} {top:g} {bottom:g}",
+        )
+    width, height = sides
+    xyxy = (left * width, top * height, right * width, bottom * height)
+    return Box(descriptions.get(code, code), xyxy, row.get("IsGroupOf") == "1")
+
+
+def write(labels: Labels, out: Path, images: Path) -> None:
+    """`annotations-bbox.csv`, one for each part, and `class-descriptions.csv`, whose codes are the
+    names."""
+    with (out / f"{_DESCRIPTIONS}.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([name, name] for name in labels.names)
+    for part, own in by_part(labels).items():
+        _write_table(own, out / f"{part}-annotations-bbox.csv".lstrip("-"))
+
+
+def _write_table(labels: Labels, table: Path) -> None:
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, "IsGroupOf"])
+        for image in labels.images:
+            stem = PurePosixPath(image.file_name).with_suffix("").as_posix()
+            for box in image.boxes:
+                left, top, right, bottom = box.xyxy
+                across = (left / image.width, right / image.width)
+                down = (top / image.height, bottom / image.height)
+                fractions = [f"{value:.10g}" for value in (*across, *down)]
+                writer.writerow([stem, box.name, *fractions, int(box.is_crowd)])

@@ -1,0 +1,110 @@
+"""Which format a file or folder of labels is in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from unidet.errors import UserError
+from unidet.formats.labels import openimages, yolo
+
+FORMATS = {
+    "coco": "JSON of COCO, LVIS or Objects365",
+    "yolo": "text files and data.yaml",
+    "voc": "Pascal VOC's XML files",
+    "openimages": "CSV tables of boxes",
+    "labelme": "LabelMe's JSON files",
+    "cvat": "XML of 'CVAT for images 1.1'",
+    "labelstudio": "JSON or JSON-MIN of Label Studio",
+}
+_HEAD = 1 << 20
+"""Bytes of a file that tell what it is: LabelMe's picture, which may be long, comes behind them."""
+_LOOKED_AT = 50
+"""So many files of a folder are looked into until one is recognised."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's labels: their format, and the file, files or folder that its reader takes."""
+
+    format: str
+    places: tuple[Path, ...]
+
+
+def recognize(place: Path, as_format: str = "") -> Source:
+    """What lies at a place, or what a person says that it is.
+
+    Raises:
+        UserError: nothing is there, or nothing of a format that is read.
+    """
+    if not place.exists():
+        raise UserError(f"{place}: no such file or folder; --annotations names the labels")
+    formats = _formats_of(place)
+    if as_format and formats and as_format not in formats:
+        raise UserError(f"{place}: looks like {' and '.join(formats)}, not {as_format}")
+    chosen = as_format or next(iter(formats), "")
+    if not chosen:
+        known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
+        raise UserError(f"{place}: holds no labels of a format that is read: {known}")
+    if len(formats) > 1 and not as_format:
+        raise UserError(
+            f"{place}: holds labels as {' and as '.join(formats)}; say which: --format {chosen}"
+        )
+    return Source(chosen, tuple(_places(chosen, place)))
+
+
+def _formats_of(place: Path) -> list[str]:
+    """In the order of `FORMATS`, without repeats."""
+    found = {_format_of_file(place)} if place.is_file() else set(_formats_in(place))
+    return [name for name in FORMATS if name in found]
+
+
+def _formats_in(folder: Path) -> Iterator[str]:
+    if yolo.settings_file(folder) or any((folder / name).is_file() for name in yolo.NAME_FILES):
+        yield "yolo"
+    for suffix in ("json", "xml", "csv"):
+        files = sorted(islice(folder.rglob(f"*.{suffix}"), _LOOKED_AT))
+        yield from filter(None, map(_format_of_file, files))
+
+
+def _format_of_file(file: Path) -> str:
+    """Empty where it is none."""
+    suffix = file.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return "yolo"
+    if suffix == ".csv":
+        return "openimages" if openimages.is_table(file) else ""
+    with file.open("rb") as content:
+        head = content.read(_HEAD)
+    head = head.replace(b"\0", b"")  # of UTF-16
+    if suffix == ".xml":
+        tag = re.search(rb"<(annotations?)\b", head)
+        return {b"annotation": "voc", b"annotations": "cvat"}.get(tag[1] if tag else b"", "")
+    if suffix == ".json":
+        return _json_format(head)
+    return ""
+
+
+def _json_format(head: bytes) -> str:
+    if re.match(rb"[^\w{\[]{0,8}\[", head):
+        tasks = (b'"data"', b'"annotations"', b'"rectanglelabels"', b'"annotation_id"')
+        return "labelstudio" if any(key in head for key in tasks) else ""
+    if b'"shapes"' in head:
+        return "labelme"
+    coco = (b'"images"', b'"annotations"', b'"categories"')
+    return "coco" if any(key in head for key in coco) else ""
+
+
+def _places(chosen: str, place: Path) -> list[Path]:
+    """What the format's reader takes; only of COCO's there may be several."""
+    if chosen not in ("coco", "labelstudio", "cvat") or place.is_file():
+        return [place]
+    suffix = "xml" if chosen == "cvat" else "json"
+    files = [f for f in sorted(place.rglob(f"*.{suffix}")) if _format_of_file(f) == chosen]
+    if chosen != "coco" and len(files) > 1:
+        names = ", ".join(str(file.relative_to(place)) for file in files[:3])
+        raise UserError(f"{place}: holds {len(files)} exports ({names}); give one of the files")
+    return files or [place]

@@ -1,0 +1,174 @@
+"""What stands between the label formats: pictures, their boxes, and faults of records."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from unidet.errors import UserError
+from unidet.formats.json_text import shown
+from unidet.formats.table import LARGEST, Finding
+
+TRAIN, VAL, TEST = "train", "val", "test"
+PARTS = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL}
+PARTS |= {"test": TEST, "testing": TEST}
+"""How formats call the parts of a data set."""
+
+
+def part_named(name: str) -> str:
+    """The part that a word of a file's name says, the first one; empty where none does."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((PARTS[word] for word in words if word in PARTS), "")
+
+
+class RecordFault(UserError):
+    """What is wrong with one record: `where` it is, the `kind` of fault, and what it says there."""
+
+    def __init__(self, where: str, kind: str, value: str = "") -> None:
+        super().__init__(f"{where}: {kind}{f', got {value}' if value else ''}")
+        self.where = where
+        self.kind = kind
+
+
+Refuse = Callable[[RecordFault], None]
+"""What a reader does with a fault: raise it, or note it and leave the record out."""
+
+
+def strictly(fault: RecordFault) -> NoReturn:
+    """The `Refuse` of those who need every record."""
+    raise fault
+
+
+@contextmanager
+def leaving_out(refuse: Refuse) -> Iterator[None]:
+    """Around the reading of one record: its fault goes to `refuse`."""
+    try:
+        yield
+    except RecordFault as fault:
+        refuse(fault)
+
+
+@dataclass(frozen=True)
+class Box:
+    """`xyxy`: absolute pixels, continuous coordinates, as in `unidet.records`."""
+
+    name: str
+    xyxy: tuple[float, float, float, float]
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One picture: its path below the images folder, its size, its boxes, and its part (`PARTS`),
+    empty where the format names none."""
+
+    file_name: str
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A data set: names in the order of their categories, and what the reader did otherwise than
+    the files say."""
+
+    names: tuple[str, ...]
+    images: tuple[Labelled, ...]
+    notes: dict[str, Finding] = field(default_factory=dict)
+
+
+class Pictures(Protocol):
+    """The picture files below one folder, by path relative to it."""
+
+    root: Path
+
+    def find(self, written: str) -> str | None:
+        """The picture of this path or, whatever folder it was in, of this name."""
+
+    def beside(self, labels: Path) -> str | None:
+        """The picture that a file with labels belongs to: of the same name but for the ending."""
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height in pixels, upright; UserError where it is no picture."""
+
+    def all(self) -> Iterable[str]:
+        """Every picture, sorted."""
+
+
+class Notes:
+    """Counts remarks, and keeps where each was met first."""
+
+    def __init__(self) -> None:
+        self.findings: dict[str, Finding] = {}
+
+    def add(self, remark: str, where: str) -> None:
+        known = self.findings.get(remark, Finding(0, where))
+        self.findings[remark] = Finding(known.count + 1, known.first)
+
+
+def picture_of(pictures: Pictures, where: str, written: str) -> str:
+    """The picture that a record names; RecordFault where there is none."""
+    name = pictures.find(written)
+    if name is None:
+        raise RecordFault(where, f"must name a picture below {pictures.root}", shown(written))
+    return name
+
+
+def number(where: str, text: object, what: str) -> float:
+    """A finite number that a file holds as text or number; RecordFault where it is none."""
+    try:
+        value = float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = math.nan
+    if isinstance(text, bool) or not abs(value) < LARGEST:
+        raise RecordFault(where, f"{what} must be a number", shown(text))
+    return value
+
+
+def size(where: str, width: object, height: object) -> tuple[int, int]:
+    """Whole sides of at least one pixel; RecordFault otherwise."""
+    sides = number(where, width, "width"), number(where, height, "height")
+    if any(side < 1 or side % 1 for side in sides):
+        raise RecordFault(
+            where, "width and height must be whole pixels, at least 1", f"{width}x{height}"
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def name_of(where: str, text: object) -> str:
+    """The name of a category; RecordFault where it is empty or no text."""
+    if not isinstance(text, str) or not text.strip():
+        raise RecordFault(where, "the name of a category must be a non-empty text", shown(text))
+    return text.strip()
+
+
+def around(points: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """The box around points."""
+    columns, rows = zip(*points, strict=True)
+    return min(columns), min(rows), max(columns), max(rows)
+
+
+def by_part(labels: Labels) -> dict[str, Labels]:
+    """The labels of each part that has images, all with the same names."""
+    parts = dict.fromkeys(image.part for image in labels.images)
+    return {
+        part: replace(labels, images=tuple(i for i in labels.images if i.part == part))
+        for part in parts
+    }
+
+
+def is_pair(value: object) -> bool:
+    """Whether a value of a JSON file may be a point."""
+    return isinstance(value, list) and len(value) == 2
+
+
+def names_met(images: Iterable[Labelled]) -> tuple[str, ...]:
+    """The names of all boxes, sorted, for formats that list none."""
+    return tuple(sorted({box.name for image in images for box in image.boxes}))

@@ -1,0 +1,135 @@
+"""Pascal VOC: an XML file for each picture, parts as lists in `ImageSets/Main`.
+
+Corners count pixels from 1 and belong to the box (VOC devkit): pixel n reaches from n - 1 to n.
+`difficult` boxes are crowds here: VOC leaves them out of training and evaluation, COCO AP too then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from unidet.errors import UserError
+from unidet.formats.json_text import shown
+from unidet.formats.labels.records import (
+    PARTS,
+    Box,
+    Labelled,
+    Labels,
+    Pictures,
+    RecordFault,
+    Refuse,
+    by_part,
+    leaving_out,
+    name_of,
+    names_met,
+    number,
+    size,
+    strictly,
+)
+
+
+def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
+    """Every XML file below a folder, or one file."""
+    parts = dict(_parts(place))
+    images = []
+    for file in [place] if place.is_file() else sorted(place.rglob("*.xml")):
+        with leaving_out(refuse):
+            images.append(_image(file, pictures, parts.get(file.stem, "")))
+    return Labels(names_met(images), tuple(images))
+
+
+def root_of(file: Path) -> Element:
+    """The root element of an XML file; RecordFault where it is none."""
+    try:
+        return ElementTree.parse(file).getroot()
+    except ElementTree.ParseError as error:
+        raise RecordFault(str(file), f"must be whole XML ({error})") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def _image(file: Path, pictures: Pictures, part: str) -> Labelled:
+    root = root_of(file)
+    if root.tag != "annotation":
+        raise RecordFault(str(file), "must be an <annotation> of Pascal VOC", f"<{root.tag}>")
+    written = root.findtext("filename", "")
+    name = pictures.find(written) or pictures.beside(file)
+    if name is None:
+        raise RecordFault(
+            str(file), f"its <filename> must be a picture below {pictures.root}", shown(written)
+        )
+    where = f"{file}: <size>"
+    width, height = size(where, root.findtext("size/width"), root.findtext("size/height"))
+    objects = enumerate(root.findall("object"))
+    boxes = [_box(f"{file}: object[{row}]", item) for row, item in objects]
+    return Labelled(name, width, height, tuple(boxes), part)
+
+
+def _box(where: str, item: Element) -> Box:
+    name = name_of(where, item.findtext("name"))
+    bounds = item.find("bndbox")
+    if bounds is None:
+        raise RecordFault(where, "must have a <bndbox>")
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    left, top, right, bottom = (number(where, bounds.findtext(key), f"<{key}>") for key in keys)
+    if right < left or bottom < top:
+        raise RecordFault(
+            where,
+            "xmax and ymax must not lie before xmin and ymin",
+            f"{left:g} {top:g} {right:g} {bottom:g}",
+        )
+    is_difficult = item.findtext("difficult", "0").strip() == "1"
+    return Box(name, (left - 1, top - 1, right, bottom), is_difficult)
+
+
+def _parts(place: Path) -> Iterator[tuple[str, str]]:
+    """Name of a file without its ending -> its part."""
+    for folder in (place, place.parent):
+        for text, part in PARTS.items():
+            listed = folder / "ImageSets" / "Main" / f"{text}.txt"
+            if listed.is_file():
+                lines = filter(str.strip, listed.read_text(encoding="utf-8").splitlines())
+                yield from ((line.strip(), part) for line in lines)
+
+
+def write(labels: Labels, out: Path, images: Path) -> None:
+    """`Annotations/*.xml` and a list for each part; a picture's folder comes before its name."""
+    folder, lists = out / "Annotations", out / "ImageSets" / "Main"
+    folder.mkdir()
+    for part, own in by_part(labels).items():
+        for image in own.images:
+            file = folder / f"{_stem(image)}.xml"
+            ElementTree.ElementTree(_element(image)).write(
+                file, encoding="utf-8", xml_declaration=True
+            )
+        if part:
+            lists.mkdir(parents=True, exist_ok=True)
+            text = "".join(f"{_stem(image)}\n" for image in own.images)
+            (lists / f"{part}.txt").write_text(text, encoding="utf-8")
+
+
+def _stem(image: Labelled) -> str:
+    return os.path.splitext(image.file_name)[0].replace("/", "__")
+
+
+def _element(image: Labelled) -> Element:
+    root = Element("annotation")
+    SubElement(root, "filename").text = image.file_name
+    sides = SubElement(root, "size")
+    for key, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+        SubElement(sides, key).text = str(value)
+    for box in image.boxes:
+        item = SubElement(root, "object")
+        SubElement(item, "name").text = box.name
+        SubElement(item, "difficult").text = str(int(box.is_crowd))
+        left, top, right, bottom = box.xyxy
+        bounds = SubElement(item, "bndbox")
+        corners = {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom}
+        for key, corner in corners.items():
+            SubElement(bounds, key).text = f"{corner:.10g}"
+    ElementTree.indent(root)
+    return root
