@@ -15,9 +15,14 @@ from unidet.pipelines.wiring.starting_weights import load_starting_weights, star
 
 
 def initialize(
-    network: Proposer, config: RpnConfig, files: Mapping[str, Path], inputs: Mapping[str, Path]
+    network: Proposer,
+    config: RpnConfig,
+    classes: int,
+    files: Mapping[str, Path],
+    inputs: Mapping[str, Path],
 ) -> None:
-    """Give the network what it starts from: of `files`, or of the artefacts `inputs`.
+    """Give the network for `classes`, 0 for a class-agnostic one, what it starts from: of `files`,
+    or of the artefacts `inputs`.
 
     Raises:
         UserError: the file cannot be read, or does not fit the network.
@@ -29,7 +34,9 @@ def initialize(
         return
     is_trained = config.training is not None
     try:
-        load_starting_weights(network, files["weights"], is_trained_further=is_trained)
+        load_starting_weights(
+            network, files["weights"], is_trained_further=is_trained, classes=max(classes, 1)
+        )
     except Misfit as error:
         raise UserError(f"{error}; rpn.network and rpn.classes say what it must be") from error
 

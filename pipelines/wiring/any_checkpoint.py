@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.weights.prefixes import below, under
 
@@ -17,11 +19,15 @@ OPTIONAL = ("aux_*", "rpn_head.rpn_cls.*")
 """Parts whose outputs no inference reads: weights without them start these afresh."""
 
 
-def load_checkpoint(network: nn.Module, path: Path, *, is_trained_further: bool) -> None:
+def load_checkpoint(
+    network: nn.Module, path: Path, *, is_trained_further: bool, classes: int = 0
+) -> None:
     """As `starting_weights.load_starting_weights`."""
-    from unidet.weights.load import Misfit, load_into
+    from unidet.weights.load import Misfit, load_into, state_of
 
     arrays, is_whole = _arrays(network, path)
+    if is_trained_further and classes:
+        arrays = with_own_classes(arrays, state_of(network), classes)
     if not is_whole and not is_trained_further:
         raise UserError(f"{path}: holds a backbone, not the whole network; it must be trained")
     missing = [] if is_whole else [name for name in _names(network) if not _is_backbone(name)]
@@ -34,6 +40,32 @@ def load_checkpoint(network: nn.Module, path: Path, *, is_trained_further: bool)
         )
     except Misfit as error:
         raise Misfit(f"{path}: {error}") from error
+
+
+def with_own_classes(
+    arrays: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], classes: int
+) -> dict[str, np.ndarray]:
+    """The arrays of a network for other classes as one for `classes` has them.
+
+    What tells classes apart begins with a row for each. Those start as in `own`, the arrays of the
+    network; the rows behind them (sides of boxes, no object) are taken over. Arrays that differ
+    otherwise stay as they are.
+    """
+    others = [
+        name
+        for name, array in arrays.items()
+        if name in own and array.shape != own[name].shape and array.size > 1
+    ]
+    longer = {len(arrays[name]) - len(own[name]) for name in others}
+    if len(longer) != 1 or any(arrays[n].shape[1:] != own[n].shape[1:] for n in others):
+        return dict(arrays)
+    (more,) = longer
+    replaced = {
+        name: np.concatenate([own[name][:classes], arrays[name][classes + more :]])
+        for name in others
+    }
+    say(f"  starts from weights for {classes + more} classes; the outputs of {classes} are new")
+    return {**arrays, **replaced}
 
 
 def _is_backbone(name: str) -> bool:

@@ -36,18 +36,21 @@ def starting_file(key: str, root: str, place: str) -> dict[str, Path]:
     return files
 
 
-def load_starting_weights(network: Any, path: Path, *, is_trained_further: bool) -> None:
+def load_starting_weights(
+    network: Any, path: Path, *, is_trained_further: bool, classes: int = 0
+) -> None:
     """Weights of any file: ours of any size, or official ones in a layout of this network.
 
     Args:
         is_trained_further: a part will do: an ImageNet or CLIP backbone, or a network that lacks
-            what only training uses.
+            what only training uses, or one for other classes.
+        classes: that the network tells apart; 0 where it does not matter.
 
     Raises:
         UserError: the file cannot be read; Misfit where it does not fit the network.
     """
     module = import_module(ANY_CHECKPOINT)
-    module.load_checkpoint(network, path, is_trained_further=is_trained_further)
+    module.load_checkpoint(network, path, is_trained_further=is_trained_further, classes=classes)
 
 
 def code_of(weights: str) -> tuple[str, ...]:
