@@ -6,7 +6,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+
+from unidet.formats.labels.records import Box, Labelled, Labels
 
 SIZES = {"a.png": (100, 80), "in/b.png": (60, 40)}
 BOXES = {
@@ -168,3 +171,21 @@ def write_labels(folder: Path, format_name: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content if isinstance(content, str) else json.dumps(content))
     return folder
+
+
+def write_twelve(folder: Path) -> Labels:
+    """Twelve pictures of 96 x 64 noise, on each one or two of three kinds of plain rectangles."""
+    folder.mkdir(parents=True)
+    colours = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+    images = []
+    for number in range(12):
+        random = np.random.default_rng(number)
+        pixels = random.integers(60, 190, (64, 96, 3), np.uint8)
+        boxes = []
+        for part, name in enumerate((*colours, *colours)[number % 3 :][: 1 + number % 2]):
+            left, top = 4 + 48 * part, int(random.integers(2, 20))
+            pixels[top : top + 32, left : left + 40] = colours[name]
+            boxes.append(Box(name, (left, top, left + 40, top + 32)))
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+        images.append(Labelled(f"{number:02d}.png", 96, 64, tuple(boxes)))
+    return Labels(tuple(colours), tuple(images))

@@ -105,7 +105,6 @@ def test_what_coco_leaves_out_is_completed(tmp_path: Path, photos: Path) -> None
     document = read_own(tmp_path / "labels.json", photos).documents[""]
     assert document["images"][1] == {"id": 2, "file_name": "b.png", "width": 60, "height": 40}
     assert [box["area"] for box in document["annotations"]] == [7.5, 200, 400]
-    assert [box["iscrowd"] for box in document["annotations"]] == [1, 0, 0]
 
 
 def test_two_files_of_coco_are_the_parts_that_their_names_say(tmp_path: Path, photos: Path) -> None:

@@ -98,15 +98,45 @@ def part_of_file(file: Path, source: Source) -> str:
 def _completed(read: Annotations, pictures: PictureFolder) -> Document:
     """With the names of the files as they lie on disk, sizes and areas."""
     names, _ = image_names(read.images, pictures.root)
-    images = []
-    for record, name, known in zip(read.images.records, names, read.sizes.tolist(), strict=True):
-        width, height = known if all(known) else pictures.size(name)
-        images.append({**record, "file_name": name, "width": width, "height": height})
-    annotations = []
-    for record in read.boxes.records:
-        _, _, width, height = record["bbox"]
-        annotations.append({"area": width * height, "iscrowd": 0, **record})
-    return {**read.document, "images": images, "annotations": annotations}
+    images = [
+        {**record, "file_name": name}
+        for record, name in zip(read.images.records, names, strict=True)
+    ]
+    return filled({**read.document, "images": images}, pictures)
+
+
+def filled(document: Document, pictures: PictureFolder) -> Document:
+    """A document, perhaps with faults, with the sizes and areas that it leaves out.
+
+    Raises:
+        UserError: a picture without a size that is none.
+    """
+    images, annotations = document.get("images"), document.get("annotations")
+    if isinstance(images, list):
+        document = {**document, "images": [_sized(record, pictures) for record in images]}
+    if isinstance(annotations, list):
+        document = {**document, "annotations": [_with_area(record) for record in annotations]}
+    return document
+
+
+def _sized(record: Any, pictures: PictureFolder) -> Any:
+    if not isinstance(record, dict) or {"width", "height"} & record.keys():
+        return record
+    written = record.get("file_name")
+    name = pictures.find(written) if isinstance(written, str) else None
+    if name is None:
+        return record
+    width, height = pictures.size(name)
+    return {**record, "width": width, "height": height}
+
+
+def _with_area(record: Any) -> Any:
+    if not isinstance(record, dict) or "area" in record:
+        return record
+    sides = record["bbox"][2:] if isinstance(record.get("bbox"), list) else []
+    if len(sides) != 2 or not all(isinstance(side, int | float) for side in sides):
+        return record
+    return {**record, "area": sides[0] * sides[1]}
 
 
 # --- parts -------------------------------------------------------------------------------------

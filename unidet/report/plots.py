@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from unidet.data.stats import Statistics
 from unidet.report.labels import label
 from unidet.report.style import COLOURS, MARKERS, PAPER
 
@@ -127,4 +130,27 @@ def category_bars(table: pd.DataFrame, target: Path) -> None:
         if novel.any():
             handles = [Patch(color=colour, label=text) for colour, text in bars.items()]
             axes.legend(handles=handles, loc="lower right")
+        figure.savefig(target, dpi=120)
+
+
+def data_overview(
+    sets: Mapping[str, Statistics], box_sides: Mapping[str, np.ndarray], target: Path
+) -> None:
+    """Boxes by name, most frequent first, and sizes of boxes, a line for each set.
+
+    Args:
+        box_sides: name of the set -> (M,) square roots of the boxes' areas, in pixels.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 3.6), layout="constrained")
+        by_name, by_size = figure.subplots(1, 2)
+        bounds = np.geomspace(1, max([2.0, *(side.max() for side in box_sides.values())]), 30)
+        for name, entry in sets.items():
+            counts = [boxes for boxes, _ in entry.by_name.values() if boxes]
+            by_name.plot(range(1, len(counts) + 1), counts, marker=".", label=label(name))
+            by_size.hist(box_sides[name], bounds, histtype="step", label=label(name))
+        by_name.set(xlabel="names, most frequent first", ylabel="boxes", yscale="log")
+        by_size.set(xlabel="side of a box (square root of its area), pixels", xscale="log")
+        by_size.set_ylabel("boxes")
+        by_name.legend()
         figure.savefig(target, dpi=120)

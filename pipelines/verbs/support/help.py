@@ -16,7 +16,8 @@ Run a stage, and whatever upstream of it is missing or stale:
   unidet stage=report            the whole toy study, ending in an LVIS table
   unidet stage=lvis_eval calibration.gamma=0.3
   unidet -m stage=lvis_eval calibration.gamma=0,0.3,0.6
-  unidet stage=report experiment=bench data.root=FOLDER"""
+  unidet stage=report experiment=bench data.root=FOLDER
+  unidet -C DIR stage=report     the study in DIR, which `unidet new DIR` makes"""
 _HABITS = """
 unidet VERB -h tells what a verb takes. Verbs about the study and the store take
 key=value like a run, and --json for programs; WHAT is a stage, a path, or the

@@ -1,0 +1,211 @@
+"""What `unidet data` does: check, count and convert sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from unidet.console.terminal import Progress
+from unidet.data.check import (
+    Faults,
+    check_document,
+    check_pictures,
+    note_copies,
+    note_unlabelled,
+    shared_pictures,
+)
+from unidet.data.own_data import read_own, reader_of
+from unidet.data.readers import split_of
+from unidet.data.stats import Statistics, areas, shared_names, statistics_of
+from unidet.errors import UserError
+from unidet.formats.annotations import annotations_of, sentences
+from unidet.formats.labels.coco import labels_of
+from unidet.formats.table import Finding
+from unidet.pipelines.wiring.named_data import NamedData
+from unidet.records import Split
+from unidet.store.disk import check_folder
+from unidet.store.hashing import sha256_file
+
+WITHOUT_CROWDS = ("yolo", "labelme", "cvat", "labelstudio")
+"""Formats that cannot say that a box holds several objects."""
+_SHOWN_NAMES = 12
+
+
+# --- check -------------------------------------------------------------------------------------
+
+
+@dataclass
+class CheckedSet:
+    """A set and what is wrong with it; `digests` of the pictures that can be read, by name."""
+
+    name: str
+    file: str
+    role: str
+    faults: Faults
+    images: int = 0
+    boxes: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[str]:
+        yield f"{self.name} ({self.file}): {self.images} images, {self.boxes} boxes"
+        yield from (f"  fault: {line}" for line in sentences(self.faults.refused))
+        yield from (f"  note: {line}" for line in sentences(self.faults.noted))
+
+
+@dataclass(frozen=True)
+class Check:
+    """All sets, and which evaluation sets have pictures that are trained on."""
+
+    sets: list[CheckedSet]
+    overlaps: dict[str, Finding]
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.overlaps and not any(entry.faults.refused for entry in self.sets)
+
+    def lines(self) -> list[str]:
+        lines = [line for entry in self.sets for line in entry.lines()]
+        lines += [f"fault: {line}" for line in sentences(self.overlaps)]
+        return [*lines, "no fault"] if self.is_sound else lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        sets = [asdict(entry) for entry in self.sets]
+        for entry in sets:
+            del entry["digests"]
+        overlaps = {name: asdict(finding) for name, finding in self.overlaps.items()}
+        return {"sound": self.is_sound, "sets": sets, "overlaps": overlaps}
+
+
+def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
+    """Every fault of every set.
+
+    Args:
+        foreign: where the reader of the labels puts its own; they count for the first set.
+    """
+    checked: list[CheckedSet] = []
+    splits: dict[Path, list[Split]] = {}
+    for data in _listed(sets, foreign):
+        faults = foreign if not checked else Faults()
+        entry = CheckedSet(data.name, data.file.name, data.role, faults)
+        checked.append(entry)
+        split = _indexed(data, faults)
+        if split is None:
+            continue
+        entry.images, entry.boxes = len(split), len(split.labels)
+        progress = Progress(f"decoding {data.name}")
+        sound = check_pictures(split, data.images, faults, progress.update)
+        progress.close()
+        entry.digests = {name: sha256_file(data.images / name) for name in sorted(sound)}
+        note_copies(entry.digests, faults)
+        splits.setdefault(data.images, []).append(split)
+    for images, own in splits.items():
+        note_unlabelled(own, images, checked[0].faults)
+    return Check(checked or [CheckedSet("labels", "", "", foreign)], dict(_overlaps(checked)))
+
+
+def _listed(sets: Iterable[NamedData], foreign: Faults) -> list[NamedData]:
+    """None where no record of the labels is sound."""
+    try:
+        return list(sets)
+    except UserError:
+        if not foreign.refused:
+            raise
+        return []
+
+
+def _indexed(data: NamedData, faults: Faults) -> Split | None:
+    try:
+        document = data.read()
+    except UserError as fault:
+        faults.refuse(str(fault).removeprefix(f"{data.file}: "), data.file.name)
+        return None
+    is_evaluated = data.role == "evaluation"
+    return check_document(data.file, document, data.images, faults, is_evaluated=is_evaluated)
+
+
+def _overlaps(sets: list[CheckedSet]) -> Iterator[tuple[str, Finding]]:
+    for evaluated in (entry for entry in sets if entry.role == "evaluation"):
+        for trained in (entry for entry in sets if entry.role == "training"):
+            shared = shared_pictures(trained.digests, evaluated.digests)
+            if shared is not None:
+                yield f"picture of {evaluated.name} that {trained.name} trains on", shared
+
+
+# --- stats -------------------------------------------------------------------------------------
+
+
+def stats(sets: Iterable[NamedData], picture: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """Values for programs and lines for people; leaves a picture where one is named."""
+    splits: dict[str, Split] = {}
+    vocabularies: dict[str, Split] = {}
+    for data in sets:
+        read = annotations_of(data.file, data.read())
+        splits[data.name], _ = split_of(read, data.images, name=data.name)
+        vocabularies.setdefault(data.vocabulary, splits[data.name])
+    counted = {name: statistics_of(split) for name, split in splits.items()}
+    lines = [line for name, entry in counted.items() for line in _lines(name, entry)]
+    shared = {
+        f"{one}, {other}": shared_names(mine.categories, theirs.categories)
+        for (one, mine), (other, theirs) in combinations(vocabularies.items(), 2)
+    }
+    lines += [
+        f"{pair}: {len(names)} names in common{_some(names)}" for pair, names in shared.items()
+    ]
+    if picture is not None:
+        from unidet.report.plots import data_overview
+
+        boxes = {name: areas(split) ** 0.5 for name, split in splits.items()}
+        data_overview(counted, boxes, picture)
+        lines.append(str(picture))
+    values = {name: asdict(entry) for name, entry in counted.items()}
+    return {"sets": values, "shared_names": shared}, lines
+
+
+def _lines(name: str, entry: Statistics) -> Iterator[str]:
+    crowds = f" ({entry.crowds} crowds)" if entry.crowds else ""
+    yield f"{name}: {entry.images} images, {entry.boxes} boxes{crowds}, {len(entry.by_name)} names"
+    smallest, median, largest = (f"{width}x{height}" for width, height in entry.sides)
+    yield f"  images {smallest} to {largest}, median {median}"
+    mean, most = entry.boxes_an_image
+    small, medium, large = entry.by_size
+    yield f"  boxes an image: {mean:.1f}, at most {most}"
+    yield f"  small (below 32² pixels) {small}, medium {medium}, large (from 96²) {large}"
+    shown = [f"{text} {boxes}" for text, (boxes, _) in entry.by_name.items() if boxes]
+    yield f"  boxes by name{_some(shown)}"
+    absent = [text for text, (boxes, _) in entry.by_name.items() if not boxes]
+    if absent:
+        yield f"  {len(absent)} names without a box{_some(absent)}"
+
+
+def _some(texts: list[str]) -> str:
+    more = f" and {len(texts) - _SHOWN_NAMES} more" if len(texts) > _SHOWN_NAMES else ""
+    return f": {', '.join(texts[:_SHOWN_NAMES])}{more}" if texts else ""
+
+
+# --- convert -----------------------------------------------------------------------------------
+
+
+def convert(annotations: Path, images: Path, as_format: str, target: str, out: Path) -> list[str]:
+    """Write the labels in another format to a new folder; what was written and what was lost.
+
+    Raises:
+        UserError: labels that cannot be read, or a folder that is not empty.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"--out {out}: is not empty; name a new folder")
+    check_folder(out)
+    data = read_own(annotations, images, as_format)
+    labels = labels_of(data.documents)
+    out.mkdir(parents=True, exist_ok=True)
+    reader_of(target).write(labels, out, images)
+    boxes = [box for image in labels.images for box in image.boxes]
+    lost = sum(box.is_crowd for box in boxes) if target in WITHOUT_CROWDS else 0
+    line = f"{out}: {len(labels.images)} images, {len(boxes) - lost} boxes as {target}"
+    notes = [f"note: {note}" for note in data.notes]
+    if lost:
+        notes.append(f"note: {lost} crowds left out: {target} has none")
+    return [*notes, line]

@@ -1,0 +1,83 @@
+"""The data sets that `unidet data` is about: a study's, or pictures and labels in folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from unidet.config.data import TrainingSet
+from unidet.config.study import Config
+from unidet.data.own_data import filled, part_of_file, read_own
+from unidet.data.pictures import PictureFolder
+from unidet.errors import UserError
+from unidet.formats.json_text import read_document
+from unidet.formats.labels.recognize import recognize
+from unidet.formats.labels.records import TRAIN, VAL, Refuse
+from unidet.pipelines.wiring.study_sets import TRAINING, all_sets
+
+Role = Literal["training", "evaluation", ""]
+OWN = "own"
+"""The vocabulary of labels that no study has named yet."""
+_ROLES: dict[str, Role] = {TRAIN: "training", VAL: "evaluation"}
+
+
+@dataclass(frozen=True)
+class NamedData:
+    """One set.
+
+    Attributes:
+        name: as the study has it, or the part of the data.
+        file: what messages call its labels.
+        images: folder of the pictures.
+        vocabulary: sets of one have the same names.
+        role: what it is for; empty where nothing says so.
+        read: its document as COCO has it, unchecked; of labels that are no study's yet with what
+            `unidet new` would fill in.
+    """
+
+    name: str
+    file: Path
+    images: Path
+    vocabulary: str
+    role: Role
+    read: Callable[[], dict[str, Any]]
+
+
+def sets_of_study(config: Config) -> Iterator[NamedData]:
+    """Those in folders; UserError where there are none."""
+    root = Path(config.data.root)
+    sets = {k: v for k, v in all_sets(config).items() if isinstance(v, TrainingSet)}
+    if not sets:
+        raise UserError(
+            "data: this study has no set in folders; name one by -C DIR, experiment=… data.root=…, "
+            "or --images FOLDER --annotations PLACE"
+        )
+    for name, entry in sets.items():
+        file, images = root / entry.annotations, root / entry.images
+        role: Role = "training" if name.startswith(TRAINING) else "evaluation"
+        yield NamedData(name, file, images, entry.vocabulary, role, partial(read_document, file))
+
+
+def sets_in_folder(
+    annotations: Path, images: Path, as_format: str, refuse: Refuse
+) -> Iterator[NamedData]:
+    """The parts of labels of any format; what is wrong with records of others than COCO's goes to
+    `refuse`."""
+    source = recognize(annotations, as_format)
+    if source.format == "coco":
+        pictures = PictureFolder(images)
+        for file in source.places:
+            part, read = part_of_file(file, source), partial(_filled, file, pictures)
+            yield NamedData(part or file.stem, file, images, OWN, _ROLES.get(part, ""), read)
+        return
+    documents = read_own(annotations, images, as_format, refuse).documents
+    for part, document in documents.items():
+        name, role = part or annotations.name, _ROLES.get(part, "")
+        yield NamedData(name, annotations, images, OWN, role, partial(dict, document))
+
+
+def _filled(file: Path, pictures: PictureFolder) -> dict[str, Any]:
+    return filled(read_document(file), pictures)

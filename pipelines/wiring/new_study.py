@@ -1,0 +1,268 @@
+"""A study of one's own data: what `unidet new` finds, writes and says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unidet.config.folders import STUDY
+from unidet.data.own_data import OwnData, divide, read_own
+from unidet.errors import UserError
+from unidet.formats.annotations import read_annotations
+from unidet.formats.embeddings import read_embeddings
+from unidet.formats.labels.coco import Document
+from unidet.formats.labels.records import TRAIN, VAL
+from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
+from unidet.store.disk import check_folder, whole_file
+from unidet.store.hashing import sha256_file
+
+ANNOTATIONS = "annotations"
+"""Folder in the study's that holds the labels as they are read, a file for each part."""
+CLIP_FILES = ("RN50.pt", "bpe_simple_vocab_16e6.txt.gz")
+_FEW = 200
+"""Training pictures below which a detector that starts from scratch learns next to nothing."""
+_SHOWN_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for; see `unidet new -h`."""
+
+    folder: Path
+    images: Path
+    annotations: Path
+    format: str = ""
+    seed: int = 0
+    evaluation: float = 0.25
+    clip: Path | None = None
+    embeddings: Path | None = None
+    weights: Path | None = None
+    again: bool = False
+
+    @property
+    def study(self) -> Path:
+        return self.folder / STUDY
+
+    @property
+    def knows_text(self) -> bool:
+        return self.clip is not None or self.embeddings is not None
+
+
+def new_study(request: Request) -> list[str]:
+    """Write the study's folder; what was found and what comes next, a line each.
+
+    Raises:
+        UserError: labels or pictures that cannot be read, a folder that holds a study already or
+            is one of the user's own, files that are not there.
+    """
+    _check_places(request)
+    data = read_own(request.annotations, request.images, request.format)
+    parts = data.documents if data.is_divided else _divided(data.documents[""], request)
+    lines = [_found(data, parts), *_division(data, parts, request)]
+    _check_embeddings(request, parts[TRAIN])
+    _write_labels(request, data, parts)
+    lines += [f"note: {note}" for note in data.notes]
+    if request.again and request.study.is_file():
+        lines.append(f"{request.study}: kept; its labels were read again")
+    else:
+        text = study_text(request, data, parts, this_machine())
+        request.study.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(request.study) as partial:
+            partial.write_text(text, encoding="utf-8")
+        lines.append(f"{request.study}: written; every value in it can be changed")
+    return [*lines, *_advice(request, parts), f"next: {_next(request)}"]
+
+
+def _check_places(request: Request) -> None:
+    folder = Path(os.path.realpath(request.folder))
+    for option, theirs in (("--images", request.images), ("--annotations", request.annotations)):
+        place = Path(os.path.realpath(theirs))
+        if place.is_dir() and (folder == place or place in folder.parents):
+            raise UserError(
+                f"{request.folder}: lies in the folder of {option}, in which nothing is written; "
+                "choose another place"
+            )
+    if request.study.exists() and not request.again:
+        raise UserError(
+            f"{request.study}: is there already; --again reads its labels again and keeps the "
+            "study file, another folder makes another study"
+        )
+    check_folder(request.folder)
+    for name in CLIP_FILES if request.clip else ():
+        if not (request.clip / name).is_file():  # type: ignore[operator]
+            raise UserError(f"--clip {request.clip}: holds no {name}, one of OpenAI's files")
+    for option, file in (("--embeddings", request.embeddings), ("--weights", request.weights)):
+        if file is not None and not file.is_file():
+            raise UserError(f"{option} {file}: no such file")
+
+
+def _check_embeddings(request: Request, document: Document) -> None:
+    if request.embeddings is not None:
+        read_embeddings(request.embeddings, len(document["categories"]))
+
+
+# --- labels ------------------------------------------------------------------------------------
+
+
+def _divided(document: Document, request: Request) -> dict[str, Document]:
+    return divide(
+        document,
+        seed=request.seed,
+        fraction=request.evaluation,
+        digest_of=lambda name: sha256_file(request.images / name),
+    )
+
+
+def _write_labels(request: Request, data: OwnData, parts: dict[str, Document]) -> None:
+    folder = request.folder / ANNOTATIONS
+    folder.mkdir(parents=True, exist_ok=True)
+    division: dict[str, Any] = {"by": "the data's own parts"}
+    if not data.is_divided:
+        division = {"by": "content", "seed": request.seed, "evaluation": request.evaluation}
+    for part, document in parts.items():
+        info = {"format": data.format, "part": part, "division": division}
+        file = folder / f"{part}.json"
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps({**document, "info": info}, ensure_ascii=False))
+        read_annotations(file)  # whatever stage data would refuse
+
+
+def is_federated(document: Document) -> bool:
+    """Whether it says of every image which names are absent, as LVIS does."""
+    return all("neg_category_ids" in image for image in document["images"])
+
+
+# --- what is said ------------------------------------------------------------------------------
+
+
+def _found(data: OwnData, parts: dict[str, Document]) -> str:
+    names = {entry["id"]: entry["name"] for entry in parts[TRAIN]["categories"]}
+    boxes = [box for document in parts.values() for box in document["annotations"]]
+    counts = Counter(names[box["category_id"]] for box in boxes)
+    shown = ", ".join(f"{name} {count}" for name, count in counts.most_common(_SHOWN_NAMES))
+    more = f", and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    pictures = sum(len(document["images"]) for document in parts.values())
+    return (
+        f"{data.format}: {pictures} pictures, {len(boxes)} boxes, {len(names)} names "
+        f"({shown}{more})"
+    )
+
+
+def _division(data: OwnData, parts: dict[str, Document], request: Request) -> Iterator[str]:
+    train, val = (len(parts[part]["images"]) for part in (TRAIN, VAL))
+    how = "as the data say" if data.is_divided else f"by content and seed {request.seed}"
+    yield f"{train} pictures for training, {val} for evaluation, {how}"
+    for part, use in ((TRAIN, "training"), (VAL, "evaluation")):
+        met = {box["category_id"] for box in parts[part]["annotations"]}
+        absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
+        if absent:
+            shown = ", ".join(absent[:_SHOWN_NAMES])
+            yield f"note: {len(absent)} names have no box for {use}: {shown}"
+
+
+def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:
+    if not request.knows_text:
+        count = len(parts[TRAIN]["categories"])
+        yield (
+            "no text encoder: a closed-set study, which learns these names and finds no others; "
+            f"for any name: --clip FOLDER with OpenAI's {' and '.join(CLIP_FILES)}, or "
+            f"--embeddings FILE.npy with {count} x 1024 numbers"
+        )
+    pictures = len(parts[TRAIN]["images"])
+    if pictures < _FEW and request.weights is None and not request.knows_text:
+        yield (
+            f"{pictures} pictures are few for a detector that starts from scratch: expect AP near "
+            "0; --weights FILE starts from one that was trained on COCO (docs/own-data.md)"
+        )
+
+
+def _next(request: Request) -> str:
+    return f"unidet -C {shlex.quote(str(request.folder))} stage=report"
+
+
+# --- the study file ----------------------------------------------------------------------------
+
+
+def study_text(
+    request: Request, data: OwnData, parts: dict[str, Document], machine: Machine
+) -> str:
+    """The study file: some ten lines with a comment each."""
+    names = [entry["name"] for entry in parts[TRAIN]["categories"]]
+    sizes = sizes_for(_picture_sizes(parts[TRAIN]), request.knows_text, machine)
+    shown = ", ".join(names[:_SHOWN_NAMES]) + ", …" * (len(names) > _SHOWN_NAMES)
+    style = "lvis" if request.knows_text and is_federated(parts[VAL]) else "coco"
+    images = _text(request.images)
+    used = f"images: {images}, vocabulary: own"
+    lines = [
+        "# @package _global_",
+        f"# {len(names)} names ({shown}), from labels of format {data.format}.",
+        f"# Run it, or go on with it: {_next(request)}",
+        "defaults:",
+        *_base(request),
+        "  - _self_",
+        "experiment: study",
+        f"store: {{root: {_text(request.folder / 'outputs')}}}  # what is computed",
+        "data:",
+        f"  root: {_text(request.folder / ANNOTATIONS)}  # read again by: unidet new … --again",
+        f"  training: {{own: {{annotations: {TRAIN}.json, {used}}}}}",
+        f"  evaluation: {{own: {{annotations: {VAL}.json, {used}, style: {style}}}}}",
+        *_text_encoder(request),
+        *_networks(request, sizes, machine),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _base(request: Request) -> Iterator[str]:
+    if not request.knows_text:
+        yield "  - closed_set  # a detector of these names; needs no text encoder"
+        return
+    yield "  - open_vocabulary  # proposals of anything; regions are compared with names"
+    if request.embeddings is not None:
+        yield "  - override /clip: none"
+        yield "  - override /clip_embeddings: own"
+
+
+def _text_encoder(request: Request) -> Iterator[str]:
+    if request.embeddings is not None:
+        place = _text(request.embeddings)
+        yield f"clip_embeddings: {{files: {{own: {place}}}}}  # a row for each name"
+    elif request.clip is not None:
+        weights, merges = (_text(request.clip / name) for name in CLIP_FILES)
+        yield f"clip: {{checkpoint: {weights}, merges: {merges}}}"
+
+
+def _networks(request: Request, sizes: Sizes, machine: Machine) -> Iterator[str]:
+    yield f"rpn:  # for {machine.description}: about {sizes.minutes} minutes"
+    if request.weights is not None:
+        yield f"  weights: {_text(request.weights)}  # where training starts"
+    if not request.knows_text:
+        side = sizes.side
+        yield f"  images: {{sides: [{side}], test_side: {side}}}  # pixels; small things need more"
+    elif not machine.has_imagenet_weights and request.weights is None:
+        yield "  network: {initialize: none, backbone: {frozen_stages: 0}}  # no bench extra here"
+    training = f"{{steps: {sizes.steps}, batch_size: {sizes.batch}}}"
+    yield f"  training: {training}  # more steps learn more"
+    if request.knows_text:
+        yield "roi:"
+        if not machine.has_imagenet_weights:
+            yield "  network: {initialize: none, backbone: {frozen_stages: 0}}"
+        yield f"  training: {training}"
+
+
+def _text(value: object) -> str:
+    """A path as a YAML text, whatever it holds."""
+    path = os.path.abspath(str(value)).replace("${", "\\${")
+    return json.dumps(path, ensure_ascii=False)
+
+
+def _picture_sizes(document: Document) -> np.ndarray:
+    """(N, 2) width and height."""
+    return np.array([(i["width"], i["height"]) for i in document["images"]], np.int64)

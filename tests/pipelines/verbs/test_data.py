@@ -1,0 +1,199 @@
+"""`unidet data`: check, stats and convert, of folders and of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import complaint_of, exit_status
+from labelled import LABELS, write_labels, write_pictures, write_twelve
+
+from unidet.data.own_data import reader_of
+from unidet.formats.labels.recognize import FORMATS
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Exit status, and what was printed."""
+
+    def command(*arguments: object) -> tuple[int, str]:
+        capsys.readouterr()
+        return exit_status(*arguments), capsys.readouterr().out
+
+    return command
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "photos")
+
+
+def places(photos: Path, format_name: str = "coco") -> tuple[object, ...]:
+    labels = photos.parent / "labels"
+    if not labels.exists():
+        write_labels(labels, format_name)
+    return "--images", photos, "--annotations", labels
+
+
+@pytest.mark.parametrize("format_name", set(FORMATS) - {"coco"})
+def test_labels_without_a_fault_are_sound(run: Run, photos: Path, format_name: str) -> None:
+    status, said = run("data", "check", *places(photos, format_name))
+    assert (status, said.splitlines()[-1]) == (0, "no fault")
+
+
+def test_every_fault_is_told_with_its_count_and_first_record(run: Run, photos: Path) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    content["annotations"][1]["category_id"] = 7
+    content["images"][1]["width"] = 61
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    (photos / "copy.png").write_bytes((photos / "a.png").read_bytes())
+    status, said = run("data", "check", *places(photos))
+    assert status == 1
+    assert said.splitlines() == [
+        "labels (labels.json): 2 images, 2 boxes",
+        "  fault: 1 × category_id is not among the categories, first annotations[1] (id 2)",
+        "  fault: 1 × picture of another size than its annotations say, first in/b.png",
+        "  note: 1 × picture that no annotation file lists, first copy.png",
+    ]
+
+
+def test_a_fault_of_another_format_names_its_file(run: Run, photos: Path) -> None:
+    labels = places(photos, "yolo")
+    (photos.parent / "labels/labels/a.txt").write_text("9 0.3 0.5 0.4 0.5\n")
+    status, said = run("data", "check", *labels, "--json")
+    told = json.loads(said)
+    assert status == 1
+    assert told["sound"] is False
+    (kind,) = told["sets"][0]["faults"]["refused"]
+    assert kind == "the class must be 0 to 1"
+    assert told["sets"][0]["faults"]["refused"][kind]["first"].endswith("a.txt: line 1")
+
+
+def test_labels_of_which_nothing_is_sound_are_faults_too(run: Run, photos: Path) -> None:
+    labels = places(photos, "voc")
+    for name in ("a.xml", "b.xml"):
+        (photos.parent / "labels" / name).write_text("<annotation>")
+    status, said = run("data", "check", *labels)
+    assert status == 1
+    assert said.splitlines()[1].startswith("  fault: 2 × must be whole XML")
+
+
+def test_evaluation_pictures_that_are_trained_on_are_a_fault(run: Run, photos: Path) -> None:
+    place = photos.parent / "labels"
+    place.mkdir()
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    for part in ("train", "val"):
+        (place / f"{part}.json").write_text(json.dumps(content))
+    status, said = run("data", "check", *places(photos))
+    assert status == 1
+    last = "fault: 2 × picture of val that train trains on, first a.png is a.png"
+    assert said.splitlines()[-1] == last
+
+
+def test_a_study_is_checked_by_its_configuration(run: Run, tmp_path: Path) -> None:
+    labels = write_twelve(tmp_path / "photos")
+    (tmp_path / "labels").mkdir()
+    reader_of("voc").write(labels, tmp_path / "labels", tmp_path / "photos")
+    own = ("--images", tmp_path / "photos", "--annotations", tmp_path / "labels")
+    assert exit_status("new", tmp_path / "study", *own) == 0
+    status, said = run("-C", tmp_path / "study", "data", "check")
+    assert status == 0
+    assert said.splitlines() == [
+        "training/own (train.json): 9 images, 14 boxes",
+        "own (val.json): 3 images, 4 boxes",
+        "no fault",
+    ]
+
+
+def test_sets_are_counted(run: Run, photos: Path) -> None:
+    picture = photos.parent / "stats.png"
+    status, said = run("data", "stats", *places(photos), "--out", picture)
+    assert status == 0
+    assert said.splitlines() == [
+        "labels: 2 images, 3 boxes, 2 names",
+        "  images 60x40 to 100x80, median 100x80",
+        "  boxes an image: 1.5, at most 2",
+        "  small (below 32² pixels) 2, medium 1, large (from 96²) 0",
+        "  boxes by name: cat 2, dog 1",
+        str(picture),
+    ]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_label_spaces_are_compared_by_name(run: Run, photos: Path) -> None:
+    place = write_labels(photos.parent / "labels", "coco") / "labels.json"
+    other: dict[str, Any] = json.loads(place.read_text())
+    other["categories"][0]["name"] = "Cat (animal)"
+    other["categories"][1]["name"] = "fox"
+    (photos.parent / "labels/other.json").write_text(json.dumps(other))
+    sets = [
+        f"data.{role}.{name}={{annotations: {file}, images: {photos}, vocabulary: {name}, {more}}}"
+        for role, name, file, more in (
+            ("training", "one", "labels.json", "limit: 0"),
+            ("evaluation", "two", "other.json", "style: coco"),
+        )
+    ]
+    root = f"data.root={place.parent}"
+    status, said = run("data", "stats", "experiment=closed_set", root, *sets)
+    assert status == 0
+    assert said.splitlines()[-1] == "one, two: 1 names in common: cat"
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_labels_are_converted(run: Run, photos: Path, target: str) -> None:
+    out = photos.parent / "out"
+    before = sorted(photos.rglob("*"))
+    status, said = run("data", "convert", *places(photos, "cvat"), "--to", target, "--out", out)
+    assert (status, said) == (0, f"{out}: 2 images, 3 boxes as {target}\n")
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_crowds_that_are_lost_are_counted(run: Run, photos: Path) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    content["annotations"][0]["iscrowd"] = 1
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    out = photos.parent / "out"
+    _, said = run("data", "convert", *places(photos), "--to", "yolo", "--out", out)
+    assert said == f"note: 1 crowds left out: yolo has none\n{out}: 2 images, 2 boxes as yolo\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("check", "--images", "photos"), "--images and --annotations belong together"),
+        (("convert",), "needs --images FOLDER --annotations PLACE --to FORMAT --out FOLDER"),
+        (("check",), "this study has no set in folders"),
+        (
+            ("stats", "--images", "photos", "--annotations", "labels", "--out", "x.jpg"),
+            "must end in .png",
+        ),
+        (
+            *[("convert", "--images", "photos", "--annotations", "labels", "--to", "voc")],
+            "needs --images",
+        ),
+        (
+            (
+                *("convert", "--images", "photos", "--annotations", "labels", "--to", "voc"),
+                *("--out", "photos"),
+            ),
+            "--out photos: is not empty; name a new folder",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    photos: Path,
+    arguments: tuple[str, ...],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places(photos)
+    monkeypatch.chdir(photos.parent)
+    assert says in complaint_of("data", capsys, *arguments)

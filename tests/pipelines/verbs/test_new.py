@@ -1,0 +1,167 @@
+"""`unidet new`: what it writes and says, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import complaint_of, exit_status
+from labelled import write_labels, write_pictures, write_twelve
+
+from unidet.config.compose import compose
+from unidet.config.folders import take_folders
+from unidet.config.study import Config
+from unidet.data.own_data import reader_of
+from unidet.pipelines.engine.graph import needed
+
+
+@pytest.fixture(params=["photos", "my 'photos', [1] ${x} 日本"])
+def photos(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    place = tmp_path / request.param
+    labels = write_twelve(place)
+    (tmp_path / "labels").mkdir()
+    reader_of("coco").write(labels, tmp_path / "labels", place)
+    return place
+
+
+def new(photos: Path, name: str, *arguments: object) -> Path:
+    """The folder of a new study."""
+    folder = photos.parent / name
+    places = ("--images", photos, "--annotations", photos.parent / "labels")
+    assert exit_status("new", folder, *places, *arguments) == 0
+    return folder
+
+
+def study(folder: Path) -> Config:
+    return compose(take_folders(["-C", str(folder)])[0].before([]))
+
+
+def test_a_closed_set_study_names_its_sets(photos: Path) -> None:
+    folder = new(photos, "birds")
+    config = study(folder)
+    assert config.experiment == "study"
+    assert config.data.root == str(folder / "annotations")
+    (training,), (evaluation,) = config.data.training.values(), config.data.evaluation.values()
+    assert (training.annotations, training.images) == ("train.json", str(photos))
+    assert (evaluation.annotations, evaluation.style) == ("val.json", "coco")
+    assert config.store.root == str(folder / "outputs")
+    assert config.clip_embeddings.source == "none"
+    assert config.rpn.classes == "dataset"
+    assert "coco_eval[own]" in [str(node) for node in needed("report", config)]
+
+
+def test_how_it_is_divided_is_recorded(photos: Path) -> None:
+    folder = new(photos, "birds", "--seed", 3, "--evaluation", 0.5)
+    for part in ("train", "val"):
+        content = json.loads((folder / "annotations" / f"{part}.json").read_text())
+        assert len(content["images"]) == 6
+        assert content["info"] == {
+            "format": "coco",
+            "part": part,
+            "division": {"by": "content", "seed": 3, "evaluation": 0.5},
+        }
+
+
+def test_a_study_with_clip_reads_its_files(photos: Path) -> None:
+    clip = photos.parent / "clip"
+    clip.mkdir()
+    for name in ("RN50.pt", "bpe_simple_vocab_16e6.txt.gz"):
+        (clip / name).touch()
+    config = study(new(photos, "any", "--clip", clip))
+    assert config.clip.kind == "openai"
+    assert (config.clip.checkpoint, config.clip.merges) == (
+        str(clip / "RN50.pt"),
+        str(clip / "bpe_simple_vocab_16e6.txt.gz"),
+    )
+    assert config.clip_embeddings.source == "clip"
+    nodes = [str(node) for node in needed("report", config)]
+    assert {"clip", "roi", "lvis_eval[own]"} <= {*nodes}
+    assert "coco_eval[own]" not in nodes
+
+
+def test_a_study_with_ready_embeddings_reads_them(photos: Path) -> None:
+    file = photos.parent / "names.npy"
+    np.save(file, np.ones((3, 1024), np.float32))
+    config = study(new(photos, "ready", "--embeddings", file))
+    assert config.clip.kind == "none"
+    assert config.clip_embeddings.source == "files"
+    assert config.clip_embeddings.files == {"own": str(file)}
+    assert "clip" not in [str(node) for node in needed("report", config)]
+
+
+def test_weights_are_where_training_starts(photos: Path) -> None:
+    weights = photos.parent / "net.pth"
+    weights.touch()
+    assert study(new(photos, "started", "--weights", weights)).rpn.weights == str(weights)
+
+
+def test_labels_are_read_again_and_the_study_file_kept(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new(photos, "birds")
+    file = folder / "experiment/study.yaml"
+    file.write_text(file.read_text() + "seed: 5\n")
+    labels = photos.parent / "labels/annotations.json"
+    labels.write_text(labels.read_text().replace('"red"', '"crimson"'))
+    places = ("--images", photos, "--annotations", photos.parent / "labels")
+    assert exit_status("new", folder, *places) == 2
+    assert "is there already; --again reads its labels again" in capsys.readouterr().err
+    new(photos, "birds", "--again")
+    assert study(folder).seed == 5
+    assert '"crimson"' in (folder / "annotations/train.json").read_text()
+
+
+def test_what_was_found_is_said_also_as_json(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new(photos, "birds", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["study"] == str(folder / "experiment/study.yaml")
+    assert told["lines"][0].startswith("coco: 12 pictures, 18 boxes, 3 names (")
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside", ["photos", "photos/study", "labels", "labels/a/b"])
+def test_nothing_is_written_into_folders_of_the_user(
+    tmp_path: Path, inside: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "photos")
+    write_labels(tmp_path / "labels", "coco")
+    monkeypatch.chdir(tmp_path)
+    places = ("--images", "photos", "--annotations", "labels")
+    complaint = complaint_of("new", capsys, inside, *places)
+    assert "lies in the folder of --" in complaint
+    assert not list(tmp_path.rglob("study.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--clip", "labels"), "--clip * holds no RN50.pt, one of OpenAI's files"),
+        (("--embeddings", "none.npy"), "--embeddings * no such file"),
+        (("--embeddings", "two.npy"), "the vocabulary has 3 categories"),
+        (("--weights", "none.pth"), "--weights * no such file"),
+        (("--evaluation", "1"), "must be a number from 0.01 to 0.9"),
+        (("--format", "voc"), "looks like coco, not voc"),
+        (("--format", "xml"), "invalid choice"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = write_twelve(tmp_path / "photos")
+    (tmp_path / "labels").mkdir()
+    reader_of("coco").write(labels, tmp_path / "labels", tmp_path / "photos")
+    np.save(tmp_path / "two.npy", np.ones((2, 1024), np.float32))
+    monkeypatch.chdir(tmp_path)
+    places = ("--images", "photos", "--annotations", "labels")
+    complaint = complaint_of("new", capsys, "birds", *places, *arguments)
+    assert all(part in complaint for part in says.split("*"))
