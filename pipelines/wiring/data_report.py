@@ -17,7 +17,7 @@ from unidet.data.check import (
     note_unlabelled,
     shared_pictures,
 )
-from unidet.data.own_data import read_own, reader_of
+from unidet.data.own_data import read_own, reader_of, require_apart
 from unidet.data.readers import split_of
 from unidet.data.stats import Statistics, areas, shared_names, statistics_of
 from unidet.errors import UserError
@@ -193,8 +193,9 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     """Write the labels in another format to a new folder; what was written and what was lost.
 
     Raises:
-        UserError: labels that cannot be read, or a folder that is not empty.
+        UserError: labels that cannot be read, or a folder that is not empty or is the user's own.
     """
+    require_apart(out, images, annotations)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out}: is not empty; name a new folder")
     check_folder(out)

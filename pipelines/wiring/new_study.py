@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from unidet.config.folders import STUDY
-from unidet.data.own_data import OwnData, divide, read_own
+from unidet.console.terminal import Progress, printable
+from unidet.data.own_data import OwnData, divide, read_own, require_apart
 from unidet.errors import UserError
-from unidet.formats.annotations import read_annotations
+from unidet.formats.annotations import annotations_of
 from unidet.formats.embeddings import read_embeddings
 from unidet.formats.labels.coco import Document
 from unidet.formats.labels.records import TRAIN, VAL
@@ -67,7 +68,7 @@ def new_study(request: Request) -> list[str]:
     data = read_own(request.annotations, request.images, request.format)
     parts = data.documents if data.is_divided else _divided(data.documents[""], request)
     lines = [_found(data, parts), *_division(data, parts, request)]
-    _check_embeddings(request, parts[TRAIN])
+    _check_labels(request, parts)
     _write_labels(request, data, parts)
     lines += [f"note: {note}" for note in data.notes]
     if request.again and request.study.is_file():
@@ -82,42 +83,44 @@ def new_study(request: Request) -> list[str]:
 
 
 def _check_places(request: Request) -> None:
-    folder = Path(os.path.realpath(request.folder))
-    for option, theirs in (("--images", request.images), ("--annotations", request.annotations)):
-        place = Path(os.path.realpath(theirs))
-        if place.is_dir() and (folder == place or place in folder.parents):
-            raise UserError(
-                f"{request.folder}: lies in the folder of {option}, in which nothing is written; "
-                "choose another place"
-            )
+    require_apart(request.folder, request.images, request.annotations)
     if request.study.exists() and not request.again:
         raise UserError(
             f"{request.study}: is there already; --again reads its labels again and keeps the "
             "study file, another folder makes another study"
         )
     check_folder(request.folder)
-    for name in CLIP_FILES if request.clip else ():
-        if not (request.clip / name).is_file():  # type: ignore[operator]
+    if not request.study.exists() and request.folder.exists() and any(request.folder.iterdir()):
+        raise UserError(f"{request.folder}: is not empty, and holds no study; name a new folder")
+    for name in CLIP_FILES:
+        if request.clip is not None and not (request.clip / name).is_file():
             raise UserError(f"--clip {request.clip}: holds no {name}, one of OpenAI's files")
     for option, file in (("--embeddings", request.embeddings), ("--weights", request.weights)):
         if file is not None and not file.is_file():
             raise UserError(f"{option} {file}: no such file")
 
 
-def _check_embeddings(request: Request, document: Document) -> None:
+def _check_labels(request: Request, parts: dict[str, Document]) -> None:
+    """Whatever the study would refuse later."""
+    for document in parts.values():
+        annotations_of(request.annotations, document)
     if request.embeddings is not None:
-        read_embeddings(request.embeddings, len(document["categories"]))
+        read_embeddings(request.embeddings, len(parts[TRAIN]["categories"]))
 
 
 # --- labels ------------------------------------------------------------------------------------
 
 
 def _divided(document: Document, request: Request) -> dict[str, Document]:
+    names = [image["file_name"] for image in document["images"]]
+    progress = Progress("reading pictures")
+    digests = {}
+    for done, name in enumerate(names, start=1):
+        digests[name] = sha256_file(request.images / name)
+        progress.update(done, len(names))
+    progress.close()
     return divide(
-        document,
-        seed=request.seed,
-        fraction=request.evaluation,
-        digest_of=lambda name: sha256_file(request.images / name),
+        document, seed=request.seed, fraction=request.evaluation, digest_of=digests.__getitem__
     )
 
 
@@ -129,10 +132,9 @@ def _write_labels(request: Request, data: OwnData, parts: dict[str, Document]) -
         division = {"by": "content", "seed": request.seed, "evaluation": request.evaluation}
     for part, document in parts.items():
         info = {"format": data.format, "part": part, "division": division}
-        file = folder / f"{part}.json"
-        with whole_file(file) as partial:
-            partial.write_text(json.dumps({**document, "info": info}, ensure_ascii=False))
-        read_annotations(file)  # whatever stage data would refuse
+        with whole_file(folder / f"{part}.json") as partial:
+            text = json.dumps({**document, "info": info}, ensure_ascii=False)
+            partial.write_text(text, encoding="utf-8")
 
 
 def is_federated(document: Document) -> bool:
@@ -197,7 +199,7 @@ def study_text(
     """The study file: some ten lines with a comment each."""
     names = [entry["name"] for entry in parts[TRAIN]["categories"]]
     sizes = sizes_for(_picture_sizes(parts[TRAIN]), request.knows_text, machine)
-    shown = ", ".join(names[:_SHOWN_NAMES]) + ", …" * (len(names) > _SHOWN_NAMES)
+    shown = printable(", ".join(names[:_SHOWN_NAMES]) + ", …" * (len(names) > _SHOWN_NAMES))
     style = "lvis" if request.knows_text and is_federated(parts[VAL]) else "coco"
     images = _text(request.images)
     used = f"images: {images}, vocabulary: own"
@@ -247,7 +249,7 @@ def _networks(request: Request, sizes: Sizes, machine: Machine) -> Iterator[str]
         side = sizes.side
         yield f"  images: {{sides: [{side}], test_side: {side}}}  # pixels; small things need more"
     elif not machine.has_imagenet_weights and request.weights is None:
-        yield "  network: {initialize: none, backbone: {frozen_stages: 0}}  # no bench extra here"
+        yield "  network: {initialize: none, backbone: {frozen_stages: 0}}  # no ImageNet weights"
     training = f"{{steps: {sizes.steps}, batch_size: {sizes.batch}}}"
     yield f"  training: {training}  # more steps learn more"
     if request.knows_text:

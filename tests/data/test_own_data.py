@@ -155,3 +155,17 @@ def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:
         file.write_text("")
     with pytest.raises(UserError, match="none of its 2 pictures has a labelled box"):
         read_own(place, photos)
+
+
+def test_pictures_without_labels_are_counted(tmp_path: Path, photos: Path) -> None:
+    place = write_labels(tmp_path / "labels", "voc")
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes())
+    assert read_own(place, photos).notes == ("1 pictures without labels: left out, first c.png",)
+
+
+def test_a_category_without_a_name_is_refused(tmp_path: Path, photos: Path) -> None:
+    content = json.loads(json.dumps(COCO["labels.json"]))
+    del content["categories"][1]["name"]
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"categories\[1\] \(id 2\): 'name' is missing"):
+        read_own(tmp_path / "labels.json", photos)

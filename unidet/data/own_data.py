@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -63,7 +64,20 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
     if not any(image.boxes for image in labels.images):
         raise UserError(f"{place}: none of its {len(labels.images)} pictures has a labelled box")
     documents = {part: document_of(own) for part, own in by_part(labels).items()}
-    return _with_parts(source.format, documents, sentences(labels.notes))
+    notes = [*sentences(labels.notes), *_unlabelled(documents, pictures)]
+    return _with_parts(source.format, documents, notes)
+
+
+def require_apart(folder: Path, images: Path, annotations: Path) -> None:
+    """UserError where a folder to write to lies in one of the user's own."""
+    out = Path(os.path.realpath(folder))
+    for option, theirs in (("--images", images), ("--annotations", annotations)):
+        place = Path(os.path.realpath(theirs))
+        if place.is_dir() and (out == place or place in out.parents):
+            raise UserError(
+                f"{folder}: lies in the folder of {option}, in which nothing is written; choose "
+                "another place"
+            )
 
 
 def reader_of(format_name: str) -> Any:
@@ -85,9 +99,17 @@ def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
                 "of them, or have two whose names say train and val"
             )
         read = read_annotations(file)
+        read.categories.texts("name")
         documents[part] = _completed(read, pictures)
         notes += sentences(read.notes)
-    return _with_parts(source.format, documents, notes)
+    return _with_parts(source.format, documents, [*notes, *_unlabelled(documents, pictures)])
+
+
+def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> Iterator[str]:
+    listed = {image["file_name"] for own in documents.values() for image in own["images"]}
+    names = [name for name in pictures.all() if name not in listed]
+    if names:
+        yield f"{len(names)} pictures without labels: left out, first {names[0]}"
 
 
 def part_of_file(file: Path, source: Source) -> str:

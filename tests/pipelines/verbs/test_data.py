@@ -181,9 +181,16 @@ def test_crowds_that_are_lost_are_counted(run: Run, photos: Path) -> None:
         (
             (
                 *("convert", "--images", "photos", "--annotations", "labels", "--to", "voc"),
-                *("--out", "photos"),
+                *("--out", "photos/new"),
             ),
-            "--out photos: is not empty; name a new folder",
+            "photos/new: lies in the folder of --images, in which nothing is written",
+        ),
+        (
+            (
+                *("convert", "--images", "photos", "--annotations", "labels", "--to", "voc"),
+                *("--out", "full"),
+            ),
+            "--out full: is not empty; name a new folder",
         ),
     ],
 )
@@ -195,5 +202,6 @@ def test_what_cannot_be_done_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     places(photos)
+    (photos.parent / "full/file").mkdir(parents=True)
     monkeypatch.chdir(photos.parent)
     assert says in complaint_of("data", capsys, *arguments)

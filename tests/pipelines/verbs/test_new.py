@@ -165,3 +165,15 @@ def test_a_wrong_option_is_one_line_and_leaves_nothing(
     places = ("--images", "photos", "--annotations", "labels")
     complaint = complaint_of("new", capsys, "birds", *places, *arguments)
     assert all(part in complaint for part in says.split("*"))
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`annotations/` would be written to, which is the user's."""
+    write_pictures(tmp_path / "photos")
+    write_labels(tmp_path / "annotations", "coco")
+    monkeypatch.chdir(tmp_path)
+    places = ("--images", "photos", "--annotations", "annotations")
+    assert "is not empty, and holds no study" in complaint_of("new", capsys, ".", *places)
+    assert [file.name for file in (tmp_path / "annotations").iterdir()] == ["labels.json"]
