@@ -7,11 +7,17 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from commands import eventually
+from commands import eventually, exit_status
+
+from unidet import cli
+from unidet.console import interrupt
+from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 WORKER = """
 import sys, time
@@ -168,3 +174,26 @@ def test_a_data_process_that_is_killed_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, file, tmp_path], capture_output=True, text=True)
     (last,) = done.stderr.splitlines()[-1:]
     assert last.startswith("unidet.errors.UserError: one of 2 processes was ended from outside")
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_a_verb_ends_at_the_first_signal_unless_it_saves(
+    saves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[str] = []
+
+    def run(options: Namespace, compose: Compose) -> int:
+        signal.raise_signal(signal.SIGINT)
+        reached.append("end")
+        return 0
+
+    verb = Verb("Files", "waits", "unidet doctor", run, takes_overrides=False, saves=saves)
+    monkeypatch.setattr(cli, "load", lambda name: verb)
+    monkeypatch.setattr(interrupt, "_requested", threading.Event())
+    handlers = {number: signal.getsignal(number) for number in interrupt._SIGNALS}
+    try:
+        assert exit_status("doctor") == (0 if saves else interrupt.EXIT_CODE)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert reached == ["end"] * saves
