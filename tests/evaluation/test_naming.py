@@ -97,4 +97,7 @@ def test_nothing_is_detected(truth: GroundTruth) -> None:
     found = naming(truth, nothing, outcomes(truth, nothing, "coco"), np.inf)
     assert found.fates.tolist() == [MISSED, MISSED, UNCOUNTED, MISSED, MISSED]
     assert confusions(truth, found, 5) == []
-    assert image_scores(truth, nothing, found).missed.tolist() == [2, 2, 0]
+    scores = image_scores(truth, nothing, found)
+    assert scores.missed.tolist() == [2, 2, 0]
+    assert ranked_images(scores, "best", 5).tolist() == []
+    assert ranked_images(scores, "worst", 5).tolist() == [0, 1]

@@ -134,17 +134,18 @@ def image_scores(truth: GroundTruth, detections: Detections, found: Naming) -> I
 def ranked_images(scores: ImageScores, by: str, most: int) -> np.ndarray:
     """Rows of at most `most` images with boxes: the `best`, `worst`, `confused` or `missed` ones.
 
-    Where they tie, the image with more boxes comes first, then the earlier one. Of the confused
-    and the missed, only images with such a box.
+    Where they tie, the image with more boxes comes first, then the earlier one. Only images of that
+    kind: some box is right in the best ones, something is amiss in the worst, some box is confused
+    or missed in the others.
     """
     rows = np.flatnonzero(scores.boxes > 0)
+    f1 = np.nan_to_num(scores.f1)
     values = {
-        "best": -np.nan_to_num(scores.f1),
-        "worst": np.nan_to_num(scores.f1),
+        "best": -f1,
+        "worst": f1 - 1,
         "confused": -scores.confused,
         "missed": -scores.missed,
     }[by]
-    if by in ("confused", "missed"):
-        rows = rows[values[rows] < 0]
+    rows = rows[values[rows] < 0]
     order = np.lexsort((rows, -scores.boxes[rows], values[rows]))
     return rows[order[:most]]
