@@ -78,8 +78,7 @@ def test_two_commands_lead_from_pictures_to_a_report(
     assert run(report, store) == 0
     page = Path(capsys.readouterr().out.splitlines()[-2].removeprefix("report: "))
     text = page.read_text()
-    assert "average precision of the detector that learned" in text
-    assert text.count("<figure>") >= 3  # the three evaluation pictures
+    assert [name for name in ("red", "green", "blue", "AP50") if name not in text] == []
     assert contents(desk / "photos", desk / "labels") == before
 
 
