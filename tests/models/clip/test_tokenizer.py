@@ -99,10 +99,14 @@ def test_merges_files(tmp_path: Path) -> None:
         ("a.txt.gz", b"#version\nl o\n", "not a readable BPE merges file"),
         (
             "a.txt.gz",
-            gzip.compress(b"#version\nl o\n" * 99)[:-12],
+            gzip.compress(b"#version\nl o\n" * 99, mtime=0)[:-12],
             "not a readable BPE merges file",
         ),
-        ("a.txt.gz", gzip.compress(b"#v")[:10] + b"\xff" * 9, "not a readable BPE merges file"),
+        (
+            "a.txt.gz",
+            gzip.compress(b"#v", mtime=0)[:10] + b"\xff" * 9,
+            "not a readable BPE merges file",
+        ),
     ],
 )
 def test_damaged_merges_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
