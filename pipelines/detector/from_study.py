@@ -26,8 +26,8 @@ from unidet.store.store import Store
 TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
 """What a folder's artefacts do not say is as in one of these."""
 MORE = (
-    "give checkpoints (proposals_weights=FILE weights=FILE; docs/convert.md), or train on real "
-    "images: unidet stage=roi experiment=bench data.root=FOLDER"
+    "give checkpoints (docs/weights.md says where and how), or train on real images: unidet "
+    "stage=roi experiment=bench data.root=FOLDER"
 )
 
 
@@ -85,7 +85,7 @@ def _nothing(store: Store) -> str:
         return f"no study: the store {store.root} holds no trained network; {MORE}"
     return (
         f"no study on real images: the store {store.root} knows only the toy world's names, such "
-        f"as 'striped red star', in its own drawings (study=toy); for photographs {MORE}"
+        f"as 'striped red star', in its own drawings (study toy); for photographs {MORE}"
     )
 
 

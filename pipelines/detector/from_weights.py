@@ -154,12 +154,12 @@ def _closed_set(
     if checkpoint.group == "roi":
         raise UserError(
             f"weights: {checkpoint.path} is a second stage; it needs a proposal network's "
-            "checkpoint as well: proposals_weights=FILE"
+            "checkpoint as well, as proposals weights (docs/weights.md)"
         )
     if kind not in CLASS_ROWS:
         raise UserError(
             f"weights: {checkpoint.path} is a proposal network ({kind}), which tells no classes "
-            "apart; give it as proposals_weights=FILE, and a second stage as weights=FILE"
+            "apart; give it as proposals weights, and a second stage as weights (docs/weights.md)"
         )
     for name in files:
         if name != "weights":

@@ -150,7 +150,7 @@ def test_a_region_s_embedding_is_what_its_names_are_compared_with(
 
 def test_a_toy_study_is_no_answer_to_a_photograph(store: Path) -> None:
     with pytest.raises(
-        UserError, match=r"no study on real images: .*toy world.*study=toy"
+        UserError, match=r"no study on real images: .*toy world.*study toy"
     ) as error:
         load(store=store)
     assert "\n" not in str(error.value)
