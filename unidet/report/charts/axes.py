@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from unidet.report.charts.svg import element, words
 
 WIDTH, HEIGHT = 420, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
+LEFT, RIGHT, TOP, FLOOR = 52, 14, 12, HEIGHT - 42
 _STEPS = (1, 2, 5, 10)
 MOST_STEPS = 6  # from tick to tick along an axis
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -33,21 +33,19 @@ class Axis:
     ticks: Sequence[float] | None = None
 
     @classmethod
-    def of(
-        cls, label: str, values: Sequence[float], *, zero: bool = True, log: bool = False
-    ) -> Axis:
-        """An axis that holds the values; `zero` lets it begin there."""
+    def of(cls, label: str, values: Sequence[float], *, log: bool = False) -> Axis:
+        """An axis that holds the values and, where it is not logarithmic, zero."""
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         if log:
             # So far beyond the values that a point at an end is whole.
             return cls(label, max(low, 1e-12) / 1.15, max(high, 1e-12) * 1.15, log=True)
-        low = min(low, 0.0) if zero else low
+        low = min(low, 0.0)
         if high <= low:
-            high = low + (abs(low) or 1.0)
+            high = low + 1.0
         high += 0.04 * (high - low)
         largest = max(abs(low), abs(high))
         power = math.floor(math.log10(largest))
-        if -2 <= power <= 4:
+        if power >= -2:
             return cls(label, low, high)
         return cls(f"{label} (×{_power(power)})", low, high, factor=10.0**power)
 
@@ -108,40 +106,31 @@ class Frame:
 
     across: Axis
     up: Axis
-    height: int = HEIGHT
 
     def x(self, value: float) -> float:
         return LEFT + self.across.place(value) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        return self.height - BOTTOM - self.up.place(value) * (self.height - BOTTOM - TOP)
+        return FLOOR - self.up.place(value) * (FLOOR - TOP)
 
     def picture(self, *content: str) -> str:
         """The grid, the axes with their labels, and the content over them."""
-        bottom, middle = self.height - BOTTOM, (self.height - BOTTOM + TOP) / 2
         grid, labels = [], []
         for value, text in self.across.marks():
-            grid.append(element("path", d=f"M{self.x(value):.1f} {TOP}V{bottom}"))
-            labels.append(words(text, self.x(value), bottom + 16, text_anchor="middle"))
+            grid.append(element("path", d=f"M{self.x(value):.1f} {TOP}V{FLOOR}"))
+            labels.append(words(text, self.x(value), FLOOR + 16, text_anchor="middle"))
         for value, text in self.up.marks():
             grid.append(element("path", d=f"M{LEFT} {self.y(value):.1f}H{WIDTH - RIGHT}"))
             labels.append(words(text, LEFT - 6, self.y(value) + 4, text_anchor="end"))
+        turned = f"translate(13 {(TOP + FLOOR) / 2:.0f})rotate(-90)"
         titles = [
-            words(
-                self.across.label, (LEFT + WIDTH - RIGHT) / 2, self.height - 6, text_anchor="middle"
-            ),
-            words(
-                self.up.label,
-                0,
-                0,
-                text_anchor="middle",
-                transform=f"translate(13 {middle:.0f})rotate(-90)",
-            ),
+            words(self.across.label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, text_anchor="middle"),
+            words(self.up.label, 0, 0, text_anchor="middle", transform=turned),
         ]
-        edge = element("path", class_="edge", d=f"M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}")
+        edge = element("path", class_="edge", d=f"M{LEFT} {TOP}V{FLOOR}H{WIDTH - RIGHT}")
         return drawing(
             WIDTH,
-            self.height,
+            HEIGHT,
             element("g", "".join(grid), class_="grid"),
             *content,
             edge,

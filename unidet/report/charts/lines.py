@@ -18,7 +18,6 @@ class Line:
     Attributes:
         series: number of its colour and dashes.
         dots: whether each value has a mark that tells its numbers.
-        faint: drawn thin, as what stands beside the main line.
     """
 
     name: str
@@ -26,7 +25,6 @@ class Line:
     y: Values
     series: int = 0
     dots: bool = False
-    faint: bool = False
 
 
 def line_chart(title: str, frame: Frame, lines: Sequence[Line], says: str, **more: str) -> Chart:
@@ -47,7 +45,7 @@ def line_chart(title: str, frame: Frame, lines: Sequence[Line], says: str, **mor
 
 
 def _line(frame: Frame, line: Line) -> str:
-    kind = f"line s{line.series % SERIES}" + (" faint" if line.faint else "")
+    kind = f"line s{line.series % SERIES}"
     points = list(zip(line.x, line.y, strict=True))
     parts = [element("path", class_=kind, d=" ".join(_strokes(frame, points)))]
     if line.dots:

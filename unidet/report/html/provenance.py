@@ -18,7 +18,7 @@ from unidet.report.html.tables import Column, Table
 
 @dataclass(frozen=True)
 class Made:
-    """One artefact: texts as a person reads them, `seconds` of computing."""
+    """One artefact, in texts as a person reads them; `cost` is time of computing."""
 
     label: str
     digits: str

@@ -67,9 +67,9 @@ def _on_one_line(value: Any) -> Any:
     return plain(value) if type(value) is str else value
 
 
-def number(value: Number, decimals: int = 3) -> str:
-    """With that many decimals; a dash where it is undefined."""
-    return DASH if value is None else f"{value:.{decimals}f}"
+def number(value: Number) -> str:
+    """With three decimals; a dash where it is undefined."""
+    return DASH if value is None else f"{value:.3f}"
 
 
 def signed(value: Number) -> str:

@@ -45,7 +45,6 @@ class Tile:
     name: str
     value: Number
     main: bool = False
-    note: str = ""
 
 
 @dataclass(frozen=True)
