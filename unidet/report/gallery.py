@@ -130,7 +130,8 @@ def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float)
     inside = detections.image_ids[found.shown] == truth.image_ids[row]
     places = np.flatnonzero(inside)
     rows = found.shown[places]
-    order = np.argsort(-detections.scores[rows], kind="stable")[:MOST_BOXES]
+    ignored = ~(found.is_true[places] | found.is_false[places])
+    order = np.lexsort((-detections.scores[rows], ignored))[:MOST_BOXES]
     places, rows = places[order], rows[order]
     categories = truth.rows_of_categories(detections.category_ids[rows])
     texts, colours, words = [], [], []
@@ -140,8 +141,7 @@ def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float)
         # Of what does not count, the box alone: its names would hide those that do.
         texts.append(text if right else f"{text} ✗" if wrong else "")
         words.append(text if right else f"{text} ({'wrong' if wrong else 'does not count'})")
-        ignored = IGNORED_COLOUR if not wrong else WRONG_COLOUR
-        colours.append(RIGHT_COLOUR if right else ignored)
+        colours.append(RIGHT_COLOUR if right else WRONG_COLOUR if wrong else IGNORED_COLOUR)
     novel = [evaluated.is_novel(category) for category in categories]
     boxes = xywh_to_xyxy(detections.boxes_xywh[rows]) * factor
     drawn = draw_boxes(pixels, boxes, texts, colours=colours, dashed=novel, enlarge=False)
