@@ -67,7 +67,7 @@ def targets(text: str, config: Config) -> list[Node]:
         same = [parsed.name]
     if len(same) != 1:
         known = ", ".join(str(Node(parsed.stage, name)) for name in names)
-        hint = suggestion(str(parsed), [str(Node(parsed.stage, name)) for name in names])
+        hint = suggestion(parsed.name, names)
         raise UserError(f"stage: there is no {parsed}; {hint}there is {known}")
     return [Node(parsed.stage, same[0])]
 

@@ -45,3 +45,10 @@ def test_a_missing_file_blocks_its_artefact_and_is_told(
     assert lines[1].split()[:2] == ["rpn", "blocked"]
     assert "a.npy does not exist" in " ".join(lines[1:3])
     assert ["proposals", "missing"] in [line.split()[:2] for line in lines]
+
+
+def test_a_misspelt_set_is_suggested(tiny: Make) -> None:
+    with pytest.raises(
+        UserError, match=r"there is no data\[traning/a\]; did you mean 'training/a'"
+    ):
+        graph.targets("data:traning/a", tiny())
