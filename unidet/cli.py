@@ -89,8 +89,12 @@ def _dispatch(arguments: list[str]) -> int:
 def _verb(name: str, given: list[str], folders: ConfigFolders) -> int:
     verb = load(name)
     options = verb_arguments.parse(name, verb, given)
+    if verb.takes_overrides:
+        options.overrides = folders.before(options.overrides)
+    elif folders.places:
+        raise UserError(f"{name}: is about no study, so it takes no -C and no --config-dir")
     with nullcontext() if verb.saves else at_once():
-        return verb.run(options, lambda overrides: compose(folders.before(overrides)))
+        return verb.run(options, compose)
 
 
 def _help() -> int:

@@ -125,9 +125,10 @@ def _is_ours(lineage: Lineage, config: Config, stages: tuple[str, ...]) -> bool:
 
 
 def _as_recorded(lineage: Lineage, overrides: Sequence[str]) -> Config:
-    """What the artefacts were made with."""
+    """What the artefacts were made with, whichever experiment the overrides name."""
     base = TOY if lineage.is_toy else OTHERS
-    return compose([base, *overrides], lineage.recorded)
+    others = [item for item in overrides if not item.startswith("experiment=")]
+    return compose([base, *others], lineage.recorded)
 
 
 # --- the network -------------------------------------------------------------------------------

@@ -62,6 +62,13 @@ def test_verbs_take_a_folder_before_and_behind(
         assert "seed: 7\n" in capsys.readouterr().out
 
 
+def test_a_verb_that_is_about_no_study_takes_no_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status("-C", folder, "doctor") == 2
+    assert "doctor: is about no study, so it takes no -C" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -60,7 +60,8 @@ def run(command: list[str], store: Path) -> int:
     given = [item.partition("=")[0] for item in command]
     is_run = any(item.startswith("stage=") for item in command)
     tiny = [item for item in TINY if item.partition("=")[0] not in given] if is_run else []
-    return exit_status(*command, *tiny, *([f"store.root={store}"] if is_run else []))
+    stored = is_run or "detect" in command
+    return exit_status(*command, *tiny, *([f"store.root={store}"] if stored else []))
 
 
 def test_two_commands_lead_from_pictures_to_a_report(
