@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from unidet.console.terminal import Progress
+from unidet.console.terminal import Progress, fold
 from unidet.data.check import (
     Faults,
     check_document,
@@ -152,9 +152,8 @@ def stats(sets: Iterable[NamedData], picture: Path | None) -> tuple[dict[str, An
         f"{one}, {other}": shared_names(mine.categories, theirs.categories)
         for (one, mine), (other, theirs) in combinations(vocabularies.items(), 2)
     }
-    lines += [
-        f"{pair}: {len(names)} names in common{_some(names)}" for pair, names in shared.items()
-    ]
+    for pair, names in shared.items():
+        lines += fold(f"{pair}: {len(names)} names in common{_some(names)}", "")
     if picture is not None:
         from unidet.report.plots import data_overview
 
@@ -175,10 +174,10 @@ def _lines(name: str, entry: Statistics) -> Iterator[str]:
     yield f"  boxes an image: {mean:.1f}, at most {most}"
     yield f"  small (below 32² pixels) {small}, medium {medium}, large (from 96²) {large}"
     shown = [f"{text} {boxes}" for text, (boxes, _) in entry.by_name.items() if boxes]
-    yield f"  boxes by name{_some(shown)}"
+    yield from fold(f"boxes by name{_some(shown)}")
     absent = [text for text, (boxes, _) in entry.by_name.items() if not boxes]
     if absent:
-        yield f"  {len(absent)} names without a box{_some(absent)}"
+        yield from fold(f"{len(absent)} names without a box{_some(absent)}")
 
 
 def _some(texts: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ matplotlib.use("Agg")
 LEAST_SPAN = 0.05
 """Of an axis of AP or AR: what differs by a thousandth looks as small as it is."""
 _BASE, _NOVEL = COLOURS[0], COLOURS[1]
+MOST_NAMES = 20
 _STYLE: Any = {**PAPER, "axes.prop_cycle": cycler(color=[c for c in COLOURS if c != "#000000"])}
 
 
@@ -136,21 +138,33 @@ def category_bars(table: pd.DataFrame, target: Path) -> None:
 def data_overview(
     sets: Mapping[str, Statistics], box_sides: Mapping[str, np.ndarray], target: Path
 ) -> None:
-    """Boxes by name, most frequent first, and sizes of boxes, a line for each set.
+    """Boxes of the most frequent names, and sizes of boxes, for each set.
 
     Args:
         box_sides: name of the set -> (M,) square roots of the boxes' areas, in pixels.
     """
+    totals: Counter[str] = Counter()
+    for entry in sets.values():
+        totals.update({name: boxes for name, (boxes, _) in entry.by_name.items()})
+    names = [name for name, _ in totals.most_common(MOST_NAMES)]
+    thickness = 0.8 / len(sets)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(10, 3.6), layout="constrained")
+        figure = Figure(figsize=(10, 1.6 + 0.25 * max(len(names), 8)), layout="constrained")
         by_name, by_size = figure.subplots(1, 2)
-        bounds = np.geomspace(1, max([2.0, *(side.max() for side in box_sides.values())]), 30)
-        for name, entry in sets.items():
-            counts = [boxes for boxes, _ in entry.by_name.values() if boxes]
-            by_name.plot(range(1, len(counts) + 1), counts, marker=".", label=label(name))
+        largest = max([2.0, *(float(sides.max(initial=2)) for sides in box_sides.values())])
+        bounds = np.geomspace(1, largest, 30)
+        for place, (name, entry) in enumerate(sets.items()):
+            rows = np.arange(len(names)) + place * thickness
+            counts = [entry.by_name.get(category, (0, 0))[0] for category in names]
+            by_name.barh(rows, counts, thickness, align="edge", label=label(name))
             by_size.hist(box_sides[name], bounds, histtype="step", label=label(name))
-        by_name.set(xlabel="names, most frequent first", ylabel="boxes", yscale="log")
-        by_size.set(xlabel="side of a box (square root of its area), pixels", xscale="log")
-        by_size.set_ylabel("boxes")
-        by_name.legend()
+        by_name.set_yticks(np.arange(len(names)) + 0.4, map(label, names))
+        by_name.invert_yaxis()
+        by_name.set_xlabel("boxes")
+        by_size.set(xlabel="side of a box (square root of its area), pixels", ylabel="boxes")
+        by_size.set_xscale("log")
+        ticks = [side for side in (1, 3, 10, 32, 96, 300, 1000, 3000) if side <= largest]
+        by_size.set_xticks(ticks, map(str, ticks))
+        by_size.minorticks_off()
+        by_size.legend()
         figure.savefig(target, dpi=120)
