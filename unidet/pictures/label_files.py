@@ -2,86 +2,51 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
-from xml.etree import ElementTree
 
+import numpy as np
+
+from unidet.formats.labels import labelme, voc, yolo
+from unidet.formats.labels.records import Box, Labelled
 from unidet.pictures.detections import Detections
 
-Writer = Callable[[Detections, str], str]
-"""Makes the text of a file, from the detections and the picture's path as seen from the file."""
+Writer = Callable[[Detections, str], bytes]
+"""Makes the content of a file, from the detections and the picture's path as seen from the file."""
 
 
-def yolo_text(detections: Detections, picture: str) -> str:
-    """A line each: class, centre x, centre y, width, height as shares of the picture, score."""
-    height, width = detections.size_hw
-    lines = []
-    for (x1, y1, x2, y2), score, label in detections.rows():
-        shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width)
-        numbers = " ".join(f"{share:.6f}" for share in (*shares, (y2 - y1) / height, score))
-        lines.append(f"{label} {numbers}\n")
-    return "".join(lines)
+def yolo_content(detections: Detections, picture: str) -> bytes:
+    numbers = {name: number for number, name in enumerate(detections.names)}
+    return yolo.text_of(_labelled(detections, picture), numbers).encode()
 
 
-def voc_text(detections: Detections, picture: str) -> str:
-    """An annotation with one `object` each; pixels count from 1, as officially."""
-    root = ElementTree.Element("annotation")
-    height, width = detections.size_hw
-    path = PurePosixPath(picture)
-    _leaf(root, "folder", path.parent.name)
-    _leaf(root, "filename", path.name)
-    _leaf(root, "path", picture)
-    size = ElementTree.SubElement(root, "size")
-    for name, length in (("width", width), ("height", height), ("depth", 3)):
-        _leaf(size, name, length)
-    for box, score, label in detections.rows():
-        item = ElementTree.SubElement(root, "object")
-        _leaf(item, "name", detections.names[label])
-        _leaf(item, "score", f"{score:.5f}")
-        _leaf(item, "difficult", 0)
-        corners = ElementTree.SubElement(item, "bndbox")
-        sides = (width, height, width, height)
-        for name, value, side in zip(("xmin", "ymin", "xmax", "ymax"), box, sides, strict=True):
-            first = 1 if name.endswith("min") else 0
-            _leaf(corners, name, min(max(round(value) + first, 1), side))
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+def voc_content(detections: Detections, picture: str) -> bytes:
+    """Whole pixels, which many readers of this format expect: all that the box touches."""
+    outer = [np.floor(detections.boxes_xyxy[:, :2]), np.ceil(detections.boxes_xyxy[:, 2:])]
+    touched = replace(detections, boxes_xyxy=np.concatenate(outer, axis=1))
+    return voc.content_of(_labelled(touched, picture), PurePosixPath(picture).name)
 
 
-def labelme_text(detections: Detections, picture: str) -> str:
-    """Rectangles as Labelme 5 reads them; the picture is named, not held."""
-    height, width = detections.size_hw
-    shapes: list[dict[str, object]] = [
-        {
-            "label": detections.names[label],
-            "points": [[round(x1, 2), round(y1, 2)], [round(x2, 2), round(y2, 2)]],
-            "group_id": None,
-            "description": f"{score:.5f}",
-            "shape_type": "rectangle",
-            "flags": {},
-        }
-        for (x1, y1, x2, y2), score, label in detections.rows()
-    ]
-    content: dict[str, object] = {
-        "version": "5.0.1",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": picture,
-        "imageData": None,
-        "imageHeight": height,
-        "imageWidth": width,
-    }
-    return json.dumps(content, indent=1) + "\n"
+def labelme_content(detections: Detections, picture: str) -> bytes:
+    return labelme.text_of(_labelled(detections, picture), picture).encode()
 
 
 WRITERS: dict[str, tuple[str, str, Writer]] = {
-    "yolo": ("labels", ".txt", yolo_text),
-    "voc": ("annotations", ".xml", voc_text),
-    "labelme": ("labelme", ".json", labelme_text),
+    "yolo": ("labels", ".txt", yolo_content),
+    "voc": ("annotations", ".xml", voc_content),
+    "labelme": ("labelme", ".json", labelme_content),
 }
-"""Format -> its folder, the ending of its files, what makes one's text."""
+"""Format -> its folder, the ending of its files, what makes one's content."""
 
 
-def _leaf(parent: ElementTree.Element, name: str, value: object) -> None:
-    ElementTree.SubElement(parent, name).text = str(value)
+def _labelled(detections: Detections, picture: str) -> Labelled:
+    """As the formats of labels take it, corners to a hundredth of a pixel."""
+    height, width = detections.size_hw
+    boxes = (
+        Box(detections.names[label], (x1, y1, x2, y2), score=round(score, 5))
+        for (x1, y1, x2, y2), score, label in replace(
+            detections, boxes_xyxy=detections.boxes_xyxy.astype(np.float64).round(2)
+        ).rows()
+    )
+    return Labelled(picture, width, height, tuple(boxes))

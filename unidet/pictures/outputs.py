@@ -123,10 +123,10 @@ class Outputs:
     def _write_labels(self, source: Source, stem: str, detections: Detections) -> str:
         name = self._label_name(stem)
         target = self.replace(name)
-        _, _, text_of = WRITERS[self.format]
+        _, _, content_of = WRITERS[self.format]
         picture = os.path.relpath(os.path.abspath(source.path), os.path.abspath(target.parent))
         with whole_file(target) as partial:
-            partial.write_text(text_of(detections, picture), encoding="utf-8")
+            partial.write_bytes(content_of(detections, picture))
         return name
 
     def _draw(

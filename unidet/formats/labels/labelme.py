@@ -87,18 +87,24 @@ def write(labels: Labels, out: Path, images: Path) -> None:
     for image in labels.images:
         file = out / (os.path.splitext(image.file_name)[0] + ".json")
         file.parent.mkdir(parents=True, exist_ok=True)
-        shapes: list[dict[str, Any]] = [
-            {
-                "label": box.name,
-                "points": [[*box.xyxy[:2]], [*box.xyxy[2:]]],
-                "group_id": None,
-                "shape_type": "rectangle",
-                "flags": {},
-            }
-            for box in image.boxes
-            if not box.is_crowd
-        ]
         path = os.path.relpath(os.path.realpath(images / image.file_name), file.parent.absolute())
-        sides = {"imageHeight": image.height, "imageWidth": image.width}
-        content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": path}
-        file.write_text(json.dumps({**content, "imageData": None, **sides}, ensure_ascii=False))
+        file.write_text(text_of(image, path), encoding="utf-8")
+
+
+def text_of(image: Labelled, picture: str) -> str:
+    """Rectangles as Labelme 5 reads them; the picture is named, not held."""
+    shapes: list[dict[str, Any]] = [
+        {
+            "label": box.name,
+            "points": [[*box.xyxy[:2]], [*box.xyxy[2:]]],
+            "group_id": None,
+            "description": "" if box.score is None else f"{box.score:.5f}",
+            "shape_type": "rectangle",
+            "flags": {},
+        }
+        for box in image.boxes
+        if not box.is_crowd
+    ]
+    sides = {"imageHeight": image.height, "imageWidth": image.width}
+    content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": picture}
+    return json.dumps({**content, "imageData": None, **sides}, ensure_ascii=False, indent=1)

@@ -55,11 +55,13 @@ def leaving_out(refuse: Refuse) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Box:
-    """`xyxy`: absolute pixels, continuous coordinates, as in `unidet.records`."""
+    """`xyxy`: absolute pixels, continuous coordinates, as in `unidet.records`; a `score` where the
+    box was detected, not annotated."""
 
     name: str
     xyxy: tuple[float, float, float, float]
     is_crowd: bool = False
+    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
     for part, own in by_part(labels).items():
         for image in own.images:
             file = folder / f"{_stem(image)}.xml"
-            ElementTree.ElementTree(_element(image)).write(
-                file, encoding="utf-8", xml_declaration=True
-            )
+            file.write_bytes(content_of(image, image.file_name))
         if part:
             lists.mkdir(parents=True, exist_ok=True)
             text = "".join(f"{_stem(image)}\n" for image in own.images)
@@ -116,9 +114,14 @@ def _stem(image: Labelled) -> str:
     return os.path.splitext(image.file_name)[0].replace("/", "__")
 
 
-def _element(image: Labelled) -> Element:
+def content_of(image: Labelled, picture: str) -> bytes:
+    """An annotation with one `object` a box; pixels count from 1, as officially.
+
+    Args:
+        picture: its path as the file is to name it.
+    """
     root = Element("annotation")
-    SubElement(root, "filename").text = image.file_name
+    SubElement(root, "filename").text = picture
     sides = SubElement(root, "size")
     for key, value in (("width", image.width), ("height", image.height), ("depth", 3)):
         SubElement(sides, key).text = str(value)
@@ -126,10 +129,12 @@ def _element(image: Labelled) -> Element:
         item = SubElement(root, "object")
         SubElement(item, "name").text = box.name
         SubElement(item, "difficult").text = str(int(box.is_crowd))
+        if box.score is not None:
+            SubElement(item, "score").text = f"{box.score:.5f}"
         left, top, right, bottom = box.xyxy
         bounds = SubElement(item, "bndbox")
         corners = {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom}
         for key, corner in corners.items():
             SubElement(bounds, key).text = f"{corner:.10g}"
     ElementTree.indent(root)
-    return root
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -8,7 +8,7 @@ Names may also stand in `classes.txt` (Label Studio) or `obj.names` (Darknet, CV
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -172,8 +172,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
     for image in labels.images:
         file = out / "labels" / PurePosixPath(image.file_name).with_suffix(".txt")
         file.parent.mkdir(parents=True, exist_ok=True)
-        lines = [_line(box, numbers, image) for box in image.boxes if not box.is_crowd]
-        file.write_text("".join(f"{line}\n" for line in lines))
+        file.write_text(text_of(image, numbers))
     content: dict[str, Any] = {"path": str(out.absolute()), "train": "images", "val": "images"}
     for part, own in by_part(labels).items():
         if part:
@@ -185,8 +184,15 @@ def write(labels: Labels, out: Path, images: Path) -> None:
     (out / "data.yaml").write_text(text, encoding="utf-8")
 
 
-def _line(box: Box, numbers: dict[str, int], image: Labelled) -> str:
+def text_of(image: Labelled, numbers: Mapping[str, int]) -> str:
+    """A line a box: number of its name, centre and sides as shares of the picture, any score."""
+    boxes = (box for box in image.boxes if not box.is_crowd)
+    return "".join(f"{_line(box, numbers, image)}\n" for box in boxes)
+
+
+def _line(box: Box, numbers: Mapping[str, int], image: Labelled) -> str:
     left, top, right, bottom = box.xyxy
     centre = (left + right) / 2 / image.width, (top + bottom) / 2 / image.height
     sides = (right - left) / image.width, (bottom - top) / image.height
-    return " ".join([str(numbers[box.name]), *(f"{value:.8g}" for value in (*centre, *sides))])
+    values = (*centre, *sides, *(() if box.score is None else (box.score,)))
+    return " ".join([str(numbers[box.name]), *(f"{value:.8g}" for value in values)])
