@@ -373,6 +373,7 @@ def test_doctor_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[1] for line in printed.splitlines() if line[:4] in ("OK  ", "WARN")] == [
         "python",
         "numpy",
+        "opencv",
         "g++",
         "oneDNN",
         "cache",
@@ -395,6 +396,20 @@ def test_doctor_reports_a_fault_of_every_part(
     assert doctor.check_jittor().state == "FAIL"
     monkeypatch.setattr(metadata, "version", lambda _: "2.1.0")
     assert doctor.check_numpy().state == "FAIL"
+
+
+def test_doctor_tells_what_is_wrong_with_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"opencv-python": "4.11.0", "opencv-python-headless": "4.13.0"}
+    monkeypatch.setattr(toolchain, "installed", versions.get)
+    several = doctor.check_opencv()
+    assert (several.state, "overwrite" in several.detail) == ("WARN", True)
+    assert "pip uninstall opencv-python opencv-python-headless" in several.remedy
+    del versions["opencv-python-headless"]
+    assert doctor.check_opencv().state == "OK"
+    monkeypatch.setitem(sys.modules, "cv2", None)  # makes an import of it fail
+    assert doctor.check_opencv().remedy.startswith("pip install 'opencv-python<4.12'")
+    versions.clear()
+    assert doctor.check_opencv().detail.startswith("not installed")
 
 
 def test_headers_are_precompiled_below_a_folder_with_a_space(tmp_path: Path) -> None:

@@ -16,6 +16,16 @@ from unidet.backend.gpu import NoCuda, NoGpu
 from unidet.errors import UserError
 
 WIDTH = 80
+OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+OPENCV_REMEDY = "pip install 'opencv-python<4.12' (newer ones want numpy 2)"
+HEADLESS_REMEDY = (
+    "apt install libgl1, or: pip uninstall opencv-python; pip install 'opencv-python-headless<4.12'"
+)
 _GIBIBYTE = 1 << 30
 _SPACE_NEEDED = 2 * _GIBIBYTE  # compile cache, weights and a toy study
 
@@ -71,6 +81,24 @@ def check_numpy() -> Finding:
         return Finding("OK", "numpy", toolchain.require_numpy_1())
     except UserError as error:
         return Finding("FAIL", "numpy", str(error), toolchain.NUMPY_REMEDY)
+
+
+def check_opencv() -> Finding:
+    """Videos, and the lvis package; several of its wheels write into one folder."""
+    found = {name: toolchain.installed(name) for name in OPENCV}
+    there = [f"{name} {version}" for name, version in found.items() if version]
+    detail = ", ".join(there) or "not installed: no videos"
+    if len(there) > 1:
+        remedy = f"pip uninstall {' '.join(name for name in OPENCV if found[name])}; then "
+        detail += " overwrite each other's files"
+        return Finding("WARN", "opencv", detail, remedy + OPENCV_REMEDY)
+    try:
+        import cv2  # noqa: F401
+    except (ImportError, AttributeError) as error:  # the latter: built for another numpy
+        detail += f"; cannot be imported: {error}"
+        remedy = HEADLESS_REMEDY if "libGL" in str(error) else OPENCV_REMEDY
+        return Finding("WARN", "opencv", detail, remedy)
+    return Finding("OK", "opencv", detail)
 
 
 def check_compiler() -> Finding:
@@ -155,6 +183,7 @@ def check_jittor() -> Finding:
 CHECKS: tuple[Callable[[], Finding], ...] = (
     check_python,
     check_numpy,
+    check_opencv,
     check_compiler,
     check_onednn,
     check_cache,

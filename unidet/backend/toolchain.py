@@ -60,16 +60,23 @@ def require_writable(folder: Path) -> None:
         ) from error
 
 
+def installed(package: str) -> str | None:
+    """The version of a package, without importing it; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def require_numpy_1() -> str:
     """The version of numpy, without importing it.
 
     Raises:
         UserError: it is missing, or 2 and later, with which Jittor silently corrupts data.
     """
-    try:
-        version = metadata.version("numpy")
-    except metadata.PackageNotFoundError as error:
-        raise UserError(f"numpy is not installed: {NUMPY_REMEDY}") from error
+    version = installed("numpy")
+    if version is None:
+        raise UserError(f"numpy is not installed: {NUMPY_REMEDY}")
     if int(version.split(".")[0]) >= 2:
         raise UserError(
             f"numpy {version} silently corrupts data in Jittor, which needs numpy < 2: "
