@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from unidet.pictures.decode import read_picture
-from unidet.pictures.detect_files import Detector, Wanted, detect_files
+from unidet.pictures.detect_files import FileDetector, Wanted, detect_files
 from unidet.pictures.detections import Detections
 from unidet.pictures.sources import Source, find_sources
 from unidet.pipelines.detector.model import Model, load
@@ -60,7 +60,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def detect_into(folder: Path, sources: Sequence[Source], detect: Detect, names: Any) -> None:
-    detect_files(sources, lambda: Detector(names, detect, None, {}), Wanted(folder))
+    detect_files(sources, lambda: FileDetector(names, detect, None, {}), Wanted(folder))
 
 
 def rates(model: Model, detect: Detect, names: Any, sources: Sequence[Source]) -> dict[str, float]:

@@ -38,7 +38,7 @@ ALLOWED = {
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation", "unidet.store.disk"},
     "unidet.pictures": PLAIN
     | {"unidet.console", "unidet.formats", "unidet.report", "unidet.store.disk"}
-    | {"unidet.data.pillow_files"},
+    | {"unidet.data.pillow_files", "unidet.vocabularies"},
 }
 HYDRA = {"unidet.cli", "unidet.config.compose"}
 UNRESTRICTED = {"unidet", "unidet.__main__", "unidet.cli", "unidet.pipelines"}

@@ -12,7 +12,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.pictures.decode import read_picture
-from unidet.pictures.detect_files import Detector
+from unidet.pictures.detect_files import FileDetector
 from unidet.pictures.journal import stat_of
 from unidet.pipelines.detector.from_study import find
 from unidet.pipelines.detector.model import Model, load
@@ -24,14 +24,14 @@ FILES = ("proposals_weights", "weights", "text_encoder", "embeddings")
 _EXAMPLE = re.compile(r"(?P<name>[^=]+)=(?P<file>.+?)(@(?P<box>[\d.]+(,[\d.]+){3}))?", re.S)
 
 
-def open_detector(
+def open_for_files(
     source: Mapping[str, Any],
     vocabulary: str | None,
     examples: Sequence[str],
     options: Options,
     *,
     proposals: bool,
-) -> Detector:
+) -> FileDetector:
     """The model that `load(**source)` gives, for these names.
 
     Args:
@@ -52,7 +52,7 @@ def open_detector(
             '--vocab: this model has no names of its own; give some ("cat, traffic light"), a file '
             "with one a line, or a list such as coco"
         )
-    return Detector(
+    return FileDetector(
         names=classes,
         detect=lambda images: model.stream(images, names, options),
         propose=model.proposals if proposals else None,

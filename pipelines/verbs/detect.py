@@ -97,12 +97,12 @@ def _add_outputs(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pictures.detect_files import Detector, Wanted, detect_files
+    from unidet.pictures.detect_files import FileDetector, Wanted, detect_files
     from unidet.pictures.sources import find_sources
-    from unidet.pipelines.detector.for_files import FILES, open_detector
+    from unidet.pipelines.detector.for_files import FILES, open_for_files
     from unidet.pipelines.detector.options import Options
 
-    wished = Options(options.threshold, options.top_k, options.gamma, options.multi_label)
+    rules = Options(options.threshold, options.top_k, options.gamma, options.multi_label)
     sources = find_sources(options.sources, recursive=options.recursive)
     wanted = Wanted(
         folder=Path(options.out),
@@ -112,11 +112,11 @@ def run(options: Namespace, compose: Compose) -> int:
         annotations=Path(options.annotations) if options.annotations else None,
     )
 
-    def open_model() -> Detector:
+    def open_model() -> FileDetector:
         names = ("study", *FILES, "overrides")
         source = {name: getattr(options, name) for name in names}
         shows = options.show_proposals
-        return open_detector(source, options.vocab, options.example, wished, proposals=shows)
+        return open_for_files(source, options.vocab, options.example, rules, proposals=shows)
 
     summary = detect_files(sources, open_model, wanted)
     boxes = "1 box" if summary.boxes == 1 else f"{summary.boxes} boxes"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, features
+from splits import read_split
 
 from unidet.data.images import FolderImages, PackedImages, check_images, read_image
 from unidet.data.index import load_split, save_split
-from unidet.data.readers import read_split
 from unidet.errors import UserError
 from unidet.records import Category, Split
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from splits import read_split
 
 from unidet.data.novelty import novel_categories, plain_names
-from unidet.data.readers import read_split
 from unidet.errors import UserError
 
 Content = dict[str, list[dict[str, Any]]]

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from splits import read_split
 
 from unidet.data.index import load_split, save_split
 from unidet.data.novelty import novel_categories
-from unidet.data.readers import read_split
 from unidet.errors import UserError
 from unidet.evaluation.evaluate import STYLES, evaluate
 from unidet.formats.annotations import read_annotations

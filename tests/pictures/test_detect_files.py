@@ -21,7 +21,7 @@ from unidet.errors import UserError
 from unidet.evaluation.evaluate import evaluate
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results
-from unidet.pictures.detect_files import Detector, Summary, Wanted, detect_files
+from unidet.pictures.detect_files import FileDetector, Summary, Wanted, detect_files
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
 from unidet.pictures.sources import find_sources
@@ -80,7 +80,7 @@ def detect(
     **wishes: Any,
 ) -> Summary:
     sources = find_sources(given or ("photos",), recursive=True)
-    detector = Detector(NAMES, finds or WholePicture(), propose, identity or {})
+    detector = FileDetector(NAMES, finds or WholePicture(), propose, identity or {})
     return detect_files(sources, lambda: detector, Wanted(Path(folder), **wishes))
 
 
@@ -212,7 +212,7 @@ def test_what_changes_meanwhile_is_done_again(capsys: pytest.CaptureFixture[str]
     assert detect("photos/x.jpg", "photos/y.png").resumed == 1
     sources = find_sources(["photos/x.jpg", "photos/y.png"])
     Path("photos/x.jpg").unlink()
-    detector = Detector(NAMES, WholePicture(), None, {})
+    detector = FileDetector(NAMES, WholePicture(), None, {})
     gone = detect_files(sources, lambda: detector, Wanted(Path("out")))
     assert gone.faults == 1
     assert "photos/x.jpg: No such file or directory; passed over" in capsys.readouterr().err

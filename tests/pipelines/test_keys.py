@@ -41,7 +41,7 @@ RTDETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"}
 DETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"} | {
     f"detr.{part}" for part in ("criterion", "network", "positions", "transformer")
 }
-ROI = {"layers", "roi_classifier", "roi_samples", "text_classifier"}
+ROI = {"federated_classes", "layers", "roi_classifier", "roi_samples", "text_classifier"}
 
 SETS = {"wiring.image_batches", "wiring.image_sets", "wiring.study_sets"}
 TRAINING = SETS | {"wiring.seeding", "wiring.starting_weights", "wiring.training"}

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from unidet.report.draw import beside, draw_boxes
-from unidet.report.labels import label
+from unidet.report.label_text import label
 
 RED = (255, 0, 0)
 

@@ -17,7 +17,6 @@ from unidet.formats.annotations import (
     Annotations,
     findings,
     is_sound,
-    read_annotations,
     sentences,
 )
 from unidet.formats.table import Finding
@@ -57,26 +56,20 @@ class ReadReport:
         return asdict(self)
 
 
-def read_split(annotations: Path, images: Path | None, *, name: str) -> tuple[Split, ReadReport]:
-    """Read and validate one annotation file.
+def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Split, ReadReport]:
+    """The index of an annotation file that was read.
 
     Images keep the order of the file; labels are positions in the categories sorted by id. Boxes
     reaching over the border are clipped to the image. `image_count` and `instance_count` of a
     category are counted from the boxes of this split, crowds included (scripts/get_cat_info.py).
 
     Args:
-        annotations: a COCO-style JSON file.
         images: folder with the images; None leaves file names as written, unchecked.
         name: the split's name.
 
     Raises:
         UserError: naming file and record, for anything that cannot be skipped safely.
     """
-    return split_of(read_annotations(annotations), images, name=name)
-
-
-def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Split, ReadReport]:
-    """The index of a file that was read; arguments and errors as `read_split`."""
     _require_sizes_and_names(read)
     file_names, moved = image_names(read.images, images)
     boxes, reasons, overhang = _boxes(read)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unidet.models.federated_classes import federated_classes
 from unidet.ops.coders import encode_deltas
 from unidet.ops.iou_assignment import match_by_max_iou
-from unidet.ops.losses import federated_classes
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.ops.sampling import BatchRandom, RandomSource, for_all, for_image, sample_random
 from unidet.records import Batch, part_size

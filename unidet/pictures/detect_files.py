@@ -29,11 +29,11 @@ from unidet.pictures.sources import Source
 
 READ_AHEAD = 200_000_000  # bytes of decoded pictures that wait for the network
 UNWRITTEN = 4  # pictures that wait to be drawn
-TOLD = 20  # of no more pictures each has a line
+MOST_LISTED = 20  # of no more pictures each has a line
 
 
 @dataclass(frozen=True)
-class Detector:
+class FileDetector:
     """What detects.
 
     Attributes:
@@ -78,16 +78,16 @@ class Summary:
 
 
 def detect_files(
-    sources: Sequence[Source], open_detector: Callable[[], Detector], wanted: Wanted
+    sources: Sequence[Source], open_model: Callable[[], FileDetector], wanted: Wanted
 ) -> Summary:
     """Detect in every source that is not done, leave its outputs, then the files of all.
 
-    What is done, by the same detector with the same wishes and unchanged since, is not done again.
-    A source that cannot be read is told and passed over. Interrupted, it leaves whole files of what
-    is done.
+    What is done, by the same detector with the same settings and unchanged since, is not done
+    again. A source that cannot be read is told and passed over. Interrupted, it leaves whole files
+    of what is done.
 
     Args:
-        open_detector: called after all that can be checked before.
+        open_model: called after all that can be checked before.
 
     Raises:
         UserError: an output would replace another's file, or cannot be written; annotations without
@@ -105,7 +105,7 @@ def detect_files(
         names = name_outputs(sources)
         planned = [outputs.planned(*pair) for pair in zip(sources, names, strict=True)]
         check_targets(wanted.folder, chain(FILES[wanted.format], *planned), sources, journal)
-        detector = open_detector()
+        detector = open_model()
         ids = numbers.ids(detector.names) if numbers else Ids.counted(detector.names)
         run = _Run(sources, names, detector, outputs, journal)
         run.resume(asdict(wanted))
@@ -125,7 +125,7 @@ class _Run:
         self,
         sources: Sequence[Source],
         names: Sequence[Names],
-        detector: Detector,
+        detector: FileDetector,
         outputs: Outputs,
         journal: Journal,
     ) -> None:
@@ -137,12 +137,12 @@ class _Run:
         self._journal = journal
         self._done: set[int] = set()
 
-    def resume(self, wishes: Mapping[str, Any]) -> None:
-        """Find out what is done already, by this detector with these wishes."""
+    def resume(self, settings: Mapping[str, Any]) -> None:
+        """Find out what is done already, by this detector with these settings."""
         detector = self._detector
-        wishes = {name: wishes[name] for name in ("format", "drawings", "crops")}
-        wishes |= {"names": detector.names, "proposals": detector.propose is not None}
-        self._journal.begin({**detector.identity, **wishes})
+        settings = {name: settings[name] for name in ("format", "drawings", "crops")}
+        settings |= {"names": detector.names, "proposals": detector.propose is not None}
+        self._journal.begin({**detector.identity, **settings})
         self._done = {
             number
             for number, source in enumerate(self._sources)
@@ -204,7 +204,7 @@ class _Run:
             partial(self._outputs.write, source, names, shot, own, proposals),
             None if shot.frame else partial(self._done.add, shot.number),
         )
-        if len(self._sources) <= TOLD and not shot.frame:
+        if len(self._sources) <= MOST_LISTED and not shot.frame:
             count = "1 box" if len(detections) == 1 else f"{len(detections)} boxes"
             say(f"{source.path}: {count}")
 

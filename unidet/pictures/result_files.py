@@ -18,6 +18,7 @@ from unidet.formats.annotations import read_annotations
 from unidet.pictures.detections import Detections
 from unidet.pictures.sources import Source
 from unidet.store.disk import whole_file
+from unidet.vocabularies.vocabulary import plain
 
 RESULTS, IMAGES, TABLE, CLASSES = "detections.json", "images.json", "detections.csv", "classes.txt"
 FILES = {"coco": (RESULTS, IMAGES), "csv": (TABLE,), "yolo": (CLASSES,), "voc": (), "labelme": ()}
@@ -77,7 +78,7 @@ class Numbers:
             count = Counter(ends)
             pairs = zip(ends, annotations.image_ids.tolist(), strict=True)
             images |= {end: number for end, number in pairs if count[end] == 1}
-        categories = {_plain(category.name): category.id for category in annotations.classes}
+        categories = {plain(category.name): category.id for category in annotations.classes}
         return cls(path, images, categories)
 
     def known(self, sources: Sequence[Source]) -> list[Source]:
@@ -90,19 +91,15 @@ class Numbers:
     def ids(self, names: Sequence[str]) -> Ids:
         """Of these categories, and all images; UserError where the file has not one of them."""
         for name in names:
-            if _plain(name) not in self.categories:
+            if plain(name) not in self.categories:
                 raise UserError(f"{self.file}: has no category {name!r}, which is to be detected")
-        return Ids([self.categories[_plain(name)] for name in names], self.images)
+        return Ids([self.categories[plain(name)] for name in names], self.images)
 
 
 def ends_of(name: str) -> tuple[str, str]:
     """The last folder and the name, and the name alone: by these a picture is known elsewhere."""
     parts = name.split("/")
     return "/".join(parts[-2:]), parts[-1]
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").split())
 
 
 def write_results(
@@ -126,7 +123,7 @@ def _write_coco(
     results: Path, images: Path, rows: Iterator[Row], names: Sequence[str], ids: Ids
 ) -> None:
     """A list of results, and the images and categories that it refers to as annotations without
-    any: `COCO(images).loadRes(results)`, `unidet evaluate images results`."""
+    any: `COCO(images).loadRes(results)`, `unidet evaluate images results --style coco`."""
     with _list_of(results, "[", "]") as write, whole_file(images) as partial:
         categories = [
             {"id": int(number), "name": name}

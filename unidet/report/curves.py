@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from unidet.errors import UserError
-from unidet.report.labels import label
+from unidet.report.label_text import label
 from unidet.report.logs.rows import TRAIN, VALIDATION
 from unidet.report.logs.run import Run
 from unidet.report.style import COLOURS, PAPER, save

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unidet.report.colours import Colour, colour_of, is_light, score_colour
 from unidet.report.label_places import gaps, place_labels
-from unidet.report.labels import FONT, label
+from unidet.report.label_text import FONT, label
 
 MINIMUM_SIDE = 384  # smaller pictures of a report are enlarged so that labels can be read
 MAXIMUM_SIDE = 4096  # but none beyond this: a strip of one pixel would become a wall

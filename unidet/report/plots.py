@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from unidet.data.stats import Statistics
-from unidet.report.labels import label
+from unidet.report.label_text import label
 from unidet.report.style import COLOURS, MARKERS, PAPER
 
 matplotlib.use("Agg")

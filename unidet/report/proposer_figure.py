@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from unidet.report.labels import label
+from unidet.report.label_text import label
 from unidet.report.style import COLOURS, MARKERS, PAPER, PICTURES, save
 from unidet.store.disk import check_target
 

@@ -10,11 +10,11 @@ import jittor as jt
 import networks
 import numpy as np
 import pytest
+from splits import read_split
 
 from unidet.config.compose import compose
 from unidet.data.images import FolderImages
 from unidet.data.loader import evaluation_batches
-from unidet.data.readers import read_split
 from unidet.evaluation.coco import coco_metrics
 from unidet.evaluation.recall import recall_metrics
 from unidet.formats.ground_truth import read_ground_truth
