@@ -33,6 +33,8 @@ WHERE = {
     "below": "file{0}/x{0}",
     "proc": "/proc/x{0}",  # nobody may write there
 }
+NEW = "new study --images pictures --annotations truth.json"
+CONVERT = "data convert --images pictures --annotations truth.json --to voc"
 # Command with a place for the path, its ending, and what it must not be.
 COMMANDS = (
     ("accept data store.root={}", "", PLACE_OF_FOLDER),
@@ -41,6 +43,10 @@ COMMANDS = (
     ("convert {} out.safetensors", ".pth", INPUT_FILE),
     ("convert b.npz {}", ".safetensors", PLACE_OF_FILE),
     ("convert b.npz {}", ".pth", PLACE_OF_FILE),
+    ("data check --images {} --annotations truth.json", "", INPUT_FOLDER),
+    ("data check --images pictures --annotations {}", ".json", ("absent", "below")),
+    ("data stats --images pictures --annotations truth.json --out {}", ".png", OUTPUT_FILE),
+    (f"{CONVERT} --out {{}}", "", PLACE_OF_FOLDER),
     ("detect {} --vocab cat", ".png", INPUT_FILE),
     ("detect picture.png --vocab cat --out {}", "", PLACE_OF_FOLDER),
     ("detect picture.png --vocab cat store.root={}", "", ("absent", *OUTPUT_FOLDER)),
@@ -68,6 +74,12 @@ COMMANDS = (
     ("lineage {}", "", INPUT_FILE),
     ("lineage data --picture {}", ".svg", PLACE_OF_FILE),
     ("path data store.root={}", "", PLACE_OF_FOLDER),
+    ("new {} --images pictures --annotations truth.json", "", PLACE_OF_FOLDER),
+    ("new study --images {} --annotations truth.json", "", INPUT_FOLDER),
+    ("new study --images pictures --annotations {}", ".json", ("absent", "below")),
+    (f"{NEW} --clip {{}}", "", INPUT_FOLDER),
+    (f"{NEW} --embeddings {{}}", ".npy", INPUT_FILE),
+    (f"{NEW} --weights {{}}", ".pth", INPUT_FILE),
     ("pin {}", "", INPUT_FILE),
     ("pin store.root={}", "", ("absent",)),
     ("plot {}", ".json", INPUT_FILE),
@@ -124,6 +136,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "b.npz", a=np.zeros(3))
     np.savez(tmp_path / "inputs.npz", image=np.zeros(3))
     Image.new("RGB", (9, 9)).save(tmp_path / "picture.png")
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "pictures" / "a.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "jittor", None)  # makes an import of it fail
     return tmp_path

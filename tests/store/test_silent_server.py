@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from unidet.store.verify import verify
 
 Publish = Callable[..., Action]
 PATIENCE = 1.0
+LIMIT = 15.0  # seconds; far below what waits without an end of ours
 BIG = {"model": bytes(range(256)) * (32 << 10)}  # 8 MB: more than an SSH window holds
 
 
@@ -51,11 +53,13 @@ class Sessions:
         self._stopped = [pid for pid in below(self._server.pid) if pid not in self._others]
         assert self._stopped
         for pid in self._stopped:
-            os.kill(pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):  # of an earlier session, which was about to end
+                os.kill(pid, signal.SIGSTOP)
 
     def end(self) -> None:
         while self._stopped:
-            os.kill(self._stopped.pop(), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self._stopped.pop(), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def test_a_push_gives_up(
         started = time.monotonic()
         with pytest.raises(UserError, match=f"remote {url}: does not answer; look at"):
             push(store, Remote(url), [action])
-        assert time.monotonic() - started < 3 * PATIENCE
+        assert time.monotonic() - started < LIMIT
     assert push(store, Remote(url), [action]).sent == [action.key]
     assert verify(Store(tmp_path / "remote")).problems == ()
 
@@ -117,7 +121,7 @@ def test_a_fetch_gives_up(
         remote, started = Remote(sshd.url(tmp_path / "remote")), time.monotonic()
         with pytest.raises(UserError, match="does not answer; look at"):
             fetch(other, remote, action.key, lambda *keys: None)
-        assert time.monotonic() - started < 3 * PATIENCE
+        assert time.monotonic() - started < LIMIT
     assert list((other.layout.base / "work").glob("*")) == []
 
 
@@ -137,7 +141,7 @@ def test_a_session_that_never_begins_is_given_up(
     started = time.monotonic()
     with pytest.raises(UserError, match="does not answer; look at"):
         Remote(sshd.url(tmp_path / "remote"))
-    assert time.monotonic() - started < 3 * PATIENCE
+    assert time.monotonic() - started < LIMIT
 
 
 @pytest.mark.parametrize("verb", ["push", "fetch"])
