@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unidet.config.compose import compose
 from unidet.config.fields import identity
+from unidet.config.folders import STUDY, take_folders
 from unidet.config.stages import TextEmbeddings
 from unidet.config.study import Config
 from unidet.errors import UserError
@@ -60,6 +61,10 @@ def find(
         lineage = lineage_at(Path(study))
         if lineage is not None:
             return lineage, _as_recorded(lineage, overrides)
+        if (Path(study) / STUDY).is_file():
+            folder, _ = take_folders(["-C", str(study)])
+            config = compose(folder.before(overrides))
+            return lineage_for(config, _store(config, root)), config
         if len(Path(study).parts) > 1 or Path(study).is_file():
             raise UserError(f"study: {study} is no store, no artefact in one, and no experiment")
         config = compose([f"experiment={study}", *overrides])

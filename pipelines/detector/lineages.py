@@ -50,7 +50,7 @@ class Lineage:
     def folder(self, label: str) -> Path:
         """Folder of an artefact; UserError where it is not there."""
         if label not in self.actions:
-            raise UserError(f"{label}: not in this study; run: unidet stage={label}")
+            raise UserError(f"{label}: not in this study; run stage={label} of this study")
         return self.store.folder(self.actions[label])
 
     @property
@@ -137,7 +137,7 @@ def lineage_at(folder: Path) -> Lineage | None:
         store = Store(folder)
         newest = next(lineages(store, lambda lineage: True), None)
         if newest is None:
-            raise UserError(f"{folder}: this store holds no trained network; run: unidet stage=roi")
+            raise UserError(f"{folder}: this store holds no trained network; run its stage=roi")
         return newest
     root = folder.resolve().parent.parent
     if not (root / "store" / "v1").is_dir():

@@ -176,7 +176,7 @@ class Study:
         if wanted in known:
             return wanted
         if not known:
-            raise UserError(f"{stage}: not in this study; run: unidet stage={stage}")
+            raise UserError(f"{stage}: not in this study; run stage={stage} of this study")
         hint = "which one? " if name is None else suggestion(wanted, known)
         raise UserError(f"{stage}: {hint}there are {', '.join(map(repr, known))}")
 

@@ -19,6 +19,7 @@ from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
 from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set, read_vocabulary
+from unidet.pipelines.wiring.metrics_table import coco_table
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
@@ -27,8 +28,6 @@ from unidet.pipelines.wiring.per_image import (
     shards_of,
 )
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_sets
-
-TABLE = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
 
 
 def run(job: Job) -> None:
@@ -110,11 +109,12 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
 
 
 def summary(folders: Mapping[str, Path]) -> str:
-    rows = [f"{'COCO':<16}" + "".join(f"{name:>8}" for name in TABLE)]
-    for name, folder in folders.items():
-        metrics = json.loads((folder / "metrics.json").read_text())
-        rows.append(f"{name:<16}" + "".join(f"{metrics[key]:>8.3f}" for key in TABLE))
-    return "\n".join(rows)
+    return coco_table(
+        {
+            name: json.loads((folder / "metrics.json").read_text())
+            for name, folder in folders.items()
+        }
+    )
 
 
 STAGE = Stage(

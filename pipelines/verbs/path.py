@@ -23,7 +23,7 @@ def run(options: Namespace, compose: Compose) -> int:
     action = current(str(main), config, store)[main]
     if action is None:
         stage = options.stage
-        print(f"unidet: {main} is not built; run: unidet stage={stage}", file=sys.stderr)
+        print(f"unidet: {main} is not built; run stage={stage} of this study", file=sys.stderr)
         return 1
     print(store.folder(action))
     return 0

@@ -108,7 +108,7 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
 
 
 def _listed(sets: Iterable[NamedData], foreign: Faults) -> list[NamedData]:
-    """None where no record of the labels is sound."""
+    """The sets; none where no record of the labels is sound."""
     try:
         return list(sets)
     except UserError:
@@ -123,7 +123,7 @@ def _indexed(data: NamedData, faults: Faults) -> Split | None:
     except UserError as fault:
         faults.refuse(str(fault).removeprefix(f"{data.file}: "), data.file.name)
         return None
-    is_evaluated = data.role == "evaluation"
+    is_evaluated = data.role != "training"  # labels of no study yet may become either
     return check_document(data.file, document, data.images, faults, is_evaluated=is_evaluated)
 
 

@@ -130,5 +130,5 @@ def _of_the_study(stage: str, name: str, config: Config) -> OrderedDetections:
 def _artefact(node: Node, config: Config) -> Path:
     folders = built_folders(str(node), config)
     if folders is None:
-        raise UserError(f"{node} is not built; run: unidet stage={node.stage}")
+        raise UserError(f"{node} is not built; run stage={node.stage} of this study")
     return folders[node]

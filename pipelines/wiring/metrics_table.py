@@ -7,6 +7,8 @@ from collections.abc import Mapping
 COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel")
 RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO's 100
 
+COCO_COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
+
 Metrics = Mapping[str, float]
 
 
@@ -28,6 +30,15 @@ def lvis_table(metrics_by_set: Mapping[str, Metrics]) -> str:
             f"controls: AP with shuffled text {main['AP_shuffled_text']:.3f}, "
             f"with one text for every name {main['AP_equal_text']:.3f}"
         )
+    return "\n".join(rows)
+
+
+def coco_table(metrics_by_set: Mapping[str, Metrics]) -> str:
+    """One row an evaluation set of a closed-set detector."""
+    rows = [f"{'COCO':<16}" + "".join(f"{name:>8}" for name in COCO_COLUMNS)]
+    for name, metrics in metrics_by_set.items():
+        cells = "".join(f" {_cell(metrics.get(key))}" for key in COCO_COLUMNS)
+        rows.append(f"{name:<16}{cells}")
     return "\n".join(rows)
 
 

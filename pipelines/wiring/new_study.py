@@ -167,7 +167,8 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
         absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
         if absent:
             shown = ", ".join(absent[:_SHOWN_NAMES])
-            yield f"note: {len(absent)} names have no box for {use}: {shown}"
+            more = f", and {len(absent) - _SHOWN_NAMES} more" if len(absent) > _SHOWN_NAMES else ""
+            yield f"note: {len(absent)} names have no box for {use}: {shown}{more}"
 
 
 def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unidet.pipelines.engine.stage import Job
-from unidet.pipelines.wiring.metrics_table import lvis_table
+from unidet.pipelines.wiring.metrics_table import coco_table, lvis_table
 from unidet.pipelines.wiring.report_figures import (
     data_figures,
     detection_recall,
@@ -48,12 +48,11 @@ def write_report(job: Job) -> None:
     save_study(study, job.out / FIGURES)
     (job.out / PAGE).write_text(study_page(study, shown, proposed), encoding="utf-8")
     # The study's table is what `stage=report` prints; it travels with the page.
-    metrics = {
-        name: read_metrics(folder)
-        for stage in ("lvis_eval", "coco_eval")
-        for name, folder in artefacts(job, stage)
-    }
-    (job.out / SUMMARY).write_text(lvis_table(metrics) + "\n")
+    tables = []
+    for stage, table in (("lvis_eval", lvis_table), ("coco_eval", coco_table)):
+        metrics = {name: read_metrics(folder) for name, folder in artefacts(job, stage)}
+        tables += [table(metrics)] if metrics else []
+    (job.out / SUMMARY).write_text("\n".join(tables) + "\n")
 
 
 def _study(job: Job, sets: list[EvaluatedSet], recalls: list[Recall]) -> Study:

@@ -63,7 +63,7 @@ def test_json_and_back(tmp_path: Path) -> None:
     save_study(study(), tmp_path / "study.json")
     assert (tmp_path / "study.json").read_bytes() == first
     (tmp_path / "study.json").write_text("{}")
-    with pytest.raises(UserError, match="another version; run: unidet stage=report"):
+    with pytest.raises(UserError, match="another version; run its stage=report"):
         load_study(tmp_path / "study.json")
 
 

@@ -35,16 +35,26 @@ class Progress:
         self._stoppable = stoppable
         self._bar: tqdm | None = None
         self._said = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` are finished; `note` is a short word such as the loss."""
+        self._first = self._first or (done, time.monotonic())
         if sys.stderr.isatty():
             self._draw(done, total, note)
         elif time.monotonic() - self._said >= QUIET_INTERVAL:
             self._said = time.monotonic()
-            say(f"  {self._label}: {done}/{total} {note}".rstrip())
+            say(f"  {self._label}: {done}/{total} {note}".rstrip() + self._left(done, total))
         if self._stoppable:
             interrupt.check()
+
+    def _left(self, done: int, total: int) -> str:
+        """`, 3 min 05 s left`, by the pace since the first update; unless a note says it."""
+        assert self._first is not None
+        first, since = self._first
+        if not first < done < total:
+            return ""
+        return f", {duration((total - done) * (time.monotonic() - since) / (done - first))} left"
 
     def close(self) -> None:
         if self._bar is not None:

@@ -60,25 +60,34 @@ def check_document(
         faults.note(report.noted)
         return split
 
-    split = _sound_part(path, document, faults, index)
-    if is_evaluated and split is not None:
-        _sound_part(path, document, faults, ground_truth_of)
-    return split
+    positions = _positions(document)
+    if is_evaluated:  # first, so that what an evaluation refuses is not said to be skipped as well
+        _, sound, left = _sound_part(path, document, positions, faults, ground_truth_of)
+        if sound.get("annotations"):
+            document, positions = sound, left
+    return _sound_part(path, document, positions, faults, index)[0]
 
 
-def _sound_part(
-    path: Path, document: Document, faults: Faults, look: Callable[[Annotations], Result]
-) -> Result | None:
-    """What `look` makes of the document without the records that are at fault.
-
-    None where the document itself is.
-    """
-    counted: dict[str, Finding] = {}
-    positions = {
+def _positions(document: Document) -> dict[str, list[int]]:
+    return {
         key: list(range(len(document[key])))
         for key in TABLES
         if isinstance(document.get(key), list)
     }
+
+
+def _sound_part(
+    path: Path,
+    document: Document,
+    positions: dict[str, list[int]],
+    faults: Faults,
+    look: Callable[[Annotations], Result],
+) -> tuple[Result | None, Document, dict[str, list[int]]]:
+    """What `look` makes of the document without the records that are at fault, and those left.
+
+    None where the document itself is at fault.
+    """
+    counted: dict[str, Finding] = {}
     for _ in range(_MOST_ROUNDS):
         result, fault = _tried(look, path, document, positions)
         if not isinstance(fault, TableFault):
@@ -89,7 +98,7 @@ def _sound_part(
     if fault is not None and not isinstance(fault, TableFault):
         counted[str(fault).removeprefix(f"{path}: ")] = Finding(1, path.name)
     faults.refused |= counted
-    return result
+    return result, document, positions
 
 
 def _tried(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from unidet.console.interrupt import Interrupted
-from unidet.console.terminal import Progress, duration, say
+from unidet.console.terminal import Progress, say
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.naming import Names, check_targets, name_outputs
@@ -289,5 +289,5 @@ class _Meter:
             self._first = time.monotonic()
         else:
             rate = (self._done - 1) / max(time.monotonic() - self._first, 1e-9)
-            note = f"{rate:.1f} pictures/s, {duration((self._total - self._done) / rate)} left"
+            note = f"{rate:.1f} pictures/s"
         self._progress.update(self._done, self._total, note)

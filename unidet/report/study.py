@@ -208,5 +208,5 @@ def load_study(path: Path) -> Study:
         return _adapter().validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         raise UserError(
-            f"{path}: no figures of a report, or those of another version; run: unidet stage=report"
+            f"{path}: no figures of a report, or those of another version; run its stage=report"
         ) from None

@@ -108,7 +108,7 @@ class Store:
         if not self.is_complete(action):
             raise UserError(
                 f"{action.stage}: content of this artefact is missing from store {self.root}; "
-                f"run: unidet stage={action.stage}"
+                f"run stage={action.stage} of this study"
             )
         with clear_errors(self.root):
             return materialise(action, self.layout)

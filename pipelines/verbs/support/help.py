@@ -20,10 +20,11 @@ Run a stage, and whatever upstream of it is missing or stale:
   unidet -C DIR stage=report     the study in DIR, which `unidet new DIR` makes"""
 _HABITS = """
 unidet VERB -h tells what a verb takes. Verbs about the study and the store take
-key=value like a run, and most --json for programs; WHAT is a stage, a path, or the
-first digits of a digest (docs/store.md). The same command resumes a run that
-was interrupted (exit status 75). Bad input ends with one line and exit status
-2; HYDRA_FULL_ERROR=1 shows the traceback. unidet --version tells the version."""
+key=value like a run, and most --json for programs; WHAT is a stage, a path, or
+the first digits of a digest (docs/store.md). The same command resumes a run
+that was interrupted (exit status 75). Bad input ends with one line and exit
+status 2; HYDRA_FULL_ERROR=1 shows the traceback. unidet --version tells the
+version."""
 
 
 def page() -> str:

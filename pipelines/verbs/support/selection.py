@@ -35,7 +35,9 @@ def select(what: str, config: Config, store: Store) -> list[Action]:
         actions = current(what, config, store)
         absent = next((node for node, action in actions.items() if action is None), None)
         if absent is not None:
-            raise UserError(f"{absent} is not built as configured now; run: unidet stage={what}")
+            raise UserError(
+                f"{absent} is not built as configured now; run stage={what} of this study"
+            )
         return [action for action in actions.values() if action is not None]
     found = list(_candidates(what, store))
     if not found:

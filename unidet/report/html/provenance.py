@@ -80,7 +80,7 @@ def with_provenance(page: str, provenance: Provenance, number: int = 1) -> str:
     """
     before, mark, after = page.partition(PROVENANCE)
     if not mark:
-        raise UserError("the report is of an earlier version; run: unidet stage=report")
+        raise UserError("the report is of an earlier version; run its stage=report")
     return f"{before}{fragment(provenance, number)}{after}"
 
 

@@ -36,5 +36,5 @@ def test_what_names_nothing_is_one_line(tiny: Make, command: Command, tmp_path: 
         assert "names no artefact" in text
     assert command("lineage", "roi") == (
         2,
-        "unidet: roi is not built as configured now; run: unidet stage=roi\n",
+        "unidet: roi is not built as configured now; run stage=roi of this study\n",
     )
