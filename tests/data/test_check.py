@@ -141,6 +141,19 @@ def test_ground_truth_must_have_areas(photos: Path) -> None:
     assert faults.refused == {"'area' is missing": Finding(3, "annotations[0] (id 1)")}
 
 
+def test_what_an_evaluation_refuses_is_a_fault_and_no_note(photos: Path) -> None:
+    def bend(content: dict[str, Any]) -> None:
+        for record in content["annotations"]:
+            record["area"] = 4
+        content["annotations"][0]["bbox"] = [9, 2, -4, 5]
+
+    _, faults = checked(photos, bend, is_evaluated=True)
+    (kind,) = faults.refused
+    assert "no side negative" in kind
+    assert faults.refused[kind] == Finding(1, "annotations[0] (id 1)")
+    assert not any("negative" in kind for kind in faults.noted)
+
+
 # --- pictures ----------------------------------------------------------------------------------
 
 

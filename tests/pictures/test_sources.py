@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,11 @@ def test_nothing_at_all_is_refused(
 def test_videos_are_told_by_their_ending(files: Callable[..., None]) -> None:
     files("a.MP4", "b.jpg")
     assert [source.is_video for source in find_sources(["a.MP4", "b.jpg"])] == [True, False]
+
+
+def test_a_pipe_is_no_picture(files: Callable[..., None]) -> None:
+    """Opening one would wait for ever."""
+    files("p/a.png")
+    os.mkfifo("p/b.jpg")
+    faults = [source.fault for source in find_sources(["p"])]
+    assert faults == ["", "is no file, but a pipe, a socket or a device"]

@@ -57,6 +57,8 @@ def find_sources(
     bases = [base for _, base, _ in entries]
     found: dict[str, tuple[str, str]] = {}
     for path, _, fault in _expanded(entries, recursive):
+        if not fault and os.path.exists(path) and not os.path.isfile(path):
+            fault = "is no file, but a pipe, a socket or a device"  # which might never be read
         found.setdefault(os.path.abspath(path), (path, fault))
     if all(fault for _, fault in found.values()):
         raise UserError(_nothing(given, [*found.values()], recursive))

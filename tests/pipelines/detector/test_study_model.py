@@ -156,6 +156,15 @@ def test_a_toy_study_is_no_answer_to_a_photograph(store: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_of_a_study_is_one(tmp_path: Path) -> None:
+    """As `-C` takes it; nothing is trained there yet."""
+    file = tmp_path / "own" / "experiment" / "study.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\ndefaults:\n  - toy\n  - _self_\nexperiment: study\n")
+    with pytest.raises(UserError, match=r"experiment 'study'.*nothing|nothing.*experiment 'study'"):
+        load(study=tmp_path / "own", store=tmp_path / "store")
+
+
 def test_tables_of_a_study(study: Study) -> None:
     assert set(study.artefacts.index) >= {"rpn", "roi", "clip", "lvis_eval[val]", "data[val]"}
     assert study.metrics.loc[("lvis_eval", "val"), "AP"] >= 0
