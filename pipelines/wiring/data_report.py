@@ -18,11 +18,13 @@ from unidet.data.check import (
     shared_pictures,
 )
 from unidet.data.own_data import read_own, reader_of, require_apart
+from unidet.data.pictures import PictureFolder
 from unidet.data.readers import split_of
 from unidet.data.stats import Statistics, areas, shared_names, statistics_of
 from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of, sentences
 from unidet.formats.labels.coco import labels_of
+from unidet.formats.labels.records import Labels
 from unidet.formats.table import Finding
 from unidet.pipelines.wiring.named_data import NamedData
 from unidet.records import Split
@@ -90,7 +92,7 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
     splits: dict[Path, list[Split]] = {}
     for data in _listed(sets, foreign):
         faults = foreign if not checked else Faults()
-        entry = CheckedSet(data.name, data.file.name, data.role, faults)
+        entry = CheckedSet(data.name, data.file.resolve().name, data.role, faults)
         checked.append(entry)
         split = _indexed(data, faults)
         if split is None:
@@ -192,14 +194,16 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     """Write the labels in another format to a new folder; what was written and what was lost.
 
     Raises:
-        UserError: labels that cannot be read, or a folder that is not empty or is the user's own.
+        UserError: labels that cannot be read, pictures of another size than they say, or a folder
+            that is not empty or is the user's own.
     """
     require_apart(out, images, annotations)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out}: is not empty; name a new folder")
     check_folder(out)
     data = read_own(annotations, images, as_format)
-    labels = labels_of(data.documents)
+    labels = labels_of(annotations, data.documents)
+    _require_sizes(labels, PictureFolder(images))
     out.mkdir(parents=True, exist_ok=True)
     reader_of(target).write(labels, out, images)
     boxes = [box for image in labels.images for box in image.boxes]
@@ -209,3 +213,14 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     if lost:
         notes.append(f"note: {lost} crowds left out: {target} has none")
     return [*notes, line]
+
+
+def _require_sizes(labels: Labels, pictures: PictureFolder) -> None:
+    """UserError where fractions of what the labels say would be others of the picture."""
+    for image in labels.images:
+        width, height = pictures.size(image.file_name)
+        if (width, height) != (image.width, image.height):
+            raise UserError(
+                f"{image.file_name}: is {width}x{height}, its labels say {image.width}x"
+                f"{image.height}; which frame the boxes are in is not known: correct the labels"
+            )

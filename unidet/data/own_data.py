@@ -118,13 +118,29 @@ def part_of_file(file: Path, source: Source) -> str:
 
 
 def _completed(read: Annotations, pictures: PictureFolder) -> Document:
-    """With the names of the files as they lie on disk, sizes and areas."""
+    """With the names of the files as they lie on disk, sizes and areas; names of categories and
+    flags as they were read, whichever way they were written."""
     names, _ = image_names(read.images, pictures.root)
     images = [
         {**record, "file_name": name}
         for record, name in zip(read.images.records, names, strict=True)
     ]
-    return filled({**read.document, "images": images}, pictures)
+    categories = [
+        {**record, "name": category.name}
+        for record, category in zip(read.categories.records, read.classes, strict=True)
+    ]
+    flags = zip(read.is_crowd.tolist(), read.is_ignored.tolist(), strict=True)
+    annotations = [
+        _flagged(record, *own) for record, own in zip(read.boxes.records, flags, strict=True)
+    ]
+    tables = {"images": images, "categories": categories, "annotations": annotations}
+    return filled({**read.document, **tables}, pictures)
+
+
+def _flagged(record: dict[str, Any], is_crowd: bool, is_ignored: bool) -> dict[str, Any]:
+    flags = {"iscrowd": is_crowd, "ignore": is_ignored}
+    written = {key: int(value) for key, value in flags.items() if value or key in record}
+    return {**record, **written}
 
 
 def filled(document: Document, pictures: PictureFolder) -> Document:

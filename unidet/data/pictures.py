@@ -9,8 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from unidet.data.images import read_size
 from unidet.errors import UserError
+from unidet.formats.labels.records import PARTS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+_KINDS = {"images", "labels", "annotations", "jpegimages", "obj_train_data"}
+"""Folders that say what kind of files they hold, not which pictures are meant."""
 
 
 class PictureFolder:
@@ -34,13 +37,16 @@ class PictureFolder:
     def find(self, written: str) -> str | None:
         """The picture of this path, with or without its ending, or the one of this name whose
         folders agree with the path's most, from the name up; None where there is none, or several
-        agree equally."""
+        agree equally, or it lies in another folder of pictures than the path says."""
         path = PurePosixPath(written.strip().replace("\\", "/"))
-        return self._nearest(path, path.name) or self._nearest(path, path.stem)
+        folders = path.parts[:-1]
+        return self._nearest(path, path.name, folders) or self._nearest(path, path.stem, folders)
 
-    def beside(self, labels: Path) -> str | None:
-        """The picture of the same name as a file with labels but for the ending, as `find`."""
-        return self._nearest(PurePosixPath(labels.as_posix()), labels.stem)
+    def beside(self, labels: Path, below: Path) -> str | None:
+        """The picture of the same name as a file with labels but for the ending, as `find`; only
+        the file's folders `below` the place of all labels say where the picture must be."""
+        folders = labels.parent.relative_to(below).parts
+        return self._nearest(PurePosixPath(labels.as_posix()), labels.stem, folders)
 
     def size(self, name: str) -> tuple[int, int]:
         """Width and height as shown, from the header; UserError where it is no picture."""
@@ -67,13 +73,32 @@ class PictureFolder:
                 table.setdefault(text, []).append(name)
         return table
 
-    def _nearest(self, path: PurePosixPath, name: str) -> str | None:
-        candidates = self._by_name.get(name, ())
+    @cached_property
+    def _folders(self) -> set[str]:
+        """The name of every folder that holds pictures, at any depth."""
+        return {folder for name in self._names for folder in PurePosixPath(name).parts[:-1]}
+
+    def _nearest(self, path: PurePosixPath, name: str, folders: Sequence[str]) -> str | None:
+        candidates = [
+            candidate
+            for candidate in self._by_name.get(name, ())
+            if self._may_lie(PurePosixPath(candidate).parts[:-1], folders)
+        ]
         if len(candidates) < 2:
             return next(iter(candidates), None)
         shared = [_shared_folders(PurePosixPath(candidate), path) for candidate in candidates]
         most = max(shared)
         return candidates[shared.index(most)] if shared.count(most) == 1 else None
+
+    def _may_lie(self, folders: Sequence[str], said: Sequence[str]) -> bool:
+        """Whether a picture in these folders may be meant by what was in those: the last of them
+        that pictures lie in, or that says a part, is among its own."""
+        last = next((folder for folder in reversed(said) if folder.lower() not in _KINDS), "")
+        part = PARTS.get(last.lower())
+        own = {PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS}
+        if part is not None and own:
+            return part in own
+        return last not in self._folders or last in folders
 
 
 def _shared_folders(one: PurePosixPath, other: PurePosixPath) -> int:

@@ -65,7 +65,9 @@ def test_a_format_is_recognised_and_read(tmp_path: Path, photos: Path, format_na
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_what_is_written_is_read_again(tmp_path: Path, photos: Path, format_name: str) -> None:
-    labels = labels_of(read_own(write_labels(tmp_path / "labels", "coco"), photos).documents)
+    labels = labels_of(
+        tmp_path, read_own(write_labels(tmp_path / "labels", "coco"), photos).documents
+    )
     out = tmp_path / "out"
     out.mkdir()
     reader_of(format_name).write(labels, out, photos)
@@ -211,15 +213,8 @@ BROKEN = [
     ("yolo", "data.yaml", "names: [cat, cat]", "'names' must be a list of different names"),
     ("yolo", "data.yaml", "names: {1: cat, 3: dog}", "'names' must be numbered 0, 1"),
     ("yolo", "data.yaml", "names: [cat", "data.yaml: malformed YAML"),
-    ("yolo", "labels/c.txt", "0 0.3 0.5 0.4 0.5", "c.txt: must have a picture of its name below"),
+    ("yolo", "labels/c.txt", "0 0.3 0.5 0.4 0.5", "c.txt: must have one picture of its name below"),
     ("voc", "a.xml", "<annotation>", "a.xml: must be whole XML"),
-    ("voc", "a.xml", "<annotation><filename>a.png</filename></annotation>", "width must"),
-    (
-        "voc",
-        "a.xml",
-        "<annotation><filename>c.png</filename></annotation>",
-        "<size>: width must",
-    ),
     ("voc", "c.xml", "<annotation><filename>c.png</filename></annotation>", "'c.png'"),
     ("labelme", "a.json", "{", "a.json: malformed JSON"),
     (
@@ -327,4 +322,4 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
     pictures = PictureFolder(tmp_path)
     assert pictures.find("x/two/a.png") == "two/a.png"
     assert pictures.find("a.png") is None
-    assert pictures.beside(Path("/srv/labels/one/a.txt")) == "one/a.png"
+    assert pictures.beside(Path("/srv/labels/one/a.txt"), Path("/srv/labels")) == "one/a.png"

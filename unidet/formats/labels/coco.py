@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unidet.formats.labels.records import Box, Labelled, Labels, by_part
+from unidet.formats.json_text import shown
+from unidet.formats.labels.records import Box, Labelled, Labels, RecordFault, by_part
 
 Document = dict[str, Any]
 
@@ -37,10 +39,16 @@ def document_of(labels: Labels) -> Document:
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def labels_of(documents: Mapping[str, Document]) -> Labels:
+def labels_of(place: Path, documents: Mapping[str, Document]) -> Labels:
     """What documents of the same categories say, by part, for the writers of other formats.
 
-    Categories of one name become one.
+    Categories of one name become one. Annotations to be ignored are crowds: neither is trained on.
+
+    Args:
+        place: where messages say that the documents are from.
+
+    Raises:
+        RecordFault: a box that is not finite, or with a negative side.
     """
     images = []
     names: dict[str, None] = {}
@@ -49,7 +57,7 @@ def labels_of(documents: Mapping[str, Document]) -> Labels:
         names |= dict.fromkeys(categories[number] for number in sorted(categories))
         boxes: dict[int, list[Box]] = {}
         for record in document["annotations"]:
-            boxes.setdefault(record["image_id"], []).append(_box(record, categories))
+            boxes.setdefault(record["image_id"], []).append(_box(place, record, categories))
         images += [
             Labelled(
                 image["file_name"],
@@ -63,10 +71,17 @@ def labels_of(documents: Mapping[str, Document]) -> Labels:
     return Labels(tuple(names), tuple(images))
 
 
-def _box(record: Mapping[str, Any], categories: Mapping[int, str]) -> Box:
+def _box(place: Path, record: Mapping[str, Any], categories: Mapping[int, str]) -> Box:
     left, top, width, height = map(float, record["bbox"])
+    if not all(map(math.isfinite, (left, top, width, height))) or min(width, height) < 0:
+        raise RecordFault(
+            f"{place}: annotation of id {record['id']}",
+            "a box to convert must be x, y, width, height with finite numbers and no negative side",
+            shown(record["bbox"]),
+        )
     xyxy = (left, top, left + width, top + height)
-    return Box(categories[record["category_id"]], xyxy, bool(record.get("iscrowd")))
+    is_crowd = bool(record.get("iscrowd") or record.get("ignore"))
+    return Box(categories[record["category_id"]], xyxy, is_crowd)
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:

@@ -14,6 +14,7 @@ from unidet.formats.labels.records import (
     Labelled,
     Labels,
     Notes,
+    Owners,
     Pictures,
     RecordFault,
     Refuse,
@@ -51,9 +52,13 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
         )
     notes = Notes()
     images = []
+    owners = Owners()
     for row, element in enumerate(root.findall("image")):
         with leaving_out(refuse):
-            images.append(_image(f"{file}: image[{row}]", element, pictures, notes))
+            where = f"{file}: image[{row}]"
+            image = _image(where, element, pictures, notes)
+            owners.add(image.file_name, where)
+            images.append(image)
     listed = ((label.text or "").strip() for label in root.iterfind(".//label/name"))
     names = dict.fromkeys([*filter(None, listed), *names_met(images)])
     return Labels(tuple(names), tuple(images), notes.findings)
@@ -77,18 +82,19 @@ def _xyxy(where: str, shape: Element) -> tuple[float, float, float, float]:
     def value(key: str) -> float:
         return number(where, shape.get(key), key)
 
+    angle = number(where, shape.get("rotation", "0"), "rotation")
     if shape.tag == "polygon":
         return around(_points(where, shape.get("points", "")))
     if shape.tag == "ellipse":
         x, y, across, down = map(value, ("cx", "cy", "rx", "ry"))
-        return x - across, y - down, x + across, y + down
+        return around_ellipse((x, y), (across, down), angle)
     if shape.tag == "mask":
         left, top = value("left"), value("top")
         return left, top, left + value("width"), top + value("height")
     left, top, right, bottom = map(value, ("xtl", "ytl", "xbr", "ybr"))
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     centre = (left + right) / 2, (top + bottom) / 2
-    return around(turned(corners, centre, number(where, shape.get("rotation", "0"), "rotation")))
+    return around(turned(corners, centre, angle))
 
 
 def _points(where: str, text: str) -> list[tuple[float, float]]:
@@ -113,6 +119,17 @@ def turned(
         )
         for x, y in points
     ]
+
+
+def around_ellipse(
+    centre: tuple[float, float], radii: tuple[float, float], degrees: float
+) -> tuple[float, float, float, float]:
+    """The upright box around an ellipse that is turned around its centre."""
+    (x, y), (first, second) = centre, radii
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    across = math.hypot(first * cosine, second * sine)
+    down = math.hypot(first * sine, second * cosine)
+    return x - across, y - down, x + across, y + down
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:

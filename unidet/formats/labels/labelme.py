@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from unidet.errors import UserError
 from unidet.formats.json_text import read_document, shown
 from unidet.formats.labels.records import (
     Box,
     Labelled,
     Labels,
     Notes,
+    Owners,
     Pictures,
     RecordFault,
     Refuse,
@@ -23,7 +25,10 @@ from unidet.formats.labels.records import (
     name_of,
     names_met,
     number,
-    size,
+    picture_of_file,
+    require_own_files,
+    size_or_header,
+    stem_of,
     strictly,
 )
 
@@ -35,25 +40,32 @@ _LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     """Every JSON file below a folder that holds shapes, or one file."""
     notes = Notes()
+    below = place.parent if place.is_file() else place
     images = []
+    owners = Owners()
     for file in [place] if place.is_file() else sorted(place.rglob("*.json")):
         with leaving_out(refuse):
-            images.append(_image(file, pictures, notes))
+            image = _image(file, below, pictures, notes)
+            owners.add(image.file_name, str(file))
+            images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
 
 
-def _image(file: Path, pictures: Pictures, notes: Notes) -> Labelled:
-    document = read_document(file)
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        return read_document(file)
+    except UserError as fault:
+        raise RecordFault(str(file), str(fault).removeprefix(f"{file}: ")) from None
+
+
+def _image(file: Path, below: Path, pictures: Pictures, notes: Notes) -> Labelled:
+    document = _document(file)
     shapes = document.get("shapes")
     if not isinstance(shapes, list):
         raise RecordFault(str(file), "must have a list 'shapes'", shown(shapes))
-    written = document.get("imagePath")
-    name = (isinstance(written, str) and pictures.find(written)) or pictures.beside(file)
-    if not name:
-        raise RecordFault(
-            str(file), f"'imagePath' must be a picture below {pictures.root}", shown(written)
-        )
-    width, height = size(str(file), document.get("imageWidth"), document.get("imageHeight"))
+    name = picture_of_file(pictures, file, below, document.get("imagePath"), "'imagePath'")
+    sides = document.get("imageWidth"), document.get("imageHeight")
+    width, height = size_or_header(str(file), *sides, pictures, name)
     boxes = []
     for row, shape in enumerate(shapes):
         where = f"{file}: shapes[{row}]"
@@ -84,8 +96,9 @@ def _xyxy(where: str, kind: str, shape: dict[str, Any]) -> tuple[float, float, f
 
 def write(labels: Labels, out: Path, images: Path) -> None:
     """A file for each picture, which is named relative to it."""
+    require_own_files(labels.images, stem_of)
     for image in labels.images:
-        file = out / (os.path.splitext(image.file_name)[0] + ".json")
+        file = out / f"{stem_of(image)}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         path = os.path.relpath(os.path.realpath(images / image.file_name), file.parent.absolute())
         file.write_text(text_of(image, path), encoding="utf-8")

@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from unidet.formats.json_text import record_batches, shown
-from unidet.formats.labels.cvat import turned
+from unidet.formats.labels.cvat import around_ellipse, turned
 from unidet.formats.labels.records import (
     Box,
     Labelled,
     Labels,
     Notes,
+    Owners,
     Pictures,
     RecordFault,
     Refuse,
@@ -28,7 +29,10 @@ from unidet.formats.labels.records import (
     strictly,
 )
 
-LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels")
+LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
+_BOXED = ({"points"}, {"x", "y", "width", "height"}, {"x", "y", "radiusX", "radiusY"})
+"""What a region has that a box can be drawn around."""
+Region = dict[str, Any]
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of a file that is uploaded."""
 
@@ -36,65 +40,124 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     """A list of tasks; of several annotations of one the first that was not cancelled counts."""
     notes = Notes()
+    owners = Owners()
     images: list[Labelled] = []
     for first, tasks in record_batches(place):
         for row, task in enumerate(tasks, start=first):
             with leaving_out(refuse):
-                images += _image(f"{place}: task[{row}]", task, pictures, notes)
+                where = f"{place}: task[{row}]"
+                image = _image(where, task, pictures, notes)
+                if image is not None:
+                    owners.add(image.file_name, where)
+                    images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
 
 
-def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Iterator[Labelled]:
+def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled | None:
+    """None where nobody has annotated it."""
     if not isinstance(task, dict):
         raise RecordFault(where, "must be an object", shown(task))
     values = task["data"] if isinstance(task.get("data"), dict) else task
     name = _picture(where, values, pictures)
-    regions = list(_regions(where, task))
+    regions = list(_regions(where, task, notes))
     if not regions and "annotations" in task and not task["annotations"]:
         notes.add("task that nobody has annotated: left out", where)
-        return
+        return None
     sides = pictures.size(name)
-    boxes = []
-    for place, value in regions:
-        label = next((key for key in LABELS if value.get(key)), None)
-        if label is None:
-            notes.add(f"region without a box ({', '.join(LABELS)} have): left out", place)
-            continue
-        texts = value[label]
-        text = texts[0] if isinstance(texts, list) else texts
-        boxes.append(Box(name_of(place, text), _xyxy(place, value, sides)))
-    yield Labelled(name, *sides, tuple(boxes))
+    boxes = (_box(place, value, sides, notes) for place, value in regions)
+    return Labelled(name, *sides, tuple(box for box in boxes if box is not None))
+
+
+def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box | None:
+    """None where a region is no box, with a note."""
+    label = next((key for key in LABELS if value.get(key)), None)
+    if label is None or not any(keys <= value.keys() for keys in _BOXED):
+        notes.add(f"region without a box ({', '.join(LABELS)} have): left out", where)
+        return None
+    if value.get("image_rotation"):
+        raise RecordFault(
+            where,
+            "'image_rotation' must be 0, boxes lie on the picture's file: turn that instead",
+            shown(value["image_rotation"]),
+        )
+    texts = value[label]
+    if isinstance(texts, list) and len(texts) > 1:
+        notes.add("region with several names: the first counts, the others are left out", where)
+    text = texts[0] if isinstance(texts, list) else texts
+    return Box(name_of(where, text), _xyxy(where, value, sides))
 
 
 def _picture(where: str, values: dict[str, Any], pictures: Pictures) -> str:
-    """By the first value that names one: a path, an address, an upload."""
-    texts = [value for value in values.values() if isinstance(value, str)]
-    for text in texts:
+    """The only picture that a value names, as a path, an address or an upload; of several that of
+    `image`."""
+    texts = {key: value for key, value in values.items() if isinstance(value, str)}
+    named = {key: _named(text, pictures) for key, text in texts.items()}
+    names = {key: name for key, name in named.items() if name is not None}
+    if not names:
+        first = [*texts.values()][:1]
+        raise RecordFault(where, f"must name a picture below {pictures.root}", shown(first))
+    if len({*names.values()}) > 1 and "image" not in names:
+        raise RecordFault(where, "must name one picture, or that to label as 'image'", shown(names))
+    return names.get("image") or next(iter(names.values()))
+
+
+def _named(text: str, pictures: Pictures) -> str | None:
+    try:
         address = urlsplit(text)
-        path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
-        folder, _, name = path.rpartition("/")
-        plain = _UPLOADED.sub("", name)
-        found = pictures.find(path) or pictures.find(f"{folder}/{plain}" if folder else plain)
-        if found is not None:
-            return found
-    raise RecordFault(where, f"must name a picture below {pictures.root}", shown(texts[:1]))
+    except ValueError:  # such as http://[x
+        return None
+    path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
+    folder, _, name = path.rpartition("/")
+    plain = _UPLOADED.sub("", name)
+    return pictures.find(path) or pictures.find(f"{folder}/{plain}" if folder else plain)
 
 
-def _regions(where: str, task: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _regions(where: str, task: dict[str, Any], notes: Notes) -> Iterator[tuple[str, Region]]:
     """Where each region is, and its value with its kind of label; both exports."""
     annotations = task.get("annotations", task.get("completions"))
-    if isinstance(annotations, list):
-        results = next((item for item in annotations if not item.get("was_cancelled")), None)
-        regions = (results or {}).get("result") or []
-        values = [item.get("value") for item in regions if item.get("type") != "choices"]
-    else:
+    if not isinstance(annotations, list):
         lists = [value for value in task.values() if isinstance(value, list)]
-        values = [item for items in lists for item in items if isinstance(item, dict)]
-    for row, value in enumerate(values):
+        regions = [item for items in lists for item in items if _is_region(item)]
+        yield from ((f"{where}: region[{row}]", region) for row, region in enumerate(regions))
+        return
+    for row, annotation in enumerate(annotations):
+        if not isinstance(annotation, dict):
+            raise RecordFault(
+                f"{where}: annotations[{row}]", "must be an object", shown(annotation)
+            )
+    kept = (item for item in annotations if not item.get("was_cancelled"))
+    counted: dict[str, Any] = next(kept, {})
+    results = counted.get("result") or []
+    if not isinstance(results, list):
+        raise RecordFault(where, "'result' must be a list", shown(results))
+    yield from _joined(where, results, notes)
+
+
+def _is_region(item: Any) -> bool:
+    return isinstance(item, dict) and not item.keys().isdisjoint((*LABELS, "original_width"))
+
+
+def _joined(where: str, results: list[Any], notes: Notes) -> Iterator[tuple[str, Region]]:
+    """The values of an annotation's results; those of one id, a shape and its name, are one."""
+    places: dict[str, str] = {}
+    values: dict[str, Region] = {}
+    for row, item in enumerate(results):
         place = f"{where}: region[{row}]"
+        if not isinstance(item, dict):
+            raise RecordFault(place, "must be an object", shown(item))
+        if item.get("type") == "choices":
+            continue
+        if item.get("type") == "relation":
+            notes.add("relation between regions: left out", place)
+            continue
+        value = item.get("value")
         if not isinstance(value, dict):
             raise RecordFault(place, "must have a 'value'", shown(value))
-        yield place, value
+        key = f"id {item['id']}" if "id" in item else place
+        places.setdefault(key, place)
+        turned_by = {"image_rotation": item.get("image_rotation")}
+        values[key] = {**values.get(key, {}), **turned_by, **value}
+    yield from ((places[key], value) for key, value in values.items())
 
 
 def _xyxy(
@@ -113,13 +176,14 @@ def _xyxy(
             (number(where, x, "x") * width / 100, number(where, y, "y") * height / 100)
             for x, y in pairs
         )
+    angle = number(where, value.get("rotation") or 0, "'rotation'")
     x, y = percent("x", width), percent("y", height)
     if "radiusX" in value:
         across, down = percent("radiusX", width), percent("radiusY", height)
-        return x - across, y - down, x + across, y + down
+        return around_ellipse((x, y), (across, down), angle)
     right, bottom = x + percent("width", width), y + percent("height", height)
     corners = [(x, y), (right, y), (right, bottom), (x, bottom)]
-    return around(turned(corners, (x, y), number(where, value.get("rotation") or 0, "'rotation'")))
+    return around(turned(corners, (x, y), angle))
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:

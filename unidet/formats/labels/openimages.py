@@ -7,8 +7,9 @@ which is a crowd here; `*class-descriptions*.csv` beside them say what `/m/01g31
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.formats.labels.records import (
@@ -20,12 +21,16 @@ from unidet.formats.labels.records import (
     RecordFault,
     Refuse,
     by_part,
+    flag,
     name_of,
     names_met,
     number,
     part_named,
     picture_of,
+    require_own_files,
+    stem_of,
     strictly,
+    text_in,
 )
 
 COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
@@ -50,15 +55,21 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
                 if name not in sizes:
                     sizes[name] = pictures.size(name)
                 box = _box(where, row, descriptions, sizes[name])
+                _require_part(where, name, part, parts.setdefault(name, part))
             except RecordFault as fault:
                 refuse(fault)
                 continue
             if row["LabelName"] not in descriptions:
                 notes.add(_UNNAMED, where)
             boxes.setdefault(name, []).append(box)
-            parts[name] = part
     images = [Labelled(name, *sizes[name], tuple(own), parts[name]) for name, own in boxes.items()]
     return Labels(names_met(images), tuple(images), notes.findings)
+
+
+def _require_part(where: str, name: str, part: str, first: str) -> None:
+    if part != first:
+        both = f"{name} in {first or 'no part'} and in {part or 'no part'}"
+        raise RecordFault(where, "a picture must be of one part alone", both)
 
 
 def _may_hold_boxes(file: Path) -> bool:
@@ -67,19 +78,20 @@ def _may_hold_boxes(file: Path) -> bool:
 
 def is_table(file: Path) -> bool:
     """Whether a CSV file holds boxes."""
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return {*COLUMNS} <= {*next(csv.reader(lines), ())}
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Number of the line and its fields."""
     try:
-        with table.open(encoding="utf-8", newline="") as lines:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UserError(
-                    f"{table}: has no column {missing[0]}; it takes {', '.join(COLUMNS)}"
+                    f"{table}: has no column {missing[0]}; it takes {', '.join(COLUMNS)}, with "
+                    "commas between"
                 )
             for row in reader:
                 yield reader.line_num, row
@@ -91,9 +103,17 @@ def _descriptions(folder: Path) -> dict[str, str]:
     """Code of a label -> its name; newer files of the kind begin with a line of headings."""
     names: dict[str, str] = {}
     for file in sorted(folder.rglob(f"*{_DESCRIPTIONS}*.csv")):
-        with file.open(encoding="utf-8", newline="") as lines:
-            names |= {row[0]: row[1] for row in csv.reader(lines) if len(row) > 1}
+        names |= {row[0]: row[1] for row in _table(file) if len(row) > 1}
     return names
+
+
+def _table(file: Path) -> list[list[str]]:
+    try:
+        return [*csv.reader(io.StringIO(text_in(file), newline=""))]
+    except RecordFault as fault:
+        raise UserError(str(fault)) from None
+    except csv.Error as error:
+        raise UserError(f"{file}: not a CSV text file ({error})") from None
 
 
 def _box(
@@ -109,12 +129,13 @@ def _box(
         )
     width, height = sides
     xyxy = (left * width, top * height, right * width, bottom * height)
-    return Box(descriptions.get(code, code), xyxy, row.get("IsGroupOf") == "1")
+    return Box(descriptions.get(code, code), xyxy, flag(where, row.get("IsGroupOf"), "IsGroupOf"))
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
     """`annotations-bbox.csv`, one for each part, and `class-descriptions.csv`, whose codes are the
     names."""
+    require_own_files(labels.images, stem_of)
     with (out / f"{_DESCRIPTIONS}.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([name, name] for name in labels.names)
     for part, own in by_part(labels).items():
@@ -126,10 +147,9 @@ def _write_table(labels: Labels, table: Path) -> None:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, "IsGroupOf"])
         for image in labels.images:
-            stem = PurePosixPath(image.file_name).with_suffix("").as_posix()
             for box in image.boxes:
                 left, top, right, bottom = box.xyxy
                 across = (left / image.width, right / image.width)
                 down = (top / image.height, bottom / image.height)
                 fractions = [f"{value:.10g}" for value in (*across, *down)]
-                writer.writerow([stem, box.name, *fractions, int(box.is_crowd)])
+                writer.writerow([stem_of(image), box.name, *fractions, int(box.is_crowd)])

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.formats.labels import openimages, yolo
+from unidet.formats.labels import openimages, yolo_settings
 
 FORMATS = {
     "coco": "JSON of COCO, LVIS or Objects365",
@@ -63,7 +63,8 @@ def _formats_of(place: Path) -> list[str]:
 
 
 def _formats_in(folder: Path) -> Iterator[str]:
-    if yolo.settings_file(folder) or any((folder / name).is_file() for name in yolo.NAME_FILES):
+    lists = (folder / name for name in yolo_settings.NAME_FILES)
+    if yolo_settings.settings_file(folder) or any(file.is_file() for file in lists):
         yield "yolo"
     for suffix in ("json", "xml", "csv"):
         files = sorted(islice(folder.rglob(f"*.{suffix}"), _LOOKED_AT))

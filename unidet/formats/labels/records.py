@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -94,8 +95,9 @@ class Pictures(Protocol):
     def find(self, written: str) -> str | None:
         """The picture of this path or, whatever folder it was in, of this name."""
 
-    def beside(self, labels: Path) -> str | None:
-        """The picture that a file with labels belongs to: of the same name but for the ending."""
+    def beside(self, labels: Path, below: Path) -> str | None:
+        """The picture that a file with labels, somewhere below a folder, belongs to: of the same
+        name but for the ending."""
 
     def size(self, name: str) -> tuple[int, int]:
         """Width and height in pixels, upright; UserError where it is no picture."""
@@ -123,6 +125,82 @@ def picture_of(pictures: Pictures, where: str, written: str) -> str:
     return name
 
 
+def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object, what: str) -> str:
+    """The picture that a file with labels of its own is for: of its name, or else the one that it
+    names.
+
+    Raises:
+        RecordFault: there is neither, or the two are different pictures: one was renamed.
+    """
+    own = pictures.beside(file, below)
+    named = pictures.find(written) if isinstance(written, str) and written.strip() else None
+    if own is None and named is None:
+        raise RecordFault(
+            str(file), f"its {what} must be a picture below {pictures.root}", shown(written)
+        )
+    if own is not None and named is not None and own != named:
+        raise RecordFault(
+            str(file),
+            f"its {what} and its own name must mean one picture, correct the one that is stale",
+            f"{named} and {own}",
+        )
+    return own or named or ""
+
+
+class Owners:
+    """Which record each picture has its labels from; a second one is a fault."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+
+    def add(self, picture: str, where: str) -> None:
+        """RecordFault where another record has labels of the picture."""
+        first = self._of.setdefault(picture, where)
+        if first != where:
+            raise RecordFault(
+                where,
+                "must be the only labels of its picture, give a place without the others",
+                f"{picture}, which {first} labels too",
+            )
+
+
+def text_in(file: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark; RecordFault where it is none."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise RecordFault(str(file), "must be a text file in UTF-8, save it as such") from None
+    except OSError as error:
+        raise RecordFault(str(file), f"cannot be read ({error.strerror})") from None
+
+
+def flag(where: str, text: str | None, what: str) -> bool:
+    """A yes or no that is written as one of several; RecordFault where it is neither."""
+    word = (text or "").strip().lower()
+    if word in ("1", "1.0", "true", "yes"):
+        return True
+    if word in ("", "0", "0.0", "-1", "false", "no"):  # -1: OpenImages' unknown
+        return False
+    raise RecordFault(where, f"{what} must be 1 or 0, true or false, yes or no", shown(text))
+
+
+def require_own_files(images: Iterable[Labelled], file_of: Callable[[Labelled], str]) -> None:
+    """UserError where two pictures would share a file, or a name, in a format that is written."""
+    seen: dict[str, str] = {}
+    for image in images:
+        first = seen.setdefault(file_of(image), image.file_name)
+        if first != image.file_name:
+            raise UserError(
+                f"{first} and {image.file_name}: would both be {file_of(image)} in this format, "
+                "which has no endings of pictures in its names; rename one picture"
+            )
+
+
+def stem_of(image: Labelled) -> str:
+    """Path of a picture without its ending."""
+    return os.path.splitext(image.file_name)[0]
+
+
 def number(where: str, text: object, what: str) -> float:
     """A finite number that a file holds as text or number; RecordFault where it is none."""
     try:
@@ -132,6 +210,15 @@ def number(where: str, text: object, what: str) -> float:
     if isinstance(text, bool) or not abs(value) < LARGEST:
         raise RecordFault(where, f"{what} must be a number", shown(text))
     return value
+
+
+def size_or_header(
+    where: str, width: object, height: object, pictures: Pictures, name: str
+) -> tuple[int, int]:
+    """`size`, or the picture's own where a file leaves it out or says 0."""
+    if all(side in (None, "", 0, "0") for side in (width, height)):
+        return pictures.size(name)
+    return size(where, width, height)
 
 
 def size(where: str, width: object, height: object) -> tuple[int, int]:

@@ -6,64 +6,79 @@ Corners count pixels from 1 and belong to the box (VOC devkit): pixel n reaches 
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from unidet.errors import UserError
-from unidet.formats.json_text import shown
 from unidet.formats.labels.records import (
     PARTS,
     Box,
     Labelled,
     Labels,
+    Owners,
     Pictures,
     RecordFault,
     Refuse,
     by_part,
+    flag,
     leaving_out,
     name_of,
     names_met,
     number,
-    size,
+    picture_of_file,
+    require_own_files,
+    size_or_header,
+    stem_of,
     strictly,
 )
+
+_ENCODING = re.compile(rb"\s*<\?xml[^>]*?encoding=[\"']([\w.-]+)")
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     """Every XML file below a folder, or one file."""
     parts = dict(_parts(place))
+    below = place.parent if place.is_file() else place
     images = []
+    owners = Owners()
     for file in [place] if place.is_file() else sorted(place.rglob("*.xml")):
         with leaving_out(refuse):
-            images.append(_image(file, pictures, parts.get(file.stem, "")))
+            image = _image(file, below, pictures, parts.get(file.stem, ""))
+            owners.add(image.file_name, str(file))
+            images.append(image)
     return Labels(names_met(images), tuple(images))
 
 
 def root_of(file: Path) -> Element:
     """The root element of an XML file; RecordFault where it is none."""
     try:
-        return ElementTree.parse(file).getroot()
+        content = file.read_bytes()
+        declared = _ENCODING.match(content)
+        if declared is None:
+            return ElementTree.fromstring(content)
+        # by Python's codecs: the parser itself knows few of more than one byte a character
+        return ElementTree.fromstring(content.decode(declared[1].decode()))
     except ElementTree.ParseError as error:
         raise RecordFault(str(file), f"must be whole XML ({error})") from None
+    except (UnicodeDecodeError, LookupError) as error:
+        raise RecordFault(
+            str(file), f"must be text in the encoding it declares ({error})"
+        ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def _image(file: Path, pictures: Pictures, part: str) -> Labelled:
+def _image(file: Path, below: Path, pictures: Pictures, part: str) -> Labelled:
     root = root_of(file)
     if root.tag != "annotation":
         raise RecordFault(str(file), "must be an <annotation> of Pascal VOC", f"<{root.tag}>")
     written = root.findtext("filename", "")
-    name = pictures.find(written) or pictures.beside(file)
-    if name is None:
-        raise RecordFault(
-            str(file), f"its <filename> must be a picture below {pictures.root}", shown(written)
-        )
-    where = f"{file}: <size>"
-    width, height = size(where, root.findtext("size/width"), root.findtext("size/height"))
+    name = picture_of_file(pictures, file, below, written, "<filename>")
+    sides = root.findtext("size/width"), root.findtext("size/height")
+    width, height = size_or_header(f"{file}: <size>", *sides, pictures, name)
     objects = enumerate(root.findall("object"))
     boxes = [_box(f"{file}: object[{row}]", item) for row, item in objects]
     return Labelled(name, width, height, tuple(boxes), part)
@@ -82,7 +97,7 @@ def _box(where: str, item: Element) -> Box:
             "xmax and ymax must not lie before xmin and ymin",
             f"{left:g} {top:g} {right:g} {bottom:g}",
         )
-    is_difficult = item.findtext("difficult", "0").strip() == "1"
+    is_difficult = flag(where, item.findtext("difficult"), "<difficult>")
     return Box(name, (left - 1, top - 1, right, bottom), is_difficult)
 
 
@@ -98,6 +113,7 @@ def _parts(place: Path) -> Iterator[tuple[str, str]]:
 
 def write(labels: Labels, out: Path, images: Path) -> None:
     """`Annotations/*.xml` and a list for each part; a picture's folder comes before its name."""
+    require_own_files(labels.images, _stem)
     folder, lists = out / "Annotations", out / "ImageSets" / "Main"
     folder.mkdir()
     for part, own in by_part(labels).items():
@@ -111,7 +127,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
 
 
 def _stem(image: Labelled) -> str:
-    return os.path.splitext(image.file_name)[0].replace("/", "__")
+    return stem_of(image).replace("/", "__")
 
 
 def content_of(image: Labelled, picture: str) -> bytes:

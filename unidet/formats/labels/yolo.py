@@ -1,26 +1,28 @@
 """YOLO: `data.yaml`, and a text file for each picture with a line for each box or outline.
 
 A line is `class x y width height`, centre and sides as fractions of the picture, or `class x1 y1 x2
-y2 x3 y3 …`, an outline, whose box is around it. A picture without a text file has no objects.
+y2 x3 y3 …`, an outline, whose box is around it; with `kpt_shape`, key points follow a box and are
+passed over. A picture without a text file has no objects.
 Names may also stand in `classes.txt` (Label Studio) or `obj.names` (Darknet, CVAT).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from unidet.errors import UserError
-from unidet.formats.json_text import shown
 from unidet.formats.labels.records import (
-    PARTS,
     Box,
     Labelled,
     Labels,
+    Notes,
+    Owners,
     Pictures,
     RecordFault,
     Refuse,
@@ -28,145 +30,162 @@ from unidet.formats.labels.records import (
     by_part,
     leaving_out,
     number,
+    require_own_files,
+    stem_of,
     strictly,
+    text_in,
+)
+from unidet.formats.labels.yolo_settings import (
+    key_point_values,
+    names_of,
+    parts_of,
+    settings_of,
 )
 
-NAME_FILES = ("classes.txt", "obj.names")
 _NOT_LABELS = {"classes", "train", "val", "valid", "test", "requirements", "readme"}
 """Text files beside labels that hold none."""
+_SLACK = 0.01
+"""So far beyond the picture, in shares of it, rounding may put a coordinate."""
+_FEW = 4
+"""So many boxes may look like corners by accident."""
+
+Quad = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a line is made of: the classes' names, and how many values of key points."""
+
+    names: tuple[str, ...]
+    key_points: int
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """A `data.yaml`, or the folder of one, with the text files below its folder."""
+    """A `data.yaml`, or the folder of one, with the text files below its folder.
+
+    Raises:
+        UserError: the names are none, a part leads nowhere, or the boxes are corners.
+    """
     folder = place.parent if place.is_file() else place
-    settings = _settings(place)
-    names = _names(settings, folder)
-    lines_of = {}
-    for file in sorted(folder.rglob("*.txt")):
-        name = pictures.beside(file)
-        if name is not None:
-            lines_of[name] = file
-        elif file.stem.lower() not in _NOT_LABELS:
-            where = f"{file}"
-            refuse(RecordFault(where, f"must have a picture of its name below {pictures.root}"))
-    parts = dict(_parts(settings, folder, pictures))
-    images = []
+    settings = settings_of(place)
+    layout = _Layout(names_of(settings, folder), key_point_values(settings, folder))
+    notes = Notes()
+    files = _files(folder, pictures, refuse, notes)
+    parts = parts_of(settings, folder, pictures, notes)
+    images: list[Labelled] = []
+    quads: list[Quad] = []
     for name in pictures.all():
         with leaving_out(refuse):
-            images.append(_image(name, lines_of.get(name), pictures, names, parts.get(name, "")))
-    return Labels(names, tuple(images))
+            sides = pictures.size(name)
+            boxes = _boxes(files.get(name), layout, sides, quads)
+            images.append(Labelled(name, *sides, tuple(boxes), parts.get(name, "")))
+    _check_corners(folder, quads)
+    return Labels(layout.names, tuple(images), notes.findings)
 
 
-def settings_file(folder: Path) -> Path | None:
-    """The YAML file of a folder that lists names."""
-    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-    return next((file for file in files if "names" in _yaml(file)), None)
+def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> dict[str, Path]:
+    """Picture -> its file with labels."""
+    owners = Owners()
+    files: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*.txt")):
+        with leaving_out(refuse):
+            name = pictures.beside(file, folder)
+            if name is not None:
+                owners.add(name, str(file))
+                files[name] = file
+            elif file.stem.lower() in _NOT_LABELS:
+                continue
+            elif _may_be_labels(file):
+                raise RecordFault(
+                    str(file), f"must have one picture of its name below {pictures.root}"
+                )
+            else:
+                notes.add("text file without lines of labels: passed over", str(file))
+    return files
 
 
-def _settings(place: Path) -> dict[str, Any]:
-    file = place if place.is_file() else settings_file(place)
-    return _yaml(file) if file is not None and file.suffix in (".yaml", ".yml") else {}
+def _may_be_labels(file: Path) -> bool:
+    """Whether a line begins with the number of a class."""
+    lines = (line.split() for line in text_in(file).splitlines())
+    return any(fields and fields[0].isdecimal() and len(fields) > 4 for fields in lines)
 
 
-def _yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"{file}: malformed YAML ({line})") from None
-    return content if isinstance(content, dict) else {}
+def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:
+    """UserError where boxes are plainly x1 y1 x2 y2: as such all are sound, as centre and sides
+    a quarter of them reach over the picture."""
+    if len(quads) < _FEW or any(x2 < x1 or y2 < y1 for x1, y1, x2, y2 in quads):
+        return
+    beyond = sum(
+        min(x - width / 2, y - height / 2) < -_SLACK
+        or max(x + width / 2, y + height / 2) > 1 + _SLACK
+        for x, y, width, height in quads
+    )
+    if 4 * beyond >= len(quads):
+        raise UserError(
+            f"{folder}: {beyond} of the {len(quads)} boxes reach over their picture as x y width "
+            "height, none as x1 y1 x2 y2: a line has the centre and the sides of a box"
+        )
 
 
-def _names(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
-    """UserError where there are none, or they are no list of different texts."""
-    names = settings.get("names")
-    if names is None:
-        files = (folder / name for name in NAME_FILES)
-        listed = next((file for file in files if file.is_file()), None)
-        if listed is None:
-            raise UserError(
-                f"{folder}: YOLO labels need the names of their classes: a data.yaml with names: "
-                f"[cat, dog], or {' or '.join(NAME_FILES)} with a name a line"
-            )
-        names = listed.read_text(encoding="utf-8").splitlines()
-        names = [name.strip() for name in names if name.strip()]
-    if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
-            raise UserError(f"{folder}: 'names' must be numbered 0, 1, …, got {shown([*names])}")
-        names = [names[row] for row in range(len(names))]
-    texts = [str(name).strip() for name in names] if isinstance(names, list) else []
-    if not all(texts) or not texts or len({*texts}) < len(texts):
-        raise UserError(f"{folder}: 'names' must be a list of different names, got {shown(names)}")
-    return tuple(texts)
-
-
-def _parts(settings: dict[str, Any], folder: Path, pictures: Pictures) -> Iterator[tuple[str, str]]:
-    """Picture -> its part, by the folders and lists that `train`, `val` and `test` name."""
-    base = Path(settings.get("path") or "")
-    for key, part in PARTS.items():
-        places = settings.get(key) or []
-        for text in [places] if isinstance(places, str) else places:
-            bare = str(text).removeprefix("../").removeprefix("./")
-            below = {folder / base / str(text), folder / str(text), folder / bare}
-            for place in sorted(map(os.path.realpath, below)):
-                yield from ((name, part) for name in _pictures_at(Path(place), pictures))
-
-
-def _pictures_at(place: Path, pictures: Pictures) -> Iterator[str]:
-    if place.suffix == ".txt" and place.is_file():
-        lines = place.read_text(encoding="utf-8").splitlines()
-        yield from filter(None, (pictures.find(line.strip()) for line in lines if line.strip()))
-    elif place.is_dir():
-        root = Path(os.path.realpath(pictures.root))
-        yield from (name for name in pictures.all() if (root / name).is_relative_to(place))
-
-
-def _image(
-    name: str, file: Path | None, pictures: Pictures, names: tuple[str, ...], part: str
-) -> Labelled:
-    width, height = pictures.size(name)
+def _boxes(
+    file: Path | None, layout: _Layout, sides: tuple[int, int], quads: list[Quad]
+) -> list[Box]:
+    """The boxes of one picture; those that are given by centre and sides go to `quads` too."""
     boxes = []
-    if file is not None:
-        for row, line in enumerate(_text(file).splitlines(), start=1):
-            if line.strip():
-                where = f"{file}: line {row}"
-                boxes.append(_box(where, line.split(), names, (width, height)))
-    return Labelled(name, width, height, tuple(boxes), part)
+    for row, line in enumerate(text_in(file).splitlines() if file else (), start=1):
+        if line.strip():
+            where = f"{file}: line {row}"
+            name, values = _values(where, line.split(), layout)
+            if len(values) == 4:
+                quads.append((values[0], values[1], values[2], values[3]))
+            left, top, right, bottom = _corners(values)
+            width, height = sides
+            boxes.append(Box(name, (left * width, top * height, right * width, bottom * height)))
+    return boxes
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise RecordFault(str(file), "must be a text file in UTF-8") from None
-
-
-def _box(where: str, fields: list[str], names: tuple[str, ...], sides: tuple[int, int]) -> Box:
+def _values(where: str, fields: list[str], layout: _Layout) -> tuple[str, list[float]]:
+    """The name of a line's class, and the numbers of its box or outline."""
     row = number(where, fields[0], "the class")
-    if row % 1 or not 0 <= row < len(names):
-        raise RecordFault(where, f"the class must be 0 to {len(names) - 1}", fields[0])
-    values = [number(where, text, "a coordinate") for text in fields[1:]]
+    if row % 1 or not 0 <= row < len(layout.names):
+        raise RecordFault(where, f"the class must be 0 to {len(layout.names) - 1}", fields[0])
+    written = fields[1:]
+    if layout.key_points:
+        if len(written) != 4 + layout.key_points:
+            kind = f"kpt_shape wants class x y width height and {layout.key_points} values"
+            raise RecordFault(where, kind, f"{len(written)} after the class")
+        written = written[:4]
+    values = [number(where, text, "a coordinate") for text in written]
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         raise RecordFault(
             where, "must be class x y width height, or class and the corners of an outline", ""
         )
-    if any(not -0.01 <= value <= 1.01 for value in values):
+    if len(values) == 6 and written[5].isdecimal():
+        raise RecordFault(
+            where,
+            "a whole number ends six values, as a track's id does; leave out confidence and id",
+            " ".join(written),
+        )
+    if any(not -_SLACK <= value <= 1 + _SLACK for value in values):
         raise RecordFault(
             where, "coordinates must be fractions of the picture, 0 to 1", " ".join(fields[1:5])
         )
-    if len(values) == 4:
-        x, y, width, height = values
-        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    else:
-        corners = around(zip(values[::2], values[1::2], strict=True))
-    left, top, right, bottom = corners
-    pixels = (left * sides[0], top * sides[1], right * sides[0], bottom * sides[1])
-    return Box(names[int(row)], pixels)
+    if len(values) == 4 and min(values[2:]) < 0:
+        raise RecordFault(where, "width and height must not be negative", " ".join(written))
+    return layout.names[int(row)], values
+
+
+def _corners(values: list[float]) -> Quad:
+    if len(values) > 4:
+        return around(zip(values[::2], values[1::2], strict=True))
+    x, y, width, height = values
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
     """`labels/*.txt`, `data.yaml`, a list for each part, and `images`, a link, beside which YOLO
     looks for labels."""
+    require_own_files(labels.images, stem_of)
     numbers = {name: row for row, name in enumerate(labels.names)}
     (out / "images").symlink_to(os.path.realpath(images), target_is_directory=True)
     for image in labels.images:

@@ -1,0 +1,86 @@
+"""Label Studio: which regions are boxes, which picture a task means, what is no region."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled import write_pictures
+
+from unidet.data.own_data import OwnData, read_own
+from unidet.errors import UserError
+
+SQUARE = {"x": 10, "y": 10, "width": 10, "height": 10}
+CAT = {"type": "rectanglelabels", "value": {**SQUARE, "rectanglelabels": ["cat"]}}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "photos")
+
+
+def read(photos: Path, *tasks: Any) -> OwnData:
+    file = photos.parent / "export.json"
+    file.write_text(json.dumps(tasks))
+    return read_own(file, photos, "labelstudio")
+
+
+def annotated(*results: Any, **data: str) -> dict[str, Any]:
+    return {"data": data or {"image": "a.png"}, "annotations": [{"result": [*results]}]}
+
+
+def boxes(data: OwnData) -> list[list[float]]:
+    return [record["bbox"] for record in data.documents[""]["annotations"]]
+
+
+@pytest.mark.parametrize("value", [None, "x", [], 5])
+def test_what_is_no_object_is_one_line(photos: Path, value: Any) -> None:
+    with pytest.raises(UserError, match=r"task\[0\]: region\[0\]: must be an object"):
+        read(photos, annotated(value))
+    with pytest.raises(UserError, match=r"task\[0\]: annotations\[0\]: must be an object"):
+        read(photos, {"data": {"image": "a.png"}, "annotations": [value]})
+
+
+def test_an_address_that_is_none_names_no_picture(photos: Path) -> None:
+    assert len(boxes(read(photos, annotated(CAT, text="http://[x", image="a.png")))) == 1
+
+
+def test_of_several_pictures_that_of_image_counts(photos: Path) -> None:
+    data = read(photos, annotated(CAT, prev="in/b.png", image="a.png"))
+    assert [image["file_name"] for image in data.documents[""]["images"]] == ["a.png"]
+    with pytest.raises(UserError, match="must name one picture, or that to label as 'image'"):
+        read(photos, annotated(CAT, prev="in/b.png", next="a.png"))
+
+
+def test_a_relation_is_left_out_with_a_note(photos: Path) -> None:
+    data = read(photos, annotated(CAT, {"type": "relation", "from_id": "p", "to_id": "q"}))
+    assert boxes(data) == [[10, 8, 10, 8]]
+    assert "relation between regions: left out" in data.notes[0]
+
+
+def test_a_shape_and_its_name_of_one_id_are_one_box(photos: Path) -> None:
+    shape = {"id": "p", "type": "rectangle", "value": SQUARE}
+    name = {"id": "p", "type": "labels", "value": {**SQUARE, "labels": ["cat"]}}
+    data = read(photos, annotated(shape, name))
+    assert boxes(data) == [[10, 8, 10, 8]]
+    assert not [note for note in data.notes if "region" in note]
+
+
+def test_a_second_name_is_noted(photos: Path) -> None:
+    region = {"type": "rectanglelabels", "value": {**SQUARE, "rectanglelabels": ["cat", "dog"]}}
+    data = read(photos, annotated(region))
+    assert "region with several names: the first counts" in data.notes[0]
+
+
+def test_a_turned_picture_is_refused(photos: Path) -> None:
+    with pytest.raises(UserError, match=r"region\[0\]: 'image_rotation' must be 0.*got 90"):
+        read(photos, annotated({**CAT, "image_rotation": 90}))
+
+
+def test_objects_of_json_min_that_are_no_regions_are_passed_over(photos: Path) -> None:
+    region = {**SQUARE, "rectanglelabels": ["cat"], "original_width": 100}
+    data = read(photos, {"image": "a.png", "label": [region], "tags": [{"a": 1}]})
+    assert boxes(data) == [[10, 8, 10, 8]]
+    assert not [note for note in data.notes if "region" in note]

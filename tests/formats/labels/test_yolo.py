@@ -1,0 +1,184 @@
+"""YOLO: which picture a file is for, what a line may be, what `data.yaml` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from labelled import write_labels, write_pictures
+from PIL import Image
+
+from unidet.data.own_data import OwnData, read_own
+from unidet.errors import UserError
+
+BOX = "0 0.5 0.5 0.2 0.4\n"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "photos")
+
+
+def written(folder: Path, settings: str, **labels: str) -> Path:
+    """A set of pictures of 10 x 10, by path (`__` parts folders), and the lines of each."""
+    for name, lines in labels.items():
+        path = name.replace("__", "/")
+        for kind, ending in (("images", ".png"), ("labels", ".txt")):
+            (folder / kind / path).parent.mkdir(parents=True, exist_ok=True)
+            if kind == "labels":
+                (folder / kind / f"{path}{ending}").write_text(lines)
+            else:
+                Image.new("RGB", (10, 10)).save(folder / kind / f"{path}{ending}")
+    (folder / "data.yaml").write_text(settings)
+    return folder
+
+
+def boxes(data: OwnData) -> list[list[float]]:
+    return [record["bbox"] for own in data.documents.values() for record in own["annotations"]]
+
+
+def refused(place: Path, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        read_own(place, place / "images")
+    assert "\n" not in str(caught.value)
+
+
+# --- which picture -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["val__c", "a"])
+def test_a_file_whose_picture_is_missing_labels_no_other(tmp_path: Path, other: str) -> None:
+    """labels/val/b.txt is not for images/train/b.png, be there pictures for val or none."""
+    place = written(tmp_path, "names: [cat]", train__b=BOX, **{other: BOX})
+    (place / "labels/train/b.txt").unlink()
+    (place / "labels/val").mkdir(exist_ok=True)
+    (place / "labels/val/b.txt").write_text(BOX)
+    refused(place, r"val/b\.txt: must have one picture of its name below")
+
+
+@pytest.mark.parametrize("folder", ["runs/detect/exp/labels", "labels_old"])
+def test_two_files_for_one_picture_are_refused(tmp_path: Path, folder: str) -> None:
+    place = written(tmp_path, "names: [cat]", a=BOX)
+    (place / folder).mkdir(parents=True)
+    (place / folder / "a.txt").write_text(BOX)
+    refused(place, r"must be the only labels of its picture, .*got a\.png, which .*labels too")
+
+
+def test_a_text_that_holds_no_labels_is_passed_over(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]", a=BOX)
+    (place / "notes.txt").write_text("from the zoo\n")
+    (note,) = read_own(place, place / "images").notes
+    assert "text file without lines of labels: passed over" in note
+
+
+# --- lines -------------------------------------------------------------------------------------
+
+
+def test_key_points_follow_a_box(tmp_path: Path) -> None:
+    """Four points of two values: the box is the first four values, no outline of six corners."""
+    line = f"{BOX.strip()} 0.45 0.45 0.55 0.45 0.45 0.55 0.55 0.55\n"
+    place = written(tmp_path, "names: [cat]\nkpt_shape: [4, 2]", a=line)
+    assert boxes(read_own(place, place / "images")) == [pytest.approx([4, 3, 2, 4])]
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "says"),
+    [
+        ("", "0 0.5 0.5 0.2 0.2 0.9 1", "line 1: a whole number ends six values, as a track's id"),
+        ("", "0 0.5 0.5 -0.01 0.2", "width and height must not be negative"),
+        ("\nkpt_shape: [4, 2]", BOX, "kpt_shape wants class x y width height and 8 values, got 4"),
+        ("\nkpt_shape: [4]", BOX, r"'kpt_shape' must be \[points, 2 or 3 values of each\]"),
+    ],
+)
+def test_other_lines_are_refused(tmp_path: Path, settings: str, line: str, says: str) -> None:
+    refused(written(tmp_path, f"names: [cat]{settings}", a=line), says)
+
+
+def test_corners_are_refused(tmp_path: Path) -> None:
+    """As centre and sides (0.7, 0.7, 0.9, 0.9) would reach to 1.15."""
+    lines = "0 0.15 0.15 0.3 0.3\n0 0.2 0.2 0.4 0.4\n0 0.1 0.2 0.2 0.3\n"
+    place = written(tmp_path, "names: [cat]", a=lines + "0 0.7 0.7 0.9 0.9\n")
+    refused(place, "1 of the 4 boxes reach over their picture as x y width height")
+    (place / "labels/a.txt").write_text(lines + "0 0.7 0.7 0.4 0.9\n")
+    assert len(boxes(read_own(place, place / "images"))) == 4
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]", a="\ufeff" + BOX)
+    assert boxes(read_own(place, place / "images")) == [pytest.approx([4, 3, 2, 4])]
+
+
+# --- data.yaml and lists of names --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ("names: [yes, no]", ["yes", "no"]),
+        ("names: [007, 12:30]", ["007", "12:30"]),
+        ("names: [null, 1.10]", ["null", "1.10"]),
+        ("names: {0: on, 1: off}", ["on", "off"]),
+    ],
+)
+def test_names_are_what_is_written(tmp_path: Path, settings: str, names: list[str]) -> None:
+    place = written(tmp_path, settings, a=BOX)
+    (document,) = read_own(place, place / "images").documents.values()
+    assert [entry["name"] for entry in document["categories"]] == names
+
+
+PARTS = {"train__a": BOX, "val__b": BOX}
+
+
+def test_a_part_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    """Its pictures would be mixed into training."""
+    place = written(tmp_path, "names: [cat]\ntrain: images/train\nval: /data/val", **PARTS)
+    refused(place, "'val: /data/val' leads to no picture below")
+
+
+@pytest.mark.parametrize(
+    ("settings", "divided"),
+    [
+        ("train: images/train\nval: images/val\ntest: images/test", True),
+        ("path: 5\ntrain: 5", False),
+    ],
+)
+def test_parts_that_nothing_depends_on_are_noted(
+    tmp_path: Path, settings: str, divided: bool
+) -> None:
+    place = written(tmp_path, f"names: [cat]\n{settings}", **PARTS)
+    data = read_own(place, place / "images")
+    assert data.is_divided is divided
+    assert "leads to no picture: passed over" in data.notes[0]
+
+
+@pytest.mark.parametrize("settings", [r'train: "a\0b"', "train: {a: b}", "train: [[a]]"])
+def test_parts_that_are_no_paths_are_refused(tmp_path: Path, settings: str) -> None:
+    refused(written(tmp_path, f"names: [cat]\n{settings}", **PARTS), "'train' must be a path")
+
+
+def test_a_date_that_is_none_is_a_text(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]\nmade: 2024-99-99", a=BOX)
+    assert len(boxes(read_own(place, place / "images"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"cat\n\ndog\n", r"classes\.txt: line 2 is blank"),
+        ("caf\u00e9\ndog\n".encode("latin-1"), r"classes\.txt: must be a text file in UTF-8"),
+        ("cat\ndog\n".encode("utf-16"), r"classes\.txt: must be a text file in UTF-8"),
+    ],
+)
+def test_a_list_of_names_is_whole(tmp_path: Path, content: bytes, says: str) -> None:
+    place = written(tmp_path, "", a=BOX)
+    (place / "data.yaml").rename(place / "classes.txt")
+    (place / "classes.txt").write_bytes(content)
+    refused(place, says)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, photos: Path) -> None:
+    place = write_labels(tmp_path / "labels", "yolo")
+    (place / "data.yaml").rename(place / "classes.txt")
+    (place / "classes.txt").write_text("\ufeffcat\r\ndog\r\n\n")
+    (document,) = read_own(place, photos).documents.values()
+    assert [entry["name"] for entry in document["categories"]] == ["cat", "dog"]

@@ -1,0 +1,153 @@
+"""What stands beside YOLO's text files: `data.yaml`, or a list of names; parts and key points."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unidet.errors import UserError
+from unidet.formats.json_text import shown
+from unidet.formats.labels.records import PARTS, TEST, Notes, Pictures, RecordFault, text_in
+
+NAME_FILES = ("classes.txt", "obj.names")
+_ABSENT = ("", "null", "~")
+"""Ways in which YAML says nothing."""
+
+
+def settings_file(folder: Path) -> Path | None:
+    """The YAML file of a folder that lists names."""
+    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    return next((file for file in files if "names" in _yaml(file)), None)
+
+
+def settings_of(place: Path) -> dict[str, Any]:
+    """The values of a YAML file, or of that in a folder, every one as the text that is written."""
+    file = place if place.is_file() else settings_file(place)
+    return _yaml(file) if file is not None and file.suffix in (".yaml", ".yml") else {}
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    """All values as texts: YAML 1.1 takes `no` for false, `007` for 7 and `12:30` for 750."""
+    try:
+        content = yaml.load(_text(file), Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{file}: malformed YAML ({line})") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _text(file: Path) -> str:
+    try:
+        return text_in(file)
+    except RecordFault as fault:
+        raise UserError(str(fault)) from None
+
+
+def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    """UserError where there are none, or they are no list of different texts."""
+    names = settings.get("names")
+    if names is None:
+        names = _listed(folder)
+    if isinstance(names, dict):
+        numbered = [str(row) for row in range(len(names))]
+        if {*names} != {*numbered}:
+            raise UserError(f"{folder}: 'names' must be numbered 0, 1, …, got {shown([*names])}")
+        names = [names[row] for row in numbered]
+    texts = [name.strip() if isinstance(name, str) else "" for name in names]
+    if isinstance(names, str) or not all(texts) or not texts or len({*texts}) < len(texts):
+        raise UserError(f"{folder}: 'names' must be a list of different names, got {shown(names)}")
+    return tuple(texts)
+
+
+def _listed(folder: Path) -> list[str]:
+    """The lines of a list of names; blank ones may end it, but an inner one counts as a class."""
+    file = next((folder / name for name in NAME_FILES if (folder / name).is_file()), None)
+    if file is None:
+        raise UserError(
+            f"{folder}: YOLO labels need the names of their classes: a data.yaml with names: "
+            f"[cat, dog], or {' or '.join(NAME_FILES)} with a name a line"
+        )
+    lines = [line.strip() for line in _text(file).rstrip().splitlines()]
+    if "" in lines:
+        raise UserError(
+            f"{file}: line {lines.index('') + 1} is blank, so the classes after it may have either "
+            "of two numbers; give the class a name, or delete the line"
+        )
+    return lines
+
+
+def key_point_values(settings: dict[str, Any], folder: Path) -> int:
+    """How many values of key points follow a box in each line: `kpt_shape`, 0 without."""
+    shape = settings.get("kpt_shape")
+    if shape is None:
+        return 0
+    if not (isinstance(shape, list) and len(shape) == 2 and all(map(_is_count, shape))):
+        raise UserError(
+            f"{folder}: 'kpt_shape' must be [points, 2 or 3 values of each], got {shown(shape)}"
+        )
+    return int(shape[0]) * int(shape[1])
+
+
+def _is_count(text: object) -> bool:
+    return isinstance(text, str) and text.isdecimal() and int(text) > 0
+
+
+def parts_of(
+    settings: dict[str, Any], folder: Path, pictures: Pictures, notes: Notes
+) -> dict[str, str]:
+    """Picture -> its part, by the folders and lists that `train`, `val` and `test` name.
+
+    Raises:
+        UserError: one of train and val leads to pictures, the other to none: its pictures would
+            count for no part or a wrong one.
+    """
+    parts: dict[str, str] = {}
+    empty: list[tuple[str, str]] = []
+    for key, part in PARTS.items():
+        for text in _places(settings, key, folder):
+            names = _pictures_of(text, settings, folder, pictures)
+            parts |= dict.fromkeys(names, part)
+            if not names:
+                empty.append((key, text))
+    for key, text in empty:
+        if parts and PARTS[key] != TEST:
+            raise UserError(
+                f"{folder}: '{key}: {text}' leads to no picture below {pictures.root}, though "
+                "another part does; correct the path in data.yaml, or take the line out"
+            )
+        notes.add(f"'{key}: {text}' leads to no picture: passed over", str(folder))
+    return parts
+
+
+def _places(settings: dict[str, Any], key: str, folder: Path) -> list[str]:
+    written = settings.get(key, "")
+    places = [written] if isinstance(written, str) else written
+    if not isinstance(places, list) or not all(isinstance(text, str) for text in places):
+        raise UserError(f"{folder}: '{key}' must be a path or a list of paths, got {written!r:.60}")
+    if any("\0" in text for text in places):
+        raise UserError(f"{folder}: '{key}' must be a path, got {shown(written)}")
+    return [text for text in places if text.strip() not in _ABSENT]
+
+
+def _pictures_of(
+    text: str, settings: dict[str, Any], folder: Path, pictures: Pictures
+) -> list[str]:
+    written = settings.get("path", "")
+    base = written if isinstance(written, str) and "\0" not in written else ""
+    bare = text.removeprefix("../").removeprefix("./")
+    below = {folder / base / text, folder / text, folder / bare}
+    places = sorted(map(os.path.realpath, below))
+    return [name for place in places for name in _pictures_at(Path(place), pictures)]
+
+
+def _pictures_at(place: Path, pictures: Pictures) -> Iterator[str]:
+    if place.suffix == ".txt" and place.is_file():
+        lines = _text(place).splitlines()
+        yield from filter(None, (pictures.find(line.strip()) for line in lines if line.strip()))
+    elif place.is_dir():
+        root = Path(os.path.realpath(pictures.root))
+        yield from (name for name in pictures.all() if (root / name).is_relative_to(place))
