@@ -75,7 +75,7 @@ def sets_in_folder(
         return
     documents = read_own(annotations, images, as_format, refuse).documents
     for part, document in documents.items():
-        name, role = part or annotations.name, _ROLES.get(part, "")
+        name, role = part or annotations.resolve().name, _ROLES.get(part, "")
         yield NamedData(name, annotations, images, OWN, role, partial(dict, document))
 
 

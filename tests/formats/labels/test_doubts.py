@@ -197,6 +197,12 @@ def test_tables_with_a_byte_order_mark_are_read(tmp_path: Path, photos: Path) ->
     assert len(document["annotations"]) == sum(map(len, BOXES.values()))
 
 
+def test_tables_with_semicolons_are_told_what_they_take(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("ImageID;LabelName;XMin;XMax;YMin;YMax\n")
+    with pytest.raises(UserError, match=r"holds no table of boxes; .*with commas between"):
+        read_own(tmp_path, photos, "openimages")
+
+
 def test_descriptions_in_another_encoding_are_one_line(tmp_path: Path, photos: Path) -> None:
     place = write_labels(tmp_path / "labels", "openimages")
     (place / "class-descriptions-boxable.csv").write_bytes("a,b".encode("utf-16"))

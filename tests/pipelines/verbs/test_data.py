@@ -165,6 +165,52 @@ def test_crowds_that_are_lost_are_counted(run: Run, photos: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "changes", "says"),
+    [
+        ("images", {"width": 50}, "a.png: is 100x80, its labels say 50x80; which frame"),
+        ("annotations", {"bbox": [9, 9, -4, 3]}, "annotation of id 1: a box to convert must be"),
+        ("annotations", {"bbox": [9, 9, 4, float("nan")]}, "finite numbers and no negative side"),
+    ],
+)
+def test_labels_that_would_be_written_wrong_are_not_converted(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    table: str,
+    changes: dict[str, Any],
+    says: str,
+) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    content[table][0] |= changes
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    out = photos.parent / "out"
+    arguments = ("convert", *places(photos), "--to", "yolo", "--out", out)
+    assert says in complaint_of("data", capsys, *arguments)
+    assert not out.exists()
+
+
+def test_annotations_to_be_ignored_are_not_converted_to_ordinary_ones(
+    run: Run, photos: Path
+) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    content["annotations"][0]["ignore"] = 1
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    out = photos.parent / "out"
+    run("data", "convert", *places(photos), "--to", "yolo", "--out", out)
+    assert (out / "labels/a.txt").read_text() == "1 0.1 0.0625 0.2 0.125\n"
+
+
+def test_labels_of_the_present_folder_are_called_by_its_name(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_labels(photos.parent / "labels", "yolo")
+    monkeypatch.chdir(photos.parent / "labels")
+    _, said = run("data", "check", "--images", photos, "--annotations", ".")
+    assert said.startswith("labels (labels): 2 images, 3 boxes")
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("check", "--images", "photos"), "--images and --annotations belong together"),

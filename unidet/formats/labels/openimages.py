@@ -39,8 +39,17 @@ _UNNAMED = "label without a name in class-descriptions: called by its code"
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """A table of boxes, or every one in a folder."""
+    """A table of boxes, or every one in a folder.
+
+    Raises:
+        UserError: the folder holds none.
+    """
     tables = [place] if place.is_file() else sorted(filter(_may_hold_boxes, place.rglob("*.csv")))
+    if not tables:
+        raise UserError(
+            f"{place}: holds no table of boxes; one has the columns {', '.join(COLUMNS)}, with "
+            "commas between"
+        )
     descriptions = _descriptions(place if place.is_dir() else place.parent)
     notes = Notes()
     boxes: dict[str, list[Box]] = {}
