@@ -83,6 +83,7 @@ def test_two_commands_lead_from_pictures_to_a_report(
     assert contents(desk / "photos", desk / "labels") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("desk", ["voc"], indirect=True)
 def test_every_other_command_of_the_page_works(
     desk: Path, store: Path, capsys: pytest.CaptureFixture[str]

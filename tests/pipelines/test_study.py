@@ -95,7 +95,9 @@ def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> Non
     assert again.stderr == ""
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize(
+    "launcher", ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
+)
 def test_a_sweep_through_another_launcher(study: tuple[str, ...], launcher: str) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     gammas = "0.1,0.2" if launcher == "joblib" else "0.4,0.5"

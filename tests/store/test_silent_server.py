@@ -22,6 +22,7 @@ from unidet.store.transfer import fetch, push
 from unidet.store.verify import verify
 
 Publish = Callable[..., Action]
+pytestmark = pytest.mark.slow  # it waits for what does not come
 PATIENCE = 1.0
 LIMIT = 15.0  # seconds; far below what waits without an end of ours
 BIG = {"model": bytes(range(256)) * (32 << 10)}  # 8 MB: more than an SSH window holds

@@ -70,6 +70,7 @@ def test_a_dead_process_ends_all_and_the_checkpoint_serves(alone: Path, tmp_path
     assert_same_weights(tmp_path, alone, "cln")
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_a_request_to_one_process_stops_all_at_one_step(alone: Path, tmp_path: Path) -> None:
     assert run(tmp_path, "stop", 2) == EXIT_CODE

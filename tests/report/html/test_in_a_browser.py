@@ -56,7 +56,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in texts}
 
 
-@pytest.mark.parametrize("name", ["study", "hostile", "large", "compared"])
+@pytest.mark.parametrize(
+    "name", ["study", "hostile", pytest.param("large", marks=pytest.mark.slow), "compared"]
+)
 def test_no_complaint_no_request_no_overflow(tab: Page, pages: dict[str, Path], name: str) -> None:
     tab.complaints.clear()
     tab.requests.clear()
