@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,20 @@ from unidet.cli import main
 
 COMMAND = (sys.executable, "-m", "unidet")
 """Before the arguments, where the command has to be a process of its own."""
+
+
+def write_small_files(folder: Path) -> None:
+    """`truth.json` of one image, `results.json` for it, and `log.csv`."""
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
+    truth = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [box],
+    }
+    (folder / "truth.json").write_text(json.dumps(truth))
+    result = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.5}
+    (folder / "results.json").write_text(json.dumps([result]))
+    (folder / "log.csv").write_text("step,loss\n1,0.5\n2,0.4\n")
 
 
 def exit_status(*arguments: object) -> int:

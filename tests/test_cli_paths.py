@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import write_small_files
 from PIL import Image
 
 from unidet import cli
@@ -123,16 +124,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for ending in {ending for _, ending, _ in COMMANDS}:
         (tmp_path / f"file{ending}").write_bytes(b"?")
         (tmp_path / f"folder{ending}").mkdir()
-    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
-    truth = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
-        "categories": [{"id": 1, "name": "cat"}],
-        "annotations": [box],
-    }
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    result = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.5}
-    (tmp_path / "results.json").write_text(json.dumps([result]))
-    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.4\n")
+    write_small_files(tmp_path)
     np.savez(tmp_path / "b.npz", a=np.zeros(3))
     np.savez(tmp_path / "inputs.npz", image=np.zeros(3))
     Image.new("RGB", (9, 9)).save(tmp_path / "picture.png")

@@ -14,7 +14,7 @@ from unidet.errors import UserError
 from unidet.pictures.decode import read_picture
 from unidet.pictures.detect_files import FileDetector
 from unidet.pictures.journal import stat_of
-from unidet.pipelines.detector.from_study import find
+from unidet.pipelines.detector.from_study import find, network_of
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.options import Options
 from unidet.vocabularies.vocabulary import Vocabulary
@@ -42,9 +42,17 @@ def open_for_files(
     Raises:
         UserError: as `load`; no names; an example that cannot be read.
     """
-    identity = _identity(source, examples)
+    identity: dict[str, Any] = {
+        "files": _stats(source, examples),
+        "examples": list(examples),
+        "overrides": list(source.get("overrides", ())),
+    }
+    chosen = None
+    if not any(source.get(name) for name in FILES):
+        chosen = find(source.get("study"), None, source.get("overrides", ()))
+        identity["network"] = chosen[0].head.key
     names = None if vocabulary is None else Vocabulary.parse(vocabulary)
-    model = load(**source)
+    model = load(**source) if chosen is None else Model(network_of(*chosen))
     names = _with_examples(model, names, examples)
     classes = model.names if names is None else names.names
     if classes is None:
@@ -95,16 +103,8 @@ def _parsed(example: str) -> tuple[str, Path, np.ndarray | None]:
     return match["name"].strip(), path, box
 
 
-def _identity(source: Mapping[str, Any], examples: Sequence[str]) -> dict[str, Any]:
-    """What the detections depend on besides names and options, so that no other's are resumed."""
+def _stats(source: Mapping[str, Any], examples: Sequence[str]) -> list[list[Any]]:
+    """The files that the detections depend on, so that no other's are resumed."""
     files = [Path(source[name]) for name in FILES if source.get(name)]
     files += [_parsed(text)[1] for text in examples]
-    identity: dict[str, Any] = {
-        "files": [[str(path), *stat_of(str(path))] for path in files if path.exists()],
-        "examples": list(examples),
-        "overrides": list(source.get("overrides", ())),
-    }
-    if not any(source.get(name) for name in FILES):
-        lineage, _ = find(source.get("study"), None, source.get("overrides", ()))
-        identity["network"] = lineage.head.key
-    return identity
+    return [[str(path), *stat_of(str(path))] for path in files if path.exists()]

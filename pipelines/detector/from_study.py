@@ -61,13 +61,7 @@ def find(
         lineage = lineage_at(Path(study))
         if lineage is not None:
             return lineage, _as_recorded(lineage, overrides)
-        if (Path(study) / STUDY).is_file():
-            folder, _ = take_folders(["-C", str(study)])
-            config = compose(folder.before(overrides))
-            return lineage_for(config, _store(config, root)), config
-        if len(Path(study).parts) > 1 or Path(study).is_file():
-            raise UserError(f"study: {study} is no store, no artefact in one, and no experiment")
-        config = compose([f"experiment={study}", *overrides])
+        config = compose(_naming(study, overrides))
         return lineage_for(config, _store(config, root)), config
     store = _store(compose(overrides), root)
     on_real_images = lineages(store, lambda lineage: not lineage.is_toy)
@@ -75,6 +69,16 @@ def find(
     if lineage is None:
         raise UserError(_nothing(store))
     return lineage, _as_recorded(lineage, overrides)
+
+
+def _naming(study: str | Path, overrides: Sequence[str]) -> list[str]:
+    """The overrides that choose the study in a folder, or the experiment of this name."""
+    if (Path(study) / STUDY).is_file():
+        folder, _ = take_folders(["-C", str(study)])
+        return folder.before(overrides)
+    if len(Path(study).parts) > 1 or Path(study).is_file():
+        raise UserError(f"study: {study} is no store, no artefact in one, and no experiment")
+    return [f"experiment={study}", *overrides]
 
 
 def _store(config: Config, root: str | Path | None) -> Store:

@@ -20,7 +20,7 @@ from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.texts import Encode, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.engine import bring_up_jittor
-from unidet.vocabularies.vocabulary import shipped, shipped_of_size
+from unidet.vocabularies.vocabulary import COCO_IDS, shipped, shipped_of_size
 
 PAGES = {
     "unidetector_stage1": "rpn=cln_r50_fpn",
@@ -48,10 +48,6 @@ BASE = (
     "rpn.training=null",
     "roi.training=null",
 )
-COCO_IDS = [
-    number for number in range(1, 91) if number not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-]
-"""Of the 80 categories: official DETR has an output for every number up to 90."""
 PACKAGED_MERGES = "unidet.models.clip", "merges.txt.gz"
 
 
@@ -190,6 +186,7 @@ def _classes(config: Config, checkpoint: _Checkpoint) -> int:
 
 def _outputs(count: int, kind: str) -> Sequence[str | None] | int:
     """Names of a network's outputs by their number; the number itself where it says nothing."""
+    # official DETR has an output for every number up to the last id
     if kind == "detr" and count == COCO_IDS[-1] + 1:
         names: list[str | None] = [None] * count
         for number, name in zip(COCO_IDS, shipped("coco").names, strict=True):

@@ -90,8 +90,10 @@ def lineages(
     """
     for stage in stages:
         for head in store.actions(stage):
-            if store.is_complete(head) and is_wanted(_of_networks(head, store)):
-                yield lineage_of(head, store)
+            if store.is_complete(head):
+                networks = _of_networks(head, store)
+                if is_wanted(networks):
+                    yield _with_downstream(networks)
 
 
 def _of_networks(head: Action, store: Store) -> Lineage:
@@ -102,8 +104,14 @@ def _of_networks(head: Action, store: Store) -> Lineage:
 
 def lineage_of(head: Action, store: Store) -> Lineage:
     """The lineage of a network's artefact."""
+    return _with_downstream(_of_networks(head, store))
+
+
+def _with_downstream(networks: Lineage) -> Lineage:
+    """A network's artefact and its upstream, with the newest of each kind downstream."""
+    store, head = networks.store, networks.head
     read = cache(store.record)
-    actions = dict(_of_networks(head, store).actions)
+    actions = dict(networks.actions)
     for action in store.actions():
         if action.stage not in NETWORKS and action.label not in actions:
             above = list(_upstream(action, read))

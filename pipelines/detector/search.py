@@ -14,6 +14,7 @@ from unidet.errors import UserError
 from unidet.evaluation.calibration import fuse_scores
 from unidet.evaluation.detections import TextClassifier
 from unidet.pipelines.detector import from_study
+from unidet.pipelines.detector.opened_study import CORNERS
 from unidet.pipelines.detector.options import one_name_each
 from unidet.pipelines.engine.engine import bring_up_jittor
 from unidet.pipelines.engine.shards import SHARDS, Sharded
@@ -24,7 +25,6 @@ from unidet.vocabularies.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from unidet.pipelines.detector.opened_study import Study
 
-CORNERS = ["x1", "y1", "x2", "y2"]
 TILE = 192
 """Pixels of a side of a region's picture on the contact sheet."""
 MARGIN = 0.25

@@ -14,6 +14,7 @@ from unidet.errors import UserError
 from unidet.evaluation.calibration import calibration_weights, prior_counts
 from unidet.evaluation.detections import Scoring, TextClassifier, detect
 from unidet.evaluation.regions import Regions
+from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import (
     NO_BOXES,
@@ -184,8 +185,7 @@ class _Scorer:
         self, regions: Regions, scoring: Scoring
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         (detected,) = detect([regions], self._classifier, [scoring], self._suppression)
-        near, size = detected.boxes_xywh[:, :2], detected.boxes_xywh[:, 2:]
-        corners = np.concatenate([near, near + size], axis=1).astype(np.float32)
+        corners = xywh_to_xyxy(detected.boxes_xywh).astype(np.float32)
         return corners, detected.scores.astype(np.float32), detected.category_ids.astype(np.int64)
 
 

@@ -19,7 +19,7 @@ from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
 from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set, read_vocabulary
-from unidet.pipelines.wiring.metrics_table import coco_table
+from unidet.pipelines.wiring.metrics_table import coco_table, read_metrics
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
@@ -109,12 +109,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
 
 
 def summary(folders: Mapping[str, Path]) -> str:
-    return coco_table(
-        {
-            name: json.loads((folder / "metrics.json").read_text())
-            for name, folder in folders.items()
-        }
-    )
+    return coco_table({name: read_metrics(folder) for name, folder in folders.items()})
 
 
 STAGE = Stage(

@@ -20,7 +20,7 @@ from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
-from unidet.pipelines.wiring.metrics_table import lvis_table
+from unidet.pipelines.wiring.metrics_table import lvis_table, read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
@@ -99,12 +99,7 @@ def settings(config: Config, name: str) -> dict[str, Any]:
 
 
 def summary(folders: Mapping[str, Path]) -> str:
-    return lvis_table(
-        {
-            name: json.loads((folder / "metrics.json").read_text())
-            for name, folder in folders.items()
-        }
-    )
+    return lvis_table({name: read_metrics(folder) for name, folder in folders.items()})
 
 
 STAGE = Stage(

@@ -16,11 +16,12 @@ from unidet.models.clip.image import ImageEncoder
 from unidet.models.resnet import ResNet
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.seen import seen
+from unidet.pipelines.wiring.text_encoder import HEAD_WIDTH
 from unidet.weights.layouts.clip import SIZES
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
-STRIDE, HEAD_WIDTH = 32, 64
+STRIDE = 32
 
 
 def build(weights: Weights) -> ImageEncoder:

@@ -15,12 +15,12 @@ from unidet.config.networks import TextConfig
 from unidet.models.clip.text import TextEncoder
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.seen import seen
+from unidet.pipelines.wiring.text_encoder import HEAD_WIDTH
 from unidet.weights.layouts.clip import CONTEXT_LENGTH, SIZES, TEXT_LAYERS, VOCABULARY_SIZE
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
 END = VOCABULARY_SIZE - 1
-HEAD_WIDTH = 64
 
 
 def build(weights: Weights) -> TextEncoder:

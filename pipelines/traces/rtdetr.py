@@ -37,13 +37,11 @@ from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.matched import match_tensors, take_targets, training_cases
 from unidet.pipelines.traces.published_settings import proposer_settings
 from unidet.pipelines.traces.seen import seen
+from unidet.vocabularies.vocabulary import COCO_IDS
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
 
 DRAWS = ("draw0_rand_like", "draw1_randint_like", "draw2_randint_like", "draw3_rand_like")
-COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-"""Numbers among 1 to 90 that are no COCO category."""
-COCO_IDS = np.array([number for number in range(1, 91) if number not in COCO_GAPS])
 
 
 def build(weights: Weights) -> RTDETR:
@@ -203,7 +201,7 @@ def _detections(
         tensors[f"post/scores{suffix}"] = detected.scores
         tensors[f"post/labels{suffix}"] = detected.labels
         if scores.shape[2] == len(COCO_IDS):
-            tensors[f"post/labels_category_id{suffix}"] = COCO_IDS[detected.labels]
+            tensors[f"post/labels_category_id{suffix}"] = np.array(COCO_IDS)[detected.labels]
     return tensors
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel")
 RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO's 100
@@ -10,6 +12,11 @@ RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO
 COCO_COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
 
 Metrics = Mapping[str, float]
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """What a stage has measured, from its artefact's folder."""
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def lvis_table(metrics_by_set: Mapping[str, Metrics]) -> str:

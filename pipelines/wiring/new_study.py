@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,13 +149,18 @@ def _found(data: OwnData, parts: dict[str, Document]) -> str:
     names = {entry["id"]: entry["name"] for entry in parts[TRAIN]["categories"]}
     boxes = [box for document in parts.values() for box in document["annotations"]]
     counts = Counter(names[box["category_id"]] for box in boxes)
-    shown = ", ".join(f"{name} {count}" for name, count in counts.most_common(_SHOWN_NAMES))
-    more = f", and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    shown = [f"{name} {count}" for name, count in counts.most_common(_SHOWN_NAMES)]
     pictures = sum(len(document["images"]) for document in parts.values())
     return (
         f"{data.format}: {pictures} pictures, {len(boxes)} boxes, {len(names)} names "
-        f"({shown}{more})"
+        f"({_some(shown, len(names))})"
     )
+
+
+def _some(texts: Sequence[str], count: int) -> str:
+    """The first of so many, and how many more there are."""
+    more = f", and {count - _SHOWN_NAMES} more" if count > _SHOWN_NAMES else ""
+    return ", ".join(texts[:_SHOWN_NAMES]) + more
 
 
 def _division(data: OwnData, parts: dict[str, Document], request: Request) -> Iterator[str]:
@@ -166,9 +171,7 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
         met = {box["category_id"] for box in parts[part]["annotations"]}
         absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
         if absent:
-            shown = ", ".join(absent[:_SHOWN_NAMES])
-            more = f", and {len(absent) - _SHOWN_NAMES} more" if len(absent) > _SHOWN_NAMES else ""
-            yield f"note: {len(absent)} names have no box for {use}: {shown}{more}"
+            yield f"note: {len(absent)} names have no box for {use}: {_some(absent, len(absent))}"
 
 
 def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from unidet.errors import UserError
 from unidet.pipelines.engine.changes import ABSENT, text_of
 from unidet.pipelines.wiring.report_provenance import Compose, provenance_of
 from unidet.report.html.comparison_page import Compared, Different, comparison_page
-from unidet.report.study import load_study
+from unidet.report.study import FIGURES, load_study
 from unidet.store.lineage import lineage
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -32,7 +32,7 @@ def comparison_of(
     studies = [
         Compared(
             name,
-            load_study(store.folder(action) / "study.json"),
+            load_study(store.folder(action) / FIGURES),
             provenance_of(action, store, compose),
         )
         for name, action in zip(names or _names(actions, different), actions, strict=True)

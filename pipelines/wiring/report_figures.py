@@ -14,9 +14,10 @@ from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.image_sets import open_image_set
+from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.read_proposals import all_proposals
-from unidet.pipelines.wiring.report_sets import ReportedSet, artefacts, read_metrics
+from unidet.pipelines.wiring.report_sets import ReportedSet, artefacts
 from unidet.pipelines.wiring.study_sets import TRAINING
 from unidet.records import UNDEFINED, Detections, GroundTruth
 from unidet.report.study import DataFigures, Grid, Lines, Number, Recall, Sweep, Training

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unidet.pipelines.engine.stage import Job
-from unidet.pipelines.wiring.metrics_table import coco_table, lvis_table
+from unidet.pipelines.wiring.metrics_table import coco_table, lvis_table, read_metrics
 from unidet.pipelines.wiring.report_figures import (
     data_figures,
     detection_recall,
@@ -14,13 +14,13 @@ from unidet.pipelines.wiring.report_figures import (
     with_groups,
 )
 from unidet.pipelines.wiring.report_galleries import galleries, proposal_pictures
-from unidet.pipelines.wiring.report_sets import artefacts, read_metrics, reported_sets
+from unidet.pipelines.wiring.report_sets import artefacts, reported_sets
 from unidet.report.figures import figures_of
 from unidet.report.gallery import Gallery, Named
 from unidet.report.html.study_page import study_page
-from unidet.report.study import EvaluatedSet, Recall, Study, save_study
+from unidet.report.study import FIGURES, PAGE, EvaluatedSet, Recall, Study, save_study
 
-PAGE, FIGURES, SUMMARY = "report.html", "study.json", "summary.txt"
+SUMMARY = "summary.txt"
 
 
 def write_report(job: Job) -> None:

@@ -18,6 +18,7 @@ from unidet.pipelines.engine.keys import values_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.study_sets import key_as_given
 from unidet.report.html.provenance import Made, Provenance, RawFile, Value, with_provenance
+from unidet.report.study import PAGE
 from unidet.store.disk import make_folder, whole_file
 from unidet.store.lineage import Node as Ancestor
 from unidet.store.lineage import lineage
@@ -48,7 +49,7 @@ def deliver(config: Config, store: Store, action: Action) -> Path:
         with whole_file(target) as partial:
             partial.write_text(text, encoding="utf-8")
     except (OSError, UserError):
-        return store.folder(action) / "report.html"
+        return store.folder(action) / PAGE
     return target
 
 
@@ -58,7 +59,7 @@ def page_of(action: Action, store: Store, compose: Compose) -> str:
     Raises:
         UserError: it was made by an earlier version.
     """
-    page = (store.folder(action) / "report.html").read_text(encoding="utf-8")
+    page = (store.folder(action) / PAGE).read_text(encoding="utf-8")
     return with_provenance(page, provenance_of(action, store, compose))
 
 

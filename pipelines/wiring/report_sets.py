@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from unidet.formats.results import read_detections
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import TABLE
 from unidet.report.figures import Evaluated
@@ -41,10 +41,6 @@ def artefacts(job: Job, stage: str) -> Iterator[tuple[str, Path]]:
         node = Node.parse(label)
         if node is not None and node.stage == stage:
             yield node.name, folder
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def reported_sets(job: Job) -> Iterator[ReportedSet]:

@@ -14,6 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from unidet.errors import UserError
 
+PAGE, FIGURES = "report.html", "study.json"
+"""Files of a report's artefact."""
 Number = float | None
 FREQUENCY_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 Lines = dict[str, list[Number]]

@@ -18,6 +18,10 @@ import numpy as np
 from unidet.errors import UserError, suggestion
 
 SHIPPED = ("coco", "lvis_v1", "objects365", "openimages")
+_COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+"""Numbers among 1 to 90 that are no COCO category."""
+COCO_IDS = [number for number in range(1, 91) if number not in _COCO_GAPS]
+"""Official ids of the 80 names of `coco`, in their order."""
 _SHOWN = 60
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import exit_status
+from commands import exit_status, write_small_files
 from disks import no_room
 from studies import built
 
@@ -33,16 +32,7 @@ OUTPUTS = (
 @pytest.fixture
 def here(tmp_path: Path, tiny: Make, code: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with something good of every kind, and a store."""
-    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
-    truth = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
-        "categories": [{"id": 1, "name": "cat"}],
-        "annotations": [box],
-    }
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    result = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.5}
-    (tmp_path / "results.json").write_text(json.dumps([result]))
-    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n2,0.4\n")
+    write_small_files(tmp_path)
     built(tiny("stage=proposals"))
     monkeypatch.setattr("unidet.cli.compose", lambda given: tiny(*given))
     monkeypatch.chdir(tmp_path)
