@@ -32,6 +32,8 @@ full-experiment: setup $(if $(filter bench%,$(EXPERIMENT)),setup-bench)  ## the 
 overfit: setup  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|detr DATA_ROOT=folder
 	$(BIN)/unidet stage=coco_eval experiment=overfit rpn=overfit_$(DETECTOR) data.root='$(DATA_ROOT)'
 
+# Hundreds of tests start a process of their own, which would compile every module again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup-dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
