@@ -20,7 +20,7 @@ from unidet.store.live import Use
 from unidet.store.record import Action
 from unidet.store.store import Store
 
-KEYED_PACKAGES = ("jittor", "numpy", "pillow", "pycocotools", "onednn-cpu-gomp")
+KEYED_PACKAGES = ("jittor", "numpy", "pillow", "onednn-cpu-gomp")
 # What these do is in the key already (configuration values), or changes no result.
 UNKEYED_MODULES = (
     "unidet.backend",

@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--check-official",
         action="store_true",
-        help="LVIS only: compute them with the lvis package as well and compare",
+        help="compute AP with the lvis package or pycocotools as well, and compare",
     )
 
 
@@ -37,20 +37,19 @@ def run(options: Namespace, compose: Compose) -> int:
 def evaluate_files(
     ground_truth: str, results: str, style: str, out: str | None, check_official: bool
 ) -> None:
-    """Print the metrics, write them to `out`, and compare with the lvis package where asked.
+    """Print the metrics, write them to `out`, and compare with the official package where asked.
 
     Raises:
         UserError: a fault in a file, or metrics that differ from the official package's.
     """
     from unidet.evaluation.evaluate import evaluate
-    from unidet.evaluation.lvis_package import lvis_package_metrics
     from unidet.formats.ground_truth import read_ground_truth
     from unidet.formats.results import read_results
     from unidet.records import UNDEFINED
 
-    if check_official and style != "lvis":
+    if check_official and style == "proposals":
         raise UserError(
-            "--check-official: only --style lvis has an official package to compare with"
+            "--check-official: styles lvis and coco alone have an official package to compare with"
         )
     if out:
         check_target(Path(out))
@@ -65,15 +64,23 @@ def evaluate_files(
         with whole_file(Path(out)) as partial:
             partial.write_text(json.dumps(metrics, indent=1))
     if check_official:
-        _compare(metrics, lvis_package_metrics(Path(ground_truth), Path(results)))
+        _compare(metrics, style, Path(ground_truth), Path(results))
 
 
-def _compare(ours: dict[str, float], official: dict[str, float]) -> None:
+def _compare(ours: dict[str, float], style: str, ground_truth: Path, results: Path) -> None:
+    if style == "lvis":
+        from unidet.evaluation.lvis_package import lvis_package_metrics
+
+        package, official = "the lvis package", lvis_package_metrics(ground_truth, results)
+    else:
+        from unidet.evaluation.pycocotools_package import pycocotools_metrics
+
+        package, official = "pycocotools", pycocotools_metrics(ground_truth, results)
     worst = max(official, key=lambda name: abs(ours[name] - official[name]))
     difference = abs(ours[worst] - official[worst])
     if difference > TOLERANCE:
-        raise UserError(f"{worst} differs from the lvis package's by {difference:.2g}")
-    print(f"equal to the lvis package's within {TOLERANCE:g} (largest difference {difference:.1g})")
+        raise UserError(f"{worst} differs from that of {package} by {difference:.2g}")
+    print(f"equal to {package} within {TOLERANCE:g} (largest difference {difference:.1g})")
 
 
 VERB = Verb(

@@ -5,7 +5,7 @@ the boxes still free whose IoU reaches the threshold, the one of highest IoU, an
 before any ignored one. As all boxes prefer detections in the same order (by score), the outcome
 is the unique stable matching, which deferred acceptance finds with every image, category and
 detection at once: each detection asks for its favourite, a box keeps the best that asks, the
-others move on to their next choice. A handful of rounds suffices.
+others move on to their next choice. A handful of rounds suffices. A crowd keeps all that ask.
 """
 
 from __future__ import annotations
@@ -52,15 +52,16 @@ def find_pairs(
     detection_boxes_xywh: np.ndarray,
     truth_groups: np.ndarray,
     truth_boxes_xywh: np.ndarray,
-    minimum_iou: float = 0.5,
+    truth_is_crowd: np.ndarray | None = None,
 ) -> Pairs:
-    """Pairs of equal group (an image, or image and category) with IoU of at least `minimum_iou`.
+    """Pairs of equal group (an image, or image and category) with IoU of at least .5.
 
     IoU is that of pycocotools' bbIou: boxes without +1.
 
     Args:
         detection_groups: (D,) integers in any order; truth_groups: (G,) integers, ascending.
         detection_boxes_xywh: (D, 4) float64; truth_boxes_xywh: (G, 4) float64.
+        truth_is_crowd: (G,) bool; with a crowd IoU is the share of the detection inside it.
     """
     first = np.searchsorted(truth_groups, detection_groups, side="left")
     count = np.searchsorted(truth_groups, detection_groups, side="right") - first
@@ -74,8 +75,9 @@ def find_pairs(
         detections = np.repeat(np.arange(start, stop), repeats)
         offsets = np.arange(len(detections)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         truths = first[detections] + offsets
-        ious = paired_iou(detection_columns[:, detections], truth_columns[:, truths])
-        kept = ious >= minimum_iou
+        crowds = None if truth_is_crowd is None else truth_is_crowd[truths]
+        ious = paired_iou(detection_columns[:, detections], truth_columns[:, truths], crowds)
+        kept = ious >= IOU_THRESHOLDS[0]
         chunks.append((detections[kept], truths[kept], ious[kept]))
         start = stop
     if not chunks:
@@ -97,14 +99,19 @@ class Matches:
     truths: np.ndarray
 
 
-def match(pairs: Pairs, count: int, truth_ignored: np.ndarray) -> Iterator[Matches]:
+def match(
+    pairs: Pairs, count: int, truth_ignored: np.ndarray, truth_is_crowd: np.ndarray | None = None
+) -> Iterator[Matches]:
     """Matches for every area range and IoU threshold, in that order.
 
     Args:
         pairs: from `find_pairs`; within a group a smaller detection index means a better score.
         count: number of detections D.
         truth_ignored: (A, G) bool, boxes that do not count, for each of A area ranges.
+        truth_is_crowd: (G,) bool, boxes that any number of detections may take.
     """
+    if truth_is_crowd is None:
+        truth_is_crowd = np.zeros(truth_ignored.shape[1], dtype=bool)
     for area, ignored in enumerate(truth_ignored):
         # a detection's order of preference; where IoUs tie the official loop keeps the last box
         order = np.lexsort((-pairs.truths, -pairs.ious, ignored[pairs.truths], pairs.detections))
@@ -113,25 +120,25 @@ def match(pairs: Pairs, count: int, truth_ignored: np.ndarray) -> Iterator[Match
         for threshold, value in enumerate(IOU_THRESHOLDS):
             reached = ious >= min(value, 1 - 1e-10)
             taken = np.full(count, -1, dtype=np.int64)
-            _deferred_acceptance(detections[reached], truths[reached], ignored.size, taken)
+            _deferred_acceptance(detections[reached], truths[reached], truth_is_crowd, taken)
             yield Matches(threshold, area, taken)
 
 
 def _deferred_acceptance(
-    detections: np.ndarray, truths: np.ndarray, truth_count: int, taken: np.ndarray
+    detections: np.ndarray, truths: np.ndarray, truth_is_crowd: np.ndarray, taken: np.ndarray
 ) -> None:
     """Fills `taken` (D,) from pairs sorted by detection and preference."""
     if not len(detections):
         return
     is_first = np.concatenate(([True], detections[1:] != detections[:-1]))
     has_next = np.concatenate((~is_first[1:], [False]))
-    holder = np.empty(truth_count, dtype=np.int64)
+    holder = np.empty(len(truth_is_crowd), dtype=np.int64)
     asking = np.flatnonzero(is_first)
     while True:
         who, whom = detections[asking], truths[asking]
         # the asking stay sorted, and the last write to an index stands: the best detection
         holder[whom[::-1]] = who[::-1]
-        lost = holder[whom] != who
+        lost = (holder[whom] != who) & ~truth_is_crowd[whom]
         if not lost.any():
             taken[who] = whom
             return

@@ -5,14 +5,14 @@ Legend: D detections that are evaluated, G annotated boxes, C categories.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unidet.evaluation.average_precision import outcomes_of
 from unidet.evaluation.matching import find_pairs, match
-from unidet.records import Detections, GroundTruth, rank_in_group
-
-LVIS_MOST, COCO_MOST = 300, 100  # detections of an image; of an image and category
+from unidet.evaluation.protocols import coco_protocol, lvis_protocol
+from unidet.records import Detections, GroundTruth
 
 
 @dataclass(frozen=True)
@@ -41,83 +41,32 @@ class Outcomes:
 
 
 def outcomes(truth: GroundTruth, detections: Detections, style: str) -> Outcomes:
-    """Matches as LVIS's or COCO's evaluator does.
+    """Matches as LVIS's or COCO's evaluator does; a crowd is nobody's match.
 
     Not repeated: that an annotation of id 0 is never found.
 
     Args:
         style: "lvis" or "coco".
     """
-    federated = style == "lvis"
-    order, images, categories = _evaluated(truth, detections, federated)
-    annotated = truth.areas > 0 if federated else np.ones(len(truth.areas), bool)
-    ignored = truth.is_ignored if federated else truth.is_crowd
-    groups = truth.image_rows.astype(np.int64) * len(truth.category_ids) + truth.category_rows
-    # Any number of detections may take a crowd of COCO, by a measure of its own.
-    able = np.flatnonzero(annotated & (federated | ~truth.is_crowd))
-    able = able[np.argsort(groups[able], kind="stable")]
-    boxes = detections.boxes_xywh[order]
-    own = images * len(truth.category_ids) + categories
-    pairs = find_pairs(own, boxes, groups[able], truth.boxes_xywh[able])
-    taken = next(match(pairs, len(order), ignored[able][None])).truths
-    truths = np.where(taken >= 0, np.append(able, -1)[taken], -1)
-    excused = np.zeros(len(order), bool)
-    if federated:
-        assert truth.not_exhaustive is not None
-        excused = truth.not_exhaustive[images, categories]
-    else:
-        crowds = np.flatnonzero(truth.is_crowd)
-        excused = _in_crowd(own, boxes, groups[crowds], truth.boxes_xywh[crowds])
-    matched = truths >= 0
-    counts = matched & ~np.append(ignored, False)[truths]
-    countable = annotated & ~ignored
+    protocol = lvis_protocol if style == "lvis" else coco_protocol
+    annotated, evaluated = protocol(truth, detections)
+    annotated = replace(annotated, counts_when_matched=np.ones(len(annotated.rows), dtype=bool))
+    crowds = annotated.is_crowd
+    pairs = find_pairs(
+        evaluated.groups, evaluated.boxes_xywh, annotated.groups, annotated.boxes_xywh, crowds
+    )
+    taken = next(match(pairs, len(evaluated.rows), annotated.ignored[:1], crowds)).truths
+    is_true, is_false = outcomes_of(annotated, evaluated, 0, taken)
+    countable = np.zeros(len(truth.areas), dtype=bool)
+    countable[annotated.rows] = ~annotated.ignored[0]
     return Outcomes(
-        rows=order,
-        image_rows=images,
-        category_rows=categories,
-        scores=detections.scores[order].astype(np.float64),
-        truths=truths,
-        is_true=counts,
-        is_false=~matched & ~excused,
+        rows=evaluated.rows,
+        image_rows=evaluated.image_rows,
+        category_rows=evaluated.category_rows,
+        scores=detections.scores[evaluated.rows].astype(np.float64),
+        truths=np.append(np.where(crowds, -1, annotated.rows), -1)[taken],
+        is_true=is_true,
+        is_false=is_false,
         countable=countable,
         instances=np.bincount(truth.category_rows[countable], minlength=len(truth.category_ids)),
     )
-
-
-def _evaluated(
-    truth: GroundTruth, detections: Detections, federated: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the detections that count, their images and categories; by category, best first."""
-    images = truth.rows_of_images(detections.image_ids)
-    categories = truth.rows_of_categories(detections.category_ids)
-    if federated:
-        assert truth.negatives is not None
-        order = np.lexsort((-detections.scores, images))
-        order = order[rank_in_group(images[order]) < LVIS_MOST]
-        verified = truth.negatives.copy()
-        sized = truth.areas > 0
-        verified[truth.image_rows[sized], truth.category_rows[sized]] = True
-        known = verified[images[order], categories[order]]
-        order = order[known & (detections.boxes_xywh[order, 2:] > 0).all(axis=1)]
-    else:
-        groups = images * len(truth.category_ids) + categories
-        order = np.lexsort((-detections.scores, groups))
-        order = order[rank_in_group(groups[order]) < COCO_MOST]
-        order = order[np.argsort(images[order], kind="stable")]
-    order = order[np.lexsort((-detections.scores[order], categories[order]))]
-    return order, images[order], categories[order]
-
-
-def _in_crowd(
-    groups: np.ndarray, boxes: np.ndarray, crowd_groups: np.ndarray, crowds: np.ndarray
-) -> np.ndarray:
-    """(D,) bool: whether at least half of a detection lies in a crowd of its image and category."""
-    inside = np.zeros(len(groups), bool)
-    areas = boxes[:, 2] * boxes[:, 3]
-    for group, crowd in zip(crowd_groups, crowds, strict=True):
-        rows = np.flatnonzero(groups == group)
-        first = np.maximum(boxes[rows, :2], crowd[:2])
-        last = np.minimum(boxes[rows, :2] + boxes[rows, 2:], crowd[:2] + crowd[2:])
-        shared = np.prod(np.clip(last - first, 0, None), axis=1)
-        inside[rows] |= shared >= 0.5 * areas[rows]
-    return inside

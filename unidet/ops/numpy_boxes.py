@@ -38,13 +38,20 @@ def broadcast_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray
     return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 
-def paired_iou(first_xywh: np.ndarray, second_xywh: np.ndarray) -> np.ndarray:
-    """(P,) IoU of column i with column i of two (4, P) arrays, as pycocotools' bbIou."""
+def paired_iou(
+    first_xywh: np.ndarray, second_xywh: np.ndarray, second_is_crowd: np.ndarray | None = None
+) -> np.ndarray:
+    """(P,) IoU of column i with column i of two (4, P) arrays, as pycocotools' bbIou.
+
+    With a crowd, (P,) bool, it is the share of the first box that lies in it.
+    """
     (left, top, wide, high), (west, north, breadth, depth) = first_xywh, second_xywh
     width = np.minimum(wide + left, breadth + west) - np.maximum(left, west)
     height = np.minimum(high + top, depth + north) - np.maximum(top, north)
     intersection = np.where((width > 0) & (height > 0), width * height, 0.0)
     union = wide * high + breadth * depth - intersection
+    if second_is_crowd is not None:
+        union = np.where(second_is_crowd, wide * high, union)
     return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 

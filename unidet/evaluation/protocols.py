@@ -1,0 +1,183 @@
+"""What LVIS's and COCO's evaluators compare: which detections, with which annotations.
+
+Legend: A area ranges, N images, C categories, G annotated boxes, D detections that are evaluated.
+
+LVIS, as the lvis package 0.5.3: the 300 best detections of an image over all categories;
+degenerate boxes (annotated or detected) are left out; detections whose category is neither
+annotated in the image nor in its negative list are left out; unmatched detections of a category
+that is not exhaustively annotated there are ignored. COCO, as pycocotools 2.0: the 100 best
+detections of an image and category; crowds are ignored, and may be matched any number of times.
+In both an annotation of id 0 can be taken but its match counts for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unidet.errors import UserError
+from unidet.evaluation.matching import AREA_RANGES, outside
+from unidet.records import Detections, GroundTruth, rank_in_group
+
+LVIS_MAX_DETECTIONS = 300
+"""Of an image."""
+
+COCO_MAX_DETECTIONS = 100
+"""Of an image and category."""
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """G annotated boxes, sorted by image and category.
+
+    Attributes:
+        rows: (G,) int64, rows of the ground truth's annotations.
+        groups: (G,) int64, image row times C plus category row.
+        category_rows: (G,) int64.
+        boxes_xywh: (G, 4) float64.
+        is_crowd: (G,) bool, may be matched any number of times.
+        ignored: (A, G) bool, does not count in that area range.
+        counts_when_matched: (G,) bool.
+    """
+
+    rows: np.ndarray
+    groups: np.ndarray
+    category_rows: np.ndarray
+    boxes_xywh: np.ndarray
+    is_crowd: np.ndarray
+    ignored: np.ndarray
+    counts_when_matched: np.ndarray
+
+    @classmethod
+    def of(
+        cls, truth: GroundTruth, *, kept: np.ndarray, ignored: np.ndarray, is_crowd: np.ndarray
+    ) -> Annotated:
+        """`kept`, `ignored` and `is_crowd` hold a bool for each annotation of the ground truth."""
+        groups = _groups(truth, truth.image_rows, truth.category_rows)
+        order = np.argsort(groups, kind="stable")
+        order = order[kept[order]]
+        return cls(
+            rows=order,
+            groups=groups[order],
+            category_rows=truth.category_rows[order],
+            boxes_xywh=truth.boxes_xywh[order],
+            is_crowd=is_crowd[order],
+            ignored=_outside_ranges(truth.areas[order]) | ignored[order],
+            counts_when_matched=truth.annotation_ids[order] != 0,
+        )
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """D detections that count: by category, then score, then image.
+
+    Attributes:
+        rows: (D,) int64, rows of the detections handed in.
+        image_rows, category_rows, groups: (D,) int64, as in `Annotated`.
+        boxes_xywh: (D, 4) float64.
+        ranks: (D,) int64, better detections of the same image (LVIS) or image and category (COCO).
+        excused: (A, D) bool, ignored unless matched.
+    """
+
+    rows: np.ndarray
+    image_rows: np.ndarray
+    category_rows: np.ndarray
+    groups: np.ndarray
+    boxes_xywh: np.ndarray
+    ranks: np.ndarray
+    excused: np.ndarray
+
+
+def lvis_protocol(truth: GroundTruth, detections: Detections) -> tuple[Annotated, Evaluated]:
+    """What LVIS's evaluator compares.
+
+    Args:
+        detections: their image and category ids must be known to the ground truth.
+
+    Raises:
+        UserError: the ground truth has no negative lists.
+    """
+    if truth.negatives is None or truth.not_exhaustive is None:
+        raise UserError(
+            f'{truth.source}: not every image has "neg_category_ids", so it is no LVIS '
+            "ground truth; evaluate it with style coco"
+        )
+    annotated = Annotated.of(
+        truth,
+        kept=truth.areas > 0,
+        ignored=truth.is_ignored,
+        is_crowd=np.zeros(len(truth.areas), dtype=bool),
+    )
+    verified = truth.negatives.copy()
+    verified.reshape(-1)[annotated.groups] = True
+
+    images = truth.rows_of_images(detections.image_ids)
+    order = np.lexsort((-detections.scores, images))
+    ranks = rank_in_group(images[order])
+    order, ranks = order[ranks < LVIS_MAX_DETECTIONS], ranks[ranks < LVIS_MAX_DETECTIONS]
+    categories = truth.rows_of_categories(detections.category_ids[order])
+    areas = detections.boxes_xywh[order, 2] * detections.boxes_xywh[order, 3]
+    images = images[order]
+    kept = verified[images, categories] & (areas > 0)
+    evaluated = _by_category(
+        truth, detections, order[kept], ranks[kept], images[kept], categories[kept]
+    )
+    unlabelled = truth.not_exhaustive[evaluated.image_rows, evaluated.category_rows]
+    evaluated.excused[:] |= unlabelled
+    return annotated, evaluated
+
+
+def coco_protocol(truth: GroundTruth, detections: Detections) -> tuple[Annotated, Evaluated]:
+    """What COCO's evaluator compares.
+
+    Args:
+        detections: their image and category ids must be known to the ground truth.
+    """
+    annotated = Annotated.of(
+        truth,
+        kept=np.ones(len(truth.areas), dtype=bool),
+        ignored=truth.is_crowd,
+        is_crowd=truth.is_crowd,
+    )
+    images = truth.rows_of_images(detections.image_ids)
+    categories = truth.rows_of_categories(detections.category_ids)
+    groups = _groups(truth, images, categories)
+    order = np.lexsort((-detections.scores, groups))
+    ranks = rank_in_group(groups[order])
+    order, ranks = order[ranks < COCO_MAX_DETECTIONS], ranks[ranks < COCO_MAX_DETECTIONS]
+    return annotated, _by_category(
+        truth, detections, order, ranks, images[order], categories[order]
+    )
+
+
+def _by_category(
+    truth: GroundTruth,
+    detections: Detections,
+    rows: np.ndarray,
+    ranks: np.ndarray,
+    images: np.ndarray,
+    categories: np.ndarray,
+) -> Evaluated:
+    """The columns are sorted by image, and within an image and category by score."""
+    order = np.lexsort((-detections.scores[rows], categories))
+    rows, ranks = rows[order], ranks[order]
+    images, categories = images[order], categories[order]
+    boxes_xywh = detections.boxes_xywh[rows]
+    return Evaluated(
+        rows=rows,
+        image_rows=images,
+        category_rows=categories,
+        groups=_groups(truth, images, categories),
+        boxes_xywh=boxes_xywh,
+        ranks=ranks,
+        excused=_outside_ranges(boxes_xywh[:, 2] * boxes_xywh[:, 3]),
+    )
+
+
+def _groups(truth: GroundTruth, images: np.ndarray, categories: np.ndarray) -> np.ndarray:
+    return images.astype(np.int64) * len(truth.category_ids) + categories
+
+
+def _outside_ranges(areas: np.ndarray) -> np.ndarray:
+    return np.stack([outside(areas, limits) for limits in AREA_RANGES.values()])
