@@ -42,11 +42,26 @@ def make_world(tmp_path: Path) -> Callable[..., World]:
         frequencies: str = "rcf",
         with_crowds: bool = False,
     ) -> World:
-        rng = np.random.default_rng(seed)
-        truth = _truth(rng, images, categories, frequencies, with_crowds)
-        return World(truth, _results(rng, truth, detections), tmp_path)
+        truth, results = random_problem(
+            seed, images, categories, detections, frequencies, with_crowds
+        )
+        return World(truth, results, tmp_path)
 
     return make
+
+
+def random_problem(
+    seed: int,
+    images: int,
+    categories: int,
+    detections: int,
+    frequencies: str = "rcf",
+    with_crowds: bool = False,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Ground truth and results of it, as JSON has them."""
+    rng = np.random.default_rng(seed)
+    truth = _truth(rng, images, categories, frequencies, with_crowds)
+    return truth, _results(rng, truth, detections)
 
 
 def _box(rng: np.random.Generator) -> list[float]:

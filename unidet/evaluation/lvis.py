@@ -12,7 +12,12 @@ import numpy as np
 
 from unidet.evaluation.average_precision import mean_of_defined, precision_recall
 from unidet.evaluation.matching import AREA_RANGES
-from unidet.evaluation.protocols import LVIS_MAX_DETECTIONS, lvis_protocol
+from unidet.evaluation.protocols import (
+    LVIS_MAX_DETECTIONS,
+    Annotated,
+    Evaluated,
+    lvis_protocol,
+)
 from unidet.records import FREQUENCIES, Detections, GroundTruth
 
 
@@ -91,6 +96,16 @@ def evaluate_lvis(
         UserError: the ground truth has no negative lists.
     """
     annotated, evaluated = lvis_protocol(ground_truth, detections)
+    return lvis_evaluation(ground_truth, annotated, evaluated, novel)
+
+
+def lvis_evaluation(
+    ground_truth: GroundTruth,
+    annotated: Annotated,
+    evaluated: Evaluated,
+    novel: Mapping[str, bool] | Mapping[int, bool] | None,
+) -> LvisEvaluation:
+    """Precision and recall of what `lvis_protocol` selects; see `evaluate_lvis`."""
     curves = precision_recall(annotated, evaluated, len(ground_truth.category_ids))
     return LvisEvaluation(
         precision=curves.precision,

@@ -67,6 +67,18 @@ class Annotated:
             counts_when_matched=truth.annotation_ids[order] != 0,
         )
 
+    def take(self, rows: np.ndarray) -> Annotated:
+        """The boxes at `rows`, which ascend."""
+        return Annotated(
+            rows=self.rows[rows],
+            groups=self.groups[rows],
+            category_rows=self.category_rows[rows],
+            boxes_xywh=self.boxes_xywh[rows],
+            is_crowd=self.is_crowd[rows],
+            ignored=self.ignored[:, rows],
+            counts_when_matched=self.counts_when_matched[rows],
+        )
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -88,12 +100,28 @@ class Evaluated:
     ranks: np.ndarray
     excused: np.ndarray
 
+    def take(self, rows: np.ndarray) -> Evaluated:
+        """The detections at `rows`, in that order."""
+        return Evaluated(
+            rows=self.rows[rows],
+            image_rows=self.image_rows[rows],
+            category_rows=self.category_rows[rows],
+            groups=self.groups[rows],
+            boxes_xywh=self.boxes_xywh[rows],
+            ranks=self.ranks[rows],
+            excused=self.excused[:, rows],
+        )
 
-def lvis_protocol(truth: GroundTruth, detections: Detections) -> tuple[Annotated, Evaluated]:
+
+def lvis_protocol(
+    truth: GroundTruth, detections: Detections, max_per_category: int | None = None
+) -> tuple[Annotated, Evaluated]:
     """What LVIS's evaluator compares.
 
     Args:
         detections: their image and category ids must be known to the ground truth.
+        max_per_category: take so many best detections of each category over all images, in place
+            of 300 of each image (fixed AP).
 
     Raises:
         UserError: the ground truth has no negative lists.
@@ -114,8 +142,12 @@ def lvis_protocol(truth: GroundTruth, detections: Detections) -> tuple[Annotated
 
     images = truth.rows_of_images(detections.image_ids)
     order = np.lexsort((-detections.scores, images))
+    if max_per_category is None:
+        order = order[rank_in_group(images[order]) < LVIS_MAX_DETECTIONS]
+    else:
+        best = best_of_categories(detections, max_per_category)
+        order = order[best[order]]
     ranks = rank_in_group(images[order])
-    order, ranks = order[ranks < LVIS_MAX_DETECTIONS], ranks[ranks < LVIS_MAX_DETECTIONS]
     categories = truth.rows_of_categories(detections.category_ids[order])
     areas = detections.boxes_xywh[order, 2] * detections.boxes_xywh[order, 3]
     images = images[order]
@@ -126,6 +158,14 @@ def lvis_protocol(truth: GroundTruth, detections: Detections) -> tuple[Annotated
     unlabelled = truth.not_exhaustive[evaluated.image_rows, evaluated.category_rows]
     evaluated.excused[:] |= unlabelled
     return annotated, evaluated
+
+
+def best_of_categories(detections: Detections, count: int) -> np.ndarray:
+    """(K,) bool, the `count` best detections of each category; of equal scores the earlier ones."""
+    order = np.lexsort((-detections.scores, detections.category_ids))
+    best = np.zeros(len(detections), dtype=bool)
+    best[order] = rank_in_group(detections.category_ids[order]) < count
+    return best
 
 
 def coco_protocol(truth: GroundTruth, detections: Detections) -> tuple[Annotated, Evaluated]:
