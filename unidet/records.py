@@ -188,6 +188,22 @@ class GroundTruth:
         """(K,) int64 rows of known category ids; ValueError where one is unknown."""
         return _known_rows(self.category_ids, category_ids, "category")
 
+    def of_images(self, image_ids: np.ndarray) -> GroundTruth:
+        """The part of known images, in ascending order of their ids, with all categories.
+
+        Raises:
+            ValueError: an image is not known.
+        """
+        kept = np.zeros(len(self.image_ids), dtype=bool)
+        kept[self.rows_of_images(image_ids)] = True
+        boxes = kept[self.image_rows]
+        new_rows = np.cumsum(kept) - 1
+        by_image = ("image_ids", "negatives", "not_exhaustive", "image_sizes")
+        by_box = ("annotation_ids", "category_rows", "boxes_xywh", "areas", "is_crowd")
+        columns: dict[str, Any] = {name: _rows_of(getattr(self, name), kept) for name in by_image}
+        columns |= {name: getattr(self, name)[boxes] for name in (*by_box, "is_ignored")}
+        return replace(self, **columns, image_rows=new_rows[self.image_rows[boxes]])
+
     def novelty(
         self, by_category: Mapping[str, bool] | Mapping[int, bool] | None
     ) -> np.ndarray | None:
@@ -209,6 +225,10 @@ class GroundTruth:
                 )
             novel[row] = values[name] if name in values else values[number]
         return novel
+
+
+def _rows_of(column: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
+    return None if column is None else column[kept]
 
 
 def _known_rows(known_ids: np.ndarray, ids: np.ndarray, what: str) -> np.ndarray:

@@ -1,24 +1,41 @@
-"""`unidet evaluate GT.json RESULTS.json`: any results file, in the official formats."""
+"""`unidet evaluate GT.json RESULTS.json…`: any results files, in the official formats."""
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unidet.console.terminal import say
 from unidet.errors import UserError
-from unidet.pipelines.verbs.support.arguments import file_path
+from unidet.pipelines.verbs.support.arguments import file_path, whole
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.disk import check_target, whole_file
+
+if TYPE_CHECKING:
+    from unidet.records import GroundTruth
 
 TOLERANCE = 1e-6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("ground_truth", type=file_path, metavar="GT.json")
-    parser.add_argument("results", type=file_path, metavar="RESULTS.json")
+    parser.add_argument("results", type=file_path, nargs="+", metavar="RESULTS.json")
     parser.add_argument("--style", choices=("lvis", "coco", "proposals"), required=True)
+    parser.add_argument(
+        "--images",
+        type=file_path,
+        metavar="SUBSET.json",
+        help="of the ground truth, only the images that are in this annotation file (LVIS minival)",
+    )
+    parser.add_argument(
+        "--max-detections-per-category",
+        type=whole(1),
+        metavar="N",
+        help="style lvis: fixed and pooled AP too, of the N best detections of each category "
+        "instead of 300 of each image; published with N 10000",
+    )
     parser.add_argument(
         "--out", type=file_path, metavar="FILE", help="write the metrics here too, as JSON"
     )
@@ -35,36 +52,101 @@ def run(options: Namespace, compose: Compose) -> int:
 
 
 def evaluate_files(
-    ground_truth: str, results: str, style: str, out: str | None, check_official: bool
+    ground_truth: str,
+    results: list[str],
+    style: str,
+    images: str | None,
+    max_detections_per_category: int | None,
+    out: str | None,
+    check_official: bool,
 ) -> None:
     """Print the metrics, write them to `out`, and compare with the official package where asked.
 
-    Raises:
-        UserError: a fault in a file, or metrics that differ from the official package's.
-    """
-    from unidet.evaluation.evaluate import evaluate
-    from unidet.formats.ground_truth import read_ground_truth
-    from unidet.formats.results import read_results
-    from unidet.records import UNDEFINED
+    Several results files are evaluated against ground truth that is read once.
 
-    if check_official and style == "proposals":
-        raise UserError(
-            "--check-official: styles lvis and coco alone have an official package to compare with"
-        )
+    Raises:
+        UserError: a fault in a file, options that do not go together, or metrics that differ from
+            the official package's.
+    """
+    from unidet.formats.ground_truth import read_ground_truth
+
+    _check_options(style, images, max_detections_per_category, check_official)
     if out:
         check_target(Path(out))
     truth = read_ground_truth(Path(ground_truth))
     for note in truth.notes:
         say(f"note: {note}")
-    detections = read_results(Path(results), truth, class_agnostic=style == "proposals")
-    metrics = evaluate(truth, detections, style)
-    for name, value in metrics.items():
-        print(f"{name:<10} {value:.4f}" if value != UNDEFINED else f"{name:<10} –")
+    part = _part_of(truth, images) if images else truth
+    metrics = {
+        name: _metrics_of(Path(name), truth, part, style, max_detections_per_category)
+        for name in results
+    }
+    _print(metrics)
     if out:
         with whole_file(Path(out)) as partial:
-            partial.write_text(json.dumps(metrics, indent=1))
+            written = metrics[results[0]] if len(results) == 1 else metrics
+            partial.write_text(json.dumps(written, indent=1))
     if check_official:
-        _compare(metrics, style, Path(ground_truth), Path(results))
+        for name in results:
+            _compare(metrics[name], style, Path(ground_truth), Path(name))
+
+
+def _part_of(truth: GroundTruth, images: str) -> GroundTruth:
+    import numpy as np
+
+    from unidet.formats.annotations import read_annotations
+
+    ids = read_annotations(Path(images)).image_ids
+    unknown = np.setdiff1d(ids, truth.image_ids)
+    if len(unknown):
+        raise UserError(f"{images}: image {unknown[0]} is not in {truth.source}")
+    return truth.of_images(ids)
+
+
+def _metrics_of(
+    results: Path, truth: GroundTruth, part: GroundTruth, style: str, max_per_category: int | None
+) -> dict[str, float]:
+    """Of the detections of a `part` of the images that the file may speak of."""
+    import numpy as np
+
+    from unidet.evaluation.evaluate import evaluate
+    from unidet.evaluation.fixed_ap import fixed_ap_metrics
+    from unidet.formats.results import read_results
+
+    detections = read_results(results, truth, class_agnostic=style == "proposals")
+    if part is not truth:
+        detections = detections.take(np.isin(detections.image_ids, part.image_ids))
+    metrics = evaluate(part, detections, style)
+    if max_per_category:
+        metrics |= fixed_ap_metrics(part, detections, max_per_category=max_per_category)
+    return metrics
+
+
+def _check_options(
+    style: str, images: str | None, max_per_category: int | None, check_official: bool
+) -> None:
+    if check_official and style == "proposals":
+        raise UserError(
+            "--check-official: styles lvis and coco alone have an official package to compare with"
+        )
+    if check_official and images:
+        raise UserError("--check-official reads whole files; leave out --images")
+    if max_per_category and style != "lvis":
+        raise UserError("--max-detections-per-category: fixed AP is defined for --style lvis")
+
+
+def _print(metrics: dict[str, dict[str, float]]) -> None:
+    """One line a metric, one column a file; several files are named above."""
+    from unidet.records import UNDEFINED
+
+    if len(metrics) > 1:
+        for column, name in enumerate(metrics, 1):
+            print(f"[{column}] {name}")
+        print(" " * 10 + "".join(f" {f'[{column}]':>6}" for column in range(1, len(metrics) + 1)))
+    for key in next(iter(metrics.values())):
+        values = (row[key] for row in metrics.values())
+        cells = (f"{value:.4f}" if value != UNDEFINED else "–" for value in values)
+        print(f"{key:<10}" + "".join(f" {cell:>6}" for cell in cells))
 
 
 def _compare(ours: dict[str, float], style: str, ground_truth: Path, results: Path) -> None:

@@ -2,8 +2,8 @@
 
 python tests/evaluation/record_fixed_ap.py CHECKOUT_OF_LARGE_VOCAB_DEVIL
 
-Runs scripts/evaluate_ap_{fixed,pooled}.py of github.com/achalddave/large-vocab-devil (6848c2e, Apache
-2.0) as they are; `np.float`, which the lvis package needs, and their logger are supplied.
+Runs scripts/evaluate_ap_{fixed,pooled}.py of github.com/achalddave/large-vocab-devil (6848c2e,
+Apache 2.0) as they are; `np.float`, which the lvis package needs, and their logger are supplied.
 """
 
 from __future__ import annotations

@@ -51,3 +51,63 @@ def test_proposals_have_no_official_package(capsys: pytest.CaptureFixture[str]) 
     Path("results.json").write_text(json.dumps(results))
     complaint = complaint_of(*check("proposals")[:1], capsys, *check("proposals")[1:])
     assert "styles lvis and coco alone" in complaint
+
+
+def write_two_images() -> None:
+    """One box in each of two images; the results find that of image 1 exactly, of image 2 not."""
+    truth = json.loads(Path("truth.json").read_text())
+    lists = {"neg_category_ids": [], "not_exhaustive_category_ids": []}
+    first = truth["images"][0] | lists
+    truth["images"] = [first, first | {"id": 2, "file_name": "b.png"}]
+    truth["annotations"].append(truth["annotations"][0] | {"id": 2, "image_id": 2})
+    truth["categories"][0]["frequency"] = "r"
+    Path("truth.json").write_text(json.dumps(truth))
+    subset = truth | {"images": truth["images"][:1], "annotations": truth["annotations"][:1]}
+    Path("subset.json").write_text(json.dumps(subset))
+    result = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.5}
+    missing = result | {"image_id": 2, "bbox": [3, 3, 2, 2]}
+    Path("results.json").write_text(json.dumps([result, missing]))
+
+
+def test_a_part_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    write_two_images()
+    command = ("evaluate", "truth.json", "results.json", "--style", "lvis")
+    assert exit_status(*command) == 0
+    whole = capsys.readouterr().out
+    assert exit_status(*command, "--images", "subset.json") == 0
+    part = capsys.readouterr().out
+    assert "AP         1.0000" in part
+    assert "AP         1.0000" not in whole
+
+
+def test_images_that_are_not_in_the_ground_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    write_two_images()
+    Path("truth.json").rename("larger.json")
+    Path("subset.json").rename("truth.json")
+    complaint = complaint_of(
+        "evaluate", capsys, "truth.json", "results.json", "--style=lvis", "--images=larger.json"
+    )
+    assert "larger.json: image 2 is not in truth.json" in complaint
+
+
+def test_fixed_ap_of_several_files_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two detections of image 1: with one a category, the better one, which is wrong, stays."""
+    write_two_images()
+    right = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "score": 0.5}
+    wrong = {"image_id": 2, "category_id": 1, "bbox": [7, 7, 1, 1], "score": 0.9}
+    Path("wrong.json").write_text(json.dumps([right, wrong]))
+    command = ("evaluate", "truth.json", "results.json", "wrong.json", "--style", "lvis")
+    options = ("--max-detections-per-category", "1", "--out", "metrics.json")
+    assert exit_status(*command, *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["[1] results.json", "[2] wrong.json", " " * 10 + "    [1]    [2]"]
+    metrics = json.loads(Path("metrics.json").read_text())
+    assert metrics["wrong.json"]["AP"] > 0
+    assert metrics["wrong.json"]["AP_fixed"] == metrics["wrong.json"]["APr_pooled"] == 0
+    # the better of one right and one wrong of equal score is the first: image 1's
+    assert metrics["results.json"]["AP_fixed"] == pytest.approx(51 / 101)
+
+
+def test_fixed_ap_is_of_lvis(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("truth.json", "results.json", "--style=coco", "--max-detections-per-category=9")
+    assert "fixed AP is defined for --style lvis" in complaint_of("evaluate", capsys, *options)
