@@ -17,6 +17,7 @@ from unidet.pictures.journal import stat_of
 from unidet.pipelines.detector.from_study import find, network_of
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.options import Options
+from unidet.store.provenance import redact_argument
 from unidet.vocabularies.vocabulary import Vocabulary
 
 FILES = ("proposals_weights", "weights", "text_encoder", "embeddings")
@@ -45,7 +46,7 @@ def open_for_files(
     identity: dict[str, Any] = {
         "files": _stats(source, examples),
         "examples": list(examples),
-        "overrides": list(source.get("overrides", ())),
+        "overrides": list(map(redact_argument, source.get("overrides", ()))),
     }
     chosen = None
     if not any(source.get(name) for name in FILES):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
+from disks import no_room
 
 from unidet.errors import UserError
 from unidet.pictures.journal import JOURNAL, Journal, stat_of
@@ -49,6 +51,12 @@ def test_what_has_changed_is_not_done(tmp_path: Path, picture: str) -> None:
         journal.begin(SETTINGS)
         assert journal.done(picture) is None
     remember(out, picture)
+    Path(picture).write_bytes(b"PIXELS")
+    os.utime(picture, ns=(0, 1))  # as an editor does that keeps the time
+    with Journal(out) as journal:
+        journal.begin(SETTINGS)
+        assert journal.done(picture) is None
+    remember(out, picture)
     (out / "x.jpg").unlink()
     with Journal(out) as journal:
         journal.begin(SETTINGS)
@@ -75,19 +83,53 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, picture: str) -> None:
     remember(tmp_path / "out", picture)
     path = tmp_path / "out" / JOURNAL
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"picture": "y.jp')
+    path.write_bytes(whole + whole.splitlines()[-1][:-5])
     with Journal(tmp_path / "out") as journal:
         journal.begin(SETTINGS)
+        assert path.read_bytes() == whole
         assert journal.done(picture) is not None
         journal.add("z.jpg", {"files": []})
-    assert path.read_bytes() == whole + b'{"picture": "z.jpg", "files": []}\n'
+        assert journal.record("z.jpg") == {"picture": "z.jpg", "files": []}
+    assert path.read_bytes().startswith(whole)
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[]", '{"strange": 1}'])
+def test_no_flipped_bit_passes(tmp_path: Path, picture: str) -> None:
+    """But for the last line's end, without which that line is torn, and done again."""
+    out = tmp_path / "out"
+    remember(out, picture)
+    whole = (out / JOURNAL).read_bytes()
+    for place in range(len(whole) - 1):
+        harmed = bytearray(whole)
+        harmed[place] ^= 1 << place % 8
+        (out / JOURNAL).write_bytes(harmed)
+        with pytest.raises(UserError, match="is damaged, or of another version; remove it"):
+            Journal(out)
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", "", '{"picture": "x.jpg"}', "[" * 100_000])
 def test_what_no_run_has_written_is_refused(line: str, tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text(f"{line}\n")
-    with pytest.raises(UserError, match="is damaged; remove it"):
+    with pytest.raises(UserError, match="is damaged, or of another version; remove it"):
         Journal(tmp_path)
+
+
+def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    for make in (path.mkdir, partial(os.mkfifo, path), partial(path.symlink_to, tmp_path / "new")):
+        make()
+        with pytest.raises(UserError, match="is no plain file; remove it"):
+            Journal(tmp_path)
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_a_line_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, picture: str) -> None:
+    remember(tmp_path / "out", picture)
+    whole = (tmp_path / "out" / JOURNAL).read_bytes()
+    with Journal(tmp_path / "out") as journal:
+        journal.begin(SETTINGS)
+        with no_room(len(whole) + 20), pytest.raises(UserError, match="cannot be written"):
+            journal.add("z.jpg", {"files": []})
+    assert (tmp_path / "out" / JOURNAL).read_bytes() == whole
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """What `unidet detect` has done in a folder: how it resumes, and knows its own files.
 
-One line of JSON for each step, appended as it is done:
+One line for each step, appended as it is done: digits of its checksum, a blank, and as JSON
 
     {"settings": {…}}                what a run asks for; results of other settings do not count
     {"file": "a/x.jpg"}              is about to be written, so that it may be replaced later
-    {"picture": "photos/a/x.jpg", …} is done: the file's size and time, and what was detected
+    {"picture": "photos/a/x.jpg", …} is done: the file's size and times, and what was detected
 
 A crash leaves a torn last line at most, which is cut off.
 """
@@ -14,16 +14,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from unidet.errors import UserError
 from unidet.store.disk import check_folder
+from unidet.store.hashing import sha256_bytes
 
 JOURNAL = ".unidet_detect.jsonl"
+_DIGITS = 16  # of a line's SHA-256
 
 
 class Journal:
@@ -40,10 +43,10 @@ class Journal:
         check_folder(folder)
         self.path = folder / JOURNAL
         self._files: set[str] = set()
-        self._places: dict[str, int] = {}
+        self._places: dict[str, tuple[int, int]] = {}  # offset and length of a line
         self._settings: Any = None
-        self._opened: BinaryIO | None = None
-        if self.path.exists():
+        self._opened: FileIO | None = None
+        if os.path.lexists(self.path):
             self._open()
 
     def __enter__(self) -> Journal:
@@ -76,6 +79,8 @@ class Journal:
         if name not in self._files:
             self._files.add(name)
             self._append({"file": name})
+            # Else the file may be there after a power cut, and no word of whose it is.
+            os.fdatasync(self._stream.fileno())
 
     def done(self, path: str) -> dict[str, Any] | None:
         """The record of a picture; None where it is not done, or has changed, or lost a file."""
@@ -89,20 +94,22 @@ class Journal:
         """What was added last under this key, read from the disk."""
         if key not in self._places:
             return None
-        self._stream.seek(self._places[key])
-        return json.loads(self._stream.readline())
+        offset, length = self._places[key]
+        return self._parsed(os.pread(self._stream.fileno(), length, offset))
 
     def add(self, key: str, record: Mapping[str, Any]) -> None:
         """A picture, or a frame of a video, is done."""
         self._places[key] = self._append({"picture": key, **record})
 
     @property
-    def _stream(self) -> BinaryIO:
+    def _stream(self) -> FileIO:
         assert self._opened is not None, "begin comes first"
         return self._opened
 
     def _open(self) -> None:
-        stream = open(self.path, "a+b")  # noqa: SIM115  closed by __exit__
+        if os.path.lexists(self.path) and (self.path.is_symlink() or not self.path.is_file()):
+            raise UserError(f"{self.path}: is no plain file; remove it")
+        stream = open(self.path, "a+b", buffering=0)  # noqa: SIM115  closed by __exit__
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._opened = stream
@@ -117,21 +124,24 @@ class Journal:
             stream.close()
             raise
 
-    def _append(self, line: Mapping[str, Any]) -> int:
+    def _append(self, line: Mapping[str, Any]) -> tuple[int, int]:
+        text = json.dumps(line).encode()
+        data = _checksum(text) + b" " + text + b"\n"
         place = self._stream.seek(0, os.SEEK_END)
-        self._stream.write(json.dumps(line).encode() + b"\n")
-        self._stream.flush()
-        return place
+        try:
+            written = 0
+            while written < len(data):
+                written += self._stream.write(data[written:])
+        except OSError as error:
+            with suppress(OSError):
+                self._stream.truncate(place)
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+        return place, len(data)
 
     def _read(self) -> Any:
         """Take in all lines; returns the last settings."""
         settings = None
-        self._stream.seek(0)
-        place = 0
-        for line in self._stream:
-            if not line.endswith(b"\n"):
-                self._stream.truncate(place)
-                break
+        for place, line in self._lines():
             entry = self._parsed(line)
             if "settings" in entry:
                 settings = entry["settings"]
@@ -139,19 +149,38 @@ class Journal:
             elif "file" in entry:
                 self._files.add(entry["file"])
             else:
-                self._places[entry["picture"]] = place
-            place += len(line)
+                self._places[entry["picture"]] = place, len(line)
         return settings
 
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Each line with its offset; a torn last one is cut off."""
+        place = 0
+        with open(self.path, "rb") as stream:
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    self._stream.truncate(place)
+                    return
+                yield place, line
+                place += len(line)
+
     def _parsed(self, line: bytes) -> dict[str, Any]:
-        with suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict) and {"settings", "file", "picture"} & entry.keys():
-                return entry
-        raise UserError(f"{self.path}: is damaged; remove it, and what detect has left beside it")
+        checksum, _, text = line.rstrip(b"\n").partition(b" ")
+        if checksum != _checksum(text):
+            raise UserError(
+                f"{self.path}: is damaged, or of another version; remove it, and what detect has "
+                "left beside it"
+            )
+        return json.loads(text)
+
+
+def _checksum(text: bytes) -> bytes:
+    return sha256_bytes(text)[:_DIGITS].encode()
 
 
 def stat_of(path: str) -> list[int]:
-    """Size and time of change of a file, by which it is known again."""
+    """Size and times of change of a file, by which it is known again.
+
+    Of its content, and of its state too, which no program can set: an editor may keep the former.
+    """
     state = os.stat(path)
-    return [state.st_size, state.st_mtime_ns]
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from unidet.console import interrupt
 from unidet.pictures.detections import Detections
+from unidet.pictures.journal import JOURNAL
 from unidet.pipelines.detector import for_files
 from unidet.pipelines.detector.options import Options
 from unidet.vocabularies.vocabulary import Vocabulary
@@ -186,6 +187,15 @@ def test_ctrl_c_leaves_the_results_so_far(
     assert exit_status("detect", "a.png", "b", "--weights", "w.pth") == 0
     assert "1 of 2 are done already" in capsys.readouterr().err
     assert len(results()) == 2
+
+
+def test_no_password_enters_the_journal(opened: Opened) -> None:
+    opened(("cat",))
+    remote = "remote=sftp://me:S3cret@cluster/data"
+    assert exit_status("detect", "a.png", "--weights", "w.pth", remote) == 0
+    journal = Path("detections", JOURNAL).read_text()
+    assert "S3cret" not in journal
+    assert "sftp://me:***@cluster/data" in journal
 
 
 @pytest.mark.parametrize("example", ["cat", "=a.png", "cat="])
