@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from filelock import FileLock, Timeout
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
 from unidet.store.arrays import save_arrays
+from unidet.store.disk import sync
+from unidet.store.hashing import sha256_file
 
 Columns = Mapping[str, np.ndarray]
 Results = Callable[[Sequence[int]], Iterator[tuple[int, Columns]]]
@@ -81,8 +82,8 @@ class ShardSet:
             UserError: one is damaged; it is gone then, and the next run makes it again.
         """
         files = [self._file(work, number) for number in range(len(self))]
-        for number, file in enumerate(files):
-            _check(file, self._rows(number))
+        for file in files:
+            _check(file)
         folder = out / self.place
         folder.mkdir(parents=True)
         for file in files:
@@ -120,20 +121,19 @@ class ShardSet:
         _save(file, rows, [parts[row] for row in rows], [digest_of(row) for row in rows])
 
 
-def _check(file: Path, rows: range) -> None:
-    """A shard holds just these rows, each with its digest and its part of every column."""
-    try:
-        with file.open("rb") as opened, np.load(opened) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}  # reads their checksums too
-        offsets = columns.pop("offsets").tolist()
-        whole = columns.pop("rows").tolist() == list(rows) and len(offsets) == len(rows) + 1
-        whole &= len(columns.pop("digests")) == len(rows)
-        whole &= all(len(column) == offsets[-1] for column in columns.values())
-    except (ValueError, LookupError, EOFError, zipfile.BadZipFile):
-        whole = False
-    if not whole:
-        file.unlink()
-        raise UserError(f"{file} was damaged and is removed; the same command makes it again")
+def _seal_of(file: Path) -> Path:
+    """Where the SHA-256 of a finished shard lies while it waits."""
+    return file.with_suffix(".sha256")
+
+
+def _check(file: Path) -> None:
+    """A shard is what the process that made it has written, byte for byte."""
+    digest = sha256_file(file)
+    with suppress(FileNotFoundError):
+        if _seal_of(file).read_bytes() == digest.encode():
+            return
+    file.unlink()
+    raise UserError(f"{file} was damaged and is removed; the same command makes it again")
 
 
 @contextmanager
@@ -173,6 +173,8 @@ def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -
             save_arrays(opened, arrays)
             opened.flush()
             os.fsync(opened.fileno())
+        _seal_of(file).write_text(sha256_file(draft))  # before the shard, which is none without it
+        sync(_seal_of(file))
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)

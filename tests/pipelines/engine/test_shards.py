@@ -154,6 +154,16 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
+def lose_a_column(file: Path) -> None:
+    """As an archive whose directory tells too few: it opens, and its checksums are right."""
+    with np.load(file) as arrays:
+        np.savez(file, **{name: arrays[name] for name in arrays.files if name != "scores"})
+
+
+def lose_the_seal(file: Path) -> None:
+    file.with_suffix(".sha256").write_text("")
+
+
 def save(file: Path, **arrays: np.ndarray) -> None:
     """A shard of two images with two entries each, but for what is given."""
     whole = {"offsets": np.array([0, 2, 4]), "digests": np.zeros((2, 32), np.uint8)}
@@ -172,7 +182,10 @@ def without_a_digest(file: Path) -> None:
     save(file, rows=np.array([2, 3]), digests=np.zeros((1, 32), np.uint8), scores=np.zeros(4))
 
 
-@pytest.mark.parametrize("harm", [cut, flip, of_others, short_of_entries, without_a_digest])
+@pytest.mark.parametrize(
+    "harm",
+    [cut, flip, lose_a_column, lose_the_seal, of_others, short_of_entries, without_a_digest],
+)
 def test_a_damaged_shard_is_not_gathered_and_made_again(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
@@ -183,6 +196,19 @@ def test_a_damaged_shard_is_not_gathered_and_made_again(
     assert FIVE.missing(tmp_path) == [1]
     FIVE.fill(tmp_path, results, digest_of, Silent())
     assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5
+
+
+def test_no_flipped_bit_is_gathered(tmp_path: Path) -> None:
+    """Not even one that hides a column, or that zip files have for what nobody uses."""
+    FIVE.fill(tmp_path, results, digest_of, Silent())
+    file = tmp_path / WAITING / "shard-00002.npz"
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        harmed = bytearray(whole)
+        harmed[place] ^= 1 << place % 8
+        file.write_bytes(harmed)
+        with pytest.raises(UserError, match="was damaged and is removed"):
+            FIVE.gather(tmp_path, tmp_path / "out")
 
 
 def test_what_was_gathered_for_nothing_goes_back(tmp_path: Path) -> None:
