@@ -35,6 +35,7 @@ from unidet.report.spreadsheet import write_csv
 from unidet.store import lock
 from unidet.store.disk import clear_errors, make_folder, whole_file
 from unidet.store.hashing import digest
+from unidet.store.provenance import redact_argument
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")
 GAMMA = "calibration.gamma"
@@ -62,8 +63,9 @@ class Sweep:
         self._failures: dict[str, str] = {}
         self._jobs: list[Planned] = []
         for number, overrides in enumerate(jobs):
-            label = " ".join(item for item in overrides if item.split("=")[0] in swept)
-            self._labels.append(label or " ".join(overrides))
+            shown = list(map(redact_argument, overrides))
+            label = " ".join(item for item in shown if item.split("=")[0] in swept)
+            self._labels.append(label or " ".join(shown))
             try:
                 planned = Planned(f"{number:03d}", tuple(overrides), compose(overrides))
                 _ = planned.recipes  # a missing file or folder shows here
@@ -238,7 +240,7 @@ def _number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
-        return text
+        return redact_argument(text)
 
 
 def blocks(table: pd.DataFrame, keys: Sequence[str], width: int = 80) -> Iterator[str]:

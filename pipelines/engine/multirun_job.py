@@ -22,6 +22,7 @@ from unidet.store.lock import Owner, holder
 from unidet.store.provenance import redact_argument
 
 POLL_SECONDS = 0.2
+FULL_ERROR = "HYDRA_FULL_ERROR"
 LOCK = "sweep.lock"
 """In the folder of a sweep: held by the process that runs it."""
 
@@ -45,7 +46,10 @@ class Outcome:
 def write_job(folder: Path, name: str, label: str, overrides: Sequence[str]) -> None:
     """Make a job ready to run, and forget what an earlier run of it has left."""
     _outcome(folder, name).unlink(missing_ok=True)
-    _write(folder / f"{name}.json", {"label": label, "overrides": list(overrides)})
+    # A launcher sets this for Hydra, which a job would take for a person's wish.
+    full = os.environ.get(FULL_ERROR, "0")
+    job = {"label": label, "overrides": list(overrides), "full_error": full}
+    _write(folder / f"{name}.json", job)
 
 
 def hide_passwords(folder: Path, name: str) -> None:
@@ -96,6 +100,7 @@ def run_job(folder: Path, name: str, stop: str) -> None:
                 stdout=output,
                 stderr=errors,
                 start_new_session=True,
+                env={**os.environ, FULL_ERROR: job["full_error"]},
             )
             status = _wait(child, log, folder / stop)
     artefact = _last_line(printed) if status == 0 else ""

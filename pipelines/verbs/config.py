@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+from unidet.store.provenance import redact_argument
 
 
 def run(options: Namespace, compose: Compose) -> int:
     import yaml
 
-    plain = json.loads(json.dumps(asdict(compose(options.overrides))))
+    config = compose(options.overrides)
+    plain = json.loads(json.dumps(asdict(replace(config, remote=redact_argument(config.remote)))))
     print(yaml.safe_dump(plain, sort_keys=False), end="")
     return 0
 

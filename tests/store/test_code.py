@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -225,6 +226,10 @@ def test_the_cache_is_used_and_notices_edits(
     (toyhouse / "late.py").write_text("def twice(x):\n    return 3 * x\n")
     assert in_a_new_process() != before
     assert parsed == ["toyhouse.late"]
+    edited, state = in_a_new_process(), (toyhouse / "late.py").stat()
+    (toyhouse / "late.py").write_text("def twice(x):\n    return 4 * x\n")
+    os.utime(toyhouse / "late.py", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert in_a_new_process() != edited
     cache.write_bytes(b"damaged\n{}")
     in_a_new_process()
     assert len(parsed) == 7

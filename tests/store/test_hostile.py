@@ -291,6 +291,7 @@ def test_a_record_of_the_future_does_not_push_out_what_was_used_last(
         "remote=https://host/data?X-Amz-Signature=S3cret&x=1",
         "remote=sftp://me@here.org:S3cret@cluster/data",
         "remote=sftp://me:a S3cret@cluster/data",
+        "store.root=sftp:/me:S3cret@cluster/data",
     ],
 )
 def test_no_password_comes_into_the_store(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from unidet.store.hashing import sha256_file
 from unidet.store.record import Action
+from unidet.store.repair import SET_ASIDE, repair
 from unidet.store.store import Store
 from unidet.store.verify import verify
 
@@ -33,6 +39,29 @@ def test_a_flipped_bit(store: Store, publish: Publish) -> None:
     blob.write_bytes(b"onf")
     assert kinds(store) == [("altered", blob.name)]
     assert "rpn/a" in verify(store).problems[0].detail
+
+
+def test_what_the_disk_gives_no_more_is_named_and_the_rest_is_read(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = publish({"a": b"one", "b": b"two"})
+    blob, other = blob_of(store, action, "a"), blob_of(store, action, "b")
+    other.chmod(0o644)
+    other.write_bytes(b"onf")
+
+    def failing(path: Path) -> str:
+        if path == blob:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return sha256_file(path)
+
+    for module in ("verify", "repair"):
+        monkeypatch.setattr(f"unidet.store.{module}.sha256_file", failing)
+    assert sorted(kinds(store)) == sorted([("altered", blob.name), ("altered", other.name)])
+    details = [problem.detail for problem in verify(store).problems]
+    assert "cannot be read (Input/output error); used by rpn/a" in details
+    fates = repair(store, verify(store), None, lambda *keys: None)
+    assert list(fates.values()) == [SET_ASIDE, SET_ASIDE]
+    assert len(list(store.layout.trash.glob(f"{blob.name}.*"))) == 1
 
 
 def test_a_missing_blob(store: Store, publish: Publish) -> None:

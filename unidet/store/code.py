@@ -35,7 +35,7 @@ def closure(
     followed.
 
     Args:
-        cache: a file that remembers what was parsed, by size, time and inode of each source.
+        cache: a file that remembers what was parsed, by size, inode and times of each source.
 
     Raises:
         ModuleNotFoundError: `module`, or one that is imported, has no source file.
@@ -108,7 +108,7 @@ def _origin(name: str) -> Path | None:
 def _source(name: str, path: Path, remembered: _Remembered) -> Source:
     if path not in _read:
         found = os.stat(path)
-        state = [found.st_size, found.st_mtime_ns, found.st_ino]
+        state = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
         source = remembered.get(path, state)
         if source is None:
             source = read_source(path.read_bytes(), name, path.name == "__init__.py")
@@ -132,7 +132,7 @@ class _Remembered:
         return Source(row[1], tuple(row[2]), tuple(row[3]))
 
     def put(self, path: Path, state: list[int], source: Source) -> None:
-        if state[1] < time.time_ns() - SETTLED_NS:
+        if max(state[2:]) < time.time_ns() - SETTLED_NS:
             self._load()[str(path)] = [state, source.digest, source.imports, source.perhaps]
             self._changed = True
 

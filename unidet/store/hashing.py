@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _stream(source: Path | str, target: Path | str | None) -> str:
     out = None if target is None else open(target, "xb", buffering=0)  # noqa: SIM115
     try:
         with open(source, "rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
+            while count := _read_into(stream, buffer):
                 hasher.update(buffer[:count])
                 if out is not None:
                     _write_all(out.fileno(), buffer[:count])
@@ -90,6 +91,14 @@ def _stream(source: Path | str, target: Path | str | None) -> str:
         if out is not None:
             out.close()
     return hasher.hexdigest()
+
+
+def _read_into(stream: FileIO, buffer: memoryview) -> int:
+    try:
+        return stream.readinto(buffer)
+    except OSError as error:
+        error.filename = str(stream.name)  # which a disk that fails does not say
+        raise
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

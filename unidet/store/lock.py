@@ -113,5 +113,8 @@ def _signature(path: Path) -> Path:
 def _sign(path: Path) -> None:
     owner = Owner(socket.gethostname(), os.getpid(), utc(time.time()))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.write_text(json.dumps(asdict(owner)))
-    os.replace(temporary, _signature(path))
+    try:
+        temporary.write_text(json.dumps(asdict(owner)))
+        os.replace(temporary, _signature(path))
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # Bounded, for a record from elsewhere may hold text that makes others take for ever.
-_USER = re.compile(r"://[^\s/?#:]*:")
+_USER = re.compile(r":/{1,2}[^\s/?#:]*:")  # a path made of an address has one slash
 _TOKEN = re.compile(
     r"([?&;][\w.-]{0,40}(?:pass\w{0,20}|secret|token|signature|credential|sig|key)=)[^&;]+",
     re.IGNORECASE,

@@ -58,10 +58,24 @@ def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
         with suppress(Refused):
             _download(store, blob, StoredFile(blob.name, size), remote)
             return f"brought back from {remote.url}"
-    if kind == "altered" and sha256_file(blob) != blob.name:
+    if kind == "altered" and not _is_whole(blob):
         set_aside(blob, store.layout.trash)
         return SET_ASIDE
     return ""
+
+
+def _is_whole(blob: Path) -> bool:
+    """Whether its content is what its name says; of what the disk gives no more, it is not.
+
+    Raises:
+        PermissionError: this user may not read it, so cannot know.
+    """
+    try:
+        return sha256_file(blob) == blob.name
+    except PermissionError:
+        raise
+    except OSError:
+        return False
 
 
 def _size_of(store: Store, sha256: str) -> int | None:
@@ -72,7 +86,7 @@ def _size_of(store: Store, sha256: str) -> int | None:
 
 def _from_trash(store: Store, blob: Path) -> bool:
     dropped = store.layout.dropped_blobs / blob.name
-    if not dropped.is_file() or sha256_file(dropped) != blob.name:
+    if not dropped.is_file() or not _is_whole(dropped):
         return False
     make_folder(blob.parent)
     os.replace(dropped, blob)

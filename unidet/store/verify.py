@@ -144,7 +144,11 @@ def _blob(path: Path, store: Store, users: dict[str, list[str]]) -> Problem | No
         return Problem("unexpected", where, "its name is no digest")
     if path != expected or not stat.S_ISREG(path.lstat().st_mode):
         return Problem("unexpected", where, "not a place where a blob lies, or no plain file")
-    if sha256_file(path) == path.name:
-        return None
+    wrong = "its content is not what was stored"
+    try:
+        if sha256_file(path) == path.name:
+            return None
+    except OSError as error:  # a bad sector, or another user's
+        wrong = f"cannot be read ({error.strerror})"
     used = ", ".join(users.get(path.name, ["no artefact"]))
-    return Problem("altered", where, f"its content is not what was stored; used by {used}")
+    return Problem("altered", where, f"{wrong}; used by {used}")

@@ -318,6 +318,16 @@ def test_a_job_reports_the_last_line_it_printed(tmp_path: Path, command: None) -
     )
 
 
+def test_what_a_launcher_asks_of_hydra_is_not_asked_of_a_job(
+    tmp_path: Path, command: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its error would be a traceback, and not the line that stands in the sweep's end."""
+    write_job(tmp_path, "000", "seed=1", ["import os; print(os.environ['HYDRA_FULL_ERROR'])"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    run_job(tmp_path, "000", sweep_job.stop_name())
+    assert read_outcome(tmp_path, "000") == Outcome(0, "0", "")
+
+
 def test_a_job_that_dies_says_why(tmp_path: Path, command: None) -> None:
     outcome = play(tmp_path, "import sys; print('unidet: no disk', file=sys.stderr); sys.exit(2)")
     assert outcome == Outcome(2, "", "no disk")
@@ -378,6 +388,19 @@ def test_no_password_stays_where_no_job_was_run(sweep: Make) -> None:
     texts = [path.read_text() for path in jobs.folder.iterdir()]
     assert any("me:***@cluster" in text for text in texts)
     assert not any("S3cret" in text for text in texts)
+
+
+@pytest.mark.parametrize("more", ["", ",sftp://me:S3cret@cluster/other"])
+def test_no_password_stands_in_labels_and_tables(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture, more: str
+) -> None:
+    """Neither where nothing is varied, so that the whole command is a label, nor where it is."""
+    jobs = sweep("stage=data", f"remote=sftp://me:S3cret@cluster/data{more}")
+    launcher = Launcher(tmp_path)
+    assert jobs.run(launcher) == 0
+    texts = [path.read_text() for path in jobs.folder.iterdir()]
+    assert any("***" in text for text in texts)
+    assert "S3cret" not in "".join([*texts, *capsys.readouterr(), str(launcher.waves)])
 
 
 def test_a_sweep_that_finds_no_room_is_one_error(sweep: Make, tmp_path: Path) -> None:
