@@ -29,7 +29,7 @@ Compose = Callable[[Sequence[str]], Config]
 REPORTS = "reports"
 """Folder beside the artefacts where a run leaves pages with their provenance."""
 DIGITS = 12
-_CHOOSING = ("experiment=", "hydra.searchpath=")
+_CHOOSING = re.compile(r"experiment=[\w-]{1,80}")
 
 
 def deliver(config: Config, store: Store, action: Action) -> Path:
@@ -123,7 +123,8 @@ def _values(
     chosen: list[str] = []
     try:
         folders, words = take_folders(shlex.split(action.command)[1:])
-        chosen = [word for word in words if word.startswith(_CHOOSING)]
+        # Nothing else of a command that may come from elsewhere: a search path can name modules.
+        chosen = [word for word in words if _CHOOSING.fullmatch(word)]
         base = compose(folders.before(chosen))
     except (UserError, ValueError):  # a folder that is gone, or nothing that a shell reads
         return next(iter(chosen), "experiment=unknown").partition("=")[2], None

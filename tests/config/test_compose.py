@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from unidet.config.compose import compose
+from unidet.config.compose import _plain_values, compose
 from unidet.errors import UserError
 
 
@@ -108,6 +108,14 @@ def test_recorded_subtrees_go_before_the_pages_and_overrides_before_them() -> No
     assert config.rpn == compose(overrides).rpn  # a page that is chosen stays
     assert (config.detection.nms, config.detection.max_per_image) == (0.75, 7)
     assert config.calibration.beta == 0.5
+
+
+def test_what_is_recorded_is_text() -> None:
+    """It may come from elsewhere: nothing of this environment is put into it."""
+    templates = ["${oc.env:HOME} {}", "${seed}"]
+    recorded = {"clip_embeddings": {"source": "text", "templates": templates}}
+    plain = _plain_values(["experiment=toy"], recorded)
+    assert plain["clip_embeddings"]["templates"] == templates
 
 
 def test_recorded_values_are_checked_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import fields
 from importlib import resources
 from typing import Any
@@ -38,31 +39,38 @@ def _plain_values(overrides: list[str], recorded: Mapping[str, Any]) -> dict[str
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
             composed = hydra_compose("config", overrides=opened)
-            if recorded:
-                _put(composed, recorded, overrides)
-            return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+            plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore
+            _put(plain, recorded, overrides)
+            return plain
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error, overrides)) from None
 
 
-def _put(composed: Any, recorded: Mapping[str, Any], overrides: list[str]) -> None:
-    """Put recorded subtrees into a composed configuration, and what the overrides say on top.
+def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str]) -> None:
+    """Put recorded subtrees into composed values, and what the overrides say on top.
 
-    A subtree whose page an override chooses (`rpn=PAGE`) stays as composed.
+    A subtree whose page an override chooses (`rpn=PAGE`) stays as composed. What is recorded may
+    come from elsewhere: it is text, in which no `${…}` is looked up.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
 
     parsed = OverridesParser.create().parse_overrides([readable(item) for item in overrides])
-    values = [(item.key_or_group, item.value()) for item in parsed]
-    chosen = {key for key, _ in values}
-    OmegaConf.set_struct(composed, False)
+    keys = [str(item.key_or_group) for item in parsed if not item.is_delete()]
     for name, subtree in recorded.items():
-        if name not in chosen:
-            composed[name] = dict(subtree)
-            for key, value in values:
-                if key.startswith(f"{name}."):
-                    OmegaConf.update(composed, key, value)
+        if name not in keys:
+            composed, plain[name] = plain[name], deepcopy(dict(subtree))
+            for key in keys:
+                first, *path = key.split(".")
+                if first == name:
+                    _copy(composed, plain[name], path)
+
+
+def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> None:
+    """Let `target` have the value of `source` at this path."""
+    *above, last = path
+    for step in above:
+        source, target = source[step], target.setdefault(step, {})
+    target[last] = source[last]
 
 
 def explain(error: Exception, overrides: Sequence[str], *, sweep: bool = False) -> str:

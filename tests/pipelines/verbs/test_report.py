@@ -97,6 +97,17 @@ def test_the_experiment_of_a_folder(
     assert "the experiment is not at hand" in Path("report.html").read_text()
 
 
+def test_nothing_that_a_record_names_is_imported(
+    publish: Publish, command: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A record may be a stranger's, and Hydra imports the module of a search path."""
+    (tmp_path / "stranger.py").write_text("raise SystemExit('was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    hostile = ("hydra.searchpath=[pkg://stranger]", f"experiment={'a' * 9000}")
+    monkeypatch.setattr("sys.argv", ["unidet", "stage=report", *hostile])
+    assert command("report", publish(0.3).output[:12])[0] == 0
+
+
 def test_studies_are_compared_and_named_by_what_differs(
     publish: Publish, command: Callable
 ) -> None:
