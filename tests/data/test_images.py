@@ -13,9 +13,10 @@ import pytest
 from PIL import Image, features
 from splits import read_split
 
-from unidet.data.images import FolderImages, PackedImages, check_images, read_image
+from unidet.data.images import FolderImages, PackedImages, check_images, read_image, read_size
 from unidet.data.index import load_split, save_split
 from unidet.errors import UserError
+from unidet.pictures.decode import read_picture
 from unidet.records import Category, Split
 
 
@@ -68,6 +69,17 @@ def test_a_truncated_image_is_named(split: Split, folder: Path) -> None:
         images.read(2)
     with pytest.raises(UserError, match=r"b\.png: the file is truncated"):
         check_images(images, split)
+
+
+@pytest.mark.parametrize("read", [read_image, read_size, read_picture])
+def test_damage_amid_a_png_is_named(read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.arange(1200, dtype=np.uint8).reshape(20, 20, 3)).save(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 40] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.png: the file is damaged"):
+        read(path)
 
 
 def test_progress_counts_decoded_images(split: Split, folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unidet.data.images import read_image, read_size
 from unidet.errors import UserError
 from unidet.pictures import decode
 from unidet.pictures.decode import read_picture
@@ -40,16 +41,23 @@ def save(path: Path, image: Image.Image, **options: object) -> Path:
         (6, (0, 0), (4, 2)),
         (7, (-1, 0), (4, 2)),
         (8, (-1, 0), (4, 2)),
+        # of no meaning, as some cameras write: as stored
+        (0, (0, 0), (2, 4)),
+        (9, (0, 0), (2, 4)),
     ],
 )
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_upright_by_exif(
-    turn: int, corner: tuple[int, int], size: tuple[int, int], tmp_path: Path
+    turn: int, corner: tuple[int, int], size: tuple[int, int], suffix: str, tmp_path: Path
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = turn
-    picture = read_picture(save(tmp_path / "x.png", halves(), exif=exif))
+    path = save(tmp_path / f"x{suffix}", halves(), exif=exif)
+    picture = read_picture(path)
     assert picture.size_hw == picture.pixels.shape[:2] == size
     assert tuple(picture.pixels[corner]) == RED
+    assert read_size(path) == size[::-1]
+    assert (read_image(path) == picture.pixels).all()
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:

@@ -12,12 +12,19 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from unidet.data.pillow_files import CONVERTED, faults_named, opened, orientation
+from unidet.data.pillow_files import (
+    CONVERTED,
+    faults_named,
+    is_turned,
+    opened,
+    orientation,
+    stored_size,
+    upright_size,
+)
 from unidet.errors import UserError
 from unidet.records import Split
 from unidet.store.hashing import sha256_file
 
-_QUARTER_TURNS = (5, 6, 7, 8)
 _CHUNK = 16
 
 
@@ -68,10 +75,10 @@ class FolderImages:
     def turned(self, row: int) -> str:
         """What EXIF does to the stored picture, as part of a message; empty where nothing."""
         with Image.open(self.root / self.file_names[row]) as image:
-            width, height = image.size
+            if not is_turned(image):
+                return ""
+            width, height = stored_size(image)
             turn = orientation(image)
-        if turn not in _QUARTER_TURNS:
-            return ""
         return f" (stored as {width}x{height}, turned upright by its EXIF orientation {turn})"
 
 
@@ -123,8 +130,7 @@ def read_image(path: Path) -> np.ndarray:
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file in pixels, upright, from its header; errors as above."""
     with opened(path) as file:
-        width, height = file.size
-        return (height, width) if orientation(file) in _QUARTER_TURNS else (width, height)
+        return upright_size(file)
 
 
 def check_images(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from unidet.errors import UserError
 
@@ -17,6 +18,7 @@ CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "
 """Modes that Pillow converts to 8-bit RGB without loss of range."""
 REPLACE = "replace it, or remove it and its annotations"
 _ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)  # orientations that exchange width and height
 # Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
 _KINDS = (
     (4, b"ftypavi", "an AVIF picture"),
@@ -59,11 +61,34 @@ def faults_named(path: Path, advice: str = REPLACE) -> Iterator[None]:
 
 
 def orientation(image: Image.Image) -> int | None:
-    """EXIF orientation; None where there is none or the block is damaged, which is common."""
+    """EXIF orientation; None where there is none or the block is damaged, which is common.
+
+    Of a PNG the pixels are decoded before: where they are damaged, this raises what Pillow does.
+    """
+    if image.format == "PNG":
+        image.load()  # Pillow would do so below; its second attempt at damaged pixels is silent
     try:
         return image.getexif().get(_ORIENTATION)
     except DAMAGE:
         return None
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height in an opened file, before EXIF turns it; of a TIFF Pillow may say either."""
+    if isinstance(image, TiffImageFile):
+        return image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
+    return image.size
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened file as shown; call it before a TIFF's pixels are decoded."""
+    width, height = stored_size(image)
+    return (height, width) if is_turned(image) else (width, height)
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether EXIF exchanges width and height."""
+    return orientation(image) in _QUARTER_TURNS
 
 
 def _unreadable(path: Path, error: Exception, advice: str) -> UserError:
@@ -76,6 +101,8 @@ def _unreadable(path: Path, error: Exception, advice: str) -> UserError:
         )
     if isinstance(error, UnidentifiedImageError):
         return UserError(f"{path}: {_unidentified(path, advice)}")
+    if "Ghostscript" in str(error):
+        return UserError(f"{path}: is a PostScript drawing, which is not read; convert it to PNG")
     if "not available" in str(error):
         return UserError(f"{path}: this Pillow was built without its {error}; convert it to PNG")
     damage = "truncated" if "truncated" in str(error) else "damaged or not an image"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, features
 from PIL.JpegImagePlugin import JpegImageFile
 
-from unidet.data.pillow_files import CONVERTED, faults_named, orientation
+from unidet.data.pillow_files import CONVERTED, faults_named, orientation, upright_size
 from unidet.errors import UserError
 
 NETWORK_PIXELS = 12_000_000
@@ -28,7 +28,6 @@ _JPEG = b"\xff\xd8"
 _REDUCED = (1, 2, 4, 8)  # by which a JPEG decoder can divide
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
-_UPRIGHT = (None, 1, 2, 3, 4)  # orientations that keep height and width
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
@@ -61,14 +60,13 @@ def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
             or too large to be decoded at all.
     """
     with _opened(path) as file:
-        width, height = file.size
         _check_size(path, file)
+        width, height = upright_size(file)
         reduced = _divisor(width * height, most)
         if isinstance(file, JpegImageFile):
-            file.draft(None, (width // reduced, height // reduced))
+            file.draft(None, (file.width // reduced, file.height // reduced))
         file.load()
-        size = (height, width) if orientation(file) in _UPRIGHT else (width, height)
-        return Picture(image_pixels(file, str(path), most), size, _note(file))
+        return Picture(image_pixels(file, str(path), most), (height, width), _note(file))
 
 
 def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.ndarray:
