@@ -4,7 +4,7 @@ One line for each step, appended as it is done: digits of its checksum, a blank,
 
     {"settings": {…}}                what a run asks for; results of other settings do not count
     {"file": "a/x.jpg"}              is about to be written, so that it may be replaced later
-    {"picture": "photos/a/x.jpg", …} is done: the file's size and times, and what was detected
+    {"picture": "photos/a/x.jpg", …} is done: the file's `stat_of`, and what was detected
 
 A crash leaves a torn last line at most, which is cut off.
 """
@@ -178,9 +178,9 @@ def _checksum(text: bytes) -> bytes:
 
 
 def stat_of(path: str) -> list[int]:
-    """Size and times of change of a file, by which it is known again.
+    """Size, times of change and inode of a file, by which it is known again.
 
-    Of its content, and of its state too, which no program can set: an editor may keep the former.
+    A program may set one of the times back, as tools that edit in place do, but not the other.
     """
     state = os.stat(path)
-    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
