@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
+import types
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +110,29 @@ def test_a_foreign_object_is_passed_over_beside_the_weights_only(tmp_path: Path)
         read_checkpoint(path)
 
 
+def test_a_tensor_with_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch pickles it as `_rebuild_from_type_v2(function, class, its arguments, attributes)`."""
+    functions = {}
+    for module in ("torch._tensor", "torch._utils", "torch"):
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    for module, name in (
+        ("torch._tensor", "_rebuild_from_type_v2"),
+        ("torch._utils", "_rebuild_parameter"),
+    ):
+        function = types.FunctionType((lambda *_: None).__code__, {}, name)
+        function.__module__, function.__qualname__ = module, name
+        setattr(sys.modules[module], name, function)
+        functions[name] = function
+
+    class Tagged:
+        def __reduce__(self) -> Any:
+            inside = functions["_rebuild_parameter"], Foreign, (np.float32([4]), True), {"tag": 1}
+            return functions["_rebuild_from_type_v2"], inside
+
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": Tagged()}, 2))
+    assert_same(read_checkpoint(tmp_path / "x.pkl"), {"a": np.float32([4])})
+
+
 @pytest.mark.parametrize("suffix", ["", "_legacy"])
 @pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "qint8", "complex64"])
 def test_types_that_are_not_read_are_named(kind: str, suffix: str) -> None:
@@ -127,6 +153,13 @@ def test_bfloat16_in_safetensors(tmp_path: Path) -> None:
     values = [[1, -3, 2.0**-133], [(2 - 2.0**-7) * 2.0**127, 0, 3.140625]]
     arrays = read_checkpoint(tmp_path / "x.safetensors")
     assert_same(arrays, {"a.weight": np.array(values, np.float32)})
+
+
+def test_a_bfloat16_number(tmp_path: Path) -> None:
+    """CLIP's `logit_scale` is an array without an axis."""
+    safetensors_file(tmp_path / "x.safetensors", "BF16", b"\x40\xc0", ())
+    arrays = read_checkpoint(tmp_path / "x.safetensors")
+    assert_same(arrays, {"a.weight": np.array(-3, np.float32)})
 
 
 @pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F4", "C64", "NEW"])
@@ -215,9 +248,14 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(UserError, match="neither a PyTorch checkpoint, nor safetensors, nor npz"):
         read_checkpoint(tmp_path / "text.pth")
-    (tmp_path / "empty.pth").write_bytes(b"")
-    with pytest.raises(UserError, match="neither"):
-        read_checkpoint(tmp_path / "empty.pth")
+    for content, reason in (
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>Sign in</html>", "a web page"),
+    ):
+        (tmp_path / "other.pth").write_bytes(content)
+        with pytest.raises(UserError, match=rf"other\.pth is {reason}"):
+            read_checkpoint(tmp_path / "other.pth")
     (tmp_path / "other.pkl").write_bytes(pickle.dumps(OrderedDict(a=1), protocol=2))
     with pytest.raises(UserError, match="there are no tensors inside"):
         read_checkpoint(tmp_path / "other.pkl")
@@ -245,6 +283,33 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(UserError, match=r"x\.pth: cannot be read \(Permission denied\)"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("average", "taken"),
+    [
+        ({"ema": {"module": {"a.w": 2}, "updates": 5}}, 2),  # RT-DETR
+        ({"model_ema": {"a.w": 2}}, 2),  # DeiT
+        ({"state_dict_ema": {"module.a.w": 2}}, 2),  # timm
+        ({"ema": {"a.w": 2, "b.w": 3}}, 2),
+        ({"ema": {"b.w": 2}}, 1),  # of a part only
+        ({"ema": {"decay": 0.9}}, 1),
+        ({"ema": None}, 1),
+        ({"ema_state_dict": {"module.a.w": 2, "steps": 3}}, 1),  # mmengine has exchanged them
+    ],
+)
+def test_the_moving_average_is_taken_where_it_is_whole(
+    average: dict[str, Any], taken: int, tmp_path: Path
+) -> None:
+    def arrays(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: arrays(child) for key, child in value.items()}
+        return np.float32([value]) if isinstance(value, int) else value
+
+    write_pickle(tmp_path / "x.pkl", arrays({"model": {"a.w": 1}} | average))
+    weights = read_checkpoint(tmp_path / "x.pkl")
+    (first, *_) = weights.values()
+    assert first.tolist() == [taken]
 
 
 def test_rtdetr_evaluates_with_its_moving_average(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from unidet.weights.wrappers import unwrapped
         (["a.w", "a.b"], [["w", "b"]]),
         (["model.a", "model.b", "avg_model.a"], [["a", "b"]]),
         (["module.model.a", "module.avg_model.a"], [["model.a", "avg_model.a"], ["a"]]),
+        (["module.a.w", "n_averaged"], [["a.w", "n_averaged"], ["a.w"], ["w"]]),
+        (["a.b.w", "a.b.c", "ema_a_b_w", "ema_x"], [["a.b.w", "a.b.c", "ema_x"]]),
     ],
 )
 def test_names(names: list[str], bare: list[list[str]]) -> None:

@@ -57,6 +57,15 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
     return data
 
 
+def _rebuild_from_type(
+    rebuild: Callable[..., Any], _type: Any, arguments: Any, _attributes: Any
+) -> Tensor:
+    """A tensor that carries attributes, or of a class of its own; `rebuild` is one of these."""
+    if rebuild not in (_rebuild_tensor, _rebuild_tensor_v3, _rebuild_parameter):
+        raise UserError("a tensor that is rebuilt by something else than PyTorch's own function")
+    return rebuild(*arguments)
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -69,6 +78,7 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_qtensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
     ("torch", "Size"): tuple,
     ("torch", "device"): lambda *_: None,
     ("torch.jit._pickle", "build_intlist"): _same,

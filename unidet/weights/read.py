@@ -15,7 +15,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -28,6 +28,7 @@ from unidet.weights.pickle_bounds import Allowance
 from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain
 from unidet.weights.read_safetensors import read_safetensors
 from unidet.weights.storage import Storage, numpy_type, unread_type
+from unidet.weights.wrappers import bare
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -50,19 +51,23 @@ _NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+_POINTER = b"version https://git-lfs"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # Under these names training frameworks keep the weights, next to an optimizer's state; one may
 # stand inside another.
 _WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network")
 _MAX_NESTED = 4
+# Under these they keep the average (EMA) of the weights, with which they evaluate: RT-DETR, DeiT,
+# timm, detrex. mmengine's `ema_state_dict` is none: when it saves, it exchanges the two.
+_AVERAGE_KEYS = ("ema", "model_ema", "state_dict_ema", "ema_state")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     """Every weight of a checkpoint, contiguous, by name and in the file's order.
 
     The format is told by content, not by suffix. Where the file holds more than weights (an
-    optimizer, callbacks, logs), those under `state_dict` or `model` are taken, or RT-DETR's moving
-    average under `ema`, with which its official code evaluates. bfloat16 becomes float32, every
+    optimizer, callbacks, logs), those under `state_dict` or `model` are taken, or where it is
+    there their moving average, with which official code evaluates. bfloat16 becomes float32, every
     other type is kept.
 
     Raises:
@@ -82,7 +87,18 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
                 return _read_legacy(cast("IO[bytes]", mapped), len(mapped))
         if head[8:9] == b"{" or path.suffix == ".safetensors":
             return read_safetensors(path)
-    raise UserError(f"{path} is neither a PyTorch checkpoint, nor safetensors, nor npz")
+    raise UserError(f"{path} {_unknown(head)}")
+
+
+def _unknown(head: bytes) -> str:
+    """What a file is that begins so and holds no weights."""
+    if not head:
+        return "is empty: fetch or write it again"
+    if _POINTER.startswith(head):
+        return "is a Git LFS pointer, not the weights: run git lfs pull"
+    if head.lstrip().startswith(b"<"):
+        return "is a web page, not the weights: the download was refused; fetch it again"
+    return "is neither a PyTorch checkpoint, nor safetensors, nor npz"
 
 
 def read_pickle(path: str | Path) -> Any:
@@ -251,8 +267,19 @@ def _inner(contents: Any) -> Any:
     """The part that holds the weights, where there is one; else the contents themselves."""
     if not isinstance(contents, dict):
         return contents
-    ema = contents.get("ema")
-    if isinstance(ema, dict) and isinstance(ema.get("module"), dict):
-        return ema["module"]
-    nested = (contents[key] for key in _WEIGHT_KEYS if isinstance(contents.get(key), dict))
-    return next(nested, contents)
+    weights = _first_dict(contents, _WEIGHT_KEYS)
+    average = _first_dict(contents, _AVERAGE_KEYS)
+    if average is not None:
+        average = _first_dict(average, _WEIGHT_KEYS) or average
+        if weights is None or _names(weights) <= _names(average):
+            return average
+    return contents if weights is None else weights
+
+
+def _first_dict(contents: dict[Any, Any], keys: Sequence[str]) -> dict[Any, Any] | None:
+    return next((contents[key] for key in keys if isinstance(contents.get(key), dict)), None)
+
+
+def _names(contents: dict[Any, Any]) -> set[str]:
+    """Of the entries, but for a wrapper around the weights or around their average."""
+    return {bare(str(name)) for name in contents}

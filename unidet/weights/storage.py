@@ -130,7 +130,8 @@ class Tensor:
                 tuple(stride * element.itemsize for stride in self.strides),
             )
         if self.kind == BFLOAT16:
-            return (view.astype(np.uint32) << 16).view(np.float32)
+            # An array also of a scalar, of which `<<` makes a number
+            return np.asarray(view.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return np.array(view, dtype=element.newbyteorder("="), order="C")
 
     def _check(self, name: str, available: int) -> None:

@@ -15,6 +15,7 @@ Value = TypeVar("Value")
 _INSIDE = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _TRAINED, _AVERAGED = "model.", "avg_model."
 """Where NanoDet-Plus' trainer keeps the weights and their EMA."""
+_COUNTER = "n_averaged"  # of PyTorch's AveragedModel, beside the network that it wraps
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def unwrapped(names: Iterable[str]) -> Iterator[Unwrapped]:
     """
     way = Unwrapped({name: name for name in names})
     yield way
-    for remove in (_without_inside, _trainers):
+    for remove in (_without_inside, _without_copies, _trainers):
         if shorter := remove(way):
             way = shorter
             yield way
@@ -48,15 +49,36 @@ def unwrapped(names: Iterable[str]) -> Iterator[Unwrapped]:
         yield way
 
 
+def bare(name: str) -> str:
+    """A name without what wraps the network or a part of it."""
+    return ".".join(part for part in name.split(".") if part not in _INSIDE)
+
+
 def _without_inside(way: Unwrapped) -> Unwrapped | None:
     removed = [part for part in _INSIDE if any(part in name.split(".") for name in way.names)]
-    names = {
-        ".".join(part for part in name.split(".") if part not in removed): in_file
-        for name, in_file in way.names.items()
-    }
+    names = {bare(name): in_file for name, in_file in way.names.items()}
     if not removed or len(names) < len(way.names):
         return None
     return Unwrapped(names, (*way.removed, *(f"{part}." for part in removed)))
+
+
+def _without_copies(way: Unwrapped) -> Unwrapped | None:
+    """Without what an EMA leaves beside the weights: a counter, and mmdet 2's `ema_a_b_weight`.
+
+    These are the weights that training goes on from: before it saves, its hook puts the average in
+    their place (mmcv runner/hooks/ema.py, mmdet core/hook/ema.py, `_swap_ema_parameters`).
+    """
+    copies = {f"ema_{name.replace('.', '_')}" for name in way.names}
+    names = {
+        name: in_file
+        for name, in_file in way.names.items()
+        if name not in copies and name != _COUNTER
+    }
+    if len(names) == len(way.names):
+        return None
+    removed = [_COUNTER] if _COUNTER in way.names else []
+    removed += ["ema_*"] if copies & way.names.keys() else []
+    return Unwrapped(names, (*way.removed, *removed))
 
 
 def _trainers(way: Unwrapped) -> Unwrapped | None:
