@@ -32,6 +32,7 @@ ALLOWED = {
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models", "unidet.store.arrays", "unidet.store.disk"},
     "unidet.data": PLAIN | {"unidet.formats", "unidet.store.arrays", "unidet.store.hashing"},
+    "unidet.download": {"unidet.errors", "unidet.store.disk", "unidet.store.hashing"},
     "unidet.training": PLAIN
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}
     | {"unidet.store.disk"},
@@ -50,6 +51,7 @@ WITHOUT_JITTOR_FOLDERS = (
         "config",
         "console",
         "data",
+        "download",
         "evaluation",
         "formats",
         "pictures",

@@ -27,7 +27,10 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+GROUPS = sorted(
+    path.name for path in CONF.iterdir() if any(path.glob("*.yaml")) and path.name != "prepare"
+)
+"""`prepare/` holds no options of a study."""
 CHOICES = [(group, option) for group in GROUPS for option in options(group)]
 
 

@@ -1,12 +1,14 @@
-"""`unidet data check|stats|convert`: pictures and labels, of the study or of any folder."""
+"""`unidet data check|stats|convert|prepare`: pictures and labels, of the study, of any folder, or
+published ones."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unidet.config.compose import compose_prepared, prepared_names
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell
 from unidet.pipelines.verbs.support.own_data import FORMATS, add_labels
@@ -20,19 +22,30 @@ UNSOUND = 1
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    text = "every fault by kind; what there is; the same labels in another format"
-    parser.add_argument("action", choices=("check", "stats", "convert"), help=text)
+    text = "every fault by kind; what there is; another format; fetch a published data set"
+    parser.add_argument("action", choices=tuple(ACTIONS), help=text)
+    text = f"prepare: {', '.join(prepared_names())}; key=value changes its page in conf/prepare"
+    parser.add_argument("dataset", nargs="?", default="", help=text)
     add_labels(parser, required=False)
     parser.add_argument("--to", choices=FORMATS, metavar="FORMAT", help="convert: the format")
-    text = "convert: a new folder; stats: a picture, .png"
+    text = "convert: a new folder; stats: a picture, .png; prepare: data.root, otherwise data"
     parser.add_argument("--out", type=file_path, metavar="PATH", help=text)
+    text = "prepare: these files of the data set alone"
+    parser.add_argument("--only", action="append", metavar="FILE", default=[], help=text)
+    text = "prepare: say what is there and what would be fetched"
+    parser.add_argument("--dry-run", action="store_true", help=text)
     add_json(parser)
 
 
 def run(options: Namespace, compose: Compose) -> int:
     if bool(options.images) != bool(options.annotations):
         raise UserError("data: --images and --annotations belong together, or leave both out")
-    return {"check": _check, "stats": _stats, "convert": _convert}[options.action](options, compose)
+    is_prepare = options.action == "prepare"
+    if not is_prepare and (options.dataset or options.only or options.dry_run):
+        raise UserError(f"data {options.action}: a name, --only and --dry-run belong to prepare")
+    if is_prepare and (options.images or options.to or options.format):
+        raise UserError("data prepare: takes no --images, --annotations, --format and --to")
+    return ACTIONS[options.action](options, compose)
 
 
 def _check(options: Namespace, compose: Compose) -> int:
@@ -69,6 +82,19 @@ def _convert(options: Namespace, compose: Compose) -> int:
     return 0
 
 
+def _prepare(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.wiring.prepared_data import planned, preparation, prepare
+
+    if any(item.startswith("hydra.searchpath=") for item in options.overrides):
+        raise UserError("data prepare: is about no study, so it takes no -C and no --config-dir")
+    data = compose_prepared(options.dataset, options.overrides)
+    root = Path(options.out or "data")
+    todo = preparation(data, root, options.only)
+    lines = planned(todo) if options.dry_run else prepare(todo)
+    tell(options, {"out": str(root), "lines": lines}, lines)
+    return 0
+
+
 def _sets(options: Namespace, compose: Compose, faults: Faults | None) -> Iterator[NamedData]:
     from unidet.formats.labels.records import strictly
     from unidet.pipelines.wiring.named_data import sets_in_folder, sets_of_study
@@ -80,9 +106,16 @@ def _sets(options: Namespace, compose: Compose, faults: Faults | None) -> Iterat
     return sets_in_folder(*places, options.format, refuse)
 
 
+ACTIONS: dict[str, Callable[[Namespace, Compose], int]] = {
+    "check": _check,
+    "stats": _stats,
+    "convert": _convert,
+    "prepare": _prepare,
+}
+
 VERB = Verb(
     group="The study",
-    summary="check, count, convert pictures and labels",
+    summary="check, count, convert, fetch pictures and labels",
     example="unidet data check --images photos --annotations labels.json",
     run=run,
     add_arguments=add_arguments,

@@ -10,9 +10,10 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any
 
+from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
-from unidet.config.validate import build_config, unknown_key
-from unidet.errors import UserError
+from unidet.config.validate import build, build_config, unknown_key
+from unidet.errors import UserError, suggestion
 
 
 def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None) -> Config:
@@ -28,7 +29,33 @@ def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None)
     return build_config(_plain_values(list(overrides), recorded or {}))
 
 
-def _plain_values(overrides: list[str], recorded: Mapping[str, Any]) -> dict[str, Any]:
+def compose_prepared(name: str, overrides: Sequence[str]) -> PreparedData:
+    """The page `conf/prepare/NAME.yaml` with the overrides.
+
+    Raises:
+        UserError: there is no such page, or as `compose`.
+    """
+    if name not in prepared_names():
+        raise UserError(
+            f"data prepare: no data set {name!r}; {suggestion(name, prepared_names())}there are "
+            f"{', '.join(prepared_names())}"
+        )
+    page = f"prepare/{name}"
+    return build(PreparedData, _plain_values(list(overrides), {}, page, PreparedData))
+
+
+def prepared_names() -> list[str]:
+    """The pages of `conf/prepare/`, sorted."""
+    pages = (page.name for page in resources.files("unidet.conf").joinpath("prepare").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in pages if name.endswith(".yaml"))
+
+
+def _plain_values(
+    overrides: list[str],
+    recorded: Mapping[str, Any],
+    page: str = "config",
+    schema: type = Config,
+) -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.errors import HydraException
@@ -38,12 +65,12 @@ def _plain_values(overrides: list[str], recorded: Mapping[str, Any]) -> dict[str
     opened = [_open(readable(override)) for override in overrides]
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
-            composed = hydra_compose("config", overrides=opened)
+            composed = hydra_compose(page, overrides=opened)
             plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore
             _put(plain, recorded, overrides)
             return plain
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(explain(error, overrides)) from None
+        raise UserError(explain(error, overrides, schema=schema)) from None
 
 
 def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str]) -> None:
@@ -73,7 +100,9 @@ def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> No
     target[last] = source[last]
 
 
-def explain(error: Exception, overrides: Sequence[str], *, sweep: bool = False) -> str:
+def explain(
+    error: Exception, overrides: Sequence[str], *, sweep: bool = False, schema: type = Config
+) -> str:
     """Hydra's many lines as one: which argument it is about and what would have been right."""
     for override in overrides:
         if fault := _fault(override, sweep):
@@ -81,7 +110,7 @@ def explain(error: Exception, overrides: Sequence[str], *, sweep: bool = False) 
     message = str(error)
     unknown = re.match(r"Could not override '([\w.@/]+)'", message)
     if unknown:
-        return unknown_key([unknown[1]], [item.name for item in fields(Config)])
+        return unknown_key([unknown[1]], [item.name for item in fields(schema)])
     options = re.search(
         r"Could not find '([\w/]+)/([^/']*)'\s+"
         r"Available options in .*:\s+((?:\w+\n\s*)+?)Config search",

@@ -5,24 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
 
-_ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
+Schema = TypeVar("Schema")
 
 
 def build_config(values: Mapping[str, Any]) -> Config:
-    """Typed configuration from plain values.
+    """The typed configuration of a study from plain values; raises as `build`."""
+    return build(Config, values)
+
+
+def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
+    """A dataclass of the schema from plain values.
 
     Raises:
         UserError: one line that names the key and what is allowed there.
     """
     try:
-        return _ADAPTER.validate_python(dict(values))
+        return TypeAdapter(schema).validate_python(dict(values))
     except ValidationError as error:
         # A misspelt key first: it is why another one is missing.
         problems = sorted(
@@ -30,12 +35,12 @@ def build_config(values: Mapping[str, Any]) -> Config:
             key=lambda problem: problem["type"] != "unexpected_keyword_argument",
         )
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(_line(problems[0]) + more) from None
+        raise UserError(_line(schema, problems[0]) + more) from None
 
 
-def _line(problem: Mapping[str, Any]) -> str:
+def _line(schema: type, problem: Mapping[str, Any]) -> str:
     *path, last = problem["loc"]
-    holder, keys = _walk(path)
+    holder, keys = _walk(schema, path)
     if problem["type"] == "unexpected_keyword_argument":
         return unknown_key([*keys, str(last)], [item.name for item in fields(holder)])
     if problem["type"] in ("missing", "missing_argument"):
@@ -70,12 +75,12 @@ def unknown_key(keys: list[str], known: list[str]) -> str:
     return f"{'.'.join(keys)}: unknown key {wrong!r}; {hint}{where} has {', '.join(known)}"
 
 
-def _walk(path: list[str | int]) -> tuple[Any, list[str]]:
+def _walk(schema: type, path: list[str | int]) -> tuple[Any, list[str]]:
     """The type at a pydantic location, and the location as a user writes it.
 
     Pydantic puts the tag of the chosen variant after the name of a union; users do not.
     """
-    holder: Any = Config
+    holder: Any = schema
     keys: list[str] = []
     for part in path:
         variant = _variants(holder).get(str(part))

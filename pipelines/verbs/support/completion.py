@@ -71,7 +71,7 @@ def _overrides(config: Config) -> Iterator[str]:
     """`stage=roi` and the like, the files of `conf/` as values, and every key."""
     yield from (f"stage={name}" for name in STAGES)
     for folder in sorted(files(conf).iterdir(), key=lambda entry: entry.name):
-        if folder.is_dir():
+        if folder.is_dir() and hasattr(config, folder.name):
             pages = sorted(page.name for page in folder.iterdir() if page.name.endswith(".yaml"))
             yield from (f"{folder.name}={page.removesuffix('.yaml')}" for page in pages)
     yield from (f"{key}=" for key in _keys(asdict(config)) if key != "stage")

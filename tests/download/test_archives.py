@@ -1,0 +1,111 @@
+"""Archives: what is wanted comes out, what is wrong leaves nothing."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from unidet.download.archives import staging, unpack
+from unidet.errors import UserError
+
+FILES = {"val/a.jpg": b"a" * 5000, "val/b.jpg": b"b", "readme.txt": b"read"}
+KINDS = ("zip", "tar", "tar.gz")
+
+
+def archive(folder: Path, kind: str, files: dict[str, bytes] = FILES) -> Path:
+    path = folder / f"x.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, content in files.items():
+                file.writestr(name, content)
+        return path
+    with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def everything(name: str) -> bool:
+    return True
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def complaint(path: Path, into: Path) -> str:
+    """What is said of an archive that leaves nothing."""
+    with pytest.raises(UserError) as fault:
+        unpack(path, into, everything)
+    assert "\n" not in str(fault.value)
+    assert not into.exists()
+    assert not staging(path).exists()
+    return str(fault.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_wanted_is_unpacked(tmp_path: Path, kind: str) -> None:
+    path = archive(tmp_path, kind, {"./val/a.jpg": b"a", "val/b.jpg": b"b", "readme.txt": b"c"})
+    assert unpack(path, tmp_path / "out", lambda name: name.startswith("val/")) == 2
+    assert contents(tmp_path / "out") == {"val/a.jpg": b"a", "val/b.jpg": b"b"}
+    assert not staging(path).exists()
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "out/val").mkdir(parents=True)
+    (tmp_path / "out/val/b.jpg").write_bytes(b"mine")
+    unpack(archive(tmp_path, "zip"), tmp_path / "out", everything)
+    assert contents(tmp_path / "out") == FILES | {"val/b.jpg": b"mine"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "val/../../evil", "..\\evil"])
+def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    path = archive(tmp_path, kind, FILES | {name: b"evil"})
+    said = complaint(path, tmp_path / "out/deep")
+    assert "a file outside the folder" in said
+    assert not (tmp_path / "evil").exists()
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        member = tarfile.TarInfo("link")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(member)
+    assert "link is a link or a device" in complaint(tmp_path / "x.tar", tmp_path / "out")
+    entry = zipfile.ZipInfo("link")
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr(entry, "/etc/passwd")
+    assert "link is a link or encrypted" in complaint(tmp_path / "x.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_an_archive_that_is_cut_off_leaves_nothing(tmp_path: Path, kind: str, share: float) -> None:
+    path = archive(tmp_path, kind, {f"val/{row}.jpg": bytes([row]) * 9000 for row in range(9)})
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_damage_within_is_found(tmp_path: Path, kind: str) -> None:
+    path = archive(tmp_path, kind, {"a.jpg": bytes(range(256)) * 100})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+def test_no_archive_is_said(tmp_path: Path) -> None:
+    for kind in KINDS:
+        (tmp_path / f"x.{kind}").write_text("<html>Please log in</html>" * 100)
+        assert "is cut off or damaged" in complaint(tmp_path / f"x.{kind}", tmp_path / "out")

@@ -1,0 +1,101 @@
+"""The schema of `conf/prepare/`: what a published data set consists of, and where it is."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from unidet.config.fields import SCHEMA, NonNegative, Positive
+
+Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+Place = Annotated[str, Field(pattern=r"^[^/\\][^\\]*$")]
+"""A path below the folder that is prepared."""
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RemoteFile:
+    """A file or an archive.
+
+    Attributes:
+        into: the folder where it belongs, or is unpacked.
+        leaves: of an archive: what is unpacked, paths of files and of folders with their number of
+            files; it is there if all these are. 0: a folder that others fill too.
+        bytes, sha256: 0 and empty where the publisher does not say.
+        optional: fetched only where `--only` names it.
+    """
+
+    address: Address
+    into: Place
+    leaves: dict[Place, NonNegative] = field(default_factory=dict)
+    bytes: NonNegative = 0
+    sha256: Sha256 = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class Part:
+    """A seeded part of the images of an annotation file; 100 percent: all of them."""
+
+    annotations: Place
+    percent: Percent
+    seed: NonNegative
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class Patches:
+    """Numbered archives of pictures, `{}` in the address; of each the part's pictures are kept.
+
+    Attributes:
+        folders: below `into`, first and last number of the archives that are unpacked there.
+        into: the folder of the pictures' names in the annotations.
+    """
+
+    address: Address
+    into: Place
+    folders: dict[Place, tuple[NonNegative, NonNegative]]
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class OpenImages:
+    """Single pictures, `{}` in the address, and the tables that say which; `into` their folder."""
+
+    address: Address
+    into: Place
+    annotations: Place
+    images: Place
+    boxes: Place
+    classes: Place
+    connections: Positive
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class Complement:
+    """The images of one annotation file that another lacks."""
+
+    images_of: Place
+    without: Place
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class PreparedData:
+    """One page of `conf/prepare/`.
+
+    Attributes:
+        files: by the name that `--only` takes.
+        links: folder -> the folder it shows, both below the one that is prepared.
+        complements: annotation file -> what it is made of.
+        host: for the addresses of the page to begin with.
+    """
+
+    files: dict[str, RemoteFile]
+    host: Address
+    links: dict[Place, Place] = field(default_factory=dict)
+    complements: dict[Place, Complement] = field(default_factory=dict)
+    part: Part | None = None
+    patches: Patches | None = None
+    pictures: OpenImages | None = None

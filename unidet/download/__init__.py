@@ -1,0 +1,1 @@
+"""Files from servers of the web: fetching, and unpacking of archives."""

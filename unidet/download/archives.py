@@ -1,0 +1,173 @@
+"""Unpacking zip and tar: nothing outside the folder, nothing overwritten, nothing left half-way."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from unidet.download.fetch import disk_errors
+from unidet.errors import UserError
+from unidet.store.hashing import BUFFER_BYTES
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    NotImplementedError,  # a compression that zipfile does not know
+)
+_ENCRYPTED = 1  # bit of a zip's flags
+
+Wants = Callable[[str], bool]
+"""Whether a file of an archive, by its path in there, is to be unpacked."""
+
+
+def unpack(
+    archive: Path, into: Path, wants: Wants, progress: Callable[[int], None] = lambda count: None
+) -> int:
+    """Unpack files into a folder, where those that are there stay; returns how many were wanted.
+
+    They are written beside the archive first and moved when all are there, so that a fault leaves
+    the folder as it was. `staging` names the place in between.
+
+    Args:
+        progress: told after each file how many there are.
+
+    Raises:
+        UserError: no archive, damaged or cut off, a path that leaves the folder, a link, a device,
+            a full disk.
+    """
+    place = staging(archive)
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        place.mkdir()
+        count = 0
+        with _damage_named(archive):
+            for name, content in _members(archive, wants):
+                _write(content, place / name)
+                count += 1
+                progress(count)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    with disk_errors(into):  # from here on `place` says that not all are where they belong
+        _move(place, into)
+    return count
+
+
+def staging(archive: Path) -> Path:
+    """The folder that holds what was unpacked until it is in its place."""
+    return archive.with_name(f"{archive.name}.unpacked")
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name is that of a file which `unpack` can read."""
+    return name.endswith(ENDINGS)
+
+
+def _members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]:
+    if archive.name.endswith(".zip"):
+        yield from _zip_members(archive, wants)
+    else:
+        yield from _tar_members(archive, wants)
+
+
+def _zip_members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as file:
+        members = [member for member in file.infolist() if not member.is_dir()]
+        for member in members:
+            _require_inside(archive, member.filename)
+            if stat.S_ISLNK(member.external_attr >> 16) or member.flag_bits & _ENCRYPTED:
+                raise UserError(f"{archive}: {member.filename} is a link or encrypted: refused")
+        wanted = [member for member in members if wants(_plain(member.filename))]
+        _require_room(archive, sum(member.file_size for member in wanted))
+        for member in wanted:
+            with file.open(member) as content:
+                yield _plain(member.filename), content
+
+
+def _tar_members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(archive) as file:
+        for member in file:
+            _require_inside(archive, member.name)
+            if not (member.isdir() or member.isreg()):
+                raise UserError(f"{archive}: {member.name} is a link or a device: refused")
+            content = file.extractfile(member) if wants(_plain(member.name)) else None
+            if content is not None:
+                with content:
+                    yield _plain(member.name), content
+        while file.fileobj is not None and file.fileobj.read(BUFFER_BYTES):
+            pass  # gzip's checksum comes after all that tar reads
+
+
+def _plain(name: str) -> str:
+    """Without the `./` that some archives begin with."""
+    return str(PurePosixPath(name))
+
+
+def _require_inside(archive: Path, name: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[:1] or "\0" in name:
+        raise UserError(
+            f"{archive}: names {name!r:.80}, a file outside the folder; such an archive is not "
+            "unpacked: remove it, and fetch it from where it comes from"
+        )
+
+
+def _require_room(archive: Path, needed: int) -> None:
+    free = shutil.disk_usage(archive.parent).free
+    if needed > free:
+        raise UserError(
+            f"{archive}: holds {needed} bytes, {free} are free on this disk; free some space and "
+            "run the same command again"
+        )
+
+
+@contextmanager
+def _damage_named(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as fault:
+        reason = next(iter(str(fault).splitlines()), type(fault).__name__)
+        raise UserError(
+            f"{archive}: is cut off or damaged ({reason}); remove it and run the same command again"
+        ) from None
+
+
+def _write(content: IO[bytes], file: Path) -> None:
+    """Copy what an archive holds; a fault of the archive and one of the disk stay apart."""
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        out = open(file, "xb")  # noqa: SIM115  closed below, whatever fails
+    with out:
+        while piece := content.read(BUFFER_BYTES):
+            with disk_errors(file):
+                out.write(piece)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a folder's content into another; what is there stays as it is."""
+    if not os.path.lexists(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(source, target)
+        return
+    if source.is_dir() and target.is_dir():
+        for entry in sorted(source.iterdir()):
+            _move(entry, target / entry.name)
+        with suppress(OSError):
+            source.rmdir()
+    elif source.is_dir():
+        shutil.rmtree(source)
+    else:
+        source.unlink()
