@@ -52,7 +52,8 @@ class CheckedSet:
     digests: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
-        yield f"{self.name} ({self.file}): {self.images} images, {self.boxes} boxes"
+        file = f" ({self.file})" if self.file else ""
+        yield f"{self.name}{file}: {self.images} images, {self.boxes} boxes"
         yield from (f"  fault: {line}" for line in sentences(self.faults.refused))
         yield from (f"  note: {line}" for line in sentences(self.faults.noted))
 

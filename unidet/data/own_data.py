@@ -25,6 +25,7 @@ from unidet.formats.labels.records import (
     by_part,
     part_named,
     strictly,
+    with_plain_names,
 )
 
 
@@ -60,7 +61,7 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
     pictures = PictureFolder(images)
     if source.format == "coco":
         return _of_coco(source, pictures)
-    labels = reader_of(source.format).read(source.places[0], pictures, refuse)
+    labels = with_plain_names(reader_of(source.format).read(source.places[0], pictures, refuse))
     if not any(image.boxes for image in labels.images):
         raise UserError(f"{place}: none of its {len(labels.images)} pictures has a labelled box")
     documents = {part: document_of(own) for part, own in by_part(labels).items()}

@@ -7,7 +7,6 @@ silence is read as it is meant, with a note, or refused. docs/annotations.md lis
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.formats.json_text import read_document, shown
+from unidet.formats.names import CLEANED, plain
 from unidet.formats.table import LARGEST, Finding, Table
 from unidet.records import FREQUENCIES, Category
 
@@ -202,7 +202,7 @@ def _classes(table: Table) -> tuple[tuple[Category, ...], dict[str, Finding]]:
             name,
             record.get("frequency"),
             is_novel=bool(flags[row]) if novel[row] else None,
-            synonyms=tuple(map(_plain, record.get("synonyms") or ())),
+            synonyms=tuple(map(plain, record.get("synonyms") or ())),
         )
         for row, (number, name, record) in enumerate(
             zip(table.ids().tolist(), names, table.records, strict=True)
@@ -215,14 +215,14 @@ def _names(table: Table) -> tuple[list[str], dict[str, Finding]]:
     """Names without control characters, empty where a record has none."""
     written = [record.get("name", "") for record in table.records]
     for row, name in enumerate(written):
-        if not (type(name) is str and _plain(name)) and "name" in table.records[row]:
+        if not (type(name) is str and plain(name)) and "name" in table.records[row]:
             table.fail(row, f"'name' is {shown(name)}, must be a non-empty text")
-    names = [_plain(name) for name in written]
+    names = [plain(name) for name in written]
     cleaned = np.array([old != new for old, new in zip(written, names, strict=True)], bool)
     shared = _shared(names)
     example = shown(names[int(np.argmax(shared))])
     masks = {
-        "control characters taken out of a category's name": cleaned,
+        CLEANED: cleaned,
         "category with a name that another has but for case, spaces, underscores "
         f"({example})": shared,
     }
@@ -238,14 +238,6 @@ def _shared(names: list[str]) -> np.ndarray:
         shared[row] = bare in seen
         seen |= {bare} - {""}
     return shared
-
-
-def _plain(name: str) -> str:
-    """Line breaks and the like become spaces: they end lines in messages, tables and figures."""
-    if name.isprintable():
-        return name if name.strip() else ""
-    kinds = {"Cc", "Cs", "Zl", "Zp"}
-    return "".join(" " if unicodedata.category(c) in kinds else c for c in name).strip()
 
 
 def _are_texts(values: Any) -> bool:

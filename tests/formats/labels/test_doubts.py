@@ -197,12 +197,6 @@ def test_tables_with_a_byte_order_mark_are_read(tmp_path: Path, photos: Path) ->
     assert len(document["annotations"]) == sum(map(len, BOXES.values()))
 
 
-def test_tables_with_semicolons_are_told_what_they_take(tmp_path: Path, photos: Path) -> None:
-    (tmp_path / "boxes.csv").write_text("ImageID;LabelName;XMin;XMax;YMin;YMax\n")
-    with pytest.raises(UserError, match=r"holds no table of boxes; .*with commas between"):
-        read_own(tmp_path, photos, "openimages")
-
-
 def test_descriptions_in_another_encoding_are_one_line(tmp_path: Path, photos: Path) -> None:
     place = write_labels(tmp_path / "labels", "openimages")
     (place / "class-descriptions-boxable.csv").write_bytes("a,b".encode("utf-16"))
@@ -253,3 +247,45 @@ def test_names_of_coco_are_what_is_read(tmp_path: Path, photos: Path) -> None:
     place.write_text(place.read_text().replace('"cat"', '"c\\u0007at"'))
     (document,) = read_own(place, photos).documents.values()
     assert document["categories"][0]["name"] == "c at"
+
+
+# --- which name --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("format_name", "name", "edits"),
+    [
+        ("yolo", "data.yaml", [("[cat, dog]", '["c\\n\\x07at", dog]')]),
+        ("voc", "a.xml", [("<name>cat", "<name>c\n&#9;at")]),
+        ("labelme", "a.json", [('"cat"', '"c\\n\\u0007at"')]),
+        ("labelstudio", "export.json", [('"cat"', '"c\\n\\u0007at"')]),
+    ],
+)
+def test_control_characters_in_names_become_spaces(
+    tmp_path: Path, photos: Path, format_name: str, name: str, edits: list[tuple[str, str]]
+) -> None:
+    """As in files of COCO: what is read in one line of a table stays there."""
+    place = edited(tmp_path, format_name, name, *edits)
+    data = read_own(place, photos, format_name)
+    (document,) = data.documents.values()
+    assert "c  at" in {category["name"] for category in document["categories"]}
+    assert any("control characters taken out of a category's name" in note for note in data.notes)
+
+
+def test_a_name_of_control_characters_alone_is_refused(tmp_path: Path, photos: Path) -> None:
+    place = edited(tmp_path, "labelme", "a.json", ('"cat"', '"\\u0007"'))
+    with pytest.raises(UserError, match="the name of a category must be a non-empty text"):
+        read_own(place, photos)
+
+
+# --- which column ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mark", "what"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_with_other_separators_is_told(
+    tmp_path: Path, photos: Path, mark: str, what: str
+) -> None:
+    place = edited(tmp_path, "openimages", "annotations-bbox.csv", (",", mark))
+    for where in (place, place / "annotations-bbox.csv"):
+        with pytest.raises(UserError, match=f"has {what} between its columns; .* save it so"):
+            read_own(where, photos)

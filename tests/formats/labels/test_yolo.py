@@ -182,3 +182,26 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, photos: Path) ->
     (place / "classes.txt").write_text("\ufeffcat\r\ndog\r\n\n")
     (document,) = read_own(place, photos).documents.values()
     assert [entry["name"] for entry in document["categories"]] == ["cat", "dog"]
+
+
+def test_train_and_val_of_one_folder_are_no_parts(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]\ntrain: images\nval: images", a=BOX, b=BOX)
+    data = read_own(place, place / "images")
+    assert not data.is_divided
+    (note,) = data.notes
+    assert "train and val name the same pictures: read as not divided" in note
+
+
+def test_pictures_that_train_and_val_share_are_refused(tmp_path: Path) -> None:
+    settings = "names: [cat]\ntrain: [images/a, images/b]\nval: images/b"
+    place = written(tmp_path, settings, a__1=BOX, b__2=BOX)
+    refused(place, r"train and val share 1 pictures, first b/2\.png; evaluation pictures are not")
+
+
+def test_pictures_of_test_that_val_names_are_evaluated(tmp_path: Path) -> None:
+    settings = "names: [cat]\ntrain: images/a\nval: images/b\ntest: images/b"
+    place = written(tmp_path, settings, a__1=BOX, b__2=BOX)
+    data = read_own(place, place / "images")
+    names = {part: own["images"][0]["file_name"] for part, own in data.documents.items()}
+    assert names == {"train": "a/1.png", "val": "b/2.png"}
+    assert "1 × picture of test that train or val names too" in data.notes[0]

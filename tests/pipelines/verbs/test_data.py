@@ -81,6 +81,7 @@ def test_labels_of_which_nothing_is_sound_are_faults_too(run: Run, photos: Path)
         (photos.parent / "labels" / name).write_text("<annotation>")
     status, said = run("data", "check", *labels)
     assert status == 1
+    assert said.splitlines()[0] == "labels: 0 images, 0 boxes"
     assert said.splitlines()[1].startswith("  fault: 2 × must be whole XML")
 
 

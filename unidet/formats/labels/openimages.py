@@ -34,6 +34,7 @@ from unidet.formats.labels.records import (
 )
 
 COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _DESCRIPTIONS = "class-descriptions"
 _UNNAMED = "label without a name in class-descriptions: called by its code"
 
@@ -86,9 +87,18 @@ def _may_hold_boxes(file: Path) -> bool:
 
 
 def is_table(file: Path) -> bool:
-    """Whether a CSV file holds boxes."""
+    """Whether a CSV file holds boxes; UserError where it would, with commas for what it has."""
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        return {*COLUMNS} <= {*next(csv.reader(lines), ())}
+        head = next(lines, "")
+    for mark, what in _SEPARATORS.items():
+        if {*COLUMNS} <= {*next(csv.reader([head], delimiter=mark), ())}:
+            if mark != ",":
+                raise UserError(
+                    f"{file}: has {what} between its columns; a table of OpenImages has commas: "
+                    "save it so, with points in its numbers"
+                )
+            return True
+    return False
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:

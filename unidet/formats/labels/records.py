@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol
 
 from unidet.errors import UserError
 from unidet.formats.json_text import shown
+from unidet.formats.names import CLEANED, plain
 from unidet.formats.table import LARGEST, Finding
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -233,7 +234,7 @@ def size(where: str, width: object, height: object) -> tuple[int, int]:
 
 def name_of(where: str, text: object) -> str:
     """The name of a category; RecordFault where it is empty or no text."""
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not plain(text):
         raise RecordFault(where, "the name of a category must be a non-empty text", shown(text))
     return text.strip()
 
@@ -256,6 +257,20 @@ def by_part(labels: Labels) -> dict[str, Labels]:
 def is_pair(value: object) -> bool:
     """Whether a value of a JSON file may be a point."""
     return isinstance(value, list) and len(value) == 2
+
+
+def with_plain_names(labels: Labels) -> Labels:
+    """Names without control characters, as COCO's files are read; names that become one are one."""
+    names = {name: plain(name) for name in labels.names}
+    cleaned = [name for name in labels.names if names[name] != name]
+    if not cleaned:
+        return labels
+    images = (
+        replace(image, boxes=tuple(replace(box, name=names[box.name]) for box in image.boxes))
+        for image in labels.images
+    )
+    notes = {**labels.notes, CLEANED: Finding(len(cleaned), shown(cleaned[0]))}
+    return Labels(tuple(dict.fromkeys(names.values())), tuple(images), notes)
 
 
 def names_met(images: Iterable[Labelled]) -> tuple[str, ...]:

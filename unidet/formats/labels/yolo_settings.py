@@ -11,7 +11,17 @@ import yaml
 
 from unidet.errors import UserError
 from unidet.formats.json_text import shown
-from unidet.formats.labels.records import PARTS, TEST, Notes, Pictures, RecordFault, text_in
+from unidet.formats.labels.records import (
+    PARTS,
+    TEST,
+    TRAIN,
+    VAL,
+    Notes,
+    Pictures,
+    RecordFault,
+    text_in,
+)
+from unidet.formats.names import plain
 
 NAME_FILES = ("classes.txt", "obj.names")
 _ABSENT = ("", "null", "~")
@@ -57,7 +67,7 @@ def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
         if {*names} != {*numbered}:
             raise UserError(f"{folder}: 'names' must be numbered 0, 1, …, got {shown([*names])}")
         names = [names[row] for row in numbered]
-    texts = [name.strip() if isinstance(name, str) else "" for name in names]
+    texts = [name.strip() if isinstance(name, str) and plain(name) else "" for name in names]
     if isinstance(names, str) or not all(texts) or not texts or len({*texts}) < len(texts):
         raise UserError(f"{folder}: 'names' must be a list of different names, got {shown(names)}")
     return tuple(texts)
@@ -101,18 +111,22 @@ def parts_of(
 ) -> dict[str, str]:
     """Picture -> its part, by the folders and lists that `train`, `val` and `test` name.
 
+    Where train and val name the same pictures, as data sets that are not divided do, they are no
+    parts. Pictures of theirs that test names too stay theirs.
+
     Raises:
         UserError: one of train and val leads to pictures, the other to none: its pictures would
-            count for no part or a wrong one.
+            count for no part or a wrong one; or they share some.
     """
-    parts: dict[str, str] = {}
+    by_part: dict[str, set[str]] = {}
     empty: list[tuple[str, str]] = []
     for key, part in PARTS.items():
         for text in _places(settings, key, folder):
             names = _pictures_of(text, settings, folder, pictures)
-            parts |= dict.fromkeys(names, part)
+            by_part.setdefault(part, set()).update(names)
             if not names:
                 empty.append((key, text))
+    parts = _without_shared(by_part, folder, notes)
     for key, text in empty:
         if parts and PARTS[key] != TEST:
             raise UserError(
@@ -121,6 +135,23 @@ def parts_of(
             )
         notes.add(f"'{key}: {text}' leads to no picture: passed over", str(folder))
     return parts
+
+
+def _without_shared(by_part: dict[str, set[str]], folder: Path, notes: Notes) -> dict[str, str]:
+    """Picture -> its only part."""
+    train, val, test = (by_part.get(part, set()) for part in (TRAIN, VAL, TEST))
+    if train and train == val:
+        notes.add("train and val name the same pictures: read as not divided", str(folder))
+        train, val = set(), set()
+    elif shared := sorted(train & val):
+        raise UserError(
+            f"{folder}: train and val share {len(shared)} pictures, first {shared[0]}; evaluation "
+            "pictures are not trained on: correct their paths in data.yaml"
+        )
+    for name in sorted(test & (train | val)):
+        notes.add("picture of test that train or val names too: counts for those", name)
+    owners = ((TEST, test), (VAL, val), (TRAIN, train))
+    return {name: part for part, names in owners for name in sorted(names)}
 
 
 def _places(settings: dict[str, Any], key: str, folder: Path) -> list[str]:

@@ -1,0 +1,19 @@
+"""Names of categories as they are shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+CLEANED = "control characters taken out of a category's name"
+"""The remark on names that `plain` changes."""
+
+
+def plain(name: str) -> str:
+    """Line breaks and the like become spaces: they end lines in messages, tables and figures.
+
+    Empty where nothing else is left.
+    """
+    if name.isprintable():
+        return name if name.strip() else ""
+    kinds = {"Cc", "Cs", "Zl", "Zp"}
+    return "".join(" " if unicodedata.category(c) in kinds else c for c in name).strip()
