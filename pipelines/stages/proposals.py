@@ -33,6 +33,7 @@ from unidet.pipelines.wiring.study_sets import (
     data_of,
     evaluation_sets,
     knows_text,
+    new_sets,
     training_sets,
 )
 from unidet.records import Batch, GroundTruth, Split
@@ -113,9 +114,10 @@ def _ground_truth(split: Split) -> GroundTruth:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """Evaluation sets, and training sets where a RoI head will be trained on them."""
-    trains_a_head = config.proposals.training and knows_text(config)
-    training = training_sets(config) if trains_a_head else ()
-    return (*evaluation_sets(config), *training)
+    if not knows_text(config):
+        return tuple(evaluation_sets(config))
+    training = training_sets(config) if config.proposals.training else ()
+    return (*evaluation_sets(config), *training, *new_sets(config))
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:

@@ -10,15 +10,23 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.stages import calibration_sweep, coco_eval, lvis_eval, proposals
+from unidet.pipelines.stages import (
+    calibration_sweep,
+    coco_eval,
+    finetune,
+    finetune_eval,
+    lvis_eval,
+    proposals,
+)
 from unidet.pipelines.wiring.study_sets import (
     all_sets,
     evaluation_sets,
     knows_text,
+    new_sets,
     training_sets,
 )
 
-OPEN_WORLD = (proposals, lvis_eval, calibration_sweep)
+OPEN_WORLD = (proposals, lvis_eval, calibration_sweep, finetune, finetune_eval)
 
 
 def run(job: Job) -> None:
@@ -62,6 +70,8 @@ def settings(config: Config, name: str) -> dict[str, Any]:
     values: dict[str, Any] = {
         "data": {"training": list(training_sets(config)), "evaluation": styles}
     }
+    if new_sets(config):
+        values["data"]["new"] = list(new_sets(config))
     if not is_closed_set(config):
         values["calibration"] = {
             "beta": config.calibration.beta,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from unidet.config.study import Config
-from unidet.data.loader import Proposals, Source
+from unidet.data.loader import Source
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
-from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import backbones, classifier, starting_weights
-from unidet.pipelines.wiring.classifier import build_classifier, initialize_classifier
-from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
+from unidet.pipelines.wiring.classifier import (
+    build_classifier,
+    initialize_classifier,
+    keep_classifier,
+)
+from unidet.pipelines.wiring.embedding_artefacts import read_embeddings
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
-from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
@@ -35,6 +36,7 @@ from unidet.pipelines.wiring.study_sets import (
     training_sets,
     why_no_text,
 )
+from unidet.pipelines.wiring.training_proposals import training_proposals
 
 
 def run(job: Job) -> None:
@@ -50,19 +52,7 @@ def run(job: Job) -> None:
         keep_weights(job, network, "roi")
     else:
         _train(job, network)
-    _keep_classifier(job)
-
-
-def _keep_classifier(job: Job) -> None:
-    """Leave what numpy needs of the classifier: read back, for training may keep an average."""
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
-
-    weights = job.out / "model.safetensors"
-    if weights.exists():  # the first of several processes leaves it
-        network = build_classifier(job.config.roi.network)
-        load_into(network, read_checkpoint(weights))
-        (job.out / CLASSIFIER).write_text(json.dumps(network.classifier.settings()))
+    keep_classifier(job)
 
 
 def _train(job: Job, network: Any) -> None:
@@ -76,7 +66,7 @@ def _train(job: Job, network: Any) -> None:
         # As officially: a name that labels no image is not drawn as a negative either.
         allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
     )
-    sources = [Source(data.split, data.images, _proposals(job, data)) for data in training]
+    sources = [Source(data.split, data.images, training_proposals(job, data)) for data in training]
     settings = counted_in_steps(config.training, sources)
     share = (ranks.rank(), ranks.count())
     batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
@@ -93,14 +83,6 @@ def _text(job: Job, data: ImageSet) -> np.ndarray:
         rng = np.random.default_rng((job.config.seed, len(vectors)))
         return rng.standard_normal(vectors.shape).astype(np.float32)
     return vectors
-
-
-def _proposals(job: Job, data: ImageSet) -> Proposals:
-    folder = job.inputs[str(Node("proposals", f"{TRAINING}{data.name}"))]
-    dumped = Sharded(folder / SHARDS)
-    count = job.config.roi.proposals_per_image
-    images = [best_proposals(dumped, row, count) for row in range(len(data.split))]
-    return images.__getitem__
 
 
 def nodes(config: Config) -> tuple[str, ...]:

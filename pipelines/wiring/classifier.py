@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unidet.config.networks import ClassifierConfig
+from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring import backbones, region_parts
+from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
 from unidet.pipelines.wiring.region_parts import build_region_parts
 from unidet.weights.prefixes import below
 
@@ -31,6 +34,16 @@ def build_classifier(settings: ClassifierConfig) -> RoiClassifier:
     )
 
 
+def trained_classifier(settings: ClassifierConfig, folder: Path) -> RoiClassifier:
+    """The RoI network with the weights of a `roi` artefact, without vocabularies."""
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    network = build_classifier(settings)
+    load_into(network, read_checkpoint(folder / "model.safetensors"))
+    return network
+
+
 def initialize_classifier(
     network: RoiClassifier, settings: ClassifierConfig, inputs: Mapping[str, Path]
 ) -> None:
@@ -45,6 +58,18 @@ def initialize_classifier(
         package = backbones.imagenet_package()
         package.load_backbone(network.backbone)
         package.load_last_layer(network.shared_layer)
+
+
+def keep_classifier(job: Job) -> None:
+    """Leave what numpy needs of the classifier: read back, for training may keep an average."""
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    weights = job.out / "model.safetensors"
+    if weights.exists():  # the first of several processes leaves it
+        network = build_classifier(job.config.roi.network)
+        load_into(network, read_checkpoint(weights))
+        (job.out / CLASSIFIER).write_text(json.dumps(network.classifier.settings()))
 
 
 def code_of(settings: ClassifierConfig) -> tuple[str, ...]:

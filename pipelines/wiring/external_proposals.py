@@ -10,7 +10,12 @@ from unidet.errors import UserError
 from unidet.formats.mmdet_pickles import read_proposals
 from unidet.pipelines.engine.shards import Columns, Results
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
-from unidet.pipelines.wiring.study_sets import TRAINING, evaluation_sets, training_sets
+from unidet.pipelines.wiring.study_sets import (
+    TRAINING,
+    evaluation_sets,
+    new_sets,
+    training_sets,
+)
 
 FILE = "proposals"
 
@@ -25,7 +30,8 @@ def starting_files(config: Config, name: str) -> dict[str, Path]:
     if not places:
         return {}
     training = training_sets(config) if config.proposals.training else ()
-    set_names = [_called(set_name, config) for set_name in (*training, *evaluation_sets(config))]
+    sets = (*training, *new_sets(config), *evaluation_sets(config))
+    set_names = [_called(set_name, config) for set_name in sets]
     missing = [set_name for set_name in set_names if set_name not in places]
     unknown = [set_name for set_name in places if set_name not in set_names]
     root = Path(config.data.root)

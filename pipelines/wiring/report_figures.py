@@ -13,6 +13,7 @@ from unidet.evaluation.recall import CAPS, recall_metrics
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.fine_tuning_table import CALLED, GROUPS
 from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
@@ -20,7 +21,7 @@ from unidet.pipelines.wiring.read_proposals import all_proposals
 from unidet.pipelines.wiring.report_sets import ReportedSet, artefacts
 from unidet.pipelines.wiring.study_sets import TRAINING
 from unidet.records import UNDEFINED, Detections, GroundTruth
-from unidet.report.study import DataFigures, Grid, Lines, Number, Recall, Sweep, Training
+from unidet.report.study import DataFigures, FineTuned, Grid, Lines, Number, Recall, Sweep, Training
 
 SIZES = {"all": "", "small": "s", "medium": "m", "large": "l"}
 POINTS = 240  # of a training log, as many as its chart can show
@@ -104,10 +105,24 @@ def sweeps(job: Job) -> Iterator[Sweep]:
 
 def training_logs(job: Job) -> Iterator[Training]:
     """Of the networks that were trained here."""
-    for stage in ("clip", "rpn", "roi"):
-        for _, folder in artefacts(job, stage):
+    for stage in ("clip", "rpn", "roi", "finetune"):
+        for name, folder in artefacts(job, stage):
             if (folder / "log.csv").exists():
-                yield training_log(stage, pd.read_csv(folder / "log.csv"))
+                yield training_log(str(Node(stage, name)), pd.read_csv(folder / "log.csv"))
+
+
+def fine_tuned(job: Job) -> Iterator[FineTuned]:
+    """Of every evaluation set, what each network reaches on new, old and other names."""
+    folders = dict(artefacts(job, "finetune_eval"))
+    for evaluated, _ in job.settings["data"]["evaluation"]:
+        for network, called in CALLED.items() if folders else ():
+            metrics = read_metrics(folders[f"{network}/{evaluated}"])
+            yield FineTuned(
+                name=evaluated,
+                network=called,
+                names={group: int(metrics[f"names_{group}"]) for group in GROUPS},
+                AP={group: _number(metrics[f"AP_{group}"]) for group in GROUPS},
+            )
 
 
 def training_log(stage: str, log: pd.DataFrame) -> Training:
@@ -127,10 +142,13 @@ def training_log(stage: str, log: pd.DataFrame) -> Training:
 def data_figures(job: Job) -> Iterator[DataFigures]:
     order = job.settings["data"]
     uses = [(name, "training") for name in order["training"]]
+    uses += [(name, "fine-tuning") for name in order.get("new", [])]
     uses += [(name, f"evaluation ({style.upper()} AP)") for name, style in order["evaluation"]]
     for name, use in uses:
         data = open_image_set(job, str(Node("data", name)))
-        novel = None if use == "training" else novelty(job, data.split.categories)
+        novel = None
+        if use.startswith("evaluation"):
+            novel = novelty(job, data.split.categories)
         yield DataFigures(
             name=data.name,
             use=use,

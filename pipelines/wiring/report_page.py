@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.fine_tuning_table import fine_tuning_table
 from unidet.pipelines.wiring.metrics_table import coco_table, lvis_table, read_metrics
 from unidet.pipelines.wiring.report_figures import (
     data_figures,
     detection_recall,
+    fine_tuned,
     input_digests,
     proposal_recalls,
     sweeps,
@@ -21,6 +23,7 @@ from unidet.report.html.study_page import study_page
 from unidet.report.study import FIGURES, PAGE, EvaluatedSet, Recall, Study, save_study
 
 SUMMARY = "summary.txt"
+TABLES = {"lvis_eval": lvis_table, "coco_eval": coco_table, "finetune_eval": fine_tuning_table}
 
 
 def write_report(job: Job) -> None:
@@ -49,7 +52,7 @@ def write_report(job: Job) -> None:
     (job.out / PAGE).write_text(study_page(study, shown, proposed), encoding="utf-8")
     # The study's table is what `stage=report` prints; it travels with the page.
     tables = []
-    for stage, table in (("lvis_eval", lvis_table), ("coco_eval", coco_table)):
+    for stage, table in TABLES.items():
         metrics = {name: read_metrics(folder) for name, folder in artefacts(job, stage)}
         tables += [table(metrics)] if metrics else []
     (job.out / SUMMARY).write_text("\n".join(tables) + "\n")
@@ -66,4 +69,5 @@ def _study(job: Job, sets: list[EvaluatedSet], recalls: list[Recall]) -> Study:
         training=list(training_logs(job)),
         data=list(data_figures(job)),
         inputs=input_digests(job),
+        fine_tuned=list(fine_tuned(job)),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unidet.config.data import EvaluationSet, ToyData, ToySet, TrainingSet
 from unidet.config.study import Config
-from unidet.errors import UserError
+from unidet.errors import UserError, suggestion
 from unidet.pipelines.engine.node import Input, Node
 
 TRAINING = "training/"
@@ -16,12 +16,44 @@ EvaluationData = EvaluationSet | ToySet
 
 
 def training_sets(config: Config) -> dict[str, DataSet]:
-    """The training sets in the order of their dataset ids."""
+    """The sets that the study's networks are trained on, in the order of their dataset ids."""
+    new = _new_names(config)
+    return {name: entry for name, entry in _all_training_sets(config).items() if name not in new}
+
+
+def new_sets(config: Config) -> dict[str, DataSet]:
+    """The training sets that are learned later, by fine-tuning (`finetune.sets`).
+
+    Raises:
+        UserError: there is no such set, or no other.
+    """
+    sets, new = _all_training_sets(config), _new_names(config)
+    for name in new:
+        if name not in sets:
+            known = [key.removeprefix(TRAINING) for key in sets]
+            name = name.removeprefix(TRAINING)
+            raise UserError(
+                f"finetune.sets: {name!r} is no training set; {suggestion(name, known)}"
+                f"data.training has {', '.join(known) or 'none'}"
+            )
+    return {name: sets[name] for name in new}
+
+
+def _new_names(config: Config) -> tuple[str, ...]:
+    fine_tuning = config.finetune
+    if fine_tuning.kind == "none":
+        return ()
+    return tuple(f"{TRAINING}{name}" for name in fine_tuning.sets)
+
+
+def _all_training_sets(config: Config) -> dict[str, DataSet]:
     data = config.data
     sets: dict[str, DataSet] = {}
     if isinstance(data, ToyData):
         sets["a"] = ToySet("train_a", "toy_a", data.train_scenes, config.seed)
         sets["b"] = ToySet("train_b", "toy_b", data.train_scenes, config.seed)
+        if data.new_scenes:
+            sets["new"] = ToySet("train_new", "toy_new", data.new_scenes, config.seed)
     _refuse_taken(sets, data.training)
     return {f"{TRAINING}{name}": entry for name, entry in {**sets, **data.training}.items()}
 
@@ -45,8 +77,8 @@ def _refuse_taken(toy: Mapping[str, object], others: Mapping[str, object]) -> No
 
 
 def all_sets(config: Config) -> dict[str, DataSet]:
-    """Training sets, then evaluation sets."""
-    return {**training_sets(config), **evaluation_sets(config)}
+    """Training sets, those to be learned later, then evaluation sets."""
+    return {**training_sets(config), **new_sets(config), **evaluation_sets(config)}
 
 
 def images_folder(config: Config, name: str) -> Path | None:
@@ -88,7 +120,8 @@ def key_as_given(config: Config, name: str, field: str) -> str:
     if name == CROPS:
         return {"train": "data.clip_scenes", "test": "data.clip_test_scenes"}.get(leaf, field)
     if leaf == "scenes":
-        return f"data.{'train' if name.startswith(TRAINING) else name}_scenes"
+        old = name in (f"{TRAINING}a", f"{TRAINING}b")
+        return f"data.{'train' if old else name.removeprefix(TRAINING)}_scenes"
     return field
 
 

@@ -42,7 +42,7 @@ class EvaluationSet(TrainingSet):
 class ToySet:
     """One split of the toy world; a scene depends on split, seed and its number alone."""
 
-    split: Literal["train_a", "train_b", "val", "dev"]
+    split: Literal["train_a", "train_b", "train_new", "val", "dev"]
     vocabulary: str
     scenes: int
     seed: int
@@ -53,7 +53,7 @@ class ToySet:
 class ToyData:
     """The embedded toy world, and sets in folders beside it; sizes count scenes.
 
-    `dev_scenes` 0 leaves `dev` out.
+    `dev_scenes` 0 leaves `dev` out, `new_scenes` 0 the training set `new`, whose names are novel.
     """
 
     kind: Literal["toy"]
@@ -62,6 +62,7 @@ class ToyData:
     dev_scenes: NonNegative
     clip_scenes: Positive
     clip_test_scenes: Positive
+    new_scenes: NonNegative = 0
     training: dict[SetName, TrainingSet] = field(default_factory=dict)
     evaluation: dict[SetName, EvaluationSet] = field(default_factory=dict)
     processes: NonNegative = free(0)

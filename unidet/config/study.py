@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
 from unidet.config.fields import SCHEMA, FilePath, NonNegative, free
+from unidet.config.finetune import Finetune
 from unidet.config.machines import ClusterConfig, TrainConfig
 from unidet.config.stages import (
     CalibrationConfig,
@@ -62,6 +63,7 @@ class Config:
     proposals: ProposalsConfig
     proposer_study: ProposerStudyConfig
     roi: RoiConfig
+    finetune: Finetune
     lvis_raw: RawConfig
     calibration: CalibrationConfig
     detection: DetectionConfig

@@ -5,7 +5,7 @@ None stands for what is undefined. IoU is .5 wherever none is named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -172,12 +172,26 @@ class DataFigures:
 
 
 @dataclass(frozen=True)
+class FineTuned:
+    """What a network reaches on an evaluation set, before or after it learned new names.
+
+    `names` and `AP` by group: "new" learned by fine-tuning, "old" trained before, "other" neither.
+    """
+
+    name: str
+    network: str
+    names: dict[str, int]
+    AP: dict[str, Number]
+
+
+@dataclass(frozen=True)
 class Study:
     """Everything the page says in numbers; the first evaluated set is the main one.
 
     Attributes:
         beta, gamma: of the calibration; None in a closed-set study.
         inputs: text of a node -> digest of the artefact that was read.
+        fine_tuned: networks of every set, the one before fine-tuning first; empty without any.
     """
 
     beta: Number
@@ -188,6 +202,7 @@ class Study:
     training: list[Training]
     data: list[DataFigures]
     inputs: dict[str, str]
+    fine_tuned: list[FineTuned] = field(default_factory=list)
 
 
 @cache

@@ -3,13 +3,15 @@
 An object has three attributes; a name says one, two or all of them: `star`, `red star`,
 `striped red star`. A name fits every object that has the attributes it says.
 
-Three label spaces, each an antichain: no object fits two names of one space, so every object
-carries one label there, or none, and the label is a function of what it looks like.
+Four label spaces, each an antichain: no object fits two names of one space, so every object
+carries one label there, or none, and the label is a function of what it looks like. The names of
+`new` are novel ones of val, for fine-tuning.
 
     space  names   bare shapes   colour-shape pairs   triples
     a       30          6                24              -
     b       64          -                 8 (of a)       56
     val     72     3 + 2 novel       12 + 6 novel   29 + 20 novel
+    new     10          2                 6               2
 
 Letters: C names of a space, K objects, ANY = an attribute that a name leaves open.
 """
@@ -121,7 +123,7 @@ def compatible(captions: np.ndarray, objects: np.ndarray) -> np.ndarray:
 
 @cache
 def label_space(name: str) -> LabelSpace:
-    """The space `a`, `b` or `val`; the same in every run, whatever the seed.
+    """The space `a`, `b`, `val` or `new`; the same in every run, whatever the seed.
 
     Raises:
         KeyError: no such space.
@@ -192,7 +194,7 @@ def _ranks(is_novel: np.ndarray) -> np.ndarray:
 
 
 def _choose_names() -> dict[str, list[Triple]]:
-    """The names of the three spaces, so chosen that each space is an antichain.
+    """The names of the four spaces, so chosen that each space is an antichain.
 
     Novel bare shapes and novel pairs have no finer name in a or b either: what they cover is
     never labelled at all. A novel triple may carry its coarser name in a, as `star` or `red moon`.
@@ -230,6 +232,7 @@ def _choose_names() -> dict[str, list[Triple]]:
         "a": [(shape, ANY, ANY) for shape in _BARE] + a_pairs,
         "b": b_pairs + b_triples,
         "val": val_bare + val_pairs + novel_pairs + val_triples + novel_triples,
+        "new": val_bare[-2:] + novel_pairs + novel_triples[-2:],
     }
 
 

@@ -38,6 +38,7 @@ SPACES: dict[str, str | None] = {
     "dev": "val",
     "clip_train": None,
     "clip_test": None,
+    "train_new": "new",
 }
 EVALUATION = ("val", "dev")
 _CODES = {name: code for code, name in enumerate(SPACES, 1)}
@@ -64,7 +65,7 @@ def make_split(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Split:
-    """Make one of train_a, train_b, val, dev in an existing folder.
+    """Make one of train_a, train_b, train_new, val, dev in an existing folder.
 
     Writes `images.npy` (scenes, 192, 192, 3) uint8 RGB; `index.npz`, the split; `objects.npz`, all
     objects, named or not (see `_save_objects`); and for val and dev `ground_truth.json` (LVIS v1,

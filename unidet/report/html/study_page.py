@@ -186,6 +186,8 @@ def _fates(fates: Fates) -> dict[str, Any]:
 
 def _sections(study: Study, proposed: Sequence[Named]) -> Iterator[Section]:
     closed = study.sets[0].closed
+    if study.fine_tuned:
+        yield _fine_tuning(study)
     if study.recalls:
         yield _recall(study, closed, proposed)
     sweeps = [chart for sweep in study.sweeps for chart in sweep_charts(sweep, study)]
@@ -202,6 +204,36 @@ def _sections(study: Study, proposed: Sequence[Named]) -> Iterator[Section]:
     if training:
         yield Section("training", "Training", "", training)
     yield Section("data", "Data", tables=[_data(study)])
+
+
+def _fine_tuning(study: Study) -> Section:
+    groups = list(study.fine_tuned[0].AP)
+    before = {item.name: item.AP for item in study.fine_tuned if item.network == "before"}
+    columns = [Column("name", "set", "text"), Column("network", "network", "text")]
+    for group in groups:
+        columns.append(Column(group, f"AP {group}", "number"))
+        columns.append(Column(f"{group}-change", "change", "diff", f"AP {group} less that before"))
+    rows = []
+    for item in study.fine_tuned:
+        row: list[Any] = [item.name, item.network]
+        for group in groups:
+            row += [item.AP[group], _change(item.AP[group], before[item.name][group], item.network)]
+        rows.append(row)
+    counts = study.fine_tuned[0].names
+    return Section(
+        "fine-tuning",
+        "Fine-tuning",
+        f"AP over the {counts['new']:,} names that fine-tuning learns, the {counts['old']:,} that "
+        f"the network was trained on before, and the {counts['other']:,} that neither labels (of "
+        f"{study.fine_tuned[0].name}); “plain” trains on the new images and does nothing else.",
+        tables=[Table("fine-tuning-table", "Before and after fine-tuning", columns, rows)],
+    )
+
+
+def _change(value: Number, before: Number, network: str) -> Number:
+    if value is None or before is None or network == "before":
+        return None
+    return value - before
 
 
 def _recall(study: Study, closed: bool, proposed: Sequence[Named]) -> Section:

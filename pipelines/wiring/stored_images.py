@@ -1,0 +1,83 @@
+"""A `rehearsal` artefact: old images as feature maps, with their boxes and proposals.
+
+maps/00000.npy   (C, h, w) float16 of each image, in the order of the index
+index.npz        offsets and columns of boxes, labels, proposals, in pixels of the network's input
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from unidet.models.stored_images import StoredImages
+from unidet.records import Batch
+from unidet.store.arrays import save_arrays
+
+MAPS, INDEX = "maps", "index.npz"
+
+
+class StoredImagesWriter:
+    """Writes an artefact batch by batch, then its index."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / MAPS).mkdir()
+        self._folder = folder
+        self._boxes: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+        self._proposals: list[np.ndarray] = []
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def add(self, batch: Batch, maps_NCHW: np.ndarray) -> None:
+        assert batch.proposals is not None  # a RoI head learns from them
+        images = zip(maps_NCHW, batch.boxes, batch.labels, batch.proposals, strict=True)
+        for feats, boxes, labels, proposals in images:
+            np.save(_map_file(self._folder, len(self)), feats.astype(np.float16))
+            self._boxes.append(boxes)
+            self._labels.append(labels)
+            self._proposals.append(proposals)
+
+    def close(self) -> None:
+        arrays = {
+            "box_offsets": _offsets(self._boxes),
+            "proposal_offsets": _offsets(self._proposals),
+            "boxes": np.concatenate([np.zeros((0, 4), np.float32), *self._boxes]),
+            "labels": np.concatenate([np.zeros(0, np.int32), *self._labels]),
+            "proposals": np.concatenate([np.zeros((0, 5), np.float32), *self._proposals]),
+        }
+        save_arrays(self._folder / INDEX, arrays)
+
+
+def read_stored_images(folders: Sequence[tuple[Path, int]]) -> StoredImages:
+    """The images of several artefacts, each with its dataset id; maps stay on disk until read."""
+    maps: list[np.ndarray] = []
+    boxes: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    proposals: list[np.ndarray] = []
+    dataset_ids: list[int] = []
+    for folder, dataset in folders:
+        with np.load(folder / INDEX) as arrays:
+            offsets = arrays["box_offsets"]
+            boxes += _parts(arrays["boxes"], offsets)
+            labels += _parts(arrays["labels"], offsets)
+            proposals += _parts(arrays["proposals"], arrays["proposal_offsets"])
+        count = len(offsets) - 1
+        maps += [np.load(_map_file(folder, row), mmap_mode="r") for row in range(count)]
+        dataset_ids += [dataset] * count
+    return StoredImages(maps, boxes, labels, proposals, np.array(dataset_ids, np.int32))
+
+
+def _map_file(folder: Path, row: int) -> Path:
+    return folder / MAPS / f"{row:05d}.npy"
+
+
+def _parts(column: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
+    return [column[first:last] for first, last in pairwise(offsets.tolist())]
+
+
+def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.cumsum([0, *map(len, parts)]).astype(np.int64)

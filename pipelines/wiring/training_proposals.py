@@ -1,0 +1,20 @@
+"""Proposals that a RoI head learns from."""
+
+from __future__ import annotations
+
+from unidet.data.loader import Proposals
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.engine.shards import SHARDS, Sharded
+from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.image_sets import ImageSet
+from unidet.pipelines.wiring.read_proposals import best_proposals
+from unidet.pipelines.wiring.study_sets import TRAINING
+
+
+def training_proposals(job: Job, data: ImageSet) -> Proposals:
+    """Those of the images of a training set: rows to (P, 5), in memory."""
+    folder = job.inputs[str(Node("proposals", f"{TRAINING}{data.name}"))]
+    dumped = Sharded(folder / SHARDS)
+    count = job.config.roi.proposals_per_image
+    images = [best_proposals(dumped, row, count) for row in range(len(data.split))]
+    return images.__getitem__
