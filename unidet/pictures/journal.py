@@ -12,6 +12,7 @@ A crash leaves a torn last line at most, which is cut off.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,6 @@ from typing import Any
 
 from unidet.errors import UserError
 from unidet.store.disk import check_folder
-from unidet.store.hashing import sha256_bytes
 
 JOURNAL = ".unidet_detect.jsonl"
 _DIGITS = 16  # of a line's SHA-256
@@ -174,7 +174,7 @@ class Journal:
 
 
 def _checksum(text: bytes) -> bytes:
-    return sha256_bytes(text)[:_DIGITS].encode()
+    return hashlib.sha256(text).hexdigest()[:_DIGITS].encode()
 
 
 def stat_of(path: str) -> list[int]:
