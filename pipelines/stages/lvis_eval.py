@@ -12,7 +12,15 @@ from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.evaluation.coco import evaluate_coco
 from unidet.evaluation.controls import text_controls
-from unidet.evaluation.detections import TextClassifier, detect_calibrated
+from unidet.evaluation.detections import (
+    Scoring,
+    TextClassifier,
+    calibrated_scorings,
+    detect,
+    detect_best_of_categories,
+    detect_calibrated,
+)
+from unidet.evaluation.fixed_ap import fixed_ap_metrics
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
 from unidet.formats.ground_truth import read_ground_truth
@@ -52,11 +60,30 @@ def run(job: Job) -> None:
         metrics = federated.metrics() | text_controls(
             text, lambda control: _average_precision(job, data, truth, control)
         )
+        if job.config.lvis_eval.max_detections_per_category:
+            metrics |= _fixed_ap(job, data, truth, text, novel)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
 def _average_precision(job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier) -> float:
     return evaluate_lvis(truth, _detect(job, data, text)).metrics()["AP"]
+
+
+def _fixed_ap(
+    job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier, novel: dict[str, bool]
+) -> dict[str, float]:
+    """Fixed and pooled AP, of detections that no limit of an image has cut."""
+    calibration, count = job.config.calibration, job.config.lvis_eval.max_detections_per_category
+    images = regions_of(job, data)
+    suppressing = suppression(job.config.detection, calibration.compat)
+    scoring = Scoring(calibration.beta)
+    if calibration.gamma:
+        (uncalibrated,) = detect(images, text, [scoring], suppressing)
+        (scoring,) = calibrated_scorings(
+            uncalibrated, text, calibration.beta, [calibration.gamma], calibration.compat
+        )
+    best = detect_best_of_categories(images, text, scoring, suppressing, count)
+    return fixed_ap_metrics(truth, best, novel, count)
 
 
 def _detect(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
@@ -105,7 +132,7 @@ def summary(folders: Mapping[str, Path]) -> str:
 STAGE = Stage(
     name="lvis_eval",
     version=2,
-    reads=("calibration", "detection"),
+    reads=("calibration", "detection", "lvis_eval"),
     run=run,
     nodes=nodes,
     why_none=why_no_text,

@@ -13,7 +13,13 @@ import pytest
 from unidet.errors import UserError
 from unidet.evaluation.calibration import calibration_weights, prior_counts
 from unidet.evaluation.calibration_grid import sweep
-from unidet.evaluation.detections import Scoring, TextClassifier, detect, detect_calibrated
+from unidet.evaluation.detections import (
+    Scoring,
+    TextClassifier,
+    detect,
+    detect_best_of_categories,
+    detect_calibrated,
+)
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
 from unidet.evaluation.per_category import per_category_table
 from unidet.evaluation.regions import Regions
@@ -58,6 +64,23 @@ def test_detections_worked_by_hand() -> None:
     # embeddings of half precision
     np.testing.assert_allclose(detections.scores, [row[2] for row in expected], rtol=1e-3)
     assert detections.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("per_selection", [0, 1_000_000])
+def test_the_best_of_categories_over_all_images(
+    per_selection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three equal images the first; no image is limited, though the suppression says one."""
+    monkeypatch.setattr("unidet.evaluation.detections.DETECTIONS_PER_SELECTION", per_selection)
+    images = [regions(4), regions(2), regions(3)]
+    limited = Suppression(max_per_image=1)
+    best = detect_best_of_categories(images, classifier(), Scoring(0.5), limited, 1)
+    assert best.image_ids.tolist() == [4, 4]
+    assert best.category_ids.tolist() == [7, 5]
+    expected = [math.sqrt(sigmoid(1) * 0.81), math.sqrt(sigmoid(-1) * 0.81)]
+    np.testing.assert_allclose(best.scores, expected, rtol=1e-3)
+    four = detect_best_of_categories(images, classifier(), Scoring(0.5), limited, 4)
+    assert np.bincount(four.category_ids)[[5, 7]].tolist() == [4, 4]
 
 
 def test_calibration_uses_the_counts_of_the_uncalibrated_detections() -> None:

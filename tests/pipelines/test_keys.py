@@ -49,7 +49,7 @@ RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", 
 
 READING = {
     *("load", "numpy_pickles", "pickle_bounds", "pickles", "placeholders", "read"),
-    *("read_safetensors", "storage"),
+    *("read_safetensors", "storage", "wrappers"),
 }
 """Of packages that hold what a checkpoint of ours needs."""
 
@@ -119,6 +119,7 @@ def test_roi_holds_its_own_network(
     expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
     expected |= {
         "wiring.read_proposals",
+        "wiring.training_proposals",
         "wiring.embedding_artefacts",
         "engine.shards",
         "stages.roi",

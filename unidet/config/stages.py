@@ -193,6 +193,13 @@ class DetectionConfig:
 
 
 @dataclass(frozen=True, config=SCHEMA)
+class LvisEvalConfig:
+    """With `max_detections_per_category`, fixed and pooled AP too; 0 is without."""
+
+    max_detections_per_category: NonNegative
+
+
+@dataclass(frozen=True, config=SCHEMA)
 class SweepConfig:
     """The grid that `calibration_sweep` evaluates."""
 

@@ -15,6 +15,7 @@ from unidet.config.stages import (
     Clip,
     DetectionConfig,
     Embeddings,
+    LvisEvalConfig,
     ProposalsConfig,
     ProposerStudyConfig,
     RawConfig,
@@ -67,6 +68,7 @@ class Config:
     lvis_raw: RawConfig
     calibration: CalibrationConfig
     detection: DetectionConfig
+    lvis_eval: LvisEvalConfig
     calibration_sweep: SweepConfig
     report: ReportConfig
     remote: FilePath = free("")

@@ -5,8 +5,9 @@ R regions of an image, C categories, D embedding dimensions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from unidet.evaluation.calibration import (
     fuse_scores,
     prior_counts,
 )
+from unidet.evaluation.protocols import best_of_categories
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.soft_nms import Suppression, suppressor
 from unidet.ops.numpy_boxes import xyxy_to_xywh
@@ -25,6 +27,7 @@ from unidet.records import Detections
 # exp(87) is the last that float32 can hold
 LARGEST_LOGIT = np.float32(87)
 BOX_DECIMALS = 2
+DETECTIONS_PER_SELECTION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,33 @@ def detect_calibrated(
         return uncalibrated
     scorings = calibrated_scorings(uncalibrated, classifier, beta, [gamma], compat)
     return detect(images, classifier, scorings, suppression)[0]
+
+
+def detect_best_of_categories(
+    images: Iterable[Regions],
+    classifier: TextClassifier,
+    scoring: Scoring,
+    suppression: Suppression,
+    count: int,
+) -> Detections:
+    """The `count` best detections of each category over all images, however many of an image.
+
+    Memory holds about twice these, not the detections of all images.
+    """
+    suppression = replace(suppression, max_per_image=sys.maxsize)
+    kept, waiting = Detections.concatenate([]), 0
+    pending: list[Detections] = []
+    for image in images:
+        pending += detect([image], classifier, [scoring], suppression)
+        waiting += len(pending[-1])
+        if waiting > max(len(kept), DETECTIONS_PER_SELECTION):
+            kept, pending, waiting = _best_of_all([kept, *pending], count), [], 0
+    return _best_of_all([kept, *pending], count)
+
+
+def _best_of_all(parts: list[Detections], count: int) -> Detections:
+    detections = Detections.concatenate(parts)
+    return detections.take(best_of_categories(detections, count))
 
 
 def _rounded_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
