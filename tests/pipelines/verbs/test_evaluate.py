@@ -1,8 +1,10 @@
-"""`unidet evaluate --check-official`: the official package's word on the same files."""
+"""`unidet evaluate`: parts of the images, several files, fixed AP, the official packages' word."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,14 @@ def test_fixed_ap_of_several_files_side_by_side(capsys: pytest.CaptureFixture[st
 def test_fixed_ap_is_of_lvis(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("truth.json", "results.json", "--style=coco", "--max-detections-per-category=9")
     assert "fixed AP is defined for --style lvis" in complaint_of("evaluate", capsys, *options)
+
+
+def test_the_commands_of_the_page_run() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
+    commands = re.findall(r"^unidet (evaluate .+)$", page.read_text(), re.MULTILINE)
+    assert len(commands) == 5
+    write_two_images()
+    for name in ("ours.json", "theirs.json"):
+        Path(name).write_text(Path("results.json").read_text())
+    for command in commands:
+        assert exit_status(*shlex.split(command)) == 0
