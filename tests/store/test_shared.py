@@ -11,11 +11,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from unidet.errors import UserError
 from unidet.store.gc import cleaning, drop, sweep
+from unidet.store.ingest import list_files
+from unidet.store.live import in_use
 from unidet.store.record import Action
+from unidet.store.repair import repair
 from unidet.store.store import Store
 from unidet.store.verify import verify
 
@@ -88,6 +93,59 @@ def test_the_group_may_write_what_all_write(store: Store, publish: Publish, grou
     assert len(shared) == 2
     for path in (*shared, *folders):
         assert path.stat().st_mode & stat.S_IWGRP, path
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As a folder of another user, who lets nobody else list it."""
+
+    def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any = ".") -> Any:
+            if os.fspath(path) == os.fspath(folder):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+            return real(path)
+
+        return call
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+def clean(store: Store, action: Action) -> None:
+    with cleaning(store):
+        drop(store, [action])
+        sweep(store, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("what", ["records", "marks"])
+def test_nothing_goes_whose_use_cannot_be_known(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What is not seen is not what is not there: content of unseen records was dropped."""
+    action = publish({"model": b"weights"})
+    with in_use(store.layout) as use:
+        use(action.key)
+        store.layout.record(action.key).parent.touch()  # no index knows the folder as it is now
+        place = store.layout.record(action.key).parent if what == "records" else store.layout.runs
+        with monkeypatch.context() as patch:
+            closed(patch, place)
+            with pytest.raises((UserError, PermissionError), match=place.name):
+                clean(store, action)
+            kinds = [(one.kind, store.layout.base / one.path) for one in verify(store).problems]
+            assert kinds == [("unreadable", place)]
+            assert repair(store, verify(store), None, use) == {}
+        assert store.lookup(action.key) == action
+
+
+def test_a_folder_that_cannot_be_listed_is_no_part_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a stage's output: the artefact would be published without it."""
+    out = store.draft("0" * 64)
+    (out / "logs").mkdir()
+    (out / "logs" / "log.csv").touch()
+    closed(monkeypatch, out / "logs")
+    with pytest.raises(PermissionError):
+        list_files(out)
 
 
 # --- two real users -----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.disk import entries, read_sealed, write_sealed
 from unidet.store.record import Action
 from unidet.store.stat_cache import SETTLED_NS
 
@@ -29,7 +29,9 @@ def newest_first(
     known: dict[str, Any] = json.loads(data) if data is not None else {}
     groups: dict[str, tuple[int, list[Row]]] = {}
     now = time.time_ns()
-    for folder in sorted(actions.glob("??")):
+    for folder in entries(actions):
+        if len(folder.name) != 2:
+            continue
         state = os.lstat(folder)
         if not stat.S_ISDIR(state.st_mode):
             continue
@@ -45,5 +47,5 @@ def newest_first(
 
 
 def _rows(folder: Path, read: Callable[[Path], Action | None]) -> list[Row]:
-    records = (read(path) for path in sorted(folder.glob("*.json")))
+    records = (read(path) for path in entries(folder) if path.suffix == ".json")
     return [[one.finished, one.key, one.stage] for one in records if one is not None]

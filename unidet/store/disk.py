@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -180,9 +180,33 @@ def write_sealed(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Files and links; a folder that somebody else takes away meanwhile is passed over."""
-    for place, folders, names in os.walk(folder):
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where it is not there.
+
+    `Path.glob` passes over what this user may not list, as if nothing lay there.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    try:
+        return [folder / name for name in sorted(os.listdir(folder))]
+    except FileNotFoundError:
+        return []
+
+
+def unless_gone(error: OSError) -> None:
+    """Of a folder that is walked through: somebody else may take it away meanwhile.
+
+    Raises:
+        OSError: it is there and cannot be listed.
+    """
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def files_below(folder: Path, unlisted: Callable[[OSError], None] = unless_gone) -> Iterator[Path]:
+    """Files and links; `unlisted` is told of folders that cannot be gone through."""
+    for place, folders, names in os.walk(folder, onerror=unlisted):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         yield from (Path(place, name) for name in (*names, *links))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store import live
+from unidet.store.disk import entries
 from unidet.store.paths import Layout, is_digest
 from unidet.store.pins import pinned
 from unidet.store.provenance import utc
@@ -73,7 +74,8 @@ def records_of(store: Store) -> dict[str, Action]:
         UserError: one cannot be read, so that nobody knows what it needs.
     """
     found = {action.key: action for action in store.actions()}
-    for path in store.layout.actions.glob("??/*.json"):
+    groups = [path for path in entries(store.layout.actions) if path.is_dir()]
+    for path in (path for group in groups for path in entries(group) if path.suffix == ".json"):
         if path.stem not in found and is_digest(path.stem):
             action = store.read(path)
             if action is not None:

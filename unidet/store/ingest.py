@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unidet.store.disk import make_folder, sync, touch
+from unidet.store.disk import make_folder, sync, touch, unless_gone
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name
@@ -83,7 +83,7 @@ def list_files(out: Path) -> list[str]:
         ValueError: something that is neither a regular file nor a folder, or a name not allowed.
     """
     found = []
-    for folder, _, names in os.walk(out):
+    for folder, _, names in os.walk(out, onerror=unless_gone):
         for name in names:
             path = Path(folder, name)
             relative = check_name(path.relative_to(out).as_posix())

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.store.disk import clear_errors, discard, make_folder
+from unidet.store.disk import clear_errors, discard, entries, make_folder
 from unidet.store.paths import Layout
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -69,8 +69,9 @@ def _create(path: Path) -> int:
 def used(folder: Path) -> set[str]:
     """Keys that living processes have marked; files of the dead are removed."""
     found: set[str] = set()
-    for path in folder.glob("*.live"):
-        found |= _read(path) or set()
+    for path in entries(folder):
+        if path.suffix == ".live":
+            found |= _read(path) or set()
     return found
 
 
@@ -116,7 +117,9 @@ def discard_abandoned(layout: Layout, key: str | None = None) -> None:
 def _is_dead(layout: Layout, owner: re.Match[str]) -> bool:
     if owner["host"] != socket.gethostname() or _runs(int(owner["pid"])):
         return False
-    return all(_read(path) is None for path in layout.runs.glob(f"{owner['process']}-*.live"))
+    files = (path for path in entries(layout.runs) if path.suffix == ".live")
+    own = (path for path in files if path.name.startswith(f"{owner['process']}-"))
+    return all(_read(path) is None for path in own)
 
 
 def _runs(pid: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from unidet.store.disk import make_folder, read_plain
+from unidet.store.disk import entries, make_folder, read_plain
 from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, utc
 
@@ -59,7 +59,7 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
 
 def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
     """Runs, newest first; lines that a crash cut off are left out."""
-    for path in sorted(folder.glob("*.jsonl"), reverse=True):
+    for path in reversed([path for path in entries(folder) if path.suffix == ".jsonl"]):
         try:
             lines = read_plain(path).splitlines()
         except (FileNotFoundError, ValueError):  # nothing that a run has written

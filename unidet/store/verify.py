@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ class Problem:
 
     Attributes:
         kind: `altered` (a blob with other content), `missing` (a blob), `damaged` (a record, or
-            what lies in its place) or `unexpected` (what the store did not put there).
+            what lies in its place), `unreadable` (which says nothing of it) or `unexpected` (what
+            the store did not put there).
         path: relative to the folder of the store.
         detail: what is wrong, and which artefacts it touches.
     """
@@ -54,9 +55,15 @@ class Findings:
 def verify(store: Store) -> Findings:
     """Check the whole store; changes nothing and takes as long as reading it."""
     base = store.layout.base
-    blobs = sorted(files_below(base / "blobs"))
-    records = sorted(files_below(store.layout.actions))
-    found = list(_odd(base))
+    found: list[Problem] = []
+
+    def unlisted(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            found.append(_unreadable(_relative(Path(error.filename), base), error))
+
+    blobs = sorted(files_below(base / "blobs", unlisted))
+    records = sorted(files_below(store.layout.actions, unlisted))
+    found += _odd(base, unlisted)
     actions = [one for one in (_record(path, store, found) for path in records) if one is not None]
     users: dict[str, list[str]] = {}
     for action in actions:
@@ -81,7 +88,7 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
     for name, file in action.files.items():
         blob = store.layout.blob(file.sha256)
         where = _relative(blob, base)
-        if has_blob(blob, file.size) or where in altered:
+        if {where, _relative(blob.parent, base)} & altered or has_blob(blob, file.size):
             continue
         detail = f"{action.label}/{name} should have {file.size} bytes"
         if os.path.lexists(blob):
@@ -91,10 +98,10 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
             yield Problem("missing", where, detail)
 
 
-def _odd(base: Path) -> Iterator[Problem]:
+def _odd(base: Path, unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
     """Whatever is neither a plain file nor one of the store's folders, blobs and records aside."""
     for group in _GROUPS:
-        for place, folders, names in os.walk(base / group):
+        for place, folders, names in os.walk(base / group, onerror=unlisted):
             for name in folders:
                 where = _relative(Path(place, name), base)
                 if not _FOLDER.fullmatch(where):
@@ -104,6 +111,10 @@ def _odd(base: Path) -> Iterator[Problem]:
                 path = Path(place, name)
                 if not stat.S_ISREG(path.lstat().st_mode):
                     yield Problem("unexpected", _relative(path, base), "not a plain file")
+
+
+def _unreadable(where: str, error: OSError) -> Problem:
+    return Problem("unreadable", where, f"cannot be read ({error.strerror})")
 
 
 def _relative(path: Path, base: Path) -> str:
@@ -121,6 +132,9 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
         action = from_bytes(read_plain(path, MAX_BYTES))
         if action.key != key or key_of(action.preimage) != key:
             raise ValueError("its key is not that of its preimage")
+    except PermissionError as error:
+        found.append(_unreadable(where, error))
+        return None
     except (OSError, ValueError) as error:
         found.append(Problem("damaged", where, str(error)))
         return None
@@ -148,7 +162,9 @@ def _blob(path: Path, store: Store, users: dict[str, list[str]]) -> Problem | No
     try:
         if sha256_file(path) == path.name:
             return None
-    except OSError as error:  # a bad sector, or another user's
+    except PermissionError as error:
+        return _unreadable(where, error)
+    except OSError as error:  # of the disk
         wrong = f"cannot be read ({error.strerror})"
     used = ", ".join(users.get(path.name, ["no artefact"]))
     return Problem("altered", where, f"{wrong}; used by {used}")
