@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from unidet.backend import files, toolchain
+from unidet.backend import core_record, files, toolchain
 from unidet.backend.process_state import signals_kept, tls_kept, variables_set
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
@@ -75,7 +75,9 @@ def measure_floats() -> None:
         np.finfo(kind)
 
 
-def import_jittor(home: Path, values: Mapping[str, str], headers: Path, verbose: bool) -> None:
+def import_jittor(
+    home: Path, jittor_folder: Path, values: Mapping[str, str], headers: Path, verbose: bool
+) -> None:
     variables = {**values, "HOME": str(home), "JITTOR_HOME": str(home)}
     with variables_set(variables), signals_kept(), tls_kept(), warnings.catch_warnings():
         # Python's, of Jittor's own strings, where its files have not been compiled before.
@@ -89,7 +91,8 @@ def import_jittor(home: Path, values: Mapping[str, str], headers: Path, verbose:
         if not has_core(Path(jittor_utils.cache_path)):
             say_compiling(verbose)
         try:
-            import jittor  # noqa: F401
+            with core_record.remembered(home / "core.json", jittor_folder):
+                import jittor  # noqa: F401
         except Exception as error:
             raise UserError(
                 f"Jittor does not start: {first_line(error)}; `unidet doctor` may tell more, "

@@ -111,7 +111,7 @@ def _bring_up(
     environment = importing.environment(tools.compiler, onednn, threads, verbose)
     environment |= prepared | importing.waiting(threads) | ({"use_mpi": "1"} if mpi else {})
     importing.measure_floats()
-    importing.import_jittor(home, environment, tools.headers, verbose)
+    importing.import_jittor(home, _jittor_folder(), environment, tools.headers, verbose)
     jittor_build.write_one_kernel_at_a_time(home / "build", tools.compiler)
     if cuda:
         cuda_build.add_convolutions(home / "cuda")
