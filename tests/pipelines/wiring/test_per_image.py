@@ -62,21 +62,25 @@ def test_every_shard_of_a_sibling_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the order of the images here; one that is there twice has its result twice."""
-    there = ShardSet(SHARDS, images=4, per_shard=1)
+
+    def scrambled(row: int) -> bytes:
+        return digest_of(row * 7 % 16)
+
+    there = ShardSet(SHARDS, images=16, per_shard=2)
     there.fill(
         tmp_path / "work",
         lambda rows: ((row, {"scores": np.array([row])}) for row in rows),
-        digest_of,
+        scrambled,
         Silent(),
     )
     there.gather(tmp_path / "work", tmp_path / "sibling")
     load, loaded = np.load, []
     monkeypatch.setattr(np, "load", lambda file: loaded.append(Path(file).name) or load(file))
-    images = (3, 0, 3, 1, 0, 2)  # of the sibling
-    results = reusing(lambda: [tmp_path / "sibling"], lambda row: digest_of(images[row]), None)
-    scores = {row: columns["scores"].item() for row, columns in results(range(6))}
+    images = (3, 0, 3, 15, 12, 9, 1, 0, 2, *range(4, 9), 14, 13, 11, 10)  # of the sibling
+    results = reusing(lambda: [tmp_path / "sibling"], lambda row: scrambled(images[row]), None)
+    scores = {row: columns["scores"].item() for row, columns in results(range(len(images)))}
     assert scores == dict(enumerate(images))
-    assert len(loaded) == 4 + 4  # for the list of what is there, and to read it
+    assert len(loaded) == 8 + 8  # for the list of what is there, and to read it
 
 
 @pytest.fixture
