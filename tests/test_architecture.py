@@ -38,7 +38,13 @@ ALLOWED = {
     | {"unidet.store.disk"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation", "unidet.store.disk"},
     "unidet.pictures": PLAIN
-    | {"unidet.console", "unidet.formats", "unidet.report", "unidet.store.disk"}
+    | {
+        "unidet.console",
+        "unidet.formats",
+        "unidet.report",
+        "unidet.store.disk",
+        "unidet.store.hashing",
+    }
     | {"unidet.data.pillow_files", "unidet.vocabularies"},
 }
 HYDRA = {"unidet.cli", "unidet.config.compose"}

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.weights.read import read_npz
 
 # What numpy's reader of headers raises, which are Python literals.
 _DAMAGE = (
     *(ValueError, TypeError, OverflowError, EOFError, MemoryError, RecursionError),
     *(SyntaxError, tokenize.TokenError),
 )
-# Of an archive; a single array in its place is no context manager.
-_ARCHIVE_DAMAGE = (zipfile.BadZipFile, zlib.error, AttributeError, NotImplementedError)
 
 
 def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
@@ -36,18 +33,14 @@ def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
     Raises:
         UserError: as `read_embeddings`, or an array is missing.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            vectors, names = arrays["embeddings"], arrays["names"]
-    except OSError as fault:
-        raise UserError(f"{path}: cannot be read ({fault.strerror or fault})") from None
-    except KeyError as fault:
-        raise UserError(
-            f"{path}: has no array {fault}; it must hold `embeddings` (C, D) and their `names` (C,)"
-        ) from None
-    except (*_DAMAGE, *_ARCHIVE_DAMAGE) as fault:
-        reason = " ".join(str(fault).split())
-        raise UserError(f"{path}: not a readable .npz file ({reason:.100})") from None
+    arrays = read_npz(path)
+    for name in ("embeddings", "names"):
+        if name not in arrays:
+            raise UserError(
+                f"{path}: has no array {name!r}; it must hold `embeddings` (C, D) and their "
+                "`names` (C,)"
+            )
+    vectors, names = arrays["embeddings"], arrays["names"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UserError(f"{path}: its names are {names.dtype} {names.shape}, must be text (C,)")
     return _checked(path, vectors, len(names)), names.tolist()

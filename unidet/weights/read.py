@@ -13,6 +13,7 @@ import math
 import mmap
 import pickle
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,9 @@ _DAMAGE = (
     OverflowError,
     RecursionError,
     MemoryError,
+    NotImplementedError,  # of archives that tell of what zipfile cannot do
+    SyntaxError,  # of numpy's headers, which are Python literals
+    tokenize.TokenError,
 )
 UNPACKED_TIMES = 32
 UNPACKED_BYTES = 64 << 20
@@ -99,6 +103,24 @@ def _unknown(head: bytes) -> str:
     if head.lstrip().startswith(b"<"):
         return "is a web page, not the weights: the download was refused; fetch it again"
     return "is neither a PyTorch checkpoint, nor safetensors, nor npz"
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of numpy's archive, of numbers and of text, by name.
+
+    Raises:
+        UserError: no such file, no archive, damaged, with pickles in it, or one that would unpack
+            to far more than its size.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            _check_zip(archive, path.stat().st_size)
+            return _read_npz(archive)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (UserError, *_DAMAGE) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable .npz file ({reason:.100})") from error
 
 
 def read_pickle(path: str | Path) -> Any:
