@@ -193,6 +193,14 @@ def test_a_resumed_run_replaces_the_rows_it_wrote_again(tmp_path: Path) -> None:
         ('{"train_loss": 1}\n', "line 1: no whole number under 'epoch'"),
         ('{"mode": "train"}\n[1]\n{}\n', "line 2: a JSON object was expected"),
         ("Train|Epoch1/2|Iter0(1/6)| lr:1e-3| loss_qfl:1.2.3| \n", "line 1: .* a number belongs"),
+        ("step,loss\n0,1\n1e999,1\n2,1\n", "line 3: '1e999,1' is no row of numbers"),
+        ('step,loss\n0,1\n1,"' + "1" * 200_000 + "\n2,1\n", "line 3: .*(no row|cells)"),
+        (f'{{"train_loss": 1, "epoch": 0}}\n{"[" * 9999}\n{{}}\n', "line 2: not JSON"),
+        (f'{{"train_loss": 1, "epoch": {"1" * 5000}}}\n{{}}\n', "line 1: not JSON"),
+        ('{"train_loss": 1, "epoch": 1e3}\n', "line 1: 'epoch' is 1000.0, must be a whole number"),
+        ('{"mode": "train", "epoch": 1, "iter": "5"}\n', "line 1: 'iter' is '5', must be a whole"),
+        ('{"mode": "val"}\n{"epoch": null, "AP": 1}\n', "line 2: 'epoch' is None, must be a whole"),
+        (f"mmdet - Epoch [{'1' * 5000}][1/2] loss: 1\n", "line 1: .* begins no known log"),
     ],
 )
 def test_what_cannot_be_read_names_file_and_line(tmp_path: Path, text: str, message: str) -> None:
@@ -201,6 +209,30 @@ def test_what_cannot_be_read_names_file_and_line(tmp_path: Path, text: str, mess
     with pytest.raises(UserError, match=rf"run\.log, {message}") as caught:
         read(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_number_makes_no_curve(tmp_path: Path) -> None:
+    record = {"train_loss": 1, "train_a": "2", "train_b": None, "train_c": True, "epoch": 0}
+    record |= {"test_coco_eval_bbox": ["0.5", None, 0.25, -1, [], 10**400], "train_d": -(10**400)}
+    (tmp_path / "log.txt").write_text(json.dumps(record) + "\n")
+    table = read(tmp_path).table
+    assert list(table.columns) == ["split", "epoch", "step", "loss", "d", "AP75", "AP_large"]
+    assert table["d"][0] == -float("inf")
+
+
+def test_what_other_code_prints_between_the_rows_of_mmdet(logs: Path, tmp_path: Path) -> None:
+    """Lines that begin as rows do, and hold no step."""
+    plain = (logs / "mmdet2.log").read_text()
+    (tmp_path / "run.log").write_text(f"Epoch [1] begins\nEpoch [1/12]: loss: 9\n{plain}")
+    assert read(tmp_path / "run.log").table.equals(read(logs / "mmdet2.log").table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(encoding: str, logs: Path, tmp_path: Path) -> None:
+    for name in ("own.csv", "detr.txt", "mmdet2.log"):
+        path = tmp_path / name
+        path.write_bytes((logs / name).read_text().encode(encoding))
+        assert read(path).table.equals(read(logs / name).table)
 
 
 def test_binary_and_missing_files(tmp_path: Path) -> None:

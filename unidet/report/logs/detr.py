@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unidet.report.logs.log_lines import LogText, json_records
+from unidet.report.logs.log_lines import LogText, json_records, number, require_counts
 from unidet.report.logs.rows import Rows
 
 NAME = "DETR or RT-DETR"
@@ -32,8 +32,9 @@ def read(log: LogText) -> Rows:
     rows = Rows()
     records, rows.cut_off = json_records(log)
     for index, record in records:
-        if not isinstance(record.get("epoch"), int):
+        if "epoch" not in record:
             raise log.error(index, "no whole number under 'epoch', as DETR writes it")
+        require_counts(log, index, record, ("epoch",))
         rows.train(record["epoch"] + 1, None, _numbers(record, "train_"))
         tested = _numbers(record, "test_") | _coco(record.get("test_coco_eval_bbox"))
         if tested:
@@ -43,9 +44,9 @@ def read(log: LogText) -> Rows:
 
 def _numbers(record: dict[str, Any], prefix: str) -> dict[str, float]:
     return {
-        name.removeprefix(prefix): float(value)
-        for name, value in record.items()
-        if name.startswith(prefix) and isinstance(value, (int, float))
+        name.removeprefix(prefix): value
+        for name, logged in record.items()
+        if name.startswith(prefix) and (value := number(logged)) is not None
     }
 
 
@@ -53,4 +54,5 @@ def _coco(values: Any) -> dict[str, float]:
     """The twelve numbers by name; -1 stands for "no object of that size" and is left out."""
     if not isinstance(values, list):
         return {}
-    return {name: value for name, value in zip(COCO, values, strict=False) if value >= 0}
+    numbers = zip(COCO, map(number, values), strict=False)
+    return {name: value for name, value in numbers if value is not None and value >= 0}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,11 @@ from unidet.errors import UserError
 KNOWN = (
     "log.csv of unidet, .log or .log.json of mmdet, logs.txt of nanodet, log.txt of DETR or RT-DETR"
 )
+
+
+LARGEST_COUNT = 10**15
+"""No training has more steps."""
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -28,17 +35,18 @@ class LogText:
 
 
 def read_text(path: Path) -> LogText:
-    """The file's lines.
+    """The file's lines, in UTF-8 or, with a byte order mark, as PowerShell's `>` writes them.
 
     Raises:
         UserError: no such file, not text, or nothing in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a log is one of: {KNOWN}") from None
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: not text; a log is one of: {KNOWN}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
@@ -61,7 +69,7 @@ def json_records(log: LogText) -> tuple[list[tuple[int, dict[str, Any]]], int]:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if index == last:
                 return records, 1
             raise log.error(index, f"not JSON ({error}); remove the line to go on") from None
@@ -69,3 +77,23 @@ def json_records(log: LogText) -> tuple[list[tuple[int, dict[str, Any]]], int]:
             raise log.error(index, "a JSON object was expected, one on each line")
         records.append((index, record))
     return records, 0
+
+
+def number(value: Any) -> float | None:
+    """A number of a JSON record; None for whatever else stands there."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def require_counts(
+    log: LogText, index: int, record: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    """UserError where one of these is there and no count; a float holds it exactly."""
+    for name in names:
+        value = record.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_COUNT:
+            raise log.error(index, f"{name!r} is {value!r:.40}, must be a whole number")

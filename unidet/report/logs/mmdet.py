@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from unidet.report.logs.log_lines import LogText, json_records
+from unidet.report.logs.log_lines import LogText, json_records, number, require_counts
 from unidet.report.logs.rows import Rows, metric_name
 
 NAME = "mmdet"
-_ROW = re.compile(r"\b(Epoch|Iter)(?:\((\w+)\))?\s*((?:\[[\s\d/]+\])+)\s*(.*)")
+_COUNT = r"\[\s*\d{1,15}\s*(?:/\s*\d{1,15}\s*)?\]"
+_ROW = re.compile(rf"\b(Epoch|Iter)(?:\((\w+)\))?\s*((?:{_COUNT})+)\s*(.*)")
 _NUMBER = r"[-+]?(?:nan|inf|\d+\.?\d*(?:[eE][-+]?\d+)?)"
 _VALUE = re.compile(rf"([A-Za-z][\w./@:-]*): ({_NUMBER})(?=,|\s|$)")
 _NO_CURVES = {"eta", "time", "data_time", "memory", "mode", "epoch", "iter", "step", "seed"}
@@ -52,7 +53,9 @@ def _read_text(log: LogText) -> Rows:
             rows.cut_off = 1
             break
         values = _values({name: float(value) for name, value in _VALUE.findall(row[4])})
-        counts = [[int(number) for number in part.split("/")] for part in row[3][1:-1].split("][")]
+        counts = [[int(count) for count in part.split("/")] for part in row[3][1:-1].split("][")]
+        if row[1] == "Epoch" and len(counts) == 1:
+            continue  # what someone's own code prints: `Epoch [3] begins`
         if row[2] in (None, "train"):
             epoch, step = _text_place(row[1], counts)
             rows.train(epoch, step, values)
@@ -72,6 +75,8 @@ def _text_place(unit: str, counts: list[list[int]]) -> tuple[int | None, int]:
 def _read_json(log: LogText) -> Rows:
     rows = Rows()
     numbered, rows.cut_off = json_records(log)
+    for index, record in numbered:
+        require_counts(log, index, record, ("epoch", "iter", "step"))
     records = [
         record for _, record in numbered if "env_info" not in record and "exp_name" not in record
     ]
@@ -84,7 +89,7 @@ def _read_json(log: LogText) -> Rows:
         if _is_training(record):
             trained = True
             step = record.get("step", record["iter"])
-            before = (record["epoch"] - 1) * length if length else 0
+            before = (record.get("epoch", 1) - 1) * length
             rows.train(epoch, before + step, values)
         else:
             # 3.x writes the epoch of an evaluation as its "step".
@@ -118,13 +123,13 @@ def _values(logged: Mapping[str, Any]) -> dict[str, float]:
     rates = logged.get("lr")
     if isinstance(rates, dict) and rates:
         logged = {**logged, "lr": next(iter(rates.values()))}
-    for name, value in logged.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if number and name not in _NO_CURVES and not name.endswith("copypaste"):
+    for name, item in logged.items():
+        value = number(item)
+        if value is not None and name not in _NO_CURVES and not name.endswith("copypaste"):
             if name.startswith("lr_"):
-                values.setdefault("lr", float(value))
+                values.setdefault("lr", value)
             # -1: no object of that size.
             if value != -1 or "loss" in name:
                 short = metric_name(name)
-                values[name if short in values else short] = float(value)
+                values[name if short in values else short] = value
     return values

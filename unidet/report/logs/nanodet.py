@@ -15,7 +15,7 @@ from unidet.report.logs.log_lines import LogText
 from unidet.report.logs.rows import TRAIN, Rows, metric_name
 
 NAME = "nanodet"
-_ROW = re.compile(r"\b(Train|Val)\|Epoch:?(\d+)/\d+\|Iter:?(\d+)\([\d/]+\)\|(.*)")
+_ROW = re.compile(r"\b(Train|Val)\|Epoch:?(\d{1,15})/\d+\|Iter:?(\d{1,15})\([\d/]+\)\|(.*)")
 _METRICS = re.compile(r"\bVal_metrics: \{(.*)\}")
 _VALUE = re.compile(r"([A-Za-z]\w*):\s*([-+\w.]+)\|")
 # NumPy 2 writes np.float64(0.27) for 0.27.

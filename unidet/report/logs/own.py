@@ -21,9 +21,10 @@ def read(log: LogText) -> Rows:
         UserError: a row before the last with another number of cells than the header, or a cell
             that is no number.
     """
-    names = [metric_name(name) for name in next(csv.reader(log.lines[:1]))]
+    header, *table = _cells(log)
+    names = [metric_name(name) for name in header]
     rows = Rows()
-    for index, cells in enumerate(csv.reader(log.lines[1:]), start=1):
+    for index, cells in enumerate(table, start=1):
         if not cells:
             continue
         last = index + 1 == len(log.lines)
@@ -35,7 +36,15 @@ def read(log: LogText) -> Rows:
         try:
             values = {name: float(cell) for name, cell in zip(names, cells, strict=True) if cell}
             step = int(values.pop("step"))
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             raise log.error(index, f"{','.join(cells)!r} is no row of numbers") from None
         rows.train(None, step, values)
     return rows
+
+
+def _cells(log: LogText) -> list[list[str]]:
+    reader = csv.reader(log.lines)
+    try:
+        return list(reader)
+    except csv.Error as error:  # a NUL byte before Python 3.11, a cell without end
+        raise log.error(reader.line_num - 1, f"no row of a table ({error})") from None
