@@ -290,7 +290,16 @@ def _bring_up_for(stage: Stage, config: Config) -> None:
 
 
 def bring_up_jittor(config: Config, *, mpi: bool = False) -> None:
-    """Import Jittor as the configuration's `runtime` says; stages that need no tensors never do."""
+    """Import Jittor as the configuration's `runtime` says; stages that need no tensors never do.
+
+    Raises:
+        UserError: as `bring_up`.
+        Interrupted: asked to stop, which has ended its compilers too.
+    """
     from unidet.backend.runtime import bring_up
 
-    bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose, mpi=mpi)
+    try:
+        bring_up(config.runtime.device, config.runtime.threads, config.runtime.verbose, mpi=mpi)
+    except UserError:
+        check()
+        raise

@@ -25,14 +25,18 @@ from unidet.errors import UserError
 SCRIPT = """
 import os, signal, ssl, sys, time
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+asked = []
+signal.signal(signal.SIGINT, lambda *_: asked.append(1))
+sys.addaudithook(lambda event, about: "import" == event and about[0] == "jittor.compile_extern"
+                 and signal.raise_signal(signal.SIGINT))  # its core is loaded by then
 before = dict(os.environ), signal.getsignal(signal.SIGINT), ssl._create_default_https_context
 from unidet.backend.runtime import bring_up
 brought = bring_up("cpu", threads=1)
 import jittor as jt
 changed = {k for k in {*before[0], *os.environ} if before[0].get(k) != os.environ.get(k)}
 assert not changed, changed
-assert signal.getsignal(signal.SIGINT) is before[1]
+assert signal.getsignal(signal.SIGINT) is before[1] and asked == [1]
+signal.signal(signal.SIGINT, signal.default_int_handler)
 assert ssl._create_default_https_context is before[2]
 assert brought.threads == 1 and brought.device == "cpu"
 import jittor_utils

@@ -176,6 +176,30 @@ def test_a_data_process_that_is_killed_is_one_line(tmp_path: Path) -> None:
     assert last.startswith("unidet.errors.UserError: one of 2 processes was ended from outside")
 
 
+def test_ctrl_c_reaches_no_data_process(tmp_path: Path) -> None:
+    """A terminal sends it to all of them, at any time: also before one could have said no."""
+    file, folder = tmp_path / "script.py", tmp_path / "work"
+    early = "signal.raise_signal(signal.SIGINT), signal.raise_signal(signal.SIGHUP)\n"
+    sleepless = DATA.replace("time.sleep(60)", "return [0] * len(rows)")
+    file.write_text(f"import signal\nif __name__ != '__main__':\n    {early}{sleepless}")
+    folder.mkdir()
+    done = subprocess.run([sys.executable, file, folder], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(pids(folder)) == 2
+
+
+def test_ctrl_c_while_the_command_is_imported() -> None:
+    code = (
+        "import signal, sys\n"
+        "sys.addaudithook(lambda event, about: event == 'import' and about[0] == 'pydantic'"
+        " and signal.raise_signal(signal.SIGINT))\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from unidet.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (75, "unidet: stopped before it began\n")
+
+
 @pytest.mark.parametrize("saves", [False, True])
 def test_a_verb_ends_at_the_first_signal_unless_it_saves(
     saves: bool, monkeypatch: pytest.MonkeyPatch

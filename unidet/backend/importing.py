@@ -9,7 +9,8 @@ import signal
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from unidet.backend import core_record, files, toolchain
@@ -79,7 +80,12 @@ def import_jittor(
     home: Path, jittor_folder: Path, values: Mapping[str, str], headers: Path, verbose: bool
 ) -> None:
     variables = {**values, "HOME": str(home), "JITTOR_HOME": str(home)}
-    with variables_set(variables), signals_kept(), tls_kept(), warnings.catch_warnings():
+    with (
+        variables_set(variables),
+        signals_kept() as restore_signals,
+        tls_kept(),
+        warnings.catch_warnings(),
+    ):
         # Python's, of Jittor's own strings, where its files have not been compiled before.
         warnings.filterwarnings("ignore", "invalid escape sequence")
         import jittor_utils
@@ -88,6 +94,7 @@ def import_jittor(
         jittor_utils._py3_include_path = f'-I"{headers}"'
         jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
         jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
+        jittor_utils.import_scope = _then(restore_signals, jittor_utils.import_scope)
         if not has_core(Path(jittor_utils.cache_path)):
             say_compiling(verbose)
         try:
@@ -103,6 +110,23 @@ def import_jittor(
             atexit.unregister(jittor_utils.pool_cleanup)
             jittor_utils.pool_cleanup()
             jittor_utils.pool_size = 0
+
+
+def _then(
+    restore: Callable[[], None], scope: Callable[[int], AbstractContextManager[None]]
+) -> Callable[[int], AbstractContextManager[None]]:
+    """Jittor's scope around each load of its libraries, which take over the signals: seconds before
+    its import has ended, and in between they would end the process in their own words."""
+
+    @contextmanager
+    def restoring(flags: int) -> Iterator[None]:
+        try:
+            with scope(flags):
+                yield
+        finally:
+            restore()
+
+    return restoring
 
 
 def _mortal(initialize: Callable[[], None]) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 _SIGNALS = (  # that Jittor answers itself (src/utils/log.cc); SIGTERM: its compiling processes
@@ -38,8 +38,8 @@ def variables_set(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def signals_kept() -> Iterator[None]:
-    """What answers signals.
+def signals_kept() -> Iterator[Callable[[], None]]:
+    """What answers signals; yields what puts it back before the block ends.
 
     Read with the C library's call: Python's knows nothing of handlers in C (faulthandler's).
     """
@@ -47,11 +47,15 @@ def signals_kept() -> Iterator[None]:
     kept = {number: ctypes.create_string_buffer(_SIGACTION_BYTES) for number in _SIGNALS}
     for number, action in kept.items():
         libc.sigaction(int(number), None, action)
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         for number, action in kept.items():
             libc.sigaction(int(number), action, None)
+
+    try:
+        yield restore
+    finally:
+        restore()
 
 
 @contextmanager

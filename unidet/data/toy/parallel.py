@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from unidet.errors import UserError
@@ -37,7 +39,9 @@ def map_chunks(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
     try:
-        yield from _drain(pool.map(work, chunks), count, progress)
+        with _out_of_reach():
+            results = pool.map(work, chunks)  # starts the processes
+        yield from _drain(results, count, progress)
     except BrokenProcessPool:
         raise UserError(
             f"one of {processes} processes was ended from outside, perhaps for want of memory; "
@@ -45,6 +49,17 @@ def map_chunks(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """What is started meanwhile gets neither Ctrl-C nor the end of a terminal, from its first
+    moment on: its parent, which gets both, says when it is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
