@@ -8,6 +8,7 @@ mmcv add by default is marked so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,6 +131,14 @@ def test_every_value_is_the_official_one(
         if setting(config, key) != official
     }
     assert wrong == {}
+
+
+def test_the_page_on_migration_lists_every_value() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs/migration.md").read_text()
+    tables = (FIRST_STAGE, SECOND_STAGE, BOTH_STAGES, INFERENCE)
+    rows = [f"| {what} | `{key}` | `{value}` |" for table in tables for what, key, value in table]
+    assert [row for row in rows if row not in page] == []
+    assert len(rows) == len([line for line in page.splitlines() if line.count("|") == 4]) - 8
 
 
 def test_every_parameter_of_stage_2_learns_at_the_official_rate(config: Config) -> None:

@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 from commands import COMMAND
 from PIL import Image
+from stage_pages import departures
 
+from unidet.cli import compose
+from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.shards import SHARDS, Sharded
+from unidet.pipelines.engine.states import built as artefacts
 
 AP_KEYS = {"AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR@300"}
 
@@ -65,6 +69,16 @@ def test_the_report_says_what_was_run(study: tuple[str, ...], tmp_path: Path) ->
     done = unidet("report", "--out", str(out), *study)
     assert done.returncode == 0, done.stderr
     assert out.read_text() == page
+
+
+def test_artefacts_are_what_the_pages_of_the_stages_say(study: tuple[str, ...]) -> None:
+    """Files, and names, types and shapes of arrays, of docs/stages/."""
+    config = compose(list(study))
+    store = open_store(config)
+    made = artefacts("report", config, store).items()
+    assert len(made) == 22
+    for node, action in made:
+        assert departures(node.stage, str(node), store.folder(action)) == []
 
 
 def test_metrics_have_the_promised_keys(study: tuple[str, ...]) -> None:
