@@ -30,16 +30,22 @@ OWN = "experiment=closed_set"
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The lines of fenced blocks without a language that begin with `unidet`, as words; without
-    synopses, and figures in letters."""
-    blocks = re.findall(r"^ *```\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
-    for block in blocks:
-        for line in block.replace("\\\n", " ").splitlines():
-            text = re.sub(r"\$\([^)]*\)", "PLACE", line.strip().removeprefix("$ "))
-            is_synopsis = "…" in text or " [-" in text
-            is_figure = re.search(r"\w  +[^ #]", text)
-            if text.startswith("unidet ") and not (is_synopsis or is_figure):
-                yield shlex.split(text, comments=True)[1:]
+    """The words of each command in a fenced block without a language and in a table; of synopses,
+    and of figures in letters, none."""
+    for text in written(page.read_text()):
+        text = re.sub(r"\$\([^)]*\)", "PLACE", text.strip().removeprefix("$ "))
+        is_synopsis = "…" in text or " [-" in text
+        is_figure = re.search(r"\w  +[^ #]", text)
+        if text.startswith("unidet ") and not (is_synopsis or is_figure):
+            yield shlex.split(text, comments=True)[1:]
+
+
+def written(page: str) -> Iterator[str]:
+    """Lines of blocks, and code of at least three words in rows of tables."""
+    for block in re.findall(r"^ *```\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL):
+        yield from block.replace("\\\n", " ").splitlines()
+    for row in re.findall(r"^\|.*", page, re.MULTILINE):
+        yield from (code for code in re.findall(r"`([^`]+)`", row) if code.count(" ") > 1)
 
 
 EVERY = {page.relative_to(ROOT).as_posix(): [*commands(page)] for page in PAGES}
