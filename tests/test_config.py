@@ -47,7 +47,8 @@ def test_every_experiment_composes(experiment: str) -> None:
     ("group", "option"), [choice for choice in CHOICES if choice[0] != "experiment"]
 )
 def test_every_option_composes_in_the_toy_study(group: str, option: str) -> None:
-    assert getattr(compose([f"{group}={option}"]), group) is not None
+    part = "data" if group == "suite" else group  # a suite is evaluation sets
+    assert getattr(compose([f"{group}={option}"]), part) is not None
 
 
 def test_a_misspelt_key_is_named_with_what_stands_there() -> None:
@@ -134,3 +135,10 @@ def test_sides_of_rtdetr_are_multiples_of_32() -> None:
     message = refusal("rpn=rtdetr_r18vd", "rpn.network.train_sides=[640,650]")
     assert "rpn.network.train_sides.1" in message
     assert "multiple of 32, got 650" in message
+
+
+def test_a_suite_comes_after_the_evaluation_sets_of_the_study() -> None:
+    sets = compose(["experiment=coco_o365", "suite=odinw13"]).data.evaluation
+    assert [*sets][:3] == ["lvis_v0_5", "coco_val", "PascalVOC"]
+    assert len(sets) == 2 + 13
+    assert {suite_set.style for suite_set in [*sets.values()][2:]} == {"coco"}

@@ -21,6 +21,7 @@ from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import external_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.metrics_table import read_metrics, recall_table
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
     fill_shards,
@@ -135,12 +136,7 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
 
 
 def summary(folders: Mapping[str, Path]) -> str:
-    rows = [f"{'proposals':<28}{'AR@10':>8}{'AR@100':>8}{'AR@300':>8}{'R50@300':>9}"]
-    for name, folder in folders.items():
-        metrics = json.loads((folder / "metrics.json").read_text())
-        recalls = "".join(f"{metrics[key]:>8.3f}" for key in ("AR@10", "AR@100", "AR@300"))
-        rows.append(f"{name:<28}{recalls}{metrics['R50@300']:>9.3f}")
-    return "\n".join(rows)
+    return recall_table({name: read_metrics(folder) for name, folder in folders.items()})
 
 
 STAGE = Stage(

@@ -40,6 +40,7 @@ def pycocotools_recall(truth_path: Path, results_path: Path) -> dict[str, float]
         for area, letter in enumerate(("", "s", "m", "l"))
         for column, cap in enumerate(CAPS)
     }
+    metrics["AUC"] = np.trapz([metrics[f"AR@{cap}"] for cap in CAPS], np.log10(CAPS)) / 2
     metrics["R50@300"] = recall[0, 0, 0, 2]
     return metrics
 
@@ -122,6 +123,8 @@ def test_values_worked_by_hand(make_world: Callable) -> None:
     assert metrics["AR@10"] == 0
     # found at .5 .55 .6 .65 .7 .75 .8: 7 of 10 thresholds, one of two boxes
     assert metrics["AR@100"] == metrics["AR@1000"] == pytest.approx(0.35)
+    # 0 at 10, .35 from 100 to 1000: half of .35 in the first decade, all of it in the second
+    assert metrics["AUC"] == pytest.approx((0.175 + 0.35) / 2)
     assert metrics["ARl@300"] == pytest.approx(0.7)
     assert metrics["ARs@300"] == 0
     assert metrics["ARm@300"] == -1
