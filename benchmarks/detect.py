@@ -1,11 +1,12 @@
 """`unidet detect` against the network alone: pictures a second, and memory over many pictures.
 
-    python benchmarks/detect.py PICTURES RESULTS.json COUNT [name=value …]
+    python benchmarks/detect.py PICTURES RESULTS.json COUNT [rounds=5] [in_round=64] [name=value …]
 
 PICTURES is a folder of photographs, COUNT how many are to be detected; links to them are made until
-there are so many. Arguments of `unidet.load` follow: study=bench, weights=nanodet.pth, …, and names
-for a model without its own: names="cat, dog". The network's own rate is that of decoded pictures;
-both are measured in turns, since a machine's speed changes.
+there are so many; with 0 only rates are measured. Arguments of `unidet.load` follow: study=bench,
+weights=nanodet.pth, …, and names for a model without its own: names="cat, dog". `in_round` pictures
+are timed at once, `rounds` times. The network's own rate is that of decoded pictures; both are
+measured in turns, since a machine's speed changes.
 """
 
 from __future__ import annotations
@@ -27,11 +28,9 @@ from unidet.pictures.decode import read_picture
 from unidet.pictures.detect_files import FileDetector, Wanted, detect_files
 from unidet.pictures.detections import Detections
 from unidet.pictures.sources import Source, find_sources
-from unidet.pipelines.detector.model import Model, load
+from unidet.pipelines.detector.model import load
 from unidet.pipelines.detector.options import Options
 
-ROUNDS = 5
-IN_ROUND = 64  # pictures that are timed at once
 Detect = Callable[[Iterable[np.ndarray]], Iterator[Detections]]
 
 
@@ -63,12 +62,11 @@ def detect_into(folder: Path, sources: Sequence[Source], detect: Detect, names: 
     detect_files(sources, lambda: FileDetector(names, detect, None, {}), Wanted(folder))
 
 
-def rates(model: Model, detect: Detect, names: Any, sources: Sequence[Source]) -> dict[str, float]:
+def rates(detect: Detect, names: Any, some: Sequence[Source], rounds: int) -> dict[str, float]:
     """Medians of several rounds in pictures a second, of both ways and of their ratio."""
-    some = sources[:IN_ROUND]
     pixels = [read_picture(Path(source.path)).pixels for source in some]
     alone, whole = [], []
-    for number in range(-1, ROUNDS):  # the first compiles
+    for number in range(-1, rounds):  # the first compiles
         with tempfile.TemporaryDirectory() as folder:
             lone = seconds(lambda: list(detect(pixels)))
             full = seconds(lambda out=Path(folder): detect_into(out, some, detect, names))
@@ -80,9 +78,25 @@ def rates(model: Model, detect: Detect, names: Any, sources: Sequence[Source]) -
     return {"alone": median(alone), "whole": median(whole), "ratio": median(ratios)}
 
 
+def of_many(sources: Sequence[Source], count: int, detect: Detect, names: Any) -> dict[str, Any]:
+    """Time and memory of `count` pictures, the sources again and again."""
+    memory: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        links = Path(folder, "pictures")
+        links.mkdir()
+        for number, source in enumerate(islice(cycle(sources), count)):
+            link = links / f"{number:05d}_{Path(source.name).name}"
+            link.symlink_to(Path(source.path).resolve())
+        many = find_sources([str(links)])
+        out = Path(folder, "out")
+        took = seconds(lambda: detect_into(out, many, watched(detect, memory), names))
+    return {"pictures": count, "seconds": took, "resident_mb": memory}
+
+
 def main(pictures: Path, results: Path, count: int, *arguments: str) -> None:
     options = dict(item.split("=", 1) for item in arguments)
     names = options.pop("names", None)
+    rounds, in_round = int(options.pop("rounds", 5)), int(options.pop("in_round", 64))
     model = load(**options)
     classes = model.names or tuple(name.strip() for name in str(names).split(","))
     sources = find_sources([str(pictures)])
@@ -90,20 +104,9 @@ def main(pictures: Path, results: Path, count: int, *arguments: str) -> None:
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
         return model.stream(images, names, Options())
 
-    measured: dict[str, Any] = rates(model, detect, classes, sources)
-    memory: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        links = Path(folder, "pictures")
-        links.mkdir()
-        for number, source in enumerate(islice(cycle(sources), count)):
-            (links / f"{number:05d}_{Path(source.name).name}").symlink_to(
-                Path(source.path).resolve()
-            )
-        many = find_sources([str(links)])
-        took = seconds(
-            lambda: detect_into(Path(folder, "out"), many, watched(detect, memory), classes)
-        )
-    measured |= {"pictures": count, "seconds": took, "resident_mb": memory}
+    measured: dict[str, Any] = rates(detect, classes, sources[:in_round], rounds)
+    if count:
+        measured |= of_many(sources, count, detect, classes)
     results.write_text(json.dumps(measured, indent=1))
     print(json.dumps(measured))
 
