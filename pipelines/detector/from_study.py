@@ -15,7 +15,7 @@ from unidet.errors import UserError
 from unidet.formats.embeddings import read_named_embeddings
 from unidet.pipelines.detector import texts
 from unidet.pipelines.detector.closed_set import ClosedSet
-from unidet.pipelines.detector.lineages import Lineage, lineage_at, lineages
+from unidet.pipelines.detector.lineages import Lineage, lineage_at, lineages, recorded
 from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.texts import Encode, Ready, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
@@ -128,7 +128,7 @@ def _is_ours(lineage: Lineage, config: Config, stages: tuple[str, ...]) -> bool:
         action = lineage.actions.get(stage)
         if action is None or not lineage.store.is_complete(action):
             return False
-        if action.preimage["config"].get(stage) != identity(getattr(config, stage)):
+        if recorded(action, stage) != identity(getattr(config, stage)):
             return False
     return True
 

@@ -57,20 +57,20 @@ class Lineage:
     def is_toy(self) -> bool:
         """Whether the network has seen nothing but the toy world."""
         above = _upstream(self.head, self.store.record)
-        data = [action.preimage["config"] for action in above if action.stage == "data"]
-        sources = [config.get("data", {}).get("source", {}) for config in data]
-        return bool(sources) and all("seed" in source for source in sources)
+        data = [recorded(action, "data") or {} for action in above if action.stage == "data"]
+        sources = [config.get("source") for config in data]
+        return bool(data) and all(isinstance(one, dict) and "seed" in one for one in sources)
 
     @cached_property
     def recorded(self) -> dict[str, Any]:
         """Subtrees of the configuration as the artefacts were made with."""
-        settings = {
-            name: self.first(stage).preimage["config"].get(name)
+        subtrees = {
+            name: recorded(self.first(stage), name)
             for stage, names in SETTINGS.items()
             for name in names
             if self.of(stage)
         }
-        settings = {name: dict(value) for name, value in settings.items() if value is not None}
+        settings = {name: dict(value) for name, value in subtrees.items() if value is not None}
         if settings.get("clip_embeddings", {}).get("source") == "files":
             settings["clip_embeddings"]["files"] = {}  # places, which are not recorded there
         return settings
@@ -78,6 +78,15 @@ class Lineage:
     def first(self, stage: str) -> Action:
         """Any artefact of a stage: all of them were made with the same settings."""
         return next(iter(self.of(stage).values()))
+
+
+def recorded(action: Action, name: str) -> dict[str, Any] | None:
+    """A subtree of the configuration that an artefact was made with.
+
+    None where its record has no such subtree, or something else: it may come from elsewhere.
+    """
+    value = action.preimage.get("config", {}).get(name)
+    return value if isinstance(value, dict) else None
 
 
 def lineages(

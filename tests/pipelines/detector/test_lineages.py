@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from studies import built
 
+from unidet.config.compose import compose
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.detector.from_study import find, lineage_for
 from unidet.pipelines.detector.lineages import lineage_at
 from unidet.pipelines.engine.engine import open_store
+from unidet.store.hashing import key_of
+from unidet.store.store import Store
 
 Make = Callable[..., Config]
 READY = "clip_embeddings=bench"  # so that no text encoder is asked for
@@ -72,6 +76,24 @@ def test_a_study_s_settings_are_those_it_was_made_with(tiny: Make, code: dict[st
     _, config = find(folder, None, ["detection.nms=0.25", "roi.network.bias=-1"])
     assert (config.rpn.network.alpha, config.roi.network.scale) == (0.9, 7)  # type: ignore[union-attr]
     assert (config.detection.nms, config.roi.network.bias) == (0.25, -1)
+
+
+@pytest.mark.parametrize("config", [None, {"data": "x", "rpn": "ab"}, {"data": {"source": 5}}])
+def test_strange_records_among_a_study_s_are_no_traceback(
+    tmp_path: Path, config: dict[str, object] | None
+) -> None:
+    """As a remote may hold them: what is recorded otherwise says nothing."""
+    store, above = Store(tmp_path), {}
+    for stage in ("data", "rpn"):
+        preimage = {"stage": stage, **({} if config is None else {"config": config})}
+        draft = store.draft(key_of(preimage))
+        (draft / "value").touch()
+        put = partial(store.publish, key_of(preimage), preimage, stage, draft, started=0.0)
+        above = {stage: put(inputs=above)}
+    lineage, _ = find(tmp_path, None, [])
+    assert (lineage.is_toy, lineage.recorded) == (False, {})
+    with pytest.raises(UserError, match="nothing trained"):
+        lineage_for(compose(["experiment=toy"]), store)
 
 
 def test_a_store_without_networks_says_what_helps(tiny: Make) -> None:
