@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import exit_status
 from labelled import write_twelve
+from stage_pages import departures
 
 from unidet.data.own_data import reader_of
 
@@ -81,6 +82,9 @@ def test_two_commands_lead_from_pictures_to_a_report(
     text = page.read_text()
     assert [name for name in ("red", "green", "blue", "AP50") if name not in text] == []
     assert contents(desk / "photos", desk / "labels") == before
+    for place in (store / "artefacts").iterdir():
+        stage = place.name.rpartition("-")[0]
+        assert departures(stage, stage, place) == []
 
 
 @pytest.mark.slow
