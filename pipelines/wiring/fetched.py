@@ -14,7 +14,7 @@ def add_file(address: str, target: Path, expected: Expected) -> None:
     """Fetch a file; where nobody knew its sha256, it is noted beside it, and holds from then on."""
     seen = target.with_name(f"{target.name}.sha256")
     if not expected.sha256 and seen.is_file():
-        expected = Expected(expected.bytes, seen.read_text().split()[0])
+        expected = Expected(expected.bytes, seen.read_text().split()[0], str(seen))
     say(f"fetching {address}")
     progress = Progress(f"MB of {target.name}", stoppable=False)
 

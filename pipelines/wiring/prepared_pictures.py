@@ -71,7 +71,12 @@ def _add_patch(address: str, archive: Path, folder: Path, wanted: set[str]) -> N
         add_file(address, archive, Expected())
     say(f"unpacking {archive.name}")
     with counting(archive.name) as progress:
-        unpack(archive, folder / above, lambda name: f"{above}/{name}" in wanted, progress)
+        count = unpack(archive, folder / above, lambda name: f"{above}/{name}" in wanted, progress)
+    if not count:  # as if its paths began otherwise: it may be had by hand
+        raise UserError(
+            f"{archive}: has none of {len(wanted)} pictures of the part, such as {min(wanted)}; "
+            f"unpack it yourself, so that they are below {folder}, and run the same command again"
+        )
     archive.unlink()
 
 

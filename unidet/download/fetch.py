@@ -34,10 +34,14 @@ _BROKEN = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file must be; 0 and an empty text where nobody knows."""
+    """What a file must be; 0 and an empty text where nobody knows.
+
+    `noted` is the file in which an earlier download has noted the sha256 that nobody publishes.
+    """
 
     bytes: int = 0
     sha256: str = ""
+    noted: str = ""
 
 
 class Missing(UserError):
@@ -167,9 +171,10 @@ def _finish(address: str, partial: Path, target: Path, expected: Expected) -> st
     _version_file(partial).unlink(missing_ok=True)
     if wrong:
         partial.unlink()
-        raise UserError(
-            f"{address}: what came has {wrong}, and was removed; the same command fetches it again"
-        )
+        again = "the same command fetches it again"
+        if expected.noted:
+            again = f"delete {expected.noted} if the publisher has changed the file"
+        raise UserError(f"{address}: what came has {wrong}, and was removed; {again}")
     sync(partial)
     os.replace(partial, target)
     sync(target.parent)

@@ -168,7 +168,9 @@ def test_what_was_seen_once_must_come_again(
     (tmp_path / "coco/val2017/2.jpg").unlink()
     served.files["/zips/val2017.zip"] = content + b"other"
     assert exit_status(*command) == 2
-    assert "what came has sha256" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "what came has sha256" in said
+    assert "delete " in said
 
 
 @pytest.mark.parametrize(
@@ -198,18 +200,21 @@ def test_bad_archives_are_one_line(
 def test_the_official_part_of_objects365(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = "images/v1/patch{0}/{0}.jpg"
-    whole = annotations(range(16), names)
+    names = [f"images/v1/patch{row % 2}/{row}.jpg" for row in range(16)]
+    whole = json.loads(annotations(range(16), "{}"))
+    for image, name in zip(whole["images"], names, strict=True):
+        image["file_name"] = name
     part = seeded_rows(16, 50, 1).tolist()
+    lacking = part[0]
     served.files = {
-        "/train/zhiyuan_objv2_train.tar.gz": tarred({"zhiyuan_objv2_train.json": whole})
-    } | {
-        f"/train/patch{row}.tar.gz": tarred(
-            {f"patch{row}/{row}.jpg": b"%d" % row, f"patch{row}/other.jpg": b""}
+        "/train/zhiyuan_objv2_train.tar.gz": tarred(
+            {"zhiyuan_objv2_train.json": json.dumps(whole).encode()}
         )
-        for row in range(16)
     }
-    served.files[f"/train/patch{part[0]}.tar.gz"] = tarred({"patch/other.jpg": b""})
+    for patch in (0, 1):
+        own = [row for row in range(16) if row % 2 == patch and row != lacking]
+        content = {f"patch{patch}/{row}.jpg": b"%d" % row for row in own}
+        served.files[f"/train/patch{patch}.tar.gz"] = tarred(content)
     command = ("data", "prepare", "objects365_v2", "--out", tmp_path, "part.percent=50")
     command = (*command, f"host={served.address}")
     assert exit_status(*command) == 0
@@ -217,14 +222,21 @@ def test_the_official_part_of_objects365(
     file = folder / "annotations/zhiyuan_objv2_train.1@50.0.json"
     assert images_of(file) == part
     assert (folder / "annotations/zhiyuan_objv2_train.1@50.0_cat_info.json").is_file()
-    pictures = sorted(path.name for path in folder.rglob("*.jpg"))
-    assert pictures == sorted(f"{row}.jpg" for row in part[1:])
-    assert (folder / "train" / names.format(part[1])).read_bytes() == b"%d" % part[1]
-    lacks = f"patch{part[0]}.tar.gz: lacks 1 pictures of the part"
+    pictures = {path.relative_to(folder / "train").as_posix() for path in folder.rglob("*.jpg")}
+    assert pictures == {names[row] for row in part[1:]}
+    assert (folder / "train" / names[part[1]]).read_bytes() == b"%d" % part[1]
+    lacks = f"patch{lacking % 2}.tar.gz: lacks 1 pictures of the part"
     assert lacks in capsys.readouterr().out
     asked = len(served.asked)
     assert exit_status(*command) == 0
     assert len(served.asked) == asked
+    for row in part[1:]:
+        (folder / "train" / names[row]).unlink()
+    served.files[f"/train/patch{part[1] % 2}.tar.gz"] = tarred({"elsewhere/1.jpg": b""})
+    for noted in (tmp_path / "downloads").glob("*.sha256"):
+        noted.unlink()
+    assert exit_status(*command) == 2
+    assert "pictures of the part, such as" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_official_part_of_openimages(
