@@ -70,7 +70,7 @@ def _average_precision(job: Job, data: ImageSet, truth: GroundTruth, text: TextC
 
 
 def _fixed_ap(
-    job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier, novel: dict[str, bool]
+    job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier, novel: dict[int, bool]
 ) -> dict[str, float]:
     """Fixed and pooled AP, of detections that no limit of an image has cut."""
     calibration, count = job.config.calibration, job.config.lvis_eval.max_detections_per_category
