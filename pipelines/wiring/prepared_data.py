@@ -32,7 +32,7 @@ class Preparation:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was left out by name, so that what is made of the files follows."""
+        """Whether nothing was left out by name, so that the pictures of a part follow."""
         needed = {name for name, file in self.data.files.items() if not file.optional}
         return needed <= {*self.files}
 
@@ -74,11 +74,11 @@ def prepare(todo: Preparation) -> list[str]:
         for name, file in todo.files.items():
             if not is_there(todo.root, file):
                 _add(todo.root, name, file)
-        if not todo.is_whole:
-            return [there]
         for place, shown in todo.data.links.items():
             _link(todo.root / place, todo.root / shown)
         add_complements(todo.data, todo.root)
+        if not todo.is_whole:
+            return [there]
         notes = add_single_pictures(todo.data, todo.root)
         add_part(todo.data, todo.root)
         return [*notes, *add_patches(todo.data, todo.root, todo.root / DOWNLOADS), there]
@@ -88,7 +88,7 @@ def is_there(root: Path, file: RemoteFile) -> bool:
     """Whether all that a file leaves is in its place, whoever put it there."""
     if not file.leaves:
         return (root / file.into / _name(file)).exists()
-    if staging(root / DOWNLOADS / _name(file)).exists():
+    if staging(root / DOWNLOADS / _name(file), root / file.into).exists():
         return False
     return all(_holds(root / place, count) for place, count in file.leaves.items())
 
@@ -129,8 +129,8 @@ def _add(root: Path, name: str, file: RemoteFile) -> None:
 
 
 def _link(place: Path, shown: Path) -> None:
-    """Let a folder show another one, unless something of its name is there."""
-    if os.path.lexists(place):
+    """Let a folder show another one that is there, unless something of its name is."""
+    if os.path.lexists(place) or not shown.exists():
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -23,10 +23,10 @@ from unidet.store.disk import whole_file
 
 
 def add_complements(data: PreparedData, root: Path) -> None:
-    """Annotation files of images that another lacks, where they are not there."""
+    """Annotation files of images that another lacks, where they are not there and these two are."""
     for place, made_of in data.complements.items():
-        if not (root / place).exists():
-            sources = (root / made_of.images_of, root / made_of.without)
+        sources = (root / made_of.images_of, root / made_of.without)
+        if not (root / place).exists() and all(source.exists() for source in sources):
             with counting(place) as progress:
                 write_kept(images_without(*sources, progress), root / place)
 

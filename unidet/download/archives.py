@@ -38,8 +38,8 @@ def unpack(
 ) -> int:
     """Unpack files into a folder, where those that are there stay; returns how many were wanted.
 
-    They are written beside the archive first and moved when all are there, so that a fault leaves
-    the folder as it was. `staging` names the place in between.
+    They are written to a place of their own first and moved when all are there, so that a fault
+    leaves the folder as it was. `staging` names the place in between, on the folder's own disk.
 
     Args:
         progress: told after each file how many there are.
@@ -48,27 +48,30 @@ def unpack(
         UserError: no archive, damaged or cut off, a path that leaves the folder, a link, a device,
             a full disk.
     """
-    place = staging(archive)
+    place = staging(archive, into)
     shutil.rmtree(place, ignore_errors=True)
+    with disk_errors(into):
+        place.mkdir(parents=True)
     try:
-        place.mkdir()
         count = 0
         with _damage_named(archive):
-            for name, content in _members(archive, wants):
+            for name, content in _members(archive, wants, place):
                 _write(content, place / name)
                 count += 1
                 progress(count)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError):  # there was something
+            into.rmdir()
         raise
     with disk_errors(into):  # from here on `place` says that not all are where they belong
         _move(place, into)
     return count
 
 
-def staging(archive: Path) -> Path:
+def staging(archive: Path, into: Path) -> Path:
     """The folder that holds what was unpacked until it is in its place."""
-    return archive.with_name(f"{archive.name}.unpacked")
+    return into / f".{archive.name}.unpacked"
 
 
 def is_archive(name: str) -> bool:
@@ -76,14 +79,15 @@ def is_archive(name: str) -> bool:
     return name.endswith(ENDINGS)
 
 
-def _members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Path and content of the files that are wanted; `place` is where they will be written."""
     if archive.name.endswith(".zip"):
-        yield from _zip_members(archive, wants)
+        yield from _zip_members(archive, wants, place)
     else:
         yield from _tar_members(archive, wants)
 
 
-def _zip_members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as file:
         members = [member for member in file.infolist() if not member.is_dir()]
         for member in members:
@@ -91,7 +95,7 @@ def _zip_members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]
             if stat.S_ISLNK(member.external_attr >> 16) or member.flag_bits & _ENCRYPTED:
                 raise UserError(f"{archive}: {member.filename} is a link or encrypted: refused")
         wanted = [member for member in members if wants(_plain(member.filename))]
-        _require_room(archive, sum(member.file_size for member in wanted))
+        _require_room(archive, place, sum(member.file_size for member in wanted))
         for member in wanted:
             with file.open(member) as content:
                 yield _plain(member.filename), content
@@ -125,8 +129,8 @@ def _require_inside(archive: Path, name: str) -> None:
         )
 
 
-def _require_room(archive: Path, needed: int) -> None:
-    free = shutil.disk_usage(archive.parent).free
+def _require_room(archive: Path, place: Path, needed: int) -> None:
+    free = shutil.disk_usage(place).free
     if needed > free:
         raise UserError(
             f"{archive}: holds {needed} bytes, {free} are free on this disk; free some space and "

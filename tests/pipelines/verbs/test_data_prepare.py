@@ -290,6 +290,7 @@ def test_lvis_shows_the_pictures_of_coco(served: Served, tmp_path: Path) -> None
     assert exit_status("data", "prepare", "lvis_v0.5", "--out", tmp_path, *page) == 0
     assert images_of(tmp_path / "lvis_v0.5/annotations/lvis_v0.5_val.json") == [0, 1]
     assert (tmp_path / "lvis_v0.5/val2017/0.jpg").read_bytes() == b"x"
+    assert not (tmp_path / "lvis_v0.5/train2017").is_symlink()  # of what is not there
 
 
 def test_both_archives_of_voc_2007_share_a_folder(served: Served, tmp_path: Path) -> None:
