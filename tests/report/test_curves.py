@@ -143,6 +143,12 @@ def test_axes_are_logarithmic_where_values_are_far_apart(monkeypatch: pytest.Mon
     assert drawn["learning rate"].get_ylim()[0] == 0
 
 
+def test_marks_of_equal_values_are_not_cut_at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    (axes,) = panels(monkeypatch, [made("a", loss=[0.5, 0.5, 0.4999])]).values()
+    assert axes.get_ylim() == pytest.approx((0, 0.525))
+    assert all(place == round(place) for place in axes.get_xticks())  # no half of a step
+
+
 def test_values_that_are_not_finite_leave_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     run = made("a", loss=[2.0, float("nan"), float("inf"), 1.0])
     assert lines(panels(monkeypatch, [run])["total loss"]) == [[(0, 2), (3, 1)]]

@@ -28,6 +28,7 @@ PEAK_RATIO = 5  # so do learning rates of runs whose peaks are so far apart
 LOG_DECADES = 1e4  # a cosine that ends at 1e-9 leaves room for the rest of its schedule
 MARKED = 25  # curves of no more points show each
 SMOOTHED_PART = 25  # by default a loss is averaged over a 25th of its rows
+_ROOM = 0.05  # of an axis above its highest value, for the marks of curves
 _STYLES = ("-", "-.", ":")
 _GREY = "#666666"
 _LONGEST = 60  # characters of a run's name in the legend
@@ -240,13 +241,13 @@ def _axis(axes: Axes, curves: Curves, name: str, drawn: list[np.ndarray]) -> Non
         if values[values > 0].min() < values.max() / LOG_DECADES:
             axes.set_ylim(bottom=values.max() / LOG_DECADES)
     elif values.min() >= 0:
-        axes.set_ylim(bottom=0)
+        # Matplotlib's room above is a share of the values' own span: of equal ones it is none.
+        axes.set_ylim(0, max(axes.get_ylim()[1], (1 + _ROOM) * values.max()))
         if name == "lr":
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if curves.axis == "step":
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def _far_apart(name: str, drawn: list[np.ndarray]) -> bool:

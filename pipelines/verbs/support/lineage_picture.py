@@ -17,7 +17,8 @@ from unidet.store.lineage import Node, direct_inputs
 
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3fa", "edgecolor": "#4a6fa5"}
 NOTE = {"boxstyle": "square,pad=0.4", "facecolor": "#fbf6e3", "edgecolor": "#b59b3b"}
-COLUMN, ROW, HALF_BOX = 2.2, 1.3, 0.24  # inches, inches, share of a row
+COLUMN, ROW = 2.2, 1.3  # inches
+HALF_ROW = 0.24  # so far above and below the middle of its row a line that passes is upright
 PASSES = 8
 
 Edge = tuple[str, str]  # from what is used to its user
@@ -52,27 +53,42 @@ def draw(nodes: list[Node], path: Path) -> None:
     axes.axis("off")
     axes.set_xlim(-0.6, right + 0.6)
     axes.set_ylim(-0.5, top + 0.5)
-    for points in layout.paths.values():
-        _arrow(axes, [layout.places[name] for name in points])
+    boxes = {}
     for node in nodes:
-        _box(axes, layout.places[node.key], "\n".join(label(node)), BOX)
+        text = "\n".join(label(node))
+        boxes[node.key] = _box(axes, layout.places[node.key], text, BOX)
         for file in node.files:
-            _box(axes, layout.places[file.digest], f"{file.name}\n{file.digest[:12]}", NOTE)
+            text = f"{file.name}\n{file.digest[:12]}"
+            boxes[file.digest] = _box(axes, layout.places[file.digest], text, NOTE)
+    figure.draw_without_rendering()  # gives the boxes their heights
+    heights = {name: _height(box) for name, box in boxes.items()}
+    for first, *between, last in layout.paths.values():
+        places = [layout.places[name] for name in (first, *between, last)]
+        _arrow(axes, places, heights[first], heights[last])
     save(figure, path, dpi=150)
 
 
-def _arrow(axes, points: list[tuple[float, int]]) -> None:  # type: ignore[no-untyped-def]
+def _arrow(  # type: ignore[no-untyped-def]
+    axes, points: list[tuple[float, int]], first_height: float, last_height: float
+) -> None:
     """A line from the top of the first box to the bottom of the last; upright within each row."""
     (x, bottom), *between, (last_x, last) = points
-    upright = [(x, row + half) for x, row in between for half in (-HALF_BOX, HALF_BOX)]
-    line = [(x, bottom + HALF_BOX), *upright, (last_x, last - HALF_BOX)]
+    upright = [(x, row + half) for x, row in between for half in (-HALF_ROW, HALF_ROW)]
+    line = [(x, bottom + first_height / 2), *upright, (last_x, last - last_height / 2)]
     axes.plot(*zip(*line[:-1], strict=True), color="#777777", linewidth=0.8)
     arrow = {"arrowstyle": "->", "color": "#777777", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", line[-1], line[-2], arrowprops=arrow)
 
 
-def _box(axes, place, text: str, style: dict) -> None:  # type: ignore[no-untyped-def]
-    axes.text(*place, text, ha="center", va="center", fontsize=7, bbox=style)
+def _box(axes, place, text: str, style: dict):  # type: ignore[no-untyped-def]
+    return axes.text(*place, text, ha="center", va="center", fontsize=7, bbox=style)
+
+
+def _height(box) -> float:  # type: ignore[no-untyped-def]
+    """Of a box that has been drawn, in rows."""
+    extent = box.get_bbox_patch().get_window_extent()
+    (_, low), (_, high) = box.axes.transData.inverted().transform(extent)
+    return high - low
 
 
 # --- layout ------------------------------------------------------------------------------------

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from studies import built
 
 from unidet.config.study import Config
 from unidet.pipelines.engine import graph
+from unidet.report import style
 from unidet.store.hashing import key_of
 from unidet.store.record import with_checksum
 from unidet.store.store import Store
@@ -48,6 +51,25 @@ def test_lineage_goes_down_to_the_raw_files(
     assert len(re.findall(r"^  by .*", text, re.MULTILINE)) == 1  # one command has made all four
 
 
+def assert_arrows_touch_boxes(what: str, command: Command, folder: Path) -> None:
+    kept: list[Figure] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(style, "save", lambda figure, *_, **__: kept.append(figure))
+        assert command("lineage", what, "--picture", str(folder / "x.png"))[0] == 0
+    (axes,) = kept[0].axes
+    to_data = axes.transData.inverted()
+    extents = [
+        to_data.transform(box.get_bbox_patch().get_window_extent())
+        for box in axes.texts
+        if box.get_bbox_patch()
+    ]
+    tops, bottoms = ({round(extent[row][1], 6) for extent in extents} for row in (1, 0))
+    assert {round(line.get_ydata()[0], 6) for line in axes.lines} <= tops
+    arrows = [text for text in axes.texts if isinstance(text, Annotation)]
+    assert arrows
+    assert {round(arrow.xy[1], 6) for arrow in arrows} <= bottoms
+
+
 def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path: Path) -> None:
     done = built(tiny("stage=rpn"))
     data, rpn = (done[name].action.key for name in ("data", "rpn"))
@@ -55,6 +77,7 @@ def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path:
     assert command("lineage", "rpn", "--picture", str(picture))[0] == 0
     assert b"<svg" in picture.read_bytes()
     assert command("lineage", "rpn", "--picture", str(tmp_path / "x.bmp"))[0] == 2
+    assert_arrows_touch_boxes("rpn", command, tmp_path)
     rows = command("lineage", "rpn", "--dot")[1].splitlines()
     assert rows[0] == "digraph lineage {"
     assert f'  "{data}" -> "{rpn}";' in rows
