@@ -80,7 +80,11 @@ def _with_examples(
     for text in examples:
         name, path, box = _parsed(text)
         pixels = read_picture(path).pixels
-        embeddings.setdefault(name, []).append(model.embed(pixels, box))
+        try:
+            embedding = model.embed(pixels, box)
+        except UserError as error:
+            raise UserError(f"--example: {text}: {error}") from None
+        embeddings.setdefault(name, []).append(embedding)
     if embeddings and names is None:
         names = Vocabulary(())
     for name, several in embeddings.items():

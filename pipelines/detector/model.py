@@ -115,13 +115,21 @@ class Model:
             boxes_xyxy: (N, 4) in pixels of the picture; None: the whole of it.
 
         Raises:
-            UserError: the model has fixed classes, or boxes of another shape.
+            UserError: the model has fixed classes, or boxes of another shape, without area or
+                outside the picture.
         """
         pixels = _pixels(image)
         height, width, _ = pixels.shape
         boxes = np.array([[0, 0, width, height]]) if boxes_xyxy is None else np.asarray(boxes_xyxy)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise UserError(f"embed: boxes have shape {boxes.shape}, must be (N, 4) xyxy in pixels")
+        low, high = boxes[:, :2], boxes[:, 2:]
+        sound = ((low < high) & (low < (width, height)) & (high > 0)).all(axis=1)
+        if not sound.all():
+            raise UserError(
+                f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 in the picture's "
+                f"{width}x{height} pixels"
+            )
         return self._network.embed(pixels, boxes.astype(np.float32))
 
     def embed_text(self, names: Names) -> np.ndarray:

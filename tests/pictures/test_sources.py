@@ -55,6 +55,9 @@ def test_patterns(files: Callable[..., None]) -> None:
     assert paths("p/**/*.jpg") == ["p/a1.jpg", "p/a2.jpg", "p/d/a4.jpg"]
     assert names("p/**/*.jpg") == ["a1.jpg", "a2.jpg", "d/a4.jpg"]
     assert paths("p/a[1].png") == ["p/a[1].png"], "a file of that name comes before the pattern"
+    files("q [1]/a.jpg", "q [1]/d/b.jpg")
+    assert paths("q [1]/*.jpg") == ["q [1]/a.jpg"], "so does a folder"
+    assert names("q [1]/*/*.jpg") == ["d/b.jpg"]
 
 
 def test_the_order_is_that_of_the_command_and_nothing_comes_twice(
@@ -67,7 +70,7 @@ def test_the_order_is_that_of_the_command_and_nothing_comes_twice(
 
 def test_a_list_on_standard_input(files: Callable[..., None]) -> None:
     files("a b.jpg", "c.jpg", "p/d.jpg")
-    listed = io.StringIO("a b.jpg\n\nc.jpg\r\np\n")
+    listed = io.StringIO("\ufeffa b.jpg\n\nc.jpg\r\np\n")
     found = find_sources(["-"], listed=listed)
     assert [source.path for source in found] == ["a b.jpg", "c.jpg", "p/d.jpg"]
 

@@ -43,6 +43,13 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     assert target.read_text() == "new"
 
 
+def test_a_name_may_take_all_the_letters_that_there_are(tmp_path: Path) -> None:
+    target = tmp_path / f"{'n' * 251}.txt"
+    with whole_file(target) as partial:
+        partial.write_text("new")
+    assert target.read_text() == "new"
+
+
 def test_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "metrics.json"
     target.write_text("old")

@@ -14,6 +14,7 @@ from unidet.errors import UserError
 from unidet.pictures.journal import JOURNAL
 
 STANDARD_INPUT = "-"
+_MARK = "\ufeff"  # that begins a text written on Windows
 _PICTURE = re.compile(
     r".+\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|mpo|jp2|j2k|p[pgbn]m|tga|hei[cf]|avif)",
     re.I | re.S,
@@ -78,7 +79,7 @@ def _without_lists(given: Sequence[str], listed: TextIO | None) -> Iterator[str]
         if item != STANDARD_INPUT:
             yield item
             continue
-        lines = (line.rstrip("\r\n") for line in listed or sys.stdin)
+        lines = (line.rstrip("\r\n").removeprefix(_MARK) for line in listed or sys.stdin)
         yield from (line for line in lines if line)
 
 
@@ -91,9 +92,12 @@ def _entries(item: str) -> list[Entry]:
         return [(path, base, "")]
     if not glob.has_magic(path):
         return [(path, base, "no such file or folder")]
-    while glob.has_magic(base):
-        base = os.path.dirname(base) or "."
-    matches = sorted(glob.glob(path, recursive=True))
+    folder = os.path.dirname(path)
+    while glob.has_magic(folder) and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    # A folder that is there is meant as it is called, brackets included.
+    matches = sorted(glob.glob(glob.escape(folder) + path[len(folder) :], recursive=True))
+    base = folder or "."
     pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]
     return [(match, base, "") for match in pictures] or [(path, base, "no picture has such a name")]
 

@@ -225,7 +225,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     place = Path(os.path.realpath(path))  # a link stays a link
     special = path.exists() and not path.is_file()
-    partial = path if special else place.with_name(f".{place.stem}.{os.getpid()}{place.suffix}")
+    # not longer than the name itself may be, which may take all that there is
+    partial = path if special else place.with_name(f".{secrets.token_hex(8)}{place.suffix}")
     try:
         yield partial
         if not special:
@@ -277,5 +278,6 @@ def nearest_folder(path: Path) -> Path:
     """
     there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
-        raise UserError(f"{path}: {there} is not a folder; choose another place")
+        what = path if there == path else f"{path}: {there}"
+        raise UserError(f"{what} is not a folder; choose another place")
     return there

@@ -192,6 +192,9 @@ def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
     assert model.embed(picture(5, 7), np.zeros((0, 4))).shape == (0, 4)
     with pytest.raises(UserError, match=r"boxes have shape \(4,\)"):
         model.embed(picture(5, 7), np.zeros(4))
+    for box in ([3, 2, 1, 4], [7, 0, 9, 5], [-3, 0, 0, 5], [0, 0, float("nan"), 5]):
+        with pytest.raises(UserError, match=r"must be x1 < x2, y1 < y2 in the picture's 7x5"):
+            model.embed(picture(5, 7), np.array([[0, 0, 7, 5], box]))
     assert model.proposals(picture(5, 7)).tolist() == [[0, 0, 7, 5, 1]]
     assert model.embed_text(["cat", "dog"]).shape == (2, 4)
 
