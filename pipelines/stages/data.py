@@ -21,6 +21,7 @@ from unidet.console.terminal import say
 from unidet.data.images import FolderImages, check_images
 from unidet.data.readers import split_of
 from unidet.data.toy.crops import make_crops
+from unidet.data.toy.new_words import in_new_words, rewrite_ground_truth
 from unidet.data.toy.world import make_split
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, read_annotations
@@ -108,8 +109,11 @@ def _file_digests(job: Job, images: Path, names: Sequence[str]) -> np.ndarray:
 
 def _make_toy_set(job: Job, source: ToySet) -> None:
     progress = job.progress(f"toy world {source.split}")
+    in_words = source.split.endswith("_new")
+    # The scenes of `new` are a split of their own; `val` and `dev` are the same in both words.
+    scenes = source.split if source.split.startswith("train") else source.split.removesuffix("_new")
     split = make_split(
-        source.split,
+        scenes,
         job.out,
         scenes=source.scenes,
         seed=source.seed,
@@ -117,6 +121,10 @@ def _make_toy_set(job: Job, source: ToySet) -> None:
         progress=progress.update,
     )
     progress.close()
+    if in_words:
+        split = in_new_words(split)
+        for file in job.out.glob("ground_truth*.json"):
+            rewrite_ground_truth(file)
     pixels = np.load(job.out / PACKED, mmap_mode="r")
     digests = b"".join(hashlib.sha256(image).digest() for image in pixels)
     save_image_set(split, np.frombuffer(digests, np.uint8).reshape(-1, 32), job.out)

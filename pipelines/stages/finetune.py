@@ -1,7 +1,8 @@
 """Stage `finetune`: the RoI head learns new names from own images and keeps the old ones.
 
-`finetune[rehearsal]` trains what lies behind RoIAlign, with old images' stored maps beside the new
-images; `finetune[plain]` goes on as stage `roi` trains, on the new images alone, for comparison.
+`finetune[rehearsal]` learns embeddings of the names and, if configured, what lies behind RoIAlign,
+with old images' stored maps beside the new images; `finetune[plain]` goes on as stage `roi` trains,
+on the new images alone, for comparison.
 """
 
 from __future__ import annotations
@@ -23,12 +24,21 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import classifier, fine_tuning
 from unidet.pipelines.wiring.classifier import keep_classifier, trained_classifier
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS, read_embeddings
-from unidet.pipelines.wiring.fine_tuning import PLAIN, REHEARSAL, TUNED
+from unidet.pipelines.wiring.fine_tuning import PLAIN, REHEARSAL
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
-from unidet.pipelines.wiring.image_sets import INDEX, open_training_sets, read_vocabulary
+from unidet.pipelines.wiring.image_sets import (
+    INDEX,
+    ImageSet,
+    open_training_sets,
+    read_vocabulary,
+)
+from unidet.pipelines.wiring.learned_names import save_learned_names
 from unidet.pipelines.wiring.stored_images import read_stored_images
 from unidet.pipelines.wiring.study_sets import TRAINING, new_sets, training_sets
 from unidet.pipelines.wiring.training_proposals import training_proposals
+
+NAME = "fine-tuned roi"
+WEIGHTS = ("rehearsal", "negatives", "distillation", "pull")
 
 
 def run(job: Job) -> None:
@@ -38,26 +48,29 @@ def run(job: Job) -> None:
 
     network = trained_classifier(job.config.roi.network, job.inputs["roi"])
     new = open_training_sets(job)
-    texts = [
-        read_embeddings(job.inputs[_embeddings(v)], d) for v, d in zip(_new(job), new, strict=True)
-    ]
-    allowed = [np.array([c.image_count > 0 for c in data.split.categories]) for data in new]
     sources = [Source(data.split, data.images, training_proposals(job, data)) for data in new]
     settings = counted_in_steps(job.settings["finetune"]["training"], sources)
+    share = (ranks.rank(), ranks.count())
     batches_from = training_batches(
-        sources, job.config.roi.images, settings, job.config.seed, (ranks.rank(), ranks.count())
+        sources, job.config.roi.images, settings, job.config.seed, share
     )
+    texts = [
+        read_embeddings(job.inputs[_embeddings(vocabulary)], data)
+        for vocabulary, data in zip(_new(job), new, strict=True)
+    ]
+    allowed = [np.array([c.image_count > 0 for c in data.split.categories]) for data in new]
     if job.name == PLAIN:
         network.set_vocabularies(texts, allowed)
-        loss_of, prepare = network.loss, network.sample
+        train_and_keep(job, NAME, network, network.loss, batches_from, settings, network.sample)
     else:
-        tuner = _keeping(job, network, texts, allowed)
-        loss_of, prepare = tuner.loss, tuner.prepare
-    train_and_keep(job, "fine-tuned roi", network, loss_of, batches_from, settings, prepare=prepare)
+        tuner = _tuner(job, network, texts, allowed)
+        train_and_keep(job, NAME, tuner, tuner.loss, batches_from, settings, tuner.sample)
+        if ranks.rank() == 0:
+            _part(job.out, new)
     keep_classifier(job)
 
 
-def _keeping(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.ndarray]) -> Any:
+def _tuner(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.ndarray]) -> Any:
     """What trains the network on new names and keeps the old ones."""
     from unidet.models.fine_tuner import FineTuner, Weights
 
@@ -73,8 +86,25 @@ def _keeping(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.n
     start = trained_classifier(job.config.roi.network, job.inputs["roi"])
     for each in (network, start):
         each.set_vocabularies([*texts, *old], [*allowed, *[None] * len(old)])
-    weights = Weights(settings["rehearsal"], settings["distillation"], settings["pull"])
-    return FineTuner(network, start, stored, weights, new_sets=len(texts))
+    weights = Weights(**settings["weights"])
+    trains_head = settings["learns"] == "head"
+    return FineTuner(network, start, stored, weights, texts, trains_head=trains_head)
+
+
+def _part(folder: Path, new: list[ImageSet]) -> None:
+    """Leave the network's weights as stage `roi` does, and the names that were learned beside."""
+    from unidet.models.fine_tuner import NAMES
+    from unidet.weights.prefixes import below
+    from unidet.weights.read import read_checkpoint
+    from unidet.weights.write import write_safetensors
+
+    weights = read_checkpoint(folder / "model.safetensors")
+    write_safetensors(folder / "model.safetensors", below("network.", weights))
+    learned: dict[str, np.ndarray] = {}
+    for dataset, data in enumerate(new):
+        names = [category.name for category in data.split.categories]
+        learned |= dict(zip(names, weights[f"{NAMES}{dataset}"], strict=True))
+    save_learned_names(folder, learned)
 
 
 def _new(job: Job) -> list[str]:
@@ -87,7 +117,7 @@ def _embeddings(vocabulary: str) -> str:
 
 
 def nodes(config: Config) -> tuple[str, ...]:
-    return TUNED if fine_tuning.fine_tuning(config) else ()
+    return fine_tuning.tuned(config)
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -117,9 +147,8 @@ def settings(config: Config, name: str) -> dict[str, Any]:
             "rehearsed": [
                 [key, sets[key].vocabulary] for key in fine_tuning.rehearsed_sets(config)
             ],
-            "rehearsal": chosen.rehearsal,
-            "distillation": chosen.distillation,
-            "pull": chosen.pull,
+            "learns": chosen.learns,
+            "weights": {name: getattr(chosen, name) for name in WEIGHTS},
         }
     return {"finetune": values}
 

@@ -23,9 +23,11 @@ from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import fine_tuning
-from unidet.pipelines.wiring.fine_tuning import NETWORKS, START
+from unidet.pipelines.wiring.embedding_artefacts import read_embeddings
+from unidet.pipelines.wiring.fine_tuning import START
 from unidet.pipelines.wiring.fine_tuning_table import GROUPS, fine_tuning_table
 from unidet.pipelines.wiring.image_sets import open_image_set, read_vocabulary
+from unidet.pipelines.wiring.learned_names import with_learned_names
 from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
@@ -35,10 +37,13 @@ from unidet.records import UNDEFINED, Category
 
 def run(job: Job) -> None:
     data, calibration = open_image_set(job), job.config.calibration
+    names = [category.name for category in data.split.categories]
+    vectors = read_embeddings(job.inputs["clip_embeddings"], data)
+    vectors = with_learned_names(vectors, names, job.inputs.get("finetune"))
     truth = read_ground_truth(data.ground_truth)
     detections = detect_calibrated(
         regions_of(job, data),
-        text_classifier(job, data),
+        text_classifier(job, data, vectors),
         beta=calibration.beta,
         gamma=calibration.gamma,
         suppression=suppression(job.config.detection, calibration.compat),
@@ -73,9 +78,9 @@ def _mean(values: Any) -> float:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """NETWORK/SET."""
-    if fine_tuning.fine_tuning(config) is None:
-        return ()
-    return tuple(f"{network}/{name}" for network in NETWORKS for name in evaluation_sets(config))
+    tuned = fine_tuning.tuned(config)
+    networks = (*tuned, START) if tuned else ()
+    return tuple(f"{network}/{name}" for network in networks for name in evaluation_sets(config))
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -86,6 +91,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
         "data": data_of(evaluated),
         "clip_embeddings": Input(Node("clip_embeddings", vocabulary)),
         "lvis_raw": Input(raw),
+        **({} if network == START else {"finetune": Input(Node("finetune", network))}),
         **{label: entry for group in _names(config).values() for label, entry in group.items()},
     }
 

@@ -9,15 +9,13 @@ from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.stages import lvis_raw
 from unidet.pipelines.wiring import fine_tuning
-from unidet.pipelines.wiring.fine_tuning import TUNED
 from unidet.pipelines.wiring.study_sets import evaluation_sets
 
 
 def nodes(config: Config) -> tuple[str, ...]:
     """NETWORK/SET."""
-    if fine_tuning.fine_tuning(config) is None:
-        return ()
-    return tuple(f"{network}/{name}" for network in TUNED for name in evaluation_sets(config))
+    networks = fine_tuning.tuned(config)
+    return tuple(f"{network}/{name}" for network in networks for name in evaluation_sets(config))
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:

@@ -16,9 +16,7 @@ from unidet.pipelines.wiring.study_sets import (
 )
 
 REHEARSAL, PLAIN, START = "rehearsal", "plain", "start"
-TUNED = (REHEARSAL, PLAIN)
-"""The networks that are fine-tuned, the main one first."""
-NETWORKS = (*TUNED, START)
+"""The networks: what keeps old names, what does not, and what both start from."""
 
 
 def fine_tuning(config: Config) -> Rehearsal | None:
@@ -38,6 +36,11 @@ def fine_tuning(config: Config) -> Rehearsal | None:
             "finetune.sets: names no set to learn from; give those of data.training that are new, "
             f"finetune.sets=[NAME]; there is {known}"
         )
+    if config.roi.training is not None and not training_sets(config):
+        raise UserError(
+            "finetune.sets: leaves no set for stage roi to be trained on first; give a trained "
+            "head, roi.training=null roi.weights=FILE, or more sets: data.training.NAME={…}"
+        )
     return settings
 
 
@@ -46,6 +49,14 @@ def settings_of(config: Config) -> Rehearsal:
     settings = fine_tuning(config)
     assert settings is not None
     return settings
+
+
+def tuned(config: Config) -> tuple[str, ...]:
+    """The networks that are fine-tuned, the main one first."""
+    settings = fine_tuning(config)
+    if settings is None:
+        return ()
+    return (REHEARSAL, PLAIN) if settings.plain else (REHEARSAL,)
 
 
 def why_none(config: Config) -> str:
@@ -91,9 +102,9 @@ def new_vocabularies(config: Config) -> tuple[str, ...]:
 def rehearsed_sets(config: Config) -> tuple[str, ...]:
     """Old training sets of which images are stored: those whose names are kept."""
     settings = fine_tuning(config)
-    if settings is None or not settings.rehearsal or not settings.images:
+    if settings is None or not config.proposals.training:
         return ()
-    if not config.proposals.training:
+    if not settings.images or not (settings.rehearsal or settings.negatives):
         return ()
     kept = kept_vocabularies(config)
     return tuple(name for name, entry in training_sets(config).items() if entry.vocabulary in kept)

@@ -31,7 +31,6 @@ def _cell(metrics: Metrics, before: Metrics | None, group: str) -> str:
     value = metrics[f"AP_{group}"]
     if value < 0:
         return f"{'–':>18}"
-    change = ""
-    if before is not None and before is not metrics:
-        change = f"{value - before[f'AP_{group}']:+.3f}"
-    return f"{value:>9.3f} {change:>8}"
+    if before is None or before is metrics:
+        return f"{value:>18.3f}"
+    return f"{value:>9.3f} {value - before[f'AP_{group}']:>+8.3f}"

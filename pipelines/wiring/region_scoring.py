@@ -38,9 +38,13 @@ def regions_of(job: Job, data: ImageSet) -> SetRegions:
     return SetRegions(job.inputs["lvis_raw"], data.split.image_ids)
 
 
-def text_classifier(job: Job, data: ImageSet) -> TextClassifier:
-    """The classifier for an evaluation set's vocabulary."""
-    vectors = read_embeddings(job.inputs["clip_embeddings"], data)
+def text_classifier(
+    job: Job, data: ImageSet, embeddings_CD: np.ndarray | None = None
+) -> TextClassifier:
+    """The classifier for an evaluation set's vocabulary, or for other embeddings of its names."""
+    vectors = embeddings_CD
+    if vectors is None:
+        vectors = read_embeddings(job.inputs["clip_embeddings"], data)
     settings = json.loads((job.inputs["lvis_raw"] / CLASSIFIER).read_text())
     ids = np.array([category.id for category in data.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)

@@ -115,8 +115,11 @@ def fine_tuned(job: Job) -> Iterator[FineTuned]:
     """Of every evaluation set, what each network reaches on new, old and other names."""
     folders = dict(artefacts(job, "finetune_eval"))
     for evaluated, _ in job.settings["data"]["evaluation"]:
-        for network, called in CALLED.items() if folders else ():
-            metrics = read_metrics(folders[f"{network}/{evaluated}"])
+        for network, called in CALLED.items():
+            folder = folders.get(f"{network}/{evaluated}")
+            if folder is None:
+                continue
+            metrics = read_metrics(folder)
             yield FineTuned(
                 name=evaluated,
                 network=called,

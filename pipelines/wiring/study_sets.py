@@ -63,9 +63,14 @@ def evaluation_sets(config: Config) -> dict[str, EvaluationData]:
     data = config.data
     sets: dict[str, EvaluationData] = {}
     if isinstance(data, ToyData):
-        sets["val"] = ToySet("val", "toy_val", data.val_scenes, config.seed)
-        if data.dev_scenes:
+        if data.new_scenes:  # the same scenes, ten names in other words
+            sets["val"] = ToySet("val_new", "toy_val_new", data.val_scenes, config.seed)
+            sets["dev"] = ToySet("dev_new", "toy_val_new", data.dev_scenes, config.seed)
+        else:
+            sets["val"] = ToySet("val", "toy_val", data.val_scenes, config.seed)
             sets["dev"] = ToySet("dev", "toy_val", data.dev_scenes, config.seed)
+        if not data.dev_scenes:
+            del sets["dev"]
     _refuse_taken(sets, data.evaluation)
     return {**sets, **data.evaluation}
 

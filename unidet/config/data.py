@@ -40,9 +40,12 @@ class EvaluationSet(TrainingSet):
 
 @dataclass(frozen=True)
 class ToySet:
-    """One split of the toy world; a scene depends on split, seed and its number alone."""
+    """One split of the toy world; a scene depends on split, seed and its number alone.
 
-    split: Literal["train_a", "train_b", "train_new", "val", "dev"]
+    Those that end in `_new` call ten things by words that no caption has.
+    """
+
+    split: Literal["train_a", "train_b", "train_new", "val", "val_new", "dev", "dev_new"]
     vocabulary: str
     scenes: int
     seed: int
@@ -53,7 +56,8 @@ class ToySet:
 class ToyData:
     """The embedded toy world, and sets in folders beside it; sizes count scenes.
 
-    `dev_scenes` 0 leaves `dev` out, `new_scenes` 0 the training set `new`, whose names are novel.
+    `dev_scenes` 0 leaves `dev` out. `new_scenes` above 0 adds the training set `new`: ten
+    novel names called by words that no caption has, here and in `val` and `dev`.
     """
 
     kind: Literal["toy"]

@@ -25,19 +25,24 @@ class Rehearsal:
 
     `sets`: those of `data.training` that are new; no other stage trains on them. `keep`: the
     vocabularies whose names are kept, those of the other training sets where none is named.
-    `images`: old images of each training set that are stored as feature maps, for `rehearsal`.
-    `rehearsal`, `distillation` and `pull` weigh the losses that keep the old names; 0 leaves one
-    out.
+    `learns`: embeddings of the new names alone, or what lies behind RoIAlign as well. `images`: old
+    images of each training set that are stored as feature maps. Weights of losses, 0 for none:
+    `rehearsal` of old names on old images, `negatives` that no old region has a new name,
+    `distillation` of old names on the new images, `pull` toward the start. `plain` trains a second
+    network on the new images and nothing else, to compare with.
     """
 
     kind: Literal["rehearsal"]
+    learns: Literal["names", "head"]
     training: TrainingConfig
     images: NonNegative
     rehearsal: Weight
+    negatives: Weight
     distillation: Weight
     pull: Weight
     sets: tuple[SetName, ...] = free(())
     keep: tuple[Vocabulary, ...] = free(())
+    plain: bool = free(True)
 
 
 Finetune = Annotated[AbsentFineTuning | Rehearsal, Field(discriminator="kind")]

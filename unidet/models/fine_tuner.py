@@ -1,13 +1,15 @@
-"""Fine-tuning of a RoI classifier that keeps what it knew: rehearsal on stored maps, a pull back.
+"""Fine-tuning of a RoI classifier that keeps what it knew: learned names, rehearsal, a pull back.
 
-The backbone stays as it is, so what it makes of an old image can be stored once and serves ever
-after: training sees the same regions as if the image were there. What learns is all behind
-RoIAlign: last layer, pool, box regressor, the classifier's scale and bias.
+A new name's embedding is a parameter that starts where the text encoder puts it. The backbone
+stays as it is, so what it makes of an old image can be stored once and serves ever after: training
+sees the old regions as if the image were there. With `trains_head` all behind RoIAlign learns as
+well: last layer, pool, box regressor, the classifier's scale and bias.
 
-Dimension letters: N images, R regions, D length of an embedding.
+Dimension letters: N images, R regions, C names, D length of an embedding.
 
-Sources: rehearsal, Robins 1995 and Rebuffi et al., arXiv 1611.07725; distillation on the new
-images, Li and Hoiem, arXiv 1606.09282; L2-SP, Li et al., arXiv 1802.01483.
+Sources: learned name embeddings, Gal et al., arXiv 2208.01618; rehearsal, Rebuffi et al., arXiv
+1611.07725; distillation on new images, Li and Hoiem, arXiv 1606.09282; L2-SP, Li et al., arXiv
+1802.01483; partitioned loss, Wang et al., arXiv 2303.11749, 3.2.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 import jittor as jt
 import numpy as np
+from jittor import nn
 
 from unidet.models.layers import freeze
 from unidet.models.roi_classifier import RoiClassifier
@@ -25,6 +28,9 @@ from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.losses import binary_cross_entropy, weighted_sum
 from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch
+
+NAMES = "names_"
+"""Parameters `names_0`, `names_1`, …: the (C, D) embeddings of each new set's names."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,27 @@ class Weights:
     """Of the losses beside that of the new images; 0 leaves one out."""
 
     rehearsal: float
+    negatives: float
     distillation: float
     pull: float
 
 
-class FineTuner:
-    """The losses of a classifier that learns new names beside those it knew.
+@dataclass(frozen=True)
+class _Start:
+    """The network as it was. Held like this it is no part of the network that learns."""
+
+    network: RoiClassifier
+
+
+class FineTuner(nn.Module):
+    """A classifier that learns new names beside those it knew.
 
     Args:
-        network: starts where `start` does; its first `new_sets` datasets are new, the others are
-            those that it knew. Its backbone is frozen here.
-        start: the network as it was, with the same vocabularies; only distillation needs it.
-        stored: images of the datasets that it knew; may be empty.
+        network: starts where `start` does, with the same vocabularies: first those of the new
+            sets, then those that it knew. What does not learn is frozen here.
+        start: the network as it was.
+        stored: images of the sets that it knew; may be empty.
+        new: embeddings (C, D) that the names of each new set start from, of any length.
     """
 
     def __init__(
@@ -66,55 +81,77 @@ class FineTuner:
         start: RoiClassifier,
         stored: StoredImages,
         weights: Weights,
+        new: list[np.ndarray],
         *,
-        new_sets: int,
+        trains_head: bool,
     ) -> None:
-        freeze([network.backbone])
-        self._network, self._start, self._stored = network, start, stored
-        self._weights = weights
-        self._known = range(new_sets, len(network.classifier.class_counts))
-        names = {name for name, var in network.named_parameters() if not var.is_stop_grad()}
-        # Running statistics never change here; all else starts where it is pulled to.
+        super().__init__()
+        freeze([network.backbone] if trains_head else [network])
+        self.network = network
+        for dataset, text in enumerate(new):
+            unit = text / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-12)
+            setattr(self, f"{NAMES}{dataset}", jt.array(unit.astype(np.float32)))
+        self._start, self._stored, self._weights = _Start(start), stored, weights
+        self._trains_head = trains_head
+        self._new = range(len(new))
+        self._known = range(len(new), len(network.classifier.class_counts))
         self._anchors = {
-            name: var.numpy() for name, var in start.named_parameters() if name in names
+            name: var.numpy() for name, var in self.named_parameters() if not var.is_stop_grad()
         }
 
-    def prepare(
+    def sample(
         self, batch: Batch, rng: BatchRandom, anywhere: Anywhere = nowhere_else
     ) -> FineTuningBatch:
         """The regions and names to learn from; every new image brings a stored one."""
-        new = self._network.sample(batch, rng, anywhere)
-        if not (len(self._stored) and self._weights.rehearsal):
+        new = self.network.sample(batch, rng, anywhere)
+        if not (len(self._stored) and (self._weights.rehearsal or self._weights.negatives)):
             return FineTuningBatch(new, None)
         images = range(len(batch.dataset_ids))
         rows = [int(for_image(rng, image).integers(len(self._stored))) for image in images]
-        return FineTuningBatch(new, self._network.sample(self._stored.batch(rows), rng, anywhere))
+        return FineTuningBatch(new, self.network.sample(self._stored.batch(rows), rng, anywhere))
 
     def loss(self, batch: FineTuningBatch, rng: BatchRandom) -> Losses:
         """`loss_class`, `loss_box` of the new images, and the weighted ones beside them."""
+        for dataset in self._new:
+            names = getattr(self, f"{NAMES}{dataset}")
+            self.network.classifier.replace_vocabulary(dataset, names)
         with jt.no_grad():
-            feats = self._network.features(jt.array(batch.new.images_NCHW))
-        embeddings, deltas = self._network.heads(feats, batch.new.samples.rois_R5)
-        losses = dict(
-            self._network.losses(embeddings, deltas, batch.new.samples, batch.new.classes)
-        )
+            feats = self.network.features(jt.array(batch.new.images_NCHW))
+        embeddings, deltas = self._heads(feats, batch.new.samples)
+        losses = dict(self.network.losses(embeddings, deltas, batch.new.samples, batch.new.classes))
         if batch.stored is not None:
             losses |= self._rehearsal(batch.stored)
-        if self._weights.distillation and self._known:
+        if self._weights.distillation and self._trains_head:
             losses["loss_distillation"] = self._distillation(feats, embeddings, batch.new.samples)
         if self._weights.pull:
             losses["loss_pull"] = self._pull(len(batch.new.classes))
         return losses
 
+    def _heads(self, feats_NCHW: jt.Var, samples: RoiSamples) -> tuple[jt.Var, jt.Var]:
+        if self._trains_head:
+            return self.network.heads(feats_NCHW, samples.rois_R5)
+        with jt.no_grad():
+            return self.network.heads(feats_NCHW, samples.rois_R5)
+
     def _rehearsal(self, stored: RoiBatch) -> Losses:
-        """The loss of old images, from their maps."""
-        heads = self._network.heads(jt.array(stored.images_NCHW), stored.samples.rois_R5)
-        losses = self._network.losses(*heads, stored.samples, stored.classes)
-        weight = self._weights.rehearsal
-        return {
-            f"loss_old_{kind}": LossTerm(term.sum, term.count, weight)
-            for kind, term in ((kind, losses[f"loss_{kind}"]) for kind in ("class", "box"))
-        }
+        """Old images from their maps: their own loss, and that none of their regions is new."""
+        weights, samples = self._weights, stored.samples
+        embeddings, deltas = self._heads(jt.array(stored.images_NCHW), samples)
+        terms: dict[str, LossTerm] = {}
+        if weights.rehearsal and self._trains_head:
+            losses = self.network.losses(embeddings, deltas, samples, stored.classes)
+            terms = {
+                f"loss_old_{kind}": LossTerm(term.sum, term.count, weights.rehearsal)
+                for kind, term in ((kind, losses[f"loss_{kind}"]) for kind in ("class", "box"))
+            }
+        if weights.negatives:
+            absent, shares = jt.zeros((1,)), _shares(samples, embeddings.shape[0])
+            for dataset in self._new:
+                logits = self.network.classifier(embeddings, dataset)
+                absent += binary_cross_entropy(logits, jt.zeros_like(logits), shares)
+            images = len(samples.datasets_N)
+            terms["loss_negatives"] = LossTerm(absent, images, weights.negatives)
+        return terms
 
     def _distillation(
         self, feats_NCHW: jt.Var, embeddings_RD: jt.Var, samples: RoiSamples
@@ -124,26 +161,32 @@ class FineTuner:
         Cross entropy less the start's own entropy, summed over names, averaged over an image's
         regions, divided by the images.
         """
+        start = self._start.network
         with jt.no_grad():
-            before, _ = self._start.heads(feats_NCHW, samples.rois_R5)
-        shares = np.zeros((embeddings_RD.shape[0], 1), np.float32)
-        counts = np.bincount(samples.images_R, minlength=len(samples.datasets_N))
-        shares[: len(samples.images_R), 0] = 1 / counts[samples.images_R]
+            before, _ = start.heads(feats_NCHW, samples.rois_R5)
+        shares = _shares(samples, embeddings_RD.shape[0])
         total = jt.zeros((1,))
         for dataset in self._known:
-            known = self._start.classifier(before, dataset).stop_grad()
+            known = start.classifier(before, dataset).stop_grad()
             targets = jt.sigmoid(known)
-            total += binary_cross_entropy(
-                self._network.classifier(embeddings_RD, dataset), targets, shares
-            )
+            logits = self.network.classifier(embeddings_RD, dataset)
+            total += binary_cross_entropy(logits, targets, shares)
             total -= binary_cross_entropy(known, targets, shares)
         return LossTerm(total, len(samples.datasets_N), self._weights.distillation)
 
     def _pull(self, images: int) -> LossTerm:
         """Half the squared distance from the start; the parts of a batch add up to it."""
-        parameters = dict(self._network.named_parameters())
+        parameters = dict(self.named_parameters())
         distance = sum(
             weighted_sum((parameters[name] - jt.array(anchor)) ** 2)
             for name, anchor in self._anchors.items()
         )
         return LossTerm(distance * (0.5 * images), images, self._weights.pull)
+
+
+def _shares(samples: RoiSamples, rows: int) -> np.ndarray:
+    """(rows, 1) float32: each image weighs 1, shared among its regions; padding weighs 0."""
+    counts = np.bincount(samples.images_R, minlength=len(samples.datasets_N))
+    shares = np.zeros((rows, 1), np.float32)
+    shares[: len(samples.images_R), 0] = 1 / counts[samples.images_R]
+    return shares

@@ -57,6 +57,10 @@ class TextClassifier(nn.Module):
         arrays = (jt.array(text.astype(np.float32)) for text in texts)
         self._texts = [l2_normalize(array, 1).stop_grad() for array in arrays]
 
+    def replace_vocabulary(self, dataset: int, text_CD: jt.Var) -> None:
+        """Compare with these embeddings, of any length, in place of a dataset's; they may learn."""
+        self._texts[dataset] = l2_normalize(text_CD, 1)
+
     @property
     def class_counts(self) -> tuple[int, ...]:
         """C per dataset."""

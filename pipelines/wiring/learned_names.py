@@ -1,0 +1,31 @@
+"""Embeddings of names that fine-tuning has learned, in its artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from unidet.store.arrays import save_arrays
+
+LEARNED = "names.npz"
+"""`embeddings` (C, D) float32 and their `names`."""
+
+
+def save_learned_names(folder: Path, embeddings: Mapping[str, np.ndarray]) -> None:
+    """Leave the (D,) embedding of each name."""
+    arrays = {"embeddings": np.stack([*embeddings.values()]), "names": np.array([*embeddings])}
+    save_arrays(folder / LEARNED, arrays)
+
+
+def with_learned_names(
+    embeddings_CD: np.ndarray, names: Sequence[str], folder: Path | None
+) -> np.ndarray:
+    """(C, D) with the rows of learned names replaced; `folder` None or without any: as they are."""
+    if folder is None or not (folder / LEARNED).exists():
+        return embeddings_CD
+    with np.load(folder / LEARNED) as arrays:
+        learned = dict(zip(arrays["names"].tolist(), arrays["embeddings"], strict=True))
+    rows = [learned.get(name, row) for name, row in zip(names, embeddings_CD, strict=True)]
+    return np.stack(rows).astype(np.float32)
