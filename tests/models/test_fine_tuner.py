@@ -1,4 +1,4 @@
-"""Fine-tuning at a small size: what learns, what stays, and the losses at the start and beside it."""
+"""Fine-tuning at a small size: what learns, what stays, and each loss."""
 
 from __future__ import annotations
 
