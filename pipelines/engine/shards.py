@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
-from unidet.store.arrays import save_arrays
+from unidet.store.arrays import map_arrays, save_arrays
 from unidet.store.disk import sync
 from unidet.store.hashing import sha256_file
 
@@ -181,35 +182,49 @@ def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -
 
 
 class Sharded:
-    """Reads the shards of `folder`, one in memory at a time: ask for rows in ascending order."""
+    """Reads the shards of `folder`, whichever image is asked for: one at a time is mapped into
+    memory, none is loaded."""
 
     def __init__(self, folder: Path) -> None:
-        self._place: dict[int, tuple[Path, int]] = {}
-        self.rows_by_digest: dict[bytes, int] = {}
-        self._loaded: tuple[Path | None, dict[str, np.ndarray]] = (None, {})
-        for file in sorted(folder.glob("shard-*.npz")):
-            with np.load(file) as arrays:
-                pairs = zip(arrays["rows"].tolist(), arrays["digests"], strict=True)
-                for position, (row, digest) in enumerate(pairs):
-                    self._place[row] = (file, position)
-                    self.rows_by_digest[digest.tobytes()] = row
+        self._files = sorted(folder.glob("shard-*.npz"))
+        parts = [map_arrays(file)["rows"] for file in self._files]
+        counts = [len(part) for part in parts]
+        rows = np.concatenate([np.zeros(0, np.int64), *parts])
+        order = np.argsort(rows)
+        self._rows = rows[order]
+        self._shards = np.repeat(np.arange(len(parts)), counts)[order]
+        self._places = np.concatenate([np.zeros(0, np.int64), *map(np.arange, counts)])[order]
+        self._mapped: tuple[int, dict[str, np.ndarray]] = (-1, {})
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._rows)
+
+    @cached_property
+    def rows_by_digest(self) -> dict[bytes, int]:
+        """The row of an image by the sha256 of what its results were made from."""
+        shards = map(map_arrays, self._files)
+        return {
+            digest.tobytes(): row
+            for shard in shards
+            for row, digest in zip(shard["rows"].tolist(), shard["digests"], strict=True)
+        }
 
     def of(self, row: int) -> dict[str, np.ndarray]:
         """The columns of the image at `row`."""
-        file, position = self._place[row]
-        arrays = self._arrays(file)
-        first, last = arrays["offsets"][position : position + 2]
+        number = int(np.searchsorted(self._rows, row))
+        if number == len(self._rows) or self._rows[number] != row:
+            raise KeyError(row)
+        arrays, place = self._arrays(int(self._shards[number])), int(self._places[number])
+        first, last = arrays["offsets"][place : place + 2].tolist()
         return {
-            name: column[first:last]
+            name: column[first:last].copy()
             for name, column in arrays.items()
             if name not in ("rows", "digests", "offsets")
         }
 
-    def _arrays(self, file: Path) -> dict[str, np.ndarray]:
-        if self._loaded[0] != file:
-            with np.load(file) as arrays:
-                self._loaded = (file, {name: arrays[name] for name in arrays.files})
-        return self._loaded[1]
+    def _arrays(self, shard: int) -> dict[str, np.ndarray]:
+        known, arrays = self._mapped  # another thread may be at another shard
+        if known != shard:
+            arrays = map_arrays(self._files[shard])
+            self._mapped = shard, arrays
+        return arrays

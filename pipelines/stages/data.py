@@ -26,6 +26,7 @@ from unidet.data.toy.world import make_split
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, read_annotations
 from unidet.formats.ground_truth import ground_truth_of
+from unidet.formats.tables import read_records
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, PACKED, save_image_set
 from unidet.pipelines.wiring.study_sets import CROPS, DataSet, all_sets
@@ -92,7 +93,8 @@ def _index_folder(job: Job, source: TrainingSet) -> None:
 def _save_ground_truth(read: Annotations, limit: int, path: Path) -> None:
     """As it is, masks included, or its first images where the set is limited."""
     if limit:
-        path.write_text(json.dumps(read.document))
+        rows = {"images": read.images.positions, "annotations": read.boxes.positions}
+        path.write_text(json.dumps(read_records(read.file, rows)))
     else:
         shutil.copyfile(read.file, path)
 

@@ -11,8 +11,8 @@ from typing import Any
 from unidet.console.terminal import Progress, fold
 from unidet.data.check import (
     Faults,
-    check_document,
     check_pictures,
+    check_tables,
     note_copies,
     note_unlabelled,
     shared_pictures,
@@ -122,12 +122,12 @@ def _listed(sets: Iterable[NamedData], foreign: Faults) -> list[NamedData]:
 
 def _indexed(data: NamedData, faults: Faults) -> Split | None:
     try:
-        document = data.read()
+        tables = data.read()
     except UserError as fault:
         faults.refuse(str(fault).removeprefix(f"{data.file}: "), data.file.name)
         return None
     is_evaluated = data.role != "training"  # labels of no study yet may become either
-    return check_document(data.file, document, data.images, faults, is_evaluated=is_evaluated)
+    return check_tables(data.file, tables, data.images, faults, is_evaluated=is_evaluated)
 
 
 def _overlaps(sets: list[CheckedSet]) -> Iterator[tuple[str, Finding]]:

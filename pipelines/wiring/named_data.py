@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from unidet.config.data import TrainingSet
 from unidet.config.study import Config
@@ -16,6 +16,7 @@ from unidet.errors import UserError
 from unidet.formats.json_text import read_document
 from unidet.formats.labels.recognize import recognize
 from unidet.formats.labels.records import TRAIN, VAL, Refuse
+from unidet.formats.tables import Tables, read_tables, tables_of
 from unidet.pipelines.wiring.study_sets import TRAINING, all_sets
 
 Role = Literal["training", "evaluation", ""]
@@ -34,7 +35,7 @@ class NamedData:
         images: folder of the pictures.
         vocabulary: sets of one have the same names.
         role: what it is for; empty where nothing says so.
-        read: its document as COCO has it, unchecked; of labels that are no study's yet with what
+        read: its tables as COCO has them, unchecked; of labels that are no study's yet with what
             `unidet new` would fill in.
     """
 
@@ -43,7 +44,7 @@ class NamedData:
     images: Path
     vocabulary: str
     role: Role
-    read: Callable[[], dict[str, Any]]
+    read: Callable[[], Tables]
 
 
 def sets_of_study(config: Config) -> Iterator[NamedData]:
@@ -58,7 +59,7 @@ def sets_of_study(config: Config) -> Iterator[NamedData]:
     for name, entry in sets.items():
         file, images = root / entry.annotations, root / entry.images
         role: Role = "training" if name.startswith(TRAINING) else "evaluation"
-        yield NamedData(name, file, images, entry.vocabulary, role, partial(read_document, file))
+        yield NamedData(name, file, images, entry.vocabulary, role, partial(read_tables, file))
 
 
 def sets_in_folder(
@@ -76,8 +77,10 @@ def sets_in_folder(
     documents = read_own(annotations, images, as_format, refuse).documents
     for part, document in documents.items():
         name, role = part or annotations.resolve().name, _ROLES.get(part, "")
-        yield NamedData(name, annotations, images, OWN, role, partial(dict, document))
+        yield NamedData(
+            name, annotations, images, OWN, role, partial(tables_of, annotations, document)
+        )
 
 
-def _filled(file: Path, pictures: PictureFolder) -> dict[str, Any]:
-    return filled(read_document(file), pictures)
+def _filled(file: Path, pictures: PictureFolder) -> Tables:
+    return tables_of(file, filled(read_document(file), pictures))

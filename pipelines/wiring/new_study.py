@@ -21,6 +21,7 @@ from unidet.formats.annotations import annotations_of
 from unidet.formats.embeddings import read_embeddings
 from unidet.formats.labels.coco import Document
 from unidet.formats.labels.records import TRAIN, VAL
+from unidet.formats.tables import tables_of
 from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
 from unidet.store.disk import check_folder, whole_file
 from unidet.store.hashing import sha256_file
@@ -103,7 +104,7 @@ def _check_places(request: Request) -> None:
 def _check_labels(request: Request, parts: dict[str, Document]) -> None:
     """Whatever the study would refuse later."""
     for document in parts.values():
-        annotations_of(request.annotations, document)
+        annotations_of(request.annotations, tables_of(request.annotations, document))
     if request.embeddings is not None:
         read_embeddings(request.embeddings, len(parts[TRAIN]["categories"]))
 

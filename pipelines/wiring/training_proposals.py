@@ -12,9 +12,8 @@ from unidet.pipelines.wiring.study_sets import TRAINING
 
 
 def training_proposals(job: Job, data: ImageSet) -> Proposals:
-    """Those of the images of a training set: rows to (P, 5), in memory."""
+    """Those of the images of a training set: rows to (P, 5), read when they are asked for."""
     folder = job.inputs[str(Node("proposals", f"{TRAINING}{data.name}"))]
     dumped = Sharded(folder / SHARDS)
     count = job.config.roi.proposals_per_image
-    images = [best_proposals(dumped, row, count) for row in range(len(data.split))]
-    return images.__getitem__
+    return lambda row: best_proposals(dumped, row, count)

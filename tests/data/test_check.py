@@ -12,13 +12,14 @@ from labelled import COCO, write_pictures
 
 from unidet.data.check import (
     Faults,
-    check_document,
     check_pictures,
+    check_tables,
     note_copies,
     note_unlabelled,
     shared_pictures,
 )
 from unidet.formats.table import Finding
+from unidet.formats.tables import tables_of
 from unidet.records import Split
 
 Edit = Callable[[dict[str, Any]], None]
@@ -34,7 +35,8 @@ def checked(photos: Path, edit: Edit, *, is_evaluated: bool = False) -> tuple[Sp
     edit(content)
     faults = Faults()
     path = Path("labels.json")
-    return check_document(path, content, photos, faults, is_evaluated=is_evaluated), faults
+    tables = tables_of(path, content)
+    return check_tables(path, tables, photos, faults, is_evaluated=is_evaluated), faults
 
 
 LOST = {"id": 3, "file_name": "c.png", "width": 9, "height": 9}

@@ -14,6 +14,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.formats.annotations import read_annotations
 from unidet.formats.mmdet_pickles import read_order
+from unidet.formats.tables import read_records
 
 Document = dict[str, Any]
 Write = Callable[[Document], Path]
@@ -261,9 +262,11 @@ def test_the_first_annotated_images(document: Document, write: Write) -> None:
     assert read.image_ids.tolist() == [9]
     assert read.annotation_ids.tolist() == [2, 3]
     assert read.image_rows.tolist() == [0, 0]
-    assert [image["id"] for image in read.document["images"]] == [9]
-    assert [record["id"] for record in read.document["annotations"]] == [2, 3]
-    assert read.document["categories"] == document["categories"]
+    rows = {"images": read.images.positions, "annotations": read.boxes.positions}
+    kept = read_records(read.file, rows)
+    assert [image["id"] for image in kept["images"]] == [9]
+    assert [record["id"] for record in kept["annotations"]] == [2, 3]
+    assert kept["categories"] == document["categories"]
 
 
 def test_a_record_of_a_limited_file_has_its_place_in_the_file(

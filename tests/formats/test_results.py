@@ -92,11 +92,11 @@ FAULTY_RESULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTY_RESULTS)
-@pytest.mark.parametrize("batch", [1, 2, 65536])
+@pytest.mark.parametrize("piece", [1, 50, 65536])
 def test_a_faulty_detection_is_named(
-    fault: str, batch: int, truth_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, piece: int, truth_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_text, "RECORDS_PER_BATCH", batch)
+    monkeypatch.setattr(json_text, "PIECE", piece)
     faulty, message = FAULTY_RESULTS[fault]
     path = tmp_path / "results.json"
     path.write_text(json.dumps([record(), record(), faulty, record()]))
@@ -111,7 +111,7 @@ def test_a_faulty_detection_is_named(
     [
         ("", "malformed JSON at line 1, column 1"),
         ("[", "malformed JSON at line 1, column 2"),
-        ('[{"image_id": 4}\n {"image_id": 4}]', "malformed JSON at line 1, column 17"),
+        ('[{"image_id": 4}\n {"image_id": 4}]', "malformed JSON at line 2, column 2"),
         ('[{"image_id": 4},', "malformed JSON"),
         ('[{"image_id": 4', "malformed JSON"),
         ("[] 1", "malformed JSON at line 1, column 4: Extra data"),
@@ -142,11 +142,11 @@ def test_files_that_cannot_be_read_are_refused(truth_path: Path, tmp_path: Path)
             read_results(tmp_path / name, truth)
 
 
-@pytest.mark.parametrize("batch", [1, 3, 65536])
+@pytest.mark.parametrize("piece", [1, 90, 65536])
 def test_records_are_read_in_order_whatever_the_batch(
-    batch: int, truth_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    piece: int, truth_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_text, "RECORDS_PER_BATCH", batch)
+    monkeypatch.setattr(json_text, "PIECE", piece)
     path = tmp_path / "results.json"
     path.write_text(
         json.dumps([record(score=row, image_id=(4, 9)[row % 2]) for row in range(6)], indent=1)

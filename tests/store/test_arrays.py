@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from disks import no_room
 
-from unidet.store.arrays import reserve_array, save_arrays
+from unidet.store.arrays import map_arrays, reserve_array, save_arrays
 
 ARRAYS = {
     "a/b": np.arange(6).reshape(2, 3),
@@ -20,10 +21,29 @@ ARRAYS = {
 }
 
 
-def test_an_archive_is_numpys_to_the_byte(tmp_path: Path) -> None:
+def test_numpy_reads_an_archive(tmp_path: Path) -> None:
     save_arrays(tmp_path / "ours.npz", ARRAYS)
-    np.savez(tmp_path / "numpys.npz", **ARRAYS)
-    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpys.npz").read_bytes()
+    with np.load(tmp_path / "ours.npz") as archive:
+        assert archive.files == [*ARRAYS]
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(archive[name], array)
+
+
+@pytest.mark.parametrize("save", [save_arrays, lambda path, arrays: np.savez(path, **arrays)])
+def test_an_archive_is_mapped(tmp_path: Path, save: Callable[..., None]) -> None:
+    save(tmp_path / "a.npz", ARRAYS)
+    mapped = map_arrays(tmp_path / "a.npz")
+    assert [*mapped] == [*ARRAYS]
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(mapped[name], array)
+        assert mapped[name].dtype == np.asarray(array).dtype
+        assert mapped[name].flags.aligned
+
+
+def test_mapped_arrays_begin_where_they_can_be_used(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "a.npz", ARRAYS)
+    places = [array.ctypes.data % 64 for array in map_arrays(tmp_path / "a.npz").values()]
+    assert places == [0] * len(ARRAYS)
 
 
 @pytest.mark.parametrize("room", [0, 100, 3000])

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeVar
+
+import numpy as np
 
 from unidet.data.images import FolderImages, OtherSize, image_faults
 from unidet.data.pictures import PictureFolder
 from unidet.data.readers import split_of
 from unidet.errors import UserError
-from unidet.formats.annotations import Annotations, Positions, annotations_of
+from unidet.formats.annotations import Annotations, annotations_of
 from unidet.formats.ground_truth import ground_truth_of
 from unidet.formats.labels.records import RecordFault
 from unidet.formats.table import Finding, TableFault
+from unidet.formats.tables import Tables
 from unidet.records import Split
 
-Document = dict[str, Any]
 Result = TypeVar("Result")
-TABLES = ("images", "annotations", "categories")
 _MOST_ROUNDS = 100
 """Of reading without what was at fault: a set with more kinds of fault is told about these."""
 
@@ -44,10 +45,10 @@ class Faults:
         self.noted |= findings
 
 
-def check_document(
-    path: Path, document: Document, images: Path, faults: Faults, *, is_evaluated: bool
+def check_tables(
+    path: Path, tables: Tables, images: Path, faults: Faults, *, is_evaluated: bool
 ) -> Split | None:
-    """The index of what is sound in a document; its faults go to `faults`.
+    """The index of what is sound in a file's tables; its faults go to `faults`.
 
     Args:
         path: what messages call it.
@@ -60,97 +61,60 @@ def check_document(
         faults.note(report.noted)
         return split
 
-    positions = _positions(document)
     if is_evaluated:  # first, so that what an evaluation refuses is not said to be skipped as well
-        _, sound, left = _sound_part(path, document, positions, faults, ground_truth_of)
+        _, sound = _sound_part(path, tables, faults, ground_truth_of)
         if sound.get("annotations"):
-            document, positions = sound, left
-    return _sound_part(path, document, positions, faults, index)[0]
-
-
-def _positions(document: Document) -> dict[str, list[int]]:
-    return {
-        key: list(range(len(document[key])))
-        for key in TABLES
-        if isinstance(document.get(key), list)
-    }
+            tables = sound
+    return _sound_part(path, tables, faults, index)[0]
 
 
 def _sound_part(
-    path: Path,
-    document: Document,
-    positions: dict[str, list[int]],
-    faults: Faults,
-    look: Callable[[Annotations], Result],
-) -> tuple[Result | None, Document, dict[str, list[int]]]:
-    """What `look` makes of the document without the records that are at fault, and those left.
+    path: Path, tables: Tables, faults: Faults, look: Callable[[Annotations], Result]
+) -> tuple[Result | None, Tables]:
+    """What `look` makes of a file without the records that are at fault, and what is left of it.
 
-    None where the document itself is at fault.
+    None where the file itself is at fault.
     """
     counted: dict[str, Finding] = {}
     for _ in range(_MOST_ROUNDS):
-        result, fault = _tried(look, path, document, positions)
+        result, fault = _tried(look, path, tables)
         if not isinstance(fault, TableFault):
             break
         known = counted.get(fault.kind, Finding(0, fault.first))
         counted[fault.kind] = Finding(known.count + len(fault.rows), known.first)
-        document, positions = _without(document, positions, fault)
+        tables = _without(tables, fault)
     if fault is not None and not isinstance(fault, TableFault):
         counted[str(fault).removeprefix(f"{path}: ")] = Finding(1, path.name)
     faults.refused |= counted
-    return result, document, positions
+    return result, tables
 
 
 def _tried(
-    look: Callable[[Annotations], Result], path: Path, document: Document, positions: Positions
+    look: Callable[[Annotations], Result], path: Path, tables: Tables
 ) -> tuple[Result | None, UserError | None]:
-    """What `look` makes of a document, or why it does not."""
+    """What `look` makes of tables, or why it does not."""
     try:
-        return look(annotations_of(path, document, positions=positions)), None
+        return look(annotations_of(path, tables)), None
     except UserError as fault:
         return None, fault
 
 
-def _without(
-    document: Document, positions: dict[str, list[int]], fault: TableFault
-) -> tuple[Document, dict[str, list[int]]]:
+def _without(tables: Tables, fault: TableFault) -> Tables:
     """Without the records at fault, and without the annotations that refer to no other."""
-    kept = _kept(document, positions, fault.key, {*fault.rows})
+    table, boxes = tables[fault.key], tables.get("annotations")
+    assert table is not None  # it has a fault
+    is_left = np.ones(len(table), bool)
+    is_left[list(fault.rows)] = False
+    left = table.take(np.flatnonzero(is_left))
+    tables = {**tables, fault.key: left}
     field_name = {"images": "image_id", "categories": "category_id"}.get(fault.key)
-    if field_name is None or "annotations" not in positions:
-        return kept
-    left = _ids(kept[0][fault.key])
-    gone = _ids(document[fault.key][row] for row in fault.rows) - left
-    orphans = {
-        row
-        for row, record in enumerate(document["annotations"])
-        if isinstance(record, dict)
-        and _is_id(record.get(field_name))
-        and record[field_name] in gone
-    }
-    return _kept(*kept, "annotations", orphans)
-
-
-def _kept(
-    document: Document, positions: dict[str, list[int]], key: str, rows: set[int]
-) -> tuple[Document, dict[str, list[int]]]:
-    numbers = [row for row in range(len(document[key])) if row not in rows]
-    return (
-        {**document, key: [document[key][row] for row in numbers]},
-        {**positions, key: [positions[key][row] for row in numbers]},
-    )
-
-
-def _ids(records: Iterable[Any]) -> set[int]:
-    return {
-        number
-        for record in records
-        if isinstance(record, dict) and _is_id(number := record.get("id"))
-    }
-
-
-def _is_id(value: object) -> TypeGuard[int]:
-    return isinstance(value, int | float)
+    if field_name is None or boxes is None:
+        return tables
+    ids, are_known = table.known_integers("id")
+    gone = np.setdiff1d(ids[~is_left & are_known], ids[is_left & are_known])
+    references, are_known = boxes.known_integers(field_name)
+    orphans = np.isin(references, gone) & are_known
+    return {**tables, "annotations": boxes.take(np.flatnonzero(~orphans))}
 
 
 # --- pictures ----------------------------------------------------------------------------------

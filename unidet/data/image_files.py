@@ -36,7 +36,7 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
             others are in the folder that they name, only in another one; two records with one
             image.
     """
-    choices = [_candidates(table, row) for row in range(len(table))]
+    choices = (_candidates(table, row) for row in range(len(table)))
     if root is None:
         return tuple(names[0] for names in choices), {}
     if not root.is_dir():
@@ -48,8 +48,8 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
         rows = [row for row, place in enumerate(places) if place is None]
         table.fail(
             rows,
-            f"no image {shown(choices[rows[0]][0])} below {root} ({len(rows)} of {len(table)} "
-            "images are missing); point 'images' at the folder that holds them",
+            f"no image {shown(_candidates(table, rows[0])[0])} below {root} ({len(rows)} of "
+            f"{len(table)} images are missing); point 'images' at the folder that holds them",
             "its picture is not in the images folder",
         )
     _refuse_shared(table, names)
@@ -155,7 +155,7 @@ def _slashed(table: Table, row: int) -> str:
 
 def _text(table: Table, row: int, field: str) -> str:
     """The field, empty where it is absent; UserError where no file can be called so."""
-    value = table.records[row].get(field)
+    value = table.value(field, row)
     if value is None:
         return ""
     if not isinstance(value, str) or _UNWRITABLE.search(value):

@@ -1,4 +1,5 @@
-"""A split as one `.npz` file whose bytes depend on nothing but its content, not on its name."""
+"""A split as one `.npz` file whose bytes depend on nothing but its content, not on its name; its
+columns are mapped into memory."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.records import Category, Split
-from unidet.store.arrays import save_arrays
+from unidet.store.arrays import map_arrays, save_arrays
 
 _COLUMNS = {
     "image_ids": np.int64,
@@ -41,9 +42,9 @@ def save_split(split: Split, path: Path) -> None:
 def load_split(path: Path, name: str) -> Split:
     """Read what `save_split` wrote, under a name; UserError if it is absent or damaged."""
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            columns = {column: file[column] for column in _COLUMNS}
-            texts = json.loads(file["texts"].tobytes())
+        arrays = map_arrays(path)
+        columns = {column: arrays[column] for column in _COLUMNS}
+        texts = json.loads(arrays["texts"].tobytes())
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path}: no readable split index ({error}); run stage=data again"

@@ -14,7 +14,8 @@ from typing import Any
 from unidet.data.image_files import image_names
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
-from unidet.formats.annotations import Annotations, read_annotations, sentences
+from unidet.formats.annotations import Annotations, annotations_of, sentences
+from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
 from unidet.formats.labels.recognize import Source, recognize
 from unidet.formats.labels.records import (
@@ -27,6 +28,7 @@ from unidet.formats.labels.records import (
     strictly,
     with_plain_names,
 )
+from unidet.formats.tables import tables_of
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,10 @@ def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
                 f"{file.parent}: holds {len(source.places)} annotation files ({names}); give one "
                 "of them, or have two whose names say train and val"
             )
-        read = read_annotations(file)
+        document = read_document(file)
+        read = annotations_of(file, tables_of(file, document))
         read.categories.texts("name")
-        documents[part] = _completed(read, pictures)
+        documents[part] = _completed(document, read, pictures)
         notes += sentences(read.notes)
     return _with_parts(source.format, documents, [*notes, *_unlabelled(documents, pictures)])
 
@@ -118,24 +121,24 @@ def part_of_file(file: Path, source: Source) -> str:
     return part_named(file.stem) if len(source.places) > 1 else ""
 
 
-def _completed(read: Annotations, pictures: PictureFolder) -> Document:
+def _completed(document: Document, read: Annotations, pictures: PictureFolder) -> Document:
     """With the names of the files as they lie on disk, sizes and areas; names of categories and
     flags as they were read, whichever way they were written."""
     names, _ = image_names(read.images, pictures.root)
     images = [
         {**record, "file_name": name}
-        for record, name in zip(read.images.records, names, strict=True)
+        for record, name in zip(document["images"], names, strict=True)
     ]
     categories = [
         {**record, "name": category.name}
-        for record, category in zip(read.categories.records, read.classes, strict=True)
+        for record, category in zip(document["categories"], read.classes, strict=True)
     ]
     flags = zip(read.is_crowd.tolist(), read.is_ignored.tolist(), strict=True)
     annotations = [
-        _flagged(record, *own) for record, own in zip(read.boxes.records, flags, strict=True)
+        _flagged(record, *own) for record, own in zip(document["annotations"], flags, strict=True)
     ]
     tables = {"images": images, "categories": categories, "annotations": annotations}
-    return filled({**read.document, **tables}, pictures)
+    return filled({**document, **tables}, pictures)
 
 
 def _flagged(record: dict[str, Any], is_crowd: bool, is_ignored: bool) -> dict[str, Any]:

@@ -5,7 +5,9 @@ What is left out follows the official code (mmdet 2.18 datasets/coco.py, `_parse
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,26 @@ from unidet.errors import UserError
 from unidet.formats.annotations import (
     Annotations,
     findings,
-    is_sound,
     sentences,
 )
-from unidet.formats.table import Finding
+from unidet.formats.frames import is_sound
+from unidet.formats.growing import Growing, blocks, taken
+from unidet.formats.table import Finding, Table
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.records import Category, Split
 
 SMALLEST_SIDE = 1.0  # pixels; thinner boxes are left out, as officially
+_REASONS = (
+    "annotation marked 'ignore'",
+    "box that is not finite",
+    "box with a negative side",
+    "box in 0..1, which is no pixel",
+    f"box thinner than {SMALLEST_SIDE:g} pixel",
+    "box outside its image",
+    "area that is not positive",
+)
+"""Why a box is left out; it is counted under the first that holds."""
+_IMAGES_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -72,16 +86,15 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
     """
     _require_sizes_and_names(read)
     file_names, moved = image_names(read.images, images)
-    boxes, reasons, overhang = _boxes(read)
-    skipped = findings(read.boxes, reasons)
-    kept = ~np.logical_or.reduce(list(reasons.values()))
-    if not kept.any():
+    boxes = _Boxes.of(read)
+    skipped = boxes.skipped(read.boxes)
+    order = np.flatnonzero(boxes.reasons == 0)
+    if not len(order):
         raise UserError(
             f"{read.file}: none of its {len(read.boxes)} annotations has a usable box"
             + "".join(f"; {line}" for line in sentences(skipped))
         )
-    order = np.flatnonzero(kept)
-    order = order[np.argsort(read.image_rows[order], kind="stable")]
+    order = _by_image(order, read.image_rows)
     by_id = np.argsort([category.id for category in read.classes])
     labels = np.argsort(by_id).astype(np.int32)[read.category_rows[order]]
     box_image = read.image_rows[order]
@@ -92,7 +105,7 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
         widths=read.sizes[:, 0].copy(),
         heights=read.sizes[:, 1].copy(),
         box_image=box_image,
-        boxes_xyxy=boxes[order],
+        boxes_xyxy=taken(boxes.inside, order),
         labels=labels,
         is_crowd=read.is_crowd[order],
         categories=_counted([read.classes[row] for row in by_id], box_image, labels),
@@ -105,7 +118,7 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
         skipped=skipped,
         noted=read.notes
         | moved
-        | findings(read.boxes, {"box clipped to its image": overhang & kept})
+        | findings(read.boxes, {"box clipped to its image": boxes.clipped})
         | findings(read.images, {"image without boxes": _boxless(split)}),
     )
     return split, report
@@ -119,33 +132,61 @@ def _require_sizes_and_names(read: Annotations) -> None:
     read.categories.texts("name")
 
 
-def _boxes(read: Annotations) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Clipped boxes (M, 4) float32, masks (M,) of the unusable, mask of those that were clipped.
+@dataclass(frozen=True)
+class _Boxes:
+    """The boxes of a file as they go into an index.
 
-    A box is counted under the first reason that holds for it.
+    Attributes:
+        inside: (M, 4) float32 xyxy, clipped to their images.
+        reasons: (M,) uint8, 0 of usable boxes, else 1 + the first of `_REASONS` that holds.
+        clipped: (M,) bool, the usable ones that reached over their image.
     """
-    limits = np.tile(read.sizes[read.image_rows], 2)
-    area = read.boxes.numbers("area", default=1.0)
-    finite = is_sound(read.boxes_xywh) & np.isfinite(area)
-    xywh = np.where(finite[:, None], read.boxes_xywh, 0.0)
-    xyxy = xywh_to_xyxy(xywh)
-    inside = np.clip(xyxy, 0, limits)
+
+    inside: np.ndarray
+    reasons: np.ndarray
+    clipped: np.ndarray
+
+    @classmethod
+    def of(cls, read: Annotations) -> _Boxes:
+        area = read.boxes.numbers("area", default=1.0)
+        inside = Growing(np.float32, 4)
+        reasons = np.zeros(len(area), np.uint8)
+        clipped = np.zeros(len(area), bool)
+        for block in blocks(read.boxes_xywh, area):
+            xywh, limits = read.boxes_xywh[block], np.tile(read.sizes[read.image_rows[block]], 2)
+            finite = is_sound(xywh) & np.isfinite(area[block])
+            xywh = np.where(finite[:, None], xywh, 0.0)
+            xyxy = xywh_to_xyxy(xywh)
+            cut = np.clip(xyxy, 0, limits)
+            inside.add(cut)
+            masks = [read.is_ignored[block], ~finite, *_unusable(xywh, cut), area[block] <= 0]
+            unusable = np.logical_or.reduce(masks)
+            reasons[block] = np.where(unusable, 1 + np.argmax(masks, axis=0), 0)
+            # below a pixel it is rounding
+            clipped[block] = (np.abs(cut - xyxy) > 1.0).any(axis=1) & ~unusable
+        return cls(inside.array(), reasons, clipped)
+
+    def skipped(self, table: Table) -> dict[str, Finding]:
+        """Reason -> the boxes that are left out for it."""
+        masks = ((reason, self.reasons == row) for row, reason in enumerate(_REASONS, start=1))
+        findings = ((reason, table.finding(mask)) for reason, mask in masks)
+        return {reason: finding for reason, finding in findings if finding is not None}
+
+
+def _unusable(xywh: np.ndarray, inside: np.ndarray) -> Iterator[np.ndarray]:
+    """Masks (M,) of what `_REASONS` names from the third to the last but one."""
     thin = (xywh[:, 2:] < SMALLEST_SIDE).any(axis=1)
-    reasons = {
-        "annotation marked 'ignore'": read.is_ignored,
-        "box that is not finite": ~finite,
-        "box with a negative side": (xywh[:, 2:] < 0).any(axis=1),
-        "box in 0..1, which is no pixel": thin & (np.abs(xywh) <= 1).all(axis=1) & xywh.any(axis=1),
-        f"box thinner than {SMALLEST_SIDE:g} pixel": thin,
-        "box outside its image": (inside[:, 2:] <= inside[:, :2]).any(axis=1),
-        "area that is not positive": area <= 0,
-    }
-    taken = np.zeros(len(read.boxes), bool)
-    for reason, mask in reasons.items():
-        reasons[reason] = mask & ~taken
-        taken |= mask
-    clipped = (np.abs(inside - xyxy) > 1.0).any(axis=1)  # below a pixel it is rounding
-    return inside.astype(np.float32), reasons, clipped
+    yield (xywh[:, 2:] < 0).any(axis=1)
+    yield thin & (np.abs(xywh) <= 1).all(axis=1) & xywh.any(axis=1)
+    yield thin
+    yield (inside[:, 2:] <= inside[:, :2]).any(axis=1)
+
+
+def _by_image(order: np.ndarray, image_rows: np.ndarray) -> np.ndarray:
+    """Rows of boxes, sorted by their image; those of one keep their order."""
+    images = image_rows[order]
+    is_sorted = (images[1:] >= images[:-1]).all()
+    return order if is_sorted else order[np.argsort(images, kind="stable")]
 
 
 def _counted(
@@ -154,8 +195,13 @@ def _counted(
     """With counts; what is novel depends on what else is trained on, not on this file."""
     count = len(categories)
     instances = np.bincount(labels, minlength=count)
-    pairs = np.unique(image_rows.astype(np.int64) * count + labels)
-    image_counts = np.bincount(pairs % count, minlength=count)
+    image_counts = np.zeros(count, np.int64)
+    past = int(image_rows[-1]) + 1 + _IMAGES_AT_ONCE
+    starts = np.arange(0, past, _IMAGES_AT_ONCE, dtype=image_rows.dtype)
+    edges = np.searchsorted(image_rows, starts)
+    for first, last in pairwise(edges):
+        pairs = np.unique(image_rows[first:last].astype(np.int64) * count + labels[first:last])
+        image_counts += np.bincount(pairs % count, minlength=count)
     return tuple(
         replace(category, image_count=int(images), instance_count=int(boxes), is_novel=None)
         for category, images, boxes in zip(categories, image_counts, instances, strict=True)

@@ -7,21 +7,18 @@ silence is read as it is meant, with a note, or refused. docs/annotations.md lis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unidet.errors import UserError
-from unidet.formats.json_text import read_document, shown
+from unidet.formats.frames import check_frame
+from unidet.formats.json_text import shown
 from unidet.formats.names import CLEANED, plain
-from unidet.formats.table import LARGEST, Finding, Table
+from unidet.formats.table import Finding, Table
+from unidet.formats.tables import Tables, read_tables, table_in
 from unidet.records import FREQUENCIES, Category
-
-_FEW = 4
-"""So many boxes may look like corners by accident."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,7 @@ class Annotations:
 
     Attributes:
         file: where they come from.
-        document: the content of the file, without masks.
-        images, categories, boxes: the records.
+        images, categories, boxes: the records, as columns.
         image_ids, annotation_ids: (N,), (M,) int64.
         classes: the categories, without counts; `is_novel` as the file says.
         sizes: (N, 2) int32 width, height in pixels; 0 where the file does not say.
@@ -42,7 +38,6 @@ class Annotations:
     """
 
     file: Path
-    document: dict[str, Any]
     images: Table
     categories: Table
     boxes: Table
@@ -58,10 +53,6 @@ class Annotations:
     notes: dict[str, Finding]
 
 
-Positions = Mapping[str, Sequence[int]]
-"""Table -> the numbers of its records in the file, where some were left out."""
-
-
 def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
     """Read and validate one file; it may hold no annotations, but images and categories.
 
@@ -72,20 +63,16 @@ def read_annotations(path: Path, *, limit: int = 0) -> Annotations:
             missing or of another type, ids that are unknown or used twice, boxes that are plainly
             in another frame than x, y, width, height in pixels.
     """
-    return annotations_of(Path(path), read_document(Path(path)), limit=limit)
+    return annotations_of(Path(path), read_tables(Path(path)), limit=limit)
 
 
-def annotations_of(
-    path: Path, document: dict[str, Any], *, limit: int = 0, positions: Positions | None = None
-) -> Annotations:
-    """What `read_annotations` makes of a file's document."""
-    at = positions or {}
-    categories = Table.of(path, document, "categories", positions=at.get("categories"))
-    images = Table.of(path, document, "images", positions=at.get("images"))
-    boxes = Table.of(path, document, "annotations", empty=True, positions=at.get("annotations"))
+def annotations_of(path: Path, tables: Tables, *, limit: int = 0) -> Annotations:
+    """What `read_annotations` makes of a file's tables."""
+    categories = table_in(path, tables, "categories")
+    images = table_in(path, tables, "images")
+    boxes = table_in(path, tables, "annotations", empty=True)
     if limit:
         images, boxes = _first(images, boxes, limit)
-        document = document | {"images": images.records, "annotations": boxes.records}
     classes, renamed = _classes(categories)
     image_ids, sizes = images.ids(), image_sizes(images)
     annotation_ids = boxes.ids()
@@ -93,12 +80,11 @@ def annotations_of(
     category_ids = np.array([category.id for category in classes])
     category_rows = boxes.rows_in("category_id", category_ids, "categories")
     boxes_xywh = boxes.boxes("bbox")
-    check_frame(path, "annotations", boxes_xywh, sizes[image_rows])
+    check_frame(path, "annotations", boxes_xywh, sizes, image_rows)
     is_crowd, crowds_noted = boxes.flags("iscrowd")
     is_ignored, ignored_noted = boxes.flags("ignore")
     return Annotations(
         file=path,
-        document=document,
         images=images,
         categories=categories,
         boxes=boxes,
@@ -134,46 +120,13 @@ def sentences(notes: dict[str, Finding]) -> list[str]:
     ]
 
 
-def is_sound(boxes_xywh: np.ndarray) -> np.ndarray:
-    """(M,) whether all four numbers are finite and smaller than `LARGEST`."""
-    return (np.abs(boxes_xywh) < LARGEST).all(axis=1)
-
-
-def check_frame(path: Path, what: str, boxes_xywh: np.ndarray, sizes: np.ndarray) -> None:
-    """UserError where the boxes of a file are no pixels, or corners.
-
-    Args:
-        what: the boxes are those of.
-        boxes_xywh: (M, 4) float64.
-        sizes: (M, 2) width and height of each box's image, 0 where unknown.
-    """
-    sound = is_sound(boxes_xywh)
-    boxes, sides = boxes_xywh[sound], sizes[sound]
-    if not len(boxes):
-        return
-    if np.abs(boxes).max() <= 1 and (boxes % 1 != 0).any():
-        raise UserError(
-            f"{path}: all {len(boxes)} boxes of its {what} lie in 0..1; a bbox is "
-            "[x, y, width, height] in pixels: multiply by the image's sides"
-        )
-    if len(boxes) < _FEW or not sides.all() or (boxes[:, 2:] <= boxes[:, :2]).any():
-        return
-    beyond = (boxes[:, :2] + boxes[:, 2:] > sides + 1).any(axis=1)
-    if (boxes[:, 2:] <= sides + 1).all() and 4 * np.count_nonzero(beyond) >= len(boxes):
-        raise UserError(
-            f"{path}: {np.count_nonzero(beyond)} of the {len(boxes)} boxes of its {what} reach "
-            "over their image as [x, y, width, height], none as [x1, y1, x2, y2]: a bbox is the "
-            "former; subtract x1, y1"
-        )
-
-
 def image_sizes(table: Table) -> np.ndarray:
     """(N, 2) int32 width, height; 0 where the record does not say."""
     columns = []
     for side in ("width", "height"):
         lengths = table.integers(side, default=0)
         wrong = (lengths < 1) | (lengths > np.iinfo(np.int32).max)
-        rows = [row for row in np.flatnonzero(wrong).tolist() if side in table.records[row]]
+        rows = np.flatnonzero(wrong & table.present(side)).tolist()
         if rows:
             table.fail(rows, f"'{side}' is {lengths[rows[0]]}, must be at least 1 pixel")
         columns.append(lengths.astype(np.int32))
@@ -188,34 +141,36 @@ def _first(images: Table, boxes: Table, count: int) -> tuple[Table, Table]:
 
 def _classes(table: Table) -> tuple[tuple[Category, ...], dict[str, Finding]]:
     names, notes = _names(table)
-    novel = np.array([record.get("is_novel") is not None for record in table.records])
+    novel = table.stated("is_novel")
     flags, spelt = table.flags("is_novel")
-    for row, record in enumerate(table.records):
-        if record.get("frequency") not in (None, *FREQUENCIES):
-            table.fail(row, f"'frequency' is {shown(record['frequency'])}, must be 'r', 'c' or 'f'")
-        synonyms = record.get("synonyms")
-        if synonyms is not None and not _are_texts(synonyms):
-            table.fail(row, f"'synonyms' is {shown(synonyms)}, must be a list of texts")
+    frequencies, synonyms = table.values("frequency"), table.values("synonyms")
+    for row, frequency in enumerate(frequencies):
+        if frequency not in (None, *FREQUENCIES):
+            table.fail(row, f"'frequency' is {shown(frequency)}, must be 'r', 'c' or 'f'")
+        if synonyms[row] is not None and not _are_texts(synonyms[row]):
+            table.fail(row, f"'synonyms' is {shown(synonyms[row])}, must be a list of texts")
+    columns = (table.ids().tolist(), names, frequencies, synonyms)
     classes = tuple(
         Category(
             number,
             name,
-            record.get("frequency"),
+            frequency,
             is_novel=bool(flags[row]) if novel[row] else None,
-            synonyms=tuple(map(plain, record.get("synonyms") or ())),
+            synonyms=tuple(map(plain, others or ())),
         )
-        for row, (number, name, record) in enumerate(
-            zip(table.ids().tolist(), names, table.records, strict=True)
-        )
+        for row, (number, name, frequency, others) in enumerate(zip(*columns, strict=True))
     )
     return classes, notes | spelt
 
 
 def _names(table: Table) -> tuple[list[str], dict[str, Finding]]:
     """Names without control characters, empty where a record has none."""
-    written = [record.get("name", "") for record in table.records]
+    present = table.present("name")
+    written = [
+        name if there else "" for name, there in zip(table.values("name"), present, strict=True)
+    ]
     for row, name in enumerate(written):
-        if not (type(name) is str and plain(name)) and "name" in table.records[row]:
+        if not (type(name) is str and plain(name)) and present[row]:
             table.fail(row, f"'name' is {shown(name)}, must be a non-empty text")
     names = [plain(name) for name in written]
     cleaned = np.array([old != new for old, new in zip(written, names, strict=True)], bool)

@@ -13,6 +13,7 @@ from unidet.formats.annotations import (
     read_annotations,
     sentences,
 )
+from unidet.formats.columns import is_id_list
 from unidet.formats.json_text import shown
 from unidet.formats.table import Finding, Table
 from unidet.records import GroundTruth
@@ -91,8 +92,7 @@ def _notes(read: Annotations) -> dict[str, Finding]:
 def _named_again(images: Table) -> np.ndarray:
     names: set[str] = set()
     again = np.zeros(len(images), bool)
-    for row, record in enumerate(images.records):
-        name = record.get("file_name")
+    for row, name in enumerate(images.values("file_name")):
         if isinstance(name, str):
             again[row] = name in names
             names.add(name)
@@ -113,12 +113,8 @@ def _federated_tables(
 
 
 def _membership(images: Table, field: str, category_ids: np.ndarray) -> np.ndarray:
-    lists = [record.get(field, ()) for record in images.records]
-    odd = [
-        row
-        for row, ids in enumerate(lists)
-        if not (type(ids) in (list, tuple) and set(map(type, ids)) <= {int})
-    ]
+    lists = images.values(field, ())
+    odd = [row for row, ids in enumerate(lists) if not is_id_list(ids)]
     if odd:
         images.fail(odd, f"'{field}' is {shown(lists[odd[0]])}, must be a list of category ids")
     columns = {number: column for column, number in enumerate(category_ids.tolist())}

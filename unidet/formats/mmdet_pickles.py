@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.formats.json_text import read_document
 from unidet.formats.results import read_detections
-from unidet.formats.table import Table
+from unidet.formats.tables import read_tables, table_in
 from unidet.ops.numpy_boxes import xywh_to_xyxy, xyxy_to_xywh
 from unidet.records import Detections
 from unidet.weights.read import read_pickle
@@ -39,10 +38,9 @@ class Order:
 
 def read_order(annotations: Path) -> Order:
     """UserError where the file is no COCO-style JSON or an id stands there twice."""
-    document = read_document(annotations)
-    images, categories = (
-        Table.of(annotations, document, key).ids() for key in ("images", "categories")
-    )
+    keys = ("images", "categories")
+    tables = read_tables(annotations, keys)
+    images, categories = (table_in(annotations, tables, key).ids() for key in keys)
     return Order(str(annotations), images, categories)
 
 

@@ -7,12 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.formats.annotations import check_frame
+from unidet.formats.columns import BOX, NUMBER, WHOLE
+from unidet.formats.frames import check_frame
 from unidet.formats.json_text import record_batches
-from unidet.formats.table import Table
+from unidet.formats.table import Fields, Table
 from unidet.records import Detections, GroundTruth
 
 RECORDS_PER_WRITE = 65536
+FIELDS: Fields = {
+    "id": WHOLE,
+    "image_id": WHOLE,
+    "category_id": WHOLE,
+    "bbox": BOX,
+    "score": NUMBER,
+}
 
 
 def read_results(
@@ -33,8 +41,8 @@ def read_results(
         raise UserError(f"{path}: holds no detections; there is nothing to evaluate")
     sizes = ground_truth.image_sizes
     rows = ground_truth.rows_of_images(detections.image_ids)
-    known = np.zeros((len(rows), 2)) if sizes is None else sizes[rows]
-    check_frame(Path(path), "detections", detections.boxes_xywh, known)
+    known = np.zeros((len(ground_truth.image_ids), 2)) if sizes is None else sizes
+    check_frame(Path(path), "detections", detections.boxes_xywh, known, rows)
     return detections
 
 
@@ -51,23 +59,18 @@ def read_detections(
     Raises:
         UserError: as `read_results`.
     """
-    parts = []
-    for start, records in record_batches(path):
-        table = Table(
-            Path(path), "detections", records, range(start, start + len(records))
-        ).checked()
-        images = image_ids[table.rows_in("image_id", image_ids, f"images of {source}")]
-        if category_ids is not None:
-            what = f"categories of {source}"
-            categories = category_ids[table.rows_in("category_id", category_ids, what)]
-        elif table.has("category_id"):
-            categories = table.integers("category_id")
-        else:
-            categories = np.zeros(len(table), np.int64)
-        boxes, scores = table.boxes("bbox"), table.finite_numbers("score")
-        table.require_sound("bbox", boxes)
-        parts.append(Detections(images, categories, boxes, scores))
-    return Detections.concatenate(parts)
+    table = Table.of(Path(path), "detections", record_batches(path), FIELDS).checked()
+    images = image_ids[table.rows_in("image_id", image_ids, f"images of {source}")]
+    if category_ids is not None:
+        what = f"categories of {source}"
+        categories = category_ids[table.rows_in("category_id", category_ids, what)]
+    elif table.has("category_id"):
+        categories = table.integers("category_id")
+    else:
+        categories = np.zeros(len(table), np.int64)
+    boxes, scores = table.boxes("bbox"), table.finite_numbers("score")
+    table.require_sound("bbox", boxes)
+    return Detections(images, categories, boxes, scores)
 
 
 def write_results(path: Path, detections: Detections, *, exact: bool = False) -> None:

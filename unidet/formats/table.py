@@ -1,33 +1,43 @@
-"""Lists of JSON records, read column by column, with errors that name the record.
-
-Each method looks at all records at once and searches record by record only after a fault, to name
-it. Python's types decide, not numpy's: to numpy `true` is 1 and text may be a number.
-"""
+"""Lists of JSON records as columns, with errors that name the record."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.formats.json_text import shown
+from unidet.formats.columns import (
+    ANYTHING,
+    AS_TEXT,
+    FLAG,
+    LARGEST,
+    NULL,
+    TRUE,
+    Column,
+    GrowingColumn,
+    Kind,
+    is_box,
+    is_flag,
+    is_number,
+    is_whole,
+)
+from unidet.formats.growing import blocks, forget
+from unidet.formats.json_text import Batch, shown
 
-LARGEST = 2.0**63
-"""No id, size, score or coordinate is that large; products of two such still fit a float64."""
-_EXACT = 2**53  # beyond this a float no longer tells neighbouring whole numbers apart
 _BOX = "[x, y, width, height]"
 # The keys that other tools write for these flags, without case and underscores.
 _SPELLINGS = {
     "iscrowd": ("iscrowd", "crowd", "iscrowded"),
     "ignore": ("ignore", "ignored", "isignore", "isignored"),
 }
-_FLAG_WORDS = {"0": False, "1": True, "false": False, "true": True}
+Fields = Mapping[str, Kind]
 
 
 @dataclass(frozen=True)
@@ -57,51 +67,68 @@ class TableFault(UserError):
 
 @dataclass(frozen=True)
 class Table:
-    """N records under one key of a file; `positions` are their numbers there, if not 0, 1, …"""
+    """N records under one key of a file.
+
+    Attributes:
+        columns: field -> its values; none for a field that no record has.
+        strays: row -> what stands there and is no object.
+        positions: (N,) the records' numbers in the file, where some were left out.
+    """
 
     file: Path
     key: str
-    records: list[dict[str, Any]]
-    positions: Sequence[int] | None = None
+    count: int
+    columns: Mapping[str, Column]
+    strays: Mapping[int, Any] = field(default_factory=dict)
+    positions: np.ndarray | None = None
 
     @classmethod
-    def of(
-        cls,
-        file: Path,
-        document: dict[str, Any],
-        key: str,
-        *,
-        empty: bool = False,
-        positions: Sequence[int] | None = None,
-    ) -> Table:
-        """The table under `key`; UserError where it is absent, no list of objects, or empty."""
-        if key not in document:
-            raise UserError(f"{file}: has no '{key}'; expected images, annotations, categories")
-        if not isinstance(document[key], list):
-            raise UserError(f"{file}: '{key}' must be a list")
-        if not document[key] and not empty:
-            raise UserError(f"{file}: '{key}' is empty: nothing to read")
-        return cls(file, key, document[key], positions).checked()
+    def of(cls, file: Path, key: str, batches: Iterable[Batch], fields: Fields) -> Table:
+        """The columns of these fields, and of other spellings of flags."""
+        growing: dict[str, GrowingColumn] = {}
+        strays: dict[int, Any] = {}
+        count = 0
+        for batch in batches:
+            parts, odd = _parts(batch, fields)
+            strays |= {count + row: value for row, value in odd.items()}
+            for name, part in parts.items():
+                column = growing.setdefault(name, GrowingColumn(_kind(name, fields) or FLAG))
+                column.add(count, part.values, part.absent, part.written)
+            count += len(batch.values)
+        columns = {name: column.column(count) for name, column in growing.items()}
+        return cls(file, key, count, columns, strays)
 
     def checked(self) -> Table:
         """The same; UserError where a record is no object."""
-        if set(map(type, self.records)) - {dict}:
-            rows = [row for row, value in enumerate(self.records) if type(value) is not dict]
-            self.fail(rows, f"is {shown(self.records[rows[0]])}, must be an object")
+        if self.strays:
+            rows = sorted(self.strays)
+            self.fail(rows, f"is {shown(self.strays[rows[0]])}, must be an object")
         return self
 
     def take(self, rows: np.ndarray) -> Table:
-        """The records at `rows` of a table that holds all of the file's."""
-        return replace(self, records=[self.records[row] for row in rows], positions=rows.tolist())
+        """The records at `rows`, which ascend."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        kept = {place: int(row) for place, row in enumerate(rows) if row in self.strays}
+        return replace(
+            self,
+            count=len(rows),
+            columns=columns,
+            strays={place: self.strays[row] for place, row in kept.items()},
+            positions=rows if self.positions is None else self.positions[rows],
+        )
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self.count
+
+    # --- messages ------------------------------------------------------------------------------
 
     def where(self, row: int) -> str:
         """Name of a record within the file, such as `annotations[17] (id 42)`."""
-        record = self.records[row]
-        own = f" (id {shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
-        return f"{self._place(row)}{own}"
+        column = self.columns.get("id")
+        if column is None or (column.absent is not None and column.absent[row]):
+            return self._place(row)
+        number = column.written.get(row, int(column.values[row]))
+        return f"{self._place(row)} (id {shown(number)})"
 
     def _place(self, row: int) -> str:
         return f"{self.key}[{row if self.positions is None else self.positions[row]}]"
@@ -123,98 +150,114 @@ class Table:
             return None
         return Finding(int(np.count_nonzero(rows)), self.where(int(np.argmax(rows))))
 
-    def has(self, field: str) -> bool:
+    # --- columns -------------------------------------------------------------------------------
+
+    def has(self, name: str) -> bool:
         """Whether every record has the field."""
-        return all(field in record for record in self.records)
+        return name in self.columns and self.columns[name].absent is None
 
-    def integers(self, field: str, default: int | None = None) -> np.ndarray:
-        """(N,) int64; whole numbers may be written as 3.0, as the official readers take them."""
-        values = self._values(field, default)
-        column = None
-        if set(map(type, values)) <= {int}:
-            column = _column(values, np.int64, len(values))
-        if column is None:
-            self._refuse_other_than(field, values, _is_whole, "a whole number")
-            column = np.array([int(value) for value in values], np.int64)
-        return column
+    def present(self, name: str) -> np.ndarray:
+        """(N,) bool, whether a record has the field."""
+        if name not in self.columns:
+            return np.zeros(self.count, bool)
+        absent = self.columns[name].absent
+        return np.ones(self.count, bool) if absent is None else ~absent
 
-    def numbers(self, field: str, default: float | None = None) -> np.ndarray:
-        """(N,) float64 as written, which may be NaN, infinite or absurdly large.
+    def values(self, name: str, default: Any = None) -> list[Any]:
+        """A column that is kept as it is written; its kind's filler where a record has no such
+        field, `default` where none has."""
+        return self.columns[name].values if name in self.columns else [default] * self.count
 
-        Records without the field take `default`, and are an error where that is None.
-        """
-        values = self._values(field, default)
-        column = None
-        if set(map(type, values)) <= {int, float}:
-            column = _column(values, np.float64, len(values))
-        if column is None:
-            self._refuse_other_than(field, values, _is_number, "a number")
-            raise AssertionError(f"{self.file}: a fault in '{field}' that no record shows")
-        return column
+    def value(self, name: str, row: int) -> Any:
+        """What `values` has at a row."""
+        return self.columns[name].values[row] if name in self.columns else None
 
-    def finite_numbers(self, field: str) -> np.ndarray:
+    def integers(self, name: str, default: int | None = None) -> np.ndarray:
+        """(N,) int64; records without the field take `default`, and are an error if it is None."""
+        return self._fitting(name, default, is_whole, "a whole number", np.int64)
+
+    def known_integers(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) int64, and (N,) bool whether a record has such a number; of a table with faults."""
+        if name not in self.columns:
+            return np.zeros(self.count, np.int64), np.zeros(self.count, bool)
+        column, are_known = self.columns[name], self.present(name)
+        are_known[list(column.written)] = False
+        return column.values, are_known
+
+    def numbers(self, name: str, default: float | None = None) -> np.ndarray:
+        """(N,) float64 as written, which may be NaN, infinite or absurdly large."""
+        return self._fitting(name, default, is_number, "a number", np.float64)
+
+    def finite_numbers(self, name: str) -> np.ndarray:
         """(N,) float64, finite and smaller than `LARGEST`."""
-        column = self.numbers(field)
-        self._refuse(~(np.abs(column) < LARGEST), field, "a finite number")
+        column = self.numbers(name)
+        self._refuse(~(np.abs(column) < LARGEST), name, "a finite number")
         return column
 
-    def boxes(self, field: str) -> np.ndarray:
+    def boxes(self, name: str) -> np.ndarray:
         """(N, 4) float64 x, y, width, height as written, like `numbers`."""
-        values = self._values(field)
-        column = None
-        are_fours = set(map(type, values)) <= {list} and set(map(len, values)) <= {4}
-        if are_fours and set(map(type, chain.from_iterable(values))) <= {int, float}:
-            column = _column(chain.from_iterable(values), np.float64, 4 * len(values))
-        if column is None:
-            self._refuse_other_than(field, values, _is_box, _BOX)
-            raise AssertionError(f"{self.file}: a fault in '{field}' that no record shows")
-        return column.reshape(-1, 4)
+        return self._fitting(name, None, is_box, _BOX, np.float64).reshape(-1, 4)
 
-    def require_sound(self, field: str, boxes: np.ndarray) -> None:
+    def require_sound(self, name: str, boxes: np.ndarray) -> None:
         """UserError where a box of the column (N, 4) is not finite or has a negative side."""
-        self._refuse(~(np.abs(boxes) < LARGEST).all(axis=1), field, f"{_BOX}, all finite")
-        self._refuse((boxes[:, 2:] < 0).any(axis=1), field, f"{_BOX}, no side negative")
+        self._refuse(~(np.abs(boxes) < LARGEST).all(axis=1), name, f"{_BOX}, all finite")
+        self._refuse((boxes[:, 2:] < 0).any(axis=1), name, f"{_BOX}, no side negative")
 
     def ids(self) -> np.ndarray:
         """The records' own ids, (N,) int64, each used once."""
         ids = self.integers("id")
-        order = np.argsort(ids, kind="stable")
-        repeated = np.flatnonzero(ids[order][1:] == ids[order][:-1])
-        if len(repeated):
-            rows = sorted(order[repeated + 1].tolist())
-            first = int(np.flatnonzero(ids == ids[rows[0]])[0])
-            self.fail(
-                rows,
-                f"its id is already taken by {self._place(first)}; ids must be unique",
-                "its id is already taken; ids must be unique",
-            )
+        ordered = np.sort(ids)
+        if (ordered[1:] == ordered[:-1]).any():
+            self._fail_of_repeated(ids)
+        forget(ids)
         return ids
 
-    def rows_in(self, field: str, ids: np.ndarray, what: str) -> np.ndarray:
-        """For each record the row (N,) int32 of its `field` within `ids`, which are `what`.
+    def _fail_of_repeated(self, ids: np.ndarray) -> NoReturn:
+        order = np.argsort(ids, kind="stable")
+        repeated = np.flatnonzero(ids[order][1:] == ids[order][:-1])
+        rows = sorted(order[repeated + 1].tolist())
+        first = int(np.flatnonzero(ids == ids[rows[0]])[0])
+        self.fail(
+            rows,
+            f"its id is already taken by {self._place(first)}; ids must be unique",
+            "its id is already taken; ids must be unique",
+        )
+
+    def rows_in(self, name: str, ids: np.ndarray, what: str) -> np.ndarray:
+        """For each record the row (N,) int32 of its field within `ids`, which are `what`.
 
         Raises:
             UserError: a record refers to an id that is not there.
         """
-        wanted = self.integers(field)
+        wanted = self.integers(name)
         order = np.argsort(ids)
-        place = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
-        unknown = np.flatnonzero(ids[place] != wanted)
-        if len(unknown):
+        ordered = ids[order]
+        rows = np.empty(len(wanted), np.int32)
+        unknown: list[int] = []
+        for block in blocks(wanted):
+            place = np.minimum(np.searchsorted(ordered, wanted[block]), len(ids) - 1)
+            rows[block] = order[place]
+            unknown += (block.start + np.flatnonzero(ordered[place] != wanted[block])).tolist()
+        if unknown:
             self.fail(
-                unknown.tolist(),
-                f"{field} {wanted[unknown[0]]} is not among the {len(ids)} {what}",
-                f"{field} is not among the {what}",
+                unknown,
+                f"{name} {wanted[unknown[0]]} is not among the {len(ids)} {what}",
+                f"{name} is not among the {what}",
             )
-        return place.astype(np.int32)
+        return rows
 
-    def texts(self, field: str) -> list[str]:
+    def texts(self, name: str) -> list[str]:
         """Column of non-empty strings."""
-        values = self._values(field)
-        self._refuse_other_than(field, values, _is_text, "a non-empty text")
+        self._require_present(name)
+        values = self.values(name)
+        wrong = [
+            row for row, text in enumerate(values) if type(text) is not str or not text.strip()
+        ]
+        if wrong:
+            self.fail(wrong, f"'{name}' is {shown(values[wrong[0]])}, must be a non-empty text")
         return values
 
-    def flags(self, field: str) -> tuple[np.ndarray, dict[str, Finding]]:
+    def flags(self, name: str) -> tuple[np.ndarray, dict[str, Finding]]:
         """Column of truth values, (N,) bool, and what is worth a note; false where absent.
 
         0, 1, `false` and `true` are taken, also as text (to the official readers any text is
@@ -223,87 +266,110 @@ class Table:
         Raises:
             UserError: anything else, or two spellings that disagree.
         """
-        keys = set(chain.from_iterable(self.records))
-        words = _SPELLINGS.get(field, (field,))
-        others = [key for key in sorted(keys - {field}) if _bare(key) in words]
-        column, notes = self._truths(field)
-        for spelling in others:
-            has_own = np.fromiter((field in record for record in self.records), bool, len(self))
+        words = _SPELLINGS.get(name, (name,))
+        column, notes = self._truths(name)
+        for spelling in sorted(key for key in self.columns if key != name and _bare(key) in words):
+            has_own, used = self.present(name), self.present(spelling)
             values, more = self._truths(spelling)
-            used = np.fromiter((spelling in record for record in self.records), bool, len(self))
             odd = np.flatnonzero(has_own & used & (values != column))
             if len(odd):
-                self.fail(odd.tolist(), f"'{field}' and {shown(spelling)} disagree")
+                self.fail(odd.tolist(), f"'{name}' and {shown(spelling)} disagree")
             column = column | values
             finding = self.finding(used & ~has_own)
-            notes |= more | ({f"{shown(spelling)} read as '{field}'": finding} if finding else {})
+            notes |= more | ({f"{shown(spelling)} read as '{name}'": finding} if finding else {})
         return column, notes
 
-    def _truths(self, field: str) -> tuple[np.ndarray, dict[str, Finding]]:
-        values = [record.get(field) for record in self.records]
-        kinds = set(map(type, values))
-        if kinds <= {bool, int, float, type(None)} and set(values) <= {None, 0, 1}:
-            return np.fromiter(map(bool, values), bool, len(values)), {}
-        self._refuse_other_than(field, values, _is_flag, "0 or 1")
-        truths = [_FLAG_WORDS.get(v.lower(), False) if type(v) is str else bool(v) for v in values]
-        spelt = np.array([type(value) is str for value in values], bool)
-        finding = self.finding(spelt)
-        return np.array(truths, bool), {f"'{field}' written as text": finding} if finding else {}
+    def stated(self, name: str) -> np.ndarray:
+        """(N,) bool, whether a record says of a flag what it is."""
+        if name not in self.columns:
+            return np.zeros(self.count, bool)
+        return (self.columns[name].values & NULL) == 0
 
-    def _values(self, field: str, default: Any = None) -> list[Any]:
-        try:
-            return [record[field] for record in self.records]
-        except KeyError:
-            if default is None:
-                rows = [row for row, record in enumerate(self.records) if field not in record]
-                self.fail(rows, f"'{field}' is missing")
-        return [record.get(field, default) for record in self.records]
+    def _truths(self, name: str) -> tuple[np.ndarray, dict[str, Finding]]:
+        if name not in self.columns:
+            return np.zeros(self.count, bool), {}
+        self._require(name, is_flag, "0 or 1")
+        values = self.columns[name].values
+        finding = self.finding((values & AS_TEXT) > 0)
+        truths = (values & TRUE) > 0
+        return truths, {f"'{name}' written as text": finding} if finding else {}
 
-    def _refuse_other_than(
-        self, field: str, values: list[Any], fits: Callable[[Any], bool], wanted: str
-    ) -> None:
-        rows = [row for row, value in enumerate(values) if not fits(value)]
+    def _fitting(
+        self,
+        name: str,
+        default: float | None,
+        fits: Callable[[Any], bool],
+        wanted: str,
+        dtype: type,
+    ) -> np.ndarray:
+        """The numbers of a column; UserError where one does not fit, or is needed and absent."""
+        if default is None:
+            self._require_present(name)
+        if name not in self.columns:
+            return np.full(self.count, default or 0, dtype)
+        self._require(name, fits, wanted)
+        column = self.columns[name]
+        if column.absent is None:
+            return column.values
+        return np.where(column.absent, np.array(default, dtype), column.values)
+
+    def _require_present(self, name: str) -> None:
+        if self.count and not self.has(name):
+            self.fail(np.flatnonzero(~self.present(name)).tolist(), f"'{name}' is missing")
+
+    def _require(self, name: str, fits: Callable[[Any], bool], wanted: str) -> None:
+        written = self.columns[name].written
+        rows = sorted(row for row, value in written.items() if not fits(value))
         if rows:
-            self.fail(rows, f"'{field}' is {shown(values[rows[0]])}, must be {wanted}")
+            self.fail(rows, f"'{name}' is {shown(written[rows[0]])}, must be {wanted}")
 
-    def _refuse(self, mask: np.ndarray, field: str, wanted: str) -> None:
+    def _refuse(self, mask: np.ndarray, name: str, wanted: str) -> None:
         if mask.any():
             rows = np.flatnonzero(mask).tolist()
-            value = shown(self.records[rows[0]][field])
-            self.fail(rows, f"'{field}' is {value}, must be {wanted}")
+            value = shown(self.columns[name].written[rows[0]])
+            self.fail(rows, f"'{name}' is {value}, must be {wanted}")
 
 
-def _column(values: Iterable[Any], dtype: type, count: int) -> np.ndarray | None:
-    """None where a number is too large for the type."""
-    try:
-        return np.fromiter(values, dtype, count)
-    except OverflowError:
-        return None
+# --- batches -----------------------------------------------------------------------------------
+
+
+def _parts(batch: Batch, fields: Fields) -> tuple[dict[str, Column], Mapping[int, Any]]:
+    """The columns of a batch, and what of it is no object; what is odd is as Python decodes it."""
+    parts, strays = _columns(batch.values, fields)
+    if strays or any(part.written for part in parts.values()) or ANYTHING in fields.values():
+        return _columns(batch.exact(), fields)
+    return parts, strays
+
+
+def _columns(records: list[Any], fields: Fields) -> tuple[dict[str, Column], Mapping[int, Any]]:
+    strays = {}
+    if set(map(type, records)) - {dict}:
+        strays = {row: value for row, value in enumerate(records) if type(value) is not dict}
+        records = [record if type(record) is dict else {} for record in records]
+    parts = {}
+    for key in set(chain.from_iterable(records)):
+        kind = _kind(key, fields)
+        if kind is None:
+            continue
+        absent = None
+        try:
+            values = [*map(itemgetter(key), records)]
+        except KeyError:
+            absent = np.fromiter((key not in record for record in records), bool, len(records))
+            values = [record.get(key, kind.filler) for record in records]
+        column, written = kind.decode(values)
+        parts[key] = Column(column, absent, written)
+    return parts, strays
+
+
+def _kind(key: str, fields: Fields) -> Kind | None:
+    """What a field holds; None where it is of no use."""
+    if key in fields:
+        return fields[key]
+    bare = _bare(key)
+    is_flag = any(bare in words for name, words in _SPELLINGS.items() if name in fields)
+    return FLAG if is_flag else None
 
 
 def _bare(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "").replace(" ", "")
-
-
-def _is_whole(value: Any) -> bool:
-    if type(value) is float:
-        return value.is_integer() and abs(value) < _EXACT
-    return type(value) is int and abs(value) < LARGEST
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) < LARGEST)
-
-
-def _is_box(value: Any) -> bool:
-    return type(value) is list and len(value) == 4 and all(map(_is_number, value))
-
-
-def _is_text(value: Any) -> bool:
-    return type(value) is str and bool(value.strip())
-
-
-def _is_flag(value: Any) -> bool:
-    if type(value) is str:
-        return value.lower() in _FLAG_WORDS
-    return value is None or (type(value) in (bool, int, float) and value in (0, 1))

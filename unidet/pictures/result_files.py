@@ -70,8 +70,8 @@ class Numbers:
     def read(cls, path: Path) -> Numbers:
         """UserError as `read_annotations`; images whose names end alike have no id by that end."""
         annotations = read_annotations(path)
-        records = annotations.images.records
-        names = [str(record.get("file_name") or record.get("coco_url")) for record in records]
+        written = (annotations.images.values(field) for field in ("file_name", "coco_url"))
+        names = [str(name or url) for name, url in zip(*written, strict=True)]
         images: dict[str, int] = {}
         for parts in (1, 0):  # what both ends name stays with the longer one
             ends = [ends_of(name)[parts] for name in names]

@@ -1,0 +1,156 @@
+"""Annotation files and proposals as large as Objects365 v2's: seconds, and the most memory.
+
+    python benchmarks/scale.py FOLDER [objects365_half objects365 lvis proposals]
+
+Synthetic files of that size are written to FOLDER (up to 5 GB at a time, deleted afterwards); each
+is read by a process of its own, whose resident memory is watched.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from unidet.data.index import load_split, save_split
+from unidet.data.readers import split_of
+from unidet.formats.annotations import read_annotations
+from unidet.pipelines.engine.shards import Sharded
+from unidet.pipelines.wiring.read_proposals import best_proposals
+from unidet.store.arrays import save_arrays
+
+RECORDS_AT_ONCE = 65_536
+IMAGE = (
+    '{"height": 480, "width": 640, "license": 5, "file_name": '
+    '"images/v1/patch%d/objects365_v1_%08d.jpg", "id": %d}'
+)
+BOX = (
+    '{"id": %d, "image_id": %d, "category_id": %d, "bbox": [%r, %r, %r, %r], "area": %.6f, '
+    '"iscrowd": 0, %s}'
+)
+SIZES = {  # images, boxes, categories, numbers of a box's outline
+    "objects365_half": (850_000, 12_500_000, 365, 0),
+    "objects365": (1_700_000, 25_000_000, 365, 0),
+    "lvis": (100_170, 1_270_141, 1203, 56),  # LVIS v1's training set, its mean outline
+}
+PROPOSALS = 1_700_000, 300, 256
+"""Images, proposals of each, images a shard."""
+PASSES = 20_000  # images whose proposals are read, in random order
+
+
+def write_annotations(path: Path, images: int, boxes: int, categories: int, outline: int) -> None:
+    """A file with the fields of Objects365, or of LVIS where boxes have outlines."""
+    rng = np.random.default_rng(0)
+    with path.open("w") as file:
+        file.write('{"images": [')
+        file.write(", ".join(IMAGE % (row % 51, row, row + 1) for row in range(images)))
+        file.write('], "categories": [')
+        names = ({"id": row + 1, "name": f"name {row}"} for row in range(categories))
+        file.write(", ".join(map(json.dumps, names)))
+        file.write('], "annotations": [')
+        for start in range(0, boxes, RECORDS_AT_ONCE):
+            rows = np.arange(start, min(start + RECORDS_AT_ONCE, boxes))
+            # images follow one another, their boxes are in no order
+            owners = (start + (rows - start) * 7919 % len(rows)) * images // boxes
+            file.write((", " if start else "") + _records(rng, rows, owners, categories, outline))
+        file.write("]}")
+
+
+def _records(
+    rng: np.random.Generator, rows: np.ndarray, owners: np.ndarray, categories: int, outline: int
+) -> str:
+    left, top, width, height = np.round(rng.uniform(2, 240, (4, len(rows))), 6).tolist()
+    labels = rng.integers(1, categories + 1, len(rows)).tolist()
+    outlines = np.round(rng.uniform(0, 300, (97, outline)), 2).tolist()
+    area = (np.array(width) * height).tolist()
+    more = [f'"segmentation": [{text}]' if text else '"isfake": 0' for text in outlines]
+    columns = (
+        *((rows + 1).tolist(), (owners + 1).tolist(), labels, left, top, width, height, area),
+        islice(cycle(more), len(rows)),
+    )
+    return ", ".join(BOX % record for record in zip(*columns, strict=True))
+
+
+def index(path: Path) -> str:
+    """From the text to the index on disk and back."""
+    split, _ = split_of(read_annotations(path), None, name=path.stem)
+    save_split(split, path.with_suffix(".npz"))
+    return f"{len(split)} images, {len(split.labels)} boxes"
+
+
+def open_index(path: Path) -> str:
+    """Every thousandth image's boxes of an index."""
+    split = load_split(path.with_suffix(".npz"), path.stem)
+    boxes = sum(len(split.boxes_of(row)[0]) for row in range(0, len(split), 1000))
+    return f"boxes of {len(range(0, len(split), 1000))} images: {boxes}"
+
+
+def write_proposals(folder: Path) -> None:
+    images, count, per_shard = PROPOSALS
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    boxes = rng.uniform(0, 600, (per_shard * count, 4)).astype(np.float32)
+    for number, first in enumerate(range(0, images, per_shard)):
+        rows = np.arange(first, min(first + per_shard, images))
+        arrays = {
+            "rows": rows,
+            "digests": rng.integers(0, 256, (len(rows), 32), dtype=np.uint8),
+            "offsets": np.arange(len(rows) + 1) * count,
+            "boxes_xyxy": boxes[: len(rows) * count],
+            "scores": boxes[: len(rows) * count, 0] / 600,
+        }
+        save_arrays(folder / f"shard-{number:05d}.npz", arrays)
+
+
+def read_proposals(folder: Path) -> str:
+    """Those of images in random order, as training asks for them."""
+    dumped = Sharded(folder)
+    rows = np.random.default_rng(1).integers(0, len(dumped), PASSES)
+    total = sum(len(best_proposals(dumped, row, PROPOSALS[1])) for row in rows.tolist())
+    return f"{total} proposals of {PASSES} of {len(dumped)} images"
+
+
+def measured(what: Callable[[Path], str], place: Path) -> tuple[float, float, str]:
+    """Seconds, GiB at most, and what is said, of a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measured, (what, place))
+
+
+def _measured(what: Callable[[Path], str], place: Path) -> tuple[float, float, str]:
+    start = time.process_time()
+    said = what(place)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return time.process_time() - start, most, said
+
+
+def main(folder: Path, names: list[str]) -> None:
+    print("| what | on disk | processor time | memory at most | |\n|---|---|---|---|---|")
+    for name in names:
+        place = folder / name
+        if name == "proposals":
+            write_proposals(place)
+            files = list(place.iterdir())
+            steps: list[tuple[str, Callable[[Path], str]]] = [("read", read_proposals)]
+        else:
+            place = place.with_suffix(".json")
+            write_annotations(place, *SIZES[name])
+            files = [place]
+            steps = [("index", index), ("open", open_index)]
+        size = sum(file.stat().st_size for file in files) / 1e9
+        for label, step in steps:
+            seconds, most, said = measured(step, place)
+            print(f"| {label} {name} | {size:.2f} GB | {seconds:.0f} s | {most:.2f} GiB | {said} |")
+        for file in [*files, place.with_suffix(".npz")]:
+            file.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or [*SIZES, "proposals"])

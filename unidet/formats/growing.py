@@ -1,0 +1,79 @@
+"""Arrays of unknown length; long ones lie in a nameless file that is mapped into memory."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+IN_MEMORY = 1 << 25
+"""Bytes of an array beyond which it lies in a file, in the folder for temporary files (TMPDIR)."""
+BLOCK = 1 << 19
+"""Rows that are worked on at once."""
+
+
+class Growing:
+    """An array (N,), or (N, width), that parts are added to."""
+
+    def __init__(self, dtype: type, width: int = 0) -> None:
+        self.dtype: np.dtype = np.dtype(dtype)
+        self.width = width
+        self.parts: list[np.ndarray] = []
+        self.file: IO[bytes] | None = None
+        self.size = 0
+
+    def __len__(self) -> int:
+        return self.size // (self.dtype.itemsize * max(self.width, 1))
+
+    def add(self, part: np.ndarray) -> None:
+        """One more part; OSError where the disk is full."""
+        self.parts.append(np.ascontiguousarray(part, self.dtype))
+        self.size += self.parts[-1].nbytes
+        if self.file is None and self.size > IN_MEMORY:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115 (`array` closes it)
+        if self.file is not None:
+            for waiting in self.parts:
+                self.file.write(waiting.data)
+            self.parts = []
+
+    def array(self) -> np.ndarray:
+        """All parts; nothing can be added afterwards. That of a file cannot be written to."""
+        if self.file is None:
+            parts = [np.zeros((0, self.width) if self.width else 0, self.dtype), *self.parts]
+            self.parts = []
+            return np.concatenate(parts)
+        with self.file:
+            self.file.flush()
+            mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+        column = np.frombuffer(mapped, self.dtype)
+        return column.reshape(-1, self.width) if self.width else column
+
+
+def blocks(*arrays: np.ndarray) -> Iterator[slice]:
+    """Slices that go through arrays of one length; what was seen of those in files leaves memory
+    again."""
+    for start in range(0, len(arrays[0]), BLOCK):
+        yield slice(start, min(start + BLOCK, len(arrays[0])))
+        for array in arrays:
+            forget(array)
+
+
+def forget(array: np.ndarray) -> None:
+    """Leave the disk alone to hold what lies in a file; it is read again when it is asked for."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`array[rows]` for ascending rows, in a file where it is long."""
+    grown = Growing(array.dtype.type, array.shape[1] if array.ndim == 2 else 0)
+    for block in blocks(rows):
+        grown.add(array[rows[block]])
+        forget(array)
+    return grown.array()
