@@ -67,9 +67,11 @@ def _train(job: Job, network: Any) -> None:
         allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
     )
     sources = [Source(data.split, data.images, training_proposals(job, data)) for data in training]
-    settings = counted_in_steps(config.training, sources)
+    settings = counted_in_steps(config.training, sources, config.sampler)
     share = (ranks.rank(), ranks.count())
-    batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
+    batches_from = training_batches(
+        sources, config.images, settings, job.config.seed, share, config.sampler
+    )
     train_and_keep(
         job, "roi", network, network.loss, batches_from, settings, prepare=network.sample
     )

@@ -55,9 +55,11 @@ def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
 
     config = job.config.rpn
     sources = [Source(data.split, data.images) for data in training]
-    settings = counted_in_steps(config.training, sources)
+    settings = counted_in_steps(config.training, sources, config.sampler)
     share = (ranks.rank(), ranks.count())
-    batches_from = training_batches(sources, config.images, settings, job.config.seed, share)
+    batches_from = training_batches(
+        sources, config.images, settings, job.config.seed, share, config.sampler
+    )
     if config.weights:
         kind_of(config.network).refit(network, batches_from)
     loss_of = outputs.loss_of(config, training, network.loss)

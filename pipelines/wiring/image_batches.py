@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from unidet.config.images import ChangeConfig, ImageConfig, KeepRatioImages
-from unidet.config.training import TrainingConfig
-from unidet.data import views
+from unidet.config.training import SamplerConfig, TrainingConfig
+from unidet.data import repeats, views
 from unidet.data.augmentation import Augmentation
 from unidet.data.loader import Loader, Source
+from unidet.data.repeats import Repeats
 from unidet.data.sampler import Sampler
 from unidet.data.transforms import KeepRatio, Stretch, Transform
 from unidet.training.schedule import in_steps
@@ -20,11 +22,15 @@ CHANGES: dict[str, Callable[..., views.Change]] = {
     "iou_crop": views.IoUCrop,
     "resized_crop": views.ResizedCrop,
 }
+CONCATENATION = SamplerConfig()
 
 
-def counted_in_steps(training: TrainingConfig, sources: Sequence[Source]) -> TrainingConfig:
+def counted_in_steps(
+    training: TrainingConfig, sources: Sequence[Source], sampler: SamplerConfig = CONCATENATION
+) -> TrainingConfig:
     """The run with its length in steps; an epoch is as long as the sampler's."""
-    sampler = Sampler([source.split for source in sources], training.batch_size, seed=0)
+    splits = [source.split for source in sources]
+    sampler = Sampler(splits, training.batch_size, 0, repeats_of(sampler))
     return in_steps(training, sampler.steps_per_epoch)
 
 
@@ -34,6 +40,7 @@ def training_batches(
     training: TrainingConfig,
     seed: int,
     share: tuple[int, int] = (0, 1),
+    sampler: SamplerConfig = CONCATENATION,
 ) -> Callable[[int], Loader]:
     """Makes the loader of a training run's batches, or of one process's share of them, from a
     given step on."""
@@ -48,9 +55,17 @@ def training_batches(
             start_step=step,
             threads=training.loader_threads,
             share=share,
+            repeats=repeats_of(sampler),
         )
 
     return batches_from
+
+
+def repeats_of(sampler: SamplerConfig) -> Repeats:
+    """How often an epoch shows each image, as configured."""
+    if sampler.kind == "repeat_factor":
+        return partial(repeats.by_rarity, threshold=sampler.threshold)
+    return repeats.balanced if sampler.kind == "balanced" else repeats.once
 
 
 def _training_transform(images: ImageConfig) -> Transform:

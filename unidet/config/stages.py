@@ -12,7 +12,7 @@ from unidet.config.compat import Compat
 from unidet.config.fields import SCHEMA, FilePath, Fraction, NonNegative, Positive, Triple, free
 from unidet.config.images import ImageConfig
 from unidet.config.networks import ClassifierConfig, ProposerConfig, ResNetConfig, TextConfig
-from unidet.config.training import TrainingConfig
+from unidet.config.training import SamplerConfig, TrainingConfig
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -109,6 +109,7 @@ class RpnConfig:
     images: ImageConfig
     training: TrainingConfig | None
     classes: Literal["agnostic", "dataset", "category_ids"] = "agnostic"
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
     weights: FilePath = free("")
 
 
@@ -149,6 +150,7 @@ class RoiConfig:
     training: TrainingConfig | None
     proposals_per_image: Positive
     text: Literal["clip", "random"] = "clip"
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
     weights: FilePath = free("")
 
     @field_validator("images")

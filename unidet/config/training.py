@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import (
@@ -53,6 +53,19 @@ class ScheduleConfig:
     gamma: Fraction = 0.1
     floor: Fraction = 0.0
     every: Positive = 1
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class SamplerConfig:
+    """Which images an epoch shows.
+
+    "concatenation": each image of all training datasets once, as officially. "repeat_factor": in
+    each dataset those with a name that is in less than `threshold` of its images more often, by
+    LVIS's repeat factors. "balanced": as many images of every dataset as the largest has.
+    """
+
+    kind: Literal["concatenation", "repeat_factor", "balanced"] = "concatenation"
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.001
 
 
 @dataclass(frozen=True, config=SCHEMA)

@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from unidet.data.images import Images
+from unidet.data.repeats import Repeats, once
 from unidet.data.sampler import Sampler
 from unidet.data.transforms import Sample, Transform
 from unidet.errors import UserError
@@ -53,11 +54,12 @@ class Loader:
     """Training batches of the steps `start_step` … `steps` - 1, as an iterator.
 
     The batch of a step depends on seed and step alone: not on threads, nor on where one started.
-    Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`, what a batch has in
-    common from `default_rng((seed, step))`. `share` (n, of N): of each batch only the n-th of N
-    equal parts, for one of N processes. Dataset ids are positions in `sources`. An exception in
-    a thread appears where its batch would have. `close()`, leaving the `with` block, or dropping
-    the loader ends its threads.
+    Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`, with the number of the
+    copy behind it where an epoch shows an image again; what a batch has in common from
+    `default_rng((seed, step))`. `repeats`: how often an epoch shows each image. `share` (n, of N):
+    of each batch only the n-th of N equal parts, for one of N processes. Dataset ids are positions
+    in `sources`. An exception in a thread appears where its batch would have. `close()`, leaving
+    the `with` block, or dropping the loader ends its threads.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Loader:
         threads: int = 2,
         prefetch: int = 4,
         share: tuple[int, int] = (0, 1),
+        repeats: Repeats = once,
     ) -> None:
-        self.sampler = sampler = Sampler([source.split for source in sources], batch_size, seed)
+        splits = [source.split for source in sources]
+        self.sampler = sampler = Sampler(splits, batch_size, seed, repeats)
         steps_left = range(start_step, steps)
         # nothing below refers to the loader itself: dropping it ends its threads at once
         jobs = (_training_job(sources, sampler, transform, step, share) for step in steps_left)
@@ -152,10 +156,12 @@ def _training_job(
     def make() -> Batch:
         samples = []
         shared = transform.for_batch(np.random.default_rng((sampler.seed, step)))
-        for dataset_id, row in members:
-            rng = np.random.default_rng((sampler.seed, epoch, row, dataset_id))
-            sample = sources[dataset_id].sample(row, shared, rng)
-            sample.dataset_id = dataset_id
+        for member in members:
+            again = (member.copy,) if member.copy else ()
+            key = (sampler.seed, epoch, member.row, member.dataset_id, *again)
+            source = sources[member.dataset_id]
+            sample = source.sample(member.row, shared, np.random.default_rng(key))
+            sample.dataset_id = member.dataset_id
             samples.append(sample)
         return replace(shared.collate(samples), epoch=epoch)
 

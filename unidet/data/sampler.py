@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from unidet.data.repeats import Repeats, once
 from unidet.errors import UserError
 from unidet.records import Split
 
@@ -23,15 +25,26 @@ def trainable_rows(split: Split) -> np.ndarray:
     return np.flatnonzero(labelled & large)
 
 
+class Member(NamedTuple):
+    """An image of a batch: which data set's, its row there, and how often the epoch has shown it
+    before; fill-ups aside."""
+
+    dataset_id: int
+    row: int
+    copy: int = 0
+
+
 class Sampler:
     """Shuffled batches over several datasets, as mmdet 2.18's GroupSampler over a ConcatDataset.
 
-    Datasets are concatenated without balancing. A batch holds only images wider than high, or only
-    others; a group that the batch size does not divide is filled with repeats drawn from it.
-    Position needs no state: `batch(step)` is found without going through earlier steps.
+    An epoch shows every image as often as `repeats` says. A batch holds only images wider than
+    high, or only others; a group that the batch size does not divide is filled with repeats drawn
+    from it. Position needs no state: `batch(step)` is found without going through earlier steps.
     """
 
-    def __init__(self, splits: Sequence[Split], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, splits: Sequence[Split], batch_size: int, seed: int, repeats: Repeats = once
+    ) -> None:
         trainable = [trainable_rows(split) for split in splits]
         self.batch_size, self.seed = batch_size, seed
         self.rows = np.concatenate(trainable)
@@ -47,33 +60,65 @@ class Sampler:
             for split, rows in zip(splits, trainable, strict=True)
         ]
         self.wider = np.concatenate(wider)
+        factors = np.concatenate(repeats(splits, trainable))
+        self.copies = np.floor(factors).astype(np.int64)
+        self.extras = self._extras(factors - self.copies)
         self._latest: tuple[int, np.ndarray] | None = None
 
+    def _extras(self, fractions: np.ndarray) -> list[tuple[bool, np.ndarray, int]]:
+        """Aspect group, its members in one dataset, how many of these an epoch shows once more."""
+        extras = []
+        for group in (False, True):
+            for dataset_id in range(int(self.dataset_ids[-1]) + 1):
+                own = (self.wider == group) & (self.dataset_ids == dataset_id)
+                count = round(float(fractions[own].sum()))
+                if count:
+                    extras.append((group, np.flatnonzero(own), count))
+        return extras
+
     def __len__(self) -> int:
-        """Images in an epoch, repeats not counted."""
-        return len(self.rows)
+        """Images in an epoch, fill-ups not counted."""
+        return int(self._sizes().sum())
+
+    def _sizes(self) -> np.ndarray:
+        """(2,) images of each group in an epoch."""
+        sizes = np.bincount(self.wider, self.copies, minlength=2).astype(np.int64)
+        for group, _, count in self.extras:
+            sizes[int(group)] += count
+        return sizes
 
     @property
     def steps_per_epoch(self) -> int:
-        sizes = np.bincount(self.wider, minlength=2)
-        return int((-(-sizes // self.batch_size)).sum())
+        return int((-(-self._sizes() // self.batch_size)).sum())
 
-    def batch(self, step: int) -> tuple[int, list[tuple[int, int]]]:
-        """Epoch of a global step and its batch: (dataset id, row in that split) of each image."""
+    def batch(self, step: int) -> tuple[int, list[Member]]:
+        """Epoch of a global step, and its batch."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._latest is None or self._latest[0] != epoch:
             self._latest = epoch, self.epoch_batches(epoch)
-        members = self._latest[1][position]
+        members, copies = self._latest[1][position].T
         ids, rows = self.dataset_ids[members].tolist(), self.rows[members].tolist()
-        return epoch, list(zip(ids, rows, strict=True))
+        return epoch, [*map(Member, ids, rows, copies.tolist())]
 
     def epoch_batches(self, epoch: int) -> np.ndarray:
-        """All batches of an epoch: (steps, batch_size) positions in `rows`."""
+        """All batches of an epoch: (steps, batch_size, 2), positions in `rows` and copies."""
         rng = np.random.default_rng((self.seed, epoch))
         batches = []
         for group in (False, True):
-            members = rng.permutation(np.flatnonzero(self.wider == group))
+            members = rng.permutation(self._members(group, rng))
             if len(members):
                 extra = rng.choice(members, -len(members) % self.batch_size)
-                batches.append(np.concatenate([members, extra]).reshape(-1, self.batch_size))
+                batches.append(np.concatenate([members, extra]).reshape(-1, self.batch_size, 2))
         return rng.permutation(np.concatenate(batches))
+
+    def _members(self, group: bool, rng: np.random.Generator) -> np.ndarray:
+        """(n, 2) positions in `rows` and copies, of all that an epoch shows of a group."""
+        own = np.flatnonzero(self.wider == group)
+        positions = np.repeat(own, self.copies[own])
+        firsts = np.cumsum(self.copies[own]) - self.copies[own]
+        parts = [(positions, np.arange(len(positions)) - np.repeat(firsts, self.copies[own]))]
+        for of, candidates, count in self.extras:
+            if of == group:
+                drawn = rng.choice(candidates, count, replace=False)
+                parts.append((drawn, self.copies[drawn]))
+        return np.concatenate([np.stack(part, axis=1) for part in parts])

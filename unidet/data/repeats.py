@@ -1,0 +1,53 @@
+"""How often an epoch shows each image: once, more often with rare names, or so that all data sets
+count alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from unidet.records import Split
+
+Repeats = Callable[[Sequence[Split], Sequence[np.ndarray]], list[np.ndarray]]
+"""Data sets, and the rows (K,) that are trained on of each, to factors (K,) float64 of each: whole
+ones are repeats, of the rest as many images as it adds up to are drawn anew in every epoch."""
+
+
+def once(splits: Sequence[Split], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Data sets one after another, as officially."""
+    return [np.ones(len(own)) for own in rows]
+
+
+def balanced(splits: Sequence[Split], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """As many images of every data set as the largest has."""
+    largest = max(map(len, rows))
+    return [np.full(len(own), largest / max(len(own), 1)) for own in rows]
+
+
+def by_rarity(
+    splits: Sequence[Split], rows: Sequence[np.ndarray], *, threshold: float
+) -> list[np.ndarray]:
+    """Repeat factors, in each data set by itself (Gupta et al. 2019, LVIS, appendix B; rounded up
+    as in mmdet 2.18 datasets/dataset_wrappers.py ClassBalancedDataset).
+
+    A category in the fraction f of the images has the factor max(1, sqrt(threshold / f)), an image
+    the largest of its categories'.
+    """
+    return [
+        np.ceil(_factors(split, own, threshold)) for split, own in zip(splits, rows, strict=True)
+    ]
+
+
+def _factors(split: Split, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """(K,) the largest factor of the categories that label each of some images."""
+    places = np.full(len(split), -1)
+    places[rows] = np.arange(len(rows))
+    images = places[split.box_image]
+    pairs = np.unique(np.stack([images, split.labels], axis=1)[images >= 0], axis=0)
+    counts = np.bincount(pairs[:, 1], minlength=len(split.categories))
+    frequencies = np.maximum(counts, 1) / max(len(rows), 1)
+    of_category = np.maximum(1.0, np.sqrt(threshold / frequencies))
+    factors = np.ones(len(rows))
+    np.maximum.at(factors, pairs[:, 0], of_category[pairs[:, 1]])
+    return factors
