@@ -59,13 +59,14 @@ def _check(options: Namespace, compose: Compose) -> int:
 
 
 def _stats(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.wiring.data_report import stats
+    from unidet.pipelines.wiring.data_stats import built_embeddings, stats
     from unidet.store.disk import check_target
 
     picture = Path(options.out) if options.out else None
     if picture is not None:
         check_target(picture, (".png",))
-    tell(options, *stats(_sets(options, compose, None), picture))
+    embeddings = {} if options.images else built_embeddings(compose(options.overrides))
+    tell(options, *stats(_sets(options, compose, None), embeddings, picture))
     return 0
 
 

@@ -1,14 +1,13 @@
-"""What `unidet data` does: check, count and convert sets."""
+"""`unidet data check` and `convert`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from unidet.console.terminal import Progress, fold
+from unidet.console.terminal import Progress
 from unidet.data.check import (
     Faults,
     check_pictures,
@@ -19,10 +18,8 @@ from unidet.data.check import (
 )
 from unidet.data.own_data import read_own, reader_of, require_apart
 from unidet.data.pictures import PictureFolder
-from unidet.data.readers import split_of
-from unidet.data.stats import Statistics, areas, shared_names, statistics_of
 from unidet.errors import UserError
-from unidet.formats.annotations import annotations_of, sentences
+from unidet.formats.annotations import sentences
 from unidet.formats.labels.coco import labels_of
 from unidet.formats.labels.records import Labels
 from unidet.formats.table import Finding
@@ -33,7 +30,6 @@ from unidet.store.hashing import sha256_file
 
 WITHOUT_CROWDS = ("yolo", "labelme", "cvat", "labelstudio")
 """Formats that cannot say that a box holds several objects."""
-_SHOWN_NAMES = 12
 
 
 # --- check -------------------------------------------------------------------------------------
@@ -136,56 +132,6 @@ def _overlaps(sets: list[CheckedSet]) -> Iterator[tuple[str, Finding]]:
             shared = shared_pictures(trained.digests, evaluated.digests)
             if shared is not None:
                 yield f"picture of {evaluated.name} that {trained.name} trains on", shared
-
-
-# --- stats -------------------------------------------------------------------------------------
-
-
-def stats(sets: Iterable[NamedData], picture: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """Values for programs and lines for people; leaves a picture where one is named."""
-    splits: dict[str, Split] = {}
-    vocabularies: dict[str, Split] = {}
-    for data in sets:
-        read = annotations_of(data.file, data.read())
-        splits[data.name], _ = split_of(read, data.images, name=data.name)
-        vocabularies.setdefault(data.vocabulary, splits[data.name])
-    counted = {name: statistics_of(split) for name, split in splits.items()}
-    lines = [line for name, entry in counted.items() for line in _lines(name, entry)]
-    shared = {
-        f"{one}, {other}": shared_names(mine.categories, theirs.categories)
-        for (one, mine), (other, theirs) in combinations(vocabularies.items(), 2)
-    }
-    for pair, names in shared.items():
-        lines += fold(f"{pair}: {len(names)} names in common{_some(names)}", "")
-    if picture is not None:
-        from unidet.report.plots import data_overview
-
-        boxes = {name: areas(split) ** 0.5 for name, split in splits.items()}
-        data_overview(counted, boxes, picture)
-        lines.append(str(picture))
-    values = {name: asdict(entry) for name, entry in counted.items()}
-    return {"sets": values, "shared_names": shared}, lines
-
-
-def _lines(name: str, entry: Statistics) -> Iterator[str]:
-    crowds = f" ({entry.crowds} crowds)" if entry.crowds else ""
-    yield f"{name}: {entry.images} images, {entry.boxes} boxes{crowds}, {len(entry.by_name)} names"
-    smallest, median, largest = (f"{width}x{height}" for width, height in entry.sides)
-    yield f"  images {smallest} to {largest}, median {median}"
-    mean, most = entry.boxes_an_image
-    small, medium, large = entry.by_size
-    yield f"  boxes an image: {mean:.1f}, at most {most}"
-    yield f"  small (below 32² pixels) {small}, medium {medium}, large (from 96²) {large}"
-    shown = [f"{text} {boxes}" for text, (boxes, _) in entry.by_name.items() if boxes]
-    yield from fold(f"boxes by name{_some(shown)}")
-    absent = [text for text, (boxes, _) in entry.by_name.items() if not boxes]
-    if absent:
-        yield from fold(f"{len(absent)} names without a box{_some(absent)}")
-
-
-def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - _SHOWN_NAMES} more" if len(texts) > _SHOWN_NAMES else ""
-    return f": {', '.join(texts[:_SHOWN_NAMES])}{more}" if texts else ""
 
 
 # --- convert -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from unidet.data.overlap import Overlap
 from unidet.data.stats import Statistics
 from unidet.report.label_text import label
 from unidet.report.style import COLOURS, MARKERS, PAPER
@@ -136,35 +137,80 @@ def category_bars(table: pd.DataFrame, target: Path) -> None:
 
 
 def data_overview(
-    sets: Mapping[str, Statistics], box_sides: Mapping[str, np.ndarray], target: Path
+    sets: Mapping[str, Statistics],
+    box_sides: Mapping[str, np.ndarray],
+    overlaps: Mapping[tuple[str, str], Overlap],
+    target: Path,
 ) -> None:
-    """Boxes of the most frequent names, and sizes of boxes, for each set.
+    """Boxes of the most frequent names, and sizes of boxes, for each set; below, where there are
+    several label spaces, how much of each the others have.
 
     Args:
         box_sides: name of the set -> (M,) square roots of the boxes' areas, in pixels.
+        overlaps: of all ordered pairs of label spaces.
     """
     totals: Counter[str] = Counter()
     for entry in sets.values():
         totals.update({name: boxes for name, (boxes, _) in entry.by_name.items()})
     names = [name for name, _ in totals.most_common(MOST_NAMES)]
-    thickness = 0.8 / len(sets)
+    spaces = [*dict.fromkeys(one for one, _ in overlaps)]
+    heights = [1.6 + 0.25 * max(len(names), 8), *([1.2 + 0.5 * len(spaces)] if spaces else [])]
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(10, 1.6 + 0.25 * max(len(names), 8)), layout="constrained")
-        by_name, by_size = figure.subplots(1, 2)
-        largest = max([2.0, *(float(sides.max(initial=2)) for sides in box_sides.values())])
-        bounds = np.geomspace(1, largest, 30)
-        for place, (name, entry) in enumerate(sets.items()):
-            rows = np.arange(len(names)) + place * thickness
-            counts = [entry.by_name.get(category, (0, 0))[0] for category in names]
-            by_name.barh(rows, counts, thickness, align="edge", label=label(name))
-            by_size.hist(box_sides[name], bounds, histtype="step", label=label(name))
-        by_name.set_yticks(np.arange(len(names)) + 0.4, map(label, names))
-        by_name.invert_yaxis()
-        by_name.set_xlabel("boxes")
-        by_size.set(xlabel="side of a box (square root of its area), pixels", ylabel="boxes")
-        by_size.set_xscale("log")
-        ticks = [side for side in (1, 3, 10, 32, 96, 300, 1000, 3000) if side <= largest]
-        by_size.set_xticks(ticks, map(str, ticks))
-        by_size.minorticks_off()
-        by_size.legend()
+        figure = Figure(figsize=(10, sum(heights)), layout="constrained")
+        top, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        by_name, by_size = top.subplots(1, 2)
+        _names_and_sizes(by_name, by_size, sets, box_sides, names)
+        for part in below:
+            by_name, by_embedding = part.subplots(1, 2)
+            shares = {pair: entry.shared for pair, entry in overlaps.items()}
+            _overlap_map(by_name, spaces, shares, "names of the row that the column has", "{:.0%}")
+            cosines = {p: e.cosine for p, e in overlaps.items() if e.cosine is not None}
+            title = "cosine of their embeddings to the column's nearest, mean"
+            _overlap_map(by_embedding, spaces, cosines, title, "{:.2f}")
         figure.savefig(target, dpi=120)
+
+
+def _overlap_map(
+    axes: Axes, spaces: list[str], values: Mapping[tuple[str, str], float], title: str, form: str
+) -> None:
+    """Label spaces against label spaces; nothing where no value is known."""
+    if not values:
+        axes.set_axis_off()
+        return
+    table = np.full((len(spaces), len(spaces)), np.nan)
+    for (one, other), value in values.items():
+        row, column = spaces.index(one), spaces.index(other)
+        table[row, column] = value
+        colour = "white" if value > 0.6 else "black"
+        axes.text(column, row, form.format(value), ha="center", va="center", color=colour)
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(spaces)), map(label, spaces))
+    axes.set_yticks(range(len(spaces)), map(label, spaces))
+    axes.grid(visible=False)
+    axes.set_title(title)
+
+
+def _names_and_sizes(
+    by_name: Axes,
+    by_size: Axes,
+    sets: Mapping[str, Statistics],
+    box_sides: Mapping[str, np.ndarray],
+    names: list[str],
+) -> None:
+    thickness = 0.8 / len(sets)
+    largest = max([2.0, *(float(sides.max(initial=2)) for sides in box_sides.values())])
+    bounds: Any = np.geomspace(1, largest, 30)
+    for place, (name, entry) in enumerate(sets.items()):
+        rows = np.arange(len(names)) + place * thickness
+        counts = [entry.by_name.get(category, (0, 0))[0] for category in names]
+        by_name.barh(rows, counts, thickness, align="edge", label=label(name))
+        by_size.hist(box_sides[name], bounds, histtype="step", label=label(name))
+    by_name.set_yticks(np.arange(len(names)) + 0.4, map(label, names))
+    by_name.invert_yaxis()
+    by_name.set_xlabel("boxes")
+    by_size.set(xlabel="side of a box (square root of its area), pixels", ylabel="boxes")
+    by_size.set_xscale("log")
+    ticks = [side for side in (1, 3, 10, 32, 96, 300, 1000, 3000) if side <= largest]
+    by_size.set_xticks(ticks, map(str, ticks))
+    by_size.minorticks_off()
+    by_size.legend()
