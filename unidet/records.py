@@ -69,7 +69,8 @@ class Split:
 
     def boxes_of(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes (K, 4), labels (K,) and crowd flags (K,) of the image at `row`."""
-        first, last = np.searchsorted(self.box_image, (row, row + 1))
+        ends = np.array((row, row + 1), self.box_image.dtype)  # of another type all were converted
+        first, last = np.searchsorted(self.box_image, ends)
         return self.boxes_xyxy[first:last], self.labels[first:last], self.is_crowd[first:last]
 
 

@@ -66,8 +66,8 @@ def forget(array: np.ndarray) -> None:
     base = array.base
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap):
-        base.madvise(mmap.MADV_DONTNEED)
+    if isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap):
+        base.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
