@@ -10,14 +10,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.formats.json_stream import list_records
-from unidet.formats.json_text import shown
+from unidet.formats.json_text import members, shown
 
 Progress = Callable[[int], None]
 _STEP = 100_000  # records between calls of it
@@ -148,8 +148,10 @@ def frequencies(source: Path, progress: Progress) -> list[dict[str, Any]]:
 
 def _objects(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Images, annotations and categories; UserError where one is no object."""
-    for key, record in list_records(source):
-        if key in ("images", "annotations", "categories"):
+    for key, batches, _ in members(source, exactly=True):
+        if key not in ("images", "annotations", "categories") or batches is None:
+            continue
+        for record in chain.from_iterable(batch.values for batch in batches):
             if not isinstance(record, dict):
                 raise UserError(f"{source}: one of its {key} is {shown(record)}, must be an object")
             yield key, record

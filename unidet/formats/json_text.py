@@ -53,14 +53,19 @@ class Batch:
         return cls(0, values, lambda: values)
 
 
-def members(path: Path) -> Iterator[tuple[str, Iterator[Batch] | None, Any]]:
+def members(
+    path: Path, *, exactly: bool = False
+) -> Iterator[tuple[str, Iterator[Batch] | None, Any]]:
     """Each key of the object in a file, with its value in batches where that is a list, or else
     with the value. Batches are to be taken before the next key is asked for.
+
+    Args:
+        exactly: the batches' `values` are Python's already, for half the speed.
 
     Raises:
         UserError: the file is absent, unreadable, malformed, or holds no object.
     """
-    with _opened(path) as text:
+    with _opened(path, exactly) as text:
         if text.next() != "{":
             _pass_over(text)
             raise UserError(
@@ -89,22 +94,22 @@ def read_document(path: Path) -> dict[str, Any]:
         UserError: as `members`.
     """
     document = {}
-    for key, batches, value in members(path):
+    for key, batches, value in members(path, exactly=True):
         if key == "segmentation":
             continue
-        lists = (without_segmentation(batch.exact()) for batch in batches or ())
+        lists = (without_segmentation(batch.values) for batch in batches or ())
         document[key] = without_segmentation(value) if batches is None else [*chain(*lists)]
     return document
 
 
-def record_batches(path: Path) -> Iterator[Batch]:
+def record_batches(path: Path, *, exactly: bool = False) -> Iterator[Batch]:
     """Batches of a file that holds one JSON list, so that millions of records never exist as Python
-    objects at once.
+    objects at once; `exactly` as in `members`.
 
     Raises:
         UserError: the file is absent, unreadable, malformed, or holds no list.
     """
-    with _opened(path) as text:
+    with _opened(path, exactly) as text:
         if text.next() != "[":
             _pass_over(text)
             raise UserError(f"{path}: holds no list; a results file is a JSON list of detections")
@@ -142,8 +147,8 @@ class _Window:
     In UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, exactly: bool) -> None:
+        self.path, self.exactly = path, exactly
         self.file = path.open("rb")
         start = self.file.read(4)
         self.file.seek(0)
@@ -220,7 +225,7 @@ class _Window:
         end = self._end_of_records()
         text = f"[{self.text[self.position : end]}]"
         try:
-            values = orjson.loads(text) if end else None
+            values = None if self.exactly or not end else orjson.loads(text)
         except orjson.JSONDecodeError as fault:
             text = _list_in(text, fault)
             values = orjson.loads(text) if text else None
@@ -304,10 +309,10 @@ class _Window:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[_Window]:
+def _opened(path: Path, exactly: bool) -> Iterator[_Window]:
     """A file that is read; UserError where it cannot be."""
     try:
-        window = _Window(Path(path))
+        window = _Window(Path(path), exactly)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as fault:

@@ -81,7 +81,7 @@ def read_records(path: Path, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The document of a file, without `segmentation`s, with only these rows, which ascend, of some
     of its lists."""
     document: dict[str, Any] = {}
-    for key, batches, value in members(path):
+    for key, batches, value in members(path, exactly=True):
         if batches is not None:
             value = [*_chosen(batches, rows.get(key))]
         document[key] = without_segmentation(value)
@@ -90,7 +90,7 @@ def read_records(path: Path, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _chosen(batches: Iterable[Batch], rows: np.ndarray | None) -> Iterator[Any]:
     for batch in batches:
-        records = batch.exact()
+        records = batch.values
         if rows is None:
             yield from records
             continue

@@ -42,8 +42,8 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     notes = Notes()
     owners = Owners()
     images: list[Labelled] = []
-    for batch in record_batches(place):
-        for row, task in enumerate(batch.exact(), start=batch.start):
+    for batch in record_batches(place, exactly=True):
+        for row, task in enumerate(batch.values, start=batch.start):
             with leaving_out(refuse):
                 where = f"{place}: task[{row}]"
                 image = _image(where, task, pictures, notes)
