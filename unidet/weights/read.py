@@ -123,24 +123,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: not a readable .npz file ({reason:.100})") from error
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of numpy's archive, of numbers and of text, by name.
-
-    Raises:
-        UserError: no such file, no archive, damaged, with pickles in it, or one that would unpack
-            to far more than its size.
-    """
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _check_zip(archive, path.stat().st_size)
-            return _read_npz(archive)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (UserError, *_DAMAGE) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a readable .npz file ({reason:.100})") from error
-
-
 def read_pickle(path: str | Path) -> Any:
     """A pickle of containers, numbers, text and numpy arrays, as mmcv's `dump` writes them.
 
