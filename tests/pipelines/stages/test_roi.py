@@ -13,6 +13,7 @@ from unidet.errors import UserError
 from unidet.pipelines.engine.shards import SHARDS
 from unidet.pipelines.stages import roi
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.pipelines.wiring.training_proposals import training_proposals
 from unidet.records import Category
 
 
@@ -61,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_best_proposals_of_each_image_are_used(folder: Path) -> None:
-    proposals_of = roi._proposals(job(folder), Data(images=2))
+    proposals_of = training_proposals(job(folder), Data(images=2))
     assert proposals_of(0)[:, 4].tolist() == pytest.approx([0.9, 0.8])
     assert proposals_of(1).shape == (0, 5)
 
