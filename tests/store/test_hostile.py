@@ -13,6 +13,8 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.store import accepted, runs
+from unidet.store.code import closure
+from unidet.store.disk import write_sealed
 from unidet.store.gc import cleaning, drop, sweep
 from unidet.store.gc_plan import plan
 from unidet.store.live import used
@@ -274,6 +276,35 @@ def test_a_record_of_the_future_does_not_push_out_what_was_used_last(
     assert [one.action.key for one in plan(store, keep_last=1).drops] == [his.key]
     store.log_run("rpn", his.key, "cached")
     assert [one.action.key for one in plan(store, keep_last=1).drops] == [mine.key]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b"[", b"[]", b"5", b'[["a"]]', b"[1, 2]", b"[[1, 2, 3], [4]]", b'{"00": [1, [[1]]]}']
+    + [b'[1, {"x": 5}]', b"[" * 50_000, b"9" * 5000],
+)
+def test_a_strange_cache_is_none(
+    store: Store, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: bytes
+) -> None:
+    """With a right checksum, as a store from elsewhere may bring it."""
+    monkeypatch.setattr("unidet.store.stat_cache.SETTLED_NS", -(10**12))
+    monkeypatch.setattr("unidet.store.action_index.SETTLED_NS", -(10**12))
+    action, outside = publish({"a": b"1"}), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_bytes(b"1")
+
+    def seen() -> tuple[object, ...]:
+        files = store.digest_of(outside), store.digests_in(outside)
+        code = closure("unidet.errors", cache=store.layout.stat_cache / "code")
+        return *files, list(store.actions()), code
+
+    expected = seen()
+    assert expected[2] == [action]
+    caches = [path for path in store.layout.stat_cache.iterdir() if path.is_file()]
+    assert len(caches) >= 3
+    for path in caches:
+        write_sealed(path, odd)
+    assert seen() == expected
 
 
 # --- passwords ---------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from unidet.store.disk import entries, read_sealed, write_sealed
+from unidet.store.derived import read_derived
+from unidet.store.disk import entries, write_sealed
 from unidet.store.record import Action
 from unidet.store.stat_cache import SETTLED_NS
 
 Row = list[str]  # finished, key, stage
+GROUPS = {str: (int, [(str, str, str)])}  # name of a folder -> its time, its rows
 
 
 def newest_first(
@@ -25,8 +27,7 @@ def newest_first(
     A folder of records changes its time with every record that comes or goes, so only the folders
     that changed since the last look are gone through.
     """
-    data = read_sealed(cache)
-    known: dict[str, Any] = json.loads(data) if data is not None else {}
+    known: dict[str, Any] = read_derived(cache, GROUPS) or {}
     groups: dict[str, tuple[int, list[Row]]] = {}
     now = time.time_ns()
     for folder in entries(actions):

@@ -16,7 +16,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.derived import read_derived
+from unidet.store.disk import write_sealed
 from unidet.store.stat_cache import SETTLED_NS
 from unidet.store.syntax import VERSION, Source, read_source
 
@@ -117,6 +118,9 @@ def _source(name: str, path: Path, remembered: _Remembered) -> Source:
     return _read[path]
 
 
+_KEPT = (int, {str: ([int], str, [str], [str])})  # version, path -> state and what was read
+
+
 class _Remembered:
     """Parsed sources of earlier processes, in one file that may be deleted any time."""
 
@@ -138,13 +142,11 @@ class _Remembered:
 
     def save(self) -> None:
         if self._path is not None and self._changed:
-            rows = {"version": VERSION, "sources": self._load()}
-            write_sealed(self._path, json.dumps(rows).encode())
+            write_sealed(self._path, json.dumps([VERSION, self._load()]).encode())
 
     def _load(self) -> dict[str, Any]:
         if self._rows is not None:
             return self._rows
-        data = read_sealed(self._path) if self._path is not None else None
-        kept = json.loads(data) if data is not None else {}
-        self._rows = rows = dict(kept["sources"]) if kept.get("version") == VERSION else {}
+        kept = read_derived(self._path, _KEPT) if self._path is not None else None
+        self._rows = rows = kept[1] if kept is not None and kept[0] == VERSION else {}
         return rows

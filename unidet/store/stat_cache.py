@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.derived import read_derived
+from unidet.store.disk import write_sealed
 from unidet.store.hashing import digest, sha256_bytes, sha256_file
 
 # A file changed twice within one tick of its file system's clock looks unchanged; what was changed
@@ -24,6 +25,10 @@ WORKERS = 8
 
 State = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 Entry = tuple[str, str, State]  # relative name, path, state
+
+# Of what is remembered: fingerprint of all names and states, digest; relative name, state, sha256.
+HEAD = (str, str)
+ROW = (str, (int, int, int, int), str)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class StatCache:
         entries = sorted(scan(top))
         fingerprint = _fingerprint(entries)
         head = self._cache_of(top, "head")
-        if (known := _load(head)) and known[0] == fingerprint:
+        if (known := read_derived(head, HEAD)) and known[0] == fingerprint:
             return str(known[1])
         hashes = self._hash(entries, self._cache_of(top, "files"), started)
         result = hashes[0] if os.path.isfile(top) else digest(_listing(entries, hashes))
@@ -79,7 +84,8 @@ class StatCache:
 
     def _hash(self, entries: list[Entry], cache: Path, started: int) -> list[str]:
         """sha256 of every entry; only what the cache does not know is read."""
-        remembered = {(row[0], *row[1]): row[2] for row in _load(cache) or []}
+        rows = read_derived(cache, [ROW]) or []
+        remembered = {(name, *state): sha256 for name, state, sha256 in rows}
         known = {name: remembered.get((name, *state)) for name, _, state in entries}
         unknown = [(name, path) for name, path, _ in entries if known[name] is None]
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -140,8 +146,3 @@ def _fingerprint(entries: list[Entry]) -> str:
 
 def _listing(entries: list[Entry], hashes: list[str]) -> list[list[str]]:
     return [[entry[0], sha256] for entry, sha256 in zip(entries, hashes, strict=True)]
-
-
-def _load(path: Path) -> list | None:
-    data = read_sealed(path)
-    return None if data is None else json.loads(data)
