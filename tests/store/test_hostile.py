@@ -280,8 +280,10 @@ def test_a_record_of_the_future_does_not_push_out_what_was_used_last(
 
 @pytest.mark.parametrize(
     "odd",
-    [b"[", b"[]", b"5", b'[["a"]]', b"[1, 2]", b"[[1, 2, 3], [4]]", b'{"00": [1, [[1]]]}']
-    + [b'[1, {"x": 5}]', b"[" * 50_000, b"9" * 5000],
+    [
+        *(b"[", b"[]", b"5", b'[["a"]]', b"[1, 2]", b"[[1, 2, 3], [4]]"),
+        *(b'{"00": [1, [[1]]]}', b'[1, {"x": 5}]', b"[" * 50_000, b"9" * 5000),
+    ],
 )
 def test_a_strange_cache_is_none(
     store: Store, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: bytes
