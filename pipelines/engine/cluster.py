@@ -11,15 +11,25 @@ from typing import Any
 
 from unidet.config.machines import ClusterConfig
 from unidet.errors import UserError
-from unidet.pipelines.engine.processes import end, start_attached, work_command
+from unidet.pipelines.engine.processes import (
+    end,
+    end_with,
+    process_name,
+    start_attached,
+    work_command,
+)
 
 REMEDY = "run in the checkout: pip install '.[cluster]'"
 
 
 class ShardTask:
-    """What submitit runs in each task of the array; it may also be run again alone."""
+    """What submitit runs in each task of the array; it may also be run again alone.
 
-    def __call__(self, task: str) -> None:
+    On the machine of the run it ends with that, even if nobody can tell it to.
+    """
+
+    def __call__(self, task: str, run: str) -> None:
+        end_with(_lock_of(Path(task).parent), run)
         child = start_attached([*work_command(Path(task)), "--attached"], None)
         try:
             status = end(child)
@@ -30,11 +40,11 @@ class ShardTask:
         if status != 0:
             raise subprocess.CalledProcessError(status, "unidet work")
 
-    def checkpoint(self, task: str) -> Any:
+    def checkpoint(self, task: str, run: str) -> Any:
         """Preempted or out of time: queue again; finished shards stay finished."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(ShardTask(), task)
+        return DelayedSubmission(ShardTask(), task, run)
 
 
 class SubmittedWorkers:
@@ -45,7 +55,8 @@ class SubmittedWorkers:
     ) -> None:
         executor = _executor(settings, folder)
         executor.update_parameters(name=f"unidet-{stage}", **settings.parameters)
-        self._jobs = executor.map_array(ShardTask(), [str(task)] * count)
+        run = process_name()
+        self._jobs = executor.map_array(ShardTask(), [str(task.absolute())] * count, [run] * count)
 
     def running(self) -> int:
         return sum(not job.done() for job in self._jobs)
@@ -58,6 +69,11 @@ class SubmittedWorkers:
             job.cancel()
         for job in self._jobs:
             job.wait()
+
+
+def _lock_of(work: Path) -> Path:
+    """The lock of the key that is worked for there, which its run holds."""
+    return work.parents[1] / "locks" / f"{work.name}.lock"
 
 
 def _executor(settings: ClusterConfig, folder: Path) -> Any:

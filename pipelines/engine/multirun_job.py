@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from unidet.console.interrupt import EXIT_CODE, stop_requested
-from unidet.pipelines.engine.processes import end, unidet_command
+from unidet.pipelines.engine.processes import end, end_with, process_name, unidet_command
 from unidet.store.disk import whole_file
-from unidet.store.lock import Owner, holder
+from unidet.store.lock import Owner
 from unidet.store.provenance import redact_argument
 
 POLL_SECONDS = 0.2
@@ -30,8 +27,7 @@ LOCK = "sweep.lock"
 def stop_name(sweep: Owner | None = None) -> str:
     """A file of this name in the sweep's folder stops the jobs that this process, or another one,
     has launched, on all machines; those of others with the same command go on."""
-    host, pid = (sweep.host, sweep.pid) if sweep else (socket.gethostname(), os.getpid())
-    return f"stop-{host}-{pid}"
+    return f"stop-{process_name(sweep)}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def run_job(folder: Path, name: str, stop: str) -> None:
     Args:
         stop: what `stop_name` gave where the job was launched.
     """
-    _end_with_the_sweep(folder, stop)
+    end_with(folder / LOCK, stop.removeprefix("stop-"))
     job = json.loads((folder / f"{name}.json").read_bytes())
     log, printed = folder / f"{name}.log", folder / f"{name}.out"
     print(f"--- {job['label']}", file=sys.stderr, flush=True)
@@ -107,24 +103,6 @@ def run_job(folder: Path, name: str, stop: str) -> None:
     hide_passwords(folder, name)
     said = "" if status == 0 else _last_line(log).removeprefix("unidet: ")
     write_outcome(folder, name, Outcome(status, artefact, said))
-
-
-@cache
-def _end_with_the_sweep(folder: Path, stop: str) -> None:
-    """Let this process, a launcher's on the machine of the sweep, end when that has ended.
-
-    Its job has a pipe from it, and ends then too. On other machines the queue is in charge.
-    """
-    mine = stop_name()
-    if stop == mine or stop.rpartition("-")[0] != mine.rpartition("-")[0]:
-        return
-
-    def watch() -> None:
-        while (owner := holder(folder / LOCK)) and stop == stop_name(owner):
-            time.sleep(POLL_SECONDS)
-        os._exit(EXIT_CODE)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _wait(child: subprocess.Popen, log: Path, stop: Path) -> int:

@@ -7,20 +7,26 @@ This process keeps the lock, waits, and publishes; the others get a file that sa
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from unidet.backend.toolchain import default_threads
 from unidet.config.study import Config
+from unidet.console.interrupt import EXIT_CODE
 from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job, Sharding
+from unidet.store.lock import Owner, holder
 
 POLL_SECONDS = 0.3
 PATIENCE = 30.0  # seconds that a process gets to end after it was asked to
@@ -173,6 +179,34 @@ def start_attached(command: list[str], log: IO[bytes] | None) -> subprocess.Pope
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
     )
+
+
+def process_name(owner: Owner | None = None) -> str:
+    """What tells this process, or the owner of a lock, from all others on all machines."""
+    host, pid = (owner.host, owner.pid) if owner else (socket.gethostname(), os.getpid())
+    return f"{host}-{pid}"
+
+
+@cache
+def end_with(lock: Path, owner: str) -> None:
+    """Let this process, a launcher's on the machine of `owner`, end when that holds `lock` no more.
+
+    What it has started has a pipe from it, and ends then too. On other machines the queue is in
+    charge.
+
+    Args:
+        owner: its `process_name`.
+    """
+    mine = process_name()
+    if owner == mine or owner.rpartition("-")[0] != mine.rpartition("-")[0]:
+        return
+
+    def watch() -> None:
+        while (held := holder(lock)) and process_name(held) == owner:
+            time.sleep(POLL_SECONDS)
+        os._exit(EXIT_CODE)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def end(child: subprocess.Popen) -> int:

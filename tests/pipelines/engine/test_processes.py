@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from studies import bare_job
 
 from unidet.console.interrupt import EXIT_CODE, Interrupted
 from unidet.errors import UserError
-from unidet.pipelines.engine import processes
+from unidet.pipelines.engine import cluster, processes
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding
+from unidet.store import lock
+from unidet.store.store import Store
 
 # --- waiting for processes that are played -------------------------------------------------------
 
@@ -104,6 +107,44 @@ def test_a_task_file_holds_no_password(tmp_path: Path, tiny: Callable) -> None:
     path = processes.write_task(bare_job(tmp_path), Node("rpn"), config)
     assert "S3cret" not in path.read_text()
     assert processes.read_task(path)["node"] == "rpn"
+
+
+WATCHER = """import sys, time
+from pathlib import Path
+from unidet.pipelines.engine.processes import end_with
+end_with(Path(sys.argv[1]), sys.argv[2])
+print("ready", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize(("host", "status"), [("", EXIT_CODE), ("elsewhere", 0)])
+def test_a_launcher_s_process_ends_with_the_run_on_its_machine(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    """Of a run elsewhere a lock may say nothing: there the queue is in charge."""
+    held = lock.acquire(tmp_path / "a.lock")
+    owner = f"{host}-1" if host else processes.process_name()
+    command = [sys.executable, "-c", WATCHER, tmp_path / "a.lock", owner, "2" if host else "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        if not host:
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(timeout=1)
+        lock.release(held)
+        assert child.wait(timeout=30) == status
+
+
+def test_a_task_of_an_array_ends_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[tuple[Path, str]] = []
+    monkeypatch.setattr(cluster, "end_with", lambda *given: watched.append(given))
+    monkeypatch.setattr(cluster, "work_command", lambda task: ["true"])
+    store = Store(tmp_path)
+    cluster.ShardTask()(str(store.work("0" * 64) / "task.json"), "host-1")
+    assert watched == [(store.layout.lock("0" * 64), "host-1")]
 
 
 def test_a_task_file_of_another_kind_is_refused(tmp_path: Path) -> None:
