@@ -40,7 +40,7 @@ SIZES = {  # images, boxes, categories, numbers of a box's outline
     "objects365": (1_700_000, 25_000_000, 365, 0),
     "lvis": (100_170, 1_270_141, 1203, 56),  # LVIS v1's training set, its mean outline
 }
-PROPOSALS = 1_700_000, 300, 256
+PROPOSALS = 1_700_000, 100, 256
 """Images, proposals of each, images a shard."""
 PASSES = 20_000  # images whose proposals are read, in random order
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.config.study import Config
-from unidet.evaluation.recall import recall_metrics
+from unidet.evaluation.recall import recall_of_parts
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.node import Input, Node
@@ -28,7 +28,7 @@ from unidet.pipelines.wiring.per_image import (
     network_results,
     shards_of,
 )
-from unidet.pipelines.wiring.read_proposals import all_proposals
+from unidet.pipelines.wiring.read_proposals import proposals_in_parts
 from unidet.pipelines.wiring.study_sets import (
     TRAINING,
     data_of,
@@ -85,7 +85,7 @@ def _proposer(job: Job, data: ImageSet) -> Results:
 
 def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dict[str, float]:
     """Class-agnostic recall of the dumped proposals of all images, in the order of `image_ids`."""
-    return recall_metrics(truth, all_proposals(dumped, image_ids))
+    return recall_of_parts(truth, proposals_in_parts(dumped, image_ids))
 
 
 def _ground_truth(split: Split) -> GroundTruth:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.shards import Sharded
 from unidet.records import Detections
+
+_IMAGES_AT_ONCE = 4096
 
 
 def best_proposals(dumped: Sharded, row: int, count: int) -> np.ndarray:
@@ -18,7 +22,20 @@ def best_proposals(dumped: Sharded, row: int, count: int) -> np.ndarray:
 
 def all_proposals(dumped: Sharded, image_ids: np.ndarray, category_id: int = 0) -> Detections:
     """The proposals of all images, in the order of `image_ids`, as detections of one category."""
-    images = [dumped.of(row) for row in range(len(image_ids))]
+    return _of_rows(dumped, range(len(image_ids)), image_ids, category_id)
+
+
+def proposals_in_parts(dumped: Sharded, image_ids: np.ndarray) -> Iterator[Detections]:
+    """`all_proposals` of some thousand images after another."""
+    for first in range(0, len(image_ids), _IMAGES_AT_ONCE):
+        rows = range(first, min(first + _IMAGES_AT_ONCE, len(image_ids)))
+        yield _of_rows(dumped, rows, image_ids[rows.start : rows.stop], 0)
+
+
+def _of_rows(
+    dumped: Sharded, rows: Sequence[int], image_ids: np.ndarray, category_id: int
+) -> Detections:
+    images = [dumped.of(row) for row in rows]
     counts = [len(columns["scores"]) for columns in images]
     corners = np.concatenate([columns["boxes_xyxy"] for columns in images])
     return Detections(

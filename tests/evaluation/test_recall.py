@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from unidet.evaluation.recall import recall_metrics
+from unidet.evaluation.recall import recall_metrics, recall_of_parts
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results
 from unidet.records import Detections
@@ -129,6 +129,17 @@ def test_values_worked_by_hand(make_world: Callable) -> None:
     assert metrics["ARs@300"] == 0
     assert metrics["ARm@300"] == -1
     assert metrics["R50@300"] == pytest.approx(0.5)
+
+
+def test_parts_of_the_images_give_the_same_to_the_digit(make_world: Callable) -> None:
+    truth_path, results_path = make_world(3, images=7).write()
+    truth = read_ground_truth(truth_path)
+    proposals = read_results(results_path, truth, class_agnostic=True)
+    ids = np.random.default_rng(0).permutation(truth.image_ids)
+    parts = [
+        proposals.take(np.isin(proposals.image_ids, some)) for some in np.split(ids, [2, 2, 5])
+    ]
+    assert recall_of_parts(truth, parts) == recall_metrics(truth, proposals)
 
 
 def test_no_proposals_find_nothing(make_world: Callable) -> None:

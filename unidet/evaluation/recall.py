@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from unidet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, find_pairs, match, outside
@@ -19,14 +21,36 @@ def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str
     nor found; categories play no part, except that equal scores rank by category id, as in
     pycocotools. Like there, an annotation of id 0 is never found.
     """
+    return recall_of_parts(ground_truth, [proposals])
+
+
+def recall_of_parts(ground_truth: GroundTruth, parts: Iterable[Detections]) -> dict[str, float]:
+    """`recall_metrics` of proposals that come in parts, each with all those of its images."""
     truth = ground_truth
     order = np.lexsort((truth.category_rows, truth.image_rows))
     # a crowd only takes detections that find nothing else, which recall does not ask about
     order = order[~truth.is_crowd[order]]
-    areas = truth.areas[order]
+    owners, areas = truth.image_rows[order], truth.areas[order]
     ignored = np.stack([outside(areas, limits) for limits in AREA_RANGES.values()])
-    findable = truth.annotation_ids[order] != 0
+    recalled = np.zeros((len(AREA_RANGES), len(IOU_THRESHOLDS), len(CAPS)))
+    for proposals in parts:
+        images = truth.rows_of_images(proposals.image_ids)
+        if len(images):
+            ends = np.array([images.min(), images.max() + 1], owners.dtype)
+            first, last = np.searchsorted(owners, ends)
+            recalled += _recalled(truth, order[first:last], ignored[:, first:last], proposals)
+    return _summary(recalled, np.count_nonzero(~ignored, axis=1))
 
+
+def _recalled(
+    truth: GroundTruth, order: np.ndarray, ignored: np.ndarray, proposals: Detections
+) -> np.ndarray:
+    """How many of some annotations are found: (areas, thresholds, caps).
+
+    Args:
+        order: (G,) rows of the annotations.
+        ignored: (areas, G) bool, those of other sizes.
+    """
     images = truth.rows_of_images(proposals.image_ids)
     best = np.lexsort((proposals.category_ids, -proposals.scores, images))
     ranks = rank_in_group(images[best])
@@ -37,6 +61,7 @@ def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str
         truth.image_rows[order],
         truth.boxes_xywh[order],
     )
+    findable = truth.annotation_ids[order] != 0
     recalled = np.zeros((len(AREA_RANGES), len(IOU_THRESHOLDS), len(CAPS)))
     for matches in match(pairs, len(best), ignored):
         matched = np.flatnonzero(matches.truths >= 0)
@@ -45,7 +70,7 @@ def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str
         recalled[matches.area, matches.threshold] = [
             np.count_nonzero(ranks[matched[counts]] < cap) for cap in CAPS
         ]
-    return _summary(recalled, np.count_nonzero(~ignored, axis=1))
+    return recalled
 
 
 def _summary(recalled: np.ndarray, annotated: np.ndarray) -> dict[str, float]:
