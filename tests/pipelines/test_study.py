@@ -302,6 +302,42 @@ def test_networks_of_others_in_place_of_trained_ones(study: tuple[str, ...]) -> 
     )
 
 
+FINE_TUNING = (
+    *("experiment=toy_finetune", "data.new_scenes=4", "finetune.images=3"),
+    *("finetune.training.steps=2", "finetune.training.batch_size=2"),
+)
+
+
+def test_new_names_are_learned_beside_the_old_ones(study: tuple[str, ...]) -> None:
+    command = (*study, *FINE_TUNING)
+    done = unidet("stage=report", *command)
+    assert done.returncode == 0, done.stderr
+    assert not {"clip", "rpn", "roi"} & set(ran(done.stderr))  # the study's own
+    rows = re.findall(r"^(val|dev) +(before|fine-tuned|plain) +\d", done.stdout, re.MULTILINE)
+    assert len(rows) == 6
+    config = compose([*command])
+    store = open_store(config)
+    made = {str(node): action for node, action in artefacts("report", config, store).items()}
+    tuned = {label: a for label, a in made.items() if re.match("rehearsal|finetune", label)}
+    assert len(tuned) == 14
+    for label, action in tuned.items():
+        assert departures(label.partition("[")[0], label, store.folder(action)) == []
+    page = (store.folder(made["report"]) / "report.html").read_text()
+    assert "Before and after fine-tuning" in page
+
+
+def test_learning_names_alone_changes_no_region(study: tuple[str, ...]) -> None:
+    command = (*study, *FINE_TUNING, "finetune.learns=names", "finetune.plain=false")
+    done = unidet("stage=finetune_raw:rehearsal/val", *command)
+    assert done.returncode == 0, done.stderr
+    target = "finetune_raw:rehearsal/val"
+    before = Sharded(folder("lvis_raw:val", command) / SHARDS)
+    after = Sharded(folder(target, command) / SHARDS)
+    for row in range(len(before)):
+        for name, column in before.of(row).items():
+            np.testing.assert_array_equal(after.of(row)[name], column)
+
+
 # --- data sets of one's own beside the toy world's ----------------------------------------------
 
 
