@@ -30,8 +30,8 @@ def counted_in_steps(
 ) -> TrainingConfig:
     """The run with its length in steps; an epoch is as long as the sampler's."""
     splits = [source.split for source in sources]
-    sampler = Sampler(splits, training.batch_size, 0, repeats_of(sampler))
-    return in_steps(training, sampler.steps_per_epoch)
+    epoch = Sampler(splits, training.batch_size, 0, repeats_of(sampler))
+    return in_steps(training, epoch.steps_per_epoch)
 
 
 def training_batches(

@@ -77,7 +77,7 @@ def table_in(path: Path, tables: Tables, key: str, *, empty: bool = False) -> Ta
     return table.checked()
 
 
-def read_records(path: Path, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def read_records(path: Path, rows: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
     """The document of a file, without `segmentation`s, with only these rows, which ascend, of some
     of its lists."""
     document: dict[str, Any] = {}
