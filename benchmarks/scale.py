@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -42,7 +43,8 @@ SIZES = {  # images, boxes, categories, numbers of a box's outline
 }
 PROPOSALS = 1_700_000, 100, 256
 """Images, proposals of each, images a shard."""
-PASSES = 20_000  # images whose proposals are read, in random order
+READ = 20_000  # images whose proposals are read, in random order
+TEXT, INDEX = "annotations.json", "index.npz"
 
 
 def write_annotations(path: Path, images: int, boxes: int, categories: int, outline: int) -> None:
@@ -78,24 +80,27 @@ def _records(
     return ", ".join(BOX % record for record in zip(*columns, strict=True))
 
 
-def index(path: Path) -> str:
-    """From the text to the index on disk and back."""
-    split, _ = split_of(read_annotations(path), None, name=path.stem)
-    save_split(split, path.with_suffix(".npz"))
+def index(folder: Path) -> str:
+    """From the text to the index on disk."""
+    split, _ = split_of(read_annotations(folder / TEXT), None, name=folder.name)
+    save_split(split, folder / INDEX)
     return f"{len(split)} images, {len(split.labels)} boxes"
 
 
-def open_index(path: Path) -> str:
-    """Every thousandth image's boxes of an index."""
-    split = load_split(path.with_suffix(".npz"), path.stem)
-    boxes = sum(len(split.boxes_of(row)[0]) for row in range(0, len(split), 1000))
-    return f"boxes of {len(range(0, len(split), 1000))} images: {boxes}"
+def open_index(folder: Path) -> str:
+    """The boxes of every thousandth image of an index."""
+    split = load_split(folder / INDEX, folder.name)
+    rows = range(0, len(split), 1000)
+    boxes = sum(len(split.boxes_of(row)[0]) for row in rows)
+    return f"{boxes} boxes of {len(rows)} images"
+
+
+STEPS: dict[str, Callable[[Path], str]] = {"index": index, "open": open_index}
 
 
 def write_proposals(folder: Path) -> None:
     images, count, per_shard = PROPOSALS
     rng = np.random.default_rng(0)
-    folder.mkdir()
     boxes = rng.uniform(0, 600, (per_shard * count, 4)).astype(np.float32)
     for number, first in enumerate(range(0, images, per_shard)):
         rows = np.arange(first, min(first + per_shard, images))
@@ -112,9 +117,9 @@ def write_proposals(folder: Path) -> None:
 def read_proposals(folder: Path) -> str:
     """Those of images in random order, as training asks for them."""
     dumped = Sharded(folder)
-    rows = np.random.default_rng(1).integers(0, len(dumped), PASSES)
+    rows = np.random.default_rng(1).integers(0, len(dumped), READ)
     total = sum(len(best_proposals(dumped, row, PROPOSALS[1])) for row in rows.tolist())
-    return f"{total} proposals of {PASSES} of {len(dumped)} images"
+    return f"{total} proposals of {READ} of {len(dumped)} images"
 
 
 def measured(what: Callable[[Path], str], place: Path) -> tuple[float, float, str]:
@@ -135,21 +140,18 @@ def main(folder: Path, names: list[str]) -> None:
     print("| what | on disk | processor time | memory at most | |\n|---|---|---|---|---|")
     for name in names:
         place = folder / name
+        place.mkdir(parents=True)
+        steps = STEPS
         if name == "proposals":
             write_proposals(place)
-            files = list(place.iterdir())
-            steps: list[tuple[str, Callable[[Path], str]]] = [("read", read_proposals)]
+            steps = {"read": read_proposals}
         else:
-            place = place.with_suffix(".json")
-            write_annotations(place, *SIZES[name])
-            files = [place]
-            steps = [("index", index), ("open", open_index)]
-        size = sum(file.stat().st_size for file in files) / 1e9
-        for label, step in steps:
+            write_annotations(place / TEXT, *SIZES[name])
+        size = sum(file.stat().st_size for file in place.iterdir()) / 1e9
+        for label, step in steps.items():
             seconds, most, said = measured(step, place)
-            print(f"| {label} {name} | {size:.2f} GB | {seconds:.0f} s | {most:.2f} GiB | {said} |")
-        for file in [*files, place.with_suffix(".npz")]:
-            file.unlink(missing_ok=True)
+            print(f"| {label} {name} | {size:.2f} GB | {seconds:.1f} s | {most:.2f} GiB | {said} |")
+        shutil.rmtree(place)
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ class Sharded:
 
     def __init__(self, folder: Path) -> None:
         self._files = sorted(folder.glob("shard-*.npz"))
-        parts = [map_arrays(file)["rows"] for file in self._files]
+        parts = [map_arrays(file)["rows"].copy() for file in self._files]  # no mapping is kept
         counts = [len(part) for part in parts]
         rows = np.concatenate([np.zeros(0, np.int64), *parts])
         order = np.argsort(rows)
