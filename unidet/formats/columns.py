@@ -6,6 +6,7 @@ Python's types decide, not numpy's: to numpy `true` is 1 and text may be a numbe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -201,8 +202,8 @@ def is_whole(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number, perhaps not finite."""
-    return type(value) is float or (type(value) is int and abs(value) < LARGEST)
+    """Whether a value is a number that a float64 holds, perhaps not finite."""
+    return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def is_box(value: Any) -> bool:
