@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.formats.batch_columns import Fields
 from unidet.formats.columns import BOX, NUMBER, WHOLE
 from unidet.formats.frames import check_frame
 from unidet.formats.json_text import record_batches
-from unidet.formats.table import Fields, Table
+from unidet.formats.table import Table
 from unidet.records import Detections, GroundTruth
 
 RECORDS_PER_WRITE = 65536

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.formats.batch_columns import Fields, kind_of, parts_of, spellings_of
 from unidet.formats.columns import (
-    ANYTHING,
     AS_TEXT,
     FLAG,
     LARGEST,
@@ -22,7 +20,6 @@ from unidet.formats.columns import (
     TRUE,
     Column,
     GrowingColumn,
-    Kind,
     is_box,
     is_flag,
     is_number,
@@ -32,12 +29,6 @@ from unidet.formats.growing import blocks, forget
 from unidet.formats.json_text import Batch, shown
 
 _BOX = "[x, y, width, height]"
-# The keys that other tools write for these flags, without case and underscores.
-_SPELLINGS = {
-    "iscrowd": ("iscrowd", "crowd", "iscrowded"),
-    "ignore": ("ignore", "ignored", "isignore", "isignored"),
-}
-Fields = Mapping[str, Kind]
 
 
 @dataclass(frozen=True)
@@ -89,10 +80,10 @@ class Table:
         strays: dict[int, Any] = {}
         count = 0
         for batch in batches:
-            parts, odd = _parts(batch, fields)
+            parts, odd = parts_of(batch, fields)
             strays |= {count + row: value for row, value in odd.items()}
             for name, part in parts.items():
-                column = growing.setdefault(name, GrowingColumn(_kind(name, fields) or FLAG))
+                column = growing.setdefault(name, GrowingColumn(kind_of(name, fields) or FLAG))
                 column.add(count, part.values, part.absent, part.written)
             count += len(batch.values)
         columns = {name: column.column(count) for name, column in growing.items()}
@@ -266,9 +257,8 @@ class Table:
         Raises:
             UserError: anything else, or two spellings that disagree.
         """
-        words = _SPELLINGS.get(name, (name,))
         column, notes = self._truths(name)
-        for spelling in sorted(key for key in self.columns if key != name and _bare(key) in words):
+        for spelling in spellings_of(name, self.columns):
             has_own, used = self.present(name), self.present(spelling)
             values, more = self._truths(spelling)
             odd = np.flatnonzero(has_own & used & (values != column))
@@ -328,48 +318,3 @@ class Table:
             rows = np.flatnonzero(mask).tolist()
             value = shown(self.columns[name].written[rows[0]])
             self.fail(rows, f"'{name}' is {value}, must be {wanted}")
-
-
-# --- batches -----------------------------------------------------------------------------------
-
-
-def _parts(batch: Batch, fields: Fields) -> tuple[dict[str, Column], Mapping[int, Any]]:
-    """The columns of a batch, and what of it is no object; what is odd is as Python decodes it."""
-    parts, strays = _columns(batch.values, fields)
-    if strays or any(part.written for part in parts.values()) or ANYTHING in fields.values():
-        return _columns(batch.exact(), fields)
-    return parts, strays
-
-
-def _columns(records: list[Any], fields: Fields) -> tuple[dict[str, Column], Mapping[int, Any]]:
-    strays = {}
-    if set(map(type, records)) - {dict}:
-        strays = {row: value for row, value in enumerate(records) if type(value) is not dict}
-        records = [record if type(record) is dict else {} for record in records]
-    parts = {}
-    for key in set(chain.from_iterable(records)):
-        kind = _kind(key, fields)
-        if kind is None:
-            continue
-        absent = None
-        try:
-            values = [*map(itemgetter(key), records)]
-        except KeyError:
-            absent = np.fromiter((key not in record for record in records), bool, len(records))
-            values = [record.get(key, kind.filler) for record in records]
-        column, written = kind.decode(values)
-        parts[key] = Column(column, absent, written)
-    return parts, strays
-
-
-def _kind(key: str, fields: Fields) -> Kind | None:
-    """What a field holds; None where it is of no use."""
-    if key in fields:
-        return fields[key]
-    bare = _bare(key)
-    is_flag = any(bare in words for name, words in _SPELLINGS.items() if name in fields)
-    return FLAG if is_flag else None
-
-
-def _bare(key: str) -> str:
-    return key.lower().replace("_", "").replace("-", "").replace(" ", "")

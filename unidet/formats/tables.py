@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.formats.batch_columns import Fields
 from unidet.formats.columns import ANYTHING, BOX, FLAG, ID_LIST, NUMBER, TEXT, WHOLE
 from unidet.formats.json_text import Batch, members, without_segmentation
-from unidet.formats.table import Fields, Table
+from unidet.formats.table import Table
 
 FIELDS: dict[str, Fields] = {
     "images": {
