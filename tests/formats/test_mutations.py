@@ -19,6 +19,7 @@ from unidet.data.index import load_split, save_split
 from unidet.data.novelty import novel_categories
 from unidet.errors import UserError
 from unidet.evaluation.evaluate import STYLES, evaluate
+from unidet.formats import growing, json_text
 from unidet.formats.annotations import read_annotations
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.mmdet_pickles import (
@@ -29,7 +30,7 @@ from unidet.formats.mmdet_pickles import (
 )
 from unidet.formats.results import read_results
 
-CASES, SHARES = 2000, 8
+CASES, SHARES, LARGE = 2000, 8, 2
 ODD = [
     *(None, True, False, 0, 1, -1, 0.5, 3.0, 2**31, 2**53, 2**63, -(2**63), 2**64, 10**400),
     *(1e300, -1e300, 5e-324, float("nan"), float("inf"), float("-inf")),
@@ -169,7 +170,14 @@ def naming(case: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_bent_files_are_read_or_refused_in_one_line(share: int, tmp_path: Path) -> None:
+def test_bent_files_are_read_or_refused_in_one_line(
+    share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some as if they were large: a few characters at a time, columns in files."""
+    if share < LARGE:
+        monkeypatch.setattr(json_text, "PIECE", 50)
+        monkeypatch.setattr(growing, "IN_MEMORY", 0)
+        monkeypatch.setattr(growing, "BLOCK", 2)
     outcomes: Counter[str] = Counter()
     gt, dt = tmp_path / "gt.json", tmp_path / "dt.json"
     sources: list[tuple[Path, Callable[[], Any]]] = [(gt, truth), (dt, results)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import IO
 
@@ -33,7 +34,8 @@ class Growing:
         self.parts.append(np.ascontiguousarray(part, self.dtype))
         self.size += self.parts[-1].nbytes
         if self.file is None and self.size > IN_MEMORY:
-            self.file = tempfile.TemporaryFile()  # noqa: SIM115 (`array` closes it)
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with what it belongs to)
+            weakref.finalize(self, self.file.close)
         if self.file is not None:
             for waiting in self.parts:
                 self.file.write(waiting.data)

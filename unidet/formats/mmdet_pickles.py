@@ -10,7 +10,7 @@ roi_heads/oln_roi_head.py, core/bbox/transforms.py `bbox2result`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,9 @@ def read_json_detections(path: Path, order: Order, *, proposals: bool) -> Detect
     """Results in JSON; with `proposals`, category ids mean nothing."""
     known = None if proposals else order.category_ids
     detections = read_detections(path, order.image_ids, known, order.source)
-    if proposals:
-        detections.category_ids[:] = PROPOSAL_CATEGORY
-    return detections
+    if not proposals:
+        return detections
+    return replace(detections, category_ids=np.full(len(detections), PROPOSAL_CATEGORY))
 
 
 def proposal_arrays(detections: Detections, order: Order) -> list[np.ndarray]:
