@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import no_room
 
+from unidet.errors import UserError
 from unidet.formats import growing
 from unidet.formats.growing import Growing, blocks, forget, taken
 
@@ -36,6 +38,13 @@ def test_parts_follow_one_another(in_memory: int, monkeypatch: pytest.MonkeyPatc
 def test_nothing_is_an_array_too() -> None:
     assert Growing(np.int64).array().shape == (0,)
     assert Growing(np.float32, 4).array().shape == (0, 4)
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "IN_MEMORY", 0)
+    grown = Growing(np.int64)
+    with no_room(100), pytest.raises(UserError, match="or name another folder by TMPDIR"):
+        grown.add(np.arange(100))
 
 
 def test_what_was_seen_of_a_file_leaves_memory(monkeypatch: pytest.MonkeyPatch) -> None:

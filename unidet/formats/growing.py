@@ -10,6 +10,8 @@ from typing import IO
 
 import numpy as np
 
+from unidet.errors import UserError
+
 IN_MEMORY = 1 << 25
 """Bytes of an array beyond which it lies in a file, in the folder for temporary files (TMPDIR)."""
 BLOCK = 1 << 19
@@ -30,15 +32,27 @@ class Growing:
         return self.size // (self.dtype.itemsize * max(self.width, 1))
 
     def add(self, part: np.ndarray) -> None:
-        """One more part; OSError where the disk is full."""
+        """One more part; UserError where there is no room for it."""
         self.parts.append(np.ascontiguousarray(part, self.dtype))
         self.size += self.parts[-1].nbytes
+        try:
+            self._to_file()
+        except OSError as fault:
+            raise UserError(
+                f"{tempfile.gettempdir()}: {fault.strerror}; columns of large files wait there: "
+                "free some space, or name another folder by TMPDIR"
+            ) from None
+
+    def _to_file(self) -> None:
+        """Where they are long, write the parts to a file."""
         if self.file is None and self.size > IN_MEMORY:
-            self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with what it belongs to)
+            self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with what it belongs to)
             weakref.finalize(self, self.file.close)
         if self.file is not None:
-            for waiting in self.parts:
-                self.file.write(waiting.data)
+            for waiting in filter(len, self.parts):
+                left = waiting.data.cast("B")
+                while left:
+                    left = left[self.file.write(left) :]
             self.parts = []
 
     def array(self) -> np.ndarray:
@@ -48,7 +62,6 @@ class Growing:
             self.parts = []
             return np.concatenate(parts)
         with self.file:
-            self.file.flush()
             mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         column = np.frombuffer(mapped, self.dtype)
         return column.reshape(-1, self.width) if self.width else column
