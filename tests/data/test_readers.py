@@ -257,6 +257,19 @@ def test_a_name_on_disk_is_taken_before_one_that_reads_like_it(
     assert list(split.file_names) == names
 
 
+def test_capitals_do_not_matter_where_one_image_alone_is_meant(
+    content: Content, write: Write, folder: Path
+) -> None:
+    content["images"][0]["file_name"] = "Images\\C.PNG"
+    split, report = read_split(write(content), folder, name="tiny")
+    assert split.file_names[0] == "c.png"
+    assert report.noted["file name with other capitals than the image's"].count == 1
+    assert "taken from" not in str(report)
+    (folder / "C.png").touch()
+    with pytest.raises(UserError, match=r"no image 'Images\\\\C\.PNG'"):
+        read_split(write(content), folder, name="tiny")
+
+
 def test_images_from_another_folder_are_noted(content: Content, write: Write, folder: Path) -> None:
     for image in content["images"]:
         image["file_name"] = "images\\" + image["file_name"]

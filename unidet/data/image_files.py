@@ -28,8 +28,8 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
     `images/v1/patch8/x.jpg` lies at `patch8/x.jpg`); the name alone; COCO's twelve digits (LVIS
     v0.5: `COCO_val2014_000000123456.jpg` is `000000123456.jpg` of 2017), also below `train2017` or
     `val2017`. Names are compared as they read, however their accents are composed, and `\\` parts
-    folders as `/` does. Without a root nothing is looked up and the name as written (or its url)
-    stands.
+    folders as `/` does; where only one differs by capitals alone, it is that one. Without a root
+    nothing is looked up and the name as written (or its url) stands.
 
     Raises:
         UserError: no name, a path that leaves the folder, an image that is not there or, where
@@ -53,7 +53,15 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
             "its picture is not in the images folder",
         )
     _refuse_shared(table, names)
-    return names, _moved(table, names)
+    return names, _moved(table, names) | _recased(table, names)
+
+
+def _recased(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
+    """The images that are spelt with other capitals; only Windows and macOS would find them."""
+    written = [_tail(_slashed(table, row)).split("/")[-1] for row in range(len(table))]
+    own = [_tail(name).split("/")[-1] for name in names]
+    odd = [a != b and a.lower() == b.lower() for a, b in zip(written, own, strict=True)]
+    return findings(table, {"file name with other capitals than the image's": np.array(odd, bool)})
 
 
 def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
@@ -66,7 +74,8 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
     named = np.array(["/" in name for name in written], bool)
     there = np.array(
         [
-            _tail(name) in (_tail(own), _tail(_text(table, row, "coco_url")))
+            _tail(name).lower()
+            in (_tail(own).lower(), _tail(_text(table, row, "coco_url")).lower())
             for row, (own, name) in enumerate(zip(written, names, strict=True))
         ],
         bool,
@@ -98,32 +107,39 @@ class _Folders:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.names: dict[str, dict[str, str]] = {}
+        self.names: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
 
     def find(self, path: str) -> str | None:
         """The path as the disk spells it; None where there is no such file."""
         place = ""
         for part in path.split("/"):
-            name = self._listed(place).get(part) or self._listed(place).get(_composed(part))
-            if name is None:
+            names, small = self._listed(place)
+            plain = _composed(part)
+            name = names.get(part) or names.get(plain) or small.get(plain.lower())
+            if not name:
                 return None
             place = f"{place}/{name}" if place else name
         return place
 
-    def _listed(self, folder: str) -> dict[str, str]:
-        """Name -> name on disk, also from the name with its accents composed (NFC)."""
+    def _listed(self, folder: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Name -> name on disk, also from the name with its accents composed (NFC); and from the
+        name in small letters, empty where several are alike."""
         if folder not in self.names:
-            try:
-                names = os.listdir(self.root / folder)
-            except (FileNotFoundError, NotADirectoryError):
-                names = []
-            except OSError as fault:
-                raise UserError(
-                    f"{self.root / folder}: cannot be listed ({fault.strerror})"
-                ) from None
-            self.names[folder] = {_composed(name): name for name in names}
-            self.names[folder] |= {name: name for name in names}
+            on_disk = self._names_in(folder)
+            names = {_composed(name): name for name in on_disk}
+            small: dict[str, str] = {}
+            for plain, name in names.items():
+                small[plain.lower()] = "" if plain.lower() in small else name
+            self.names[folder] = names | {name: name for name in on_disk}, small
         return self.names[folder]
+
+    def _names_in(self, folder: str) -> list[str]:
+        try:
+            return os.listdir(self.root / folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as fault:
+            raise UserError(f"{self.root / folder}: cannot be listed ({fault.strerror})") from None
 
 
 def _composed(name: str) -> str:

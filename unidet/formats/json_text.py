@@ -173,7 +173,10 @@ class _Window:
             self.ended = len(piece) < size
             self.text += self.decoder.decode(piece, final=self.ended)
         except UnicodeDecodeError as fault:
-            raise UserError(f"{self.path}: not a JSON text file ({fault.reason})") from None
+            raise UserError(
+                f"{self.path}: not a JSON text file in UTF-8 or UTF-16 ({fault.reason}); "
+                "save it as UTF-8"
+            ) from None
         except OSError as fault:
             raise UserError(f"{self.path}: cannot be read ({fault.strerror})") from None
         return True
