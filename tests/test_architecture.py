@@ -31,7 +31,8 @@ ALLOWED = {
     # A network takes its settings as the schema types them, so that they are listed once.
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models", "unidet.store.arrays", "unidet.store.disk"},
-    "unidet.data": PLAIN | {"unidet.formats", "unidet.store.arrays", "unidet.store.hashing"},
+    "unidet.data": PLAIN
+    | {"unidet.formats", "unidet.store.arrays", "unidet.store.hashing", "unidet.console.interrupt"},
     "unidet.download": {"unidet.errors", "unidet.store.disk", "unidet.store.hashing"},
     "unidet.training": PLAIN
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}

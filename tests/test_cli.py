@@ -183,6 +183,12 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str], name:
     assert err.endswith(f"; see: unidet {name} -h\n")
 
 
+def test_what_may_be_left_out_is_not_said_to_be_required(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "required: what; see" in answer(capsys, "rm")[2]
+
+
 @pytest.mark.parametrize("argument", ["-m", "--multirun"])
 def test_a_sweep_of_nothing_is_one_line(capsys: pytest.CaptureFixture[str], argument: str) -> None:
     status, out, err = answer(capsys, argument)

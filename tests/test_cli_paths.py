@@ -166,6 +166,17 @@ def test_a_bad_path_is_one_line(
     assert not [place for place in left if "outputs" not in place.parts], left
 
 
+def test_an_empty_path_is_not_the_current_folder(here: Path, answer: Answer) -> None:
+    """As a shell gives it where a variable is not set."""
+    before = sorted(here.rglob("*"))
+    verbs = {command for command, _, _ in COMMANDS if "=" not in command.split("{}")[0][-2:]}
+    for command in (*sorted(verbs), "stage=data store.root={}", "status store.root={}"):
+        status, out, err = answer(*(word.format("") for word in command.split()))
+        assert (status, err.count("\n")) == (2, 1), out + err
+        assert "must name a f" in err
+    assert sorted(here.rglob("*")) == before
+
+
 def test_no_path_option_is_left_out() -> None:
     for name in set(names()) - NO_PATHS:
         mine = " ".join(command for command, _, _ in COMMANDS if command.split()[0] == name)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "task", type=Path, metavar="TASK.json", help="written by the stage into its working folder"
+        "task",
+        type=file_path,
+        metavar="TASK.json",
+        help="written by the stage into its working folder",
     )
     parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
     parser.add_argument("--together", action="store_true", help="started by mpirun, with others")
@@ -19,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.engine.work import work_on
 
-    work_on(options.task, attached=options.attached, together=options.together)
+    work_on(Path(options.task), attached=options.attached, together=options.together)
     return 0
 
 

@@ -46,6 +46,12 @@ def test_the_quoting_of_a_plain_case_is_easy_to_read() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["nonsense", "../x", "./x", ""])
+def test_a_page_that_is_not_there_is_answered_with_those_that_are(name: str) -> None:
+    message = refusal(f"experiment={name}")
+    assert message.startswith(f"experiment: there is no {name!r}; there are bench, ")
+
+
 def test_several_values_want_a_sweep() -> None:
     message = refusal("stage=data", "data.root=/srv/a,b")
     assert message.startswith("data.root=/srv/a,b: the value is several values, for which -m")

@@ -188,6 +188,20 @@ def test_ctrl_c_reaches_no_data_process(tmp_path: Path) -> None:
     assert len(pids(folder)) == 2
 
 
+def test_a_signal_that_ends_the_data_processes_too_is_a_request(tmp_path: Path) -> None:
+    """`timeout` and batch systems send it to every process of a job."""
+    file = tmp_path / "script.py"
+    lines = DATA.replace("time.sleep(60)", "os.kill(os.getppid(), 15); os.kill(os.getpid(), 15)")
+    file.write_text(
+        lines.replace("    list(", "    interrupt.listen(); list(").replace(
+            "import os,", "from unidet.console import interrupt\nimport os,"
+        )
+    )
+    done = subprocess.run([sys.executable, file, tmp_path], capture_output=True, text=True)
+    (last,) = done.stderr.splitlines()[-1:]
+    assert last == "unidet.console.interrupt.Interrupted: stopped on request"
+
+
 def test_ctrl_c_while_the_command_is_imported() -> None:
     code = (
         "import signal, sys\n"

@@ -112,7 +112,7 @@ def explain(
     if unknown:
         return unknown_key([unknown[1]], [item.name for item in fields(schema)])
     options = re.search(
-        r"Could not find '([\w/]+)/([^/']*)'\s+"
+        r"Could not find '([\w/]+)/([^/']*|\.[^']*)'\s+"
         r"Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
         message,
     )

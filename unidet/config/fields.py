@@ -28,6 +28,12 @@ def _expression(text: str) -> str:
     return text
 
 
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("must name a folder; empty it would be the current one")
+    return text
+
+
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise ValueError(f"a range is [from, to], got [{pair[0]:g}, {pair[1]:g}]")
@@ -41,6 +47,7 @@ Pixels = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 Expression = Annotated[str, AfterValidator(_expression)]
 FilePath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A file or folder; `~` at its start means home, as a shell does not see it after `key=`."""
+FolderPath = Annotated[FilePath, AfterValidator(_not_empty)]
 
 
 def free(default: Any) -> Any:

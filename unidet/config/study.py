@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
-from unidet.config.fields import SCHEMA, FilePath, NonNegative, free
+from unidet.config.fields import SCHEMA, FilePath, FolderPath, NonNegative, free
 from unidet.config.finetune import Finetune
 from unidet.config.machines import ClusterConfig, TrainConfig
 from unidet.config.stages import (
@@ -28,7 +28,7 @@ from unidet.config.stages import (
 
 @dataclass(frozen=True, config=SCHEMA)
 class StoreConfig:
-    root: FilePath
+    root: FolderPath
 
 
 @dataclass(frozen=True, config=SCHEMA)

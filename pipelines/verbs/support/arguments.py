@@ -64,7 +64,8 @@ def parser_of(name: str, verb: Verb) -> ArgumentParser:
     verb.add_arguments(parser)
     if verb.takes_overrides:
         text = "changes the study, as in a run; see: unidet config"
-        parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+        # Without a default argparse would say that they are required.
+        parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
     return parser
 
 
@@ -139,7 +140,12 @@ def one_or_list(values: Sequence[Any]) -> Any:
 
 
 def file_path(text: str) -> str:
-    """A type for argparse: a file or folder; `~` at its start is home also in `--out=~/x`."""
+    """A type for argparse: a file or folder; `~` at its start is home also in `--out=~/x`.
+
+    An empty one, of a variable that is not set, would mean the current folder.
+    """
+    if not text:
+        raise ArgumentTypeError("must name a file or folder, got ''")
     return os.path.expanduser(text)
 
 

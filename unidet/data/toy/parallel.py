@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
+from unidet.console.interrupt import check
 from unidet.errors import UserError
 
 Result = TypeVar("Result")
@@ -43,6 +44,7 @@ def map_chunks(
             results = pool.map(work, chunks)  # starts the processes
         yield from _drain(results, count, progress)
     except BrokenProcessPool:
+        check()  # who asks to stop, as `timeout` does, may ask all processes at once
         raise UserError(
             f"one of {processes} processes was ended from outside, perhaps for want of memory; "
             f"take fewer: data.processes={processes - 1}"
