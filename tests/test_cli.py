@@ -240,6 +240,17 @@ def test_an_output_on_a_full_disk_is_one_line_and_nothing_is_left(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.json", "truth.json"]
 
 
+def test_results_that_are_there_twice_are_noted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    truth, results = tmp_path / "truth.json", tmp_path / "results.json"
+    truth.write_text(json.dumps(FILES["truth"]))
+    for times, notes in ((1, 0), (2, 1)):
+        results.write_text(json.dumps(times * FILES["results"]))
+        err = answer(capsys, "evaluate", str(truth), str(results), "--style", "coco")[2]
+        assert err.count("× detection that came before") == notes
+
+
 # --- the process ------------------------------------------------------------------------------
 
 

@@ -111,9 +111,14 @@ def _metrics_of(
 
     from unidet.evaluation.evaluate import evaluate
     from unidet.evaluation.fixed_ap import fixed_ap_metrics
-    from unidet.formats.results import read_results
+    from unidet.formats.results import read_results, repeated
 
     detections = read_results(results, truth, class_agnostic=style == "proposals")
+    if again := repeated(detections):
+        say(
+            f"note: {results}: {again} × detection that came before, same box and score: it counts "
+            "as false"
+        )
     if part is not truth:
         detections = detections.take(np.isin(detections.image_ids, part.image_ids))
     metrics = evaluate(part, detections, style)

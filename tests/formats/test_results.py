@@ -12,7 +12,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.formats import json_text
 from unidet.formats.ground_truth import read_ground_truth
-from unidet.formats.results import read_results, write_results
+from unidet.formats.results import read_results, repeated, write_results
 from unidet.records import Detections
 
 
@@ -212,6 +212,18 @@ def test_scores_of_a_file_keep_their_64_bits(truth_path: Path, tmp_path: Path) -
     truth = read_ground_truth(truth_path)
     write_results(path, read_results(path, truth))
     assert read_results(path, truth).scores.tolist() == [score]
+
+
+def test_detections_that_are_there_twice_are_counted(truth_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    others = [record(score=0.25), record(image_id=9), record(bbox=[0, 0, 5, 6])]
+    for records, count in (
+        ([record()], 0),
+        ([record(), *others], 0),
+        ([record(), *others, record(), *others, record()], 5),
+    ):
+        path.write_text(json.dumps(records))
+        assert repeated(read_results(path, read_ground_truth(truth_path))) == count
 
 
 def test_no_detections_are_written_as_an_empty_list(tmp_path: Path) -> None:

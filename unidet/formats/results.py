@@ -74,6 +74,21 @@ def read_detections(
     return Detections(images, categories, boxes, scores)
 
 
+def repeated(detections: Detections) -> int:
+    """How many detections are as one before, in image, category, box and score.
+
+    So are those of images that a data loader of several processes gave twice, to even its parts.
+    """
+    columns = np.column_stack(
+        [detections.image_ids, detections.scores, detections.category_ids, detections.boxes_xywh]
+    )
+    columns = columns[np.lexsort(columns[:, :2].T)]
+    alike = (columns[1:, :2] == columns[:-1, :2]).all(axis=1)  # few are, of millions
+    columns = columns[np.r_[False, alike] | np.r_[alike, False]]
+    columns = columns[np.lexsort(columns.T)]
+    return int((columns[1:] == columns[:-1]).all(axis=1).sum())
+
+
 def write_results(path: Path, detections: Detections, *, exact: bool = False) -> None:
     """Writes COCO and LVIS results JSON, one detection a line.
 
