@@ -138,13 +138,13 @@ def first(record: Record) -> None:
     with jt.no_grad():
         maps = network.pyramid(images)
         output = network.rpn_head(maps)
-        jt.sync([*maps, output.objectness_NA])
+        jt.sync([*maps, output.logits_NA])
     levels = {f"p{2 + row}": level.numpy() for row, level in enumerate(maps)}
-    record.keep(levels | {"objectness": output.objectness_NA.numpy()})
+    record.keep(levels | {"objectness": output.logits_NA.numpy()})
 
     def trunk() -> Any:
         output = network.rpn_head(network.pyramid(jt.array(pair.images_NCHW)))
-        return (output.objectness_NA**2).mean() + (output.distances_NA4**2).mean()
+        return (output.logits_NA**2).mean() + (output.offsets_NA4**2).mean()
 
     def forward() -> None:
         with jt.no_grad():

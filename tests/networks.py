@@ -12,6 +12,7 @@ from unidet.config.networks import (
     EfficientNetConfig,
     NanoDetPlusConfig,
     ResNetConfig,
+    RPNConfig,
     RTDETRConfig,
 )
 from unidet.pipelines.traces.published_settings import classifier_settings, proposer_settings
@@ -44,6 +45,10 @@ def cln(**changes: Any) -> CLNConfig:
     """Without the official code's quirks."""
     settings = proposer_settings("cln_r50_fpn", CLNConfig)
     return replace(settings, **({"compat": "default"} | changes))
+
+
+def rpn(**changes: Any) -> RPNConfig:
+    return replace(proposer_settings("rpn_r50_fpn", RPNConfig), **changes)
 
 
 def nanodet_plus(model: str = "m_416", **changes: Any) -> NanoDetPlusConfig:

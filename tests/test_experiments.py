@@ -45,6 +45,7 @@ FIRST_STAGE = [
     ("rcnn.sampler.num", "rpn.network.roi_samples", 512),
     ("rcnn.sampler.pos_fraction", "rpn.network.positive_fraction", 0.25),
     ("bbox_head.alpha", "rpn.network.alpha", 0.3),
+    ("test rcnn.score_thr", "rpn.network.score_threshold", 0.0),
     ("test rcnn.nms.iou_threshold", "rpn.network.final_nms", 0.9),
     ("test rcnn.max_per_img", "rpn.network.max_proposals", 1500),
     ("optimizer.lr", "rpn.training.optimizer.lr", 0.02),
@@ -54,6 +55,25 @@ FIRST_STAGE = [
     ("img_norm_cfg.std", "rpn.images.std", (58.395, 57.12, 57.375)),
     ("class_agnostic=True", "rpn.classes", "agnostic"),
 ]
+# The same with a plain RPN (LZ6years/UniDetector, …_objcoco_1ststage_rpn.py): what differs.
+PLAIN_RPN = [
+    ("anchor_generator.scales", "rpn.network.anchor_scales", (8.0,)),
+    ("anchor_generator.ratios", "rpn.network.anchor_ratios", (0.5, 1.0, 2.0)),
+    ("rpn.assigner pos, neg_iou_thr", "rpn.network.anchor_iou", (0.7, 0.3)),
+    ("rpn.nms.iou_threshold, both", "rpn.network.proposal_nms", 0.7),
+    ("rpn_proposal.max_per_img, rpn.max_per_img", "rpn.network.max_rois", 2000),
+    ("test rcnn.score_thr", "rpn.network.score_threshold", 0.05),
+    ("test rcnn.nms.iou_threshold", "rpn.network.final_nms", 0.5),
+    ("test rcnn.max_per_img", "rpn.network.max_proposals", 1000),
+]
+OLN_ONLY = (
+    "anchor_scale",
+    "objectness",
+    "box_loss",
+    "box_loss_weight",
+    "box_iou",
+    "objectness_iou",
+)
 SECOND_STAGE = [
     ("backbone CLIPResNet", "roi.network.backbone.style", "clip"),
     ("backbone.layers", "roi.network.backbone.blocks", (3, 4, 6, 3)),
@@ -135,10 +155,21 @@ def test_every_value_is_the_official_one(
 
 def test_the_page_on_migration_lists_every_value() -> None:
     page = (Path(__file__).resolve().parents[1] / "docs/migration.md").read_text()
-    tables = (FIRST_STAGE, SECOND_STAGE, BOTH_STAGES, INFERENCE)
+    tables = (FIRST_STAGE, PLAIN_RPN, SECOND_STAGE, BOTH_STAGES, INFERENCE)
     rows = [f"| {what} | `{key}` | `{value}` |" for table in tables for what, key, value in table]
     assert [row for row in rows if row not in page] == []
-    assert len(rows) == len([line for line in page.splitlines() if line.count("|") == 4]) - 8
+    assert len(rows) == len([line for line in page.splitlines() if line.count("|") == 4]) - 10
+
+
+def test_the_first_stage_with_a_plain_rpn(setting: Callable[[Any, str], Any]) -> None:
+    config = compose(["experiment=coco_o365", "rpn=rpn_r50_fpn"])
+    official = {key: value for _, key, value in TABLE}
+    for name in OLN_ONLY:
+        del official[f"rpn.network.{name}"]
+    official |= {key: value for _, key, value in PLAIN_RPN}
+    wrong = {k: (setting(config, k), v) for k, v in official.items() if setting(config, k) != v}
+    assert wrong == {}
+    assert config.rpn.weights.startswith("../checkpoints/resnet50-")
 
 
 def test_every_parameter_of_stage_2_learns_at_the_official_rate(config: Config) -> None:

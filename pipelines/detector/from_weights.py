@@ -24,6 +24,7 @@ from unidet.vocabularies.vocabulary import COCO_IDS, shipped, shipped_of_size
 
 PAGES = {
     "unidetector_stage1": "rpn=cln_r50_fpn",
+    "unidetector_stage1_rpn": "rpn=rpn_r50_fpn",
     "nanodet_plus_m": "rpn=nanodet_plus_m_416",
     "nanodet_plus_m_1_5x": "rpn=nanodet_plus_m_1_5x_416",
     "rtdetr_r18vd": "rpn=rtdetr_r18vd",
@@ -130,11 +131,12 @@ def _config(pages: Sequence[str], overrides: Sequence[str]) -> Config:
 
 def _load(network: Any, checkpoint: _Checkpoint) -> None:
     """The weights, but for parts that no inference reads."""
-    from unidet.pipelines.wiring.any_checkpoint import OPTIONAL
+    from unidet.pipelines.wiring.any_checkpoint import optional_parts
     from unidet.weights.load import Misfit, load_into
 
     try:
-        load_into(network, checkpoint.arrays, allow_missing=OPTIONAL, allow_unexpected=OPTIONAL)
+        optional = optional_parts(network)
+        load_into(network, checkpoint.arrays, allow_missing=optional, allow_unexpected=optional)
     except Misfit as error:
         raise UserError(f"{checkpoint.path}: {error}; its settings: {checkpoint.page}") from error
 

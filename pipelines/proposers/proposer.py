@@ -44,7 +44,7 @@ class Proposer(Protocol):
 
 @runtime_checkable
 class Detector(Proposer, Protocol):
-    """A proposer that can tell classes apart: every one but the CLN."""
+    """A proposer that can tell classes apart: every one but the localization networks."""
 
     def detect(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Detected]:
         """Detections of every image, labels in 0 .. C-1, best first."""

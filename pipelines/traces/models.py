@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MODELS = {
     "cln_r50_fpn": "unidet.pipelines.traces.cln_r50_fpn",
+    "rpn_r50_fpn": "unidet.pipelines.traces.rpn_r50_fpn",
     "unidetector_r50_c4": "unidet.pipelines.traces.unidetector_r50_c4",
     "clip_rn50_text": "unidet.pipelines.traces.clip_text",
     "clip_rn50_image": "unidet.pipelines.traces.clip_image",

@@ -15,9 +15,6 @@ from unidet.weights.prefixes import below, under
 if TYPE_CHECKING:
     from jittor import nn
 
-OPTIONAL = ("aux_*", "rpn_head.rpn_cls.*")
-"""Parts whose outputs no inference reads: weights without them start these afresh."""
-
 
 def load_checkpoint(
     network: nn.Module, path: Path, *, is_trained_further: bool, classes: int = 0
@@ -26,6 +23,7 @@ def load_checkpoint(
     from unidet.weights.load import Misfit, load_into, state_of
 
     arrays, is_whole = _arrays(network, path)
+    optional = optional_parts(network)
     if is_trained_further and classes:
         arrays = with_own_classes(arrays, state_of(network), classes)
     if not is_whole and not is_trained_further:
@@ -35,11 +33,18 @@ def load_checkpoint(
         load_into(
             network,
             arrays,
-            allow_missing=(*OPTIONAL, *(name for name in missing if name not in arrays)),
-            allow_unexpected=OPTIONAL,
+            allow_missing=(*optional, *(name for name in missing if name not in arrays)),
+            allow_unexpected=optional,
         )
     except Misfit as error:
         raise Misfit(f"{path}: {error}") from error
+
+
+def optional_parts(network: nn.Module) -> tuple[str, ...]:
+    """Patterns of the parts whose outputs no inference of the network reads: weights without them
+    start these afresh. A CLN's classifier is one, as its objectness serves instead."""
+    scores_by_objectness = "rpn_head.rpn_obj.weight" in _names(network)
+    return ("aux_*", "rpn_head.rpn_cls.*") if scores_by_objectness else ("aux_*",)
 
 
 def with_own_classes(

@@ -89,12 +89,20 @@ def test_coders_take_no_boxes() -> None:
 
 
 def test_anchor_order_and_size() -> None:
-    anchors = grid_anchors(2, 3, stride=4, scale=8)
+    anchors = grid_anchors(2, 3, stride=4, scales=[8])
     assert anchors.dtype == np.float32
     assert_array_equal(anchors[0], [-16, -16, 16, 16])
     assert_array_equal(anchors[1], [-12, -16, 20, 16])
     assert_array_equal(anchors[3], [-16, -12, 16, 20])
-    assert grid_anchors(0, 3, 4, 8).shape == (0, 4)
+    assert grid_anchors(0, 3, 4, [8]).shape == (0, 4)
+
+
+def test_a_cell_has_an_anchor_of_each_ratio_and_in_it_of_each_scale() -> None:
+    """Ratio 1/4 is four times as wide as high: 2 x 1/2 sides of a square of the same area."""
+    anchors = grid_anchors(1, 2, stride=4, scales=[1, 2], ratios=[0.25, 1])
+    first = [[-4, -1, 4, 1], [-8, -2, 8, 2], [-2, -2, 2, 2], [-4, -4, 4, 4]]
+    assert_array_equal(anchors[:4], first)
+    assert_array_equal(anchors[4:], anchors[:4] + np.array([4, 0, 4, 0], np.float32))
 
 
 def test_far_border_counts_as_outside() -> None:

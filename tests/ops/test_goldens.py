@@ -37,7 +37,7 @@ def stage2(reference: Path) -> Golden:
 
 @pytest.fixture(scope="module")
 def anchors() -> np.ndarray:
-    return np.concatenate([grid_anchors(cells, cells, stride, 8) for cells, stride in LEVELS])
+    return np.concatenate([grid_anchors(cells, cells, stride, [8]) for cells, stride in LEVELS])
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

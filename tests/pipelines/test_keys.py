@@ -16,7 +16,12 @@ from unidet.store.store import Store
 
 Reached = Callable[..., set[str]]
 
-CLN = {"box_head", "cln", "cln_targets", "fpn", "layers", "rpn_head"}
+LOCALIZATION = {
+    *("box_head", "dense_output", "fpn", "layers", "localization_network"),
+    *("region_samples", "sampled_rows"),
+}
+CLN = LOCALIZATION | {"oln_head", "oln_targets"}
+PLAIN_RPN = LOCALIZATION | {"rpn_head", "rpn_targets"}
 NANODET_PLUS = {"folded", "layers"} | {
     f"nanodet_plus.{part}"
     for part in (
@@ -74,6 +79,9 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Reached:
         ("toy", "cln", CLN | {"resnet"}),
         ("bench", "cln", CLN | {"efficientnet"}),
         ("cln_r50_fpn", "cln", CLN | {"resnet"}),
+        ("rpn_r50_fpn", "rpn", PLAIN_RPN | {"resnet"}),
+        ("toy_rpn", "rpn", PLAIN_RPN | {"resnet"}),
+        ("bench_rpn", "rpn", PLAIN_RPN | {"efficientnet"}),
         ("nanodet_plus_m_416", "nanodet_plus", NANODET_PLUS),
         ("nanodet_plus_m_1_5x_416", "nanodet_plus", NANODET_PLUS),
         ("rtdetr_r18vd", "rtdetr", RTDETR),
@@ -90,11 +98,11 @@ def test_a_proposer_holds_its_own_network(
         proposers = {f"proposers.{part}" for part in (kind, "outputs", "proposer")}
         inside = {name for name in reached("pipelines", stage, *overrides) if "proposers." in name}
         assert inside - {"proposers.start"} == proposers
-    backbone = {"wiring.backbones"} if kind == "cln" else set()
-    package = {"wiring.imagenet_package"} if page == "bench" else set()
-    expected = RPN | backbone | package | {f"proposers.{kind}"}
+    parts = {"wiring.backbones", "wiring.localization"} if kind in ("cln", "rpn") else set()
+    package = {"wiring.imagenet_package"} if page.startswith("bench") else set()
+    expected = RPN | parts | package | {f"proposers.{kind}"}
     assert reached("pipelines", "rpn", *overrides) == expected
-    prefixes = {"prefixes"} if kind == "cln" else set()
+    prefixes = {"prefixes"} if parts else set()
     assert reached("weights", "rpn", *overrides) == READING | prefixes | {"write"}
     assert reached("weights", "proposals", *overrides) == READING | prefixes
 

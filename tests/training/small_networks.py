@@ -9,7 +9,7 @@ import networks
 import numpy as np
 from batches import make_batch
 
-from unidet.models.cln import CLN
+from unidet.models.localization_network import LocalizationNetwork
 from unidet.models.roi_classifier import RoiClassifier
 from unidet.pipelines.proposers.cln import build
 from unidet.pipelines.wiring.classifier import build_classifier
@@ -19,7 +19,7 @@ from unidet.training.step import Prepare, as_it_is
 SIDE, LOW = 64, 48
 
 
-def cln(batch_norm_training: bool = False) -> CLN:
+def cln(batch_norm_training: bool = False) -> LocalizationNetwork:
     """With the official samplers, which draw at random, and more candidates than they keep."""
     jt.set_global_seed(1)
     settings = networks.cln(

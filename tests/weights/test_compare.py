@@ -66,10 +66,11 @@ def test_nothing_shared_and_bad_files(
 
 def test_excerpts_are_taken_of_whole_tensors() -> None:
     whole = np.arange(6, dtype=np.float32).reshape(2, 3)
-    excerpts = {"w#first4": np.arange(4.0), "w#norm": np.asarray(np.sqrt(55.0))}
+    excerpts = {"w#first4": np.arange(4.0), "w#norm": np.asarray(np.sqrt(55.0)), "w#shape": [2, 3]}
+    excerpts = {name: np.asarray(value) for name, value in excerpts.items()}
     for ours, theirs in (({"v": whole, "w": whole}, excerpts), (excerpts, {"w": whole})):
         pairs = shared(ours, theirs)
-        assert list(pairs) == ["w#first4", "w#norm"]
+        assert list(pairs) == ["w#first4", "w#norm", "w#shape"]
         for mine, reference in pairs.values():
             np.testing.assert_allclose(mine, reference, rtol=1e-12)
 
@@ -130,6 +131,15 @@ def test_detections_by_pixels_and_scores() -> None:
         ([0, 0, 0, 0, 0, 1], False),
     ):
         assert compare("detections", np.add(rows, [change, [0] * 6]), rows).fits == fits, change
+
+
+def test_proposals_by_the_size_of_the_image() -> None:
+    """0.01 pixel, or 5e-5 of 900 where that is more."""
+    rows = np.array([[0, 0, 900, 100, 0.9], [1, 1, 500, 500, 0.5]])
+    for change, fits in (([0, 0.044, 0, 0, 0], True), ([0, 0.046, 0, 0, 0], False)):
+        assert compare("test_proposals", np.add(rows, [change, [0] * 5]), rows).fits == fits
+    small = np.array([[0, 0, 90, 100, 0.9]])
+    assert compare("train_proposals", np.add(small, [0, 0.009, 0, 0, 0]), small).fits
 
 
 def test_gradients_by_the_norm_of_the_whole(files) -> None:

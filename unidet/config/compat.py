@@ -2,8 +2,8 @@
 
 Each network and the calibration has its own. What it changes, by the place that reads it:
 
-- `models.cln`: boxes at the left or top border have no box loss; `models.rpn_head`: boxes start as
-  points, the dead classifier is there;
+- `models.oln_head`: boxes at the left or top border have no box loss, boxes start as points, the
+  dead classifier is there;
 - `models.nanodet_plus.detector`: degenerate boxes are learned, the normalizers of data-parallel
   processes are not averaged;
 - `models.rtdetr.network`, `models.detr.network`: degenerate boxes are learned;

@@ -71,49 +71,35 @@ class TextConfig:
 
 
 @dataclass(frozen=True, config=SCHEMA)
-class CLNConfig:
-    """Class-agnostic localization network (`models.cln`).
+class LocalizationConfig:
+    """What the class-agnostic localization networks share (`models.localization_network`).
 
     Attributes:
         initialize: what the backbone starts from, where no `rpn.weights` are given.
         outputs: the backbone's layers that the pyramid starts from.
         channels, levels: of the pyramid.
         region_levels: how many of its finest levels serve the box head.
-        anchor_scale: an anchor's side in strides.
         finest_scale: regions below twice this side (pixels) are pooled from the finest level.
-        objectness: "centerness" (official: L1 on a sample of anchors) or "iou": every anchor
-            learns, by quality focal loss, the IoU its box reaches; faster on short schedules.
-        box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
-        box_iou, objectness_iou: IoU from which an anchor is positive, and below which negative;
-            with objectness "iou" the second pair serves for both.
         minimum_iou: every ground truth also takes its best anchors from this IoU on.
-        rpn_samples: anchors drawn per image by each of the two official samplers.
+        rpn_samples: anchors that a sampler of the proposal head draws per image.
         proposals_per_level: best anchors of each level that become proposals.
-        proposal_nms: IoU for NMS between the stages; 0 (official) for none.
-        max_rois: proposals an image that reach the box head; 0 (official) for all.
+        proposal_nms: IoU for NMS between the stages; a CLN's 0 (official) is none.
+        max_rois: proposals an image that reach the box head; 0 (official for a CLN) for all.
         pool_size, hidden: cells of a pooled region's side and width of the box head's layers.
         roi_iou, roi_samples, positive_fraction: region sampling for the box head.
         alpha: weight of the class branch in the final score.
+        score_threshold: only refined boxes of a higher final score are proposals.
         final_nms, max_proposals: NMS over the refined boxes and how many are kept.
         batch_norm_training: train with batch statistics; official False, running ones.
-        compat: "official" also gives no box loss for a ground truth that touches the left or top
-            border, starts every box as a point, and holds the official head's dead classifier.
     """
 
-    kind: Literal["cln"]
     backbone: BackboneConfig
     initialize: Literal["none", "clip", "package"]
     outputs: tuple[Positive, ...]
     channels: Positive
     levels: Positive
     region_levels: Positive
-    anchor_scale: Rate
     finest_scale: Rate
-    objectness: Literal["centerness", "iou"]
-    box_loss: Literal["iou", "giou"]
-    box_loss_weight: Weight
-    box_iou: tuple[Fraction, Fraction]
-    objectness_iou: tuple[Fraction, Fraction]
     minimum_iou: Fraction
     rpn_samples: Positive
     proposals_per_level: Positive
@@ -125,10 +111,51 @@ class CLNConfig:
     roi_samples: Positive
     positive_fraction: Fraction
     alpha: Fraction
+    score_threshold: Fraction
     final_nms: Fraction
     max_proposals: Positive
     batch_norm_training: bool
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class CLNConfig(LocalizationConfig):
+    """UniDetector's class-agnostic localization network: OLN's proposal head (`models.oln_head`).
+
+    Attributes:
+        anchor_scale: an anchor's side in strides.
+        objectness: "centerness" (official: L1 on a sample of anchors) or "iou": every anchor
+            learns, by quality focal loss, the IoU its box reaches; faster on short schedules.
+        box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
+        box_iou, objectness_iou: IoU from which an anchor is positive, and below which negative;
+            with objectness "iou" the second pair serves for both.
+        compat: "official" also gives no box loss for a ground truth that touches the left or top
+            border, starts every box as a point, and holds the official head's dead classifier.
+    """
+
+    kind: Literal["cln"]
+    anchor_scale: Rate
+    objectness: Literal["centerness", "iou"]
+    box_loss: Literal["iou", "giou"]
+    box_loss_weight: Weight
+    box_iou: tuple[Fraction, Fraction]
+    objectness_iou: tuple[Fraction, Fraction]
     compat: Compat = "default"
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RPNConfig(LocalizationConfig):
+    """The same with Faster R-CNN's region proposal network in its place (`models.rpn_head`).
+
+    Attributes:
+        anchor_scales, anchor_ratios: sides in strides, and height / width; every cell has an
+            anchor of each ratio and scale.
+        anchor_iou: IoU from which an anchor is positive, and below which negative.
+    """
+
+    kind: Literal["rpn"]
+    anchor_scales: tuple[Rate, ...]
+    anchor_ratios: tuple[Rate, ...]
+    anchor_iou: tuple[Fraction, Fraction]
 
 
 @dataclass(frozen=True, config=SCHEMA)
@@ -197,7 +224,8 @@ class DETRConfig:
 
 
 ProposerConfig = Annotated[
-    CLNConfig | NanoDetPlusConfig | RTDETRConfig | DETRConfig, Field(discriminator="kind")
+    CLNConfig | RPNConfig | NanoDetPlusConfig | RTDETRConfig | DETRConfig,
+    Field(discriminator="kind"),
 ]
 
 

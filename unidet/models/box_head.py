@@ -1,14 +1,13 @@
-"""OLN's RoI head with a class branch: object or not, a refined box, and how well the RoI fits.
+"""OLN's RoI stage with a class branch: object or not, a refined box, and how well the RoI fits.
 
-R regions, C channels, S cells of a pooled side, L pyramid levels in use.
+R regions, P proposals, C channels, S cells of a pooled side, L pyramid levels in use.
 
-Sources: UniDetector models/roi_heads/bbox_heads/convfc_bbox_score_head.py 63-87 and mmdet 2.18
-roi_extractors/single_level_roi_extractor.py 36-55.
+Sources: UniDetector models/roi_heads/oln_roi_head.py, bbox_heads/convfc_bbox_score_head.py and
+mmdet 2.18 roi_extractors/single_level_roi_extractor.py 36-55.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,24 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.models.region_samples import RegionSamples, sample_regions
+from unidet.models.sampled_rows import concatenate
+from unidet.ops import losses
+from unidet.ops.boxes import elementwise_iou
+from unidet.ops.coders import decode_deltas, encode_deltas
+from unidet.ops.loss_term import Losses, LossTerm
+from unidet.ops.nms import nms
 from unidet.ops.roi_align import roi_align
+from unidet.ops.rois import by_image, rois_of
+from unidet.ops.sampling import RandomSource, for_image
 
 if TYPE_CHECKING:
-    from unidet.config.networks import CLNConfig
+    from unidet.config.networks import LocalizationConfig
 
 OBJECT = 0
 BACKGROUND = 1
+REGIONS_PER_PASS = 1024
+"""Regions the head takes at a time in inference; bounds memory, changes no result."""
 
 
 @dataclass
@@ -32,15 +42,6 @@ class BoxOutput:
     class_logits_R2: jt.Var
     deltas_R4: jt.Var
     iou_logits_R: jt.Var
-
-
-def join(parts: Iterable[BoxOutput]) -> BoxOutput:
-    """The regions of several passes one after another, each pass computed before the next."""
-    computed = [
-        [part.class_logits_R2.numpy(), part.deltas_R4.numpy(), part.iou_logits_R.numpy()]
-        for part in parts
-    ]
-    return BoxOutput(*(jt.array(np.concatenate(column)) for column in zip(*computed, strict=True)))
 
 
 def pyramid_level(rois_R5: np.ndarray, finest_scale: float, levels: int) -> np.ndarray:
@@ -59,8 +60,9 @@ class BoxHead(nn.Module):
         strides: pixels per cell of the L finest levels, the ones regions are pooled from.
     """
 
-    def __init__(self, settings: CLNConfig, strides: tuple[int, ...]) -> None:
+    def __init__(self, settings: LocalizationConfig, strides: tuple[int, ...]) -> None:
         super().__init__()
+        self.settings = settings
         self.pool_size = settings.pool_size
         self.strides = tuple(strides)
         self.finest_scale = settings.finest_scale
@@ -106,3 +108,70 @@ class BoxHead(nn.Module):
             hidden = nn.relu(layer(hidden))
         scores = self.fc_bbox_score(hidden).squeeze(1)
         return BoxOutput(self.fc_cls(hidden), self.fc_reg(hidden), scores)
+
+    def in_passes(self, feats: list[jt.Var], proposals: list[np.ndarray]) -> BoxOutput:
+        """Outputs for the proposals (P, 4+) of all images, some at a time, each pass computed
+        before the next; no gradient."""
+        rois = rois_of(proposals)
+        columns = [[np.zeros((0, 2), "f4")], [np.zeros((0, 4), "f4")], [np.zeros(0, "f4")]]
+        for start in range(0, len(rois), REGIONS_PER_PASS):
+            part = self(feats, rois[start : start + REGIONS_PER_PASS])
+            values = (part.class_logits_R2, part.deltas_R4, part.iou_logits_R)
+            for column, value in zip(columns, values, strict=True):
+                column.append(value.numpy())
+        return BoxOutput(*(jt.array(np.concatenate(column)) for column in columns))
+
+    def sample(
+        self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
+    ) -> RegionSamples:
+        """The regions that are learned from, ground truth among them."""
+        return concatenate(
+            [
+                sample_regions(
+                    row,
+                    regions,
+                    truth,
+                    iou=self.settings.roi_iou,
+                    count=self.settings.roi_samples,
+                    positive_fraction=self.settings.positive_fraction,
+                    rng=for_image(rng, row),
+                )
+                for row, (regions, truth) in enumerate(zip(proposals, boxes, strict=True))
+            ]
+        )
+
+    def losses(self, output: BoxOutput, samples: RegionSamples) -> Losses:
+        """`loss_cls`, `loss_bbox`, `loss_bbox_score`, divided by the number of regions."""
+        count = float(len(samples.rois))
+        labels = np.where(samples.positive, OBJECT, BACKGROUND)
+        rows = jt.array(np.flatnonzero(samples.positive).astype(np.int32))
+        regions = samples.rois[samples.positive, 1:]
+        truth = samples.boxes[samples.positive]
+        deltas = output.deltas_R4[rows]
+        fits = jt.sigmoid(output.iou_logits_R[rows])
+        sums = {
+            "loss_cls": losses.cross_entropy(output.class_logits_R2, labels),
+            "loss_bbox": losses.l1_loss(deltas, encode_deltas(regions, truth)),
+            "loss_bbox_score": losses.l1_loss(fits, elementwise_iou(regions, truth)),
+        }
+        return {name: LossTerm(value, count) for name, value in sums.items()}
+
+    def refined(
+        self, proposals: list[np.ndarray], output: BoxOutput, sizes_N2: np.ndarray
+    ) -> list[np.ndarray]:
+        """Each image's proposals (P, 5) moved as the box head says, clipped to the image's size,
+        with the final score."""
+        rows_R5 = np.concatenate(proposals)
+        limits = np.repeat(sizes_N2, [len(rows) for rows in proposals], axis=0)
+        boxes = decode_deltas(rows_R5[:, :4], output.deltas_R4, max_shape=limits)
+        classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
+        place = jt.array(rows_R5[:, 4]) * jt.sigmoid(output.iou_logits_R)
+        scores = classes**self.settings.alpha * place ** (1 - self.settings.alpha)
+        moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
+        return by_image(moved, proposals)
+
+    def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
+        """The best `max_proposals` after NMS of those above `score_threshold`, best first."""
+        scored = refined_P5[refined_P5[:, 4] > self.settings.score_threshold]
+        kept = nms(jt.array(scored[:, :4]), jt.array(scored[:, 4]), self.settings.final_nms).numpy()
+        return scored[kept[: self.settings.max_proposals]]

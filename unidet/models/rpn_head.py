@@ -1,101 +1,120 @@
-"""OLN's region proposal head: a box and an objectness for every anchor, no classes.
+"""The region proposal network of Faster R-CNN: object or not, and a box, for every anchor.
 
-N images, A anchors over all levels, C channels, H and W cells of a level.
+N images, A anchors over all levels, C channels, K sampled anchors, P proposals. Boxes are xyxy in
+the resized frame, in pixels.
 
-Sources: Kim et al., arXiv 2108.06753; UniDetector models/dense_heads/oln_rpn_head.py 60-88.
+Sources: Ren et al., arXiv 1506.01497; mmdet 2.18 dense_heads/rpn_head.py, anchor_head.py.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jittor as jt
 import numpy as np
 from jittor import nn
 
+from unidet.models.dense_output import DenseOutput, anchors_of, best_of_levels
 from unidet.models.layers import flat_cells
-from unidet.ops.anchors import grid_anchors
-from unidet.ops.coders import decode_tblr
-from unidet.ops.vectors import l2_normalize
+from unidet.models.rpn_targets import RPNTargets, sample_anchors
+from unidet.models.sampled_rows import concatenate
+from unidet.ops import losses
+from unidet.ops.coders import decode_deltas, encode_deltas
+from unidet.ops.loss_term import Losses, LossTerm
+from unidet.ops.nms import class_wise_nms
+from unidet.ops.sampling import RandomSource, for_image
+from unidet.records import Batch
 
 if TYPE_CHECKING:
-    from unidet.config.networks import CLNConfig
+    from unidet.config.networks import RPNConfig
 
-
-@dataclass
-class RPNOutput:
-    """What the head says about one batch; rows of all levels one after another, finest first.
-
-    Attributes:
-        distances_NA4: top, bottom, left, right from the anchor's centre, in anchor sides.
-        objectness_NA: logits.
-        anchors_A4: xyxy, pixels of the padded batch.
-        level_counts: anchors of each level.
-        unused: a number of value 0 through which the official head's dead classifier stays in the
-            graph; None without one.
-    """
-
-    distances_NA4: jt.Var
-    objectness_NA: jt.Var
-    anchors_A4: np.ndarray
-    level_counts: tuple[int, ...]
-    unused: jt.Var | None
-
-    def decoded(self, images: np.ndarray, anchors: np.ndarray) -> jt.Var:
-        """Boxes (K, 4) predicted by anchor row `anchors[k]` in image row `images[k]`, unclipped."""
-        flat = jt.array((images * len(self.anchors_A4) + anchors).astype(np.int32))
-        distances = self.distances_NA4.reshape((-1, 4))[flat]
-        return decode_tblr(self.anchors_A4[anchors], distances)
-
-    def objectness_at(self, images: np.ndarray, anchors: np.ndarray) -> jt.Var:
-        """Objectness logits (K,) of the same rows."""
-        flat = jt.array((images * len(self.anchors_A4) + anchors).astype(np.int32))
-        return self.objectness_NA.reshape((-1,))[flat]
+STDS = (1.0, 1.0, 1.0, 1.0)
+"""Deltas are learned as they are."""
 
 
 class RPNHead(nn.Module):
-    """3x3 convolution, ReLU, unit length, then 1x1 convolutions; the same for every level.
+    """3x3 convolution, ReLU, then 1x1 convolutions; the same for every level.
 
     Args:
-        settings: of these, `compat: official` holds the official head's `rpn_cls`, which is trained
-            with weight 0 and never read (official checkpoints contain it), and starts the box
-            branch at a point, from which an IoU loss hardly gets away; else every box starts as
-            its anchor. Where all anchors learn objectness (`iou`), a small initial probability
-            keeps the many negatives from ruling the first steps (arXiv 1708.02002, 3.3).
+        settings: of these, every cell has an anchor of every ratio and scale.
         strides: pixels per cell of each pyramid level.
     """
 
-    def __init__(self, settings: CLNConfig, strides: tuple[int, ...]) -> None:
+    def __init__(self, settings: RPNConfig, strides: tuple[int, ...]) -> None:
         super().__init__()
-        channels, is_official = settings.channels, settings.compat == "official"
-        self.strides = tuple(strides)
-        self.anchor_scale = settings.anchor_scale
+        self.settings, self.strides = settings, tuple(strides)
+        channels = settings.channels
+        anchors = len(settings.anchor_scales) * len(settings.anchor_ratios)
         self.rpn_conv = nn.Conv(channels, channels, 3, padding=1)
-        self.rpn_cls = nn.Conv(channels, 1, 1) if is_official else None
-        self.rpn_reg = nn.Conv(channels, 4, 1)
-        self.rpn_obj = nn.Conv(channels, 1, 1)
-        convolutions = [self.rpn_conv, self.rpn_cls, self.rpn_reg, self.rpn_obj]
-        for convolution in filter(None, convolutions):
+        self.rpn_cls = nn.Conv(channels, anchors, 1)
+        self.rpn_reg = nn.Conv(channels, 4 * anchors, 1)
+        for convolution in (self.rpn_conv, self.rpn_cls, self.rpn_reg):
             jt.init.gauss_(convolution.weight, 0.0, 0.01)
             jt.init.constant_(convolution.bias, 0.0)
-        jt.init.constant_(self.rpn_reg.bias, 0.0 if is_official else 0.5)
-        probability = 0.01 if settings.objectness == "iou" else 0.5
-        jt.init.constant_(self.rpn_obj.bias, math.log(probability / (1 - probability)))
 
-    def execute(self, feats: list[jt.Var]) -> RPNOutput:
-        """Pyramid levels (N, C, H, W), finest first, to one `RPNOutput`."""
-        hidden = [l2_normalize(nn.relu(self.rpn_conv(level)), 1) for level in feats]
-        distances = jt.concat([flat_cells(self.rpn_reg(level)) for level in hidden], dim=1)
-        objectness = jt.concat([flat_cells(self.rpn_obj(level)) for level in hidden], dim=1)
-        unused = None
-        if self.rpn_cls is not None:
-            unused = sum(self.rpn_cls(level).sum() for level in hidden) * 0.0
-        shapes = [tuple(level.shape[2:]) for level in feats]
-        anchors = [
-            grid_anchors(height, width, stride, self.anchor_scale)
-            for (height, width), stride in zip(shapes, self.strides, strict=True)
-        ]
-        counts = tuple(len(level) for level in anchors)
-        return RPNOutput(distances, objectness.squeeze(2), np.concatenate(anchors), counts, unused)
+    def execute(self, feats: list[jt.Var]) -> DenseOutput:
+        """Pyramid levels (N, C, H, W), finest first; offsets are (dx, dy, dw, dh)."""
+        hidden = [nn.relu(self.rpn_conv(level)) for level in feats]
+        deltas = jt.concat([flat_cells(self.rpn_reg(level)) for level in hidden], dim=1)
+        logits = jt.concat([flat_cells(self.rpn_cls(level)) for level in hidden], dim=1)
+        images = feats[0].shape[0]
+        settings = self.settings
+        return DenseOutput(
+            deltas.reshape((images, -1, 4)),
+            logits.reshape((images, -1)),
+            *anchors_of(feats, self.strides, settings.anchor_scales, settings.anchor_ratios),
+        )
+
+    def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> RPNTargets:
+        """What the sampled anchors of every image learn."""
+        images = zip(batch.boxes, batch.sizes_N2, strict=True)
+        return concatenate(
+            [
+                sample_anchors(
+                    row,
+                    anchors_A4,
+                    boxes,
+                    (size[0], size[1]),
+                    iou=self.settings.anchor_iou,
+                    minimum_iou=self.settings.minimum_iou,
+                    count=self.settings.rpn_samples,
+                    rng=for_image(rng, row),
+                )
+                for row, (boxes, size) in enumerate(images)
+            ]
+        )
+
+    def losses(self, output: DenseOutput, targets: RPNTargets) -> Losses:
+        """`loss_rpn_cls` and `loss_rpn_bbox` over all levels and images, both divided by the
+        number of sampled anchors."""
+        count = float(targets.counts.sum())
+        logits = output.logits_at(targets.images, targets.anchors)
+        learns = targets.positive
+        anchors = targets.anchors[learns]
+        deltas = output.offsets_at(targets.images[learns], anchors)
+        wanted = encode_deltas(output.anchors_A4[anchors], targets.boxes[learns], STDS)
+        classes = losses.binary_cross_entropy(logits, learns.astype(np.float32))
+        return {
+            "loss_rpn_cls": LossTerm(classes, count),
+            "loss_rpn_bbox": LossTerm(losses.l1_loss(deltas, wanted), count),
+        }
+
+    def proposals(self, output: DenseOutput, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals (P, 5) of every image, clipped to it, best first; column 4 = sigmoid(logit).
+
+        Of the best `proposals_per_level` of a level those that have an area and that NMS, level
+        by level, keeps; at most `max_rois`, where that is not 0.
+        """
+        per_level = self.settings.proposals_per_level
+        decode = partial(decode_deltas, stds=STDS)
+        rows_NK5 = best_of_levels(output, per_level, decode, sizes_N2)
+        kept = [min(count, per_level) for count in output.level_counts]
+        levels_K = np.repeat(np.arange(len(kept)), kept)
+        return [self._selected(rows, levels_K) for rows in rows_NK5]
+
+    def _selected(self, rows_K5: np.ndarray, levels_K: np.ndarray) -> np.ndarray:
+        has_area = (rows_K5[:, 2:4] > rows_K5[:, :2]).all(axis=1)
+        rows, levels = rows_K5[has_area], levels_K[has_area]
+        kept = class_wise_nms(rows[:, :4], rows[:, 4], levels, self.settings.proposal_nms)
+        return rows[kept[: self.settings.max_rois or None]]

@@ -1,19 +1,32 @@
-"""One square anchor, or one point, per cell of a feature map."""
+"""Anchors, or one point, per cell of a feature map."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def grid_anchors(height: int, width: int, stride: int, scale: float) -> np.ndarray:
-    """Anchors (height * width, 4) float32 in image pixels, row by row.
+def grid_anchors(
+    height: int,
+    width: int,
+    stride: int,
+    scales: Sequence[float],
+    ratios: Sequence[float] = (1.0,),
+) -> np.ndarray:
+    """Anchors (height * width * ratios * scales, 4) float32 in image pixels, row by row.
 
-    Each is a square of side `scale * stride` centred on (column * stride, row * stride):
-    mmdet AnchorGenerator with ratio 1 and center_offset 0.
+    Every cell has one of each ratio (height / width) and in it of each scale, whose area is
+    (scale * stride)^2, centred on (column * stride, row * stride): mmdet AnchorGenerator with
+    center_offset 0.
     """
-    half = np.float32(scale * stride / 2)
-    centres = grid_points(height, width, stride)
-    return np.concatenate([centres - half, centres + half], axis=1)
+    roots = np.sqrt(np.array(ratios, np.float32))[:, None]
+    sides = np.array(scales, np.float32)[None]
+    widths = (np.float32(stride) * (1 / roots) * sides).ravel()
+    heights = (np.float32(stride) * roots * sides).ravel()
+    half = np.stack([widths, heights], axis=1) * np.float32(0.5)
+    centres = grid_points(height, width, stride)[:, None]
+    return np.concatenate([centres - half, centres + half], axis=2).reshape(-1, 4)
 
 
 def grid_points(height: int, width: int, stride: int) -> np.ndarray:

@@ -1,15 +1,17 @@
 """Two files of named tensors, layer by layer: `unidet compare`.
 
 Large tensors may be stored as excerpts: `NAME#first65536` holds the first 65,536 values of NAME,
-flattened, and `NAME#norm` its Euclidean norm. Where one file has an excerpt and the other the
-tensor, the same excerpt is taken of the tensor.
+flattened, `NAME#norm` its Euclidean norm, `NAME#shape` the lengths of its sides. Where one file has
+an excerpt and the other the tensor, the same excerpt is taken of the tensor.
 
 How near is near enough depends on the name, unless `--rtol` or `--atol` are given:
 
     loss/*, A/loss/*            1e-5 of the recorded value
     grad/*                      1e-3: norm of the difference by norm of the whole gradient
     *detections, *proposals, *boxes_scores
-                                0.01 pixel in coordinates, 1e-5 in scores
+                                0.01 pixel in coordinates, 1e-5 in scores; of proposals 5e-5 of the
+                                largest coordinate where that is more: what lies outside the image
+                                is cut off, and rounding goes by the whole box
     *_tgt/*, samp_*             1e-5 of the largest value
     *pred_logits, *pred_boxes   5 times what the second file's own is off from float64, where it
                                 also has that, as A/f64/pred_logits beside A/pred_logits;
@@ -36,6 +38,8 @@ from unidet.weights.read import read_checkpoint
 
 WIDTH = 80
 SCORE_COLUMN = 4
+PROPOSAL_RTOL = 5e-5
+"""Of the largest coordinate: how far proposals may be off where that is more than PIXEL."""
 TIE = 1e-5
 """Detections whose scores differ by no more may stand in either order."""
 PIXEL = 0.01
@@ -162,6 +166,8 @@ def _whole_or_excerpt(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray
         return None
     if excerpt == "norm":
         return np.asarray(np.linalg.norm(arrays[whole].astype(np.float64)))
+    if excerpt == "shape":
+        return np.array(arrays[whole].shape)
     if re.fullmatch(r"first\d+", excerpt):
         return arrays[whole].reshape(-1)[: int(excerpt.removeprefix("first"))]
     return None
@@ -194,7 +200,7 @@ def compare(
     difference, magnitudes = _differences(mine, reference)
     absolute = float(difference.max(initial=0))
     if ranked and rtol is None and atol is None:
-        fits = bool((difference <= _limits(mine.shape[1])).all())
+        fits = bool((difference <= _limits(name, magnitudes)).all())
         return Row(name, shapes, absolute, _ratio(absolute, magnitudes.max(initial=0)), fits)
     if _GRADIENT.match(name):
         size = float(np.linalg.norm(magnitudes) if norm is None else norm)
@@ -221,9 +227,14 @@ def _differences(mine: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, n
     return np.where(same, difference, np.inf), np.abs(np.where(finite, reference, 0))
 
 
-def _limits(columns: int) -> np.ndarray:
+def _limits(name: str, reference: np.ndarray) -> np.ndarray:
     """Per column of detections: coordinates, score, and a class, which must be equal."""
-    return np.array([PIXEL] * SCORE_COLUMN + [TIE] + [0] * (columns - SCORE_COLUMN - 1))
+    pixels = PIXEL
+    if "proposals" in name:
+        largest = reference[:, :SCORE_COLUMN].max(initial=0)
+        pixels = max(PIXEL, PROPOSAL_RTOL * largest)
+    more = reference.shape[1] - SCORE_COLUMN - 1
+    return np.array([pixels] * SCORE_COLUMN + [TIE] + [0] * more)
 
 
 def _is_ranked(name: str, rows: np.ndarray) -> bool:
@@ -238,7 +249,7 @@ def _in_one_order(
         mine, reference = (
             rows[np.argsort(-rows[:, 4], kind="stable")] for rows in (mine, reference)
         )
-    return mine[_order(mine, reference)], reference
+    return mine[tie_order(mine, reference)], reference
 
 
 def _orders(
@@ -254,7 +265,7 @@ def _orders(
             continue
         if not _is_ranked(name, proposals):
             continue
-        order = _order(proposals.astype(np.float64), reference.astype(np.float64))
+        order = tie_order(proposals.astype(np.float64), reference.astype(np.float64))
         for other, array in ours.items():
             follows = other.startswith(match[1]) and other.endswith(match[2] or "")
             if other != name and follows and array.shape[:1] == order.shape:
@@ -266,8 +277,9 @@ def _is_number(array: np.ndarray) -> bool:
     return array.dtype.kind in "biuf"
 
 
-def _order(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Where each row of `reference` is in `rows`, as far as scores within TIE leave it open."""
+def tie_order(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Where each row of `reference` (N, 5+) is in `rows`, as far as scores within TIE leave it
+    open."""
     scores = reference[:, SCORE_COLUMN]
     away = np.abs(rows - reference).max(axis=1, initial=0)
     free = list(np.flatnonzero(away > TIE * np.abs(reference).max(axis=1, initial=1)))

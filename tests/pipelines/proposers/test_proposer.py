@@ -9,6 +9,7 @@ from unidet.errors import UserError
 from unidet.pipelines.proposers.proposer import build_proposer
 
 
-def test_a_cln_knows_no_classes() -> None:
-    with pytest.raises(UserError, match=r"rpn\.classes: a CLN knows no classes"):
-        build_proposer(compose([]).rpn, 3)
+@pytest.mark.parametrize(("page", "kind"), [("toy", "cln"), ("toy_rpn", "rpn")])
+def test_localization_networks_know_no_classes(page: str, kind: str) -> None:
+    with pytest.raises(UserError, match=rf"rpn\.classes: a network of kind {kind} knows no"):
+        build_proposer(compose([f"rpn={page}"]).rpn, 3)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
-from unidet.models.cln_targets import AnchorDraw, SampledAnchors, concatenate
+from unidet.models.dense_output import DenseOutput
+from unidet.models.oln_targets import AnchorDraw, SampledAnchors
+from unidet.models.sampled_rows import concatenate
 from unidet.pipelines.traces.cln_r50_fpn import dense_targets
 
 ANCHORS = np.array([[0, 0, 8, 8], [8, 0, 16, 8], [0, 0, 16, 16]], np.float32)  # levels of 2 and 1
@@ -27,7 +27,7 @@ def test_levels_come_first_and_images_within_them() -> None:
     targets = concatenate(
         [sampler.targets(i, ANCHORS, image_draw) for i, image_draw in enumerate(draws)]
     )
-    output = SimpleNamespace(anchors_A4=ANCHORS, level_counts=(2, 1))
+    output = DenseOutput(None, None, ANCHORS, (2, 1))
     dense = {
         name.removeprefix("rpn_tgt/"): array
         for name, array in dense_targets(output, draws, targets).items()

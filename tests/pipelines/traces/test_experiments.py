@@ -6,7 +6,7 @@ from typing import Any
 
 from unidet.cli import compose
 from unidet.weights.layouts.layout import Layout, Weights
-from unidet.weights.layouts.unidetector import STAGE1, STAGE2
+from unidet.weights.layouts.unidetector import STAGE1, STAGE1_RPN, STAGE2
 from unidet.weights.load import state_of
 
 
@@ -24,7 +24,16 @@ def test_the_first_stage() -> None:
     traced = cln_r50_fpn.build(Weights(STAGE1, state_of(network)))
     assert traced.settings == network.settings
     assert traced.settings.alpha == 0.3
-    assert traced.anchor_sampler == network.anchor_sampler
+    assert traced.rpn_head.anchor_sampler == network.rpn_head.anchor_sampler
+
+
+def test_the_first_stage_with_a_plain_rpn() -> None:
+    from unidet.pipelines.proposers.proposer import build_proposer
+    from unidet.pipelines.traces import rpn_r50_fpn
+
+    network = build_proposer(compose(["experiment=coco_o365", "rpn=rpn_r50_fpn"]).rpn, 0)
+    assert_fits(network, STAGE1_RPN)
+    assert rpn_r50_fpn.build(Weights(STAGE1_RPN, state_of(network))).settings == network.settings
 
 
 def test_the_second_stage() -> None:

@@ -69,6 +69,27 @@ def test_stage_1_training(unidet, official_weights, golden, reference: Path, tmp
     assert compared(out, path) == set(recorded) - tested - INPUTS
 
 
+def test_a_plain_rpn(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
+    """Inference and a training step, on the whole recording: its proposals go to the RoI stage,
+    its random numbers choose anchors and regions."""
+    recorded = golden("stage1_rpn")
+    path = reference / "reference/goldens/stage1_rpn.npz"
+    out = tmp_path / "out.npz"
+    weights = official_weights("keys_stage1_rpn.txt")
+    files = ("--weights", weights, "--inputs", path, "--out", out)
+    assert unidet("trace", "rpn_r50_fpn", *files) == 0
+    assert unidet("compare", out, path) == 0
+    assert compared(out, path) == of_inference(recorded)
+    ours = tmp_path / "ours.safetensors"
+    assert unidet("convert", weights, ours) == 0
+    files = ("--weights", ours, "--inputs", path, "--out", out)
+    names = parameters(recorded)
+    assert unidet("trace", "rpn_r50_fpn", *files, "--train", "--grads", *names) == 0
+    assert unidet("compare", out, path) == 0
+    tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
+    assert compared(out, path) == set(recorded) - tested - INPUTS
+
+
 def test_broken_weights_inputs_and_names(
     unidet, official_weights, golden, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from unidet.models.clip.image import ImageEncoder
 from unidet.models.clip.text import TextEncoder
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.resnet import ResNet
-from unidet.pipelines.proposers import cln
+from unidet.pipelines.proposers import cln, rpn
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.weights.layouts.layout import Shape
 from unidet.weights.layouts.registry import layout_named
@@ -58,6 +58,11 @@ def region_classifier(blocks: tuple[int, ...], width: int, size: int, embedding:
 def test_stage_1() -> None:
     network = cln.build(networks.cln(compat="official"), classes=0, is_trained=True)
     assert layout_shapes("unidetector_stage1") == network_shapes(network)
+
+
+def test_stage_1_with_a_plain_rpn() -> None:
+    network = rpn.build(networks.rpn(), classes=0, is_trained=True)
+    assert layout_shapes("unidetector_stage1_rpn") == network_shapes(network)
 
 
 @pytest.mark.parametrize("name", ["unidetector_stage2", "unidetector_stage2_partitioned"])

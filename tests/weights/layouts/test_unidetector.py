@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.unidetector import STAGE1, STAGE2, STAGE2_PARTITIONED
+from unidet.weights.layouts.unidetector import (
+    STAGE1,
+    STAGE1_RPN,
+    STAGE2,
+    STAGE2_PARTITIONED,
+)
 
 
 def official_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -17,7 +22,12 @@ def official_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("layout", "keys"), [(STAGE1, "keys_stage1.txt"), (STAGE2, "keys_stage2_coco.txt")]
+    ("layout", "keys"),
+    [
+        (STAGE1, "keys_stage1.txt"),
+        (STAGE1_RPN, "keys_stage1_rpn.txt"),
+        (STAGE2, "keys_stage2_coco.txt"),
+    ],
 )
 def test_the_official_names_in_their_order(layout: Layout, keys: str, reference: Path) -> None:
     official = official_shapes(reference / "reference" / keys)

@@ -33,6 +33,7 @@ from unidet.weights.write import write_safetensors
 
 LAYOUTS: tuple[Layout, ...] = (
     unidetector.STAGE1,
+    unidetector.STAGE1_RPN,
     unidetector.STAGE2,
     unidetector.STAGE2_PARTITIONED,
     mmdet.FASTER_RCNN,

@@ -1,6 +1,7 @@
-"""UniDetector's checkpoints as mmdet writes them: stage 1 (CLN) and stage 2 (RoI classifier).
+"""UniDetector's checkpoints as mmdet writes them: stage 1 (CLN, or an RPN in its place) and
+stage 2 (RoI classifier).
 
-Source: zhenyuw16/UniDetector, mmdet/models/{backbones/clipresnet,dense_heads/oln_rpn_head,
+Source: zhenyuw16/UniDetector, mmdet/models/{backbones/clipresnet,dense_heads/{oln_,}rpn_head,
 roi_heads/bbox_heads/bbox_head_clip,roi_heads/bbox_heads/convfc_bbox_score_head}.py. The heads that
 only infer (BBoxHeadCLIPInference) hold the same parameters as those that train.
 """
@@ -21,20 +22,40 @@ from unidet.weights.layouts.layer_shapes import (
 from unidet.weights.layouts.layout import Layout
 
 HEAD = "roi_head.bbox_head"
+CHANNELS = 256
+"""Of the pyramid."""
 
 
 def stage1_shapes() -> Shapes:
-    channels = 256
+    return _first_stage(
+        {
+            **convolution("rpn_head.rpn_cls", 1, CHANNELS, 1, bias=True),
+            **convolution("rpn_head.rpn_reg", 4, CHANNELS, 1, bias=True),
+            **convolution("rpn_head.rpn_obj", 1, CHANNELS, 1, bias=True),
+        }
+    )
+
+
+def stage1_rpn_shapes() -> Shapes:
+    anchors = 3
+    return _first_stage(
+        {
+            **convolution("rpn_head.rpn_cls", anchors, CHANNELS, 1, bias=True),
+            **convolution("rpn_head.rpn_reg", 4 * anchors, CHANNELS, 1, bias=True),
+        }
+    )
+
+
+def _first_stage(outputs: Shapes) -> Shapes:
+    """With the proposal head's last convolutions."""
     return {
         **under("backbone.", resnet((3, 4, 6, 3))),
-        **feature_pyramid("neck", (256, 512, 1024, 2048), channels),
-        **convolution("rpn_head.rpn_conv", channels, channels, 3, bias=True),
-        **convolution("rpn_head.rpn_cls", 1, channels, 1, bias=True),
-        **convolution("rpn_head.rpn_reg", 4, channels, 1, bias=True),
-        **convolution("rpn_head.rpn_obj", 1, channels, 1, bias=True),
+        **feature_pyramid("neck", (256, 512, 1024, 2048), CHANNELS),
+        **convolution("rpn_head.rpn_conv", CHANNELS, CHANNELS, 3, bias=True),
+        **outputs,
         **linear(f"{HEAD}.fc_cls", 2, 1024),
         **linear(f"{HEAD}.fc_reg", 4, 1024),
-        **linear(f"{HEAD}.shared_fcs.0", 1024, channels * 7 * 7),
+        **linear(f"{HEAD}.shared_fcs.0", 1024, CHANNELS * 7 * 7),
         **linear(f"{HEAD}.shared_fcs.1", 1024, 1024),
         **linear(f"{HEAD}.fc_bbox_score", 1, 1024),
     }
@@ -61,6 +82,13 @@ STAGE1 = Layout(
     summary="UniDetector's first stage, mmdet names",
     shapes=stage1_shapes,
     renames=((r"^roi_head\.bbox_head\.", "box_head."), (r"_convs\.(\d)\.conv\.", r"_convs.\1.")),
+)
+STAGE1_RPN = Layout(
+    name="unidetector_stage1_rpn",
+    network="rpn_r50_fpn",
+    summary="UniDetector's first stage with a plain RPN, mmdet names",
+    shapes=stage1_rpn_shapes,
+    renames=STAGE1.renames,
 )
 STAGE2 = Layout(
     name="unidetector_stage2",

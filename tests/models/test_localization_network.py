@@ -1,4 +1,4 @@
-"""A toy-size CLN: it overfits two images, and takes images without objects."""
+"""Small networks with either proposal head: overfitting two images, images without objects."""
 
 from __future__ import annotations
 
@@ -10,30 +10,25 @@ import numpy as np
 import pytest
 from batches import make_batch
 
-from unidet.models.cln import CLN
+from unidet.models.localization_network import LocalizationNetwork
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
-from unidet.pipelines.proposers.cln import build
+from unidet.pipelines.proposers import cln, rpn
 from unidet.records import Batch
 
 SIZE = 64
 
 
-def _network(**changes: Any) -> CLN:
-    jt.set_global_seed(1)
-    settings: dict[str, Any] = {
+def _shared() -> dict[str, Any]:
+    return {
         "backbone": networks.small_resnet(width=16),
         "outputs": (2, 3),
         "channels": 32,
         "levels": 2,
         "region_levels": 2,
-        "anchor_scale": 4.0,
         "hidden": 64,
         "pool_size": 5,
         "finest_scale": 16.0,
-        "objectness": "iou",
-        "box_loss": "giou",
-        "box_loss_weight": 2.0,
         "proposal_nms": 0.8,
         "max_rois": 50,
         "roi_samples": 32,
@@ -41,7 +36,22 @@ def _network(**changes: Any) -> CLN:
         "final_nms": 0.7,
         "batch_norm_training": True,
     }
-    return build(networks.cln(**(settings | changes)), classes=0, is_trained=True)
+
+
+def _network(**changes: Any) -> LocalizationNetwork:
+    """A CLN."""
+    jt.set_global_seed(1)
+    own = {"anchor_scale": 4.0, "objectness": "iou", "box_loss": "giou", "box_loss_weight": 2.0}
+    return cln.build(networks.cln(**(_shared() | own | changes)), classes=0, is_trained=True)
+
+
+def _with_rpn(**changes: Any) -> LocalizationNetwork:
+    jt.set_global_seed(1)
+    own = {"anchor_scales": (2.0, 4.0), "score_threshold": 0.0}
+    return rpn.build(networks.rpn(**(_shared() | own | changes)), classes=0, is_trained=True)
+
+
+BUILDERS = {"cln": _network, "rpn": _with_rpn}
 
 
 OFFICIAL: dict[str, Any] = {
@@ -73,8 +83,9 @@ TWO_IMAGES = [
 NO_BOXES = np.zeros((0, 4), np.float32)
 
 
-def test_it_overfits_two_images() -> None:
-    network, batch = _network(), _batch(TWO_IMAGES)
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_it_overfits_two_images(kind: str) -> None:
+    network, batch = BUILDERS[kind](), _batch(TWO_IMAGES)
     parameters = [var for var in network.parameters() if not var.is_stop_grad()]
     optimizer = jt.optim.AdamW(parameters, 5e-3)
     for step in range(60):
@@ -88,13 +99,16 @@ def test_it_overfits_two_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "dead"),
-    [({}, []), (OFFICIAL, ["rpn_head.rpn_cls.weight", "rpn_head.rpn_cls.bias"])],
-    ids=["default", "official"],
+    ("kind", "settings", "dead"),
+    [
+        ("cln", {}, []),
+        ("cln", OFFICIAL, ["rpn_head.rpn_cls.weight", "rpn_head.rpn_cls.bias"]),
+        ("rpn", {}, []),
+    ],
 )
-def test_every_weight_gets_a_gradient(settings: dict[str, Any], dead: list[str]) -> None:
-    """The official head's classifier apart, which is trained with weight 0."""
-    network = _network(**settings)
+def test_every_weight_gets_a_gradient(kind: str, settings: dict[str, Any], dead: list[str]) -> None:
+    """A CLN's official classifier apart, which is trained with weight 0."""
+    network = BUILDERS[kind](**settings)
     trainable = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
     loss = total(undivided(network.loss(_batch(TWO_IMAGES), np.random.default_rng(0))))
     gradients = jt.grad(loss, list(trainable.values()))
@@ -106,18 +120,18 @@ def test_every_weight_gets_a_gradient(settings: dict[str, Any], dead: list[str])
     assert still == dead
 
 
-@pytest.mark.parametrize("settings", [{}, OFFICIAL], ids=["default", "official"])
+@pytest.mark.parametrize(("kind", "settings"), [("cln", {}), ("cln", OFFICIAL), ("rpn", {})])
 @pytest.mark.parametrize(
     "boxes", [[NO_BOXES], [NO_BOXES, TWO_IMAGES[0][:1]]], ids=["none", "one box in the second"]
 )
 def test_images_without_objects_are_negatives(
-    settings: dict[str, Any], boxes: list[np.ndarray]
+    kind: str, settings: dict[str, Any], boxes: list[np.ndarray]
 ) -> None:
-    network = _network(**settings)
+    network = BUILDERS[kind](**settings)
     values = undivided(network.loss(_batch(boxes), np.random.default_rng(0)))
     numbers = {name: value.item() for name, value in values.items()}
     assert all(np.isfinite(value) for value in numbers.values())
-    assert numbers["loss_rpn_obj"] > 0
+    assert numbers["loss_rpn_obj" if kind == "cln" else "loss_rpn_cls"] > 0
     assert numbers["loss_cls"] > 0
     if not len(boxes[-1]):
         assert numbers["positives"] == 0
@@ -126,8 +140,9 @@ def test_images_without_objects_are_negatives(
     assert np.isfinite(gradient).all()
 
 
-def test_proposals_stay_in_their_image_and_below_the_limits() -> None:
-    network = _network(max_proposals=7)
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_proposals_stay_in_their_image_and_below_the_limits(kind: str) -> None:
+    network = BUILDERS[kind](max_proposals=7)
     sizes = np.array([[SIZE, SIZE], [40, 24]], np.int32)
     of_both = network.propose(jt.array(_batch(TWO_IMAGES).images_NCHW), sizes)
     for proposals, (height, width) in zip(of_both, sizes, strict=True):
@@ -157,3 +172,19 @@ def test_the_score_fuses_class_objectness_and_overlap() -> None:
     # Class probability 3/4, objectness 1/5, overlap 1/2, for every anchor of both levels.
     assert len(proposals[0]) == 16 * 16 + 8 * 8
     np.testing.assert_allclose(proposals[0][:, 4], 0.75**0.3 * 0.1**0.7, rtol=1e-5)
+
+
+def test_only_scores_above_the_threshold_are_proposals() -> None:
+    head = _with_rpn(score_threshold=0.5, final_nms=1.0).box_head
+    rows = np.array([[0, 0, 9, 9, 0.5], [1, 0, 9, 9, 0.6], [2, 0, 9, 9, 0.7]], np.float32)
+    assert head.suppressed(rows)[:, 4].tolist() == rows[[2, 1], 4].tolist()
+
+
+def test_no_proposal_at_all() -> None:
+    """Where every box lies outside the image nothing reaches the RoI stage."""
+    network = _with_rpn()
+    nothing = [np.zeros((0, 5), np.float32)] * 2
+    feats = network.pyramid(jt.array(_batch(TWO_IMAGES).images_NCHW))
+    output = network.box_head.in_passes(feats, nothing)
+    refined = network.box_head.refined(nothing, output, np.array([[SIZE, SIZE]] * 2))
+    assert [network.box_head.suppressed(rows).shape for rows in refined] == [(0, 5)] * 2

@@ -1,18 +1,18 @@
-"""What the class-agnostic localization network learns from: matching and sampling, in numpy.
+"""What OLN's region proposal head learns from: matching and sampling of anchors, in numpy.
 
-A anchors, G ground-truth boxes, P proposals, K chosen rows. One image at a time; the rows of all
-images are then put one after another.
-Sources: UniDetector models/dense_heads/oln_rpn_head.py 245-403, mmdet 2.18 standard_roi_head.py.
+A anchors, G ground-truth boxes, K and J chosen rows. One image at a time; the rows of all images
+are then put one after another (`sampled_rows.concatenate`).
+Source: UniDetector models/dense_heads/oln_rpn_head.py 245-403.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from unidet.models.sampled_rows import with_zeros
 from unidet.ops.anchors import centerness, inside
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
@@ -40,30 +40,10 @@ class AnchorTargets:
     objectness_anchors: np.ndarray
     objectness: np.ndarray
 
-
-@dataclass
-class RegionSamples:
-    """Regions of one image or of a batch, positives of an image before its negatives.
-
-    Attributes:
-        rois: (K, 5) image row, x1, y1, x2, y2.
-        positive: (K,) bool.
-        boxes: (K, 4) ground truth of positives, zeros for negatives.
-    """
-
-    rois: np.ndarray
-    positive: np.ndarray
-    boxes: np.ndarray
-
-
-Record = TypeVar("Record", AnchorTargets, RegionSamples)
-
-
-def concatenate(parts: Sequence[Record]) -> Record:
-    """One record with the rows of all `parts`."""
-    kind = type(parts[0])
-    columns = ([getattr(part, item.name) for part in parts] for item in fields(kind))
-    return kind(*map(np.concatenate, columns))
+    @property
+    def boxes_learned(self) -> int:
+        """Anchors that learn a box."""
+        return len(self.boxes)
 
 
 AnchorSampler = Callable[[int, np.ndarray, np.ndarray, tuple[int, int], Shuffler], AnchorTargets]
@@ -135,7 +115,7 @@ class SampledAnchors:
             np.array([max(len(draw.box_positives), 1) + max(len(draw.box_negatives), 1)]),
             np.full(len(draw.objectness_positives) + negatives, image),
             np.concatenate([draw.objectness_positives, draw.objectness_negatives]),
-            _with_zeros(central, negatives),
+            with_zeros(central, negatives),
         )
 
 
@@ -171,34 +151,5 @@ class DenseAnchors:
             np.array([max(len(positives), 1)]),
             np.full(len(sampled), image),
             sampled,
-            _with_zeros(np.ones(len(positives), np.float32), len(negatives)),
+            with_zeros(np.ones(len(positives), np.float32), len(negatives)),
         )
-
-
-def sample_regions(
-    image: int,
-    proposals: np.ndarray,
-    boxes: np.ndarray,
-    *,
-    iou: float,
-    count: int,
-    positive_fraction: float,
-    rng: Shuffler,
-) -> RegionSamples:
-    """Regions of one image: ground truth (G, 4) and proposals (P, 4+), positive from `iou` on."""
-    candidates = np.concatenate([boxes, proposals[:, :4]]).astype(np.float32)
-    overlaps = pairwise_iou_numpy(boxes, candidates)
-    matched = match_by_max_iou(overlaps, iou, iou, iou, low_quality=False)
-    positives, negatives = sample_random(matched, count, positive_fraction, rng)
-    sampled = candidates[np.concatenate([positives, negatives])]
-    rows = np.full((len(sampled), 1), image, np.float32)
-    return RegionSamples(
-        np.concatenate([rows, sampled], axis=1),
-        np.arange(len(sampled)) < len(positives),
-        _with_zeros(boxes[matched[positives]], len(negatives)),
-    )
-
-
-def _with_zeros(values: np.ndarray, count: int) -> np.ndarray:
-    """`values` and behind them `count` rows of zeros."""
-    return np.concatenate([values, np.zeros((count, *values.shape[1:]), np.float32)])
