@@ -10,7 +10,7 @@ import numpy as np
 
 from unidet.config.networks import CLNConfig
 from unidet.models.localization_network import LocalizationNetwork
-from unidet.models.oln_head import OLNOutput
+from unidet.models.oln_head import OLNHead, OLNOutput
 from unidet.models.oln_targets import AnchorDraw, AnchorTargets, SampledAnchors
 from unidet.models.region_samples import RegionSamples
 from unidet.ops.boxes import elementwise_iou
@@ -38,6 +38,7 @@ def forward(network: LocalizationNetwork, inputs: Inputs) -> Tensors:
 
 def train(network: LocalizationNetwork, inputs: Inputs) -> tuple[Tensors, jt.Var]:
     """Features, both stages' targets and samples, the losses (the proposal head's per level)."""
+    assert isinstance(network.rpn_head, OLNHead)
     sampler = network.rpn_head.anchor_sampler
     assert isinstance(sampler, SampledAnchors)
     results, values, _ = learn(network, inputs, {"draws": sampler.draw})

@@ -63,7 +63,7 @@ def infer(
         "refined": network.box_head.refined,
     }
     own_proposals = _Replaced(inputs, "test_proposals", len(images))
-    changes = {
+    changes: dict[str, Callable[[Any], Any]] = {
         "proposals": own_proposals,
         "refined": lambda images: [rows / columns for rows in images],
     }

@@ -39,6 +39,9 @@ class DenseStage(Protocol):
     def __call__(self, feats: list[jt.Var]) -> DenseOutput:
         """Pyramid levels (N, C, H, W), finest first -> what is said of every anchor."""
 
+    def execute(self, feats: list[jt.Var]) -> DenseOutput:
+        """What a call runs."""
+
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> DenseTargets:
         """What the anchors of every image learn."""
 
