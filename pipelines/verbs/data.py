@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "convert: a new folder; stats: a picture, .png; prepare: data.root, otherwise data"
     parser.add_argument("--out", type=file_path, metavar="PATH", help=text)
     text = "prepare: these files of the data set alone"
-    parser.add_argument("--only", action="append", metavar="FILE", default=[], help=text)
+    parser.add_argument("--only", action="append", metavar="NAME", default=[], help=text)
     text = "prepare: say what is there and what would be fetched"
     parser.add_argument("--dry-run", action="store_true", help=text)
     add_json(parser)
