@@ -13,7 +13,15 @@ from unidet.records import Detections, GroundTruth
 from unidet.report.figures import Evaluated, figures_of
 from unidet.report.gallery import Gallery, Pair, picture_of
 from unidet.report.html.provenance import Made, Provenance, RawFile, Value
-from unidet.report.study import DataFigures, Grid, Recall, Study, Sweep, Training
+from unidet.report.study import (
+    DataFigures,
+    FineTuned,
+    Grid,
+    Recall,
+    Study,
+    Sweep,
+    Training,
+)
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -94,6 +102,7 @@ def study(*sets: Evaluated) -> Study:
     figures = [figures_of(item) for item in sets or (evaluated(),)]
     numbers = [10, 100, 300, 1000]
     lines = {"all": [0.2, 0.4, 0.5, 0.55], "small": [0.1, 0.2, 0.2, None]}
+    names = {"new": 2, "old": 3, "other": 0}
     loss = [20.0, 3.0, *np.linspace(2.5, 1.0, 48)]
     return Study(
         beta=0.4,
@@ -117,6 +126,11 @@ def study(*sets: Evaluated) -> Study:
             DataFigures("val", "evaluation", 4, 5, 3, 1),
         ],
         inputs={"data[val]": "0123456789ab", "roi": "ba9876543210"},
+        fine_tuned=[
+            FineTuned(item.name, network, names, {"new": new, "old": old, "other": None})
+            for item in figures
+            for network, new, old in (("before", 0.01, 0.4), ("plain", 0.2, 0.125))
+        ],
     )
 
 

@@ -65,9 +65,10 @@ def run(job: Job) -> None:
     else:
         tuner = _tuner(job, network, texts, allowed)
         train_and_keep(job, NAME, tuner, tuner.loss, batches_from, settings, tuner.sample)
-        if ranks.rank() == 0:
+    if ranks.rank() == 0:
+        if job.name != PLAIN:
             _part(job.out, new)
-    keep_classifier(job)
+        keep_classifier(job)
 
 
 def _tuner(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.ndarray]) -> Any:

@@ -36,6 +36,11 @@ def fine_tuning(config: Config) -> Rehearsal | None:
             "finetune.sets: names no set to learn from; give those of data.training that are new, "
             f"finetune.sets=[NAME]; there is {known}"
         )
+    if config.roi.text == "random":
+        raise UserError(
+            "finetune: a head that was trained with random text (roi.text=random) knows no names; "
+            "give roi.text=clip"
+        )
     if config.roi.training is not None and not training_sets(config):
         raise UserError(
             "finetune.sets: leaves no set for stage roi to be trained on first; give a trained "

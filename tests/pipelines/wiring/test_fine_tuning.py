@@ -68,6 +68,7 @@ def test_names_to_keep_can_be_those_of_any_set() -> None:
         ([*OWN, "clip_embeddings=none"], "a closed-set study"),
         ([*OWN, "finetune.keep=[toy_c]"], "finetune.keep: no set has a vocabulary 'toy_c'"),
         ([*OWN, "finetune.sets=[birds,a,b]"], "finetune.sets: leaves no set"),
+        ([*OWN, "roi.text=random"], "random text (roi.text=random) knows no names"),
         (["stage=finetune"], "nothing is fine-tuned"),
     ],
 )

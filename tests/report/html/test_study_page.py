@@ -133,3 +133,12 @@ def test_provenance_takes_its_place_once() -> None:
     assert PROVENANCE not in full
     with pytest.raises(UserError, match="earlier version"):
         with_provenance(full, PROVENANCE_MADE)
+
+
+def test_fine_tuning_is_told_as_changes_from_before() -> None:
+    elements = Elements(study_page(study(), {}))
+    texts = [text for text in elements.texts if text.strip()]
+    first = texts.index("Before and after fine-tuning")
+    (end,) = [place for place, text in enumerate(texts) if place > first and text == "plain"]
+    cells = texts[end : end + 7]
+    assert cells == ["plain", "0.200", "+0.190", "0.125", "−0.275", "–", "–"]
