@@ -26,9 +26,9 @@ from unidet.ops.coders import encode_deltas
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
 from unidet.pipelines.traces.batch import plain_batch
+from unidet.pipelines.traces.given_proposals import GivenProposals
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.seen import seen
-from unidet.weights.compare import tie_order
 from unidet.weights.load import load_into
 
 SAMPLER_SEED = 123
@@ -62,13 +62,13 @@ def infer(
         "head": network.box_head.in_passes,
         "refined": network.box_head.refined,
     }
-    own_proposals = _Replaced(inputs, "test_proposals", len(images))
+    own_proposals = GivenProposals(inputs, "test_proposals", len(images))
     changes: dict[str, Callable[[Any], Any]] = {
         "proposals": own_proposals,
         "refined": lambda images: [rows / columns for rows in images],
     }
     with seen(methods, changes) as results:
-        detections = network.propose(jt.array(images), _sizes(images))
+        detections = network.propose(jt.array(images), sizes_of(images))
     (proposals,), (head,) = results["proposals"], results["head"]
     values = {"test_rois": rois_of(proposals)} | _region_tensors(head, region_names)
     parts = {name: by_image(rows, proposals) for name, rows in values.items()}
@@ -95,9 +95,9 @@ def learn(
         "samples": network.box_head.sample,
         "head": network.box_head.execute,
     }
-    changes = {"proposals": _Replaced(inputs, "train_proposals", len(images))}
+    changes = {"proposals": GivenProposals(inputs, "train_proposals", len(images))}
     with seen(methods | dict(more), changes) as results:
-        batch = plain_batch(images, _sizes(images), truth)
+        batch = plain_batch(images, sizes_of(images), truth)
         values = undivided(network.loss(batch, np.random.RandomState(SAMPLER_SEED)))
     return results, values, truth
 
@@ -121,23 +121,6 @@ def learned(
     return tensors, loss
 
 
-class _Replaced:
-    """Puts proposals that are given in the place of the network's own, which it keeps."""
-
-    def __init__(self, inputs: Inputs, name: str, images: int) -> None:
-        self._given = [inputs.take(name, "P", 5)] if images == 1 and name in inputs else None
-        self._own: list[np.ndarray] = []
-
-    def __call__(self, own: list[np.ndarray]) -> list[np.ndarray]:
-        self._own = own
-        return own if self._given is None else self._given
-
-    def like(self, image: int, rows: np.ndarray) -> np.ndarray:
-        """The image's own, those of equal score in the order of `rows`."""
-        own = self._own[image]
-        return own[tie_order(own, rows)] if own.shape == rows.shape else own
-
-
 def dense_tensors(results: Results, logits_name: str) -> Tensors:
     """Maps, anchors, and what the proposal head says of them."""
     (stages,), (feats,), (output,) = results["stages"], results["feats"], results["output"]
@@ -147,8 +130,8 @@ def dense_tensors(results: Results, logits_name: str) -> Tensors:
     offsets, logits = output.offsets_NA4.numpy(), output.logits_NA.numpy()
     for level, rows in output.levels():
         cells = feats[level].shape[2:]
-        tensors[f"rpn_reg{level}"] = _as_map(offsets[:, rows], cells)
-        tensors[f"{logits_name}{level}"] = _as_map(logits[:, rows], cells)
+        tensors[f"rpn_reg{level}"] = as_map(offsets[:, rows], cells)
+        tensors[f"{logits_name}{level}"] = as_map(logits[:, rows], cells)
         tensors[f"anchors{level}"] = output.anchors_A4[rows]
     return tensors
 
@@ -180,7 +163,7 @@ def region_targets(samples: RegionSamples) -> Tensors:
     }
 
 
-def _as_map(rows: np.ndarray, cells: tuple[int, ...]) -> np.ndarray:
+def as_map(rows: np.ndarray, cells: tuple[int, ...]) -> np.ndarray:
     """(N, A, …) of one level -> (N, channels, H, W), a cell's anchors one after another."""
     return rows.reshape(len(rows), *cells, -1).transpose(0, 3, 1, 2)
 
@@ -201,7 +184,7 @@ def _dense_parts(network: LocalizationNetwork) -> dict[str, Callable]:
     }
 
 
-def _sizes(images_NCHW: np.ndarray) -> np.ndarray:
+def sizes_of(images_NCHW: np.ndarray) -> np.ndarray:
     return np.tile(np.array(images_NCHW.shape[2:], np.int32), (len(images_NCHW), 1))
 
 

@@ -6,6 +6,7 @@ MODELS = {
     "cln_r50_fpn": "unidet.pipelines.traces.cln_r50_fpn",
     "rpn_r50_fpn": "unidet.pipelines.traces.rpn_r50_fpn",
     "unidetector_r50_c4": "unidet.pipelines.traces.unidetector_r50_c4",
+    "unidetector_r50_c4_end2end": "unidet.pipelines.traces.unidetector_r50_c4_end2end",
     "clip_rn50_text": "unidet.pipelines.traces.clip_text",
     "clip_rn50_image": "unidet.pipelines.traces.clip_image",
     "clip_rn50x4_text": "unidet.pipelines.traces.clip_text",

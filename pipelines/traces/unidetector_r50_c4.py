@@ -69,7 +69,7 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
         network.regions(jt.array(images), sizes, proposals)
     ((embeddings, deltas),) = results["heads"]
     rois = rois_of(proposals)
-    scores, boxes = _logits(network, jt.array(embeddings)), decoded(rois, deltas)
+    scores, boxes = logits_of(network, jt.array(embeddings)), decoded(rois, deltas)
     first = min(len(rois), FIRST)
     outputs = {
         "c4": results["feats"][0].numpy(),
@@ -96,7 +96,7 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
         values = undivided(network.loss(RoiBatch(images, samples, classes), BatchRandom()))
     (feats,), ((embeddings, deltas),) = results.values()
     rows = len(samples.labels_R)
-    scores = _logits(network, embeddings[:rows])
+    scores = logits_of(network, embeddings[:rows])
     tensors = {"c4": feats.numpy(), "train_rois": samples.rois_R5}
     tensors |= _named(scores | {"bbox_pred": deltas.numpy()[:rows]}, "train_")
     tensors["loss/acc"] = np.array([logged_accuracy(list(scores.values()), samples)], np.float32)
@@ -118,7 +118,7 @@ def _proposals(inputs: Inputs, images: int) -> list[np.ndarray]:
     return proposals
 
 
-def _logits(network: RoiClassifier, embeddings_RD: jt.Var) -> dict[str, np.ndarray]:
+def logits_of(network: RoiClassifier, embeddings_RD: jt.Var) -> dict[str, np.ndarray]:
     """`cls_score`, or `cls_score0`, … where there are several datasets; background at the end."""
     counts = network.classifier.class_counts
     tensors = {}

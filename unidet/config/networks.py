@@ -159,6 +159,30 @@ class RPNConfig(LocalizationConfig):
 
 
 @dataclass(frozen=True, config=SCHEMA)
+class RPNHeadConfig:
+    """An RPN on one map, which the RoI network's regions come from (`models.end2end`).
+
+    Attributes:
+        channels: of the map and in the head.
+        minimum_iou, rpn_samples: as in `LocalizationConfig`; the anchors as in `RPNConfig`.
+        proposals_per_level, max_rois: in training; best anchors, and boxes after NMS.
+        test_proposals_per_level, test_max_rois: in inference.
+    """
+
+    channels: Positive
+    anchor_scales: tuple[Rate, ...]
+    anchor_ratios: tuple[Rate, ...]
+    anchor_iou: tuple[Fraction, Fraction]
+    minimum_iou: Fraction
+    rpn_samples: Positive
+    proposal_nms: Fraction
+    proposals_per_level: Positive
+    max_rois: Positive
+    test_proposals_per_level: Positive
+    test_max_rois: Positive
+
+
+@dataclass(frozen=True, config=SCHEMA)
 class NanoDetPlusConfig:
     """NanoDet-Plus (`models.nanodet_plus`).
 

@@ -27,7 +27,7 @@ from unidet.ops.sampling import RandomSource, for_image
 from unidet.records import Batch
 
 if TYPE_CHECKING:
-    from unidet.config.networks import RPNConfig
+    from unidet.config.networks import RPNConfig, RPNHeadConfig
 
 STDS = (1.0, 1.0, 1.0, 1.0)
 """Deltas are learned as they are."""
@@ -41,7 +41,7 @@ class RPNHead(nn.Module):
         strides: pixels per cell of each pyramid level.
     """
 
-    def __init__(self, settings: RPNConfig, strides: tuple[int, ...]) -> None:
+    def __init__(self, settings: RPNConfig | RPNHeadConfig, strides: tuple[int, ...]) -> None:
         super().__init__()
         self.settings, self.strides = settings, tuple(strides)
         channels = settings.channels
@@ -100,21 +100,25 @@ class RPNHead(nn.Module):
             "loss_rpn_bbox": LossTerm(losses.l1_loss(deltas, wanted), count),
         }
 
-    def proposals(self, output: DenseOutput, sizes_N2: np.ndarray) -> list[np.ndarray]:
+    def proposals(
+        self, output: DenseOutput, sizes_N2: np.ndarray, limits: tuple[int, int] | None = None
+    ) -> list[np.ndarray]:
         """Proposals (P, 5) of every image, clipped to it, best first; column 4 = sigmoid(logit).
 
         Of the best `proposals_per_level` of a level those that have an area and that NMS, level
-        by level, keeps; at most `max_rois`, where that is not 0.
+        by level, keeps; at most `max_rois`, where that is not 0. `limits` are others than these
+        two settings.
         """
-        per_level = self.settings.proposals_per_level
+        settings = self.settings
+        per_level, at_most = limits or (settings.proposals_per_level, settings.max_rois)
         decode = partial(decode_deltas, stds=STDS)
         rows_NK5 = best_of_levels(output, per_level, decode, sizes_N2)
         kept = [min(count, per_level) for count in output.level_counts]
         levels_K = np.repeat(np.arange(len(kept)), kept)
-        return [self._selected(rows, levels_K) for rows in rows_NK5]
+        return [self._selected(rows, levels_K)[: at_most or None] for rows in rows_NK5]
 
     def _selected(self, rows_K5: np.ndarray, levels_K: np.ndarray) -> np.ndarray:
         has_area = (rows_K5[:, 2:4] > rows_K5[:, :2]).all(axis=1)
         rows, levels = rows_K5[has_area], levels_K[has_area]
         kept = class_wise_nms(rows[:, :4], rows[:, 4], levels, self.settings.proposal_nms)
-        return rows[kept[: self.settings.max_rois or None]]
+        return rows[kept]

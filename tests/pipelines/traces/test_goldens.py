@@ -151,3 +151,20 @@ def test_stage_2_training(unidet, official_weights, golden, reference: Path, tmp
     assert unidet("compare", out, path) == 0
     trained = {name for name in recorded if name.startswith(("loss/", "grad/", "train_"))}
     assert compared(out, path) == trained | {"c4"}
+
+
+@pytest.mark.slow
+def test_end_to_end(unidet, official_weights, golden, reference: Path, tmp_path) -> None:
+    """Inference and a training step on the whole recording, whose proposals the RoI part takes."""
+    recorded = golden("end2end_coco")
+    path = reference / "reference/goldens/end2end_coco.npz"
+    weights, out = official_weights("keys_end2end_coco.txt", **STAGE2), tmp_path / "out.npz"
+    files = ("--weights", weights, "--inputs", path, "--out", out)
+    assert unidet("trace", "unidetector_r50_c4_end2end", *files) == 0
+    assert unidet("compare", out, path) == 0
+    assert compared(out, path) == of_inference(recorded)
+    names = parameters(recorded)
+    assert unidet("trace", "unidetector_r50_c4_end2end", *files, "--train", "--grads", *names) == 0
+    assert unidet("compare", out, path) == 0
+    tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
+    assert compared(out, path) == set(recorded) - tested - INPUTS

@@ -9,6 +9,7 @@ import pytest
 
 from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.unidetector import (
+    END2END,
     STAGE1,
     STAGE1_RPN,
     STAGE2,
@@ -27,6 +28,7 @@ def official_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         (STAGE1, "keys_stage1.txt"),
         (STAGE1_RPN, "keys_stage1_rpn.txt"),
         (STAGE2, "keys_stage2_coco.txt"),
+        (END2END, "keys_end2end_coco.txt"),
     ],
 )
 def test_the_official_names_in_their_order(layout: Layout, keys: str, reference: Path) -> None:

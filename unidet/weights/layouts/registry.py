@@ -36,6 +36,8 @@ LAYOUTS: tuple[Layout, ...] = (
     unidetector.STAGE1_RPN,
     unidetector.STAGE2,
     unidetector.STAGE2_PARTITIONED,
+    unidetector.END2END,
+    unidetector.END2END_PARTITIONED,
     mmdet.FASTER_RCNN,
     *regionclip.LAYOUTS,
     *clip.LAYOUTS,

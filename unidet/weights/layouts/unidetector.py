@@ -1,5 +1,5 @@
 """UniDetector's checkpoints as mmdet writes them: stage 1 (CLN, or an RPN in its place) and
-stage 2 (RoI classifier).
+stage 2 (RoI classifier), or both in one network (end to end).
 
 Source: zhenyuw16/UniDetector, mmdet/models/{backbones/clipresnet,dense_heads/{oln_,}rpn_head,
 roi_heads/bbox_heads/bbox_head_clip,roi_heads/bbox_heads/convfc_bbox_score_head}.py. The heads that
@@ -62,8 +62,25 @@ def _first_stage(outputs: Shapes) -> Shapes:
 
 
 def stage2_shapes() -> Shapes:
+    return _regions({})
+
+
+def end2end_shapes() -> Shapes:
+    channels, anchors = 1024, 15
+    return _regions(
+        {
+            **convolution("rpn_head.rpn_conv", channels, channels, 3, bias=True),
+            **convolution("rpn_head.rpn_cls", anchors, channels, 1, bias=True),
+            **convolution("rpn_head.rpn_reg", 4 * anchors, channels, 1, bias=True),
+        }
+    )
+
+
+def _regions(proposal_head: Shapes) -> Shapes:
+    """The RoI network, with or without a proposal head on its map."""
     return {
         **under("backbone.", clip_resnet((3, 4, 6))),
+        **proposal_head,
         **under("roi_head.shared_head.", resnet_layer(4, 3)),
         **linear(f"{HEAD}.fc_reg", 4, 1024),
         **attention_pool(f"{HEAD}.attnpool", tokens=50, channels=2048, embedding=1024),
@@ -105,6 +122,28 @@ STAGE2_PARTITIONED = Layout(
     summary="UniDetector's second stage with a vocabulary for each dataset, mmdet names",
     shapes=stage2_shapes,
     renames=REGION_RENAMES,
+    vocabulary=f"{HEAD}.zs_weights_{{}}",
+    embedding=1024,
+)
+END2END_RENAMES = (
+    (r"^backbone\.", "regions.backbone."),
+    *((pattern, f"regions.{ours}") for pattern, ours in REGION_RENAMES),
+)
+END2END = Layout(
+    name="unidetector_end2end",
+    network="unidetector_r50_c4_end2end",
+    summary="UniDetector end to end with one vocabulary, mmdet names",
+    shapes=end2end_shapes,
+    renames=END2END_RENAMES,
+    vocabulary=f"{HEAD}.zs_weights",
+    embedding=1024,
+)
+END2END_PARTITIONED = Layout(
+    name="unidetector_end2end_partitioned",
+    network="unidetector_r50_c4_end2end",
+    summary="UniDetector end to end with a vocabulary for each dataset, mmdet names",
+    shapes=end2end_shapes,
+    renames=END2END_RENAMES,
     vocabulary=f"{HEAD}.zs_weights_{{}}",
     embedding=1024,
 )
