@@ -32,8 +32,10 @@ full-experiment: setup $(if $(filter bench%,$(EXPERIMENT)),setup-bench)  ## the 
 overfit: setup  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|detr DATA_ROOT=folder
 	$(BIN)/unidet stage=coco_eval experiment=overfit rpn=overfit_$(DETECTOR) data.root='$(DATA_ROOT)'
 
-# Hundreds of tests start a process of their own, which would compile every module again.
+# Hundreds of tests start a process of their own, which would compile every module again; and two
+# files at a time, each with all cores, would wait for one another.
 test: export PYTHONDONTWRITEBYTECODE :=
+test: export OMP_NUM_THREADS := 1
 test: setup-dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 

@@ -191,7 +191,8 @@ def test_ctrl_c_reaches_no_data_process(tmp_path: Path) -> None:
 def test_a_signal_that_ends_the_data_processes_too_is_a_request(tmp_path: Path) -> None:
     """`timeout` and batch systems send it to every process of a job."""
     file = tmp_path / "script.py"
-    lines = DATA.replace("time.sleep(60)", "os.kill(os.getppid(), 15); os.kill(os.getpid(), 15)")
+    ask = "rows.start or os.kill(os.getppid(), 15); rows.start and time.sleep(60)"
+    lines = DATA.replace("time.sleep(60)", f"{ask}; os.kill(os.getpid(), 15)")
     file.write_text(
         lines.replace("    list(", "    interrupt.listen(); list(").replace(
             "import os,", "from unidet.console import interrupt\nimport os,"

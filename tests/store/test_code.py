@@ -285,6 +285,7 @@ def read(text: str) -> str:
     return read_source(text.encode(), "unidet.some.module", is_package=False).digest
 
 
+@pytest.mark.slow
 def test_reformatting_any_module_changes_nothing() -> None:
     """Python's own unparser writes every line anew, without comments; docstrings go as well."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)

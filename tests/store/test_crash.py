@@ -30,20 +30,20 @@ def deaths(scenario: str, folder: Path, mode: str) -> int:
     return int(done.stdout)
 
 
-# Together more than 200 places to die.
+# Together more than 200 places to die; those of what is seldom done are among the slow tests.
 @pytest.mark.parametrize(
     ("scenario", "at_least"),
     [
         ("fresh", 50),
         ("same_again", 20),
-        ("different_again", 30),
-        ("repair", 20),
-        ("supersede", 30),
+        pytest.param("different_again", 30, marks=pytest.mark.slow),
+        pytest.param("repair", 20, marks=pytest.mark.slow),
+        pytest.param("supersede", 30, marks=pytest.mark.slow),
         ("view", 8),
         ("checkpoint", 2),
-        ("gc", 30),
-        ("push", 20),
-        ("fetch", 30),
+        pytest.param("gc", 30, marks=pytest.mark.slow),
+        pytest.param("push", 20, marks=pytest.mark.slow),
+        pytest.param("fetch", 30, marks=pytest.mark.slow),
     ],
 )
 def test_a_crash_before_any_step_loses_nothing(scenario: str, at_least: int, folder: Path) -> None:

@@ -140,6 +140,7 @@ def test_a_bad_record_at_a_remote_does_not_stop_a_push(
     assert len(moved.refused) == 1
 
 
+@pytest.mark.slow
 def test_a_chain_of_thousands_is_followed(store: Store, publish: Publish, tmp_path: Path) -> None:
     """Longer than Python's own stack is deep."""
     last = publish({"a": b"x"}, seed=-1)

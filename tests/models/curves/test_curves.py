@@ -52,8 +52,9 @@ def batch(step: int, model: str, inputs: ModuleType) -> Batch:
     return make_batch(images, boxes, labels, sizes=[[inputs.HEIGHT, width] for width in widths])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["rtdetr_r18vd", "detr_r50"])
-@pytest.mark.parametrize("steps", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [3, 20])
 def test_losses_of_the_first_steps(model: str, steps: int, inputs: ModuleType) -> None:
     """Their sum within 1e-3, each of them within 1e-2 (official.json, see record.py)."""
     official = json.loads((HERE / "official.json").read_text())[model]

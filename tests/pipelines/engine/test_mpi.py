@@ -164,7 +164,7 @@ def test_two_processes_leave_what_one_leaves(
 @pytest.mark.parametrize(
     ("victim", "number", "status"),
     [
-        ("rank 1", signal.SIGKILL, 2),
+        pytest.param("rank 1", signal.SIGKILL, 2, marks=pytest.mark.slow),
         pytest.param("parent", signal.SIGTERM, EXIT_CODE, marks=pytest.mark.slow),
         pytest.param("parent", signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
     ],
