@@ -139,6 +139,6 @@ def test_fine_tuning_is_told_as_changes_from_before() -> None:
     elements = Elements(study_page(study(), {}))
     texts = [text for text in elements.texts if text.strip()]
     first = texts.index("Before and after fine-tuning")
-    (end,) = [place for place, text in enumerate(texts) if place > first and text == "plain"]
+    (end,) = [place for place, text in enumerate(texts) if place > first and text == "val, plain"]
     cells = texts[end : end + 7]
-    assert cells == ["plain", "0.200", "+0.190", "0.125", "−0.275", "–", "–"]
+    assert cells == ["val, plain", "0.200", "+0.190", "0.125", "−0.275", "–", "–"]

@@ -209,13 +209,13 @@ def _sections(study: Study, proposed: Sequence[Named]) -> Iterator[Section]:
 def _fine_tuning(study: Study) -> Section:
     groups = list(study.fine_tuned[0].AP)
     before = {item.name: item.AP for item in study.fine_tuned if item.network == "before"}
-    columns = [Column("name", "set", "text"), Column("network", "network", "text")]
+    columns = [Column("network", "set, network", "text")]
     for group in groups:
         columns.append(Column(group, f"AP {group}", "number"))
         columns.append(Column(f"{group}-change", "change", "diff", f"AP {group} less that before"))
     rows = []
     for item in study.fine_tuned:
-        row: list[Any] = [item.name, item.network]
+        row: list[Any] = [f"{item.name}, {item.network}"]
         for group in groups:
             row += [item.AP[group], _change(item.AP[group], before[item.name][group], item.network)]
         rows.append(row)
@@ -226,7 +226,11 @@ def _fine_tuning(study: Study) -> Section:
         f"AP over the {counts['new']:,} names that fine-tuning learns, the {counts['old']:,} that "
         f"the network was trained on before, and the {counts['other']:,} that neither labels (of "
         f"{study.fine_tuned[0].name}); “plain” trains on the new images and does nothing else.",
-        tables=[Table("fine-tuning-table", "Before and after fine-tuning", columns, rows)],
+        tables=[
+            Table(
+                "fine-tuning-table", "Before and after fine-tuning", columns, rows, kind="stacked"
+            )
+        ],
     )
 
 
