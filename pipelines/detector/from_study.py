@@ -78,6 +78,8 @@ def _naming(study: str | Path, overrides: Sequence[str]) -> list[str]:
         return folder.before(overrides)
     if len(Path(study).parts) > 1 or Path(study).is_file():
         raise UserError(f"study: {study} is no store, no artefact in one, and no experiment")
+    if Path(study).suffix:  # no experiment's name has one
+        raise UserError(f"there is no file or folder {str(study)!r}")
     return [f"experiment={study}", *overrides]
 
 

@@ -227,8 +227,9 @@ def _texts(config: Config, second: _Checkpoint, files: Mapping[str, Path]) -> Te
     ready = texts.read_ready(path) if path else own
     if ready is None and encoder is None:
         raise UserError(
-            f"weights: {second.path} holds no embeddings of names; give text_encoder=FILE "
-            "(OpenAI's CLIP), or ready ones: embeddings=FILE"
+            f"weights: {second.path} holds no embeddings of names; give OpenAI's CLIP "
+            "(--text-encoder FILE; in Python text_encoder=FILE), or ready ones (--embeddings FILE; "
+            "embeddings=FILE)"
         )
     return Texts(ready, (lambda: open_encoder(encoder, config)) if encoder else None)
 
