@@ -24,7 +24,10 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 """C names to (C, D) embeddings of any length."""
 WORDS_AT_ONCE = 16
 """A minute's work of CLIP's text encoder at most, with 81 prompts each, on a laptop."""
-NEEDS_ENCODER = "a text encoder takes any name: --text-encoder FILE, in Python text_encoder=FILE (OpenAI's CLIP)"
+NEEDS_ENCODER = (
+    "a text encoder (OpenAI's CLIP) takes any name: --text-encoder FILE, "
+    "in Python text_encoder=FILE"
+)
 
 
 class Ready:
