@@ -20,9 +20,9 @@ from unidet.data.own_data import read_own, reader_of, require_apart
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.annotations import sentences
+from unidet.formats.findings import Finding
 from unidet.formats.labels.coco import labels_of
 from unidet.formats.labels.records import Labels
-from unidet.formats.table import Finding
 from unidet.pipelines.wiring.named_data import NamedData
 from unidet.records import Split
 from unidet.store.disk import check_folder

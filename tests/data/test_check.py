@@ -18,7 +18,7 @@ from unidet.data.check import (
     note_unlabelled,
     shared_pictures,
 )
-from unidet.formats.table import Finding
+from unidet.formats.findings import Finding
 from unidet.formats.tables import tables_of
 from unidet.records import Split
 

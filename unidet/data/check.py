@@ -14,9 +14,9 @@ from unidet.data.pictures import PictureFolder
 from unidet.data.readers import split_of
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of
+from unidet.formats.findings import Finding, TableFault
 from unidet.formats.ground_truth import ground_truth_of
 from unidet.formats.labels.records import RecordFault
-from unidet.formats.table import Finding, TableFault
 from unidet.formats.tables import Tables
 from unidet.records import Split
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.formats.annotations import findings
+from unidet.formats.findings import Finding
 from unidet.formats.json_text import shown
-from unidet.formats.table import Finding, Table
+from unidet.formats.table import Table
 
 _COCO_NUMBER = re.compile(r"\d{12}(?=\.\w+$)")
 # control characters, and halves of characters that no file name in UTF-8 can hold

@@ -20,9 +20,10 @@ from unidet.formats.annotations import (
     findings,
     sentences,
 )
+from unidet.formats.findings import Finding
 from unidet.formats.frames import is_sound
 from unidet.formats.growing import Growing, blocks, taken
-from unidet.formats.table import Finding, Table
+from unidet.formats.table import Table
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.records import Category, Split
 

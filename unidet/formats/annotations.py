@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from unidet.formats.findings import Finding
 from unidet.formats.frames import check_frame
 from unidet.formats.json_text import shown
 from unidet.formats.names import CLEANED, plain
-from unidet.formats.table import Finding, Table
+from unidet.formats.table import Table
 from unidet.formats.tables import Tables, read_tables, table_in
 from unidet.records import FREQUENCIES, Category
 

@@ -14,8 +14,9 @@ from unidet.formats.annotations import (
     sentences,
 )
 from unidet.formats.columns import is_id_list
+from unidet.formats.findings import Finding
 from unidet.formats.json_text import shown
-from unidet.formats.table import Finding, Table
+from unidet.formats.table import Table
 from unidet.records import GroundTruth
 
 

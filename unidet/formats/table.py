@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from unidet.errors import UserError
 from unidet.formats.batch_columns import Fields, kind_of, parts_of, spellings_of
 from unidet.formats.columns import (
     AS_TEXT,
@@ -25,35 +24,11 @@ from unidet.formats.columns import (
     is_number,
     is_whole,
 )
+from unidet.formats.findings import Finding, TableFault
 from unidet.formats.growing import blocks, forget
 from unidet.formats.json_text import Batch, shown
 
 _BOX = "[x, y, width, height]"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How often something was met, and the first record it was met in."""
-
-    count: int
-    first: str
-
-
-class TableFault(UserError):
-    """Records that are at fault for one reason; the message is about the first.
-
-    Attributes:
-        key: the table's; `rows`: the records, as far as the reader has looked for them.
-        kind: the reason, without what the records say.
-        first: the name of the first record.
-    """
-
-    def __init__(self, message: str, key: str, rows: Sequence[int], kind: str, first: str) -> None:
-        super().__init__(message)
-        self.key = key
-        self.rows = rows
-        self.kind = kind
-        self.first = first
 
 
 @dataclass(frozen=True)

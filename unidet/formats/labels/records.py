@@ -13,9 +13,9 @@ from typing import NoReturn, Protocol
 
 from unidet.errors import UserError
 from unidet.formats.columns import LARGEST
+from unidet.formats.findings import Finding
 from unidet.formats.json_text import shown
 from unidet.formats.names import CLEANED, plain
-from unidet.formats.table import Finding
 
 TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL}

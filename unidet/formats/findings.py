@@ -1,0 +1,33 @@
+"""What a reader met in the records of a file: notes of what is read, faults of what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unidet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How often something was met, and the first record it was met in."""
+
+    count: int
+    first: str
+
+
+class TableFault(UserError):
+    """Records that are at fault for one reason; the message is about the first.
+
+    Attributes:
+        key: the table's; `rows`: the records, as far as the reader has looked for them.
+        kind: the reason, without what the records say.
+        first: the name of the first record.
+    """
+
+    def __init__(self, message: str, key: str, rows: Sequence[int], kind: str, first: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.rows = rows
+        self.kind = kind
+        self.first = first
