@@ -50,6 +50,9 @@ def _add_model(parser: ArgumentParser) -> None:
         metavar="STUDY",
         help="an experiment, or a folder of the store; otherwise the newest on real images",
     )
+    model.add_argument(
+        "--set", action="store_true", help="may stand before key=value, as scripts of old have it"
+    )
     for option, text in (
         ("--proposals-weights", "a first stage, as `unidet convert` reads it"),
         ("--weights", "a second stage, or a closed-set detector"),

@@ -80,7 +80,7 @@ def results() -> list[dict]:
 def test_options_reach_the_model(opened: Opened) -> None:
     model = opened(None)
     status = exit_status(
-        *("detect", "a.png", "b", "seed=3", "--vocab", "cat, dog", "--weights", "w.pth"),
+        *("detect", "a.png", "b", "--set", "seed=3", "--vocab", "cat, dog", "--weights", "w.pth"),
         *("--threshold", "0.4", "--top-k", "7", "--gamma", "0.5", "--multi-label"),
     )
     assert status == 0
