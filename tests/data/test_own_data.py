@@ -81,6 +81,20 @@ def test_every_name_is_evaluated_and_trained_where_it_can_be() -> None:
         assert "s" not in val
 
 
+def test_the_only_picture_of_a_name_is_for_training() -> None:
+    """By hand: of 4 pictures half are wanted for evaluation, but `s` and `t` are the only ones of
+    their names, and `a` and `b` the only ones of name 1: one of the latter is all that can go."""
+    for seed in range(10):
+        val = divided({"a": [1], "b": [1], "s": [2], "t": [3]}, 0.5, seed)
+        assert val in (["a"], ["b"])
+
+
+def test_one_is_for_evaluation_even_if_that_costs_a_name() -> None:
+    """Every picture is the only one of a name; `c` of one name, the others of two."""
+    for seed in range(10):
+        assert divided({"a": [1, 2], "b": [3, 4], "c": [5]}, 0.9, seed) == ["c"]
+
+
 def test_pictures_without_boxes_are_for_training() -> None:
     assert divided({"a": [1], "b": [1], "empty": []}, 0.9) in (["a"], ["b"])
 

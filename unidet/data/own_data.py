@@ -237,10 +237,12 @@ def divide(
     """A training and an evaluation part of one document.
 
     Which image belongs where depends on the seed and on the content of the pictures alone. Copies
-    of a picture stay together; as far as its pictures allow, a name has boxes in both parts.
+    of a picture stay together; as far as its pictures allow, a name has boxes in both parts. The
+    only picture of a name is for training: its AP without any would be 0.
 
     Args:
-        fraction: of the annotated images for evaluation, one at least.
+        fraction: of the annotated images for evaluation, one at least; fewer where every name is
+            to keep a picture for training.
         digest_of: sha256 of a picture's file, by its name.
 
     Raises:
@@ -267,8 +269,9 @@ def divide(
 
 
 def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
-    """`count` of the pictures, by rank, for evaluation: first one for each category, rare ones
-    first, then the lowest ranks; those that training alone has of a category go last."""
+    """At most `count` of the pictures, by rank, for evaluation: first one for each category, rare
+    ones first, then the lowest ranks. None is the last that training has of a category; only where
+    each picture is, one is taken, which costs the fewest categories."""
     left = Counter(number for categories in groups.values() for number in categories)
     chosen: dict[str, None] = {}
     evaluated: set[int] = set()
@@ -278,18 +281,21 @@ def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
         evaluated.update(groups[rank])
         left.subtract(groups[rank])
 
+    def lost(rank: str) -> int:
+        return sum(left[number] == 1 for number in groups[rank])
+
     def spares(rank: str) -> bool:
-        return rank not in chosen and all(left[number] > 1 for number in groups[rank])
+        return rank not in chosen and not lost(rank)
 
     ranks = sorted(groups)
     for number, _ in sorted(left.items(), key=lambda item: (item[1], item[0])):
         rank = next((rank for rank in ranks if number in groups[rank] and spares(rank)), None)
         if rank is not None and number not in evaluated and len(chosen) < count:
             take(rank)
-    for rank in (*filter(spares, ranks), *ranks):
-        if rank not in chosen and len(chosen) < count:
+    for rank in ranks:
+        if len(chosen) < count and spares(rank):
             take(rank)
-    return {*chosen}
+    return {*chosen} or {min(ranks, key=lost)}
 
 
 def part_of(document: Document, keeps: Callable[[int], bool]) -> Document:
