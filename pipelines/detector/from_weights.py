@@ -155,9 +155,11 @@ def _closed_set(
             "checkpoint as well, as proposals weights (docs/weights.md)"
         )
     if kind not in CLASS_ROWS:
+        from unidet.pipelines.wiring.new_weights import no_classes
+
         raise UserError(
-            f"weights: {checkpoint.path} is a proposal network ({kind}), which tells no classes "
-            "apart; give it as proposals weights, and a second stage as weights (docs/weights.md)"
+            f"weights: {checkpoint.path} {no_classes(kind)}; give it as proposals weights, and a "
+            "second stage as weights (docs/weights.md)"
         )
     for name in files:
         if name != "weights":

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,15 @@ def new_study(request: Request) -> list[str]:
     lines += [f"note: {note}" for note in data.notes]
     if request.again and request.study.is_file():
         lines.append(f"{request.study}: kept; its labels were read again")
+        advice: Iterable[str] = ()
     else:
         text = study_text(request, data, parts, this_machine())
         request.study.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(request.study) as partial:
             partial.write_text(text, encoding="utf-8")
         lines.append(f"{request.study}: written; every value in it can be changed")
-    return [*lines, *_advice(request, parts), f"next: {_next(request)}"]
+        advice = _advice(request, parts)
+    return [*lines, *advice, f"next: {_next(request)}"]
 
 
 def _check_places(request: Request) -> None:
@@ -99,6 +101,10 @@ def _check_places(request: Request) -> None:
     for option, file in (("--embeddings", request.embeddings), ("--weights", request.weights)):
         if file is not None and not file.is_file():
             raise UserError(f"{option} {file}: no such file")
+    if request.weights is not None:
+        from unidet.pipelines.wiring.new_weights import require_start
+
+        require_start(request.weights, knows_text=request.knows_text)
 
 
 def _check_labels(request: Request, parts: dict[str, Document]) -> None:
@@ -168,6 +174,11 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
     train, val = (len(parts[part]["images"]) for part in (TRAIN, VAL))
     how = "as the data say" if data.is_divided else f"by content and seed {request.seed}"
     yield f"{train} pictures for training, {val} for evaluation, {how}"
+    if not data.is_divided and val < round(request.evaluation * _annotated(parts)):
+        yield (
+            f"note: fewer for evaluation than --evaluation {request.evaluation:g} asks for: every "
+            "name keeps a picture for training, and copies stay together"
+        )
     for part, use in ((TRAIN, "training"), (VAL, "evaluation")):
         met = {box["category_id"] for box in parts[part]["annotations"]}
         absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
@@ -175,7 +186,15 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
             yield f"note: {len(absent)} names have no box for {use}: {_some(absent, len(absent))}"
 
 
+def _annotated(parts: dict[str, Document]) -> int:
+    """How many pictures have a box."""
+    return sum(
+        len({box["image_id"] for box in document["annotations"]}) for document in parts.values()
+    )
+
+
 def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:
+    """Of a study file that is written; what a kept one starts from is not asked for again."""
     if not request.knows_text:
         count = len(parts[TRAIN]["categories"])
         yield (

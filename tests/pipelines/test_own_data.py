@@ -13,6 +13,9 @@ from labelled import write_twelve
 from stage_pages import departures
 
 from unidet.data.own_data import reader_of
+from unidet.pipelines.wiring import new_weights
+from unidet.weights.layouts import nanodet_plus
+from unidet.weights.layouts.layout import Weights
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/own-data.md"
 BLOCKS = [
@@ -51,6 +54,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "clip").mkdir()
     for name in ("clip/RN50.pt", "clip/bpe_simple_vocab_16e6.txt.gz", "nanodet_plus_m_416.param"):
         (tmp_path / name).touch()
+    monkeypatch.setattr(new_weights, "open_weights", lambda path: Weights(nanodet_plus.M, {}, ()))
     np.save(tmp_path / "names.npy", np.ones((3, 1024), np.float32))
     monkeypatch.chdir(tmp_path)
     return tmp_path

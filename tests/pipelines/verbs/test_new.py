@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 from commands import complaint_of, exit_status
 from labelled import write_labels, write_pictures, write_twelve
+from PIL import Image
 
 from unidet.config.compose import compose
 from unidet.config.folders import take_folders
 from unidet.config.study import Config
 from unidet.data.own_data import reader_of
 from unidet.pipelines.engine.graph import needed
+from unidet.pipelines.wiring import new_weights
+from unidet.weights.layouts import nanodet_plus
+from unidet.weights.layouts.layout import Layout, Weights
+from unidet.weights.layouts.unidetector import STAGE1, STAGE2
+from unidet.weights.write import write_safetensors
 
 
 @pytest.fixture(params=["photos", "my 'photos', [1] ${x} 日本"])
@@ -92,8 +98,10 @@ def test_a_study_with_ready_embeddings_reads_them(photos: Path) -> None:
 
 
 def test_weights_are_where_training_starts(photos: Path) -> None:
-    weights = photos.parent / "net.pth"
-    weights.touch()
+    weights = photos.parent / "net.safetensors"
+    shapes = nanodet_plus.M.shapes()  # a side is None where any number of classes will do
+    zeros = {name: [side or 3 for side in shape] for name, shape in shapes.items()}
+    write_safetensors(weights, {name: np.zeros(own, np.float32) for name, own in zeros.items()})
     assert study(new(photos, "started", "--weights", weights)).rpn.weights == str(weights)
 
 
@@ -108,7 +116,12 @@ def test_labels_are_read_again_and_the_study_file_kept(
     places = ("--images", photos, "--annotations", photos.parent / "labels")
     assert exit_status("new", folder, *places) == 2
     assert "is there already; --again reads its labels again" in capsys.readouterr().err
+    capsys.readouterr()
     new(photos, "birds", "--again")
+    said = capsys.readouterr().out
+    assert "kept; its labels were read again" in said
+    assert "scratch" not in said  # the kept file says what it starts from
+    assert "no text encoder" not in said
     assert study(folder).seed == 5
     assert '"crimson"' in (folder / "annotations/train.json").read_text()
 
@@ -120,6 +133,29 @@ def test_what_was_found_is_said_also_as_json(
     told = json.loads(capsys.readouterr().out)
     assert told["study"] == str(folder / "experiment/study.yaml")
     assert told["lines"][0].startswith("coco: 12 pictures, 18 boxes, 3 names (")
+
+
+def test_fewer_pictures_for_evaluation_than_asked_for_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By hand: each of the 3 pictures has a name of its own, so that one of them is all that can
+    go, where 2 are asked for."""
+    boxes = [{"category_id": number, "bbox": [1, 1, 4, 4]} for number in (1, 2, 3)]
+    names = [f"{number}.png" for number in (1, 2, 3)]
+    (tmp_path / "photos").mkdir()
+    for number, name in enumerate(names, start=1):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "photos" / name)
+    content = {
+        "images": [{"id": id_, "file_name": name} for id_, name in enumerate(names, start=1)],
+        "categories": [{"id": id_, "name": f"n{id_}"} for id_ in (1, 2, 3)],
+        "annotations": [{"id": i, "image_id": i, **box} for i, box in enumerate(boxes, start=1)],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    places = ("--images", tmp_path / "photos", "--annotations", tmp_path / "labels.json")
+    assert exit_status("new", tmp_path / "own", *places, "--evaluation", 0.6) == 0
+    said = capsys.readouterr().out
+    assert "2 pictures for training, 1 for evaluation" in said
+    assert "note: fewer for evaluation than --evaluation 0.6 asks for: every name keeps" in said
 
 
 # --- what is refused ---------------------------------------------------------------------------
@@ -145,6 +181,7 @@ def test_nothing_is_written_into_folders_of_the_user(
         (("--embeddings", "none.npy"), "--embeddings * no such file"),
         (("--embeddings", "two.npy"), "the vocabulary has 3 categories"),
         (("--weights", "none.pth"), "--weights * no such file"),
+        (("--weights", "two.npy"), "--weights */two.npy"),
         (("--evaluation", "1"), "must be a number from 0.01 to 0.9"),
         (("--format", "voc"), "looks like coco, not voc"),
         (("--format", "xml"), "invalid choice"),
@@ -164,6 +201,41 @@ def test_a_wrong_option_is_one_line_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     places = ("--images", "photos", "--annotations", "labels")
     complaint = complaint_of("new", capsys, "birds", *places, *arguments)
+    assert all(part in complaint for part in says.split("*"))
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "says"),
+    [
+        (STAGE1, (), "is a proposal network (cln), which tells no classes apart; a closed-set "),
+        (
+            STAGE2,
+            (),
+            "holds UniDetector's second stage * starts from nanodet_plus_m or torchvision",
+        ),
+        (
+            STAGE1,
+            ("--embeddings", "three.npy"),
+            "a study with text starts from a model.safetensors",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_refused(
+    tmp_path: Path,
+    layout: Layout,
+    text: tuple[str, ...],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_pictures(tmp_path / "photos")
+    write_labels(tmp_path / "labels", "coco")
+    np.save(tmp_path / "three.npy", np.ones((3, 1024), np.float32))
+    (tmp_path / "s1.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(new_weights, "open_weights", lambda path: Weights(layout, {}, ()))
+    places = ("--images", "photos", "--annotations", "labels", "--weights", "s1.pth")
+    complaint = complaint_of("new", capsys, "birds", *places, *text)
     assert all(part in complaint for part in says.split("*"))
 
 
