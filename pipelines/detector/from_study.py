@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from unidet.config.compose import compose
 from unidet.config.fields import identity
-from unidet.config.folders import STUDY, take_folders
+from unidet.config.folders import STUDY, study_folder, take_folders
 from unidet.config.stages import TextEmbeddings
 from unidet.config.study import Config
 from unidet.errors import UserError
@@ -61,13 +62,14 @@ def find(
         lineage = lineage_at(Path(study))
         if lineage is not None:
             return lineage, _as_recorded(lineage, overrides)
-        config = compose(_naming(study, overrides))
-        return lineage_for(config, _store(config, root)), config
+        names = _naming(study, overrides)
+        config = compose(names)
+        return lineage_for(config, _store(config, root), names), config
     store = _store(compose(overrides), root)
     on_real_images = lineages(store, lambda lineage: not lineage.is_toy)
     lineage = next(on_real_images, None)
     if lineage is None:
-        raise UserError(_nothing(store))
+        raise UserError(_nothing(store, overrides))
     return lineage, _as_recorded(lineage, overrides)
 
 
@@ -89,8 +91,10 @@ def _store(config: Config, root: str | Path | None) -> Store:
     return Store(place)
 
 
-def _nothing(store: Store) -> str:
+def _nothing(store: Store, overrides: Sequence[str]) -> str:
     """What to say of a store without a study on real images."""
+    if study_folder(overrides) is not None:
+        return f"no study: nothing is trained in {store.root}; run: {_report(overrides)}"
     toy = next(lineages(store, lambda lineage: lineage.is_toy), None)
     if toy is None:
         return f"no study: the store {store.root} holds no trained network; {MORE}"
@@ -100,11 +104,20 @@ def _nothing(store: Store) -> str:
     )
 
 
+def _report(overrides: Sequence[str]) -> str:
+    """The command that runs the study in a folder; empty where the overrides choose none."""
+    folder = study_folder(overrides)
+    return f"unidet -C {shlex.quote(str(folder))} stage=report" if folder else ""
+
+
 # --- the lineage of an experiment, the configuration of a folder -------------------------------
 
 
-def lineage_for(config: Config, store: Store) -> Lineage:
+def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> Lineage:
     """The newest lineage with the networks of a configuration: a RoI head's, else a closed set's.
+
+    Args:
+        overrides: that made the configuration, for the message.
 
     Raises:
         UserError: nothing is trained, or something that it was made from is gone.
@@ -118,9 +131,9 @@ def lineage_for(config: Config, store: Store) -> Lineage:
         lineage = next(lineages(store, ours, (head,)), None)
         if lineage is not None:
             return lineage
+    run = _report(overrides) or f"unidet stage=roi experiment={config.experiment}"
     raise UserError(
-        f"roi: nothing trained for experiment {config.experiment!r} in {store.root}; "
-        f"run: unidet stage=roi experiment={config.experiment}"
+        f"roi: nothing trained for experiment {config.experiment!r} in {store.root}; run: {run}"
     )
 
 

@@ -22,6 +22,8 @@ from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
 
 MAIN = "val"
 """The evaluation set that is meant where a study has several and none is named."""
+OF_TEXT = ("lvis_raw", "clip_embeddings")
+"""Stages that a closed-set study has no use for."""
 CORNERS = ["x1", "y1", "x2", "y2"]
 
 
@@ -56,6 +58,11 @@ class Study:
     def __repr__(self) -> str:
         folder = self.lineage.store.folder(self.lineage.head)
         return f"<Study of {folder}: {', '.join(self.lineage.actions)}>"
+
+    @property
+    def is_closed_set(self) -> bool:
+        """Whether its detector tells the classes of its training set apart, by no text."""
+        return self.lineage.head.stage == "rpn" and self.config.rpn.classes != "agnostic"
 
     @property
     def artefacts(self) -> pd.DataFrame:
@@ -175,6 +182,11 @@ class Study:
         wanted = MAIN if name is None else name
         if wanted in known:
             return wanted
+        if not known and stage in OF_TEXT and self.is_closed_set:
+            raise UserError(
+                "a closed-set study has no text and no embeddings of regions, so it cannot be "
+                "searched; docs/own-data.md says how to make one for any name"
+            )
         if not known:
             raise UserError(f"{stage}: not in this study; run stage={stage} of this study")
         hint = "which one? " if name is None else suggestion(wanted, known)

@@ -9,7 +9,7 @@ import pytest
 from commands import exit_status
 
 from unidet.config.compose import compose
-from unidet.config.folders import STUDY, take_folders
+from unidet.config.folders import STUDY, study_folder, take_folders
 from unidet.errors import UserError
 
 
@@ -41,6 +41,18 @@ def test_a_folder_adds_options_to_those_of_conf(folder: Path) -> None:
     assert composed("--config-dir", str(folder)) == (0, "toy", 450)
     assert composed(f"--config-dir={folder}", "rpn=mine") == (0, "toy", 5)
     assert composed("--config-dir", str(folder), "experiment=study", "rpn=mine") == (7, "study", 5)
+
+
+def test_the_folder_of_a_study_is_found_again(folder: Path, tmp_path: Path) -> None:
+    """For messages that say how to run it."""
+    (tmp_path / "more").mkdir()
+    more = ("--config-dir", str(tmp_path / "more"))
+    chosen, _ = take_folders([*more, "-C", str(folder)])
+    assert study_folder(chosen.before(["seed=8"])) == folder
+    assert study_folder(chosen.before(["experiment=toy"])) is None
+    assert study_folder(take_folders(more)[0].before([])) is None
+    assert study_folder(["experiment=study", f"hydra.searchpath=[{tmp_path / 'none'}]"]) is None
+    assert study_folder([]) is None
 
 
 def test_what_is_given_stands(folder: Path) -> None:

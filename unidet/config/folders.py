@@ -40,6 +40,19 @@ class ConfigFolders:
         return [*added, *overrides]
 
 
+def study_folder(overrides: Sequence[str]) -> Path | None:
+    """DIR of a `-C DIR` that became some of these overrides; None where another study is meant."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    chosen = [item for item in overrides if item.startswith(_EXPERIMENT)]
+    if chosen[-1:] != [f"{_EXPERIMENT}{Path(STUDY).stem}"]:
+        return None
+    paths = [item for item in overrides if item.startswith(_SEARCH_PATH)]
+    value = OverridesParser.create().parse_override(paths[-1]).value() if paths else []
+    places = [Path(str(place)) for place in (value if isinstance(value, list) else [value])]
+    return next((place for place in places if (place / STUDY).is_file()), None)
+
+
 def take_folders(arguments: Sequence[str]) -> tuple[ConfigFolders, list[str]]:
     """The folders that `-C` and `--config-dir` name, wherever they stand, and the other arguments.
 

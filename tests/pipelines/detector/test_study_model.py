@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from studies import built
 
 import unidet
 from unidet.config.compose import compose
+from unidet.config.folders import take_folders
 from unidet.errors import UserError
 from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pictures.detections import Detections
@@ -161,8 +165,25 @@ def test_a_folder_of_a_study_is_one(tmp_path: Path) -> None:
     file = tmp_path / "own" / "experiment" / "study.yaml"
     file.parent.mkdir(parents=True)
     file.write_text("# @package _global_\ndefaults:\n  - toy\n  - _self_\nexperiment: study\n")
-    with pytest.raises(UserError, match=r"experiment 'study'.*nothing|nothing.*experiment 'study'"):
+    run = re.escape(f"; run: unidet -C {tmp_path / 'own'} stage=report")
+    with pytest.raises(UserError, match=rf"nothing trained for experiment 'study' .*{run}$"):
         load(study=tmp_path / "own", store=tmp_path / "store")
+    folders, _ = take_folders(["-C", str(tmp_path / "own")])
+    with pytest.raises(UserError, match=rf"no study: nothing is trained in .*{run}$"):
+        load(store=tmp_path / "store", overrides=folders.before([]))
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda study: study.search("cat"), Study.regions, Study.embeddings]
+)
+def test_a_closed_set_study_has_no_text(ask: Callable[[Study], object]) -> None:
+    lineage = SimpleNamespace(head=SimpleNamespace(stage="rpn"), of=lambda stage: {})
+    closed = Study(lineage, compose(["experiment=closed_set"]))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"a closed-set study has no text .*cannot be searched"):
+        ask(closed)
+    half = Study(lineage, compose(["experiment=toy"]))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="not in this study; run stage="):
+        ask(half)
 
 
 def test_tables_of_a_study(study: Study) -> None:
