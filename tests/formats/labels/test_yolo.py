@@ -43,6 +43,16 @@ def refused(place: Path, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("inner", ["labels", "labels/train"])
+@pytest.mark.parametrize("as_format", ["", "yolo"])
+def test_text_files_below_their_settings_are_refused(
+    tmp_path: Path, inner: str, as_format: str
+) -> None:
+    folder = written(tmp_path / "set", "names: [cat]", train__a=BOX)
+    with pytest.raises(UserError, match=r"are in .*set/data\.yaml, in a folder above: give .*set$"):
+        read_own(folder / inner, folder / "images", as_format)
+
+
 # --- which picture -----------------------------------------------------------------------------
 
 

@@ -45,6 +45,8 @@ def recognize(place: Path, as_format: str = "") -> Source:
     formats = _formats_of(place)
     if as_format and formats and as_format not in formats:
         raise UserError(f"{place}: looks like {' and '.join(formats)}, not {as_format}")
+    if not formats and as_format in ("", "yolo"):
+        _require_no_settings_above(place)
     chosen = as_format or next(iter(formats), "")
     if not chosen:
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
@@ -54,6 +56,18 @@ def recognize(place: Path, as_format: str = "") -> Source:
             f"{place}: holds labels as {' and as '.join(formats)}; say which: --format {chosen}"
         )
     return Source(chosen, tuple(_places(chosen, place)))
+
+
+def _require_no_settings_above(folder: Path) -> None:
+    """UserError where a folder of YOLO's text files is given in place of the one above, whose
+    `data.yaml` names their classes."""
+    for above in folder.absolute().parents[:2]:
+        settings = yolo_settings.settings_file(above) if any(folder.rglob("*.txt")) else None
+        if settings is not None:
+            raise UserError(
+                f"{folder}: YOLO's text files alone; the names of their classes are in {settings}, "
+                f"in a folder above: give {above}"
+            )
 
 
 def _formats_of(place: Path) -> list[str]:
