@@ -37,14 +37,27 @@ def proposal_pictures(job: Job, reported: ReportedSet, most: int) -> list[Named]
 
 
 def galleries(reported: ReportedSet, most: int) -> list[Gallery]:
-    """Best, worst, most confused and missed images of a set, at most `most` of each."""
+    """Best, worst, most confused and missed images of a set, at most `most` of each.
+
+    A small set may have no other images for a kind than one above shows: that says so, without
+    pictures.
+    """
     evaluated, rows = reported.evaluated, reported.rows
     scores = image_scores(evaluated.truth, evaluated.detections, evaluated.naming)
     drawn: dict[int, Pair] = {}
-    found = []
+    found: list[Gallery] = []
+    shown: dict[str, set[int]] = {}
     for kind, (title, text) in KINDS.items():
+        ranked = ranked_images(scores, kind, most).tolist()
+        above = next((other for other, own in shown.items() if {*ranked} <= own), "")
+        if ranked and above:
+            others = f"All {len(ranked)}" if len(ranked) > 1 else "The only one"
+            text = f"{text} {others} can be seen above: {KINDS[above][0].lower()}."
+            found.append(Gallery(kind, title, text, []))
+            continue
+        shown[kind] = {*ranked}
         pairs = []
-        for row in ranked_images(scores, kind, most).tolist():
+        for row in ranked:
             if row not in drawn:
                 image = int(rows[row])
                 name = reported.data.caption(image)

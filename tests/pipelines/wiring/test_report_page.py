@@ -15,6 +15,7 @@ from studies import bare_job
 from unidet.config.compose import compose
 from unidet.evaluation.coco import evaluate_coco
 from unidet.evaluation.lvis import evaluate_lvis
+from unidet.evaluation.naming import ImageScores
 from unidet.evaluation.per_category import per_category_table
 from unidet.formats.results import write_results
 from unidet.ops.numpy_boxes import xywh_to_xyxy
@@ -22,6 +23,7 @@ from unidet.pipelines.engine.graph import needed
 from unidet.pipelines.engine.shards import SHARDS, ShardSet
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.stages import report
+from unidet.pipelines.wiring import report_galleries
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, PACKED, save_image_set
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.report_page import write_report
@@ -183,6 +185,23 @@ def test_a_mixture_of_styles_is_the_same_bytes_twice(tmp_path: Path, training: P
     before = [(made.out / name).read_bytes() for name in names]
     write_report(made)
     assert [(made.out / name).read_bytes() for name in names] == before
+
+
+def test_images_that_stand_above_are_not_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: of 2 images the first is all missed, the second half: both are the worst and the
+    most missed, the second is also the best. Two are shown of each kind at most."""
+    scores = ImageScores(*(np.array(counts) for counts in ((0, 1), (0, 0), (2, 1), (0, 0))))
+    monkeypatch.setattr(report_galleries, "image_scores", lambda *arguments: scores)
+    monkeypatch.setattr(report_galleries, "pair_of", lambda evaluated, row, *rest: row)
+    data = SimpleNamespace(caption=str, images=SimpleNamespace(read=lambda row: None))
+    reported: Any = SimpleNamespace(
+        evaluated=SimpleNamespace(truth=None, detections=None, naming=None), rows=[0, 1], data=data
+    )
+    best, worst, missed = report_galleries.galleries(reported, 2)
+    assert (best.pairs, worst.pairs, missed.pairs) == ([1], [0, 1], [])
+    assert missed.text.endswith("over which no detection lies. All 2 can be seen above: worst.")
+    (best, *_, missed) = report_galleries.galleries(reported, 1)
+    assert missed.text.endswith("The only one can be seen above: worst.")
 
 
 def test_which_studies_are_closed_set() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -10,7 +11,7 @@ from reports import HOSTILE, PROVENANCE_MADE, evaluated, galleries, renamed, stu
 
 from unidet.errors import UserError
 from unidet.report.html.comparison_page import Compared, Different, comparison_page
-from unidet.report.html.provenance import with_provenance
+from unidet.report.html.provenance import fragment, with_provenance
 from unidet.report.html.render import PROVENANCE
 from unidet.report.html.study_page import study_page
 
@@ -142,3 +143,16 @@ def test_fine_tuning_is_told_as_changes_from_before() -> None:
     (end,) = [place for place, text in enumerate(texts) if place > first and text == "val, plain"]
     cells = texts[end : end + 7]
     assert cells == ["val, plain", "0.200", "+0.190", "0.125", "−0.275", "–", "–"]
+
+
+def test_one_value_differs_and_two_differ() -> None:
+    assert "1 differs from that of experiment toy" in fragment(PROVENANCE_MADE)
+    two = replace(PROVENANCE_MADE, values=[*(PROVENANCE_MADE.values or ())] * 2)
+    assert "2 differ from those of experiment toy" in fragment(two)
+
+
+def test_dashed_boxes_are_spoken_of_where_there_are_some() -> None:
+    spoken = "dashed boxes are of novel categories"
+    assert spoken in study_page(study(), {0: galleries()})
+    closed = study(evaluated(style="coco", closed=True))
+    assert spoken not in study_page(closed, {0: galleries()})

@@ -126,14 +126,19 @@ def _set(place: int, evaluated: EvaluatedSet, galleries: Sequence[Gallery]) -> d
             f"{identity}-confusions", f"Names of {name} that are confused", evaluated.confusions
         ),
         "galleries": galleries,
+        "has_novel": _has_novel(evaluated),
     }
+
+
+def _has_novel(evaluated: EvaluatedSet) -> bool:
+    return any(category.novel for category in evaluated.categories)
 
 
 def tiles(evaluated: EvaluatedSet) -> list[Tile]:
     """The headline figures, those of novelty only where there is such a question."""
     names = LVIS_TILES if evaluated.style == "lvis" else COCO_TILES
     known = [name for name in names if name in evaluated.metrics]
-    if not any(category.novel for category in evaluated.categories):
+    if not _has_novel(evaluated):
         known = [name for name in known if name not in ("AP_novel", "AP_base")]
     return [
         Tile(plain_metric(name), evaluated.metrics[name], main=place == 0)
