@@ -186,6 +186,14 @@ def quoted(value: str) -> str:
     return QuotedString(value, quote).with_quotes()
 
 
+def texts_of(override: str) -> list[str]:
+    """The text, or the texts of a list, that an override gives its key."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    value = OverridesParser.create().parse_override(override).value()
+    return [str(item) for item in (value if isinstance(value, list) else [value])]
+
+
 def _for_shell(argument: str) -> str:
     """An argument as it is typed into a shell."""
     if "!" in argument:

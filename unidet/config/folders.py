@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidet.config.compose import quoted
+from unidet.config.compose import quoted, texts_of
 from unidet.errors import UserError
 
 STUDY = "experiment/study.yaml"
@@ -42,14 +42,11 @@ class ConfigFolders:
 
 def study_folder(overrides: Sequence[str]) -> Path | None:
     """DIR of a `-C DIR` that became some of these overrides; None where another study is meant."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     chosen = [item for item in overrides if item.startswith(_EXPERIMENT)]
     if chosen[-1:] != [f"{_EXPERIMENT}{Path(STUDY).stem}"]:
         return None
     paths = [item for item in overrides if item.startswith(_SEARCH_PATH)]
-    value = OverridesParser.create().parse_override(paths[-1]).value() if paths else []
-    places = [Path(str(place)) for place in (value if isinstance(value, list) else [value])]
+    places = map(Path, texts_of(paths[-1])) if paths else iter(())
     return next((place for place in places if (place / STUDY).is_file()), None)
 
 
