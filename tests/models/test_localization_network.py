@@ -88,7 +88,7 @@ def test_it_overfits_two_images(kind: str) -> None:
     network, batch = BUILDERS[kind](), _batch(TWO_IMAGES)
     parameters = [var for var in network.parameters() if not var.is_stop_grad()]
     optimizer = jt.optim.AdamW(parameters, 5e-3)
-    for step in range(60):
+    for step in range(90):
         optimizer.step(total(undivided(network.loss(batch, np.random.default_rng(step)))))
         jt.sync_all()
     of_both = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
