@@ -16,7 +16,6 @@ import numpy as np
 from unidet.config.study import Config
 from unidet.data.novelty import novel_categories
 from unidet.evaluation.coco import evaluate_coco
-from unidet.evaluation.detections import detect_calibrated
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.per_category import per_category_table
 from unidet.formats.ground_truth import read_ground_truth
@@ -30,25 +29,18 @@ from unidet.pipelines.wiring.image_sets import open_image_set, read_vocabulary
 from unidet.pipelines.wiring.learned_names import with_learned_names
 from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.per_category import save_per_category
-from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
+from unidet.pipelines.wiring.region_scoring import detections_of, text_classifier
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
 from unidet.records import UNDEFINED, Category
 
 
 def run(job: Job) -> None:
-    data, calibration = open_image_set(job), job.config.calibration
+    data = open_image_set(job)
     names = [category.name for category in data.split.categories]
     vectors = read_embeddings(job.inputs["clip_embeddings"], data)
     vectors = with_learned_names(vectors, names, job.inputs.get("finetune"))
     truth = read_ground_truth(data.ground_truth)
-    detections = detect_calibrated(
-        regions_of(job, data),
-        text_classifier(job, data, vectors),
-        beta=calibration.beta,
-        gamma=calibration.gamma,
-        suppression=suppression(job.config.detection, calibration.compat),
-        compat=calibration.compat,
-    )
+    detections = detections_of(job, data, text_classifier(job, data, vectors))
     coco = job.settings["data"]["style"] == "coco"
     evaluation = (evaluate_coco if coco else evaluate_lvis)(truth, detections)
     table = per_category_table(truth, evaluation)

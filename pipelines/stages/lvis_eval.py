@@ -13,12 +13,9 @@ from unidet.console.terminal import say
 from unidet.evaluation.coco import evaluate_coco
 from unidet.evaluation.controls import text_controls
 from unidet.evaluation.detections import (
-    Scoring,
     TextClassifier,
-    calibrated_scorings,
-    detect,
+    calibrated_scoring,
     detect_best_of_categories,
-    detect_calibrated,
 )
 from unidet.evaluation.fixed_ap import fixed_ap_metrics
 from unidet.evaluation.lvis import evaluate_lvis
@@ -31,7 +28,12 @@ from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table, read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import save_per_category
-from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
+from unidet.pipelines.wiring.region_scoring import (
+    detections_of,
+    regions_of,
+    suppression,
+    text_classifier,
+)
 from unidet.pipelines.wiring.study_sets import (
     data_of,
     evaluation_sets,
@@ -39,14 +41,14 @@ from unidet.pipelines.wiring.study_sets import (
     training_vocabularies,
     why_no_text,
 )
-from unidet.records import Detections, GroundTruth
+from unidet.records import GroundTruth
 
 
 def run(job: Job) -> None:
     data = open_image_set(job)
     truth = read_ground_truth(data.ground_truth)
     text = text_classifier(job, data)
-    detections = _detect(job, data, text)
+    detections = detections_of(job, data, text)
     explain_silence(data.name, len(detections), job.config.calibration)
     write_results(job.out / "detections.json", detections)
     novel = novelty(job, data.split.categories)
@@ -66,7 +68,7 @@ def run(job: Job) -> None:
 
 
 def _average_precision(job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier) -> float:
-    return evaluate_lvis(truth, _detect(job, data, text)).metrics()["AP"]
+    return evaluate_lvis(truth, detections_of(job, data, text)).metrics()["AP"]
 
 
 def _fixed_ap(
@@ -76,26 +78,16 @@ def _fixed_ap(
     calibration, count = job.config.calibration, job.config.lvis_eval.max_detections_per_category
     images = regions_of(job, data)
     suppressing = suppression(job.config.detection, calibration.compat)
-    scoring = Scoring(calibration.beta)
-    if calibration.gamma:
-        (uncalibrated,) = detect(images, text, [scoring], suppressing)
-        (scoring,) = calibrated_scorings(
-            uncalibrated, text, calibration.beta, [calibration.gamma], calibration.compat
-        )
-    best = detect_best_of_categories(images, text, scoring, suppressing, count)
-    return fixed_ap_metrics(truth, best, novel, count)
-
-
-def _detect(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
-    calibration = job.config.calibration
-    return detect_calibrated(
-        regions_of(job, data),
+    scoring = calibrated_scoring(
+        images,
         text,
         beta=calibration.beta,
         gamma=calibration.gamma,
-        suppression=suppression(job.config.detection, calibration.compat),
+        suppression=suppressing,
         compat=calibration.compat,
     )
+    best = detect_best_of_categories(images, text, scoring, suppressing, count)
+    return fixed_ap_metrics(truth, best, novel, count)
 
 
 def explain_silence(name: str, detections: int, calibration: CalibrationConfig) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 
 from unidet.config.compat import Compat
 from unidet.config.stages import DetectionConfig
-from unidet.evaluation.detections import TextClassifier
+from unidet.evaluation.detections import TextClassifier, detect_calibrated
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.soft_nms import Suppression
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
 from unidet.pipelines.wiring.image_sets import ImageSet
+from unidet.records import Detections
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ def text_classifier(
     settings = json.loads((job.inputs["lvis_raw"] / CLASSIFIER).read_text())
     ids = np.array([category.id for category in data.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)
+
+
+def detections_of(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
+    """What a classifier finds in the job's evaluation set, calibrated as configured."""
+    calibration = job.config.calibration
+    return detect_calibrated(
+        regions_of(job, data),
+        text,
+        beta=calibration.beta,
+        gamma=calibration.gamma,
+        suppression=suppression(job.config.detection, calibration.compat),
+        compat=calibration.compat,
+    )
 
 
 def suppression(settings: DetectionConfig, compat: Compat) -> Suppression:

@@ -36,6 +36,43 @@ class PrecisionRecall:
     capped_recall: np.ndarray
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Average precision and recall for every area range, IoU threshold and category.
+
+    Attributes:
+        precision: (A, T, C) float64, AP over 101 recall thresholds; NaN where undefined.
+        recall: (A, T, C) float64, at the evaluator's max detections; NaN where undefined.
+        novel: (C,) bool or None.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    novel: np.ndarray | None
+
+    @property
+    def precision_TC(self) -> np.ndarray:
+        """Of boxes of any size."""
+        return self.precision[0]
+
+    @property
+    def recall_TC(self) -> np.ndarray:
+        """Of boxes of any size."""
+        return self.recall[0]
+
+    def precision_metrics(self) -> dict[str, float]:
+        """AP AP50 AP75 APs APm APl; -1 where undefined."""
+        metrics = {
+            "AP": mean_of_defined(self.precision[0]),
+            "AP50": mean_of_defined(self.precision[0, 0]),
+            "AP75": mean_of_defined(self.precision[0, 5]),
+        }
+        for area, name in enumerate(AREA_RANGES):
+            if name != "all":
+                metrics[f"AP{name[0]}"] = mean_of_defined(self.precision[area])
+        return metrics
+
+
 def precision_recall(
     annotated: Annotated, evaluated: Evaluated, category_count: int, caps: Sequence[int] = ()
 ) -> PrecisionRecall:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unidet.evaluation.average_precision import mean_of_defined, precision_recall
+from unidet.evaluation.average_precision import Evaluation, mean_of_defined, precision_recall
 from unidet.evaluation.matching import AREA_RANGES
 from unidet.evaluation.protocols import COCO_MAX_DETECTIONS, coco_protocol
 from unidet.records import Detections, GroundTruth
@@ -20,49 +20,24 @@ CAPS = (1, 10)
 
 
 @dataclass(frozen=True)
-class CocoEvaluation:
-    """Average precision and recall for every area range, IoU threshold and category.
+class CocoEvaluation(Evaluation):
+    """`capped_recall`: (2, T, C) float64, of boxes of any size at max 1 and max 10 detections."""
 
-    Attributes:
-        precision: (A, T, C) float64, AP over 101 recall thresholds; NaN where undefined.
-        recall: (A, T, C) float64, at max 100 detections of an image and category; NaN as above.
-        capped_recall: (2, T, C) float64, of boxes of any size at max 1 and max 10 detections.
-        novel: (C,) bool or None.
-    """
-
-    precision: np.ndarray
-    recall: np.ndarray
     capped_recall: np.ndarray
-    novel: np.ndarray | None
-
-    @property
-    def precision_TC(self) -> np.ndarray:
-        """Of boxes of any size."""
-        return self.precision[0]
-
-    @property
-    def recall_TC(self) -> np.ndarray:
-        """Of boxes of any size."""
-        return self.recall[0]
 
     def metrics(self) -> dict[str, float]:
         """AP AP50 AP75 APs APm APl AR@1 AR@10 AR@100 ARs ARm ARl; -1 where undefined.
 
         ARs, ARm and ARl are at max 100 detections of an image and category.
         """
-        metrics = {
-            "AP": mean_of_defined(self.precision[0]),
-            "AP50": mean_of_defined(self.precision[0, 0]),
-            "AP75": mean_of_defined(self.precision[0, 5]),
-        }
-        sizes = [(area, name[0]) for area, name in enumerate(AREA_RANGES) if name != "all"]
-        metrics |= {f"AP{letter}": mean_of_defined(self.precision[area]) for area, letter in sizes}
+        metrics = self.precision_metrics()
         for cap, recall in zip(CAPS, self.capped_recall, strict=True):
             metrics[f"AR@{cap}"] = mean_of_defined(recall)
         metrics[f"AR@{COCO_MAX_DETECTIONS}"] = mean_of_defined(self.recall[0])
-        return metrics | {
-            f"AR{letter}": mean_of_defined(self.recall[area]) for area, letter in sizes
-        }
+        for area, name in enumerate(AREA_RANGES):
+            if name != "all":
+                metrics[f"AR{name[0]}"] = mean_of_defined(self.recall[area])
+        return metrics
 
 
 def coco_metrics(ground_truth: GroundTruth, detections: Detections) -> dict[str, float]:

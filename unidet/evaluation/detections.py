@@ -131,6 +131,23 @@ def calibrated_scorings(
     return [Scoring(beta, calibration_weights(counts, gamma, compat)) for gamma in gammas]
 
 
+def calibrated_scoring(
+    images: Iterable[Regions],
+    classifier: TextClassifier,
+    *,
+    beta: float,
+    gamma: float,
+    suppression: Suppression,
+    compat: Compat = "default",
+) -> Scoring:
+    """The scoring of `detect_calibrated`; gamma > 0 passes over `images` for the prior."""
+    plain = Scoring(beta)
+    if gamma == 0:
+        return plain
+    (uncalibrated,) = detect(images, classifier, [plain], suppression)
+    return calibrated_scorings(uncalibrated, classifier, beta, [gamma], compat)[0]
+
+
 def detect_calibrated(
     images: Iterable[Regions],
     classifier: TextClassifier,
@@ -144,11 +161,10 @@ def detect_calibrated(
 
     The prior is taken, as officially, from the uncalibrated detections of the same images.
     """
-    (uncalibrated,) = detect(images, classifier, [Scoring(beta)], suppression)
-    if gamma == 0:
-        return uncalibrated
-    scorings = calibrated_scorings(uncalibrated, classifier, beta, [gamma], compat)
-    return detect(images, classifier, scorings, suppression)[0]
+    scoring = calibrated_scoring(
+        images, classifier, beta=beta, gamma=gamma, suppression=suppression, compat=compat
+    )
+    return detect(images, classifier, [scoring], suppression)[0]
 
 
 def detect_best_of_categories(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unidet.evaluation.average_precision import mean_of_defined, precision_recall
+from unidet.evaluation.average_precision import Evaluation, mean_of_defined, precision_recall
 from unidet.evaluation.matching import AREA_RANGES
 from unidet.evaluation.protocols import (
     LVIS_MAX_DETECTIONS,
@@ -22,44 +22,17 @@ from unidet.records import FREQUENCIES, Detections, GroundTruth
 
 
 @dataclass(frozen=True)
-class LvisEvaluation:
-    """Average precision and recall for every area range, IoU threshold and category.
+class LvisEvaluation(Evaluation):
+    """`frequencies`: C of "r", "c", "f" or None."""
 
-    Attributes:
-        precision: (A, T, C) float64, AP over 101 recall thresholds; NaN where undefined.
-        recall: (A, T, C) float64; NaN where undefined.
-        frequencies: C of "r", "c", "f" or None.
-        novel: (C,) bool or None.
-    """
-
-    precision: np.ndarray
-    recall: np.ndarray
     frequencies: tuple[str | None, ...]
-    novel: np.ndarray | None
-
-    @property
-    def precision_TC(self) -> np.ndarray:
-        """Of boxes of any size."""
-        return self.precision[0]
-
-    @property
-    def recall_TC(self) -> np.ndarray:
-        """Of boxes of any size."""
-        return self.recall[0]
 
     def metrics(self) -> dict[str, float]:
         """AP AP50 AP75 APs APm APl APr APc APf AR@300 ARs@300 ARm@300 ARl@300; -1: undefined.
 
         AP_base and AP_novel follow where novelty is known.
         """
-        metrics = {
-            "AP": mean_of_defined(self.precision[0]),
-            "AP50": mean_of_defined(self.precision[0, 0]),
-            "AP75": mean_of_defined(self.precision[0, 5]),
-        }
-        for area, name in enumerate(AREA_RANGES):
-            if name != "all":
-                metrics[f"AP{name[0]}"] = mean_of_defined(self.precision[area])
+        metrics = self.precision_metrics()
         for frequency in FREQUENCIES:
             rows = np.array([value == frequency for value in self.frequencies], dtype=bool)
             metrics[f"AP{frequency}"] = mean_of_defined(self.precision[0][:, rows])

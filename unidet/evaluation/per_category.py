@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unidet.evaluation.average_precision import Evaluation
 from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
     import pandas
-
-
-class Evaluation(Protocol):
-    """What LVIS's and COCO's evaluation have in common: T IoU thresholds, C categories."""
-
-    @property
-    def precision_TC(self) -> np.ndarray: ...
-
-    @property
-    def recall_TC(self) -> np.ndarray: ...
-
-    @property
-    def novel(self) -> np.ndarray | None: ...
 
 
 def per_category_table(ground_truth: GroundTruth, evaluation: Evaluation) -> pandas.DataFrame:
