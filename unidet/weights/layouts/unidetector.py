@@ -8,6 +8,8 @@ only infer (BBoxHeadCLIPInference) hold the same parameters as those that train.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unidet.weights.layouts.layer_shapes import (
     Shapes,
     attention_pool,
@@ -100,12 +102,12 @@ STAGE1 = Layout(
     shapes=stage1_shapes,
     renames=((r"^roi_head\.bbox_head\.", "box_head."), (r"_convs\.(\d)\.conv\.", r"_convs.\1.")),
 )
-STAGE1_RPN = Layout(
+STAGE1_RPN = replace(
+    STAGE1,
     name="unidetector_stage1_rpn",
     network="rpn_r50_fpn",
     summary="UniDetector's first stage with a plain RPN, mmdet names",
     shapes=stage1_rpn_shapes,
-    renames=STAGE1.renames,
 )
 STAGE2 = Layout(
     name="unidetector_stage2",
@@ -116,34 +118,26 @@ STAGE2 = Layout(
     vocabulary=f"{HEAD}.zs_weights",
     embedding=1024,
 )
-STAGE2_PARTITIONED = Layout(
+STAGE2_PARTITIONED = replace(
+    STAGE2,
     name="unidetector_stage2_partitioned",
-    network="unidetector_r50_c4",
     summary="UniDetector's second stage with a vocabulary for each dataset, mmdet names",
-    shapes=stage2_shapes,
-    renames=REGION_RENAMES,
     vocabulary=f"{HEAD}.zs_weights_{{}}",
-    embedding=1024,
 )
-END2END_RENAMES = (
-    (r"^backbone\.", "regions.backbone."),
-    *((pattern, f"regions.{ours}") for pattern, ours in REGION_RENAMES),
-)
-END2END = Layout(
+END2END = replace(
+    STAGE2,
     name="unidetector_end2end",
     network="unidetector_r50_c4_end2end",
     summary="UniDetector end to end with one vocabulary, mmdet names",
     shapes=end2end_shapes,
-    renames=END2END_RENAMES,
-    vocabulary=f"{HEAD}.zs_weights",
-    embedding=1024,
+    renames=(
+        (r"^backbone\.", "regions.backbone."),
+        *((pattern, f"regions.{ours}") for pattern, ours in REGION_RENAMES),
+    ),
 )
-END2END_PARTITIONED = Layout(
+END2END_PARTITIONED = replace(
+    END2END,
     name="unidetector_end2end_partitioned",
-    network="unidetector_r50_c4_end2end",
     summary="UniDetector end to end with a vocabulary for each dataset, mmdet names",
-    shapes=end2end_shapes,
-    renames=END2END_RENAMES,
-    vocabulary=f"{HEAD}.zs_weights_{{}}",
-    embedding=1024,
+    vocabulary=STAGE2_PARTITIONED.vocabulary,
 )
