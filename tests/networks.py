@@ -74,3 +74,20 @@ def detr(**changes: Any) -> DETRConfig:
 
 def classifier(**changes: Any) -> ClassifierConfig:
     return replace(classifier_settings("clip_r50_c4"), **changes)
+
+
+def small_classifier(**changes: Any) -> ClassifierConfig:
+    """With a mean pool, embeddings of 6, and few regions and names to learn from."""
+    small: dict[str, Any] = {
+        "backbone": small_resnet(),
+        "pool": "mean",
+        "pool_size": 4,
+        "embedding": 6,
+        "scale": 8.0,
+        "bias": -1.0,
+        "learn_scale": True,
+        "federated_classes": 3,
+        "roi_samples": 6,
+        "positive_fraction": 0.5,
+    }
+    return classifier(**(small | changes))

@@ -23,19 +23,8 @@ PROPOSALS = np.array([[5, 5, 30, 40, 0.9], [0, 40, 20, 64, 0.8], [40, 0, 64, 9, 
 
 
 def build(start: RoiClassifier | None = None) -> RoiClassifier:
-    settings = networks.classifier(
-        backbone=networks.small_resnet(width=4, frozen_stages=1),
-        pool="mean",
-        pool_size=4,
-        heads=2,
-        embedding=6,
-        scale=8.0,
-        bias=-1.0,
-        learn_scale=True,
-        federated_classes=3,
-        roi_samples=6,
-        positive_fraction=0.5,
-    )
+    backbone = networks.small_resnet(width=4, frozen_stages=1)
+    settings = networks.small_classifier(backbone=backbone, heads=2)
     network = build_classifier(settings)
     network.set_vocabularies([NEW, OLD])
     if start is not None:

@@ -25,19 +25,9 @@ TEXTS = [random.standard_normal((5, 6)), random.standard_normal((3, 6))]
 
 
 def build(texts: Sequence[np.ndarray] = TEXTS, mean: bool = False) -> RoiClassifier:
-    settings = networks.classifier(
-        backbone=networks.small_resnet(width=4, frozen_stages=1),
-        pool="mean" if mean else "attention",
-        pool_size=4,
-        heads=2,
-        embedding=6,
-        scale=8.0,
-        bias=-1.0,
-        learn_scale=True,
-        federated_classes=3,
-        roi_samples=6,
-        positive_fraction=0.5,
-    )
+    backbone = networks.small_resnet(width=4, frozen_stages=1)
+    pool = "mean" if mean else "attention"
+    settings = networks.small_classifier(backbone=backbone, pool=pool, heads=2)
     network = build_classifier(settings)
     network.set_vocabularies(texts)
     return network

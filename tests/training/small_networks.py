@@ -44,18 +44,7 @@ def cln(batch_norm_training: bool = False) -> LocalizationNetwork:
 
 def classifier(datasets: int) -> RoiClassifier:
     jt.set_global_seed(1)
-    settings = networks.classifier(
-        backbone=networks.small_resnet(),
-        pool="mean",
-        pool_size=4,
-        embedding=6,
-        scale=8.0,
-        bias=-1.0,
-        learn_scale=True,
-        federated_classes=4,
-        roi_samples=6,
-        positive_fraction=0.5,
-    )
+    settings = networks.small_classifier(federated_classes=4)
     network = build_classifier(settings)
     texts = np.random.default_rng(2).standard_normal((2, 9, 6)).astype(np.float32)
     network.set_vocabularies(list(texts[:datasets]))

@@ -41,7 +41,7 @@ def test_ready_names_need_no_encoder() -> None:
 
 def test_a_name_without_an_embedding_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"'dog' is none of the 2 names.*a text encoder .* takes any"
+        UserError, match=r"'dog' is none of the 2 names.*a text encoder \(OpenAI's CLIP\) takes any"
     ):
         Texts(READY, None).embed(Vocabulary.of(["cat", "dog"]))
     with pytest.raises(UserError, match="'dog' has no embedding"):
