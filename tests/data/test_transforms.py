@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unidet.data.resize import resize_bilinear
+from unidet.data.opencv import load_opencv
+from unidet.data.resize import resize_bilinear, resize_in_numpy
 from unidet.data.transforms import KeepRatio, Stretch, Transform
 
 NO_BOXES, NO_LABELS = np.zeros((0, 4), np.float32), np.zeros(0, np.int32)
+Resize = Callable[[np.ndarray, int, int], np.ndarray]
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
@@ -19,24 +23,42 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_resize_is_that_of_opencv() -> None:
+@pytest.mark.parametrize("resize", [resize_bilinear, resize_in_numpy])
+def test_resize_is_that_of_opencv(resize: Resize) -> None:
     with np.load(Path(__file__).with_name("resized_by_opencv.npz")) as recorded:
         image = recorded["image"]
         sizes = [name for name in recorded.files if name != "image"]
         for size in sizes:
             width, height = map(int, size.split("x"))
-            np.testing.assert_array_equal(resize_bilinear(image, width, height), recorded[size])
+            np.testing.assert_array_equal(resize(image, width, height), recorded[size])
     assert len(sizes) == 7
 
 
-def test_resize_by_hand() -> None:
+@pytest.mark.parametrize("resize", [resize_bilinear, resize_in_numpy])
+def test_resize_by_hand(resize: Resize) -> None:
     image = np.array([[[0], [100]]], np.uint8)
     # centres of four pixels over two: -0.25, 0.25, 0.75, 1.25
-    assert resize_bilinear(image, 4, 1).ravel().tolist() == [0, 25, 75, 100]
+    assert resize(image, 4, 1).ravel().tolist() == [0, 25, 75, 100]
     # shrinking looks at the two pixels around the centre alone
     row = np.array([0, 0, 10, 30, 0, 0], np.uint8).reshape(1, 6, 1)
-    assert resize_bilinear(row, 1, 1).item() == 20
+    assert resize(row, 1, 1).item() == 20
+
+
+def test_an_image_of_the_size_already_stays_what_it_is() -> None:
+    image = np.zeros((1, 2, 1), np.uint8)
     assert resize_bilinear(image, 2, 1) is image
+
+
+def test_without_opencv_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = rng().integers(0, 256, (37, 53, 3), np.uint8)
+    expected = resize_bilinear(image, 80, 21)
+    monkeypatch.setitem(sys.modules, "cv2", None)  # its import raises then
+    load_opencv.cache_clear()
+    try:
+        np.testing.assert_array_equal(resize_bilinear(image, 80, 21), expected)
+        assert load_opencv() is None
+    finally:
+        load_opencv.cache_clear()
 
 
 @pytest.mark.parametrize("shape", [(200_000, 2), (2, 200_000)])
@@ -45,7 +67,7 @@ def test_resize_of_a_strip_takes_memory_for_its_new_size(shape: tuple[int, int])
     image = np.zeros((*shape, 3), np.uint8)
     tracemalloc.start()
     try:
-        assert resize_bilinear(image, 416, 416).shape == (416, 416, 3)
+        assert resize_in_numpy(image, 416, 416).shape == (416, 416, 3)
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
@@ -55,7 +77,7 @@ def test_resize_looks_at_two_rows_for_each_new_one() -> None:
     """One new row of 1,000: centre 499.5, between the rows 499 and 500."""
     image = np.zeros((1000, 1, 1), np.uint8)
     image[499:501] = np.array([[[10]], [[30]]])
-    assert resize_bilinear(image, 1, 1).item() == 20
+    assert resize_in_numpy(image, 1, 1).item() == 20
 
 
 @pytest.mark.parametrize(
@@ -177,6 +199,19 @@ def test_collate_normalizes_and_pads() -> None:
     assert batch.flips_N2.tolist() == [[False, False]] * 2
     assert [len(rows) for rows in batch.boxes] == [1, 0]
     assert batch.proposals is None
+
+
+def test_normalizing_is_the_same_in_blocks_of_rows_flipped_and_in_bgr() -> None:
+    """70 rows are more than two blocks; the value of every pixel is (value - mean) / std."""
+    image = rng().integers(0, 256, (70, 5, 3), np.uint8)
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    both = {"horizontal_flip": 1.0, "vertical_flip": 1.0, "divisor": 1, "channels": "bgr"}
+    transform = Transform(Stretch(((5, 70),)), mean, std, **both)
+    batch = transform.collate([transform.apply(image, NO_BOXES, NO_LABELS, None, rng())])
+    for channel in range(3):
+        values = image[::-1, ::-1, 2 - channel].astype(np.float32) - np.float32(mean[channel])
+        expected = values * np.float32(1 / std[channel])
+        np.testing.assert_array_equal(batch.images_NCHW[0, channel], expected)
 
 
 def test_collate_keeps_empty_proposals() -> None:
