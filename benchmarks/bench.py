@@ -1,0 +1,150 @@
+"""The table of speeds: ours and another's program in turns, as ratios.
+
+    python benchmarks/bench.py [--quick] [--rounds N] [--out FOLDER] [ROW …]
+
+Without a ROW it measures all, with `--quick` those that take seconds. FOLDER (outputs/bench) gets
+table.md, history.csv with a line for every program of every run, and history.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from side_by_side import Measured, Row, figures, in_turns, other_load
+
+MODULES = ("loader",)
+COLUMNS = ("date", "commit", "row", "program", "seconds", "spread", "cpu", "mib", "load")
+HEAD = "| | program | seconds | spread | processor | peak MiB | ratio | goal |\n|" + "---|" * 8
+PYTHONS = {"PyTorch": Path(".venv-torch/bin/python")}
+"""Interpreters of programs that must not share our environment."""
+
+
+class Line(NamedTuple):
+    row: Row
+    measured: dict[str, Measured]
+    load: float
+
+    def ratio(self) -> float:
+        """Our time over the other's."""
+        ours, other = (self.measured[program].median("seconds") for program in self.row.programs)
+        return ours / other
+
+    def table(self) -> str:
+        """Two rows of the table."""
+        goal = "" if self.row.goal is None else f"≤ {self.row.goal:g}"
+        lines = []
+        for program, title, ratio in zip(
+            self.row.programs, (self.row.title, ""), (f"{self.ratio():.2f}", "1"), strict=True
+        ):
+            runs = self.measured[program]
+            lines.append(
+                f"| {title} | {program} | {runs.median('seconds'):.2f} | {runs.spread():.0%} "
+                f"| {runs.median('cpu'):.2f} | {runs.median('mib'):.0f} | {ratio} "
+                f"| {goal if title else ''} |"
+            )
+        return "\n".join(lines)
+
+
+def rows() -> dict[str, Row]:
+    modules = (import_module(f"rows.{name}") for name in MODULES)
+    return {row.name: row for module in modules for row in module.ROWS}
+
+
+def measure(row: Row, rounds: int, folder: Path) -> Line:
+    load = other_load()
+
+    def command(program: str) -> list[str]:
+        interpreter = PYTHONS.get(program, Path(sys.executable))
+        return [str(interpreter), __file__, "--one", row.name, program, str(folder)]
+
+    return Line(row, in_turns(row.programs, command, rounds), load)
+
+
+def remember(line: Line, history: Path) -> None:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True
+    ).stdout.strip()
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M")
+    new = not history.exists()
+    with history.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(COLUMNS)
+        for program, runs in line.measured.items():
+            numbers = [
+                *(runs.median("seconds"), runs.spread(), runs.median("cpu"), runs.median("mib")),
+                line.load,
+            ]
+            writer.writerow(
+                [now, commit, line.row.name, program, *(f"{value:.4g}" for value in numbers)]
+            )
+
+
+def draw(history: Path, target: Path) -> None:
+    """Our time over the other's, run by run."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+    import pandas
+
+    table = pandas.read_csv(history)
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, row in rows().items():
+        ours, other = (
+            table[(table.row == name) & (table.program == program)].reset_index()
+            for program in row.programs
+        )
+        if len(ours):
+            runs = ours.commit.astype(str) + "\n" + ours.date
+            axes.plot(runs, ours.seconds / other.seconds, marker="o", label=name)
+    axes.axhline(1, color="0.6", linewidth=1)
+    axes.set(ylabel="our time over the other's", ylim=(0, None))
+    axes.tick_params(axis="x", labelsize=7)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(target, dpi=150)
+
+
+def main(arguments: Sequence[str]) -> None:
+    known = rows()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", choices=[[], *known], metavar="ROW")
+    parser.add_argument("--quick", action="store_true", help="the rows that take seconds")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of every program (5)")
+    parser.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
+    options = parser.parse_args(arguments)
+    wanted = options.rows or [row.name for row in known.values() if row.quick or not options.quick]
+    options.out.mkdir(parents=True, exist_ok=True)
+    lines, history = [], options.out / "history.csv"
+    print(HEAD, flush=True)
+    for name in wanted:
+        row = known[name]
+        if missing := [str(PYTHONS[p]) for p in row.programs if not PYTHONS.get(p, Path()).exists()]:
+            print(f"{name}: no {', '.join(missing)}; make setup-torch", file=sys.stderr)
+            continue
+        lines.append(measure(row, options.rounds, options.out))
+        print(lines[-1].table(), f"<!-- others kept {lines[-1].load:.1f} processors busy -->")
+        sys.stdout.flush()
+        remember(lines[-1], history)
+    (options.out / "table.md").write_text("\n".join([HEAD, *(line.table() for line in lines)]) + "\n")
+    draw(history, options.out / "history.png")
+
+
+def one(name: str, program: str, folder: Path) -> None:
+    print(json.dumps(figures(rows()[name].work(program, folder))))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        one(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+    else:
+        main(sys.argv[1:])
