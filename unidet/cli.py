@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from unidet.config.compose import compose, explain, readable
 from unidet.config.folders import ConfigFolders, take_folders
 from unidet.console import streams
 from unidet.console.interrupt import EXIT_CODE, Interrupted, at_once, listen, stop_file
@@ -22,9 +21,22 @@ from unidet.errors import UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
 
+if TYPE_CHECKING:
+    from unidet.config.study import Config
+
 HELP = ("-h", "--help")
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The typed configuration of a study; see `unidet.config.compose`.
+
+    What makes it takes longer to import than help takes to print.
+    """
+    from unidet.config.compose import compose as compose_config
+
+    return compose_config(overrides)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -150,6 +162,9 @@ def _combinations(overrides: list[str]) -> tuple[list[list[str]], list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    from unidet.config.compose import explain
+    from unidet.config.overrides import readable
+
     choices, swept = [], []
     try:
         for item in OverridesParser.create().parse_overrides(list(map(readable, overrides))):
@@ -169,6 +184,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
     import hydra
     from hydra.errors import HydraException
 
+    from unidet.config.compose import explain
     from unidet.pipelines.engine.multirun_job import stop_name
 
     place = str(folder).replace("'", r"\'")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unidet.config.compose import compose_prepared, prepared_names
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell
 from unidet.pipelines.verbs.support.own_data import FORMATS, add_labels
@@ -22,6 +21,8 @@ UNSOUND = 1
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    from unidet.config.compose import prepared_names
+
     text = "every fault by kind; what there is; another format; fetch a published data set"
     parser.add_argument("action", choices=tuple(ACTIONS), help=text)
     text = f"prepare: {', '.join(prepared_names())}; key=value changes its page in conf/prepare"
@@ -84,6 +85,7 @@ def _convert(options: Namespace, compose: Compose) -> int:
 
 
 def _prepare(options: Namespace, compose: Compose) -> int:
+    from unidet.config.compose import compose_prepared
     from unidet.pipelines.wiring.prepared_data import planned, preparation, prepare
 
     if any(item.startswith("hydra.searchpath=") for item in options.overrides):

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from unidet.config.study import Config
 from unidet.pipelines.verbs.support.arguments import add_json
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 if TYPE_CHECKING:
+    from unidet.config.study import Config
     from unidet.pipelines.engine.states import State
 
 NOT_FRESH = 3

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields
 from importlib import resources
 from typing import Any
 
+from unidet.config.overrides import fault, readable
 from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
 from unidet.config.validate import build, build_config, unknown_key
@@ -105,8 +105,8 @@ def explain(
 ) -> str:
     """Hydra's many lines as one: which argument it is about and what would have been right."""
     for override in overrides:
-        if fault := _fault(override, sweep):
-            return fault
+        if message := fault(override, sweep):
+            return message
     message = str(error)
     unknown = re.match(r"Could not override '([\w.@/]+)'", message)
     if unknown:
@@ -134,70 +134,3 @@ def _open(override: str) -> str:
     Otherwise a field with a default could not be given, because no file in `conf/` names it.
     """
     return f"++{override}" if re.match(r"(?!hydra\.)\w+(\.\w+)+=", override) else override
-
-
-def readable(override: str) -> str:
-    """As Hydra can read it: `~/…` in quotes, and `stage=proposals[val]`, where brackets would be a
-    list, as `stage=proposals:val`. Whether `~` means home is up to the schema.
-    """
-    override = re.sub(r"^stage=(\w+)\[(.+)\]$", r"stage=\1:\2", override)
-    key, _, value = override.partition("=")
-    return f"{key}={quoted(value)}" if re.match("~(/|$)", value) else override
-
-
-def _fault(override: str, sweep: bool) -> str:
-    """What keeps an argument from being read as key=value; empty where nothing does."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    key, equals, value = override.partition("=")
-    if not (equals or key.startswith("~")):
-        return f"{override}: is neither key=value nor an option that may stand here"
-    if not key:
-        return f"{override}: names no key; see: unidet config"
-    parser = OverridesParser.create()
-    try:
-        parsed = parser.parse_override(readable(override))
-        if equals and _is_group(key) and not isinstance(parsed.value(), str | list):
-            return f"{override}: takes a name; single values are given like {key}.key=value"
-        if sweep or not parsed.is_sweep_override():
-            return ""
-        reason = "is several values, for which -m comes first; if it is one"
-    except HydraException:
-        reason = "cannot be read; if it is text"
-    try:
-        parser.parse_override(f"{key}={quoted(value)}")
-    except HydraException:
-        return f"{override}: is not key=value; a key is names with dots, like rpn.training.steps"
-    return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={quoted(value)}')}"
-
-
-def _is_group(key: str) -> bool:
-    """Whether a key chooses among the files of a folder in `conf/`."""
-    name = key.lstrip("+~").partition("@")[0]
-    return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
-
-
-def quoted(value: str) -> str:
-    """Text as Hydra reads it, whatever it holds."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    quote = Quote.double if "'" in value and '"' not in value else Quote.single
-    return QuotedString(value, quote).with_quotes()
-
-
-def texts_of(override: str) -> list[str]:
-    """The text, or the texts of a list, that an override gives its key."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    value = OverridesParser.create().parse_override(override).value()
-    return [str(item) for item in (value if isinstance(value, list) else [value])]
-
-
-def _for_shell(argument: str) -> str:
-    """An argument as it is typed into a shell."""
-    if "!" in argument:
-        return shlex.quote(argument)
-    key, _, value = argument.partition("=")
-    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
-    return f'{key}="{escaped}"'

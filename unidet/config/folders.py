@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidet.config.compose import quoted, texts_of
+from unidet.config.overrides import quoted, texts_of
 from unidet.errors import UserError
 
 STUDY = "experiment/study.yaml"

@@ -7,13 +7,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from unidet.config.study import Config
 from unidet.pipelines import verbs
 
+if TYPE_CHECKING:
+    from unidet.config.study import Config
+
 Group = Literal["The study", "The store", "Sharing", "Files", "This machine"]
-Compose = Callable[[Sequence[str]], Config]
+Compose: TypeAlias = "Callable[[Sequence[str]], Config]"
 """Makes the configuration of arguments of the form key=value."""
 
 

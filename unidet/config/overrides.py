@@ -1,0 +1,74 @@
+"""The text of what a person gives as key=value, before Hydra reads it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import resources
+
+
+def readable(override: str) -> str:
+    """As Hydra can read it: `~/…` in quotes, and `stage=proposals[val]`, where brackets would be a
+    list, as `stage=proposals:val`. Whether `~` means home is up to the schema.
+    """
+    override = re.sub(r"^stage=(\w+)\[(.+)\]$", r"stage=\1:\2", override)
+    key, _, value = override.partition("=")
+    return f"{key}={quoted(value)}" if re.match("~(/|$)", value) else override
+
+
+def quoted(value: str) -> str:
+    """Text as Hydra reads it, whatever it holds."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    quote = Quote.double if "'" in value and '"' not in value else Quote.single
+    return QuotedString(value, quote).with_quotes()
+
+
+def texts_of(override: str) -> list[str]:
+    """The text, or the texts of a list, that an override gives its key."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    value = OverridesParser.create().parse_override(override).value()
+    return [str(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def fault(override: str, sweep: bool) -> str:
+    """What keeps an argument from being read as key=value; empty where nothing does."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    if not (equals or key.startswith("~")):
+        return f"{override}: is neither key=value nor an option that may stand here"
+    if not key:
+        return f"{override}: names no key; see: unidet config"
+    parser = OverridesParser.create()
+    try:
+        parsed = parser.parse_override(readable(override))
+        if equals and _is_group(key) and not isinstance(parsed.value(), str | list):
+            return f"{override}: takes a name; single values are given like {key}.key=value"
+        if sweep or not parsed.is_sweep_override():
+            return ""
+        reason = "is several values, for which -m comes first; if it is one"
+    except HydraException:
+        reason = "cannot be read; if it is text"
+    try:
+        parser.parse_override(f"{key}={quoted(value)}")
+    except HydraException:
+        return f"{override}: is not key=value; a key is names with dots, like rpn.training.steps"
+    return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={quoted(value)}')}"
+
+
+def _is_group(key: str) -> bool:
+    """Whether a key chooses among the files of a folder in `conf/`."""
+    name = key.lstrip("+~").partition("@")[0]
+    return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
+
+
+def _for_shell(argument: str) -> str:
+    """An argument as it is typed into a shell."""
+    if "!" in argument:
+        return shlex.quote(argument)
+    key, _, value = argument.partition("=")
+    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
+    return f'{key}="{escaped}"'
