@@ -128,14 +128,18 @@ def main(arguments: Sequence[str]) -> None:
     print(HEAD, flush=True)
     for name in wanted:
         row = known[name]
-        if missing := [str(PYTHONS[p]) for p in row.programs if not PYTHONS.get(p, Path()).exists()]:
+        if missing := [
+            str(PYTHONS[p]) for p in row.programs if not PYTHONS.get(p, Path()).exists()
+        ]:
             print(f"{name}: no {', '.join(missing)}; make setup-torch", file=sys.stderr)
             continue
         lines.append(measure(row, options.rounds, options.out))
         print(lines[-1].table(), f"<!-- others kept {lines[-1].load:.1f} processors busy -->")
         sys.stdout.flush()
         remember(lines[-1], history)
-    (options.out / "table.md").write_text("\n".join([HEAD, *(line.table() for line in lines)]) + "\n")
+    (options.out / "table.md").write_text(
+        "\n".join([HEAD, *(line.table() for line in lines)]) + "\n"
+    )
     draw(history, options.out / "history.png")
 
 

@@ -11,10 +11,10 @@ from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
 from unidet.console.terminal import say
 from unidet.evaluation.coco import evaluate_coco
-from unidet.evaluation.controls import text_controls
+from unidet.evaluation.controls import carried_by_controls, control_metrics
 from unidet.evaluation.detections import (
+    Scoring,
     TextClassifier,
-    calibrated_scoring,
     detect_best_of_categories,
 )
 from unidet.evaluation.fixed_ap import fixed_ap_metrics
@@ -29,9 +29,10 @@ from unidet.pipelines.wiring.metrics_table import lvis_table, read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import (
-    detections_of,
+    all_detections_of,
+    calibrated_of,
     regions_of,
-    suppression,
+    suppression_of,
     text_classifier,
 )
 from unidet.pipelines.wiring.study_sets import (
@@ -48,45 +49,36 @@ def run(job: Job) -> None:
     data = open_image_set(job)
     truth = read_ground_truth(data.ground_truth)
     text = text_classifier(job, data)
-    detections = detections_of(job, data, text)
+    is_coco = job.settings["data"]["style"] == "coco"
+    controls = [] if is_coco else carried_by_controls(len(text.category_ids))
+    runs = all_detections_of(job, data, text, [None, *controls])
+    detections = next(runs)
     explain_silence(data.name, len(detections), job.config.calibration)
     write_results(job.out / "detections.json", detections)
     novel = novelty(job, data.split.categories)
-    if job.settings["data"]["style"] == "coco":
+    if is_coco:
         evaluation = evaluate_coco(truth, detections, novel)
         metrics = evaluation.metrics()
         save_per_category(per_category_table(truth, evaluation), job.out)
     else:
         federated = evaluate_lvis(truth, detections, novel)
         save_per_category(per_category_table(truth, federated), job.out)
-        metrics = federated.metrics() | text_controls(
-            text, lambda control: _average_precision(job, data, truth, control)
+        metrics = federated.metrics() | control_metrics(
+            [evaluate_lvis(truth, control).metrics()["AP"] for control in runs]
         )
         if job.config.lvis_eval.max_detections_per_category:
             metrics |= _fixed_ap(job, data, truth, text, novel)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
-def _average_precision(job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier) -> float:
-    return evaluate_lvis(truth, detections_of(job, data, text)).metrics()["AP"]
-
-
 def _fixed_ap(
     job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier, novel: dict[int, bool]
 ) -> dict[str, float]:
     """Fixed and pooled AP, of detections that no limit of an image has cut."""
-    calibration, count = job.config.calibration, job.config.lvis_eval.max_detections_per_category
+    count = job.config.lvis_eval.max_detections_per_category
+    (scoring,) = calibrated_of(job, data, text, [Scoring(job.config.calibration.beta)])
     images = regions_of(job, data)
-    suppressing = suppression(job.config.detection, calibration.compat)
-    scoring = calibrated_scoring(
-        images,
-        text,
-        beta=calibration.beta,
-        gamma=calibration.gamma,
-        suppression=suppressing,
-        compat=calibration.compat,
-    )
-    best = detect_best_of_categories(images, text, scoring, suppressing, count)
+    best = detect_best_of_categories(images, text, scoring, suppression_of(job), count)
     return fixed_ap_metrics(truth, best, novel, count)
 
 

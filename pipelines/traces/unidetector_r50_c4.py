@@ -153,7 +153,8 @@ def post_processed(
             counts = inputs.take("cnum", scores.shape[1] - 1)
             scores[:, :-1] *= calibration_weights(counts, GAMMA, "official")
         scores = fuse_scores(scores, proposals[:, 4], BETA)
-    regions, classes, kept = suppressor(boxes, OPEN_WORLD if open_world else COCO)(scores[:, :-1])
+    suppress = suppressor(boxes, OPEN_WORLD if open_world else COCO)
+    ((regions, classes, kept),) = suppress(scores[None, :, :-1])
     order = np.argsort(classes, kind="stable")
     columns = (boxes[regions], kept[:, None], classes[:, None])
     return {

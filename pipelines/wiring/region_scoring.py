@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from unidet.config.compat import Compat
 from unidet.config.stages import DetectionConfig
-from unidet.evaluation.detections import TextClassifier, detect_calibrated
+from unidet.evaluation.detections import Scoring, TextClassifier, calibrated, detect
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.soft_nms import Suppression
 from unidet.pipelines.engine.shards import SHARDS, Sharded
@@ -53,15 +53,31 @@ def text_classifier(
 
 def detections_of(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
     """What a classifier finds in the job's evaluation set, calibrated as configured."""
+    (detections,) = all_detections_of(job, data, text, [None])
+    return detections
+
+
+def all_detections_of(
+    job: Job, data: ImageSet, text: TextClassifier, carried: Sequence[np.ndarray | None]
+) -> Iterator[Detections]:
+    """The same once for each assignment of embeddings to names, see `Scoring.carried`."""
+    plain = [Scoring(job.config.calibration.beta, carried=rows) for rows in carried]
+    images, suppressing = regions_of(job, data), suppression_of(job)
+    return detect(images, text, calibrated_of(job, data, text, plain), suppressing)
+
+
+def calibrated_of(
+    job: Job, data: ImageSet, text: TextClassifier, plain: Sequence[Scoring]
+) -> list[Scoring]:
+    """Scorings calibrated as configured."""
     calibration = job.config.calibration
-    return detect_calibrated(
-        regions_of(job, data),
-        text,
-        beta=calibration.beta,
-        gamma=calibration.gamma,
-        suppression=suppression(job.config.detection, calibration.compat),
-        compat=calibration.compat,
-    )
+    images, suppressing = regions_of(job, data), suppression_of(job)
+    return calibrated(images, text, plain, calibration.gamma, suppressing, calibration.compat)
+
+
+def suppression_of(job: Job) -> Suppression:
+    """NMS as configured."""
+    return suppression(job.config.detection, job.config.calibration.compat)
 
 
 def suppression(settings: DetectionConfig, compat: Compat) -> Suppression:

@@ -16,18 +16,14 @@ A name has one object, so its AP is 1 / (the rank of that object's region).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unidet.evaluation.controls import (
-    derangement,
-    equal_text,
-    shuffled_text,
-    text_controls,
-)
-from unidet.evaluation.detections import TextClassifier, detect_calibrated
+from unidet.evaluation.controls import carried_by_controls, control_metrics, derangement
+from unidet.evaluation.detections import Scoring, TextClassifier, detect
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.regions import Regions
 from unidet.evaluation.soft_nms import Suppression
@@ -71,68 +67,60 @@ def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def average_precision(annotations: Path, text: TextClassifier) -> float:
-    detections = detect_calibrated(REGIONS, text, beta=0.5, gamma=0.0, suppression=Suppression())
-    return evaluate_lvis(read_ground_truth(annotations), detections).metrics()["AP"]
-
-
-def deranged(order: tuple[int, ...]) -> TextClassifier:
-    return TextClassifier.of(np.eye(3)[list(order)], np.array([1, 2, 3]), 4.0, -2.0)
+def average_precisions(
+    annotations: Path, carried: Sequence[Sequence[int] | np.ndarray | None]
+) -> list[float]:
+    scorings = [Scoring(0.5, carried=None if c is None else np.array(c)) for c in carried]
+    truth = read_ground_truth(annotations)
+    runs = detect(REGIONS, TEXT, scorings, Suppression())
+    return [evaluate_lvis(truth, detections).metrics()["AP"] for detections in runs]
 
 
 def test_the_right_text_ranks_every_object_first(annotations: Path) -> None:
-    assert average_precision(annotations, TEXT) == pytest.approx(1)
+    assert average_precisions(annotations, [None]) == [pytest.approx(1)]
 
 
-def test_each_name_with_the_next_ones_embedding(annotations: Path) -> None:
-    """Name 1 ranks Q, P: 1/2. Name 2 ranks R, P, Q: 1/3. Name 3 ranks P, R, Q: 1/2."""
-    assert average_precision(annotations, deranged(NEXT)) == pytest.approx(AP_NEXT)
+def test_each_name_with_another_ones_embedding(annotations: Path) -> None:
+    """The next one's: name 1 ranks Q, P: 1/2. Name 2 ranks R, P, Q: 1/3. Name 3 ranks P, R, Q: 1/2.
 
-
-def test_each_name_with_the_previous_ones_embedding(annotations: Path) -> None:
-    """Name 1 would rank R first, which does not count, then P: 1. Name 2 ranks P, R, Q: 1/3.
-
-    Name 3 ranks Q, P, R: 1/3.
+    The previous one's: name 1 would rank R first, which does not count, then P: 1. Name 2 ranks
+    P, R, Q: 1/3. Name 3 ranks Q, P, R: 1/3.
     """
-    assert average_precision(annotations, deranged(PREVIOUS)) == pytest.approx(AP_PREVIOUS)
+    expected = [pytest.approx(AP_NEXT), pytest.approx(AP_PREVIOUS)]
+    assert average_precisions(annotations, [NEXT, PREVIOUS]) == expected
 
 
 def test_equal_text_leaves_the_order_of_the_proposals(annotations: Path) -> None:
     """P, R, Q under every name. Name 1 (without R): 1. Name 2: 1/3. Name 3: 1/2."""
     expected = (1 + 1 / 3 + 1 / 2) / 3
-    assert average_precision(annotations, equal_text(TEXT)) == pytest.approx(expected)
+    assert average_precisions(annotations, [(-1, -1, -1)]) == [pytest.approx(expected)]
 
 
-def test_shuffled_text_is_one_of_the_derangements() -> None:
-    drawn = [shuffled_text(TEXT, seed) for seed in range(20)]
-    orders = {tuple(text.text_embeddings.argmax(axis=1).tolist()) for text in drawn}
-    assert orders == {NEXT, PREVIOUS}
-    assert all(text.category_ids.tolist() == [1, 2, 3] for text in drawn)
-    assert {(text.scale, text.bias) for text in drawn} == {(4.0, -2.0)}
+def test_what_is_carried_is_what_a_classifier_of_it_says(annotations: Path) -> None:
+    vectors = np.concatenate([np.eye(3)[list(NEXT[:2])], np.zeros((1, 3))])
+    other = TextClassifier.of(vectors, np.array([1, 2, 3]), 4.0, -2.0)
+    (expected,) = detect(REGIONS, other, [Scoring(0.5)], Suppression())
+    carried = Scoring(0.5, carried=np.array([*NEXT[:2], -1]))
+    (detections,) = detect(REGIONS, TEXT, [carried], Suppression())
+    assert detections.category_ids.tolist() == expected.category_ids.tolist()
+    np.testing.assert_array_equal(detections.scores, expected.scores)
 
 
 def test_the_controls_of_this_problem(annotations: Path) -> None:
-    controls = text_controls(TEXT, lambda text: average_precision(annotations, text))
+    controls = control_metrics(average_precisions(annotations, carried_by_controls(3)))
     assert list(controls) == ["AP_shuffled_text", "AP_equal_text"]
     assert AP_NEXT - 1e-9 < controls["AP_shuffled_text"] < AP_PREVIOUS + 1e-9
     assert controls["AP_equal_text"] == pytest.approx(11 / 18)
 
 
 def test_the_control_is_the_mean_over_five_different_shuffles() -> None:
-    values = iter([0.1, 0.2, 0.3, 0.4, 0.6, 0.9])
-    evaluated: list[np.ndarray] = []
-
-    def next_value(text: TextClassifier) -> float:
-        evaluated.append(text.text_embeddings)
-        return next(values)
-
-    many = TextClassifier.of(np.eye(50), np.arange(50))
-    controls = text_controls(many, next_value)
+    *shuffled, equal = carried_by_controls(50)
+    assert len({rows.tobytes() for rows in shuffled}) == 5
+    assert all(sorted(rows.tolist()) == list(range(50)) for rows in shuffled)
+    assert not any((rows == np.arange(50)).any() for rows in shuffled)
+    assert equal.tolist() == [-1] * 50
+    controls = control_metrics([0.1, 0.2, 0.3, 0.4, 0.6, 0.9])
     assert controls == {"AP_shuffled_text": pytest.approx(0.32), "AP_equal_text": 0.9}
-    *shuffled, equal = evaluated
-    assert len({array.tobytes() for array in shuffled}) == 5
-    assert all((array.diagonal() == 0).all() and array.sum() == 50 for array in shuffled)
-    assert not equal.any()
 
 
 @pytest.mark.parametrize("count", [2, 3, 50])

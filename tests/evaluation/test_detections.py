@@ -16,9 +16,9 @@ from unidet.evaluation.calibration_grid import sweep
 from unidet.evaluation.detections import (
     Scoring,
     TextClassifier,
+    calibrated,
     detect,
     detect_best_of_categories,
-    detect_calibrated,
 )
 from unidet.evaluation.lvis import evaluate_lvis, lvis_metrics
 from unidet.evaluation.per_category import per_category_table
@@ -86,12 +86,15 @@ def test_the_best_of_categories_over_all_images(
 def test_calibration_uses_the_counts_of_the_uncalibrated_detections() -> None:
     images = [regions(1), regions(2)]
     limited = Suppression(max_per_image=3)
-    raw = detect_calibrated(images, classifier(), beta=0.5, gamma=0, suppression=limited)
+    plain = [Scoring(0.5)]
+    assert calibrated(images, classifier(), plain, 0, limited) == plain
+    (raw,) = detect(images, classifier(), plain, limited)
     # of each image the three best: category 5 twice, category 7 once
     assert prior_counts(raw.category_ids, np.array([7, 5])).tolist() == [2, 4]
     weights = calibration_weights(np.array([2, 4]), 0.6)
     (expected,) = detect(images, classifier(), [Scoring(0.5, weights)], limited)
-    detections = detect_calibrated(images, classifier(), beta=0.5, gamma=0.6, suppression=limited)
+    scorings = calibrated(images, classifier(), plain, 0.6, limited)
+    (detections,) = detect(images, classifier(), scorings, limited)
     assert np.array_equal(detections.scores, expected.scores)
     # with 1/2^.6 against 1/4^.6 the first category gains what the second loses
     assert weights[0] / weights[1] == pytest.approx(2**0.6)
@@ -122,10 +125,12 @@ def test_no_regions_and_no_images() -> None:
     empty = Regions(
         3, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float16)
     )
-    assert len(detect([empty], classifier(), [Scoring(0.3)], SUPPRESSION)[0]) == 0
+    (none,) = detect([empty], classifier(), [Scoring(0.3)], SUPPRESSION)
+    assert len(none) == 0
     (mixed,) = detect([empty, regions(8)], classifier(), [Scoring(0.3)], SUPPRESSION)
     assert set(mixed.image_ids.tolist()) == {8}
-    assert len(detect([], classifier(), [Scoring(0.3)], SUPPRESSION)[0]) == 0
+    (none,) = detect([], classifier(), [Scoring(0.3)], SUPPRESSION)
+    assert len(none) == 0
 
 
 def test_embeddings_that_do_not_fit_are_refused() -> None:
@@ -184,9 +189,8 @@ def test_a_sweep_equals_its_settings_run_one_by_one(make_world: Callable, tmp_pa
     assert images.passes == 2
     assert len(table) == 8
     for row in table.to_dict("records"):
-        detections = detect_calibrated(
-            images, text, beta=row["beta"], gamma=row["gamma"], suppression=limited
-        )
+        scorings = calibrated(images, text, [Scoring(row["beta"])], row["gamma"], limited)
+        (detections,) = detect(images, text, scorings, limited)
         path = tmp_path / "one.json"
         write_results(path, detections.top(int(row["cap"])))
         metrics = lvis_metrics(truth, read_results(path, truth))

@@ -80,7 +80,7 @@ def random_case(
 
 
 def run(boxes: np.ndarray, scores: np.ndarray, settings: Suppression) -> list[Detection]:
-    columns = suppressor(boxes, settings)(scores)
+    (columns,) = suppressor(boxes, settings)(scores[None])
     assert columns[2].dtype == np.float32
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -119,6 +119,22 @@ def test_boxes_offset_by_class_as_officially(method: str, split: int) -> None:
     assert_equal(ours, scalar_suppress(boxes, scores, settings))
     if method == "soft":  # no overlap here lies within rounding of the hard threshold
         assert ours != run(boxes, scores, replace(settings, offset_classes=False))
+
+
+@pytest.mark.parametrize("limit", [3, 40, 10_000])
+@pytest.mark.parametrize("method", ["soft", "hard", "none"])
+def test_scorings_side_by_side_are_as_each_alone(method: str, limit: int) -> None:
+    """The second has nothing, the third fewer candidates than the split threshold."""
+    settings = Suppression(method=method, max_per_image=limit, split_threshold=100)  # type: ignore[arg-type]
+    boxes, scores = random_case(1, regions=25, classes=9, level=-4)
+    few = np.where(np.arange(9) == 4, scores * np.float32(0.01), np.float32(0))
+    several = np.stack([scores, np.zeros_like(scores), few, scores**2])
+    together = suppressor(boxes, settings)(several)
+    for columns, alone in zip(together, several, strict=True):
+        (expected,) = suppressor(boxes, settings)(alone[None])
+        for column, other in zip(columns, expected, strict=True):
+            np.testing.assert_array_equal(column, other)
+    assert len(together[1][0]) == 0 < len(together[2][0])
 
 
 @pytest.mark.parametrize("split", [0, 10_000])

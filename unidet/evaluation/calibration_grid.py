@@ -32,7 +32,7 @@ def sweep(
 
     The prior of each beta is counted once, under `suppression.max_per_image` detections whatever
     the cap, and detections of a smaller cap are the best of the largest: two passes over
-    `images` (pass no iterator) serve the whole grid.
+    `images` (pass no iterator) serve the whole grid, whose detections are in memory once.
 
     Returns:
         One row for each setting, columns gamma, beta, cap and the keys of `lvis_metrics`.
@@ -44,31 +44,27 @@ def sweep(
 
     if max(caps) > suppression.max_per_image:
         raise ValueError(f"caps {list(caps)} exceed max_per_image {suppression.max_per_image}")
-    rows = []
-    runs = _runs(images, classifier, list(dict.fromkeys(betas)), gammas, suppression, compat)
-    for (gamma, beta), detections in runs.items():
-        for cap in caps:
-            metrics = lvis_metrics(ground_truth, detections.top(cap), novel)
-            rows.append({"gamma": gamma, "beta": beta, "cap": cap, **metrics})
-    return pandas.DataFrame(rows)
 
+    def metrics(detections: Detections) -> list[dict[str, float]]:
+        return [lvis_metrics(ground_truth, detections.top(cap), novel) for cap in caps]
 
-def _runs(
-    images: Iterable[Regions],
-    classifier: TextClassifier,
-    betas: Sequence[float],
-    gammas: Sequence[float],
-    suppression: Suppression,
-    compat: Compat,
-) -> dict[tuple[float, float], Detections]:
-    uncalibrated = detect(images, classifier, [Scoring(beta) for beta in betas], suppression)
-    raw = dict(zip(betas, uncalibrated, strict=True))
-    settings, scorings = [], []
+    plain = [Scoring(beta) for beta in dict.fromkeys(betas)]
     positive = [gamma for gamma in gammas if gamma != 0]
-    for beta, detections in raw.items():
-        settings += [(gamma, beta) for gamma in positive]
-        scorings += calibrated_scorings(detections, classifier, beta, positive, compat)
-    calibrated = detect(images, classifier, scorings, suppression) if scorings else []
-    runs = dict(zip(settings, calibrated, strict=True))
-    runs.update({(0.0, beta): detections for beta, detections in raw.items()})
-    return {(gamma, beta): runs[gamma, beta] for gamma in gammas for beta in betas}
+    measured: dict[tuple[float, float], list[dict[str, float]]] = {}
+    scorings: list[Scoring] = []
+    uncalibrated = detect(images, classifier, plain, suppression)
+    for scoring, detections in zip(plain, uncalibrated, strict=True):
+        measured[0.0, scoring.beta] = metrics(detections)
+        scorings += calibrated_scorings(detections, classifier, scoring, positive, compat)
+    settings = [(gamma, scoring.beta) for scoring in plain for gamma in positive]
+    runs = detect(images, classifier, scorings, suppression) if scorings else iter(())
+    for setting, detections in zip(settings, runs, strict=True):
+        measured[setting] = metrics(detections)
+    return pandas.DataFrame(
+        [
+            {"gamma": gamma, "beta": beta, "cap": cap, **found}
+            for gamma in gammas
+            for beta in betas
+            for cap, found in zip(caps, measured[gamma, beta], strict=True)
+        ]
+    )

@@ -6,7 +6,7 @@ R regions of an image, C categories, D embedding dimensions.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from unidet.evaluation.calibration import (
 )
 from unidet.evaluation.protocols import best_of_categories
 from unidet.evaluation.regions import Regions
-from unidet.evaluation.soft_nms import Suppression, suppressor
+from unidet.evaluation.soft_nms import Kept, Suppression, suppressor
 from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.records import Detections
 
@@ -28,6 +28,7 @@ from unidet.records import Detections
 LARGEST_LOGIT = np.float32(87)
 BOX_DECIMALS = 2
 DETECTIONS_PER_SELECTION = 1_000_000
+SCORES_AT_ONCE = 4_000_000  # of regions, categories and scorings: 16 MB
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ class TextClassifier:
                 f"region embeddings have {embeddings_RD.shape[-1]} dimensions and text embeddings "
                 f"{self.text_embeddings.shape[1]}; they come from different CLIP models"
             )
-        logits = embeddings_RD.astype(np.float32) @ self.text_embeddings.T
+        return self.of_logits(embeddings_RD.astype(np.float32) @ self.text_embeddings.T)
+
+    def of_logits(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities of cosines, which are overwritten."""
         logits *= np.float32(self.scale)
         logits += np.float32(self.bias)
         np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT, out=logits)
@@ -90,10 +94,24 @@ class Scoring:
     Attributes:
         beta: weight of the class probability in the fused score; officially 0.3.
         weights: (C,) float32 from `calibration_weights`, or None for uncalibrated.
+        carried: (C,) the row of the embedding that each category carries, -1 for zeros; None: its
+            own. See `evaluation.controls`.
     """
 
     beta: float
     weights: np.ndarray | None = None
+    carried: np.ndarray | None = None
+
+    def scores(
+        self, probabilities_RC: np.ndarray, proposal_scores: np.ndarray, zero: np.float32
+    ) -> np.ndarray:
+        """(R, C) float32. `zero` is the probability of a category whose embedding is zeros."""
+        if self.carried is not None:
+            own = self.carried >= 0
+            probabilities_RC = np.where(own, probabilities_RC[:, self.carried], zero)
+        if self.weights is not None:
+            probabilities_RC = probabilities_RC * self.weights
+        return fuse_scores(probabilities_RC, proposal_scores, self.beta)
 
 
 def detect(
@@ -101,70 +119,60 @@ def detect(
     classifier: TextClassifier,
     scorings: Sequence[Scoring],
     suppression: Suppression,
-) -> list[Detections]:
-    """Detections under each scoring, from one pass over the images.
+) -> Iterator[Detections]:
+    """Detections under each scoring, from one pass over the images, one scoring after the other.
 
     Best first within an image. Boxes are rounded to 1/100 pixel here, not when they are written,
     so that what is evaluated in memory is exactly what the results file says.
     """
-    collected = [_Collected(classifier.category_ids) for _ in scorings]
+    collected = _Collected(classifier.category_ids, len(scorings))
+    (zero,) = classifier.of_logits(np.zeros(1, np.float32))
     for image in images:
         probabilities = classifier.probabilities(image.embeddings)
         suppress = suppressor(image.boxes_xyxy, suppression)
-        boxes = _rounded_xywh(image.boxes_xyxy)
-        for scoring, collection in zip(scorings, collected, strict=True):
-            weighted = probabilities if scoring.weights is None else probabilities * scoring.weights
-            scores = fuse_scores(weighted, image.proposal_scores, scoring.beta)
-            collection.add(image.image_id, boxes, *suppress(scores))
-    return [collection.detections() for collection in collected]
+        kept: list[Kept] = []
+        at_once = max(1, SCORES_AT_ONCE // max(1, probabilities.size))
+        for first in range(0, len(scorings), at_once):
+            some = scorings[first : first + at_once]
+            scores = [
+                scoring.scores(probabilities, image.proposal_scores, zero) for scoring in some
+            ]
+            kept += suppress(np.stack(scores))
+        collected.add(image, kept)
+    yield from collected
 
 
 def calibrated_scorings(
     uncalibrated: Detections,
     classifier: TextClassifier,
-    beta: float,
+    plain: Scoring,
     gammas: Sequence[float],
     compat: Compat = "default",
 ) -> list[Scoring]:
-    """One scoring for each gamma, with the prior counted in `uncalibrated` (made with `beta`)."""
+    """One scoring for each gamma, with the prior counted in `uncalibrated` (made with `plain`)."""
     counts = prior_counts(uncalibrated.category_ids, classifier.category_ids)
-    return [Scoring(beta, calibration_weights(counts, gamma, compat)) for gamma in gammas]
+    return [replace(plain, weights=calibration_weights(counts, gamma, compat)) for gamma in gammas]
 
 
-def calibrated_scoring(
+def calibrated(
     images: Iterable[Regions],
     classifier: TextClassifier,
-    *,
-    beta: float,
+    scorings: Sequence[Scoring],
     gamma: float,
     suppression: Suppression,
     compat: Compat = "default",
-) -> Scoring:
-    """The scoring of `detect_calibrated`; gamma > 0 passes over `images` for the prior."""
-    plain = Scoring(beta)
-    if gamma == 0:
-        return plain
-    (uncalibrated,) = detect(images, classifier, [plain], suppression)
-    return calibrated_scorings(uncalibrated, classifier, beta, [gamma], compat)[0]
-
-
-def detect_calibrated(
-    images: Iterable[Regions],
-    classifier: TextClassifier,
-    *,
-    beta: float,
-    gamma: float,
-    suppression: Suppression,
-    compat: Compat = "default",
-) -> Detections:
-    """Detections with calibration; gamma > 0 passes over `images` twice (pass no iterator).
+) -> list[Scoring]:
+    """The scorings with calibration; gamma > 0 passes over `images` (no iterator) for the prior.
 
     The prior is taken, as officially, from the uncalibrated detections of the same images.
     """
-    scoring = calibrated_scoring(
-        images, classifier, beta=beta, gamma=gamma, suppression=suppression, compat=compat
-    )
-    return detect(images, classifier, [scoring], suppression)[0]
+    if gamma == 0:
+        return list(scorings)
+    runs = zip(detect(images, classifier, scorings, suppression), scorings, strict=True)
+    return [
+        calibrated_scorings(uncalibrated, classifier, plain, [gamma], compat)[0]
+        for uncalibrated, plain in runs
+    ]
 
 
 def detect_best_of_categories(
@@ -201,34 +209,30 @@ def _rounded_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
 
 
 class _Collected:
-    """Columns of the detections of many images."""
+    """What each scoring has found in the images so far; boxes are kept once for all of them."""
 
-    def __init__(self, category_ids: np.ndarray) -> None:
-        self.category_ids = category_ids
-        self.image_ids: list[int] = []
-        self.counts: list[int] = []
-        self.boxes: list[np.ndarray] = [np.zeros((0, 4))]
-        self.classes: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-        self.scores: list[np.ndarray] = [np.zeros(0, dtype=np.float32)]
+    def __init__(self, category_ids: np.ndarray, scorings: int) -> None:
+        self._category_ids = category_ids
+        self._image_ids: list[int] = []
+        self._boxes: list[np.ndarray] = []
+        self._kept: list[list[Kept]] = [[] for _ in range(scorings)]
 
-    def add(
-        self,
-        image_id: int,
-        boxes_xywh: np.ndarray,
-        regions: np.ndarray,
-        classes: np.ndarray,
-        scores: np.ndarray,
-    ) -> None:
-        self.image_ids.append(image_id)
-        self.counts.append(len(regions))
-        self.boxes.append(boxes_xywh[regions])
-        self.classes.append(classes)
-        self.scores.append(scores)
+    def add(self, image: Regions, kept: Sequence[Kept]) -> None:
+        self._image_ids.append(image.image_id)
+        self._boxes.append(_rounded_xywh(image.boxes_xyxy))
+        for (regions, classes, scores), collection in zip(kept, self._kept, strict=True):
+            collection.append((regions.astype(np.int32), classes.astype(np.int32), scores))
 
-    def detections(self) -> Detections:
+    def __iter__(self) -> Iterator[Detections]:
+        for collection in self._kept:
+            yield self._detections(collection)
+
+    def _detections(self, collection: list[Kept]) -> Detections:
+        found = zip(self._boxes, collection, strict=True)
+        classes = [np.zeros(0, np.int32), *(classes for _, classes, _ in collection)]
         return Detections(
-            np.repeat(np.array(self.image_ids, dtype=np.int64), self.counts),
-            self.category_ids[np.concatenate(self.classes)].astype(np.int64),
-            np.concatenate(self.boxes),
-            np.concatenate(self.scores),
+            np.repeat(np.array(self._image_ids, np.int64), [len(kept[0]) for kept in collection]),
+            self._category_ids[np.concatenate(classes)].astype(np.int64),
+            np.concatenate([np.zeros((0, 4)), *(boxes[kept[0]] for boxes, kept in found)]),
+            np.concatenate([np.zeros(0, np.float32), *(scores for *_, scores in collection)]),
         )

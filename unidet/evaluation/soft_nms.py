@@ -1,9 +1,10 @@
 """Non-maximum suppression of R regions under C classes, all classes at once.
 
 Every class scores the same R boxes, so one (R, R) matrix of decay factors serves all of them,
-and a step of the greedy loop runs for every class in parallel. Within a class the scores of
-successive picks never rise; hence a class whose next pick falls short of the best `limit`
-detections found so far is finished, and only a few steps are needed.
+and a step of the greedy loop runs for every class in parallel: also for those of S scorings, each
+of which gets detections of its own. Within a class the scores of successive picks never rise;
+hence a class whose next pick falls short of the best `limit` detections found so far is finished,
+and only a few steps are needed.
 
 Equal to mmcv's soft_nms and nms as batched_nms calls them class by class, but for two things:
 boxes are not offset by class (which quantizes coordinates in float32 there; `offset_classes`
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -73,21 +75,30 @@ def _factors(ious: np.ndarray, suppression: Suppression) -> np.ndarray:
     return (ious <= suppression.iou_threshold).astype(np.float32)
 
 
-def suppressor(boxes_xyxy: np.ndarray, suppression: Suppression) -> Callable[[np.ndarray], Kept]:
-    """`suppress` for the regions (R, 4) of one image: a function of their scores (R, C).
+def suppressor(
+    boxes_xyxy: np.ndarray, suppression: Suppression
+) -> Callable[[np.ndarray], list[Kept]]:
+    """The best detections of the regions (R, 4) of one image under each of S scorings.
 
-    With `offset_classes` the boxes' overlaps differ from class to class, otherwise they are
-    computed once for all calls.
+    Returns:
+        A function of their scores (S, R, C) float32, where NaN is no candidate, that gives S times
+        regions (K,) int64, classes (K,) int64 and decayed scores (K,) float32, best first (ties:
+        lower class, then the earlier pick), K <= max_per_image.
     """
     if suppression.offset_classes:
-        return lambda scores_RC: _suppress_offset(boxes_xyxy, scores_RC, suppression)
+        return lambda scores_SRC: [
+            _suppress(
+                scores_RC[None], _offset_decay(boxes_xyxy, scores_RC, suppression), suppression
+            )[0]
+            for scores_RC in scores_SRC
+        ]
     decay_RR = decay_factors(boxes_xyxy, suppression)
-    return lambda scores_RC: suppress(scores_RC, decay_RR, suppression)
+    return lambda scores_SRC: _suppress(
+        scores_SRC, lambda _, regions: decay_RR[regions], suppression
+    )
 
 
-def _suppress_offset(
-    boxes_xyxy: np.ndarray, scores_RC: np.ndarray, suppression: Suppression
-) -> Kept:
+def _offset_decay(boxes_xyxy: np.ndarray, scores_RC: np.ndarray, suppression: Suppression) -> Decay:
     """Every class a step further away than the one before, as mmcv's batched_nms puts them."""
     boxes = boxes_xyxy.astype(np.float32)
     candidates = (scores_RC > np.float32(suppression.score_threshold)).any(axis=1)
@@ -98,35 +109,22 @@ def _suppress_offset(
         picked = moved[np.arange(len(classes)), regions]
         return _factors(broadcast_iou(picked[:, None], moved), suppression)
 
-    return _suppress(scores_RC, decay, suppression)
+    return decay
 
 
-def suppress(scores_RC: np.ndarray, decay_RR: np.ndarray, suppression: Suppression) -> Kept:
-    """The best detections of one image.
-
-    Args:
-        scores_RC: (R, C) float32 candidate scores; NaN is no candidate.
-        decay_RR: from `decay_factors`.
-
-    Returns:
-        regions (K,) int64, classes (K,) int64 and decayed scores (K,) float32, best first (ties:
-        lower class, then the earlier pick), K <= max_per_image.
-    """
-    return _suppress(scores_RC, lambda _, regions: decay_RR[regions], suppression)
-
-
-def _suppress(scores_RC: np.ndarray, decay: Decay, suppression: Suppression) -> Kept:
-    work = np.ascontiguousarray(scores_RC.T, dtype=np.float32)
+def _suppress(scores_SRC: np.ndarray, decay: Decay, suppression: Suppression) -> list[Kept]:
+    work = np.ascontiguousarray(scores_SRC.transpose(0, 2, 1), dtype=np.float32)
     candidates = work > np.float32(suppression.score_threshold)
     work = np.where(candidates, work, np.float32(0))
     if suppression.method == "none":
-        return _best(work, suppression.max_per_image)
+        return [_best(work_CR, suppression.max_per_image) for work_CR in work]
     floor = np.float32(suppression.min_score if suppression.method == "soft" else 0)
-    if work.size and np.count_nonzero(candidates) < suppression.split_threshold:
-        first = np.unravel_index(np.argmax(work), work.shape)
-        first_score = work[first]
-        work[work < floor] = 0
-        work[first] = first_score
+    for work_CR, is_candidate in zip(work, candidates, strict=True):
+        if work_CR.size and np.count_nonzero(is_candidate) < suppression.split_threshold:
+            first = np.unravel_index(np.argmax(work_CR), work_CR.shape)
+            first_score = work_CR[first]
+            work_CR[work_CR < floor] = 0
+            work_CR[first] = first_score
     return _pick(work, decay, floor, suppression.max_per_image)
 
 
@@ -139,32 +137,61 @@ def _best(work_CR: np.ndarray, limit: int) -> Kept:
     return regions, classes, flat[order]
 
 
-def _pick(work_CR: np.ndarray, decay: Decay, floor: np.float32, limit: int) -> Kept:
-    """The greedy loop; `work_CR` holds candidate scores, 0 for none, and is overwritten."""
-    classes = np.arange(len(work_CR) if work_CR.size else 0)
-    picked = [(classes[:0], classes[:0], np.zeros(0, dtype=np.float32))]
-    bar = np.float32(0)
-    best_so_far = np.zeros(0, dtype=np.float32)
-    while len(classes):
-        regions = work_CR.argmax(axis=1)
-        scores = work_CR[np.arange(len(classes)), regions]
-        alive = (scores > 0) & (scores >= bar)
-        if len(best_so_far) + np.count_nonzero(alive) > limit:
-            pool = np.concatenate((best_so_far, scores[alive]))
-            bar = _nth_largest(pool, limit)
-            alive &= scores >= bar
+def _pick(work_SCR: np.ndarray, decay: Decay, floor: np.float32, limit: int) -> list[Kept]:
+    """The greedy loop; `work_SCR` holds candidate scores, 0 for none, and is overwritten.
+
+    A first pick is never below `floor` for the loop; one of a later step ends its class there.
+    """
+    sets, classes_each, regions_each = work_SCR.shape
+    rows = np.arange(sets * classes_each if work_SCR.size else 0)
+    work = work_SCR.reshape(sets * classes_each, regions_each)
+    best = _BestScores(sets, limit, classes_each * regions_each)
+    picked = [(rows[:0], rows[:0], np.zeros(0, dtype=np.float32))]
+    least = np.float32(0)
+    while len(rows):
+        regions = work.argmax(axis=1)
+        scores = work[np.arange(len(rows)), regions]
+        alive = (scores > 0) & (scores >= least)
+        alive &= scores >= best.bar_with(rows // classes_each, np.where(alive, scores, 0))
         if not alive.all():
-            classes, regions, scores = classes[alive], regions[alive], scores[alive]
-            work_CR = work_CR[alive]
-        picked.append((regions, classes, scores))
-        best_so_far = np.concatenate((best_so_far, scores))
-        best_so_far = best_so_far[best_so_far >= bar]
-        work_CR *= decay(classes, regions)
-        work_CR[np.arange(len(classes)), regions] = 0
-        work_CR[work_CR < floor] = 0
-    regions, classes, scores = (np.concatenate(column) for column in zip(*picked, strict=True))
-    order = np.lexsort((classes, -scores))[:limit]
-    return regions[order], classes[order], scores[order]
+            rows, regions, scores = rows[alive], regions[alive], scores[alive]
+            work = work[alive]
+        picked.append((regions, rows, scores))
+        work *= decay(rows % classes_each, regions)
+        work[np.arange(len(rows)), regions] = 0
+        least = floor
+    regions, rows, scores = (np.concatenate(column) for column in zip(*picked, strict=True))
+    sets_of, classes = np.divmod(rows, max(classes_each, 1))
+    order = np.lexsort((classes, -scores, sets_of))
+    ends = np.searchsorted(sets_of[order], np.arange(sets + 1))
+    kept = (order[first:last][:limit] for first, last in pairwise(ends))
+    return [(regions[some], classes[some], scores[some]) for some in kept]
+
+
+class _BestScores:
+    """The `limit` best scores of each set so far: what a pick must reach to be among them."""
+
+    def __init__(self, sets: int, limit: int, candidates: int) -> None:
+        self._matters = limit < candidates
+        self._best = np.zeros((sets, limit if self._matters else 0), np.float32)
+
+    def bar_with(self, sets: np.ndarray, scores: np.ndarray) -> np.ndarray | np.float32:
+        """(K,) the bar of each of K new picks, among which they are; 0 is no pick.
+
+        Args:
+            sets: (K,) non-decreasing.
+        """
+        if not self._matters:
+            return np.float32(0)
+        counts = np.bincount(sets, minlength=len(self._best))
+        places = np.arange(len(sets)) - np.repeat(np.cumsum(counts) - counts, counts)
+        joined = np.zeros((len(self._best), self._best.shape[1] + counts.max()), np.float32)
+        joined[:, : self._best.shape[1]] = self._best
+        joined[sets, self._best.shape[1] + places] = scores
+        surplus = joined.shape[1] - self._best.shape[1]
+        joined.partition(surplus, axis=1)
+        self._best = joined[:, surplus:]
+        return self._best[:, 0][sets]
 
 
 def _nth_largest(values: np.ndarray, count: int) -> np.float32:
