@@ -11,7 +11,7 @@ from pathlib import Path
 from unidet.config.prepare import PreparedData, RemoteFile
 from unidet.console.terminal import Progress, say, size
 from unidet.download.archives import is_archive, staging, unpack
-from unidet.download.fetch import Expected
+from unidet.download.fetch import Expected, disk_errors, name_of, shown
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.wiring.fetched import add_file
 from unidet.pipelines.wiring.prepared_parts import add_complements, add_part
@@ -61,7 +61,7 @@ def planned(todo: Preparation) -> list[str]:
             lines.append(f"{name}: there")
         else:
             known = size(file.bytes) if file.bytes else "size not published"
-            lines.append(f"{name}: {known}, {file.address}")
+            lines.append(f"{name}: {known}, {shown(file.address)}")
     left = [name for name in todo.data.files if name not in todo.files]
     return [*lines, f"only with --only: {', '.join(left)}"] if left else lines
 
@@ -87,8 +87,8 @@ def prepare(todo: Preparation) -> list[str]:
 def is_there(root: Path, file: RemoteFile) -> bool:
     """Whether all that a file leaves is in its place, whoever put it there."""
     if not file.leaves:
-        return (root / file.into / _name(file)).exists()
-    if staging(root / DOWNLOADS / _name(file), root / file.into).exists():
+        return (root / file.into / name_of(file.address)).exists()
+    if staging(root / DOWNLOADS / name_of(file.address), root / file.into).exists():
         return False
     return all(_holds(root / place, count) for place, count in file.leaves.items())
 
@@ -99,16 +99,16 @@ def _holds(place: Path, count: int) -> bool:
     return bool(count == 0 or sum(1 for _ in place.iterdir()) >= count)
 
 
-def _name(file: RemoteFile) -> str:
-    return file.address.rsplit("/", 1)[1]
-
-
 def _add(root: Path, name: str, file: RemoteFile) -> None:
     """Fetch a file, and unpack it where it is an archive."""
-    if not is_archive(_name(file)):
-        add_file(file.address, root / file.into / _name(file), Expected(file.bytes, file.sha256))
+    if not is_archive(name_of(file.address)):
+        add_file(
+            file.address,
+            root / file.into / name_of(file.address),
+            Expected(file.bytes, file.sha256),
+        )
         return
-    archive = root / DOWNLOADS / _name(file)
+    archive = root / DOWNLOADS / name_of(file.address)
     if not archive.exists():
         add_file(file.address, archive, Expected(file.bytes, file.sha256))
     say(f"unpacking {archive.name}")
@@ -146,10 +146,11 @@ def _alone(folder: Path) -> Iterator[None]:
     """Meanwhile no other process prepares the same folder."""
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(blocking=False)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
     except Timeout:
         raise UserError(f"{folder.parent}: another process prepares it; wait for its end") from None
     try:

@@ -12,7 +12,7 @@ from unidet.data.images import read_size
 from unidet.data.openimages_challenge import boxed_images, challenge_part, file_name
 from unidet.data.parts import image_names, seeded_rows
 from unidet.download.archives import unpack
-from unidet.download.fetch import Expected, Missing, fetch
+from unidet.download.fetch import Expected, Missing, fetch, name_of
 from unidet.errors import UserError
 from unidet.pipelines.wiring.fetched import add_file
 from unidet.pipelines.wiring.prepared_parts import (
@@ -21,6 +21,7 @@ from unidet.pipelines.wiring.prepared_parts import (
     part_file,
     write_kept,
 )
+from unidet.store.disk import whole_file
 
 # --- out of archives -----------------------------------------------------------------------------
 
@@ -33,14 +34,15 @@ def add_patches(data: PreparedData, root: Path, downloads: Path) -> Iterator[str
     with counting("pictures") as progress:
         names = image_names(part_file(data.part, root), progress)
     for address, own in _by_patch(data.patches, names).items():
-        archive = downloads / address.rsplit("/", 1)[1]
+        archive = downloads / name_of(address)
         known = archive.with_name(f"{archive.name}.lacks")
-        lacks = set(known.read_text().splitlines()) if known.is_file() else set()
+        lacks = set(known.read_text(errors="replace").splitlines()) if known.is_file() else set()
         wanted = {name for name in own if name not in lacks and not (folder / name).exists()}
         if wanted:
             _add_patch(address, archive, folder, wanted)
             lacks |= {name for name in wanted if not (folder / name).exists()}
-            known.write_text("".join(f"{name}\n" for name in sorted(lacks)))
+            with whole_file(known) as temporary:
+                temporary.write_text("".join(f"{name}\n" for name in sorted(lacks)))
         if lacks:
             yield f"{archive.name}: lacks {len(lacks)} pictures of the part, listed in {known}"
 

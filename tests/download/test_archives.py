@@ -104,6 +104,22 @@ def test_damage_within_is_found(tmp_path: Path, kind: str) -> None:
     assert "is cut off or damaged" in complaint(path, tmp_path / "out")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_a_rare_compression_is_found(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("a.jpg", bytes(range(256)) * 100)
+    content = path.read_bytes()
+    path.write_bytes(content[:60] + bytes([content[60] ^ 255] * 20) + content[80:])
+    assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+def test_a_name_in_no_encoding_is_damage(tmp_path: Path) -> None:
+    path = archive(tmp_path, "zip", {"é.jpg": b"a"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xc3\x28"))
+    assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
 def test_no_archive_is_said(tmp_path: Path) -> None:
     for kind in KINDS:
         (tmp_path / f"x.{kind}").write_text("<html>Please log in</html>" * 100)

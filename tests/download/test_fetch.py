@@ -101,7 +101,11 @@ def test_with_a_known_sha256_a_server_without_versions_resumes(
 def test_a_file_that_became_shorter_is_fetched_anew(served: Served, tmp_path: Path) -> None:
     served.files["/a.zip"] = CONTENT
     served.has_versions = False
-    (tmp_path / "a.zip.part").write_bytes(CONTENT + b"more")
+    served.files["/a.zip"] = CONTENT * 2
+    served.breaks["/a.zip"] = [len(CONTENT) + 1, 0, 0, 0, 0, 0]
+    complaint(served, tmp_path / "a.zip", Expected(sha256=DIGEST))
+    served.breaks.clear()
+    served.files["/a.zip"] = CONTENT
     fetch(f"{served.address}/a.zip", tmp_path / "a.zip", Expected(sha256=DIGEST))
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
 
@@ -164,8 +168,8 @@ def test_a_disk_that_fills_up_keeps_what_has_come(
     served.files["/a.zip"] = CONTENT
     copy = module._copy
 
-    def fails(answer: Any, out: Any, have: int, *rest: Any) -> int:
-        out.write(CONTENT[:1000])
+    def fails(answer: Any, partial: Any, *rest: Any) -> None:
+        partial.write(CONTENT[:1000])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "_copy", fails)

@@ -10,7 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from unidet.config.fields import SCHEMA, NonNegative, Positive
 
-Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
+Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/\S*)?$")]
+"""Of a file or a server, without user and password, which would be told to whoever reads along."""
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 Place = Annotated[str, Field(pattern=r"^[^/\\][^\\]*$")]
 """A path below the folder that is prepared."""

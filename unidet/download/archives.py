@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,10 +22,14 @@ from unidet.store.hashing import BUFFER_BYTES
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 _DAMAGE = (
     zipfile.BadZipFile,
-    gzip.BadGzipFile,
     tarfile.TarError,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
+    OSError,  # of gzip and bzip2; those of the disk are told before, by `disk_errors`
+    ValueError,  # names in no encoding
+    LookupError,
+    struct.error,
     NotImplementedError,  # a compression that zipfile does not know
 )
 _ENCRYPTED = 1  # bit of a zip's flags

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import http.client
-import os
 import re
 import shutil
 import time
@@ -16,9 +15,10 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from unidet.download.partial import Partial, Version
 from unidet.errors import UserError
-from unidet.store.disk import sync
-from unidet.store.hashing import BUFFER_BYTES, sha256_file
+from unidet.store.hashing import BUFFER_BYTES
+from unidet.store.provenance import redact_argument
 
 Progress = Callable[[int, int], None]
 """Told how many bytes are here, and of how many; 0 where the server does not say."""
@@ -30,6 +30,7 @@ ATTEMPTS = 5
 _PAUSE = 1.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BROKEN = (OSError, http.client.HTTPException)
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -65,144 +66,173 @@ def fetch(
         UserError: another refusal, a server that cannot be reached or breaks off again and again,
             another size or content than expected, a full disk.
     """
-    partial = target.with_name(f"{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    failures, reason = 0, ""
-    while failures < ATTEMPTS:
-        before = _size(partial)
-        try:
-            _receive(address, partial, expected, progress)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Partial(target.with_name(f"{target.name}.part"))
+    try:
+        reason = _receive_all(address, partial, expected, progress)
+        if not reason:
             return _finish(address, partial, target, expected)
-        except _BrokenOff as fault:
-            reason = str(fault)
-            failures = 0 if _size(partial) > before else failures + 1
-            if failures < ATTEMPTS:
-                time.sleep(_PAUSE * 2**failures)
+    finally:
+        partial.close()
     raise UserError(
-        f"{address}: {reason}; {_size(partial)} bytes are kept, the same command goes on from there"
+        f"{shown(address)}: {reason}; {partial.bytes} bytes are kept, the same command goes on "
+        "from there"
     )
 
 
-def _receive(address: str, partial: Path, expected: Expected, progress: Progress) -> None:
-    """Append what is lacking; _BrokenOff where the server stops before the end."""
-    have = _size(partial)
-    if expected.bytes and have == expected.bytes:
-        return
-    with _opened(address, partial, have, is_known=bool(expected.sha256)) as answer:
-        if answer.status != 206:  # the whole file, because it is another or ranges are not served
-            have = 0
-        total = _total(answer, have)
-        if expected.bytes and total and total != expected.bytes:
-            raise UserError(
-                f"{address}: has {total} bytes at the server, {expected.bytes} are expected; give "
-                "another address, or its new size and sha256"
-            )
-        _require_room(partial.parent, total - have)
-        _note_version(partial, answer)
-        with disk_errors(partial), open(partial, "ab" if have else "wb") as out:
-            have = _copy(answer, out, have, total, progress)
-    if have < (total or expected.bytes):
-        raise _BrokenOff(f"the server stopped after {have} of {total or expected.bytes} bytes")
+def shown(address: str) -> str:
+    """An address as messages name it, without what only its owner may know: password and query."""
+    return redact_argument(_without_query(address))
 
 
-def _opened(address: str, partial: Path, have: int, *, is_known: bool) -> Any:
-    """The answer of the server, which begins at byte `have` if its status is 206.
+def name_of(address: str) -> str:
+    """The name of the file at an address."""
+    return _without_query(address).rpartition("/")[2]
 
-    A rest is asked for where something will tell if it is of another version: the server, or the
-    sha256 that is known.
-    """
-    headers = {"Accept-Encoding": "identity", "User-Agent": "unidet"}
-    version = _version_file(partial)
-    if have and (version.is_file() or is_known):
-        headers["Range"] = f"bytes={have}-"
-    if have and version.is_file():
-        headers["If-Range"] = version.read_text()
+
+def _without_query(address: str) -> str:
+    return address.partition("#")[0].partition("?")[0]
+
+
+def _receive_all(address: str, partial: Partial, expected: Expected, progress: Progress) -> str:
+    """Until all has come, which gives an empty text, or the server gives no more, and why."""
+    failures, most, reason = 0, partial.bytes, ""
+    while failures < ATTEMPTS and (reason := _broken(address, partial, expected, progress)):
+        # A server that always begins anew must get further than ever, else this has no end.
+        failures = 0 if partial.bytes > most else failures + 1
+        most = max(most, partial.bytes)
+        if failures < ATTEMPTS:
+            time.sleep(_PAUSE * 2**failures)
+    return reason
+
+
+def _broken(address: str, partial: Partial, expected: Expected, progress: Progress) -> str:
+    """Why one attempt ended before the file; empty where all has come."""
     try:
-        answer = urlopen(Request(address, headers=headers), timeout=SILENCE)
+        _receive(address, partial, expected, progress)
+    except _BrokenOff as fault:
+        return str(fault)
+    return ""
+
+
+def _receive(address: str, partial: Partial, expected: Expected, progress: Progress) -> None:
+    """Append what is lacking; _BrokenOff where the server stops before the end."""
+    if expected.bytes and partial.bytes == expected.bytes:
+        return
+    with disk_errors(partial.path):
+        # A rest is of use where something will tell if it is of another version: the server, or
+        # the sha256 that is known.
+        if not (partial.version.tag or expected.sha256):
+            partial.start_anew()
+        with _opened(address, partial) as answer:
+            version = _version(address, answer, partial)
+            if expected.bytes and version.total and version.total != expected.bytes:
+                raise UserError(
+                    f"{shown(address)}: has {version.total} bytes at the server, {expected.bytes} "
+                    "are expected; give another address, or its new size and sha256"
+                )
+            _require_room(partial.path.parent, version.total - partial.bytes)
+            partial.version = version
+            total = version.total or expected.bytes
+            _copy(answer, partial, total, progress)
+    if partial.bytes < total:
+        raise _BrokenOff(f"the server stopped after {partial.bytes} of {total} bytes")
+
+
+def _opened(address: str, partial: Partial) -> Any:
+    """The answer of the server to a request for all that has not come."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "unidet"}
+    if partial.bytes:
+        headers["Range"] = f"bytes={partial.bytes}-"
+        if partial.version.tag:
+            headers["If-Range"] = partial.version.tag
+    try:
+        return urlopen(Request(address, headers=headers), timeout=SILENCE)
     except HTTPError as fault:
         fault.close()
         raise _refusal(address, partial, fault) from None
     except URLError as fault:
         raise _BrokenOff(f"cannot be reached ({fault.reason})") from None
+    except (ValueError, http.client.InvalidURL):
+        raise UserError(
+            f"{shown(address)}: this, or where the server sends one from there, is no address that "
+            "can be asked; correct it, letters beyond ASCII as %C3%A9"
+        ) from None
     except _BROKEN as fault:
         raise _BrokenOff(f"cannot be reached ({fault})") from None
-    start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    if answer.status == 206 and not (start and int(start[1]) == have):
-        raise UserError(f"{address}: the server answers with another range than was asked for")
-    return answer
 
 
-def _refusal(address: str, partial: Path, fault: HTTPError) -> Exception:
+def _refusal(address: str, partial: Partial, fault: HTTPError) -> Exception:
     """What an answer of 400 or more means: try again, or what to say."""
-    says = f"{address}: the server says {fault.code} {fault.reason}"
+    reason = next(iter(str(fault.reason).splitlines()), "")
+    says = f"{shown(address)}: the server says {fault.code} {reason}"
     if fault.code in (404, 410):
         return Missing(f"{says}; has the file moved? another address can be given")
     if fault.code == 416:  # what is here is longer than the file there
-        partial.unlink(missing_ok=True)
+        partial.start_anew()
         return _BrokenOff("the file has changed at the server")
     if fault.code in (408, 429) or fault.code >= 500:
-        return _BrokenOff(f"the server says {fault.code} {fault.reason}")
+        return _BrokenOff(f"the server says {fault.code} {reason}")
     return UserError(f"{says}; may this file be had without a login?")
 
 
-def _copy(answer: Any, out: Any, have: int, total: int, progress: Progress) -> int:
-    """How many bytes are here when the server ends."""
-    progress(have, total)
+def _version(address: str, answer: Any, partial: Partial) -> Version:
+    """What the server is about to send; `partial` is emptied where that is the whole file."""
+    tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    tag = tag if tag.isascii() and tag.isprintable() and not tag.startswith("W/") else ""
+    if answer.status == 200:  # the whole file, because it is another or ranges are not served
+        partial.start_anew()
+        return Version(tag, _number(answer.headers.get("Content-Length", "")))
+    part = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if answer.status != 206 or not part or int(part[1]) != partial.bytes:
+        raise UserError(
+            f"{shown(address)}: the server answers with another range than was asked for, or with "
+            f"none (status {answer.status})"
+        )
+    version = Version(tag or partial.version.tag, int(part[2]))
+    if partial.bytes and version != partial.version and partial.version.tag:
+        partial.start_anew()
+        raise _BrokenOff("the file has changed at the server")
+    return version
+
+
+def _copy(answer: Any, partial: Partial, total: int, progress: Progress) -> None:
+    """Take what comes until the server ends."""
+    progress(partial.bytes, total)
     while True:
         try:
             piece = answer.read1(BUFFER_BYTES)
         except _BROKEN as fault:
-            raise _BrokenOff(f"the server broke off after {have} bytes ({fault})") from None
+            reason = f"the server broke off after {partial.bytes} bytes ({fault})"
+            raise _BrokenOff(reason) from None
         if not piece:
-            return have
-        out.write(piece)
-        have += len(piece)
-        progress(have, total)
+            return
+        partial.write(piece)
+        progress(partial.bytes, total)
 
 
-def _finish(address: str, partial: Path, target: Path, expected: Expected) -> str:
+def _finish(address: str, partial: Partial, target: Path, expected: Expected) -> str:
     """Check what has come and give it its name; what is wrong does not stay."""
-    digest, size = sha256_file(partial), _size(partial)
-    wrong = ""
-    if expected.bytes and size != expected.bytes:
-        wrong = f"{size} bytes, not {expected.bytes}"
+    digest, wrong = partial.sha256, ""
+    if expected.bytes and partial.bytes != expected.bytes:
+        wrong = f"{partial.bytes} bytes, not {expected.bytes}"
     elif expected.sha256 and digest != expected.sha256:
         wrong = f"sha256 {digest}, not {expected.sha256}"
-    _version_file(partial).unlink(missing_ok=True)
     if wrong:
-        partial.unlink()
+        partial.start_anew()
         again = "the same command fetches it again"
         if expected.noted:
             again = f"delete {expected.noted} if the publisher has changed the file"
-        raise UserError(f"{address}: what came has {wrong}, and was removed; {again}")
-    sync(partial)
-    os.replace(partial, target)
-    sync(target.parent)
+        raise UserError(f"{shown(address)}: what came has {wrong}, and was removed; {again}")
+    with disk_errors(target):
+        partial.move(target)
     return digest
 
 
-def _total(answer: Any, have: int) -> int:
-    """Bytes of the whole file, 0 where the server does not say."""
-    length = answer.headers.get("Content-Length", "")
-    return have + int(length) if length.isdecimal() else 0
-
-
-def _version_file(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.version")
-
-
-def _note_version(partial: Path, answer: Any) -> None:
-    """Keep what tells this version of the file at the server; without it nothing is resumed."""
-    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    with disk_errors(partial):
-        if version and not version.startswith("W/"):
-            _version_file(partial).write_text(version)
-        else:
-            _version_file(partial).unlink(missing_ok=True)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _number(text: str) -> int:
+    """0 where it is none that a file could have."""
+    return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else 0
 
 
 def _require_room(folder: Path, bytes_needed: int) -> None:
