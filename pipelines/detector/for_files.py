@@ -17,6 +17,7 @@ from unidet.pictures.journal import stat_of
 from unidet.pipelines.detector.from_study import find, network_of
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.options import Options
+from unidet.pipelines.engine.keys import environment, program_digest
 from unidet.store.provenance import redact_argument
 from unidet.vocabularies.vocabulary import Vocabulary
 
@@ -47,6 +48,8 @@ def open_for_files(
         "files": _stats(source, examples),
         "examples": list(examples),
         "overrides": list(map(redact_argument, source.get("overrides", ()))),
+        "program": program_digest(),
+        "env": environment(),
     }
     chosen = None
     if not any(source.get(name) for name in FILES):

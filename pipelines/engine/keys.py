@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Stage
 from unidet.store import accepted
 from unidet.store.code import closure
-from unidet.store.hashing import digest
+from unidet.store.disk import files_below
+from unidet.store.hashing import digest, sha256_bytes
 from unidet.store.live import Use
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -54,8 +56,13 @@ def preimage_of(
             name: store.digest_of(path) for name, path in stage.files(config, node.name).items()
         },
         "code": digest(modules_of(stage, config, store)),
-        "env": {name: _version(name) for name in KEYED_PACKAGES},
+        "env": environment(),
     }
+
+
+def environment() -> dict[str, str]:
+    """The versions of what computes."""
+    return {name: _version(name) for name in KEYED_PACKAGES}
 
 
 def values_of(node: Node, config: Config) -> dict[str, Any]:
@@ -84,6 +91,21 @@ def modules_of(stage: Stage, config: Config, store: Store) -> dict[str, str]:
 def _reachable(root: str, remembered: Path) -> dict[str, str]:
     """Once a process, which reads each source once: most nodes share their roots."""
     return closure(root, exclude=UNKEYED_MODULES, cache=remembered)
+
+
+def program_digest() -> str:
+    """Digest of every file that the program consists of: its code, its pages of values, its lists.
+
+    For what is cheap to make again: comments count, and nothing is asked of what reaches what.
+    """
+    files: dict[str, str] = {}
+    for package in ("unidet", "unidet.pipelines", "unidet.conf"):
+        spec = find_spec(package)
+        for place in map(Path, spec.submodule_search_locations or () if spec else ()):
+            for path in files_below(place):
+                if path.suffix != ".pyc":
+                    files[f"{package}/{path.relative_to(place)}"] = sha256_bytes(path.read_bytes())
+    return digest(files)
 
 
 def find(preimage: dict[str, Any], store: Store) -> Action | None:

@@ -18,7 +18,6 @@ from urllib.request import Request, urlopen
 from unidet.download.partial import Partial, Version
 from unidet.errors import UserError
 from unidet.store.hashing import BUFFER_BYTES
-from unidet.store.provenance import redact_argument
 
 Progress = Callable[[int, int], None]
 """Told how many bytes are here, and of how many; 0 where the server does not say."""
@@ -83,7 +82,7 @@ def fetch(
 
 def shown(address: str) -> str:
     """An address as messages name it, without what only its owner may know: password and query."""
-    return redact_argument(_without_query(address))
+    return re.sub("//[^/]*@", "//***@", _without_query(address))
 
 
 def name_of(address: str) -> str:

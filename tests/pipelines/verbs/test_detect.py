@@ -151,6 +151,21 @@ def test_a_changed_model_option_or_name_does_all_again(
     assert "1 of 1 are done already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("changed", ["program_digest", "environment"])
+def test_another_version_of_the_program_does_all_again(
+    opened: Opened,
+    changed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened(("cat",))
+    command = ("detect", "a.png", "--weights", "w.pth")
+    assert exit_status(*command) == 0
+    monkeypatch.setattr(for_files, changed, lambda: "another")
+    assert exit_status(*command) == 0
+    assert "done already" not in capsys.readouterr().err
+
+
 def test_examples(opened: Opened) -> None:
     model = opened(None)
     status = exit_status(
