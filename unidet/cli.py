@@ -73,6 +73,14 @@ def _status(given: list[str]) -> int:
     except KeyboardInterrupt:
         streams.complain("stopped; the same command resumes from the last save")
         return EXIT_CODE
+    except Exception:  # a fault of the program, unless it has read what is damaged
+        from unidet.store.handed_out import altered
+
+        reason = altered()
+        if not reason:
+            raise
+        streams.complain(reason)
+        return BAD_INPUT
 
 
 def _reason(error: OSError) -> str:

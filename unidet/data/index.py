@@ -47,7 +47,8 @@ def load_split(path: Path, name: str) -> Split:
         texts = json.loads(arrays["texts"].tobytes())
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path}: no readable split index ({error}); run stage=data again"
+            f"{path}: no readable split index ({error}); unidet verify --repair brings it back or "
+            "sets it aside, then run the same command again"
         ) from None
     return Split(
         name=name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unidet.errors import UserError
-from unidet.store import lock, provenance, runs
+from unidet.store import handed_out, lock, provenance, runs
 from unidet.store.action_index import newest_first
 from unidet.store.disk import (
     clear_errors,
@@ -110,6 +110,7 @@ class Store:
                 f"{action.stage}: content of this artefact is missing from store {self.root}; "
                 f"run stage={action.stage} of this study"
             )
+        handed_out.note(self.layout, action)
         with clear_errors(self.root):
             return materialise(action, self.layout)
 

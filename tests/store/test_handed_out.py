@@ -1,0 +1,60 @@
+"""An error that nobody foresaw, and the altered content that it comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import exit_status
+
+from unidet import cli
+from unidet.store import handed_out
+from unidet.store.record import Action
+from unidet.store.store import Store
+
+
+def alter(path: Path) -> None:
+    os.chmod(path, 0o644)
+    content = path.read_bytes()
+    path.write_bytes(content[:20] + b"{" + content[21:])
+
+
+def test_altered_content_is_named_where_its_reader_fails(
+    store: Store,
+    publish: Callable[..., Action],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save(tmp_path / "a.npy", np.arange(5))
+    action = publish({"a.npy": (tmp_path / "a.npy").read_bytes()})
+    file = store.folder(action) / "a.npy"
+
+    def reads(arguments: list[str]) -> int:
+        np.load(store.folder(action) / "a.npy", allow_pickle=False)
+        return int("no number")
+
+    monkeypatch.setattr(handed_out, "_actions", {})
+    monkeypatch.setattr(cli, "_dispatch", reads)
+    with pytest.raises(ValueError, match="no number"):  # a fault of the program stays one
+        exit_status("status")
+    alter(file)
+    assert exit_status("status") == 2
+    said = capsys.readouterr().err
+    assert "rpn/a.npy is not what was stored, the disk has altered it" in said
+    assert "unidet verify --repair" in said
+    assert "Traceback" not in said
+    assert said.count("\n") == 1
+
+
+def test_what_a_clean_up_took_away_is_not_altered(
+    store: Store, publish: Callable[..., Action], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handed_out, "_actions", {})
+    action = publish({"a.txt": b"content"})
+    store.folder(action)
+    store.layout.blob(action.files["a.txt"].sha256).unlink()
+    assert handed_out.altered() == ""
