@@ -13,7 +13,7 @@ from unidet.pipelines.engine import acceptance, changes, engine, keys
 from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.progress_lines import Done
-from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.engine.states import current, states
 
 
@@ -37,6 +37,17 @@ def folder_of(target: str, config: Config) -> Path | None:
 def whole(*stages: str) -> dict[str, Input]:
     """Inputs of a node that takes the only artefact of each of these stages."""
     return {stage: Input(Node(stage)) for stage in stages}
+
+
+def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
+    """A stage whose output says what it read, so that a change runs through."""
+
+    def run(job: Job) -> None:
+        below = "".join((job.inputs[part] / "value").read_text() for part in inputs)
+        own = "".join(str(getattr(job.config, part)) for part in reads)
+        (job.out / "value").write_text(f"{name}({own}{below})")
+
+    return Stage(name, 1, reads, run, inputs=lambda config, name: whole(*inputs))
 
 
 def same_code(monkeypatch: pytest.MonkeyPatch, modules: Mapping[str, str]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from unidet.config.compose import compose
-from unidet.config.fields import identity
 from unidet.config.folders import STUDY, study_folder, take_folders
 from unidet.config.stages import TextEmbeddings
 from unidet.config.study import Config
@@ -16,17 +15,29 @@ from unidet.errors import UserError
 from unidet.formats.embeddings import read_named_embeddings
 from unidet.pipelines.detector import texts
 from unidet.pipelines.detector.closed_set import ClosedSet
-from unidet.pipelines.detector.lineages import Lineage, lineage_at, lineages, recorded
+from unidet.pipelines.detector.lineages import (
+    HEADS,
+    Lineage,
+    lineage_at,
+    lineages,
+    recorded,
+)
 from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.texts import Encode, Ready, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
+from unidet.pipelines.engine.changes import differences_of
 from unidet.pipelines.engine.engine import bring_up_jittor
+from unidet.pipelines.engine.keys import values_of
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.pipelines.wiring.learned_names import LEARNED
 from unidet.store.disk import nearest_folder
+from unidet.store.record import Action
 from unidet.store.store import Store
 
 TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
 """What a folder's artefacts do not say is as in one of these."""
+_SHOWN_VALUES = 3
 MORE = (
     "give checkpoints (docs/weights.md says where and how), or train on real images: unidet "
     "stage=roi experiment=bench data.root=FOLDER"
@@ -47,7 +58,7 @@ def open_network(
 def network_of(lineage: Lineage, config: Config) -> Network:
     """The network of a lineage, brought up."""
     bring_up_jittor(config)
-    return _two_stage(lineage, config) if lineage.head.stage == "roi" else _closed(lineage, config)
+    return _two_stage(lineage, config) if lineage.head.stage in HEADS else _closed(lineage, config)
 
 
 def find(
@@ -116,36 +127,74 @@ def _report(overrides: Sequence[str]) -> str:
 def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> Lineage:
     """The newest lineage with the networks of a configuration: a RoI head's, else a closed set's.
 
+    Of a study that is fine-tuned, the head that it ends with.
+
     Args:
         overrides: that made the configuration, for the message.
 
     Raises:
         UserError: nothing is trained, or something that it was made from is gone.
     """
-    has_clip = isinstance(config.clip_embeddings, TextEmbeddings)
-    choices: list[tuple[str, ...]] = [("rpn", "roi", "clip") if has_clip else ("rpn", "roi")]
+    choices = [_stages_of(config)]
     choices += [("rpn",)] if config.rpn.classes != "agnostic" else []
-    for stages in choices:
-        head = "roi" if "roi" in stages else "rpn"
-        ours = partial(_is_ours, config=config, stages=stages)
+    for head, *others in choices:
+        ours = partial(_is_ours, config=config, stages=(head, *others))
         lineage = next(lineages(store, ours, (head,)), None)
         if lineage is not None:
             return lineage
-    run = _report(overrides) or f"unidet stage=roi experiment={config.experiment}"
+    head = choices[-1][0]
+    run = _report(overrides) or f"unidet stage={head} experiment={config.experiment}"
     raise UserError(
-        f"roi: nothing trained for experiment {config.experiment!r} in {store.root}; run: {run}"
+        f"{head}: nothing trained for experiment {config.experiment!r} in {store.root}"
+        f"{_others(config, store, choices)}; run: {run}"
     )
+
+
+def _stages_of(config: Config) -> tuple[str, ...]:
+    """Of an open-vocabulary detector, its head first."""
+    heads = HEADS if config.finetune.kind != "none" else HEADS[1:]
+    has_clip = isinstance(config.clip_embeddings, TextEmbeddings)
+    return (*heads, "rpn", "clip") if has_clip else (*heads, "rpn")
 
 
 def _is_ours(lineage: Lineage, config: Config, stages: tuple[str, ...]) -> bool:
     """Whether the networks are there and were made with this configuration."""
+    return all(_made_by(stage, lineage) for stage in stages) and not any(
+        True for _ in _differences(lineage, config, stages)
+    )
+
+
+def _made_by(stage: str, lineage: Lineage) -> bool:
+    return any(lineage.store.is_complete(action) for action in _artefact(stage, lineage))
+
+
+def _artefact(stage: str, lineage: Lineage) -> list[Action]:
+    """The stage's artefact that the head was made from, or is."""
+    if stage == lineage.head.stage:
+        return [lineage.head]
+    return list(lineage.of(stage).values())[:1]
+
+
+def _differences(
+    lineage: Lineage, config: Config, stages: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Values with which the networks were made and those of the configuration, by key."""
     for stage in stages:
-        action = lineage.actions.get(stage)
-        if action is None or not lineage.store.is_complete(action):
-            return False
-        if recorded(action, stage) != identity(getattr(config, stage)):
-            return False
-    return True
+        for action in _artefact(stage, lineage):
+            own = values_of(Node(stage, action.name), config)[stage]
+            yield from differences_of({stage: recorded(action, stage) or {}}, {stage: own})
+
+
+def _others(config: Config, store: Store, choices: Sequence[tuple[str, ...]]) -> str:
+    """What to say of the newest network in the store, which was made with other values."""
+    for stages in choices:
+        for lineage in lineages(store, lambda lineage: True, stages[:1]):
+            values = list(_differences(lineage, config, stages))
+            if not 0 < len(values) <= _SHOWN_VALUES:  # of another study
+                return ""
+            changes = ", ".join(f"{key} was {was}, is {now}" for key, was, now in values)
+            return f" ({changes}; the network that is there: --study {store.root})"
+    return ""
 
 
 def _as_recorded(lineage: Lineage, overrides: Sequence[str]) -> Config:
@@ -166,23 +215,29 @@ def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
 
     proposer = open_proposer(config.rpn, lineage.folder("rpn"))
     regions = build_classifier(config.roi.network)
-    load_into(regions, read_checkpoint(lineage.folder("roi") / "model.safetensors"))
+    load_into(regions, read_checkpoint(lineage.store.folder(lineage.head) / "model.safetensors"))
     return TwoStage(config, proposer, regions, texts_of(lineage, config))
 
 
 def texts_of(lineage: Lineage, config: Config) -> Texts:
-    """The text encoder that a study embeds names with, or the names that it has embedded."""
+    """The text encoder that a study embeds names with, or the names that it has embedded.
+
+    Names that the head has learned by fine-tuning have the embeddings that it learned.
+    """
     artefacts = lineage.of("clip_embeddings").values()
     files = [
         lineage.store.folder(action) / EMBEDDINGS
         for action in artefacts
         if lineage.store.is_complete(action)
     ]
-    embedded = texts.together([Ready(*read_named_embeddings(file)) for file in files])
+    learned = lineage.store.folder(lineage.head) / LEARNED
+    known = [learned] if learned.exists() else []
+    embedded = texts.together([Ready(*read_named_embeddings(file)) for file in known + files])
     if not isinstance(config.clip_embeddings, TextEmbeddings):
         return Texts(embedded, None)
     folder = lineage.folder("clip")
-    return Texts(None, lambda: _encoder(folder, config), embedded)
+    ready = Ready(*read_named_embeddings(learned)) if known else None
+    return Texts(ready, lambda: _encoder(folder, config), embedded)
 
 
 def _encoder(clip: Path, config: Config) -> Encode:

@@ -6,6 +6,7 @@ it was trained on, and to the text encoder whose names it was trained with.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from unidet.errors import UserError
+from unidet.pipelines.wiring.fine_tuning import PLAIN
 from unidet.store.record import Action
 from unidet.store.store import Store
 
-NETWORKS = ("roi", "rpn")
+HEADS = ("finetune", "roi")
+NETWORKS = (*HEADS, "rpn")
 """Stages whose artefact a lineage is of: an open-vocabulary detector's, a closed-set one's."""
 SETTINGS = {
     "rpn": ("rpn",),
@@ -35,7 +38,7 @@ class Lineage:
     """A network's artefact, all upstream of it, and the newest of each kind downstream.
 
     Attributes:
-        head: the network's own artefact, of stage `roi` or `rpn`.
+        head: the network's own artefact, of one of `NETWORKS`.
         actions: by label: `roi`, `data[val]`, `lvis_eval[val]`.
     """
 
@@ -92,14 +95,17 @@ def recorded(action: Action, name: str) -> dict[str, Any] | None:
 def lineages(
     store: Store, is_wanted: Callable[[Lineage], bool], stages: tuple[str, ...] = NETWORKS
 ) -> Iterator[Lineage]:
-    """The wanted lineages whose networks are whole, newest first, RoI heads first.
+    """The wanted lineages whose networks are whole, open-vocabulary ones first, newest first.
+
+    What was fine-tuned for comparison alone is none of them.
 
     Args:
         is_wanted: is asked of a network and what is upstream of it.
     """
-    for stage in stages:
-        for head in store.actions(stage):
-            if store.is_complete(head):
+    for group in (HEADS, NETWORKS[len(HEADS) :]):
+        actions = [store.actions(stage) for stage in group if stage in stages]
+        for head in heapq.merge(*actions, key=lambda action: action.finished, reverse=True):
+            if head.name != PLAIN and store.is_complete(head):
                 networks = _of_networks(head, store)
                 if is_wanted(networks):
                     yield _with_downstream(networks)
@@ -169,8 +175,9 @@ def lineage_at(folder: Path) -> Lineage | None:
 def _through(action: Action, store: Store, folder: Path) -> Lineage:
     """The lineage of the network that an artefact was made with."""
     above = [action, *_upstream(action, store.record)]
-    for stage in NETWORKS:
-        for head in above:
-            if head.stage == stage:
-                return lineage_of(head, store)
+    networks = [other for other in above if other.stage in NETWORKS]
+    if networks:
+        # Of a report that compares both, what keeps the old names.
+        rank = {head.key: (NETWORKS.index(head.stage), head.name == PLAIN) for head in networks}
+        return lineage_of(min(networks, key=lambda head: rank[head.key]), store)
     raise UserError(f"{folder}: comes before any network; give a `roi` artefact, or the store")

@@ -95,8 +95,14 @@ class Study:
         Boxes are corners in pixels of the image, as evaluated (to 1/100 pixel).
 
         Raises:
-            UserError: the set was not evaluated.
+            UserError: the set was not evaluated, or the study is of a fine-tuned head.
         """
+        if self.lineage.head.stage == "finetune":
+            before = self.lineage.folder("roi")
+            raise UserError(
+                "detections: stage finetune_eval measures AP and keeps none; those before "
+                f"fine-tuning are of the study {before}"
+            )
         stage = "lvis_eval" if self.lineage.of("lvis_eval") else "coco_eval"
         name = self.dataset(stage, dataset)
         records = json.loads(
@@ -133,8 +139,15 @@ class Study:
         """
         name = self.dataset("lvis_raw", dataset)
         fields = ("boxes_xyxy", "proposal_scores", "embeddings")
-        columns = self._columns(f"lvis_raw[{name}]", fields)
+        columns = self._columns(self.regions_label(name), fields)
         return RegionArrays(image_ids=self.images(name).split.image_ids[columns["rows"]], **columns)
+
+    def regions_label(self, dataset: str) -> str:
+        """The artefact with the regions that the study's own head has made of a set."""
+        head = self.lineage.head
+        if head.stage == "finetune":
+            return f"finetune_raw[{head.name}/{dataset}]"
+        return f"lvis_raw[{dataset}]"
 
     def search(self, text: str, dataset: str | None = None, top: int = 20) -> pd.DataFrame:
         """The regions that fit a text best: score, row and image_id of their image, x1 … y2.
@@ -176,7 +189,7 @@ class Study:
         Raises:
             UserError: it is none of them, or not clear.
         """
-        known = sorted(self.lineage.of(stage))
+        known = self._sets(stage)
         if name is None and len(known) == 1:
             return known[0]
         wanted = MAIN if name is None else name
@@ -191,6 +204,14 @@ class Study:
             raise UserError(f"{stage}: not in this study; run stage={stage} of this study")
         hint = "which one? " if name is None else suggestion(wanted, known)
         raise UserError(f"{stage}: {hint}there are {', '.join(map(repr, known))}")
+
+    def _sets(self, stage: str) -> list[str]:
+        """Those that a stage has artefacts of; with regions, those of the study's own head."""
+        head = self.lineage.head
+        if stage == "lvis_raw" and head.stage == "finetune":
+            pairs = [name.split("/", 1) for name in self.lineage.of("finetune_raw")]
+            return sorted(name for network, name in pairs if network == head.name)
+        return sorted(self.lineage.of(stage))
 
     def _columns(self, label: str, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Columns of all shards together, and `rows`, the image that each entry is of."""

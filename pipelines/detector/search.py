@@ -34,7 +34,7 @@ ACROSS = 5
 
 def best_regions(study: Study, text: str, dataset: str, top: int) -> pd.DataFrame:
     """As `Study.search`; scores are a detector's: probability and proposal score, fused."""
-    folder = study.lineage.folder(f"lvis_raw[{dataset}]")
+    folder = study.lineage.folder(study.regions_label(dataset))
     classifier = _classifier(study, text, json.loads((folder / CLASSIFIER).read_text()))
     best = pd.DataFrame(columns=["score", "row", *CORNERS])
     for table in _scored(Sharded(folder / SHARDS), classifier, study.config.calibration.beta):

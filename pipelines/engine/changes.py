@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -219,6 +219,26 @@ def _cut(text: str, start: int) -> str:
         return text
     end = "…" if len(text) > start + SHOWN - 1 else ""
     return f"{'…' if start else ''}{text[start : start + SHOWN - 1]}{end}"
+
+
+def changed_values(target: str, config: Config) -> dict[str, tuple[str, str]]:
+    """Values of the configuration on account of which artefacts would be made: key -> was, is.
+
+    Raises:
+        UserError: no such stage or node.
+    """
+    return {
+        change.name: (change.old, change.new)
+        for answer in why(target, config)
+        for change in _leaves(answer.changes)
+        if change.kind == "config"
+    }
+
+
+def _leaves(changes: Iterable[Change]) -> Iterator[Change]:
+    """Differences of stages themselves, not of their inputs."""
+    for change in changes:
+        yield from _leaves(change.causes) if change.kind == "input" else (change,)
 
 
 # --- telling -----------------------------------------------------------------------------------

@@ -183,7 +183,8 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
         met = {box["category_id"] for box in parts[part]["annotations"]}
         absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
         if absent:
-            yield f"note: {len(absent)} names have no box for {use}: {_some(absent, len(absent))}"
+            have = "name has" if len(absent) == 1 else "names have"
+            yield f"note: {len(absent)} {have} no box for {use}: {_some(absent, len(absent))}"
 
 
 def _annotated(parts: dict[str, Document]) -> int:
@@ -234,7 +235,7 @@ def study_text(
         "defaults:",
         *_base(request),
         "  - _self_",
-        "experiment: study",
+        f"experiment: {_quoted(request.folder.absolute().name)}",
         f"store: {{root: {_text(request.folder / 'outputs')}}}  # what is computed",
         "data:",
         f"  root: {_text(request.folder / ANNOTATIONS)}  # read again by: unidet new … --again",
@@ -285,8 +286,11 @@ def _networks(request: Request, sizes: Sizes, machine: Machine) -> Iterator[str]
 
 def _text(value: object) -> str:
     """A path as a YAML text, whatever it holds."""
-    path = os.path.abspath(str(value)).replace("${", "\\${")
-    return json.dumps(path, ensure_ascii=False)
+    return _quoted(os.path.abspath(str(value)))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text.replace("${", "\\${"), ensure_ascii=False)
 
 
 def _picture_sizes(document: Document) -> np.ndarray:

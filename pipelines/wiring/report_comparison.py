@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from unidet.errors import UserError
 from unidet.pipelines.engine.changes import ABSENT, text_of
+from unidet.pipelines.engine.node import Node
+from unidet.pipelines.wiring.image_sets import DIGESTS
 from unidet.pipelines.wiring.report_provenance import Compose, provenance_of
 from unidet.report.html.comparison_page import Compared, Different, comparison_page
 from unidet.report.study import FIGURES, load_study
@@ -18,58 +23,105 @@ MOST_NAMED = 2  # differing values of which studies are named
 LETTERS = "ABCDEFGH"
 
 
-def comparison_of(
-    actions: Sequence[Action], store: Store, compose: Compose, names: Sequence[str] = ()
-) -> str:
+@dataclass(frozen=True)
+class Report:
+    """A report, the store that holds it, and the name of its study; empty where it has none."""
+
+    action: Action
+    store: Store
+    study: str = ""
+
+
+def comparison_of(reports: Sequence[Report], compose: Compose, names: Sequence[str] = ()) -> str:
     """The page of several reports, the first one being what the others are compared with.
 
     Raises:
         UserError: the same report twice, more than there are colours, names that do not fit, or a
             report of an earlier version.
     """
-    _check(actions, names)
-    different = list(_different(actions, store))
+    _check(reports, names)
+    different = list(_different(reports))
     studies = [
         Compared(
             name,
-            load_study(store.folder(action) / FIGURES),
-            provenance_of(action, store, compose),
+            load_study(report.store.folder(report.action) / FIGURES),
+            provenance_of(report.action, report.store, compose),
+            dict(_other_pictures(report, reports[0])),
         )
-        for name, action in zip(names or _names(actions, different), actions, strict=True)
+        for name, report in zip(names or _names(reports, different), reports, strict=True)
     ]
     return comparison_page(studies, different)
 
 
-def _check(actions: Sequence[Action], names: Sequence[str]) -> None:
-    outputs = [action.output for action in actions]
-    twice = next((output for output in outputs if outputs.count(output) > 1), None)
+def _check(reports: Sequence[Report], names: Sequence[str]) -> None:
+    places = [(report.store.root.resolve(), report.action.output) for report in reports]
+    twice = next((output for place, output in places if places.count((place, output)) > 1), None)
     if twice:
         raise UserError(f"report {twice[:12]} is given twice; name different ones")
-    if len(actions) > len(LETTERS):
-        raise UserError(f"{len(actions)} reports; at most {len(LETTERS)} can be told apart")
-    if names and (len(names) != len(actions) or len(set(names)) != len(names)):
+    if len(reports) > len(LETTERS):
+        raise UserError(f"{len(reports)} reports; at most {len(LETTERS)} can be told apart")
+    if names and (len(names) != len(reports) or len(set(names)) != len(names)):
         raise UserError(
-            f"--names: {len(names)} names for {len(actions)} reports; give each its own"
+            f"--names: {len(names)} names for {len(reports)} reports; give each its own"
         )
 
 
-def _names(actions: Sequence[Action], different: Sequence[Different]) -> list[str]:
-    """By the values that differ, where these are few; otherwise letters and digits."""
+def _names(reports: Sequence[Report], different: Sequence[Different]) -> list[str]:
+    """Of the studies; else by the values that differ, where these are few; else letters, digits."""
+    choices = [[report.study for report in reports]]
     if 0 < len(different) <= MOST_NAMED:
-        names = [
-            ", ".join(f"{item.key.rpartition('.')[2]}={item.values[place]}" for item in different)
-            for place in range(len(actions))
-        ]
-        if len(set(names)) == len(names):
+        choices.append(
+            [
+                ", ".join(
+                    f"{item.key.rpartition('.')[2]}={item.values[place]}" for item in different
+                )
+                for place in range(len(reports))
+            ]
+        )
+    for names in choices:
+        if all(names) and len(set(names)) == len(names):
             return names
     return [
-        f"{letter} {action.output[:6]}" for letter, action in zip(LETTERS, actions, strict=False)
+        f"{letter} {report.action.output[:6]}"
+        for letter, report in zip(LETTERS, reports, strict=False)
     ]
 
 
-def _different(actions: Sequence[Action], store: Store) -> Iterator[Different]:
+# --- what was evaluated ------------------------------------------------------------------------
+
+
+def _other_pictures(report: Report, first: Report) -> Iterator[tuple[str, str]]:
+    """Sets that are other than what the first report calls so, and in what."""
+    for label, key in report.action.inputs.items():
+        node, theirs = Node.parse(label), first.action.inputs.get(label)
+        if node is None or node.stage != "data" or theirs is None:
+            continue
+        one, other = report.store.record(key), first.store.record(theirs)
+        if one is None or other is None or one.output != other.output:
+            yield node.name, _apart(_digests(one, report.store), _digests(other, first.store))
+
+
+def _digests(action: Action | None, store: Store) -> set[bytes] | None:
+    """Of the content of a data set's pictures; None where it is not there any more."""
+    if action is None or not store.is_complete(action):
+        return None
+    return {row.tobytes() for row in np.load(store.folder(action) / DIGESTS)}
+
+
+def _apart(own: set[bytes] | None, first: set[bytes] | None) -> str:
+    if own is None or first is None:
+        return "perhaps other pictures: these are not in the store any more"
+    if own == first:
+        return "the same pictures with other annotations"
+    return f"other pictures: {len(own)} instead of {len(first)}, {len(own & first)} in both"
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def _different(reports: Sequence[Report]) -> Iterator[Different]:
     """Values of the configuration that are not the same in all, by key."""
-    values = [_values(action, store) for action in actions]
+    values = [_values(report.action, report.store) for report in reports]
     for key in sorted({key for of_study in values for key in of_study}):
         texts = [of_study.get(key, ABSENT) for of_study in values]
         if len(set(texts)) > 1:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from studies import same_code, whole
+from studies import same_code, writing
 
 from unidet.cli import compose
 from unidet.config.study import Config
-from unidet.pipelines.engine.stage import Job, Stage
 
 TINY = (
     "data.train_scenes=8",
@@ -48,17 +47,6 @@ def tiny(tmp_path: Path) -> Callable[..., Config]:
         return compose([*TINY, f"store.root={tmp_path / 'store'}", *overrides])
 
     return make
-
-
-def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage:
-    """A stage whose output says what it read, so that a change runs through."""
-
-    def run(job: Job) -> None:
-        below = "".join((job.inputs[part] / "value").read_text() for part in inputs)
-        own = "".join(str(getattr(job.config, part)) for part in reads)
-        (job.out / "value").write_text(f"{name}({own}{below})")
-
-    return Stage(name, 1, reads, run, inputs=lambda config, name: whole(*inputs))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
+from unidet.pipelines.engine.changes import changed_values
 from unidet.pipelines.engine.graph import STAGES
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import current
@@ -16,6 +17,7 @@ from unidet.store.hashing import sha256_file
 from unidet.store.record import Action
 from unidet.store.store import Store
 
+_SHOWN_VALUES = 3
 _HEX = re.compile(r"[0-9a-f]{6,64}")
 
 
@@ -36,7 +38,8 @@ def select(what: str, config: Config, store: Store) -> list[Action]:
         absent = next((node for node, action in actions.items() if action is None), None)
         if absent is not None:
             raise UserError(
-                f"{absent} is not built as configured now; run stage={what} of this study"
+                f"{absent} is not built as configured now{_because(what, config)}; "
+                f"run stage={what} of this study"
             )
         return [action for action in actions.values() if action is not None]
     found = list(_candidates(what, store))
@@ -50,6 +53,15 @@ def select(what: str, config: Config, store: Store) -> list[Action]:
     if _HEX.fullmatch(what) and len(others) > 1:
         raise UserError(f"{what} is the start of several digests: {', '.join(others)}; give more")
     return [found[0]]
+
+
+def _because(target: str, config: Config) -> str:
+    """Which values were others when it was built last; empty where none, or never."""
+    values = list(changed_values(target, config).items())
+    shown = [f"{key} was {was}, is {now}" for key, (was, now) in values[:_SHOWN_VALUES]]
+    more = len(values) - len(shown)
+    texts = [*shown, *([f"and {more} more, see: unidet why {target}"] if more else [])]
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _candidates(what: str, store: Store) -> Iterator[Action]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from studies import built
+from studies import built, writing
 
 from unidet.config.compose import compose
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.detector.from_study import find, lineage_for
 from unidet.pipelines.detector.lineages import lineage_at
+from unidet.pipelines.engine import graph
 from unidet.pipelines.engine.engine import open_store
 from unidet.store.hashing import key_of
 from unidet.store.store import Store
@@ -104,3 +106,42 @@ def test_a_store_without_networks_says_what_helps(tiny: Make) -> None:
         find("toy", store, [])
     with pytest.raises(UserError, match="experiment: there is no 'photographs'"):
         find("photographs", store, [])
+
+
+FINE_TUNED = (READY, "finetune=toy", "data.new_scenes=4")
+
+
+@pytest.fixture
+def fine_tuning(code: dict[str, str]) -> None:
+    """A stage more, after `roi`: one head that keeps old names, another to compare with."""
+    tuned = writing("finetune", ("finetune",), ("roi",))
+    graph.STAGES["finetune"] = replace(
+        tuned,
+        nodes=lambda config: ("rehearsal", "plain"),
+        settings=lambda config, name: {"network": name},
+    )
+
+
+@pytest.mark.usefixtures("fine_tuning")
+def test_a_fine_tuned_study_has_the_head_that_it_ends_with(tiny: Make) -> None:
+    before = built(tiny("stage=roi", READY))
+    store = open_store(tiny())
+    with pytest.raises(UserError, match="finetune: nothing trained for experiment 'toy'"):
+        lineage_for(tiny(*FINE_TUNED), store)
+    after = built(tiny("stage=finetune", *FINE_TUNED))
+    for lineage in (lineage_for(tiny(*FINE_TUNED), store), lineage_at(store.root)):
+        assert lineage is not None
+        assert lineage.head.output == after["finetune[rehearsal]"].action.output
+        assert lineage.folder("roi") == before["roi"].folder
+    assert lineage_for(tiny(READY), store).head.stage == "roi"
+    plain = lineage_at(after["finetune[plain]"].folder)
+    assert plain is not None
+    assert plain.head.label == "finetune[plain]"
+
+
+def test_a_network_of_other_values_is_told(tiny: Make, code: dict[str, str]) -> None:
+    built(tiny("stage=roi", "roi.training.steps=8", READY))
+    store = open_store(tiny())
+    message = rf"roi.training.steps was 8, is 3; the network that is there: --study {store.root}"
+    with pytest.raises(UserError, match=message):
+        lineage_for(tiny(READY), store)

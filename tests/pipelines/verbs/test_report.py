@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from reports import evaluated, study
 
@@ -29,9 +30,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def publish(store: Store) -> Publish:
-    """A report in the store, made from an evaluation with that γ."""
+    """A report in a store, made from an evaluation with that γ on that many pictures."""
 
-    def make(gamma: float, seed: int = 0) -> Action:
+    def make(gamma: float, seed: int = 0, pictures: int = 3, store: Store = store) -> Action:
+        digests = np.arange(pictures, dtype=np.uint8)[:, None] * np.ones(32, np.uint8)
+        (store.root / "made").mkdir(parents=True, exist_ok=True)
+        np.save(store.root / "made" / "digests.npy", digests)
+        files = {"digests.npy": (store.root / "made" / "digests.npy").read_bytes()}
+        data = _put(store, "data", "val", {"data": {"source": {"seed": pictures}}}, {}, files)
         upstream = _put(
             store,
             "lvis_eval",
@@ -42,12 +48,12 @@ def publish(store: Store) -> Publish:
         )
         made = study(evaluated(seed=seed))
         folder = store.root / "made"
-        folder.mkdir(exist_ok=True)
         save_study(made, folder / "study.json")
         files = {"study.json": (folder / "study.json").read_bytes()}
         files["report.html"] = study_page(made, {}).encode()
         config = {"report": {"examples": 6}}
-        return _put(store, "report", "", config, {"lvis_eval[val]": upstream}, files)
+        inputs = {"data[val]": data, "lvis_eval[val]": upstream}
+        return _put(store, "report", "", config, inputs, files)
 
     return make
 
@@ -91,7 +97,10 @@ def test_the_experiment_of_a_folder(
     monkeypatch.setattr("sys.argv", ["unidet", "-C", str(tmp_path / "own"), "stage=report"])
     digits = publish(0.3).output[:12]
     assert command("report", digits)[0] == 0
-    assert "differ from those of experiment mine" in Path("report.html").read_text()
+    page = Path("report.html").read_text()
+    assert "differ from those of experiment mine" in page
+    assert "<title>Detection study mine</title>" in page
+    assert "<h1>Detection study mine</h1>" in page
     study.unlink()
     assert command("report", digits)[0] == 0
     assert "the experiment is not at hand" in Path("report.html").read_text()
@@ -148,6 +157,51 @@ def test_the_same_report_twice_and_another_stage(
     status, text = command("report", upstream.output[:12])
     assert status == 2
     assert "is an artefact of lvis_eval[val]; name one of stage report" in text
+
+
+def own_study(folder: Path) -> Store:
+    """A study as `unidet new` makes it, and its store."""
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "study.yaml").write_text(
+        "# @package _global_\ndefaults: [toy, _self_]\n"
+        f"experiment: {folder.name}\nstore: {{root: {folder / 'outputs'}}}\n"
+    )
+    return Store(folder / "outputs")
+
+
+def test_studies_with_a_store_each_are_compared(
+    publish: Publish, command: Callable, tmp_path: Path
+) -> None:
+    """By their folders, their stores or their pages; what they evaluate may not be the same."""
+    folders = [tmp_path / name for name in ("birds", "fish", "bees")]
+    for number, folder in enumerate(folders):
+        publish(0.3, seed=number, pictures=3 + number // 2, store=own_study(folder))
+    birds, fish, bees = map(str, folders)
+    assert command("report", birds, fish)[0] == 0
+    page = Path("report.html").read_text()
+    assert "birds, fish; differences are from birds." in page
+    assert "does not compare" not in page
+    assert command("report", f"{birds}/outputs", bees)[0] == 0
+    page = Path("report.html").read_text()
+    assert "AP of bees does not compare with that of birds: its val is " in page
+    assert "other pictures: 4 instead of 3, 3 in both." in page
+    rows = re.findall(r'<td class="diff">(.*?)</td>', page)
+    assert rows
+    assert set(rows) == {"–"}
+    assert command("report", bees)[0] == 0
+    (artefact,) = (folders[2] / "outputs" / "artefacts").glob("report-*")
+    again = Path("report.html").read_bytes()
+    assert command("report", str(artefact))[0] == 0
+    assert Path("report.html").read_bytes() == again
+
+
+def test_a_study_without_a_report(command: Callable, tmp_path: Path) -> None:
+    store = own_study(tmp_path / "birds")
+    assert command("report", str(tmp_path / "birds")) == (
+        2,
+        f"unidet: {tmp_path / 'birds'}: its store {store.root} holds no report; "
+        "run its stage=report\n",
+    )
 
 
 def test_a_run_leaves_the_page_beside_the_artefacts(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from unidet.report.charts.axes import Frame
@@ -21,11 +21,15 @@ from unidet.report.study import CategoryFigures, EvaluatedSet, Number, Recall, S
 
 @dataclass(frozen=True)
 class Compared:
-    """One of the studies, under the name that the page calls it."""
+    """One of the studies, under the name that the page calls it.
+
+    `apart` holds, by its name, in what an evaluation set is not the first study's of this name.
+    """
 
     name: str
     study: Study
     provenance: Provenance
+    apart: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def comparison_page(studies: Sequence[Compared], different: Sequence[Different])
         title="Studies compared",
         lead=f"{', '.join(item.name for item in studies)}; differences are from {studies[0].name}.",
         contents=contents,
-        figures=[_figures(studies, name) for name in _set_names(studies)],
+        figures=[(_figures(studies, name), _apart(studies, name)) for name in _set_names(studies)],
         different=_different(studies, different),
         runs=[
             (item.name, fragment(item.provenance, place + 1)) for place, item in enumerate(studies)
@@ -83,7 +87,7 @@ def _figures(studies: Sequence[Compared], name: str) -> Table:
     rows = []
     for metric in dict.fromkeys(metric for metric in wanted if metric in known):
         values = [item.metrics.get(metric) if item else None for item in sets]
-        rows.append([plain_metric(metric), *values, *_differences(values)])
+        rows.append([plain_metric(metric), *values, *_differences(values, studies, name)])
     columns = [Column("name", "figure", "text"), *_study_columns(studies)]
     return Table(f"figures-{name}", f"Figures on {name}", columns, rows, sortable=False)
 
@@ -98,9 +102,23 @@ def _study_columns(studies: Sequence[Compared]) -> list[Column]:
     return [*values, *differences]
 
 
-def _differences(values: Sequence[Number]) -> list[Number]:
+def _differences(values: Sequence[Number], studies: Sequence[Compared], name: str) -> list[Number]:
+    """From the first study's; None where either is undefined, or of other pictures."""
     first, *others = values
-    return [None if first is None or other is None else other - first for other in others]
+    return [
+        None if first is None or other is None or name in item.apart else other - first
+        for other, item in zip(others, studies[1:], strict=True)
+    ]
+
+
+def _apart(studies: Sequence[Compared], name: str) -> list[str]:
+    """What to say of the studies that evaluate something else under this name."""
+    return [
+        f"AP of {item.name} does not compare with that of {studies[0].name}: its {name} is "
+        f"{item.apart[name]}."
+        for item in studies
+        if name in item.apart
+    ]
 
 
 def _different(studies: Sequence[Compared], different: Sequence[Different]) -> Table | None:
@@ -125,7 +143,7 @@ def _categories(studies: Sequence[Compared], name: str, identity: str) -> Table:
         values = [
             categories[category].AP if category in categories else None for categories in by_name
         ]
-        own = [category, *values, *_differences(values), figures.boxes]
+        own = [category, *values, *_differences(values, studies, name), figures.boxes]
         rows.append([*own, *(cells[place] if cells else [])])
     first_difference = 1 + len(studies)
     rows.sort(key=lambda row: -abs(row[first_difference] or 0.0))
@@ -183,7 +201,7 @@ def _against_first(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
         return
     before = {item.name: item.AP for item in first.categories if item.AP is not None}
     for other in studies[1:]:
-        evaluated = _set_of(other.study, name)
+        evaluated = None if name in other.apart else _set_of(other.study, name)
         pairs = [
             (item, before[item.name])
             for item in (evaluated.categories if evaluated else ())

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from unidet.errors import UserError
-from unidet.report.html.render import PROVENANCE, render
+from unidet.report.charts.svg import plain
+from unidet.report.html.render import PROVENANCE, TITLE, render
 from unidet.report.html.tables import Column, Table
 
 
@@ -70,7 +71,7 @@ class Provenance:
 
 
 def with_provenance(page: str, provenance: Provenance, number: int = 1) -> str:
-    """The page with its provenance.
+    """The page with its provenance, and the experiment's name in its title and heading.
 
     Args:
         number: tells apart the tables of several provenances on one page.
@@ -81,6 +82,8 @@ def with_provenance(page: str, provenance: Provenance, number: int = 1) -> str:
     before, mark, after = page.partition(PROVENANCE)
     if not mark:
         raise UserError("the report is of an earlier version; run its stage=report")
+    heading = f"{TITLE} {escape(plain(provenance.experiment))}"
+    before = before.replace(TITLE, heading, 2)
     return f"{before}{fragment(provenance, number)}{after}"
 
 

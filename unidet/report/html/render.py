@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 DASH = "–"
+TITLE = "Detection study"
+"""Heading of the page of one study, whose copies have the study's name behind it."""
 PROVENANCE = "<!-- unidet: provenance -->"
 """Where a copy of the page says who made its artefacts; no text that is escaped holds it."""
 

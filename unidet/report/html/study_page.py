@@ -8,7 +8,7 @@ from typing import Any
 
 from unidet.report.charts.svg import Chart
 from unidet.report.gallery import Gallery, Named
-from unidet.report.html.render import render
+from unidet.report.html.render import TITLE, render
 from unidet.report.html.set_charts import matrix_chart, set_charts
 from unidet.report.html.study_charts import recall_charts, sweep_charts, training_charts
 from unidet.report.html.tables import Column, Table, categories_table, confusions_table
@@ -78,7 +78,7 @@ def study_page(
     contents += [Entry(section.id, section.title) for section in sections]
     return render(
         "study.html",
-        title="Detection study",
+        title=TITLE,
         lead=_lead(study),
         contents=contents,
         glossary=GLOSSARY,

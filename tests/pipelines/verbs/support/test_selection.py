@@ -38,3 +38,12 @@ def test_what_names_nothing_is_one_line(tiny: Make, command: Command, tmp_path: 
         2,
         "unidet: roi is not built as configured now; run stage=roi of this study\n",
     )
+
+
+def test_values_that_were_others_are_named(tiny: Make, command: Command) -> None:
+    built(tiny("stage=roi", "rpn.training.steps=8"))
+    assert command("lineage", "roi") == (
+        2,
+        "unidet: roi is not built as configured now (rpn.training.steps was 8, is 3); "
+        "run stage=roi of this study\n",
+    )
