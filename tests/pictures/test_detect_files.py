@@ -149,7 +149,8 @@ def test_results_by_the_ids_of_annotations() -> None:
     assert {record["category_id"] for record in content("detections.json")} == {18}
     annotations["categories"].pop()
     Path("truth.json").write_text(json.dumps(annotations))
-    with pytest.raises(UserError, match=r"truth\.json: has no category 'cat'"):
+    remedy = r"truth\.json: has no category 'cat', .* has alone: --vocab \"dog\""
+    with pytest.raises(UserError, match=remedy):
         detect(annotations=Path("truth.json"))
     grey(Path("photos/other.jpg"), 4, 4)
     annotations["categories"].append({"id": 17, "name": "cat"})
@@ -321,6 +322,34 @@ def test_crops_of_a_former_run_go() -> None:
     detect("photos/x.jpg", crops=True, drawings=False, finds=nothing, identity={"other": 1})
     assert left() == ["crops/x/02_mine.jpg", "detections.json", "images.json"]
     assert content("detections.json") == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_holds_what_its_last_run_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the same pictures; those of others stay, and so does what others have written."""
+    detect(crops=True)
+    Path("out/crops/x/mine.txt").touch()
+    capsys.readouterr()
+    detect("photos/x.jpg", "photos/y.png", format="yolo")
+    assert left() == [
+        *("a/x.jpg", "classes.txt", "crops/a/x/01_dog.jpg", "crops/x/mine.txt"),
+        *("labels/x.txt", "labels/y.txt", "x.jpg", "y.png"),
+    ]
+    told = "out: 4 files that earlier runs had left of these pictures removed"
+    assert told in capsys.readouterr().err
+    detect(format="csv", drawings=False)
+    assert left() == ["crops/x/mine.txt", "detections.csv"]
+    assert not Path("out/labels").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_drawing_that_another_picture_has_taken_is_no_longer_one_s_own() -> None:
+    """`x.jpg` of one folder after that of another."""
+    detect("photos/x.jpg")
+    detect("photos/a/x.jpg")
+    assert detect("photos/x.jpg").resumed == 0
+    detect("photos/a/x.jpg", format="csv", drawings=False)
+    assert left() == ["detections.csv", "x.jpg"]
 
 
 @pytest.mark.usefixtures("folder")

@@ -174,6 +174,10 @@ class _Run:
         outputs = self._outputs
         write_results(outputs.format, outputs.replace, rows, self._detector.names, ids)
         deque(rows, maxlen=0)  # counts those of formats without such files
+        outputs.remove_other_lists()
+        if outputs.removed:
+            files = "1 file" if outputs.removed == 1 else f"{outputs.removed} files"
+            say(f"{outputs.folder}: {files} that earlier runs had left of these pictures removed")
 
     def _pixels(
         self, shots: Iterable[Shot], pending: deque[Shot], meter: _Meter

@@ -42,8 +42,9 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         check_folder(folder)
         self.path = folder / JOURNAL
-        self._files: set[str] = set()
+        self._files: dict[str, str] = {}  # ours -> the picture that a file was last written for
         self._places: dict[str, tuple[int, int]] = {}  # offset and length of a line
+        self._earlier: dict[str, tuple[int, int]] = {}  # of other settings
         self._settings: Any = None
         self._opened: FileIO | None = None
         if os.path.lexists(self.path):
@@ -67,7 +68,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
         if self._settings != json.loads(json.dumps(settings)):
-            self._places.clear()
+            self._set_aside()
             self._append({"settings": settings})
 
     def owns(self, name: str) -> bool:
@@ -77,7 +78,7 @@ class Journal:
     def will_write(self, name: str) -> None:
         """Before a file of this folder is written."""
         if name not in self._files:
-            self._files.add(name)
+            self._files[name] = ""
             self._append({"file": name})
             # Else the file may be there after a power cut, and no word of whose it is.
             os.fdatasync(self._stream.fileno())
@@ -87,19 +88,38 @@ class Journal:
         record = self.record(path)
         if record is None or not os.path.exists(path) or record["stat"] != stat_of(path):
             return None
-        there = all((self.path.parent / name).exists() for name in record["files"])
+        there = all(
+            self._files.get(name) == path and (self.path.parent / name).exists()
+            for name in record["files"]
+        )
         return record if there else None
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What was added last under this key, read from the disk."""
-        if key not in self._places:
-            return None
-        offset, length = self._places[key]
+        return self._at(self._places[key]) if key in self._places else None
+
+    def _at(self, place: tuple[int, int]) -> dict[str, Any]:
+        offset, length = place
         return self._parsed(os.pread(self._stream.fileno(), length, offset))
 
-    def add(self, key: str, record: Mapping[str, Any]) -> None:
-        """A picture, or a frame of a video, is done."""
+    def add(self, key: str, record: Mapping[str, Any]) -> list[str]:
+        """A picture, or a frame of a video, is done.
+
+        Returns:
+            The files that an earlier run has left of it, and this one has not.
+        """
+        place = self._places.get(key) or self._earlier.pop(key, None)
+        before = self._at(place)["files"] if place else []
         self._places[key] = self._append({"picture": key, **record})
+        self._files |= dict.fromkeys(record["files"], key)
+        return [
+            name for name in before if name not in record["files"] and self._files.get(name) == key
+        ]
+
+    def _set_aside(self) -> None:
+        """What was done so far was done with other settings."""
+        self._earlier |= self._places
+        self._places.clear()
 
     @property
     def _stream(self) -> FileIO:
@@ -145,11 +165,13 @@ class Journal:
             entry = self._parsed(line)
             if "settings" in entry:
                 settings = entry["settings"]
-                self._places.clear()
+                self._set_aside()
             elif "file" in entry:
-                self._files.add(entry["file"])
+                self._files.setdefault(entry["file"], "")
             else:
-                self._places[entry["picture"]] = place, len(line)
+                key = entry["picture"]
+                self._places[key] = place, len(line)
+                self._files |= dict.fromkeys(entry["files"], key)
         return settings
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.label_files import WRITERS
 from unidet.pictures.naming import DRAWN_AS, Names, check_target
+from unidet.pictures.result_files import FILES
 from unidet.pictures.shots import Shot, frame_key
 from unidet.pictures.sources import Source
 from unidet.pictures.videos import film_of, video_file
@@ -40,6 +41,9 @@ class Outputs:
         folder: of all outputs; the journal is the one in it.
         format: of the labels.
         drawings, crops: whether to leave these.
+
+    Attributes:
+        removed: how many files of earlier runs were in the way of a folder of this run's alone.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Outputs:
         self._crops = crops
         self._video = ExitStack()
         self._append: Callable[[np.ndarray], None] | None = None
+        self.removed = 0
 
     def __enter__(self) -> Outputs:
         return self
@@ -97,16 +102,36 @@ class Outputs:
                 files += self._write_crops(names.crops, shot.frame, detections, pixels)
         record = {"files": files, **_recorded(detections)}
         if shot.frame:
-            self._journal.add(frame_key(source.path, shot.frame), record)
+            self._add(frame_key(source.path, shot.frame), record)
         else:
-            self._journal.add(source.path, {"stat": shot.stat, **record})
+            self._add(source.path, {"stat": shot.stat, **record})
 
     def end_video(self, source: Source, names: Names, end: Shot) -> None:
         """After a video's last frame."""
         self._video.close()
         self._append = None
         record = {"frames": end.frame, "files": [names.drawing] if self._drawings else []}
-        self._journal.add(source.path, {"stat": end.stat, **record})
+        self._add(source.path, {"stat": end.stat, **record})
+
+    def remove_other_lists(self) -> None:
+        """Those of all pictures that earlier runs have left in another format."""
+        names = {name for names in FILES.values() for name in names} - {*FILES[self.format]}
+        self._remove(sorted(name for name in names if self._journal.owns(name)))
+
+    def _add(self, key: str, record: Mapping[str, Any]) -> None:
+        """A picture has the files of its record and no others of an earlier run's."""
+        self._remove(self._journal.add(key, record))
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Files that an earlier run has left, and folders that are empty then."""
+        for name in names:
+            file = self.folder / name
+            if file.is_file():
+                file.unlink()
+                self.removed += 1
+                for parent in PurePosixPath(name).parents[:-1]:
+                    with suppress(OSError):  # not empty
+                        (self.folder / parent).rmdir()
 
     def replace(self, name: str) -> Path:
         """The place of a file that is about to be written; UserError if it is not ours."""

@@ -23,6 +23,7 @@ from unidet.vocabularies.vocabulary import plain
 RESULTS, IMAGES, TABLE, CLASSES = "detections.json", "images.json", "detections.csv", "classes.txt"
 FILES = {"coco": (RESULTS, IMAGES), "csv": (TABLE,), "yolo": (CLASSES,), "voc": (), "labelme": ()}
 """Format -> the files that hold all pictures."""
+_LISTED = 12  # categories that a message names
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,18 @@ class Numbers:
         """Of these categories, and all images; UserError where the file has not one of them."""
         for name in names:
             if plain(name) not in self.categories:
-                raise UserError(f"{self.file}: has no category {name!r}, which is to be detected")
+                raise UserError(
+                    f"{self.file}: has no category {name!r}, which is to be detected; to detect "
+                    f"those that it has alone: --vocab {self._vocabulary()}"
+                )
         return Ids([self.categories[plain(name)] for name in names], self.images)
+
+    def _vocabulary(self) -> str:
+        """What to write behind `--vocab` for the file's categories."""
+        names = list(self.categories)
+        if len(names) > _LISTED or any(set(',"$`\\') & set(name) for name in names):
+            return f"FILE with its {len(names)} names, one a line"
+        return f'"{", ".join(names)}"'
 
 
 def ends_of(name: str) -> tuple[str, str]:

@@ -183,8 +183,10 @@ def test_studies_with_a_store_each_are_compared(
     assert "does not compare" not in page
     assert command("report", f"{birds}/outputs", bees)[0] == 0
     page = Path("report.html").read_text()
-    assert "AP of bees does not compare with that of birds: its val is " in page
-    assert "other pictures: 4 instead of 3, 3 in both." in page
+    assert (
+        "The set val of bees is not that of birds, so AP does not compare: "
+        "other pictures: 4 instead of 3, 3 in both."
+    ) in page
     rows = re.findall(r'<td class="diff">(.*?)</td>', page)
     assert rows
     assert set(rows) == {"–"}

@@ -114,7 +114,7 @@ def _differences(values: Sequence[Number], studies: Sequence[Compared], name: st
 def _apart(studies: Sequence[Compared], name: str) -> list[str]:
     """What to say of the studies that evaluate something else under this name."""
     return [
-        f"AP of {item.name} does not compare with that of {studies[0].name}: its {name} is "
+        f"The set {name} of {item.name} is not that of {studies[0].name}, so AP does not compare: "
         f"{item.apart[name]}."
         for item in studies
         if name in item.apart
