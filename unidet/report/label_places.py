@@ -11,7 +11,7 @@ _OBJECT_HIDDEN = 6.0  # of an object that lies wholly under a label
 _AWAY = 0.25  # of each label's height between a label and its box
 _RANK = 0.02  # of each place further down in the list of those at a box
 _FREE = _RANK * 16  # no place at the box costs so much unless it hides something
-_STEPS = np.array([0.0, 0.5, 1.0])  # places along an edge, from its start to its end
+_STEPS = (0.0, 0.5, 1.0)  # places along an edge, from its start to its end
 _RINGS = 3  # how many heights a label may move away
 _PASSES = 2
 
@@ -34,18 +34,22 @@ def place_labels(
     places = np.zeros((count, 4))
     wanted = np.flatnonzero(sizes_wh[:, 0] > 0)
     order = wanted[np.argsort(_areas(boxes_xyxy[wanted]), kind="stable")]
-    placed = np.zeros(count, bool)
+    placed = np.zeros(count)
+    # What a label may hide: labels, then objects; what a pixel of each costs.
+    rectangles = np.concatenate([places, boxes_xyxy])
+    weights = np.concatenate([placed, _OBJECT_HIDDEN / _areas(boxes_xyxy).clip(1)])
     for _ in range(_PASSES):
         hidden = 0.0
         for row in order:
-            others = places[placed & (np.arange(count) != row)]
+            placed[row] = 0
+            weights[:count] = placed * (_LABEL_HIDDEN / max(sizes_wh[row].prod(), 1))
             for choices in _choices(boxes_xyxy[row], sizes_wh[row], picture_wh):
-                costs = _costs(choices, row, boxes_xyxy, others)
+                costs = _costs(choices, boxes_xyxy[row], rectangles, weights)
                 if costs.min() < _FREE:
                     break
-            best = int(np.argmin(costs))
-            places[row] = choices[best]
-            placed[row] = True
+            best = int(costs.argmin())
+            places[row] = rectangles[row] = choices[best]
+            placed[row] = 1
             hidden = max(hidden, costs[best])
         if hidden < _FREE:
             break
@@ -57,9 +61,10 @@ def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> It
 
     All are inside the picture.
     """
-    (x1, y1, x2, y2), (width, height) = box, size
-    along = x1 + _STEPS * max(x2 - x1 - width, 0)
-    down = y1 + _STEPS * max(y2 - y1 - height, 0)
+    # Plain numbers: arithmetic with numpy's single ones is several times slower.
+    (x1, y1, x2, y2), (width, height) = box.tolist(), size.tolist()
+    along = [x1 + step * max(x2 - x1 - width, 0) for step in _STEPS]
+    down = [y1 + step * max(y2 - y1 - height, 0) for step in _STEPS]
     corners = [(x, y1 - height) for x in along]
     corners += [(x, y2) for x in along]
     corners += [(x, y) for y in (y1, y2 - height) for x in (along[0], along[-1])]
@@ -77,19 +82,22 @@ def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> It
 def _inside(
     corners: Sequence[tuple[float, float]], size: np.ndarray, picture_wh: Sequence[int]
 ) -> np.ndarray:
-    starts = np.clip(np.array(corners), 0, np.maximum(np.array(picture_wh) - size, 0))
+    starts = np.array(corners).clip(0, np.maximum(np.array(picture_wh) - size, 0))
     return np.concatenate([starts, starts + size], axis=1)
 
 
-def _costs(choices: np.ndarray, row: int, boxes_xyxy: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    size = max(float(_areas(choices[:1])[0]), 1.0)
-    hidden_labels = _overlaps(choices, labels).sum(axis=1) / size
-    hidden = _overlaps(choices, boxes_xyxy) / np.maximum(_areas(boxes_xyxy), 1.0)
+def _costs(
+    choices: np.ndarray, box: np.ndarray, rectangles: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """(K,) of each choice for the label of a box.
+
+    Args:
+        rectangles: (R, 4) that it may hide, `weights` (R,) times their hidden area being the cost.
+    """
     height = max(float(choices[0, 3] - choices[0, 1]), 1.0)
     return (
-        _LABEL_HIDDEN * hidden_labels
-        + _OBJECT_HIDDEN * hidden.sum(axis=1)
-        + _AWAY * gaps(choices, boxes_xyxy[row]) / height
+        _overlaps(choices, rectangles) @ weights
+        + _AWAY / height * gaps(choices, box)
         + _RANK * np.arange(len(choices))
     )
 
@@ -98,15 +106,17 @@ def gaps(rectangles: np.ndarray, box: np.ndarray) -> np.ndarray:
     """(K,) distance in pixels between each rectangle and the box; 0 where they touch."""
     before = box[:2] - rectangles[:, 2:]
     after = rectangles[:, :2] - box[2:]
-    return np.hypot(*np.maximum(np.maximum(before, after), 0).T)
+    apart = np.maximum(before, after).clip(0)
+    return np.hypot(apart[:, 0], apart[:, 1])
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) areas in common."""
-    starts = np.maximum(a[:, None, :2], b[None, :, :2])
-    ends = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.prod(np.maximum(ends - starts, 0), axis=2)
+    widths = np.minimum(a[:, 2:3], b[:, 2]) - np.maximum(a[:, 0:1], b[:, 0])
+    heights = np.minimum(a[:, 3:4], b[:, 3]) - np.maximum(a[:, 1:2], b[:, 1])
+    return widths.clip(0) * heights.clip(0)
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:
-    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    sides = (boxes[:, 2:] - boxes[:, :2]).clip(0)
+    return sides[:, 0] * sides[:, 1]
