@@ -7,6 +7,10 @@ DETECTOR ?= nanodet_plus
 # CUDA=1 adds a CUDA 13 toolkit from wheels (2.1 GB); one of the system needs nothing
 CUDA ?=
 VENV ?= .venv
+# what speeds are compared with, in an environment of its own
+PEERS := .venv-peers
+QUICK ?=
+ROWS ?=
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported, which most of those installed never are.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
@@ -15,7 +19,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: help setup setup-dev setup-bench full-experiment overfit test format check wheel clean
+.PHONY: help setup setup-dev setup-bench setup-peers full-experiment overfit test bench format check \
+	wheel clean
 
 help:  ## this list
 	@echo "unidet: open-world detection studies in pure Jittor"
@@ -25,6 +30,7 @@ help:  ## this list
 setup: $(VENV)/.ready $(if $(CUDA),$(VENV)/.ready-cuda)  ## the command in .venv/bin/unidet; CUDA=1: with a CUDA toolkit
 setup-dev: $(VENV)/.ready-dev
 setup-bench: $(VENV)/.ready-bench
+setup-peers: $(PEERS)/.ready
 
 full-experiment: setup $(if $(filter bench%,$(EXPERIMENT)),setup-bench)  ## the whole study: EXPERIMENT=toy|bench|bench_nanodet|…, DATA_ROOT=folder
 	$(BIN)/unidet stage=report experiment=$(EXPERIMENT) $(if $(DATA_ROOT),data.root='$(DATA_ROOT)')
@@ -38,6 +44,9 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: export OMP_NUM_THREADS := 1
 test: setup-dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+bench: setup-dev setup-peers  ## speeds and memory beside other programs': QUICK=1, ROWS="loader coco"
+	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(ROWS)
 
 format: setup-dev  ## rewrite the sources in the common format
 	$(BIN)/ruff format .
@@ -55,7 +64,7 @@ wheel: setup-dev  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:  ## remove .venv and everything built; outputs/ stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find unidet conf pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.venv:
@@ -74,6 +83,11 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/.venv
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.venv
 	$(INSTALL) --editable '.[dev,sweep,cluster]'
 	@touch $@ $(VENV)/.ready
+
+$(PEERS)/.ready: benchmarks/peers.txt | $(VENV)/.venv
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/peers.txt
+	@touch $@
 
 $(VENV)/.ready-cuda: pyproject.toml | $(VENV)/.venv
 	$(INSTALL) --editable '.[cuda]'

@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 from side_by_side import Measured, Row, figures, in_turns, other_load
 
-MODULES = ("loader",)
+MODULES = ("loader", "evaluation", "calibration", "start")
 COLUMNS = ("date", "commit", "row", "program", "seconds", "spread", "cpu", "mib", "load")
 HEAD = "| | program | seconds | spread | processor | peak MiB | ratio | goal |\n|" + "---|" * 8
-PYTHONS = {"PyTorch": Path(".venv-torch/bin/python")}
-"""Interpreters of programs that must not share our environment."""
+PEERS = Path(".venv-peers/bin/python")
+PYTHONS = {"PyTorch": PEERS, "hotcoco": PEERS, "onnxruntime": PEERS}
+"""Interpreters of programs that are not in our environment; `make setup-peers`."""
 
 
 class Line(NamedTuple):
@@ -144,7 +145,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def one(name: str, program: str, folder: Path) -> None:
-    print(json.dumps(figures(rows()[name].work(program, folder))))
+    row = rows()[name]
+    print(json.dumps(figures(row.work(program, folder), row.warm_up)))
 
 
 if __name__ == "__main__":

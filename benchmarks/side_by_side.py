@@ -25,7 +25,8 @@ class Row:
         work: (program, folder) -> what is timed, everything before it prepared. `folder` is kept
             between runs, for files that are made once.
         goal: largest ratio of the times; None where there is none.
-        quick: runs with `--quick`.
+        quick: measured with `--quick` too.
+        warm_up: calls before the one that counts, in the same process.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     work: Callable[[str, Path], Callable[[], Any]]
     goal: float | None = None
     quick: bool = False
+    warm_up: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,10 @@ class Measured:
         return (max(seconds) - min(seconds)) / self.median("seconds")
 
 
-def figures(work: Callable[[], Any]) -> dict[str, float]:
-    """Runs `work` once; peak memory is that of the whole process so far."""
+def figures(work: Callable[[], Any], warm_up: int) -> dict[str, float]:
+    """Of one call of `work`; peak memory is that of the whole process so far."""
+    for _ in range(warm_up):
+        work()
     started, used = time.perf_counter(), _processor_seconds()
     work()
     return {
