@@ -110,6 +110,21 @@ COMMANDS = (
     ("stage=data experiment=coco data.root={}", "", INPUT_FOLDER),
     ("-m stage=data seed=1,2 store.root={}", "", OUTPUT_FOLDER),
 )
+# Command that reads the file, and the option or argument by which it would write to it as well.
+OWN_INPUTS = (
+    ("evaluate truth.json results.json --style coco --out {}", "truth.json"),
+    ("evaluate truth.json results.json --style coco --out {}", "results.json"),
+    ("evaluate truth.json results.json --style coco --images subset.json --out {}", "subset.json"),
+    ("plot log.csv --out {}", "log.csv"),
+    ("plot . --out {}", "log.csv"),
+    ("convert b.safetensors {}", "b.safetensors"),
+    ("interchange results.json {} --annotations truth.json", "results.json"),
+    ("interchange results.json {} --annotations truth.json", "truth.json"),
+    ("trace detr_r50 --weights b.npz --inputs inputs.npz --out {}", "inputs.npz"),
+    ("trace detr_r50 --weights b.npz --inputs inputs.npz --out {}", "b.npz"),
+    ("report page.html --out {}", "page.html"),
+    ("data stats --images pictures --annotations truth.json --out {}", "pictures/a.png"),
+)
 NO_PATHS = {"completion", "config", "doctor"}
 NOT_A_PATH = {None, "SIZE", "SCORE", "K", "DAYS", "MINUTES", "KEY", "NAME", "PATTERN", "ROWS", "N"}
 CASES = [
@@ -165,6 +180,24 @@ def test_a_bad_path_is_one_line(
     assert any(name in err for name in named), err
     left = [place for place in here.rglob("*") if place not in before]
     assert not [place for place in left if "outputs" not in place.parts], left
+
+
+@pytest.mark.parametrize(("command", "read"), OWN_INPUTS)
+def test_no_output_replaces_what_is_read(
+    here: Path, answer: Answer, command: str, read: str
+) -> None:
+    """Under any name; many tools destroy what they were given here."""
+    (here / "subset.json").write_bytes((here / "truth.json").read_bytes())
+    for name in ("b.safetensors", "page.html"):
+        (here / name).write_bytes(b"mine")
+    (here / f"link{Path(read).suffix}").symlink_to(read)
+    before = (here / read).read_bytes()
+    for path in (read, str(here / read), f"link{Path(read).suffix}"):
+        status, out, err = answer(*shlex.split(command.format(path)))
+        assert (status, err.count("\n")) == (2, 1), out + err
+        assert f"{path}: " in err
+        assert "is read" in err or "in which nothing is written" in err, err
+    assert (here / read).read_bytes() == before
 
 
 def test_an_empty_path_is_not_the_current_folder(here: Path, answer: Answer) -> None:

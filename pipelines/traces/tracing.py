@@ -39,7 +39,7 @@ def trace_files(
         raise UserError(f"trace: no model {model!r}; there are {', '.join(MODELS)}")
     if grads and not train:
         raise UserError("trace: gradients exist in training only; add --train")
-    check_target(Path(out))
+    check_target(Path(out), inputs=(weights, inputs))
     arrays = Inputs.read(inputs)
     from unidet.weights.layouts.registry import open_weights
 

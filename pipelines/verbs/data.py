@@ -60,12 +60,15 @@ def _check(options: Namespace, compose: Compose) -> int:
 
 
 def _stats(options: Namespace, compose: Compose) -> int:
+    from unidet.data.own_data import require_apart
     from unidet.pipelines.wiring.data_stats import built_embeddings, stats
     from unidet.store.disk import check_target
 
     picture = Path(options.out) if options.out else None
     if picture is not None:
         check_target(picture, (".png",))
+        if options.images:  # where it would be a picture without labels, or replace one with
+            require_apart(picture, Path(options.images))
     embeddings = {} if options.images else built_embeddings(compose(options.overrides))
     tell(options, *stats(_sets(options, compose, None), embeddings, picture))
     return 0

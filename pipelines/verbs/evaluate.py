@@ -72,7 +72,7 @@ def evaluate_files(
 
     _check_options(style, images, max_detections_per_category, check_official)
     if out:
-        check_target(Path(out))
+        check_target(Path(out), inputs=(ground_truth, images, *results))
     truth = read_ground_truth(Path(ground_truth))
     for note in truth.notes:
         say(f"note: {note}")

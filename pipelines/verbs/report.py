@@ -32,7 +32,7 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.wiring.report_provenance import page_of
 
     target = Path(options.out)
-    check_target(target, (".html",))
+    check_target(target, (".html",), inputs=options.what)
     config = compose(options.overrides)
     store = open_store(config)
     reports = [report_of(what, config, store) for what in options.what or ["report"]]

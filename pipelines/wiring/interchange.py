@@ -69,7 +69,7 @@ def interchange_files(
     target = Path(destination)
     if target.suffix not in (".pkl", ".json"):
         raise UserError(f"{destination}: must end in .pkl (mmdet) or .json (COCO, LVIS)")
-    check_target(target)
+    check_target(target, inputs=(source, annotations))
     stage, colon, dataset = source.partition(":")
     if colon and stage in STAGES:
         ordered = _of_the_study(stage, dataset, study())

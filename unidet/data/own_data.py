@@ -71,14 +71,14 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
     return _with_parts(source.format, documents, notes)
 
 
-def require_apart(folder: Path, images: Path, annotations: Path) -> None:
-    """UserError where a folder to write to lies in one of the user's own."""
-    out = Path(os.path.realpath(folder))
+def require_apart(out: Path, images: Path, annotations: Path | None = None) -> None:
+    """UserError where what is to be written lies in one of the user's own folders."""
+    real = Path(os.path.realpath(out))
     for option, theirs in (("--images", images), ("--annotations", annotations)):
-        place = Path(os.path.realpath(theirs))
-        if place.is_dir() and (out == place or place in out.parents):
+        place = Path(os.path.realpath(theirs)) if theirs else None
+        if place and place.is_dir() and (real == place or place in real.parents):
             raise UserError(
-                f"{folder}: lies in the folder of {option}, in which nothing is written; choose "
+                f"{out}: lies in the folder of {option}, in which nothing is written; choose "
                 "another place"
             )
 

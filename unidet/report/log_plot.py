@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unidet.report.curves import Curves, choose, draw_curves, long_table, on_one_axis
 from unidet.report.logs.rows import TRAIN
-from unidet.report.logs.run import Run, read_runs
+from unidet.report.logs.run import Run, logs_at, read_runs
 from unidet.report.style import PICTURES
 from unidet.store.disk import check_target, whole_file
 
@@ -28,7 +28,7 @@ def plot_logs(
         UserError: an unknown or empty log, keys that no log has, or an `out` that cannot be.
     """
     target = Path(out)
-    check_target(target, (*PICTURES, ".csv"))
+    check_target(target, (*PICTURES, ".csv"), inputs=logs_at(logs))
     curves = on_one_axis(read_runs(logs, names), epoch_steps)
     quantities, hidden = choose(curves, keys)
     if target.suffix == ".csv":

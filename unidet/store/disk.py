@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -241,11 +241,17 @@ def whole_file(path: Path) -> Iterator[Path]:
                 partial.unlink()
 
 
-def check_target(path: Path, suffixes: Sequence[str] = ()) -> None:
+def check_target(
+    path: Path, suffixes: Sequence[str] = (), *, inputs: Iterable[str | Path | None] = ()
+) -> None:
     """Before long work: whether `whole_file` can write there, under a name with such an ending.
 
+    Args:
+        inputs: what is read; None and what is not there are passed over.
+
     Raises:
-        UserError: another ending, a folder, or a place that is not there or not writable.
+        UserError: another ending, a folder, one of the inputs under any name, or a place that is
+            not there or not writable.
     """
     if suffixes and path.suffix not in suffixes:
         raise UserError(f"{path}: the name must end in {', '.join(suffixes)}")
@@ -253,6 +259,9 @@ def check_target(path: Path, suffixes: Sequence[str] = ()) -> None:
         raise UserError(f"{path}: is a folder; give the name of a file")
     if path.exists() and not path.is_file():
         return  # a device or a pipe
+    for read in filter(None, inputs):
+        if path.exists() and os.path.exists(read) and path.samefile(read):
+            raise UserError(f"{path}: is {read} itself, which is read; give another name")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):

@@ -33,15 +33,13 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
     """
     target = Path(destination)
     side = _side(target, to)
-    check_target(target)
+    check_target(target, inputs=(source,))
     if side == "torch" and layout:
         written_as = layout_named(layout)
         weights = open_weights(source, network=written_as.network)
     else:
         weights = open_weights(source, layout=layout)
         written_as = weights.layout
-    if target.exists() and target.samefile(source):
-        raise UserError(f"{destination} is the source itself; give another name")
     lines = [f"{source}: {weights.layout.name} ({weights.layout.summary}){_unwrapped(weights)}"]
     if side == "ours":
         written: Mapping[str, np.ndarray] = to_ours(weights)

@@ -189,7 +189,7 @@ def test_destinations(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None
         capsys, "w.pth", "x.pth", "--to", "ours"
     )
     assert "no folder absent" in refused(capsys, "w.pth", "absent/x.pth")
-    assert "is the source itself" in refused(capsys, "w.pth", "./w.pth")
+    assert "w.pth: is w.pth itself, which is read" in refused(capsys, "w.pth", "./w.pth")
     Path("folder.pth").mkdir()
     assert "folder.pth: is a folder" in refused(capsys, "w.pth", "folder.pth")
 

@@ -66,7 +66,7 @@ def read_runs(places: Sequence[str | Path], names: Sequence[str] = ()) -> list[R
     Raises:
         UserError: no or no known log, one without a row, one given twice, or names that do not fit.
     """
-    paths = [_log_of(Path(place)) for place in places]
+    paths = logs_at(places)
     twice = [path for index, path in enumerate(paths) if path in paths[:index]]
     if twice:
         raise UserError(f"{twice[0]} is given twice; every run is drawn once")
@@ -97,6 +97,11 @@ def _format_of(log: LogText) -> Format:
     begin = log.lines[first].strip()
     shown = begin if len(begin) <= 40 else begin[:40] + "…"
     raise log.error(first, f"{shown!r} begins no known log; known are {KNOWN}")
+
+
+def logs_at(places: Sequence[str | Path]) -> list[Path]:
+    """The logs themselves; UserError where a folder holds none, or several."""
+    return [_log_of(Path(place)) for place in places]
 
 
 def _log_of(place: Path) -> Path:
