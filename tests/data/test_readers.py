@@ -264,10 +264,30 @@ def test_capitals_do_not_matter_where_one_image_alone_is_meant(
     split, report = read_split(write(content), folder, name="tiny")
     assert split.file_names[0] == "c.png"
     assert report.noted["file name with other capitals than the image's"].count == 1
+    assert "percent" not in str(report)
     assert "taken from" not in str(report)
     (folder / "C.png").touch()
     with pytest.raises(UserError, match=r"no image 'Images\\\\C\.PNG'"):
         read_split(write(content), folder, name="tiny")
+
+
+def test_a_name_in_percent_encoding_is_read_where_no_other_is_there(
+    content: Content, write: Write, folder: Path
+) -> None:
+    """Label Studio exports names so, the pictures' own ones not."""
+    place = folder / "fo to" / "é #1.png"
+    place.parent.mkdir()
+    (folder / "c.png").rename(place)
+    written = "fo%20to/%C3%A9%20%231.png"
+    content["images"] = [{**content["images"][0], "file_name": written}]
+    content["annotations"] = [{**content["annotations"][0], "image_id": content["images"][0]["id"]}]
+    split, report = read_split(write(content), folder, name="tiny")
+    assert split.file_names == ("fo to/é #1.png",)
+    assert report.noted["file name in percent encoding, which the image's is not"].count == 1
+    assert len(report.noted) == 1
+    (folder / "fo%20to").mkdir()
+    (folder / written).touch()
+    assert read_split(write(content), folder, name="tiny")[0].file_names == (written,)
 
 
 def test_images_from_another_folder_are_noted(content: Content, write: Write, folder: Path) -> None:

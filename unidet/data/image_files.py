@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from unidet.errors import UserError
 from unidet.formats.annotations import findings
 from unidet.formats.findings import Finding
 from unidet.formats.json_text import shown
+from unidet.formats.names import composed
 from unidet.formats.table import Table
 
 _COCO_NUMBER = re.compile(r"\d{12}(?=\.\w+$)")
@@ -29,8 +30,9 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
     `images/v1/patch8/x.jpg` lies at `patch8/x.jpg`); the name alone; COCO's twelve digits (LVIS
     v0.5: `COCO_val2014_000000123456.jpg` is `000000123456.jpg` of 2017), also below `train2017` or
     `val2017`. Names are compared as they read, however their accents are composed, and `\\` parts
-    folders as `/` does; where only one differs by capitals alone, it is that one. Without a root
-    nothing is looked up and the name as written (or its url) stands.
+    folders as `/` does; where only one differs by capitals alone, or is what a name in percent
+    encoding decodes to, it is that one. Without a root nothing is looked up and the name as written
+    (or its url) stands.
 
     Raises:
         UserError: no name, a path that leaves the folder, an image that is not there or, where
@@ -54,15 +56,24 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
             "its picture is not in the images folder",
         )
     _refuse_shared(table, names)
-    return names, _moved(table, names) | _recased(table, names)
+    return names, _moved(table, names) | _respelt(table, names)
 
 
-def _recased(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
-    """The images that are spelt with other capitals; only Windows and macOS would find them."""
-    written = [_tail(_slashed(table, row)).split("/")[-1] for row in range(len(table))]
-    own = [_tail(name).split("/")[-1] for name in names]
-    odd = [a != b and a.lower() == b.lower() for a, b in zip(written, own, strict=True)]
-    return findings(table, {"file name with other capitals than the image's": np.array(odd, bool)})
+def _respelt(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
+    """The images that are spelt with other capitals, which only Windows and macOS would find, or in
+    percent encoding."""
+    written = [composed(_slashed(table, row)).split("/")[-1] for row in range(len(table))]
+    own = [composed(name).split("/")[-1] for name in names]
+    pairs = [*zip(written, own, strict=True)]
+    masks = {
+        "file name with other capitals than the image's": [
+            a != b and a.lower() == b.lower() for a, b in pairs
+        ],
+        "file name in percent encoding, which the image's is not": [
+            a.lower() != b.lower() == composed(unquote(a)).lower() for a, b in pairs
+        ],
+    }
+    return findings(table, {remark: np.array(mask, bool) for remark, mask in masks.items()})
 
 
 def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
@@ -99,8 +110,8 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
 
 
 def _tail(path: str) -> str:
-    """The last folder and the name, however their accents are composed."""
-    return _composed("/".join(path.split("/")[-2:]))
+    """The last folder and the name, however their accents are composed, percent encoding undone."""
+    return composed(unquote("/".join(path.split("/")[-2:])))
 
 
 class _Folders:
@@ -115,8 +126,9 @@ class _Folders:
         place = ""
         for part in path.split("/"):
             names, small = self._listed(place)
-            plain = _composed(part)
-            name = names.get(part) or names.get(plain) or small.get(plain.lower())
+            name = names.get(part)
+            for plain in (composed(part), composed(unquote(part))):
+                name = name or names.get(plain) or small.get(plain.lower())
             if not name:
                 return None
             place = f"{place}/{name}" if place else name
@@ -127,7 +139,7 @@ class _Folders:
         name in small letters, empty where several are alike."""
         if folder not in self.names:
             on_disk = self._names_in(folder)
-            names = {_composed(name): name for name in on_disk}
+            names = {composed(name): name for name in on_disk}
             small: dict[str, str] = {}
             for plain, name in names.items():
                 small[plain.lower()] = "" if plain.lower() in small else name
@@ -141,10 +153,6 @@ class _Folders:
             return []
         except OSError as fault:
             raise UserError(f"{self.root / folder}: cannot be listed ({fault.strerror})") from None
-
-
-def _composed(name: str) -> str:
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _candidates(table: Table, row: int) -> list[str]:

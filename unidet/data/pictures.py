@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from unidet.data.images import read_size
 from unidet.errors import UserError
 from unidet.formats.labels.records import PARTS
+from unidet.formats.names import composed
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 _KINDS = {"images", "labels", "annotations", "jpegimages", "obj_train_data"}
@@ -37,16 +39,23 @@ class PictureFolder:
     def find(self, written: str) -> str | None:
         """The picture of this path, with or without its ending, or the one of this name whose
         folders agree with the path's most, from the name up; None where there is none, or several
-        agree equally, or it lies in another folder of pictures than the path says."""
-        path = PurePosixPath(written.strip().replace("\\", "/"))
-        folders = path.parts[:-1]
-        return self._nearest(path, path.name, folders) or self._nearest(path, path.stem, folders)
+        agree equally, or it lies in another folder of pictures than the path says.
+
+        Names are compared as they read, however their accents are composed; of one in percent
+        encoding (Label Studio's exports) the decoded one is looked for last."""
+        for path in _spellings(written.strip().replace("\\", "/")):
+            for name in (path.name, path.stem):
+                if found := self._nearest(path, name, path.parts[:-1]):
+                    return found
+        return None
 
     def beside(self, labels: Path, below: Path) -> str | None:
         """The picture of the same name as a file with labels but for the ending, as `find`; only
         the file's folders `below` the place of all labels say where the picture must be."""
-        folders = labels.parent.relative_to(below).parts
-        return self._nearest(PurePosixPath(labels.as_posix()), labels.stem, folders)
+        for path in _spellings(labels.relative_to(below).with_suffix("").as_posix()):
+            if found := self._nearest(below / path, path.name, path.parts[:-1]):
+                return found
+        return None
 
     def size(self, name: str) -> tuple[int, int]:
         """Width and height as shown, from the header; UserError where it is no picture."""
@@ -67,26 +76,30 @@ class PictureFolder:
     def _by_name(self) -> dict[str, list[str]]:
         """Name with and without its ending -> the pictures that are called so."""
         table: dict[str, list[str]] = {}
-        for name in self._names:
-            path = PurePosixPath(name)
+        for name, path in self._paths.items():
             for text in (path.name, path.stem):
                 table.setdefault(text, []).append(name)
         return table
 
     @cached_property
+    def _paths(self) -> dict[str, PurePosixPath]:
+        """Each picture -> its path, its accents composed."""
+        return {name: PurePosixPath(composed(name)) for name in self._names}
+
+    @cached_property
     def _folders(self) -> set[str]:
         """The name of every folder that holds pictures, at any depth."""
-        return {folder for name in self._names for folder in PurePosixPath(name).parts[:-1]}
+        return {folder for path in self._paths.values() for folder in path.parts[:-1]}
 
     def _nearest(self, path: PurePosixPath, name: str, folders: Sequence[str]) -> str | None:
         candidates = [
             candidate
             for candidate in self._by_name.get(name, ())
-            if self._may_lie(PurePosixPath(candidate).parts[:-1], folders)
+            if self._may_lie(self._paths[candidate].parts[:-1], folders)
         ]
         if len(candidates) < 2:
             return next(iter(candidates), None)
-        shared = [_shared_folders(PurePosixPath(candidate), path) for candidate in candidates]
+        shared = [_shared_folders(self._paths[candidate], path) for candidate in candidates]
         most = max(shared)
         return candidates[shared.index(most)] if shared.count(most) == 1 else None
 
@@ -99,6 +112,12 @@ class PictureFolder:
         if part is not None and own:
             return part in own
         return last not in self._folders or last in folders
+
+
+def _spellings(path: str) -> list[PurePosixPath]:
+    """A path with its accents composed, then what it decodes to where it is percent-encoded."""
+    texts = dict.fromkeys((composed(path), composed(unquote(path))))
+    return [PurePosixPath(text) for text in texts]
 
 
 def _shared_folders(one: PurePosixPath, other: PurePosixPath) -> int:

@@ -1,4 +1,4 @@
-"""Names of categories as they are shown."""
+"""Names of categories and files, as they read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import unicodedata
 
 CLEANED = "control characters taken out of a category's name"
 """The remark on names that `plain` changes."""
+
+
+def composed(name: str) -> str:
+    """With its accents composed (NFC), as only some systems write them."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def plain(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -323,3 +324,24 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) ->
     assert pictures.find("x/two/a.png") == "two/a.png"
     assert pictures.find("a.png") is None
     assert pictures.beside(Path("/srv/labels/one/a.txt"), Path("/srv/labels")) == "one/a.png"
+
+
+@pytest.mark.parametrize(
+    ("stored", "written"),
+    [
+        (unicodedata.normalize("NFD", "vidéo/café 1.png"), "vidéo/café 1.png"),
+        ("vidéo/café 1.png", unicodedata.normalize("NFD", "vidéo/café 1.png")),
+        ("vidéo/café 1.png", "vid%C3%A9o/caf%C3%A9%201.png"),  # as Label Studio exports
+        ("a%20b.png", "a%20b.png"),
+    ],
+)
+def test_a_name_is_found_however_it_is_composed_or_encoded(
+    tmp_path: Path, stored: str, written: str
+) -> None:
+    (tmp_path / stored).parent.mkdir(exist_ok=True)
+    for place in (tmp_path / stored, tmp_path / "a b.png"):
+        place.touch()
+    pictures = PictureFolder(tmp_path)
+    assert pictures.find(written) == stored
+    assert pictures.find(written.removesuffix(".png")) == stored
+    assert pictures.beside(Path(f"/srv/{written}").with_suffix(".txt"), Path("/srv")) == stored
