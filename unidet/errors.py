@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -11,6 +12,27 @@ class UserError(Exception):
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+_PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_PACKED |= {b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"\x28\xb5\x2f\xfd": "zstd"}
+_PAGE = re.compile(
+    rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|\?xml[^>]*>\s*<error)\b", re.IGNORECASE
+)
+_POINTER = b"version https://git-lfs"
+
+
+def other_kind(head: bytes) -> str:
+    """What a file that begins so is in place of what was to be read, and what to do; empty where
+    it is none of these. Some 64 bytes are enough."""
+    if not head:
+        return "is empty: fetch or write it again"
+    if head.startswith(_POINTER):
+        return "is a Git LFS pointer, not the file itself: run git lfs pull"
+    if _PAGE.match(head):
+        return "is a web page, not the file itself: the download was refused; fetch it again"
+    packed = next((name for mark, name in _PACKED.items() if head.startswith(mark)), "")
+    return f"is packed ({packed}): unpack it first" if packed else ""
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:

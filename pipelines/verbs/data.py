@@ -102,6 +102,7 @@ def _prepare(options: Namespace, compose: Compose) -> int:
 
 
 def _sets(options: Namespace, compose: Compose, faults: Faults | None) -> Iterator[NamedData]:
+    from unidet.data.check import Faults
     from unidet.formats.labels.records import strictly
     from unidet.pipelines.wiring.named_data import sets_in_folder, sets_of_study
 
@@ -109,7 +110,8 @@ def _sets(options: Namespace, compose: Compose, faults: Faults | None) -> Iterat
         return sets_of_study(compose(options.overrides))
     places = (Path(options.annotations), Path(options.images))
     refuse = strictly if faults is None else faults.refuse_record
-    return sets_in_folder(*places, options.format, refuse)
+    note = (faults or Faults()).note
+    return sets_in_folder(*places, options.format, refuse, note)
 
 
 ACTIONS: dict[str, Callable[[Namespace, Compose], int]] = {

@@ -13,12 +13,14 @@ from unidet.config.study import Config
 from unidet.data.own_data import filled, part_of_file, read_own
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
+from unidet.formats.findings import Finding
 from unidet.formats.json_text import read_document
 from unidet.formats.labels.recognize import recognize
 from unidet.formats.labels.records import TRAIN, VAL, Refuse
 from unidet.formats.tables import Tables, read_tables, tables_of
 from unidet.pipelines.wiring.study_sets import TRAINING, all_sets
 
+Note = Callable[[dict[str, Finding]], object]
 Role = Literal["training", "evaluation", ""]
 OWN = "own"
 """The vocabulary of labels that no study has named yet."""
@@ -63,10 +65,10 @@ def sets_of_study(config: Config) -> Iterator[NamedData]:
 
 
 def sets_in_folder(
-    annotations: Path, images: Path, as_format: str, refuse: Refuse
+    annotations: Path, images: Path, as_format: str, refuse: Refuse, note: Note
 ) -> Iterator[NamedData]:
-    """The parts of labels of any format; what is wrong with records of others than COCO's goes to
-    `refuse`."""
+    """The parts of labels of any format; of others than COCO's, what is wrong with records goes to
+    `refuse`, what is read otherwise than written to `note`."""
     source = recognize(annotations, as_format)
     if source.format == "coco":
         pictures = PictureFolder(images)
@@ -74,8 +76,9 @@ def sets_in_folder(
             part, read = part_of_file(file, source), partial(_filled, file, pictures)
             yield NamedData(part or file.stem, file, images, OWN, _ROLES.get(part, ""), read)
         return
-    documents = read_own(annotations, images, as_format, refuse).documents
-    for part, document in documents.items():
+    data = read_own(annotations, images, as_format, refuse)
+    note(data.findings)
+    for part, document in data.documents.items():
         name, role = part or annotations.resolve().name, _ROLES.get(part, "")
         yield NamedData(
             name, annotations, images, OWN, role, partial(tables_of, annotations, document)

@@ -146,7 +146,8 @@ def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, phot
     (place / "val.json").write_text(text)
     data = read_own(place, photos)
     assert set(data.documents) == {"train", "val"}
-    assert data.notes == ("2 images of the part test: left out, val is for evaluation",)
+    (note,) = data.notes
+    assert note == "2 × picture of the part test: left out, val is for evaluation, first a.png"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,8 @@ def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:
 def test_pictures_without_labels_are_counted(tmp_path: Path, photos: Path) -> None:
     place = write_labels(tmp_path / "labels", "voc")
     (photos / "c.png").write_bytes((photos / "a.png").read_bytes())
-    assert read_own(place, photos).notes == ("1 pictures without labels: left out, first c.png",)
+    (note,) = read_own(place, photos).notes
+    assert note == "1 × picture that no annotation file lists, first c.png"
 
 
 def test_a_category_without_a_name_is_refused(tmp_path: Path, photos: Path) -> None:

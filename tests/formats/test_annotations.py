@@ -165,7 +165,7 @@ def test_a_message_is_one_line_whatever_the_id(document: Document, write: Write)
         ('{"categories": {"1": "ant"}}', "'categories' must be a list"),
         ('{"categories": [3]}', "categories[0]: is 3, must be an object"),
         ("NaN", "holds no object"),
-        ("", "malformed JSON at line 1, column 1"),
+        ("", "is empty: fetch or write it again"),
     ],
 )
 def test_broken_text(tmp_path: Path, text: str, problem: str) -> None:

@@ -109,7 +109,7 @@ def test_a_faulty_detection_is_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "malformed JSON at line 1, column 1"),
+        ("", "is empty: fetch or write it again"),
         ("[", "malformed JSON at line 1, column 2"),
         ('[{"image_id": 4}\n {"image_id": 4}]', "malformed JSON at line 2, column 2"),
         ('[{"image_id": 4},', "malformed JSON"),

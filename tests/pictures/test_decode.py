@@ -184,7 +184,7 @@ def test_heic_asks_for_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "the file is empty; replace it"),
+        (b"", "is empty: fetch or write it again"),
         (b"plain text", "the file is damaged or not an image; replace it"),
         (b"\xff\xd8\xff\xe0 and no more", "the file is damaged or not an image; replace it"),
         (None, "cannot be opened: No such file or directory"),

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from unidet.data.images import FolderImages, OtherSize, image_faults
-from unidet.data.pictures import PictureFolder
+from unidet.data.pictures import PictureFolder, unlisted
 from unidet.data.readers import split_of
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of
@@ -140,9 +140,7 @@ def check_pictures(
 def note_unlabelled(splits: Iterable[Split], images: Path, faults: Faults) -> None:
     """The pictures of a folder that none of the sets on it lists."""
     listed = {name for split in splits for name in split.file_names}
-    names = [name for name in PictureFolder(images).all() if name not in listed]
-    if names:
-        faults.note({"picture that no annotation file lists": Finding(len(names), names[0])})
+    faults.note(unlisted(listed, PictureFolder(images)))
 
 
 def note_copies(digests: dict[str, str], faults: Faults) -> None:

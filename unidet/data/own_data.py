@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from unidet.data.image_files import image_names
-from unidet.data.pictures import PictureFolder
+from unidet.data.pictures import PictureFolder, unlisted
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, sentences
+from unidet.formats.findings import Finding
 from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
 from unidet.formats.labels.recognize import Source, recognize
@@ -40,12 +41,17 @@ class OwnData:
         documents: by part, `train` and `val`, or one under the empty name where there are none;
             `file_name` is relative to the images folder, every image has a size and every
             annotation an area.
-        notes: what was read otherwise than written, a line each.
+        findings: what was read otherwise than written, or left out.
     """
 
     format: str
     documents: dict[str, Document]
-    notes: tuple[str, ...]
+    findings: dict[str, Finding]
+
+    @property
+    def notes(self) -> list[str]:
+        """The findings, a line each."""
+        return sentences(self.findings)
 
     @property
     def is_divided(self) -> bool:
@@ -65,10 +71,12 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
         return _of_coco(source, pictures)
     labels = with_plain_names(reader_of(source.format).read(source.places[0], pictures, refuse))
     if not any(image.boxes for image in labels.images):
-        raise UserError(f"{place}: none of its {len(labels.images)} pictures has a labelled box")
+        reasons = "; ".join(["", *sentences(labels.notes)])
+        raise UserError(
+            f"{place}: none of its {len(labels.images)} pictures has a labelled box{reasons}"
+        )
     documents = {part: document_of(own) for part, own in by_part(labels).items()}
-    notes = [*sentences(labels.notes), *_unlabelled(documents, pictures)]
-    return _with_parts(source.format, documents, notes)
+    return _with_parts(source.format, documents, labels.notes | _unlabelled(documents, pictures))
 
 
 def require_apart(out: Path, images: Path, annotations: Path | None = None) -> None:
@@ -92,7 +100,8 @@ def reader_of(format_name: str) -> Any:
 
 
 def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
-    documents, notes = {}, []
+    documents: dict[str, Document] = {}
+    notes: dict[str, Finding] = {}
     for file in source.places:
         part = part_of_file(file, source)
         if part in documents or (not part and len(source.places) > 1):
@@ -105,15 +114,15 @@ def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
         read = annotations_of(file, tables_of(file, document))
         read.categories.texts("name")
         documents[part] = _completed(document, read, pictures)
-        notes += sentences(read.notes)
-    return _with_parts(source.format, documents, [*notes, *_unlabelled(documents, pictures)])
+        for remark, finding in read.notes.items():
+            known = notes.get(remark, Finding(0, finding.first))
+            notes[remark] = Finding(known.count + finding.count, known.first)
+    return _with_parts(source.format, documents, notes | _unlabelled(documents, pictures))
 
 
-def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> Iterator[str]:
+def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict[str, Finding]:
     listed = {image["file_name"] for own in documents.values() for image in own["images"]}
-    names = [name for name in pictures.all() if name not in listed]
-    if names:
-        yield f"{len(names)} pictures without labels: left out, first {names[0]}"
+    return unlisted(listed, pictures)
 
 
 def part_of_file(file: Path, source: Source) -> str:
@@ -184,22 +193,28 @@ def _with_area(record: Any) -> Any:
 # --- parts -------------------------------------------------------------------------------------
 
 
-def _with_parts(format_name: str, documents: dict[str, Document], notes: list[str]) -> OwnData:
+def _with_parts(
+    format_name: str, documents: dict[str, Document], notes: dict[str, Finding]
+) -> OwnData:
     """Training and evaluation part, or all as one; of test images only where nothing else is for
     evaluation."""
     if TEST in documents and VAL not in documents:
         documents[VAL] = documents.pop(TEST)
     if TEST in documents:
-        count = len(documents.pop(TEST)["images"])
-        notes = [*notes, f"{count} images of the part test: left out, val is for evaluation"]
+        remark = "picture of the part test: left out, val is for evaluation"
+        notes = notes | _left_out(remark, documents.pop(TEST))
     if {TRAIN, VAL} <= documents.keys():
         if "" in documents:
-            count = len(documents.pop("")["images"])
-            notes = [*notes, f"{count} images of no part: left out"]
+            notes = notes | _left_out("picture of no part: left out", documents.pop(""))
         _require_same_categories(documents)
-        return OwnData(format_name, documents, tuple(notes))
+        return OwnData(format_name, documents, notes)
     first, *more = documents.values()
-    return OwnData(format_name, {"": joined(first, more)}, tuple(notes))
+    return OwnData(format_name, {"": joined(first, more)}, notes)
+
+
+def _left_out(remark: str, document: Document) -> dict[str, Finding]:
+    names = [image["file_name"] for image in document["images"]]
+    return {remark: Finding(len(names), names[0])} if names else {}
 
 
 def joined(first: Document, more: list[Document]) -> Document:

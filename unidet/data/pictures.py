@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from unidet.data.images import read_size
 from unidet.errors import UserError
+from unidet.formats.findings import Finding
 from unidet.formats.labels.records import PARTS
 from unidet.formats.names import composed
 
@@ -112,6 +113,12 @@ class PictureFolder:
         if part is not None and own:
             return part in own
         return last not in self._folders or last in folders
+
+
+def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Finding]:
+    """The pictures of a folder that no labels list."""
+    names = [name for name in pictures.all() if name not in listed]
+    return {"picture that no annotation file lists": Finding(len(names), names[0])} if names else {}
 
 
 def _spellings(path: str) -> list[PurePosixPath]:

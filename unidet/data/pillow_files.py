@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from unidet.errors import UserError
+from unidet.errors import UserError, other_kind
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
@@ -35,7 +35,6 @@ _KINDS = (
     (0, b"<svg", "an SVG drawing"),
     (0, b"<?xml", "an XML or SVG document"),
 )
-_POINTER = b"version https://git-lfs"
 
 # Pillow warns of large pictures and odd metadata. What cannot be read is an error here, in words.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -113,10 +112,9 @@ def _unidentified(path: Path, advice: str) -> str:
     """What a file is that no reader of Pillow's took, by its first bytes."""
     with open(path, "rb") as stream:
         head = stream.read(64)
-    if head.startswith(_POINTER):
-        return "is a Git LFS pointer, not the picture; run: git lfs pull"
+    if reason := other_kind(head):
+        return reason
     for start, signature, kind in _KINDS:
         if head[start:].startswith(signature):
             return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
-    damage = "damaged or not an image" if head else "empty"
-    return f"the file is {damage}; {advice}"
+    return f"the file is damaged or not an image; {advice}"

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from unidet.errors import UserError
+from unidet.errors import UserError, other_kind
 
 PIECE = 1 << 22
 """So many bytes are read at once; a window is larger where one value is."""
@@ -150,9 +150,12 @@ class _Window:
     def __init__(self, path: Path, exactly: bool) -> None:
         self.path, self.exactly = path, exactly
         self.file = path.open("rb")
-        start = self.file.read(4)
+        start = self.file.read(64)
+        if reason := other_kind(start):
+            self.file.close()
+            raise UserError(f"{path}: {reason}")
         self.file.seek(0)
-        self.decoder = codecs.getincrementaldecoder(json.detect_encoding(start))()
+        self.decoder = codecs.getincrementaldecoder(json.detect_encoding(start[:4]))()
         self.text, self.position, self.ended = "", 0, False
         self.before = 0  # characters of the file before the window
         self.lines, self.columns = 0, 0  # the same in whole lines, and in the line it begins in

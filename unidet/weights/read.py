@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 import numpy as np
 from safetensors import SafetensorError
 
-from unidet.errors import UserError
+from unidet.errors import UserError, other_kind
 from unidet.weights.pickle_bounds import Allowance
 from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain
 from unidet.weights.read_safetensors import read_safetensors
@@ -55,7 +55,7 @@ _NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_POINTER = b"version https://git-lfs"
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".npz", ".pkl", ".param")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # Under these names training frameworks keep the weights, next to an optimizer's state; one may
 # stand inside another.
@@ -82,7 +82,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     with _named(path), path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(64)
         file.seek(0)
         if head.startswith(b"PK\x03\x04"):
             return _read_zip(file, path.stat().st_size)
@@ -96,13 +96,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
 
 def _unknown(head: bytes) -> str:
     """What a file is that begins so and holds no weights."""
-    if not head:
-        return "is empty: fetch or write it again"
-    if _POINTER.startswith(head):
-        return "is a Git LFS pointer, not the weights: run git lfs pull"
-    if head.lstrip().startswith(b"<"):
-        return "is a web page, not the weights: the download was refused; fetch it again"
-    return "is neither a PyTorch checkpoint, nor safetensors, nor npz"
+    return other_kind(head) or "is neither a PyTorch checkpoint, nor safetensors, nor npz"
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -197,6 +191,9 @@ def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
 def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     names = [name for name in archive.namelist() if name.endswith(".npy")]
     if not names:
+        for name in archive.namelist():
+            if name.endswith(_CHECKPOINTS):
+                raise UserError(f"a zip file around {name!r:.60}: unpack it first")
         raise UserError("a zip file with neither a PyTorch checkpoint nor numpy arrays inside")
     arrays = {}
     for name in names:

@@ -197,6 +197,32 @@ def test_a_shape_without_a_box_is_noted(tmp_path: Path, photos: Path) -> None:
     assert "shapes[2]" in data.notes[0]
 
 
+def test_shapes_that_are_no_boxes_are_the_reason_told_where_no_box_is_left(
+    tmp_path: Path, photos: Path
+) -> None:
+    place = write_labels(tmp_path / "labels", "labelme")
+    for file in place.rglob("*.json"):
+        content = json.loads(file.read_text())
+        content["shapes"] = [{"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": "line"}] * 2
+        file.write_text(json.dumps(content))
+    with pytest.raises(
+        UserError, match=r"none of its 2 pictures has a labelled box; 4 × shape 'li"
+    ):
+        read_own(place, photos)
+
+
+def test_a_turned_rectangle_of_x_anylabeling_is_the_box_around_it(
+    tmp_path: Path, photos: Path
+) -> None:
+    place = write_labels(tmp_path / "labels", "labelme")
+    content = json.loads((place / "a.json").read_text())
+    corners = [[30, 10], [50, 30], [30, 50], [10, 30]]
+    content["shapes"] = [{"label": "cat", "points": corners, "shape_type": "rotation"}]
+    (place / "a.json").write_text(json.dumps(content))
+    data = read_own(place, photos)
+    assert boxes_of(data.documents[""])["a.png"] == [("cat", (10, 10, 50, 50))]
+
+
 # --- broken forms ------------------------------------------------------------------------------
 
 BROKEN = [

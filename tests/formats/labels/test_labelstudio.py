@@ -84,3 +84,30 @@ def test_objects_of_json_min_that_are_no_regions_are_passed_over(photos: Path) -
     data = read(photos, {"image": "a.png", "label": [region], "tags": [{"a": 1}]})
     assert boxes(data) == [[10, 8, 10, 8]]
     assert not [note for note in data.notes if "region" in note]
+
+
+def test_of_several_annotations_the_first_counts_with_a_note(photos: Path) -> None:
+    task = annotated(CAT)
+    task["annotations"] += [{"result": [CAT, CAT]}, {"result": [CAT], "was_cancelled": True}]
+    data = read(photos, task)
+    assert boxes(data) == [[10, 8, 10, 8]]
+    assert "1 × task with several annotations: the first counts" in data.notes[0]
+
+
+@pytest.mark.parametrize("sides", [(80, 100), (100, 60), (1000, 2000)])
+def test_a_region_of_a_picture_of_another_shape_is_refused(
+    photos: Path, sides: tuple[int, int]
+) -> None:
+    """Percents of a picture that was turned upright, or cut, since are of other places."""
+    frame = dict(zip(("original_width", "original_height"), sides, strict=True))
+    with pytest.raises(UserError, match=r"must be of the picture's shape.*the picture is 100x80"):
+        read(photos, annotated({**CAT, **frame}))
+    minimal = {"image": "a.png", "label": [{**CAT["value"], **frame}]}
+    with pytest.raises(UserError, match=r"must be of the picture's shape"):
+        read(photos, minimal)
+
+
+@pytest.mark.parametrize("sides", [(100, 80), (50, 40), (333, 266), (3333, 2667), (None, None)])
+def test_a_region_of_the_picture_in_another_size_is_read(photos: Path, sides: Any) -> None:
+    frame = dict(zip(("original_width", "original_height"), sides, strict=True))
+    assert boxes(read(photos, annotated({**CAT, **frame}))) == [[10, 8, 10, 8]]

@@ -215,3 +215,12 @@ def test_pictures_of_test_that_val_names_are_evaluated(tmp_path: Path) -> None:
     names = {part: own["images"][0]["file_name"] for part, own in data.documents.items()}
     assert names == {"train": "a/1.png", "val": "b/2.png"}
     assert "1 × picture of test that train or val names too" in data.notes[0]
+
+
+@pytest.mark.parametrize("count", ["3", "1", "80", "two"])
+def test_a_number_of_classes_that_is_not_that_of_the_names_is_refused(
+    tmp_path: Path, count: str
+) -> None:
+    """A name that is missing gives those after it to other classes."""
+    place = written(tmp_path, f"nc: {count}\nnames: [cat, dog]", a=BOX)
+    refused(place, f"'nc' is '{count}', but there are 2 names")

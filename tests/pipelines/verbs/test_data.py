@@ -75,6 +75,20 @@ def test_a_fault_of_another_format_names_its_file(run: Run, photos: Path) -> Non
     assert told["sets"][0]["faults"]["refused"][kind]["first"].endswith("a.txt: line 1")
 
 
+def test_what_is_read_otherwise_than_written_is_noted(run: Run, photos: Path) -> None:
+    """Of formats that become COCO's on the way too."""
+    labels = places(photos, "labelme")
+    file = photos.parent / "labels/a.json"
+    content = json.loads(file.read_text())
+    content["shapes"].append({"label": "cat", "points": [[1, 2]], "shape_type": "point"})
+    file.write_text(json.dumps(content))
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes())
+    status, said = run("data", "check", *labels)
+    assert status == 0
+    assert "  note: 1 × shape 'point' has no box" in said
+    assert said.count("picture that no annotation file lists, first c.png") == 1
+
+
 def test_labels_of_which_nothing_is_sound_are_faults_too(run: Run, photos: Path) -> None:
     labels = places(photos, "voc")
     for name in ("a.xml", "b.xml"):

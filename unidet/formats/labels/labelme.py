@@ -1,4 +1,7 @@
-"""LabelMe: a JSON file for each picture, with shapes of which a box is drawn around each."""
+"""LabelMe: a JSON file for each picture, with shapes of which a box is drawn around each.
+
+X-AnyLabeling's files are the same, with `rotation`, a turned rectangle by its corners.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ from unidet.formats.labels.records import (
     strictly,
 )
 
-SHAPES = ("rectangle", "polygon", "circle", "mask")
-_LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
+SHAPES = ("rectangle", "polygon", "circle", "mask", "rotation")
+_LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2, "rotation": 3}
 """Points of each."""
 
 

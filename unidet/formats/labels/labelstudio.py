@@ -26,12 +26,15 @@ from unidet.formats.labels.records import (
     name_of,
     names_met,
     number,
+    size,
     strictly,
 )
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
 _BOXED = ({"points"}, {"x", "y", "width", "height"}, {"x", "y", "radiusX", "radiusY"})
 """What a region has that a box can be drawn around."""
+_FRAME = ("image_rotation", "original_width", "original_height")
+"""What a result says of the picture, beside its value."""
 Region = dict[str, Any]
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of a file that is uploaded."""
@@ -84,7 +87,25 @@ def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box
     if isinstance(texts, list) and len(texts) > 1:
         notes.add("region with several names: the first counts, the others are left out", where)
     text = texts[0] if isinstance(texts, list) else texts
+    _require_same_frame(where, value, sides)
     return Box(name_of(where, text), _xyxy(where, value, sides))
+
+
+def _require_same_frame(where: str, value: Region, sides: tuple[int, int]) -> None:
+    """RecordFault where a region was drawn on a picture of another shape, so that its percents are
+    of others: the picture was turned or cut since. One of another size may be the same."""
+    written = value.get("original_width"), value.get("original_height")
+    if any(side in (None, 0) for side in written):
+        return
+    width, height = size(where, *written)
+    rounded = (width + height + sum(sides)) / 2  # half a pixel of each side
+    if abs(width * sides[1] - height * sides[0]) > rounded:
+        raise RecordFault(
+            where,
+            "its original_width and original_height must be of the picture's shape; it was turned "
+            "or cut since it was labelled",
+            f"{width}x{height}, the picture is {sides[0]}x{sides[1]}",
+        )
 
 
 def _picture(where: str, values: dict[str, Any], pictures: Pictures) -> str:
@@ -125,8 +146,10 @@ def _regions(where: str, task: dict[str, Any], notes: Notes) -> Iterator[tuple[s
             raise RecordFault(
                 f"{where}: annotations[{row}]", "must be an object", shown(annotation)
             )
-    kept = (item for item in annotations if not item.get("was_cancelled"))
-    counted: dict[str, Any] = next(kept, {})
+    kept = [item for item in annotations if not item.get("was_cancelled")]
+    if len(kept) > 1:
+        notes.add("task with several annotations: the first counts, the others are left out", where)
+    counted: dict[str, Any] = kept[0] if kept else {}
     results = counted.get("result") or []
     if not isinstance(results, list):
         raise RecordFault(where, "'result' must be a list", shown(results))
@@ -155,8 +178,8 @@ def _joined(where: str, results: list[Any], notes: Notes) -> Iterator[tuple[str,
             raise RecordFault(place, "must have a 'value'", shown(value))
         key = f"id {item['id']}" if "id" in item else place
         places.setdefault(key, place)
-        turned_by = {"image_rotation": item.get("image_rotation")}
-        values[key] = {**values.get(key, {}), **turned_by, **value}
+        frame = {name: item.get(name) for name in _FRAME}
+        values[key] = {**values.get(key, {}), **frame, **value}
     yield from ((places[key], value) for key, value in values.items())
 
 

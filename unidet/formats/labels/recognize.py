@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unidet.errors import UserError
+from unidet.errors import UserError, other_kind
 from unidet.formats.labels import openimages, yolo_settings
 
 FORMATS = {
@@ -49,6 +49,8 @@ def recognize(place: Path, as_format: str = "") -> Source:
         _require_no_settings_above(place)
     chosen = as_format or next(iter(formats), "")
     if not chosen:
+        if place.is_file() and (reason := _other_kind(place)):
+            raise UserError(f"{place}: {reason}")
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
         raise UserError(f"{place}: holds no labels of a format that is read: {known}")
     if len(formats) > 1 and not as_format:
@@ -101,6 +103,11 @@ def _format_of_file(file: Path) -> str:
     if suffix == ".json":
         return _json_format(head)
     return ""
+
+
+def _other_kind(file: Path) -> str:
+    with file.open("rb") as content:
+        return other_kind(content.read(64))
 
 
 def _json_format(head: bytes) -> str:

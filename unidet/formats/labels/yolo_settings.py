@@ -70,6 +70,11 @@ def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
     texts = [name.strip() if isinstance(name, str) and plain(name) else "" for name in names]
     if isinstance(names, str) or not all(texts) or not texts or len({*texts}) < len(texts):
         raise UserError(f"{folder}: 'names' must be a list of different names, got {shown(names)}")
+    if settings.get("nc", str(len(texts))) != str(len(texts)):
+        raise UserError(
+            f"{folder}: 'nc' is {shown(settings['nc'])}, but there are {len(texts)} names, so "
+            "classes may have another's; correct the one that is wrong"
+        )
     return tuple(texts)
 
 
