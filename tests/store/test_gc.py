@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,22 @@ def test_what_was_asked_for_last_counts_as_new(store: Store, publish: Publish) -
     old, new = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
     store.log_run("rpn", old.key, "cached")
     assert dropped(store, keep_last=1) == [new.key]
+
+
+@pytest.mark.parametrize("wrong", ["1970-01-01", "2099-01-01"])
+def test_a_clock_that_was_wrong_for_a_while_changes_no_order(
+    store: Store, publish: Publish, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = datetime.fromisoformat(f"{wrong}T00:00+00:00").timestamp()
+    one, other = publish({"a": b"1"}, seed=1), publish({"a": b"2"}, seed=2)
+    store.log_run("rpn", one.key, "ran")
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: clock)
+        store.log_run("rpn", other.key, "ran")
+    os.utime(store.layout.record(other.key), (clock, clock))
+    assert dropped(store, keep_last=1) == [one.key]
+    store.log_run("rpn", one.key, "cached")
+    assert dropped(store, keep_last=1) == [other.key]
 
 
 def test_a_renamed_set_keeps_what_was_made_under_its_old_name(
@@ -163,6 +181,26 @@ def test_what_a_living_process_uses_stays_until_it_dies(store: Store, publish: P
             process.kill()
     assert set(dropped(store, keep_last=0)) == {data.key, rpn.key}
     assert list(store.layout.runs.glob("*.live")) == []
+
+
+def test_a_mark_taken_for_a_dead_ones_is_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another clock may call a file old that was made this moment and is not yet locked."""
+    lock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        with monkeypatch.context() as patched:
+            now = time.time()
+            patched.setattr(time, "time", lambda: now + 2 * live.JUST_MADE_SECONDS)
+            assert used(store.layout.runs) == set()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with in_use(store.layout) as use:
+        use("ab" * 32)
+        assert used(store.layout.runs) == {"ab" * 32}
 
 
 def test_marks_end_with_the_block_and_stay_while_read(store: Store) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import os
+import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -119,29 +121,32 @@ def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable
     """The `count` keys of every stage, and of each data set in it, that were asked for last.
 
     Asked for in this store, or come into it: what a record says of its time is another clock's
-    where it was made elsewhere.
+    where it was made elsewhere. The order is that of the log, for this clock may have been set too.
     """
-    asked: dict[str, str] = {}
-    by_node: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    for run in store.runs():
-        if run.key in records:
-            asked.setdefault(run.key, run.time)
-            # A set that was renamed is asked for by another name than it was made for.
-            keys = by_node.setdefault((run.stage, run.name), {})
-            keys.setdefault(run.key, (run.time, ""))
+    runs = [run for run in store.runs() if run.key in records][::-1]
+    times = sorted(run.time for run in runs)
+    last: dict[str, int] = {}
+    by_node: dict[tuple[str, str], dict[str, tuple[int, str, str]]] = {}
+    for place, run in enumerate(runs, start=1):
+        last[run.key] = place
+        # A set that was renamed is asked for by another name than it was made for.
+        by_node.setdefault((run.stage, run.name), {})[run.key] = (place, "", "")
     for key, action in records.items():
-        last = max(asked.get(key, ""), _arrived(store.layout.record(key)))
-        by_node.setdefault((action.stage, action.name), {})[key] = (last, action.finished)
-    for times in by_node.values():
-        yield from sorted(times, key=lambda key: (*times[key], key), reverse=True)[:count]
+        came = _arrived(store.layout.record(key))
+        place = max(last.get(key, 0), bisect_right(times, came))
+        by_node.setdefault((action.stage, action.name), {})[key] = (place, came, action.finished)
+    for places in by_node.values():
+        yield from sorted(places, key=lambda key: (*places[key], key), reverse=True)[:count]
 
 
 def _arrived(record: Path) -> str:
-    """When a record was written into this store: UTC, ISO 8601."""
+    """When a record was written into this store: UTC, ISO 8601; empty for a time that is to come,
+    which says that the clock was wrong then, and nothing else."""
     try:
-        return utc(os.lstat(record).st_mtime)
+        written = os.lstat(record).st_mtime
     except FileNotFoundError:
         return ""
+    return utc(written) if written <= time.time() else ""
 
 
 class _Content:

@@ -37,10 +37,9 @@ def in_use(layout: Layout) -> Iterator[Use]:
     Raises:
         UserError: the disk is full.
     """
-    path = layout.live()
     try:
         with clear_errors(layout.root):
-            descriptor = _create(path)
+            path, descriptor = _create(layout)
     except UserError as error:
         if getattr(error.__cause__, "errno", None) not in _NOT_WRITABLE:
             raise
@@ -59,11 +58,17 @@ def in_use(layout: Layout) -> Iterator[Use]:
         os.close(descriptor)
 
 
-def _create(path: Path) -> int:
-    make_folder(path.parent)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+def _create(layout: Layout) -> tuple[Path, int]:
+    """A file that this process has locked; again where somebody took it for a dead one's before it
+    was locked, which another clock may make of it."""
+    make_folder(layout.runs)
+    while True:
+        path = layout.live()
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            return path, descriptor
+        os.close(descriptor)
 
 
 def used(folder: Path) -> set[str]:

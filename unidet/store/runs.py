@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, utc
 
 How = Literal["cached", "fetched", "ran", "resumed"]
+_MONTH = re.compile(r"\d{4}-\d{2}\.jsonl")
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -46,7 +48,7 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
     try:
         make_folder(folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        descriptor = os.open(folder / f"{now[:7]}.jsonl", flags, 0o666)
+        descriptor = os.open(folder / _current(folder, now), flags, 0o666)
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             return
@@ -57,9 +59,21 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
         os.close(descriptor)
 
 
+def _current(folder: Path, now: str) -> str:
+    """The month's file; one of a later month if there is any, for the clock was set back since.
+
+    So lines and files stay in the order in which they were written, whatever time they give.
+    """
+    return max([f"{now[:7]}.jsonl", *(path.name for path in _files(folder) if path.is_file())])
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in entries(folder) if _MONTH.fullmatch(path.name)]
+
+
 def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
-    """Runs, newest first; lines that a crash cut off are left out."""
-    for path in reversed([path for path in entries(folder) if path.suffix == ".jsonl"]):
+    """Runs, newest first by when they were written; lines that a crash cut off are left out."""
+    for path in reversed(_files(folder)):
         try:
             lines = read_plain(path).splitlines()
         except (FileNotFoundError, ValueError):  # nothing that a run has written
