@@ -6,11 +6,13 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from unidet.store.disk import read_plain
 from unidet.store.hashing import sha256_file
-from unidet.store.record import Action
+from unidet.store.record import Action, from_bytes
 from unidet.store.repair import SET_ASIDE, repair
 from unidet.store.store import Store
 from unidet.store.verify import verify
@@ -62,6 +64,57 @@ def test_what_the_disk_gives_no_more_is_named_and_the_rest_is_read(
     fates = repair(store, verify(store), None, lambda *keys: None)
     assert list(fates.values()) == [SET_ASIDE, SET_ASIDE]
     assert len(list(store.layout.trash.glob(f"{blob.name}.*"))) == 1
+
+
+def test_what_goes_while_it_is_read_is_no_problem(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clean-up beside, and marks of processes that end."""
+    gone = publish({"a": b"one"}, seed=1)
+    publish({"a": b"two"}, seed=2)
+    record, blob = store.layout.record(gone.key), blob_of(store, gone, "a")
+    mark = store.layout.live()
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+
+    def then_gone(read: Callable[[Path], Any], *those: Path) -> Callable[[Path], Any]:
+        def gone(path: Path, *more: Any) -> Any:
+            if path in those:
+                path.unlink()
+            return read(path, *more)
+
+        return gone
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unidet.store.verify.sha256_file", then_gone(sha256_file, blob))
+        patched.setattr(Path, "lstat", then_gone(Path.lstat, mark))
+        patched.setattr("unidet.store.verify.read_plain", then_gone(read_plain, record))
+        found = verify(store)
+    assert (found.blobs, found.records, found.problems) == (2, 2, ())
+
+
+def test_an_artefact_dropped_after_its_record_was_read_lacks_nothing(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = publish({"a": b"one"})
+
+    def dropped(data: bytes) -> Action:
+        store.layout.record(action.key).unlink()
+        blob_of(store, action, "a").unlink()
+        return from_bytes(data)
+
+    monkeypatch.setattr("unidet.store.verify.from_bytes", dropped)
+    assert verify(store).problems == ()
+
+
+def test_what_went_before_its_repair_stops_nothing(store: Store, publish: Publish) -> None:
+    first, second = publish({"a": b"one"}, seed=1), publish({"a": b"two"}, seed=2)
+    for action in (first, second):
+        store.layout.record(action.key).write_bytes(b"{}")
+    found = verify(store)
+    store.layout.record(first.key).unlink()
+    fates = repair(store, found, None, lambda *keys: None)
+    assert [*fates.values()] == [SET_ASIDE]
 
 
 def test_a_missing_blob(store: Store, publish: Publish) -> None:

@@ -39,7 +39,8 @@ def cleaning(store: Store) -> Iterator[None]:
     path = store.layout.gc_lock
 
     def refuse(owner: lock.Owner | None) -> None:
-        raise UserError(f"another clean-up works on store {store.root}: {owner}; wait for it")
+        who = owner or "it has just begun"
+        raise UserError(f"another clean-up works on store {store.root}: {who}; wait for it")
 
     with clear_errors(store.root):
         make_folder(path.parent)

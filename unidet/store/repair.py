@@ -43,10 +43,11 @@ def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> di
 
 def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> str:
     path = store.layout.base / problem.path
-    if problem.kind in ("altered", "missing"):
-        return _content(store, path, problem.kind, remote)
-    if problem.kind == "damaged":
-        return _record(store, path, remote, use)
+    with suppress(FileNotFoundError):  # a clean-up beside may have taken it away
+        if problem.kind in ("altered", "missing"):
+            return _content(store, path, problem.kind, remote)
+        if problem.kind == "damaged":
+            return _record(store, path, remote, use)
     return ""
 
 

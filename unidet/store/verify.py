@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
 
     `altered` are the paths of blobs that have been found out already.
     """
-    base = store.layout.base
+    base, own = store.layout.base, store.layout.record(action.key)
     for name, file in action.files.items():
         blob = store.layout.blob(file.sha256)
         where = _relative(blob, base)
@@ -92,9 +93,8 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
             continue
         detail = f"{action.label}/{name} should have {file.size} bytes"
         if os.path.lexists(blob):
-            record = _relative(store.layout.record(action.key), base)
-            yield Problem("damaged", record, f"{detail} and its content has others")
-        else:
+            yield Problem("damaged", _relative(own, base), f"{detail} and its content has others")
+        elif own.exists():  # else a clean-up beside has dropped both
             yield Problem("missing", where, detail)
 
 
@@ -109,8 +109,9 @@ def _odd(base: Path, unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
                     yield Problem(kind, where, "a folder, where none belongs")
             for name in names if group not in ("actions", "blobs") else ():
                 path = Path(place, name)
-                if not stat.S_ISREG(path.lstat().st_mode):
-                    yield Problem("unexpected", _relative(path, base), "not a plain file")
+                with suppress(FileNotFoundError):  # marks come and go with other processes
+                    if not stat.S_ISREG(path.lstat().st_mode):
+                        yield Problem("unexpected", _relative(path, base), "not a plain file")
 
 
 def _unreadable(where: str, error: OSError) -> Problem:
@@ -132,6 +133,8 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
         action = from_bytes(read_plain(path, MAX_BYTES))
         if action.key != key or key_of(action.preimage) != key:
             raise ValueError("its key is not that of its preimage")
+    except FileNotFoundError:  # a clean-up beside has dropped it
+        return None
     except PermissionError as error:
         found.append(_unreadable(where, error))
         return None
@@ -156,12 +159,14 @@ def _blob(path: Path, store: Store, users: dict[str, list[str]]) -> Problem | No
         expected = store.layout.blob(path.name)
     except ValueError:
         return Problem("unexpected", where, "its name is no digest")
-    if path != expected or not stat.S_ISREG(path.lstat().st_mode):
-        return Problem("unexpected", where, "not a place where a blob lies, or no plain file")
     wrong = "its content is not what was stored"
     try:
+        if path != expected or not stat.S_ISREG(path.lstat().st_mode):
+            return Problem("unexpected", where, "not a place where a blob lies, or no plain file")
         if sha256_file(path) == path.name:
             return None
+    except FileNotFoundError:  # a clean-up beside has dropped it; `_missing` looks who needs it
+        return None
     except PermissionError as error:
         return _unreadable(where, error)
     except OSError as error:  # of the disk
