@@ -42,8 +42,13 @@ def run(options: Namespace, compose: Compose) -> int:
     if bool(options.images) != bool(options.annotations):
         raise UserError("data: --images and --annotations belong together, or leave both out")
     is_prepare = options.action == "prepare"
-    if not is_prepare and (options.dataset or options.only or options.dry_run):
-        raise UserError(f"data {options.action}: a name, --only and --dry-run belong to prepare")
+    if not is_prepare and options.dataset:
+        raise UserError(
+            f"data {options.action}: {options.dataset}: pictures and labels are given as --images "
+            "FOLDER --annotations PLACE; without them it is about the sets of the study"
+        )
+    if not is_prepare and (options.only or options.dry_run):
+        raise UserError(f"data {options.action}: --only and --dry-run belong to prepare")
     if is_prepare and (options.images or options.to or options.format):
         raise UserError("data prepare: takes no --images, --annotations, --format and --to")
     return ACTIONS[options.action](options, compose)

@@ -74,6 +74,20 @@ def test_verbs_take_a_folder_before_and_behind(
         assert "seed: 7\n" in capsys.readouterr().out
 
 
+def test_parts_that_nothing_reads_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a closed-set study; all are shown while it cannot be told what runs."""
+    own = "{annotations: a.json, images: i, vocabulary: v}"
+    study = ["experiment=closed_set", f"data.training.own={own}"]
+    study.append(f"data.evaluation.own={own[:-1]}, style: coco}}")
+    assert exit_status("config", *study) == 0
+    shown = capsys.readouterr().out
+    unread = "calibration, calibration_sweep, detection, lvis_eval, lvis_raw, roi"
+    assert shown.endswith(f"\n# no stage of this study reads: {unread}\n")
+    assert "\nroi:" not in shown
+    assert exit_status("config", *study, "finetune=own") == 0
+    assert "\nroi:" in capsys.readouterr().out
+
+
 def test_a_verb_that_is_about_no_study_takes_no_folder(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

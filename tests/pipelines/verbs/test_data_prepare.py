@@ -319,7 +319,8 @@ def test_both_archives_of_voc_2007_share_a_folder(served: Served, tmp_path: Path
         (("prepare", "coco", "files.val2017.byte=1"), "files.val2017 has address, into, leaves"),
         (("prepare", "coco", "hosts=x"), "the configuration has files, host, links"),
         (("prepare", "coco", "--out", "file/x"), "file is not a folder"),
-        (("check", "coco"), "data check: a name, --only and --dry-run belong to prepare"),
+        (("check", "coco"), "data check: coco: pictures and labels are given as --images FOLDER"),
+        (("check", "--dry-run"), "data check: --only and --dry-run belong to prepare"),
         (
             ("prepare", "coco", "--to", "yolo"),
             "takes no --images, --annotations, --format and --to",
