@@ -97,8 +97,10 @@ def detect_files(
         numbers = Numbers.read(wanted.annotations) if wanted.annotations else None
         if numbers is not None:
             count, sources = len(sources), numbers.known(sources)
-            if len(sources) < count:
-                say(f"{count - len(sources)} sources are not in {numbers.file}; passed over")
+            absent = count - len(sources)
+            if absent:
+                what = "1 source is" if absent == 1 else f"{absent} sources are"
+                say(f"{what} not in {numbers.file}; passed over")
         outputs = Outputs(
             wanted.folder, journal, wanted.format, drawings=wanted.drawings, crops=wanted.crops
         )
