@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -18,6 +19,7 @@ import numpy as np
 
 from unidet.console.interrupt import Interrupted
 from unidet.console.terminal import Progress, say
+from unidet.pictures.decode import NETWORK_PIXELS
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.naming import Names, check_targets, name_outputs
@@ -28,7 +30,7 @@ from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
 
 READ_AHEAD = 200_000_000  # bytes of decoded pictures that wait for the network
-UNWRITTEN = 4  # pictures that wait to be drawn
+UNWRITTEN = 8  # pictures that wait to be drawn
 MOST_LISTED = 20  # of no more pictures each has a line
 
 
@@ -157,11 +159,14 @@ class _Run:
     def detect(self) -> None:
         """Everything that is not done."""
         todo = [number for number in range(len(self._sources)) if number not in self._done]
-        threads = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+        # While a network of Jittor's computes no other thread runs Python: what these have to do
+        # waits until it pauses, and then all cores are free for it.
+        threads = min(4, len(os.sched_getaffinity(0)))
         pending: deque[Shot] = deque()
         with ExitStack() as stack:
             meter = stack.enter_context(_Meter(expected(self._sources, todo)))
-            writer = stack.enter_context(_Writer(stack.enter_context(self._outputs)))
+            stack.enter_context(self._outputs)
+            writer = stack.enter_context(_Writer(threads))
             works = shots_of(self._sources, todo)
             shots = stack.enter_context(ReadAhead(works, threads=threads, most=READ_AHEAD))
             for detections in self._detector.detect(self._pixels(shots, pending, meter)):
@@ -178,7 +183,8 @@ class _Run:
         deque(rows, maxlen=0)  # counts those of formats without such files
         outputs.remove_other_lists()
         if outputs.removed:
-            files = "1 file" if outputs.removed == 1 else f"{outputs.removed} files"
+            count = len(outputs.removed)
+            files = "1 file" if count == 1 else f"{count} files"
             say(f"{outputs.folder}: {files} that earlier runs had left of these pictures removed")
 
     def _pixels(
@@ -209,6 +215,7 @@ class _Run:
         writer.submit(
             partial(self._outputs.write, source, names, shot, own, proposals),
             None if shot.frame else partial(self._done.add, shot.number),
+            in_turn=bool(shot.frame) or math.prod(shot.size_hw) > NETWORK_PIXELS,
         )
         if len(self._sources) <= MOST_LISTED and not shot.frame:
             count = "1 box" if len(detections) == 1 else f"{len(detections)} boxes"
@@ -222,6 +229,7 @@ class _Run:
             writer.submit(
                 partial(self._outputs.end_video, source, names, shot),
                 partial(self._done.add, shot.number),
+                in_turn=True,
             )
 
     def _rows(self) -> Iterator[Row]:
@@ -246,19 +254,25 @@ class _Run:
 
 
 class _Writer:
-    """Writes in a thread, one thing after another; what fails there fails here, a little later."""
+    """Writes in threads; what fails there fails here, a little later.
 
-    def __init__(self, outputs: Outputs) -> None:
-        self._pool = ThreadPoolExecutor(1, "write")
+    In turn go the frames of a video, and pictures so large that two at once would take much memory.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, "write")
+        self._turns = ThreadPoolExecutor(1, "write-in-turn")
         self._waiting: deque[Future[None]] = deque()
 
-    def submit(self, write: Callable[[], None], then: Callable[[], None] | None) -> None:
+    def submit(
+        self, write: Callable[[], None], then: Callable[[], None] | None, *, in_turn: bool
+    ) -> None:
         def work() -> None:
             write()
             if then is not None:
                 then()
 
-        self._waiting.append(self._pool.submit(work))
+        self._waiting.append((self._turns if in_turn else self._pool).submit(work))
         while len(self._waiting) > UNWRITTEN:
             self._waiting.popleft().result()
 
@@ -267,6 +281,7 @@ class _Writer:
 
     def __exit__(self, *error: Any) -> None:
         self._pool.shutdown()
+        self._turns.shutdown()
         for future in self._waiting:
             future.result()
 

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
@@ -47,6 +48,7 @@ class Journal:
         self._earlier: dict[str, tuple[int, int]] = {}  # of other settings
         self._settings: Any = None
         self._opened: FileIO | None = None
+        self._lock = threading.Lock()  # pictures are written by several threads
         if os.path.lexists(self.path):
             self._open()
 
@@ -77,11 +79,13 @@ class Journal:
 
     def will_write(self, name: str) -> None:
         """Before a file of this folder is written."""
-        if name not in self._files:
+        with self._lock:
+            if name in self._files:
+                return
             self._files[name] = ""
             self._append({"file": name})
-            # Else the file may be there after a power cut, and no word of whose it is.
-            os.fdatasync(self._stream.fileno())
+        # Else the file may be there after a power cut, and no word of whose it is.
+        os.fdatasync(self._stream.fileno())
 
     def done(self, path: str) -> dict[str, Any] | None:
         """The record of a picture; None where it is not done, or has changed, or lost a file."""
@@ -108,13 +112,13 @@ class Journal:
         Returns:
             The files that an earlier run has left of it, and this one has not.
         """
-        place = self._places.get(key) or self._earlier.pop(key, None)
-        before = self._at(place)["files"] if place else []
-        self._places[key] = self._append({"picture": key, **record})
-        self._files |= dict.fromkeys(record["files"], key)
-        return [
-            name for name in before if name not in record["files"] and self._files.get(name) == key
-        ]
+        files = record["files"]
+        with self._lock:
+            place = self._places.get(key) or self._earlier.pop(key, None)
+            before = self._at(place)["files"] if place else []
+            self._places[key] = self._append({"picture": key, **record})
+            self._files |= dict.fromkeys(files, key)
+            return [name for name in before if name not in files and self._files.get(name) == key]
 
     def _set_aside(self) -> None:
         """What was done so far was done with other settings."""

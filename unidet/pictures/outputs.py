@@ -35,7 +35,8 @@ _UNWANTED = re.compile(r"[^\w-]+")
 
 
 class Outputs:
-    """Writes pictures and frames in the order of their sources; closed by `with`.
+    """Writes pictures, in any order and from several threads, and the frames of each video in
+    their order; closed by `with`.
 
     Args:
         folder: of all outputs; the journal is the one in it.
@@ -43,7 +44,7 @@ class Outputs:
         drawings, crops: whether to leave these.
 
     Attributes:
-        removed: how many files of earlier runs were in the way of a folder of this run's alone.
+        removed: files of earlier runs that are no longer there.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Outputs:
         self._crops = crops
         self._video = ExitStack()
         self._append: Callable[[np.ndarray], None] | None = None
-        self.removed = 0
+        self.removed: list[str] = []
 
     def __enter__(self) -> Outputs:
         return self
@@ -128,7 +129,7 @@ class Outputs:
             file = self.folder / name
             if file.is_file():
                 file.unlink()
-                self.removed += 1
+                self.removed.append(name)
                 for parent in PurePosixPath(name).parents[:-1]:
                     with suppress(OSError):  # not empty
                         (self.folder / parent).rmdir()
