@@ -53,7 +53,7 @@ def writing(name: str, reads: tuple[str, ...], inputs: tuple[str, ...]) -> Stage
 def same_code(monkeypatch: pytest.MonkeyPatch, modules: Mapping[str, str]) -> None:
     """Every stage's code is what `modules` holds at that moment."""
     for user in (acceptance, changes, engine, keys):
-        monkeypatch.setattr(user, "modules_of", lambda stage, config, store: dict(modules))
+        monkeypatch.setattr(user, "modules_of", lambda node, config, store: dict(modules))
 
 
 def bare_job(folder: Path, **more: Any) -> Job:

@@ -31,6 +31,7 @@ from unidet.pipelines.engine.keys import values_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.learned_names import LEARNED
+from unidet.pipelines.wiring.study_sets import proposers
 from unidet.store.disk import nearest_folder
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -165,23 +166,31 @@ def _is_ours(lineage: Lineage, config: Config, stages: tuple[str, ...]) -> bool:
 
 
 def _made_by(stage: str, lineage: Lineage) -> bool:
-    return any(lineage.store.is_complete(action) for action in _artefact(stage, lineage))
+    made = _artefacts(stage, lineage).values()
+    return bool(made) and all(lineage.store.is_complete(action) for action in made)
 
 
-def _artefact(stage: str, lineage: Lineage) -> list[Action]:
-    """The stage's artefact that the head was made from, or is."""
+def _artefacts(stage: str, lineage: Lineage) -> dict[str, Action]:
+    """The stage's artefacts that the head was made from, or is; of several proposers by name."""
+    if stage == "rpn":
+        return lineage.proposers
     if stage == lineage.head.stage:
-        return [lineage.head]
-    return list(lineage.of(stage).values())[:1]
+        return {lineage.head.name: lineage.head}
+    return dict(list(lineage.of(stage).items())[:1])
 
 
 def _differences(
     lineage: Lineage, config: Config, stages: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Values with which the networks were made and those of the configuration, by key."""
+    settings = config.proposals
+    merge = (list(settings.merge), settings.merge_nms) if settings.merge else None
+    if lineage.merge != merge:
+        yield "proposals.merge", str(lineage.merge), str(merge)
+        return
     for stage in stages:
-        for action in _artefact(stage, lineage):
-            own = values_of(Node(stage, action.name), config)[stage]
+        for name, action in _artefacts(stage, lineage).items():
+            own = values_of(Node(stage, name), config)[stage]
             yield from differences_of({stage: recorded(action, stage) or {}}, {stage: own})
 
 
@@ -213,10 +222,15 @@ def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
     from unidet.weights.load import load_into
     from unidet.weights.read import read_checkpoint
 
-    proposer = open_proposer(config.rpn, lineage.folder("rpn"))
+    if not lineage.proposers:
+        lineage.folder("rpn")  # says that it is not there
+    networks = {
+        name: open_proposer(rpn, lineage.store.folder(lineage.proposers[name]))
+        for name, rpn in proposers(config).items()
+    }
     regions = build_classifier(config.roi.network)
     load_into(regions, read_checkpoint(lineage.store.folder(lineage.head) / "model.safetensors"))
-    return TwoStage(config, proposer, regions, texts_of(lineage, config))
+    return TwoStage(config, networks, regions, texts_of(lineage, config))
 
 
 def texts_of(lineage: Lineage, config: Config) -> Texts:
@@ -253,7 +267,7 @@ def _closed(lineage: Lineage, config: Config) -> ClosedSet:
     from unidet.pipelines.proposers.outputs import known_outputs
     from unidet.pipelines.proposers.proposer import open_detector
 
-    folder = lineage.folder("rpn")
+    folder = lineage.store.folder(lineage.head)
     network = open_detector(config.rpn, folder)
     outputs = [output["name"] if output else None for output in known_outputs(folder)]
     return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)

@@ -216,7 +216,7 @@ def _two_stage(
 
     regions = build_classifier(config.roi.network)
     _load(regions, second)
-    return TwoStage(config, _proposer(config, first), regions, _texts(config, second, files))
+    return TwoStage(config, {"": _proposer(config, first)}, regions, _texts(config, second, files))
 
 
 # --- names -------------------------------------------------------------------------------------

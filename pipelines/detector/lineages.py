@@ -74,9 +74,42 @@ class Lineage:
             if self.of(stage)
         }
         settings = {name: dict(value) for name, value in subtrees.items() if value is not None}
+        if self.merge:
+            settings["proposals"] |= {"merge": self.merge[0], "merge_nms": self.merge[1]}
+            networks = {name: recorded(action, "rpn") for name, action in self.proposers.items()}
+            settings["proposers"] = {name: value for name, value in networks.items() if value}
         if settings.get("clip_embeddings", {}).get("source") == "files":
             settings["clip_embeddings"]["files"] = {}  # places, which are not recorded there
         return settings
+
+    @cached_property
+    def merge(self) -> tuple[list[str], float] | None:
+        """The networks that propose together, where several do, and the NMS of their boxes."""
+        union = self._proposals
+        values = union.preimage["config"] if union else {}
+        names = values.get("proposals.merge")
+        return None if names is None else (names, values["proposals.merge_nms"])
+
+    @cached_property
+    def proposers(self) -> dict[str, Action]:
+        """The artefacts of the networks that propose, by the names that `proposals.merge` has."""
+        if self.head.stage == "rpn":
+            return {"": self.head}
+        dumped, read = self._proposals, self.store.record
+        if self.merge is None:
+            key = dumped.inputs.get("rpn") if dumped else None
+            found = {"": read(key) if key else self.actions.get("rpn")}
+        else:
+            parts = {name: read(dumped.inputs[f"proposals[{name}]"]) for name in self.merge[0]}
+            found = {name: part and read(part.inputs["rpn"]) for name, part in parts.items()}
+        return {name: action for name, action in found.items() if action is not None}
+
+    @property
+    def _proposals(self) -> Action | None:
+        """Proposals that the RoI head has read: those of several networks before those of one."""
+        dumps = self.of("proposals").values()
+        unions = [dump for dump in dumps if "proposals.merge" in dump.preimage.get("config", {})]
+        return next(iter([*unions, *dumps]), None)
 
     def first(self, stage: str) -> Action:
         """Any artefact of a stage: all of them were made with the same settings."""

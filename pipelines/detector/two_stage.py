@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from unidet.data.transforms import Sample
 from unidet.errors import UserError
 from unidet.evaluation.calibration import calibration_weights, prior_counts
 from unidet.evaluation.detections import Scoring, TextClassifier, detect
+from unidet.evaluation.proposal_union import union
 from unidet.evaluation.regions import Regions
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pictures.detections import Detections
@@ -28,6 +29,7 @@ from unidet.pipelines.detector.shown import Shown
 from unidet.pipelines.detector.texts import Texts
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.region_scoring import suppression
+from unidet.pipelines.wiring.study_sets import proposers
 from unidet.vocabularies.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -37,34 +39,38 @@ if TYPE_CHECKING:
 
 
 class TwoStage:
-    """A proposal network, a RoI head, and embeddings of names.
+    """One proposal network or several, a RoI head, and embeddings of names.
 
     Every value is the configuration's, as stages `proposals`, `lvis_raw` and `lvis_eval` take it.
     """
 
     def __init__(
-        self, config: Config, proposer: Proposer, regions: RoiClassifier, texts: Texts
+        self,
+        config: Config,
+        networks: Mapping[str, Proposer],
+        regions: RoiClassifier,
+        texts: Texts,
     ) -> None:
         self._config, self._texts = config, texts
-        self._proposer, self._regions = proposer, regions
-        self._first = evaluation_transform(config.rpn.images)
-        self._second = evaluation_transform(config.roi.images)
-        self._is_resized_once = (self._first.resize, self._first.smooth) == (
-            self._second.resize,
-            self._second.smooth,
-        )
+        self._regions = regions
+        self._networks = [networks[name] for name in proposers(config)]
+        images = [*(rpn.images for rpn in proposers(config).values()), config.roi.images]
+        self._transforms = [evaluation_transform(entry) for entry in images]
         self.names = texts.names
 
     def shape(self, height: int, width: int) -> Shape:
-        return tuple(part.padded_size(width, height) for part in (self._first, self._second))
+        return tuple(part.padded_size(width, height) for part in self._transforms)
 
     def prepare(self, pixels: np.ndarray) -> Prepared:
+        """A sample for each proposal network, and the RoI head's last."""
         rng = np.random.default_rng(0)
-        first = self._first.apply(pixels, NO_BOXES, NO_LABELS, None, rng)
-        if self._is_resized_once:
-            return Prepared.of(pixels, first, first)
-        second = self._second.apply(pixels, NO_BOXES, NO_LABELS, None, rng)
-        return Prepared.of(pixels, first, second)
+        resized: dict[tuple[object, bool], Sample] = {}
+        for part in self._transforms:
+            how = (part.resize, part.smooth)
+            if how not in resized:
+                resized[how] = part.apply(pixels, NO_BOXES, NO_LABELS, None, rng)
+        samples = (resized[part.resize, part.smooth] for part in self._transforms)
+        return Prepared.of(pixels, *samples)
 
     # --- detections ----------------------------------------------------------------------------
 
@@ -113,14 +119,24 @@ class TwoStage:
             for (boxes, embeddings), rows in pairs
         ]
 
-    # --- the two networks ----------------------------------------------------------------------
+    # --- the networks --------------------------------------------------------------------------
 
     def _proposed(self, batch: Sequence[Prepared]) -> list[np.ndarray]:
-        """(P, 5) proposals in pixels of each picture."""
+        """(P, 5) proposals in pixels of each picture, of all networks together."""
+        settings = self._config.proposals
+        dumps = [self._proposed_by(number, batch) for number in range(len(self._networks))]
+        if len(dumps) == 1:
+            return dumps[0]
+        return [
+            union([rows[: settings.keep] for rows in parts], settings.keep, settings.merge_nms)
+            for parts in zip(*dumps, strict=True)
+        ]
+
+    def _proposed_by(self, number: int, batch: Sequence[Prepared]) -> list[np.ndarray]:
         from unidet.training.inference import as_images
 
-        images = self._first.collate([picture.samples[0] for picture in batch])
-        proposals = self._proposer.propose(as_images(images), images.sizes_N2)
+        images = self._transforms[number].collate([picture.samples[number] for picture in batch])
+        proposals = self._networks[number].propose(as_images(images), images.sizes_N2)
         return [
             np.concatenate([rows[:, :4] / scale, rows[:, 4:]], axis=1).astype(np.float32)
             for rows, scale in zip(proposals, images.scales_N4, strict=True)
@@ -132,9 +148,9 @@ class TwoStage:
         """Refined boxes in pixels of each picture and embeddings of its proposals."""
         from unidet.training.inference import as_images
 
-        images: Batch = self._second.collate([picture.samples[1] for picture in batch])
+        images: Batch = self._transforms[-1].collate([picture.samples[-1] for picture in batch])
         moved = [
-            _resized(rows, picture.samples[1])
+            _resized(rows, picture.samples[-1])
             for rows, picture in zip(proposals, batch, strict=True)
         ]
         regions = self._regions.regions(as_images(images), images.sizes_N2, moved)

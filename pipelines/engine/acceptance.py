@@ -7,7 +7,7 @@ from typing import Any
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine.engine import open_store
-from unidet.pipelines.engine.graph import inputs_of, stage_of, targets
+from unidet.pipelines.engine.graph import inputs_of, targets
 from unidet.pipelines.engine.keys import modules_of, preimage_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import built
@@ -49,9 +49,9 @@ def accept(target: str, config: Config) -> Acceptance | None:
 
 def revoke(target: str, config: Config) -> bool:
     """Take back what was declared about a stage's present code; whether there was anything."""
-    stage, store = stage_of(targets(target, config)[0]), open_store(config)
-    code = digest(modules_of(stage, config, store))
-    return accepted.revoke(store.layout, stage.name, code)
+    node, store = targets(target, config)[0], open_store(config)
+    code = digest(modules_of(node, config, store))
+    return accepted.revoke(store.layout, node.stage, code)
 
 
 def _need_inputs(node: Node, config: Config, upstream: dict[Node, Action]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from unidet.config.study import Config
 from unidet.console.terminal import moment
 from unidet.pipelines.engine.engine import open_store
-from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
+from unidet.pipelines.engine.graph import inputs_of, needed, targets
 from unidet.pipelines.engine.keys import find, modules_of, preimage_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.study_sets import key_as_given
@@ -107,7 +107,7 @@ def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
         action = find(preimage, store) if complete else None
         if action is not None:
             built[node] = action
-        modules = modules_of(stage_of(node), config, store)
+        modules = modules_of(node, config, store)
         by_node[node] = _Present(node, config, preimage, modules, inputs, action)
     return by_node
 

@@ -17,7 +17,14 @@ from unidet.config.study import Config
 from unidet.console.interrupt import check
 from unidet.console.terminal import say
 from unidet.errors import UserError
-from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
+from unidet.pipelines.engine.graph import (
+    files_of,
+    inputs_of,
+    needed,
+    stage_of,
+    targets,
+    view_of,
+)
 from unidet.pipelines.engine.keys import find, modules_of, preimage_of, siblings
 from unidet.pipelines.engine.mpi import run_together
 from unidet.pipelines.engine.node import Node
@@ -75,8 +82,8 @@ def run(config: Config) -> dict[Node, Done]:
     study = _Study(config, open_store(config), needed(config.stage, config))
     for node in study.nodes:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
-        modules_of(stage_of(node), config, study.store)
-        stage_of(node).files(config, node.name)  # a missing file is told before anything runs
+        modules_of(node, config, study.store)
+        files_of(node, config)  # a missing file is told before anything runs
     lines = Lines()
     with in_use(study.store.layout) as study.use, _compiling_ahead(study):
         for node in study.nodes:
@@ -124,7 +131,7 @@ class _Study:
         self.checked = True
         data = {node: done.folder for node, done in self.done.items() if node.stage == "data"}
         for node in self.nodes:
-            stage_of(node).check(self.config, node.name, data)
+            stage_of(node).check(view_of(node, self.config), node.name, data)
 
 
 def _tell(study: _Study) -> None:
@@ -229,7 +236,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
             started=started,
             seconds=earlier + time.monotonic() - begun,
             inputs={name: done.action for name, done in inputs.items()},
-            modules=modules_of(stage, config, store),
+            modules=modules_of(node, config, store),
             sources={name: str(path) for name, path in job.files.items()},
         )
     except BaseException as error:
@@ -257,12 +264,13 @@ def job_of(node: Node, config: Config, **folders: Any) -> Job:
         for name, entry in inputs_of(node, config).items()
         if entry.node.stage == "data"
     }
+    view = view_of(node, config)
     return Job(
         name=node.name,
-        config=Subtrees(config, stage.name, stage.reads),
-        settings=stage.settings(config, node.name),
+        config=Subtrees(view, stage.name, stage.reads),
+        settings=stage.settings(view, node.name),
         images={name: folder for name, folder in data.items() if folder is not None},
-        files=stage.files(config, node.name),
+        files=files_of(node, config),
         digests_in=store.digests_in,
         **folders,
     )

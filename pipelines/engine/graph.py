@@ -7,6 +7,7 @@ clip ─┴─> clip_embeddings ───┴────────────
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
@@ -93,15 +94,25 @@ def needed(target: str, config: Config) -> list[Node]:
         if node not in wanted:
             wanted.add(node)
             pending.extend(entry.node for entry in inputs_of(node, config).values())
-    nodes = [node for node in all_nodes(config) if node in wanted]
-    absent = sorted(wanted.difference(nodes))
+    absent = sorted(wanted.difference(all_nodes(config)))
     if absent:
         raise UserError(f"{target}: needs {absent[0]}, which this configuration leaves out")
-    return nodes
+    return in_order(wanted, config)
+
+
+def in_order(wanted: set[Node], config: Config) -> list[Node]:
+    """Nodes in the order in which they run: what a node takes of its own stage goes before it."""
+    ordered: dict[Node, None] = {}
+    for node in all_nodes(config):
+        if node in wanted:
+            inputs = (entry.node for entry in inputs_of(node, config).values())
+            ordered |= dict.fromkeys(entry for entry in inputs if entry.stage == node.stage)
+            ordered[node] = None
+    return list(ordered)
 
 
 def all_nodes(config: Config) -> list[Node]:
-    """Every node that a configuration has, needed or not, in the order in which they run."""
+    """Every node that a configuration has, needed or not, a stage after what it takes."""
     return [Node(stage.name, name) for stage in STAGES.values() for name in stage.nodes(config)]
 
 
@@ -110,6 +121,20 @@ def stage_of(node: Node) -> Stage:
     return STAGES[node.stage]
 
 
+def view_of(node: Node, config: Config) -> Config:
+    """A study's configuration as one of its nodes sees it."""
+    return STAGES[node.stage].view(config, node.name)
+
+
 def inputs_of(node: Node, config: Config) -> Mapping[str, Input]:
     """What a node takes, by what its stage calls it."""
-    return STAGES[node.stage].inputs(config, node.name)
+    return STAGES[node.stage].inputs(view_of(node, config), node.name)
+
+
+def files_of(node: Node, config: Config) -> Mapping[str, Path]:
+    """Files and folders outside the store that a node takes.
+
+    Raises:
+        UserError: one is not there.
+    """
+    return STAGES[node.stage].files(view_of(node, config), node.name)

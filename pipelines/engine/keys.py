@@ -11,9 +11,8 @@ from typing import Any
 
 from unidet.config.fields import identity
 from unidet.config.study import Config
-from unidet.pipelines.engine.graph import inputs_of, stage_of
+from unidet.pipelines.engine.graph import files_of, inputs_of, stage_of, view_of
 from unidet.pipelines.engine.node import Input, Node
-from unidet.pipelines.engine.stage import Stage
 from unidet.store import accepted
 from unidet.store.code import closure
 from unidet.store.disk import files_below
@@ -52,10 +51,8 @@ def preimage_of(
         "inputs": {
             name: _content(entry, built) for name, entry in sorted(inputs_of(node, config).items())
         },
-        "files": {
-            name: store.digest_of(path) for name, path in stage.files(config, node.name).items()
-        },
-        "code": digest(modules_of(stage, config, store)),
+        "files": {name: store.digest_of(path) for name, path in files_of(node, config).items()},
+        "code": digest(modules_of(node, config, store)),
         "env": environment(),
     }
 
@@ -67,7 +64,7 @@ def environment() -> dict[str, str]:
 
 def values_of(node: Node, config: Config) -> dict[str, Any]:
     """Of the configuration, what the node's result depends on, as plain data."""
-    stage = stage_of(node)
+    stage, config = stage_of(node), view_of(node, config)
     values = {name: identity(getattr(config, name)) for name in sorted(stage.reads)}
     return values | identity(stage.settings(config, node.name))
 
@@ -79,10 +76,11 @@ def _content(entry: Input, built: Mapping[Node, Action]) -> str | None:
     return action.files[entry.file].sha256 if entry.file else action.output
 
 
-def modules_of(stage: Stage, config: Config, store: Store) -> dict[str, str]:
-    """Digest of every module that the stage's code can reach under this configuration."""
+def modules_of(node: Node, config: Config, store: Store) -> dict[str, str]:
+    """Digest of every module that the node's code can reach under this configuration."""
     modules: dict[str, str] = {}
-    for root in (stage.run.__module__, *stage.code(config)):
+    stage = stage_of(node)
+    for root in (stage.run.__module__, *stage.code(view_of(node, config))):
         modules |= _reachable(root, store.code_cache)
     return dict(sorted(modules.items()))
 

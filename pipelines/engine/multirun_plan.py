@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from unidet.config.fields import identity
 from unidet.config.study import Config
-from unidet.pipelines.engine.graph import inputs_of, needed, stage_of, targets
+from unidet.pipelines.engine.graph import files_of, inputs_of, needed, targets
+from unidet.pipelines.engine.keys import values_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import built_folders
 from unidet.store.hashing import digest
@@ -41,12 +41,10 @@ class Planned:
         """
         recipes: dict[Node, str] = {}
         for node in needed(self.config.stage, self.config):
-            stage, inputs = stage_of(node), inputs_of(node, self.config)
-            values = {name: identity(getattr(self.config, name)) for name in stage.reads}
-            files = stage.files(self.config, node.name)
+            inputs, files = inputs_of(node, self.config), files_of(node, self.config)
             recipe = {
-                "stage": stage.name,
-                "config": values | identity(stage.settings(self.config, node.name)),
+                "stage": node.stage,
+                "config": values_of(node, self.config),
                 "files": {name: str(path) for name, path in files.items()},
                 "inputs": {name: recipes[entry.node] for name, entry in inputs.items()},
                 "store": self.config.store.root,

@@ -79,6 +79,10 @@ def no_settings(config: Config, name: str) -> dict[str, Any]:
     return {}
 
 
+def whole_study(config: Config, name: str) -> Config:
+    return config
+
+
 def no_code(config: Config) -> tuple[str, ...]:
     return ()
 
@@ -136,6 +140,8 @@ class Stage:
         reads: configuration subtrees that enter the key and are handed to `run`.
         run: makes the artefact.
         nodes: names of the artefacts that a configuration has of this stage, the main one first.
+        view: the configuration as one node sees it, which all that follows is then given. Of
+            several networks that propose each node sees its own as `rpn`.
         why_none: what to say where a configuration has no such artefact.
         inputs: the artefacts it takes, by what the stage calls them.
         settings: parts of other subtrees that this node depends on, by subtree; their identity
@@ -162,6 +168,7 @@ class Stage:
     reads: tuple[str, ...]
     run: Callable[[Job], None]
     nodes: Callable[[Config], Sequence[str]] = field(default=one_node)
+    view: Callable[[Config, str], Config] = field(default=whole_study)
     why_none: Callable[[Config], str] = field(default=lambda config: "it has no work to do")
     inputs: Callable[[Config, str], Mapping[str, Input]] = field(default=no_inputs)
     settings: Callable[[Config, str], Mapping[str, Any]] = field(default=no_settings)

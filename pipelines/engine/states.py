@@ -9,7 +9,7 @@ from unidet.config.study import Config
 from unidet.console.terminal import moment
 from unidet.errors import UserError
 from unidet.pipelines.engine.engine import open_store
-from unidet.pipelines.engine.graph import STAGES, all_nodes, inputs_of, needed, targets
+from unidet.pipelines.engine.graph import STAGES, in_order, inputs_of, needed, targets
 from unidet.pipelines.engine.keys import find, preimage_of
 from unidet.pipelines.engine.node import Node
 from unidet.store.hashing import key_of
@@ -45,8 +45,7 @@ def states(config: Config) -> list[State]:
     fresh: dict[Node, Action] = {}
     nodes = needed(config.stage, config)
     if config.rpn.classes != "agnostic" and STAGES[CLOSED_SET].nodes(config):
-        wanted = {*nodes, *needed(CLOSED_SET, config)}
-        nodes = [node for node in all_nodes(config) if node in wanted]
+        nodes = in_order({*nodes, *needed(CLOSED_SET, config)}, config)
     return [_state(node, config, store, fresh) for node in nodes]
 
 

@@ -66,7 +66,7 @@ def _detector(job: Job, data: ImageSet) -> Results:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """The evaluation sets in COCO style with the label space that the network learns."""
-    if config.rpn.classes == "agnostic" or not training_sets(config):
+    if config.rpn.classes == "agnostic" or config.proposals.merge or not training_sets(config):
         return ()
     learned = next(iter(training_sets(config).values())).vocabulary
     return tuple(
@@ -77,6 +77,8 @@ def nodes(config: Config) -> tuple[str, ...]:
 
 
 def why_none(config: Config) -> str:
+    if config.proposals.merge:
+        return "several networks propose together (proposals.merge); leave it out, with rpn=PAGE"
     if config.rpn.classes == "agnostic":
         return (
             "the network knows no categories; train it on those of the first training set: "

@@ -1,13 +1,16 @@
 """Stage `proposals`: boxes and scores for every image of a data set, in shards, and their recall.
 
-They are the trained network's, or those of others (`external_proposals`).
+They are the trained network's, those of several together (`merged_proposals`), or those of others
+(`external_proposals`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.proposer import code_of, open_proposer
-from unidet.pipelines.wiring import external_proposals
+from unidet.pipelines.wiring import external_proposals, merged_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import read_metrics, recall_table
 from unidet.pipelines.wiring.per_image import (
@@ -35,6 +38,9 @@ from unidet.pipelines.wiring.study_sets import (
     evaluation_sets,
     knows_text,
     new_sets,
+    of_network,
+    set_and_network,
+    study_of_network,
     training_sets,
 )
 from unidet.records import Batch, GroundTruth, Split
@@ -58,7 +64,9 @@ def plan(job: Job) -> ShardSet:
 
 def fill(job: Job) -> None:
     data = open_image_set(job)
-    if job.files:
+    if job.config.proposals.merge:
+        results = merged_proposals.merged_results(job)
+    elif job.files:
         results = external_proposals.given_results(job.files, data, job.config.proposals.keep)
     else:
         results = network_results(job, data.digest_of, lambda: _proposer(job, data))
@@ -114,20 +122,42 @@ def _ground_truth(split: Split) -> GroundTruth:
 
 
 def nodes(config: Config) -> tuple[str, ...]:
-    """Evaluation sets, and training sets where a RoI head will be trained on them."""
-    if not knows_text(config):
-        return tuple(evaluation_sets(config))
-    training = training_sets(config) if config.proposals.training else ()
-    return (*evaluation_sets(config), *training, *new_sets(config))
+    """Evaluation sets, and training sets where a RoI head will be trained on them.
+
+    Then those of every network, where several propose together.
+    """
+    sets = list(evaluation_sets(config))
+    if knows_text(config):
+        sets += [*(training_sets(config) if config.proposals.training else ()), *new_sets(config)]
+    networks = config.proposals.merge
+    return (*sets, *(of_network(name, network) for network in networks for name in sets))
+
+
+def view(config: Config, name: str) -> Config:
+    """Of one network, its study alone; of all, nothing of a network that is not among them."""
+    network = set_and_network(name)[1]
+    if config.proposals.merge and not network:
+        return replace(config, rpn=config.proposers[config.proposals.merge[0]])
+    return study_of_network(config, network)
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
-    data = {"data": data_of(name)}
-    return data if config.proposals.files else data | {"rpn": Input(Node("rpn"))}
+    data_set, network = set_and_network(name)
+    data = {"data": data_of(data_set)}
+    if config.proposals.files:
+        return data
+    if config.proposals.merge:
+        return data | merged_proposals.parts(config, name)
+    return data | {"rpn": Input(Node("rpn", network))}
+
+
+def settings(config: Config, name: str) -> dict[str, Any]:
+    return merged_proposals.settings(config) if config.proposals.merge else {}
 
 
 def code(config: Config) -> tuple[str, ...]:
-    return () if config.proposals.files else code_of(config.rpn)
+    """The network's, where it is a network that proposes here."""
+    return () if config.proposals.files or config.proposals.merge else code_of(config.rpn)
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
@@ -145,7 +175,9 @@ STAGE = Stage(
     reads=("rpn", "proposals"),
     run=run,
     nodes=nodes,
+    view=view,
     inputs=inputs,
+    settings=settings,
     files=external_proposals.starting_files,
     code=code,
     per_image=("data",),

@@ -1,6 +1,7 @@
-"""Stage `proposer_study`: what one proposal network finds, of which kind, and at what cost.
+"""Stage `proposer_study`: what a proposal network finds, of which kind, and at what cost.
 
-`unidet -m stage=proposer_study rpn=A,B,C` makes a table and a picture of several.
+`unidet -m stage=proposer_study rpn=A,B,C` makes a table and a picture of several. Of those that
+propose together (`proposals.merge`) times and parameters are summed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unidet.config.images import ImageConfig
 from unidet.config.study import Config
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input, Node
@@ -24,7 +26,13 @@ from unidet.pipelines.stages.proposals import recall_of
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.novelty import novelty
-from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_vocabularies
+from unidet.pipelines.wiring.study_sets import (
+    data_of,
+    evaluation_sets,
+    proposer_nodes,
+    proposers,
+    training_vocabularies,
+)
 from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
@@ -42,9 +50,11 @@ def run(job: Job) -> None:
     data = open_image_set(job)
     metrics = _recalls(job, data, Sharded(job.inputs["proposals"] / SHARDS))
     job.bring_up()
-    network = open_proposer(job.config.rpn, job.inputs["rpn"])
-    metrics["ms"] = _milliseconds(job, data, network)
-    metrics["parameters"] = _parameters(network)
+    metrics |= {"ms": 0.0, "parameters": 0}
+    for name, config in proposers(job.config).items():
+        network = open_proposer(config, job.inputs[str(Node("rpn", name))])
+        metrics["ms"] += _milliseconds(job, data, config.images, network)
+        metrics["parameters"] += _parameters(network)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
@@ -70,13 +80,13 @@ def _only(truth: GroundTruth, categories: np.ndarray) -> GroundTruth:
     return replace(truth, **{name: getattr(truth, name)[kept] for name in columns})
 
 
-def _milliseconds(job: Job, data: ImageSet, network: Proposer) -> float:
+def _milliseconds(job: Job, data: ImageSet, images: ImageConfig, network: Proposer) -> float:
     """Median time of `propose` for one image, decoding and resizing left out."""
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
 
     rows = range(len(data.split))[: job.config.proposer_study.timed_images]
-    transform = evaluation_transform(job.config.rpn.images)
+    transform = evaluation_transform(images)
     seconds = []
     for batch in evaluation_batches(data.images, data.split, rows, transform, 1):
         # Twice: a size that is met for the first time is compiled for.
@@ -105,10 +115,14 @@ def nodes(config: Config) -> tuple[str, ...]:
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return {
         "data": data_of(name),
-        "rpn": Input(Node("rpn")),
         "proposals": Input(Node("proposals", name)),
+        **{str(node): Input(node) for node in proposer_nodes(config)},
         **training_vocabularies(config),
     }
+
+
+def code(config: Config) -> tuple[str, ...]:
+    return tuple(module for network in proposers(config).values() for module in code_of(network))
 
 
 def summary(folders: Mapping[str, Path]) -> str:
@@ -133,11 +147,11 @@ def draw(table: pd.DataFrame, swept: Sequence[str], folder: Path) -> Path:
 STAGE = Stage(
     name="proposer_study",
     version=2,
-    reads=("rpn", "proposer_study"),
+    reads=("rpn", "proposers", "proposer_study"),
     run=run,
     nodes=nodes,
     inputs=inputs,
-    code=lambda config: code_of(config.rpn),
+    code=code,
     summary=summary,
     comparison=Comparison(METRICS, draw),
 )

@@ -23,6 +23,7 @@ from unidet.pipelines.wiring.study_sets import (
     evaluation_sets,
     knows_text,
     new_sets,
+    proposer_nodes,
     training_sets,
 )
 
@@ -46,10 +47,10 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     for stage in (coco_eval,) if is_closed_set(config) else OPEN_WORLD:
         nodes += [Node(stage.STAGE.name, entry) for entry in stage.nodes(config)]
     if is_closed_set(config):
-        return {str(node): Input(node) for node in (*nodes, Node("rpn"))}
+        return {str(node): Input(node) for node in (*nodes, *proposer_nodes(config))}
     nodes.append(Node("roi"))
     if not config.proposals.files:
-        nodes.append(Node("rpn"))
+        nodes += proposer_nodes(config)
     if config.clip.kind == "train":
         nodes.append(Node("clip"))
     return {str(node): Input(node) for node in nodes}

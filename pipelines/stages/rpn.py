@@ -23,6 +23,8 @@ from unidet.pipelines.wiring.image_sets import (
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import keep_weights, need_weights
 from unidet.pipelines.wiring.study_sets import (
+    proposers,
+    study_of_network,
     training_data,
     training_sets,
     training_vocabularies,
@@ -104,6 +106,8 @@ STAGE = Stage(
     version=2,
     reads=("rpn", "seed"),
     run=run,
+    nodes=lambda config: tuple(proposers(config)),
+    view=study_of_network,
     inputs=inputs,
     settings=settings,
     files=start.files,

@@ -1,11 +1,17 @@
-"""The data sets of a study by node name: `training/NAME` for training sets, else NAME."""
+"""The data sets of a study by node name: `training/NAME` for training sets, else NAME.
+
+Where several networks propose together, each has nodes of its own: `rpn[NETWORK]`, and
+`proposals[NAME@NETWORK]` beside `proposals[NAME]`, which are those of all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from unidet.config.data import EvaluationSet, ToyData, ToySet, TrainingSet
+from unidet.config.stages import RpnConfig
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.engine.node import Input, Node
@@ -128,6 +134,38 @@ def key_as_given(config: Config, name: str, field: str) -> str:
         old = name in (f"{TRAINING}a", f"{TRAINING}b")
         return f"data.{'train' if old else name.removeprefix(TRAINING)}_scenes"
     return field
+
+
+# --- several networks that propose ----------------------------------------------------------------
+
+
+def of_network(name: str, network: str) -> str:
+    """What the proposals of one of several networks on a set are called."""
+    return f"{name}@{network}"
+
+
+def set_and_network(name: str) -> tuple[str, str]:
+    """The two parts of such a name; no network where it is of all, or there is but one."""
+    data_set, _, network = name.partition("@")
+    return data_set, network
+
+
+def proposers(config: Config) -> dict[str, RpnConfig]:
+    """The networks that propose, by the names of their nodes."""
+    return config.proposers or {"": config.rpn}
+
+
+def proposer_nodes(config: Config) -> list[Node]:
+    """The artefacts of the networks that propose."""
+    return [Node("rpn", network) for network in proposers(config)]
+
+
+def study_of_network(config: Config, network: str) -> Config:
+    """The study with one of its networks alone, so that artefacts are shared with such a study."""
+    if not network:
+        return config
+    alone = replace(config.proposals, merge=())
+    return replace(config, rpn=config.proposers[network], proposers={}, proposals=alone)
 
 
 # --- what stages take --------------------------------------------------------------------------

@@ -127,3 +127,31 @@ def test_what_is_recorded_is_text() -> None:
 def test_recorded_values_are_checked_too() -> None:
     with pytest.raises(UserError, match=r"^detection: unknown key 'nns'|^detection\.nns"):
         compose([], {"detection": {**RECORDED["detection"], "nns": 1}})
+
+
+def test_networks_that_propose_together_are_pages_with_values_of_their_own() -> None:
+    merged = compose(["proposals.merge=[toy,toy_rpn]", "proposers.toy_rpn.training.steps=7"])
+    assert list(merged.proposers) == ["toy", "toy_rpn"]
+    alone = compose(["rpn=toy_rpn", "rpn.training.steps=7"])
+    assert merged.proposers["toy_rpn"] == alone.rpn
+    assert merged.proposers["toy"] == compose([]).rpn
+    assert alone.proposers == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["proposals.merge=[toy]"], "merge takes two pages of conf/rpn/ or more, each once"),
+        (["proposals.merge=[toy,toy]"], "merge takes two pages of conf/rpn/ or more, each once"),
+        (["proposals.merge=[toy,nope]"], "rpn: there is no 'nope'; there are bench,"),
+        (["proposals.merge=toy"], "proposals.merge: Input should be a valid tuple, got 'toy'"),
+        (["proposals.merge=[toy,3]"], "proposals.merge.1: Input should be a valid string, got 3"),
+        (["proposers.toy.classes=dataset"], "proposers.toy: proposals.merge does not name 'toy'"),
+        (
+            ["proposals.merge=[toy,toy_rpn]", "proposals.files={val: x}"],
+            "proposals: either files or merge, not both",
+        ),
+    ],
+)
+def test_what_proposes_together_is_said_rightly(overrides: list[str], says: str) -> None:
+    assert says in refusal(*overrides)

@@ -12,6 +12,7 @@ import pytest
 from unidet.config.compose import compose
 from unidet.pipelines.engine.graph import STAGES
 from unidet.pipelines.engine.keys import modules_of
+from unidet.pipelines.engine.node import Node
 from unidet.store.store import Store
 
 Reached = Callable[..., set[str]]
@@ -65,7 +66,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Reached:
 
     def below(package: str, stage: str, *overrides: str) -> set[str]:
         """The modules of `unidet.PACKAGE` in the key of a stage, packages themselves left out."""
-        modules = modules_of(STAGES[stage], compose(overrides), store)
+        modules = modules_of(Node(stage), compose(overrides), store)
         inside = {name for name in modules if name.startswith(f"unidet.{package}.")}
         parents = {name.rpartition(".")[0] for name in modules}
         return {name.removeprefix(f"unidet.{package}.") for name in inside - parents}

@@ -66,11 +66,29 @@ def _plain_values(
     try:
         with initialize_config_module("unidet.conf", version_base="1.3"):
             composed = hydra_compose(page, overrides=opened)
+            pages = [f"+rpn@proposers.{name}={name}" for name in _merged(composed)]
+            if pages:
+                composed = hydra_compose(page, overrides=[*pages, *opened])
             plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore
             _put(plain, recorded, overrides)
             return plain
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error, overrides, schema=schema)) from None
+
+
+def _merged(composed: Mapping[str, Any]) -> list[str]:
+    """The pages of `conf/rpn/` that `proposals.merge` names; the schema says what it may hold.
+
+    Raises:
+        UserError: a value for a network that it does not name.
+    """
+    names = composed.get("proposals", {}).get("merge") or ()
+    listed = () if isinstance(names, str | int) else names
+    pages = list(dict.fromkeys(name for name in listed if isinstance(name, str)))
+    for name in composed.get("proposers", {}):
+        if name not in pages:
+            raise UserError(f"proposers.{name}: proposals.merge does not name {name!r}")
+    return pages
 
 
 def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str]) -> None:

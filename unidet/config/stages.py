@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from unidet.config.compat import Compat
@@ -121,14 +121,27 @@ class ProposalsConfig:
     for each training and evaluation dataset; paths relative to `data.root`. A training dataset is
     called `training/NAME` where an evaluation dataset is called NAME. `training` false leaves the
     training datasets out, which a RoI head that is not trained here does not need.
+
+    `merge`: the networks of these pages of `conf/rpn/` propose together, in place of `rpn`; of
+    their boxes NMS at IoU `merge_nms` leaves one.
     """
 
     keep: Positive
     training: bool = True
     files: dict[str, FilePath] = field(default_factory=dict, metadata={"identity": False})
+    merge: tuple[str, ...] = field(default=(), metadata={"identity": False})
+    merge_nms: Fraction = field(default=0.7, metadata={"identity": False})
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> ProposalsConfig:
+        if self.merge and self.files:
+            raise ValueError("either files or merge, not both")
+        if len(set(self.merge)) < len(self.merge) or len(self.merge) == 1:
+            raise ValueError("merge takes two pages of conf/rpn/ or more, each once")
+        return self
 
 
 @dataclass(frozen=True, config=SCHEMA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Literal
 
 from pydantic.dataclasses import dataclass
@@ -47,6 +48,8 @@ class Config:
     `stage` is a stage, or one of its artefacts as `proposals:val`.
 
     `remote` is the address of another store in which a run looks before it computes.
+
+    `proposers` are the networks that `proposals.merge` names, each as its page of `conf/rpn/`.
     """
 
     stage: str
@@ -72,3 +75,4 @@ class Config:
     calibration_sweep: SweepConfig
     report: ReportConfig
     remote: FilePath = free("")
+    proposers: dict[str, RpnConfig] = field(default_factory=dict)
