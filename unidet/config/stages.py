@@ -130,7 +130,7 @@ class ProposalsConfig:
     training: bool = True
     files: dict[str, FilePath] = field(default_factory=dict, metadata={"identity": False})
     merge: tuple[str, ...] = field(default=(), metadata={"identity": False})
-    merge_nms: Fraction = field(default=0.7, metadata={"identity": False})
+    merge_nms: Fraction = field(default=0.9, metadata={"identity": False})
     batch_size: Positive = free(8)
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)

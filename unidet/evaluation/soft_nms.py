@@ -1,4 +1,4 @@
-"""Non-maximum suppression of R regions under C classes, all classes at once.
+"""Non-maximum suppression of R regions under C classes, all classes or many of them at once.
 
 Every class scores the same R boxes, so one (R, R) matrix of decay factors serves all of them,
 and a step of the greedy loop runs for every class in parallel: also for those of S scorings, each
