@@ -291,6 +291,8 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"ema": {"module": {"a.w": 2}, "updates": 5}}, 2),  # RT-DETR
         ({"model_ema": {"a.w": 2}}, 2),  # DeiT
         ({"state_dict_ema": {"module.a.w": 2}}, 2),  # timm
+        ({"params_ema": {"a.w": 2}}, 2),  # BasicSR
+        ({b"model_ema": {b"a.w": 2}}, 2),
         ({"ema": {"a.w": 2, "b.w": 3}}, 2),
         ({"ema": {"b.w": 2}}, 1),  # of a part only
         ({"ema": {"decay": 0.9}}, 1),
@@ -310,6 +312,14 @@ def test_the_moving_average_is_taken_where_it_is_whole(
     weights = read_checkpoint(tmp_path / "x.pkl")
     (first, *_) = weights.values()
     assert first.tolist() == [taken]
+
+
+def test_names_in_bytes_are_names(tmp_path: Path) -> None:
+    """As Python 2 and some converters write them."""
+    weights = {b"a.w": np.zeros(1, np.float32), b"b.w": np.zeros(2, np.float32)}
+    for contents in (weights, {b"state_dict": weights, b"epoch": 3}, {"params": weights}):
+        write_pickle(tmp_path / "x.pkl", contents)
+        assert [*read_checkpoint(tmp_path / "x.pkl")] == ["a.w", "b.w"]
 
 
 def test_rtdetr_evaluates_with_its_moving_average(tmp_path: Path) -> None:

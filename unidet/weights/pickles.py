@@ -180,6 +180,11 @@ def flatten(value: Any, allowance: Allowance) -> dict[str, np.ndarray]:
     return arrays
 
 
+def text_of(key: Any) -> str:
+    """A name among weights; Python 2's, and those of converters, are bytes."""
+    return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
+
+
 def _collect(
     value: Any, name: str, arrays: dict[str, np.ndarray], above: set[int], allowance: Allowance
 ) -> None:
@@ -206,5 +211,6 @@ def _collect(
         raise UserError("an object contains itself")
     above.add(id(value))
     for key, child in children:
-        _collect(child, f"{name}.{key}" if name else str(key), arrays, above, allowance)
+        text = text_of(key)
+        _collect(child, f"{name}.{text}" if name else text, arrays, above, allowance)
     above.discard(id(value))

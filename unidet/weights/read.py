@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 
 from unidet.errors import UserError, other_kind
 from unidet.weights.pickle_bounds import Allowance
-from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain
+from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain, text_of
 from unidet.weights.read_safetensors import read_safetensors
 from unidet.weights.storage import Storage, numpy_type, unread_type
 from unidet.weights.wrappers import bare
@@ -59,11 +59,11 @@ _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".npz", ".pkl", ".param"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # Under these names training frameworks keep the weights, next to an optimizer's state; one may
 # stand inside another.
-_WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network")
+_WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params")
 _MAX_NESTED = 4
 # Under these they keep the average (EMA) of the weights, with which they evaluate: RT-DETR, DeiT,
-# timm, detrex. mmengine's `ema_state_dict` is none: when it saves, it exchanges the two.
-_AVERAGE_KEYS = ("ema", "model_ema", "state_dict_ema", "ema_state")
+# timm, detrex, BasicSR. mmengine's `ema_state_dict` is none: when it saves, it exchanges the two.
+_AVERAGE_KEYS = ("ema", "model_ema", "state_dict_ema", "ema_state", "params_ema")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
@@ -296,9 +296,10 @@ def _inner(contents: Any) -> Any:
 
 
 def _first_dict(contents: dict[Any, Any], keys: Sequence[str]) -> dict[Any, Any] | None:
-    return next((contents[key] for key in keys if isinstance(contents.get(key), dict)), None)
+    parts = {text_of(key): part for key, part in contents.items() if isinstance(part, dict)}
+    return next((parts[key] for key in keys if key in parts), None)
 
 
 def _names(contents: dict[Any, Any]) -> set[str]:
     """Of the entries, but for a wrapper around the weights or around their average."""
-    return {bare(str(name)) for name in contents}
+    return {bare(text_of(name)) for name in contents}

@@ -140,8 +140,14 @@ def test_a_teacher_and_a_student_are_not_chosen_from(
     two: tuple[Layout, Layout], tmp_path: Path
 ) -> None:
     official = values(dict(two[0].expected))
-    write_torch(tmp_path / "x.pth", under("teacher.", official) | under("student.", official))
-    with pytest.raises(UserError, match="fits no layout, and most of its names are of none"):
+    for first, second in (("teacher.", "student."), ("modelTeacher.module.", "modelStudent.")):
+        write_torch(tmp_path / "x.pth", under(first, official) | under(second, official))
+        firsts = [name.partition(".")[0] + r"\." for name in (first, second)]
+        with pytest.raises(UserError, match=f"networks below {' and '.join(firsts)}; save one"):
+            open_weights(tmp_path / "x.pth")
+    beside = {"criterion.weight": np.zeros(3, np.float32)}
+    write_torch(tmp_path / "x.pth", under("detector.", official) | beside)
+    with pytest.raises(UserError, match=r"holds networks below detector\.; save one"):
         open_weights(tmp_path / "x.pth")
 
 

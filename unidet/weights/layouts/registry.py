@@ -6,7 +6,7 @@ in `LAYOUTS`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,8 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 LAYOUT_KEY = "layout"
 """Under it the metadata of a file of ours says which layout it was read from."""
+_MOST_PARTS = 9
+"""A file whose names begin in more ways holds no few networks side by side."""
 
 
 def layout_named(name: str) -> Layout:
@@ -128,7 +130,28 @@ def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout
         if named := [reading for reading in readings if not reading.problems.names]:
             return _one_of(named)
         tried += readings
-    raise UserError(_no_layout(tried))
+    nearest = _nearest(tried)
+    if not _is_near(nearest) and (whole := list(_whole_parts(shapes, candidates))):
+        raise UserError(f"holds networks below {' and '.join(whole)}; save one of them alone")
+    raise UserError(_no_layout(tried, nearest))
+
+
+def _whole_parts(
+    shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]
+) -> Iterator[str]:
+    """What a file that is no network holds of some, by the first component of their names: a
+    teacher and a student, a detector and its criterion."""
+    parts: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in shapes.items():
+        first, _, rest = name.partition(".")
+        parts.setdefault(first, {})[rest] = shape
+    if len(parts) > _MOST_PARTS:
+        return
+    for first, own in parts.items():
+        for way in unwrapped(own):
+            if any(not reading.problems.names for reading in _readings(way, own, candidates)):
+                yield f"{first}."
+                break
 
 
 def _readings(
@@ -155,8 +178,8 @@ def _is_near(reading: Reading) -> bool:
     return 2 * len(reading.problems.unexpected) < len(reading.way.names)
 
 
-def _no_layout(readings: Sequence[Reading]) -> str:
-    nearest = min(
+def _nearest(readings: Sequence[Reading]) -> Reading:
+    return min(
         readings,
         key=lambda reading: (
             not _is_near(reading),
@@ -164,6 +187,9 @@ def _no_layout(readings: Sequence[Reading]) -> str:
             reading.problems.names,
         ),
     )
+
+
+def _no_layout(readings: Sequence[Reading], nearest: Reading) -> str:
     tried = list(dict.fromkeys(reading.layout for reading in readings))
     if len(tried) == 1:
         return f"does not fit {nearest}"
