@@ -157,6 +157,23 @@ def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("stage=data", "stage=rpn"), "stage: is given twice, as data and as rpn; give it once"),
+        (("status", "experiment=toy", "experiment=bench"), "experiment: is given twice, as toy"),
+        (("-m", "stage=data", "seed=1,2", "seed=3"), "seed: is given twice, as 1,2 and as 3"),
+        (("config", "+rpn=toy", "rpn=bench"), "rpn: is given twice, as toy and as bench"),
+    ],
+)
+def test_of_two_values_none_wins_in_silence(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    status, out, err = answer(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
         (("stauts",), "'stauts' is neither key=value nor a verb; did you mean 'status'?"),
         (("lvis_eval",), "lvis_eval is a stage; run it with: unidet stage=lvis_eval"),
         (("stage=lvis_evl",), "did you mean 'lvis_eval'?"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from unidet.config.folders import ConfigFolders, take_folders
+from unidet.config.overrides import each_once
 from unidet.console import streams
 from unidet.console.interrupt import EXIT_CODE, Interrupted, at_once, listen, stop_file
 from unidet.errors import UserError, suggestion
@@ -100,9 +101,9 @@ def _dispatch(arguments: list[str]) -> int:
     if first == "--version":
         return _version()
     if first in ("-m", "--multirun"):
-        return _sweep([first, *folders.before(rest)])
+        return _sweep([first, *folders.before(each_once(rest))])
     if "=" in first:
-        return _run(folders.before(given))
+        return _run(folders.before(each_once(given)))
     raise UserError(_unknown(first))
 
 
@@ -110,7 +111,7 @@ def _verb(name: str, given: list[str], folders: ConfigFolders) -> int:
     verb = load(name)
     options = verb_arguments.parse(name, verb, given)
     if verb.takes_overrides:
-        options.overrides = folders.before(options.overrides)
+        options.overrides = folders.before(each_once(options.overrides))
     elif folders.places:
         raise UserError(f"{name}: is about no study, so it takes no -C and no --config-dir")
     with nullcontext() if verb.saves else at_once():

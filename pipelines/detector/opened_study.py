@@ -202,7 +202,9 @@ class Study:
             )
         if not known:
             raise UserError(f"{stage}: not in this study; run stage={stage} of this study")
-        hint = "which one? " if name is None else suggestion(wanted, known)
+        hint = "which one? "
+        if name is not None:
+            hint = f"there is no {name!r}; {suggestion(wanted, known)}"
         raise UserError(f"{stage}: {hint}there are {', '.join(map(repr, known))}")
 
     def _sets(self, stage: str) -> list[str]:

@@ -55,6 +55,8 @@ def run(job: Job) -> None:
 
 
 def _train(job: Job) -> None:
+    crops = load_crops(job.inputs["crops"] / "train")
+    _require_enough(crops, job.config.clip.training.batch_size)
     job.bring_up()
     from unidet.models.clip.contrastive import ContrastiveLoss
     from unidet.models.clip.tokenizer import Tokenizer, learn_merges, write_merges
@@ -73,7 +75,6 @@ def _train(job: Job) -> None:
         raise UserError(
             "clip.training.accumulate: its loss compares all pairs of a batch; must be 1"
         )
-    crops = load_crops(job.inputs["crops"] / "train")
     training = in_steps(config.training, -(-len(crops) // config.training.batch_size))
     merges = learn_merges(_captions(crops, job.config.seed), config.text.merges)
     tokenizer = Tokenizer(merges, config.text.context_length)
@@ -108,6 +109,14 @@ def _train(job: Job) -> None:
     write_safetensors(job.out / "text.safetensors", below("text.", weights))
     write_merges(job.out / "merges.txt", merges)
     keep_log(job, "clip")
+
+
+def _require_enough(crops: Crops, batch_size: int) -> None:
+    if len(crops) < batch_size:
+        raise UserError(
+            f"clip.training.batch_size: a step takes {batch_size} different crops, {len(crops)} "
+            "are there; take as many or fewer, or a larger data.clip_scenes"
+        )
 
 
 def _captions(crops: Crops, seed: int) -> list[str]:

@@ -136,3 +136,23 @@ def test_known_names_are_found_by_any_of_their_words() -> None:
     complaint = str(known.refuse(Entry("soffa"), "give others"))
     assert "'soffa' is none of the 3 names" in complaint
     assert complaint.endswith("did you mean 'sofa'? give others")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("cat . dog .", "cat, dog"),  # GroundingDINO
+        ("cat . traffic light", "cat, traffic light"),
+        ("cat .", "cat"),
+        ("cat; dog", "cat, dog"),
+        ("cat;dog;", "cat, dog"),
+    ],
+)
+def test_names_that_are_parted_otherwise_are_not_one_name(text: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f'names are parted by commas: "{meant}"'):
+        Vocabulary.parse(text)
+
+
+@pytest.mark.parametrize("text", ["no. 7, St. Bernard", "1.5 l bottle", "U.S. flag"])
+def test_points_in_names_are_theirs(text: str) -> None:
+    assert Vocabulary.parse(text).names == tuple(text.split(", "))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from importlib import resources
+
+from unidet.errors import UserError
 
 
 def readable(override: str) -> str:
@@ -22,6 +25,18 @@ def quoted(value: str) -> str:
 
     quote = Quote.double if "'" in value and '"' not in value else Quote.single
     return QuotedString(value, quote).with_quotes()
+
+
+def each_once(overrides: Sequence[str]) -> Sequence[str]:
+    """The overrides as they are; UserError where what is run, or a page, is given in two ways: the
+    last one would win in silence. Of single values (`a.b=c`) it may, as a script's own come first.
+    """
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, equals, value = override.lstrip("+").partition("=")
+        if equals and re.fullmatch(r"\w+", key) and given.setdefault(key, value) != value:
+            raise UserError(f"{key}: is given twice, as {given[key]} and as {value}; give it once")
+    return overrides
 
 
 def texts_of(override: str) -> list[str]:

@@ -54,7 +54,7 @@ class PictureFolder:
         """The picture of the same name as a file with labels but for the ending, as `find`; only
         the file's folders `below` the place of all labels say where the picture must be."""
         for path in _spellings(labels.relative_to(below).with_suffix("").as_posix()):
-            if found := self._nearest(below / path, path.name, path.parts[:-1]):
+            if found := self._nearest(PurePosixPath(below) / path, path.name, path.parts[:-1]):
                 return found
         return None
 

@@ -259,8 +259,8 @@ def check_target(
         raise UserError(f"{path}: is a folder; give the name of a file")
     if path.exists() and not path.is_file():
         return  # a device or a pipe
-    for read in filter(None, inputs):
-        if path.exists() and os.path.exists(read) and path.samefile(read):
+    for read in inputs:
+        if read and path.exists() and os.path.exists(read) and path.samefile(read):
             raise UserError(f"{path}: is {read} itself, which is read; give another name")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")

@@ -7,6 +7,7 @@ Lines that start with `#` are remarks, empty ones are passed over. Four lists co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -90,6 +91,7 @@ class Vocabulary:
                 f'vocabulary: there is no file {name}; give names ("cat, dog"), a file with one '
                 f"a line, or one of {', '.join(SHIPPED)}"
             )
+        _require_commas(name)
         return _checked("vocabulary", [(part.strip(),) for part in text.split(",")])
 
     @classmethod
@@ -199,6 +201,14 @@ def _checked(where: str, words: Sequence[tuple[str, ...]], lines: Sequence[int] 
     if not words:
         raise UserError(f'{where}: names no category; give them like "cat, traffic light"')
     return Vocabulary(tuple(Entry(name, tuple(synonyms)) for name, *synonyms in words))
+
+
+def _require_commas(text: str) -> None:
+    """UserError where names are parted as others part them: GroundingDINO's `cat . dog .`."""
+    parts = [part.strip(" .,;") for part in re.split(r"\s\.(?:\s|$)|;", text)]
+    names = ", ".join(filter(None, parts))
+    if len(parts) > 1:
+        raise UserError(f'vocabulary: {text!r:.{_SHOWN}}: names are parted by commas: "{names}"')
 
 
 def _is_file(name: str) -> bool:
