@@ -211,6 +211,28 @@ def test_an_empty_path_is_not_the_current_folder(here: Path, answer: Answer) -> 
     assert sorted(here.rglob("*")) == before
 
 
+def test_an_address_is_no_place(here: Path, answer: Answer) -> None:
+    """A folder of that name would be made, with the password in it."""
+    before = sorted(here.rglob("*"))
+    for command in (
+        *(
+            "export {}",
+            "data prepare voc --out {}",
+            "new {} --images pictures --annotations a.json",
+        ),
+        *(
+            "detect picture.png --vocab cat --out {}",
+            "status store.root={}",
+            "stage=data store.root={}",
+        ),
+    ):
+        status, out, err = answer(*command.format("sftp://me:S3cret@host/x").split())
+        assert (status, err.count("\n")) == (2, 1), out + err
+        assert "not an address; only remote= and --remote take one" in err
+        assert "S3cret" not in out + err
+    assert sorted(here.rglob("*")) == before
+
+
 def test_no_path_option_is_left_out() -> None:
     for name in set(names()) - NO_PATHS:
         mine = " ".join(command for command, _, _ in COMMANDS if command.split()[0] == name)

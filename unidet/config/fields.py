@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from unidet.config.places import local_path
+
 SCHEMA = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Positive = Annotated[int, Field(gt=0)]
@@ -45,8 +47,10 @@ Factors = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
 Fractions = Annotated[tuple[Fraction, Fraction], AfterValidator(_ascending)]
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 Expression = Annotated[str, AfterValidator(_expression)]
-FilePath = Annotated[str, AfterValidator(os.path.expanduser)]
+FilePath = Annotated[str, AfterValidator(local_path)]
 """A file or folder; `~` at its start means home, as a shell does not see it after `key=`."""
+StoreAddress = Annotated[str, AfterValidator(os.path.expanduser)]
+"""Such a path, or an address."""
 FolderPath = Annotated[FilePath, AfterValidator(_not_empty)]
 
 

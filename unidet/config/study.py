@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
-from unidet.config.fields import SCHEMA, FilePath, FolderPath, NonNegative, free
+from unidet.config.fields import SCHEMA, FolderPath, NonNegative, StoreAddress, free
 from unidet.config.finetune import Finetune
 from unidet.config.machines import ClusterConfig, TrainConfig
 from unidet.config.stages import (
@@ -74,5 +74,5 @@ class Config:
     lvis_eval: LvisEvalConfig
     calibration_sweep: SweepConfig
     report: ReportConfig
-    remote: FilePath = free("")
+    remote: StoreAddress = free("")
     proposers: dict[str, RpnConfig] = field(default_factory=dict)

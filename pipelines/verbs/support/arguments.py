@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, NoReturn
 
+from unidet.config.places import local_path
 from unidet.console.terminal import printable
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Verb
@@ -112,7 +113,7 @@ def add_json(parser: ArgumentParser) -> None:
 def add_remote(parser: ArgumentParser) -> None:
     """`--remote`, which `sharing.open_remote` opens."""
     text = "a folder, sftp://user@host/folder, s3://bucket/folder; otherwise remote=URL"
-    parser.add_argument("--remote", type=file_path, metavar="URL", help=text)
+    parser.add_argument("--remote", type=store_address, metavar="URL", help=text)
 
 
 def add_arrivals(parser: ArgumentParser) -> None:
@@ -139,14 +140,23 @@ def one_or_list(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
 
-def file_path(text: str) -> str:
-    """A type for argparse: a file or folder; `~` at its start is home also in `--out=~/x`.
+def store_address(text: str) -> str:
+    """A type for argparse: a folder, `~` at its start being home, or an address.
 
     An empty one, of a variable that is not set, would mean the current folder.
     """
     if not text:
         raise ArgumentTypeError("must name a file or folder, got ''")
     return os.path.expanduser(text)
+
+
+def file_path(text: str) -> str:
+    """A type for argparse: a file or folder of this machine, as `store_address` takes one."""
+    store_address(text)
+    try:
+        return local_path(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def number(least: float, most: float = math.inf) -> Callable[[str], float]:
