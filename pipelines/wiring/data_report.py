@@ -25,7 +25,7 @@ from unidet.formats.labels.coco import labels_of
 from unidet.formats.labels.records import Labels
 from unidet.pipelines.wiring.named_data import NamedData
 from unidet.records import Split
-from unidet.store.disk import check_folder
+from unidet.store.disk import check_folder, new_folder
 from unidet.store.hashing import sha256_file
 
 WITHOUT_CROWDS = ("yolo", "labelme", "cvat", "labelstudio")
@@ -151,8 +151,8 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     data = read_own(annotations, images, as_format)
     labels = labels_of(annotations, data.documents)
     _require_sizes(labels, PictureFolder(images))
-    out.mkdir(parents=True, exist_ok=True)
-    reader_of(target).write(labels, out, images)
+    with new_folder(out):
+        reader_of(target).write(labels, out, images)
     boxes = [box for image in labels.images for box in image.boxes]
     lost = sum(box.is_crowd for box in boxes) if target in WITHOUT_CROWDS else 0
     line = f"{out}: {len(labels.images)} images, {len(boxes) - lost} boxes as {target}"

@@ -23,6 +23,7 @@ from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.named_data import NamedData
 from unidet.pipelines.wiring.study_sets import knows_text
 from unidet.records import Split
+from unidet.store.disk import whole_file
 
 _SHOWN_NAMES = 12
 Embeddings = Mapping[str, tuple[list[str], np.ndarray]]
@@ -52,7 +53,8 @@ def stats(
         from unidet.report.plots import data_overview
 
         boxes = {name: areas(split) ** 0.5 for name, split in splits.items()}
-        data_overview(counted, boxes, common, picture)
+        with whole_file(picture) as partial:
+            data_overview(counted, boxes, common, partial)
         lines.append(str(picture))
     return {
         "sets": {name: asdict(entry) for name, entry in counted.items()},

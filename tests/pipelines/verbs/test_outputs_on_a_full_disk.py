@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from commands import exit_status, write_small_files
 from disks import no_room
+from PIL import Image
 from studies import built
 
 from unidet.config.study import Config
@@ -24,6 +25,9 @@ OUTPUTS = (
     "interchange results.json out.pkl --annotations truth.json",
     "interchange results.json out.json --annotations truth.json",
     *(f"lineage proposals --picture out.{kind}" for kind in ("png", "svg", "pdf")),
+    "data stats --images pictures --annotations truth.json --out out.png",
+    "data convert --images pictures --annotations truth.json --to coco --out out",
+    "data convert --images pictures --annotations truth.json --to yolo --out out",
     "export out proposals",
     "push --remote out",
 )
@@ -33,6 +37,8 @@ OUTPUTS = (
 def here(tmp_path: Path, tiny: Make, code: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with something good of every kind, and a store."""
     write_small_files(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "pictures" / "a.png")
     built(tiny("stage=proposals"))
     monkeypatch.setattr("unidet.cli.compose", lambda given: tiny(*given))
     monkeypatch.chdir(tmp_path)
@@ -56,6 +62,7 @@ def test_an_output_that_finds_no_room(
     assert complaint.startswith("unidet: ")
     assert "File too large" in complaint
     assert files(here) == before
+    assert "out" in complaint
     assert exit_status(*shlex.split(command)) == 0
     assert files(here) != before
 
