@@ -154,7 +154,7 @@ def post_processed(
             scores[:, :-1] *= calibration_weights(counts, GAMMA, "official")
         scores = fuse_scores(scores, proposals[:, 4], BETA)
     suppress = suppressor(boxes, OPEN_WORLD if open_world else COCO)
-    ((regions, classes, kept),) = suppress(scores[None, :, :-1])
+    ((regions, classes, kept),) = suppress([scores[None, :, :-1]])
     order = np.argsort(classes, kind="stable")
     columns = (boxes[regions], kept[:, None], classes[:, None])
     return {

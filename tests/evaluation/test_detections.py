@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
+from unidet.evaluation import detections as detections_module
 from unidet.evaluation.calibration import calibration_weights, prior_counts
 from unidet.evaluation.calibration_grid import sweep
 from unidet.evaluation.detections import (
@@ -238,3 +239,30 @@ def test_the_table_per_category(make_world: Callable) -> None:
     assert instances == {number: labels.count(number) for number in truth.category_ids.tolist()}
     unknown = per_category_table(truth, evaluate_lvis(truth, read_results(results_path, truth)))
     assert unknown["novel"].isna().all()
+
+
+@pytest.mark.parametrize("split", [0, 10_000])
+@pytest.mark.parametrize("limit", [5, 10_000])
+@pytest.mark.parametrize("method", ["soft", "hard", "none"])
+def test_names_in_blocks_are_found_as_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, method: str, limit: int, split: int
+) -> None:
+    """Equal in every digit: embeddings along the axes, whose products nothing rounds."""
+    rng = np.random.default_rng(0)
+    axes = np.eye(4)[rng.integers(0, 4, 10)] * rng.choice([0, 0.5, 1], (10, 1))
+    names = TextClassifier(axes.astype(np.float32), np.arange(10) + 1, 16.0, -12.0)
+    corners = rng.uniform(0, 40, (12, 2))
+    boxes = np.concatenate([corners, corners + 20], axis=1).astype(np.float32)
+    embeddings = np.eye(4)[rng.integers(0, 4, 12)].astype(np.float16)
+    images = [Regions(7, boxes, rng.uniform(0, 1, 12).astype(np.float32), embeddings)]
+    images.append(Regions(8, *(part[:0] for part in (boxes, np.zeros(1, np.float32), embeddings))))
+    weights = rng.uniform(0.5, 2, 10).astype(np.float32)
+    carried = np.array([3, -1, 0, 9, 8, 1, -1, 2, 5, 4])
+    scorings = [Scoring(0.5), Scoring(1.0, weights), Scoring(0.3, weights, carried)]
+    rule = Suppression(method=method, max_per_image=limit, split_threshold=split)  # type: ignore[arg-type]
+    whole = list(detect(images, names, scorings, rule))
+    monkeypatch.setattr(detections_module, "NAMES_AT_ONCE", 3)
+    assert sum(map(len, whole)) > 10
+    for blocks, expected in zip(detect(images, names, scorings, rule), whole, strict=True):
+        for column in ("image_ids", "category_ids", "boxes_xywh", "scores"):
+            np.testing.assert_array_equal(getattr(blocks, column), getattr(expected, column))

@@ -80,7 +80,7 @@ def random_case(
 
 
 def run(boxes: np.ndarray, scores: np.ndarray, settings: Suppression) -> list[Detection]:
-    (columns,) = suppressor(boxes, settings)(scores[None])
+    (columns,) = suppressor(boxes, settings)([scores[None]])
     assert columns[2].dtype == np.float32
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -129,9 +129,9 @@ def test_scorings_side_by_side_are_as_each_alone(method: str, limit: int) -> Non
     boxes, scores = random_case(1, regions=25, classes=9, level=-4)
     few = np.where(np.arange(9) == 4, scores * np.float32(0.01), np.float32(0))
     several = np.stack([scores, np.zeros_like(scores), few, scores**2])
-    together = suppressor(boxes, settings)(several)
+    together = suppressor(boxes, settings)([several])
     for columns, alone in zip(together, several, strict=True):
-        (expected,) = suppressor(boxes, settings)(alone[None])
+        (expected,) = suppressor(boxes, settings)([alone[None]])
         for column, other in zip(columns, expected, strict=True):
             np.testing.assert_array_equal(column, other)
     assert len(together[1][0]) == 0 < len(together[2][0])

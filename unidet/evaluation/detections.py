@@ -6,7 +6,7 @@ R regions of an image, C categories, D embedding dimensions.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,10 @@ LARGEST_LOGIT = np.float32(87)
 BOX_DECIMALS = 2
 DETECTIONS_PER_SELECTION = 1_000_000
 SCORES_AT_ONCE = 4_000_000  # of regions, categories and scorings: 16 MB
+NAMES_AT_ONCE = 2048
+"""A block of names; published vocabularies are one block, whose products no division rounds."""
+Rows = slice | np.ndarray
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,14 @@ class TextClassifier:
         lengths = np.linalg.norm(text, axis=1, keepdims=True)
         return cls(text / np.where(lengths > 0, lengths, 1), np.asarray(category_ids), scale, bias)
 
-    def probabilities(self, embeddings_RD: np.ndarray) -> np.ndarray:
-        """(R, C) float32 in (0, 1)."""
+    def probabilities(self, embeddings_RD: np.ndarray, rows: Rows = ALL) -> np.ndarray:
+        """(R, C) float32 in (0, 1), of these rows of the embeddings alone."""
         if embeddings_RD.shape[1:] != self.text_embeddings.shape[1:]:
             raise UserError(
                 f"region embeddings have {embeddings_RD.shape[-1]} dimensions and text embeddings "
                 f"{self.text_embeddings.shape[1]}; they come from different CLIP models"
             )
-        return self.of_logits(embeddings_RD.astype(np.float32) @ self.text_embeddings.T)
+        return self.of_logits(embeddings_RD.astype(np.float32) @ self.text_embeddings[rows].T)
 
     def of_logits(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities of cosines, which are overwritten."""
@@ -103,15 +107,26 @@ class Scoring:
     carried: np.ndarray | None = None
 
     def scores(
-        self, probabilities_RC: np.ndarray, proposal_scores: np.ndarray, zero: np.float32
+        self,
+        probabilities_of: Callable[[Rows], np.ndarray],
+        names: slice,
+        proposal_scores: np.ndarray,
+        zero: np.float32,
     ) -> np.ndarray:
-        """(R, C) float32. `zero` is the probability of a category whose embedding is zeros."""
-        if self.carried is not None:
-            own = self.carried >= 0
-            probabilities_RC = np.where(own, probabilities_RC[:, self.carried], zero)
+        """(R, B) float32 of the categories `names`.
+
+        Args:
+            probabilities_of: (R, B) of B rows of the embeddings.
+            zero: the probability of a category whose embedding is zeros.
+        """
+        if self.carried is None:
+            probabilities_RB = probabilities_of(names)
+        else:
+            rows = self.carried[names]
+            probabilities_RB = np.where(rows >= 0, probabilities_of(rows), zero)
         if self.weights is not None:
-            probabilities_RC = probabilities_RC * self.weights
-        return fuse_scores(probabilities_RC, proposal_scores, self.beta)
+            probabilities_RB = probabilities_RB * self.weights[names]
+        return fuse_scores(probabilities_RB, proposal_scores, self.beta)
 
 
 def detect(
@@ -124,22 +139,54 @@ def detect(
 
     Best first within an image. Boxes are rounded to 1/100 pixel here, not when they are written,
     so that what is evaluated in memory is exactly what the results file says.
+
+    More than `NAMES_AT_ONCE` names are scored in blocks, so that memory does not grow with them;
+    with `offset_classes`, which looks at all of them, in one.
     """
     collected = _Collected(classifier.category_ids, len(scorings))
-    (zero,) = classifier.of_logits(np.zeros(1, np.float32))
+    count = len(classifier.category_ids)
+    blocks = _blocks(count, count if suppression.offset_classes else NAMES_AT_ONCE)
     for image in images:
-        probabilities = classifier.probabilities(image.embeddings)
         suppress = suppressor(image.boxes_xyxy, suppression)
+        scores = _ScoresByBlock(image, classifier, blocks)
+        at_once = max(1, SCORES_AT_ONCE // max(1, scores.largest))
         kept: list[Kept] = []
-        at_once = max(1, SCORES_AT_ONCE // max(1, probabilities.size))
         for first in range(0, len(scorings), at_once):
-            some = scorings[first : first + at_once]
-            scores = [
-                scoring.scores(probabilities, image.proposal_scores, zero) for scoring in some
-            ]
-            kept += suppress(np.stack(scores))
+            kept += suppress(scores.under(scorings[first : first + at_once]))
         collected.add(image, kept)
     yield from collected
+
+
+def _blocks(count: int, at_once: int) -> list[slice]:
+    """One at least, so that no names have scores too."""
+    return [slice(first, first + at_once) for first in range(0, max(1, count), max(1, at_once))]
+
+
+class _ScoresByBlock:
+    """The scores of an image's regions, some names after others.
+
+    Probabilities of a single block are computed once; those of several whenever they are needed.
+    """
+
+    def __init__(self, image: Regions, classifier: TextClassifier, blocks: Sequence[slice]) -> None:
+        self._image, self._classifier, self._blocks = image, classifier, blocks
+        self._whole = classifier.probabilities(image.embeddings) if len(blocks) == 1 else None
+        (self._zero,) = classifier.of_logits(np.zeros(1, np.float32))
+        self.largest = len(image.boxes_xyxy) * len(classifier.category_ids[blocks[0]])
+
+    def under(self, scorings: Sequence[Scoring]) -> Iterator[np.ndarray]:
+        """(S, R, B) under each of S scorings, for one block after the other."""
+        for names in self._blocks:
+            columns = [
+                scoring.scores(self._probabilities, names, self._image.proposal_scores, self._zero)
+                for scoring in scorings
+            ]
+            yield np.stack(columns)
+
+    def _probabilities(self, rows: Rows) -> np.ndarray:
+        if self._whole is None:
+            return self._classifier.probabilities(self._image.embeddings, rows)
+        return self._whole[:, rows]
 
 
 def calibrated_scorings(

@@ -26,5 +26,5 @@ def union(proposals: Sequence[np.ndarray], keep: int, nms: float) -> np.ndarray:
     ranks = np.concatenate([np.arange(len(rows)) for rows in proposals])
     scores = (1 - ranks / keep).astype(np.float32)
     rule = Suppression("hard", iou_threshold=nms, score_threshold=0.0, max_per_image=keep)
-    ((kept, _, kept_scores),) = suppressor(boxes, rule)(scores[None, :, None])
+    ((kept, _, kept_scores),) = suppressor(boxes, rule)([scores[None, :, None]])
     return np.concatenate([boxes[kept], kept_scores[:, None]], axis=1)

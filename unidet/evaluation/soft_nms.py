@@ -1,4 +1,4 @@
-"""Non-maximum suppression of R regions under C classes, all classes or many of them at once.
+"""Non-maximum suppression of R regions under C classes, all classes at once or some after others.
 
 Every class scores the same R boxes, so one (R, R) matrix of decay factors serves all of them,
 and a step of the greedy loop runs for every class in parallel: also for those of S scorings, each
@@ -13,7 +13,7 @@ brings that back), and where scores of one class tie exactly the lower region in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -77,14 +77,68 @@ def _factors(ious: np.ndarray, suppression: Suppression) -> np.ndarray:
 
 def suppressor(
     boxes_xyxy: np.ndarray, suppression: Suppression
-) -> Callable[[np.ndarray], list[Kept]]:
+) -> Callable[[Iterable[np.ndarray]], list[Kept]]:
     """The best detections of the regions (R, 4) of one image under each of S scorings.
 
     Returns:
-        A function of their scores (S, R, C) float32, where NaN is no candidate, that gives S times
-        regions (K,) int64, classes (K,) int64 and decayed scores (K,) float32, best first (ties:
-        lower class, then the earlier pick), K <= max_per_image.
+        A function of their scores float32, where NaN is no candidate: one array (S, R, C), or some
+        classes after others in several. It gives S times regions (K,) int64, classes (K,) int64
+        and decayed scores (K,) float32, best first (ties: lower class, then the earlier pick),
+        K <= max_per_image. `offset_classes` needs all classes in one array.
     """
+    suppress = _suppressor(boxes_xyxy, suppression)
+
+    def best(blocks: Iterable[np.ndarray]) -> list[Kept]:
+        shortlists: list[_Shortlist] = []
+        for scores_SRC in blocks:
+            shortlists = shortlists or [_Shortlist(suppression) for _ in scores_SRC]
+            found = zip(shortlists, scores_SRC, suppress(scores_SRC), strict=True)
+            for shortlist, scores_RC, kept in found:
+                shortlist.add(scores_RC, kept)
+        return [shortlist.kept() for shortlist in shortlists]
+
+    return best
+
+
+class _Shortlist:
+    """What one scoring keeps of the classes so far.
+
+    Classes do not touch one another, so that it does not matter how they are divided.
+    """
+
+    def __init__(self, suppression: Suppression) -> None:
+        self._suppression = suppression
+        self._parts: list[Kept] = []
+        self._classes = self._candidates = 0
+
+    def add(self, scores_RC: np.ndarray, kept: Kept) -> None:
+        """The best of the next classes, whose scores were `scores_RC`."""
+        rule = self._suppression
+        self._candidates += np.count_nonzero(scores_RC > np.float32(rule.score_threshold))
+        regions, classes, scores = kept
+        self._parts.append((regions, classes + self._classes, scores))
+        self._classes += scores_RC.shape[1]
+        if len(self._parts) > 1:
+            columns = zip(*self._parts, strict=True)
+            regions, classes, scores = (np.concatenate(column) for column in columns)
+            order = np.lexsort((classes, -scores))[: rule.max_per_image]
+            self._parts = [(regions[order], classes[order], scores[order])]
+
+    def kept(self) -> Kept:
+        """The best of all classes that were added."""
+        ((regions, classes, scores),) = self._parts
+        rule = self._suppression
+        if rule.method != "soft" or self._candidates >= rule.split_threshold:
+            return regions, classes, scores
+        stays = scores >= np.float32(rule.min_score)
+        stays[:1] = True  # the first pick of the one call
+        return regions[stays], classes[stays], scores[stays]
+
+
+def _suppressor(
+    boxes_xyxy: np.ndarray, suppression: Suppression
+) -> Callable[[np.ndarray], list[Kept]]:
+    """Every class as a call of its own, `split_threshold` or not."""
     if suppression.offset_classes:
         return lambda scores_SRC: [
             _suppress(
@@ -114,17 +168,10 @@ def _offset_decay(boxes_xyxy: np.ndarray, scores_RC: np.ndarray, suppression: Su
 
 def _suppress(scores_SRC: np.ndarray, decay: Decay, suppression: Suppression) -> list[Kept]:
     work = np.ascontiguousarray(scores_SRC.transpose(0, 2, 1), dtype=np.float32)
-    candidates = work > np.float32(suppression.score_threshold)
-    work = np.where(candidates, work, np.float32(0))
+    work = np.where(work > np.float32(suppression.score_threshold), work, np.float32(0))
     if suppression.method == "none":
         return [_best(work_CR, suppression.max_per_image) for work_CR in work]
     floor = np.float32(suppression.min_score if suppression.method == "soft" else 0)
-    for work_CR, is_candidate in zip(work, candidates, strict=True):
-        if work_CR.size and np.count_nonzero(is_candidate) < suppression.split_threshold:
-            first = np.unravel_index(np.argmax(work_CR), work_CR.shape)
-            first_score = work_CR[first]
-            work_CR[work_CR < floor] = 0
-            work_CR[first] = first_score
     return _pick(work, decay, floor, suppression.max_per_image)
 
 
