@@ -98,6 +98,28 @@ def test_mmdet_evaluations_alone_stand_at_their_epochs(tmp_path: Path, lines: li
     assert rows(read(tmp_path), "val", "epoch", "AP") == [[1, 0.505], [2, 0.531]]
 
 
+def test_logs_of_unidetector_s_first_stage(logs: Path) -> None:
+    """Lines of a published training of the CLN, on COCO and Objects365, by mmdet 2.18."""
+    run = read(logs / "unidetector_cln.log")
+    assert rows(run, "train", "epoch", "step", "lr", "loss_rpn_obj", "loss_bbox_score", "loss") == [
+        [1, 50, 0.0004945, 0.2697, 0.0041, 2.5719],
+        [1, 100, 0.000994, 0.2550, 0.0007, 2.2532],
+        [2, 9315, 0.005, 0.1854, 0.0127, 1.7903],  # 4,665 steps in an epoch
+        [3, 9380, 0.005, 0.1959, 0.0132, 1.9727],
+    ]
+
+
+@pytest.mark.parametrize("name", ["unidetector_lvis.log", "unidetector_lvis.log.json"])
+def test_logs_of_unidetector_on_lvis(logs: Path, name: str) -> None:
+    """The end-to-end network's; of 2,483 steps in an epoch JSON knows those to the last line."""
+    run = read(logs / name)
+    epoch = 2483 if name.endswith(".log") else 2450
+    steps = [row[1] for row in rows(run, "train", "epoch", "step")]
+    assert steps == [50, 100, epoch + 2450, 2 * epoch + 50]
+    columns = ("AP", "AP50", "AP75", "APr", "APc", "APf")
+    assert rows(run, "val", "epoch", *columns) == [[2, 0.034, 0.086, 0.017, 0.008, 0.006, 0.044]]
+
+
 def test_nanodet_sums_its_losses_and_averages_validation_batches(logs: Path) -> None:
     run = read(logs / "nanodet.txt")
     assert run.kind == "nanodet"
