@@ -142,3 +142,15 @@ def test_a_suite_comes_after_the_evaluation_sets_of_the_study() -> None:
     assert [*sets][:3] == ["lvis_v0_5", "coco_val", "PascalVOC"]
     assert len(sets) == 2 + 13
     assert {suite_set.style for suite_set in [*sets.values()][2:]} == {"coco"}
+
+
+def test_several_suites_of_lvis() -> None:
+    config = compose(["experiment=coco_o365", "suite=[lvis_v1,lvis_minival]"])
+    assert [*config.data.evaluation][2:] == ["lvis_v1", "lvis_minival"]
+    added = [*config.data.evaluation.values()][2:]
+    assert [lvis.annotations.rpartition("/")[2] for lvis in added] == [
+        "lvis_v1_val.json",
+        "lvis_v1_minival_inserted_image_name.json",
+    ]
+    assert {lvis.vocabulary for lvis in added} == {"lvis_v1"}
+    assert "lvis_v1" in config.clip_embeddings.files  # type: ignore[union-attr]

