@@ -1,8 +1,9 @@
 """The full-size experiments against the values of the official configurations.
 
 Values were read off zhenyuw16/UniDetector, configs/multidataset/…_{objcoco,oidobjcoco}_{1st,2nd}
-stage.py and configs/inference/…_lvis_v0.5_2ndstage_withcalibration.py; what stock mmdet 2.18 and
-mmcv add by default is marked so.
+stage.py and configs/inference/…_lvis_v0.5_2ndstage_withcalibration.py; for the end-to-end studies
+configs/{singledataset,multidataset,inference}/clip_end2end_…; what stock mmdet 2.18 and mmcv add by
+default is marked so.
 """
 
 from __future__ import annotations
@@ -128,6 +129,25 @@ INFERENCE = [
     ("rcnn.score_thr", "detection.score_threshold", 0.0001),
     ("rcnn.max_per_img", "detection.max_per_image", 300),
 ]
+# End to end: what the second stage has not, or has otherwise.
+END_TO_END = [
+    ("rpn_head.in_channels, feat_channels", "end2end.rpn_head.channels", 1024),
+    ("anchor_generator.scales", "end2end.rpn_head.anchor_scales", (2.0, 4.0, 8.0, 16.0, 32.0)),
+    ("anchor_generator.ratios", "end2end.rpn_head.anchor_ratios", (0.5, 1.0, 2.0)),
+    ("rpn.assigner pos, neg_iou_thr", "end2end.rpn_head.anchor_iou", (0.7, 0.3)),
+    ("rpn.assigner.min_pos_iou", "end2end.rpn_head.minimum_iou", 0.3),
+    ("rpn.sampler.num", "end2end.rpn_head.rpn_samples", 256),
+    ("rpn.nms.iou_threshold, both", "end2end.rpn_head.proposal_nms", 0.7),
+    ("train rpn_proposal.nms_pre", "end2end.rpn_head.proposals_per_level", 12000),
+    ("train rpn_proposal.max_per_img", "end2end.rpn_head.max_rois", 2000),
+    ("test rpn.nms_pre", "end2end.rpn_head.test_proposals_per_level", 6000),
+    ("test rpn.max_per_img", "end2end.rpn_head.test_max_rois", 1000),
+    ("lr_mult of backbone and roi_head", "end2end.training.optimizer.groups", {"regions.": 0.1}),
+    ("test rpn.max_per_img", "proposals.keep", 1000),
+    ("all proposals reach the RoI head", "lvis_raw.proposals", 1000),
+    ("BBoxHeadCLIP: no proposal score", "calibration.beta", 1.0),
+    ("BBoxHeadCLIP: no calibration", "calibration.gamma", 0.0),
+]
 TABLE = FIRST_STAGE + SECOND_STAGE + INFERENCE
 TABLE += [(what, f"{stage}.{key}", x) for stage in ("rpn", "roi") for what, key, x in BOTH_STAGES]
 COCO = ("coco/annotations/instances_valminusminival2014.json", "coco/images/val2014")
@@ -137,52 +157,89 @@ LVIS = ("lvis_v0.5/annotations/lvis_v0.5_val.json", "lvis_v0.5/val2017")
 EMBEDDINGS = "../clip_embeddings/{}_clip_a+cname_rn50_manyprompt.npy"
 
 
-@pytest.fixture(scope="module", params=["coco_o365", "coco_o365_oid"])
+Setting = Callable[[Any, str], Any]
+
+
+@pytest.fixture(scope="module", params=["coco_o365", "coco_o365_oid", "coco_only"])
 def config(request: pytest.FixtureRequest) -> Config:
     return compose([f"experiment={request.param}"])
 
 
-def test_every_value_is_the_official_one(
-    config: Config, setting: Callable[[Any, str], Any]
-) -> None:
-    wrong = {
-        key: (setting(config, key), official, what)
-        for what, key, official in TABLE
-        if setting(config, key) != official
-    }
+@pytest.fixture(
+    scope="module", params=["coco_end2end", "coco_o365_end2end", "coco_o365_oid_end2end"]
+)
+def end_to_end(request: pytest.FixtureRequest) -> Config:
+    return compose([f"experiment={request.param}"])
+
+
+def assert_official(config: Config, setting: Setting, values: dict[str, Any]) -> None:
+    wrong = {k: (setting(config, k), v) for k, v in values.items() if setting(config, k) != v}
     assert wrong == {}
+
+
+def test_every_value_is_the_official_one(config: Config, setting: Setting) -> None:
+    assert_official(config, setting, {key: value for _, key, value in TABLE})
+
+
+def test_every_value_end_to_end_is_the_official_one(end_to_end: Config, setting: Setting) -> None:
+    own = ("roi.network.", "roi.training.", "roi.images.")
+    official = {
+        key.replace("roi.", "end2end.", 1): value for _, key, value in TABLE if key.startswith(own)
+    }
+    official |= {key: value for _, key, value in INFERENCE}
+    assert_official(end_to_end, setting, official | {key: value for _, key, value in END_TO_END})
+    assert end_to_end.end2end.weights == "../regionclip_pretrained-cc_rn50_mmdet.pth"
 
 
 def test_the_page_on_migration_lists_every_value() -> None:
     page = (Path(__file__).resolve().parents[1] / "docs/migration.md").read_text()
-    tables = (FIRST_STAGE, PLAIN_RPN, SECOND_STAGE, BOTH_STAGES, INFERENCE)
+    tables = (FIRST_STAGE, PLAIN_RPN, SECOND_STAGE, BOTH_STAGES, INFERENCE, END_TO_END)
     rows = [f"| {what} | `{key}` | `{value}` |" for table in tables for what, key, value in table]
     assert [row for row in rows if row not in page] == []
-    assert len(rows) == len([line for line in page.splitlines() if line.count("|") == 4]) - 10
+    assert len(rows) == len([line for line in page.splitlines() if line.count("|") == 4]) - 12
 
 
-def test_the_first_stage_with_a_plain_rpn(setting: Callable[[Any, str], Any]) -> None:
+def test_the_first_stage_with_a_plain_rpn(setting: Setting) -> None:
     config = compose(["experiment=coco_o365", "rpn=rpn_r50_fpn"])
     official = {key: value for _, key, value in TABLE}
     for name in OLN_ONLY:
         del official[f"rpn.network.{name}"]
-    official |= {key: value for _, key, value in PLAIN_RPN}
-    wrong = {k: (setting(config, k), v) for k, v in official.items() if setting(config, k) != v}
-    assert wrong == {}
+    assert_official(config, setting, official | {key: value for _, key, value in PLAIN_RPN})
     assert config.rpn.weights.startswith("../checkpoints/resnet50-")
 
 
 def test_every_parameter_of_stage_2_learns_at_the_official_rate(config: Config) -> None:
-    """paramwise_cfg: lr_mult 0.1 on `backbone` and on `roi_head`, which is the rest."""
-    groups = config.roi.training.optimizer.groups
+    """paramwise_cfg: lr_mult 0.1 on `backbone` and on `roi_head`, which is the rest.
+
+    For COCO alone it is lr 0.002 without any, which is the same.
+    """
+    optimizer = config.roi.training.optimizer
+    groups = optimizer.groups
     assert groups == dict.fromkeys(("backbone", "shared_layer", "pool", "box_regressor"), 0.1)
+    assert optimizer.lr * 0.1 == 0.002
 
 
-def test_the_datasets_in_the_order_of_their_ids(config: Config) -> None:
+@pytest.mark.parametrize("end", ["", "_end2end"])
+@pytest.mark.parametrize("sets", ["coco", "coco_o365", "coco_o365_oid"])
+def test_the_datasets_in_the_order_of_their_ids(sets: str, end: str) -> None:
+    decoupled = "coco_only" if sets == "coco" else sets
+    config = compose([f"experiment={sets}{end}" if end else f"experiment={decoupled}"])
     found = [(one.annotations, one.images) for one in config.data.training.values()]
-    assert found == [COCO, OBJECTS365, OPENIMAGES][: 2 + ("oid" in config.experiment)]
+    assert found == [COCO, OBJECTS365, OPENIMAGES][: 1 + sets.count("_")]
     main = next(iter(config.data.evaluation.values()))
     assert (main.annotations, main.images, main.style) == (*LVIS, "lvis")
+
+
+@pytest.mark.parametrize("experiment", ["coco_only", "coco_end2end"])
+def test_coco_alone_is_asked_for_every_label_space(experiment: str) -> None:
+    data = compose([f"experiment={experiment}"]).data
+    found = {name: (one.vocabulary, one.style) for name, one in data.evaluation.items()}
+    assert found == {
+        "lvis_v0_5": ("lvis_v0_5", "lvis"),
+        "coco_val": ("coco", "coco"),
+        "lvis_v1": ("lvis_v1", "lvis"),
+        "objects365_val": ("objects365", "coco"),
+    }
 
 
 def test_every_vocabulary_has_the_official_embeddings(config: Config) -> None:

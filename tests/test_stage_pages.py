@@ -20,6 +20,7 @@ CONFIGS = (
     (),
     ("experiment=toy_finetune",),
     ("proposals.merge=[toy,toy_rpn]",),
+    ("experiment=toy_end2end",),
     ("experiment=bench", "data.root=x", "clip=openai_rn50", "rpn.network.initialize=clip"),
     ("experiment=coco", "rpn.classes=dataset"),
     ("experiment=coco_o365", "clip=openai_rn50", "clip_embeddings=prompts81"),

@@ -23,6 +23,7 @@ from unidet.pipelines.detector.lineages import (
     recorded,
 )
 from unidet.pipelines.detector.network import Network
+from unidet.pipelines.detector.one_network import OneNetwork
 from unidet.pipelines.detector.texts import Encode, Ready, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.changes import differences_of
@@ -31,6 +32,7 @@ from unidet.pipelines.engine.keys import values_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.learned_names import LEARNED
+from unidet.pipelines.wiring.study_networks import END_TO_END, ROI, end_to_end
 from unidet.pipelines.wiring.study_sets import proposers
 from unidet.store.disk import nearest_folder
 from unidet.store.record import Action
@@ -59,6 +61,8 @@ def open_network(
 def network_of(lineage: Lineage, config: Config) -> Network:
     """The network of a lineage, brought up."""
     bring_up_jittor(config)
+    if lineage.head.stage == END_TO_END:
+        return _one_network(lineage, config)
     return _two_stage(lineage, config) if lineage.head.stage in HEADS else _closed(lineage, config)
 
 
@@ -126,7 +130,8 @@ def _report(overrides: Sequence[str]) -> str:
 
 
 def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> Lineage:
-    """The newest lineage with the networks of a configuration: a RoI head's, else a closed set's.
+    """The newest lineage with the networks of a configuration: one that names regions, or a closed
+    set's.
 
     Of a study that is fine-tuned, the head that it ends with.
 
@@ -137,7 +142,7 @@ def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> 
         UserError: nothing is trained, or something that it was made from is gone.
     """
     choices = [_stages_of(config)]
-    choices += [("rpn",)] if config.rpn.classes != "agnostic" else []
+    choices += [("rpn",)] if config.rpn.classes != "agnostic" and not end_to_end(config) else []
     for head, *others in choices:
         ours = partial(_is_ours, config=config, stages=(head, *others))
         lineage = next(lineages(store, ours, (head,)), None)
@@ -153,9 +158,9 @@ def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> 
 
 def _stages_of(config: Config) -> tuple[str, ...]:
     """Of an open-vocabulary detector, its head first."""
-    heads = HEADS if config.finetune.kind != "none" else HEADS[1:]
-    has_clip = isinstance(config.clip_embeddings, TextEmbeddings)
-    return (*heads, "rpn", "clip") if has_clip else (*heads, "rpn")
+    heads = ("finetune", ROI) if config.finetune.kind != "none" else (ROI,)
+    networks = (END_TO_END,) if end_to_end(config) else (*heads, "rpn")
+    return (*networks, "clip") if isinstance(config.clip_embeddings, TextEmbeddings) else networks
 
 
 def _is_ours(lineage: Lineage, config: Config, stages: tuple[str, ...]) -> bool:
@@ -231,6 +236,15 @@ def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
     regions = build_classifier(config.roi.network)
     load_into(regions, read_checkpoint(lineage.store.folder(lineage.head) / "model.safetensors"))
     return TwoStage(config, networks, regions, texts_of(lineage, config))
+
+
+def _one_network(lineage: Lineage, config: Config) -> OneNetwork:
+    from unidet.pipelines.wiring.end_to_end import open_end_to_end
+
+    settings = end_to_end(config)
+    assert settings is not None
+    network = open_end_to_end(settings, lineage.folder(END_TO_END))
+    return OneNetwork(config, network, settings.images, texts_of(lineage, config))
 
 
 def texts_of(lineage: Lineage, config: Config) -> Texts:

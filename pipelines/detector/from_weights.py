@@ -17,9 +17,11 @@ from unidet.errors import UserError
 from unidet.pipelines.detector import texts
 from unidet.pipelines.detector.closed_set import ClosedSet
 from unidet.pipelines.detector.network import Network
+from unidet.pipelines.detector.one_network import OneNetwork
 from unidet.pipelines.detector.texts import Encode, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.engine import bring_up_jittor
+from unidet.pipelines.wiring.study_networks import END_TO_END, end_to_end
 from unidet.vocabularies.vocabulary import COCO_IDS, shipped, shipped_of_size
 
 PAGES = {
@@ -34,8 +36,10 @@ PAGES = {
     "detr_r50": "rpn=detr_r50",
     "unidetector_stage2": "roi=clip_r50_c4",
     "unidetector_stage2_partitioned": "roi=clip_r50_c4",
+    "unidetector_end2end": "end2end=clip_r50_c4",
+    "unidetector_end2end_partitioned": "end2end=clip_r50_c4",
 }
-"""Layout of a checkpoint -> the page of settings of its network, `conf/rpn` or `conf/roi`."""
+"""Layout of a checkpoint -> the page of settings of its network, in `conf/GROUP`."""
 CLASS_ROWS = {
     "nanodet_plus": ("head.predict.0.weight", 32),  # beside 8 bins for each of four sides
     "rtdetr": ("decoder.enc_score_head.weight", 0),
@@ -43,12 +47,13 @@ CLASS_ROWS = {
 }
 """Kind of a network -> the array with a row for each class, and its rows that are none."""
 BASE = (
-    "experiment=coco_o365",
     "clip_embeddings=prompts81",
     "calibration.compat=default",  # officially a name that is never found silences all others
     "rpn.training=null",
     "roi.training=null",
 )
+DECOUPLED_BASE = ("experiment=coco_o365",)
+END_TO_END_BASE = ("experiment=coco_o365_end2end", "end2end.training=null")
 PACKAGED_MERGES = "unidet.models.clip", "merges.txt.gz"
 
 
@@ -67,6 +72,8 @@ def open_network(files: Mapping[str, Path], overrides: Sequence[str]) -> Network
             "a second stage's or a closed-set detector's checkpoint"
         )
     last = _read("weights", files["weights"], overrides)
+    if last.group == END_TO_END:
+        return _one_network(last, files, overrides)
     if "proposals_weights" in files:
         first = _read("proposals_weights", files["proposals_weights"], overrides)
         return _two_stage(first, last, files, overrides)
@@ -87,7 +94,7 @@ class _Checkpoint:
 
     @property
     def group(self) -> str:
-        """`rpn` or `roi`."""
+        """`rpn`, `roi` or `end2end`."""
         return self.page.partition("=")[0]
 
 
@@ -100,9 +107,12 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
     try:
         weights = open_weights(path)
     except UserError as error:
-        page = (name == "weights" and _chosen("roi", overrides)) or _chosen("rpn", overrides)
+        groups = ("roi", END_TO_END, "rpn") if name == "weights" else ("rpn",)
+        page = next(filter(None, (_chosen(group, overrides) for group in groups)), "")
         if not page:
-            raise UserError(f"{error}; for a network of your own: rpn=PAGE, roi=PAGE") from None
+            raise UserError(
+                f"{error}; for a network of your own: rpn=PAGE, roi=PAGE, or end2end=PAGE"
+            ) from None
         arrays = read_checkpoint(path)
         own = {
             key: array for key, array in arrays.items() if not key.startswith((KEPT, VOCABULARY))
@@ -125,7 +135,12 @@ def _chosen(group: str, overrides: Sequence[str]) -> str:
 def _config(pages: Sequence[str], overrides: Sequence[str]) -> Config:
     """The settings of these pages, unless the overrides choose others."""
     groups = {item.partition("=")[0] for item in overrides}
-    own = [item for item in (*BASE, *pages) if item.partition("=")[0] not in groups]
+    kind = (
+        END_TO_END_BASE
+        if any(page.startswith(f"{END_TO_END}=") for page in pages)
+        else DECOUPLED_BASE
+    )
+    own = [item for item in (*kind, *BASE, *pages) if item.partition("=")[0] not in groups]
     return compose([*own, *overrides])
 
 
@@ -141,7 +156,7 @@ def _load(network: Any, checkpoint: _Checkpoint) -> None:
         raise UserError(f"{checkpoint.path}: {error}; its settings: {checkpoint.page}") from error
 
 
-# --- the two kinds -----------------------------------------------------------------------------
+# --- the kinds -----------------------------------------------------------------------------
 
 
 def _closed_set(
@@ -217,6 +232,24 @@ def _two_stage(
     regions = build_classifier(config.roi.network)
     _load(regions, second)
     return TwoStage(config, {"": _proposer(config, first)}, regions, _texts(config, second, files))
+
+
+def _one_network(
+    checkpoint: _Checkpoint, files: Mapping[str, Path], overrides: Sequence[str]
+) -> OneNetwork:
+    if "proposals_weights" in files:
+        raise UserError(
+            f"proposals_weights: {checkpoint.path} proposes by itself (end to end); leave them out"
+        )
+    config = _config([checkpoint.page], overrides)
+    bring_up_jittor(config)
+    from unidet.pipelines.wiring.end_to_end import build_end_to_end
+
+    settings = end_to_end(config)
+    assert settings is not None  # its page is of that kind
+    network = build_end_to_end(settings)
+    _load(network, checkpoint)
+    return OneNetwork(config, network, settings.images, _texts(config, checkpoint, files))
 
 
 # --- names -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from unidet.pipelines.wiring.fine_tuning import PLAIN
 from unidet.store.record import Action
 from unidet.store.store import Store
 
-HEADS = ("finetune", "roi")
+HEADS = ("finetune", "roi", "end2end")
 NETWORKS = (*HEADS, "rpn")
 """Stages whose artefact a lineage is of: an open-vocabulary detector's, a closed-set one's."""
 SETTINGS = {
@@ -27,6 +27,7 @@ SETTINGS = {
     "clip": ("clip",),
     "clip_embeddings": ("clip_embeddings",),
     "roi": ("roi",),
+    "end2end": ("end2end",),
     "lvis_raw": ("lvis_raw",),
     "lvis_eval": ("calibration", "detection"),
 }

@@ -2,6 +2,8 @@
 
 data ─┬─> rpn ──> proposals ─┬──────> roi ─┬─> lvis_raw ──> lvis_eval ──> report
 clip ─┴─> clip_embeddings ───┴─────────────┘       (network)   (numpy)
+
+`end2end` stands for `rpn` and `roi` together: it takes no proposals, and makes them.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from unidet.pipelines.stages import (
     clip_embeddings,
     coco_eval,
     data,
+    end2end,
     finetune,
     finetune_eval,
     finetune_raw,
@@ -39,6 +42,7 @@ STAGES: dict[str, Stage] = {
         clip,
         clip_embeddings,
         rpn,
+        end2end,
         proposals,
         proposer_study,
         coco_eval,

@@ -27,6 +27,7 @@ from unidet.pipelines.wiring.per_image import (
     network_results,
     shards_of,
 )
+from unidet.pipelines.wiring.study_networks import end_to_end
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_sets
 
 
@@ -66,7 +67,9 @@ def _detector(job: Job, data: ImageSet) -> Results:
 
 def nodes(config: Config) -> tuple[str, ...]:
     """The evaluation sets in COCO style with the label space that the network learns."""
-    if config.rpn.classes == "agnostic" or config.proposals.merge or not training_sets(config):
+    if config.rpn.classes == "agnostic" or config.proposals.merge or end_to_end(config):
+        return ()
+    if not training_sets(config):
         return ()
     learned = next(iter(training_sets(config).values())).vocabulary
     return tuple(
@@ -79,6 +82,8 @@ def nodes(config: Config) -> tuple[str, ...]:
 def why_none(config: Config) -> str:
     if config.proposals.merge:
         return "several networks propose together (proposals.merge); leave it out, with rpn=PAGE"
+    if end_to_end(config):
+        return "an end-to-end study knows names by their text; stage=lvis_eval evaluates it"
     if config.rpn.classes == "agnostic":
         return (
             "the network knows no categories; train it on those of the first training set: "

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
-from unidet.pipelines.wiring.classifier import build_classifier, code_of
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.naming import code_of, open_naming
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
     fill_shards,
@@ -23,6 +25,13 @@ from unidet.pipelines.wiring.per_image import (
     shards_of,
 )
 from unidet.pipelines.wiring.read_proposals import best_proposals
+from unidet.pipelines.wiring.study_networks import (
+    END_TO_END,
+    ROI,
+    input_of,
+    naming,
+    settings_of,
+)
 from unidet.pipelines.wiring.study_sets import (
     data_of,
     evaluation_sets,
@@ -34,7 +43,12 @@ from unidet.records import Batch
 
 def run(job: Job) -> None:
     plan(job).gather(job.work, job.out)
-    shutil.copyfile(job.inputs["roi"] / CLASSIFIER, job.out / CLASSIFIER)
+    shutil.copyfile(_network(job) / CLASSIFIER, job.out / CLASSIFIER)
+
+
+def _network(job: Job) -> Path:
+    """The artefact of the network that names regions."""
+    return next(job.inputs[stage] for stage in (ROI, END_TO_END) if stage in job.inputs)
 
 
 def plan(job: Job) -> ShardSet:
@@ -60,11 +74,8 @@ def _regions(job: Job, data: ImageSet, dumped: Sharded) -> Results:
     """The RoI network on the best proposals."""
     job.bring_up()
     from unidet.training.inference import as_images
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
 
-    network = build_classifier(job.config.roi.network)
-    load_into(network, read_checkpoint(job.inputs["roi"] / "model.safetensors"))
+    network, shown = open_naming(job)
     settings = job.config.lvis_raw
 
     def regions_of(batch: Batch) -> Iterator[tuple[int, Columns]]:
@@ -85,7 +96,7 @@ def _regions(job: Job, data: ImageSet, dumped: Sharded) -> Results:
 
     return batch_by_batch(
         data,
-        job.config.roi.images,
+        shown,
         settings.batch_size,
         regions_of,
         proposals_of=lambda row: best_proposals(dumped, row, settings.proposals),
@@ -100,19 +111,24 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return {
         "data": data_of(name),
         "proposals": Input(Node("proposals", name)),
-        "roi": Input(Node("roi")),
+        **input_of(naming(config)),
     }
+
+
+def settings(config: Config, name: str) -> dict[str, Any]:
+    return settings_of(config, naming(config))
 
 
 STAGE = Stage(
     name="lvis_raw",
     version=2,
-    reads=("roi", "lvis_raw"),
+    reads=("lvis_raw",),
     run=run,
     nodes=nodes,
     why_none=why_no_text,
     inputs=inputs,
-    code=lambda config: code_of(config.roi.network),
+    settings=settings,
+    code=code_of,
     per_image=("data", "proposals"),
     sharding=Sharding(plan, fill, processes=lambda config: config.lvis_raw.processes),
 )

@@ -21,7 +21,6 @@ from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
-from unidet.pipelines.proposers.proposer import code_of, open_proposer
 from unidet.pipelines.wiring import external_proposals, merged_proposals
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import read_metrics, recall_table
@@ -31,7 +30,14 @@ from unidet.pipelines.wiring.per_image import (
     network_results,
     shards_of,
 )
+from unidet.pipelines.wiring.proposing import code_of, open_proposing
 from unidet.pipelines.wiring.read_proposals import proposals_in_parts
+from unidet.pipelines.wiring.study_networks import (
+    end_to_end,
+    input_of,
+    proposing,
+    settings_of,
+)
 from unidet.pipelines.wiring.study_sets import (
     TRAINING,
     data_of,
@@ -78,7 +84,7 @@ def _proposer(job: Job, data: ImageSet) -> Results:
     job.bring_up()
     from unidet.training.inference import as_images
 
-    network = open_proposer(job.config.rpn, job.inputs["rpn"])
+    network, shown = open_proposing(job)
     settings = job.config.proposals
 
     def propose(batch: Batch) -> Iterator[tuple[int, Columns]]:
@@ -88,7 +94,7 @@ def _proposer(job: Job, data: ImageSet) -> Results:
             best = boxes_P5[: settings.keep]
             yield row, {"boxes_xyxy": best[:, :4] / scale, "scores": best[:, 4]}
 
-    return batch_by_batch(data, job.config.rpn.images, settings.batch_size, propose)
+    return batch_by_batch(data, shown, settings.batch_size, propose)
 
 
 def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dict[str, float]:
@@ -128,7 +134,8 @@ def nodes(config: Config) -> tuple[str, ...]:
     """
     sets = list(evaluation_sets(config))
     if knows_text(config):
-        sets += [*(training_sets(config) if config.proposals.training else ()), *new_sets(config)]
+        has_head = config.proposals.training and not end_to_end(config)
+        sets += [*(training_sets(config) if has_head else ()), *new_sets(config)]
     networks = config.proposals.merge
     return (*sets, *(of_network(name, network) for network in networks for name in sets))
 
@@ -148,16 +155,17 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
         return data
     if config.proposals.merge:
         return data | merged_proposals.parts(config, name)
-    return data | {"rpn": Input(Node("rpn", network))}
+    return data | input_of(proposing(config), network)
 
 
 def settings(config: Config, name: str) -> dict[str, Any]:
-    return merged_proposals.settings(config) if config.proposals.merge else {}
+    merging = merged_proposals.settings(config) if config.proposals.merge else {}
+    return settings_of(config, proposing(config)) | merging
 
 
 def code(config: Config) -> tuple[str, ...]:
     """The network's, where it is a network that proposes here."""
-    return () if config.proposals.files or config.proposals.merge else code_of(config.rpn)
+    return () if config.proposals.files or config.proposals.merge else code_of(config)
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
@@ -172,7 +180,7 @@ def summary(folders: Mapping[str, Path]) -> str:
 STAGE = Stage(
     name="proposals",
     version=2,
-    reads=("rpn", "proposals"),
+    reads=("proposals",),
     run=run,
     nodes=nodes,
     view=view,

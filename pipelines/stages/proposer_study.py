@@ -21,18 +21,14 @@ from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Comparison, Job, Stage
-from unidet.pipelines.proposers.proposer import Proposer, code_of, open_proposer
+from unidet.pipelines.proposers.proposer import Proposer
 from unidet.pipelines.stages.proposals import recall_of
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.novelty import novelty
-from unidet.pipelines.wiring.study_sets import (
-    data_of,
-    evaluation_sets,
-    proposer_nodes,
-    proposers,
-    training_vocabularies,
-)
+from unidet.pipelines.wiring.proposing import code_of, open_all_proposing
+from unidet.pipelines.wiring.study_networks import proposing_nodes, proposing_settings
+from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_vocabularies
 from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
@@ -51,9 +47,8 @@ def run(job: Job) -> None:
     metrics = _recalls(job, data, Sharded(job.inputs["proposals"] / SHARDS))
     job.bring_up()
     metrics |= {"ms": 0.0, "parameters": 0}
-    for name, config in proposers(job.config).items():
-        network = open_proposer(config, job.inputs[str(Node("rpn", name))])
-        metrics["ms"] += _milliseconds(job, data, config.images, network)
+    for network, images in open_all_proposing(job):
+        metrics["ms"] += _milliseconds(job, data, images, network)
         metrics["parameters"] += _parameters(network)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
@@ -116,13 +111,13 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return {
         "data": data_of(name),
         "proposals": Input(Node("proposals", name)),
-        **{str(node): Input(node) for node in proposer_nodes(config)},
+        **{str(node): Input(node) for node in proposing_nodes(config)},
         **training_vocabularies(config),
     }
 
 
-def code(config: Config) -> tuple[str, ...]:
-    return tuple(module for network in proposers(config).values() for module in code_of(network))
+def settings(config: Config, name: str) -> dict[str, Any]:
+    return proposing_settings(config)
 
 
 def summary(folders: Mapping[str, Path]) -> str:
@@ -147,11 +142,12 @@ def draw(table: pd.DataFrame, swept: Sequence[str], folder: Path) -> Path:
 STAGE = Stage(
     name="proposer_study",
     version=2,
-    reads=("rpn", "proposers", "proposer_study"),
+    reads=("proposer_study",),
     run=run,
     nodes=nodes,
     inputs=inputs,
-    code=code,
+    settings=settings,
+    code=code_of,
     summary=summary,
     comparison=Comparison(METRICS, draw),
 )

@@ -18,12 +18,12 @@ from unidet.pipelines.stages import (
     lvis_eval,
     proposals,
 )
+from unidet.pipelines.wiring.study_networks import naming, proposing_nodes
 from unidet.pipelines.wiring.study_sets import (
     all_sets,
     evaluation_sets,
     knows_text,
     new_sets,
-    proposer_nodes,
     training_sets,
 )
 
@@ -47,10 +47,10 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     for stage in (coco_eval,) if is_closed_set(config) else OPEN_WORLD:
         nodes += [Node(stage.STAGE.name, entry) for entry in stage.nodes(config)]
     if is_closed_set(config):
-        return {str(node): Input(node) for node in (*nodes, *proposer_nodes(config))}
-    nodes.append(Node("roi"))
+        return {str(node): Input(node) for node in (*nodes, *proposing_nodes(config))}
+    nodes.append(Node(naming(config)))
     if not config.proposals.files:
-        nodes += proposer_nodes(config)
+        nodes += proposing_nodes(config)
     if config.clip.kind == "train":
         nodes.append(Node("clip"))
     return {str(node): Input(node) for node in nodes}

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unidet.config.study import Config
 from unidet.data.loader import Source
 from unidet.errors import UserError
@@ -19,9 +17,8 @@ from unidet.pipelines.wiring.classifier import (
     initialize_classifier,
     keep_classifier,
 )
-from unidet.pipelines.wiring.embedding_artefacts import read_embeddings
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
-from unidet.pipelines.wiring.image_sets import ImageSet, open_training_sets
+from unidet.pipelines.wiring.image_sets import open_training_sets
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
@@ -29,12 +26,17 @@ from unidet.pipelines.wiring.starting_weights import (
     need_weights,
     starting_file,
 )
+from unidet.pipelines.wiring.study_networks import end_to_end, why_end_to_end
 from unidet.pipelines.wiring.study_sets import (
-    TRAINING,
     knows_text,
     training_data,
     training_sets,
     why_no_text,
+)
+from unidet.pipelines.wiring.training_names import (
+    embeddings_of_training,
+    order_of_training,
+    set_vocabularies,
 )
 from unidet.pipelines.wiring.training_proposals import training_proposals
 
@@ -61,11 +63,7 @@ def _train(job: Job, network: Any) -> None:
 
     config = job.config.roi
     training = open_training_sets(job)
-    network.set_vocabularies(
-        [_text(job, data) for data in training],
-        # As officially: a name that labels no image is not drawn as a negative either.
-        allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
-    )
+    set_vocabularies(job, network, training, config.text)
     sources = [Source(data.split, data.images, training_proposals(job, data)) for data in training]
     settings = counted_in_steps(config.training, sources, config.sampler)
     share = (ranks.rank(), ranks.count())
@@ -77,18 +75,12 @@ def _train(job: Job, network: Any) -> None:
     )
 
 
-def _text(job: Job, data: ImageSet) -> np.ndarray:
-    """(C, D) embeddings of the set's names, or random ones as a control (`roi.text=random`)."""
-    vocabulary = dict(job.settings["data"]["training"])[f"{TRAINING}{data.name}"]
-    vectors = read_embeddings(job.inputs[str(Node("clip_embeddings", vocabulary))], data)
-    if job.config.roi.text == "random":
-        rng = np.random.default_rng((job.config.seed, len(vectors)))
-        return rng.standard_normal(vectors.shape).astype(np.float32)
-    return vectors
-
-
 def nodes(config: Config) -> tuple[str, ...]:
-    return ("",) if knows_text(config) else ()
+    return ("",) if knows_text(config) and not end_to_end(config) else ()
+
+
+def why_none(config: Config) -> str:
+    return why_end_to_end(config) if end_to_end(config) else why_no_text(config)
 
 
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
@@ -101,10 +93,9 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
             "proposals.training: a RoI head is trained on the training sets' proposals; give "
             "proposals.training=true, or a trained head: roi.training=null roi.weights=FILE"
         )
-    sets = training_sets(config)
-    nodes = [Node("clip_embeddings", entry.vocabulary) for entry in sets.values()]
-    nodes += [Node("proposals", set_name) for set_name in sets]
-    return training_data(config) | {str(node): Input(node) for node in nodes} | starting
+    proposals = [Node("proposals", set_name) for set_name in training_sets(config)]
+    nodes = {str(node): Input(node) for node in proposals}
+    return training_data(config) | embeddings_of_training(config) | nodes | starting
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
@@ -113,11 +104,7 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
 
 
 def settings(config: Config, name: str) -> dict[str, Any]:
-    """The training sets in the order of their dataset ids, and the vocabulary of each."""
-    if config.roi.training is None:
-        return {}
-    sets = training_sets(config)
-    return {"data": {"training": [[key, entry.vocabulary] for key, entry in sets.items()]}}
+    return {} if config.roi.training is None else order_of_training(config)
 
 
 def files(config: Config, name: str) -> dict[str, Path]:
@@ -137,7 +124,7 @@ STAGE = Stage(
     reads=("roi", "seed"),
     run=run,
     nodes=nodes,
-    why_none=why_no_text,
+    why_none=why_none,
     inputs=inputs,
     settings=settings,
     files=files,

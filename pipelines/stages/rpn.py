@@ -22,6 +22,7 @@ from unidet.pipelines.wiring.image_sets import (
 )
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import keep_weights, need_weights
+from unidet.pipelines.wiring.study_networks import end_to_end, why_end_to_end
 from unidet.pipelines.wiring.study_sets import (
     proposers,
     study_of_network,
@@ -68,6 +69,10 @@ def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
     train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
 
 
+def nodes(config: Config) -> tuple[str, ...]:
+    return () if end_to_end(config) else tuple(proposers(config))
+
+
 def inputs(config: Config, name: str) -> Mapping[str, Input]:
     """The training sets; of a network that is not trained only what its outputs stand for.
 
@@ -106,8 +111,9 @@ STAGE = Stage(
     version=2,
     reads=("rpn", "seed"),
     run=run,
-    nodes=lambda config: tuple(proposers(config)),
+    nodes=nodes,
     view=study_of_network,
+    why_none=why_end_to_end,
     inputs=inputs,
     settings=settings,
     files=start.files,

@@ -11,55 +11,35 @@ RPN's, as in `localization.py`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jittor as jt
 import numpy as np
 
-from unidet.config.networks import RPNHeadConfig
 from unidet.errors import UserError
-from unidet.models.end2end import EndToEnd
+from unidet.models.end2end import EndToEnd, EndToEndBatch
 from unidet.models.roi_classifier import decoded
-from unidet.models.roi_samples import RoiBatch, RoiSamples
-from unidet.models.rpn_head import RPNHead
+from unidet.models.roi_samples import RoiSamples
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.given_proposals import GivenProposals
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.localization import SAMPLER_SEED, Results, Tensors, as_map, sizes_of
-from unidet.pipelines.traces.published_settings import classifier_settings
+from unidet.pipelines.traces.published_settings import end_to_end_settings
 from unidet.pipelines.traces.rpn_r50_fpn import dense_targets
 from unidet.pipelines.traces.seen import Change, seen
 from unidet.pipelines.traces.unidetector_r50_c4 import logged_accuracy, logits_of, post_processed
-from unidet.pipelines.wiring.classifier import build_classifier
+from unidet.pipelines.wiring.end_to_end import build_end_to_end
 from unidet.weights.layouts.layout import Weights
 from unidet.weights.load import load_into
-
-STRIDE = 16
-RPN = RPNHeadConfig(
-    channels=1024,
-    anchor_scales=(2.0, 4.0, 8.0, 16.0, 32.0),
-    anchor_ratios=(0.5, 1.0, 2.0),
-    anchor_iou=(0.7, 0.3),
-    minimum_iou=0.3,
-    rpn_samples=256,
-    proposal_nms=0.7,
-    proposals_per_level=12000,
-    max_rois=2000,
-    test_proposals_per_level=6000,
-    test_max_rois=1000,
-)
 
 
 def build(weights: Weights) -> EndToEnd:
     """The network of clip_end2end_faster_rcnn_r50_c4_1x_coco.py and its relatives."""
     if not weights.vocabularies:
         raise UserError("unidetector_r50_c4_end2end: the weights hold no text embeddings")
-    regions = build_classifier(classifier_settings("clip_r50_c4"))
-    network = EndToEnd(regions, RPNHead(RPN, (STRIDE,)), RPN)
+    network = build_end_to_end(end_to_end_settings("clip_r50_c4"))
     load_into(network, weights.arrays)
-    regions.set_vocabularies(weights.vocabularies)
+    network.regions.set_vocabularies(weights.vocabularies)
     return network
 
 
@@ -95,28 +75,25 @@ def train(network: EndToEnd, inputs: Inputs) -> tuple[Tensors, jt.Var]:
     boxes, labels = inputs.take("gt", "G", 4), inputs.take("gt_labels", "G")
     compared = inputs.take("fed_sampled", "K")
     classes = [compared[compared < network.regions.classifier.class_counts[0]]]
-    changes: dict[str, Change] = {
-        "proposals": GivenProposals(inputs, "train_proposals", 1),
-        "drawn": lambda drawn: RoiBatch(drawn.images_NCHW, drawn.samples, classes),
-    }
+    changes: dict[str, Change] = {"proposals": GivenProposals(inputs, "train_proposals", 1)}
     methods = _dense_parts(network) | {
         "targets": network.rpn_head.targets,
         "proposals": network.rpn_head.proposals,
-        "drawn": network.regions.sample,
+        "samples": network.regions.sample_regions,
         "heads": network.regions.heads,
     }
     batch = plain_batch(images, sizes_of(images), [boxes], [labels])
-    stream: Any = np.random.RandomState(SAMPLER_SEED)  # the names that it draws are replaced
+    stream = np.random.RandomState(SAMPLER_SEED)
     with seen(methods, changes) as results:
-        values = undivided(network.loss(batch, stream))
-    (targets,), (proposals,), (drawn,), ((embeddings, deltas),) = (
-        results[name] for name in ("targets", "proposals", "drawn", "heads")
+        values = undivided(network.loss(EndToEndBatch(batch, classes), stream))
+    (targets,), (proposals,), (samples,), ((embeddings, deltas),) = (
+        results[name] for name in ("targets", "proposals", "samples", "heads")
     )
-    rows = len(drawn.samples.labels_R)
+    rows = len(samples.labels_R)
     scores = logits_of(network.regions, embeddings[:rows])
     tensors = _dense_tensors(results) | {"train_proposals": proposals[0]}
     tensors |= dense_targets(results["output"][0], targets, 1)
-    tensors |= _region_targets(drawn.samples, boxes, max(network.regions.classifier.class_counts))
+    tensors |= _region_targets(samples, boxes, max(network.regions.classifier.class_counts))
     tensors |= {f"train_{name}": values for name, values in scores.items()}
     tensors |= {"train_bbox_pred": deltas.numpy()[:rows], "fed_sampled": compared}
     loss = total(values)
@@ -124,7 +101,7 @@ def train(network: EndToEnd, inputs: Inputs) -> tuple[Tensors, jt.Var]:
     logged = {named.get(name, name): value for name, value in values.items()} | {"total": loss}
     del logged["positives"]
     tensors |= {f"loss/{name}": np.asarray(np.float32(x.item())) for name, x in logged.items()}
-    accuracy = logged_accuracy(list(scores.values()), drawn.samples)
+    accuracy = logged_accuracy(list(scores.values()), samples)
     return tensors | {"loss/acc": np.array([accuracy], np.float32)}, loss
 
 

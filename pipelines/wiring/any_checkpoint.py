@@ -23,12 +23,16 @@ def load_checkpoint(
     from unidet.weights.load import Misfit, load_into, state_of
 
     arrays, is_whole = _arrays(network, path)
+    place = _image_side(network)
+    if place and not is_whole:
+        arrays = under(place, arrays)
     optional = optional_parts(network)
     if is_trained_further and classes:
         arrays = with_own_classes(arrays, state_of(network), classes)
     if not is_whole and not is_trained_further:
         raise UserError(f"{path}: holds a backbone, not the whole network; it must be trained")
-    missing = [] if is_whole else [name for name in _names(network) if not _is_backbone(name)]
+    others = [name for name in _names(network) if not _is_backbone(name.removeprefix(place))]
+    missing = [] if is_whole else others
     try:
         load_into(
             network,
@@ -71,6 +75,11 @@ def with_own_classes(
     }
     say(f"  starts from weights for {classes + more} classes; the outputs of {classes} are new")
     return {**arrays, **replaced}
+
+
+def _image_side(network: nn.Module) -> str:
+    """Where a network has its backbone: `regions.` in one that is end to end, else at its root."""
+    return "regions." if any(name.startswith("regions.") for name in _names(network)) else ""
 
 
 def _is_backbone(name: str) -> bool:

@@ -62,14 +62,13 @@ def initialize_classifier(
 
 def keep_classifier(job: Job) -> None:
     """Leave what numpy needs of the classifier: read back, for training may keep an average."""
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
+    if (job.out / "model.safetensors").exists():  # the first of several processes leaves it
+        keep_classifier_settings(job, trained_classifier(job.config.roi.network, job.out))
 
-    weights = job.out / "model.safetensors"
-    if weights.exists():  # the first of several processes leaves it
-        network = build_classifier(job.config.roi.network)
-        load_into(network, read_checkpoint(weights))
-        (job.out / CLASSIFIER).write_text(json.dumps(network.classifier.settings()))
+
+def keep_classifier_settings(job: Job, network: RoiClassifier) -> None:
+    """Leave the scale and bias of a trained network's logits."""
+    (job.out / CLASSIFIER).write_text(json.dumps(network.classifier.settings()))
 
 
 def code_of(settings: ClassifierConfig) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def sweeps(job: Job) -> Iterator[Sweep]:
 
 def training_logs(job: Job) -> Iterator[Training]:
     """Of the networks that were trained here."""
-    for stage in ("clip", "rpn", "roi", "finetune"):
+    for stage in ("clip", "rpn", "roi", "end2end", "finetune"):
         for name, folder in artefacts(job, stage):
             if (folder / "log.csv").exists():
                 yield training_log(str(Node(stage, name)), pd.read_csv(folder / "log.csv"))

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from unidet.config.stages import RoiConfig, RpnConfig
+from unidet.config.stages import RegionNetworkConfig, RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.engine.stage import Job
 
@@ -71,7 +71,7 @@ def keep_weights(job: Job, network: Any, stage: str) -> None:
     write_safetensors(job.out / "model.safetensors", state_of(network))
 
 
-def need_weights(config: RpnConfig | RoiConfig, stage: str) -> None:
+def need_weights(config: RpnConfig | RegionNetworkConfig, stage: str) -> None:
     """UserError where a stage trains no network and is given none."""
     if config.training is None and not config.weights:
         raise UserError(

@@ -56,8 +56,11 @@ def _all_training_sets(config: Config) -> dict[str, DataSet]:
     data = config.data
     sets: dict[str, DataSet] = {}
     if isinstance(data, ToyData):
-        sets["a"] = ToySet("train_a", "toy_a", data.train_scenes, config.seed)
-        sets["b"] = ToySet("train_b", "toy_b", data.train_scenes, config.seed)
+        both = {
+            "a": ToySet("train_a", "toy_a", data.train_scenes, config.seed),
+            "b": ToySet("train_b", "toy_b", data.train_scenes, config.seed),
+        }
+        sets |= {name: both[name] for name in data.train_sets}
         if data.new_scenes:
             sets["new"] = ToySet("train_new", "toy_new", data.new_scenes, config.seed)
     _refuse_taken(sets, data.training)

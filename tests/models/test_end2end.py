@@ -56,7 +56,8 @@ def _batch(boxes: list[list[list[float]]]) -> Batch:
 @pytest.mark.parametrize("boxes", [[[[4, 4, 40, 30]], []], [[]]], ids=["a box in one", "no box"])
 def test_both_parts_learn(boxes: list[list[list[float]]]) -> None:
     network = _network()
-    values = undivided(network.loss(_batch(boxes), np.random.default_rng(0)))
+    rng = np.random.default_rng(0)
+    values = undivided(network.loss(network.prepare(_batch(boxes), rng), rng))
     assert list(values)[:4] == ["loss_rpn_cls", "loss_rpn_bbox", "loss_class", "loss_box"]
     assert all(np.isfinite(value.item()) for value in values.values())
     shared = network.regions.backbone.layer3[0].conv1.weight

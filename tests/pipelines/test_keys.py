@@ -49,7 +49,14 @@ DETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"} |
 }
 ROI = {"federated_classes", "layers", "roi_classifier", "roi_samples", "text_classifier"}
 
-SETS = {"wiring.image_batches", "wiring.image_sets", "wiring.study_sets"}
+END_TO_END = ROI | {
+    *("dense_output", "end2end", "rpn_head", "rpn_targets", "sampled_rows"),
+    *("clip.attention_pool", "resnet"),
+}
+
+SETS = {
+    f"wiring.{part}" for part in ("image_batches", "image_sets", "study_networks", "study_sets")
+}
 TRAINING = SETS | {"wiring.seeding", "wiring.starting_weights", "wiring.training"}
 RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", "stages.rpn"}
 
@@ -128,6 +135,7 @@ def test_roi_holds_its_own_network(
     expected = TRAINING | {f"wiring.{name}" for name in ("backbones", "classifier", "region_parts")}
     expected |= {
         "wiring.read_proposals",
+        "wiring.training_names",
         "wiring.training_proposals",
         "wiring.embedding_artefacts",
         "engine.shards",
@@ -137,6 +145,12 @@ def test_roi_holds_its_own_network(
     assert reached("weights", "roi", *overrides) == READING | {"prefixes", "write"}
     for package in ("evaluation", "report"):
         assert reached(package, "roi", *overrides) == set()
+
+
+def test_an_end_to_end_study_holds_its_one_network(reached: Reached) -> None:
+    for stage in ("end2end", "proposals", "lvis_raw"):
+        assert reached("models", stage, "experiment=toy_end2end") == END_TO_END, stage
+        assert reached("models", stage, "experiment=toy") & {"end2end"} == set(), stage
 
 
 def test_the_toy_clip_holds_no_other_backbone_and_no_layout(reached: Reached) -> None:

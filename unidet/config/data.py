@@ -56,8 +56,9 @@ class ToySet:
 class ToyData:
     """The embedded toy world, and sets in folders beside it; sizes count scenes.
 
-    `dev_scenes` 0 leaves `dev` out. `new_scenes` above 0 adds the training set `new`: ten
-    novel names called by words that no caption has, here and in `val` and `dev`.
+    `train_sets` are those of its two that are there. `dev_scenes` 0 leaves `dev` out.
+    `new_scenes` above 0 adds the training set `new`: ten novel names called by words that no
+    caption has, here and in `val` and `dev`.
     """
 
     kind: Literal["toy"]
@@ -67,6 +68,7 @@ class ToyData:
     clip_scenes: Positive
     clip_test_scenes: Positive
     new_scenes: NonNegative = 0
+    train_sets: tuple[Literal["a", "b"], ...] = free(("a", "b"))
     training: dict[SetName, TrainingSet] = field(default_factory=dict)
     evaluation: dict[SetName, EvaluationSet] = field(default_factory=dict)
     processes: NonNegative = free(0)

@@ -11,7 +11,13 @@ from pydantic.dataclasses import dataclass
 from unidet.config.compat import Compat
 from unidet.config.fields import SCHEMA, FilePath, Fraction, NonNegative, Positive, Triple, free
 from unidet.config.images import ImageConfig
-from unidet.config.networks import ClassifierConfig, ProposerConfig, ResNetConfig, TextConfig
+from unidet.config.networks import (
+    ClassifierConfig,
+    ProposerConfig,
+    ResNetConfig,
+    RPNHeadConfig,
+    TextConfig,
+)
 from unidet.config.training import SamplerConfig, TrainingConfig
 
 
@@ -152,19 +158,29 @@ class ProposerStudyConfig:
 
 
 @dataclass(frozen=True, config=SCHEMA)
-class RoiConfig:
-    """The RoI head. `weights`, and `training` null: as in `RpnConfig`.
+class RegionNetworkConfig:
+    """A network that names regions, and its training. `weights`, and `training` null: as in
+    `RpnConfig`.
 
-    `images` with nothing before the resize, which proposals would not follow.
+    `text`: "random" trains it with random embeddings of the names, a control.
     """
 
     network: ClassifierConfig
     images: ImageConfig
     training: TrainingConfig | None
-    proposals_per_image: Positive
     text: Literal["clip", "random"] = "clip"
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     weights: FilePath = free("")
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class RoiConfig(RegionNetworkConfig):
+    """The RoI head, on the proposals of stage `proposals`.
+
+    `images` with nothing before the resize, which proposals would not follow.
+    """
+
+    proposals_per_image: Positive = field(kw_only=True)
 
     @field_validator("images")
     @classmethod
@@ -172,6 +188,24 @@ class RoiConfig:
         if images.before_resize:
             raise ValueError("nothing before the resize here: proposals would not follow")
         return images
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class EndToEndConfig(RegionNetworkConfig):
+    """The RoI network with an RPN on its own map, in place of stages `rpn` and `roi`."""
+
+    kind: Literal["rpn"] = field(kw_only=True)
+    rpn_head: RPNHeadConfig = field(kw_only=True)
+
+
+@dataclass(frozen=True, config=SCHEMA)
+class Decoupled:
+    """Two networks, of stages `rpn` and `roi`."""
+
+    kind: Literal["none"]
+
+
+EndToEnd = Annotated[Decoupled | EndToEndConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=SCHEMA)

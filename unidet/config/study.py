@@ -16,6 +16,7 @@ from unidet.config.stages import (
     Clip,
     DetectionConfig,
     Embeddings,
+    EndToEnd,
     LvisEvalConfig,
     ProposalsConfig,
     ProposerStudyConfig,
@@ -67,6 +68,7 @@ class Config:
     proposals: ProposalsConfig
     proposer_study: ProposerStudyConfig
     roi: RoiConfig
+    end2end: EndToEnd
     finetune: Finetune
     lvis_raw: RawConfig
     calibration: CalibrationConfig

@@ -8,7 +8,7 @@ Source: UniDetector configs/singledataset/clip_end2end_faster_rcnn_r50_c4_1x_coc
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jittor as jt
@@ -16,14 +16,31 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.roi_classifier import RoiClassifier, decoded
+from unidet.models.roi_samples import Anywhere, annotated_boxes, nowhere_else
 from unidet.models.rpn_head import RPNHead
 from unidet.ops.loss_term import Losses
 from unidet.ops.rois import by_image, rois_of
-from unidet.ops.sampling import BatchRandom
+from unidet.ops.sampling import BatchRandom, RandomSource
 from unidet.records import Batch
 
 if TYPE_CHECKING:
     from unidet.config.networks import RPNHeadConfig
+
+
+@dataclass(frozen=True)
+class EndToEndBatch:
+    """A training batch, and per image the names that its regions will be compared with."""
+
+    images: Batch
+    classes: list[np.ndarray]
+
+    def parts(self, count: int) -> list[EndToEndBatch]:
+        """As `Batch.parts`."""
+        images = self.images.parts(count)
+        size = len(images[0].boxes)
+        firsts = range(0, len(self.classes), size)
+        classes = [self.classes[first : first + size] for first in firsts]
+        return [EndToEndBatch(*part) for part in zip(images, classes, strict=True)]
 
 
 class EndToEnd(nn.Module):
@@ -43,26 +60,54 @@ class EndToEnd(nn.Module):
         self.rpn_head = rpn_head
         self.settings = settings
 
-    def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:
+    def prepare(
+        self,
+        batch: Batch,
+        rng: BatchRandom | np.random.Generator,
+        anywhere: Anywhere = nowhere_else,
+    ) -> EndToEndBatch:
+        """Names to compare with; no weight is asked.
+
+        They are drawn by the labels of the images' boxes, before it is known which regions are
+        sampled, so that they do not depend on how a batch is divided. All images of a process at
+        once, as `RoiClassifier.sample`. Raises ValueError as that.
+        """
+        labelled = annotated_boxes(batch, self.regions.classifier.class_counts)
+        return EndToEndBatch(batch, self.regions.draw_classes(labelled, rng, anywhere))
+
+    def loss(self, batch: EndToEndBatch, rng: RandomSource) -> Losses:
         """`loss_rpn_cls`, `loss_rpn_bbox`, and what the RoI network's `loss` has."""
-        feats = self.regions.features(jt.array(batch.images_NCHW))
+        images = batch.images
+        feats = self.regions.features(jt.array(images.images_NCHW))
         output = self.rpn_head([feats])
-        targets = self.rpn_head.targets(output.anchors_A4, batch, rng)
+        targets = self.rpn_head.targets(output.anchors_A4, images, rng)
         rpn_losses = self.rpn_head.losses(output, targets)
-        proposals = self.rpn_head.proposals(output, batch.sizes_N2)
-        drawn = self.regions.sample(replace(batch, proposals=proposals), rng)
-        heads = self.regions.heads(feats, drawn.samples.rois_R5)
-        return {**rpn_losses, **self.regions.losses(*heads, drawn.samples, drawn.classes)}
+        proposals = self.rpn_head.proposals(output, images.sizes_N2)
+        samples = self.regions.sample_regions(replace(images, proposals=proposals), rng)
+        heads = self.regions.heads(feats, samples.rois_R5)
+        return {**rpn_losses, **self.regions.losses(*heads, samples, batch.classes)}
+
+    def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Proposals of every image, (P, 5) float32 xyxy + score, best first."""
+        with jt.no_grad():
+            return self._proposals(self.regions.features(images_NCHW), sizes_N2)
+
+    def _proposals(self, feats_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
+        """Under the limits of inference."""
+        limits = (self.settings.test_proposals_per_level, self.settings.test_max_rois)
+        return self.rpn_head.proposals(self.rpn_head([feats_NCHW]), sizes_N2, limits)
 
     def detect_regions(
-        self, images_NCHW: jt.Var, sizes_N2: np.ndarray
+        self, images_NCHW: jt.Var, sizes_N2: np.ndarray, most: int | None = None
     ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Per image its proposals (P, 5) with scores, best first, their refined boxes (P, 4),
-        clipped to the image's (height, width), and normalized embeddings (P, D)."""
-        limits = (self.settings.test_proposals_per_level, self.settings.test_max_rois)
+        clipped to the image's (height, width), and normalized embeddings (P, D).
+
+        Of the proposals the `most` best.
+        """
         with jt.no_grad():
             feats = self.regions.features(images_NCHW)
-            proposals = self.rpn_head.proposals(self.rpn_head([feats]), sizes_N2, limits)
+            proposals = [rows[:most] for rows in self._proposals(feats, sizes_N2)]
             rois = rois_of(proposals)
             embeddings, deltas = self.regions.all_heads(feats, rois)
             boxes = decoded(rois, deltas)

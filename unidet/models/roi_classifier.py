@@ -74,7 +74,7 @@ class RoiClassifier(nn.Module):
         self.box_regressor = nn.Linear(settings.embedding, 4)
         jt.init.gauss_(self.box_regressor.weight, std=0.001)
         jt.init.constant_(self.box_regressor.bias, 0.0)
-        self.settings, self._stride = settings, stride
+        self.settings, self.stride = settings, stride
         self._allowed: list[np.ndarray | None] = []
         self.set_batch_norm_training(False)
 
@@ -102,7 +102,7 @@ class RoiClassifier(nn.Module):
     def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
         """(R, channels, size, size) by RoIAlign."""
         size = self.settings.pool_size
-        return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self._stride)
+        return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self.stride)
 
     def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
         """Normalized embeddings and box deltas of max(R, 2) regions; rows past R are padding.
@@ -127,23 +127,35 @@ class RoiClassifier(nn.Module):
         Raises:
             ValueError: the batch has no proposals, or a label outside its dataset's names.
         """
-        counts = self.classifier.class_counts
-        samples = sample_rois(
+        samples = self.sample_regions(batch, rng)
+        classes = self.draw_classes(samples, rng, anywhere)
+        return RoiBatch(batch.images_NCHW, samples, classes)
+
+    def sample_regions(self, batch: Batch, rng: RandomSource) -> RoiSamples:
+        """The regions alone. Raises ValueError as `sample`."""
+        return sample_rois(
             batch,
-            counts,
+            self.classifier.class_counts,
             rng,
             count=self.settings.roi_samples,
             positive_fraction=self.settings.positive_fraction,
         )
-        classes = draw_classes(
+
+    def draw_classes(
+        self,
+        samples: RoiSamples,
+        rng: BatchRandom | np.random.Generator,
+        anywhere: Anywhere = nowhere_else,
+    ) -> list[np.ndarray]:
+        """The names alone, per image, that regions with these labels are compared with."""
+        return draw_classes(
             samples,
-            counts,
+            self.classifier.class_counts,
             rng,
             count=self.settings.federated_classes,
             allowed=self._allowed,
             anywhere=anywhere,
         )
-        return RoiBatch(batch.images_NCHW, samples, classes)
 
     def loss(self, batch: RoiBatch, rng: RandomSource) -> Losses:
         """`loss_class`, `loss_box` and the number of `positives`; `rng` is not asked."""

@@ -133,6 +133,24 @@ def sample_rois(
     )
 
 
+def annotated_boxes(batch: Batch, class_counts: Sequence[int]) -> RoiSamples:
+    """The images' own boxes, and a background in each, as if these were what is sampled."""
+    rois, labels = [], []
+    for image, (boxes, own) in enumerate(zip(batch.boxes, batch.labels, strict=True)):
+        background = class_counts[batch.dataset_ids[image]]
+        _check_labels(own, background, image)
+        regions = np.concatenate([boxes, _UNIT_BOX[None]]).astype(np.float32)
+        rois.append(np.insert(regions, 0, image, axis=1))
+        labels.append(np.append(own, background))
+    regions_R5 = np.concatenate(rois)
+    return RoiSamples(
+        rois_R5=regions_R5,
+        labels_R=np.concatenate(labels).astype(np.int64),
+        targets_R4=np.zeros((len(regions_R5), 4), np.float32),
+        datasets_N=batch.dataset_ids,
+    )
+
+
 def _check_labels(labels: np.ndarray, class_count: int, image: int) -> None:
     if len(labels) and not 0 <= labels.min() <= labels.max() < class_count:
         raise ValueError(

@@ -11,14 +11,14 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.pipelines.engine.shards import SHARDS
-from unidet.pipelines.stages import roi
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.pipelines.wiring.training_names import set_vocabularies
 from unidet.pipelines.wiring.training_proposals import training_proposals
 from unidet.records import Category
 
 
-def job(folder: Path, text: str = "clip") -> Any:
-    network = SimpleNamespace(proposals_per_image=2, text=text)
+def job(folder: Path) -> Any:
+    network = SimpleNamespace(proposals_per_image=2)
     inputs = {
         "proposals[training/a]": folder / "proposals",
         "clip_embeddings[toy_a]": folder / "embeddings",
@@ -67,8 +67,18 @@ def test_the_best_proposals_of_each_image_are_used(folder: Path) -> None:
     assert proposals_of(1).shape == (0, 5)
 
 
+def _texts(folder: Path, text: str = "clip") -> np.ndarray:
+    """The (C, D) embeddings that a network learns the names of `a` from."""
+    learned: list[np.ndarray] = []
+    network = SimpleNamespace(set_vocabularies=lambda texts, allowed: learned.extend(texts))
+    training: Any = [Data(images=2)]
+    set_vocabularies(job(folder), network, training, text)
+    (vectors,) = learned
+    return vectors
+
+
 def test_random_text_is_another_text_of_the_same_shape(folder: Path) -> None:
-    usual, random = (roi._text(job(folder, text), Data(images=2)) for text in ("clip", "random"))
+    usual, random = (_texts(folder, text) for text in ("clip", "random"))
     assert usual.tolist() == np.eye(2, 5).tolist()
     assert random.shape == usual.shape
     assert not np.allclose(random, usual)
@@ -82,4 +92,4 @@ def test_embeddings_of_other_names_are_refused(folder: Path) -> None:
         names=np.array(["ring", "star"]),
     )
     with pytest.raises(UserError, match="a: its 2 categories are not the 2 names of its vocab"):
-        roi._text(job(folder), Data(images=2))
+        _texts(folder)

@@ -229,7 +229,7 @@ def _against_first(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
 
 def _training(studies: Sequence[Compared]) -> Iterator[Section]:
     series, charts = _series(studies), []
-    for stage in ("clip", "rpn", "roi"):
+    for stage in ("clip", "rpn", "roi", "end2end"):
         lines = [
             Line(item.name, log.steps, log.losses["loss"], series[item.name])
             for item in studies

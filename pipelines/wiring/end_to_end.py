@@ -1,0 +1,43 @@
+"""The end-to-end network: from its configuration, or the artefact of stage `end2end`, to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unidet.config.stages import EndToEndConfig
+from unidet.pipelines.wiring import classifier
+from unidet.pipelines.wiring.classifier import build_classifier, initialize_classifier
+
+if TYPE_CHECKING:
+    from unidet.models.end2end import EndToEnd
+
+
+def build_end_to_end(settings: EndToEndConfig) -> EndToEnd:
+    """The network, without vocabularies."""
+    from unidet.models.end2end import EndToEnd
+    from unidet.models.rpn_head import RPNHead
+
+    regions = build_classifier(settings.network)
+    return EndToEnd(regions, RPNHead(settings.rpn_head, (regions.stride,)), settings.rpn_head)
+
+
+def open_end_to_end(settings: EndToEndConfig, folder: Path) -> EndToEnd:
+    """The network with the weights of an `end2end` artefact, without vocabularies."""
+    from unidet.weights.load import load_into
+    from unidet.weights.read import read_checkpoint
+
+    network = build_end_to_end(settings)
+    load_into(network, read_checkpoint(folder / "model.safetensors"))
+    return network
+
+
+def initialize(network: EndToEnd, settings: EndToEndConfig, inputs: Mapping[str, Path]) -> None:
+    """Give the image side its starting weights, as `network.initialize` says."""
+    initialize_classifier(network.regions, settings.network, inputs)
+
+
+def code_of(settings: EndToEndConfig) -> tuple[str, ...]:
+    """The modules that the settings choose: roots of a stage's code closure."""
+    return classifier.code_of(settings.network)
