@@ -13,9 +13,14 @@ from unidet.config.networks import (
     NanoDetPlusConfig,
     ResNetConfig,
     RPNConfig,
+    RPNHeadConfig,
     RTDETRConfig,
 )
-from unidet.pipelines.traces.published_settings import classifier_settings, proposer_settings
+from unidet.pipelines.traces.published_settings import (
+    classifier_settings,
+    end_to_end_settings,
+    proposer_settings,
+)
 
 
 def resnet(**changes: Any) -> ResNetConfig:
@@ -91,3 +96,18 @@ def small_classifier(**changes: Any) -> ClassifierConfig:
         "positive_fraction": 0.5,
     }
     return classifier(**(small | changes))
+
+
+def small_rpn_head(**changes: Any) -> RPNHeadConfig:
+    """On the map of `small_classifier`, of stride 8, with few anchors and boxes."""
+    small: dict[str, Any] = {
+        "channels": 32,
+        "anchor_scales": (2.0, 4.0),
+        "anchor_ratios": (0.5, 1.0),
+        "rpn_samples": 32,
+        "proposals_per_level": 200,
+        "max_rois": 60,
+        "test_proposals_per_level": 100,
+        "test_max_rois": 20,
+    }
+    return replace(end_to_end_settings("clip_r50_c4").rpn_head, **(small | changes))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from batches import make_batch
 
-from unidet.config.networks import RPNHeadConfig
 from unidet.models.end2end import EndToEnd
 from unidet.models.rpn_head import RPNHead
 from unidet.ops.loss_term import total, undivided
@@ -16,31 +15,12 @@ from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
 
 SIDE = 64
-RPN = RPNHeadConfig(
-    channels=32,
-    anchor_scales=(2.0, 4.0),
-    anchor_ratios=(0.5, 1.0),
-    anchor_iou=(0.7, 0.3),
-    minimum_iou=0.3,
-    rpn_samples=32,
-    proposal_nms=0.7,
-    proposals_per_level=200,
-    max_rois=60,
-    test_proposals_per_level=100,
-    test_max_rois=20,
-)
+RPN = networks.small_rpn_head()
 
 
 def _network() -> EndToEnd:
     jt.set_global_seed(1)
-    settings = networks.classifier(
-        backbone=networks.small_resnet(),
-        pool="mean",
-        pool_size=4,
-        embedding=6,
-        federated_classes=3,
-        roi_samples=16,
-    )
+    settings = networks.small_classifier(roi_samples=16)
     regions = build_classifier(settings)
     regions.set_vocabularies([np.random.default_rng(2).standard_normal((5, 6)).astype("f4")])
     return EndToEnd(regions, RPNHead(RPN, (8,)), RPN)
@@ -80,3 +60,25 @@ def test_regions_in_their_images_under_the_limits_of_inference() -> None:
         assert (boxes >= 0).all()
         assert (boxes <= [width, height, width, height]).all()
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+
+
+def test_what_is_proposed_alone_is_what_is_named() -> None:
+    network, batch = _network(), _batch([[]])
+    images, sizes = jt.array(batch.images_NCHW), np.array([[SIDE, SIDE]], np.int32)
+    (alone,) = network.propose(images, sizes)
+    ((proposals, _, _),) = network.detect_regions(images, sizes)
+    np.testing.assert_array_equal(proposals, alone)
+    ((best, boxes, embeddings),) = network.detect_regions(images, sizes, most=3)
+    np.testing.assert_array_equal(best, alone[:3])
+    assert len(boxes) == len(embeddings) == 3
+
+
+def test_names_are_those_of_the_boxes_of_all_images() -> None:
+    """One data set: every image with the same names, the other processes' among them."""
+    network, batch = _network(), _batch([[[4, 4, 40, 30]], []])
+    elsewhere = np.array([False, False, False, True, False, False])
+    drawn = network.prepare(batch, np.random.default_rng(0), lambda flags: flags | elsewhere)
+    assert [classes.tolist() for classes in drawn.classes] == [[1, 3]] * 2
+    first, second = drawn.parts(2)
+    assert (len(first.images.boxes[0]), len(second.images.boxes[0])) == (1, 0)
+    assert [part.classes for part in (first, second)] == [drawn.classes[:1], drawn.classes[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jittor as jt
@@ -9,8 +10,10 @@ import networks
 import numpy as np
 from batches import make_batch
 
+from unidet.models.end2end import EndToEnd
 from unidet.models.localization_network import LocalizationNetwork
 from unidet.models.roi_classifier import RoiClassifier
+from unidet.models.rpn_head import RPNHead
 from unidet.pipelines.proposers.cln import build
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
@@ -51,6 +54,11 @@ def classifier(datasets: int) -> RoiClassifier:
     return network
 
 
+def end_to_end() -> EndToEnd:
+    regions, settings = classifier(datasets=1), networks.small_rpn_head(rpn_samples=24)
+    return EndToEnd(regions, RPNHead(settings, (regions.stride,)), settings)
+
+
 def batch(datasets: int = 1) -> Batch:
     """Four images, two of them lower, with 3, 1, 0, 2 boxes and 7, 2, 3, 5 proposals."""
     rng = np.random.default_rng(3)
@@ -73,6 +81,8 @@ def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def preparation(network: Any) -> Prepare:
     """What the network wants done with a batch before it is divided."""
+    if isinstance(network, EndToEnd):
+        return network.prepare
     return network.sample if isinstance(network, RoiClassifier) else as_it_is
 
 
@@ -80,5 +90,7 @@ def network_and_batch(name: str) -> tuple[Any, Batch]:
     """By name: what every test here can divide."""
     if name == "cln":
         return cln(), batch()
+    if name == "end to end":
+        return end_to_end(), replace(batch(), proposals=None)
     datasets = {"classifier": 1, "partitioned classifier": 2}[name]
     return classifier(datasets), batch(datasets)

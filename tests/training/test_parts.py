@@ -16,7 +16,7 @@ from unidet.ops.sampling import BatchRandom
 from unidet.records import Batch
 from unidet.training.loop import train
 
-NETWORKS = ("cln", "classifier", "partitioned classifier")
+NETWORKS = ("cln", "classifier", "partitioned classifier", "end to end")
 
 
 class Silent:

@@ -16,7 +16,7 @@ from small_networks import batch, network_and_batch
 from unidet.console.interrupt import EXIT_CODE
 
 SCRIPT = Path(__file__).with_name("together.py")
-NETWORKS = ("cln", "classifier", "partitioned classifier")
+NETWORKS = ("cln", "classifier", "partitioned classifier", "end to end")
 needs_mpi = pytest.mark.skipif(shutil.which("mpicc") is None, reason="no Open MPI")
 
 

@@ -20,7 +20,7 @@ from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConf
 from unidet.console.interrupt import EXIT_CODE, Interrupted, listen
 from unidet.records import Batch
 
-NETWORKS = ("cln", "classifier", "partitioned classifier")
+NETWORKS = ("cln", "classifier", "partitioned classifier", "end to end")
 SETTINGS = TrainingConfig(
     steps=3,  # more, and noise of 1e-7 may flip which region the box head samples
     batch_size=4,
