@@ -139,7 +139,7 @@ def first(record: Record) -> None:
         maps = network.pyramid(images)
         output = network.rpn_head(maps)
         jt.sync([*maps, output.logits_NA])
-    levels = {f"p{2 + row}": level.numpy() for row, level in enumerate(maps)}
+    levels = {f"p{2 + row}": as_array(level) for row, level in enumerate(maps)}
     record.keep(levels | {"objectness": output.logits_NA.numpy()})
 
     def trunk() -> Any:
@@ -201,6 +201,7 @@ def learn(record: Record, network: Any, batch: Batch) -> None:
 
 if __name__ == "__main__":
     print(bring_up(sys.argv[1]), flush=True)
+    from unidet.ops.blocked_maps import as_array
     from unidet.ops.sampling import BatchRandom
     from unidet.training.optimizer import Optimizer
     from unidet.training.step import Stepper

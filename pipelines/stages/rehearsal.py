@@ -29,6 +29,7 @@ def run(job: Job) -> None:
 
     from unidet.data.loader import evaluation_batches
     from unidet.data.sampler import trainable_rows
+    from unidet.ops.blocked_maps import as_array
     from unidet.training.inference import as_images
 
     data = open_image_set(job)
@@ -48,7 +49,7 @@ def run(job: Job) -> None:
     )
     for batch in batches:
         with jt.no_grad():
-            maps = network.features(as_images(batch)).numpy()
+            maps = as_array(network.features(as_images(batch)))
         writer.add(batch, maps)
         progress.update(len(writer), len(rows))
     progress.close()

@@ -14,6 +14,7 @@ from unidet.config.networks import ResNetConfig
 from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.clip.image import ImageEncoder
 from unidet.models.resnet import ResNet
+from unidet.ops.blocked_maps import as_array
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.seen import seen
 from unidet.pipelines.wiring.text_encoder import HEAD_WIDTH
@@ -58,5 +59,5 @@ def forward(network: ImageEncoder, inputs: Inputs) -> dict[str, np.ndarray]:
     with jt.no_grad(), seen({"maps": network.backbone.execute}) as results:
         features = network(jt.array(images))
     (maps,) = results["maps"]
-    tensors = {f"layer{index}": feats.numpy() for index, feats in enumerate(maps, start=1)}
+    tensors = {f"layer{index}": as_array(feats) for index, feats in enumerate(maps, start=1)}
     return tensors | {"image_features": features.numpy()}

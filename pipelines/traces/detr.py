@@ -23,6 +23,7 @@ from unidet.models.detr.network import DETR, WIDTH, class_scores
 from unidet.models.detr.positions import padding_mask, position_embedding
 from unidet.models.matcher import Targets
 from unidet.models.set_prediction import Prediction, absolute_boxes
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
@@ -128,7 +129,7 @@ def _inference(network: DETR, inputs: Inputs, case: str, images: Images) -> dict
     with seen(_parts(network) | {"layers": network.predictions}) as results:
         network.detect(jt.array(batch), sizes)
     (layers,) = results.pop("layers")
-    tensors = {name: _as_recorded(name, outputs[-1].numpy()) for name, outputs in results.items()}
+    tensors = {name: _as_recorded(name, as_array(outputs[-1])) for name, outputs in results.items()}
     pixels, cells = _plane(batch), _plane(tensors["input_proj"])
     mask = padding_mask(sizes, pixels, cells)
     tensors["mask"] = padding_mask(sizes, pixels, pixels)

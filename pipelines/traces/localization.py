@@ -22,6 +22,7 @@ from unidet.models.box_head import BACKGROUND, OBJECT
 from unidet.models.dense_output import DenseOutput
 from unidet.models.localization_network import LocalizationNetwork
 from unidet.models.region_samples import RegionSamples
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.coders import encode_deltas
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
@@ -126,10 +127,10 @@ def dense_tensors(results: Results, logits_name: str) -> Tensors:
     (stages,), (feats,), (output,) = results["stages"], results["feats"], results["output"]
     maps = zip(("c2", "c3", "c4", "c5"), stages, strict=True)
     pyramid = zip(("p2", "p3", "p4", "p5", "p6"), feats, strict=True)
-    tensors = {name: feature.numpy() for name, feature in [*maps, *pyramid]}
+    tensors = {name: as_array(feature) for name, feature in [*maps, *pyramid]}
     offsets, logits = output.offsets_NA4.numpy(), output.logits_NA.numpy()
     for level, rows in output.levels():
-        cells = feats[level].shape[2:]
+        cells = feats[level].shape[2:4]
         tensors[f"rpn_reg{level}"] = as_map(offsets[:, rows], cells)
         tensors[f"{logits_name}{level}"] = as_map(logits[:, rows], cells)
         tensors[f"anchors{level}"] = output.anchors_A4[rows]

@@ -30,6 +30,7 @@ from unidet.models.rtdetr.denoising import Noise, noise_shape
 from unidet.models.rtdetr.encoder import position_table
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput, best_pairs
 from unidet.models.set_prediction import Prediction, absolute_boxes
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
@@ -120,7 +121,7 @@ def _methods(network: RTDETR) -> dict[str, Callable]:
 def _maps(feats: list[jt.Var], maps: list[jt.Var]) -> dict[str, np.ndarray]:
     named = zip(("backbone/c3", "backbone/c4", "backbone/c5"), feats, strict=True)
     outputs = zip(("encoder/s8", "encoder/s16", "encoder/s32"), maps, strict=True)
-    return {name: feature.numpy() for name, feature in [*named, *outputs]}
+    return {name: as_array(feature) for name, feature in [*named, *outputs]}
 
 
 def _parts(network: RTDETR) -> dict[str, Callable]:

@@ -24,6 +24,7 @@ from unidet.evaluation.detections import LARGEST_LOGIT
 from unidet.evaluation.soft_nms import Suppression, suppressor
 from unidet.models.roi_classifier import RoiClassifier, decoded
 from unidet.models.roi_samples import RoiBatch, RoiSamples
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image, rois_of
 from unidet.ops.sampling import BatchRandom
@@ -72,9 +73,9 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
     scores, boxes = logits_of(network, jt.array(embeddings)), decoded(rois, deltas)
     first = min(len(rois), FIRST)
     outputs = {
-        "c4": results["feats"][0].numpy(),
-        "roi_feats_first8": results["crops"][0].numpy()[:first],
-        "shared_head_first8": results["shared"][0].numpy()[:first],
+        "c4": as_array(results["feats"][0]),
+        "roi_feats_first8": as_array(results["crops"][0])[:first],
+        "shared_head_first8": as_array(results["shared"][0])[:first],
     }
     outputs |= _named(scores | {"bbox_pred": deltas}, "test_")
     logits = next(iter(scores.values()))
@@ -97,7 +98,7 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
     (feats,), ((embeddings, deltas),) = results.values()
     rows = len(samples.labels_R)
     scores = logits_of(network, embeddings[:rows])
-    tensors = {"c4": feats.numpy(), "train_rois": samples.rois_R5}
+    tensors = {"c4": as_array(feats), "train_rois": samples.rois_R5}
     tensors |= _named(scores | {"bbox_pred": deltas.numpy()[:rows]}, "train_")
     tensors["loss/acc"] = np.array([logged_accuracy(list(scores.values()), samples)], np.float32)
     loss = total(values)

@@ -18,6 +18,7 @@ from unidet.errors import UserError
 from unidet.models.end2end import EndToEnd, EndToEndBatch
 from unidet.models.roi_classifier import decoded
 from unidet.models.roi_samples import RoiSamples
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.rois import by_image
 from unidet.pipelines.traces.batch import plain_batch
@@ -112,9 +113,9 @@ def _dense_parts(network: EndToEnd) -> dict:
 def _dense_tensors(results: Results) -> Tensors:
     """C4, anchors, and what the RPN says of them."""
     (feats,), (output,) = results["feats"], results["output"]
-    cells = tuple(feats.shape[2:])
+    cells = tuple(feats.shape[2:4])
     return {
-        "c4": feats.numpy(),
+        "c4": as_array(feats),
         "rpn_cls0": as_map(output.logits_NA.numpy(), cells),
         "rpn_reg0": as_map(output.offsets_NA4.numpy(), cells),
         "anchors0": output.anchors_A4,

@@ -11,6 +11,7 @@ from batches import make_batch
 from unidet.models.fine_tuner import FineTuner, Weights
 from unidet.models.roi_classifier import RoiClassifier
 from unidet.models.stored_images import StoredImages
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.loss_term import undivided
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.wiring.classifier import build_classifier
@@ -43,7 +44,7 @@ def stored(start: RoiClassifier) -> StoredImages:
     maps = []
     for side in (64, 48):
         pixels = random.standard_normal((1, 3, side, side)).astype(np.float32)
-        maps.append(start.features(jt.array(pixels)).numpy()[0].astype(np.float16))
+        maps.append(as_array(start.features(jt.array(pixels)))[0].astype(np.float16))
     boxes = [np.array([[4, 4, 30, 40]], np.float32), np.zeros((0, 4), np.float32)]
     labels = [np.array([2], np.int32), np.zeros(0, np.int32)]
     return StoredImages(maps, boxes, labels, [PROPOSALS, PROPOSALS[:1]], np.array([1, 1], np.int32))
@@ -136,7 +137,7 @@ def test_old_regions_are_compared_with_old_names_and_are_none_of_the_new(
 def test_stored_maps_give_what_the_images_would(start: RoiClassifier) -> None:
     """The same image, once as pixels and once as its stored map, has the same loss."""
     pixels = random.standard_normal((1, 3, 64, 64)).astype(np.float32)
-    maps = start.features(jt.array(pixels)).numpy().astype(np.float16)
+    maps = as_array(start.features(jt.array(pixels))).astype(np.float16)
     arguments = ([[[4, 4, 30, 40]]], [[2]])
     images = make_batch(pixels, *arguments, datasets=[1], proposals=[PROPOSALS])
     old = StoredImages([maps[0]], images.boxes, images.labels, [PROPOSALS], np.array([1], np.int32))

@@ -56,7 +56,7 @@ def anchors_of(
     ratios: Sequence[float] = (1.0,),
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Anchors (A, 4) of all levels (N, C, H, W), and how many each level has."""
-    shapes = [tuple(level.shape[2:]) for level in feats]
+    shapes = [tuple(level.shape[2:4]) for level in feats]
     anchors = [
         grid_anchors(height, width, stride, scales, ratios)
         for (height, width), stride in zip(shapes, strides, strict=True)

@@ -8,6 +8,9 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
+from unidet.models.layers import convolve_bias
+from unidet.ops.blocked_pools import spread
+
 
 class FPN(nn.Module):
     """Lateral 1x1 and smoothing 3x3 convolutions with bias, no norm; finest level first.
@@ -31,14 +34,14 @@ class FPN(nn.Module):
             jt.init.constant_(convolution.bias, 0.0)
 
     def execute(self, feats: list[jt.Var]) -> list[jt.Var]:
-        """Backbone maps (N, C_i, H_i, W_i) to `levels` maps (N, channels, H, W)."""
-        merged = [lateral(level) for lateral, level in zip(self.lateral_convs, feats, strict=True)]
-        for fine in range(len(merged) - 2, -1, -1):
-            size = merged[fine].shape[2:]
-            merged[fine] = merged[fine] + nn.interpolate(
-                merged[fine + 1], size=size, mode="nearest"
-            )
-        outputs = [smooth(level) for smooth, level in zip(self.fpn_convs, merged, strict=True)]
+        """Backbone maps (N, C_i, H_i, W_i) to `levels` maps (N, channels, H, W), blocked if they
+        are."""
+        merged: list[jt.Var] = []
+        for lateral, level in reversed(list(zip(self.lateral_convs, feats, strict=True))):
+            coarser = spread(merged[0], tuple(level.shape[2:4])) if merged else None
+            merged.insert(0, convolve_bias(level, lateral, residual=coarser))
+        pairs = zip(merged, self.fpn_convs, strict=True)
+        outputs = [convolve_bias(level, smooth) for level, smooth in pairs]
         while len(outputs) < self.levels:
             outputs.append(outputs[-1][:, :, ::2, ::2])
         return outputs

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import jittor as jt
 from jittor import nn
 
+from unidet.ops.activation import relu
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_maps import LANES, convolve, is_blocked, plain
 from unidet.ops.depthwise_conv import depthwise_conv
 from unidet.ops.pointwise_conv import pointwise_conv
 
@@ -45,6 +47,58 @@ class PointwiseConv(nn.Conv):
         """(N, in_channels, H, W) to (N, channels, H, W)."""
         mapped = pointwise_conv(feats_NCHW, self.weight)
         return mapped if self.bias is None else mapped + self.bias.broadcast(mapped, [0, 2, 3])
+
+
+def convolve_normalize(
+    feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, residual: jt.Var | None = None
+) -> jt.Var:
+    """norm(convolution(feats)), with a residual relu(norm(convolution(feats)) + residual).
+
+    In one pass where `feats` are blocked and the norm is on running statistics; else of plain maps.
+    """
+    if is_blocked(feats) and not norm.is_train:
+        return fused(feats, convolution, norm, residual)
+    normalized = norm(convolution(plain(feats)))
+    return normalized if residual is None else relu(normalized + plain(residual))
+
+
+def fused(
+    feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, residual: jt.Var | None = None
+) -> jt.Var:
+    """`convolve_normalize` from a blocked map, or an image, to a blocked map."""
+    weight, bias = norm.folded(convolution.weight)
+    return convolve(
+        feats,
+        weight,
+        bias,
+        stride=convolution.stride[0],
+        padding=convolution.padding[0],
+        slope=norm.slope if residual is None else 0.0,
+        residual=residual,
+    )
+
+
+def convolve_bias(
+    feats: jt.Var, convolution: nn.Conv, *, clamp: bool = False, residual: jt.Var | None = None
+) -> jt.Var:
+    """convolution(feats) + residual, then ReLU if `clamp`.
+
+    Of the kind that `feats` and `residual` are, but plain where the filters do not fill the lanes.
+    """
+    if not is_blocked(feats):
+        result = convolution(feats) if residual is None else convolution(feats) + residual
+        return nn.relu(result) if clamp else result
+    result = convolve(
+        feats,
+        convolution.weight,
+        convolution.bias,
+        stride=convolution.stride[0],
+        padding=convolution.padding[0],
+        slope=0.0 if clamp else 1.0,
+        residual=residual,
+    )
+    filters = convolution.weight.shape[0]
+    return result if filters % LANES == 0 else plain(result)[:, :filters]
 
 
 def flat_cells(level_NCHW: jt.Var) -> jt.Var:

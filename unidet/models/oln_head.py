@@ -17,10 +17,11 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.dense_output import DenseOutput, anchors_of, best_of_levels
-from unidet.models.layers import flat_cells
+from unidet.models.layers import convolve_bias, flat_cells
 from unidet.models.oln_targets import AnchorSampler, AnchorTargets, DenseAnchors, SampledAnchors
 from unidet.models.sampled_rows import concatenate
 from unidet.ops import losses
+from unidet.ops.blocked_maps import channel_dims
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import decode_tblr
 from unidet.ops.loss_term import Losses, LossTerm
@@ -81,14 +82,17 @@ class OLNHead(nn.Module):
 
     def execute(self, feats: list[jt.Var]) -> OLNOutput:
         """Pyramid levels (N, C, H, W), finest first, to one `OLNOutput`."""
-        hidden = [l2_normalize(nn.relu(self.rpn_conv(level)), 1) for level in feats]
-        distances = jt.concat([flat_cells(self.rpn_reg(level)) for level in hidden], dim=1)
-        objectness = jt.concat([flat_cells(self.rpn_obj(level)) for level in hidden], dim=1)
+        hidden = [self._hidden(level) for level in feats]
+        distances = jt.concat([flat_cells(convolve_bias(x, self.rpn_reg)) for x in hidden], dim=1)
+        objectness = jt.concat([flat_cells(convolve_bias(x, self.rpn_obj)) for x in hidden], dim=1)
         unused = None
         if self.rpn_cls is not None:
-            unused = sum(self.rpn_cls(level).sum() for level in hidden) * 0.0
+            unused = sum(convolve_bias(level, self.rpn_cls).sum() for level in hidden) * 0.0
         anchors, counts = anchors_of(feats, self.strides, [self.settings.anchor_scale])
         return OLNOutput(distances, objectness.squeeze(2), anchors, counts, unused)
+
+    def _hidden(self, level: jt.Var) -> jt.Var:
+        return l2_normalize(convolve_bias(level, self.rpn_conv, clamp=True), channel_dims(level))
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> AnchorTargets:
         """What the anchors of every image learn."""

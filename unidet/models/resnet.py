@@ -11,6 +11,7 @@ presnet.py; Radford et al., arXiv 2103.00020, 2.4 and clip/model.py.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import jittor as jt
@@ -18,12 +19,15 @@ from jittor import nn
 
 from unidet.models.layers import (
     LastLayer,
+    convolve_normalize,
     freeze,
+    fused,
     initialize_convolutions,
     set_batch_norm_training,
 )
-from unidet.ops.activation import relu
+from unidet.ops import blocked_pools
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_maps import can_block, is_blocked
 
 if TYPE_CHECKING:
     from unidet.config.networks import Block, ResNetConfig, Style
@@ -39,6 +43,8 @@ def mean_pool(feats_NCHW: jt.Var, stride: int) -> jt.Var:
     """
     if stride == 1:
         return feats_NCHW
+    if is_blocked(feats_NCHW):
+        return blocked_pools.mean_pool(feats_NCHW, stride)
     count, channels, height, width = feats_NCHW.shape
     rows, columns = height // stride, width // stride
     if height % stride or width % stride:
@@ -70,7 +76,7 @@ class _Residual(nn.Module):
     def shortcut(self, feats_NCHW: jt.Var) -> jt.Var:
         if self.downsample is None:
             return feats_NCHW
-        return self.downsample(mean_pool(feats_NCHW, self._shortcut_pool))
+        return convolve_normalize(mean_pool(feats_NCHW, self._shortcut_pool), *self.downsample)
 
 
 class Bottleneck(_Residual):
@@ -90,10 +96,9 @@ class Bottleneck(_Residual):
         self.bn3 = BatchNorm2d(channels)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        hidden = self.bn1(self.conv1(feats_NCHW))
-        hidden = self.bn2(self.conv2(hidden))
-        hidden = self.bn3(self.conv3(mean_pool(hidden, self._pool)))
-        return relu(hidden + self.shortcut(feats_NCHW))
+        hidden = convolve_normalize(feats_NCHW, self.conv1, self.bn1)
+        hidden = mean_pool(convolve_normalize(hidden, self.conv2, self.bn2), self._pool)
+        return convolve_normalize(hidden, self.conv3, self.bn3, self.shortcut(feats_NCHW))
 
 
 class Basic(_Residual):
@@ -113,9 +118,8 @@ class Basic(_Residual):
         self.bn2 = BatchNorm2d(width)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        hidden = self.bn1(self.conv1(feats_NCHW))
-        hidden = self.bn2(self.conv2(hidden))
-        return relu(hidden + self.shortcut(feats_NCHW))
+        hidden = convolve_normalize(feats_NCHW, self.conv1, self.bn1)
+        return convolve_normalize(hidden, self.conv2, self.bn2, self.shortcut(feats_NCHW))
 
 
 def build_layer(settings: ResNetConfig, index: int) -> nn.Sequential:
@@ -215,20 +219,36 @@ class ResNet(nn.Module):
         self.freeze(self.frozen_stages)
 
     def _stem_features(self, images_NCHW: jt.Var) -> jt.Var:
-        feats = self.bn1(self.conv1(images_NCHW))
+        starts_blocks = can_block(self.conv1.weight.shape[0]) and not self.bn1.is_train
+        start = fused if starts_blocks else convolve_normalize
+        feats = start(images_NCHW, self.conv1, self.bn1)
         if self.style != "torchvision":
-            feats = self.bn2(self.conv2(feats))
-            feats = self.bn3(self.conv3(feats))
+            feats = convolve_normalize(feats, self.conv2, self.bn2)
+            feats = convolve_normalize(feats, self.conv3, self.bn3)
         if self.style == "clip":
             return mean_pool(feats, 2 if self._pools_stem else 1)
-        return nn.max_pool2d(feats, 3, 2, 1) if self._pools_stem else feats
+        if not self._pools_stem:
+            return feats
+        return blocked_pools.max_pool(feats) if is_blocked(feats) else nn.max_pool2d(feats, 3, 2, 1)
 
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
-        """Feature maps of the chosen layers for normalized images (N, 3, H, W)."""
-        feats = self._stem_features(images_NCHW)
+        """Feature maps of the chosen layers for normalized images (N, 3, H, W).
+
+        Blocked (ops/blocked_maps.py) where the processor has it, the width fills its lanes and
+        batch norms use running statistics.
+        """
         maps = []
+        with self._keeping(0):
+            feats = self._stem_features(images_NCHW)
         for index in range(1, max(self.outputs) + 1):
-            feats = getattr(self, f"layer{index}")(feats)
+            with self._keeping(index):
+                feats = getattr(self, f"layer{index}")(feats)
             if index in self.outputs:
                 maps.append(feats)
         return maps
+
+    def _keeping(self, stage: int) -> AbstractContextManager[None]:
+        """What runs a stage (0: the stem): nothing is kept for gradients of a frozen one."""
+        return (
+            jt.no_grad() if stage < self.frozen_stages + 1 and self.frozen_stages else nullcontext()
+        )

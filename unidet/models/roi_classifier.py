@@ -100,9 +100,9 @@ class RoiClassifier(nn.Module):
         return self.backbone(images_NCHW)[-1]
 
     def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
-        """(R, channels, size, size) by RoIAlign."""
+        """(R, channels, size, size) by RoIAlign; blocked where the map is."""
         size = self.settings.pool_size
-        return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self.stride)
+        return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self.stride, keeps_blocks=True)
 
     def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
         """Normalized embeddings and box deltas of max(R, 2) regions; rows past R are padding.

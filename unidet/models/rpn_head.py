@@ -16,7 +16,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.dense_output import DenseOutput, anchors_of, best_of_levels
-from unidet.models.layers import flat_cells
+from unidet.models.layers import convolve_bias, flat_cells
 from unidet.models.rpn_targets import RPNTargets, sample_anchors
 from unidet.models.sampled_rows import concatenate
 from unidet.ops import losses
@@ -55,9 +55,9 @@ class RPNHead(nn.Module):
 
     def execute(self, feats: list[jt.Var]) -> DenseOutput:
         """Pyramid levels (N, C, H, W), finest first; offsets are (dx, dy, dw, dh)."""
-        hidden = [nn.relu(self.rpn_conv(level)) for level in feats]
-        deltas = jt.concat([flat_cells(self.rpn_reg(level)) for level in hidden], dim=1)
-        logits = jt.concat([flat_cells(self.rpn_cls(level)) for level in hidden], dim=1)
+        hidden = [convolve_bias(level, self.rpn_conv, clamp=True) for level in feats]
+        deltas = jt.concat([flat_cells(convolve_bias(x, self.rpn_reg)) for x in hidden], dim=1)
+        logits = jt.concat([flat_cells(convolve_bias(x, self.rpn_cls)) for x in hidden], dim=1)
         images = feats[0].shape[0]
         settings = self.settings
         return DenseOutput(

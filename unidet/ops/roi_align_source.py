@@ -118,37 +118,41 @@ inline void from_lanes(const float* from, float* into, int channels, int cells) 
 _CPU_PLAN = r"""
     using namespace unidet_roi_align;
     const int bins_h = data["bins_h"], bins_w = data["bins_w"], bins = bins_h * bins_w;
+    const int height = MAP_shape2, width = MAP_shape3, cells = height * width;
     const auto by_image = plan(
-        in1_p, in1_shape0, IMAGES, HEIGHT, WIDTH, bins_h, bins_w,
+        in1_p, in1_shape0, MAP_shape0, height, width, bins_h, bins_w,
         data["scale"], data["ratio"], data["aligned"] != 0);
-    const int cells = HEIGHT * WIDTH, blocks = (CHANNELS + LANES - 1) / LANES;
+    const int all_channels = MAP_shape1 * (MAP_BLOCKED ? LANES : 1);
+    const int blocks = (all_channels + LANES - 1) / LANES;
 """
 
-CPU_FORWARD = (
-    _CPU_PLAN.replace("IMAGES", "in0_shape0")
-    .replace("CHANNELS", "in0_shape1")
-    .replace("HEIGHT", "in0_shape2")
-    .replace("WIDTH", "in0_shape3")
+_CPU_FORWARD = (
+    _CPU_PLAN.replace("MAP_shape", "in0_shape")
     + r"""
-    const int width = in0_shape3;
-    std::memset(out_p, 0, sizeof(float) * in1_shape0 * in0_shape1 * bins);
+    std::memset(out_p, 0, sizeof(float) * in1_shape0 * all_channels * bins);
     #pragma omp parallel
     {
-        std::vector<float> feats(cells * LANES), half(bins_h * width * LANES), pooled(bins * LANES);
+        std::vector<float> map_room(MAP_BLOCKED ? 0 : cells * LANES), half(bins_h * width * LANES);
+        std::vector<float> pooled_room(POOLED_BLOCKED ? 0 : bins * LANES);
         #pragma omp for collapse(2) schedule(dynamic)
         for (int image = 0; image < in0_shape0; image++)
         for (int block = 0; block < blocks; block++) {
             if (by_image[image].empty()) continue;
-            const int start = block * LANES, channels = std::min<int>(LANES, in0_shape1 - start);
-            to_lanes(in0_p + ((size_t)image * in0_shape1 + start) * cells, feats.data(),
-                     channels, cells);
+            const int start = block * LANES, channels = std::min<int>(LANES, all_channels - start);
+            const float* feats = in0_p + ((size_t)image * all_channels + start) * cells;
+            if (!MAP_BLOCKED) {
+                to_lanes(feats, map_room.data(), channels, cells);
+                feats = map_room.data();
+            }
             for (const Roi& roi : by_image[image]) {
                 const AxisWeights &rows = roi.rows, &columns = roi.columns;
+                float* target = out_p + ((size_t)roi.index * all_channels + start) * bins;
+                float* pooled = POOLED_BLOCKED ? target : pooled_room.data();
                 for (int p = 0; p < bins_h; p++)
                 for (int x = columns.low; x < columns.high; x++) {
                     float sum[LANES] = {0};
                     const float* weights = rows.weights.data() + rows.offset[p];
-                    const float* from = feats.data() + (rows.first[p] * width + x) * LANES;
+                    const float* from = feats + (rows.first[p] * width + x) * LANES;
                     for (int k = 0; k < rows.count[p]; k++)
                         add_scaled(sum, from + k * width * LANES, weights[k]);
                     std::memcpy(half.data() + (p * width + x) * LANES, sum, sizeof(sum));
@@ -160,36 +164,36 @@ CPU_FORWARD = (
                     const float* from = half.data() + (p * width + columns.first[q]) * LANES;
                     for (int k = 0; k < columns.count[q]; k++)
                         add_scaled(sum, from + k * LANES, weights[k]);
-                    std::memcpy(pooled.data() + (p * bins_w + q) * LANES, sum, sizeof(sum));
+                    std::memcpy(pooled + (p * bins_w + q) * LANES, sum, sizeof(sum));
                 }
-                from_lanes(pooled.data(),
-                           out_p + ((size_t)roi.index * in0_shape1 + start) * bins,
-                           channels, bins);
+                if (!POOLED_BLOCKED) from_lanes(pooled, target, channels, bins);
             }
         }
     }
 """
 )
 
-CPU_BACKWARD = (
-    _CPU_PLAN.replace("IMAGES", "out_shape0")
-    .replace("CHANNELS", "out_shape1")
-    .replace("HEIGHT", "out_shape2")
-    .replace("WIDTH", "out_shape3")
+_CPU_BACKWARD = (
+    _CPU_PLAN.replace("MAP_shape", "out_shape")
     + r"""
-    const int width = out_shape3;
     #pragma omp parallel
     {
-        std::vector<float> feats(cells * LANES), half(bins_h * width * LANES), pooled(bins * LANES);
+        std::vector<float> map_room(MAP_BLOCKED ? 0 : cells * LANES), half(bins_h * width * LANES);
+        std::vector<float> pooled_room(POOLED_BLOCKED ? 0 : bins * LANES);
         #pragma omp for collapse(2) schedule(dynamic)
         for (int image = 0; image < out_shape0; image++)
         for (int block = 0; block < blocks; block++) {
-            const int start = block * LANES, channels = std::min<int>(LANES, out_shape1 - start);
-            std::fill(feats.begin(), feats.end(), 0.f);
+            const int start = block * LANES, channels = std::min<int>(LANES, all_channels - start);
+            float* target = out_p + ((size_t)image * all_channels + start) * cells;
+            float* feats = MAP_BLOCKED ? target : map_room.data();
+            std::fill(feats, feats + (size_t)cells * LANES, 0.f);
             for (const Roi& roi : by_image[image]) {
                 const AxisWeights &rows = roi.rows, &columns = roi.columns;
-                to_lanes(in0_p + ((size_t)roi.index * out_shape1 + start) * bins, pooled.data(),
-                         channels, bins);
+                const float* pooled = in0_p + ((size_t)roi.index * all_channels + start) * bins;
+                if (!POOLED_BLOCKED) {
+                    to_lanes(pooled, pooled_room.data(), channels, bins);
+                    pooled = pooled_room.data();
+                }
                 for (int p = 0; p < bins_h; p++) {
                     std::fill(half.begin() + (p * width + columns.low) * LANES,
                               half.begin() + (p * width + columns.high) * LANES, 0.f);
@@ -198,21 +202,29 @@ CPU_BACKWARD = (
                         float* into = half.data() + (p * width + columns.first[q]) * LANES;
                         for (int k = 0; k < columns.count[q]; k++)
                             add_scaled(into + k * LANES,
-                                       pooled.data() + (p * bins_w + q) * LANES, weights[k]);
+                                       pooled + (p * bins_w + q) * LANES, weights[k]);
                     }
                     const float* weights = rows.weights.data() + rows.offset[p];
                     for (int k = 0; k < rows.count[p]; k++)
                     for (int x = columns.low; x < columns.high; x++)
-                        add_scaled(feats.data() + ((rows.first[p] + k) * width + x) * LANES,
+                        add_scaled(feats + ((rows.first[p] + k) * width + x) * LANES,
                                    half.data() + (p * width + x) * LANES, weights[k]);
                 }
             }
-            from_lanes(feats.data(), out_p + ((size_t)image * out_shape1 + start) * cells,
-                       channels, cells);
+            if (!MAP_BLOCKED) from_lanes(feats, target, channels, cells);
         }
     }
 """
 )
+
+
+def cpu_kernels(map_blocked: bool, pooled_blocked: bool) -> tuple[str, str]:
+    """Forward and backward source; whether maps, and what is pooled, lie in blocks of LANES."""
+    words = {True: "true", False: "false"}
+    layout = f"constexpr bool MAP_BLOCKED = {words[map_blocked]};\n"
+    layout += f"constexpr bool POOLED_BLOCKED = {words[pooled_blocked]};\n"
+    return layout + _CPU_FORWARD, layout + _CPU_BACKWARD
+
 
 CUDA_HEADER = r"""
 #include <cmath>

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jittor as jt
 
 
-def l2_normalize(vectors: jt.Var, dim: int) -> jt.Var:
+def l2_normalize(vectors: jt.Var, dim: int | tuple[int, ...]) -> jt.Var:
     """`vectors` along `dim` at length 1; a zero vector stays zero (torch `F.normalize`, eps 1e-12).
 
     The floor lies under the square root, where it also keeps the gradient at a zero vector finite.

@@ -16,6 +16,7 @@ import pytest
 from unidet.models.rtdetr.decoder import anchor_logits
 from unidet.models.rtdetr.network import RTDETR, best_pairs
 from unidet.models.set_prediction import absolute_boxes
+from unidet.ops.blocked_maps import as_array
 
 Recording = dict[str, np.ndarray]
 LOGITS = {"r18vd": 5e-4, "r50vd": 5.5e-3}
@@ -57,9 +58,9 @@ def traced(network: RTDETR, recording: Recording) -> dict[str, np.ndarray]:
     assert set(cells) == set(recorded)
     order = [cells.index(cell) for cell in recorded]
     for name, feature in zip(("c3", "c4", "c5"), feats, strict=True):
-        tensors[f"backbone/{name}"] = feature.numpy()
+        tensors[f"backbone/{name}"] = as_array(feature)
     for name, feature in zip(("s8", "s16", "s32"), maps, strict=True):
-        tensors[f"encoder/{name}"] = feature.numpy()
+        tensors[f"encoder/{name}"] = as_array(feature)
     tensors["decoder/memory"] = memory.numpy()
     tensors["decoder/enc_max_score"] = selection.scores
     tensors["decoder/target0"] = selection.content.numpy()[:, order]

@@ -14,6 +14,7 @@ import jittor as jt
 from jittor import nn
 
 from unidet.ops.attention import batched_matmul
+from unidet.ops.blocked_maps import plain
 
 
 class AttentionPool(nn.Module):
@@ -39,6 +40,7 @@ class AttentionPool(nn.Module):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """ValueError where a map's sides are not `size`."""
+        feats_NCHW = plain(feats_NCHW)
         if feats_NCHW.shape[2:] != [self.size, self.size]:
             raise ValueError(f"maps {tuple(feats_NCHW.shape)}, sides must be {self.size}")
         tokens_NCT = self._tokens(feats_NCHW)

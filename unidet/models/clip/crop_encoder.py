@@ -41,5 +41,7 @@ class CropEncoder(nn.Module):
         rois = np.zeros((count, 5), np.float32)
         rois[:, 0], rois[:, 3:] = np.arange(count), side
         feats = self.backbone(crops_NCHW)[-1]
-        regions = roi_align(feats, jt.array(rois), self._roi_size, 1.0 / self._stride)
+        regions = roi_align(
+            feats, jt.array(rois), self._roi_size, 1.0 / self._stride, keeps_blocks=True
+        )
         return self.pool(self.shared_layer(regions))

@@ -24,6 +24,7 @@ from unidet.models.matcher import Matches, Targets, relative_targets
 from unidet.models.resnet import ResNet
 from unidet.models.set_prediction import Prediction, absolute_boxes, proposals
 from unidet.models.transformer_layers import MLP, set_dropout_training
+from unidet.ops.blocked_maps import plain
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected
@@ -100,7 +101,7 @@ class DETR(nn.Module):
         return [self._heads(queries) for queries in self._decoded(images_NCHW, sizes_N2)]
 
     def _decoded(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[jt.Var]:
-        feats = self.input_proj(self.backbone(images_NCHW)[-1])
+        feats = self.input_proj(plain(self.backbone(images_NCHW)[-1]))
         height, width = images_NCHW.shape[2:]
         mask = padding_mask(np.asarray(sizes_N2), (height, width), tuple(feats.shape[2:]))
         positions = jt.array(position_embedding(mask, WIDTH))

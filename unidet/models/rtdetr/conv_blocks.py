@@ -8,6 +8,7 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
+from unidet.models.layers import convolve_normalize
 from unidet.ops.activation import silu
 from unidet.ops.batch_norm import BatchNorm2d
 
@@ -27,7 +28,7 @@ class ConvNorm(nn.Module):
         self._activate = activate
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        feats_NCHW = self.norm(self.conv(feats_NCHW))
+        feats_NCHW = convolve_normalize(feats_NCHW, self.conv, self.norm)
         return silu(feats_NCHW) if self._activate else feats_NCHW
 
 

@@ -12,10 +12,12 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.layers import flat_cells
+from unidet.models.layers import convolve_normalize, flat_cells
 from unidet.models.rtdetr.conv_blocks import ConvNorm, CSPRep
 from unidet.models.transformer_layers import EncoderLayer
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_maps import blocked, is_blocked, plain
+from unidet.ops.blocked_pools import spread
 
 HEADS = 8
 REPVGG_BLOCKS = 3
@@ -86,12 +88,15 @@ class HybridEncoder(nn.Module):
     def execute(self, feats: Sequence[jt.Var]) -> list[jt.Var]:
         """Maps (N, C_i, H_i, W_i), finest first, each of half the sides of the one before, to maps
         (N, width, H_i, W_i)."""
-        levels = [project(level) for project, level in zip(self.input_proj, feats, strict=True)]
+        pairs = zip(feats, self.input_proj, strict=True)
+        levels = [convolve_normalize(level, *project) for level, project in pairs]
         levels[-1] = self.attended(levels[-1])
-        return self.fused(levels)
+        return [plain(level) for level in self.fused(levels)]
 
     def attended(self, level_NCHW: jt.Var) -> jt.Var:
         """The coarsest map after attention among its cells."""
+        if is_blocked(level_NCHW):
+            return blocked(self.attended(plain(level_NCHW)))
         count, channels, height, width = level_NCHW.shape
         tokens = flat_cells(level_NCHW)
         positions = jt.array(position_table(height, width, channels))
@@ -103,7 +108,7 @@ class HybridEncoder(nn.Module):
         inner = [levels[-1]]
         for step, fine in enumerate(reversed(levels[:-1])):
             inner[0] = self.lateral_convs[step](inner[0])
-            upsampled = nn.interpolate(inner[0], size=fine.shape[2:], mode="nearest")
+            upsampled = spread(inner[0], tuple(fine.shape[2:4]))
             inner.insert(0, self.fpn_blocks[step](jt.concat([upsampled, fine], dim=1)))
         outputs = [inner[0]]
         for step, coarse in enumerate(inner[1:]):

@@ -1,0 +1,58 @@
+"""Builds and loads the functions of blocked_source.py, once per cache of Jittor."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import jittor as jt
+
+from unidet.ops.blocked_source import SOURCE
+
+_AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later one
+
+
+@functools.cache
+def has_avx512() -> bool:
+    """Whether oneDNN is here and computes sixteen numbers at a time."""
+    if jt.compile_extern.mkl_ops is None:
+        return False
+    isa = ctypes.CDLL(str(_onednn() / "lib" / "libdnnl.so.2")).dnnl_get_effective_cpu_isa()
+    return isa & _AVX512_CORE == _AVX512_CORE
+
+
+@functools.cache
+def load() -> None:
+    """Make the functions known to kernels. RuntimeError where the compiler refuses them."""
+    flags = ["-std=c++14", "-Ofast", "-march=native", "-fopenmp", "-fPIC", "-shared", "-w"]
+    command = [*shlex.split(jt.flags.cc_path), *flags, f"-I{_onednn() / 'include'}"]
+    digest = hashlib.sha256("\n".join([*command, SOURCE]).encode()).hexdigest()[:12]
+    library = Path(jt.flags.cache_path) / f"blocked-{digest}.so"
+    if not library.is_file():
+        _compile(command, library)
+    ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+
+
+def _compile(command: list[str], library: Path) -> None:
+    """`library` is there whole or not at all, also beside another process that compiles it."""
+    partial = library.with_name(f"{library.name}.{os.getpid()}")
+    source = partial.with_suffix(".cc")
+    source.write_text(SOURCE)
+    inputs = [str(source), str(_onednn() / "lib" / "libdnnl.so.2")]
+    done = subprocess.run([*command, *inputs, "-o", str(partial)], capture_output=True)
+    source.unlink()
+    if done.returncode:
+        raise RuntimeError(f"the compiler refuses blocked_source.py: {done.stderr.decode()}")
+    partial.replace(library)
+
+
+def _onednn() -> Path:
+    """The folder of oneDNN's `include` and `lib`, where Jittor's import has found it."""
+    root = Path(jt.compiler.jit_utils.home()) / ".cache" / "jittor" / "mkl"
+    (folder,) = (place for place in root.iterdir() if place.name.startswith("dnnl"))
+    return folder

@@ -1,0 +1,176 @@
+"""Feature maps in blocks of channels, as oneDNN's convolutions take them on a CPU with AVX-512.
+
+Jittor's convolution rearranges (N, C, H, W) into blocks and back in every call, a third of a
+forward pass. Here maps stay as they are between convolutions: a blocked map is
+(N, C / LANES, H, W, LANES), five dimensions, so that its shape tells it from a plain one. All
+functions take blocked maps unless they say otherwise. N images, C channels, H, W cells, O filters
+of K x K cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jittor as jt
+import numpy as np
+
+from unidet.ops import blocked_library
+
+LANES = 16
+_HEADER = r"""
+extern "C" {
+void unidet_convolve(const float*, const float*, const float*, const float*, float*, const int*,
+                     float, bool);
+void unidet_convolve_backward_data(const float*, const float*, float*, const int*);
+void unidet_convolve_backward_weights(const float*, const float*, float*, float*, const int*, bool);
+void unidet_arrange(const float*, float*, int, int, int, int, bool);
+void unidet_max_pool(const float*, float*, int, int, int, int, int, int);
+void unidet_max_pool_backward(const float*, const float*, const float*, float*, int, int, int, int,
+                              int, int);
+void unidet_mean_pool(const float*, float*, int, int, int, int, int, int, int);
+void unidet_mean_pool_backward(const float*, float*, int, int, int, int, int, int, int);
+void unidet_spread(const float*, float*, int, int, int, int, int, int);
+void unidet_spread_backward(const float*, float*, int, int, int, int, int, int);
+}
+"""
+_TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
+_NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
+
+
+def can_block(channels: int) -> bool:
+    """Whether maps of so many channels may be blocked on the device in use."""
+    return channels % LANES == 0 and not jt.flags.use_cuda and blocked_library.has_avx512()
+
+
+def is_blocked(feats: jt.Var) -> bool:
+    return len(feats.shape) == 5
+
+
+def channel_dims(feats: jt.Var) -> tuple[int, ...]:
+    """The dimensions that hold the channels of a map of either kind."""
+    return (1, 4) if is_blocked(feats) else (1,)
+
+
+def run(
+    source: str,
+    shapes: Sequence[Sequence[int]],
+    inputs: list[jt.Var],
+    values: Mapping[str, float] | None = None,
+) -> list[jt.Var]:
+    blocked_library.load()
+    types = ["float32"] * len(shapes)
+    data = dict(values or {})
+    return jt.code(list(shapes), types, inputs, cpu_header=_HEADER, cpu_src=source, data=data)
+
+
+class _Arrange(jt.Function):
+    """Into blocks, or out of them; the gradient goes the other way."""
+
+    def __init__(self, into: bool) -> None:
+        super().__init__()
+        self.into = into
+
+    def execute(self, feats: jt.Var) -> jt.Var:
+        return _arranged(feats, self.into)
+
+    def grad(self, grad: jt.Var) -> jt.Var:
+        return _arranged(grad, not self.into)
+
+
+def _arranged(feats: jt.Var, into: bool) -> jt.Var:
+    if into:
+        count, channels, height, width = feats.shape
+        shape: tuple[int, ...] = (count, channels // LANES, height, width, LANES)
+    else:
+        count, blocks, height, width, _ = feats.shape
+        channels = blocks * LANES
+        shape = (count, channels, height, width)
+    names = ("images", "channels", "rows", "columns")
+    values = dict(zip(names, (count, channels, height, width), strict=True))
+    numbers = ", ".join(f'data["{name}"]' for name in names)
+    source = f"unidet_arrange(in0_p, out0_p, {numbers}, {'true' if into else 'false'});"
+    return run(source, [shape], [feats], values)[0]
+
+
+def blocked(feats_NCHW: jt.Var) -> jt.Var:
+    """A plain map in blocks; C must be a multiple of LANES."""
+    return _Arrange(True)(feats_NCHW.float32())
+
+
+def plain(feats: jt.Var) -> jt.Var:
+    """(N, C, H, W) of a map of either kind."""
+    return _Arrange(False)(feats) if is_blocked(feats) else feats
+
+
+def as_array(feats: jt.Var) -> np.ndarray:
+    """(N, C, H, W) of a map of either kind; of anything else what it holds."""
+    return plain(feats).numpy()
+
+
+class _Convolve(jt.Function):
+    """oneDNN's convolution with what follows it; keeps its input and its output alone."""
+
+    def __init__(self, stride: int, padding: int, slope: float) -> None:
+        super().__init__()
+        self.stride, self.padding, self.slope = stride, padding, slope
+
+    def execute(self, x: jt.Var, weight: jt.Var, bias: jt.Var, residual: jt.Var | None) -> jt.Var:
+        self.x, self.weight, self.wants_x = x, weight, not x.is_stop_grad()
+        self.adds = residual is not None
+        images, rows, columns = x.shape[0], x.shape[2], x.shape[3]
+        filters, channels, side = weight.shape[:3]
+        out = [(size + 2 * self.padding - side) // self.stride + 1 for size in (rows, columns)]
+        numbers = (images, channels, rows, columns, filters, *out, side, self.stride, self.padding)
+        self.numbers = {f"n{row}": float(number) for row, number in enumerate(numbers)}
+        inputs = [x, weight, bias] + ([] if residual is None else [residual])
+        added = "nullptr" if residual is None else "in3_p"
+        (y,) = run(
+            f"{_NUMBERS}unidet_convolve(in0_p, in1_p, in2_p, {added}, out0_p, numbers, "
+            'data["slope"], data["plain"]);',
+            [(images, -(-filters // LANES), *out, LANES)],
+            inputs,
+            {**self.numbers, "slope": self.slope, "plain": float(not is_blocked(x))},
+        )
+        self.clamped = [y] if self.slope != 1 else []
+        return y
+
+    def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
+        for y in self.clamped:
+            grad = grad * jt.ternary(y > 0, jt.float32(1.0), jt.float32(self.slope))
+        x_grad = None
+        if self.wants_x:
+            (x_grad,) = run(
+                f"{_NUMBERS}unidet_convolve_backward_data(in0_p, in1_p, out0_p, numbers);",
+                [self.x.shape],
+                [grad, self.weight],
+                self.numbers,
+            )
+        weight_grad, bias_grad = run(
+            f"{_NUMBERS}unidet_convolve_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
+            'data["plain"]);',
+            [self.weight.shape, (self.weight.shape[0],)],
+            [self.x, grad],
+            {**self.numbers, "plain": float(not is_blocked(self.x))},
+        )
+        return x_grad, weight_grad, bias_grad, grad if self.adds else None
+
+
+def convolve(
+    feats: jt.Var,
+    weight_OCKK: jt.Var,
+    bias_O: jt.Var,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    slope: float = 1.0,
+    residual: jt.Var | None = None,
+) -> jt.Var:
+    """max(y, slope * y) of y = feats * weight + bias + residual.
+
+    `feats` may be a plain image of 3 channels, to which no gradient goes. Lanes past the last
+    filter are 0. ValueError where the channels differ.
+    """
+    channels = feats.shape[1] * (LANES if is_blocked(feats) else 1)
+    if channels != weight_OCKK.shape[1]:
+        raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")
+    return _Convolve(stride, padding, slope)(feats, weight_OCKK, bias_O, residual)
