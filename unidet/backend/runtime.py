@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.backend import build as jittor_build
-from unidet.backend import cuda_build, importing, toolchain, trial
+from unidet.backend import cuda_build, importing, memory, toolchain, trial
 from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
@@ -117,6 +117,7 @@ def _bring_up(
         cuda_build.add_convolutions(home / "cuda")
         cuda_build.settle_kernels(cuda)
     else:
+        memory.keep_memory()
         core = prepared["cc_flags"].strip()
         jittor_build.speed_up_kernels(home / "build", tools.compiler, core)
     _settle(cuda is not None, threads, root, verbose)
