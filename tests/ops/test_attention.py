@@ -6,8 +6,10 @@ import jittor as jt
 import numpy as np
 import pytest
 
+from unidet.ops import onednn
 from unidet.ops.attention import attention, batched_matmul, merge_heads, split_heads
 
+needs_avx512 = pytest.mark.skipif(not onednn.has_avx512(), reason="needs AVX-512 and oneDNN")
 random = np.random.RandomState(3)
 
 
@@ -15,11 +17,16 @@ def normal(*shape: int) -> np.ndarray:
     return random.standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_batched_product_and_its_gradients(batch: int) -> None:
-    left, right, weights = normal(batch, 2, 5), normal(batch, 5, 4), normal(batch, 2, 4)
+@pytest.mark.parametrize("sides", [(1, 2, 5, 4), (3, 2, 5, 4)])
+@pytest.mark.parametrize("by_onednn", [False, pytest.param(True, marks=needs_avx512)])
+def test_batched_product_and_its_gradients(
+    sides: tuple[int, int, int, int], by_onednn: bool
+) -> None:
+    batch, rows, columns, width = sides
+    left, right = normal(batch, rows, columns), normal(batch, columns, width)
+    weights = normal(batch, rows, width)
     a, b = jt.array(left), jt.array(right)
-    product = batched_matmul(a, b)
+    product = batched_matmul(a, b, by_onednn=by_onednn)
     np.testing.assert_allclose(product.numpy(), left @ right, atol=1e-5)
     grad_a, grad_b = jt.grad((product * jt.array(weights)).sum(), [a, b])
     np.testing.assert_allclose(grad_a.numpy(), weights @ right.transpose(0, 2, 1), atol=1e-5)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import jittor as jt
 from jittor import nn
 
+from unidet.ops import onednn
+
 
 class _BatchedMatmul(jt.Function):
     """(B, M, K) @ (B, K, N); gradients are again products of this form.
@@ -18,21 +20,44 @@ class _BatchedMatmul(jt.Function):
     CPU: 20 to 100 times slower than the product itself.
     """
 
+    def __init__(self, by_onednn: bool) -> None:
+        super().__init__()
+        self.product = _by_onednn if by_onednn else _by_loops
+
     def execute(self, left: jt.Var, right: jt.Var) -> jt.Var:
         self.saved = left, right
-        return jt.matmul(left, right)
+        return self.product(left, right)
 
     def grad(self, grad: jt.Var) -> tuple[jt.Var, jt.Var]:
         left, right = self.saved
-        return (
-            jt.matmul(grad, right.transpose(0, 2, 1)),
-            jt.matmul(left.transpose(0, 2, 1), grad),
-        )
+        return self.product(grad, right, "right"), self.product(left, grad, "left")
 
 
-def batched_matmul(left_BMK: jt.Var, right_BKN: jt.Var) -> jt.Var:
-    """B products of (M, K) and (K, N) matrices, with a gradient as fast as the product."""
-    return _BatchedMatmul.apply(left_BMK, right_BKN)
+def _by_loops(left: jt.Var, right: jt.Var, swapped: str = "") -> jt.Var:
+    """left @ right; `swapped` says which of the two has its last two sides swapped."""
+    left = left.transpose(0, 2, 1) if swapped == "left" else left
+    return jt.matmul(left, right.transpose(0, 2, 1) if swapped == "right" else right)
+
+
+def _by_onednn(left: jt.Var, right: jt.Var, swapped: str = "") -> jt.Var:
+    batch, rows, columns = left.shape
+    if swapped == "left":
+        rows, columns = columns, rows
+    width = right.shape[1 if swapped == "right" else 2]
+    values = {"batch": batch, "m": rows, "k": columns, "n": width}
+    numbers = ", ".join(f'(long long)data["{name}"]' for name in values)
+    flags = ", ".join("true" if swapped == side else "false" for side in ("left", "right"))
+    source = f"unidet_multiply(in0_p, in1_p, out0_p, {numbers}, {flags});"
+    return onednn.run(source, [(batch, rows, width)], [left, right], values)[0]
+
+
+def batched_matmul(left_BMK: jt.Var, right_BKN: jt.Var, *, by_onednn: bool = False) -> jt.Var:
+    """B products of (M, K) and (K, N) matrices, with a gradient as fast as the product.
+
+    `by_onednn`: four times as fast as Jittor's loops, in another order of sums; for networks whose
+    maps are blocked.
+    """
+    return _BatchedMatmul(by_onednn)(left_BMK, right_BKN)
 
 
 def attention(

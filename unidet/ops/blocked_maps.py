@@ -9,37 +9,20 @@ of K x K cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import jittor as jt
 import numpy as np
 
-from unidet.ops import blocked_library
+from unidet.ops import onednn
+from unidet.ops.onednn import run
 
 LANES = 16
-_HEADER = r"""
-extern "C" {
-void unidet_convolve(const float*, const float*, const float*, const float*, float*, const int*,
-                     float, bool);
-void unidet_convolve_backward_data(const float*, const float*, float*, const int*);
-void unidet_convolve_backward_weights(const float*, const float*, float*, float*, const int*, bool);
-void unidet_arrange(const float*, float*, int, int, int, int, bool);
-void unidet_max_pool(const float*, float*, int, int, int, int, int, int);
-void unidet_max_pool_backward(const float*, const float*, const float*, float*, int, int, int, int,
-                              int, int);
-void unidet_mean_pool(const float*, float*, int, int, int, int, int, int, int);
-void unidet_mean_pool_backward(const float*, float*, int, int, int, int, int, int, int);
-void unidet_spread(const float*, float*, int, int, int, int, int, int);
-void unidet_spread_backward(const float*, float*, int, int, int, int, int, int);
-}
-"""
 _TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
 _NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
 def can_block(channels: int) -> bool:
     """Whether maps of so many channels may be blocked on the device in use."""
-    return channels % LANES == 0 and not jt.flags.use_cuda and blocked_library.has_avx512()
+    return channels % LANES == 0 and not jt.flags.use_cuda and onednn.has_avx512()
 
 
 def is_blocked(feats: jt.Var) -> bool:
@@ -49,18 +32,6 @@ def is_blocked(feats: jt.Var) -> bool:
 def channel_dims(feats: jt.Var) -> tuple[int, ...]:
     """The dimensions that hold the channels of a map of either kind."""
     return (1, 4) if is_blocked(feats) else (1,)
-
-
-def run(
-    source: str,
-    shapes: Sequence[Sequence[int]],
-    inputs: list[jt.Var],
-    values: Mapping[str, float] | None = None,
-) -> list[jt.Var]:
-    blocked_library.load()
-    types = ["float32"] * len(shapes)
-    data = dict(values or {})
-    return jt.code(list(shapes), types, inputs, cpu_header=_HEADER, cpu_src=source, data=data)
 
 
 class _Arrange(jt.Function):

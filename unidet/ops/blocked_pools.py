@@ -5,7 +5,8 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.ops.blocked_maps import is_blocked, run
+from unidet.ops.blocked_maps import is_blocked
+from unidet.ops.onednn import run
 
 _SIDES = ("images", "blocks", "rows", "columns")
 

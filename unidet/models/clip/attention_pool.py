@@ -10,11 +10,16 @@ q . (K x) = (K^T q) . x and sum_t a_t (V x_t) = V (sum_t a_t x_t), so no token i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import jittor as jt
 from jittor import nn
 
 from unidet.ops.attention import batched_matmul
-from unidet.ops.blocked_maps import plain
+from unidet.ops.blocked_maps import is_blocked, plain
+
+Product = Callable[[jt.Var, jt.Var], jt.Var]
 
 
 class AttentionPool(nn.Module):
@@ -40,21 +45,22 @@ class AttentionPool(nn.Module):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """ValueError where a map's sides are not `size`."""
+        multiply = partial(batched_matmul, by_onednn=is_blocked(feats_NCHW))
         feats_NCHW = plain(feats_NCHW)
         if feats_NCHW.shape[2:] != [self.size, self.size]:
             raise ValueError(f"maps {tuple(feats_NCHW.shape)}, sides must be {self.size}")
         tokens_NCT = self._tokens(feats_NCHW)
-        probe_NAC = self._probe(tokens_NCT[:, :, 0])
-        weights_NAT = nn.softmax(batched_matmul(probe_NAC, tokens_NCT), dim=-1)
-        attended_NAC = batched_matmul(weights_NAT, tokens_NCT.transpose(0, 2, 1))
-        return self.c_proj(self._values(attended_NAC))
+        probe_NAC = self._probe(tokens_NCT[:, :, 0], multiply)
+        weights_NAT = nn.softmax(multiply(probe_NAC, tokens_NCT), dim=-1)
+        attended_NAC = multiply(weights_NAT, tokens_NCT.transpose(0, 2, 1))
+        return self.c_proj(self._values(attended_NAC, multiply))
 
     def _tokens(self, feats_NCHW: jt.Var) -> jt.Var:
         pixels_NCT = feats_NCHW.reshape(*feats_NCHW.shape[:2], self.size * self.size)
         tokens_NCT = jt.concat([pixels_NCT.mean(dim=2, keepdims=True), pixels_NCT], dim=2)
         return tokens_NCT + self.positional_embedding.transpose(1, 0).broadcast(tokens_NCT)
 
-    def _probe(self, first_NC: jt.Var) -> jt.Var:
+    def _probe(self, first_NC: jt.Var, multiply: Product) -> jt.Var:
         """The scaled query of the first token, seen through each head's keys: (N, A, C).
 
         The keys' bias adds one number to all of a query's scores, which softmax ignores.
@@ -63,11 +69,11 @@ class AttentionPool(nn.Module):
         width = channels // self._heads
         queries = (self.q_proj(first_NC) * width**-0.5).reshape(count, self._heads, width)
         keys = self.k_proj.weight.reshape(self._heads, width, channels)
-        return batched_matmul(queries.transpose(1, 0, 2), keys).transpose(1, 0, 2)
+        return multiply(queries.transpose(1, 0, 2), keys).transpose(1, 0, 2)
 
-    def _values(self, attended_NAC: jt.Var) -> jt.Var:
+    def _values(self, attended_NAC: jt.Var, multiply: Product) -> jt.Var:
         """Each head's value of its weighted mean token, heads side by side: (N, C)."""
         count, heads, channels = attended_NAC.shape
         projection = self.v_proj.weight.reshape(heads, channels // heads, channels)
-        values = batched_matmul(attended_NAC.transpose(1, 0, 2), projection.transpose(0, 2, 1))
+        values = multiply(attended_NAC.transpose(1, 0, 2), projection.transpose(0, 2, 1))
         return values.transpose(1, 0, 2).reshape(count, channels) + self.v_proj.bias

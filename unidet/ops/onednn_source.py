@@ -1,4 +1,4 @@
-"""C++ source of the functions on blocked maps (see blocked_maps.py), called by kernels.
+"""C++ source of the functions on oneDNN (see onednn.py), called by kernels; most on blocked maps.
 
 A blocked map is (images, blocks, rows, columns, LANES); a convolution's numbers come as one array:
 images, channels, rows and columns that go in, filters, rows and columns that come out, side of a
@@ -133,6 +133,23 @@ void unidet_arrange(const float* from, float* to, int images, int channels, int 
     memory source = at(described(sides, block ? tag::nchw : tag::nChw16c), from);
     memory target = at(described(sides, block ? tag::nChw16c : tag::nchw), to);
     reorder(source, target).execute(queue, source, target);
+    queue.wait();
+}
+
+// y (batch, m, n) = a (batch, m, k) * b (batch, k, n); of what is transposed the last sides lie
+// swapped.
+void unidet_multiply(const float* a, const float* b, float* y, long long batch, long long m,
+                     long long k, long long n, bool a_transposed, bool b_transposed) {
+    const memory::desc a_side({batch, m, k}, memory::data_type::f32,
+        a_transposed ? memory::dims{m * k, 1, m} : memory::dims{m * k, k, 1});
+    const memory::desc b_side({batch, k, n}, memory::data_type::f32,
+        b_transposed ? memory::dims{k * n, 1, k} : memory::dims{k * n, n, 1});
+    const memory::desc y_side = described({batch, m, n}, tag::abc);
+    stream queue(processor());
+    matmul({{a_side, b_side, y_side}, processor()}).execute(queue, {
+        {DNNL_ARG_SRC, at(a_side, a)},
+        {DNNL_ARG_WEIGHTS, at(b_side, b)},
+        {DNNL_ARG_DST, at(y_side, y)}});
     queue.wait();
 }
 

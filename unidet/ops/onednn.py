@@ -1,4 +1,4 @@
-"""Builds and loads the functions of blocked_source.py, once per cache of Jittor."""
+"""Functions of our own on oneDNN (onednn_source.py): compiled once per cache of Jittor, and run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,47 @@ import hashlib
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jittor as jt
 
-from unidet.ops.blocked_source import SOURCE
+from unidet.ops.onednn_source import SOURCE
 
 _AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later one
+
+
+_HEADER = r"""
+extern "C" {
+void unidet_convolve(const float*, const float*, const float*, const float*, float*, const int*,
+                     float, bool);
+void unidet_convolve_backward_data(const float*, const float*, float*, const int*);
+void unidet_convolve_backward_weights(const float*, const float*, float*, float*, const int*, bool);
+void unidet_arrange(const float*, float*, int, int, int, int, bool);
+void unidet_multiply(const float*, const float*, float*, long long, long long, long long, long long,
+                     bool, bool);
+void unidet_max_pool(const float*, float*, int, int, int, int, int, int);
+void unidet_max_pool_backward(const float*, const float*, const float*, float*, int, int, int, int,
+                              int, int);
+void unidet_mean_pool(const float*, float*, int, int, int, int, int, int, int);
+void unidet_mean_pool_backward(const float*, float*, int, int, int, int, int, int, int);
+void unidet_spread(const float*, float*, int, int, int, int, int, int);
+void unidet_spread_backward(const float*, float*, int, int, int, int, int, int);
+}
+"""
+
+
+def run(
+    source: str,
+    shapes: Sequence[Sequence[int]],
+    inputs: list[jt.Var],
+    values: Mapping[str, float] | None = None,
+) -> list[jt.Var]:
+    """Outputs of `source`, one or more calls of the functions; `values` are its numbers by name."""
+    load()
+    types = ["float32"] * len(shapes)
+    data = dict(values or {})
+    return jt.code(list(shapes), types, inputs, cpu_header=_HEADER, cpu_src=source, data=data)
 
 
 @functools.cache
@@ -32,7 +66,7 @@ def load() -> None:
     flags = ["-std=c++14", "-Ofast", "-march=native", "-fopenmp", "-fPIC", "-shared", "-w"]
     command = [*shlex.split(jt.flags.cc_path), *flags, f"-I{_onednn() / 'include'}"]
     digest = hashlib.sha256("\n".join([*command, SOURCE]).encode()).hexdigest()[:12]
-    library = Path(jt.flags.cache_path) / f"blocked-{digest}.so"
+    library = Path(jt.flags.cache_path) / f"onednn-{digest}.so"
     if not library.is_file():
         _compile(command, library)
     ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
@@ -47,7 +81,7 @@ def _compile(command: list[str], library: Path) -> None:
     done = subprocess.run([*command, *inputs, "-o", str(partial)], capture_output=True)
     source.unlink()
     if done.returncode:
-        raise RuntimeError(f"the compiler refuses blocked_source.py: {done.stderr.decode()}")
+        raise RuntimeError(f"the compiler refuses onednn_source.py: {done.stderr.decode()}")
     partial.replace(library)
 
 
