@@ -11,7 +11,7 @@ from PIL import Image
 
 from unidet.errors import UserError
 from unidet.pictures.journal import Journal
-from unidet.pictures.naming import Names, check_targets, name_outputs
+from unidet.pictures.naming import Names, check_targets, cut, name_outputs
 from unidet.pictures.sources import Source, find_sources
 
 
@@ -51,6 +51,19 @@ def test_labels_are_called_by_the_stem_where_it_is_the_picture_s_alone() -> None
     assert [names.stem for names in name_outputs(given)] == [
         *("x.jpg", "x.png", "a/x", "dots.2026"),
     ]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".jp2", "a/" + "é" * 125 + ".heic"])
+def test_a_name_that_an_ending_makes_too_long_is_cut(name: str, tmp_path: Path) -> None:
+    """Found after the whole folder was looked at otherwise, when the file is written."""
+    other_name = name.replace("x" if "x" in name else "é", "o", 1)
+    drawing, other = (names.drawing for names in name_outputs(sources(name, other_name)))
+    assert drawing != other
+    assert drawing.rpartition("/")[0] == name.rpartition("/")[0]
+    assert drawing.endswith(".jpg")
+    (tmp_path / Path(drawing).name).touch()
+    assert cut("x" * 251 + ".json") != cut("x" * 250 + "y.json")
+    (tmp_path / cut("labelme/" + "é" * 125 + "x.json").removeprefix("labelme/")).touch()
 
 
 def test_names_that_would_meet_are_told_apart() -> None:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from unidet.errors import UserError
@@ -24,6 +25,8 @@ DRAWN_AS = {
 }
 """Endings of files that Pillow writes; other pictures are drawn as NAME.jpg."""
 CROPS = "crops"
+LONGEST = 255
+"""Bytes of a file's name on Linux."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Names:
 def name_outputs(sources: Sequence[Source]) -> list[Names]:
     """Names that are unique, keep the sources' folders and do not depend on the sources' order.
 
-    A drawing is called as its picture, or NAME.jpg where its format is not written.
+    A drawing is called as its picture, or NAME.jpg where its format is not written; what gets too
+    long by an ending is cut.
     """
     drawings = [_drawing_name(source) for source in sources]
     twice = {name for name, count in Counter(drawings).items() if count > 1}
@@ -60,8 +64,21 @@ def name_outputs(sources: Sequence[Source]) -> list[Names]:
     names = []
     for source, drawing, stem in zip(sources, drawings, stems, strict=True):
         stem = stem if counts[stem] == 1 else source.name
-        names.append(Names(drawing, stem, f"{crops}/{stem}"))
+        names.append(Names(cut(drawing), stem, f"{crops}/{stem}"))
     return names
+
+
+def cut(path: str) -> str:
+    """A path whose file has no longer a name than it may; a cut one tells by a mark of its own
+    whose it is."""
+    folder, slash, name = path.rpartition("/")
+    content = os.fsencode(name)
+    if len(content) <= LONGEST:
+        return path
+    stem, ending = os.path.splitext(name)
+    end = f"~{sha256(content).hexdigest()[:8]}{ending}"
+    kept = os.fsencode(stem)[: LONGEST - len(os.fsencode(end))].decode(errors="ignore")
+    return f"{folder}{slash}{kept}{end}"
 
 
 def check_targets(

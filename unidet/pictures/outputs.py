@@ -17,7 +17,7 @@ from unidet.pictures.decode import DRAWN_PIXELS, read_picture
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.label_files import WRITERS
-from unidet.pictures.naming import DRAWN_AS, Names, check_target
+from unidet.pictures.naming import DRAWN_AS, Names, check_target, cut
 from unidet.pictures.result_files import FILES
 from unidet.pictures.shots import Shot, frame_key
 from unidet.pictures.sources import Source
@@ -144,7 +144,7 @@ class Outputs:
 
     def _label_name(self, stem: str) -> str:
         folder, suffix, _ = WRITERS[self.format]
-        return f"{folder}/{stem}{suffix}"
+        return cut(f"{folder}/{stem}{suffix}")
 
     def _write_labels(self, source: Source, stem: str, detections: Detections) -> str:
         name = self._label_name(stem)
