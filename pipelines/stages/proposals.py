@@ -154,7 +154,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     if config.proposals.files:
         return data
     if config.proposals.merge:
-        return data | merged_proposals.parts(config, name)
+        return {**data, **merged_proposals.parts(config, name)}
     return data | input_of(proposing(config), network)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from unidet.cli import compose
 from unidet.weights.layouts.layout import Layout, Weights
-from unidet.weights.layouts.unidetector import STAGE1, STAGE1_RPN, STAGE2
+from unidet.weights.layouts.unidetector import END2END, STAGE1, STAGE1_RPN, STAGE2
 from unidet.weights.load import state_of
 
 
@@ -46,3 +46,14 @@ def test_the_second_stage() -> None:
     traced = unidetector_r50_c4.build(Weights(STAGE2, state_of(network), (text,)))
     assert traced.settings == network.settings
     assert traced.settings.pool_size == 14
+
+
+def test_end_to_end() -> None:
+    from unidet.pipelines.traces.published_settings import end_to_end_settings
+    from unidet.pipelines.wiring.end_to_end import build_end_to_end
+
+    settings = end_to_end_settings("clip_r50_c4")
+    assert compose(["experiment=coco_end2end"]).end2end == settings
+    network = build_end_to_end(settings)
+    assert_fits(network, END2END)
+    assert network.regions.stride == 16

@@ -107,6 +107,21 @@ def test_the_image_side_of_clip_by_either_name(prefix: str, network: Any, tmp_pa
     }
 
 
+def test_the_image_side_goes_where_an_end_to_end_network_has_it(
+    network: Any, tmp_path: Path
+) -> None:
+    from jittor import nn
+
+    whole = nn.Module()
+    whole.regions, whole.rpn_head = network, nn.Linear(2, 2)
+    write_torch(tmp_path / "x.pth", values(region_shapes(), 10))
+    before = numbers(whole)
+    load_starting_weights(whole, tmp_path / "x.pth", is_trained_further=True)
+    changed = {name for name, value in numbers(whole).items() if value != before[name]}
+    parts = ("backbone.0", "shared_layer", "pool")
+    assert changed == {f"regions.{part}.{kind}" for part in parts for kind in ("weight", "bias")}
+
+
 def test_an_imagenet_classifier_fills_the_backbone_alone(network: Any, tmp_path: Path) -> None:
     del network.shared_layer, network.pool
     write_torch(tmp_path / "x.pth", values(linear("0", 2, 2), 5))
