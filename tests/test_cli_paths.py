@@ -62,6 +62,7 @@ COMMANDS = (
     ("evaluate truth.json {} --style coco", ".json", INPUT_FILE),
     ("evaluate truth.json results.json --style coco --out {}", ".json", OUTPUT_FILE),
     ("evaluate truth.json results.json --style coco --images {}", ".json", INPUT_FILE),
+    ("evaluate truth.json results.json --style coco --per-category {}", ".csv", OUTPUT_FILE),
     ("export {}", "", PLACE_OF_FOLDER),
     ("export new data store.root={}", "", PLACE_OF_FOLDER),
     ("fetch --all --remote {}", "", ("folder", *INPUT_FOLDER)),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
 from unidet.evaluation.coco import evaluate_coco
+from unidet.evaluation.outcomes import outcomes
 from unidet.evaluation.per_category import per_category_table
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import write_results
@@ -38,8 +40,11 @@ def run(job: Job) -> None:
     write_results(job.out / "detections.json", detections)
     truth = read_ground_truth(data.ground_truth)
     evaluation = evaluate_coco(truth, detections)
-    save_per_category(per_category_table(truth, evaluation), job.out)
-    (job.out / "metrics.json").write_text(json.dumps(evaluation.metrics(), indent=1))
+    found = outcomes(truth, detections, "coco")
+    columns = outcome_columns(truth, detections, found)
+    save_per_category(per_category_table(truth, evaluation, columns), job.out)
+    metrics = evaluation.metrics() | calibration_error_metrics(truth, found)
+    (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
 def plan(job: Job) -> ShardSet:

@@ -10,6 +10,7 @@ from typing import Any
 from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
 from unidet.console.terminal import say
+from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
 from unidet.evaluation.coco import evaluate_coco
 from unidet.evaluation.controls import carried_by_controls, control_metrics
 from unidet.evaluation.detections import (
@@ -19,6 +20,7 @@ from unidet.evaluation.detections import (
 )
 from unidet.evaluation.fixed_ap import fixed_ap_metrics
 from unidet.evaluation.lvis import evaluate_lvis
+from unidet.evaluation.outcomes import outcomes
 from unidet.evaluation.per_category import per_category_table
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import write_results
@@ -56,14 +58,13 @@ def run(job: Job) -> None:
     explain_silence(data.name, len(detections), job.config.calibration)
     write_results(job.out / "detections.json", detections)
     novel = novelty(job, data.split.categories)
-    if is_coco:
-        evaluation = evaluate_coco(truth, detections, novel)
-        metrics = evaluation.metrics()
-        save_per_category(per_category_table(truth, evaluation), job.out)
-    else:
-        federated = evaluate_lvis(truth, detections, novel)
-        save_per_category(per_category_table(truth, federated), job.out)
-        metrics = federated.metrics() | control_metrics(
+    evaluation = (evaluate_coco if is_coco else evaluate_lvis)(truth, detections, novel)
+    found = outcomes(truth, detections, job.settings["data"]["style"])
+    metrics = evaluation.metrics() | calibration_error_metrics(truth, found, novel)
+    columns = outcome_columns(truth, detections, found)
+    save_per_category(per_category_table(truth, evaluation, columns), job.out)
+    if not is_coco:
+        metrics |= control_metrics(
             [evaluate_lvis(truth, control).metrics()["AP"] for control in runs]
         )
         if job.config.lvis_eval.max_detections_per_category:

@@ -14,7 +14,7 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.disk import check_target, whole_file
 
 if TYPE_CHECKING:
-    from unidet.records import GroundTruth
+    from unidet.records import Detections, GroundTruth
 
 TOLERANCE = 1e-6
 
@@ -37,6 +37,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "instead of 300 of each image; published with N 10000",
     )
     parser.add_argument(
+        "--per-category",
+        type=file_path,
+        metavar="FILE",
+        help="styles lvis and coco: AP, confusion and calibration error of each category, as CSV; "
+        "prints the calibration error of all",
+    )
+    parser.add_argument(
         "--out", type=file_path, metavar="FILE", help="write the metrics here too, as JSON"
     )
     parser.add_argument(
@@ -57,6 +64,7 @@ def evaluate_files(
     style: str,
     images: str | None,
     max_detections_per_category: int | None,
+    per_category: str | None,
     out: str | None,
     check_official: bool,
 ) -> None:
@@ -71,14 +79,22 @@ def evaluate_files(
     from unidet.formats.ground_truth import read_ground_truth
 
     _check_options(style, images, max_detections_per_category, check_official)
-    if out:
-        check_target(Path(out), inputs=(ground_truth, images, *results))
+    if per_category and (style == "proposals" or len(results) > 1):
+        raise UserError("--per-category: takes one results file, and style lvis or coco")
+    for target in filter(None, (out, per_category)):
+        check_target(Path(target), inputs=(ground_truth, images, *results))
     truth = read_ground_truth(Path(ground_truth))
     for note in truth.notes:
         say(f"note: {note}")
     part = _part_of(truth, images) if images else truth
     metrics = {
-        name: _metrics_of(Path(name), truth, part, style, max_detections_per_category)
+        name: _metrics_of(
+            _detections_of(Path(name), truth, part, style),
+            part,
+            style,
+            max_detections_per_category,
+            per_category,
+        )
         for name in results
     }
     _print(metrics)
@@ -103,14 +119,10 @@ def _part_of(truth: GroundTruth, images: str) -> GroundTruth:
     return truth.of_images(ids)
 
 
-def _metrics_of(
-    results: Path, truth: GroundTruth, part: GroundTruth, style: str, max_per_category: int | None
-) -> dict[str, float]:
-    """Of the detections of a `part` of the images that the file may speak of."""
+def _detections_of(results: Path, truth: GroundTruth, part: GroundTruth, style: str) -> Detections:
+    """Those of a `part` of the images that the file may speak of."""
     import numpy as np
 
-    from unidet.evaluation.evaluate import evaluate
-    from unidet.evaluation.fixed_ap import fixed_ap_metrics
     from unidet.formats.results import read_results, repeated
 
     detections = read_results(results, truth, class_agnostic=style == "proposals")
@@ -119,11 +131,32 @@ def _metrics_of(
             f"note: {results}: {again} × detection that came before, same box and score: it counts "
             "as false"
         )
-    if part is not truth:
-        detections = detections.take(np.isin(detections.image_ids, part.image_ids))
-    metrics = evaluate(part, detections, style)
+    if part is truth:
+        return detections
+    return detections.take(np.isin(detections.image_ids, part.image_ids))
+
+
+def _metrics_of(
+    detections: Detections,
+    truth: GroundTruth,
+    style: str,
+    max_per_category: int | None,
+    per_category: str | None,
+) -> dict[str, float]:
+    """The metrics; the table of the categories goes to `per_category`."""
+    from unidet.evaluation.evaluate import evaluate, evaluate_categories
+    from unidet.evaluation.fixed_ap import fixed_ap_metrics
+
+    metrics = evaluate(truth, detections, style)
     if max_per_category:
-        metrics |= fixed_ap_metrics(part, detections, max_per_category=max_per_category)
+        metrics |= fixed_ap_metrics(truth, detections, max_per_category=max_per_category)
+    if per_category:
+        from unidet.report.spreadsheet import write_csv
+
+        errors, table = evaluate_categories(truth, detections, style)
+        metrics |= errors
+        with whole_file(Path(per_category)) as partial:
+            write_csv(table, partial)
     return metrics
 
 

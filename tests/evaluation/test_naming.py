@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
 from unidet.evaluation.naming import (
     CONFUSED,
     MISSED,
@@ -101,3 +102,32 @@ def test_nothing_is_detected(truth: GroundTruth) -> None:
     assert scores.missed.tolist() == [2, 2, 0]
     assert ranked_images(scores, "best", 5).tolist() == []
     assert ranked_images(scores, "worst", 5).tolist() == [0, 1]
+
+
+def test_each_category_s_boxes_and_the_error_of_its_scores(
+    truth: GroundTruth, detections: Detections
+) -> None:
+    """F1 is highest from .7 on, where the dog is called a cat and the last cat is missed.
+
+    Cat: |.9 - 1|, .8, |.7 - 1|, .6, a detection in each bin; dog: .1.
+    """
+    found = outcomes(truth, detections, "coco")
+    columns = {
+        name: column.tolist() for name, column in outcome_columns(truth, detections, found).items()
+    }
+    assert columns.pop("ECE") == pytest.approx([(0.1 + 0.8 + 0.3 + 0.6) / 4, 0.1])
+    assert columns == {
+        "right": [2, 0], "confused": [0, 1], "missed": [1, 0], "called": ["", "cat"]
+    }  # fmt: skip
+    errors = calibration_error_metrics(truth, found, {3: False, 7: True})
+    expected = {"ECE": (1.8 + 0.1) / 5, "ECE_base": 0.45, "ECE_novel": 0.1}
+    assert errors == pytest.approx(expected)
+
+
+def test_no_detections_are_no_error(truth: GroundTruth) -> None:
+    nothing = Detections.concatenate([])
+    found = outcomes(truth, nothing, "coco")
+    assert calibration_error_metrics(truth, found) == {"ECE": -1}
+    columns = outcome_columns(truth, nothing, found)
+    assert np.isnan(columns["ECE"]).all()
+    assert columns["missed"].tolist() == [3, 1]

@@ -40,7 +40,10 @@ def pycocotools_recall(truth_path: Path, results_path: Path) -> dict[str, float]
         for area, letter in enumerate(("", "s", "m", "l"))
         for column, cap in enumerate(CAPS)
     }
-    metrics["AUC"] = np.trapz([metrics[f"AR@{cap}"] for cap in CAPS], np.log10(CAPS)) / 2
+    for letter in ("", "s", "m", "l"):
+        means = [metrics[f"AR{letter}@{cap}"] for cap in CAPS]
+        under = np.trapz(means, np.log10(CAPS)) / 2
+        metrics[f"AUC{letter}"] = -1 if means[0] == -1 else under
     metrics["R50@300"] = recall[0, 0, 0, 2]
     return metrics
 
@@ -126,6 +129,8 @@ def test_values_worked_by_hand(make_world: Callable) -> None:
     # 0 at 10, .35 from 100 to 1000: half of .35 in the first decade, all of it in the second
     assert metrics["AUC"] == pytest.approx((0.175 + 0.35) / 2)
     assert metrics["ARl@300"] == pytest.approx(0.7)
+    assert metrics["AUCl"] == pytest.approx((0.35 + 0.7) / 2)
+    assert metrics["AUCm"] == -1
     assert metrics["ARs@300"] == 0
     assert metrics["ARm@300"] == -1
     assert metrics["R50@300"] == pytest.approx(0.5)

@@ -68,6 +68,19 @@ def reliability(outcomes: Outcomes, categories: np.ndarray) -> Reliability:
     return Reliability(counts, means, shares, distance / len(scores) if len(scores) else np.nan)
 
 
+def calibration_errors(outcomes: Outcomes) -> np.ndarray:
+    """(C,) float64: the error of `reliability` of each category alone; NaN without detections."""
+    counted = outcomes.is_true | outcomes.is_false
+    scores, categories = outcomes.scores[counted], outcomes.category_rows[counted]
+    places = categories * BINS + np.clip((scores * BINS).astype(np.int64), 0, BINS - 1)
+    size = len(outcomes.instances) * BINS
+    # the mean distance, times the bin's detections: the distance of the sums
+    sums = np.bincount(places, scores - outcomes.is_true[counted], size).reshape(-1, BINS)
+    counts = np.bincount(categories, minlength=len(outcomes.instances))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.abs(sums).sum(axis=1) / np.where(counts > 0, counts, np.nan)
+
+
 @dataclass(frozen=True)
 class OperatingPoint:
     """The score from which on detections are shown: F1 over all categories is highest there."""

@@ -15,11 +15,11 @@ CAPS = (10, 100, 300, 1000)
 def recall_metrics(ground_truth: GroundTruth, proposals: Detections) -> dict[str, float]:
     """Recall of the 10, 100, 300 and 1000 best proposals of each image.
 
-    Keys: AR@k (mean over IoU .5:.95), ARs@k ARm@k ARl@k (by the area of the annotation), AUC (the
-    area under AR against the logarithm of k from 10 to 1000, as a share of the whole), and R50@300
-    (IoU .5 alone). -1 where no box of that size is annotated. Crowds are neither missed
-    nor found; categories play no part, except that equal scores rank by category id, as in
-    pycocotools. Like there, an annotation of id 0 is never found.
+    Keys: AR@k (mean over IoU .5:.95), ARs@k ARm@k ARl@k (by the area of the annotation), AUC AUCs
+    AUCm AUCl (the area under AR against the logarithm of k from 10 to 1000, as a share of the
+    whole), and R50@300 (IoU .5 alone). -1 where no box of that size is annotated. Crowds are
+    neither missed nor found; categories play no part, except that equal scores rank by category id,
+    as in pycocotools. Like there, an annotation of id 0 is never found.
     """
     return recall_of_parts(ground_truth, [proposals])
 
@@ -84,8 +84,9 @@ def _summary(recalled: np.ndarray, annotated: np.ndarray) -> dict[str, float]:
         for column, cap in enumerate(CAPS)
     }
     steps = np.diff(np.log10(CAPS))
-    means = recall[0].mean(axis=0)
-    under = float(((means[1:] + means[:-1]) / 2 * steps).sum() / steps.sum())
-    metrics["AUC"] = under if annotated[0] else UNDEFINED
+    for area, name in enumerate(AREA_RANGES):
+        means = recall[area].mean(axis=0)
+        under = float(((means[1:] + means[:-1]) / 2 * steps).sum() / steps.sum())
+        metrics[f"AUC{'' if name == 'all' else name[0]}"] = under if annotated[area] else UNDEFINED
     metrics["R50@300"] = float(recall[0, 0, CAPS.index(300)])
     return metrics

@@ -118,9 +118,22 @@ def test_fixed_ap_is_of_lvis(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_commands_of_the_page_run() -> None:
     page = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
     commands = re.findall(r"^unidet (evaluate .+)$", page.read_text(), re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     write_two_images()
     for name in ("ours.json", "theirs.json"):
         Path(name).write_text(Path("results.json").read_text())
     for command in commands:
         assert exit_status(*shlex.split(command)) == 0
+
+
+def test_each_category_s_confusion_and_calibration_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ("evaluate", "truth.json", "results.json", "--style", "coco")
+    assert exit_status(*arguments, "--per-category", "table.csv") == 0
+    assert re.search(r"^ECE +\d", capsys.readouterr().out, re.MULTILINE)
+    head, *rows = Path("table.csv").read_text().splitlines()
+    assert head.endswith("AP,AP50,AR,right,confused,missed,called,ECE")
+    assert rows
+    proposals = (*arguments[1:3], "--style", "proposals", "--per-category", "table.csv")
+    assert "takes one results file" in complaint_of("evaluate", capsys, *proposals)
