@@ -97,7 +97,7 @@ class Lineage:
         if self.head.stage == "rpn":
             return {"": self.head}
         dumped, read = self._proposals, self.store.record
-        if self.merge is None:
+        if dumped is None or self.merge is None:
             key = dumped.inputs.get("rpn") if dumped else None
             found = {"": read(key) if key else self.actions.get("rpn")}
         else:

@@ -81,7 +81,7 @@ def test_parts_that_nothing_reads_are_left_out(capsys: pytest.CaptureFixture[str
     study.append(f"data.evaluation.own={own[:-1]}, style: coco}}")
     assert exit_status("config", *study) == 0
     shown = capsys.readouterr().out
-    unread = "calibration, calibration_sweep, detection, lvis_eval, lvis_raw, roi"
+    unread = "calibration, calibration_sweep, detection, end2end, lvis_eval, lvis_raw, roi"
     assert shown.endswith(f"\n# no stage of this study reads: {unread}\n")
     assert "\nroi:" not in shown
     assert exit_status("config", *study, "finetune=own") == 0
