@@ -279,6 +279,11 @@ def test_a_threshold_is_a_score(answer: Answer, value: str) -> None:
     assert f"--threshold: must be a number from 0 to 1, got '{value}'" in err
 
 
+def test_a_sheet_has_its_bounds(answer: Answer) -> None:
+    err = answer("search", "star", "--top", "1001")[2]
+    assert "--top: must be a whole number from 1 to 1000, got '1001'" in err
+
+
 def _required(name: str) -> list[str]:
     actions = parser_of(name, load(name))._actions
     required = [action for action in actions if action.required]

@@ -8,6 +8,10 @@ from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell, 
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
+_MOST = 1000
+"""Regions on a sheet that a program for pictures still opens."""
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("text", help='what is looked for, such as "striped red star"')
     parser.add_argument(
@@ -16,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="an experiment, a store or an artefact; without it, the newest on real images",
     )
     parser.add_argument("--dataset", metavar="NAME", help="evaluation set; without it, val")
-    parser.add_argument("--top", type=whole(1), default=20, help="so many regions")
+    parser.add_argument("--top", type=whole(1, _MOST), default=20, help="so many regions")
     parser.add_argument(
         "--out", type=file_path, metavar="FILE", default="search.png", help="the contact sheet"
     )

@@ -171,13 +171,13 @@ def number(least: float, most: float = math.inf) -> Callable[[str], float]:
     return read
 
 
-def whole(least: int) -> Callable[[str], int]:
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     """A type for argparse: a whole number in this range."""
 
     def read(text: str) -> int:
         value = _or_nan(int, text)
-        if not value >= least:
-            raise ArgumentTypeError(f"must be a whole number {_range(least)}, got {text!r}")
+        if not least <= value <= most:
+            raise ArgumentTypeError(f"must be a whole number {_range(least, most)}, got {text!r}")
         return int(value)
 
     return read
