@@ -17,7 +17,7 @@ from commands import write_small_files
 from PIL import Image
 
 from unidet import cli
-from unidet.pipelines.verbs.support.arguments import file_path, parser_of
+from unidet.pipelines.verbs.support.arguments import file_path, parser_of, store_address
 from unidet.pipelines.verbs.support.verb import load, names
 
 INPUT_FILE = ("absent", "folder", "below")
@@ -261,7 +261,7 @@ NUMBERS = [
     (name, action.option_strings[0])
     for name in names()
     for action in parser_of(name, load(name))._actions
-    if action.option_strings and action.type not in (None, file_path)
+    if action.option_strings and action.type not in (None, file_path, store_address)
 ]
 
 

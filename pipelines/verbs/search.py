@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell, whole
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
-
 _MOST = 1000
 """Regions on a sheet that a program for pictures still opens."""
 
