@@ -394,7 +394,7 @@ def test_a_very_large_picture_is_drawn_smaller(
 @pytest.mark.usefixtures("folder")
 def test_memory_does_not_grow_with_the_number_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 30 pictures of 3 MB, few are alive: 6 MB wait to be seen, two are, eight are written."""
-    monkeypatch.setattr("unidet.pictures.detect_files.READ_AHEAD", 6_000_000)
+    monkeypatch.setattr("unidet.pictures.detect_files.READ_AHEAD", 14_000_000)
     for number in range(30):
         grey(Path(f"large/{number:02d}.jpg"), 1000, 1000)
     detect("photos")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ import numpy as np
 
 from unidet.console.interrupt import Interrupted
 from unidet.console.terminal import Progress, say
-from unidet.pictures.decode import NETWORK_PIXELS
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.naming import Names, check_targets, name_outputs
@@ -29,8 +27,12 @@ from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
 from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
 
-READ_AHEAD = 200_000_000  # bytes of decoded pictures that wait for the network
+READ_AHEAD = 450_000_000  # bytes that pictures may take which are decoded before their turn
 UNWRITTEN = 8  # pictures that wait to be drawn
+LARGE = 4_000_000  # pixels of a picture from which on two are not drawn at once
+THREADS = 8
+"""That decode, and that write, whatever the number of cores: Jittor keeps Python's lock while it
+computes, so that each thread can end what it is at, within a decoder or an encoder, and no more."""
 MOST_LISTED = 20  # of no more pictures each has a line
 
 
@@ -159,16 +161,13 @@ class _Run:
     def detect(self) -> None:
         """Everything that is not done."""
         todo = [number for number in range(len(self._sources)) if number not in self._done]
-        # While a network of Jittor's computes no other thread runs Python: what these have to do
-        # waits until it pauses, and then all cores are free for it.
-        threads = min(4, len(os.sched_getaffinity(0)))
         pending: deque[Shot] = deque()
         with ExitStack() as stack:
             meter = stack.enter_context(_Meter(expected(self._sources, todo)))
             stack.enter_context(self._outputs)
-            writer = stack.enter_context(_Writer(threads))
+            writer = stack.enter_context(_Writer(THREADS))
             works = shots_of(self._sources, todo)
-            shots = stack.enter_context(ReadAhead(works, threads=threads, most=READ_AHEAD))
+            shots = stack.enter_context(ReadAhead(works, threads=THREADS, most=READ_AHEAD))
             for detections in self._detector.detect(self._pixels(shots, pending, meter)):
                 self._write(writer, pending.popleft(), detections)
                 self._end_videos(writer, pending)
@@ -215,7 +214,7 @@ class _Run:
         writer.submit(
             partial(self._outputs.write, source, names, shot, own, proposals),
             None if shot.frame else partial(self._done.add, shot.number),
-            in_turn=bool(shot.frame) or math.prod(shot.size_hw) > NETWORK_PIXELS,
+            in_turn=bool(shot.frame) or math.prod(shot.size_hw) > LARGE,
         )
         if len(self._sources) <= MOST_LISTED and not shot.frame:
             count = "1 box" if len(detections) == 1 else f"{len(detections)} boxes"
