@@ -50,19 +50,23 @@ def test_a_block_by_hand() -> None:
 def test_convolution(channels: int, filters: int, side: int, stride: int, slope: float) -> None:
     feats, weight = normal(2, channels, 7, 10), normal(filters, channels, side, side)
     bias, padding = normal(filters), side // 2
-    convolved = nn.conv2d(feats, weight, bias, stride, padding)
+    scale = normal(filters)
+    scaled = nn.conv2d(feats, weight, None, stride, padding)
+    scaled = scaled * scale.broadcast(scaled, [0, 2, 3])
+    convolved = scaled + bias.broadcast(scaled, [0, 2, 3])
     residual = normal(*convolved.shape)
     ours = convolve(
         blocked(feats),
         weight,
         bias,
+        scale_O=scale,
         stride=stride,
         padding=padding,
         slope=slope,
         residual=blocked(residual),
     )
     theirs = nn.leaky_relu(convolved + residual, slope)
-    agree(plain(ours), theirs, [feats, weight, bias, residual])
+    agree(plain(ours), theirs, [feats, weight, bias, scale, residual])
 
 
 def test_an_image_goes_in_plain() -> None:

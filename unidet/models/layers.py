@@ -66,11 +66,12 @@ def fused(
     feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, residual: jt.Var | None = None
 ) -> jt.Var:
     """`convolve_normalize` from a blocked map, or an image, to a blocked map."""
-    weight, bias = norm.folded(convolution.weight)
+    scale, shift = norm.on_running_statistics()
     return convolve(
         feats,
-        weight,
-        bias,
+        convolution.weight,
+        shift,
+        scale_O=scale,
         stride=convolution.stride[0],
         padding=convolution.padding[0],
         slope=norm.slope if residual is None else 0.0,

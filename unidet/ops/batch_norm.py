@@ -166,11 +166,10 @@ class BatchNorm2d(nn.Module):
             self._update(self.running_var, variance * (count / (count - 1)))
         return y
 
-    def folded(self, weight: jt.Var) -> tuple[jt.Var, jt.Var]:
-        """Filters (O, C, K, K) and a bias (O,) that do what the convolution and this norm do, on
-        running statistics; gradients reach the filters, `weight` and `bias`."""
+    def on_running_statistics(self) -> tuple[jt.Var, jt.Var]:
+        """Scale and shift, (C,) each, that normalize so; gradients reach `weight` and `bias`."""
         scale = self.weight / jt.sqrt(self.running_var + self.eps)
-        return weight * scale.broadcast(weight, [1, 2, 3]), self.bias - self.running_mean * scale
+        return scale, self.bias - self.running_mean * scale
 
     def _update(self, running: jt.Var, value: jt.Var) -> None:
         running.update(running + (value.detach() - running) * self.momentum)

@@ -85,19 +85,28 @@ class _Convolve(jt.Function):
         super().__init__()
         self.stride, self.padding, self.slope = stride, padding, slope
 
-    def execute(self, x: jt.Var, weight: jt.Var, bias: jt.Var, residual: jt.Var | None) -> jt.Var:
-        self.x, self.weight, self.wants_x = x, weight, not x.is_stop_grad()
+    def execute(
+        self,
+        x: jt.Var,
+        weight: jt.Var,
+        bias: jt.Var,
+        scale: jt.Var | None,
+        residual: jt.Var | None,
+    ) -> jt.Var:
+        self.x, self.weight, self.scale, self.wants_x = x, weight, scale, not x.is_stop_grad()
         self.adds = residual is not None
         images, rows, columns = x.shape[0], x.shape[2], x.shape[3]
         filters, channels, side = weight.shape[:3]
         out = [(size + 2 * self.padding - side) // self.stride + 1 for size in (rows, columns)]
         numbers = (images, channels, rows, columns, filters, *out, side, self.stride, self.padding)
         self.numbers = {f"n{row}": float(number) for row, number in enumerate(numbers)}
-        inputs = [x, weight, bias] + ([] if residual is None else [residual])
-        added = "nullptr" if residual is None else "in3_p"
+        inputs, places = [x, weight, bias], []
+        for optional in (scale, residual):
+            places.append("nullptr" if optional is None else f"in{len(inputs)}_p")
+            inputs += [] if optional is None else [optional]
         (y,) = run(
-            f"{_NUMBERS}unidet_convolve(in0_p, in1_p, in2_p, {added}, out0_p, numbers, "
-            'data["slope"], data["plain"]);',
+            f"{_NUMBERS}unidet_convolve(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
+            'numbers, data["slope"], data["plain"]);',
             [(images, -(-filters // LANES), *out, LANES)],
             inputs,
             {**self.numbers, "slope": self.slope, "plain": float(not is_blocked(x))},
@@ -108,12 +117,15 @@ class _Convolve(jt.Function):
     def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
         for y in self.clamped:
             grad = grad * jt.ternary(y > 0, jt.float32(1.0), jt.float32(self.slope))
-        x_grad = None
+        weight, x_grad, scale_grad = self.weight, None, None
+        if self.scale is not None:
+            scale = self.scale.broadcast(weight, [1, 2, 3])
+            weight = weight * scale
         if self.wants_x:
             (x_grad,) = run(
                 f"{_NUMBERS}unidet_convolve_backward_data(in0_p, in1_p, out0_p, numbers);",
                 [self.x.shape],
-                [grad, self.weight],
+                [grad, weight],
                 self.numbers,
             )
         weight_grad, bias_grad = run(
@@ -123,7 +135,10 @@ class _Convolve(jt.Function):
             [self.x, grad],
             {**self.numbers, "plain": float(not is_blocked(self.x))},
         )
-        return x_grad, weight_grad, bias_grad, grad if self.adds else None
+        if self.scale is not None:
+            scale_grad = (weight_grad * self.weight).sum([1, 2, 3])
+            weight_grad = weight_grad * scale
+        return x_grad, weight_grad, bias_grad, scale_grad, grad if self.adds else None
 
 
 def convolve(
@@ -131,12 +146,15 @@ def convolve(
     weight_OCKK: jt.Var,
     bias_O: jt.Var,
     *,
+    scale_O: jt.Var | None = None,
     stride: int = 1,
     padding: int = 0,
     slope: float = 1.0,
     residual: jt.Var | None = None,
 ) -> jt.Var:
-    """max(y, slope * y) of y = feats * weight + bias + residual.
+    """max(y, slope * y) of y = scale (feats * weight) + bias + residual.
+
+    The filters stay as they are: multiplied by the scale, they would round once more.
 
     `feats` may be a plain image of 3 channels, to which no gradient goes. Lanes past the last
     filter are 0. ValueError where the channels differ.
@@ -144,4 +162,4 @@ def convolve(
     channels = feats.shape[1] * (LANES if is_blocked(feats) else 1)
     if channels != weight_OCKK.shape[1]:
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")
-    return _Convolve(stride, padding, slope)(feats, weight_OCKK, bias_O, residual)
+    return _Convolve(stride, padding, slope)(feats, weight_OCKK, bias_O, scale_O, residual)

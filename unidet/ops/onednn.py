@@ -20,8 +20,8 @@ _AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later o
 
 _HEADER = r"""
 extern "C" {
-void unidet_convolve(const float*, const float*, const float*, const float*, float*, const int*,
-                     float, bool);
+void unidet_convolve(const float*, const float*, const float*, const float*, const float*, float*,
+                     const int*, float, bool);
 void unidet_convolve_backward_data(const float*, const float*, float*, const int*);
 void unidet_convolve_backward_weights(const float*, const float*, float*, float*, const int*, bool);
 void unidet_arrange(const float*, float*, int, int, int, int, bool);

@@ -13,6 +13,7 @@ SOURCE = r"""
 #include <cstring>
 #include <dnnl.hpp>
 #include <unordered_map>
+#include <vector>
 
 namespace {
 
@@ -31,7 +32,7 @@ memory::desc described(memory::dims sides, tag format) {
 
 // The numbers of a convolution; `plain`: what goes in is (images, channels, rows, columns).
 struct Convolution {
-    memory::desc x, weights, filters, bias, y;
+    memory::desc x, weights, filters, bias, y, channel;
     memory::dims strides, zeros;
 
     Convolution(const int* n, bool plain)
@@ -40,10 +41,11 @@ struct Convolution {
           filters(described({n[4], n[1], n[7], n[7]}, tag::oihw)),
           bias(described({n[4]}, tag::x)),
           y(described({n[0], n[4], n[5], n[6]}, tag::nChw16c)),
+          channel(described({1, n[4], 1, 1}, tag::nchw)),
           strides({n[8], n[8]}), zeros({n[9], n[9]}) {}
 
     convolution_forward::primitive_desc forward(const primitive_attr& after = {}) const {
-        return {{prop_kind::forward_training, algorithm::convolution_direct, x, weights, bias, y,
+        return {{prop_kind::forward_training, algorithm::convolution_direct, x, weights, y,
                  strides, zeros, zeros}, after, processor()};
     }
 };
@@ -70,13 +72,21 @@ template <class Work> void over_blocks(int images, int blocks, Work work) {
 
 extern "C" {
 
-// y = max(z, slope * z) of z = x * filters + bias + residual; residual may be null.
-void unidet_convolve(const float* x, const float* filters, const float* bias,
+// y = max(z, slope * z) of z = scale * (x * filters) + bias + residual; scale and residual may be
+// null.
+void unidet_convolve(const float* x, const float* filters, const float* scale, const float* bias,
                      const float* residual, float* y, const int* numbers, float slope, bool plain) {
     const Convolution it(numbers, plain);
     stream queue(processor());
     post_ops operations;
-    if (residual) operations.append_binary(algorithm::binary_add, it.y);
+    std::vector<memory> operands;
+    const auto follow = [&](algorithm kind, const memory::desc& side, const float* place) {
+        operations.append_binary(kind, side);
+        operands.push_back(at(side, place));
+    };
+    if (scale) follow(algorithm::binary_mul, it.channel, scale);
+    follow(algorithm::binary_add, it.channel, bias);
+    if (residual) follow(algorithm::binary_add, it.y, residual);
     if (slope != 1) operations.append_eltwise(1, algorithm::eltwise_relu, slope, 0);
     primitive_attr after;
     after.set_post_ops(operations);
@@ -84,10 +94,9 @@ void unidet_convolve(const float* x, const float* filters, const float* bias,
     std::unordered_map<int, memory> arguments = {
         {DNNL_ARG_SRC, at(it.x, x)},
         {DNNL_ARG_WEIGHTS, arranged(queue, at(it.filters, filters), chosen.weights_desc())},
-        {DNNL_ARG_BIAS, at(it.bias, bias)},
         {DNNL_ARG_DST, at(it.y, y)}};
-    if (residual)
-        arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1] = at(it.y, residual);
+    for (size_t i = 0; i < operands.size(); i++)
+        arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1] = operands[i];
     convolution_forward(chosen).execute(queue, arguments);
     queue.wait();
 }
