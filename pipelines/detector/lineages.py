@@ -96,14 +96,22 @@ class Lineage:
         """The artefacts of the networks that propose, by the names that `proposals.merge` has."""
         if self.head.stage == "rpn":
             return {"": self.head}
-        dumped, read = self._proposals, self.store.record
+        dumped = self._proposals
         if dumped is None or self.merge is None:
-            key = dumped.inputs.get("rpn") if dumped else None
-            found = {"": read(key) if key else self.actions.get("rpn")}
+            found = {"": self._network_of(dumped) or self.actions.get("rpn")}
         else:
-            parts = {name: read(dumped.inputs[f"proposals[{name}]"]) for name in self.merge[0]}
-            found = {name: part and read(part.inputs["rpn"]) for name, part in parts.items()}
+            labels = {name: f"proposals[{name}]" for name in self.merge[0]}
+            found = {
+                name: self._network_of(self.store.record(dumped.inputs[label]))
+                for name, label in labels.items()
+                if label in dumped.inputs
+            }
         return {name: action for name, action in found.items() if action is not None}
+
+    def _network_of(self, dumped: Action | None) -> Action | None:
+        """The network that has made some proposals, where the store still knows it."""
+        key = dumped.inputs.get("rpn") if dumped else None
+        return self.store.record(key) if key else None
 
     @property
     def _proposals(self) -> Action | None:

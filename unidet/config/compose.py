@@ -103,7 +103,7 @@ def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str
     keys = [str(item.key_or_group) for item in parsed if not item.is_delete()]
     for name, subtree in recorded.items():
         if name not in keys:
-            composed, plain[name] = plain[name], deepcopy(dict(subtree))
+            composed, plain[name] = plain.get(name, {}), deepcopy(dict(subtree))
             for key in keys:
                 first, *path = key.split(".")
                 if first == name:
