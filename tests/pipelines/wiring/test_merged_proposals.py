@@ -12,6 +12,7 @@ from studies import bare_job, built
 from unidet.config.study import Config
 from unidet.pipelines.detector.lineages import lineage_at
 from unidet.pipelines.detector.model import load
+from unidet.pipelines.detector.opened_study import open_study
 from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.graph import needed, targets
 from unidet.pipelines.engine.keys import preimage_of
@@ -104,6 +105,6 @@ def test_a_study_with_two_networks(tiny: Make) -> None:
     assert lineage is not None
     assert list(lineage.proposers) == ["toy", "toy_rpn"]
     stored = Sharded(done["proposals[val]"].folder / SHARDS).of(0)
-    pixels = np.load(done["data[val]"].folder / "images.npy")[0]
-    proposed = load(done["roi"].folder).network.proposals(pixels)
+    pixels = open_study(done["roi"].folder).images("val").images.read(0)
+    proposed = load(done["roi"].folder).proposals(np.array(pixels))
     np.testing.assert_allclose(proposed[:, :4], stored["boxes_xyxy"], atol=1e-2)
