@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from unidet.config.networks import (
     ClassifierConfig,
@@ -21,6 +23,8 @@ from unidet.pipelines.traces.published_settings import (
     end_to_end_settings,
     proposer_settings,
 )
+
+Network = TypeVar("Network")
 
 
 def resnet(**changes: Any) -> ResNetConfig:
@@ -111,3 +115,19 @@ def small_rpn_head(**changes: Any) -> RPNHeadConfig:
         "test_max_rois": 20,
     }
     return replace(end_to_end_settings("clip_r50_c4").rpn_head, **(small | changes))
+
+
+def randomized(network: Network) -> Network:
+    """With random values everywhere, the statistics of norms included, as training leaves them."""
+    import jittor as jt
+
+    rng = np.random.default_rng(0)
+    for name, parameter in network.named_parameters():  # type: ignore[attr-defined]
+        shape = tuple(parameter.shape)
+        if len(shape) < 2 and name.endswith(("weight", "running_var")):
+            values = rng.uniform(0.5, 1.5, shape)
+        else:
+            fan_in = max(int(np.prod(shape[1:])), 1)
+            values = rng.normal(0, 0.1 if len(shape) < 2 else fan_in**-0.5, shape)
+        parameter.update(jt.array(values.astype(np.float32)))
+    return network

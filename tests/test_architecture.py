@@ -37,6 +37,7 @@ ALLOWED = {
     "unidet.training": PLAIN
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}
     | {"unidet.store.disk"},
+    "unidet.export": PLAIN | {"unidet.models", "unidet.ops", "unidet.store.disk"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation", "unidet.store.disk"},
     "unidet.pictures": PLAIN
     | {

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 STRIDES = (8, 16, 32, 64)
 BINS = 8
 """Whole distances a side can have, in strides from 0."""
+SCORE_THRESHOLD, IOU_THRESHOLD, MAX_DETECTIONS = 0.05, 0.6, 100
+"""Of `detect`; the IoU is that of NMS."""
 
 
 class NanoDetPlus(nn.Module):
@@ -184,9 +186,9 @@ class NanoDetPlus(nn.Module):
         images_NCHW: jt.Var,
         sizes_N2: np.ndarray,
         *,
-        score_threshold: float = 0.05,
-        iou_threshold: float = 0.6,
-        max_detections: int | None = 100,
+        score_threshold: float = SCORE_THRESHOLD,
+        iou_threshold: float = IOU_THRESHOLD,
+        max_detections: int | None = MAX_DETECTIONS,
     ) -> list[Detected]:
         """Detections of every image, clipped to its `sizes_N2` (height, width) before padding.
 

@@ -34,6 +34,8 @@ from unidet.records import Batch, Detected
 
 STRIDE = 32
 """Image sides are multiples of this."""
+MAX_DETECTIONS = 300
+"""Of `detect`."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ class RTDETR(nn.Module):
         return proposals(absolute_boxes(prediction.boxes, canvas), scores_NQ, sizes_N2)
 
     def detect(
-        self, images_NCHW: jt.Var, sizes_N2: np.ndarray, max_detections: int = 300
+        self, images_NCHW: jt.Var, sizes_N2: np.ndarray, max_detections: int = MAX_DETECTIONS
     ) -> list[Detected]:
         """The best pairs of query and class of every image, in pixels of the padded images.
 

@@ -1,0 +1,248 @@
+"""Tensors without values: what is done with them becomes nodes of a graph.
+
+A symbol offers what our networks ask of a `jt.Var`; whatever else is asked of it fails at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import jittor as jt
+import numpy as np
+
+from unidet.export.graph import Graph
+
+Operand = Any
+"""A symbol, a tensor, an array or a number."""
+END = 2**63 - 1
+"""Of a slice that goes to the end, whatever that is."""
+
+
+class Free(int):
+    """A side of which only an example is known while the graph is built, the batch's for instance.
+
+    What is computed from it is free as well.
+    """
+
+
+def _free(operation: str) -> Any:
+    def method(self: Free, *others: int) -> Free:
+        return Free(getattr(int, operation)(self, *others))
+
+    return method
+
+
+for _operation in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "neg"):
+    setattr(Free, f"__{_operation}__", _free(f"__{_operation}__"))
+
+
+def is_free(side: int) -> bool:
+    return isinstance(side, Free)
+
+
+class Symbol:
+    """A value of a graph.
+
+    Attributes:
+        name: in the graph.
+        shape: its sides, `Free` where they are known only when the graph runs.
+        value: the array of a constant.
+    """
+
+    def __init__(
+        self, graph: Graph, name: str, shape: Sequence[int], value: np.ndarray | None = None
+    ) -> None:
+        self.graph, self.name, self.shape, self.value = graph, name, list(shape), value
+
+    # --- making --------------------------------------------------------------------------------
+
+    @classmethod
+    def constant(cls, graph: Graph, value: Operand, name: str | None = None) -> Symbol:
+        """Of a tensor, an array or a number; float64 becomes float32, as Jittor has it."""
+        array = value.numpy() if isinstance(value, jt.Var) else np.asarray(value)
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        return cls(graph, name or "", array.shape, array)
+
+    def like(self, value: Operand) -> Symbol:
+        """`value` in this symbol's graph; a number is float32."""
+        if isinstance(value, Symbol):
+            return value
+        number = isinstance(value, int | float)
+        return Symbol.constant(self.graph, np.float32(value) if number else value)
+
+    def node(self, op: str, *others: Operand, shape: Sequence[int], **attributes: Any) -> Symbol:
+        """What an operator makes of this symbol and others."""
+        inputs = [self, *map(self.like, others)]
+        (name,) = self.graph.add(op, [value.reference() for value in inputs], **attributes)
+        return Symbol(self.graph, name, shape)
+
+    def reference(self) -> str:
+        """Its name as a node's input; a constant enters the graph where it is first used."""
+        if self.value is not None:
+            self.name = self.graph.constant(self.value, self.name or None)
+        return self.name
+
+    # --- arithmetic ----------------------------------------------------------------------------
+
+    def elementwise(self, op: str, *others: Operand) -> Symbol:
+        """An operator that broadcasts."""
+        shapes = [self.shape, *(self.like(other).shape for other in others)]
+        return self.node(op, *others, shape=broadcast_shape(shapes))
+
+    def __add__(self, other: Operand) -> Symbol:
+        return self.elementwise("Add", other)
+
+    def __radd__(self, other: Operand) -> Symbol:
+        return self.like(other) + self
+
+    def __sub__(self, other: Operand) -> Symbol:
+        return self.elementwise("Sub", other)
+
+    def __rsub__(self, other: Operand) -> Symbol:
+        return self.like(other) - self
+
+    def __mul__(self, other: Operand) -> Symbol:
+        return self.elementwise("Mul", other)
+
+    def __rmul__(self, other: Operand) -> Symbol:
+        return self.like(other) * self
+
+    def __truediv__(self, other: Operand) -> Symbol:
+        return self.elementwise("Div", other)
+
+    def __rtruediv__(self, other: Operand) -> Symbol:
+        return self.like(other) / self
+
+    # --- what changes nothing ------------------------------------------------------------------
+
+    def float32(self) -> Symbol:
+        return self
+
+    def detach(self) -> Symbol:
+        return self
+
+    # --- shapes --------------------------------------------------------------------------------
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def reshape(self, *sides: Any) -> Symbol:
+        """As Jittor's; at most one side of the result may be free."""
+        given = list(sides[0]) if isinstance(sides[0], tuple | list) else list(sides)
+        if self.value is not None:
+            return Symbol.constant(self.graph, self.value.reshape(given))
+        free = sum(map(is_free, self.shape))
+        if free > 1:
+            raise ValueError(f"reshape of {self.shape}, of which {free} sides are free")
+        rest = int(prod(self.shape)) // abs(int(prod(given)))
+        if free and not any(map(is_free, given)):
+            rest = Free(rest)
+        shape = [rest if side == -1 else side for side in given]
+        if prod(shape) != prod(self.shape) or sum(map(is_free, shape)) != free:
+            raise ValueError(f"reshape of {self.shape} to {given}: a free side is lost")
+        target = np.array([-1 if is_free(side) else side for side in shape], np.int64)
+        return self.node("Reshape", target, shape=shape)
+
+    def transpose(self, *axes: Any) -> Symbol:
+        """All axes in a new order."""
+        order = list(axes[0]) if isinstance(axes[0], tuple | list) else list(axes)
+        if self.value is not None:
+            return Symbol.constant(self.graph, self.value.transpose(order))
+        return self.node("Transpose", shape=[self.shape[axis] for axis in order], perm=order)
+
+    permute = transpose
+
+    def unsqueeze(self, axis: int) -> Symbol:
+        shape = list(self.shape)
+        shape.insert(axis, 1)
+        if self.value is not None:
+            return Symbol.constant(self.graph, self.value.reshape(shape))
+        return self.node("Unsqueeze", np.array([axis], np.int64), shape=shape)
+
+    def broadcast(self, like: Symbol, dims: Sequence[int] = ()) -> Symbol:
+        """With axes `dims` of length 1; the operators of a graph broadcast by themselves."""
+        broadcast_shape([like.shape, self.shape if not dims else [1]])
+        placed = self
+        for axis in sorted(dims):
+            placed = placed.unsqueeze(axis)
+        return placed
+
+    def __getitem__(self, key: Any) -> Symbol:
+        """Slices of step 1 and whole numbers."""
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in keys:
+            place = keys.index(Ellipsis)
+            keys[place : place + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
+        keys += [slice(None)] * (self.ndim - len(keys))
+        if self.value is not None:
+            return Symbol.constant(self.graph, self.value[tuple(keys)])
+        cut, single = self, []
+        bounds: list[tuple[int, int, int]] = []
+        shape = list(self.shape)
+        for axis, (wanted, side) in enumerate(zip(keys, self.shape, strict=True)):
+            if isinstance(wanted, int):
+                wanted = slice(wanted, wanted + 1 if wanted != -1 else None)
+                single.append(axis)
+            if wanted == slice(None):
+                continue
+            if is_free(side):
+                raise ValueError(f"a part of the free side {axis} of {self.shape}")
+            first, end, step = wanted.indices(side)
+            if step != 1:
+                raise ValueError(f"a slice of step {step}")
+            bounds.append((axis, first, end))
+            shape[axis] = end - first
+        if bounds:
+            axes, starts, ends = (np.array(part, np.int64) for part in zip(*bounds, strict=True))
+            cut = self.node("Slice", starts, ends, axes, shape=shape)
+        if not single:
+            return cut
+        left = [side for axis, side in enumerate(shape) if axis not in single]
+        return cut.node("Squeeze", np.array(single, np.int64), shape=left)
+
+    # --- reductions ----------------------------------------------------------------------------
+
+    def sum(self, dim: int, keepdims: bool = False) -> Symbol:
+        axes = np.array([dim % self.ndim], np.int64)
+        shape = self._reduced([dim], keepdims)
+        return self.node("ReduceSum", axes, shape=shape, keepdims=int(keepdims))
+
+    def mean(
+        self, dim: int | None = None, dims: Sequence[int] = (), keepdims: bool = False
+    ) -> Symbol:
+        return self._reduce("ReduceMean", dims if dim is None else [dim], keepdims)
+
+    def max(self, dim: int, keepdims: bool = False) -> Symbol:
+        return self._reduce("ReduceMax", [dim], keepdims)
+
+    def _reduce(self, op: str, dims: Sequence[int], keepdims: bool) -> Symbol:
+        axes = [dim % self.ndim for dim in dims]
+        shape = self._reduced(axes, keepdims)
+        return self.node(op, shape=shape, axes=axes, keepdims=int(keepdims))
+
+    def _reduced(self, dims: Sequence[int], keepdims: bool) -> list[int]:
+        axes = {dim % self.ndim for dim in dims}
+        sides = [1 if axis in axes else side for axis, side in enumerate(self.shape)]
+        return [side for axis, side in enumerate(sides) if keepdims or axis not in axes]
+
+
+def broadcast_shape(shapes: Sequence[Sequence[int]]) -> list[int]:
+    """The common shape of operands.
+
+    Raises:
+        ValueError: they do not fit, or a fixed side has the length of a free one's example.
+    """
+    longest = max(map(len, shapes))
+    filled = [[1] * (longest - len(shape)) + list(shape) for shape in shapes]
+    common = []
+    for sides in zip(*filled, strict=True):
+        wide = [side for side in sides if is_free(side) or side != 1] or [1]
+        if len({(int(side), is_free(side)) for side in wide}) > 1:
+            raise ValueError(f"shapes {[list(shape) for shape in shapes]} do not broadcast")
+        common.append(wide[0])
+    return common
