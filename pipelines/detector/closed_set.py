@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unidet.config.images import ImageConfig
+from unidet.config.images import ImageConfig, KeepRatioImages
 from unidet.errors import UserError
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import (
@@ -17,6 +17,7 @@ from unidet.pipelines.detector.network import (
     Prepared,
     Shape,
 )
+from unidet.pipelines.detector.onnx_file import GRAPHS, Exported, no_graph, resize_of
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.records import Detected
@@ -46,7 +47,8 @@ class ClosedSet:
         outputs: Sequence[str | None] | int,
         most_proposals: int,
     ) -> None:
-        self._network, self._transform = network, evaluation_transform(images)
+        self._network, self._images = network, images
+        self._transform = evaluation_transform(images)
         self._outputs, self._most = outputs, most_proposals
         named = None if isinstance(outputs, int) else outputs
         self.names = None if named is None else tuple(name for name in named if name is not None)
@@ -115,6 +117,35 @@ class ClosedSet:
 
     def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
         raise UserError("embed_text: this model has fixed classes and no text embeddings")
+
+    def exported(self, vocabulary: Vocabulary | None, *, every_box: bool) -> Exported:
+        from unidet.export.closed_set import closed_set_graph
+        from unidet.export.images import Pixels
+
+        if type(self._network).__name__ not in GRAPHS:
+            raise no_graph(self._network)
+        labels = self._labels(vocabulary)
+        names = vocabulary.names if vocabulary else self.names or ()
+        classes = [int(np.flatnonzero(labels == label)[0]) for label in range(len(names))]
+        transform = self._transform
+        pixels = Pixels(transform.mean, transform.std, transform.channels)
+        size = self._exact_size()
+        graph = closed_set_graph(self._network, pixels, size, classes, every_box=every_box)
+        return Exported(graph, names, resize_of(self._images))
+
+    def _exact_size(self) -> tuple[int, int]:
+        """Height and width of every image that the network sees."""
+        images = self._images
+        if isinstance(images, KeepRatioImages):
+            raise UserError(
+                "rpn.images.kind: is keep_ratio, whose images differ in size; a graph needs stretch"
+            )
+        if images.test_side % images.divisor:
+            raise UserError(
+                f"rpn.images.test_side: is {images.test_side}; for a graph it must be a multiple "
+                f"of {images.divisor}"
+            )
+        return images.test_side, images.test_side
 
 
 def _chosen(

@@ -16,6 +16,7 @@ from unidet.pictures.decode import NETWORK_PIXELS, WHOLE_PIXELS, image_pixels, r
 from unidet.pictures.decode import Picture as Decoded
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import Network
+from unidet.pipelines.detector.onnx_file import check_onnx_target
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.detector.windows import batch_by_batch
 from unidet.vocabularies.vocabulary import Vocabulary
@@ -139,6 +140,28 @@ class Model:
             UserError: the model has fixed classes, or a name that it cannot embed.
         """
         return self._network.embed_text(Vocabulary.of(names))
+
+    def export_onnx(
+        self, path: str | Path, names: Names | None = None, *, raw: bool = False
+    ) -> tuple[str, ...]:
+        """Write the network as an ONNX file, opset 17, any batch size; its names are returned.
+
+        docs/export.md says what the file takes and gives.
+
+        Args:
+            path: ends in .onnx.
+            names: as for `stream`; a second stage's are baked in.
+            raw: every box with every score, in place of detections after NMS and top-k.
+
+        Raises:
+            UserError: as `stream`; a network without a graph; the package onnx is missing.
+        """
+        target = Path(path)
+        check_onnx_target(target)
+        vocabulary = None if names is None else Vocabulary.of(names)
+        exported = self._network.exported(vocabulary, every_box=raw)
+        exported.save(target)
+        return exported.names
 
 
 def load(

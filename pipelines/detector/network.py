@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from unidet.data.transforms import Sample
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.options import Options
 from unidet.vocabularies.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from unidet.pipelines.detector.onnx_file import Exported
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 NO_LABELS = np.zeros(0, np.int32)
@@ -67,3 +70,6 @@ class Network(Protocol):
 
     def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
         """(C, D) float32 of unit length; UserError where it embeds nothing."""
+
+    def exported(self, vocabulary: Vocabulary | None, *, every_box: bool) -> Exported:
+        """What `Model.export_onnx` writes; UserError where this network has no graph."""

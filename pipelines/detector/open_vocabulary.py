@@ -17,6 +17,7 @@ from unidet.evaluation.regions import Regions
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import DetectBatch, Prepared
+from unidet.pipelines.detector.onnx_file import Exported, no_graph
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.detector.shown import Shown
 from unidet.pipelines.detector.texts import Texts
@@ -47,11 +48,7 @@ class OpenVocabulary(ABC):
         """Refined boxes in pixels of each picture; embeddings as `lvis_raw` keeps them."""
 
     def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
-        if vocabulary is None and self.names is None:
-            raise UserError(
-                'vocabulary: this model takes any name; say which, such as "cat, traffic light"'
-            )
-        wanted = Vocabulary.of(self.names or ()) if vocabulary is None else vocabulary
+        wanted = self._wanted(vocabulary)
         score = _Scorer(self._config, self._classifier(wanted), self._shown(wanted), options)
 
         def detect_batch(batch: Sequence[Prepared]) -> list[Detections]:
@@ -59,6 +56,14 @@ class OpenVocabulary(ABC):
             return [score(region, wanted.names, picture.size_hw) for region, picture in pairs]
 
         return detect_batch
+
+    def _wanted(self, vocabulary: Vocabulary | None) -> Vocabulary:
+        """The given categories, or the model's own."""
+        if vocabulary is None and self.names is None:
+            raise UserError(
+                'vocabulary: this model takes any name; say which, such as "cat, traffic light"'
+            )
+        return Vocabulary.of(self.names or ()) if vocabulary is None else vocabulary
 
     def _classifier(self, vocabulary: Vocabulary) -> TextClassifier:
         vectors, width = self._texts.embed(vocabulary), self._regions.settings.embedding
@@ -82,6 +87,9 @@ class OpenVocabulary(ABC):
 
     def embed_text(self, vocabulary: Vocabulary) -> np.ndarray:
         return self._texts.embed(vocabulary)
+
+    def exported(self, vocabulary: Vocabulary | None, *, every_box: bool) -> Exported:
+        raise no_graph(self._regions)
 
 
 class _Scorer:

@@ -9,13 +9,17 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.data.transforms import Sample
+from unidet.errors import UserError
+from unidet.evaluation.detections import LARGEST_LOGIT
 from unidet.evaluation.proposal_union import union
 from unidet.evaluation.regions import Regions
 from unidet.pipelines.detector.network import NO_BOXES, NO_LABELS, Prepared, Shape
+from unidet.pipelines.detector.onnx_file import Exported, resize_of
 from unidet.pipelines.detector.open_vocabulary import OpenVocabulary
 from unidet.pipelines.detector.texts import Texts
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.study_sets import proposers
+from unidet.vocabularies.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from unidet.models.roi_classifier import RoiClassifier
@@ -104,6 +108,29 @@ class TwoStage(OpenVocabulary):
 
     def embed(self, pixels: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
         return self._embedded([self.prepare(pixels)], [np.asarray(boxes_xyxy, np.float32)])[0][1]
+
+    def exported(self, vocabulary: Vocabulary | None, *, every_box: bool) -> Exported:
+        """The second stage's, over given regions."""
+        from unidet.export.images import Pixels
+        from unidet.export.regions import Names, regions_graph
+
+        if every_box:
+            raise UserError("raw: a second stage's file has no NMS inside, with or without it")
+        wanted = self._wanted(vocabulary)
+        if self._shown(wanted) is not None:
+            raise UserError("vocabulary: a file takes names, not examples")
+        classifier = self._classifier(wanted)
+        names = Names(
+            classifier.text_embeddings,
+            classifier.scale,
+            classifier.bias,
+            float(LARGEST_LOGIT),
+            self._config.calibration.beta,
+        )
+        transform = self._transforms[-1]
+        pixels = Pixels(transform.mean, transform.std, transform.channels)
+        graph = regions_graph(self._regions, pixels, names)
+        return Exported(graph, wanted.names, resize_of(self._config.roi.images))
 
 
 def resized(boxes_xyxy: np.ndarray, sample: Sample) -> np.ndarray:

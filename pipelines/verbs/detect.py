@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unidet.console.terminal import say
 from unidet.pipelines.verbs.support.arguments import file_path, number, whole
+from unidet.pipelines.verbs.support.model import add_source, add_vocabulary
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 FORMATS = ("coco", "yolo", "voc", "csv", "labelme")
@@ -30,13 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def _add_model(parser: ArgumentParser) -> None:
     model = parser.add_argument_group("what to look for, and with which model")
-    model.add_argument(
-        "--vocab",
-        type=file_path,
-        metavar="NAMES",
-        help='"cat, traffic light"; a file, one a line; coco, lvis_v1, objects365, openimages; '
-        "not needed where the model has its own",
-    )
+    add_vocabulary(model)
     model.add_argument(
         "--example",
         action="append",
@@ -45,21 +40,9 @@ def _add_model(parser: ArgumentParser) -> None:
         help="a category that is shown: a crop, or PICTURE@X1,Y1,X2,Y2; may be repeated",
     )
     model.add_argument(
-        "--study",
-        type=file_path,
-        metavar="STUDY",
-        help="an experiment, or a folder of the store; otherwise the newest on real images",
-    )
-    model.add_argument(
         "--set", action="store_true", help="may stand before key=value, as scripts of old have it"
     )
-    for option, text in (
-        ("--proposals-weights", "a first stage, as `unidet convert` reads it"),
-        ("--weights", "a second stage, or a closed-set detector"),
-        ("--text-encoder", "OpenAI's CLIP; not needed for names that are embedded already"),
-        ("--embeddings", "ready embeddings of names, .npz or .npy"),
-    ):
-        model.add_argument(option, type=file_path, metavar="FILE", help=text)
+    add_source(model)
 
 
 def _add_detections(parser: ArgumentParser) -> None:

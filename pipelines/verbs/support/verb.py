@@ -50,13 +50,15 @@ class Verb:
 def names() -> list[str]:
     """Every verb, read off the folder; imports none."""
     modules = pkgutil.iter_modules(verbs.__path__)
-    return [module.name.removesuffix("_") for module in modules if not module.ispkg]
+    found = (module.name.removesuffix("_") for module in modules if not module.ispkg)
+    return [name.replace("_", "-") for name in found]
 
 
 def load(name: str) -> Verb:
     """The verb of this name, one of `names()`."""
+    place = f"{verbs.__name__}.{name.replace('-', '_')}"
     try:
-        module = import_module(f"{verbs.__name__}.{name}")
+        module = import_module(place)
     except ModuleNotFoundError:  # a keyword of Python
-        module = import_module(f"{verbs.__name__}.{name}_")
+        module = import_module(f"{place}_")
     return module.VERB

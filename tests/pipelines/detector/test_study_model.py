@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from commands import complaint_of, exit_status
 from PIL import Image
@@ -279,3 +280,26 @@ def test_the_example_notebook_runs(store: Path, tmp_path: Path, monkeypatch: Any
             exec("".join(cell["source"]), names)
     assert isinstance(names["detections"], unidet.Detections)
     assert names["cosines"].shape == (5, 2)
+
+
+def test_the_second_stage_in_a_file(
+    model: Model, pictures: list[np.ndarray], tmp_path: Path
+) -> None:
+    """ONNX Runtime embeds regions as the model does."""
+    assert model.export_onnx(tmp_path / "m.onnx", WORDS) == tuple(WORDS)
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"]
+    )
+    picture = pictures[0]
+    assert picture.shape == (192, 192, 3)  # as the network takes it
+    boxes = model.proposals(picture)[:20]
+    rois = np.insert(boxes[:, :4], 0, 0, axis=1)
+    inputs = {"images": picture[None], "sizes": np.array([[192, 192]])}
+    _, scores, embeddings = session.run(None, inputs | {"rois": rois, "objectness": boxes[:, 4]})
+    assert scores.shape == (20, len(WORDS))
+    np.testing.assert_allclose(embeddings, model.embed(picture, boxes[:, :4]), atol=1e-4)
+    with pytest.raises(UserError, match="raw: a second stage's file has no NMS inside"):
+        model.export_onnx(tmp_path / "m.onnx", WORDS, raw=True)
+    shown = Vocabulary(()).with_example("it", embeddings[:1])
+    with pytest.raises(UserError, match="vocabulary: a file takes names, not examples"):
+        model.export_onnx(tmp_path / "m.onnx", shown)

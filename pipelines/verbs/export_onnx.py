@@ -1,0 +1,48 @@
+"""`unidet export-onnx`: a network as a file that ONNX Runtime and others run."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from unidet.console.terminal import say
+from unidet.pipelines.verbs.support.arguments import file_path
+from unidet.pipelines.verbs.support.model import add_source, add_vocabulary
+from unidet.pipelines.verbs.support.verb import Compose, Verb
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    model = parser.add_argument_group("which model; a second stage's names are baked in")
+    add_vocabulary(model)
+    add_source(model)
+    parser.add_argument(
+        "--out", type=file_path, metavar="FILE", default="model.onnx", help="what is written"
+    )
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="every box with every score, in place of detections after NMS and top-k",
+    )
+
+
+def run(options: Namespace, compose: Compose) -> int:
+    from unidet.pipelines.detector.for_files import FILES
+    from unidet.pipelines.detector.model import load
+    from unidet.pipelines.detector.onnx_file import check_onnx_target
+    from unidet.vocabularies.vocabulary import Vocabulary
+
+    check_onnx_target(Path(options.out))
+    names = None if options.vocab is None else Vocabulary.parse(options.vocab)
+    model = load(**{name: getattr(options, name) for name in ("study", *FILES, "overrides")})
+    count = len(model.export_onnx(options.out, names, raw=options.raw))
+    say(f"{'1 name' if count == 1 else f'{count} names'} -> {options.out}")
+    return 0
+
+
+VERB = Verb(
+    group="Files",
+    summary="a network for ONNX Runtime and others",
+    example="unidet export-onnx --weights nanodet-plus-m_416.ckpt --out nanodet.onnx",
+    run=run,
+    add_arguments=add_arguments,
+)

@@ -1,0 +1,35 @@
+"""Arguments that say which model, and what it looks for: those of `unidet.load`."""
+
+from __future__ import annotations
+
+from argparse import _ActionsContainer
+
+from unidet.pipelines.verbs.support.arguments import file_path
+
+
+def add_vocabulary(model: _ActionsContainer) -> None:
+    """`--vocab`, which `Vocabulary.parse` reads."""
+    model.add_argument(
+        "--vocab",
+        type=file_path,
+        metavar="NAMES",
+        help='"cat, traffic light"; a file, one a line; coco, lvis_v1, objects365, openimages; '
+        "not needed where the model has its own",
+    )
+
+
+def add_source(model: _ActionsContainer) -> None:
+    """`--study`, or weights: what `detector.model.load` takes."""
+    model.add_argument(
+        "--study",
+        type=file_path,
+        metavar="STUDY",
+        help="an experiment, or a folder of the store; otherwise the newest on real images",
+    )
+    for option, text in (
+        ("--proposals-weights", "a first stage, as `unidet convert` reads it"),
+        ("--weights", "a second stage, or a closed-set detector"),
+        ("--text-encoder", "OpenAI's CLIP; not needed for names that are embedded already"),
+        ("--embeddings", "ready embeddings of names, .npz or .npy"),
+    ):
+        model.add_argument(option, type=file_path, metavar="FILE", help=text)
