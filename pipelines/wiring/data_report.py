@@ -24,8 +24,9 @@ from unidet.formats.findings import Finding
 from unidet.formats.labels.coco import labels_of
 from unidet.formats.labels.records import Labels
 from unidet.pipelines.wiring.named_data import NamedData
+from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 from unidet.records import Split
-from unidet.store.disk import check_folder, new_folder
+from unidet.store.disk import check_folder
 from unidet.store.hashing import sha256_file
 
 WITHOUT_CROWDS = ("yolo", "labelme", "cvat", "labelstudio")
@@ -145,9 +146,8 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
             that is not empty or is the user's own.
     """
     require_apart(out, images, annotations)
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"--out {out}: is not empty; name a new folder")
     check_folder(out)
+    check_empty(out)
     data = read_own(annotations, images, as_format)
     labels = labels_of(annotations, data.documents)
     _require_sizes(labels, PictureFolder(images))

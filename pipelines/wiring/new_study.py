@@ -7,6 +7,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from unidet.formats.labels.coco import Document
 from unidet.formats.labels.records import TRAIN, VAL
 from unidet.formats.tables import tables_of
 from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
+from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 from unidet.store.disk import check_folder, whole_file
 from unidet.store.hashing import sha256_file
 
 ANNOTATIONS = "annotations"
 """Folder in the study's that holds the labels as they are read, a file for each part."""
+_WRITTEN = (ANNOTATIONS, STUDY.partition("/")[0])
 CLIP_FILES = ("RN50.pt", "bpe_simple_vocab_16e6.txt.gz")
 _FEW = 200
 """Training pictures below which a detector that starts from scratch learns next to nothing."""
@@ -70,16 +73,18 @@ def new_study(request: Request) -> list[str]:
     parts = data.documents if data.is_divided else _divided(data.documents[""], request)
     lines = [_found(data, parts), *_division(data, parts, request)]
     _check_labels(request, parts)
-    _write_labels(request, data, parts)
     lines += [f"note: {note}" for note in data.notes]
-    if request.again and request.study.is_file():
+    if request.study.is_file():
+        _write_labels(request, data, parts)
         lines.append(f"{request.study}: kept; its labels were read again")
         advice: Iterable[str] = ()
     else:
-        text = study_text(request, data, parts, this_machine())
-        request.study.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(request.study) as partial:
-            partial.write_text(text, encoding="utf-8")
+        with new_folder(request.folder, _WRITTEN):
+            _write_labels(request, data, parts)
+            text = study_text(request, data, parts, this_machine())
+            request.study.parent.mkdir()
+            with whole_file(request.study) as partial:
+                partial.write_text(text, encoding="utf-8")
         lines.append(f"{request.study}: written; every value in it can be changed")
         advice = _advice(request, parts)
     return [*lines, *advice, f"next: {_next(request)}"]
@@ -93,8 +98,8 @@ def _check_places(request: Request) -> None:
             "study file, another folder makes another study"
         )
     check_folder(request.folder)
-    if not request.study.exists() and request.folder.exists() and any(request.folder.iterdir()):
-        raise UserError(f"{request.folder}: is not empty, and holds no study; name a new folder")
+    if not request.study.exists():
+        check_empty(request.folder, _WRITTEN)
     for name in CLIP_FILES:
         if request.clip is not None and not (request.clip / name).is_file():
             raise UserError(f"--clip {request.clip}: holds no {name}, one of OpenAI's files")
@@ -137,11 +142,15 @@ def _write_labels(request: Request, data: OwnData, parts: dict[str, Document]) -
     division: dict[str, Any] = {"by": "the data's own parts"}
     if not data.is_divided:
         division = {"by": "content", "seed": request.seed, "evaluation": request.evaluation}
-    for part, document in parts.items():
-        info = {"format": data.format, "part": part, "division": division}
-        with whole_file(folder / f"{part}.json") as partial:
+    # Beside labels of another division a picture would be in both parts: first the old ones go.
+    with ExitStack() as files:
+        for part, document in parts.items():
+            info = {"format": data.format, "part": part, "division": division}
+            partial = files.enter_context(whole_file(folder / f"{part}.json"))
             text = json.dumps({**document, "info": info}, ensure_ascii=False)
             partial.write_text(text, encoding="utf-8")
+        for part in parts:
+            (folder / f"{part}.json").unlink(missing_ok=True)
 
 
 def is_federated(document: Document) -> bool:

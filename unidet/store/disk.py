@@ -241,31 +241,6 @@ def whole_file(path: Path) -> Iterator[Path]:
                 partial.unlink()
 
 
-@contextmanager
-def new_folder(path: Path) -> Iterator[None]:
-    """Around writing to a folder that is empty or not there; what fails leaves it as it was.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    was_there = path.is_dir()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException as error:
-        for entry in entries(path):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()
-        if not was_there:
-            with suppress(OSError):
-                path.rmdir()
-        if isinstance(error, OSError):
-            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
-        raise
-
-
 def check_target(
     path: Path, suffixes: Sequence[str] = (), *, inputs: Iterable[str | Path | None] = ()
 ) -> None:

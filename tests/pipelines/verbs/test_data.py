@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from commands import complaint_of, exit_status
 from labelled import LABELS, write_labels, write_pictures, write_twelve
 
 from unidet.data.own_data import reader_of
-from unidet.formats.labels.recognize import FORMATS
+from unidet.formats.labels.recognize import FORMATS, UNFINISHED
+from unidet.formats.labels.records import Labels
+from unidet.pipelines.wiring import data_report
 
 Run = Callable[..., tuple[int, str]]
 
@@ -251,7 +254,7 @@ def test_labels_of_the_present_folder_are_called_by_its_name(
                 *("convert", "--images", "photos", "--annotations", "labels", "--to", "voc"),
                 *("--out", "full"),
             ),
-            "--out full: is not empty; name a new folder",
+            "full: is not empty; name a new folder",
         ),
     ],
 )
@@ -266,3 +269,24 @@ def test_what_cannot_be_done_is_one_line(
     (photos.parent / "full/file").mkdir(parents=True)
     monkeypatch.chdir(photos.parent)
     assert says in complaint_of("data", capsys, *arguments)
+
+
+def test_a_conversion_that_was_killed_is_not_read_and_begins_anew(run: Run, photos: Path) -> None:
+    """The mark is there while it writes."""
+    out = photos.parent / "out"
+    voc = reader_of("voc")
+    marks = []
+
+    def stopped(labels: Labels, folder: Path, images: Path) -> None:
+        voc.write(labels, folder, images)
+        marks.append(run("data", "check", "--images", photos, "--annotations", folder)[0])
+
+    arguments = ("data", "convert", *places(photos), "--to", "voc", "--out", out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_report, "reader_of", lambda name: SimpleNamespace(write=stopped))
+        assert run(*arguments)[0] == 0
+    assert marks == [2]
+    (out / UNFINISHED).touch()
+    (out / "Annotations/a.xml").unlink()
+    assert run(*arguments)[0] == 0
+    assert run("data", "check", "--images", photos, "--annotations", out)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from unidet.config.compose import compose
 from unidet.config.folders import take_folders
 from unidet.config.study import Config
 from unidet.data.own_data import reader_of
+from unidet.formats.labels.recognize import UNFINISHED
 from unidet.pipelines.engine.graph import needed
 from unidet.pipelines.wiring import new_weights
 from unidet.weights.layouts import nanodet_plus
@@ -239,6 +241,43 @@ def test_weights_of_another_network_are_refused(
     assert all(part in complaint for part in says.split("*"))
 
 
+def test_what_a_killed_command_has_left_is_written_anew(tmp_path: Path) -> None:
+    photos, folder = write_pictures(tmp_path / "photos"), tmp_path / "birds"
+    write_labels(tmp_path / "labels", "coco")
+    (folder / "annotations").mkdir(parents=True)
+    for name in (UNFINISHED, "annotations/train.json", "annotations/.5e1f.json"):
+        (folder / name).touch()
+    new(photos, "birds")
+    names = sorted(file.name for file in folder.rglob("*") if file.is_file())
+    assert names == ["study.yaml", "train.json", "val.json"]
+
+
+def test_labels_of_two_divisions_never_lie_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture would be in both parts."""
+    photos = tmp_path / "photos"
+    labels = write_twelve(photos)
+    (tmp_path / "labels").mkdir()
+    reader_of("coco").write(labels, tmp_path / "labels", photos)
+    folder = new(photos, "birds") / "annotations"
+    places = ("--images", photos, "--annotations", tmp_path / "labels")
+    replaced: list[Path] = []
+
+    def killed_at_the_second(partial: Path, place: Path) -> None:
+        replaced.append(place)
+        if len(replaced) == 2:
+            raise KeyboardInterrupt
+        os.replace(partial, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed_at_the_second)
+        assert exit_status("new", folder.parent, *places, "--again", "--seed", 3) != 0
+    assert len([*folder.glob("[tv]*.json")]) == 1
+    new(photos, "birds", "--again", "--seed", 3)
+    assert len([*folder.glob("[tv]*.json")]) == 2
+
+
 def test_a_folder_with_other_files_is_no_place_for_a_study(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,5 +286,5 @@ def test_a_folder_with_other_files_is_no_place_for_a_study(
     write_labels(tmp_path / "annotations", "coco")
     monkeypatch.chdir(tmp_path)
     places = ("--images", "photos", "--annotations", "annotations")
-    assert "is not empty, and holds no study" in complaint_of("new", capsys, ".", *places)
+    assert "is not empty; name a new folder" in complaint_of("new", capsys, ".", *places)
     assert [file.name for file in (tmp_path / "annotations").iterdir()] == ["labels.json"]

@@ -20,6 +20,8 @@ FORMATS = {
     "cvat": "XML of 'CVAT for images 1.1'",
     "labelstudio": "JSON or JSON-MIN of Label Studio",
 }
+UNFINISHED = ".unidet-unfinished"
+"""File in a folder of labels that is being written."""
 _HEAD = 1 << 20
 """Bytes of a file that tell what it is: LabelMe's picture, which may be long, comes behind them."""
 _LOOKED_AT = 50
@@ -38,10 +40,15 @@ def recognize(place: Path, as_format: str = "") -> Source:
     """What lies at a place, or what a person says that it is.
 
     Raises:
-        UserError: nothing is there, or nothing of a format that is read.
+        UserError: nothing is there, or nothing of a format that is read, or not all yet.
     """
     if not place.exists():
         raise UserError(f"{place}: no such file or folder; --annotations names the labels")
+    for folder in (place, *place.absolute().parents):
+        if is_unfinished(folder):
+            raise UserError(
+                f"{folder}: is not finished: what writes it goes on, or was killed; run that again"
+            )
     formats = _formats_of(place)
     if as_format and formats and as_format not in formats:
         raise UserError(f"{place}: looks like {' and '.join(formats)}, not {as_format}")
@@ -58,6 +65,11 @@ def recognize(place: Path, as_format: str = "") -> Source:
             f"{place}: holds labels as {' and as '.join(formats)}; say which: --format {chosen}"
         )
     return Source(chosen, tuple(_places(chosen, place)))
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a process writes it, or was killed while it did."""
+    return (folder / UNFINISHED).is_file()
 
 
 def _require_no_settings_above(folder: Path) -> None:
