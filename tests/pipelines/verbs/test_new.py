@@ -49,7 +49,7 @@ def study(folder: Path) -> Config:
 def test_a_closed_set_study_names_its_sets(photos: Path) -> None:
     folder = new(photos, "birds")
     config = study(folder)
-    assert config.experiment == "study"
+    assert config.experiment == "birds"
     assert config.data.root == str(folder / "annotations")
     (training,), (evaluation,) = config.data.training.values(), config.data.evaluation.values()
     assert (training.annotations, training.images) == ("train.json", str(photos))
