@@ -24,11 +24,13 @@ def add_file(address: str, target: Path, expected: Expected) -> None:
     def update(done: int, total: int) -> None:
         progress.update(done // _MEGABYTE, max(total, done) // _MEGABYTE)
 
-    digest = fetch(address, target, expected, update)
+    def note(digest: str) -> None:
+        if not expected.sha256:
+            with whole_file(seen) as temporary:
+                temporary.write_text(f"{digest}  {target.name}\n")
+
+    fetch(address, target, expected, update, note)
     progress.close()
-    if not expected.sha256:
-        with whole_file(seen) as temporary:
-            temporary.write_text(f"{digest}  {target.name}\n")
 
 
 def _noted(seen: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -124,3 +125,16 @@ def test_no_archive_is_said(tmp_path: Path) -> None:
     for kind in KINDS:
         (tmp_path / f"x.{kind}").write_text("<html>Please log in</html>" * 100)
         assert "is cut off or damaged" in complaint(tmp_path / f"x.{kind}", tmp_path / "out")
+
+
+def test_what_was_unpacked_is_on_the_disk_before_it_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would leave empty pictures, and the archive is removed next."""
+    into, waited = tmp_path / "out", []
+    place = staging(archive(tmp_path, "zip"), into)
+    monkeypatch.setattr(
+        os, "sync", lambda: waited.append((contents(place), (into / "val").exists()))
+    )
+    unpack(tmp_path / "x.zip", into, everything)
+    assert waited == [(FILES, False)]

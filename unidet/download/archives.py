@@ -69,6 +69,7 @@ def unpack(
         with suppress(OSError):  # there was something
             into.rmdir()
         raise
+    os.sync()  # the archive goes next: what was in it is on the disk by then
     with disk_errors(into):  # from here on `place` says that not all are where they belong
         _move(place, into)
     return count

@@ -53,9 +53,15 @@ class _BrokenOff(Exception):
 
 
 def fetch(
-    address: str, target: Path, expected: Expected, progress: Progress = lambda done, total: None
+    address: str,
+    target: Path,
+    expected: Expected,
+    progress: Progress = lambda done, total: None,
+    note: Callable[[str], None] = lambda digest: None,
 ) -> str:
     """Bring a file to `target`, which must not be there; returns its sha256.
+
+    `note` is told that before the file is in its place.
 
     What has come lies in `target` with `.part` behind, from which the next call goes on, if the
     server still has the same file.
@@ -71,7 +77,11 @@ def fetch(
     try:
         reason = _receive_all(address, partial, expected, progress)
         if not reason:
-            return _finish(address, partial, target, expected)
+            digest = _checked(address, partial, expected)
+            note(digest)
+            with disk_errors(target):
+                partial.move(target)
+            return digest
     finally:
         partial.close()
     raise UserError(
@@ -211,8 +221,8 @@ def _copy(answer: Any, partial: Partial, total: int, progress: Progress) -> None
         progress(partial.bytes, total)
 
 
-def _finish(address: str, partial: Partial, target: Path, expected: Expected) -> str:
-    """Check what has come and give it its name; what is wrong does not stay."""
+def _checked(address: str, partial: Partial, expected: Expected) -> str:
+    """The sha256 of what has come; what is wrong does not stay."""
     digest, wrong = partial.sha256, ""
     if expected.bytes and partial.bytes != expected.bytes:
         wrong = f"{partial.bytes} bytes, not {expected.bytes}"
@@ -224,8 +234,6 @@ def _finish(address: str, partial: Partial, target: Path, expected: Expected) ->
         if expected.noted:
             again = f"delete {expected.noted} if the publisher has changed the file"
         raise UserError(f"{shown(address)}: what came has {wrong}, and was removed; {again}")
-    with disk_errors(target):
-        partial.move(target)
     return digest
 
 
