@@ -135,11 +135,8 @@ def _chosen(group: str, overrides: Sequence[str]) -> str:
 def _config(pages: Sequence[str], overrides: Sequence[str]) -> Config:
     """The settings of these pages, unless the overrides choose others."""
     groups = {item.partition("=")[0] for item in overrides}
-    kind = (
-        END_TO_END_BASE
-        if any(page.startswith(f"{END_TO_END}=") for page in pages)
-        else DECOUPLED_BASE
-    )
+    is_end_to_end = any(page.startswith(f"{END_TO_END}=") for page in pages)
+    kind = END_TO_END_BASE if is_end_to_end else DECOUPLED_BASE
     own = [item for item in (*kind, *BASE, *pages) if item.partition("=")[0] not in groups]
     return compose([*own, *overrides])
 

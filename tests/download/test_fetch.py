@@ -39,7 +39,9 @@ def test_a_file_arrives_whole_and_nothing_else_is_left(served: Served, tmp_path:
         lambda done, total: seen.append((done, total)),
         lambda digest: noted.append((digest, target.exists())),
     )
-    assert noted == [(digest, False)] == [(DIGEST, False)]  # whatever happens, no file is without its note
+    assert (
+        noted == [(digest, False)] == [(DIGEST, False)]
+    )  # whatever happens, no file is without its note
     assert target.read_bytes() == CONTENT
     assert [file.name for file in target.parent.iterdir()] == ["a.zip"]
     assert (seen[0], seen[-1]) == ((0, len(CONTENT)), (len(CONTENT), len(CONTENT)))
