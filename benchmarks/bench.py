@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 from side_by_side import Measured, Row, figures, in_turns, other_load
 
-MODULES = ("loader", "evaluation", "calibration", "start")
+MODULES = ("networks", "loader", "evaluation", "calibration", "start")
 COLUMNS = ("date", "commit", "row", "program", "seconds", "spread", "cpu", "mib", "load")
-HEAD = "| | program | seconds | spread | processor | peak MiB | ratio | goal |\n|" + "---|" * 8
+HEAD = "| | program | seconds | spread | processor | peak MiB | ours by it | goal |\n|" + "---|" * 8
 PEERS = Path(".venv-peers/bin/python")
 PYTHONS = {"PyTorch": PEERS, "hotcoco": PEERS, "onnxruntime": PEERS}
 """Interpreters of programs that are not in our environment; `make setup-peers`."""
@@ -34,23 +34,18 @@ class Line(NamedTuple):
     measured: dict[str, Measured]
     load: float
 
-    def ratio(self) -> float:
-        """Our time over the other's."""
-        ours, other = (self.measured[program].median("seconds") for program in self.row.programs)
-        return ours / other
-
     def table(self) -> str:
-        """Two rows of the table."""
+        """A row of the table for each program."""
+        ours = self.measured[self.row.programs[0]].median("seconds")
         goal = "" if self.row.goal is None else f"≤ {self.row.goal:g}"
         lines = []
-        for program, title, ratio in zip(
-            self.row.programs, (self.row.title, ""), (f"{self.ratio():.2f}", "1"), strict=True
-        ):
-            runs = self.measured[program]
+        for program in self.row.programs:
+            runs, is_ours = self.measured[program], program == self.row.programs[0]
+            ratio = "" if is_ours else f"{ours / runs.median('seconds'):.2f}"
             lines.append(
-                f"| {title} | {program} | {runs.median('seconds'):.2f} | {runs.spread():.0%} "
-                f"| {runs.median('cpu'):.2f} | {runs.median('mib'):.0f} | {ratio} "
-                f"| {goal if title else ''} |"
+                f"| {self.row.title if is_ours else ''} | {program} | {runs.median('seconds'):.2f} "
+                f"| {runs.spread():.0%} | {runs.median('cpu'):.2f} | {runs.median('mib'):.0f} "
+                f"| {ratio} | {'' if is_ours else goal} |"
             )
         return "\n".join(lines)
 
@@ -100,14 +95,15 @@ def draw(history: Path, target: Path) -> None:
 
     table = pandas.read_csv(history)
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for name, row in rows().items():
+    compared = (row for row in rows().values() if len(row.programs) > 1)
+    for row in compared:
         ours, other = (
-            table[(table.row == name) & (table.program == program)].reset_index()
+            table[(table.row == row.name) & (table.program == program)].reset_index()
             for program in row.programs
         )
         if len(ours):
             runs = ours.commit.astype(str) + "\n" + ours.date
-            axes.plot(runs, ours.seconds / other.seconds, marker="o", label=name)
+            axes.plot(runs, ours.seconds / other.seconds, marker="o", label=row.name)
     axes.axhline(1, color="0.6", linewidth=1)
     axes.set(ylabel="our time over the other's", ylim=(0, None))
     axes.tick_params(axis="x", labelsize=7)

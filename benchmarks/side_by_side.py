@@ -21,7 +21,7 @@ class Row:
     Attributes:
         name: as given on the command line.
         title: what is done, for readers.
-        programs: who does it: ours, then the one whose time is divided by.
+        programs: who does it: ours, then the one whose time is divided by, if there is one.
         work: (program, folder) -> what is timed, everything before it prepared. `folder` is kept
             between runs, for files that are made once.
         goal: largest ratio of the times; None where there is none.
@@ -31,7 +31,7 @@ class Row:
 
     name: str
     title: str
-    programs: tuple[str, str]
+    programs: tuple[str, ...]
     work: Callable[[str, Path], Callable[[], Any]]
     goal: float | None = None
     quick: bool = False

@@ -1,26 +1,22 @@
-"""One row of the table of speeds (docs/measurements.md): processor time, time, memory.
+"""What rows of networks time; imported once Jittor is brought up.
 
-    python benchmarks/rows.py ROW [TURNS [WARM_UP]]
-
-ROW is one of `ROWS`. Networks, images and proposals are those of benchmarks/networks.py. A line of
-JSON: median seconds of the processor and of the clock a turn, and the most memory in MiB. Threads
-are `OMP_NUM_THREADS`; on a machine with other work, one thread's processor time compares best.
+Networks, images (3 x 800 x 1088) and proposals are those of benchmarks/networks.py.
 """
 
 from __future__ import annotations
 
-import json
-import resource
-import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jittor as jt
 import numpy as np
+from networks import example, fill, first_stage, second_stage
 
-from benchmarks.networks import example, fill, first_stage, second_stage
-from unidet.backend.runtime import bring_up
 from unidet.cli import compose
+from unidet.models.rtdetr.network import RTDETR
+from unidet.training.optimizer import Optimizer
+from unidet.training.step import Stepper, as_it_is
 
 
 def trunk() -> Callable[[], Any]:
@@ -45,9 +41,6 @@ def propose() -> Callable[[], Any]:
 
 
 def _step(network: Any, settings: Any, images: int) -> Callable[[], Any]:
-    from unidet.training.optimizer import Optimizer
-    from unidet.training.step import Stepper, as_it_is
-
     prepare = as_it_is
     if hasattr(network, "sample"):
         prepare = network.sample
@@ -68,12 +61,12 @@ def classify(count: int) -> Callable[[], Any]:
     batch = example(1)
     images, rows = jt.array(batch.images_NCHW), [batch.proposals[0][:count]]
 
-    def work() -> None:
+    def name() -> None:
         ((_, embeddings),) = network.regions(images, batch.sizes_N2, rows)
         with jt.no_grad():
             network.classifier(jt.array(embeddings), 0).sync()
 
-    return work
+    return name
 
 
 def classify_step() -> Callable[[], Any]:
@@ -83,56 +76,20 @@ def classify_step() -> Callable[[], Any]:
 
 def rtdetr() -> Callable[[], Any]:
     """RT-DETR-R18vd of 80 classes, one image of 640 x 640."""
-    from unidet.models.rtdetr.network import RTDETR
-
     network = RTDETR(compose(["rpn=rtdetr_r18vd"]).rpn.network, classes=80)
-    return _detection(network, 640)
-
-
-def nanodet() -> Callable[[], Any]:
-    """NanoDet-Plus-m, one image of 416 x 416."""
-    from unidet.pipelines.proposers.proposer import build_proposer
-
-    return _detection(build_proposer(compose(["rpn=nanodet_plus_m_416"]).rpn, 0), 416)
-
-
-def _detection(network: Any, side: int) -> Callable[[], Any]:
     fill(network)
-    images = jt.array(np.random.default_rng(0).standard_normal((1, 3, side, side), np.float32))
-    sizes = np.full((1, 2), side, np.int32)
+    pixels = np.random.default_rng(0).standard_normal((1, 3, 640, 640), np.float32)
+    images, sizes = jt.array(pixels), np.full((1, 2), 640, np.int32)
     return lambda: network.propose(images, sizes)
 
 
-ROWS = {
+WORKS = {
     "trunk": trunk,
     "stage1": propose,
     "stage1-step": propose_step,
-    "stage1-step-2": lambda: propose_step(2),
-    "stage2-100": lambda: classify(100),
-    "stage2-300": lambda: classify(300),
+    "stage1-step-2": partial(propose_step, 2),
+    "stage2-100": partial(classify, 100),
+    "stage2-300": partial(classify, 300),
     "stage2-step": classify_step,
     "rtdetr": rtdetr,
-    "nanodet": nanodet,
 }
-
-
-def main(row: str, turns: str = "5", warm_up: str = "2") -> None:
-    work = ROWS[row]()
-    for _ in range(int(warm_up)):
-        work()
-    spent = []
-    for _ in range(int(turns)):
-        started = time.process_time(), time.perf_counter()
-        work()
-        jt.sync_all(True)
-        spent.append((time.process_time() - started[0], time.perf_counter() - started[1]))
-    processor, clock = np.median(spent, axis=0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"row": row, "processor": processor, "clock": clock, "MiB": round(peak)}))
-
-
-if __name__ == "__main__":
-    bring_up("cpu")
-    import jittor as jt
-
-    main(*sys.argv[1:])

@@ -1,19 +1,11 @@
-"""Backbone and FPN of stage 1 in PyTorch on a processor, as row `trunk` of benchmarks/rows.py.
-
-    python benchmarks/twin_cpu.py [TURNS]
-
-Runs in an environment of its own, with PyTorch alone. Threads are `OMP_NUM_THREADS`.
-"""
+"""Backbone and FPN of stage 1 in PyTorch, on a processor."""
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import sys
-import time
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -76,20 +68,13 @@ class Trunk(nn.Module):
         return [*outputs, outputs[-1][:, :, ::2, ::2]]
 
 
-def main(turns: str = "5") -> None:
+def trunk() -> Callable[[], Any]:
+    """Forward pass of one image, as many threads as `OMP_NUM_THREADS` or cores."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     model, images = Trunk().eval(), torch.randn(1, 3, 800, 1088)
-    spent = []
-    with torch.inference_mode():
-        for _ in range(2 + int(turns)):
-            started = time.process_time(), time.perf_counter()
+
+    def forward() -> None:
+        with torch.inference_mode():
             model(images)
-            spent.append((time.process_time() - started[0], time.perf_counter() - started[1]))
-    processor, clock = np.median(spent[2:], axis=0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"torch": torch.__version__, "processor": processor, "clock": clock, "MiB": round(peak)}
-    print(json.dumps(found))
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return forward
