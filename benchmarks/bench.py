@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from side_by_side import Measured, Row, figures, in_turns, other_load
 
-MODULES = ("networks", "loader", "evaluation", "calibration", "start")
+MODULES = ("networks", "onnx", "loader", "evaluation", "calibration", "start")
 COLUMNS = ("date", "commit", "row", "program", "seconds", "spread", "cpu", "mib", "load")
 HEAD = "| | program | seconds | spread | processor | peak MiB | ours by it | goal |\n|" + "---|" * 8
 PEERS = Path(".venv-peers/bin/python")

@@ -1,0 +1,109 @@
+"""NanoDet-Plus-m at 416 pixels, one photograph after the other; against its file in ONNX Runtime.
+
+From decoded pixels to boxes in pixels of the photograph, on both sides with NMS, on all processors.
+The weights are random; the classes' bias leaves as many candidates for NMS as trained ones do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from side_by_side import Row
+
+PICTURES, SIDE, CLASSES, CANDIDATES = 64, 416, 80, 1000
+SCORE = 0.05
+
+
+def photographs() -> list[np.ndarray]:
+    """(480, 640, 3) uint8 each: smooth shapes."""
+    rng = np.random.default_rng(0)
+    coarse = [Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)) for _ in range(PICTURES)]
+    smooth = Image.Resampling.BICUBIC
+    return [np.asarray(picture.resize((640, 480), smooth)) for picture in coarse]
+
+
+def by_unidet(folder: Path, pictures: list[np.ndarray]) -> Callable[[], Any]:
+    """Also leaves the file that the other program runs."""
+    from unidet.backend.runtime import bring_up
+    from unidet.config.compose import compose
+    from unidet.pipelines.detector.closed_set import ClosedSet
+    from unidet.pipelines.detector.model import Model
+    from unidet.pipelines.proposers.proposer import build_proposer
+    from unidet.pipelines.wiring.image_batches import evaluation_transform
+
+    bring_up()
+    rpn = compose(["rpn=nanodet_plus_m_416", "rpn.training=null"]).rpn
+    network: Any = build_proposer(rpn, CLASSES)
+    names = [f"class {number}" for number in range(CLASSES)]
+    closed = ClosedSet(network, rpn.images, names, 300)
+    transform = evaluation_transform(rpn.images)
+    samples = [closed.prepare(picture).samples[0] for picture in pictures[::8]]
+    _lift_scores(network, [transform.collate([sample]).images_NCHW for sample in samples])
+    model = Model(closed)
+    model.export_onnx(folder / "nanodet.onnx")
+
+    def run() -> int:
+        detect = partial(model.detect, threshold=SCORE, multi_label=True)
+        return sum(len(detect(picture)) for picture in pictures)
+
+    return run
+
+
+def _lift_scores(network: Any, images: Sequence[np.ndarray]) -> None:
+    """Weights of the heads apart, and a bias with which so many pairs pass the threshold."""
+    import jittor as jt
+
+    from unidet.models.layers import set_batch_norm_training
+
+    rng = np.random.default_rng(1)
+    for layer in network.head.predict:
+        weight = rng.normal(0, 0.3, layer.weight.shape).astype(np.float32)
+        layer.weight.update(jt.array(weight))
+    set_batch_norm_training(network, False)
+    with jt.no_grad():
+        logits = [network.predict(jt.array(image)).class_logits.numpy() for image in images]
+    last = np.sort(np.concatenate(logits, axis=None))[-CANDIDATES * len(images)]
+    for layer in network.head.predict:
+        layer.bias.update(layer.bias + float(np.log(SCORE / (1 - SCORE)) - last))
+
+
+def by_onnxruntime(folder: Path, pictures: list[np.ndarray]) -> Callable[[], Any]:
+    import cv2
+    import onnxruntime
+
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(folder / "nanodet.onnx"), providers=providers)
+
+    def run() -> int:
+        count = 0
+        for picture in pictures:
+            images = cv2.resize(picture, (SIDE, SIDE))[None]
+            boxes, scores, _ = session.run(None, {"images": images})
+            boxes = boxes[scores > SCORE] * (np.tile(picture.shape[1::-1], 2) / SIDE)
+            count += len(boxes)
+        return count
+
+    return run
+
+
+def work(program: str, folder: Path) -> Callable[[], Any]:
+    make = {"unidet": by_unidet, "onnxruntime": by_onnxruntime}[program]
+    return make(folder, photographs())
+
+
+ROWS = [
+    Row(
+        "nanodet",
+        f"NanoDet-Plus-m 416, {PICTURES} photographs one by one",
+        ("unidet", "onnxruntime"),
+        work,
+        goal=1.3,
+        quick=True,
+        warm_up=1,
+    )
+]
