@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import operator
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +69,37 @@ def test_json_and_back(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(UserError, match="another version; run its stage=report"):
         load_study(tmp_path / "study.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (("sets", 0, "precision", "all"), 100),
+        (("sets", 0, "reliability", "all", "scores"), 1),
+        (("sets", 0, "matrix", "counts"), 1),
+        (("sets", 0, "matrix", "counts", 0), 1),
+        (("recalls", 0, "numbers"), 1),
+        (("recalls", 0, "lines", "all"), 1),
+        (("sweeps", 0, "betas"), 1),
+        (("sweeps", 0, "grids", 0, "AP", 0), 1),
+        (("training", 0, "rate"), 1),
+        (("training", 0, "steps"), 1),
+    ],
+)
+def test_lists_that_do_not_fit_each_other_are_refused(
+    tmp_path: Path, path: tuple[Any, ...], kept: int
+) -> None:
+    """A study of another store is what somebody says it is."""
+    file = tmp_path / "study.json"
+    save_study(study(), file)
+    whole = json.loads(file.read_text())
+    *parents, last = path
+    place = reduce(operator.getitem, parents, whole)
+    assert len(place[last]) > kept
+    place[last] = place[last][:kept]
+    file.write_text(json.dumps(whole))
+    with pytest.raises(UserError, match="no figures of a report"):
+        load_study(file)
 
 
 def test_a_pair_of_pictures_says_what_it_shows() -> None:

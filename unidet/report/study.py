@@ -5,6 +5,7 @@ None stands for what is undefined. IoU is .5 wherever none is named.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,13 @@ Number = float | None
 FREQUENCY_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 Lines = dict[str, list[Number]]
 """Values of several lines by name, over a common axis."""
+
+
+def _require_lengths(count: int, *lists: Sequence[object]) -> None:
+    """ValueError where they do not have a value for each place of their axis: such a file is not
+    of our making."""
+    if any(len(values) != count for values in lists):
+        raise ValueError(f"{[len(values) for values in lists]} values for {count} places")
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,9 @@ class ReliabilityFigures:
     scores: list[Number]
     shares: list[Number]
     error: Number
+
+    def __post_init__(self) -> None:
+        _require_lengths(len(self.counts), self.scores, self.shares)
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,10 @@ class Matrix:
     names: list[str]
     counts: list[list[int]]
 
+    def __post_init__(self) -> None:
+        _require_lengths(len(self.names), self.counts)
+        _require_lengths(len(self.names) + 2, *self.counts)
+
 
 @dataclass(frozen=True)
 class EvaluatedSet:
@@ -113,6 +128,9 @@ class EvaluatedSet:
     confusions: list[Confused]
     matrix: Matrix
 
+    def __post_init__(self) -> None:
+        _require_lengths(101, *self.precision.values())
+
 
 @dataclass(frozen=True)
 class Recall:
@@ -129,6 +147,9 @@ class Recall:
     numbers: list[int]
     lines: Lines
     groups: Lines
+
+    def __post_init__(self) -> None:
+        _require_lengths(len(self.numbers), *self.lines.values(), *self.groups.values())
 
 
 @dataclass(frozen=True)
@@ -148,6 +169,11 @@ class Sweep:
     gammas: list[float]
     grids: list[Grid]
 
+    def __post_init__(self) -> None:
+        for grid in self.grids:
+            _require_lengths(len(self.betas), grid.AP)
+            _require_lengths(len(self.gammas), *grid.AP)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -157,6 +183,9 @@ class Training:
     steps: list[int]
     losses: Lines
     rate: list[Number]
+
+    def __post_init__(self) -> None:
+        _require_lengths(len(self.steps), *self.losses.values(), self.rate)
 
 
 @dataclass(frozen=True)
