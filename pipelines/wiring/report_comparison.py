@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.formats.embeddings import read_array
 from unidet.pipelines.engine.changes import ABSENT, text_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.image_sets import DIGESTS
@@ -105,7 +106,11 @@ def _digests(action: Action | None, store: Store) -> set[bytes] | None:
     """Of the content of a data set's pictures; None where it is not there any more."""
     if action is None or not store.is_complete(action):
         return None
-    return {row.tobytes() for row in np.load(store.folder(action) / DIGESTS)}
+    file = store.folder(action) / DIGESTS
+    digests = read_array(file)
+    if digests.dtype != np.uint8 or digests.ndim != 2:
+        raise UserError(f"{file}: holds no digests of pictures; its store is not to be trusted")
+    return {row.tobytes() for row in digests}
 
 
 def _apart(own: set[bytes] | None, first: set[bytes] | None) -> str:

@@ -57,9 +57,13 @@ def page_of(action: Action, store: Store, compose: Compose) -> str:
     """The page of a report with its provenance.
 
     Raises:
-        UserError: it was made by an earlier version.
+        UserError: it was made by an earlier version, or is no text.
     """
-    page = (store.folder(action) / PAGE).read_text(encoding="utf-8")
+    file = store.folder(action) / PAGE
+    try:
+        page = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: is no page; its store is not to be trusted") from None
     return with_provenance(page, provenance_of(action, store, compose))
 
 

@@ -24,7 +24,7 @@ def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
         UserError: not a readable `.npy` file, another shape, no real numbers, or values that are
             not finite in float32.
     """
-    return _checked(path, _read(Path(path)), count)
+    return _checked(path, read_array(Path(path)), count)
 
 
 def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
@@ -62,8 +62,12 @@ def _checked(path: Path, vectors: np.ndarray, count: int | None) -> np.ndarray:
     return narrow
 
 
-def _read(path: Path) -> np.ndarray:
-    """Mapped, so that what a header claims costs no memory."""
+def read_array(path: Path) -> np.ndarray:
+    """A `.npy` file of anybody's, mapped, so that what a header claims costs no memory.
+
+    Raises:
+        UserError: it is none, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             if file.read(6) != np.lib.format.MAGIC_PREFIX:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from unidet.store.store import Store
 
 Publish = Callable[..., Action]
 
+NUMBERS = io.BytesIO()
+np.save(NUMBERS, np.zeros(32))
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,13 +35,23 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def publish(store: Store) -> Publish:
-    """A report in a store, made from an evaluation with that γ on that many pictures."""
+    """A report in a store, made from an evaluation with that γ on that many pictures.
 
-    def make(gamma: float, seed: int = 0, pictures: int = 3, store: Store = store) -> Action:
+    Files by a name of `instead` have that content.
+    """
+
+    def make(
+        gamma: float,
+        seed: int = 0,
+        pictures: int = 3,
+        store: Store = store,
+        instead: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Action:
         digests = np.arange(pictures, dtype=np.uint8)[:, None] * np.ones(32, np.uint8)
         (store.root / "made").mkdir(parents=True, exist_ok=True)
         np.save(store.root / "made" / "digests.npy", digests)
         files = {"digests.npy": (store.root / "made" / "digests.npy").read_bytes()}
+        files |= {name: instead[name] for name in files if name in instead}
         data = _put(store, "data", "val", {"data": {"source": {"seed": pictures}}}, {}, files)
         upstream = _put(
             store,
@@ -51,6 +66,7 @@ def publish(store: Store) -> Publish:
         save_study(made, folder / "study.json")
         files = {"study.json": (folder / "study.json").read_bytes()}
         files["report.html"] = study_page(made, {}).encode()
+        files |= {name: instead[name] for name in files if name in instead}
         config = {"report": {"examples": 6}}
         inputs = {"data[val]": data, "lvis_eval[val]": upstream}
         return _put(store, "report", "", config, inputs, files)
@@ -217,3 +233,30 @@ def test_a_run_leaves_the_page_beside_the_artefacts(
     assert "of computing" in place.read_text()
     again = place.read_bytes()
     assert deliver(tiny(), store, action).read_bytes() == again
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("digests.npy", b"", "not a readable .npy array"),
+        ("digests.npy", b"\x80\x04N.", "not a readable .npy array"),
+        ("digests.npy", b"\x93NUMPY\1\0\x10\0{'descr': '((((\n", "not a readable .npy array"),
+        ("digests.npy", NUMBERS.getvalue(), "holds no digests of pictures"),
+        ("study.json", b"[" * 100_000, "no figures of a report"),
+    ],
+)
+def test_what_another_store_holds_may_be_anything(
+    publish: Publish, command: Callable, tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    own, other = publish(0.0).output[:12], tmp_path / "other"
+    publish(0.3, pictures=4, store=Store(other), instead={name: content})
+    status, text = command("report", own, str(other))
+    assert (status, text.count("\n"), says in text) == (2, 1, True)
+
+
+def test_a_page_of_another_store_may_be_no_text(
+    publish: Publish, command: Callable, tmp_path: Path
+) -> None:
+    publish(0.3, store=Store(tmp_path / "other"), instead={"report.html": b"\xff"})
+    status, text = command("report", str(tmp_path / "other"))
+    assert (status, text.count("\n"), "is no page" in text) == (2, 1, True)
