@@ -70,6 +70,7 @@ def prepare(todo: Preparation) -> list[str]:
     """Fetch and unpack what is not there, and make what the page makes of it; lines of what could
     not be had, and of what is there now."""
     there = f"{todo.root}: holds {', '.join(todo.files)}"
+    unpacked = [*_unpacked(todo)]
     with _alone(todo.root / DOWNLOADS):
         for name, file in todo.files.items():
             if not is_there(todo.root, file):
@@ -78,10 +79,19 @@ def prepare(todo: Preparation) -> list[str]:
             _link(todo.root / place, todo.root / shown)
         add_complements(todo.data, todo.root)
         if not todo.is_whole:
-            return [there]
+            return [*unpacked, there]
         notes = add_single_pictures(todo.data, todo.root)
         add_part(todo.data, todo.root)
-        return [*notes, *add_patches(todo.data, todo.root, todo.root / DOWNLOADS), there]
+        notes += add_patches(todo.data, todo.root, todo.root / DOWNLOADS)
+        return [*unpacked, *notes, there]
+
+
+def _unpacked(todo: Preparation) -> Iterator[str]:
+    """A line for each archive that a process left which was killed when it had unpacked it."""
+    for file in todo.files.values():
+        archive = todo.root / DOWNLOADS / name_of(file.address)
+        if is_archive(archive.name) and archive.exists() and is_there(todo.root, file):
+            yield f"{archive}: is unpacked already; it may be removed"
 
 
 def is_there(root: Path, file: RemoteFile) -> bool:

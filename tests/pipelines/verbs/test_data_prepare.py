@@ -138,6 +138,18 @@ def test_nothing_is_fetched_or_written_twice(served: Served, tmp_path: Path) -> 
     assert (tmp_path / "coco/val2017/3.jpg").read_bytes() == b"x"
 
 
+def test_an_archive_that_a_kill_has_left_is_named(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = (*coco(served, tmp_path), "--only", "val2017")
+    assert exit_status(*command) == 0
+    assert "unpacked already" not in capsys.readouterr().out
+    archive = tmp_path / "downloads/val2017.zip"
+    archive.touch()
+    assert exit_status(*command) == 0
+    assert f"{archive}: is unpacked already; it may be removed" in capsys.readouterr().out
+
+
 def test_one_file_may_be_fetched_alone(served: Served, tmp_path: Path) -> None:
     assert exit_status(*coco(served, tmp_path), "--only", "val2017") == 0
     assert [path for path, _ in served.asked] == ["/zips/val2017.zip"]
