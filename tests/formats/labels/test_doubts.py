@@ -289,3 +289,23 @@ def test_a_table_with_other_separators_is_told(
     for where in (place, place / "annotations-bbox.csv"):
         with pytest.raises(UserError, match=f"has {what} between its columns; .* save it so"):
             read_own(where, photos)
+
+
+# --- hidden files ------------------------------------------------------------------------------
+
+APPLE_DOUBLE = b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(64)
+
+
+@pytest.mark.parametrize("format_name", [*LABELS])
+def test_hidden_files_among_labels_are_passed_over(
+    tmp_path: Path, photos: Path, format_name: str
+) -> None:
+    """As macOS leaves them on drives of other systems, and Jupyter where a file was opened."""
+    place = write_labels(tmp_path / "labels", format_name)
+    alone = read_own(place, photos, format_name)
+    for file in [file for file in place.rglob("*") if file.is_file()]:
+        file.with_name(f"._{file.name}").write_bytes(APPLE_DOUBLE)
+        copies = file.parent / ".ipynb_checkpoints"
+        copies.mkdir(exist_ok=True)
+        (copies / f"{file.stem}-checkpoint{file.suffix}").write_bytes(file.read_bytes())
+    assert read_own(place, photos) == alone

@@ -24,6 +24,7 @@ from unidet.formats.labels.records import (
     Refuse,
     around,
     is_pair,
+    label_files,
     leaving_out,
     name_of,
     names_met,
@@ -46,7 +47,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     below = place.parent if place.is_file() else place
     images = []
     owners = Owners()
-    for file in [place] if place.is_file() else sorted(place.rglob("*.json")):
+    for file in sorted(label_files(place, "*.json")):
         with leaving_out(refuse):
             image = _image(file, below, pictures, notes)
             owners.add(image.file_name, str(file))

@@ -22,6 +22,7 @@ from unidet.formats.labels.records import (
     Refuse,
     by_part,
     flag,
+    label_files,
     name_of,
     names_met,
     number,
@@ -45,7 +46,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     Raises:
         UserError: the folder holds none.
     """
-    tables = [place] if place.is_file() else sorted(filter(_may_hold_boxes, place.rglob("*.csv")))
+    tables = sorted(t for t in label_files(place, "*.csv") if t == place or _may_hold_boxes(t))
     if not tables:
         raise UserError(
             f"{place}: holds no table of boxes; one has the columns {', '.join(COLUMNS)}, with "
@@ -121,7 +122,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _descriptions(folder: Path) -> dict[str, str]:
     """Code of a label -> its name; newer files of the kind begin with a line of headings."""
     names: dict[str, str] = {}
-    for file in sorted(folder.rglob(f"*{_DESCRIPTIONS}*.csv")):
+    for file in sorted(label_files(folder, f"*{_DESCRIPTIONS}*.csv")):
         names |= {row[0]: row[1] for row in _table(file) if len(row) > 1}
     return names
 

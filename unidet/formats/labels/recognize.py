@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unidet.errors import UserError, other_kind
 from unidet.formats.labels import openimages, yolo_settings
+from unidet.formats.labels.records import label_files
 
 FORMATS = {
     "coco": "JSON of COCO, LVIS or Objects365",
@@ -76,7 +77,7 @@ def _require_no_settings_above(folder: Path) -> None:
     """UserError where a folder of YOLO's text files is given in place of the one above, whose
     `data.yaml` names their classes."""
     for above in folder.absolute().parents[:2]:
-        settings = yolo_settings.settings_file(above) if any(folder.rglob("*.txt")) else None
+        settings = yolo_settings.settings_file(above) if any(label_files(folder, "*.txt")) else None
         if settings is not None:
             raise UserError(
                 f"{folder}: YOLO's text files alone; the names of their classes are in {settings}, "
@@ -95,7 +96,7 @@ def _formats_in(folder: Path) -> Iterator[str]:
     if yolo_settings.settings_file(folder) or any(file.is_file() for file in lists):
         yield "yolo"
     for suffix in ("json", "xml", "csv"):
-        files = sorted(islice(folder.rglob(f"*.{suffix}"), _LOOKED_AT))
+        files = sorted(islice(label_files(folder, f"*.{suffix}"), _LOOKED_AT))
         yield from filter(None, map(_format_of_file, files))
 
 
@@ -137,7 +138,7 @@ def _places(chosen: str, place: Path) -> list[Path]:
     if chosen not in ("coco", "labelstudio", "cvat") or place.is_file():
         return [place]
     suffix = "xml" if chosen == "cvat" else "json"
-    files = [f for f in sorted(place.rglob(f"*.{suffix}")) if _format_of_file(f) == chosen]
+    files = [f for f in sorted(label_files(place, f"*.{suffix}")) if _format_of_file(f) == chosen]
     if chosen != "coco" and len(files) > 1:
         names = ", ".join(str(file.relative_to(place)) for file in files[:3])
         raise UserError(f"{place}: holds {len(files)} exports ({names}); give one of the files")

@@ -166,6 +166,20 @@ class Owners:
             )
 
 
+def label_files(place: Path, pattern: str) -> Iterator[Path]:
+    """The files below a folder that a pattern fits, or the one file.
+
+    Hidden ones and those in hidden folders are passed over, as among the pictures: macOS leaves
+    `._a.xml` beside each `a.xml` on drives of other systems, and Jupyter `.ipynb_checkpoints`.
+    """
+    if place.is_file():
+        yield place
+        return
+    for file in place.rglob(pattern):
+        if not any(part.startswith(".") for part in file.relative_to(place).parts):
+            yield file
+
+
 def text_in(file: Path) -> str:
     """A text file in UTF-8, with or without a byte order mark; RecordFault where it is none."""
     try:

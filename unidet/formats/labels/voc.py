@@ -24,6 +24,7 @@ from unidet.formats.labels.records import (
     Refuse,
     by_part,
     flag,
+    label_files,
     leaving_out,
     name_of,
     names_met,
@@ -44,7 +45,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     below = place.parent if place.is_file() else place
     images = []
     owners = Owners()
-    for file in [place] if place.is_file() else sorted(place.rglob("*.xml")):
+    for file in sorted(label_files(place, "*.xml")):
         with leaving_out(refuse):
             image = _image(file, below, pictures, parts.get(file.stem, ""))
             owners.add(image.file_name, str(file))

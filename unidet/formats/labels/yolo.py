@@ -28,6 +28,7 @@ from unidet.formats.labels.records import (
     Refuse,
     around,
     by_part,
+    label_files,
     leaving_out,
     number,
     require_own_files,
@@ -87,7 +88,7 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
     """Picture -> its file with labels."""
     owners = Owners()
     files: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*.txt")):
+    for file in sorted(label_files(folder, "*.txt")):
         with leaving_out(refuse):
             name = pictures.beside(file, folder)
             if name is not None:

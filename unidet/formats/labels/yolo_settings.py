@@ -30,7 +30,7 @@ _ABSENT = ("", "null", "~")
 
 def settings_file(folder: Path) -> Path | None:
     """The YAML file of a folder that lists names."""
-    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    files = sorted([*folder.glob("[!.]*.yaml"), *folder.glob("[!.]*.yml")])
     return next((file for file in files if "names" in _yaml(file)), None)
 
 
