@@ -25,7 +25,7 @@ from unidet.pictures.detect_files import FileDetector, Summary, Wanted, detect_f
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
 from unidet.pictures.sources import find_sources
-from unidet.pictures.videos import film_of
+from unidet.pictures.videos import film_of, video_file
 
 NAMES = ("cat", "dog")
 
@@ -286,6 +286,17 @@ def test_a_video_comes_out_as_a_video(make_video: Callable[..., None]) -> None:
     assert names == ["film.avi#1", "film.avi#2", "film.avi#3", "x.jpg"]
     assert detect("photos/film.avi", "photos/x.jpg", finds=detector).resumed == 2
     assert len(detector.seen) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_video_that_breaks_off_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    film = Path("photos/film.avi")
+    with video_file(film, 5.0) as write:
+        for frame in np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8):
+            write(frame)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    count = detect("photos/film.avi").pictures
+    assert f"film.avi: breaks off: {count} of the 12 frames" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")

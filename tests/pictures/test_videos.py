@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.pictures.videos import film_of, read_frames, video_file, video_name
+from unidet.pictures.videos import film_of, missing_frames, read_frames, video_file, video_name
 
 RED_BLUE_GREEN = ((200, 30, 30), (30, 30, 200), (30, 160, 30))
 
@@ -36,6 +37,48 @@ def test_a_video_that_fails_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the one of this test
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cosine", "sine", "corners"),
+    [(0, 1, "_RG_"), (-1, 0, "G__R"), (0, -1, "_GR_")],
+    ids=["90", "180", "270"],
+)
+def test_a_turned_video_is_read_as_it_is_shown(
+    cosine: int, sine: int, corners: str, tmp_path: Path
+) -> None:
+    """A telephone held upright writes frames that lie, and how to turn them (ISO 14496-12)."""
+    frame = np.full((48, 64, 3), 128, np.uint8)
+    frame[:16, :16], frame[-16:, -16:] = (255, 0, 0), (0, 255, 0)
+    path = tmp_path / "x.mp4"
+    with video_file(path, 5.0) as write:
+        write(frame)
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    one = 1 << 16
+    struct.pack_into(">5i", content, matrix, cosine * one, sine * one, 0, -sine * one, cosine * one)
+    path.write_bytes(content)
+    (read,) = read_frames(path)
+    assert read.shape[:2] == film_of(path).size_hw == ((48, 64) if cosine else (64, 48))
+    colours = [read[row, column].astype(int) for row in (5, -5) for column in (5, -5)]
+    assert "".join("RG_"[np.argmax([*color[:2], 190])] for color in colours) == corners
+
+
+def test_a_video_that_breaks_off_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.avi"
+    with video_file(path, 5.0) as write:
+        for frame in np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8):
+            write(frame)
+    whole = path.read_bytes()
+    assert missing_frames(path, len(list(read_frames(path)))) == ""
+    path.write_bytes(whole[: len(whole) // 2])
+    count = len(list(read_frames(path)))
+    assert 0 < count < 10
+    assert missing_frames(path, count) == (
+        f"breaks off: {count} of the 12 frames that its header names could be read"
+    )
+    assert missing_frames(path, 11) == "", "headers may be a frame off"
+    assert capfd.readouterr() == ("", ""), "FFmpeg is silent"
 
 
 def test_no_video(tmp_path: Path) -> None:

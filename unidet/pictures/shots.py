@@ -14,7 +14,7 @@ from unidet.pictures.decode import DRAWN_PIXELS, NETWORK_PIXELS, header_size, re
 from unidet.pictures.journal import stat_of
 from unidet.pictures.read_ahead import Work
 from unidet.pictures.sources import Source
-from unidet.pictures.videos import film_of, read_frames
+from unidet.pictures.videos import film_of, missing_frames, read_frames
 
 DECODING = 7
 """Bytes a pixel while a picture is decoded: Pillow's 4 and an array's 3."""
@@ -109,7 +109,8 @@ def _frames(number: int, path: Path) -> Iterator[Work[Shot]]:
             height, width, _ = frame.shape
             shot = Shot(number, count, frame, (height, width))
             yield Work(frame.nbytes, partial(_same, shot))
+        note = missing_frames(path, count)
     except (UserError, OSError) as error:
         yield Work(0, partial(_same, _fault(number, path, error)))
         return
-    yield Work(0, partial(_same, Shot(number, count, stat=stat)))
+    yield Work(0, partial(_same, Shot(number, count, note=note, stat=stat)))

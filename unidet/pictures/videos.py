@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unidet.errors import UserError
 from unidet.store.disk import whole_file
+
+if TYPE_CHECKING:
+    import cv2
 
 _CODECS = {".avi": "MJPG"}
 _CODEC = "mp4v"
@@ -34,17 +39,13 @@ def film_of(path: Path) -> Film:
     """
     import cv2
 
-    capture = cv2.VideoCapture(str(path))
-    try:
-        _require_opened(path, capture.isOpened())
+    with _opened(path) as capture:
         height, width = (
             int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
         )
         rate = capture.get(cv2.CAP_PROP_FPS)
         frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         return Film((height, width), rate if 0 < rate < 1000 else _RATE, frames)
-    finally:
-        capture.release()
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
@@ -53,18 +54,23 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     Raises:
         UserError: no video that OpenCV reads, or one without a frame.
     """
-    import cv2
-
-    capture = cv2.VideoCapture(str(path))
     count = 0
-    try:
-        _require_opened(path, capture.isOpened())
+    with _opened(path) as capture:
         while (grabbed := capture.read())[0]:
             count += 1
             yield np.ascontiguousarray(grabbed[1][:, :, ::-1])
-        _require_opened(path, count > 0)
-    finally:
-        capture.release()
+    _require_opened(path, count > 0)
+
+
+def missing_frames(path: Path, count: int) -> str:
+    """What to say of a video of which so many frames could be read; empty where it is whole.
+
+    Headers may be some frames off: a fiftieth, or one, is let pass.
+    """
+    frames = film_of(path).frames
+    if frames - count <= max(1, frames // 50):
+        return ""
+    return f"breaks off: {count} of the {frames} frames that its header names could be read"
 
 
 def video_name(name: str) -> str:
@@ -100,6 +106,24 @@ def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]
         finally:
             if writer is not None:
                 writer.release()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    """The video, whose frames come as they are shown: OpenCV 4.11 turns none unless it is asked to.
+
+    FFmpeg itself is kept silent: of a damaged video it writes a line for every block.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    try:
+        _require_opened(path, capture.isOpened())
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        yield capture
+    finally:
+        capture.release()
 
 
 def _require_opened(path: Path, opened: bool) -> None:
