@@ -105,7 +105,9 @@ def _parsed(example: str) -> tuple[str, Path, np.ndarray | None]:
         )
     path = Path(match["file"]).expanduser()
     if not path.is_file():
-        raise UserError(f"--example: {path}: no such file")
+        what = "is a folder, must be a picture" if path.is_dir() else "no such file"
+        box = "; a box in a picture is @X1,Y1,X2,Y2 in pixels" if "@" in path.name else ""
+        raise UserError(f"--example: {path}: {what}{box}")
     corners = [float(value) for value in match["box"].split(",")] if match["box"] else []
     box = np.array([corners]) if corners else None
     return match["name"].strip(), path, box

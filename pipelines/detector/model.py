@@ -131,6 +131,11 @@ class Model:
                 f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 in the picture's "
                 f"{width}x{height} pixels"
             )
+        if (fractions := (high <= 1).all(axis=1)).any():
+            raise UserError(
+                f"box {boxes[fractions][0].tolist()}: looks like fractions of the picture, must be "
+                f"in its {width}x{height} pixels"
+            )
         return self._network.embed(pixels, boxes.astype(np.float32))
 
     def embed_text(self, names: Names) -> np.ndarray:

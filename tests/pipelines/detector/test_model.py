@@ -195,6 +195,8 @@ def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
     for box in ([3, 2, 1, 4], [7, 0, 9, 5], [-3, 0, 0, 5], [0, 0, float("nan"), 5]):
         with pytest.raises(UserError, match=r"must be x1 < x2, y1 < y2 in the picture's 7x5"):
             model.embed(picture(5, 7), np.array([[0, 0, 7, 5], box]))
+    with pytest.raises(UserError, match=r"\[0\.1, 0\.2, 1\.0, 1\.0\]: looks like fractions"):
+        model.embed(picture(5, 7), np.array([[0, 0, 7, 5], [0.1, 0.2, 1, 1]]))
     assert model.proposals(picture(5, 7)).tolist() == [[0, 0, 7, 5, 1]]
     assert model.embed_text(["cat", "dog"]).shape == (2, 4)
 

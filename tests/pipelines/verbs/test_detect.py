@@ -180,6 +180,19 @@ def test_examples(opened: Opened) -> None:
     assert names.entries[1].embedding.tolist() == [1, 0, 0, 0]
 
 
+def test_a_false_example_is_called_what_it_is(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(None)
+    for example, reason in {
+        "cat=b": "b: is a folder, must be a picture",
+        "cat=a.png@-1,2,3,4": "a.png@-1,2,3,4: no such file; a box in a picture is @X1,Y1,X2,Y2",
+        "cat=none.png": "none.png: no such file\n",
+    }.items():
+        assert exit_status("detect", "a.png", "--weights", "w.pth", "--example", example) == 2
+        assert f"--example: {reason}" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_the_results_so_far(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
