@@ -106,8 +106,8 @@ def _parsed(example: str) -> tuple[str, Path, np.ndarray | None]:
     path = Path(match["file"]).expanduser()
     if not path.is_file():
         what = "is a folder, must be a picture" if path.is_dir() else "no such file"
-        box = "; a box in a picture is @X1,Y1,X2,Y2 in pixels" if "@" in path.name else ""
-        raise UserError(f"--example: {path}: {what}{box}")
+        advice = "; a box in a picture is @X1,Y1,X2,Y2 in pixels" if "@" in path.name else ""
+        raise UserError(f"--example: {path}: {what}{advice}")
     corners = [float(value) for value in match["box"].split(",")] if match["box"] else []
     box = np.array([corners]) if corners else None
     return match["name"].strip(), path, box
