@@ -96,6 +96,24 @@ def test_a_verb_that_is_about_no_study_takes_no_folder(
 
 
 @pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("defaults: [toy, _self_]\n\tseed: 1\n", "study.yaml.*line 2"),
+        ("defaults: [toy, _self_]\nseed: 1\nseed: 2\n", "found duplicate key seed"),
+        ("seed: !!python/object/apply:os.getpid []\n", "could not determine a constructor"),
+        ("defaults: [study]\n", "nested without end"),
+        ("seed: " + "[" * 3000, "nested without end"),
+    ],
+)
+def test_a_study_that_is_no_yaml_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / STUDY).parent.mkdir()
+    (tmp_path / STUDY).write_text(text)
+    with pytest.raises(UserError, match=says) as caught:
+        composed("-C", str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("-C",), "-C: a folder must follow"),

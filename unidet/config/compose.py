@@ -61,6 +61,7 @@ def _plain_values(
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     opened = [_open(readable(override)) for override in overrides]
     try:
@@ -72,8 +73,13 @@ def _plain_values(
             plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore
             _put(plain, recorded, overrides)
             return plain
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise UserError(explain(error, overrides, schema=schema)) from None
+    except RecursionError:
+        raise UserError(
+            "configuration: nested without end; does a page of -C or --config-dir name itself in "
+            "its defaults?"
+        ) from None
 
 
 def _merged(composed: Mapping[str, Any]) -> list[str]:
