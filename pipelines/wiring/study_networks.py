@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unidet.config.finetune import AbsentFineTuning
 from unidet.config.stages import EndToEndConfig
 from unidet.config.study import Config
 from unidet.errors import UserError
@@ -23,7 +24,7 @@ def end_to_end(config: Config) -> EndToEndConfig | None:
     """Settings of the one network; None where proposals and names have one each.
 
     Raises:
-        UserError: others shall propose with it.
+        UserError: others shall propose with it, or its names shall be fine-tuned.
     """
     if not isinstance(config.end2end, EndToEndConfig):
         return None
@@ -31,6 +32,11 @@ def end_to_end(config: Config) -> EndToEndConfig | None:
         raise UserError(
             "proposals.merge: an end-to-end study has one network; leave it out, or give "
             "end2end=none"
+        )
+    if not isinstance(config.finetune, AbsentFineTuning):
+        raise UserError(
+            "finetune: learns on from the network of stage roi, which an end-to-end study lacks; "
+            "give finetune=none, or end2end=none"
         )
     return config.end2end
 
