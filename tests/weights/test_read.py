@@ -268,6 +268,16 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "some.zip")
 
 
+@pytest.mark.parametrize("part", ["00002-of-00003", "index.json"])
+def test_a_part_of_a_checkpoint_is_called_so(tmp_path: Path, part: str) -> None:
+    path = tmp_path / f"model-{part}.safetensors"
+    if part == "index.json":
+        path = tmp_path / "model.safetensors.index.json"
+    path.write_text("{}")
+    with pytest.raises(UserError, match=f"is {part} of a checkpoint in several files: join them"):
+        read_checkpoint(path)
+
+
 def test_an_npz_with_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.array([{}], dtype=object))
     with pytest.raises(UserError, match="pickle"):

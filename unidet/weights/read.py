@@ -12,6 +12,7 @@ import io
 import math
 import mmap
 import pickle
+import re
 import struct
 import tokenize
 import zipfile
@@ -56,6 +57,8 @@ _NPY_HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".npz", ".pkl", ".param")
+# As Hugging Face calls the files of a checkpoint that is divided; each has some of its layers.
+_PART = re.compile(r"(?!00001-of-00001)\d{5}-of-\d{5}|index\.json$")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # Under these names training frameworks keep the weights, next to an optimizer's state; one may
 # stand inside another.
@@ -81,6 +84,8 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
+    if part := _PART.search(path.name):
+        raise UserError(f"{path} is {part[0]} of a checkpoint in several files: join them to one")
     with _named(path), path.open("rb") as file:
         head = file.read(64)
         file.seek(0)
