@@ -23,7 +23,7 @@ from unidet.formats.annotations import sentences
 from unidet.formats.findings import Finding
 from unidet.formats.labels.coco import labels_of
 from unidet.formats.labels.records import Labels
-from unidet.pipelines.wiring.named_data import NamedData
+from unidet.pipelines.wiring.named_data import OWN, NamedData
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 from unidet.records import Split
 from unidet.store.disk import check_folder
@@ -88,6 +88,7 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
     """
     checked: list[CheckedSet] = []
     splits: dict[Path, list[Split]] = {}
+    names: dict[str, set[tuple[int, str]]] = {}
     for data in _listed(sets, foreign):
         faults = foreign if not checked else Faults()
         entry = CheckedSet(data.name, data.file.resolve().name, data.role, faults)
@@ -102,6 +103,14 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
         entry.digests = {name: sha256_file(data.images / name) for name in sorted(sound)}
         note_copies(entry.digests, faults)
         splits.setdefault(data.images, []).append(split)
+        if data.vocabulary == OWN and data.role:
+            names.setdefault(data.name, {(entry.id, entry.name) for entry in split.categories})
+    first, *others = names.values() or [set()]
+    if strange := set().union(
+        *(first ^ other for other in others)
+    ):  # as `unidet new` and `convert` refuse them
+        kind = f"other categories, by id and name, in {' than in '.join(names)}"
+        checked[0].faults.refuse(kind, min(name for _, name in strange), len(strange))
     for images, own in splits.items():
         note_unlabelled(own, images, checked[0].faults)
     return Check(checked or [CheckedSet("labels", "", "", foreign)], dict(_overlaps(checked)))

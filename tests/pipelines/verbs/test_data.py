@@ -114,6 +114,19 @@ def test_evaluation_pictures_that_are_trained_on_are_a_fault(run: Run, photos: P
     assert said.splitlines()[-1] == last
 
 
+def test_parts_with_other_categories_are_a_fault(run: Run, photos: Path) -> None:
+    """Of one study the parts have the same: `unidet new` would refuse what is called sound here."""
+    place = photos.parent / "labels"
+    place.mkdir()
+    text = json.dumps(LABELS["coco"]["labels.json"])
+    for part in ("train", "val"):
+        (place / f"{part}.json").write_text(text)
+        text = text.replace('"name": "dog"', '"name": "hound"')
+    status, said = run("data", "check", *places(photos))
+    assert status == 1
+    assert "fault: 2 × other categories, by id and name, in train than in val, first dog" in said
+
+
 def test_a_study_is_checked_by_its_configuration(run: Run, tmp_path: Path) -> None:
     labels = write_twelve(tmp_path / "photos")
     (tmp_path / "labels").mkdir()
