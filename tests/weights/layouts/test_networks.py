@@ -12,13 +12,12 @@ from unidet.config.networks import TextConfig
 from unidet.models.clip.attention_pool import AttentionPool
 from unidet.models.clip.image import ImageEncoder
 from unidet.models.clip.text import TextEncoder
-from unidet.models.end2end import EndToEnd
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.resnet import ResNet
-from unidet.models.rpn_head import RPNHead
 from unidet.pipelines.proposers import cln, rpn
-from unidet.pipelines.traces.unidetector_r50_c4_end2end import RPN
+from unidet.pipelines.traces.published_settings import end_to_end_settings
 from unidet.pipelines.wiring.classifier import build_classifier
+from unidet.pipelines.wiring.end_to_end import build_end_to_end
 from unidet.weights.layouts.layout import Shape
 from unidet.weights.layouts.registry import layout_named
 from unidet.weights.layouts.torchvision import SHUFFLENET_WIDTHS
@@ -76,8 +75,7 @@ def test_stage_2(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["unidetector_end2end", "unidetector_end2end_partitioned"])
 def test_end_to_end(name: str) -> None:
-    regions = region_classifier((3, 4, 6, 3), 64, 7, 1024)
-    network = EndToEnd(regions, RPNHead(RPN, (16,)), RPN)
+    network = build_end_to_end(end_to_end_settings("clip_r50_c4"))
     assert layout_shapes(name) == network_shapes(network)
 
 
