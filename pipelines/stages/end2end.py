@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from unidet.config.stages import EndToEndConfig
 from unidet.config.study import Config
 from unidet.data.loader import Source
 from unidet.pipelines.engine.node import Input, Node
@@ -81,9 +82,15 @@ def why_none(config: Config) -> str:
     )
 
 
-def inputs(config: Config, name: str) -> Mapping[str, Input]:
+def _network(config: Config) -> EndToEndConfig:
+    """Of a study that has one; others have no node."""
     settings = end_to_end(config)
-    assert settings is not None  # others have no node
+    assert settings is not None
+    return settings
+
+
+def inputs(config: Config, name: str) -> Mapping[str, Input]:
+    settings = _network(config)
     start = () if settings.weights else backbones.inputs(settings.network.initialize)
     starting = {stage: Input(Node(stage)) for stage in start}
     if settings.training is None:
@@ -93,9 +100,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
     """A network that is not trained must be given."""
-    settings = end_to_end(config)
-    assert settings is not None
-    need_weights(settings, NAME)
+    need_weights(_network(config), NAME)
 
 
 def settings(config: Config, name: str) -> dict[str, Any]:
@@ -104,8 +109,7 @@ def settings(config: Config, name: str) -> dict[str, Any]:
 
 
 def files(config: Config, name: str) -> dict[str, Path]:
-    values = end_to_end(config)
-    assert values is not None
+    values = _network(config)
     if values.weights:
         return starting_file("end2end.weights", config.data.root, values.weights)
     return backbones.files(values.network.initialize)

@@ -13,11 +13,7 @@ from unidet.console.terminal import say
 from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
 from unidet.evaluation.coco import evaluate_coco
 from unidet.evaluation.controls import carried_by_controls, control_metrics
-from unidet.evaluation.detections import (
-    Scoring,
-    TextClassifier,
-    detect_best_of_categories,
-)
+from unidet.evaluation.detections import detect, detect_best_of_categories
 from unidet.evaluation.fixed_ap import fixed_ap_metrics
 from unidet.evaluation.lvis import evaluate_lvis
 from unidet.evaluation.outcomes import outcomes
@@ -26,14 +22,13 @@ from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
-from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table, read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import (
-    all_detections_of,
-    calibrated_of,
     regions_of,
+    scorings_of,
     suppression_of,
     text_classifier,
 )
@@ -44,7 +39,6 @@ from unidet.pipelines.wiring.study_sets import (
     training_vocabularies,
     why_no_text,
 )
-from unidet.records import GroundTruth
 
 
 def run(job: Job) -> None:
@@ -53,7 +47,9 @@ def run(job: Job) -> None:
     text = text_classifier(job, data)
     is_coco = job.settings["data"]["style"] == "coco"
     controls = [] if is_coco else carried_by_controls(len(text.category_ids))
-    runs = all_detections_of(job, data, text, [None, *controls])
+    images, suppression = regions_of(job, data), suppression_of(job)
+    scorings = scorings_of(job, data, text, [None, *controls])
+    runs = detect(images, text, scorings, suppression)
     detections = next(runs)
     explain_silence(data.name, len(detections), job.config.calibration)
     write_results(job.out / "detections.json", detections)
@@ -67,20 +63,11 @@ def run(job: Job) -> None:
         metrics |= control_metrics(
             [evaluate_lvis(truth, control).metrics()["AP"] for control in runs]
         )
-        if job.config.lvis_eval.max_detections_per_category:
-            metrics |= _fixed_ap(job, data, truth, text, novel)
+        if count := job.config.lvis_eval.max_detections_per_category:
+            # what no limit of an image has cut
+            best = detect_best_of_categories(images, text, scorings[0], suppression, count)
+            metrics |= fixed_ap_metrics(truth, best, novel, count)
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
-
-
-def _fixed_ap(
-    job: Job, data: ImageSet, truth: GroundTruth, text: TextClassifier, novel: dict[int, bool]
-) -> dict[str, float]:
-    """Fixed and pooled AP, of detections that no limit of an image has cut."""
-    count = job.config.lvis_eval.max_detections_per_category
-    (scoring,) = calibrated_of(job, data, text, [Scoring(job.config.calibration.beta)])
-    images = regions_of(job, data)
-    best = detect_best_of_categories(images, text, scoring, suppression_of(job), count)
-    return fixed_ap_metrics(truth, best, novel, count)
 
 
 def explain_silence(name: str, detections: int, calibration: CalibrationConfig) -> None:

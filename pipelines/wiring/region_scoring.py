@@ -53,24 +53,17 @@ def text_classifier(
 
 def detections_of(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
     """What a classifier finds in the job's evaluation set, calibrated as configured."""
-    (detections,) = all_detections_of(job, data, text, [None])
+    scorings = scorings_of(job, data, text, [None])
+    (detections,) = detect(regions_of(job, data), text, scorings, suppression_of(job))
     return detections
 
 
-def all_detections_of(
+def scorings_of(
     job: Job, data: ImageSet, text: TextClassifier, carried: Sequence[np.ndarray | None]
-) -> Iterator[Detections]:
-    """The same once for each assignment of embeddings to names, see `Scoring.carried`."""
-    plain = [Scoring(job.config.calibration.beta, carried=rows) for rows in carried]
-    images, suppressing = regions_of(job, data), suppression_of(job)
-    return detect(images, text, calibrated_of(job, data, text, plain), suppressing)
-
-
-def calibrated_of(
-    job: Job, data: ImageSet, text: TextClassifier, plain: Sequence[Scoring]
 ) -> list[Scoring]:
-    """Scorings calibrated as configured."""
+    """Calibrated as configured, one for each assignment of embeddings to names (see `Scoring`)."""
     calibration = job.config.calibration
+    plain = [Scoring(calibration.beta, carried=rows) for rows in carried]
     images, suppressing = regions_of(job, data), suppression_of(job)
     return calibrated(images, text, plain, calibration.gamma, suppressing, calibration.compat)
 

@@ -249,6 +249,4 @@ class ResNet(nn.Module):
 
     def _keeping(self, stage: int) -> AbstractContextManager[None]:
         """What runs a stage (0: the stem): nothing is kept for gradients of a frozen one."""
-        return (
-            jt.no_grad() if stage < self.frozen_stages + 1 and self.frozen_stages else nullcontext()
-        )
+        return jt.no_grad() if 0 < self.frozen_stages >= stage else nullcontext()

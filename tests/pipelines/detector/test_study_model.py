@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from commands import complaint_of, exit_status
+from detected import evaluated_rows, pictures_of, rows
 from PIL import Image
 from studies import built
 
@@ -20,8 +21,6 @@ import unidet
 from unidet.config.compose import compose
 from unidet.config.folders import take_folders
 from unidet.errors import UserError
-from unidet.ops.numpy_boxes import xyxy_to_xywh
-from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.opened_study import Study, open_study
 from unidet.pipelines.detector.options import Options
@@ -52,39 +51,18 @@ def model(store: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def pictures(study: Study) -> list[np.ndarray]:
-    images = study.images("val").images
-    return [np.array(images.read(row)) for row in range(len(images))]
-
-
-def rows(detections: Detections) -> np.ndarray:
-    """(N, 6) category row, box as xywh, score; in an order of its own."""
-    boxes = xyxy_to_xywh(detections.boxes_xyxy.astype(np.float64))
-    table = np.column_stack([detections.labels, boxes, detections.scores])
-    return table[np.lexsort(table.T[:3])]
+    return pictures_of(study, "val")
 
 
 def test_detections_are_those_of_the_evaluation(
     study: Study, model: Model, pictures: list[np.ndarray]
 ) -> None:
-    split = study.images("val").split
-    places = {category.id: row for row, category in enumerate(split.categories)}
-    names = [category.name for category in split.categories]
-    evaluated = json.loads((study.lineage.folder("lvis_eval[val]") / "detections.json").read_text())
-    assert len(evaluated) > 100
-    for image_id, detections in zip(
-        split.image_ids, model.stream(pictures, names, ALL), strict=True
-    ):
-        expected = np.array(
-            [
-                [places[row["category_id"]], *row["bbox"], row["score"]]
-                for row in evaluated
-                if row["image_id"] == image_id
-            ]
-        )
+    names = [category.name for category in study.images("val").split.categories]
+    evaluated = list(evaluated_rows(study, "val"))
+    assert sum(map(len, evaluated)) > 100
+    for expected, detections in zip(evaluated, model.stream(pictures, names, ALL), strict=True):
         assert detections.size_hw == (192, 192)
-        np.testing.assert_allclose(
-            rows(detections), expected[np.lexsort(expected.T[:3])], rtol=1e-4, atol=1e-4
-        )
+        np.testing.assert_allclose(rows(detections), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_experiment_by_its_name_is_the_same(

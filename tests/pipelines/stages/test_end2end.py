@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from detected import evaluated_rows, pictures_of, rows
 from stage_pages import departures
 from studies import built, state_of
 
 from unidet.config.compose import compose
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.ops.numpy_boxes import xyxy_to_xywh
-from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.opened_study import Study, open_study
 from unidet.pipelines.detector.options import Options
@@ -41,15 +38,7 @@ def study(config: Config) -> Study:
 
 @pytest.fixture(scope="module")
 def pictures(study: Study) -> list[np.ndarray]:
-    images = study.images("val").images
-    return [np.array(images.read(row)) for row in range(len(images))]
-
-
-def rows(detections: Detections) -> np.ndarray:
-    """(N, 6) category row, box as xywh, score; in an order of its own."""
-    boxes = xyxy_to_xywh(detections.boxes_xyxy.astype(np.float64))
-    table = np.column_stack([detections.labels, boxes, detections.scores])
-    return table[np.lexsort(table.T[:3])]
+    return pictures_of(study, "val")
 
 
 def test_artefacts_are_what_the_pages_of_the_stages_say(study: Study) -> None:
@@ -81,22 +70,12 @@ def test_detections_are_those_of_the_evaluation(
     config: Config, study: Study, pictures: list[np.ndarray]
 ) -> None:
     """`detect` runs the network once, stages twice: they keep boxes in the image's own pixels."""
-    split = study.images("val").split
-    places = {category.id: row for row, category in enumerate(split.categories)}
-    names = [category.name for category in split.categories]
-    evaluated = json.loads((study.lineage.folder("lvis_eval[val]") / "detections.json").read_text())
-    assert len(evaluated) > 100
+    names = [category.name for category in study.images("val").split.categories]
+    evaluated = list(evaluated_rows(study, "val"))
+    assert sum(map(len, evaluated)) > 100
     detected = load(config.store.root).stream(pictures, names, ALL)
-    for image_id, detections in zip(split.image_ids, detected, strict=True):
-        expected = np.array(
-            [
-                [places[row["category_id"]], *row["bbox"], row["score"]]
-                for row in evaluated
-                if row["image_id"] == image_id
-            ]
-        )
-        ours = rows(detections)
-        np.testing.assert_allclose(ours, expected[np.lexsort(expected.T[:3])], rtol=1e-3, atol=2e-2)
+    for expected, detections in zip(evaluated, detected, strict=True):
+        np.testing.assert_allclose(rows(detections), expected, rtol=1e-3, atol=2e-2)
 
 
 def test_weights_alone_find_the_same(study: Study, pictures: list[np.ndarray]) -> None:
