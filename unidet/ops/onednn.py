@@ -75,7 +75,7 @@ def load() -> None:
 def _compile(command: list[str], library: Path) -> None:
     """`library` is there whole or not at all, also beside another process that compiles it."""
     partial = library.with_name(f"{library.name}.{os.getpid()}")
-    source = partial.with_suffix(".cc")
+    source = partial.with_name(f"{partial.name}.cc")
     source.write_text(SOURCE)
     inputs = [str(source), str(_onednn() / "lib" / "libdnnl.so.2")]
     done = subprocess.run([*command, *inputs, "-o", str(partial)], capture_output=True)
