@@ -68,6 +68,17 @@ template <class Work> void over_blocks(int images, int blocks, Work work) {
     for (long long i = 0; i < (long long)images * blocks; i++) work(i);
 }
 
+// Every cell of y in turn: its block of x, its lanes, its row and column.
+template <class Work> void over_cells(const float* x, float* y, int images, int blocks, int rows,
+                                      int columns, int rows_out, int columns_out, Work work) {
+    over_blocks(images, blocks, [=](long long block) {
+        const float* source = x + block * rows * columns * LANES;
+        float* target = y + block * rows_out * columns_out * LANES;
+        for (int i = 0; i < rows_out; i++)
+        for (int j = 0; j < columns_out; j++, target += LANES) work(source, target, i, j);
+    });
+}
+
 }  // namespace
 
 extern "C" {
@@ -165,19 +176,15 @@ void unidet_multiply(const float* a, const float* b, float* y, long long batch, 
 // Maximum of 3 x 3 cells around every second one.
 void unidet_max_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
                      int rows_out, int columns_out) {
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = x + block * rows * columns * LANES;
-        float* target = y + block * rows_out * columns_out * LANES;
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++, target += LANES) {
-            std::memcpy(target, source + ((size_t)i * 2 * columns + j * 2) * LANES,
-                        sizeof(float) * LANES);
-            for (int h = std::max(i * 2 - 1, 0); h < std::min(i * 2 + 2, rows); h++)
-            for (int w = std::max(j * 2 - 1, 0); w < std::min(j * 2 + 2, columns); w++) {
-                const float* cell = source + ((size_t)h * columns + w) * LANES;
-                #pragma omp simd
-                for (int c = 0; c < LANES; c++) target[c] = std::max(target[c], cell[c]);
-            }
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        std::memcpy(target, source + ((size_t)i * 2 * columns + j * 2) * LANES,
+                    sizeof(float) * LANES);
+        for (int h = std::max(i * 2 - 1, 0); h < std::min(i * 2 + 2, rows); h++)
+        for (int w = std::max(j * 2 - 1, 0); w < std::min(j * 2 + 2, columns); w++) {
+            const float* cell = source + ((size_t)h * columns + w) * LANES;
+            #pragma omp simd
+            for (int c = 0; c < LANES; c++) target[c] = std::max(target[c], cell[c]);
         }
     });
 }
@@ -210,52 +217,40 @@ void unidet_max_pool_backward(const float* x, const float* y, const float* grad,
 void unidet_mean_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
                       int rows_out, int columns_out, int side) {
     const float share = 1.f / (side * side);
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = x + block * rows * columns * LANES;
-        float* target = y + block * rows_out * columns_out * LANES;
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++, target += LANES) {
-            float sum[LANES] = {0};
-            for (int h = i * side; h < (i + 1) * side; h++)
-            for (int w = j * side; w < (j + 1) * side; w++) {
-                const float* cell = source + ((size_t)h * columns + w) * LANES;
-                #pragma omp simd
-                for (int c = 0; c < LANES; c++) sum[c] += cell[c];
-            }
-            for (int c = 0; c < LANES; c++) target[c] = sum[c] * share;
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        float sum[LANES] = {0};
+        for (int h = i * side; h < (i + 1) * side; h++)
+        for (int w = j * side; w < (j + 1) * side; w++) {
+            const float* cell = source + ((size_t)h * columns + w) * LANES;
+            #pragma omp simd
+            for (int c = 0; c < LANES; c++) sum[c] += cell[c];
         }
+        for (int c = 0; c < LANES; c++) target[c] = sum[c] * share;
     });
 }
 
 void unidet_mean_pool_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
                                int columns, int rows_out, int columns_out, int side) {
     const float share = 1.f / (side * side);
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = grad + block * rows_out * columns_out * LANES;
-        float* target = x_grad + block * rows * columns * LANES;
-        for (int h = 0; h < rows; h++)
-        for (int w = 0; w < columns; w++, target += LANES) {
-            const int i = h / side, j = w / side;
-            const float* cell = source + ((size_t)i * columns_out + j) * LANES;
-            const float weight = i < rows_out && j < columns_out ? share : 0;
-            if (weight == 0) cell = source;
-            #pragma omp simd
-            for (int c = 0; c < LANES; c++) target[c] = cell[c] * weight;
-        }
+    over_cells(grad, x_grad, images, blocks, rows_out, columns_out, rows, columns,
+               [=](const float* source, float* target, int h, int w) {
+        const int i = h / side, j = w / side;
+        const float* cell = source + ((size_t)i * columns_out + j) * LANES;
+        const float weight = i < rows_out && j < columns_out ? share : 0;
+        if (weight == 0) cell = source;
+        #pragma omp simd
+        for (int c = 0; c < LANES; c++) target[c] = cell[c] * weight;
     });
 }
 
 // Every cell of y the cell of x under it, as interpolation by nearest cell has it.
 void unidet_spread(const float* x, float* y, int images, int blocks, int rows, int columns,
                    int rows_out, int columns_out) {
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = x + block * rows * columns * LANES;
-        float* target = y + block * rows_out * columns_out * LANES;
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++, target += LANES) {
-            const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
-            std::memcpy(target, source + ((size_t)h * columns + w) * LANES, sizeof(float) * LANES);
-        }
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
+        std::memcpy(target, source + ((size_t)h * columns + w) * LANES, sizeof(float) * LANES);
     });
 }
 
