@@ -14,7 +14,7 @@ from unidet.config.study import Config
 from unidet.pipelines.engine.graph import files_of, inputs_of, stage_of, view_of
 from unidet.pipelines.engine.node import Input, Node
 from unidet.store import accepted
-from unidet.store.code import closure
+from unidet.store.code import Sources
 from unidet.store.disk import files_below
 from unidet.store.hashing import digest, sha256_bytes
 from unidet.store.live import Use
@@ -88,7 +88,12 @@ def modules_of(node: Node, config: Config, store: Store) -> dict[str, str]:
 @cache
 def _reachable(root: str, remembered: Path) -> dict[str, str]:
     """Once a process, which reads each source once: most nodes share their roots."""
-    return closure(root, exclude=UNKEYED_MODULES, cache=remembered)
+    return _sources(remembered).closure(root, exclude=UNKEYED_MODULES)
+
+
+@cache
+def _sources(remembered: Path) -> Sources:
+    return Sources(remembered)
 
 
 def program_digest() -> str:
@@ -138,6 +143,7 @@ def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dic
     return {**preimage, "inputs": inputs, "code": None}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from unidet.store import code
-from unidet.store.code import closure
+from unidet.store.code import Sources
 from unidet.store.hashing import digest
 from unidet.store.syntax import read_source
 
@@ -62,7 +62,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         with monkeypatch.context() as patch:
             patch.syspath_prepend(str(top))
             importlib.invalidate_caches()
-            found = digest(closure("toyhouse.stage"))
+            found = digest(Sources().closure("toyhouse.stage"))
         sys.modules.pop("toyhouse", None)
         return found
 
@@ -138,7 +138,7 @@ def toyhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_closure_holds_what_is_imported_and_nothing_else(toyhouse: Path) -> None:
-    assert list(closure("toyhouse.stage")) == [
+    assert list(Sources().closure("toyhouse.stage")) == [
         "toyhouse",
         "toyhouse.late",
         "toyhouse.ops",
@@ -152,7 +152,7 @@ def test_the_closure_holds_what_is_imported_and_nothing_else(toyhouse: Path) -> 
 
 def test_the_packages_around_a_module_belong_to_it(toyhouse: Path) -> None:
     (toyhouse / "another.py").write_text("import toyhouse.ops.unused\n")
-    assert list(closure("toyhouse.another")) == [
+    assert list(Sources().closure("toyhouse.another")) == [
         "toyhouse",
         "toyhouse.another",
         "toyhouse.ops",
@@ -161,12 +161,12 @@ def test_the_packages_around_a_module_belong_to_it(toyhouse: Path) -> None:
 
 
 def test_an_excluded_module_is_not_followed(toyhouse: Path) -> None:
-    left = closure("toyhouse.stage", exclude=("toyhouse.ops.boxes", "toyhouse.late"))
+    left = Sources().closure("toyhouse.stage", exclude=("toyhouse.ops.boxes", "toyhouse.late"))
     assert list(left) == ["toyhouse", "toyhouse.ops", "toyhouse.records", "toyhouse.stage"]
 
 
 def test_an_excluded_package_is_left_out_with_all_it_holds(toyhouse: Path) -> None:
-    left = closure("toyhouse.stage", exclude=("toyhouse.ops", "toyhouse.late"))
+    left = Sources().closure("toyhouse.stage", exclude=("toyhouse.ops", "toyhouse.late"))
     assert list(left) == ["toyhouse", "toyhouse.records", "toyhouse.stage"]
 
 
@@ -186,19 +186,21 @@ def test_an_excluded_package_is_left_out_with_all_it_holds(toyhouse: Path) -> No
 )
 def test_every_way_to_import_is_followed(toyhouse: Path, statement: str) -> None:
     (toyhouse / "another.py").write_text(statement + "\n")
-    assert "toyhouse.ops.unused" in closure("toyhouse.another")
+    assert "toyhouse.ops.unused" in Sources().closure("toyhouse.another")
 
 
 def test_a_module_without_source_is_named(toyhouse: Path) -> None:
     (toyhouse / "another.py").write_text("import toyhouse.nothing\n")
     with pytest.raises(ModuleNotFoundError, match=r"toyhouse\.nothing has no source file"):
-        closure("toyhouse.another")
+        Sources().closure("toyhouse.another")
 
 
 def test_a_long_run_keeps_the_code_it_has_read(toyhouse: Path) -> None:
-    before = digest(closure("toyhouse.stage"))
+    sources = Sources()
+    before = digest(sources.closure("toyhouse.stage"))
     (toyhouse / "late.py").write_text("def twice(x):\n    return 3 * x\n")
-    assert digest(closure("toyhouse.stage")) == before
+    assert digest(sources.closure("toyhouse.stage")) == before
+    assert digest(Sources().closure("toyhouse.stage")) != before
 
 
 def test_the_cache_is_used_and_notices_edits(
@@ -213,13 +215,12 @@ def test_the_cache_is_used_and_notices_edits(
     monkeypatch.setattr(code, "read_source", counting)
     monkeypatch.setattr(code, "SETTLED_NS", -(10**12))
     cache = tmp_path / "cache"
-    before = digest(closure("toyhouse.stage", cache=cache))
+    before = digest(Sources(cache).closure("toyhouse.stage"))
     assert len(parsed) == 7
 
     def in_a_new_process() -> str:
         parsed.clear()
-        monkeypatch.setattr(code, "_read", {})
-        return digest(closure("toyhouse.stage", cache=cache))
+        return digest(Sources(cache).closure("toyhouse.stage"))
 
     assert in_a_new_process() == before
     assert parsed == []
@@ -266,12 +267,12 @@ def test_a_wheel_and_a_checkout_give_the_same_digest(tmp_path: Path) -> None:
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1]); import unidet.store.code as code;"
         "assert code.__file__.startswith(sys.argv[1]), code.__file__;"
-        "print(json.dumps(code.closure('unidet.pipelines.engine.stage')));"
+        "print(json.dumps(code.Sources().closure('unidet.pipelines.engine.stage')));"
         "assert 'unidet.pipelines' not in sys.modules"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert json.loads(done.stdout) == closure("unidet.pipelines.engine.stage")
+    assert json.loads(done.stdout) == Sources().closure("unidet.pipelines.engine.stage")
 
 
 # --- edits of this project's own code ------------------------------------------------------------
@@ -317,12 +318,12 @@ def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
     copy_as_in_a_wheel(tmp_path)
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1])\n"
-        "from unidet.store.code import closure\n"
+        "from unidet.store.code import Sources\n"
         "from unidet.config.compose import compose\n"
         "from unidet.pipelines.engine.graph import STAGES\n"
         "stages = ('data', 'rpn', 'proposals', 'clip_embeddings', 'roi', 'lvis_eval')\n"
         "roots = {s: (STAGES[s].run.__module__, *STAGES[s].code(compose([]))) for s in stages}\n"
-        "print(json.dumps({s: [closure(root) for root in roots[s]] for s in stages}))"
+        "print(json.dumps({s: [Sources().closure(root) for root in roots[s]] for s in stages}))"
     )
 
     def digests() -> dict[str, str]:

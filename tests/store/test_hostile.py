@@ -13,7 +13,7 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.store import accepted, runs
-from unidet.store.code import closure
+from unidet.store.code import Sources
 from unidet.store.disk import write_sealed
 from unidet.store.gc import cleaning, drop, sweep
 from unidet.store.gc_plan import plan
@@ -298,7 +298,7 @@ def test_a_strange_cache_is_none(
 
     def seen() -> tuple[object, ...]:
         files = store.digest_of(outside), store.digests_in(outside)
-        code = closure("unidet.errors", cache=store.layout.stat_cache / "code")
+        code = Sources(store.layout.stat_cache / "code").closure("unidet.errors")
         return *files, list(store.actions()), code
 
     expected = seen()

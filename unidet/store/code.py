@@ -21,46 +21,59 @@ from unidet.store.disk import write_sealed
 from unidet.store.stat_cache import SETTLED_NS
 from unidet.store.syntax import VERSION, Source, read_source
 
-# A process reads each source file once: an edit made while a long run is under way concerns the
-# next run, as this one goes on with the code that it has loaded.
-_read: dict[Path, Source] = {}
 
+class Sources:
+    """Sources of modules, each found and read once.
 
-def closure(
-    module: str, exclude: Collection[str] = (), cache: Path | None = None
-) -> dict[str, str]:
-    """Module name -> digest of its code, for `module` and all it imports from its own package.
-
-    Imports count wherever they stand, those inside functions too, and with a submodule its parent
-    packages. `exclude` names modules, and packages with all they hold, that neither count nor are
-    followed.
-
-    Args:
-        cache: a file that remembers what was parsed, by size, inode and times of each source.
-
-    Raises:
-        ModuleNotFoundError: `module`, or one that is imported, has no source file.
-        SyntaxError: a source file does not parse.
+    An edit made while a long run is under way concerns the next run, as this one goes on with the
+    code that it has loaded.
     """
-    locate = _Locator()
-    remembered = _Remembered(cache)
-    found: dict[str, str] = {}
-    pending = [module]
-    while pending:
-        name = pending.pop()
-        if name in found or _within(name, exclude):
-            continue
-        path = locate(name)
-        if path is None:
-            raise ModuleNotFoundError(f"{name} has no source file", name=name)
-        source = _source(name, path, remembered)
-        found[name] = source.digest
-        pending.extend(_parents(name))
-        pending.extend(source.imports)
-        # `from package import name` reaches a submodule only where there is one.
-        pending.extend(target for target in source.perhaps if locate(target) is not None)
-    remembered.save()
-    return dict(sorted(found.items()))
+
+    def __init__(self, cache: Path | None = None) -> None:
+        """`cache`: a file that remembers what was parsed, by size, inode and times of each."""
+        self._locate = _Locator()
+        self._remembered = _Remembered(cache)
+        self._read: dict[str, Source] = {}
+
+    def closure(self, module: str, exclude: Collection[str] = ()) -> dict[str, str]:
+        """Module name -> digest of its code, for `module` and all it imports from its own package.
+
+        Imports count wherever they stand, those inside functions too, and with a submodule its
+        parent packages. `exclude` names modules, and packages with all they hold, that neither
+        count nor are followed.
+
+        Raises:
+            ModuleNotFoundError: `module`, or one that is imported, has no source file.
+            SyntaxError: a source file does not parse.
+        """
+        found: dict[str, str] = {}
+        pending = [module]
+        while pending:
+            name = pending.pop()
+            if name in found or _within(name, exclude):
+                continue
+            path = self._locate(name)
+            if path is None:
+                raise ModuleNotFoundError(f"{name} has no source file", name=name)
+            source = self._source(name, path)
+            found[name] = source.digest
+            pending.extend(_parents(name))
+            pending.extend(source.imports)
+            # `from package import name` reaches a submodule only where there is one.
+            pending.extend(target for target in source.perhaps if self._locate(target) is not None)
+        self._remembered.save()
+        return dict(sorted(found.items()))
+
+    def _source(self, name: str, path: Path) -> Source:
+        if name not in self._read:
+            found = os.stat(path)
+            state = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+            source = self._remembered.get(path, state)
+            if source is None:
+                source = read_source(path.read_bytes(), name, path.name == "__init__.py")
+                self._remembered.put(path, state, source)
+            self._read[name] = source
+        return self._read[name]
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -106,18 +119,6 @@ def _origin(name: str) -> Path | None:
     return Path(found.origin) if found is not None and found.origin is not None else None
 
 
-def _source(name: str, path: Path, remembered: _Remembered) -> Source:
-    if path not in _read:
-        found = os.stat(path)
-        state = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
-        source = remembered.get(path, state)
-        if source is None:
-            source = read_source(path.read_bytes(), name, path.name == "__init__.py")
-            remembered.put(path, state, source)
-        _read[path] = source
-    return _read[path]
-
-
 _KEPT = (int, {str: ([int], str, [str], [str])})  # version, path -> state and what was read
 
 
@@ -143,6 +144,7 @@ class _Remembered:
     def save(self) -> None:
         if self._path is not None and self._changed:
             write_sealed(self._path, json.dumps([VERSION, self._load()]).encode())
+            self._changed = False
 
     def _load(self) -> dict[str, Any]:
         if self._rows is not None:
