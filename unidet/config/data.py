@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
-
-from unidet.config.fields import SCHEMA, FilePath, NonNegative, Positive, free
+from unidet.config.fields import FilePath, NonNegative, Positive, Tagged, Within, free
 
 Style = Literal["lvis", "coco"]
-Vocabulary = Annotated[str, Field(pattern=r"^\w[\w .+-]*$")]
+Vocabulary = Annotated[str, Within(pattern=r"^\w[\w .+-]*$")]
 """No brackets, commas or signs that no terminal shows: it names artefacts."""
-SetName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+SetName = Annotated[str, Within(pattern=r"^\w[\w.-]*$")]
 """Neither `/` nor brackets: `training/NAME` and `stage[NAME]` must stay unambiguous."""
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class TrainingSet:
     """COCO-style annotations and their images, both relative to `data.root`.
 
@@ -31,7 +28,7 @@ class TrainingSet:
     limit: NonNegative = 0
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class EvaluationSet(TrainingSet):
     """As a training set, with the style in which it is evaluated."""
 
@@ -52,7 +49,7 @@ class ToySet:
     style: Style = "lvis"
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ToyData:
     """The embedded toy world, and sets in folders beside it; sizes count scenes.
 
@@ -75,7 +72,7 @@ class ToyData:
     root: FilePath = free("")
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class FolderData:
     """Data sets in folders; `training` in the order of dataset ids, the first evaluation set is
     the main one."""
@@ -86,4 +83,4 @@ class FolderData:
     root: FilePath = free("")
 
 
-Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]
+Data = Annotated[ToyData | FolderData, Tagged("kind")]

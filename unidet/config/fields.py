@@ -1,24 +1,62 @@
-"""How a field of the schema is written: number ranges, and what a result depends on."""
+"""How a field of the schema is written: number ranges, and what a result depends on.
+
+The schema consists of plain dataclasses: pydantic, which takes longer to import than most commands
+take to answer, is there only where values are checked (`config.validate`).
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
-
 from unidet.config.places import local_path
 
-SCHEMA = ConfigDict(extra="forbid", allow_inf_nan=False)
+SCHEMA = {"extra": "forbid", "allow_inf_nan": False}
+"""What a whole schema gives pydantic as its `__pydantic_config__`; it holds for all parts."""
 
-Positive = Annotated[int, Field(gt=0)]
-NonNegative = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+
+class Within:
+    """Limits of a number (gt, ge, le, multiple_of) or the pattern of a text."""
+
+    def __init__(self, **limits: float | str) -> None:
+        self._limits = limits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        return handler(source) | self._limits
+
+
+class Check:
+    """A function that takes a value of the right type and gives it back, or raises ValueError."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(self._function, handler(source))
+
+
+class Tagged:
+    """Of several dataclasses, the one that has the given value in its field of this name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic import Field
+
+        return handler(Annotated[source, Field(discriminator=self._name)])
+
+
+Positive = Annotated[int, Within(gt=0)]
+NonNegative = Annotated[int, Within(ge=0)]
+Rate = Annotated[float, Within(gt=0)]
+Weight = Annotated[float, Within(ge=0)]
+Fraction = Annotated[float, Within(ge=0, le=1)]
 Triple = tuple[float, float, float]
 
 
@@ -42,16 +80,16 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-Sizes = Annotated[tuple[Rate, Rate], AfterValidator(_ascending)]
-Factors = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
-Fractions = Annotated[tuple[Fraction, Fraction], AfterValidator(_ascending)]
-Pixels = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
-Expression = Annotated[str, AfterValidator(_expression)]
-FilePath = Annotated[str, AfterValidator(local_path)]
+Sizes = Annotated[tuple[Rate, Rate], Check(_ascending)]
+Factors = Annotated[tuple[Weight, Weight], Check(_ascending)]
+Fractions = Annotated[tuple[Fraction, Fraction], Check(_ascending)]
+Pixels = Annotated[tuple[Positive, Positive], Check(_ascending)]
+Expression = Annotated[str, Check(_expression)]
+FilePath = Annotated[str, Check(local_path)]
 """A file or folder; `~` at its start means home, as a shell does not see it after `key=`."""
-StoreAddress = Annotated[str, AfterValidator(os.path.expanduser)]
+StoreAddress = Annotated[str, Check(os.path.expanduser)]
 """Such a path, or an address."""
-FolderPath = Annotated[FilePath, AfterValidator(_not_empty)]
+FolderPath = Annotated[FilePath, Check(_not_empty)]
 
 
 def free(default: Any) -> Any:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
-
 from unidet.config.data import SetName, Vocabulary
-from unidet.config.fields import SCHEMA, NonNegative, Weight, free
+from unidet.config.fields import NonNegative, Tagged, Weight, free
 from unidet.config.training import TrainingConfig
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class AbsentFineTuning:
     """Nothing is learned later."""
 
     kind: Literal["none"]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class Rehearsal:
     """The RoI head of stage `roi` learns new names and keeps the old ones (docs/fine-tuning.md).
 
@@ -45,4 +43,4 @@ class Rehearsal:
     plain: bool = free(True)
 
 
-Finetune = Annotated[AbsentFineTuning | Rehearsal, Field(discriminator="kind")]
+Finetune = Annotated[AbsentFineTuning | Rehearsal, Tagged("kind")]

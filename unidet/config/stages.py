@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
-from pydantic.dataclasses import dataclass
-
 from unidet.config.compat import Compat
-from unidet.config.fields import SCHEMA, FilePath, Fraction, NonNegative, Positive, Triple, free
+from unidet.config.fields import (
+    Check,
+    FilePath,
+    Fraction,
+    NonNegative,
+    Positive,
+    Tagged,
+    Triple,
+    Within,
+    free,
+)
 from unidet.config.images import ImageConfig
 from unidet.config.networks import (
     ClassifierConfig,
@@ -21,7 +28,7 @@ from unidet.config.networks import (
 from unidet.config.training import SamplerConfig, TrainingConfig
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class TrainedClip:
     """A small CLIP trained on captioned crops of the toy world.
 
@@ -41,7 +48,7 @@ class TrainedClip:
     training: TrainingConfig
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class PublishedClip:
     """OpenAI's CLIP (RN50 or RN50x4) from its files; paths relative to `data.root`.
 
@@ -54,17 +61,17 @@ class PublishedClip:
     merges: FilePath
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class AbsentClip:
     """No CLIP network: text embeddings come ready-made."""
 
     kind: Literal["none"]
 
 
-Clip = Annotated[TrainedClip | PublishedClip | AbsentClip, Field(discriminator="kind")]
+Clip = Annotated[TrainedClip | PublishedClip | AbsentClip, Tagged("kind")]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class TextEmbeddings:
     """Names embedded by the `clip` stage's text encoder, averaged over templates.
 
@@ -80,7 +87,7 @@ class TextEmbeddings:
     truncate: bool = False
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class FileEmbeddings:
     """Ready (C, D) `.npy` arrays, rows in order of category id; paths relative to `data.root`."""
 
@@ -88,19 +95,17 @@ class FileEmbeddings:
     files: dict[str, FilePath] = free(...)
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class AbsentEmbeddings:
     """No text at all: a closed-set study, which ends in `coco_eval` and has no RoI head."""
 
     source: Literal["none"]
 
 
-Embeddings = Annotated[
-    TextEmbeddings | FileEmbeddings | AbsentEmbeddings, Field(discriminator="source")
-]
+Embeddings = Annotated[TextEmbeddings | FileEmbeddings | AbsentEmbeddings, Tagged("source")]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RpnConfig:
     """The proposal network.
 
@@ -119,7 +124,7 @@ class RpnConfig:
     weights: FilePath = free("")
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ProposalsConfig:
     """Dump of the proposals: at most `keep` an image.
 
@@ -141,23 +146,21 @@ class ProposalsConfig:
     images_per_shard: Positive = free(256)
     processes: Positive = free(1)
 
-    @model_validator(mode="after")
-    def _from_one_place(self) -> ProposalsConfig:
+    def __post_init__(self) -> None:
         if self.merge and self.files:
             raise ValueError("either files or merge, not both")
         if len(set(self.merge)) < len(self.merge) or len(self.merge) == 1:
             raise ValueError("merge takes two pages of conf/rpn/ or more, each once")
-        return self
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ProposerStudyConfig:
     """`timed_images`: images that the network's speed is measured on."""
 
     timed_images: Positive = 20
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RegionNetworkConfig:
     """A network that names regions, and its training. `weights`, and `training` null: as in
     `RpnConfig`.
@@ -173,24 +176,24 @@ class RegionNetworkConfig:
     weights: FilePath = free("")
 
 
-@dataclass(frozen=True, config=SCHEMA)
+def _keeps_proposals(images: ImageConfig) -> ImageConfig:
+    if images.before_resize:
+        raise ValueError("nothing before the resize here: proposals would not follow")
+    return images
+
+
+@dataclass(frozen=True)
 class RoiConfig(RegionNetworkConfig):
     """The RoI head, on the proposals of stage `proposals`.
 
     `images` with nothing before the resize, which proposals would not follow.
     """
 
+    images: Annotated[ImageConfig, Check(_keeps_proposals)]
     proposals_per_image: Positive = field(kw_only=True)
 
-    @field_validator("images")
-    @classmethod
-    def _keeps_proposals(cls, images: ImageConfig) -> ImageConfig:
-        if images.before_resize:
-            raise ValueError("nothing before the resize here: proposals would not follow")
-        return images
 
-
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class EndToEndConfig(RegionNetworkConfig):
     """The RoI network with an RPN on its own map, in place of stages `rpn` and `roi`."""
 
@@ -198,17 +201,17 @@ class EndToEndConfig(RegionNetworkConfig):
     rpn_head: RPNHeadConfig = field(kw_only=True)
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class Decoupled:
     """Two networks, of stages `rpn` and `roi`."""
 
     kind: Literal["none"]
 
 
-EndToEnd = Annotated[Decoupled | EndToEndConfig, Field(discriminator="kind")]
+EndToEnd = Annotated[Decoupled | EndToEndConfig, Tagged("kind")]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RawConfig:
     """The network's pass over the evaluation images; `proposals` an image.
 
@@ -222,16 +225,16 @@ class RawConfig:
     processes: Positive = free(1)
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class CalibrationConfig:
     """Score fusion s = p^beta * eta^(1-beta) and p / prior^gamma."""
 
     beta: Fraction
-    gamma: Annotated[float, Field(ge=0, le=2)]
+    gamma: Annotated[float, Within(ge=0, le=2)]
     compat: Compat = "default"
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class DetectionConfig:
     """From scored regions to detections."""
 
@@ -241,23 +244,23 @@ class DetectionConfig:
     max_per_image: Positive
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class LvisEvalConfig:
     """With `max_detections_per_category`, fixed and pooled AP too; 0 is without."""
 
     max_detections_per_category: NonNegative
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class SweepConfig:
     """The grid that `calibration_sweep` evaluates."""
 
     betas: tuple[Fraction, ...]
-    gammas: tuple[Annotated[float, Field(ge=0, le=2)], ...]
+    gammas: tuple[Annotated[float, Within(ge=0, le=2)], ...]
     caps: tuple[Positive, ...]
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ReportConfig:
     """How many example images a report shows."""
 

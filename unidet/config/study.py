@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
-
-from pydantic.dataclasses import dataclass
 
 from unidet.config.data import Data
 from unidet.config.fields import SCHEMA, FolderPath, NonNegative, StoreAddress, free
@@ -28,12 +26,12 @@ from unidet.config.stages import (
 )
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class StoreConfig:
     root: FolderPath
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class RuntimeConfig:
     """`threads` 0 means one per core."""
 
@@ -42,7 +40,7 @@ class RuntimeConfig:
     verbose: bool
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class Config:
     """Everything a run composes, whatever its target stage.
 
@@ -52,6 +50,8 @@ class Config:
 
     `proposers` are the networks that `proposals.merge` names, each as its page of `conf/rpn/`.
     """
+
+    __pydantic_config__ = SCHEMA
 
     stage: str
     experiment: str

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-from pydantic.dataclasses import dataclass
-
 from unidet.config.fields import (
-    SCHEMA,
     Expression,
     Fraction,
     NonNegative,
     Positive,
     Rate,
     Weight,
+    Within,
     free,
 )
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class OptimizerConfig:
     """`groups` maps a part of a parameter's name to a factor on the learning rate.
 
@@ -38,7 +35,7 @@ class OptimizerConfig:
     clip_norm: Weight = 0.0
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class ScheduleConfig:
     """Linear warm-up, then steps down at `milestones` or a cosine to `floor`.
 
@@ -55,7 +52,7 @@ class ScheduleConfig:
     every: Positive = 1
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class SamplerConfig:
     """Which images an epoch shows.
 
@@ -65,10 +62,10 @@ class SamplerConfig:
     """
 
     kind: Literal["concatenation", "repeat_factor", "balanced"] = "concatenation"
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.001
+    threshold: Annotated[float, Within(gt=0, le=1)] = 0.001
 
 
-@dataclass(frozen=True, config=SCHEMA)
+@dataclass(frozen=True)
 class TrainingConfig:
     """One training run.
 
@@ -91,8 +88,6 @@ class TrainingConfig:
     log_every: Positive = free(10)
     loader_threads: Positive = free(2)
 
-    @model_validator(mode="after")
-    def _has_one_length(self) -> TrainingConfig:
+    def __post_init__(self) -> None:
         if bool(self.steps) == bool(self.epochs):
             raise ValueError("give a number of steps or of epochs, one of them")
-        return self
