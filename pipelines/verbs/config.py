@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
-from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.provenance import redact_argument
+
+if TYPE_CHECKING:
+    from unidet.config.study import Config
 
 
 def run(options: Namespace, compose: Compose) -> int:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from unidet.console import interrupt
+
+if TYPE_CHECKING:
+    from tqdm import tqdm  # not at run time: most commands show no bar
 
 QUIET_INTERVAL = 15.0  # seconds between lines where there is no terminal
 
 
 def say(text: str) -> None:
     """One line to the person; standard output is left to results."""
+    from tqdm import tqdm
+
     tqdm.write(printable(text), file=sys.stderr)
 
 
@@ -62,6 +66,8 @@ class Progress:
             self._bar = None
 
     def _draw(self, done: int, total: int, note: str) -> None:
+        from tqdm import tqdm
+
         if self._bar is None or self._bar.total != total:
             self.close()
             self._bar = tqdm(
