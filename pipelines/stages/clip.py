@@ -26,6 +26,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import crop_encoder
 from unidet.pipelines.wiring.crop_encoder import build_crop_encoder
+from unidet.pipelines.wiring.precision import precision_of, precision_settings
 from unidet.pipelines.wiring.published_files import published_files
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.study_sets import CROPS
@@ -98,6 +99,7 @@ def _train(job: Job) -> None:
         seed=job.config.seed,
         folder=job.work,
         progress=progress,
+        precision=precision_of(job),
     )
     progress.close()
     load_into(pair, weights)
@@ -178,6 +180,10 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     return {"crops": Input(Node("data", CROPS))}
 
 
+def settings(config: Config, name: str) -> dict[str, Any]:
+    return precision_settings(config) if isinstance(config.clip, TrainedClip) else {}
+
+
 def code(config: Config) -> tuple[str, ...]:
     if isinstance(config.clip, TrainedClip):
         return crop_encoder.code_of(config.clip)
@@ -190,6 +196,7 @@ STAGE = Stage(
     reads=("clip", "clip_embeddings", "seed"),
     run=run,
     inputs=inputs,
+    settings=settings,
     files=published_files,
     code=code,
 )

@@ -16,6 +16,7 @@ from unidet.pipelines.wiring import backbones, starting_weights, study_networks
 from unidet.pipelines.wiring.classifier import keep_classifier_settings
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import open_training_sets
+from unidet.pipelines.wiring.precision import precision_settings
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
@@ -105,7 +106,9 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
 
 def settings(config: Config, name: str) -> dict[str, Any]:
     values = end_to_end(config)
-    return order_of_training(config) if values and values.training is not None else {}
+    if values is None or values.training is None:
+        return {}
+    return order_of_training(config) | precision_settings(config)
 
 
 def files(config: Config, name: str) -> dict[str, Path]:

@@ -33,6 +33,7 @@ from unidet.pipelines.wiring.image_sets import (
     read_vocabulary,
 )
 from unidet.pipelines.wiring.learned_names import save_learned_names
+from unidet.pipelines.wiring.precision import precision_settings
 from unidet.pipelines.wiring.stored_images import read_stored_images
 from unidet.pipelines.wiring.study_sets import TRAINING, new_sets, training_sets
 from unidet.pipelines.wiring.training_proposals import training_proposals
@@ -151,7 +152,7 @@ def settings(config: Config, name: str) -> dict[str, Any]:
             "learns": chosen.learns,
             "weights": {name: getattr(chosen, name) for name in WEIGHTS},
         }
-    return {"finetune": values}
+    return {"finetune": values} | precision_settings(config)
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:

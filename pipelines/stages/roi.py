@@ -19,6 +19,7 @@ from unidet.pipelines.wiring.classifier import (
 )
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import open_training_sets
+from unidet.pipelines.wiring.precision import precision_settings
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import (
     keep_weights,
@@ -104,7 +105,9 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
 
 
 def settings(config: Config, name: str) -> dict[str, Any]:
-    return {} if config.roi.training is None else order_of_training(config)
+    if config.roi.training is None:
+        return {}
+    return order_of_training(config) | precision_settings(config)
 
 
 def files(config: Config, name: str) -> dict[str, Path]:

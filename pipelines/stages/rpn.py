@@ -20,6 +20,7 @@ from unidet.pipelines.wiring.image_sets import (
     open_training_sets,
     read_vocabulary,
 )
+from unidet.pipelines.wiring.precision import precision_settings
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.starting_weights import keep_weights, need_weights
 from unidet.pipelines.wiring.study_networks import end_to_end, why_end_to_end
@@ -103,7 +104,7 @@ def settings(config: Config, name: str) -> dict[str, Any]:
     """The order of the training sets is that of their dataset ids."""
     if config.rpn.training is None:
         return {}
-    return {"data": {"training": list(training_sets(config))}}
+    return {"data": {"training": list(training_sets(config))}} | precision_settings(config)
 
 
 STAGE = Stage(

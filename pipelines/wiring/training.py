@@ -9,6 +9,7 @@ import pandas as pd
 
 from unidet.config.training import TrainingConfig
 from unidet.pipelines.engine.stage import Job
+from unidet.pipelines.wiring.precision import precision_of
 from unidet.report.plots import loss_curves
 from unidet.training import log, ranks
 from unidet.training.loop import train
@@ -28,6 +29,7 @@ def train_and_keep(
     """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events.
 
     Of several processes that train together the first one does the leaving.
+    The precision is what the stage's settings say (`precision_settings`).
     """
     progress = job.progress(f"training {name}", stoppable=False)
     weights = train(
@@ -39,6 +41,7 @@ def train_and_keep(
         folder=job.work,
         progress=progress,
         prepare=prepare,
+        precision=precision_of(job),
     )
     progress.close()
     if ranks.rank() == 0:

@@ -5,7 +5,7 @@ Three things are in the way. Jittor looks for headers and libraries in one folde
 (`bin/nvcc` in that folder is a script that asks for C++17), and reads two members that CUDA 13
 took from `cudaDeviceProp` (a header that comes before all others stands in for them). It links
 names of cuDNN 8 and functions that cuDNN 9 has dropped: `add_convolutions` builds its 2-D
-convolutions alone, which are the ones in use here, from Jittor's own sources.
+convolutions alone, which are the ones in use here, from Jittor's sources (cudnn_sources.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from unidet.backend import files
+from unidet.backend.cudnn_sources import copy_convolutions
 from unidet.backend.gpu import Cuda, Toolkit
 
 _NVCC = """\
@@ -87,7 +88,6 @@ _NPP = """\
 #define NPP_MAX_64S (9223372036854775807LL)
 """
 _HEADERS_SOUGHT = ("cublas.h", "curand.h")  # by name, in `include` (compile_extern.py)
-_CONVOLUTIONS = ("cudnn_conv", "cudnn_conv_backward_x", "cudnn_conv_backward_w")
 
 
 def lay_out(toolkit: Toolkit, folder: Path) -> Path:
@@ -150,12 +150,9 @@ def add_convolutions(folder: Path) -> None:
     """Registers 2-D convolutions by cuDNN, forward and backward, with an imported Jittor."""
     import jittor as jt
 
-    cuda = Path(jt.flags.jittor_path) / "extern" / "cuda"
-    sources = [
-        cuda / "cudnn" / "ops" / f"{name}_op.{kind}"
-        for name in _CONVOLUTIONS
-        for kind in ("cc", "h")
-    ]
+    jittor = Path(jt.flags.jittor_path)
+    cuda = jittor / "extern" / "cuda"
+    sources = copy_convolutions(jittor, folder / "cudnn")
     sources += [cuda / "cudnn" / "src" / name for name in ("cudnn_wrapper.cc", "helper_cudnn.cc")]
     built = Path(jt.flags.cache_path) / "cuda"
     jt.compiler.compile_custom_ops(

@@ -24,6 +24,7 @@ from unidet.config.stages import (
     RpnConfig,
     SweepConfig,
 )
+from unidet.config.training import Precision
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """`threads` 0 means one per core."""
+    """`threads` 0 means one per core; `precision` is that of training (docs/gpu.md)."""
 
     device: Literal["auto", "cpu", "cuda"]
     threads: NonNegative
     verbose: bool
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from unidet.config.fields import (
     free,
 )
 
+Precision = Literal["float32", "float16", "bfloat16"]
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:

@@ -10,13 +10,15 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.config.training import TrainingConfig
+from unidet.config.training import Precision, TrainingConfig
 from unidet.console.interrupt import Interrupted, stop_requested
 from unidet.training import ranks
 from unidet.training.checkpoint import load_checkpoint, save_checkpoint
 from unidet.training.ema import WeightEMA
 from unidet.training.log import TrainingLog
+from unidet.training.loss_scale import LossScale
 from unidet.training.optimizer import Optimizer
+from unidet.training.precision import computing_in
 from unidet.training.sanity import Sanity
 from unidet.training.schedule import rate_factor
 from unidet.training.step import LossOf, Prepare, Stepper, as_it_is, check_division
@@ -38,6 +40,7 @@ def train(
     folder: Path,
     progress: Progress,
     prepare: Prepare = as_it_is,
+    precision: Precision = "float32",
 ) -> dict[str, np.ndarray]:
     """Train `model` and return its final weights (their EMA where one is kept).
 
@@ -45,7 +48,7 @@ def train(
     step on; in a data-parallel run each process gets its own share of them, and makes of it what
     `prepare` says before it is divided into parts. Checkpoint and log live in
     `folder`: the same call resumes after an interruption, and ends with weights equal bit for bit
-    to the uninterrupted run's on a CPU.
+    to the uninterrupted run's on a CPU. `precision` is that of convolutions and products.
 
     Raises:
         Interrupted: a signal asked to stop; the state is saved.
@@ -54,7 +57,8 @@ def train(
     check_division(settings)
     jt.sync_all()  # initial weights are drawn when first needed, and every step sets the seed anew
     ranks.share_weights(model)
-    optimizer = Optimizer(model, settings.optimizer)
+    loss_scale = LossScale() if precision == "float16" else None
+    optimizer = Optimizer(model, settings.optimizer, loss_scale)
     ema = _ema(model, settings)
     start = load_checkpoint(folder, model, optimizer, ema)
     ranks.wait_for_all()  # before the first one writes into the folder again
@@ -64,7 +68,9 @@ def train(
     batches = batches_from(start)
     for step in range(start, settings.steps):
         factor = rate_factor(settings.schedule, step, settings.steps)
-        values = update(ranks.padded_alike(next(batches)), (seed, step), factor)
+        batch = ranks.padded_alike(next(batches))
+        with computing_in(precision):
+            values = update(batch, (seed, step), factor)
         if ema:
             ema.update(step)
         # Without a sync per step the EMA's graph grows, and the bits depend on who looked.

@@ -10,6 +10,7 @@ from jittor import nn
 
 from unidet.config.training import OptimizerConfig
 from unidet.training import ranks
+from unidet.training.loss_scale import LossScale
 
 
 def trainable(model: nn.Module) -> dict[str, jt.Var]:
@@ -18,11 +19,17 @@ def trainable(model: nn.Module) -> dict[str, jt.Var]:
 
 
 class Optimizer:
-    """Jittor's SGD or AdamW, with learning-rate groups chosen by part of the parameter's name."""
+    """Jittor's SGD or AdamW, with learning-rate groups chosen by part of the parameter's name.
 
-    def __init__(self, model: nn.Module, settings: OptimizerConfig) -> None:
+    With a `loss_scale`, steps whose gradients overflow make no update.
+    """
+
+    def __init__(
+        self, model: nn.Module, settings: OptimizerConfig, loss_scale: LossScale | None = None
+    ) -> None:
         self.names = list(trainable(model))
         self._settings = settings
+        self._loss_scale = loss_scale
         self._updates = 0
         groups = [
             {
@@ -43,6 +50,8 @@ class Optimizer:
 
     def add(self, loss: jt.Var) -> None:
         """Add the gradients of `loss` to those of the next update."""
+        if self._loss_scale:
+            loss = self._loss_scale.scaled(loss)
         ranks.local_gradients(lambda: self._inner.backward(loss))
 
     def step(self, rate_factor: float) -> None:
@@ -50,7 +59,11 @@ class Optimizer:
         groups = self._inner.param_groups
         for group in groups:
             group["lr"] = self._settings.lr * group["factor"] * rate_factor
-        ranks.add_up_gradients([gradient for group in groups for gradient in group["grads"]])
+        gradients = [gradient for group in groups for gradient in group["grads"]]
+        ranks.add_up_gradients(gradients)
+        if self._loss_scale and not self._loss_scale.unscale(gradients):
+            self._inner.zero_grad()
+            return
         if self._settings.clip_norm:
             self._inner.clip_grad_norm(self._settings.clip_norm)
         self._updates += 1
@@ -58,8 +71,10 @@ class Optimizer:
         self._inner.step()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Moments by parameter name, and the number of updates so far."""
+        """Moments by parameter name, the number of updates so far, the loss scale."""
         arrays = {"updates": np.array([self._updates], np.int64)}
+        if self._loss_scale:
+            arrays["loss_scale"] = self._loss_scale.state()
         for name, moments in self._moments():
             arrays |= {f"{kind}/{name}": var.numpy() for kind, var in moments.items()}
         return arrays
@@ -67,6 +82,8 @@ class Optimizer:
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """Restore what `state` returned."""
         self._updates = int(arrays["updates"][0])
+        if self._loss_scale:
+            self._loss_scale.load(arrays["loss_scale"])
         for name, moments in self._moments():
             for kind, var in moments.items():
                 var.update(jt.array(arrays[f"{kind}/{name}"]))
