@@ -13,12 +13,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
+from unidet.backend.gpu import NoCuda, NoGpu
+from unidet.backend.process_gpus import too_few
+from unidet.backend.runtime import try_cuda
 from unidet.config.machines import TrainConfig
 from unidet.config.study import Config
 from unidet.console.interrupt import EXIT_CODE, Interrupted, stop_requested
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.processes import (
@@ -40,10 +45,11 @@ def run_together(node: Node, config: Config, job: Job) -> None:
     """Run a stage in `train.processes` processes.
 
     Raises:
-        UserError: Open MPI is missing, or a process failed; its checkpoint stays.
+        UserError: Open MPI or a GPU is missing, or a process failed; its checkpoint stays.
         Interrupted: asked to stop; the state is saved.
     """
     launcher = mpirun(config.train)
+    config = replace(config, runtime=replace(config.runtime, device=device_for(config)))
     if not config.train.hostfile:
         config = sharing_cores(config, config.train.processes)
     task = write_task(job, node, config)
@@ -57,6 +63,30 @@ def run_together(node: Node, config: Config, job: Job) -> None:
         raise Interrupted(f"{node}: all processes have stopped; the state is saved")
     if status != 0:
         raise UserError(f"{node}: {reason(log, status)}; the last checkpoint is kept (see {log})")
+
+
+def device_for(config: Config) -> Literal["cpu", "cuda"]:
+    """What all processes train on: GPUs where each can have its own.
+
+    Those on other machines (`train.hostfile`) look for theirs when they start.
+
+    Raises:
+        UserError: runtime.device=cuda, and it cannot be.
+    """
+    device, processes = config.runtime.device, config.train.processes
+    if device == "cpu":
+        return "cpu"
+    try:
+        gpus = len(try_cuda().driver.gpus)
+        if gpus < processes and not config.train.hostfile:
+            raise NoCuda(too_few(processes, gpus))
+    except NoCuda as problem:
+        if device == "cuda":
+            raise UserError(f"device=cuda: {problem}; or use device=cpu") from problem
+        if not isinstance(problem, NoGpu):
+            say(f"  warning: the GPUs are not used: {problem}")
+        return "cpu"
+    return "cuda"
 
 
 def mpirun(settings: TrainConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from unidet.backend import cuda_build, gpu, runtime, trial
+from unidet.backend import cuda_build, gpu, process_gpus, runtime, trial
 from unidet.backend.gpu import Cuda, Driver, Gpu, NoCuda, NoGpu, Toolkit, find_cuda
 from unidet.errors import UserError
 
@@ -104,11 +105,17 @@ def test_no_driver(toolkit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_several_processes_train_on_processors(toolkit: Path, driver: Callable) -> None:
+def test_of_several_processes_each_takes_its_own(
+    toolkit: Path, driver: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     driver(Library())
+    monkeypatch.setenv(process_gpus.VISIBLE, "4,GPU-6f,7")
+    monkeypatch.setenv(process_gpus.COUNT, "2")
+    monkeypatch.setenv(process_gpus.RANK, "1")
     assert runtime._choose_device("auto", mpi=True)[0] is None
-    with pytest.raises(UserError, match=r"device=cuda: several processes .*train\.processes=1"):
-        runtime._choose_device("cuda", mpi=True)
+    cuda, _, _ = runtime._choose_device("cuda", mpi=True)
+    assert cuda is not None
+    assert os.environ[process_gpus.VISIBLE] == "GPU-6f"
 
 
 @pytest.mark.parametrize("library", [Library(status=100), Library(devices=0)])

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.backend import build as jittor_build
-from unidet.backend import cuda_build, importing, memory, toolchain, trial
+from unidet.backend import cuda_build, importing, memory, nccl, process_gpus, toolchain, trial
 from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
@@ -69,7 +69,8 @@ def bring_up(
         device: "auto" takes CUDA where a trial has shown that it works.
         threads: of OpenMP; 0 means `$OMP_NUM_THREADS`, else every core the process may use.
         verbose: let Jittor and the compiler talk.
-        mpi: this process is one of several that `mpirun` has started; they train together.
+        mpi: this process is one of several that `mpirun` has started; they train together. On
+            "cuda" each takes a GPU of its own; whoever started them has tried it.
 
     Raises:
         UserError: no compiler, no Python.h, numpy 2, an unwritable cache, CUDA asked for and not
@@ -116,6 +117,8 @@ def _bring_up(
     if cuda:
         cuda_build.add_convolutions(home / "cuda")
         cuda_build.settle_kernels(cuda)
+        if mpi and (collectives := nccl.find_nccl()):
+            nccl.add_collectives(collectives, home / "cuda")
     else:
         memory.keep_memory()
         core = prepared["cc_flags"].strip()
@@ -220,14 +223,11 @@ def _choose_device(
     if device == "cpu":
         return None, "not asked for", ""
     if mpi and device == "auto":
-        return None, "not for several processes", ""
-    if mpi:
-        raise UserError(
-            "device=cuda: several processes train on processors only; use train.processes=1 or "
-            "device=cpu"
-        )
+        return None, "not asked for", ""
     try:
-        cuda = find_cuda() if tried else try_cuda()
+        if mpi:
+            process_gpus.take_own_gpu()
+        cuda = find_cuda() if mpi or tried else try_cuda()
     except NoCuda as problem:
         if device == "cuda":
             raise UserError(f"device=cuda: {problem}; or use device=cpu") from problem

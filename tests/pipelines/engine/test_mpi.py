@@ -8,15 +8,20 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from commands import COMMAND, eventually
 from safetensors.numpy import load_file
 
+from unidet.backend.gpu import NoGpu
+from unidet.cli import compose
 from unidet.config.machines import TrainConfig
+from unidet.config.study import Config
 from unidet.console.interrupt import EXIT_CODE
 from unidet.errors import UserError
+from unidet.pipelines.engine import mpi
 from unidet.pipelines.engine.mpi import mpirun, reason
 
 needs_mpi = pytest.mark.skipif(shutil.which("mpicc") is None, reason="no Open MPI")
@@ -78,6 +83,55 @@ def test_the_reason_is_found_in_what_was_said(tmp_path: Path, said: str, told: s
     log = tmp_path / "mpirun.log"
     log.write_text(said)
     assert reason(log, 1) == told
+
+
+# --- which device --------------------------------------------------------------------------------
+
+TOO_FEW = "3 processes of train.processes need a GPU each, 2 GPUs are shown on this machine: tra"
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "hosts", "device"),
+    [
+        ("auto", 3, "", "cuda"),
+        ("auto", 4, "", "cuda"),
+        ("cuda", 3, "", "cuda"),
+        ("cpu", 3, "", "cpu"),
+        ("auto", 2, "", "cpu"),
+        ("auto", 0, "", "cpu"),
+        ("auto", 1, "hosts", "cuda"),  # the others are elsewhere
+    ],
+)
+def test_gpus_where_each_process_can_have_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    asked: str,
+    gpus: int,
+    hosts: str,
+    device: str,
+) -> None:
+    monkeypatch.setattr(mpi, "try_cuda", lambda: machine(gpus))
+    assert mpi.device_for(config(asked, hosts)) == device
+    warned = f"  warning: the GPUs are not used: {TOO_FEW}in.processes=2\n" if gpus == 2 else ""
+    assert capsys.readouterr().err == warned
+
+
+@pytest.mark.parametrize(("gpus", "why"), [(0, "no NVIDIA driver"), (2, TOO_FEW)])
+def test_gpus_that_must_be_there(monkeypatch: pytest.MonkeyPatch, gpus: int, why: str) -> None:
+    monkeypatch.setattr(mpi, "try_cuda", lambda: machine(gpus))
+    with pytest.raises(UserError, match=f"^device=cuda: {why}.*; or use device=cpu"):
+        mpi.device_for(config("cuda"))
+
+
+def config(device: str, hosts: str = "") -> Config:
+    changes = (f"runtime.device={device}", "train.processes=3", f"train.hostfile={hosts}")
+    return compose(["experiment=toy", *changes])
+
+
+def machine(gpus: int) -> SimpleNamespace:
+    if gpus == 0:
+        raise NoGpu("no NVIDIA driver")
+    return SimpleNamespace(driver=SimpleNamespace(gpus=("A100",) * gpus))
 
 
 # --- the stage -----------------------------------------------------------------------------------
