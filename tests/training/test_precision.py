@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import jittor as jt
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from unidet.errors import UserError
 from unidet.models.layers import PointwiseConv
 from unidet.ops import onednn
 from unidet.ops.attention import batched_matmul
+from unidet.training import precision as precision_module
 from unidet.training.loss_scale import START, LossScale
 from unidet.training.optimizer import Optimizer
-from unidet.training.precision import computing_in, lowered
+from unidet.training.precision import computing_in, lowered, raised
 
 HALF_OF_LAST = 2.0**-9
 """Beside 1 it lies halfway to bfloat16's next number."""
@@ -85,6 +88,19 @@ def test_biases_and_what_lies_outside_stay_as_they_are() -> None:
     assert after == before
     with computing_in("float32"):
         assert (nn.conv2d, jt.matmul) == before[:2]
+
+
+def test_a_gpu_is_given_tensors_of_the_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed: a CPU's kernels know no such type."""
+    gpu = SimpleNamespace(flags=SimpleNamespace(use_cuda=1))
+    monkeypatch.setattr(precision_module, "jt", gpu)
+    x, weight = jt.ones((1, 2, 5, 5)), jt.ones((3, 2, 3, 3))
+    for kind in ("bfloat16", "float16"):
+        low = nn.conv2d(lowered(kind, x), lowered(kind, weight))
+        assert low.dtype == kind
+        y = raised(kind, low)
+        assert y.dtype == "float32"
+        assert [grad.dtype for grad in jt.grad((y * y).sum(), [x, weight])] == ["float32"] * 2
 
 
 class One(nn.Module):
