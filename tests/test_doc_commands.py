@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from unidet.cli import _combinations, compose
+from unidet.cli import compose
+from unidet.config.combinations import combinations
 from unidet.config.compose import compose_prepared
 from unidet.errors import UserError
 from unidet.pipelines.engine.graph import STAGES
@@ -63,7 +64,7 @@ def check(words: list[str]) -> None:
     if first in names():
         check_verb(first, rest)
     elif first == "-m":
-        jobs, _ = _combinations([item for item in rest if not item.startswith("hydra/")])
+        jobs, _ = combinations([item for item in rest if not item.startswith("hydra/")])
         check_run(jobs[-1])
     elif "=" in first:
         check_run(words)

@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -154,38 +153,17 @@ def _run(overrides: list[str]) -> int:
 
 def _sweep(arguments: list[str]) -> int:
     """Every combination of the swept values by Hydra's launcher, ending in one table."""
+    from unidet.config.combinations import combinations
     from unidet.pipelines.engine.multirun import Sweep
 
     launchers = [item for item in arguments[1:] if item.startswith("hydra")]
     ours = [item for item in arguments[1:] if not re.match(r"hydra(?!\.searchpath=)", item)]
     if not ours:
         raise UserError(f"{arguments[0]}: nothing to run; give values to vary, see: unidet -h")
-    jobs, swept = _combinations(ours)
+    jobs, swept = combinations(ours)
     return Sweep(jobs, swept, compose).run(
         lambda folder, names: _launch(launchers, folder, names, arguments)
     )
-
-
-def _combinations(overrides: list[str]) -> tuple[list[list[str]], list[str]]:
-    """The overrides of each job, the last key varying fastest, and the keys that vary."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    from unidet.config.compose import explain
-    from unidet.config.overrides import readable
-
-    choices, swept = [], []
-    try:
-        for item in OverridesParser.create().parse_overrides(list(map(readable, overrides))):
-            if item.is_sweep_override():
-                key = item.get_key_element()
-                choices.append([f"{key}={value}" for value in item.sweep_string_iterator()])
-                swept.append(key)
-            else:
-                choices.append([str(item.input_line)])
-    except HydraException as error:
-        raise UserError(explain(error, overrides, sweep=True)) from None
-    return [list(job) for job in product(*choices)], swept
 
 
 def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: list[str]) -> None:

@@ -101,6 +101,7 @@ def test_a_verb_that_is_about_no_study_takes_no_folder(
         ("defaults: [toy, _self_]\n\tseed: 1\n", "study.yaml.*line 2"),
         ("defaults: [toy, _self_]\nseed: 1\nseed: 2\n", "found duplicate key seed"),
         ("seed: !!python/object/apply:os.getpid []\n", "could not determine a constructor"),
+        ("defaults: [toy]\nnull: 2\n", "configuration: cannot be composed"),
         ("defaults: [study]\n", "nested without end"),
         # whether it is read to its end first is up to the interpreter's limit
         ("seed: " + "[" * 3000, "nested without end|expected the node content"),

@@ -9,7 +9,7 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any
 
-from unidet.config.overrides import fault, readable
+from unidet.config.overrides import fault, parsed, readable
 from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
 from unidet.config.validate import build, build_config, unknown_key
@@ -73,7 +73,8 @@ def _plain_values(
             plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore
             _put(plain, recorded, overrides)
             return plain
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+        # TypeError: Hydra's, of lists where names of pages belong
         raise UserError(explain(error, overrides, schema=schema)) from None
     except RecursionError:
         raise UserError(
@@ -88,13 +89,19 @@ def _merged(composed: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: a value for a network that it does not name.
     """
-    names = composed.get("proposals", {}).get("merge") or ()
-    listed = () if isinstance(names, str | int) else names
+    names = _below(composed, "proposals").get("merge")
+    listed = names if isinstance(names, Sequence) and not isinstance(names, str) else ()
     pages = list(dict.fromkeys(name for name in listed if isinstance(name, str)))
-    for name in composed.get("proposers", {}):
+    for name in _below(composed, "proposers"):
         if name not in pages:
             raise UserError(f"proposers.{name}: proposals.merge does not name {name!r}")
     return pages
+
+
+def _below(composed: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What stands below a key; nothing where it is a single value, which the schema refuses."""
+    value = composed.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str]) -> None:
@@ -103,10 +110,8 @@ def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str
     A subtree whose page an override chooses (`rpn=PAGE`) stays as composed. What is recorded may
     come from elsewhere: it is text, in which no `${…}` is looked up.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_overrides([readable(item) for item in overrides])
-    keys = [str(item.key_or_group) for item in parsed if not item.is_delete()]
+    given = map(parsed, overrides)
+    keys = [str(item.key_or_group) for item in given if not item.is_delete()]
     for name, subtree in recorded.items():
         if name not in keys:
             composed, plain[name] = plain.get(name, {}), deepcopy(dict(subtree))
@@ -131,7 +136,7 @@ def explain(
     for override in overrides:
         if message := fault(override, sweep):
             return message
-    message = str(error)
+    message = _text(error)
     unknown = re.match(r"Could not override '([\w.@/]+)'", message)
     if unknown:
         return unknown_key([unknown[1]], [item.name for item in fields(schema)])
@@ -150,6 +155,14 @@ def explain(
     return "; ".join(
         line for line in lines if not line.startswith(("See https", "full_key", "object_type"))
     )
+
+
+def _text(error: BaseException) -> str:
+    """What an error says, or the one behind it: Hydra's own may be empty."""
+    behind = error.__cause__ or error.__context__
+    if str(error).strip() or behind is None:
+        return str(error) or type(error).__name__
+    return f"configuration: cannot be composed ({_text(behind)})"
 
 
 def _open(override: str) -> str:

@@ -6,13 +6,12 @@ take to answer, is there only where values are checked (`config.validate`).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass
 from typing import Annotated, Any
 
-from unidet.config.places import local_path
+from unidet.config.places import home_path, local_path
 
 SCHEMA = {"extra": "forbid", "allow_inf_nan": False}
 """What a whole schema gives pydantic as its `__pydantic_config__`; it holds for all parts."""
@@ -52,8 +51,9 @@ class Tagged:
         return handler(Annotated[source, Field(discriminator=self._name)])
 
 
-Positive = Annotated[int, Within(gt=0)]
-NonNegative = Annotated[int, Within(ge=0)]
+MOST = 2**63 - 1  # what arrays and kernels take
+Positive = Annotated[int, Within(gt=0, le=MOST)]
+NonNegative = Annotated[int, Within(ge=0, le=MOST)]
 Rate = Annotated[float, Within(gt=0)]
 Weight = Annotated[float, Within(ge=0)]
 Fraction = Annotated[float, Within(ge=0, le=1)]
@@ -87,7 +87,7 @@ Pixels = Annotated[tuple[Positive, Positive], Check(_ascending)]
 Expression = Annotated[str, Check(_expression)]
 FilePath = Annotated[str, Check(local_path)]
 """A file or folder; `~` at its start means home, as a shell does not see it after `key=`."""
-StoreAddress = Annotated[str, Check(os.path.expanduser)]
+StoreAddress = Annotated[str, Check(home_path)]
 """Such a path, or an address."""
 FolderPath = Annotated[FilePath, Check(_not_empty)]
 

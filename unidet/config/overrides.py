@@ -6,6 +6,10 @@ import re
 import shlex
 from collections.abc import Sequence
 from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 from unidet.errors import UserError
 
@@ -39,17 +43,29 @@ def each_once(overrides: Sequence[str]) -> Sequence[str]:
     return overrides
 
 
+def parsed(override: str) -> Override:
+    """What Hydra reads in an argument.
+
+    Raises:
+        HydraException: it is not key=value, or its value cannot be read.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(readable(override))
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise HydraException(str(error)) from error
+
+
 def texts_of(override: str) -> list[str]:
     """The text, or the texts of a list, that an override gives its key."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    value = OverridesParser.create().parse_override(override).value()
+    value = parsed(override).value()
     return [str(item) for item in (value if isinstance(value, list) else [value])]
 
 
 def fault(override: str, sweep: bool) -> str:
     """What keeps an argument from being read as key=value; empty where nothing does."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     key, equals, value = override.partition("=")
@@ -57,18 +73,19 @@ def fault(override: str, sweep: bool) -> str:
         return f"{override}: is neither key=value nor an option that may stand here"
     if not key:
         return f"{override}: names no key; see: unidet config"
-    parser = OverridesParser.create()
     try:
-        parsed = parser.parse_override(readable(override))
-        if equals and _is_group(key) and not isinstance(parsed.value(), str | list):
-            return f"{override}: takes a name; single values are given like {key}.key=value"
-        if sweep or not parsed.is_sweep_override():
+        read = parsed(override)
+        if not read.is_sweep_override():
+            if equals and _is_group(key) and not _is_name(read.value()):
+                return f"{override}: takes a name; single values are given like {key}.key=value"
+            return ""
+        if sweep:
             return ""
         reason = "is several values, for which -m comes first; if it is one"
     except HydraException:
         reason = "cannot be read; if it is text"
     try:
-        parser.parse_override(f"{key}={quoted(value)}")
+        parsed(f"{key}={quoted(value)}")
     except HydraException:
         return f"{override}: is not key=value; a key is names with dots, like rpn.training.steps"
     return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={quoted(value)}')}"
@@ -78,6 +95,13 @@ def _is_group(key: str) -> bool:
     """Whether a key chooses among the files of a folder in `conf/`."""
     name = key.lstrip("+~").partition("@")[0]
     return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
+
+
+def _is_name(value: Any) -> bool:
+    """Whether it is the name of a page, or names of several."""
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(item, str) for item in value)
+    )
 
 
 def _for_shell(argument: str) -> str:

@@ -8,15 +8,31 @@ import re
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
 
 
-def local_path(text: str) -> str:
+def home_path(text: str) -> str:
     """`text`, its `~` at the start being home.
 
     Raises:
-        ValueError: an address, of which a folder of that name would be made, its password in it.
+        ValueError: no disk can hold a file of this name.
+    """
+    try:
+        possible = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ValueError("holds a character that no name of a file can hold")
+    return os.path.expanduser(text)
+
+
+def local_path(text: str) -> str:
+    """As `home_path`.
+
+    Raises:
+        ValueError: as there, or an address, of which a folder of that name would be made, its
+            password in it.
     """
     if _ADDRESS.match(text):
         raise ValueError(
             "must be a file or folder of this machine, not an address; only remote= and --remote "
             "take one"
         )
-    return os.path.expanduser(text)
+    return home_path(text)

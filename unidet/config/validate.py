@@ -44,7 +44,7 @@ def _line(schema: type, problem: Mapping[str, Any]) -> str:
     if problem["type"] == "unexpected_keyword_argument":
         return unknown_key([*keys, str(last)], [item.name for item in fields(holder)])
     if problem["type"] in ("missing", "missing_argument"):
-        allowed = get_args(get_type_hints(holder).get(str(last)))
+        allowed = get_args(_hints_of(holder).get(str(last)))
         choice = f"; it is one of {', '.join(map(str, allowed))}" if allowed else ""
         return f"{'.'.join([*keys, str(last)])}: must be given{choice}"
     tagged = _variants(holder).get(str(last)) is not None
@@ -52,8 +52,15 @@ def _line(schema: type, problem: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":  # what a class of ours says of its fields together
         return f"{'.'.join([*keys, str(last)])}: {problem['ctx']['error']}"
     value = problem["input"]
-    got = "" if isinstance(value, dict | list) else f", got {value!r}"
+    got = "" if isinstance(value, dict | list) else f", got {_shown(value)}"
     return f"{key}: {problem['msg']}{got}{_hint(key, problem)}"
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; Python writes no number of more than 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _hint(key: str, problem: Mapping[str, Any]) -> str:
@@ -88,9 +95,14 @@ def _walk(schema: type, path: list[str | int]) -> tuple[Any, list[str]]:
             holder = variant
             continue
         keys.append(str(part))
-        hints = get_type_hints(holder) if is_dataclass(holder) else {}
+        hints = _hints_of(holder)
         holder = _given(hints.get(str(part), next(iter(reversed(get_args(holder))), None)))
     return holder, keys
+
+
+def _hints_of(holder: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; nothing for a tuple, whose parts have no names."""
+    return get_type_hints(holder) if is_dataclass(holder) else {}
 
 
 def _given(kind: Any) -> Any:

@@ -17,7 +17,8 @@ import pytest
 from commands import COMMAND
 from disks import no_room
 
-from unidet.cli import _combinations, compose
+from unidet.cli import compose
+from unidet.config.combinations import combinations
 from unidet.config.study import Config
 from unidet.console import interrupt
 from unidet.console.interrupt import EXIT_CODE, Interrupted
@@ -65,7 +66,7 @@ def sweep(overrides: tuple[str, ...], tmp_path: Path) -> Make:
         return compose([*job_overrides, *overrides, f"store.root={tmp_path / 'store'}"])
 
     def make(*choices: str) -> Sweep:
-        jobs, swept = _combinations(list(choices))
+        jobs, swept = combinations(list(choices))
         return Sweep(jobs, swept, composed)
 
     return make
@@ -80,20 +81,35 @@ def gammas(*more: str) -> tuple[str, ...]:
 
 
 def test_combinations_vary_the_last_key_fastest() -> None:
-    jobs, swept = _combinations(["stage=rpn", "seed=1,2", "rpn.network.alpha=0.1,0.2"])
+    jobs, swept = combinations(["stage=rpn", "seed=1,2", "rpn.network.alpha=0.1,0.2"])
     assert swept == ["seed", "rpn.network.alpha"]
     expected = product(["seed=1", "seed=2"], ["rpn.network.alpha=0.1", "rpn.network.alpha=0.2"])
     assert jobs == [["stage=rpn", *pair] for pair in expected]
 
 
 def test_a_list_is_one_value_and_no_sweep() -> None:
-    jobs, swept = _combinations(["calibration_sweep.betas=[0.1,0.2]"])
+    jobs, swept = combinations(["calibration_sweep.betas=[0.1,0.2]"])
     assert (jobs, swept) == ([["calibration_sweep.betas=[0.1,0.2]"]], [])
 
 
-def test_a_malformed_override_is_one_line() -> None:
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["seed=1,,2"], "seed=1,,2: the value cannot be read"),
+        (["seed=range(0,1,0)"], "seed=range(0,1,0): is no list of values"),
+        (["seed=range(5,1)"], "seed=range(5,1): is no list of values"),
+        (["seed=range(0,nan)"], "seed=range(0,nan): is no list of values"),
+        (["seed=glob(*)"], "seed=glob(*): is no list of values"),
+        (["seed=interval(0,1)"], "seed=interval(0,1): is no list of values"),
+        (["seed=range(0,inf)"], "seed=range(0,inf): is more than 10000 values"),
+        (["seed=range(0,200)", "a=range(0,200)"], "seed, a: more than 10000 combinations"),
+        ([f"seed={'9' * 5000}"], "9: the value cannot be read"),
+    ],
+)
+def test_what_is_no_sweep_is_one_line(overrides: list[str], says: str) -> None:
     with pytest.raises(UserError) as caught:
-        _combinations(["seed=1,,2"])
+        combinations(overrides)
+    assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -191,13 +207,16 @@ def test_the_same_sweep_twice_is_one_after_the_other(
     other.folder.mkdir()
     second = threading.Thread(target=run, args=("second", other))
     second.start()
-    time.sleep(1)
+    message, end = "", time.monotonic() + 60
+    while "this sweep: waits for process" not in message:
+        assert time.monotonic() < end, message
+        time.sleep(0.05)
+        message += capsys.readouterr().err
     assert other.waves == []
     may_end.set()
     first.join()
     second.join()
     assert statuses == {"first": 0, "second": 0}
-    assert "this sweep: waits for process" in capsys.readouterr().err
 
 
 def test_the_table_is_of_the_set_that_a_sweep_concerns(

@@ -1,0 +1,58 @@
+"""The jobs of a sweep: every combination of the values that its arguments give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice, product
+from math import prod
+from typing import TYPE_CHECKING
+
+from unidet.config.overrides import parsed
+from unidet.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+MOST_JOBS = 10_000
+
+
+def combinations(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """The overrides of each job, the last key varying fastest, and the keys that vary.
+
+    Raises:
+        UserError: what cannot be read, or is no list of values; more jobs than anybody waits for.
+    """
+    from hydra.errors import HydraException
+
+    from unidet.config.compose import explain
+
+    choices, swept = [], []
+    for override in overrides:
+        try:
+            item = parsed(override)
+        except HydraException as error:
+            raise UserError(explain(error, [override], sweep=True)) from None
+        if item.is_sweep_override():
+            key = item.get_key_element()
+            choices.append([f"{key}={value}" for value in _values(item, override)])
+            swept.append(key)
+        else:
+            choices.append([str(item.input_line)])
+    if prod(map(len, choices)) > MOST_JOBS:
+        raise UserError(f"{', '.join(swept)}: more than {MOST_JOBS} combinations; give fewer")
+    return [list(job) for job in product(*choices)], swept
+
+
+def _values(item: Override, override: str) -> list[str]:
+    """The values that an argument sweeps over, as text, at least one."""
+    from hydra.errors import HydraException
+
+    try:
+        values = list(islice(item.sweep_string_iterator(), MOST_JOBS + 1))
+    except (HydraException, ValueError, ArithmeticError):
+        values = []
+    if not values:
+        raise UserError(f"{override}: is no list of values; give them as key=a,b or range(0,3)")
+    if len(values) > MOST_JOBS:
+        raise UserError(f"{override}: is more than {MOST_JOBS} values; give fewer")
+    return values
