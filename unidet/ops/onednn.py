@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jittor as jt
 
+from unidet.backend.library import compiled
 from unidet.ops.onednn_source import SOURCE
 
 _AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later one
@@ -65,24 +63,9 @@ def load() -> None:
     """Make the functions known to kernels. RuntimeError where the compiler refuses them."""
     flags = ["-std=c++14", "-Ofast", "-march=native", "-fopenmp", "-fPIC", "-shared", "-w"]
     command = [*shlex.split(jt.flags.cc_path), *flags, f"-I{_onednn() / 'include'}"]
-    digest = hashlib.sha256("\n".join([*command, SOURCE]).encode()).hexdigest()[:12]
-    library = Path(jt.flags.cache_path) / f"onednn-{digest}.so"
-    if not library.is_file():
-        _compile(command, library)
+    linked = [str(_onednn() / "lib" / "libdnnl.so.2")]
+    library = compiled(SOURCE, command, Path(jt.flags.cache_path), "onednn", linked)
     ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-
-
-def _compile(command: list[str], library: Path) -> None:
-    """`library` is there whole or not at all, also beside another process that compiles it."""
-    partial = library.with_name(f"{library.name}.{os.getpid()}")
-    source = partial.with_name(f"{partial.name}.cc")
-    source.write_text(SOURCE)
-    inputs = [str(source), str(_onednn() / "lib" / "libdnnl.so.2")]
-    done = subprocess.run([*command, *inputs, "-o", str(partial)], capture_output=True)
-    source.unlink()
-    if done.returncode:
-        raise RuntimeError(f"the compiler refuses onednn_source.py: {done.stderr.decode()}")
-    partial.replace(library)
 
 
 def _onednn() -> Path:

@@ -1,0 +1,45 @@
+"""C++ of our own outside Jittor's kernels: compiled once, kept as a library in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def compiled(
+    source: str, command: Sequence[str], folder: Path, name: str, linked: Sequence[str] = ()
+) -> Path:
+    """The library of a source, compiled where `folder` does not have it yet.
+
+    It is there whole or not at all, also beside another process that compiles it.
+
+    Args:
+        command: the compiler and its flags; `linked`: libraries, which follow the source.
+        name: the file's, before the digest of all that it is made of.
+
+    Raises:
+        RuntimeError: the compiler refuses the source.
+        OSError: there is no such compiler, or the folder cannot be written to.
+    """
+    recipe = "\n".join([platform.machine(), *command, *linked, source])
+    library = folder / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.so"
+    if not library.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _compile(source, command, library, linked)
+    return library
+
+
+def _compile(source: str, command: Sequence[str], library: Path, linked: Sequence[str]) -> None:
+    partial = library.with_name(f"{library.name}.{os.getpid()}")
+    file = partial.with_name(f"{partial.name}.cc")
+    file.write_text(source)
+    words = [*command, str(file), *linked, "-o", str(partial)]
+    done = subprocess.run(words, capture_output=True)
+    file.unlink()
+    if done.returncode:
+        raise RuntimeError(f"the compiler refuses {library.name}: {done.stderr.decode()}")
+    partial.replace(library)
