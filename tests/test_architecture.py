@@ -24,10 +24,11 @@ ALLOWED = {
     "unidet.backend": {"unidet.errors"},
     "unidet.store": PLAIN,
     "unidet.vocabularies": PLAIN,
-    "unidet.ops": PLAIN,
+    "unidet.ops": PLAIN | {"unidet.backend.library"},
     "unidet.evaluation": PLAIN | {"unidet.config.compat"},
     # mmdet's files are pickles, which `weights` alone can read without running them
-    "unidet.formats": PLAIN | {"unidet.weights.read"},
+    "unidet.formats": PLAIN
+    | {"unidet.weights.read", "unidet.backend.library", "unidet.backend.toolchain"},
     # A network takes its settings as the schema types them, so that they are listed once.
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models", "unidet.store.arrays", "unidet.store.disk"},

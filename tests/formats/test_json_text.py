@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.formats import growing, json_text
+from unidet.formats import growing, json_window
 from unidet.formats.annotations import read_annotations
 from unidet.formats.json_text import members, read_document, record_batches
 from unidet.formats.tables import read_records, read_tables
@@ -29,7 +29,7 @@ ODD = {
 
 @pytest.fixture(params=PIECES)
 def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(json_text, "PIECE", request.param)
+    monkeypatch.setattr(json_window, "PIECE", request.param)
     return request.param
 
 

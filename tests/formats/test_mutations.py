@@ -19,16 +19,19 @@ from unidet.data.index import load_split, save_split
 from unidet.data.novelty import novel_categories
 from unidet.errors import UserError
 from unidet.evaluation.evaluate import STYLES, evaluate
-from unidet.formats import growing, json_text
+from unidet.formats import growing, json_window, scanner
 from unidet.formats.annotations import read_annotations
 from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.json_text import record_batches
 from unidet.formats.mmdet_pickles import (
     proposal_arrays,
     read_json_detections,
     read_order,
     result_arrays,
 )
-from unidet.formats.results import read_results
+from unidet.formats.results import FIELDS, read_results
+from unidet.formats.table import Table
+from unidet.formats.tables import read_tables
 
 CASES, SHARES, LARGE = 2000, 8, 2
 ODD = [
@@ -161,6 +164,41 @@ def outcome(action: Callable[[], None]) -> str:
     return "read"
 
 
+def contents(table: Table | None) -> Any:
+    """All that was read, to the bit."""
+    if table is None:
+        return None
+    columns = {
+        name: (
+            column.values.tobytes() if isinstance(column.values, np.ndarray) else column.values,
+            None if column.absent is None else column.absent.tolist(),
+            column.written,
+        )
+        for name, column in sorted(table.columns.items())
+    }
+    return repr((table.count, table.strays, columns))
+
+
+def tables_read(gt: Path, dt: Path) -> list[Any]:
+    """What both files hold, or why they are refused."""
+
+    def results() -> Any:
+        batches = record_batches(dt, scan=scanner.scan_of(FIELDS))
+        return contents(Table.of(dt, "detections", batches, FIELDS))
+
+    def annotations() -> Any:
+        return [(key, contents(table)) for key, table in read_tables(gt).items()]
+
+    return [answer(results), answer(annotations)]
+
+
+def answer(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except UserError as refusal:
+        return str(refusal)
+
+
 @contextmanager
 def naming(case: int) -> Iterator[None]:
     try:
@@ -173,9 +211,10 @@ def naming(case: int) -> Iterator[None]:
 def test_bent_files_are_read_or_refused_in_one_line(
     share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some as if they were large: a few characters at a time, columns in files."""
+    """Some as if they were large: a few characters at a time, columns in files. The scanner reads
+    of all the same as is read without it."""
     if share < LARGE:
-        monkeypatch.setattr(json_text, "PIECE", 50)
+        monkeypatch.setattr(json_window, "PIECE", 50)
         monkeypatch.setattr(growing, "IN_MEMORY", 0)
         monkeypatch.setattr(growing, "BLOCK", 2)
     outcomes: Counter[str] = Counter()
@@ -192,6 +231,10 @@ def test_bent_files_are_read_or_refused_in_one_line(
                 path.write_bytes(damage(json.dumps(value), rng))
             else:
                 path.write_text(json.dumps(value))
+        monkeypatch.setattr(scanner, "WORTHWHILE", 1 << 60)
+        plainly = tables_read(gt, dt)
+        monkeypatch.setattr(scanner, "WORTHWHILE", 1)
         with naming(case):
+            assert tables_read(gt, dt) == plainly
             outcomes += read_all(gt, dt)
     assert min(outcomes["read"], outcomes["refused"]) > CASES // SHARES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.formats import json_text
+from unidet.formats import json_window
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results, repeated, write_results
 from unidet.records import Detections
@@ -96,7 +96,7 @@ FAULTY_RESULTS = {
 def test_a_faulty_detection_is_named(
     fault: str, piece: int, truth_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_text, "PIECE", piece)
+    monkeypatch.setattr(json_window, "PIECE", piece)
     faulty, message = FAULTY_RESULTS[fault]
     path = tmp_path / "results.json"
     path.write_text(json.dumps([record(), record(), faulty, record()]))
@@ -146,7 +146,7 @@ def test_files_that_cannot_be_read_are_refused(truth_path: Path, tmp_path: Path)
 def test_records_are_read_in_order_whatever_the_batch(
     piece: int, truth_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_text, "PIECE", piece)
+    monkeypatch.setattr(json_window, "PIECE", piece)
     path = tmp_path / "results.json"
     path.write_text(
         json.dumps([record(score=row, image_id=(4, 9)[row % 2]) for row in range(6)], indent=1)

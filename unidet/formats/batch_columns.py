@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unidet.formats.columns import ANYTHING, FLAG, Column, Kind
-from unidet.formats.json_text import Batch
+from unidet.formats.json_window import Batch
 
 # The keys that other tools write for these flags, without case and underscores.
 _SPELLINGS = {
@@ -22,6 +22,8 @@ Fields = Mapping[str, Kind]
 
 def parts_of(batch: Batch, fields: Fields) -> tuple[dict[str, Column], Mapping[int, Any]]:
     """The columns of a batch, and what of it is no object; what is odd is as Python decodes it."""
+    if batch.scanned is not None:
+        return {key: Column(part, None, {}) for key, part in batch.scanned.columns.items()}, {}
     parts, strays = _columns(batch.values, fields)
     if strays or any(part.written for part in parts.values()) or ANYTHING in fields.values():
         return _columns(batch.exact(), fields)

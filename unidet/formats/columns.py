@@ -37,12 +37,14 @@ class Kind:
             not of this kind, or what a message may show.
         filler: what stands where a record has no such field.
         dtype, width: of the array; no dtype where the column is a list.
+        scanned: what the scanner calls the kind (scanner_source.py); 0 where it reads none.
     """
 
     decode: Callable[[list[Any]], tuple[Values, Written]]
     filler: Any
     dtype: type | None = None
     width: int = 0
+    scanned: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,10 @@ def _id_lists(values: list[Any]) -> tuple[list[Any], Written]:
     return values, {} if fits else {row: v for row, v in enumerate(values) if not is_id_list(v)}
 
 
-WHOLE = Kind(_wholes, 0, np.int64)
-NUMBER = Kind(_numbers, 0.0, np.float64)
-BOX = Kind(_boxes, [0.0] * 4, np.float64, 4)
-FLAG = Kind(_flags, None, np.int8)
+WHOLE = Kind(_wholes, 0, np.int64, scanned=1)
+NUMBER = Kind(_numbers, 0.0, np.float64, scanned=2)
+BOX = Kind(_boxes, [0.0] * 4, np.float64, 4, scanned=3)
+FLAG = Kind(_flags, None, np.int8, scanned=4)
 TEXT = Kind(_texts, None)
 ID_LIST = Kind(_id_lists, ())
 ANYTHING = Kind(lambda values: (values, {}), None)

@@ -11,6 +11,7 @@ from unidet.formats.batch_columns import Fields
 from unidet.formats.columns import BOX, NUMBER, WHOLE
 from unidet.formats.frames import check_frame
 from unidet.formats.json_text import record_batches
+from unidet.formats.scanner import scan_of
 from unidet.formats.table import Table
 from unidet.records import Detections, GroundTruth
 
@@ -60,7 +61,8 @@ def read_detections(
     Raises:
         UserError: as `read_results`.
     """
-    table = Table.of(Path(path), "detections", record_batches(path), FIELDS).checked()
+    batches = record_batches(path, scan=scan_of(FIELDS))
+    table = Table.of(Path(path), "detections", batches, FIELDS).checked()
     images = image_ids[table.rows_in("image_id", image_ids, f"images of {source}")]
     if category_ids is not None:
         what = f"categories of {source}"

@@ -26,7 +26,8 @@ from unidet.formats.columns import (
 )
 from unidet.formats.findings import Finding, TableFault
 from unidet.formats.growing import blocks, forget
-from unidet.formats.json_text import Batch, shown
+from unidet.formats.json_text import shown
+from unidet.formats.json_window import Batch
 
 _BOX = "[x, y, width, height]"
 
@@ -60,7 +61,7 @@ class Table:
             for name, part in parts.items():
                 column = growing.setdefault(name, GrowingColumn(kind_of(name, fields) or FLAG))
                 column.add(count, part.values, part.absent, part.written)
-            count += len(batch.values)
+            count += len(batch)
         columns = {name: column.column(count) for name, column in growing.items()}
         return cls(file, key, count, columns, strays)
 

@@ -11,7 +11,9 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.formats.batch_columns import Fields
 from unidet.formats.columns import ANYTHING, BOX, FLAG, ID_LIST, NUMBER, TEXT, WHOLE
-from unidet.formats.json_text import Batch, members, without_segmentation
+from unidet.formats.json_text import members, without_segmentation
+from unidet.formats.json_window import Batch
+from unidet.formats.scanner import scan_of
 from unidet.formats.table import Table
 
 FIELDS: dict[str, Fields] = {
@@ -49,8 +51,9 @@ Tables = Mapping[str, Table | None]
 def read_tables(path: Path, keys: Iterable[str] = tuple(FIELDS)) -> dict[str, Table | None]:
     """Some of the tables of a file, unchecked; UserError where it is no JSON object."""
     tables: dict[str, Table | None] = {}
-    for key, batches, _ in members(path):
-        if key in keys:
+    scans = {key: scan_of(FIELDS[key]) for key in keys}
+    for key, batches, _ in members(path, scans=scans):
+        if key in scans:
             tables[key] = None if batches is None else Table.of(path, key, batches, FIELDS[key])
     return tables
 
