@@ -91,26 +91,44 @@ def precision_recall(
         annotated.boxes_xywh,
         annotated.is_crowd,
     )
-    starts = np.searchsorted(evaluated.category_rows, np.arange(category_count))
+    rows, pairs = pairs.by_meeting()
+    met, others = evaluated.take(rows), _others_before(evaluated, rows, category_count)
+    starts = np.searchsorted(met.category_rows, np.arange(category_count))
     counted = [
         np.bincount(annotated.category_rows[~ignored], minlength=category_count)
         for ignored in annotated.ignored
     ]
     needed = [_true_positives_needed(counts) for counts in counted]
-    for matches in match(pairs, len(evaluated.groups), annotated.ignored, annotated.is_crowd):
+    for matches in match(pairs, len(rows), annotated.ignored, annotated.is_crowd):
         area, threshold = matches.area, matches.threshold
-        is_true, is_false = outcomes_of(annotated, evaluated, area, matches.truths)
+        is_true, is_false = outcomes_of(annotated, met, area, matches.truths)
         true_positives, average = _average_precision(
-            is_true, is_false, evaluated.category_rows, starts, needed[area]
+            is_true, is_false, others[area], met.category_rows, starts, needed[area]
         )
         defined = counted[area] > 0
         precision[area, threshold, defined] = average[defined]
         recall[area, threshold, defined] = true_positives[defined] / counted[area][defined]
-        for row, cap in enumerate(caps if area == 0 else ()):
-            best = evaluated.category_rows[is_true & (evaluated.ranks < cap)]
+        if area or met.ranks is None:
+            continue
+        for row, cap in enumerate(caps):
+            best = met.category_rows[is_true & (met.ranks < cap)]
             hits = np.bincount(best, minlength=category_count)
             capped[row, threshold, defined] = hits[defined] / counted[area][defined]
     return PrecisionRecall(precision, recall, capped)
+
+
+def _others_before(evaluated: Evaluated, rows: np.ndarray, category_count: int) -> np.ndarray:
+    """(A, K) int64: for each detection at `rows` (K,) the false positives of its category before
+    it, of the detections that are not among these."""
+    starts = np.searchsorted(evaluated.category_rows, np.arange(category_count))
+    starts = starts[evaluated.category_rows[rows]]
+    before = np.empty((len(evaluated.excused), len(rows)), np.int64)
+    for area, excused in enumerate(evaluated.excused):
+        is_false = ~excused
+        is_false[rows] = False
+        so_far = np.concatenate(([0], np.cumsum(is_false)))
+        before[area] = so_far[rows] - so_far[starts]
+    return before
 
 
 def outcomes_of(
@@ -150,11 +168,13 @@ def _true_positives_needed(counted: np.ndarray) -> np.ndarray:
 def _average_precision(
     is_true: np.ndarray,
     is_false: np.ndarray,
+    others: np.ndarray,
     category_rows: np.ndarray,
     starts: np.ndarray,
     needed: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """True positives and AP of each category, (C,) each.
+    """True positives and AP of each category, (C,) each; of detections that meet a box at all,
+    `others` (K,) being the false positives before each that do not.
 
     Precision need only be known at true positives: recall rises nowhere else, and the best
     precision from there on is that of a true positive.
@@ -162,7 +182,7 @@ def _average_precision(
     hits = np.flatnonzero(is_true)
     categories = category_rows[hits]
     false_so_far = np.concatenate(([0], np.cumsum(is_false)))
-    false_before = false_so_far[hits] - false_so_far[starts[categories]]
+    false_before = false_so_far[hits] - false_so_far[starts[categories]] + others[hits]
     ordinal = rank_in_group(categories) + 1
     precision = ordinal / (ordinal + false_before + np.spacing(1))
     counts = np.bincount(categories, minlength=len(starts))

@@ -11,11 +11,12 @@ others move on to their next choice. A handful of rounds suffices. A crowd keeps
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unidet.ops.numpy_boxes import paired_iou
+from unidet.records import rows_among
 
 PAIRS_PER_CHUNK = 1 << 18
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -41,6 +42,25 @@ class Pairs:
     truths: np.ndarray
     ious: np.ndarray
 
+    def by_meeting(self) -> tuple[np.ndarray, Pairs]:
+        """(K,) int64, the detections that are in a pair, and the pairs with these numbered anew."""
+        is_first = np.diff(self.detections, prepend=-1) > 0
+        rows = self.detections[is_first]
+        return rows, replace(self, detections=np.cumsum(is_first) - 1)
+
+    def by_preference(self, ignored: np.ndarray) -> np.ndarray:
+        """(P,) int64, the order that has each detection's favourite first; `ignored`: (G,) bool.
+
+        Where IoUs tie the official loop keeps the last box.
+        """
+        order = np.arange(len(self.detections))
+        repeats = self.detections[1:] == self.detections[:-1]
+        several = np.flatnonzero(np.append(repeats, False) | np.append(False, repeats))
+        truths = self.truths[several]
+        keys = (-truths, -self.ious[several], ignored[truths], self.detections[several])
+        order[several] = several[np.lexsort(keys)]
+        return order
+
 
 def outside(areas: np.ndarray, area_range: tuple[float, float]) -> np.ndarray:
     """Which areas (pixels squared) lie outside the range; its ends belong to it."""
@@ -59,12 +79,15 @@ def find_pairs(
     IoU is that of pycocotools' bbIou: boxes without +1.
 
     Args:
-        detection_groups: (D,) integers in any order; truth_groups: (G,) integers, ascending.
+        detection_groups: (D,) integers in any order; truth_groups: (G,) integers from 0, ascending.
         detection_boxes_xywh: (D, 4) float64; truth_boxes_xywh: (G, 4) float64.
         truth_is_crowd: (G,) bool; with a crowd IoU is the share of the detection inside it.
     """
-    first = np.searchsorted(truth_groups, detection_groups, side="left")
-    count = np.searchsorted(truth_groups, detection_groups, side="right") - first
+    starts = np.flatnonzero(np.diff(truth_groups, prepend=-1))
+    sizes = np.diff(starts, append=len(truth_groups))
+    rows = rows_among(truth_groups[starts], detection_groups)
+    # behind the last group there is one of no boxes
+    first, count = np.append(starts, 0)[rows], np.append(sizes, 0)[rows]
     ends = np.cumsum(count)
     detection_columns, truth_columns = detection_boxes_xywh.T.copy(), truth_boxes_xywh.T.copy()
     chunks, start = [], 0
@@ -113,8 +136,7 @@ def match(
     if truth_is_crowd is None:
         truth_is_crowd = np.zeros(truth_ignored.shape[1], dtype=bool)
     for area, ignored in enumerate(truth_ignored):
-        # a detection's order of preference; where IoUs tie the official loop keeps the last box
-        order = np.lexsort((-pairs.truths, -pairs.ious, ignored[pairs.truths], pairs.detections))
+        order = pairs.by_preference(ignored)
         detections, truths = pairs.detections[order], pairs.truths[order]
         ious = pairs.ious[order]
         for threshold, value in enumerate(IOU_THRESHOLDS):

@@ -13,6 +13,8 @@ from unidet.formats.growing import blocks
 
 _FEW = 4
 """So many boxes may look like corners by accident."""
+_FIRST = 4096
+"""So many boxes mostly show that neither is the case of all."""
 
 
 def is_sound(boxes_xywh: np.ndarray) -> np.ndarray:
@@ -31,6 +33,8 @@ def check_frame(
         sizes: (N, 2) width and height of the images, 0 where unknown.
         image_rows: (M,) row of each box's image.
     """
+    if _Frame.of(boxes_xywh[:_FIRST], sizes[image_rows[:_FIRST]]).is_right():
+        return
     counts = [_Frame.of(boxes_xywh[b], sizes[image_rows[b]]) for b in blocks(boxes_xywh)]
     frame = _Frame(*map(sum, zip(*(vars(count).values() for count in counts), strict=True)))
     if not counts or not frame.boxes:
@@ -72,3 +76,7 @@ class _Frame:
             (boxes[:, :2] + boxes[:, 2:] > sides + 1).any(axis=1),
         )
         return cls(len(boxes), *map(int, map(np.count_nonzero, masks)))
+
+    def is_right(self) -> bool:
+        """Whether some are neither within 0..1 nor corners, whatever the others are."""
+        return self.within_one < self.boxes and self.corners < self.boxes

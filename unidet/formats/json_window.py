@@ -114,8 +114,11 @@ class Window:
             return False
         passed = self.text[: self.position]
         self.before += len(passed)
-        self.lines += passed.count("\n")
-        self.columns = len(passed) - passed.rfind("\n") - 1 + self.columns * ("\n" not in passed)
+        if (last := passed.rfind("\n")) < 0:
+            self.columns += len(passed)
+        else:
+            self.lines += passed.count("\n")
+            self.columns = len(passed) - last - 1
         self.text = self.text[self.position :]
         self.position = 0
         size = max(PIECE, len(self.text))

@@ -48,7 +48,7 @@ def _scan(fields: Fields, text: str) -> Scanned | None:
     keys = _keys(library, encoded)
     if not keys or "\\" in "".join(keys) or len(set(keys)) < len(keys):
         return None
-    most = text.count("{")
+    most = np.count_nonzero(np.frombuffer(encoded, np.uint8) == ord("{"))
     columns, places = {}, (_Field * len(keys))()
     for place, key in zip(places, keys, strict=True):
         kind = kind_of(key, fields)

@@ -28,6 +28,7 @@ from unidet.formats.findings import Finding, TableFault
 from unidet.formats.growing import blocks, forget
 from unidet.formats.json_text import shown
 from unidet.formats.json_window import Batch
+from unidet.records import rows_among
 
 _BOX = "[x, y, width, height]"
 
@@ -158,7 +159,7 @@ class Table:
     def finite_numbers(self, name: str) -> np.ndarray:
         """(N,) float64, finite and smaller than `LARGEST`."""
         column = self.numbers(name)
-        self._refuse(~(np.abs(column) < LARGEST), name, "a finite number")
+        self._refuse(name, column, lambda values: ~(np.abs(values) < LARGEST), "a finite number")
         return column
 
     def boxes(self, name: str) -> np.ndarray:
@@ -167,8 +168,12 @@ class Table:
 
     def require_sound(self, name: str, boxes: np.ndarray) -> None:
         """UserError where a box of the column (N, 4) is not finite or has a negative side."""
-        self._refuse(~(np.abs(boxes) < LARGEST).all(axis=1), name, f"{_BOX}, all finite")
-        self._refuse((boxes[:, 2:] < 0).any(axis=1), name, f"{_BOX}, no side negative")
+        self._refuse(
+            name, boxes, lambda odd: ~(np.abs(odd) < LARGEST).all(axis=1), f"{_BOX}, all finite"
+        )
+        self._refuse(
+            name, boxes, lambda odd: (odd[:, 2:] < 0).any(axis=1), f"{_BOX}, no side negative"
+        )
 
     def ids(self) -> np.ndarray:
         """The records' own ids, (N,) int64, each used once."""
@@ -197,14 +202,11 @@ class Table:
             UserError: a record refers to an id that is not there.
         """
         wanted = self.integers(name)
-        order = np.argsort(ids)
-        ordered = ids[order]
         rows = np.empty(len(wanted), np.int32)
         unknown: list[int] = []
         for block in blocks(wanted):
-            place = np.minimum(np.searchsorted(ordered, wanted[block]), len(ids) - 1)
-            rows[block] = order[place]
-            unknown += (block.start + np.flatnonzero(ordered[place] != wanted[block])).tolist()
+            rows[block] = rows_among(ids, wanted[block])
+            unknown += (block.start + np.flatnonzero(rows[block] < 0)).tolist()
         if unknown:
             self.fail(
                 unknown,
@@ -289,8 +291,16 @@ class Table:
         if rows:
             self.fail(rows, f"'{name}' is {shown(written[rows[0]])}, must be {wanted}")
 
-    def _refuse(self, mask: np.ndarray, name: str, wanted: str) -> None:
-        if mask.any():
-            rows = np.flatnonzero(mask).tolist()
-            value = shown(self.columns[name].written[rows[0]])
-            self.fail(rows, f"'{name}' is {value}, must be {wanted}")
+    def _refuse(
+        self,
+        name: str,
+        values: np.ndarray,
+        are_wrong: Callable[[np.ndarray], np.ndarray],
+        wanted: str,
+    ) -> None:
+        """UserError where a value of a column is wrong, which is one of those that are odd."""
+        written = self.columns[name].written if name in self.columns else {}
+        odd = np.array(sorted(written), np.int64)
+        rows = odd[are_wrong(values[odd])].tolist()
+        if rows:
+            self.fail(rows, f"'{name}' is {shown(written[rows[0]])}, must be {wanted}")
