@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
         if missing := [
             str(PYTHONS[p]) for p in row.programs if not PYTHONS.get(p, Path()).exists()
         ]:
-            print(f"{name}: no {', '.join(missing)}; make setup-torch", file=sys.stderr)
+            print(f"{name}: no {', '.join(missing)}; make setup-peers", file=sys.stderr)
             continue
         lines.append(measure(row, options.rounds, options.out))
         print(lines[-1].table(), f"<!-- others kept {lines[-1].load:.1f} processors busy -->")

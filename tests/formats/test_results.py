@@ -220,6 +220,7 @@ def test_detections_that_are_there_twice_are_counted(truth_path: Path, tmp_path:
     for records, count in (
         ([record()], 0),
         ([record(), *others], 0),
+        ([record(bbox=[zero, 0, 5, 6]) for zero in (0, 0.0, -0.0)], 2),
         ([record(), *others, record(), *others, record()], 5),
     ):
         path.write_text(json.dumps(records))

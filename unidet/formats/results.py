@@ -81,14 +81,21 @@ def repeated(detections: Detections) -> int:
 
     So are those of images that a data loader of several processes gave twice, to even its parts.
     """
-    columns = np.column_stack(
-        [detections.image_ids, detections.scores, detections.category_ids, detections.boxes_xywh]
-    )
-    columns = columns[np.lexsort(columns[:, :2].T)]
-    alike = (columns[1:, :2] == columns[:-1, :2]).all(axis=1)  # few are, of millions
-    columns = columns[np.r_[False, alike] | np.r_[alike, False]]
+    hashes = np.zeros(len(detections), np.uint64)
+    for column in _columns(detections):
+        hashes ^= (column + 0.0).view(np.uint64)  # to which zeros of both signs are one
+        hashes *= np.uint64(0x9E3779B97F4A7C15)
+        hashes ^= hashes >> np.uint64(32)
+    ordered = np.sort(hashes)
+    perhaps = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
+    columns = np.column_stack(_columns(detections.take(perhaps)))
     columns = columns[np.lexsort(columns.T)]
     return int((columns[1:] == columns[:-1]).all(axis=1).sum())
+
+
+def _columns(detections: Detections) -> list[np.ndarray]:
+    ids = (detections.image_ids, detections.category_ids, detections.scores)
+    return [np.asarray(column, np.float64) for column in (*ids, *detections.boxes_xywh.T)]
 
 
 def write_results(path: Path, detections: Detections, *, exact: bool = False) -> None:
