@@ -130,13 +130,17 @@ def _then(
 
 
 def _mortal(initialize: Callable[[], None]) -> Callable[[], None]:
-    """Compiling processes end on SIGTERM, whatever this process has made of that signal.
+    """Compiling processes end on their own SIGTERM, whatever this process has made of that signal.
 
     They are forked, and would otherwise inherit a handler that only takes note; Jittor waits for
-    them to end.
+    them to end. What is meant for the whole group (Ctrl-C, `timeout`, a closed terminal) must not
+    reach them: of one that ends amid its work Jittor waits for the result for ever, and holds the
+    lock that every other start waits for.
     """
 
     def start() -> None:
+        os.setpgrp()
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # they may write, though in the background
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         initialize()
 
