@@ -175,6 +175,13 @@ def test_absent_or_binary_files_are_refused(tmp_path: Path) -> None:
         read_split(tmp_path / "binary.json", None, name="tiny")
 
 
+def test_a_split_of_crowds_alone_is_refused(content: Content, write: Write) -> None:
+    for record in content["annotations"]:
+        record["iscrowd"] = 1
+    with pytest.raises(UserError, match="all 4 usable boxes are crowds .* neither trained on nor"):
+        read_split(write(content), None, name="tiny")
+
+
 def test_a_split_without_usable_boxes_is_refused(content: Content, write: Write) -> None:
     for record in content["annotations"]:
         record["bbox"] = [0, 0, 0, 0]

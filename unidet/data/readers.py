@@ -95,6 +95,11 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
             f"{read.file}: none of its {len(read.boxes)} annotations has a usable box"
             + "".join(f"; {line}" for line in sentences(skipped))
         )
+    if read.is_crowd[order].all():
+        raise UserError(
+            f"{read.file}: all {len(order):,} usable boxes are crowds ('iscrowd', IsGroupOf, "
+            "difficult), which are neither trained on nor counted; write 0 where each is one object"
+        )
     order = _by_image(order, read.image_rows)
     by_id = np.argsort([category.id for category in read.classes])
     labels = np.argsort(by_id).astype(np.int32)[read.category_rows[order]]
