@@ -240,6 +240,16 @@ def test_an_error_of_the_system_is_one_line(
     assert err.startswith(f"unidet: {says}")
 
 
+def test_a_folder_that_was_removed_under_a_shell_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    status, out, err = answer(capsys, "status")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the folder that this command was started in is gone" in err
+
+
 def test_an_output_on_a_full_disk_is_one_line_and_nothing_is_left(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,9 +85,19 @@ def _status(given: list[str]) -> int:
 
 def _reason(error: OSError) -> str:
     """What to say of an error that the system reports: where, what, and what helps."""
+    if error.errno == errno.ENOENT and not error.filename and _is_nowhere():
+        return "the folder that this command was started in is gone: change into another"
     where = f"{error.filename}: " if error.filename else ""
     advice = "; free some space and run the same command again" if error.errno in FULL else ""
     return f"{where}{error.strerror or error}{advice}"
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder has been removed."""
+    try:
+        return not os.getcwd()
+    except FileNotFoundError:
+        return True
 
 
 def _dispatch(arguments: list[str]) -> int:
