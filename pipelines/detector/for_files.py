@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.pictures.decode import read_picture
 from unidet.pictures.detect_files import FileDetector
 from unidet.pictures.journal import stat_of
 from unidet.pipelines.detector.from_study import find, network_of
@@ -82,9 +81,8 @@ def _with_examples(
     embeddings: dict[str, list[np.ndarray]] = {}
     for text in examples:
         name, path, box = _parsed(text)
-        pixels = read_picture(path).pixels
         try:
-            embedding = model.embed(pixels, box)
+            embedding = model.embed(path, box)  # in its own pixels, however large it is
         except UserError as error:
             raise UserError(f"--example: {text}: {error}") from None
         embeddings.setdefault(name, []).append(embedding)

@@ -25,6 +25,8 @@ Names = Sequence[str] | str | Vocabulary
 """A list, text ("cat, dog"), a file of names, a shipped list ("coco"), or a vocabulary."""
 Picture = np.ndarray | Image.Image | str | Path
 """(H, W, 3) uint8 RGB, a picture of Pillow's, or a file."""
+_ROUNDING = 1
+"""So many pixels out of the picture a corner may be by rounding."""
 
 
 class Model:
@@ -116,8 +118,8 @@ class Model:
             boxes_xyxy: (N, 4) in pixels of the picture; None: the whole of it.
 
         Raises:
-            UserError: the model has fixed classes, or boxes of another shape, without area or
-                outside the picture.
+            UserError: the model has fixed classes, or boxes of another shape, without area or that
+                reach more than a pixel out of the picture.
         """
         pixels = _pixels(image)
         height, width, _ = pixels.shape
@@ -125,10 +127,11 @@ class Model:
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise UserError(f"embed: boxes have shape {boxes.shape}, must be (N, 4) xyxy in pixels")
         low, high = boxes[:, :2], boxes[:, 2:]
-        sound = ((low < high) & (low < (width, height)) & (high > 0)).all(axis=1)
+        inside = (low >= -_ROUNDING) & (high <= np.array([width, height]) + _ROUNDING)
+        sound = ((low < high) & (low < (width, height)) & (high > 0) & inside).all(axis=1)
         if not sound.all():
             raise UserError(
-                f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 in the picture's "
+                f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 within the picture's "
                 f"{width}x{height} pixels"
             )
         if (fractions := (high <= 1).all(axis=1)).any():

@@ -190,10 +190,11 @@ def test_several_pictures_give_a_list(model: Model) -> None:
 def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
     assert model.embed(picture(5, 7)).tolist() == [[0, 0, 7, 5]]
     assert model.embed(picture(5, 7), np.zeros((0, 4))).shape == (0, 4)
+    assert len(model.embed(picture(5, 7), np.array([[-0.5, 0, 7.9, 5]]))) == 1  # by rounding
     with pytest.raises(UserError, match=r"boxes have shape \(4,\)"):
         model.embed(picture(5, 7), np.zeros(4))
-    for box in ([3, 2, 1, 4], [7, 0, 9, 5], [-3, 0, 0, 5], [0, 0, float("nan"), 5]):
-        with pytest.raises(UserError, match=r"must be x1 < x2, y1 < y2 in the picture's 7x5"):
+    for box in ([3, 2, 1, 4], [7, 0, 9, 5], [-3, 0, 0, 5], [0, 0, float("nan"), 5], [0, 0, 9, 5]):
+        with pytest.raises(UserError, match=r"must be x1 < x2, y1 < y2 within the picture's 7x5"):
             model.embed(picture(5, 7), np.array([[0, 0, 7, 5], box]))
     with pytest.raises(UserError, match=r"\[0\.1, 0\.2, 1\.0, 1\.0\]: looks like fractions"):
         model.embed(picture(5, 7), np.array([[0, 0, 7, 5], [0.1, 0.2, 1, 1]]))

@@ -48,8 +48,8 @@ class HandMade:
     def proposals(self, image: np.ndarray) -> np.ndarray:
         return np.zeros((0, 5), np.float32)
 
-    def embed(self, image: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
-        self.asked.append((image.shape, boxes))
+    def embed(self, image: Path, boxes: np.ndarray | None) -> np.ndarray:
+        self.asked.append((image, boxes))
         return np.eye(1, 4, dtype=np.float32)
 
 
@@ -174,7 +174,7 @@ def test_examples(opened: Opened) -> None:
     )
     assert status == 0
     _, first, second, names, _ = model.asked
-    assert first == ((10, 20, 3), None)
+    assert first == (Path("a.png"), None)  # the file: a box is in its pixels, not in fewer
     assert second[1].tolist() == [[1, 2, 3, 4.5]]
     assert names.names == ("dog", "cat")
     assert names.entries[1].embedding.tolist() == [1, 0, 0, 0]
