@@ -100,6 +100,11 @@ class ClosedSet:
             place = None if entry.embedding is not None else known.place(entry)
             if place is None:
                 raise known.refuse(entry, "other names need an open-vocabulary model")
+            if (twin := labels[named[place]]) != NO_LABEL:
+                raise UserError(
+                    f"vocabulary: {entry.name!r} and {vocabulary.names[twin]!r} are one name to "
+                    f"this model, {known.names[place]!r}; leave one out"
+                )
             labels[named[place]] = label
         return labels
 

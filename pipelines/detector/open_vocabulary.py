@@ -22,7 +22,7 @@ from unidet.pipelines.detector.options import Options
 from unidet.pipelines.detector.shown import Shown
 from unidet.pipelines.detector.texts import Texts
 from unidet.pipelines.wiring.region_scoring import suppression
-from unidet.vocabularies.vocabulary import Vocabulary
+from unidet.vocabularies.vocabulary import Entry, Vocabulary
 
 if TYPE_CHECKING:
     from unidet.models.roi_classifier import RoiClassifier
@@ -63,7 +63,8 @@ class OpenVocabulary(ABC):
             raise UserError(
                 'vocabulary: this model takes any name; say which, such as "cat, traffic light"'
             )
-        return Vocabulary.of(self.names or ()) if vocabulary is None else vocabulary
+        own = tuple(Entry(name) for name in self.names or ())  # may differ in case alone
+        return Vocabulary(own) if vocabulary is None else vocabulary
 
     def _classifier(self, vocabulary: Vocabulary) -> TextClassifier:
         vectors, width = self._texts.embed(vocabulary), self._regions.settings.embedding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,13 @@ def test_every_shipped_list_says_where_it_is_from() -> None:
 
 def test_names_with_commas_between() -> None:
     assert Vocabulary.parse(" cat,traffic light ").names == ("cat", "traffic light")
-    assert Vocabulary.of(["a, b"]).names == ("a, b",)
+    assert Vocabulary.of(["a, b", " c\n"]).names == ("a, b", "c")
+
+
+@pytest.mark.parametrize("names", [[1, 2], [None], {0: "cat"}, b"cat", 5, [["cat"]]])
+def test_names_are_texts(names: Any) -> None:
+    with pytest.raises(UserError, match=r"^names: .* must be a list of texts, or text like"):
+        Vocabulary.of(names)
 
 
 def test_a_file_with_synonyms(tmp_path: Path) -> None:
@@ -76,6 +83,7 @@ def test_a_file_with_synonyms(tmp_path: Path) -> None:
         ("", "vocabulary, name 1: is empty"),
         ("cat,,dog", "vocabulary, name 2: is empty"),
         ("cat, dog, cat", "vocabulary, name 3: 'cat' is there already"),
+        ("Traffic_Light, car, traffic light", "name 3: 'traffic light' is there already as 'Tra"),
         ("cat\x07", r"vocabulary, name 1: 'cat\\x07' holds control characters"),
         ("names.txt", r"there is no file names\.txt; give names"),
         ("folder/names", "there is no file folder/names"),
@@ -117,6 +125,7 @@ def test_examples_take_the_place_of_words_or_come_last() -> None:
     assert vocabulary.names == ("cat", "dog", "cow")
     cat, dog, cow = (entry.embedding for entry in vocabulary.entries)
     np.testing.assert_allclose(cat, [0.5**0.5, 0.5**0.5], rtol=1e-6)
+    assert vocabulary.with_example("CAT", examples).names == ("CAT", "dog", "cow")
     assert dog is None
     assert cow is not None
     assert cow.tolist() == [1, 0]
@@ -131,6 +140,7 @@ def test_no_example_is_refused(shape: tuple[int, ...]) -> None:
 def test_known_names_are_found_by_any_of_their_words() -> None:
     known = Known(["Traffic_Light", "sofa", "SOFA"])
     assert known.place(Entry("traffic light")) == 0
+    assert [known.place(Entry(name)) for name in ("SOFA", "sofa", "Sofa")] == [2, 1, 1]
     assert known.place(Entry("couch", ("settee", "sofa"))) == 1
     assert known.place(Entry("cat")) is None
     complaint = str(known.refuse(Entry("soffa"), "give others"))
@@ -146,6 +156,10 @@ def test_known_names_are_found_by_any_of_their_words() -> None:
         ("cat .", "cat"),
         ("cat; dog", "cat, dog"),
         ("cat;dog;", "cat, dog"),
+        ("['cat', 'dog']", "cat, dog"),  # as a list is written in Python, JSON, YAML
+        ("[cat,dog]", "cat, dog"),
+        ("'cat','traffic light'", "cat, traffic light"),
+        ('"cat"', "cat"),
     ],
 )
 def test_names_that_are_parted_otherwise_are_not_one_name(text: str, meant: str) -> None:
@@ -153,6 +167,8 @@ def test_names_that_are_parted_otherwise_are_not_one_name(text: str, meant: str)
         Vocabulary.parse(text)
 
 
-@pytest.mark.parametrize("text", ["no. 7, St. Bernard", "1.5 l bottle", "U.S. flag"])
+@pytest.mark.parametrize(
+    "text", ["no. 7, St. Bernard", "1.5 l bottle", "U.S. flag", "'n' sync, dog's bowl"]
+)
 def test_points_in_names_are_theirs(text: str) -> None:
     assert Vocabulary.parse(text).names == tuple(text.split(", "))

@@ -24,6 +24,7 @@ _COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_IDS = [number for number in range(1, 91) if number not in _COCO_GAPS]
 """Official ids of the 80 names of `coco`, in their order."""
 _SHOWN = 60
+_QUOTED = re.compile(r"(['\"])[^'\"]*\1(\s*,\s*\1[^'\"]*\1)*")
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,25 @@ class Vocabulary:
         """Names as a list, as text for `parse`, or a vocabulary as it is.
 
         Raises:
-            UserError: as `parse`.
+            UserError: as `parse`; other things than texts.
         """
         if isinstance(names, Vocabulary):
             return names
         if isinstance(names, str):
             return cls.parse(names)
-        return _checked("names", [(name,) for name in names])
+        if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+            raise UserError(
+                f'names: {names!r:.{_SHOWN}} must be a list of texts, or text like "cat, dog"'
+            )
+        return _checked("names", [(name.strip(),) for name in names])
 
     @classmethod
     def parse(cls, text: str) -> Vocabulary:
         """A list that comes with the package ("coco"), a file, or names: "cat, traffic light".
 
         Raises:
-            UserError: a file that cannot be read, no name, a name that is empty, repeated or holds
-                control characters.
+            UserError: a file that cannot be read, no name, a name that is empty, repeated (case and
+                underscores apart) or holds control characters.
         """
         name = text.strip()
         if name in SHIPPED:
@@ -125,8 +130,9 @@ class Vocabulary:
             )
         mean = unit(unit(embeddings_KD).mean(axis=0))
         entry = Entry(_checked("example", [(name,)]).names[0], (), mean)
-        others = [entry if other.name == name else other for other in self.entries]
-        return Vocabulary((*others, *([] if name in self.names else [entry])))
+        is_shown = [plain(other.name) == plain(name) for other in self.entries]
+        others = [entry if its else other for its, other in zip(is_shown, self.entries)]
+        return Vocabulary((*others, *([] if any(is_shown) else [entry])))
 
 
 class Known:
@@ -134,11 +140,14 @@ class Known:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
-        self._places = {plain(name): place for place, name in reversed([*enumerate(self.names)])}
+        places = {plain(name): place for place, name in reversed([*enumerate(self.names)])}
+        exact = {name: place for place, name in reversed([*enumerate(self.names)])}
+        self._places = places | exact  # names that differ in case alone are themselves
 
     def place(self, entry: Entry) -> int | None:
         """Where a category is: by its name, else by the first of its synonyms that is there."""
-        known = (self._places.get(plain(word)) for word in entry.words)
+        spellings = (spelling for word in entry.words for spelling in (word, plain(word)))
+        known = map(self._places.get, spellings)
         return next((place for place in known if place is not None), None)
 
     def refuse(self, entry: Entry, advice: str) -> UserError:
@@ -187,7 +196,7 @@ def _from_lines(where: str, text: str) -> Vocabulary:
 
 def _checked(where: str, words: Sequence[tuple[str, ...]], lines: Sequence[int] = ()) -> Vocabulary:
     """Entries of a name and its synonyms each; `lines` says where in a file they stand."""
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
     for place, (name, *synonyms) in enumerate(words):
         at = f"{where}, line {lines[place]}" if lines else f"{where}, name {place + 1}"
         for word in (name, *synonyms):
@@ -195,19 +204,23 @@ def _checked(where: str, words: Sequence[tuple[str, ...]], lines: Sequence[int] 
                 raise UserError(f"{at}: is empty; write a name, or leave it out")
             if not word.isprintable():
                 raise UserError(f"{at}: {word!r:.{_SHOWN}} holds control characters")
-        if name in seen:
-            raise UserError(f"{at}: {name!r:.{_SHOWN}} is there already; leave it out")
-        seen[name] = place
+        if (twin := seen.get(plain(name))) is not None:
+            as_other = "" if twin == name else f" as {twin!r:.{_SHOWN}}"
+            raise UserError(f"{at}: {name!r:.{_SHOWN}} is there already{as_other}; leave it out")
+        seen[plain(name)] = name
     if not words:
         raise UserError(f'{where}: names no category; give them like "cat, traffic light"')
     return Vocabulary(tuple(Entry(name, tuple(synonyms)) for name, *synonyms in words))
 
 
 def _require_commas(text: str) -> None:
-    """UserError where names are parted as others part them: GroundingDINO's `cat . dog .`."""
-    parts = [part.strip(" .,;") for part in re.split(r"\s\.(?:\s|$)|;", text)]
-    names = ", ".join(filter(None, parts))
-    if len(parts) > 1:
+    """UserError where names are parted as others part them: GroundingDINO's `cat . dog .`, a list
+    of Python's or JSON's."""
+    is_list = (text.startswith("[") and text.endswith("]")) or bool(_QUOTED.fullmatch(text))
+    parts = text.strip("[]").split(",") if is_list else re.split(r"\s\.(?:\s|$)|;", text)
+    bare = (part.strip(" .,;'\"") for part in parts)
+    names = ", ".join(filter(None, bare))
+    if is_list or len(parts) > 1:
         raise UserError(f'vocabulary: {text!r:.{_SHOWN}}: names are parted by commas: "{names}"')
 
 

@@ -15,6 +15,7 @@ from unidet.pipelines.detector.closed_set import ClosedSet
 from unidet.pipelines.detector.model import Model
 from unidet.pipelines.detector.options import Options
 from unidet.records import Detected
+from unidet.vocabularies.vocabulary import Entry, Vocabulary
 
 EVERYTHING = Options(threshold=0, multi_label=True)
 
@@ -73,6 +74,18 @@ def test_names_choose_among_the_outputs() -> None:
     assert detections.labels.tolist() == [0]
     with pytest.raises(UserError, match=r"'dog' is none of the 2 names.*open-vocabulary model$"):
         model(["a", None, "b"]).stream([PIXELS], ["dog"])
+
+
+def test_names_that_differ_in_case_alone_are_outputs_of_their_own() -> None:
+    for name, label in (("Cat", 0), ("cat", 1), ("CAT", 1)):
+        (detections,) = model(["Cat", "cat", "a"]).stream([PIXELS], [name], EVERYTHING)
+        assert detections.scores.tolist() == pytest.approx([(0.4, 0.5)[label]])
+
+
+def test_two_names_of_one_output_are_refused() -> None:
+    words = Vocabulary((Entry("auto", ("car",)), Entry("vehicle", ("car",))))
+    with pytest.raises(UserError, match=r"'vehicle' and 'auto' are one name to this model, 'Car'"):
+        model(["Car", "b", "c"]).stream([PIXELS], words)
 
 
 def test_outputs_without_names_take_as_many() -> None:
