@@ -178,7 +178,7 @@ def test_absent_or_binary_files_are_refused(tmp_path: Path) -> None:
 def test_a_split_of_crowds_alone_is_refused(content: Content, write: Write) -> None:
     for record in content["annotations"]:
         record["iscrowd"] = 1
-    with pytest.raises(UserError, match="all 4 usable boxes are crowds .* neither trained on nor"):
+    with pytest.raises(UserError, match="all 4 usable boxes are crowds"):
         read_split(write(content), None, name="tiny")
 
 

@@ -6,6 +6,7 @@ import io
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,12 @@ def test_to_coco() -> None:
     ]
     assert [record["category_id"] for record in made().to_coco(7, np.array([17, 18]))] == [18, 17]
     assert none().to_coco() == []
+
+
+@pytest.mark.parametrize("ids", [[17], [17, 18, 19], {"cat": 17, "dog": 18}, 17])
+def test_to_coco_takes_an_id_for_each_name(ids: Any) -> None:
+    with pytest.raises(UserError, match="an id for each of the 2 names, in their order, got"):
+        made().to_coco(7, ids)
 
 
 def test_to_pandas() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -79,13 +79,24 @@ class Detections:
 
     # --- tables ------------------------------------------------------------------------------
 
-    def to_coco(self, image_id: int = 1, category_ids: np.ndarray | None = None) -> list[dict]:
+    def to_coco(
+        self, image_id: int = 1, category_ids: np.ndarray | Sequence[int] | None = None
+    ) -> list[dict]:
         """Records of a COCO results file: image_id, category_id, bbox (x, y, w, h), score.
 
         Args:
             category_ids: (C,) of the names; by default 1, 2, ….
+
+        Raises:
+            UserError: not an id for each name.
         """
-        numbers = range(1, len(self.names) + 1) if category_ids is None else category_ids
+        by_name = np.arange(1, len(self.names) + 1)
+        numbers = by_name if category_ids is None else np.asarray(category_ids)
+        if numbers.shape != by_name.shape:
+            raise UserError(
+                f"category_ids: must be a list of an id for each of the {len(self.names)} names, "
+                f"in their order, got {category_ids!r:.60}"
+            )
         return [
             {
                 "image_id": image_id,

@@ -131,7 +131,9 @@ class Vocabulary:
         mean = unit(unit(embeddings_KD).mean(axis=0))
         entry = Entry(_checked("example", [(name,)]).names[0], (), mean)
         is_shown = [plain(other.name) == plain(name) for other in self.entries]
-        others = [entry if its else other for its, other in zip(is_shown, self.entries)]
+        others = [
+            entry if its else other for its, other in zip(is_shown, self.entries, strict=True)
+        ]
         return Vocabulary((*others, *([] if any(is_shown) else [entry])))
 
 
