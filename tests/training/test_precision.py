@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import jittor as jt
 import numpy as np
 import pytest
 from jittor import nn
+from safetensors.numpy import load_file
 
-from unidet.config.training import OptimizerConfig, Precision
+from unidet.config.training import OptimizerConfig, Precision, ScheduleConfig, TrainingConfig
 from unidet.errors import UserError
 from unidet.models.layers import PointwiseConv
 from unidet.ops import onednn
 from unidet.ops.attention import batched_matmul
+from unidet.ops.loss_term import Losses, LossTerm
 from unidet.training import precision as precision_module
+from unidet.training.loop import train
 from unidet.training.loss_scale import START, LossScale
 from unidet.training.optimizer import Optimizer
 from unidet.training.precision import computing_in, lowered, raised
@@ -153,3 +158,46 @@ def test_gradients_that_overflow_at_any_scale() -> None:
     scale.load(np.array([1.0, 0], np.float32))
     with pytest.raises(UserError, match=r"overflow float16; use runtime\.precision=bfloat16"):
         scale.unscale([jt.array([np.inf])])
+
+
+def trained(folder: Path, steps: int) -> dict[str, np.ndarray]:
+    """Weights of a linear layer after some steps on inputs of which the first two overflow."""
+    folder.mkdir(exist_ok=True)
+    jt.set_global_seed(1)
+    model = nn.Linear(3, 2)
+    settings = TrainingConfig(
+        steps=steps,
+        batch_size=1,
+        optimizer=OptimizerConfig(kind="sgd", lr=0.1),
+        schedule=ScheduleConfig(kind="constant"),
+        checkpoint_every=3,
+    )
+
+    def batches(start: int) -> Iterator[float]:
+        yield from [3e4, 3e4, 1.0, 0.5, -1.0][start:]
+
+    def loss_of(size: float, random: object) -> Losses:
+        outputs = model(jt.array([[size, size, 0.3]]))
+        return {"loss": LossTerm((outputs * outputs).sum(), 1.0)}
+
+    progress = SimpleNamespace(update=lambda done, total, note: None)
+    return train(
+        *(model, loss_of, batches, settings),
+        seed=0,
+        folder=folder,
+        progress=progress,
+        precision="float16",
+    )
+
+
+def test_a_run_in_float16_resumes_with_its_scale(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", 5)
+    start = trained(tmp_path / "parts", 3)
+    resumed = trained(tmp_path / "parts", 5)
+    for name in whole:
+        assert np.isfinite(whole[name]).all()
+        np.testing.assert_array_equal(resumed[name], whole[name])
+        assert (start[name] != whole[name]).any()
+    for name in ("whole", "parts"):
+        saved = load_file(tmp_path / name / "checkpoint.safetensors")
+        assert saved["optimizer/loss_scale"].tolist() == [START / 4, 1]
