@@ -1,89 +1,76 @@
-"""The trunk of stage 1 in PyTorch, timed as benchmarks/networks.py times it.
+"""The trunk of stage 1 in PyTorch, timed as benchmarks/speed.py times ours.
 
-python benchmarks/twin.py RESULTS.json
+python benchmarks/twin.py cpu|cuda RESULTS.json float32|tf32|bfloat16|float16 [--quick]
 """
 
 from __future__ import annotations
 
-import json
+import resource
 import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import torch
+from rows.trunk_in_torch import Trunk
+from speed import TRUNK_FORWARD, TRUNK_STEP, Figures
 from torch import nn
-from torchvision.models import resnet50
-from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-WARM_UP, TIMED = 3, 10
+FULL, QUICK = (800, 1088), (256, 352)
 
 
-class Trunk(nn.Module):
-    """ResNet-50 with frozen batch norm, FPN, and a proposal head of one hidden layer."""
+class Network(nn.Module):
+    """ResNet-50 with frozen batch norm, stem and first layer, FPN, and a proposal head."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
-        for part in (self.body.conv1, self.body.bn1, self.body.layer1):
+        self.trunk = Trunk().eval()
+        for part in (self.trunk.stem, self.trunk.layers[0]):
             part.requires_grad_(False)
-        channels = [256, 512, 1024, 2048]
-        self.neck = FeaturePyramidNetwork(channels, 256, LastLevelMaxPool())
         self.hidden = nn.Conv2d(256, 256, 3, padding=1)
         self.outputs = nn.Conv2d(256, 6, 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        body = self.body
-        x = body.maxpool(body.relu(body.bn1(body.conv1(images))))
-        maps = {}
-        for row, layer in enumerate((body.layer1, body.layer2, body.layer3, body.layer4)):
-            maps[str(row)] = x = layer(x)
-        levels = self.neck(maps).values()
+        levels = self.trunk(images)
         outputs = [self.outputs(torch.relu(self.hidden(level))) for level in levels]
         return sum((output.float() ** 2).mean() for output in outputs)
 
 
-def seconds(work) -> float:
-    times = []
-    for _ in range(WARM_UP + TIMED):
-        started = time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times[WARM_UP:]))
+def mebibytes_held(device: str) -> float:
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    free, whole = torch.cuda.mem_get_info()
+    return (whole - free) / 2**20
 
 
-def main(target: str) -> None:
+def main(device: str, target: str, precision: str, quick: bool) -> None:
     torch.backends.cudnn.benchmark = True
-    model = Trunk().cuda()
-    images = torch.randn(2, 3, 800, 1088, device="cuda")
+    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
+    low = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+    mixed = torch.autocast(device, low, enabled=low is not None)
+    scaler = torch.amp.GradScaler(device, enabled=low is torch.float16)
+    model = Network().to(device)
+    images = torch.randn(2, 3, *(QUICK if quick else FULL), device=device)
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad], lr=0.0, momentum=0.9
     )
-    found = {"torch": torch.__version__}
-    for precision in ("float32", "tf32", "bfloat16"):
-        torch.backends.cudnn.allow_tf32 = precision != "float32"
-        torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
-        mixed = torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16")
 
-        def forward(mixed=mixed) -> None:
-            with torch.no_grad(), mixed:
-                model(images)
+    def forward() -> None:
+        with torch.no_grad(), mixed:
+            model(images)
 
-        def update(mixed=mixed) -> None:
-            optimizer.zero_grad()
-            with mixed:
-                loss = model(images)
-            loss.backward()
-            optimizer.step()
+    def update() -> None:
+        optimizer.zero_grad()
+        with mixed:
+            loss = model(images)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
 
-        torch.cuda.reset_peak_memory_stats()
-        found[precision] = {"forward": seconds(forward), "training step": seconds(update)}
-        found[precision]["gigabytes"] = torch.cuda.max_memory_allocated() / 2**30
-        print(precision, found[precision], flush=True)
-    Path(target).write_text(json.dumps(found))
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    figures = Figures(target, wait, quick)
+    print(torch.__version__, flush=True)
+    figures.add(TRUNK_FORWARD, forward, lambda: mebibytes_held(device))
+    figures.add(TRUNK_STEP, update, lambda: mebibytes_held(device))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:4], quick="--quick" in sys.argv)

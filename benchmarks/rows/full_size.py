@@ -11,7 +11,7 @@ from typing import Any
 
 import jittor as jt
 import numpy as np
-from networks import example, fill, first_stage, second_stage
+from networks import FULL, example, fill, first_stage, second_stage
 
 from unidet.cli import compose
 from unidet.models.rtdetr.network import RTDETR
@@ -32,33 +32,35 @@ def trunk() -> Callable[[], Any]:
     return forward
 
 
-def propose() -> Callable[[], Any]:
+def propose(size: tuple[int, int] = FULL) -> Callable[[], Any]:
     """Stage 1, one image."""
     network, _ = first_stage()
-    batch = example(1)
+    batch = example(1, size)
     images = jt.array(batch.images_NCHW)
     return lambda: network.propose(images, batch.sizes_N2)
 
 
-def _step(network: Any, settings: Any, images: int) -> Callable[[], Any]:
+def _step(
+    network: Any, settings: Any, images: int, size: tuple[int, int] = FULL
+) -> Callable[[], Any]:
     prepare = as_it_is
     if hasattr(network, "sample"):
         prepare = network.sample
     step = Stepper(network, network.loss, prepare, Optimizer(network, settings), parts=1)
-    batch = example(images)
+    batch = example(images, size)
     return lambda: jt.sync(list(step(batch, (0, 0), 0.0).values()))
 
 
-def propose_step(images: int = 1) -> Callable[[], Any]:
+def propose_step(images: int = 1, size: tuple[int, int] = FULL) -> Callable[[], Any]:
     """Training step of stage 1."""
-    return _step(*first_stage(), images)
+    return _step(*first_stage(), images, size)
 
 
-def classify(count: int) -> Callable[[], Any]:
+def classify(count: int, size: tuple[int, int] = FULL) -> Callable[[], Any]:
     """Stage 2, one image of `count` proposals, 1,230 names."""
     network, _ = second_stage()
     network.set_vocabularies([np.random.default_rng(2).standard_normal((1230, 1024))])
-    batch = example(1)
+    batch = example(1, size)
     images, rows = jt.array(batch.images_NCHW), [batch.proposals[0][:count]]
 
     def name() -> None:
@@ -69,9 +71,9 @@ def classify(count: int) -> Callable[[], Any]:
     return name
 
 
-def classify_step() -> Callable[[], Any]:
-    """Training step of stage 2, 512 regions of one image."""
-    return _step(*second_stage(), 1)
+def classify_step(images: int = 1, size: tuple[int, int] = FULL) -> Callable[[], Any]:
+    """Training step of stage 2, 512 regions of an image."""
+    return _step(*second_stage(), images, size)
 
 
 def rtdetr() -> Callable[[], Any]:

@@ -1,0 +1,123 @@
+"""What the parts of benchmarks/gpu.py have left, in one dictionary and as tables in Markdown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from compare import differences
+
+COMPARED = ("cases", "first", "second")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+PROGRAMS = {"speed": "unidet", "twin": "PyTorch"}
+STUDY_FIGURES = ("AP", "AP_novel", "AR@300")
+WORST = 3
+"""Of the arrays of a network or operation, so many are in the table."""
+
+
+def report(
+    folder: Path, outcomes: Mapping[str, Mapping[str, Any]], device: str
+) -> tuple[dict[str, Any], str]:
+    """Everything, and its tables."""
+    found: dict[str, Any] = {
+        "device": card() if device == "cuda" else "processor",
+        "parts": outcomes,
+        "differences": {part: _differences(folder, part) for part in COMPARED},
+        "speed": {
+            f"{program}-{precision}": json.loads(path.read_text())
+            for program in PROGRAMS
+            for precision in PRECISIONS
+            if (path := folder / f"{program}-{precision}.json").is_file()
+        },
+        "studies": {
+            path.name.removeprefix("study-"): _metrics(path) for path in folder.glob("study-*/")
+        },
+    }
+    tables = (
+        _parts(outcomes),
+        _parity(found["differences"]),
+        _speeds(found["speed"]),
+        _studies(found["studies"]),
+    )
+    return found, "\n".join([f"{found['device']}\n", *tables])
+
+
+def card() -> str:
+    """Name and driver, as nvidia-smi tells them."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"a GPU ({error})"
+    return done.stdout.strip()
+
+
+def _differences(folder: Path, part: str) -> dict[str, dict[str, float]]:
+    files = folder / f"{part}-cpu.npz", folder / f"{part}.npz"
+    if not all(file.is_file() for file in files):
+        return {}
+    return {
+        name: {"largest": gap, "of": scale} for name, gap, scale in differences(*map(str, files))
+    }
+
+
+def _metrics(root: Path) -> dict[str, float]:
+    """Of the study's main evaluation set, the artefact with figures of novel names first."""
+    files = sorted(root.glob("artefacts/lvis_eval-*/metrics.json"))
+    tables = [json.loads(file.read_text()) for file in files]
+    return max(tables, key=lambda table: table.get("AP_novel", -1), default={})
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _parts(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = ((name, part["outcome"], f"{part['seconds']:.0f}") for name, part in outcomes.items())
+    return _table(("part", "outcome", "seconds"), rows)
+
+
+def _parity(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Relative to the array's largest value, the worst ones of each part first."""
+    rows = []
+    for part, arrays in found.items():
+        relative = {name: gap["largest"] / (gap["of"] or 1) for name, gap in arrays.items()}
+        for name in sorted(relative, key=relative.__getitem__, reverse=True)[:WORST]:
+            gap = arrays[name]
+            numbers = f"{gap['largest']:.2g}", f"{gap['of']:.2g}", f"{relative[name]:.1e}"
+            rows.append((f"{part}: {name}", *numbers))
+    return _table(("compared with the processor", "largest difference", "of", "relative"), rows)
+
+
+def _speeds(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Milliseconds, and the mebibytes held after it."""
+    runs = [
+        (program, precision, found[key])
+        for precision in PRECISIONS
+        for program in PROGRAMS
+        if (key := f"{program}-{precision}") in found
+    ]
+    names = list(dict.fromkeys(name for _, _, figures in runs for name in figures))
+
+    def cell(figures: Mapping[str, Mapping[str, float]], name: str) -> str:
+        if name not in figures:
+            return ""
+        return f"{figures[name]['seconds'] * 1000:.0f} ({figures[name]['mebibytes']:.0f})"
+
+    head = ("ms (MiB)", *(f"{PROGRAMS[program]}, {precision}" for program, precision, _ in runs))
+    return _table(
+        head, ((name, *(cell(figures, name) for _, _, figures in runs)) for name in names)
+    )
+
+
+def _studies(found: Mapping[str, Mapping[str, float]]) -> str:
+    rows = (
+        (precision, *(f"{metrics[name]:.4f}" if name in metrics else "" for name in STUDY_FIGURES))
+        for precision, metrics in found.items()
+    )
+    return _table(("toy study", *STUDY_FIGURES), rows)
