@@ -14,9 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, TypeAlias
 
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
@@ -24,7 +22,10 @@ from unidet.store.arrays import map_arrays, save_arrays
 from unidet.store.disk import sync
 from unidet.store.hashing import sha256_file
 
-Columns = Mapping[str, np.ndarray]
+if TYPE_CHECKING:
+    import numpy as np
+
+Columns: TypeAlias = "Mapping[str, np.ndarray]"
 Results = Callable[[Sequence[int]], Iterator[tuple[int, Columns]]]
 """Rows of images to each row with its columns, in any order."""
 DigestOf = Callable[[int], bytes]
@@ -143,6 +144,8 @@ def _claimed(file: Path) -> Iterator[bool]:
 
     Where a file system knows no locks two processes may make the same shard: the same bytes twice.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(file.with_suffix(".claim"))
     try:
         lock.acquire(timeout=0)
@@ -161,6 +164,8 @@ def draft_of(file: Path) -> Path:
 
 
 def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -> None:
+    import numpy as np
+
     lengths = [len(next(iter(part.values()))) for part in parts]
     arrays = {
         "rows": np.array(rows, np.int64),
@@ -186,6 +191,8 @@ class Sharded:
     memory, none is loaded."""
 
     def __init__(self, folder: Path) -> None:
+        import numpy as np
+
         self._files = sorted(folder.glob("shard-*.npz"))
         parts = [map_arrays(file)["rows"].copy() for file in self._files]  # no mapping is kept
         counts = [len(part) for part in parts]
@@ -211,7 +218,7 @@ class Sharded:
 
     def of(self, row: int) -> dict[str, np.ndarray]:
         """The columns of the image at `row`."""
-        number = int(np.searchsorted(self._rows, row))
+        number = int(self._rows.searchsorted(row))
         if number == len(self._rows) or self._rows[number] != row:
             raise KeyError(row)
         arrays, place = self._arrays(int(self._shards[number])), int(self._places[number])

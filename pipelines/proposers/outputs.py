@@ -6,25 +6,25 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.wiring.image_sets import ImageSet
-from unidet.records import Batch, Category
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from unidet.ops.loss_term import Losses
     from unidet.ops.sampling import BatchRandom
+    from unidet.records import Batch, Category
 
     Loss = Callable[[Batch, BatchRandom | np.random.Generator], Losses]
 
 CATEGORIES = "categories.json"
 LARGEST_ID = 9_999
 """The largest category id that `rpn.classes=category_ids` makes outputs for."""
-Outputs = Sequence[Category | None]
+Outputs: TypeAlias = "Sequence[Category | None]"
 """What each output stands for; None for a number that is no category id."""
 
 
@@ -60,6 +60,8 @@ def loss_of(config: RpnConfig, training: Sequence[ImageSet], loss: Loss) -> Loss
     """`loss` of the batch with every box labelled by its output: 0 for a class-agnostic network."""
     if config.classes == "dataset":
         return loss
+    import numpy as np
+
     ids = np.array([category.id for category in training[0].split.categories], np.int64)
     numbered = config.classes == "category_ids"
 

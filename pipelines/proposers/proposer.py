@@ -13,20 +13,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-
 from unidet.config.networks import ProposerConfig
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.proposers.outputs import known_outputs
-from unidet.records import Batch, Detected
 
 if TYPE_CHECKING:
     import jittor as jt
+    import numpy as np
 
     from unidet.data.loader import Loader
     from unidet.ops.loss_term import Losses
     from unidet.ops.sampling import BatchRandom
+    from unidet.records import Batch, Detected
 
 
 class Proposer(Protocol):

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.evaluation.calibration_grid import sweep
-from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.stages import lvis_eval
@@ -25,6 +23,8 @@ TABLE, PLOT = "sweep.csv", "sweep.png"
 
 
 def run(job: Job) -> None:
+    from unidet.evaluation.calibration_grid import sweep
+    from unidet.formats.ground_truth import read_ground_truth
     from unidet.report.plots import calibration_curves
 
     data = open_image_set(job)

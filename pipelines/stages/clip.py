@@ -6,21 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.data import ToyData
 from unidet.config.stages import TrainedClip
 from unidet.config.study import Config
-from unidet.data.toy.crops import Crops, load_crops
-from unidet.data.toy.vocabulary import (
-    combination_index,
-    combinations,
-    compatible,
-    name_of,
-    sample_captions,
-)
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
@@ -30,6 +20,11 @@ from unidet.pipelines.wiring.precision import precision_of, precision_settings
 from unidet.pipelines.wiring.published_files import published_files
 from unidet.pipelines.wiring.seeding import seeded
 from unidet.pipelines.wiring.study_sets import CROPS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.data.toy.crops import Crops
 
 CAPTIONS_FOR_MERGES = 20_000
 TEST_BATCH = 256
@@ -56,6 +51,8 @@ def run(job: Job) -> None:
 
 
 def _train(job: Job) -> None:
+    from unidet.data.toy.crops import load_crops
+
     crops = load_crops(job.inputs["crops"] / "train")
     _require_enough(crops, job.config.clip.training.batch_size)
     job.bring_up()
@@ -122,6 +119,10 @@ def _require_enough(crops: Crops, batch_size: int) -> None:
 
 
 def _captions(crops: Crops, seed: int) -> list[str]:
+    import numpy as np
+
+    from unidet.data.toy.vocabulary import sample_captions
+
     return sample_captions(
         crops.attributes[:CAPTIONS_FOR_MERGES], np.random.default_rng((seed, 0))
     )[0]
@@ -131,6 +132,10 @@ def _batches(
     crops: Crops, tokenizer: Any, config: TrainedClip, steps: int, seed: int, start: int
 ) -> Iterator[Pairs]:
     """Batches from step `start` on; a step's batch depends on seed and step alone."""
+    import numpy as np
+
+    from unidet.data.toy.vocabulary import compatible, sample_captions
+
     for step in range(start, steps):
         rng = np.random.default_rng((seed, step))
         rows = np.sort(rng.choice(len(crops), config.training.batch_size, replace=False))
@@ -149,6 +154,9 @@ def _batches(
 def _zero_shot(pair: Any, encoder: Any, prompts: Any, test: Crops) -> dict[str, float]:
     """Accuracy of telling the 540 combinations apart on held-out crops, and of each attribute."""
     import jittor as jt
+    import numpy as np
+
+    from unidet.data.toy.vocabulary import combination_index, combinations, name_of
 
     triples = combinations()
     names = [name_of(triple) for triple in triples]

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.formats.embeddings import read_embeddings
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
@@ -24,6 +21,10 @@ from unidet.store.arrays import save_arrays
 
 
 def run(job: Job) -> None:
+    import numpy as np
+
+    from unidet.formats.embeddings import read_embeddings
+
     names = [category.name for category in read_vocabulary(job.inputs["vocabulary"])]
     if job.files:
         vectors = read_embeddings(job.files["embeddings"], len(names))
@@ -66,6 +67,8 @@ def files(config: Config, name: str) -> dict[str, Path]:
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
     """Every set of the vocabulary has its names, and a ready array a row for each."""
+    from unidet.formats.embeddings import read_embeddings
+
     first, *others = vocabularies(config)[name]
     names = _names(data, first)
     for other in others:

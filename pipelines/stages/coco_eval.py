@@ -8,12 +8,6 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
-from unidet.evaluation.coco import evaluate_coco
-from unidet.evaluation.outcomes import outcomes
-from unidet.evaluation.per_category import per_category_table
-from unidet.formats.ground_truth import read_ground_truth
-from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
@@ -34,6 +28,13 @@ from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, trainin
 
 
 def run(job: Job) -> None:
+    from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
+    from unidet.evaluation.coco import evaluate_coco
+    from unidet.evaluation.outcomes import outcomes
+    from unidet.evaluation.per_category import per_category_table
+    from unidet.formats.ground_truth import read_ground_truth
+    from unidet.formats.results import write_results
+
     data = open_image_set(job)
     dumped = Sharded(plan(job).gather(job.work, job.out))
     detections = detections_of(dumped, data.split.image_ids)

@@ -11,25 +11,21 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from unidet.config.data import EvaluationSet, ToyData, ToySet, TrainingSet
 from unidet.config.fields import free
 from unidet.config.study import Config
 from unidet.console.terminal import say
-from unidet.data.images import FolderImages, check_images
-from unidet.data.readers import split_of
-from unidet.data.toy.crops import make_crops
-from unidet.data.toy.new_words import in_new_words, rewrite_ground_truth
-from unidet.data.toy.world import make_split
 from unidet.errors import UserError
-from unidet.formats.annotations import Annotations, read_annotations
-from unidet.formats.ground_truth import ground_truth_of
-from unidet.formats.tables import read_records
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, PACKED, save_image_set
 from unidet.pipelines.wiring.study_sets import CROPS, DataSet, all_sets
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.formats.annotations import Annotations
 
 CROP_SPLITS = {"train": "clip_train", "test": "clip_test"}
 
@@ -65,6 +61,11 @@ def run(job: Job) -> None:
 
 
 def _index_folder(job: Job, source: TrainingSet) -> None:
+    from unidet.data.images import FolderImages, check_images
+    from unidet.data.readers import split_of
+    from unidet.formats.annotations import read_annotations
+    from unidet.formats.ground_truth import ground_truth_of
+
     annotations, images = job.files["annotations"], job.files["images"]
     read = read_annotations(annotations, limit=source.limit)
     split, report = split_of(read, images, name=job.name)
@@ -92,6 +93,8 @@ def _index_folder(job: Job, source: TrainingSet) -> None:
 
 def _save_ground_truth(read: Annotations, limit: int, path: Path) -> None:
     """As it is, masks included, or its first images where the set is limited."""
+    from unidet.formats.tables import read_records
+
     if limit:
         rows = {"images": read.images.positions, "annotations": read.boxes.positions}
         path.write_text(json.dumps(read_records(read.file, rows)))
@@ -101,6 +104,8 @@ def _save_ground_truth(read: Annotations, limit: int, path: Path) -> None:
 
 def _file_digests(job: Job, images: Path, names: Sequence[str]) -> np.ndarray:
     """(N, 32) uint8 sha256 of the image files."""
+    import numpy as np
+
     known = job.digests_in(images)
     joined = b"".join(bytes.fromhex(known[name]) for name in names)
     return np.frombuffer(joined, np.uint8).reshape(len(names), 32)
@@ -110,6 +115,11 @@ def _file_digests(job: Job, images: Path, names: Sequence[str]) -> np.ndarray:
 
 
 def _make_toy_set(job: Job, source: ToySet) -> None:
+    import numpy as np
+
+    from unidet.data.toy.new_words import in_new_words, rewrite_ground_truth
+    from unidet.data.toy.world import make_split
+
     progress = job.progress(f"toy world {source.split}")
     in_words = source.split.endswith("_new")
     # The scenes of `new` are a split of their own; `val` and `dev` are the same in both words.
@@ -133,6 +143,8 @@ def _make_toy_set(job: Job, source: ToySet) -> None:
 
 
 def _make_crops(job: Job, source: ToyCrops) -> None:
+    from unidet.data.toy.crops import make_crops
+
     for name, split in CROP_SPLITS.items():
         (job.out / name).mkdir()
         progress = job.progress(f"toy world {split}")

@@ -9,7 +9,6 @@ from typing import Any
 
 from unidet.config.stages import EndToEndConfig
 from unidet.config.study import Config
-from unidet.data.loader import Source
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import backbones, starting_weights, study_networks
@@ -54,6 +53,7 @@ def run(job: Job) -> None:
 
 
 def _train(job: Job, network: Any) -> None:
+    from unidet.data.loader import Source
     from unidet.pipelines.wiring.training import train_and_keep
     from unidet.training import ranks
 

@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
-from unidet.data.index import load_split
-from unidet.data.loader import Source
-from unidet.data.novelty import plain_names
-from unidet.data.sampler import SMALLEST_IMAGE, trainable_rows
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
@@ -38,11 +32,18 @@ from unidet.pipelines.wiring.stored_images import read_stored_images
 from unidet.pipelines.wiring.study_sets import TRAINING, new_sets, training_sets
 from unidet.pipelines.wiring.training_proposals import training_proposals
 
+if TYPE_CHECKING:
+    import numpy as np
+
 NAME = "fine-tuned roi"
 WEIGHTS = ("rehearsal", "negatives", "distillation", "pull")
 
 
 def run(job: Job) -> None:
+    import numpy as np
+
+    from unidet.data.loader import Source
+
     job.bring_up()
     from unidet.pipelines.wiring.training import train_and_keep
     from unidet.training import ranks
@@ -74,6 +75,8 @@ def run(job: Job) -> None:
 
 def _tuner(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.ndarray]) -> Any:
     """What trains the network on new names and keeps the old ones."""
+    import numpy as np
+
     from unidet.models.fine_tuner import FineTuner, Weights
 
     settings = job.settings["finetune"]
@@ -157,6 +160,10 @@ def settings(config: Config, name: str) -> dict[str, Any]:
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
     """The new sets have images to learn from, and names that no kept vocabulary has."""
+    from unidet.data.index import load_split
+    from unidet.data.novelty import plain_names
+    from unidet.data.sampler import SMALLEST_IMAGE, trainable_rows
+
     known: dict[str, str] = {}
     for vocabulary in fine_tuning.kept_vocabularies(config):
         entry = fine_tuning.names_of(vocabulary, config)

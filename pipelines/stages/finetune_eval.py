@@ -9,16 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
-from unidet.data.novelty import novel_categories
-from unidet.evaluation.coco import evaluate_coco
-from unidet.evaluation.lvis import evaluate_lvis
-from unidet.evaluation.per_category import per_category_table
-from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import fine_tuning
@@ -31,10 +24,19 @@ from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import detections_of, text_classifier
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
-from unidet.records import UNDEFINED, Category
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.records import Category
 
 
 def run(job: Job) -> None:
+    from unidet.evaluation.coco import evaluate_coco
+    from unidet.evaluation.lvis import evaluate_lvis
+    from unidet.evaluation.per_category import per_category_table
+    from unidet.formats.ground_truth import read_ground_truth
+
     data = open_image_set(job)
     names = [category.name for category in data.split.categories]
     vectors = read_embeddings(job.inputs["clip_embeddings"], data)
@@ -54,6 +56,10 @@ def run(job: Job) -> None:
 
 def _groups(job: Job, categories: Sequence[Category]) -> np.ndarray:
     """(C,) of each category: "new" learned now, "old" known to the start, "other" neither."""
+    import numpy as np
+
+    from unidet.data.novelty import novel_categories
+
     named: dict[int, str] = {}
     for group in ("old", "new"):  # a name that is both was refused; a synonym may be
         labels = job.settings["finetune"][group]
@@ -65,6 +71,8 @@ def _groups(job: Job, categories: Sequence[Category]) -> np.ndarray:
 
 def _mean(values: Any) -> float:
     """Over categories with annotations."""
+    from unidet.records import UNDEFINED
+
     return float(values.mean()) if values.notna().any() else UNDEFINED
 
 

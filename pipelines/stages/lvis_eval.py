@@ -10,16 +10,6 @@ from typing import Any
 from unidet.config.stages import CalibrationConfig
 from unidet.config.study import Config
 from unidet.console.terminal import say
-from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
-from unidet.evaluation.coco import evaluate_coco
-from unidet.evaluation.controls import carried_by_controls, control_metrics
-from unidet.evaluation.detections import detect, detect_best_of_categories
-from unidet.evaluation.fixed_ap import fixed_ap_metrics
-from unidet.evaluation.lvis import evaluate_lvis
-from unidet.evaluation.outcomes import outcomes
-from unidet.evaluation.per_category import per_category_table
-from unidet.formats.ground_truth import read_ground_truth
-from unidet.formats.results import write_results
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import open_image_set
@@ -42,6 +32,17 @@ from unidet.pipelines.wiring.study_sets import (
 
 
 def run(job: Job) -> None:
+    from unidet.evaluation.category_outcomes import calibration_error_metrics, outcome_columns
+    from unidet.evaluation.coco import evaluate_coco
+    from unidet.evaluation.controls import carried_by_controls, control_metrics
+    from unidet.evaluation.detections import detect, detect_best_of_categories
+    from unidet.evaluation.fixed_ap import fixed_ap_metrics
+    from unidet.evaluation.lvis import evaluate_lvis
+    from unidet.evaluation.outcomes import outcomes
+    from unidet.evaluation.per_category import per_category_table
+    from unidet.formats.ground_truth import read_ground_truth
+    from unidet.formats.results import write_results
+
     data = open_image_set(job)
     truth = read_ground_truth(data.ground_truth)
     text = text_classifier(job, data)

@@ -9,7 +9,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
@@ -38,7 +38,9 @@ from unidet.pipelines.wiring.study_sets import (
     knows_text,
     why_no_text,
 )
-from unidet.records import Batch
+
+if TYPE_CHECKING:
+    from unidet.records import Batch
 
 
 def run(job: Job) -> None:

@@ -10,14 +10,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
-from unidet.evaluation.recall import recall_of_parts
-from unidet.formats.ground_truth import read_ground_truth
-from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import Columns, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
@@ -49,10 +44,16 @@ from unidet.pipelines.wiring.study_sets import (
     study_of_network,
     training_sets,
 )
-from unidet.records import Batch, GroundTruth, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.records import Batch, GroundTruth, Split
 
 
 def run(job: Job) -> None:
+    from unidet.formats.ground_truth import read_ground_truth
+
     dumped = Sharded(plan(job).gather(job.work, job.out))
     data = open_image_set(job)
     truth = (
@@ -99,11 +100,18 @@ def _proposer(job: Job, data: ImageSet) -> Results:
 
 def recall_of(truth: GroundTruth, image_ids: np.ndarray, dumped: Sharded) -> dict[str, float]:
     """Class-agnostic recall of the dumped proposals of all images, in the order of `image_ids`."""
+    from unidet.evaluation.recall import recall_of_parts
+
     return recall_of_parts(truth, proposals_in_parts(dumped, image_ids))
 
 
 def _ground_truth(split: Split) -> GroundTruth:
     """A training split as the evaluator sees it; areas are the boxes'."""
+    import numpy as np
+
+    from unidet.ops.numpy_boxes import xyxy_to_xywh
+    from unidet.records import GroundTruth
+
     boxes = xyxy_to_xywh(split.boxes_xyxy.astype(np.float64))
     order = np.argsort(split.image_ids, kind="stable")
     place = np.empty_like(order)

@@ -13,11 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unidet.config.images import ImageConfig
 from unidet.config.study import Config
-from unidet.formats.ground_truth import read_ground_truth
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Comparison, Job, Stage
@@ -29,10 +26,12 @@ from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.proposing import code_of, open_all_proposing
 from unidet.pipelines.wiring.study_networks import proposing_nodes, proposing_settings
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_vocabularies
-from unidet.records import GroundTruth
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd  # not at run time: every command would wait for it
+
+    from unidet.records import GroundTruth
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 METRICS = (
@@ -55,6 +54,10 @@ def run(job: Job) -> None:
 
 def _recalls(job: Job, data: ImageSet, dumped: Sharded) -> dict[str, float]:
     """Recall of all boxes, and of those of base and of novel categories."""
+    import numpy as np
+
+    from unidet.formats.ground_truth import read_ground_truth
+
     truth, ids = read_ground_truth(data.ground_truth), data.split.image_ids
     metrics = recall_of(truth, ids, dumped)
     by_id = novelty(job, data.split.categories)
@@ -77,6 +80,8 @@ def _only(truth: GroundTruth, categories: np.ndarray) -> GroundTruth:
 
 def _milliseconds(job: Job, data: ImageSet, images: ImageConfig, network: Proposer) -> float:
     """Median time of `propose` for one image, decoding and resizing left out."""
+    import numpy as np
+
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
 
@@ -95,6 +100,8 @@ def _milliseconds(job: Job, data: ImageSet, images: ImageConfig, network: Propos
 
 def _parameters(network: Any) -> int:
     """Weights that serve at inference; neither statistics nor what only training uses."""
+    import numpy as np
+
     return sum(
         int(np.prod(var.shape))
         for name, var in network.named_parameters()

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
@@ -24,6 +22,8 @@ BATCH = 4
 
 
 def run(job: Job) -> None:
+    import numpy as np
+
     job.bring_up()
     import jittor as jt
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.data.loader import Source
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
@@ -54,6 +53,7 @@ def _outputs(job: Job) -> outputs.Outputs:
 
 
 def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
+    from unidet.data.loader import Source
     from unidet.pipelines.wiring.training import train_and_keep
     from unidet.training import ranks
 

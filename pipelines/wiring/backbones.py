@@ -10,11 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from unidet.config.networks import BackboneConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from unidet.models.efficientnet import EfficientNetLite0
     from unidet.models.layers import LastLayer
     from unidet.models.resnet import ResNet

@@ -12,7 +12,6 @@ from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring import backbones, region_parts
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
 from unidet.pipelines.wiring.region_parts import build_region_parts
-from unidet.weights.prefixes import below
 
 if TYPE_CHECKING:
     from unidet.models.roi_classifier import RoiClassifier
@@ -49,6 +48,7 @@ def initialize_classifier(
 ) -> None:
     """Give the RoI network's image side its starting weights, as `initialize` says."""
     from unidet.weights.load import load_into
+    from unidet.weights.prefixes import below
 
     if settings.initialize == "clip":
         arrays = backbones.clip_arrays(inputs["clip"])

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.shards import Columns, Sharded
-from unidet.records import Batch, Detected, Detections
 
 if TYPE_CHECKING:
     import jittor as jt
+    import numpy as np
+
+    from unidet.records import Batch, Detected, Detections
 
     Detect = Callable[[jt.Var, np.ndarray], list[Detected]]
 
-NO_CATEGORY = int(np.iinfo(np.int64).min)
+NO_CATEGORY = -(2**63)  # no number that int64 holds is below it
 
 
 def output_ids(outputs: Sequence[Mapping[str, Any] | None]) -> np.ndarray:
     """(C,) int64 category id of each output of the network, `NO_CATEGORY` for none."""
+    import numpy as np
+
     ids = [NO_CATEGORY if category is None else category["id"] for category in outputs]
     return np.array(ids, np.int64)
 
@@ -38,6 +39,9 @@ def detect_batch(
     Yields:
         boxes_xywh (D, 4) float64 in original pixels, category_ids (D,) and scores (D,).
     """
+    import numpy as np
+
+    from unidet.ops.numpy_boxes import xyxy_to_xywh
     from unidet.training.inference import as_images
 
     detections = detect(as_images(batch), batch.sizes_N2)
@@ -56,6 +60,10 @@ def detect_batch(
 
 def detections_of(dumped: Sharded, image_ids: np.ndarray) -> Detections:
     """What `detect_batch` left of all images, in the order of `image_ids`."""
+    import numpy as np
+
+    from unidet.records import Detections
+
     images = [dumped.of(row) for row in range(len(image_ids))]
     counts = [len(columns["scores"]) for columns in images]
     return Detections(

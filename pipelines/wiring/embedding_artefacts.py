@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from unidet.errors import UserError
 from unidet.pipelines.wiring.image_sets import ImageSet
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CLASSIFIER = "classifier.json"
 """In a `roi` artefact: what the classifier has learned besides the region embeddings."""
@@ -21,6 +23,8 @@ def read_embeddings(folder: Path, data: ImageSet) -> np.ndarray:
     Raises:
         UserError: they are of other names.
     """
+    import numpy as np
+
     with np.load(folder / EMBEDDINGS) as arrays:
         vectors, names = arrays["embeddings"], arrays["names"].tolist()
     if names != [category.name for category in data.split.categories]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.formats.mmdet_pickles import read_proposals
 from unidet.pipelines.engine.shards import Columns, Results
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
 from unidet.pipelines.wiring.study_sets import (
@@ -60,6 +59,8 @@ def given_results(files: Mapping[str, Path], data: ImageSet, keep: int) -> Resul
     Raises:
         UserError: the file cannot be read, or is of other images.
     """
+    from unidet.formats.mmdet_pickles import read_proposals
+
     arrays = read_proposals(files[FILE], data.split.image_ids)
 
     def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 from unidet.config.images import ChangeConfig, ImageConfig, KeepRatioImages
 from unidet.config.training import SamplerConfig, TrainingConfig
-from unidet.data import repeats, views
-from unidet.data.augmentation import Augmentation
-from unidet.data.loader import Loader, Source
-from unidet.data.repeats import Repeats
-from unidet.data.sampler import Sampler
-from unidet.data.transforms import KeepRatio, Stretch, Transform
-from unidet.training.schedule import in_steps
 
-CHANGES: dict[str, Callable[..., views.Change]] = {
-    "photometric": views.PhotometricDistortion,
-    "zoom_out": views.ZoomOut,
-    "iou_crop": views.IoUCrop,
-    "resized_crop": views.ResizedCrop,
-}
+if TYPE_CHECKING:
+    from unidet.data.augmentation import Augmentation
+    from unidet.data.loader import Loader, Source
+    from unidet.data.repeats import Repeats
+    from unidet.data.transforms import Transform
+    from unidet.data.views import Change
+
 CONCATENATION = SamplerConfig()
 
 
@@ -29,6 +24,9 @@ def counted_in_steps(
     training: TrainingConfig, sources: Sequence[Source], sampler: SamplerConfig = CONCATENATION
 ) -> TrainingConfig:
     """The run with its length in steps; an epoch is as long as the sampler's."""
+    from unidet.data.sampler import Sampler
+    from unidet.training.schedule import in_steps
+
     splits = [source.split for source in sources]
     epoch = Sampler(splits, training.batch_size, 0, repeats_of(sampler))
     return in_steps(training, epoch.steps_per_epoch)
@@ -44,6 +42,7 @@ def training_batches(
 ) -> Callable[[int], Loader]:
     """Makes the loader of a training run's batches, or of one process's share of them, from a
     given step on."""
+    from unidet.data.loader import Loader
 
     def batches_from(step: int) -> Loader:
         return Loader(
@@ -63,6 +62,8 @@ def training_batches(
 
 def repeats_of(sampler: SamplerConfig) -> Repeats:
     """How often an epoch shows each image, as configured."""
+    from unidet.data import repeats
+
     if sampler.kind == "repeat_factor":
         return partial(repeats.by_rarity, threshold=sampler.threshold)
     return repeats.balanced if sampler.kind == "balanced" else repeats.once
@@ -70,6 +71,8 @@ def repeats_of(sampler: SamplerConfig) -> Repeats:
 
 def _training_transform(images: ImageConfig) -> Transform:
     """Changes, multi-scale resize, flips and augmentation, as configured."""
+    from unidet.data.transforms import KeepRatio, Stretch, Transform
+
     smooth = images.interpolation == "pillow"
     resize = (
         KeepRatio(images.short_side, images.long_side, images.short_step, truncate=smooth)
@@ -90,12 +93,22 @@ def _training_transform(images: ImageConfig) -> Transform:
     )
 
 
-def _change(settings: ChangeConfig) -> views.Change:
+def _change(settings: ChangeConfig) -> Change:
+    from unidet.data.views import IoUCrop, PhotometricDistortion, ResizedCrop, ZoomOut
+
+    kinds: dict[str, Callable[..., Change]] = {
+        "photometric": PhotometricDistortion,
+        "zoom_out": ZoomOut,
+        "iou_crop": IoUCrop,
+        "resized_crop": ResizedCrop,
+    }
     values = asdict(settings)
-    return CHANGES[values.pop("kind")](**values)
+    return kinds[values.pop("kind")](**values)
 
 
 def _augmentation(images: ImageConfig) -> Augmentation | None:
+    from unidet.data.augmentation import Augmentation
+
     if isinstance(images, KeepRatioImages) or images.augmentation is None:
         return None
     return Augmentation(**asdict(images.augmentation))
@@ -103,6 +116,8 @@ def _augmentation(images: ImageConfig) -> Augmentation | None:
 
 def evaluation_transform(images: ImageConfig) -> Transform:
     """One size, no changes, no flips."""
+    from unidet.data.transforms import KeepRatio, Stretch, Transform
+
     smooth = images.interpolation == "pillow"
     resize = (
         KeepRatio((images.test_short_side,) * 2, images.test_long_side, truncate=smooth)

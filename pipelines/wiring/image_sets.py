@@ -14,15 +14,17 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from unidet.data.images import FolderImages, Images, PackedImages
-from unidet.data.index import load_split, save_split
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.study_sets import TRAINING, VOCABULARY
-from unidet.records import Category, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.data.images import Images
+    from unidet.records import Category, Split
 
 INDEX, DIGESTS, GROUND_TRUTH, PACKED = (
     *("index.npz", "digests.npy", "ground_truth.json", "images.npy"),
@@ -41,6 +43,8 @@ class ImageSet:
     @cached_property
     def digests(self) -> np.ndarray:
         """(N, 32) uint8: sha256 of each image's content."""
+        import numpy as np
+
         return np.load(self.folder / DIGESTS)
 
     def digest_of(self, row: int) -> bytes:
@@ -59,6 +63,10 @@ class ImageSet:
 
 def save_image_set(split: Split, digests: np.ndarray, folder: Path) -> None:
     """Leave a set's index, digests and vocabulary in its artefact."""
+    import numpy as np
+
+    from unidet.data.index import save_split
+
     save_split(split, folder / INDEX)
     np.save(folder / DIGESTS, digests)
     keys = ("id", "name", "synonyms")
@@ -75,6 +83,11 @@ def open_image_set(job: Job, label: str = "data") -> ImageSet:
 
 def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
     """The data set of a `data` artefact; `images` is the folder of its image files, if any."""
+    import numpy as np
+
+    from unidet.data.images import FolderImages, PackedImages
+    from unidet.data.index import load_split
+
     name = name.removeprefix(TRAINING)
     split = load_split(folder / INDEX, name)
     source: Images = (
@@ -92,6 +105,8 @@ def open_training_sets(job: Job) -> list[ImageSet]:
 
 def read_vocabulary(folder: Path) -> list[Category]:
     """The categories of a `data` artefact, by id, without counts."""
+    from unidet.records import Category
+
     return [
         Category(entry["id"], entry["name"], synonyms=tuple(entry["synonyms"]))
         for entry in json.loads((folder / VOCABULARY).read_text())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from unidet.store.arrays import save_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEARNED = "names.npz"
 """`embeddings` (C, D) float32 and their `names`."""
@@ -15,6 +17,8 @@ LEARNED = "names.npz"
 
 def save_learned_names(folder: Path, embeddings: Mapping[str, np.ndarray]) -> None:
     """Leave the (D,) embedding of each name."""
+    import numpy as np
+
     arrays = {"embeddings": np.stack([*embeddings.values()]), "names": np.array([*embeddings])}
     save_arrays(folder / LEARNED, arrays)
 
@@ -23,6 +27,8 @@ def with_learned_names(
     embeddings_CD: np.ndarray, names: Sequence[str], folder: Path | None
 ) -> np.ndarray:
     """(C, D) with the rows of learned names replaced; `folder` None or without any: as they are."""
+    import numpy as np
+
     if folder is None or not (folder / LEARNED).exists():
         return embeddings_CD
     with np.load(folder / LEARNED) as arrays:

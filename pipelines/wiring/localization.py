@@ -10,7 +10,6 @@ from unidet.config.networks import LocalizationConfig
 from unidet.errors import UserError
 from unidet.pipelines.wiring import backbones
 from unidet.pipelines.wiring.backbones import build_backbone
-from unidet.weights.prefixes import below, under
 
 if TYPE_CHECKING:
     from unidet.models.localization_network import DenseStage, LocalizationNetwork
@@ -52,6 +51,7 @@ def initialize(
 ) -> None:
     """The backbone's starting weights: CLIP's image side, or the package's of ImageNet."""
     from unidet.weights.load import load_into
+    from unidet.weights.prefixes import below, under
 
     if settings.initialize == "clip":
         arrays = backbones.clip_arrays(inputs["clip"])

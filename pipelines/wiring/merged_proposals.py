@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.evaluation.proposal_union import union
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.shards import SHARDS, Columns, Results, Sharded
 from unidet.pipelines.engine.stage import Job
@@ -32,6 +31,8 @@ def settings(config: Config) -> dict[str, Any]:
 
 def merged_results(job: Job) -> Results:
     """The best `keep` boxes that the networks together have of an image."""
+    from unidet.evaluation.proposal_union import union
+
     folders = [job.inputs[_label(network)] for network in job.config.proposals.merge]
     dumps = [Sharded(folder / SHARDS) for folder in folders]
     keep, nms = job.config.proposals.keep, job.config.proposals.merge_nms

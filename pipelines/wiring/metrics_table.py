@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unidet.pipelines.wiring.study_sets import TRAINING
-from unidet.records import UNDEFINED
 
 COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel")
 RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO's 100
@@ -60,6 +59,8 @@ def _mean_rows(
     metrics_by_set: Mapping[str, Metrics], columns: Sequence[str], name_width: int, width: int
 ) -> list[str]:
     """A row of means over the sets in COCO style, as suites report it; of two it says little."""
+    from unidet.records import UNDEFINED
+
     suite = [metrics for metrics in metrics_by_set.values() if "AR@100" in metrics]
     if len(suite) < LEAST_OF_A_SUITE:
         return []

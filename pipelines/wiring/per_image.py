@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from unidet.config.images import ImageConfig
-from unidet.data.loader import Proposals, evaluation_batches
 from unidet.pipelines.engine.shards import SHARDS, Columns, DigestOf, Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
-from unidet.records import Batch
 
-ResultsOfBatch = Callable[[Batch], Iterator[tuple[int, Columns]]]
+if TYPE_CHECKING:
+    from unidet.data.loader import Proposals
+    from unidet.records import Batch
+
+ResultsOfBatch: TypeAlias = "Callable[[Batch], Iterator[tuple[int, Columns]]]"
 """A batch to the row and columns of each of its images."""
 
 
@@ -87,6 +90,8 @@ def batch_by_batch(
         results_of: runs the network; its rows are those of the set.
         proposals_of: row to the image's proposals, which then go into the batch.
     """
+    from unidet.data.loader import evaluation_batches
+
     transform = evaluation_transform(images)
 
     def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:

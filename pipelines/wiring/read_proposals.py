@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from unidet.ops.numpy_boxes import xyxy_to_xywh
 from unidet.pipelines.engine.shards import Sharded
-from unidet.records import Detections
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.records import Detections
 
 _IMAGES_AT_ONCE = 4096
 
 
 def best_proposals(dumped: Sharded, row: int, count: int) -> np.ndarray:
     """(P, 5) the first `count` proposals of an image, as they were dumped: best first."""
+    import numpy as np
+
     columns = dumped.of(row)
     boxes, scores = columns["boxes_xyxy"][:count], columns["scores"][:count]
     return np.concatenate([boxes, scores[:, None]], axis=1).astype(np.float32)
@@ -35,6 +39,11 @@ def proposals_in_parts(dumped: Sharded, image_ids: np.ndarray) -> Iterator[Detec
 def _of_rows(
     dumped: Sharded, rows: Sequence[int], image_ids: np.ndarray, category_id: int
 ) -> Detections:
+    import numpy as np
+
+    from unidet.ops.numpy_boxes import xyxy_to_xywh
+    from unidet.records import Detections
+
     images = [dumped.of(row) for row in rows]
     counts = [len(columns["scores"]) for columns in images]
     corners = np.concatenate([columns["boxes_xyxy"] for columns in images])

@@ -6,19 +6,22 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from unidet.config.compat import Compat
 from unidet.config.stages import DetectionConfig
-from unidet.evaluation.detections import Scoring, TextClassifier, calibrated, detect
-from unidet.evaluation.regions import Regions
-from unidet.evaluation.soft_nms import Suppression
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
 from unidet.pipelines.wiring.image_sets import ImageSet
-from unidet.records import Detections
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.evaluation.detections import Scoring, TextClassifier
+    from unidet.evaluation.regions import Regions
+    from unidet.evaluation.soft_nms import Suppression
+    from unidet.records import Detections
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class SetRegions:
     image_ids: np.ndarray
 
     def __iter__(self) -> Iterator[Regions]:
+        from unidet.evaluation.regions import Regions
+
         shards = Sharded(self.folder / SHARDS)
         for row, image_id in enumerate(self.image_ids):
             yield Regions(int(image_id), **shards.of(row))
@@ -43,6 +48,10 @@ def text_classifier(
     job: Job, data: ImageSet, embeddings_CD: np.ndarray | None = None
 ) -> TextClassifier:
     """The classifier for an evaluation set's vocabulary, or for other embeddings of its names."""
+    import numpy as np
+
+    from unidet.evaluation.detections import TextClassifier
+
     vectors = embeddings_CD
     if vectors is None:
         vectors = read_embeddings(job.inputs["clip_embeddings"], data)
@@ -53,6 +62,8 @@ def text_classifier(
 
 def detections_of(job: Job, data: ImageSet, text: TextClassifier) -> Detections:
     """What a classifier finds in the job's evaluation set, calibrated as configured."""
+    from unidet.evaluation.detections import detect
+
     scorings = scorings_of(job, data, text, [None])
     (detections,) = detect(regions_of(job, data), text, scorings, suppression_of(job))
     return detections
@@ -62,6 +73,8 @@ def scorings_of(
     job: Job, data: ImageSet, text: TextClassifier, carried: Sequence[np.ndarray | None]
 ) -> list[Scoring]:
     """Calibrated as configured, one for each assignment of embeddings to names (see `Scoring`)."""
+    from unidet.evaluation.detections import Scoring, calibrated
+
     calibration = job.config.calibration
     plain = [Scoring(calibration.beta, carried=rows) for rows in carried]
     images, suppressing = regions_of(job, data), suppression_of(job)
@@ -74,6 +87,8 @@ def suppression_of(job: Job) -> Suppression:
 
 
 def suppression(settings: DetectionConfig, compat: Compat) -> Suppression:
+    from unidet.evaluation.soft_nms import Suppression
+
     return Suppression(
         method=settings.suppression,
         iou_threshold=settings.nms,

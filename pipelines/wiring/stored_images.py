@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from unidet.models.stored_images import StoredImages
-from unidet.records import Batch
 from unidet.store.arrays import save_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unidet.models.stored_images import StoredImages
+    from unidet.records import Batch
 
 MAPS, INDEX = "maps", "index.npz"
 
@@ -33,6 +36,8 @@ class StoredImagesWriter:
         return len(self._labels)
 
     def add(self, batch: Batch, maps_NCHW: np.ndarray) -> None:
+        import numpy as np
+
         assert batch.proposals is not None  # a RoI head learns from them
         images = zip(maps_NCHW, batch.boxes, batch.labels, batch.proposals, strict=True)
         for feats, boxes, labels, proposals in images:
@@ -42,6 +47,8 @@ class StoredImagesWriter:
             self._proposals.append(proposals)
 
     def close(self) -> None:
+        import numpy as np
+
         arrays = {
             "box_offsets": _offsets(self._boxes),
             "proposal_offsets": _offsets(self._proposals),
@@ -54,6 +61,10 @@ class StoredImagesWriter:
 
 def read_stored_images(folders: Sequence[tuple[Path, int]]) -> StoredImages:
     """The images of several artefacts, each with its dataset id; maps stay on disk until read."""
+    import numpy as np
+
+    from unidet.models.stored_images import StoredImages
+
     maps: list[np.ndarray] = []
     boxes: list[np.ndarray] = []
     labels: list[np.ndarray] = []
@@ -80,4 +91,6 @@ def _parts(column: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
 
 
 def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
+    import numpy as np
+
     return np.cumsum([0, *map(len, parts)]).astype(np.int64)

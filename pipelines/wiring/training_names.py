@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
@@ -13,9 +11,14 @@ from unidet.pipelines.wiring.embedding_artefacts import read_embeddings
 from unidet.pipelines.wiring.image_sets import ImageSet
 from unidet.pipelines.wiring.study_sets import TRAINING, training_sets
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 def set_vocabularies(job: Job, network: Any, training: list[ImageSet], text: str) -> None:
     """Give a `RoiClassifier` the names of each training set; `text` is the configuration's."""
+    import numpy as np
+
     network.set_vocabularies(
         [_vectors(job, data, text) for data in training],
         # As officially: a name that labels no image is not drawn as a negative either.
@@ -25,6 +28,8 @@ def set_vocabularies(job: Job, network: Any, training: list[ImageSet], text: str
 
 def _vectors(job: Job, data: ImageSet, text: str) -> np.ndarray:
     """(C, D) embeddings of the set's names, or random ones as a control (`text=random`)."""
+    import numpy as np
+
     vocabulary = dict(job.settings["data"]["training"])[f"{TRAINING}{data.name}"]
     vectors = read_embeddings(job.inputs[str(Node("clip_embeddings", vocabulary))], data)
     if text == "random":

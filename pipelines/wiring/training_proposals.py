@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from unidet.data.loader import Proposals
+from typing import TYPE_CHECKING
+
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.image_sets import ImageSet
 from unidet.pipelines.wiring.read_proposals import best_proposals
 from unidet.pipelines.wiring.study_sets import TRAINING
+
+if TYPE_CHECKING:
+    from unidet.data.loader import Proposals
 
 
 def training_proposals(job: Job, data: ImageSet) -> Proposals:

@@ -8,9 +8,11 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
 
 _ALIGNMENT = 64
 """Bytes, at multiples of which arrays begin: so they can be used where they lie."""
@@ -28,6 +30,8 @@ def save_arrays(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> N
     Raises:
         OSError: it cannot be written.
     """
+    import numpy as np
+
     with zipfile.ZipFile(target, "w") as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy")
@@ -53,6 +57,8 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
         OSError: it cannot be read.
         ValueError, zipfile.BadZipFile: it is no such archive.
     """
+    import numpy as np
+
     arrays = {}
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -80,6 +86,8 @@ def reserve_array(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
     Raises:
         OSError: the disk is full.
     """
+    import numpy as np
+
     np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
     with path.open("r+b") as file:
         try:
