@@ -23,6 +23,7 @@ from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.criterion import Targets, positive_weights
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.models.nanodet_plus.predictions import Predictions
+from unidet.ops.blocked_maps import as_array
 from unidet.ops.boxes import clip_boxes
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.sampling import BatchRandom
@@ -59,7 +60,7 @@ def forward(network: NanoDetPlus, inputs: Inputs) -> dict[str, np.ndarray]:
     sizes = np.tile(np.array(images.shape[2:], np.int32), (len(images), 1))
     with seen(_parts(network)) as results:
         detections = network.detect(images, sizes)
-    tensors = _tensors({name: calls[0] for name, calls in results.items()}, sizes[0])
+    tensors = _tensors(network, {name: calls[0] for name, calls in results.items()}, sizes[0])
     tensors["n_candidates_over_0.05"] = np.array(int((tensors["scores"] > 0.05).sum()))
     tensors |= _detections("det{}", detections)
     everything = network.detect(images, sizes, max_detections=None)
@@ -105,21 +106,27 @@ def _images(inputs: Inputs) -> np.ndarray:
 def _parts(network: NanoDetPlus) -> dict[str, Callable]:
     return {
         "stem_conv1": network.backbone.stem.execute,
-        "stem_maxpool": network.backbone.pool.execute,
+        "stem_maxpool": network.backbone.pooled,
         "maps": network.backbone.execute,
         "levels": network.fpn.execute,
         "output": network.predict,
     }
 
 
-def _tensors(results: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]:
+def _tensors(
+    network: NanoDetPlus, results: dict[str, Any], size: np.ndarray
+) -> dict[str, np.ndarray]:
     """Of the results of `_parts`; `size` (height, width) of the images."""
     output = results["output"]
     boxes = output.boxes()
-    named = {name: results[name] for name in ("stem_conv1", "stem_maxpool")}
-    named |= {f"backbone_stage{stage}": x for stage, x in enumerate(results["maps"], start=2)}
-    named |= {f"fpn{level}": x for level, x in enumerate(results["levels"])}
-    named |= {
+    start, *stages = network.settings.backbone_channels
+    maps = {name: as_array(results[name], start) for name in ("stem_conv1", "stem_maxpool")}
+    maps |= {
+        f"backbone_stage{stage}": as_array(x, channels)
+        for stage, (x, channels) in enumerate(zip(results["maps"], stages, strict=True), start=2)
+    }
+    maps |= {f"fpn{level}": as_array(x) for level, x in enumerate(results["levels"])}
+    named = {
         "head_cls_logits": output.class_logits,
         "head_reg_logits": output.dfl_logits,
         "dist_in_strides": output.distances(),
@@ -127,8 +134,8 @@ def _tensors(results: dict[str, Any], size: np.ndarray) -> dict[str, np.ndarray]
         "boxes_clamped": clip_boxes(boxes, size),
         "scores": jt.sigmoid(output.class_logits),
     }
-    tensors = {name: value.numpy() for name, value in named.items()}
-    return tensors | {"center_priors": output.priors_P4}
+    values = {name: value.numpy() for name, value in named.items()}
+    return maps | values | {"center_priors": output.priors_P4}
 
 
 def _detections(name: str, images: list[Detected]) -> dict[str, np.ndarray]:

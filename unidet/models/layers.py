@@ -102,10 +102,12 @@ def convolve_bias(
     return result if filters % LANES == 0 else plain(result)[:, :filters]
 
 
-def flat_cells(level_NCHW: jt.Var) -> jt.Var:
-    """(N, C, H, W) -> (N, H * W, C), row by row."""
-    count, channels = level_NCHW.shape[:2]
-    return level_NCHW.permute(0, 2, 3, 1).reshape((count, -1, channels))
+def flat_cells(level: jt.Var) -> jt.Var:
+    """(N, C, H, W) -> (N, H * W, C), row by row; or from a blocked map whose channels fill it."""
+    count, channels = level.shape[:2]
+    if is_blocked(level):
+        return level.permute(0, 2, 3, 1, 4).reshape((count, -1, channels * LANES))
+    return level.permute(0, 2, 3, 1).reshape((count, -1, channels))
 
 
 def set_batch_norm_training(module: nn.Module, training: bool) -> None:

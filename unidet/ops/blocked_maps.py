@@ -17,7 +17,7 @@ from unidet.ops.onednn import run
 
 LANES = 16
 _TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
-_NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
+NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
 def can_block(channels: int) -> bool:
@@ -73,9 +73,13 @@ def plain(feats: jt.Var) -> jt.Var:
     return _Arrange(False)(feats) if is_blocked(feats) else feats
 
 
-def as_array(feats: jt.Var) -> np.ndarray:
-    """(N, C, H, W) of a map of either kind; of anything else what it holds."""
-    return plain(feats).numpy()
+def as_array(feats: jt.Var, channels: int | None = None) -> np.ndarray:
+    """(N, C, H, W) of a map of either kind; of anything else what it holds.
+
+    `channels`: how many there are, where they do not fill the lanes.
+    """
+    values = plain(feats).numpy()
+    return values if channels is None else values[:, :channels]
 
 
 class _Convolve(jt.Function):
@@ -105,7 +109,7 @@ class _Convolve(jt.Function):
             places.append("nullptr" if optional is None else f"in{len(inputs)}_p")
             inputs += [] if optional is None else [optional]
         (y,) = run(
-            f"{_NUMBERS}unidet_convolve(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
+            f"{NUMBERS}unidet_convolve(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
             'numbers, data["slope"], data["plain"]);',
             [(images, -(-filters // LANES), *out, LANES)],
             inputs,
@@ -123,13 +127,13 @@ class _Convolve(jt.Function):
             weight = weight * scale
         if self.wants_x:
             (x_grad,) = run(
-                f"{_NUMBERS}unidet_convolve_backward_data(in0_p, in1_p, out0_p, numbers);",
+                f"{NUMBERS}unidet_convolve_backward_data(in0_p, in1_p, out0_p, numbers);",
                 [self.x.shape],
                 [grad, weight],
                 self.numbers,
             )
         weight_grad, bias_grad = run(
-            f"{_NUMBERS}unidet_convolve_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
+            f"{NUMBERS}unidet_convolve_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
             'data["plain"]);',
             [self.weight.shape, (self.weight.shape[0],)],
             [self.x, grad],

@@ -1,4 +1,7 @@
-"""Functions of our own on oneDNN (onednn_source.py): compiled once per cache of Jittor, and run."""
+"""Functions of our own on blocked maps, most by oneDNN: compiled once per cache of Jittor, and run.
+
+Their source is in onednn_source.py and blocked_source.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from pathlib import Path
 import jittor as jt
 
 from unidet.backend.library import compiled
-from unidet.ops.onednn_source import SOURCE
+from unidet.ops import blocked_source, onednn_source
+
+SOURCE = onednn_source.SOURCE + blocked_source.POOLS + blocked_source.INFERENCE
 
 _AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later one
 
@@ -32,6 +37,12 @@ void unidet_mean_pool(const float*, float*, int, int, int, int, int, int, int);
 void unidet_mean_pool_backward(const float*, float*, int, int, int, int, int, int, int);
 void unidet_spread(const float*, float*, int, int, int, int, int, int);
 void unidet_spread_backward(const float*, float*, int, int, int, int, int, int);
+void unidet_convolve_normalize(const float*, const float*, const float*, const float*, const float*,
+                               const float*, const float*, float*, const int*, double, float, bool);
+void unidet_depthwise_normalize(const float*, const float*, const float*, const float*,
+                                const float*, const float*, float*, const int*, double, float);
+void unidet_interleave(const float*, const float*, float*, int, int, int, int, int);
+void unidet_stretch(const float*, float*, int, int, int, int, int, int);
 }
 """
 

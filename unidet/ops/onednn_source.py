@@ -1,15 +1,15 @@
-"""C++ source of the functions on oneDNN (see onednn.py), called by kernels; most on blocked maps.
+"""C++ source of the functions that oneDNN computes (see onednn.py), most on blocked maps.
 
 A blocked map is (images, blocks, rows, columns, LANES); a convolution's numbers come as one array:
 images, channels, rows and columns that go in, filters, rows and columns that come out, side of a
-filter, stride, zeros before the first cell. Work is shared over (image, block), so that results do
-not depend on the number of threads.
+filter, stride, zeros before the first cell.
 """
 
 from __future__ import annotations
 
 SOURCE = r"""
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <dnnl.hpp>
 #include <unordered_map>
@@ -60,23 +60,6 @@ memory arranged(stream& queue, memory from, const memory::desc& asked) {
     memory to(asked, processor());
     reorder(from, to).execute(queue, from, to);
     return to;
-}
-
-// For every block of every image.
-template <class Work> void over_blocks(int images, int blocks, Work work) {
-    #pragma omp parallel for
-    for (long long i = 0; i < (long long)images * blocks; i++) work(i);
-}
-
-// Every cell of y in turn: its block of x, its lanes, its row and column.
-template <class Work> void over_cells(const float* x, float* y, int images, int blocks, int rows,
-                                      int columns, int rows_out, int columns_out, Work work) {
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = x + block * rows * columns * LANES;
-        float* target = y + block * rows_out * columns_out * LANES;
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++, target += LANES) work(source, target, i, j);
-    });
 }
 
 }  // namespace
@@ -171,103 +154,6 @@ void unidet_multiply(const float* a, const float* b, float* y, long long batch, 
         {DNNL_ARG_WEIGHTS, at(b_side, b)},
         {DNNL_ARG_DST, at(y_side, y)}});
     queue.wait();
-}
-
-// Maximum of 3 x 3 cells around every second one.
-void unidet_max_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
-                     int rows_out, int columns_out) {
-    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
-               [=](const float* source, float* target, int i, int j) {
-        std::memcpy(target, source + ((size_t)i * 2 * columns + j * 2) * LANES,
-                    sizeof(float) * LANES);
-        for (int h = std::max(i * 2 - 1, 0); h < std::min(i * 2 + 2, rows); h++)
-        for (int w = std::max(j * 2 - 1, 0); w < std::min(j * 2 + 2, columns); w++) {
-            const float* cell = source + ((size_t)h * columns + w) * LANES;
-            #pragma omp simd
-            for (int c = 0; c < LANES; c++) target[c] = std::max(target[c], cell[c]);
-        }
-    });
-}
-
-// The gradient goes to the first cell that is the maximum.
-void unidet_max_pool_backward(const float* x, const float* y, const float* grad, float* x_grad,
-                              int images, int blocks, int rows, int columns, int rows_out,
-                              int columns_out) {
-    over_blocks(images, blocks, [=](long long block) {
-        const size_t start = block * rows * columns * LANES;
-        const size_t start_out = block * rows_out * columns_out * LANES;
-        std::memset(x_grad + start, 0, sizeof(float) * rows * columns * LANES);
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++)
-        for (int c = 0; c < LANES; c++) {
-            const size_t out = start_out + ((size_t)i * columns_out + j) * LANES + c;
-            bool given = false;
-            for (int h = std::max(i * 2 - 1, 0); h < std::min(i * 2 + 2, rows); h++)
-            for (int w = std::max(j * 2 - 1, 0); w < std::min(j * 2 + 2, columns); w++) {
-                const size_t cell = start + ((size_t)h * columns + w) * LANES + c;
-                if (given || x[cell] != y[out]) continue;
-                x_grad[cell] += grad[out];
-                given = true;
-            }
-        }
-    });
-}
-
-// Mean of side x side cells; what is left over at the right or bottom is dropped.
-void unidet_mean_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
-                      int rows_out, int columns_out, int side) {
-    const float share = 1.f / (side * side);
-    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
-               [=](const float* source, float* target, int i, int j) {
-        float sum[LANES] = {0};
-        for (int h = i * side; h < (i + 1) * side; h++)
-        for (int w = j * side; w < (j + 1) * side; w++) {
-            const float* cell = source + ((size_t)h * columns + w) * LANES;
-            #pragma omp simd
-            for (int c = 0; c < LANES; c++) sum[c] += cell[c];
-        }
-        for (int c = 0; c < LANES; c++) target[c] = sum[c] * share;
-    });
-}
-
-void unidet_mean_pool_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
-                               int columns, int rows_out, int columns_out, int side) {
-    const float share = 1.f / (side * side);
-    over_cells(grad, x_grad, images, blocks, rows_out, columns_out, rows, columns,
-               [=](const float* source, float* target, int h, int w) {
-        const int i = h / side, j = w / side;
-        const float* cell = source + ((size_t)i * columns_out + j) * LANES;
-        const float weight = i < rows_out && j < columns_out ? share : 0;
-        if (weight == 0) cell = source;
-        #pragma omp simd
-        for (int c = 0; c < LANES; c++) target[c] = cell[c] * weight;
-    });
-}
-
-// Every cell of y the cell of x under it, as interpolation by nearest cell has it.
-void unidet_spread(const float* x, float* y, int images, int blocks, int rows, int columns,
-                   int rows_out, int columns_out) {
-    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
-               [=](const float* source, float* target, int i, int j) {
-        const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
-        std::memcpy(target, source + ((size_t)h * columns + w) * LANES, sizeof(float) * LANES);
-    });
-}
-
-void unidet_spread_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
-                            int columns, int rows_out, int columns_out) {
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = grad + block * rows_out * columns_out * LANES;
-        float* target = x_grad + block * rows * columns * LANES;
-        std::memset(target, 0, sizeof(float) * rows * columns * LANES);
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++, source += LANES) {
-            const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
-            float* cell = target + ((size_t)h * columns + w) * LANES;
-            #pragma omp simd
-            for (int c = 0; c < LANES; c++) cell[c] += source[c];
-        }
-    });
 }
 
 }  // extern "C"

@@ -15,7 +15,7 @@ FLAT = np.zeros((3, 2), np.float32)
 
 
 def test_priors_of_fractional_levels() -> None:
-    priors = grid_priors([(1, 2), (1, 1)], (8, 16))
+    priors = grid_priors(((1, 2), (1, 1)), (8, 16))
     np.testing.assert_array_equal(priors, [[0, 0, 8, 8], [8, 0, 8, 8], [0, 0, 16, 16]])
 
 

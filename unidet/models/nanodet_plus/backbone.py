@@ -10,8 +10,15 @@ from jittor import nn
 
 from unidet.models.nanodet_plus.conv_blocks import NormedConv, NormedDepthwise, convolutions
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_inference import interleaved
+from unidet.ops.blocked_maps import is_blocked
+from unidet.ops.blocked_pools import max_pool
 
 BLOCKS = (4, 8, 4)
+
+
+Halves = tuple[jt.Var, jt.Var]
+"""Two maps of equally many channels, plain or blocked both."""
 
 
 def shuffled(first_NCHW: jt.Var, second_NCHW: jt.Var) -> jt.Var:
@@ -41,11 +48,40 @@ class ShuffleBlock(nn.Module):
             NormedConv(half, half),
         )
 
-    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+    def execute(self, first: jt.Var, second: jt.Var | None = None) -> Halves:
+        """Both halves of the next map; of the whole map at stride 2."""
         if self.shortcut is not None:
-            return shuffled(self.shortcut(feats_NCHW), self.main(feats_NCHW))
-        half = feats_NCHW.shape[1] // 2
-        return shuffled(feats_NCHW[:, :half], self.main(feats_NCHW[:, half:]))
+            return self.shortcut(first), self.main(first)
+        return first, self.main(second)
+
+
+class ShuffleStage(nn.Sequential):
+    """Blocks with their halves' channels taken in turn; `half` channels each."""
+
+    def __init__(self, in_channels: int, channels: int, blocks: int) -> None:
+        super().__init__(
+            ShuffleBlock(in_channels, channels, 2),
+            *(ShuffleBlock(channels, channels, 1) for _ in range(1, blocks)),
+        )
+        self.half = channels // 2
+
+    def execute(self, feats: jt.Var) -> jt.Var:
+        """(N, in_channels, H, W) to (N, channels, H / 2, W / 2), blocked if `feats` are."""
+        start, *others = self
+        first, second = start(feats)
+        for block in others:
+            first, second = block(*self._exchanged(first, second))
+        if is_blocked(feats):
+            return interleaved(first, second, self.half, 0, 2 * self.half)
+        return shuffled(first, second)
+
+    def _exchanged(self, first: jt.Var, second: jt.Var) -> Halves:
+        half = self.half
+        if is_blocked(first):
+            low, high = (interleaved(first, second, half, start, half) for start in (0, half))
+            return low, high
+        whole = shuffled(first, second)
+        return whole[:, :half], whole[:, half:]
 
 
 class ShuffleNetV2(nn.Module):
@@ -64,21 +100,26 @@ class ShuffleNetV2(nn.Module):
         self.pool = nn.Pool(3, 2, 1, op="maximum")
         before = (stem, *stages[:-1])
         self.stage2, self.stage3, self.stage4 = (
-            nn.Sequential(
-                ShuffleBlock(narrow, wide, 2), *(ShuffleBlock(wide, wide, 1) for _ in range(1, n))
-            )
+            ShuffleStage(narrow, wide, n)
             for narrow, wide, n in zip(before, stages, BLOCKS, strict=True)
         )
         self._initialize()
 
-    def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
-        """Images (N, 3, H, W), H and W multiples of 32, to three maps, finest first."""
-        feats = self.pool(self.stem(images_NCHW))
+    def execute(self, images_NCHW: jt.Var, *, blocks: bool = False) -> list[jt.Var]:
+        """Images (N, 3, H, W), H and W multiples of 32, to three maps, finest first.
+
+        `blocks`: the maps are blocked (ops/blocked_maps.py), which is for inference alone.
+        """
+        feats = self.pooled(self.stem(images_NCHW, blocks=blocks))
         maps = []
         for stage in (self.stage2, self.stage3, self.stage4):
             feats = stage(feats)
             maps.append(feats)
         return maps
+
+    def pooled(self, feats: jt.Var) -> jt.Var:
+        """The maximum of 3 x 3 cells at stride 2, of a map of either kind."""
+        return max_pool(feats) if is_blocked(feats) else self.pool(feats)
 
     def _initialize(self) -> None:
         """Lines 187-207: standard deviation 1 / inputs per group, so 1 for depthwise filters."""

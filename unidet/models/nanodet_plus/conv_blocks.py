@@ -6,7 +6,9 @@ import jittor as jt
 from jittor import nn
 
 from unidet.models.layers import DepthwiseConv, PointwiseConv
+from unidet.ops import blocked_inference
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_maps import is_blocked
 
 LEAK = 0.1
 """Slope of every activation for negative values (module/activation.py line 32)."""
@@ -32,8 +34,24 @@ class NormedConv(nn.Module):
         )
         self.norm = BatchNorm2d(channels, relu=activation, leak=LEAK)
 
-    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        return self.norm(self.conv(feats_NCHW))
+    def execute(
+        self, feats: jt.Var, residual: jt.Var | None = None, *, blocks: bool = False
+    ) -> jt.Var:
+        """Of a plain or a blocked map; the residual of the same kind is added last.
+
+        `blocks`: of an image to a blocked map, in inference alone.
+        """
+        if blocks or is_blocked(feats):
+            return blocked_inference.convolve_normalize(
+                feats,
+                self.conv.weight,
+                self.norm,
+                stride=self.conv.stride[0],
+                padding=self.conv.padding[0],
+                residual=residual,
+            )
+        result = self.norm(self.conv(feats))
+        return result if residual is None else result + residual
 
 
 class NormedDepthwise(nn.Module):
@@ -46,8 +64,13 @@ class NormedDepthwise(nn.Module):
         self.conv = DepthwiseConv(channels, kernel, stride, (kernel // 2, kernel // 2))
         self.norm = BatchNorm2d(channels, relu=activation, leak=LEAK)
 
-    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        return self.norm(self.conv(feats_NCHW))
+    def execute(self, feats: jt.Var) -> jt.Var:
+        if is_blocked(feats):
+            conv = self.conv
+            return blocked_inference.depthwise_normalize(
+                feats, conv.weight, self.norm, conv.stride, *conv.padding
+            )
+        return self.norm(self.conv(feats))
 
 
 def separable(channels: int, kernel: int, stride: int = 1) -> nn.Sequential:

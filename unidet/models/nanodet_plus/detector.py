@@ -15,14 +15,14 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.models.folded import unfold
-from unidet.models.layers import set_batch_norm_training
+from unidet.models.folded import norms_below, unfold
 from unidet.models.nanodet_plus.assigner import Assignment, assign
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.nanodet_plus.criterion import Targets, head_losses, kept_apart, targets_of
 from unidet.models.nanodet_plus.ghost_pan import GhostPAN
 from unidet.models.nanodet_plus.heads import AuxiliaryHead, NanoDetPlusHead
 from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
+from unidet.ops.blocked_maps import can_block
 from unidet.ops.boxes import clip_boxes
 from unidet.ops.loss_term import Losses
 from unidet.ops.nms import class_wise_nms, nms
@@ -59,10 +59,18 @@ class NanoDetPlus(nn.Module):
         self.aux_head = AuxiliaryHead(2 * channels, classes, BINS) if auxiliary else None
         if self.aux_fpn is not None:
             _copy(self.fpn, self.aux_fpn)
+        self._norms = norms_below(self)
+
+    def _train_norms(self, on: bool) -> None:
+        """As `set_batch_norm_training`, which takes a millisecond to find them."""
+        for norm in self._norms:
+            norm.is_train = on
 
     def predict(self, images_NCHW: jt.Var) -> Predictions:
         """Output of the head that is kept. H and W multiples of 32."""
-        levels = self.fpn(self.backbone(images_NCHW))
+        inference = jt.flags.no_grad and not self.backbone.stem.norm.is_train
+        blocks = inference and can_block(self.settings.channels // 2)
+        levels = self.fpn(self.backbone(images_NCHW, blocks=blocks))
         return self._predictions(self.head(levels), levels)
 
     def predict_both(
@@ -72,7 +80,7 @@ class NanoDetPlus(nn.Module):
 
         `detached`: the auxiliary one sends no gradient to what it shares with the other.
         """
-        set_batch_norm_training(self, True)
+        self._train_norms(True)
         return self._both(images_NCHW, detached)
 
     def _both(self, images_NCHW: jt.Var, detached: bool) -> tuple[Predictions, Predictions]:
@@ -91,7 +99,7 @@ class NanoDetPlus(nn.Module):
         return main, self._predictions(self.aux_head(doubled), levels)
 
     def _predictions(self, logits: jt.Var, levels: list[jt.Var]) -> Predictions:
-        shapes = [(level.shape[2], level.shape[3]) for level in levels]
+        shapes = tuple((level.shape[2], level.shape[3]) for level in levels)
         return Predictions(logits, grid_priors(shapes, STRIDES), self.classes, BINS)
 
     def unfold(self, batches: Iterable[np.ndarray]) -> None:
@@ -101,7 +109,7 @@ class NanoDetPlus(nn.Module):
         """
         if self.aux_fpn is not None:
             _copy(self.fpn, self.aux_fpn)
-        set_batch_norm_training(self, False)
+        self._train_norms(False)
         unfold(self, lambda images_NCHW: self._both(images_NCHW, False), batches)
 
     def losses(
@@ -172,7 +180,7 @@ class NanoDetPlus(nn.Module):
 
     def _scored(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[tuple[jt.Var, jt.Var]]:
         """Boxes (P, 4) clipped to the image and probabilities (P, C) of every image."""
-        set_batch_norm_training(self, False)
+        self._train_norms(False)
         with jt.no_grad():
             output = self.predict(images_NCHW)
             boxes, probabilities = output.boxes(), jt.sigmoid(output.class_logits)

@@ -15,6 +15,14 @@ from unidet.models.nanodet_plus.conv_blocks import (
     convolutions,
     separable,
 )
+from unidet.ops.blocked_inference import stretched
+from unidet.ops.blocked_maps import is_blocked
+
+
+def _resized(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
+    if is_blocked(feats):
+        return stretched(feats, size)
+    return nn.interpolate(feats, size=size, mode="bilinear", align_corners=False)
 
 
 class GhostModule(nn.Module):
@@ -44,7 +52,8 @@ class GhostBottleneck(nn.Module):
         )
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        return self.ghost2(self.ghost1(feats_NCHW)) + self.shortcut(feats_NCHW)
+        depthwise, pointwise = self.shortcut
+        return pointwise(depthwise(feats_NCHW), residual=self.ghost2(self.ghost1(feats_NCHW)))
 
 
 class GhostPAN(nn.Module):
@@ -66,12 +75,14 @@ class GhostPAN(nn.Module):
         self._initialize()
 
     def execute(self, feats: list[jt.Var]) -> list[jt.Var]:
-        """Maps (N, C_i, H_i, W_i), each half the size of the one before, to four levels."""
+        """Maps (N, C_i, H_i, W_i), each half the size of the one before, to four levels.
+
+        Blocked if the maps are, for which half of `channels` must fill the lanes.
+        """
         reduced = [layer(level) for layer, level in zip(self.reduce, feats, strict=True)]
         levels = [reduced[-1]]
         for block, lower in zip(self.top_down, reduced[-2::-1], strict=True):
-            size = lower.shape[2:]
-            upper = nn.interpolate(levels[0], size=size, mode="bilinear", align_corners=False)
+            upper = _resized(levels[0], lower.shape[2:4])
             levels.insert(0, block(jt.concat([upper, lower], dim=1)))
         outputs = [levels[0]]
         steps = zip(self.downsample, self.bottom_up, levels[1:], strict=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import PointwiseConv, flat_cells
+from unidet.models.layers import PointwiseConv, convolve_bias, flat_cells
 from unidet.models.nanodet_plus.conv_blocks import LEAK, convolutions, separable
 from unidet.ops.group_norm import GroupNorm
 
@@ -46,7 +46,9 @@ class NanoDetPlusHead(nn.Module):
     def execute(self, levels: list[jt.Var]) -> jt.Var:
         """Levels (N, channels, H, W) to logits (N, P, C + 4K)."""
         stages = zip(self.towers, self.predict, levels, strict=True)
-        return jt.concat([flat_cells(last(tower(x))) for tower, last, x in stages], dim=1)
+        return jt.concat(
+            [flat_cells(convolve_bias(tower(x), last)) for tower, last, x in stages], dim=1
+        )
 
 
 class GroupedConv(nn.Module):

@@ -6,6 +6,7 @@ N images, P priors, C classes, K bins of a side's distance.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jittor as jt
 import numpy as np
@@ -14,16 +15,19 @@ from unidet.ops.anchors import grid_points
 from unidet.ops.distributions import boxes_around, expected_bins
 
 
-def grid_priors(shapes: list[tuple[int, int]], strides: tuple[int, ...]) -> np.ndarray:
+@lru_cache(maxsize=64)
+def grid_priors(shapes: tuple[tuple[int, int], ...], strides: tuple[int, ...]) -> np.ndarray:
     """(P, 4) float32 x, y, stride, stride of every cell; x, y its top left corner, in pixels.
 
-    nanodet_plus_head.py lines 515-536: no half-cell offset.
+    Read-only. nanodet_plus_head.py lines 515-536: no half-cell offset.
     """
     rows = []
     for (height, width), stride in zip(shapes, strides, strict=True):
         points = grid_points(height, width, stride)
         rows.append(np.concatenate([points, np.full_like(points, stride)], axis=1))
-    return np.concatenate(rows)
+    priors_P4 = np.concatenate(rows)
+    priors_P4.setflags(write=False)
+    return priors_P4
 
 
 @dataclass

@@ -1,0 +1,292 @@
+"""C++ source of our own loops over blocked maps; follows onednn_source.py in the same file.
+
+A blocked map is (images, blocks, rows, columns, LANES), whose lanes past the last channel are 0.
+Work is shared over (image, block), so that results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+POOLS = r"""
+namespace {
+
+// For every block of every image.
+template <class Work> void over_blocks(int images, int blocks, Work work) {
+    #pragma omp parallel for
+    for (long long i = 0; i < (long long)images * blocks; i++) work(i);
+}
+
+// Every cell of y in turn: its block of x, its lanes, its row and column.
+template <class Work> void over_cells(const float* x, float* y, int images, int blocks, int rows,
+                                      int columns, int rows_out, int columns_out, Work work) {
+    over_blocks(images, blocks, [=](long long block) {
+        const float* source = x + block * rows * columns * LANES;
+        float* target = y + block * rows_out * columns_out * LANES;
+        for (int i = 0; i < rows_out; i++)
+        for (int j = 0; j < columns_out; j++, target += LANES) work(source, target, i, j);
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+// Maximum of 3 x 3 cells around every second one.
+void unidet_max_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
+                     int rows_out, int columns_out) {
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        std::memcpy(target, source + ((size_t)i * 2 * columns + j * 2) * LANES,
+                    sizeof(float) * LANES);
+        for (int h = std::max(i * 2 - 1, 0); h < std::min(i * 2 + 2, rows); h++)
+        for (int w = std::max(j * 2 - 1, 0); w < std::min(j * 2 + 2, columns); w++) {
+            const float* cell = source + ((size_t)h * columns + w) * LANES;
+            #pragma omp simd
+            for (int c = 0; c < LANES; c++) target[c] = std::max(target[c], cell[c]);
+        }
+    });
+}
+
+// The gradient goes to the first cell that is the maximum.
+void unidet_max_pool_backward(const float* x, const float* y, const float* grad, float* x_grad,
+                              int images, int blocks, int rows, int columns, int rows_out,
+                              int columns_out) {
+    over_blocks(images, blocks, [=](long long block) {
+        const size_t start = block * rows * columns * LANES;
+        const size_t start_out = block * rows_out * columns_out * LANES;
+        std::memset(x_grad + start, 0, sizeof(float) * rows * columns * LANES);
+        for (int i = 0; i < rows_out; i++)
+        for (int j = 0; j < columns_out; j++)
+        for (int c = 0; c < LANES; c++) {
+            const size_t out = start_out + ((size_t)i * columns_out + j) * LANES + c;
+            bool given = false;
+            for (int h = std::max(i * 2 - 1, 0); h < std::min(i * 2 + 2, rows); h++)
+            for (int w = std::max(j * 2 - 1, 0); w < std::min(j * 2 + 2, columns); w++) {
+                const size_t cell = start + ((size_t)h * columns + w) * LANES + c;
+                if (given || x[cell] != y[out]) continue;
+                x_grad[cell] += grad[out];
+                given = true;
+            }
+        }
+    });
+}
+
+// Mean of side x side cells; what is left over at the right or bottom is dropped.
+void unidet_mean_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
+                      int rows_out, int columns_out, int side) {
+    const float share = 1.f / (side * side);
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        float sum[LANES] = {0};
+        for (int h = i * side; h < (i + 1) * side; h++)
+        for (int w = j * side; w < (j + 1) * side; w++) {
+            const float* cell = source + ((size_t)h * columns + w) * LANES;
+            #pragma omp simd
+            for (int c = 0; c < LANES; c++) sum[c] += cell[c];
+        }
+        for (int c = 0; c < LANES; c++) target[c] = sum[c] * share;
+    });
+}
+
+void unidet_mean_pool_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
+                               int columns, int rows_out, int columns_out, int side) {
+    const float share = 1.f / (side * side);
+    over_cells(grad, x_grad, images, blocks, rows_out, columns_out, rows, columns,
+               [=](const float* source, float* target, int h, int w) {
+        const int i = h / side, j = w / side;
+        const float* cell = source + ((size_t)i * columns_out + j) * LANES;
+        const float weight = i < rows_out && j < columns_out ? share : 0;
+        if (weight == 0) cell = source;
+        #pragma omp simd
+        for (int c = 0; c < LANES; c++) target[c] = cell[c] * weight;
+    });
+}
+
+// Every cell of y the cell of x under it, as interpolation by nearest cell has it.
+void unidet_spread(const float* x, float* y, int images, int blocks, int rows, int columns,
+                   int rows_out, int columns_out) {
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
+        std::memcpy(target, source + ((size_t)h * columns + w) * LANES, sizeof(float) * LANES);
+    });
+}
+
+void unidet_spread_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
+                            int columns, int rows_out, int columns_out) {
+    over_blocks(images, blocks, [=](long long block) {
+        const float* source = grad + block * rows_out * columns_out * LANES;
+        float* target = x_grad + block * rows * columns * LANES;
+        std::memset(target, 0, sizeof(float) * rows * columns * LANES);
+        for (int i = 0; i < rows_out; i++)
+        for (int j = 0; j < columns_out; j++, source += LANES) {
+            const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
+            float* cell = target + ((size_t)h * columns + w) * LANES;
+            #pragma omp simd
+            for (int c = 0; c < LANES; c++) cell[c] += source[c];
+        }
+    });
+}
+
+}  // extern "C"
+"""
+
+INFERENCE = r"""
+namespace {
+
+typedef float Sixteen __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int Whole __attribute__((vector_size(64)));
+
+// A batch norm on running statistics: scale * x + shift.
+struct Folded {
+    std::vector<float> scale, shift;
+
+    Folded(const float* weight, const float* bias, const float* mean, const float* variance,
+           double eps, int channels)
+        : scale((channels + LANES - 1) / LANES * LANES), shift(scale.size()) {
+        for (int c = 0; c < channels; c++) {
+            const float inverse = 1 / std::sqrt(variance[c] + eps);  // rounds as PyTorch's
+            scale[c] = weight[c] * inverse;
+            shift[c] = bias[c] - mean[c] * scale[c];
+        }
+    }
+};
+
+// What the block from channel `first` on of a depthwise convolution reads beside the map.
+struct Taps {
+    std::vector<float> filters;  // (area, LANES)
+    Sixteen scale, shift;
+    float slope;
+
+    Taps(const float* all, const Folded& norm, int first, int channels, int area, float slope)
+        : filters(area * LANES), scale(*(const Sixteen*)&norm.scale[first]),
+          shift(*(const Sixteen*)&norm.shift[first]), slope(slope) {
+        for (int c = 0; c < std::min(LANES, channels - first); c++)
+        for (int k = 0; k < area; k++) filters[k * LANES + c] = all[(first + c) * area + k];
+    }
+};
+
+// `WIDTH` cells of a row at once; SIDE, where it is known, unrolls the taps.
+template <int SIDE, int WIDTH>
+inline void convolve_cells(const float* x, int columns, int stride, const Taps& taps, int side,
+                           float* y) {
+    const int reach = SIDE ? SIDE : side;
+    const Sixteen* tap = (const Sixteen*)taps.filters.data();
+    Sixteen sums[WIDTH] = {};
+    for (int h = 0; h < reach; h++)
+    for (int w = 0; w < reach; w++, tap++)
+    for (int i = 0; i < WIDTH; i++)
+        sums[i] += *tap * *(const Sixteen*)(x + ((size_t)h * columns + w + i * stride) * LANES);
+    for (int i = 0; i < WIDTH; i++) {
+        const Sixteen z = sums[i] * taps.scale + taps.shift, leaked = z * taps.slope;
+        *(Sixteen*)(y + i * LANES) = z > leaked ? z : leaked;
+    }
+}
+
+template <int SIDE>
+void convolve_block(const float* x, int columns, const int* n, const Taps& taps, float* y) {
+    constexpr int WIDTH = 4;
+    const int rows_out = n[5], columns_out = n[6], side = n[7], stride = n[8];
+    for (int i = 0; i < rows_out; i++) {
+        const float* row = x + (size_t)i * stride * columns * LANES;
+        int j = 0;
+        for (; j + WIDTH <= columns_out; j += WIDTH, y += WIDTH * LANES)
+            convolve_cells<SIDE, WIDTH>(row + j * stride * LANES, columns, stride, taps, side, y);
+        for (; j < columns_out; j++, y += LANES)
+            convolve_cells<SIDE, 1>(row + j * stride * LANES, columns, stride, taps, side, y);
+    }
+}
+
+// A block into a frame of zeros, (rows, columns, LANES), so that every tap lies inside.
+void frame(const float* x, const int* n, int rows, int columns, float* framed) {
+    const int before = n[9], used = std::max(std::min(n[3], columns - before), 0);
+    for (int row = 0; row < std::min(n[2], rows - before); row++)
+        std::memcpy(framed + ((size_t)(row + before) * columns + before) * LANES,
+                    x + (size_t)row * n[3] * LANES, sizeof(float) * used * LANES);
+}
+
+}  // namespace
+
+extern "C" {
+
+// As unidet_convolve, with the norm folded into scale and bias.
+void unidet_convolve_normalize(
+    const float* x, const float* filters, const float* weight, const float* bias, const float* mean,
+    const float* variance, const float* residual, float* y, const int* numbers, double eps,
+    float slope, bool plain) {
+    const Folded norm(weight, bias, mean, variance, eps, numbers[4]);
+    unidet_convolve(x, filters, norm.scale.data(), norm.shift.data(), residual, y, numbers, slope,
+                    plain);
+}
+
+// The same of a filter (1, side, side) for each channel, without residual.
+void unidet_depthwise_normalize(
+    const float* x, const float* filters, const float* weight, const float* bias, const float* mean,
+    const float* variance, float* y, const int* n, double eps, float slope) {
+    const Folded norm(weight, bias, mean, variance, eps, n[1]);
+    const int blocks = norm.scale.size() / LANES, side = n[7];
+    const int rows = (n[5] - 1) * n[8] + side, columns = (n[6] - 1) * n[8] + side;
+    #pragma omp parallel
+    {
+        std::vector<float> framed((size_t)rows * columns * LANES);
+        #pragma omp for
+        for (int i = 0; i < n[0] * blocks; i++) {
+            const Taps taps(filters, norm, i % blocks * LANES, n[1], side * side, slope);
+            frame(x + (size_t)i * n[2] * n[3] * LANES, n, rows, columns, framed.data());
+            float* target = y + (size_t)i * n[5] * n[6] * LANES;
+            if (side == 3) convolve_block<3>(framed.data(), columns, n, taps, target);
+            else if (side == 5) convolve_block<5>(framed.data(), columns, n, taps, target);
+            else convolve_block<0>(framed.data(), columns, n, taps, target);
+        }
+    }
+}
+
+// Channels `start` to `start` + `count` of those of two maps of `half` channels taken in turn.
+void unidet_interleave(const float* first, const float* second, float* y, int images, int half,
+                       int cells, int start, int count) {
+    const int blocks = (half + LANES - 1) / LANES, blocks_out = (count + LANES - 1) / LANES;
+    over_blocks(images, blocks_out, [=](long long i) {
+        // A block takes at most nine channels of either map, which lie in two blocks.
+        const int from = i % blocks_out * LANES, low = (start + from) / 2 / LANES;
+        const int high = std::min(low + 1, blocks - 1);
+        Whole evens = {}, odds = {}, turns = {};
+        Sixteen used = {};
+        for (int c = 0; c < LANES; c++) {
+            const int channel = start + from + c;
+            (channel % 2 ? odds : evens)[c] = channel / 2 - low * LANES;
+            turns[c] = channel % 2 ? LANES + c : c;
+            used[c] = from + c < count;
+        }
+        const size_t image = i / blocks_out * blocks;
+        const float *a = first + (image + low) * cells * LANES, *b = second + (a - first);
+        const size_t next = (size_t)(high - low) * cells * LANES;
+        float* target = y + i * cells * LANES;
+        const auto at = [](const float* place) { return *(const Sixteen*)place; };
+        for (int cell = 0; cell < cells; cell++, a += LANES, b += LANES, target += LANES)
+            *(Sixteen*)target = used * __builtin_shuffle(
+                __builtin_shuffle(at(a), at(a + next), evens),
+                __builtin_shuffle(at(b), at(b + next), odds), turns);
+    });
+}
+
+// Bilinear, cells' centres at halves, as interpolation without aligned corners has it.
+void unidet_stretch(const float* x, float* y, int images, int blocks, int rows, int columns,
+                    int rows_out, int columns_out) {
+    const float high = (float)rows / rows_out, wide = (float)columns / columns_out;
+    over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
+               [=](const float* source, float* target, int i, int j) {
+        const float h = std::max((i + 0.5f) * high - 0.5f, 0.f);
+        const float w = std::max((j + 0.5f) * wide - 0.5f, 0.f);
+        const int top = h, left = w;
+        const int bottom = std::min(top + 1, rows - 1), right = std::min(left + 1, columns - 1);
+        const auto at = [=](int row, int column) {
+            return *(const Sixteen*)(source + ((size_t)row * columns + column) * LANES);
+        };
+        const float down = h - top, along = w - left;
+        const Sixteen upper = at(top, left) * (1 - along) + at(top, right) * along;
+        const Sixteen lower = at(bottom, left) * (1 - along) + at(bottom, right) * along;
+        *(Sixteen*)target = upper * (1 - down) + lower * down;
+    });
+}
+
+}  // extern "C"
+"""
