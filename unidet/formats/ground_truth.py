@@ -13,11 +13,10 @@ from unidet.formats.annotations import (
     read_annotations,
     sentences,
 )
-from unidet.formats.columns import is_id_list
+from unidet.formats.columns import LARGEST
 from unidet.formats.findings import Finding
-from unidet.formats.json_text import shown
 from unidet.formats.table import Table
-from unidet.records import GroundTruth
+from unidet.records import GroundTruth, rows_among
 
 
 def read_ground_truth(path: Path) -> GroundTruth:
@@ -114,14 +113,13 @@ def _federated_tables(
 
 
 def _membership(images: Table, field: str, category_ids: np.ndarray) -> np.ndarray:
-    lists = images.values(field, ())
-    odd = [row for row, ids in enumerate(lists) if not is_id_list(ids)]
-    if odd:
-        images.fail(odd, f"'{field}' is {shown(lists[odd[0]])}, must be a list of category ids")
-    columns = {number: column for column, number in enumerate(category_ids.tolist())}
-    rows = np.repeat(np.arange(len(lists)), [len(ids) for ids in lists])
-    flat = (columns.get(number, -1) for number in chain.from_iterable(lists))
-    places = np.fromiter(flat, np.int64, len(rows))
+    lists = images.id_lists(field)
+    numbers = [*chain.from_iterable(lists)]
+    rows = np.repeat(np.arange(len(lists)), [*map(len, lists)])
+    if max(map(abs, numbers), default=0) >= LARGEST:  # which no category's id is
+        rows = rows[[abs(number) < LARGEST for number in numbers]]
+        numbers = [number for number in numbers if abs(number) < LARGEST]
+    places = rows_among(category_ids, np.array(numbers, np.int64))
     table = np.zeros((len(images), len(category_ids)), bool)
     table[rows[places >= 0], places[places >= 0]] = True
     return table

@@ -112,13 +112,12 @@ class Window:
         """Move the window on, to what is left of it and as much again; False at the file's end."""
         if self.ended:
             return False
-        passed = self.text[: self.position]
-        self.before += len(passed)
-        if (last := passed.rfind("\n")) < 0:
-            self.columns += len(passed)
+        self.before += self.position
+        if (last := self.text.rfind("\n", 0, self.position)) < 0:
+            self.columns += self.position
         else:
-            self.lines += passed.count("\n")
-            self.columns = len(passed) - last - 1
+            self.lines += self.text.count("\n", 0, self.position)
+            self.columns = self.position - last - 1
         self.text = self.text[self.position :]
         self.position = 0
         size = max(PIECE, len(self.text))

@@ -21,6 +21,7 @@ from unidet.formats.columns import (
     GrowingColumn,
     is_box,
     is_flag,
+    is_id_list,
     is_number,
     is_whole,
 )
@@ -225,6 +226,12 @@ class Table:
         if wrong:
             self.fail(wrong, f"'{name}' is {shown(values[wrong[0]])}, must be a non-empty text")
         return values
+
+    def id_lists(self, name: str) -> list[list[int]]:
+        """Column of lists of ids, empty where there is none."""
+        if name in self.columns:
+            self._require(name, is_id_list, "a list of category ids")
+        return self.values(name, ())
 
     def flags(self, name: str) -> tuple[np.ndarray, dict[str, Finding]]:
         """Column of truth values, (N,) bool, and what is worth a note; false where absent.
