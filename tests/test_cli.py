@@ -240,6 +240,26 @@ def test_an_error_of_the_system_is_one_line(
     assert err.startswith(f"unidet: {says}")
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_compiler_that_a_signal_to_the_group_ended_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_asked: bool,
+) -> None:
+    sys.modules.pop("unidet.pipelines.verbs.fails", None)
+    error = "RuntimeError('Check failed: ret>=0 Run cmd failed: g++ … an overcommit issue')"
+    (tmp_path / "fails.py").write_text(FAILS.format(error))
+    monkeypatch.setattr(unidet.pipelines.verbs, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(cli, "stop_requested", lambda: is_asked)
+    if not is_asked:
+        with pytest.raises(RuntimeError, match="Run cmd failed"):
+            cli.main(["fails"])
+        return
+    says = "unidet: stopped while a kernel was compiled; the same command resumes\n"
+    assert answer(capsys, "fails") == (75, "", says)
+
+
 def test_a_folder_that_was_removed_under_a_shell_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

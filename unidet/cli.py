@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unidet.config.folders import ConfigFolders, take_folders
 from unidet.config.overrides import each_once
 from unidet.console import streams
-from unidet.console.interrupt import EXIT_CODE, Interrupted, at_once, listen, stop_file
+from unidet.console.interrupt import (
+    EXIT_CODE,
+    Interrupted,
+    at_once,
+    listen,
+    stop_file,
+    stop_requested,
+)
 from unidet.errors import UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 HELP = ("-h", "--help")
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
+COMPILER_FAILED = "Run cmd failed"  # Jittor's words
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -73,9 +81,12 @@ def _status(given: list[str]) -> int:
     except KeyboardInterrupt:
         streams.complain("stopped; the same command resumes from the last save")
         return EXIT_CODE
-    except Exception:  # a fault of the program, unless it has read what is damaged
+    except Exception as error:  # a fault of the program, unless it has read what is damaged
         from unidet.store.handed_out import altered
 
+        if stop_requested() and COMPILER_FAILED in str(error):  # the signal has ended it as well
+            streams.complain("stopped while a kernel was compiled; the same command resumes")
+            return EXIT_CODE
         reason = altered()
         if not reason:
             raise
