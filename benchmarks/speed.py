@@ -3,7 +3,7 @@
     python benchmarks/speed.py cpu|cuda RESULTS.json float32|tf32|bfloat16|float16 [--quick]
 
 TF32 is asked for from outside, by NVIDIA_TF32_OVERRIDE=1. Written after every figure. With
-`--quick` images are a third as high and wide, and one turn is timed.
+`--quick` images and regions are those of benchmarks/networks.py's, and one turn is timed.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ def mebibytes_held() -> float:
     return (whole.value - free.value) / 2**20
 
 
-def works(size: tuple[int, int]) -> Iterator[tuple[str, Callable[[], Any]]]:
+def works(quick: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
     """What is timed, the trunk first: benchmarks/twin.py does the same in PyTorch."""
     import jittor as jt
     from networks import example, first_stage
-    from rows.full_size import WORKS
+    from rows import full_size
 
     from unidet.training.optimizer import Optimizer
 
     network, settings = first_stage()
-    pair = example(2, size)
+    pair = example(2, quick)
 
     def trunk() -> jt.Var:
         output = network.rpn_head(network.pyramid(jt.array(pair.images_NCHW)))
@@ -88,10 +88,12 @@ def works(size: tuple[int, int]) -> Iterator[tuple[str, Callable[[], Any]]]:
 
     yield TRUNK_FORWARD, forward
     yield TRUNK_STEP, update
-    yield "stage 1: training step, 2 images", WORKS["stage1-step-2"](size=size)
-    yield "stage 2: training step, 2 images", WORKS["stage2-step"](images=2, size=size)
-    yield "stage 1: inference, 1 image", WORKS["stage1"](size=size)
-    yield "stage 2: inference, 1 image, 300 proposals", WORKS["stage2-300"](size=size)
+    yield "stage 1: training step, 2 images", full_size.propose_step(2, quick)
+    yield "stage 2: training step, 2 images", full_size.classify_step(2, quick)
+    yield "stage 1: inference, 1 image", full_size.propose(quick)
+    proposals = 30 if quick else 300
+    name = f"stage 2: inference, 1 image, {proposals} proposals"
+    yield name, full_size.classify(proposals, quick)
 
 
 def main(device: str, target: str, precision: str, quick: bool) -> None:
@@ -99,13 +101,12 @@ def main(device: str, target: str, precision: str, quick: bool) -> None:
 
     print(bring_up(device), flush=True)
     import jittor as jt
-    from networks import FULL, QUICK
 
     from unidet.training.precision import computing_in
 
     figures = Figures(target, lambda: jt.sync_all(True), quick)
     mixed = precision if precision in ("bfloat16", "float16") else "float32"
-    for name, work in works(QUICK if quick else FULL):
+    for name, work in works(quick):
         if mixed != "float32" and "inference" in name:
             continue  # the precision is that of training
 

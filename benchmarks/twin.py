@@ -13,7 +13,7 @@ from rows.trunk_in_torch import Trunk
 from speed import TRUNK_FORWARD, TRUNK_STEP, Figures
 from torch import nn
 
-FULL, QUICK = (800, 1088), (256, 352)
+FULL, QUICK = (800, 1088), (128, 160)
 
 
 class Network(nn.Module):

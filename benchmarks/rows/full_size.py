@@ -11,7 +11,7 @@ from typing import Any
 
 import jittor as jt
 import numpy as np
-from networks import FULL, example, fill, first_stage, second_stage
+from networks import example, fill, first_stage, second_stage
 
 from unidet.cli import compose
 from unidet.models.rtdetr.network import RTDETR
@@ -32,35 +32,33 @@ def trunk() -> Callable[[], Any]:
     return forward
 
 
-def propose(size: tuple[int, int] = FULL) -> Callable[[], Any]:
+def propose(quick: bool = False) -> Callable[[], Any]:
     """Stage 1, one image."""
     network, _ = first_stage()
-    batch = example(1, size)
+    batch = example(1, quick)
     images = jt.array(batch.images_NCHW)
     return lambda: network.propose(images, batch.sizes_N2)
 
 
-def _step(
-    network: Any, settings: Any, images: int, size: tuple[int, int] = FULL
-) -> Callable[[], Any]:
+def _step(network: Any, settings: Any, images: int, quick: bool = False) -> Callable[[], Any]:
     prepare = as_it_is
     if hasattr(network, "sample"):
         prepare = network.sample
     step = Stepper(network, network.loss, prepare, Optimizer(network, settings), parts=1)
-    batch = example(images, size)
+    batch = example(images, quick)
     return lambda: jt.sync(list(step(batch, (0, 0), 0.0).values()))
 
 
-def propose_step(images: int = 1, size: tuple[int, int] = FULL) -> Callable[[], Any]:
+def propose_step(images: int = 1, quick: bool = False) -> Callable[[], Any]:
     """Training step of stage 1."""
-    return _step(*first_stage(), images, size)
+    return _step(*first_stage(), images, quick)
 
 
-def classify(count: int, size: tuple[int, int] = FULL) -> Callable[[], Any]:
+def classify(count: int, quick: bool = False) -> Callable[[], Any]:
     """Stage 2, one image of `count` proposals, 1,230 names."""
-    network, _ = second_stage()
+    network, _ = second_stage(quick)
     network.set_vocabularies([np.random.default_rng(2).standard_normal((1230, 1024))])
-    batch = example(1, size)
+    batch = example(1, quick)
     images, rows = jt.array(batch.images_NCHW), [batch.proposals[0][:count]]
 
     def name() -> None:
@@ -71,9 +69,9 @@ def classify(count: int, size: tuple[int, int] = FULL) -> Callable[[], Any]:
     return name
 
 
-def classify_step(images: int = 1, size: tuple[int, int] = FULL) -> Callable[[], Any]:
+def classify_step(images: int = 1, quick: bool = False) -> Callable[[], Any]:
     """Training step of stage 2, 512 regions of an image."""
-    return _step(*second_stage(), images, size)
+    return _step(*second_stage(quick), images, quick)
 
 
 def rtdetr() -> Callable[[], Any]:
