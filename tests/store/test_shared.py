@@ -9,14 +9,18 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unidet.errors import UserError
+from unidet.store.arrays import save_tensors
 from unidet.store.gc import cleaning, drop, sweep
+from unidet.store.hashing import key_of
 from unidet.store.ingest import list_files
 from unidet.store.live import in_use
 from unidet.store.record import Action
@@ -93,6 +97,27 @@ def test_the_group_may_write_what_all_write(store: Store, publish: Publish, grou
     assert len(shared) == 2
     for path in (*shared, *folders):
         assert path.stat().st_mode & stat.S_IWGRP, path
+
+
+def test_what_a_library_wrote_for_its_user_alone_is_for_all_who_read(
+    store: Store, group: None
+) -> None:
+    preimage = {"schema": 1, "stage": "roi", "config": {}}
+    key = key_of(preimage)
+    out = store.draft(key)
+    (out / "model").write_bytes(b"weights")
+    os.chmod(out / "model", 0o600)
+    began = time.time()
+    action = store.publish(key, preimage, "roi", out, started=began, seconds=1.0, inputs={})
+    assert stat.S_IMODE(store.layout.blob(action.files["model"].sha256).stat().st_mode) == 0o444
+
+
+def test_tensors_are_for_whoever_may_read_a_new_file(tmp_path: Path, group: None) -> None:
+    save_tensors(tmp_path / "model", {"a": np.zeros(2)})
+    assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o664
+    os.umask(0o077)
+    save_tensors(tmp_path / "mine", {"a": np.zeros(2)})
+    assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o600
 
 
 def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -96,6 +96,8 @@ def list_files(out: Path) -> list[str]:
 def _own(names: list[str], out: Path, scratch: Path, pool: ThreadPoolExecutor) -> dict[str, Path]:
     """Read-only files that belong to this process alone, on the file system of the store."""
     device = os.stat(scratch).st_dev
+    # Libraries write files for their user alone; whoever may read the folder may read them too.
+    readers = os.stat(out).st_mode & 0o444
 
     def own(number: int, name: str) -> Path:
         path = out / name
@@ -104,7 +106,7 @@ def _own(names: list[str], out: Path, scratch: Path, pool: ThreadPoolExecutor) -
             copy = scratch / str(number)
             copy_hashed(path, copy)
             path = copy
-        os.chmod(path, stat.S_IMODE(state.st_mode) & ~0o222)
+        os.chmod(path, (stat.S_IMODE(state.st_mode) | readers) & ~0o222)
         return path
 
     return dict(zip(names, pool.map(own, range(len(names)), names), strict=True))

@@ -13,10 +13,11 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from unidet.console.terminal import say
 from unidet.errors import UserError
+from unidet.store.arrays import save_tensors
 from unidet.store.disk import sync
 from unidet.training import log, ranks
 from unidet.training.ema import WeightEMA
@@ -45,7 +46,7 @@ def save_checkpoint(
     arrays[CHECKSUM] = _checksum(arrays)
     draft = folder / f"{FILE}.draft"
     try:
-        save_file(arrays, draft)
+        save_tensors(draft, arrays)
         sync(draft)
         with suppress(FileNotFoundError):
             (folder / FILE).replace(folder / PREVIOUS)

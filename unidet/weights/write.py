@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from unidet.errors import UserError
-from unidet.store.arrays import save_arrays
+from unidet.store.arrays import save_arrays, save_tensors
 from unidet.store.disk import whole_file
 from unidet.weights.pickles import JITTOR_MARK
 
@@ -86,7 +85,7 @@ def write_pickle(path: str | Path, contents: Any) -> None:
 
 def _save(arrays: dict[str, np.ndarray], path: Path, metadata: dict[str, str] | None) -> None:
     try:
-        save_file(arrays, path, metadata=metadata)
+        save_tensors(path, arrays, metadata)
     except SafetensorError as error:  # in its own words, of a disk that is full
         raise OSError(str(error)) from error
 
