@@ -6,6 +6,7 @@ Its numbers at full size are checked against the official code's in test_roi_cla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jittor as jt
 import networks
@@ -24,10 +25,10 @@ random = np.random.default_rng(11)
 TEXTS = [random.standard_normal((5, 6)), random.standard_normal((3, 6))]
 
 
-def build(texts: Sequence[np.ndarray] = TEXTS, mean: bool = False) -> RoiClassifier:
+def build(texts: Sequence[np.ndarray] = TEXTS, mean: bool = False, **fields: Any) -> RoiClassifier:
     backbone = networks.small_resnet(width=4, frozen_stages=1)
     pool = "mean" if mean else "attention"
-    settings = networks.small_classifier(backbone=backbone, pool=pool, heads=2)
+    settings = networks.small_classifier(backbone=backbone, pool=pool, heads=2, **fields)
     network = build_classifier(settings)
     network.set_vocabularies(texts)
     return network
@@ -94,6 +95,18 @@ def test_partitioned_losses(network: RoiClassifier) -> None:
     # The background's targets do not count, but the background does in the divisor.
     assert losses["loss_box"].item() == pytest.approx((2 + 0.5) / 3, rel=1e-5)
     assert losses["positives"].item() == 2
+
+
+def test_the_weight_of_the_boxes_touches_no_other_loss(network: RoiClassifier) -> None:
+    embeddings, deltas = heads()
+    outputs = jt.array(embeddings), jt.array(deltas.astype(np.float32))
+    classes = [np.array([0, 2, 3]), np.array([1])]
+    plain, weighted = (
+        undivided(classifier.losses(*outputs, SAMPLES, classes))
+        for classifier in (network, build(box_loss_weight=0.1))
+    )
+    assert weighted["loss_box"].item() == pytest.approx(0.1 * (2 + 0.5) / 3, rel=1e-5)
+    assert weighted["loss_class"].item() == plain["loss_class"].item()
 
 
 def test_losses_of_a_single_dataset() -> None:

@@ -267,6 +267,7 @@ class ClassifierConfig:
             counted.
         roi_samples, positive_fraction: regions drawn per image, and how many of them at most are
             positive.
+        box_loss_weight: of the boxes' L1 loss beside that of the names; officially 1.
     """
 
     backbone: BackboneConfig
@@ -281,3 +282,4 @@ class ClassifierConfig:
     federated_classes: Positive
     roi_samples: Positive
     positive_fraction: Fraction
+    box_loss_weight: Weight = 1.0

@@ -174,7 +174,8 @@ class RoiClassifier(nn.Module):
 
         Classification is a sigmoid cross entropy per (region, name), summed over names, divided by
         the regions or, with several datasets, by the images; boxes an L1 over positives, divided by
-        all regions (bbox_head_clip.py lines 315-383, bbox_head_clip_partitioned.py likewise).
+        all regions (bbox_head_clip.py lines 315-383, bbox_head_clip_partitioned.py likewise), times
+        `box_loss_weight`.
         """
         counts = self.classifier.class_counts
         rows, regions = embeddings_RD.shape[0], len(samples.labels_R)
@@ -195,7 +196,9 @@ class RoiClassifier(nn.Module):
         divisor = regions if len(counts) == 1 else len(samples.datasets_N)
         return {
             "loss_class": LossTerm(loss_class, divisor),
-            "loss_box": LossTerm(l1_loss(deltas_R4, targets, positive), regions),
+            "loss_box": LossTerm(
+                l1_loss(deltas_R4, targets, positive), regions, self.settings.box_loss_weight
+            ),
             "positives": tally(positive.sum()),
         }
 
