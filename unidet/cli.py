@@ -24,7 +24,7 @@ from unidet.console.interrupt import (
     stop_file,
     stop_requested,
 )
-from unidet.errors import UserError, suggestion
+from unidet.errors import Malformed, UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
 
@@ -72,7 +72,7 @@ def _status(given: list[str]) -> int:
             raise
         from unidet.store.provenance import redact
 
-        reason = str(error) if isinstance(error, UserError) else _reason(error)
+        reason = _reason(error) if isinstance(error, OSError) else _line(error)
         streams.complain(redact(reason))
         return BAD_INPUT
     except Interrupted as stop:
@@ -92,6 +92,13 @@ def _status(given: list[str]) -> int:
             raise
         streams.complain(reason)
         return BAD_INPUT
+
+
+def _line(error: UserError) -> str:
+    """What the error says; of a file that is not as it was stored, that."""
+    from unidet.store.handed_out import altered
+
+    return (isinstance(error, Malformed) and altered()) or str(error)
 
 
 def _reason(error: OSError) -> str:

@@ -14,6 +14,11 @@ class UserError(Exception):
     """
 
 
+class Malformed(UserError):
+    """Arrays of an artefact that its stage cannot have written: the disk has altered them, or they
+    were taken over from somebody whose program writes others."""
+
+
 _PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _PACKED |= {b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"\x28\xb5\x2f\xfd": "zstd"}
 _PAGE = re.compile(

@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
-from unidet.store.arrays import map_arrays, save_arrays
+from unidet.store.arrays import malformed, map_arrays, readable, require_arrays, save_arrays
 from unidet.store.disk import sync
 from unidet.store.hashing import sha256_file
 
@@ -31,6 +31,14 @@ Results = Callable[[Sequence[int]], Iterator[tuple[int, Columns]]]
 DigestOf = Callable[[int], bytes]
 """Row of an image to the sha256 of all that belongs to this image alone in making its results."""
 FOLDER = "shards"
+_OF_SHARDS = ("rows", "digests", "offsets")
+_LENGTHS: Mapping[str, tuple[int | None, ...]] = {
+    "boxes_xyxy": (4,),
+    "scores": (),
+    "proposal_scores": (),
+    "embeddings": (None,),
+}
+"""Lengths of an entry, of the columns that stages write."""
 SHARDS = "images"
 """Folder of the shards in the artefact of a stage that runs a network over images."""
 
@@ -186,6 +194,37 @@ def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -
         draft.unlink(missing_ok=True)
 
 
+class _Read(dict[str, Any]):
+    """The columns of an image in a shard, which may come from elsewhere."""
+
+    def __init__(self, file: Path, columns: Columns) -> None:
+        super().__init__(columns)
+        self._file = file
+
+    def __missing__(self, name: str) -> np.ndarray:
+        malformed(self._file, f"there is no array {name}")
+
+
+def _mapped(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a shard.
+
+    Raises:
+        Malformed: they do not fit each other.
+    """
+    with readable(file):
+        arrays = map_arrays(file)
+    require_arrays(file, arrays, {"rows": ("i", (None,)), "offsets": ("i", (None,))})
+    offsets, count = arrays["offsets"], len(arrays["rows"])
+    require_arrays(file, arrays, {"offsets": ("i", (count + 1,)), "digests": ("u", (count, 32))})
+    if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any():
+        malformed(file, "offsets do not ascend from 0")
+    for name, column in arrays.items():
+        if name not in _OF_SHARDS:
+            lengths = (int(offsets[-1]), *_LENGTHS.get(name, column.shape[1:]))
+            require_arrays(file, arrays, {name: ("fiu", lengths)})
+    return arrays
+
+
 class Sharded:
     """Reads the shards of `folder`, whichever image is asked for: one at a time is mapped into
     memory, none is loaded."""
@@ -193,8 +232,9 @@ class Sharded:
     def __init__(self, folder: Path) -> None:
         import numpy as np
 
+        self._folder = folder
         self._files = sorted(folder.glob("shard-*.npz"))
-        parts = [map_arrays(file)["rows"].copy() for file in self._files]  # no mapping is kept
+        parts = [_mapped(file)["rows"].copy() for file in self._files]  # no mapping is kept
         counts = [len(part) for part in parts]
         rows = np.concatenate([np.zeros(0, np.int64), *parts])
         order = np.argsort(rows)
@@ -209,7 +249,7 @@ class Sharded:
     @cached_property
     def rows_by_digest(self) -> dict[bytes, int]:
         """The row of an image by the sha256 of what its results were made from."""
-        shards = map(map_arrays, self._files)
+        shards = map(_mapped, self._files)
         return {
             digest.tobytes(): row
             for shard in shards
@@ -220,18 +260,19 @@ class Sharded:
         """The columns of the image at `row`."""
         number = int(self._rows.searchsorted(row))
         if number == len(self._rows) or self._rows[number] != row:
-            raise KeyError(row)
+            malformed(self._folder, f"no results of image {row} among {len(self)}")
         arrays, place = self._arrays(int(self._shards[number])), int(self._places[number])
         first, last = arrays["offsets"][place : place + 2].tolist()
-        return {
+        columns = {
             name: column[first:last].copy()
             for name, column in arrays.items()
-            if name not in ("rows", "digests", "offsets")
+            if name not in _OF_SHARDS
         }
+        return _Read(self._files[self._shards[number]], columns)
 
     def _arrays(self, shard: int) -> dict[str, np.ndarray]:
         known, arrays = self._mapped  # another thread may be at another shard
         if known != shard:
-            arrays = map_arrays(self._files[shard])
+            arrays = _mapped(self._files[shard])
             self._mapped = shard, arrays
         return arrays

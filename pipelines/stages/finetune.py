@@ -17,7 +17,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring import classifier, fine_tuning
 from unidet.pipelines.wiring.classifier import keep_classifier, trained_classifier
-from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS, read_embeddings
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS, read_embeddings, read_stored
 from unidet.pipelines.wiring.fine_tuning import PLAIN, REHEARSAL
 from unidet.pipelines.wiring.image_batches import counted_in_steps, training_batches
 from unidet.pipelines.wiring.image_sets import (
@@ -75,13 +75,12 @@ def run(job: Job) -> None:
 
 def _tuner(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.ndarray]) -> Any:
     """What trains the network on new names and keeps the old ones."""
-    import numpy as np
 
     from unidet.models.fine_tuner import FineTuner, Weights
 
     settings = job.settings["finetune"]
     kept = settings["keep"]
-    old = [np.load(job.inputs[_embeddings(name)] / EMBEDDINGS)["embeddings"] for name in kept]
+    old = [read_stored(job.inputs[_embeddings(name)] / EMBEDDINGS)[0] for name in kept]
     stored = read_stored_images(
         [
             (job.inputs[str(Node("rehearsal", name))], len(texts) + kept.index(vocabulary))

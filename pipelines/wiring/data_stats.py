@@ -19,7 +19,7 @@ from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of
 from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.states import built
-from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS, read_stored
 from unidet.pipelines.wiring.named_data import NamedData
 from unidet.pipelines.wiring.study_sets import knows_text
 from unidet.records import Split
@@ -77,8 +77,8 @@ def built_embeddings(config: Config) -> Embeddings:
     embeddings = {}
     for node, action in actions.items():
         if node.stage == "clip_embeddings":
-            with np.load(store.folder(action) / EMBEDDINGS) as arrays:
-                embeddings[node.name] = arrays["names"].tolist(), arrays["embeddings"]
+            vectors, names = read_stored(store.folder(action) / EMBEDDINGS)
+            embeddings[node.name] = names, vectors
     return embeddings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unidet.errors import UserError
+from unidet.errors import Malformed, UserError
 from unidet.pipelines.wiring.image_sets import ImageSet
 
 if TYPE_CHECKING:
@@ -17,16 +17,27 @@ EMBEDDINGS = "embeddings.npz"
 """In a `clip_embeddings` artefact: `embeddings` (C, D) and their `names`."""
 
 
+def read_stored(path: Path) -> tuple[np.ndarray, list[str]]:
+    """(C, D) float32 and the C names of a file that a stage has left.
+
+    Raises:
+        Malformed: it holds no such arrays.
+    """
+    from unidet.formats.embeddings import read_named_embeddings
+
+    try:
+        return read_named_embeddings(path)
+    except UserError as error:
+        raise Malformed(str(error)) from None
+
+
 def read_embeddings(folder: Path, data: ImageSet) -> np.ndarray:
     """(C, D) float32 of a `clip_embeddings` artefact, for the categories of a set in their order.
 
     Raises:
         UserError: they are of other names.
     """
-    import numpy as np
-
-    with np.load(folder / EMBEDDINGS) as arrays:
-        vectors, names = arrays["embeddings"], arrays["names"].tolist()
+    vectors, names = read_stored(folder / EMBEDDINGS)
     if names != [category.name for category in data.split.categories]:
         raise UserError(
             f"{data.name}: its {len(data.split.categories)} categories are not the {len(names)} "

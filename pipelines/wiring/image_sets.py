@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.study_sets import TRAINING, VOCABULARY
+from unidet.store.arrays import readable, require_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +44,7 @@ class ImageSet:
     @cached_property
     def digests(self) -> np.ndarray:
         """(N, 32) uint8: sha256 of each image's content."""
-        import numpy as np
-
-        return np.load(self.folder / DIGESTS)
+        return _read_digests(self.folder, self.split)
 
     def digest_of(self, row: int) -> bytes:
         """The sha256 of an image's content."""
@@ -83,7 +82,6 @@ def open_image_set(job: Job, label: str = "data") -> ImageSet:
 
 def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
     """The data set of a `data` artefact; `images` is the folder of its image files, if any."""
-    import numpy as np
 
     from unidet.data.images import FolderImages, PackedImages
     from unidet.data.index import load_split
@@ -93,9 +91,21 @@ def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
     source: Images = (
         PackedImages(folder / PACKED)
         if images is None
-        else FolderImages(images, split.file_names, np.load(folder / DIGESTS))
+        else FolderImages(images, split.file_names, _read_digests(folder, split))
     )
     return ImageSet(name, split, source, folder)
+
+
+def _read_digests(folder: Path, split: Split) -> np.ndarray:
+    """(N, 32) uint8 of a set's images; Malformed where there are others."""
+    import numpy as np
+
+    with readable(folder / DIGESTS):
+        digests = np.load(folder / DIGESTS)
+    require_arrays(
+        folder / DIGESTS, {"digests": digests}, {"digests": ("u", (len(split.image_ids), 32))}
+    )
+    return digests
 
 
 def open_training_sets(job: Job) -> list[ImageSet]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unidet.pipelines.wiring.embedding_artefacts import read_stored
 from unidet.store.arrays import save_arrays
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def with_learned_names(
 
     if folder is None or not (folder / LEARNED).exists():
         return embeddings_CD
-    with np.load(folder / LEARNED) as arrays:
-        learned = dict(zip(arrays["names"].tolist(), arrays["embeddings"], strict=True))
+    vectors, known = read_stored(folder / LEARNED)
+    learned = dict(zip(known, vectors, strict=True))
     rows = [learned.get(name, row) for name, row in zip(names, embeddings_CD, strict=True)]
     return np.stack(rows).astype(np.float32)

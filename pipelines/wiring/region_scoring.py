@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from unidet.evaluation.soft_nms import Suppression
     from unidet.records import Detections
 
+_COLUMNS = ("boxes_xyxy", "proposal_scores", "embeddings")
+
 
 @dataclass(frozen=True)
 class SetRegions:
@@ -36,7 +38,8 @@ class SetRegions:
 
         shards = Sharded(self.folder / SHARDS)
         for row, image_id in enumerate(self.image_ids):
-            yield Regions(int(image_id), **shards.of(row))
+            columns = shards.of(row)
+            yield Regions(int(image_id), *(columns[name] for name in _COLUMNS))
 
 
 def regions_of(job: Job, data: ImageSet) -> SetRegions:

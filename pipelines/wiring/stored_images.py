@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unidet.store.arrays import save_arrays
+from unidet.store.arrays import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from unidet.records import Batch
 
 MAPS, INDEX = "maps", "index.npz"
+_KINDS = {
+    "box_offsets": ("i", (None,)),
+    "boxes": ("f", (None, 4)),
+    "labels": ("i", (None,)),
+    "proposal_offsets": ("i", (None,)),
+    "proposals": ("f", (None, 5)),
+}
 
 
 class StoredImagesWriter:
@@ -71,11 +78,11 @@ def read_stored_images(folders: Sequence[tuple[Path, int]]) -> StoredImages:
     proposals: list[np.ndarray] = []
     dataset_ids: list[int] = []
     for folder, dataset in folders:
-        with np.load(folder / INDEX) as arrays:
-            offsets = arrays["box_offsets"]
-            boxes += _parts(arrays["boxes"], offsets)
-            labels += _parts(arrays["labels"], offsets)
-            proposals += _parts(arrays["proposals"], arrays["proposal_offsets"])
+        arrays = load_arrays(folder / INDEX, _KINDS)
+        offsets = arrays["box_offsets"]
+        boxes += _parts(arrays["boxes"], offsets)
+        labels += _parts(arrays["labels"], offsets)
+        proposals += _parts(arrays["proposals"], arrays["proposal_offsets"])
         count = len(offsets) - 1
         maps += [np.load(_map_file(folder, row), mmap_mode="r") for row in range(count)]
         dataset_ids += [dataset] * count

@@ -15,7 +15,7 @@ from splits import read_split
 
 from unidet.data.images import FolderImages, PackedImages, check_images, read_image, read_size
 from unidet.data.index import load_split, save_split
-from unidet.errors import UserError
+from unidet.errors import Malformed, UserError
 from unidet.pictures.decode import read_picture
 from unidet.records import Category, Split
 
@@ -268,6 +268,28 @@ def test_a_damaged_index_is_named(tmp_path: Path) -> None:
         load_split(path, "tiny")
     np.savez(path, other=np.zeros(1))
     with pytest.raises(UserError, match=r"index\.npz: no readable split index"):
+        load_split(path, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("image_ids", lambda array: array[0]),
+        ("widths", lambda array: array.astype(str)),
+        ("labels", lambda array: array[:0]),
+        ("boxes_xyxy", lambda array: array[:, :3]),
+        ("box_image", lambda array: array + 2**20),
+    ],
+)
+def test_an_index_of_other_arrays_is_named(
+    split: Split, tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    path = tmp_path / "index.npz"
+    save_split(split, path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **arrays | {name: change(arrays[name])})
+    with pytest.raises(Malformed, match=r"index\.npz: not what its stage writes"):
         load_split(path, "tiny")
 
 

@@ -12,6 +12,7 @@ from commands import exit_status
 
 from unidet import cli
 from unidet.store import handed_out
+from unidet.store.arrays import malformed
 from unidet.store.record import Action
 from unidet.store.store import Store
 
@@ -48,6 +49,13 @@ def test_altered_content_is_named_where_its_reader_fails(
     assert "unidet verify --repair" in said
     assert "Traceback" not in said
     assert said.count("\n") == 1
+
+    def refuses(arguments: list[str]) -> int:
+        malformed(file, "no numbers")
+
+    monkeypatch.setattr(cli, "_dispatch", refuses)
+    assert exit_status("status") == 2
+    assert "the disk has altered it" in capsys.readouterr().err
 
 
 def test_what_a_clean_up_took_away_is_not_altered(

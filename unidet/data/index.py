@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.records import Category, Split
-from unidet.store.arrays import map_arrays, save_arrays
+from unidet.store.arrays import malformed, map_arrays, require_arrays, save_arrays
 
 _COLUMNS = {
     "image_ids": np.int64,
@@ -50,12 +51,27 @@ def load_split(path: Path, name: str) -> Split:
             f"{path}: no readable split index ({error}); unidet verify --repair brings it back or "
             "sets it aside, then run the same command again"
         ) from None
+    _check(path, columns)
     return Split(
         name=name,
         file_names=tuple(texts["file_names"]),
         categories=tuple(_category(values) for values in texts["categories"]),
         **columns,
     )
+
+
+def _check(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Whether columns, which may come from elsewhere, are of one length each way."""
+    images, boxes = columns["image_ids"].size, columns["labels"].size
+    of_images = ("image_ids", "widths", "heights")
+    kinds: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        name: (np.dtype(dtype).kind, (images if name in of_images else boxes,))
+        for name, dtype in _COLUMNS.items()
+    }
+    kinds["boxes_xyxy"] = ("f", (boxes, 4))
+    require_arrays(path, columns, kinds)
+    if boxes and not 0 <= columns["box_image"].min() <= columns["box_image"].max() < images:
+        malformed(path, f"boxes of images that are not among {images}")
 
 
 def _category(values: dict[str, Any]) -> Category:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from unidet.errors import Malformed, UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-
+Kinds = Mapping[str, tuple[str, tuple[int | None, ...]]]
+"""name -> kinds of numpy types ("iu", "f") and lengths; None is any length."""
 _ALIGNMENT = 64
 """Bytes, at multiples of which arrays begin: so they can be used where they lie."""
 _LOCAL_HEADER = 30
@@ -38,6 +43,23 @@ def save_arrays(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> N
             info.extra = _room(archive.start_dir, info)
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def save_tensors(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None
+) -> None:
+    """Write safetensors, to be read by whoever may read a new file: of itself the library writes
+    for its user alone, whom others of a group can then neither check nor resume.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(dict(arrays), path, metadata=metadata)
+    os.chmod(path, mode)
 
 
 def _room(start: int, info: zipfile.ZipInfo) -> bytes:
@@ -75,6 +97,61 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
             arrays[member.filename.removesuffix(".npy")] = (
                 array if array.flags.aligned else array.copy()
             )
+    return arrays
+
+
+def malformed(path: Path, why: str) -> NoReturn:
+    """Refuse a file of an artefact.
+
+    Raises:
+        Malformed: always.
+    """
+    raise Malformed(
+        f"{path}: not what its stage writes ({why}); unidet verify --repair brings back what the "
+        "disk has altered, unidet rm removes what came from elsewhere"
+    )
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """While a file of an artefact is read: whatever its readers make of one that is none.
+
+    Raises:
+        OSError: the disk fails.
+        Malformed: it cannot be read.
+    """
+    try:
+        yield
+    except (OSError, UserError):
+        raise
+    except Exception as error:  # of zipfile, struct, tokenize, ast, pickle and numpy
+        malformed(path, f"{type(error).__name__}: {error!s:.80}".replace("\n", " "))
+
+
+def require_arrays(path: Path, arrays: Mapping[str, np.ndarray], kinds: Kinds) -> None:
+    """Whether arrays of an artefact, which may come from elsewhere, are as their reader takes them.
+
+    Raises:
+        Malformed: one is missing, or of another type or shape.
+    """
+    for name, (types, lengths) in kinds.items():
+        if name not in arrays:
+            malformed(path, f"there is no array {name}")
+        array = arrays[name]
+        fits = len(lengths) == array.ndim and all(
+            wanted in (None, length) for wanted, length in zip(lengths, array.shape, strict=True)
+        )
+        if not fits or array.dtype.kind not in types:
+            malformed(path, f"{name} is {array.dtype} of shape {array.shape}")
+
+
+def load_arrays(path: Path, kinds: Kinds) -> dict[str, np.ndarray]:
+    """The arrays of an archive, checked as `require_arrays` does."""
+    import numpy as np
+
+    with readable(path), np.load(path) as archive:
+        arrays = dict(archive)
+    require_arrays(path, arrays, kinds)
     return arrays
 
 

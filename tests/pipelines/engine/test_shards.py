@@ -10,7 +10,7 @@ import pytest
 from disks import no_room
 from filelock import FileLock
 
-from unidet.errors import UserError
+from unidet.errors import Malformed, UserError
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
 
 
@@ -209,6 +209,44 @@ def test_no_flipped_bit_is_gathered(tmp_path: Path) -> None:
         file.write_bytes(harmed)
         with pytest.raises(UserError, match="was damaged and is removed"):
             FIVE.gather(tmp_path, tmp_path / "out")
+
+
+GOOD = {
+    "rows": np.arange(2),
+    "digests": np.zeros((2, 32), np.uint8),
+    "offsets": np.array([0, 1, 3]),
+    "boxes_xyxy": np.zeros((3, 4), np.float32),
+    "scores": np.zeros(3, np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rows": None}, "there is no array rows"),
+        ({"scores": None}, "there is no array scores"),
+        ({"rows": np.array(["a", "b"])}, "rows is <U1 of shape"),
+        ({"rows": np.arange(2) + 5}, "no results of image 0 among 2"),
+        ({"digests": np.zeros((2, 31), np.uint8)}, "digests is uint8 of shape"),
+        ({"offsets": np.zeros(2, np.int64)}, "offsets is int64 of shape"),
+        ({"offsets": np.array([0, 4, 3])}, "offsets do not ascend"),
+        ({"offsets": np.array([0, 1, 2**62])}, "boxes_xyxy is float32 of shape"),
+        ({"boxes_xyxy": np.zeros((3, 3))}, "boxes_xyxy is float64 of shape"),
+        ({"scores": np.zeros(3, complex)}, "scores is complex128 of shape"),
+        ({"scores": np.float32(1)}, "scores is float32 of shape"),
+        ({"scores": np.array([{}] * 3)}, "not what its stage writes"),
+    ],
+)
+def test_a_shard_of_somebody_else_that_is_none_is_named(
+    tmp_path: Path, changes: dict[str, np.ndarray | None], says: str
+) -> None:
+    """Its checksum may well be right."""
+    arrays = {name: array for name, array in (GOOD | changes).items() if array is not None}
+    np.savez(tmp_path / "shard-00000.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(Malformed) as caught:
+        Sharded(tmp_path).of(0)["scores"]
+    assert says in str(caught.value)
+    assert "unidet rm" in str(caught.value)
 
 
 def test_what_was_gathered_for_nothing_goes_back(tmp_path: Path) -> None:
