@@ -37,7 +37,7 @@ ALLOWED = {
     "unidet.download": {"unidet.errors", "unidet.store.disk", "unidet.store.hashing"},
     "unidet.training": PLAIN
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}
-    | {"unidet.store.disk"},
+    | {"unidet.store.arrays", "unidet.store.disk"},
     "unidet.export": PLAIN | {"unidet.models", "unidet.ops", "unidet.store.disk"},
     "unidet.report": PLAIN | {"unidet.data", "unidet.evaluation", "unidet.store.disk"},
     "unidet.pictures": PLAIN
