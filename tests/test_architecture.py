@@ -50,7 +50,12 @@ ALLOWED = {
     }
     | {"unidet.data.pillow_files", "unidet.vocabularies"},
 }
-HYDRA = {"unidet.cli", "unidet.config.compose", "unidet.config.overrides"}
+HYDRA = {
+    "unidet.cli",
+    "unidet.config.combinations",
+    "unidet.config.compose",
+    "unidet.config.overrides",
+}
 UNRESTRICTED = {"unidet", "unidet.__main__", "unidet.cli", "unidet.pipelines"}
 WITHOUT_JITTOR = ("cli", "errors", "records")
 WITHOUT_JITTOR_FOLDERS = (
