@@ -141,6 +141,7 @@ def test_no_number(value: str) -> None:
         f"{RECORD}, " + having('"score": 1'),
         f"{RECORD}, " + having('"more": 1'),
         f"{RECORD}, {RECORD.replace('score', 'image_id')}",
+        f'{RECORD}, {{"image_id": 7}}',
         having('"name": "é"'),
         having('"name": "\n"'),
         having('"name": "\\x"'),
