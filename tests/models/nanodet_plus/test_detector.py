@@ -73,6 +73,28 @@ def test_proposals_lie_in_the_image_best_first(net: NanoDetPlus, images: np.ndar
         assert (np.diff(rows[:, 4]) <= 0).all()
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.00995, 0.01, 0.0101, 0.9, 1.0])
+def test_cells_below_the_threshold_change_nothing(
+    threshold: float, net: NanoDetPlus, images: np.ndarray
+) -> None:
+    sizes = np.array([[128, 192], [100, 150]], np.int32)
+    settings = {"iou_threshold": 1.0, "max_detections": None}
+    everything = net.detect(jt.array(images), sizes, score_threshold=-1.0, **settings)
+    detections = net.detect(jt.array(images), sizes, score_threshold=threshold, **settings)
+    for all_cells, detected in zip(everything, detections, strict=True):
+        kept = all_cells.scores > threshold
+        np.testing.assert_array_equal(detected.boxes, all_cells.boxes[kept])
+        np.testing.assert_array_equal(detected.scores, all_cells.scores[kept])
+
+
+def test_a_single_cell_is_detected_once(net: NanoDetPlus, images: np.ndarray) -> None:
+    image, sizes = jt.array(images[:1]), np.array([[128, 192]], np.int32)
+    (every,) = net.detect(image, sizes, score_threshold=0.0, iou_threshold=1.0)
+    *_, second, best = np.unique(every.scores)
+    (detected,) = net.detect(image, sizes, score_threshold=float(second), iou_threshold=1.0)
+    assert len(detected.scores) == (every.scores == best).sum()
+
+
 def test_detached_the_auxiliary_loss_leaves_the_others_alone(
     net: NanoDetPlus, images: np.ndarray
 ) -> None:

@@ -8,6 +8,7 @@ Sources: nanodet (RangiLyu) model/arch/nanodet_plus.py, model/head/nanodet_plus_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ BINS = 8
 """Whole distances a side can have, in strides from 0."""
 SCORE_THRESHOLD, IOU_THRESHOLD, MAX_DETECTIONS = 0.05, 0.6, 100
 """Of `detect`; the IoU is that of NMS."""
+MARGIN = 0.01
+"""Cells whose logits lie so far below the threshold's are not looked at; sigmoid rounds by less."""
 
 
 class NanoDetPlus(nn.Module):
@@ -178,16 +181,11 @@ class NanoDetPlus(nn.Module):
         images_NCHW = jt.array(batch.images_NCHW)
         return self.losses(images_NCHW, batch.boxes, batch.labels, detached=detached)
 
-    def _scored(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[tuple[jt.Var, jt.Var]]:
-        """Boxes (P, 4) clipped to the image and probabilities (P, C) of every image."""
+    def _output(self, images_NCHW: jt.Var) -> Predictions:
+        """Of the head that is kept, batch norm on running statistics, without gradients."""
         self._train_norms(False)
         with jt.no_grad():
-            output = self.predict(images_NCHW)
-            boxes, probabilities = output.boxes(), jt.sigmoid(output.class_logits)
-            return [
-                (clip_boxes(boxes[row], size), probabilities[row])
-                for row, size in enumerate(sizes_N2)
-            ]
+            return self.predict(images_NCHW)
 
     def detect(
         self,
@@ -203,11 +201,15 @@ class NanoDetPlus(nn.Module):
         Every class of every prior above the threshold is a candidate, suppressed class by class;
         None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
+        output = self._output(images_NCHW)
+        likely_NPC = output.class_logits.numpy() > _logit(score_threshold) - MARGIN
         detections = []
-        for boxes, probabilities in self._scored(images_NCHW, sizes_N2):
-            scores_PC = probabilities.numpy()
-            rows, labels = np.nonzero(scores_PC > score_threshold)
-            scores, candidates = scores_PC[rows, labels], boxes.numpy()[rows]
+        for row, size in enumerate(sizes_N2):
+            cells = np.flatnonzero(likely_NPC[row].any(axis=1))
+            boxes, probabilities = _scored(output.at(row, cells), size)
+            scores_KC = probabilities.numpy()
+            rows, labels = np.nonzero(scores_KC > score_threshold)
+            scores, candidates = scores_KC[rows, labels], boxes.numpy()[rows]
             kept = class_wise_nms(candidates, scores, labels, iou_threshold)[:max_detections]
             detections.append(Detected(candidates[kept], scores[kept], labels[kept]))
         return detections
@@ -218,7 +220,9 @@ class NanoDetPlus(nn.Module):
         A prior's score is its best class's. `sizes_N2` (height, width) before padding.
         """
         proposals = []
-        for boxes, probabilities in self._scored(images_NCHW, sizes_N2):
+        output = self._output(images_NCHW)
+        for row, size in enumerate(sizes_N2):
+            boxes, probabilities = _scored(output.at(row), size)
             scores = probabilities.max(dim=1).numpy()
             order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
             rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
@@ -226,6 +230,19 @@ class NanoDetPlus(nn.Module):
             kept = nms(candidates[:, :4], candidates[:, 4], self.settings.proposal_nms).numpy()
             proposals.append(rows[kept[: self.settings.max_proposals]])
         return proposals
+
+
+def _scored(output: Predictions, size: np.ndarray) -> tuple[jt.Var, jt.Var]:
+    """Boxes (P, 4) clipped to the image and probabilities (P, C) of one image."""
+    with jt.no_grad():
+        return clip_boxes(output.boxes()[0], size), jt.sigmoid(output.class_logits)[0]
+
+
+def _logit(probability: float) -> float:
+    """Minus infinity up to probability 0, infinity from 1 on."""
+    if not 0 < probability < 1:
+        return -math.inf if probability <= 0 else math.inf
+    return math.log(probability / (1 - probability))
 
 
 def _copy(source: nn.Module, target: nn.Module) -> None:

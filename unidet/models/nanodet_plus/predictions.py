@@ -45,6 +45,16 @@ class Predictions:
     classes: int
     bins: int
 
+    def at(self, image: int, cells_K: np.ndarray | None = None) -> Predictions:
+        """Those of one image, of all its cells or of some; of two more where these are fewer than
+        two, of which kernels would be compiled anew."""
+        logits_PL, priors_P4 = self.logits_NPL[image], self.priors_P4
+        if cells_K is not None:
+            if len(cells_K) < 2:
+                cells_K = np.union1d(cells_K, [0, 1])
+            logits_PL, priors_P4 = logits_PL[jt.array(cells_K.astype(np.int32))], priors_P4[cells_K]
+        return Predictions(logits_PL.unsqueeze(0), priors_P4, self.classes, self.bins)
+
     @property
     def class_logits(self) -> jt.Var:
         """(N, P, C)."""
