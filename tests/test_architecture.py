@@ -19,16 +19,17 @@ ALLOWED = {
     "unidet.errors": set(),
     "unidet.records": {"unidet.errors"},
     "unidet.console": {"unidet.errors"},
-    "unidet.config": {"unidet.errors"},
+    "unidet.config": PLAIN | {"unidet.conf", "unidet.store"},
     "unidet.conf": set(),
-    "unidet.backend": {"unidet.errors"},
+    "unidet.backend": {"unidet.errors", "unidet.config.places"},
     "unidet.store": PLAIN,
     "unidet.vocabularies": PLAIN,
     "unidet.ops": PLAIN | {"unidet.backend.library"},
     "unidet.evaluation": PLAIN | {"unidet.config.compat"},
     # mmdet's files are pickles, which `weights` alone can read without running them
     "unidet.formats": PLAIN
-    | {"unidet.weights.read", "unidet.backend.library", "unidet.backend.toolchain"},
+    | {"unidet.weights.read", "unidet.backend.library", "unidet.backend.toolchain"}
+    | {"unidet.config.places"},
     # A network takes its settings as the schema types them, so that they are listed once.
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models", "unidet.store.arrays", "unidet.store.disk"},
@@ -185,7 +186,7 @@ def loaded(script: str, *libraries: str) -> list[str]:
     command = [sys.executable, "-c", f"import sys\n{script}\n{look}"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return ast.literal_eval(done.stdout)
+    return ast.literal_eval(done.stdout.splitlines()[-1])
 
 
 def test_the_top_package_loads_nothing_heavy() -> None:
@@ -196,6 +197,20 @@ def test_the_top_package_loads_nothing_heavy() -> None:
 def test_the_public_names_load_neither_jittor_nor_hydra() -> None:
     public = "import unidet; unidet.load, unidet.open_study, unidet.Detections"
     assert loaded(public, "jittor", "hydra", "omegaconf") == []
+
+
+def test_commands_that_only_look_load_no_arrays_and_compose_once(tmp_path: Path) -> None:
+    """What declares stages and proposal networks imports nothing that computes."""
+    heavy = ("numpy", "PIL", "pandas", "filelock", "tqdm", "jittor")
+    composers = ("hydra", "omegaconf", "pydantic", "yaml")
+    networks = "from unidet.pipelines.proposers import cln, detr, nanodet_plus, rpn, rtdetr"
+    status = (
+        "from unidet.cli import main\n"
+        f"try:\n    main(['status', 'store.root={tmp_path}'])\n"
+        "except SystemExit as stop:\n    assert stop.code == 0"
+    )
+    assert loaded(f"{networks}\n{status}", *heavy) == []
+    assert loaded(status, *heavy, *composers) == []
 
 
 def test_jittor_is_never_imported_by_what_must_start_fast() -> None:

@@ -20,6 +20,7 @@ import pytest
 from unidet.backend import build as jittor_build
 from unidet.backend import doctor, importing, runtime, toolchain, trial
 from unidet.backend.doctor import Finding
+from unidet.config.places import cache_root
 from unidet.errors import UserError
 
 SCRIPT = """
@@ -74,7 +75,7 @@ def test_the_process_and_the_home_folder_stay_as_they_were(tmp_path: Path) -> No
     environment = {
         **os.environ,
         "HOME": str(tmp_path),
-        "UNIDET_CACHE": str(toolchain.cache_root()),
+        "UNIDET_CACHE": str(cache_root()),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     runtime.bring_up()  # warms the cache
@@ -201,11 +202,11 @@ def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("UNIDET_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert toolchain.cache_root() == tmp_path / ".cache" / "unidet"
+    assert cache_root() == tmp_path / ".cache" / "unidet"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert toolchain.cache_root() == tmp_path / "x" / "unidet"
+    assert cache_root() == tmp_path / "x" / "unidet"
     monkeypatch.setenv("UNIDET_CACHE", "~/own")
-    assert toolchain.cache_root() == tmp_path / "own"
+    assert cache_root() == tmp_path / "own"
 
 
 def test_an_unwritable_cache_is_named(tmp_path: Path) -> None:

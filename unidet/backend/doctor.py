@@ -13,6 +13,7 @@ from typing import Literal
 
 from unidet.backend import toolchain
 from unidet.backend.gpu import NoCuda, NoGpu
+from unidet.config.places import cache_root
 from unidet.errors import UserError
 
 WIDTH = 80
@@ -120,7 +121,7 @@ def check_onednn() -> Finding:
 
 
 def check_cache() -> Finding:
-    root = toolchain.cache_root()
+    root = cache_root()
     try:
         toolchain.require_writable(root)
     except UserError as error:
@@ -130,7 +131,7 @@ def check_cache() -> Finding:
 
 def check_space() -> Finding:
     """Both places that grow: the compile cache and the working folder with its store."""
-    places = {"cache": toolchain.cache_root(), "here": Path.cwd()}
+    places = {"cache": cache_root(), "here": Path.cwd()}
     free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
     detail = ", ".join(f"{name} {size / _GIBIBYTE:.1f} GiB free" for name, size in free.items())
     if min(free.values()) < _SPACE_NEEDED:

@@ -28,6 +28,7 @@ from unidet.backend import build as jittor_build
 from unidet.backend import cuda_build, importing, memory, nccl, process_gpus, toolchain, trial
 from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda
 from unidet.backend.toolchain import OneDNN
+from unidet.config.places import cache_root
 from unidet.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -97,7 +98,7 @@ def _bring_up(
     if "jittor" in sys.modules or "jittor_utils" in sys.modules:
         raise RuntimeError("jittor was imported before unidet.backend.runtime.bring_up()")
     versions = {"python": platform.python_version(), "numpy": toolchain.require_numpy_1()}
-    root = toolchain.cache_root()
+    root = cache_root()
     toolchain.require_writable(root)
     tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     onednn = toolchain.find_onednn()
@@ -199,7 +200,7 @@ def _can_compile(device: Device) -> bool:
         tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     except UserError:
         return False
-    home = _home(toolchain.cache_root(), tools, toolchain.find_onednn(), cuda)
+    home = _home(cache_root(), tools, toolchain.find_onednn(), cuda)
     return not importing.has_core(home)
 
 
@@ -211,7 +212,7 @@ def try_cuda(*, again: bool = False) -> Cuda:
     """
     cuda = find_cuda()
     tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
-    home = _home(toolchain.cache_root(), tools, toolchain.find_onednn(), cuda)
+    home = _home(cache_root(), tools, toolchain.find_onednn(), cuda)
     trial.require_success(cuda, home, again=again)
     return cuda
 

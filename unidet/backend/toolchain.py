@@ -35,14 +35,6 @@ class OneDNN:
     library: Path
 
 
-def cache_root() -> Path:
-    """`$UNIDET_CACHE`, or `unidet` in the user's cache folder; need not exist yet."""
-    if chosen := os.environ.get("UNIDET_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).absolute() / "unidet"
-
-
 def require_writable(folder: Path) -> None:
     """Creates `folder` and writes a file into it.
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any
 
+from unidet.config.kept import kept
 from unidet.config.overrides import fault, parsed, readable
 from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
@@ -26,7 +27,9 @@ def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None)
     Raises:
         UserError: one line that names the key and what is allowed.
     """
-    return build_config(_plain_values(list(overrides), recorded or {}))
+    if recorded:
+        return build_config(_plain_values(list(overrides), recorded))
+    return kept(overrides, lambda: build_config(_plain_values(list(overrides), {})))
 
 
 def compose_prepared(name: str, overrides: Sequence[str]) -> PreparedData:

@@ -25,6 +25,8 @@ def readable(override: str) -> str:
 
 def quoted(value: str) -> str:
     """Text as Hydra reads it, whatever it holds."""
+    if not re.search(r"['\"\\]", value):
+        return f"'{value}'"
     from hydra.core.override_parser.types import Quote, QuotedString
 
     quote = Quote.double if "'" in value and '"' not in value else Quote.single

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
 
@@ -36,3 +37,11 @@ def local_path(text: str) -> str:
             "take one"
         )
     return home_path(text)
+
+
+def cache_root() -> Path:
+    """`$UNIDET_CACHE`, or `unidet` in the user's cache folder; need not exist yet."""
+    if chosen := os.environ.get("UNIDET_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "unidet"

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
 
@@ -26,6 +24,8 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
     Raises:
         UserError: one line that names the key and what is allowed there.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(schema).validate_python(dict(values))
     except ValidationError as error:

@@ -13,7 +13,8 @@ import functools
 import numpy as np
 
 from unidet.backend.library import compiled
-from unidet.backend.toolchain import cache_root, find_compiler
+from unidet.backend.toolchain import find_compiler
+from unidet.config.places import cache_root
 from unidet.errors import UserError
 from unidet.formats.batch_columns import Fields, kind_of
 from unidet.formats.json_window import Scan, Scanned

@@ -1,0 +1,167 @@
+"""Compositions that are kept: the same overrides of the same pages are composed and checked once.
+
+A kept composition is a small file in the user's cache folder, named by the digest of all that
+composing depends on: every page of `conf/` and of the folders that are searched, by content; the
+overrides; the code of this package; Python and what is installed; what `~` stands for. So it is
+never that of other pages, whatever their times say. It is read as what it should be or not at all,
+written whole, and may be deleted any time; where it cannot be written, nothing is kept.
+
+Not kept is what pages and overrides do not settle alone: those of one's own that hold `${…}`, which
+may read the environment, or `~user`; Hydra's own settings; searched folders of very many files. Nor
+what holds a password, nor what somebody has edited while it was composed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from unidet import conf, config
+from unidet.config.places import cache_root
+from unidet.config.study import Config
+from unidet.store.disk import read_sealed, write_sealed
+from unidet.store.hashing import digest, sha256_bytes
+from unidet.store.plain_json import parse_json
+from unidet.store.provenance import redact_argument
+
+FOLDER = "compositions"
+MOST_KEPT = 200
+MOST_ENTRIES = 5000
+"""Files and folders of a searched folder that are gone through."""
+_OPEN = re.compile(r"\$\{|~\w")
+_SEARCH_PATH = re.compile(r"hydra\.searchpath=\['(/[^'\\$]*(?:','/[^'\\$]*)*)'\]")
+
+
+def kept(overrides: Sequence[str], compose: Callable[[], Config]) -> Config:
+    """What `compose` makes of these overrides, or made of them earlier."""
+    name = _name(overrides)
+    if name is None:
+        return compose()
+    path = cache_root() / FOLDER / f"{name}.json"
+    composed = _read(path)
+    if composed is None:
+        composed = compose()
+        if redact_argument(composed.remote) == composed.remote and _name(overrides) == name:
+            _write(path, composed)
+    return composed
+
+
+# --- what a composition depends on -------------------------------------------------------------
+
+
+def _name(overrides: Sequence[str]) -> str | None:
+    """Digest of all that composing these overrides depends on; None where that cannot be told."""
+    own: list[str] = []
+    for override in overrides:
+        searched = _SEARCH_PATH.fullmatch(override)
+        if searched:
+            own += searched[1].split("','")
+        elif _OPEN.search(override) or override.lstrip("+~").startswith("hydra"):
+            return None
+    try:
+        ours, others = _read_pages(conf.__path__), _read_pages(own)
+    except (OSError, OverflowError):
+        return None
+    if any(_OPEN.search(text.decode(errors="replace")) for text in others.values()):
+        return None
+    pages = [(page, sha256_bytes(text)) for page, text in (ours | others).items()]
+    given = json.dumps(list(overrides))  # in ASCII, whatever somebody gives
+    return digest([_program(), pages, given, os.path.expanduser("~")])
+
+
+def _read_pages(places: Iterable[str]) -> dict[str, bytes]:
+    return {str(page): page.read_bytes() for place in places for page in _pages(Path(place))}
+
+
+@cache
+def _program() -> list[Any]:
+    """As this process loaded it: a later edit is another program."""
+    installed = {name for place in sys.path if os.path.isdir(place) for name in os.listdir(place)}
+    sources = sorted(path for place in config.__path__ for path in Path(place).glob("*.py"))
+    return [
+        sys.version,
+        sorted(name for name in installed if name.endswith((".dist-info", ".egg-info"))),
+        [sha256_bytes(path.read_bytes()) for path in sources],
+    ]
+
+
+def _pages(place: Path) -> list[Path]:
+    """The YAML files below a folder, but not in a store, which holds no other's.
+
+    Raises:
+        OverflowError: it holds too much to go through.
+    """
+    pages, folders, seen = [], [place], 0
+    while folders:
+        folder = folders.pop()
+        ours = ("store", "artefacts") if (folder / "store" / "v1").is_dir() else ()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > MOST_ENTRIES:
+                    raise OverflowError(folder)
+                if entry.name.endswith((".yaml", ".yml")):
+                    pages.append(Path(entry.path))
+                elif entry.name not in ours and entry.is_dir():
+                    folders.append(Path(entry.path))
+    return sorted(pages)
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> Config | None:
+    data = read_sealed(path)
+    if data is None:
+        return None
+    try:
+        name, plain = parse_json(data)
+        composed = _value(plain)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+    return composed if name == path.stem and type(composed) is Config else None
+
+
+def _write(path: Path, composed: Config) -> None:
+    """With the oldest gone of more than there may be."""
+    text = json.dumps([path.stem, _plain(composed)])
+    if _value(json.loads(text)[1]) == composed:
+        write_sealed(path, text.encode())
+    with suppress(OSError):
+        for old in sorted(path.parent.glob("*.json"), key=os.path.getmtime)[:-MOST_KEPT]:
+            old.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON: a dataclass as {"is": its name, "has": its fields}, a mapping as {"has": …}."""
+    kind = type(value)
+    if is_dataclass(kind):
+        name = f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
+        return {"is": name, "has": {f.name: _plain(getattr(value, f.name)) for f in fields(kind)}}
+    if isinstance(value, dict):
+        return {"has": {key: _plain(item) for key, item in value.items()}}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _value(plain: Any) -> Any:
+    """What `_plain` has written; any other text raises one of several errors."""
+    if isinstance(plain, list):
+        return tuple(map(_value, plain))
+    if not isinstance(plain, dict):
+        return plain
+    values = {key: _value(item) for key, item in plain["has"].items()}
+    if "is" not in plain:
+        return values
+    module, _, name = plain["is"].partition(".")
+    kind = vars(sys.modules[f"{config.__name__}.{module}"])[name]
+    if not isinstance(kind, type) or values.keys() != {item.name for item in fields(kind)}:
+        raise ValueError(name)
+    return kind(**values)
