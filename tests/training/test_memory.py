@@ -1,4 +1,4 @@
-"""Training holds no more after many steps than after a few; `memory.py` here measures long runs."""
+"""Training holds no more after many steps than after a few; `benchmarks/flat.py` runs for long."""
 
 from __future__ import annotations
 
