@@ -82,12 +82,10 @@ def _status(given: list[str]) -> int:
         streams.complain("stopped; the same command resumes from the last save")
         return EXIT_CODE
     except Exception as error:  # a fault of the program, unless it has read what is damaged
-        from unidet.store.handed_out import altered
-
         if stop_requested() and COMPILER_FAILED in str(error):  # the signal has ended it as well
             streams.complain("stopped while a kernel was compiled; the same command resumes")
             return EXIT_CODE
-        reason = altered()
+        reason = _full_gpu(error) or _altered()
         if not reason:
             raise
         streams.complain(reason)
@@ -96,9 +94,22 @@ def _status(given: list[str]) -> int:
 
 def _line(error: UserError) -> str:
     """What the error says; of a file that is not as it was stored, that."""
+    return (isinstance(error, Malformed) and _altered()) or str(error)
+
+
+def _full_gpu(error: Exception) -> str:
+    """What to say where a verb has filled the GPU's memory; empty where it has not."""
+    from unidet.backend.gpu_memory import ALWAYS_HELPS, is_full
+
+    text = f"the GPU's memory is full: {ALWAYS_HELPS}; the same command resumes"
+    return text if is_full(error) else ""
+
+
+def _altered() -> str:
+    """What to say where a file of the store that was read is not as it was stored."""
     from unidet.store.handed_out import altered
 
-    return (isinstance(error, Malformed) and altered()) or str(error)
+    return altered()
 
 
 def _reason(error: OSError) -> str:

@@ -17,6 +17,7 @@ from unidet.config.study import Config
 from unidet.console.interrupt import check
 from unidet.console.terminal import say
 from unidet.errors import UserError
+from unidet.pipelines.engine.full_gpu import full_gpu_explained
 from unidet.pipelines.engine.graph import (
     files_of,
     inputs_of,
@@ -221,12 +222,13 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
     started, earlier = time.time(), _earlier_seconds(job.work)
     begun = time.monotonic()  # which nobody sets back
     try:
-        if stage.sharding is not None:
-            fill_shards(node, stage.sharding, config, job)
-        if config.train.processes > 1 and stage.data_parallel(config):
-            run_together(node, config, job)
-        else:
-            stage.run(job)
+        with full_gpu_explained(node, config, job, stage.sharding):
+            if stage.sharding is not None:
+                fill_shards(node, stage.sharding, config, job)
+            if config.train.processes > 1 and stage.data_parallel(config):
+                run_together(node, config, job)
+            else:
+                stage.run(job)
         return store.publish(
             key,
             preimage,

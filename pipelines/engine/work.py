@@ -6,13 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
+from unidet.config.study import Config
 from unidet.config.validate import build_config
 from unidet.console.interrupt import stop_with_parent
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
 from unidet.pipelines.engine.engine import bring_up_jittor, job_of
+from unidet.pipelines.engine.full_gpu import full_gpu_explained
 from unidet.pipelines.engine.graph import stage_of, targets
 from unidet.pipelines.engine.processes import read_task
+from unidet.pipelines.engine.stage import Job, Stage
 
 
 def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
@@ -50,6 +53,11 @@ def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
         siblings=lambda: map(Path, task["siblings"]),
         progress=Silent if number else Progress,
     )
+    with full_gpu_explained(node, config, job, stage.sharding):
+        _work(stage, config, job, task_file, together)
+
+
+def _work(stage: Stage, config: Config, job: Job, task_file: Path, together: bool) -> None:
     if together and stage.data_parallel(config):
         stage.run(job)
     elif not together and stage.sharding is not None:
