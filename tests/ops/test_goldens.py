@@ -154,7 +154,7 @@ def test_detections_by_decoding_and_suppression(stage1: Golden) -> None:
     boxes = decode_deltas(
         stage1["test_rois"][:, 1:], jt.array(stage1["test_reg"]), max_shape=(SIDE, SIDE)
     )
-    kept = nms(boxes, jt.array(scores), 0.9).numpy()[:1500]
+    kept = nms(boxes.numpy(), scores, 0.9)[:1500]
     detections = np.concatenate([boxes.numpy()[kept], scores[kept, None]], axis=1)
     assert_allclose(detections[:, 4], stage1["detections"][:, 4], atol=2e-6)
     close = np.abs(detections - stage1["detections"]).max(axis=1) < 1e-3

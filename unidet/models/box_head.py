@@ -173,5 +173,5 @@ class BoxHead(nn.Module):
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
         """The best `max_proposals` after NMS of those above `score_threshold`, best first."""
         scored = refined_P5[refined_P5[:, 4] > self.settings.score_threshold]
-        kept = nms(jt.array(scored[:, :4]), jt.array(scored[:, 4]), self.settings.final_nms).numpy()
+        kept = nms(scored[:, :4], scored[:, 4], self.settings.final_nms)
         return scored[kept[: self.settings.max_proposals]]

@@ -140,8 +140,7 @@ class OLNHead(nn.Module):
     def _selected(self, rows_P5: np.ndarray) -> np.ndarray:
         limit = self.settings.max_rois
         if self.settings.proposal_nms:
-            boxes, scores = jt.array(rows_P5[:, :4]), jt.array(rows_P5[:, 4])
-            rows_P5 = rows_P5[nms(boxes, scores, self.settings.proposal_nms).numpy()]
+            rows_P5 = rows_P5[nms(rows_P5[:, :4], rows_P5[:, 4], self.settings.proposal_nms)]
         elif limit:
             rows_P5 = rows_P5[np.argsort(-rows_P5[:, 4], kind="stable")]
         return rows_P5[:limit] if limit else rows_P5

@@ -226,8 +226,7 @@ class NanoDetPlus(nn.Module):
             scores = probabilities.max(dim=1).numpy()
             order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
             rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
-            candidates = jt.array(rows)
-            kept = nms(candidates[:, :4], candidates[:, 4], self.settings.proposal_nms).numpy()
+            kept = nms(rows[:, :4], rows[:, 4], self.settings.proposal_nms)
             proposals.append(rows[kept[: self.settings.max_proposals]])
         return proposals
 
