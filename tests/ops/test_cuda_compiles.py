@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from unidet.backend import gpu
+from unidet.backend import toolkits
 from unidet.ops import batch_norm_cuda, deformable_attention, depthwise_conv_cuda, nms
 from unidet.ops import deformable_attention_cuda as deformable_attention_source
 from unidet.ops import roi_align_source as roi_align
@@ -105,7 +105,7 @@ def program(header: str, source: str, inputs: list[Tensor], outputs: list[Tensor
 
 @pytest.fixture(scope="module")
 def nvcc() -> Path:
-    for compiler in gpu._compilers():
+    for compiler in toolkits.compilers():
         return compiler
     pytest.skip("no nvcc: pip install 'unidet[cuda]'")
 

@@ -4,8 +4,9 @@ Three things are in the way. Jittor looks for headers and libraries in one folde
 `lay_out` makes such a folder of links. It compiles as C++14, which the templates of CUDA 13 refuse
 (`bin/nvcc` in that folder is a script that asks for C++17), and reads two members that CUDA 13
 took from `cudaDeviceProp` (a header that comes before all others stands in for them). It links
-names of cuDNN 8 and functions that cuDNN 9 has dropped: `add_convolutions` builds its 2-D
-convolutions alone, which are the ones in use here, from Jittor's sources (cudnn_sources.py).
+names of cuDNN 8 and functions that cuDNN 9 has dropped: `add_operations` builds its 2-D
+convolutions alone, which are the ones in use here, from Jittor's sources (cudnn_sources.py), and
+beside them transposes (transpose_source.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pathlib import Path
 
 from unidet.backend import files
 from unidet.backend.cudnn_sources import copy_convolutions
-from unidet.backend.gpu import Cuda, Toolkit
+from unidet.backend.gpu import Cuda
+from unidet.backend.toolkits import Toolkit
+from unidet.backend.transpose_source import write_transpose
 
 _NVCC = """\
 #!/bin/sh
@@ -130,7 +133,7 @@ def load_libraries(toolkit: Toolkit) -> None:
 
 
 def settle_kernels(cuda: Cuda) -> None:
-    """Gives an imported Jittor the flags of its kernels.
+    """Gives an imported Jittor the flags of its kernels and of its memory.
 
     Machine code for the GPUs that are here and nothing else: intermediate code of a toolkit newer
     than the driver would not run. Without `--use_fast_math`, so that exp, log and division round
@@ -143,17 +146,21 @@ def settle_kernels(cuda: Cuda) -> None:
     for capability in cuda.capabilities:
         flags += f" -gencode=arch=compute_{capability},code=sm_{capability} "
     jt.flags.nvcc_flags = flags
+    # What numpy holds goes to the GPU in one copy beside its work. By default Jittor fetches the
+    # memory meant for it to the host first, waits for the GPU, fills it and sends it back.
+    jt.flags.use_cuda_host_allocator = 0
     jt.flags.cc_flags = jt.flags.cc_flags.replace("-O1", "")
 
 
-def add_convolutions(folder: Path) -> None:
-    """Registers 2-D convolutions by cuDNN, forward and backward, with an imported Jittor."""
+def add_operations(folder: Path) -> None:
+    """Registers 2-D convolutions by cuDNN and transposes with an imported Jittor."""
     import jittor as jt
 
     jittor = Path(jt.flags.jittor_path)
     cuda = jittor / "extern" / "cuda"
     sources = copy_convolutions(jittor, folder / "cudnn")
     sources += [cuda / "cudnn" / "src" / name for name in ("cudnn_wrapper.cc", "helper_cudnn.cc")]
+    sources += write_transpose(folder / "transpose")
     built = Path(jt.flags.cache_path) / "cuda"
     jt.compiler.compile_custom_ops(
         [str(source) for source in sources],

@@ -7,12 +7,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from unidet.backend import toolchain
-from unidet.backend.gpu import NoCuda, NoGpu
+from unidet.backend.gpu import NoCuda, NoGpu, find_driver, find_toolkit
 from unidet.config.places import cache_root
 from unidet.errors import UserError
 
@@ -149,16 +150,24 @@ def check_cuda() -> Finding:
 
     try:
         cuda = try_cuda(again=True)
-    except NoGpu as problem:
-        return Finding("OK", "cuda", f"not used: {problem}")
     except NoCuda as problem:
-        return Finding("WARN", "cuda", f"not used: {problem}")
+        state: Literal["OK", "WARN"] = "OK" if isinstance(problem, NoGpu) else "WARN"
+        detail = "; ".join([f"not used: {problem}", *_parts_of_cuda()])
+        return Finding(state, "cuda", detail)
     except UserError as problem:
         return Finding("FAIL", "cuda", str(problem))
-    driver = ".".join(map(str, cuda.driver.version))
     compiled = ", ".join(sorted(cuda.toolkit.libraries))
-    detail = f"{cuda.summary}, driver for CUDA {driver}; core and {compiled} work, "
+    detail = f"{cuda.driver.summary}, {cuda.toolkit.summary}; core and {compiled} work, "
     return Finding("OK", "cuda", detail + "convolution, its gradients, product and sort right")
+
+
+def _parts_of_cuda() -> list[str]:
+    """The driver and the toolkit, as far as there are any."""
+    parts = []
+    for part in (find_driver, find_toolkit):
+        with suppress(NoCuda):
+            parts.append(part().summary)
+    return parts
 
 
 def check_jittor() -> Finding:

@@ -1,32 +1,21 @@
-"""What this machine offers for CUDA: the driver, its GPUs, and a toolkit with its libraries.
+"""What this machine offers for CUDA: a driver with its GPUs, and a toolkit that fits them.
 
-A toolkit comes from the system or from wheels (`pip install 'unidet[cuda]'`), which put one into
-site-packages in pieces. Every library is the one of the compiler's own major version. Nothing here
-imports Jittor.
+Nothing here imports Jittor.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import os
-import re
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
+from unidet.backend.toolkits import Toolkit, toolkits
 from unidet.errors import UserError
 
 REMEDY = "pip install 'unidet[cuda]' brings one"
-OLDEST_TOOLKIT = 11
 OLDEST_CAPABILITY = 50
-SYSTEM_TOOLKITS = (Path("/usr/local/cuda"), Path("/opt/cuda"))
-SYSTEM_FOLDERS = (Path("/usr/include"), Path("/usr/lib/x86_64-linux-gnu"))  # where apt installs
-HEADERS = ("cuda_runtime.h", "cublas_v2.h", "curand.h", "cudnn.h", "cub/cub.cuh")
-LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cudnn")
+_DRIVER = "libcuda.so.1"
+_OUT_OF_MEMORY, _STUB, _UNAVAILABLE, _NO_DEVICE = 2, 34, 46, 100  # CUDA_ERROR_… (cuda.h)
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR (cuda.h)
 
 
@@ -53,20 +42,13 @@ class Driver:
     version: tuple[int, int]
     gpus: tuple[Gpu, ...]
 
-
-@dataclass(frozen=True)
-class Toolkit:
-    """`libraries`: from names such as "cublas" to files; `headers`: folders to look in."""
-
-    nvcc: Path
-    version: tuple[int, int]
-    origin: str  # "wheels" or "system"
-    headers: tuple[Path, ...]
-    libraries: dict[str, Path]
+    @property
+    def names(self) -> str:
+        return ", ".join(f"{gpu.name} (sm_{gpu.capability})" for gpu in self.gpus)
 
     @property
     def summary(self) -> str:
-        return f"CUDA {self.version[0]}.{self.version[1]} from {self.origin} ({self.nvcc})"
+        return f"{self.names}, driver for CUDA {self.version[0]}.{self.version[1]}"
 
 
 @dataclass(frozen=True)
@@ -82,56 +64,104 @@ class Cuda:
 
     @property
     def summary(self) -> str:
-        names = ", ".join(f"{gpu.name} (sm_{gpu.capability})" for gpu in self.driver.gpus)
-        return f"{names}, {self.toolkit.summary}"
+        return f"{self.driver.names}, {self.toolkit.summary}"
 
 
 def find_cuda() -> Cuda:
-    """The driver and the first complete toolkit.
+    """The driver and the first complete toolkit that fits it and its GPUs.
 
     Raises:
         NoCuda: what is missing, too old, or at odds with the rest.
     """
     driver = find_driver()
-    toolkit = find_toolkit()
+    return Cuda(driver, find_toolkit(driver))
+
+
+@lru_cache(maxsize=2)
+def find_toolkit(driver: Driver | None = None) -> Toolkit:
+    """The first complete one; where a driver is given, the first that fits it.
+
+    Raises:
+        NoCuda: there is none; says what is wrong with the nearest one.
+    """
+    lacks, misfits = [], []
+    for toolkit in toolkits():
+        if isinstance(toolkit, str):
+            lacks.append(f"{toolkit}; {REMEDY}")
+        elif misfit := _misfit(driver, toolkit) if driver else "":
+            misfits.append(misfit)
+        else:
+            return toolkit
+    raise NoCuda([*misfits, *lacks, f"no CUDA toolkit (nvcc): {REMEDY}"][0])
+
+
+def _misfit(driver: Driver, toolkit: Toolkit) -> str:
+    """Why they do not go together, and what would help; empty where they do."""
     if toolkit.version[0] > driver.version[0]:
         newest = ".".join(map(str, driver.version))
-        raise NoCuda(
+        return (
             f"the NVIDIA driver runs CUDA up to {newest}, the toolkit {toolkit.nvcc} is of CUDA "
             f"{toolkit.version[0]}: update the driver, or install a toolkit of CUDA "
             f"{driver.version[0]} and put its nvcc on PATH"
         )
-    old = [gpu for gpu in driver.gpus if gpu.capability < _oldest_capability(toolkit)]
-    if old:
-        raise NoCuda(
-            f"CUDA {toolkit.version[0]} no longer builds for {old[0].name} (compute capability "
-            f"{old[0].capability / 10}): hide it with CUDA_VISIBLE_DEVICES, or use an older toolkit"
-        )
-    return Cuda(driver, toolkit)
+    known = toolkit.capabilities or _usual_capabilities(toolkit)
+    for gpu in driver.gpus:
+        if gpu.capability not in known or gpu.capability < OLDEST_CAPABILITY:
+            other = "a newer" if gpu.capability > max(known) else "an older"
+            return (
+                f"CUDA {toolkit.version[0]}.{toolkit.version[1]} does not build for {gpu.name} "
+                f"(compute capability {gpu.capability / 10}): hide it with CUDA_VISIBLE_DEVICES, "
+                f"or put the nvcc of {other} toolkit on PATH"
+            )
+    return ""
 
 
-def _oldest_capability(toolkit: Toolkit) -> int:
-    return 75 if toolkit.version[0] >= 13 else OLDEST_CAPABILITY
+def _usual_capabilities(toolkit: Toolkit) -> range:
+    """Of a compiler that does not list them."""
+    return range(75 if toolkit.version[0] >= 13 else OLDEST_CAPABILITY, 1000)
 
 
 def find_driver() -> Driver:
     """What libcuda says; it heeds CUDA_VISIBLE_DEVICES.
 
     Raises:
-        NoGpu: there is no driver, it does not start, or it shows no GPU.
+        NoGpu: there is no driver, or it shows no GPU.
+        NoCuda: it does not start.
     """
     try:
-        library = ctypes.CDLL("libcuda.so.1")
+        library = ctypes.CDLL(_DRIVER)
     except OSError as error:
-        raise NoGpu("no NVIDIA driver (libcuda.so.1)") from error
+        raise NoGpu(f"no NVIDIA driver ({_DRIVER}), without which no GPU is seen") from error
     status = library.cuInit(0)
+    if status in (_NO_DEVICE, _STUB):
+        raise NoGpu("the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES empty?)")
     if status != 0:
-        raise NoGpu(f"the NVIDIA driver does not start (cuInit returned {status})")
+        raise NoCuda(
+            f"the NVIDIA driver does not start (cuInit returned {status}): nvidia-smi may tell "
+            "more; after an update of the driver, restart the machine"
+        )
     gpus = tuple(_gpu(library, index) for index in range(_ask(library.cuDeviceGetCount)))
     if not gpus:
         raise NoGpu("the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES empty?)")
     version = _ask(library.cuDriverGetVersion)
     return Driver((version // 1000, version % 1000 // 10), gpus)
+
+
+def require_free() -> None:
+    """Opens the first GPU and closes it: where that fails, Jittor would end the process.
+
+    Raises:
+        NoCuda: others have filled its memory, or hold it for themselves.
+    """
+    library = ctypes.CDLL(_DRIVER)
+    status = library.cuDevicePrimaryCtxRetain(ctypes.byref(ctypes.c_void_p()), 0)
+    if status != 0:
+        why = {_OUT_OF_MEMORY: "its memory is full", _UNAVAILABLE: "another process holds it"}
+        raise NoCuda(
+            f"the GPU cannot be opened ({why.get(status, f'error {status}')}): wait for the "
+            "processes that nvidia-smi names, or choose another GPU with CUDA_VISIBLE_DEVICES"
+        )
+    library.cuDevicePrimaryCtxRelease_v2(0)
 
 
 def _gpu(library: ctypes.CDLL, index: int) -> Gpu:
@@ -148,88 +178,3 @@ def _ask(question: ctypes._NamedFuncPointer, *arguments: int) -> int:
     answer = ctypes.c_int(0)
     status = question(ctypes.byref(answer), *arguments)
     return answer.value if status == 0 else 0
-
-
-@lru_cache(maxsize=1)
-def find_toolkit() -> Toolkit:
-    """The first complete one: `nvcc` on PATH, the usual folders, then wheels.
-
-    Raises:
-        NoCuda: there is none; says what the nearest one lacks.
-    """
-    lacks: list[str] = []
-    for nvcc in _compilers():
-        found = _toolkit(nvcc)
-        if isinstance(found, Toolkit):
-            return found
-        lacks.append(found)
-    raise NoCuda(f"{lacks[0]}; {REMEDY}" if lacks else f"no CUDA toolkit (nvcc): {REMEDY}")
-
-
-def _compilers() -> Iterator[Path]:
-    on_path = shutil.which("nvcc")
-    system = [folder / "bin" / "nvcc" for folder in SYSTEM_TOOLKITS]
-    wheels = [folder / "bin" / "nvcc" for folder in _wheel_folders()]
-    chosen = [Path(on_path)] if on_path else []
-    for nvcc in (*chosen, *system, *wheels):
-        if os.access(nvcc, os.X_OK):
-            yield _behind(nvcc.resolve())
-
-
-def _behind(nvcc: Path) -> Path:
-    """The compiler in its toolkit, where `nvcc` is a script that starts it."""
-    command = [str(nvcc), "--dryrun", "-x", "cu", "-c", os.devnull]
-    shown = subprocess.run(command, capture_output=True, text=True).stderr
-    match = re.search(r"^#\$ _HERE_=(.+)$", shown, flags=re.MULTILINE)
-    return Path(match.group(1)).resolve() / "nvcc" if match else nvcc
-
-
-def _toolkit(nvcc: Path) -> Toolkit | str:
-    """The toolkit around a compiler, or what it lacks."""
-    version = _version(nvcc)
-    if version is None:
-        return f"{nvcc} does not run"
-    if version[0] < OLDEST_TOOLKIT:
-        return f"{nvcc} is of CUDA {version[0]}, older than {OLDEST_TOOLKIT}"
-    wheels = _wheel_folders()
-    folders = [nvcc.parents[1], *wheels]
-    headers = [folder / "include" for folder in folders]
-    headers += [folder / "include" / "cccl" for folder in folders]
-    headers += [folder / "cccl" for folder in wheels]
-    places = [folder / name for folder in folders for name in ("lib64", "lib")]
-    libraries = {
-        name: path
-        for name in LIBRARIES
-        for path in [_library(name, version[0], [*places, *SYSTEM_FOLDERS])]
-        if path is not None
-    }
-    missing = [f"lib{name}.so" for name in LIBRARIES if name not in libraries]
-    known = [folder for folder in headers if folder.is_dir()]
-    seen = [*known, SYSTEM_FOLDERS[0]]
-    missing += [name for name in HEADERS if not any((folder / name).is_file() for folder in seen)]
-    if missing:
-        return f"the CUDA {version[0]} toolkit of {nvcc} lacks {', '.join(missing)}"
-    origin = "wheels" if any(folder in nvcc.parents for folder in wheels) else "the system"
-    return Toolkit(nvcc, version, origin, tuple(known), libraries)
-
-
-def _version(nvcc: Path) -> tuple[int, int] | None:
-    done = subprocess.run([nvcc, "--version"], capture_output=True, text=True)
-    match = re.search(r"release (\d+)\.(\d+)", done.stdout)
-    return (int(match.group(1)), int(match.group(2))) if match else None
-
-
-def _library(name: str, major: int, places: list[Path]) -> Path | None:
-    """A file whose number fits; those of cuRAND and cuDNN are not CUDA's."""
-    number = {"curand": "10", "cudnn": "[89]"}.get(name, f"{major}*")
-    for place in places:
-        if matches := sorted(place.glob(f"lib{name}.so.{number}")):
-            return matches[-1].resolve()
-    return None
-
-
-def _wheel_folders() -> list[Path]:
-    """Where wheels of NVIDIA put `bin`, `include` and `lib`: nvidia/cu13, nvidia/cudnn, …"""
-    spec = importlib.util.find_spec("nvidia")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return [folder for place in places for folder in sorted(Path(place).iterdir())]

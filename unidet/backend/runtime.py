@@ -26,7 +26,7 @@ from typing import Literal
 
 from unidet.backend import build as jittor_build
 from unidet.backend import cuda_build, importing, memory, nccl, process_gpus, toolchain, trial
-from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda
+from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda, require_free
 from unidet.backend.toolchain import OneDNN
 from unidet.config.places import cache_root
 from unidet.errors import UserError
@@ -116,7 +116,7 @@ def _bring_up(
     importing.import_jittor(home, _jittor_folder(), environment, tools.headers, verbose)
     jittor_build.write_one_kernel_at_a_time(home / "build", tools.compiler)
     if cuda:
-        cuda_build.add_convolutions(home / "cuda")
+        cuda_build.add_operations(home / "cuda")
         cuda_build.settle_kernels(cuda)
         if mpi and (collectives := nccl.find_nccl()):
             nccl.add_collectives(collectives, home / "cuda")
@@ -211,6 +211,7 @@ def try_cuda(*, again: bool = False) -> Cuda:
         NoCuda: there is none (NoGpu), or it does not work.
     """
     cuda = find_cuda()
+    require_free()
     tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     home = _home(cache_root(), tools, toolchain.find_onednn(), cuda)
     trial.require_success(cuda, home, again=again)

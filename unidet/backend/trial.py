@@ -8,6 +8,7 @@ driver, GPUs and toolkit, lose no time over it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from unidet.backend.gpu import Cuda, NoCuda
 
 _SECONDS = 1200  # for compiling the core and the first kernels on a slow machine
 _TOLERANCE = 1e-4
+_ERROR = re.compile(r"\b(fatal|error)\s*:|\bfatal\s+:|cannot open shared object", re.IGNORECASE)
 
 
 def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
@@ -26,16 +28,32 @@ def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
         NoCuda: the trial fails, or has failed before.
     """
     record = home / "trial.json"
-    if not record.is_file() or json.loads(record.read_text())["tried"] != repr(cuda) or again:
-        home.mkdir(parents=True, exist_ok=True)
-        print("trying the GPU, once per machine (one to three minutes)…", file=sys.stderr)
-        problem = _try(home / "trial.log")
-        write(record, json.dumps({"tried": repr(cuda), "problem": problem}))
-    if problem := json.loads(record.read_text())["problem"]:
+    try:
+        problem = None if again else _recorded(record, cuda)
+        if problem is None:
+            home.mkdir(parents=True, exist_ok=True)
+            print("trying the GPU, once per machine (one to three minutes)…", file=sys.stderr)
+            problem = _try(home / "trial.log")
+            write(record, json.dumps({"tried": repr(cuda), "problem": problem}))
+    except OSError as error:
+        raise NoCuda(
+            f"{error.filename or home} cannot be written ({error.strerror}), where a trial of the "
+            "GPU is kept: set UNIDET_CACHE to a folder that can"
+        ) from error
+    if problem:
         raise NoCuda(
             f"Jittor does not work on {cuda.summary}: {problem}; {home / 'trial.log'} tells more, "
             "`unidet doctor` tries again"
         )
+
+
+def _recorded(record: Path, cuda: Cuda) -> str | None:
+    """What was wrong with the very same; None where it was not tried, or the record is damaged."""
+    try:
+        kept = json.loads(record.read_bytes())
+        return str(kept["problem"]) if kept["tried"] == repr(cuda) else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _try(log: Path) -> str:
@@ -48,10 +66,14 @@ def _try(log: Path) -> str:
             ).returncode
         except subprocess.TimeoutExpired:
             return f"no answer within {_SECONDS} s"
-    if status == 0:
-        return ""
+    return "" if status == 0 else f"exit status {status}, {_reason(log)}"
+
+
+def _reason(log: Path) -> str:
+    """The first line that a compiler or the linker calls an error, else the last one."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"exit status {status}, {lines[-1][:200] if lines else 'nothing printed'}"
+    errors = [line for line in lines if _ERROR.search(line)]
+    return [*errors[:1], *lines[-1:], "nothing printed"][0][:200]
 
 
 def main() -> None:
