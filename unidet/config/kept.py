@@ -24,7 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unidet import conf, config
+import unidet.conf
+from unidet import config
 from unidet.config.places import cache_root
 from unidet.config.study import Config
 from unidet.store.disk import read_sealed, write_sealed
@@ -67,7 +68,7 @@ def _name(overrides: Sequence[str]) -> str | None:
         elif _OPEN.search(override) or override.lstrip("+~").startswith("hydra"):
             return None
     try:
-        ours, others = _read_pages(conf.__path__), _read_pages(own)
+        ours, others = _read_pages(unidet.conf.__path__), _read_pages(own)
     except (OSError, OverflowError):
         return None
     if any(_OPEN.search(text.decode(errors="replace")) for text in others.values()):
