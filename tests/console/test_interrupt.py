@@ -206,7 +206,7 @@ def test_a_signal_that_ends_the_data_processes_too_is_a_request(tmp_path: Path) 
 def test_ctrl_c_while_the_command_is_imported() -> None:
     code = (
         "import signal, sys\n"
-        "sys.addaudithook(lambda event, about: event == 'import' and about[0] == 'tqdm'"
+        "sys.addaudithook(lambda event, about: event == 'import' and about[0] == 'unidet.cli'"
         " and signal.raise_signal(signal.SIGINT))\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from unidet.__main__ import main\nmain()"

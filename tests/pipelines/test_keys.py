@@ -57,7 +57,9 @@ END_TO_END = ROI | {
 SETS = {
     f"wiring.{part}" for part in ("image_batches", "image_sets", "study_networks", "study_sets")
 }
-TRAINING = SETS | {"wiring.seeding", "wiring.starting_weights", "wiring.training"}
+TRAINING = SETS | {
+    *("wiring.precision", "wiring.seeding", "wiring.starting_weights", "wiring.training")
+}
 RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", "stages.rpn"}
 
 READING = {

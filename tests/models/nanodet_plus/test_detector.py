@@ -89,9 +89,10 @@ def test_cells_below_the_threshold_change_nothing(
 
 def test_a_single_cell_is_detected_once(net: NanoDetPlus, images: np.ndarray) -> None:
     image, sizes = jt.array(images[:1]), np.array([[128, 192]], np.int32)
-    (every,) = net.detect(image, sizes, score_threshold=0.0, iou_threshold=1.0)
+    settings = {"iou_threshold": 1.0, "max_detections": None}
+    (every,) = net.detect(image, sizes, score_threshold=0.0, **settings)
     *_, second, best = np.unique(every.scores)
-    (detected,) = net.detect(image, sizes, score_threshold=float(second), iou_threshold=1.0)
+    (detected,) = net.detect(image, sizes, score_threshold=float(second), **settings)
     assert len(detected.scores) == (every.scores == best).sum()
 
 
