@@ -32,11 +32,11 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def stage1() -> Any:
+def stage1(page: str = "toy") -> Any:
     from unidet.cli import compose
     from unidet.pipelines.proposers.proposer import build_proposer
 
-    return build_proposer(compose(["experiment=toy"]).rpn, 0)
+    return build_proposer(compose(["experiment=toy", f"rpn={page}"]).rpn, 0)
 
 
 def stage2() -> Any:
@@ -50,10 +50,7 @@ def stage2() -> Any:
 
 
 def nanodet_plus() -> Any:
-    from unidet.cli import compose
-    from unidet.pipelines.proposers.proposer import build_proposer
-
-    return build_proposer(compose(["experiment=toy", "rpn=toy_nanodet_plus"]).rpn, 0)
+    return stage1("toy_nanodet_plus")
 
 
 def rtdetr() -> Any:
@@ -194,14 +191,13 @@ def main(results: Path, count: int | None, *wanted: str) -> None:
         number = count or (10_000 if what == "detect" else 2_000)
         command = [sys.executable, __file__, "--one", what, str(number)]
         lines = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-        memory = json.loads(lines[-1])
+        known[what] = memory = json.loads(lines[-1])
         start = memory[SETTLED // EVERY - 1]
         print(
             f"{what}: {start} MiB after {SETTLED}, {memory[-1]} after {EVERY * len(memory)}", end=""
         )
         print(f", {max(memory) / start - 1:+.1%} at most", flush=True)
-        results.write_text(json.dumps({**known, what: memory}))
-        known[what] = memory
+        results.write_text(json.dumps(known))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from speed import FULL, QUICK
 
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.records import Batch
 
-FULL, QUICK = (800, 1088), (128, 160)
-"""Height and width of images."""
 OBJECTS = np.array([[40, 60, 400, 500], [500, 300, 900, 700], [100, 600, 180, 760]], np.float32)
 LABELS = np.array([3, 17, 30], np.int32)
 SAMPLE = 20_000  # values kept of an array

@@ -20,6 +20,8 @@ import numpy as np
 TRUNK_FORWARD = "ResNet-50, FPN, proposal head: forward, 2 images"
 TRUNK_STEP = "ResNet-50, FPN, proposal head: training step, 2 images"
 WARM_UP, TIMED = 3, 10
+FULL, QUICK = (800, 1088), (128, 160)
+"""Height and width of images."""
 
 
 def timed(work: Callable[[], Any], wait: Callable[[], Any], quick: bool) -> float:

@@ -10,10 +10,8 @@ import sys
 
 import torch
 from rows.trunk_in_torch import Trunk
-from speed import TRUNK_FORWARD, TRUNK_STEP, Figures
+from speed import FULL, QUICK, TRUNK_FORWARD, TRUNK_STEP, Figures
 from torch import nn
-
-FULL, QUICK = (800, 1088), (128, 160)
 
 
 class Network(nn.Module):

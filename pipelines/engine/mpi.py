@@ -82,7 +82,7 @@ def device_for(config: Config) -> Literal["cpu", "cuda"]:
             raise NoCuda(too_few(processes, gpus))
     except NoCuda as problem:
         if device == "cuda":
-            raise UserError(f"device=cuda: {problem}; or use device=cpu") from problem
+            raise problem.refusal() from problem
         if not isinstance(problem, NoGpu):
             say(f"  warning: the GPUs are not used: {problem}")
         return "cpu"

@@ -75,7 +75,6 @@ def run(job: Job) -> None:
 
 def _tuner(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.ndarray]) -> Any:
     """What trains the network on new names and keeps the old ones."""
-
     from unidet.models.fine_tuner import FineTuner, Weights
 
     settings = job.settings["finetune"]

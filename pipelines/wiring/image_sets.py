@@ -82,7 +82,6 @@ def open_image_set(job: Job, label: str = "data") -> ImageSet:
 
 def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
     """The data set of a `data` artefact; `images` is the folder of its image files, if any."""
-
     from unidet.data.images import FolderImages, PackedImages
     from unidet.data.index import load_split
 

@@ -80,7 +80,7 @@ def toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(toolkits, "SYSTEM_TOOLKITS", ())
     monkeypatch.setattr(toolkits, "SYSTEM_FOLDERS", (tmp_path, tmp_path))
-    monkeypatch.setattr(toolkits, "_wheel_folders", list)
+    monkeypatch.setattr(toolkits, "wheel_folders", list)
     return folder
 
 
@@ -270,7 +270,7 @@ def test_cudnn_of_another_cuda(
     folder = tmp_path / "nvidia" / "cudnn"
     (folder / "lib").mkdir(parents=True)
     (toolkit / "lib64" / "libcudnn.so.9").rename(folder / "lib" / "libcudnn.so.9")
-    monkeypatch.setattr(toolkits, "_wheel_folders", lambda: [folder])
+    monkeypatch.setattr(toolkits, "wheel_folders", lambda: [folder])
     names = [f"nvidia-cudnn-{wheel}" for wheel in wheels]
     monkeypatch.setattr(toolkits, "installed", lambda name: "9.1" if name in names else None)
     driver(Library())

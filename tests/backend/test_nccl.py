@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from unidet.backend import nccl
+from unidet.backend import nccl, toolkits
 
 
 def place(folder: Path) -> nccl.Nccl:
@@ -20,10 +20,10 @@ def place(folder: Path) -> nccl.Nccl:
 
 def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheels, system = tmp_path / "nvidia", tmp_path / "system"
+    wheels.mkdir()
     spec = SimpleNamespace(submodule_search_locations=[str(wheels)])
-    monkeypatch.setattr(nccl.importlib.util, "find_spec", lambda name: spec)
-    monkeypatch.setattr(nccl, "SYSTEM_HEADERS", system / "include")
-    monkeypatch.setattr(nccl, "SYSTEM_LIBRARIES", system / "lib")
+    monkeypatch.setattr(toolkits.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(nccl, "SYSTEM_FOLDERS", (system / "include", system / "lib"))
     assert nccl.find_nccl() is None
     of_system = place(system)
     assert nccl.find_nccl() == of_system
@@ -31,5 +31,5 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (wheels / "nccl" / "include" / "nccl.h").touch()  # half of it
     assert nccl.find_nccl() == of_system
     assert place(wheels / "nccl") == nccl.find_nccl()
-    monkeypatch.setattr(nccl.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(toolkits.importlib.util, "find_spec", lambda name: None)
     assert nccl.find_nccl() == of_system

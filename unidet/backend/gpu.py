@@ -22,6 +22,10 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR 
 class NoCuda(UserError):
     """Why CUDA cannot be used here, and what would help, in one line."""
 
+    def refusal(self) -> UserError:
+        """What `device=cuda` ends with."""
+        return UserError(f"device=cuda: {self}; or use device=cpu")
+
 
 class NoGpu(NoCuda):
     """There is none, or none that is shown: nothing for CUDA to run on."""

@@ -9,14 +9,12 @@ what they take to the host and what they give back.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
 from unidet.backend import files
+from unidet.backend.toolkits import SYSTEM_FOLDERS, wheel_folders
 
-SYSTEM_HEADERS = Path("/usr/include")
-SYSTEM_LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
 START = """\
 #include "nccl_wrapper.h"
 
@@ -50,10 +48,9 @@ class Nccl(NamedTuple):
 
 def find_nccl() -> Nccl | None:
     """That of the wheel (`pip install nvidia-nccl-cu13`), then the system's; None without one."""
-    spec = importlib.util.find_spec("nvidia")
-    wheels = map(Path, (spec.submodule_search_locations or ()) if spec else ())
-    places = [(wheel / "nccl" / "include", wheel / "nccl" / "lib") for wheel in wheels]
-    for headers, libraries in [*places, (SYSTEM_HEADERS, SYSTEM_LIBRARIES)]:
+    wheels = [folder for folder in wheel_folders() if folder.name == "nccl"]
+    places = [(wheel / "include", wheel / "lib") for wheel in wheels]
+    for headers, libraries in [*places, SYSTEM_FOLDERS]:
         library = libraries / "libnccl.so.2"
         if (headers / "nccl.h").is_file() and library.is_file():
             return Nccl(headers, library)

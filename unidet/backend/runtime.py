@@ -222,9 +222,7 @@ def _choose_device(
     device: Device, *, mpi: bool = False, tried: bool = False
 ) -> tuple[Cuda | None, str, str]:
     """CUDA where it works; why, or why not; and the warning that a GPU lies idle."""
-    if device == "cpu":
-        return None, "not asked for", ""
-    if mpi and device == "auto":
+    if device == "cpu" or (mpi and device == "auto"):
         return None, "not asked for", ""
     try:
         if mpi:
@@ -232,7 +230,7 @@ def _choose_device(
         cuda = find_cuda() if mpi or tried else try_cuda()
     except NoCuda as problem:
         if device == "cuda":
-            raise UserError(f"device=cuda: {problem}; or use device=cpu") from problem
+            raise problem.refusal() from problem
         idle = "" if isinstance(problem, NoGpu) else f"the GPU is not used: {problem}"
         return None, str(problem), idle
     return cuda, cuda.summary, ""

@@ -61,7 +61,7 @@ def compilers() -> Iterator[Path]:
     """Every `nvcc`, once."""
     on_path = shutil.which("nvcc")
     system = [folder / "bin" / "nvcc" for folder in SYSTEM_TOOLKITS]
-    wheels = [folder / "bin" / "nvcc" for folder in _wheel_folders()]
+    wheels = [folder / "bin" / "nvcc" for folder in wheel_folders()]
     chosen = [Path(on_path)] if on_path else []
     seen = set()
     for nvcc in (*chosen, *system, *wheels):
@@ -96,7 +96,7 @@ def _toolkit(nvcc: Path) -> Toolkit | str:
     version = int(match.group(1)), int(match.group(2))
     if version[0] < OLDEST_TOOLKIT:
         return f"{nvcc} is of CUDA {version[0]}, older than {OLDEST_TOOLKIT}"
-    wheels = _wheel_folders()
+    wheels = wheel_folders()
     folders = [nvcc.parents[1], *wheels]
     headers = [folder / "include" for folder in folders]
     headers += [folder / "include" / "cccl" for folder in folders]
@@ -147,7 +147,7 @@ def _cudnn_of_another_cuda(major: int) -> str:
     return ""
 
 
-def _wheel_folders() -> list[Path]:
+def wheel_folders() -> list[Path]:
     """Where wheels of NVIDIA put `bin`, `include` and `lib`: nvidia/cu13, nvidia/cudnn, …"""
     spec = importlib.util.find_spec("nvidia")
     places = list(spec.submodule_search_locations or ()) if spec else []
