@@ -27,6 +27,8 @@ def zipped(name: str) -> bytes:
     return stream.getvalue()
 
 
+# Named by the words, never by the bytes: an archive holds the time it was written, and
+# pytest's workers must all collect the same names.
 KINDS = {
     b"": "is empty",
     b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n": "is a Git LFS pointer",
@@ -48,7 +50,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("ending", READERS)
-@pytest.mark.parametrize("content", KINDS)
+@pytest.mark.parametrize("content", KINDS, ids=KINDS.values())
 def test_a_file_of_another_kind_is_called_what_it_is(
     tmp_path: Path, ending: str, content: bytes
 ) -> None:
@@ -58,7 +60,10 @@ def test_a_file_of_another_kind_is_called_what_it_is(
         READERS[ending](file)
 
 
-@pytest.mark.parametrize("content", [content for content in KINDS if content[:2] != b"PK"])
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(content, id=kind) for content, kind in KINDS.items() if content[:2] != b"PK"],
+)
 def test_so_are_weights(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(UserError, match=rf"w\.pth {KINDS[content]}"):
