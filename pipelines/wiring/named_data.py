@@ -10,11 +10,10 @@ from typing import Literal
 
 from unidet.config.data import TrainingSet
 from unidet.config.study import Config
-from unidet.data.own_data import filled, part_of_file, read_own
+from unidet.data.own_data import coco_document, filled, part_of_file, read_own
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.findings import Finding
-from unidet.formats.json_text import read_document
 from unidet.formats.labels.recognize import recognize
 from unidet.formats.labels.records import TRAIN, VAL, Refuse
 from unidet.formats.tables import Tables, read_tables, tables_of
@@ -86,4 +85,4 @@ def sets_in_folder(
 
 
 def _filled(file: Path, pictures: PictureFolder) -> Tables:
-    return tables_of(file, filled(read_document(file), pictures))
+    return tables_of(file, filled(coco_document(file, pictures), pictures))

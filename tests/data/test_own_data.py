@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from labelled import COCO, write_labels, write_pictures
 
+from unidet.data.image_files import image_names
 from unidet.data.own_data import divide, read_own
 from unidet.errors import UserError
+from unidet.formats.annotations import annotations_of
+from unidet.formats.labels.records import strictly
+from unidet.pipelines.wiring.named_data import sets_in_folder
 
 
 @pytest.fixture
@@ -134,6 +138,26 @@ def test_two_files_of_coco_are_the_parts_that_their_names_say(tmp_path: Path, ph
     (place / "other.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="holds 3 annotation files"):
         read_own(place, photos)
+
+
+def test_the_folders_of_a_part_hold_its_file_and_its_pictures(tmp_path: Path) -> None:
+    """As Roboflow exports COCO: the same names in each folder."""
+    for part in ("train", "valid", "test"):
+        folder = write_pictures(tmp_path / part)
+        (folder / "_annotations.coco.json").write_text(json.dumps(COCO["labels.json"]))
+    data = read_own(tmp_path, tmp_path)
+    assert {
+        part: [image["file_name"] for image in own["images"]]
+        for part, own in data.documents.items()
+    } == {"train": ["train/a.png", "train/in/b.png"], "val": ["valid/a.png", "valid/in/b.png"]}
+    checked = {
+        entry.name: image_names(annotations_of(entry.file, entry.read()).images, entry.images)[0]
+        for entry in sets_in_folder(tmp_path, tmp_path, "", strictly, [].append)
+    }
+    assert checked == {
+        name: (f"{folder}/a.png", f"{folder}/in/b.png")
+        for name, folder in (("test", "test"), ("train", "train"), ("val", "valid"))
+    }
 
 
 def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, photos: Path) -> None:

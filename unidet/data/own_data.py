@@ -108,9 +108,9 @@ def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
             names = ", ".join(place.name for place in source.places[:4])
             raise UserError(
                 f"{file.parent}: holds {len(source.places)} annotation files ({names}); give one "
-                "of them, or have two whose names say train and val"
+                "of them, or have two whose names, or whose folders', say train and val"
             )
-        document = read_document(file)
+        document = coco_document(file, pictures)
         read = annotations_of(file, tables_of(file, document))
         read.categories.texts("name")
         documents[part] = _completed(document, read, pictures)
@@ -126,8 +126,28 @@ def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict
 
 
 def part_of_file(file: Path, source: Source) -> str:
-    """What one of several files of a source says by its name that it is for."""
-    return part_named(file.stem) if len(source.places) > 1 else ""
+    """What one of several files of a source says by its name that it is for, or by its folder's:
+    `train/_annotations.coco.json` and `valid/_annotations.coco.json` of Roboflow."""
+    if len(source.places) == 1:
+        return ""
+    return part_named(file.stem) or part_named(file.parent.name)
+
+
+def coco_document(file: Path, pictures: PictureFolder) -> Document:
+    """What a file says; pictures that lie beside it, and not where it says, by their paths below
+    the images folder."""
+    document = read_document(file)
+    home, root = (Path(os.path.realpath(folder)) for folder in (file.parent, pictures.root))
+    if home == root or root not in home.parents or not isinstance(document.get("images"), list):
+        return document
+    folder, there = home.relative_to(root).as_posix(), {*pictures.all()}
+
+    def found(record: Any) -> Any:
+        name = record.get("file_name") if isinstance(record, dict) else None
+        beside = f"{folder}/{name}"
+        return {**record, "file_name": beside} if name not in there and beside in there else record
+
+    return {**document, "images": [found(record) for record in document["images"]]}
 
 
 def _completed(document: Document, read: Annotations, pictures: PictureFolder) -> Document:

@@ -111,3 +111,18 @@ def test_a_region_of_a_picture_of_another_shape_is_refused(
 def test_a_region_of_the_picture_in_another_size_is_read(photos: Path, sides: Any) -> None:
     frame = dict(zip(("original_width", "original_height"), sides, strict=True))
     assert boxes(read(photos, annotated({**CAT, **frame}))) == [[10, 8, 10, 8]]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [({"to_name": "left"}, {"to_name": "right"}), ({"item_index": 0}, {"item_index": 1})],
+    ids=["to_name", "item_index"],
+)
+def test_regions_of_several_pictures_in_a_task_are_refused(
+    photos: Path, sources: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    first, second = ({**CAT, **source} for source in sources)
+    text = {"type": "textarea", "to_name": "right", "value": {"text": ["two"]}}
+    assert len(boxes(read(photos, annotated(first, text)))) == 1
+    with pytest.raises(UserError, match=r"task\[0\]: .* must be those of one picture"):
+        read(photos, annotated(first, second, image="a.png", other="in/b.png"))

@@ -33,7 +33,9 @@ from unidet.formats.labels.records import (
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
 _BOXED = ({"points"}, {"x", "y", "width", "height"}, {"x", "y", "radiusX", "radiusY"})
 """What a region has that a box can be drawn around."""
-_FRAME = ("image_rotation", "original_width", "original_height")
+_SOURCE = ("to_name", "item_index")
+"""What a result says of which picture of its task, or which page, it lies on."""
+_FRAME = ("image_rotation", "original_width", "original_height", *_SOURCE)
 """What a result says of the picture, beside its value."""
 Region = dict[str, Any]
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
@@ -67,8 +69,16 @@ def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled 
         notes.add("task that nobody has annotated: left out", where)
         return None
     sides = pictures.size(name)
-    boxes = (_box(place, value, sides, notes) for place, value in regions)
-    return Labelled(name, *sides, tuple(box for box in boxes if box is not None))
+    boxes = {row: _box(*region, sides, notes) for row, region in enumerate(regions)}
+    boxed = {row: box for row, box in boxes.items() if box is not None}
+    sources = {str([regions[row][1].get(key) for key in _SOURCE]) for row in boxed}
+    if len(sources) > 1:
+        raise RecordFault(
+            where,
+            f"{' and '.join(_SOURCE)} must be those of one picture, give each picture its own task",
+            " and ".join(sorted(sources)),
+        )
+    return Labelled(name, *sides, tuple(boxed.values()))
 
 
 def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box | None:

@@ -269,6 +269,30 @@ def by_part(labels: Labels) -> dict[str, Labels]:
     }
 
 
+def by_picture(named: dict[str, set[str]], where: Path, notes: Notes) -> dict[str, str]:
+    """Picture -> its only part, of those that lists or folders name for each part.
+
+    Where train and val name the same pictures, as data sets that are not divided do, they are no
+    parts. Pictures of theirs that test names too stay theirs.
+
+    Raises:
+        UserError: train and val share some of their pictures.
+    """
+    train, val, test = (named.get(part, set()) for part in (TRAIN, VAL, TEST))
+    if train and train == val:
+        notes.add("train and val name the same pictures: read as not divided", str(where))
+        train, val = set(), set()
+    elif shared := sorted(train & val):
+        raise UserError(
+            f"{where}: train and val share {len(shared)} pictures, first {shared[0]}; evaluation "
+            "pictures are not trained on: correct what names them"
+        )
+    for name in sorted(test & (train | val)):
+        notes.add("picture of test that train or val names too: counts for those", name)
+    owners = ((TEST, test), (VAL, val), (TRAIN, train))
+    return {name: part for part, names in owners for name in sorted(names)}
+
+
 def is_pair(value: object) -> bool:
     """Whether a value of a JSON file may be a point."""
     return isinstance(value, list) and len(value) == 2

@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file for each picture, parts as lists in `ImageSets/Main`.
+"""Pascal VOC: an XML file for each picture, parts as lists in `ImageSets/Main` beside their folder.
 
 Corners count pixels from 1 and belong to the box (VOC devkit): pixel n reaches from n - 1 to n.
 `difficult` boxes are crowds here: VOC leaves them out of training and evaluation, COCO AP too then.
@@ -6,8 +6,9 @@ Corners count pixels from 1 and belong to the box (VOC devkit): pixel n reaches 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -15,14 +16,18 @@ from xml.etree.ElementTree import Element, SubElement
 from unidet.errors import UserError
 from unidet.formats.labels.records import (
     PARTS,
+    TRAIN,
+    VAL,
     Box,
     Labelled,
     Labels,
+    Notes,
     Owners,
     Pictures,
     RecordFault,
     Refuse,
     by_part,
+    by_picture,
     flag,
     label_files,
     leaving_out,
@@ -34,23 +39,30 @@ from unidet.formats.labels.records import (
     size_or_header,
     stem_of,
     strictly,
+    text_in,
 )
+from unidet.formats.names import composed
 
+_MAIN = Path("ImageSets", "Main")
+_OF_CLASS = re.compile(r"\s+-?[01]$")
+"""What ends a line of the devkit's lists of a class."""
 _ENCODING = re.compile(rb"\s*<\?xml[^>]*?encoding=[\"']([\w.-]+)")
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     """Every XML file below a folder, or one file."""
-    parts = dict(_parts(place))
+    files = sorted(label_files(place, "*.xml"))
+    notes = Notes()
+    parts = _parts(place, files, notes)
     below = place.parent if place.is_file() else place
     images = []
     owners = Owners()
-    for file in sorted(label_files(place, "*.xml")):
+    for file in files:
         with leaving_out(refuse):
-            image = _image(file, below, pictures, parts.get(file.stem, ""))
+            image = _image(file, below, pictures, parts.get(str(file), ""))
             owners.add(image.file_name, str(file))
             images.append(image)
-    return Labels(names_met(images), tuple(images))
+    return Labels(names_met(images), tuple(images), notes.findings)
 
 
 def root_of(file: Path) -> Element:
@@ -102,14 +114,61 @@ def _box(where: str, item: Element) -> Box:
     return Box(name, (left - 1, top - 1, right, bottom), is_difficult)
 
 
-def _parts(place: Path) -> Iterator[tuple[str, str]]:
-    """Name of a file without its ending -> its part."""
-    for folder in (place, place.parent):
-        for text, part in PARTS.items():
-            listed = folder / "ImageSets" / "Main" / f"{text}.txt"
-            if listed.is_file():
-                lines = filter(str.strip, listed.read_text(encoding="utf-8").splitlines())
-                yield from ((line.strip(), part) for line in lines)
+def _parts(place: Path, files: list[Path], notes: Notes) -> dict[str, str]:
+    """XML file -> its part, by the lists of the nearest folder above that has any.
+
+    Raises:
+        UserError: a list is no text, or train and val share pictures.
+    """
+    homes = {folder: _home(folder, place) for folder in {file.parent for file in files}}
+    files_of: dict[Path, dict[str, list[Path]]] = {}
+    for file in files:
+        home = homes[file.parent]
+        if home is not None:
+            files_of.setdefault(home, {}).setdefault(composed(file.stem), []).append(file)
+    named: dict[str, set[str]] = {}
+    for home, own in files_of.items():
+        for part, where, line in _lines(home):
+            meant = own.get(_stem_meant(line, own), [])
+            named.setdefault(part, set()).update(map(str, meant))
+            if not meant:
+                notes.add(
+                    "name in a list of ImageSets/Main without an XML file: passed over", where
+                )
+    return by_picture(named, place, notes)
+
+
+def _home(folder: Path, place: Path) -> Path | None:
+    """The folder with `ImageSets/Main` that a folder of XML files is in, as each year of a devkit
+    is; at most the one that a place lies in."""
+    for above in (folder, *folder.parents):
+        if (above / _MAIN).is_dir():
+            return above
+        if above == place.parent:
+            break
+    return None
+
+
+def _lines(home: Path) -> Iterator[tuple[str, str, str]]:
+    """Part, place and text of each line of the lists; `trainval` where there is neither."""
+    lists = {home / _MAIN / f"{name}.txt": part for name, part in PARTS.items()}
+    existing = {file: part for file, part in lists.items() if file.is_file()}
+    both = home / _MAIN / "trainval.txt"
+    if both.is_file() and not {TRAIN, VAL} & {*existing.values()}:
+        existing[both] = TRAIN
+    for file, part in existing.items():
+        for row, line in enumerate(text_in(file).splitlines(), start=1):
+            if line.strip():
+                yield part, f"{file}: line {row}", composed(line.strip())
+
+
+def _stem_meant(line: str, stems: Collection[str]) -> str:
+    """The XML file, without its ending, that a line names: alone or by its picture's path, and with
+    or without what ends a line in a list of a class; the line where there is none."""
+    name = re.split(r"[/\\]", line)[-1]
+    texts = (name, _OF_CLASS.sub("", name))
+    meant = (stem for text in texts for stem in (text, os.path.splitext(text)[0]))
+    return next((stem for stem in meant if stem in stems), line)
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:

@@ -14,11 +14,10 @@ from unidet.formats.json_text import shown
 from unidet.formats.labels.records import (
     PARTS,
     TEST,
-    TRAIN,
-    VAL,
     Notes,
     Pictures,
     RecordFault,
+    by_picture,
     text_in,
 )
 from unidet.formats.names import plain
@@ -131,7 +130,7 @@ def parts_of(
             by_part.setdefault(part, set()).update(names)
             if not names:
                 empty.append((key, text))
-    parts = _without_shared(by_part, folder, notes)
+    parts = by_picture(by_part, folder, notes)
     for key, text in empty:
         if parts and PARTS[key] != TEST:
             raise UserError(
@@ -140,23 +139,6 @@ def parts_of(
             )
         notes.add(f"'{key}: {text}' leads to no picture: passed over", str(folder))
     return parts
-
-
-def _without_shared(by_part: dict[str, set[str]], folder: Path, notes: Notes) -> dict[str, str]:
-    """Picture -> its only part."""
-    train, val, test = (by_part.get(part, set()) for part in (TRAIN, VAL, TEST))
-    if train and train == val:
-        notes.add("train and val name the same pictures: read as not divided", str(folder))
-        train, val = set(), set()
-    elif shared := sorted(train & val):
-        raise UserError(
-            f"{folder}: train and val share {len(shared)} pictures, first {shared[0]}; evaluation "
-            "pictures are not trained on: correct their paths in data.yaml"
-        )
-    for name in sorted(test & (train | val)):
-        notes.add("picture of test that train or val names too: counts for those", name)
-    owners = ((TEST, test), (VAL, val), (TRAIN, train))
-    return {name: part for part, names in owners for name in sorted(names)}
 
 
 def _places(settings: dict[str, Any], key: str, folder: Path) -> list[str]:
