@@ -250,3 +250,10 @@ def test_the_legend_fits_into_a_single_panel(name: str, monkeypatch: pytest.Monk
     legend = figure.legends[0].get_window_extent()
     assert legend.x0 >= 0
     assert legend.x1 <= figure.bbox.x1
+
+
+def test_logs_without_losses_draw_what_they_have(tmp_path: Path) -> None:
+    scored = made("scored", recall=[0.25, 0.5])
+    assert choose(on_one_axis([scored], None)) == (["recall"], [])
+    with pytest.raises(UserError, match="bare: holds steps and no loss, learning rate or metric"):
+        choose(on_one_axis([made("bare", step=[0, 1])], None))

@@ -104,17 +104,21 @@ def choose(curves: Curves, patterns: Sequence[str] = ()) -> tuple[list[str], lis
     """(quantities to draw, losses that are left out).
 
     By default the total loss, the learning rate, AP, then the parts of the loss, without those of
-    auxiliary heads and layers. Patterns such as "loss_*" or "AP*" choose instead.
+    auxiliary heads and layers, or all there is where there is none of these. Patterns such as
+    "loss_*" or "AP*" choose instead.
 
     Raises:
-        UserError: a pattern that fits nothing.
+        UserError: a pattern that fits nothing, or logs of steps alone.
     """
     known = curves.quantities()
+    if not known:
+        names = ", ".join(run.name for run in curves.runs)
+        raise UserError(f"{names}: holds steps and no loss, learning rate or metric to draw")
     if not patterns:
         parts = [name for name in known if "loss" in name and name not in _FIRST]
         hidden = [name for name in parts if _AUXILIARY.search(name)]
         first = [name for name in _FIRST if name in known]
-        return [*first, *(name for name in parts if name not in hidden)], hidden
+        return [*first, *(name for name in parts if name not in hidden)] or known, hidden
     quantities: dict[str, None] = {}
     for pattern in patterns:
         fitting = [name for name in known if fnmatchcase(name, pattern)]

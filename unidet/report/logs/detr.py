@@ -51,8 +51,8 @@ def _numbers(record: dict[str, Any], prefix: str) -> dict[str, float]:
 
 
 def _coco(values: Any) -> dict[str, float]:
-    """The twelve numbers by name; -1 stands for "no object of that size" and is left out."""
+    """The twelve numbers by name."""
     if not isinstance(values, list):
         return {}
     numbers = zip(COCO, map(number, values), strict=False)
-    return {name: value for name, value in numbers if value is not None and value >= 0}
+    return {name: value for name, value in numbers if value is not None}

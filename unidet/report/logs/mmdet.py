@@ -24,7 +24,9 @@ NAME = "mmdet"
 _COUNT = r"\[\s*\d{1,15}\s*(?:/\s*\d{1,15}\s*)?\]"
 _ROW = re.compile(rf"\b(Epoch|Iter)(?:\((\w+)\))?\s*((?:{_COUNT})+)\s*(.*)")
 _NUMBER = r"[-+]?(?:nan|inf|\d+\.?\d*(?:[eE][-+]?\d+)?)"
-_VALUE = re.compile(rf"([A-Za-z][\w./@:-]*): ({_NUMBER})(?=,|\s|$)")
+_VALUE = re.compile(rf"([^\W\d].*?): ({_NUMBER})(?=\s|$)")
+_BETWEEN = re.compile(r",\s|\s{2,}|\t")
+"""2.x parts values by commas, 3.x by several blanks: a name may hold one, as `hot dog` does."""
 _NO_CURVES = {"eta", "time", "data_time", "memory", "mode", "epoch", "iter", "step", "seed"}
 
 
@@ -52,7 +54,8 @@ def _read_text(log: LogText) -> Rows:
         if index + 1 == len(log.lines) and log.open_end:
             rows.cut_off = 1
             break
-        values = _values({name: float(value) for name, value in _VALUE.findall(row[4])})
+        pairs = (pair for text in _BETWEEN.split(row[4]) for pair in _VALUE.findall(text))
+        values = _values({name: float(value) for name, value in pairs})
         counts = [[int(count) for count in part.split("/")] for part in row[3][1:-1].split("][")]
         if row[1] == "Epoch" and len(counts) == 1:
             continue  # what someone's own code prints: `Epoch [3] begins`
@@ -128,8 +131,6 @@ def _values(logged: Mapping[str, Any]) -> dict[str, float]:
         if value is not None and name not in _NO_CURVES and not name.endswith("copypaste"):
             if name.startswith("lr_"):
                 values.setdefault("lr", value)
-            # -1: no object of that size.
-            if value != -1 or "loss" in name:
-                short = metric_name(name)
-                values[name if short in values else short] = value
+            short = metric_name(name)
+            values[name if short in values else short] = value
     return values

@@ -11,7 +11,8 @@ NAME = "unidet"
 
 
 def recognises(log: LogText) -> bool:
-    return log.lines[0].split(",")[0] == "step"
+    first, *others = log.lines[0].split(",")
+    return first == "step" and "epoch" not in others
 
 
 def read(log: LogText) -> Rows:

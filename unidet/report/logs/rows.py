@@ -49,8 +49,15 @@ class Rows:
         self._rows.append({"split": TRAIN, "epoch": epoch, "step": step, **values})
 
     def validation(self, values: Mapping[str, float], epoch: float | None = None) -> None:
-        """Add an evaluation: it stands where training stood, at `epoch` if the log says so."""
-        values = {name: value for name, value in values.items() if name != "lr"}
+        """Add an evaluation: it stands where training stood, at `epoch` if the log says so.
+
+        A metric of -1 is left out: COCO's evaluation writes it for sizes that no object has.
+        """
+        values = {
+            name: value
+            for name, value in values.items()
+            if name != "lr" and (value != -1 or "loss" in name)
+        }
         start: dict[str, Any] = {"split": None, "epoch": None, "step": None}
         before = self._rows[-1] if self._rows else start
         epoch = before["epoch"] if epoch is None else epoch
