@@ -130,6 +130,16 @@ def test_no_pickle(tmp_path: Path) -> None:
         read_pickle(tmp_path / "x.pkl")
 
 
+def test_tensors_within_a_plain_pickle_are_called_so(tmp_path: Path) -> None:
+    """As mmdet 3.x dumps its results: intact, so not to be called damaged."""
+    (tmp_path / "results.pkl").write_bytes(
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n"
+        b"(ctorch.storage\n_load_from_bytes\nU\x01x\x85RK\x00))tR."
+    )
+    with pytest.raises(UserError, match="holds PyTorch tensors that Python's pickle wrote"):
+        read_pickle(tmp_path / "results.pkl")
+
+
 def test_jittor_reads_ours_and_we_read_jittors(tmp_path: Path) -> None:
     import jittor as jt
 

@@ -10,7 +10,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -66,6 +66,14 @@ def _rebuild_from_type(
     return rebuild(*arguments)
 
 
+def _load_from_bytes(_content: bytes) -> NoReturn:
+    """A tensor within a plain pickle is a file of `torch.save` in it."""
+    raise UserError(
+        "it holds PyTorch tensors that Python's pickle wrote, as mmdet 3.x dumps its results; "
+        "write arrays (.numpy()) in their place, or weights by torch.save"
+    )
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -79,6 +87,7 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
+    ("torch.storage", "_load_from_bytes"): _load_from_bytes,
     ("torch", "Size"): tuple,
     ("torch", "device"): lambda *_: None,
     ("torch.jit._pickle", "build_intlist"): _same,
