@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from PIL import Image
 
+from unidet.data.pillow_files import faults_named
 from unidet.errors import UserError
 from unidet.pictures.decode import NETWORK_PIXELS, WHOLE_PIXELS, image_pixels, read_picture
 from unidet.pictures.decode import Picture as Decoded
@@ -18,7 +19,7 @@ from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.onnx_file import check_onnx_target
 from unidet.pipelines.detector.options import Options
-from unidet.pipelines.detector.windows import batch_by_batch
+from unidet.pipelines.detector.windows import batch_by_batch, check_picture
 from unidet.vocabularies.vocabulary import Vocabulary
 
 Names = Sequence[str] | str | Vocabulary
@@ -86,7 +87,8 @@ class Model:
             UserError: as `stream`; an unknown option; a file that is no picture.
         """
         chosen = Options.of(options)
-        several = not isinstance(image, Picture) or getattr(image, "ndim", 3) == 4
+        is_one = isinstance(image, Picture) and getattr(image, "ndim", 3) != 4
+        several = isinstance(image, Iterable) and not is_one
         pictures: Iterable[Any] = image if several else [image]  # type: ignore[assignment]
         detections = self._detect(pictures, names, chosen)
         return list(detections) if several else next(detections)
@@ -228,6 +230,7 @@ def load(
 def _pixels(picture: Picture) -> np.ndarray:
     """(H, W, 3) uint8 RGB in the picture's own frame; UserError where it has too many pixels."""
     decoded, source = _decoded(picture, WHOLE_PIXELS)
+    check_picture(decoded.pixels, "image")
     if decoded.pixels.shape[:2] != decoded.size_hw:
         raise UserError(f"{source}: has more than {WHOLE_PIXELS:,} pixels; cut it into several")
     return decoded.pixels
@@ -237,6 +240,10 @@ def _decoded(picture: Picture, most: int) -> tuple[Decoded, Path | np.ndarray]:
     """Of at most so many pixels if it is a file, and where its pixels are to be found again."""
     if isinstance(picture, str | Path):
         return read_picture(Path(picture), most), Path(picture)
-    pixels = image_pixels(picture, "image", most) if isinstance(picture, Image.Image) else picture
-    height, width = getattr(pixels, "shape", (0, 0))[:2]  # `stream` says what is no picture
-    return Decoded(pixels, (height, width)), pixels
+    pixels = picture
+    if isinstance(picture, Image.Image):
+        name = getattr(picture, "filename", "") or "image"
+        with faults_named(Path(name), "open it again"):  # Pillow reads pixels when first asked
+            pixels = image_pixels(picture, name, most)
+    size_hw = pixels.shape[:2] if getattr(pixels, "ndim", 0) == 3 else (0, 0)
+    return Decoded(pixels, size_hw), pixels  # whoever takes the pixels says what is no picture

@@ -53,7 +53,7 @@ def _windows(
     """As many pictures as make a batch, over and over."""
     window: list[_Waiting] = []
     for number, pixels in enumerate(images):
-        _check(pixels, number)
+        check_picture(pixels, f"picture {number}")
         shape = network.shape(*pixels.shape[:2])
         waiting = _Waiting(shape, pool.submit(network.prepare, pixels))
         if window and sum(other.pixels for other in window) + waiting.pixels > BATCH_PIXELS:
@@ -78,7 +78,8 @@ def _detected(window: list[_Waiting], detect: DetectBatch) -> list[Detections]:
     return [detections[place] for place in range(len(window))]
 
 
-def _check(pixels: np.ndarray, number: int) -> None:
+def check_picture(pixels: object, name: str) -> None:
+    """UserError where this is not (H, W, 3) uint8."""
     is_picture = (
         isinstance(pixels, np.ndarray)
         and pixels.dtype == np.uint8
@@ -88,4 +89,4 @@ def _check(pixels: np.ndarray, number: int) -> None:
     )
     if not is_picture:
         form = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels)
-        raise UserError(f"picture {number}: is {form}, must be (height, width, 3) uint8 RGB")
+        raise UserError(f"{name}: is {form}, must be (height, width, 3) uint8 RGB")

@@ -164,7 +164,10 @@ def _make_crops(job: Job, source: ToyCrops) -> None:
 
 def nodes(config: Config) -> tuple[str, ...]:
     crops = (CROPS,) if isinstance(config.data, ToyData) else ()
-    return (*all_sets(config), *crops)
+    # A set in folders may be refused: that is told before the toy world is drawn.
+    sets = all_sets(config)
+    ordered = sorted(sets, key=lambda name: isinstance(sets[name], ToySet))
+    return (*ordered, *crops)
 
 
 def settings(config: Config, name: str) -> dict[str, Settings]:

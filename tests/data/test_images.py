@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from unidet.data.index import load_split, save_split
 from unidet.errors import Malformed, UserError
 from unidet.pictures.decode import read_picture
 from unidet.records import Category, Split
+from unidet.store.hashing import sha256_file
 
 
 @pytest.fixture
@@ -36,10 +38,23 @@ def test_folder_images(split: Split, folder: Path) -> None:
 
 
 def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
+    """As `detect` sees them: 1 at an alpha of 51, a fifth, is 255 - 254 / 5, rounded."""
     Image.new("L", (4, 3), 7).save(tmp_path / "grey.png")
-    Image.new("RGBA", (4, 3), (1, 2, 3, 0)).save(tmp_path / "clear.png")
+    clear = Image.new("RGBA", (4, 3), (1, 2, 3, 0))
+    clear.putpixel((1, 0), (1, 1, 1, 51))
+    clear.putpixel((2, 0), (1, 2, 3, 255))
+    clear.save(tmp_path / "clear.png")
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([9, 9, 9, 1, 2, 3])
+    palette.putpixel((1, 0), 1)
+    palette.save(tmp_path / "palette.png", transparency=0)
     assert read_image(tmp_path / "grey.png").tolist() == [[[7, 7, 7]] * 4] * 3
-    assert read_image(tmp_path / "clear.png")[0, 0].tolist() == [1, 2, 3]
+    row = [[255, 255, 255], [204, 204, 204], [1, 2, 3], [255, 255, 255]]
+    assert read_image(tmp_path / "clear.png")[0].tolist() == row
+    assert read_image(tmp_path / "palette.png").tolist() == [[[255, 255, 255], [1, 2, 3]]]
+    for name in ("clear.png", "palette.png"):
+        seen = read_picture(tmp_path / name).pixels
+        np.testing.assert_array_equal(read_image(tmp_path / name), seen)
 
 
 def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
@@ -174,6 +189,16 @@ def test_a_large_picture_is_read_without_a_warning(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("(9000, 10000, 3)\n", "")
+
+
+@pytest.mark.parametrize("read", [read_image, read_size, read_picture, sha256_file])
+def test_what_has_no_end_is_named(read: Callable[[Path], object], tmp_path: Path) -> None:
+    """None of them waits for a pipe's writer, or reads a device for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises((UserError, OSError), match="no file, but a pipe, a socket or a device"):
+            read(tmp_path / name)
 
 
 def test_other_damage_is_named(split: Split, folder: Path) -> None:

@@ -12,6 +12,7 @@ from labelled import COCO, write_labels, write_pictures
 
 from unidet.data.image_files import image_names
 from unidet.data.own_data import divide, read_own
+from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of
 from unidet.formats.labels.records import strictly
@@ -186,6 +187,14 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, make: Any, says: s
     place = write_labels(tmp_path / "labels", "yolo")
     with pytest.raises(UserError, match=says):
         read_own(place, tmp_path / "none")
+
+
+def test_links_in_a_circle_are_refused(photos: Path) -> None:
+    """Followed, they would show each picture 40 times over, under other names."""
+    (photos / "beside").mkdir()
+    (photos / "beside/link").symlink_to("../../photos/beside/../beside/..")
+    with pytest.raises(UserError, match="beside/link: links go round in a circle; remove it"):
+        PictureFolder(photos)
 
 
 def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:

@@ -84,6 +84,7 @@ def test_a_file_with_synonyms(tmp_path: Path) -> None:
         ("cat,,dog", "vocabulary, name 2: is empty"),
         ("cat, dog, cat", "vocabulary, name 3: 'cat' is there already"),
         ("Traffic_Light, car, traffic light", "name 3: 'traffic light' is there already as 'Tra"),
+        ("b\udcc3\udca4r", r"name 1: 'b\\udcc3\\udca4r' is not text in UTF-8, or .*PYTHONUTF8=1"),
         ("cat\x07", r"vocabulary, name 1: 'cat\\x07' holds control characters"),
         ("names.txt", r"there is no file names\.txt; give names"),
         ("folder/names", "there is no file folder/names"),

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from unidet.data.pillow_files import (
     CONVERTED,
+    as_seen,
     faults_named,
     is_turned,
     opened,
@@ -110,7 +111,9 @@ class PackedImages:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """One image file as (H, W, 3) uint8 RGB, upright; alpha is dropped.
+    """One image file as (H, W, 3) uint8 RGB, upright, transparent parts on white.
+
+    `detect` sees them so too (pictures/decode.py); mmcv drops alpha, of which COCO has none.
 
     Raises:
         UserError: missing, truncated, not an image, of a kind that this Pillow does not read, of
@@ -124,7 +127,7 @@ def read_image(path: Path) -> np.ndarray:
             )
         upright = orientation(file) in (None, 1)
         image = file if upright else ImageOps.exif_transpose(file)
-        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        return np.asarray(as_seen(image))
 
 
 def read_size(path: Path) -> tuple[int, int]:

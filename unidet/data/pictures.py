@@ -69,6 +69,8 @@ class PictureFolder:
     def _walk(self) -> Iterator[str]:
         for place, folders, files in os.walk(self.root, followlinks=True):
             folders[:] = [folder for folder in folders if not folder.startswith(".")]
+            for folder in folders:
+                _refuse_circle(place, folder)
             for file in files:
                 if file.lower().endswith(SUFFIXES) and not file.startswith("."):
                     yield os.path.relpath(os.path.join(place, file), self.root)
@@ -119,6 +121,13 @@ def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Findi
     """The pictures of a folder that no labels list."""
     names = [name for name in pictures.all() if name not in listed]
     return {"picture that no annotation file lists": Finding(len(names), names[0])} if names else {}
+
+
+def _refuse_circle(place: str, folder: str) -> None:
+    """UserError where a folder is a link to one that it lies in: its pictures would be many."""
+    path = os.path.join(place, folder)
+    if os.path.islink(path) and Path(place).resolve().is_relative_to(Path(path).resolve()):
+        raise UserError(f"{path}: links go round in a circle; remove it")
 
 
 def _spellings(path: str) -> list[PurePosixPath]:

@@ -12,10 +12,12 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from unidet.errors import UserError, other_kind
+from unidet.store.hashing import require_end
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 """Modes that Pillow converts to 8-bit RGB without loss of range."""
+_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 REPLACE = "replace it, or remove it and its annotations"
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)  # orientations that exchange width and height
@@ -46,8 +48,10 @@ def opened(path: Path, advice: str = REPLACE) -> Iterator[Image.Image]:
 
     `advice` is what to do with a damaged file.
     """
-    with faults_named(path, advice), Image.open(path) as file:
-        yield file
+    with faults_named(path, advice):
+        require_end(path)
+        with Image.open(path) as file:
+            yield file
 
 
 @contextmanager
@@ -88,6 +92,22 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def is_turned(image: Image.Image) -> bool:
     """Whether EXIF exchanges width and height."""
     return orientation(image) in _QUARTER_TURNS
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether the mode or the palette of an image knows transparent parts."""
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+def as_seen(image: Image.Image) -> Image.Image:
+    """An image of one of the modes `CONVERTED` in RGB, its transparent parts on white: the colours
+    that lie below them are seen by nobody, and differ by the program that wrote the file."""
+    if is_transparent(image):
+        visible = image.convert("RGBA")
+        white = Image.new("RGB", visible.size, "white")
+        white.paste(visible, mask=visible.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _unreadable(path: Path, error: Exception, advice: str) -> UserError:

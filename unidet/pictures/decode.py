@@ -12,8 +12,16 @@ import numpy as np
 from PIL import Image, ImageOps, features
 from PIL.JpegImagePlugin import JpegImageFile
 
-from unidet.data.pillow_files import CONVERTED, faults_named, orientation, upright_size
+from unidet.data.pillow_files import (
+    CONVERTED,
+    as_seen,
+    faults_named,
+    is_transparent,
+    orientation,
+    upright_size,
+)
 from unidet.errors import UserError
+from unidet.store.hashing import require_end
 
 NETWORK_PIXELS = 12_000_000
 """Networks see at most 1,333 pixels of a side: larger pictures are decoded at a half, a quarter…"""
@@ -27,7 +35,6 @@ _ADVICE = "replace it"
 _JPEG = b"\xff\xd8"
 _REDUCED = (1, 2, 4, 8)  # by which a JPEG decoder can divide
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
@@ -95,6 +102,7 @@ def header_size(path: Path) -> tuple[int, int]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The file by its header. JPEG has no limit of pixels: it is decoded at a reduced size."""
     with faults_named(path, _ADVICE):
+        require_end(path)
         with open(path, "rb") as stream:
             head = stream.read(16)
         if head.startswith(_JPEG):
@@ -150,14 +158,10 @@ def _halved(image: Image.Image, most: int) -> Image.Image:
     if part <= 1:
         return image
     if image.mode in ("1", "P", "PA"):
-        image = image.convert("RGBA" if _is_transparent(image) else "RGB")
+        image = image.convert("RGBA" if is_transparent(image) else "RGB")
     if image.mode in _SIXTEEN_BITS:
         image = image.convert("I")
     return image.reduce(part)
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    return image.mode in _ALPHA or "transparency" in image.info
 
 
 def _to_rgb(name: str, image: Image.Image) -> Image.Image:
@@ -169,12 +173,7 @@ def _to_rgb(name: str, image: Image.Image) -> Image.Image:
             f"{name}: its pixels are of mode {image.mode}, which has no one meaning as colours; "
             "convert it to 8-bit RGB"
         )
-    if _is_transparent(image):
-        visible = image.convert("RGBA")
-        white = Image.new("RGB", visible.size, "white")
-        white.paste(visible, mask=visible.getchannel("A"))
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return as_seen(image)
 
 
 def _from_sixteen_bits(name: str, image: Image.Image) -> Image.Image:

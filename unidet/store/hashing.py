@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from io import FileIO
 from pathlib import Path
@@ -68,8 +70,21 @@ def key_of(preimage: Mapping[str, Any]) -> str:
 
 
 def sha256_file(path: Path | str) -> str:
-    """SHA-256 of a file's content in one streaming pass; other threads go on meanwhile."""
+    """SHA-256 of a file's content in one streaming pass; other threads go on meanwhile.
+
+    Raises:
+        OSError: it cannot be read, or is none whose reading ends.
+    """
+    require_end(path)
     return _stream(path, None)
+
+
+def require_end(path: Path | str) -> None:
+    """OSError where a path is nothing, or what might never be read to its end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        reason = "is no file, but a pipe, a socket or a device"
+        raise OSError(errno.EINVAL, reason, os.fspath(path))
 
 
 def copy_hashed(source: Path | str, target: Path | str) -> str:

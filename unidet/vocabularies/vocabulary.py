@@ -24,6 +24,7 @@ _COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_IDS = [number for number in range(1, 91) if number not in _COCO_GAPS]
 """Official ids of the 80 names of `coco`, in their order."""
 _SHOWN = 60
+_UNDECODED = re.compile(r"[\ud800-\udfff]")  # bytes that were not text where Python read them
 _QUOTED = re.compile(r"(['\"])[^'\"]*\1(\s*,\s*\1[^'\"]*\1)*")
 
 
@@ -204,6 +205,11 @@ def _checked(where: str, words: Sequence[tuple[str, ...]], lines: Sequence[int] 
         for word in (name, *synonyms):
             if not word.strip():
                 raise UserError(f"{at}: is empty; write a name, or leave it out")
+            if _UNDECODED.search(word):
+                raise UserError(
+                    f"{at}: {word!r:.{_SHOWN}} is not text in UTF-8, or this terminal's locale is "
+                    "not; try again with PYTHONUTF8=1 before the command"
+                )
             if not word.isprintable():
                 raise UserError(f"{at}: {word!r:.{_SHOWN}} holds control characters")
         if (twin := seen.get(plain(name))) is not None:

@@ -131,6 +131,27 @@ def test_what_is_no_picture_is_named(model: Model, one: Any) -> None:
         list(stream)
 
 
+@pytest.mark.parametrize("one", [None, 5, np.array(None), np.array(["a.jpg"]), picture(4) / 255])
+def test_what_is_no_picture_is_named_by_every_method(model: Model, one: Any) -> None:
+    """`None` is what OpenCV reads where there is no file; floats would be taken for black."""
+    for look in (model.detect, model.proposals, model.embed):
+        with pytest.raises(UserError, match=r"is .*, must be \(height, width, 3\) uint8 RGB"):
+            look(one)
+
+
+def test_a_picture_that_pillow_cannot_decode_is_named(model: Model, tmp_path: Path) -> None:
+    """Pillow opens a file by its header alone."""
+    path = tmp_path / "x.png"
+    Image.fromarray(np.random.default_rng(0).integers(255, size=(9, 9, 3), dtype=np.uint8)).save(
+        path
+    )
+    path.write_bytes(path.read_bytes()[:150])
+    with Image.open(path) as image:
+        for given in (image, [picture(4), image]):
+            with pytest.raises(UserError, match=r"x\.png: the file is truncated; open it again"):
+                model.detect(given)
+
+
 def test_bad_names_and_options_are_told_before_a_picture_is_read(model: Model) -> None:
     with pytest.raises(UserError, match="unicorn"):
         model.stream([picture(10)], ["unicorn"])
