@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from PIL import Image
 
+from unidet.backend.runtime import require_own_process
 from unidet.data.pillow_files import faults_named
 from unidet.errors import UserError
 from unidet.pictures.decode import NETWORK_PIXELS, WHOLE_PIXELS, image_pixels, read_picture
@@ -39,8 +40,14 @@ class Model:
     """
 
     def __init__(self, network: Network) -> None:
-        self._network = network
+        self._opened = network
         self.names = network.names
+
+    @property
+    def _network(self) -> Network:
+        """UserError in a process that was forked since."""
+        require_own_process()
+        return self._opened
 
     def stream(
         self,

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import jittor as jt
 import numpy as np
 import pytest
 from jittor import nn
 
+from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.errors import UserError
+from unidet.ops.loss_term import Losses, LossTerm
+from unidet.ops.sampling import BatchRandom
+from unidet.training.loop import train
 from unidet.training.sanity import PATIENCE, SETTLED, Sanity
+
+
+class Quiet:
+    """Progress that shows nothing."""
+
+    def update(self, done: int, total: int, note: str = "") -> None: ...
 
 
 def test_a_healthy_step_passes() -> None:
@@ -19,6 +32,26 @@ def test_a_healthy_step_passes() -> None:
 def test_a_loss_that_is_not_finite_stops(value: float) -> None:
     with pytest.raises(UserError, match="loss_box is"):
         Sanity(nn.Linear(2, 2)).check(4, {"loss": 1.0, "loss_box": value})
+
+
+def test_weights_that_are_not_finite_are_no_result(tmp_path: Path) -> None:
+    """A gradient of -4e4 times a rate of 1e38 is beyond float32; no loss comes after it."""
+    model = nn.Linear(2, 1, bias=False)
+    settings = TrainingConfig(
+        steps=1,
+        batch_size=1,
+        optimizer=OptimizerConfig(kind="sgd", lr=1e38),
+        schedule=ScheduleConfig(kind="constant"),
+    )
+
+    def loss_of(inputs: np.ndarray, random: BatchRandom) -> Losses:
+        return {"loss_square": LossTerm(((model(jt.array(inputs)) - 100) ** 2).mean(), 1.0)}
+
+    batches = itertools.repeat(np.full((1, 2), 200, np.float32))
+    with pytest.raises(UserError, match="at step 1: 1 weights are not finite, first weight; lower"):
+        train(
+            model, loss_of, lambda start: batches, settings, seed=0, folder=tmp_path, progress=Quiet()
+        )
 
 
 def test_a_loss_of_exactly_zero_stops() -> None:

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,7 @@ class Runtime:
     versions: dict[str, str]
     seconds: float  # of the import, with compilation where the cache was cold
     warnings: tuple[str, ...]
+    process: int = field(default_factory=os.getpid)  # in which Jittor's threads are
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,25 @@ def bring_up(
 
     Raises:
         UserError: no compiler, no Python.h, numpy 2, an unwritable cache, CUDA asked for and not
-            usable, or a different device asked for than in the first call.
+            usable, a different device asked for than in the first call, or a forked process.
     """
     global _runtime
+    require_own_process()
     if _runtime is None:
         _runtime = _bring_up(device, threads, verbose, mpi)
     elif device not in ("auto", _runtime.device):
         raise UserError(f"device={device}: Jittor already runs on {_runtime.device} here")
     return _runtime
+
+
+def require_own_process() -> None:
+    """UserError in a process that was forked from one with Jittor: the first kernel would wait for
+    threads that are not there, for ever."""
+    if _runtime is not None and _runtime.process != os.getpid():
+        raise UserError(
+            "this process was forked from one in which Jittor runs, and lacks its threads; start "
+            "processes with multiprocessing.get_context('spawn'), and load the model in each"
+        )
 
 
 def bring_up_untried() -> Runtime:

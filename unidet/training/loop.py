@@ -86,7 +86,9 @@ def train(
         if stopping:
             ranks.wait_for_all()  # the first process may still be saving
             raise Interrupted(f"saved after step {step + 1} of {settings.steps}")
-    return ema.state() if ema else _weights(model)
+    weights = ema.state() if ema else _weights(model)
+    sanity.check_weights(settings.steps, weights)
+    return weights
 
 
 def _ema(model: nn.Module, settings: TrainingConfig) -> WeightEMA | None:

@@ -46,6 +46,16 @@ class Sanity:
         if step == SETTLED:
             self._check_movement()
 
+    def check_weights(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
+        """What a run ends with: the last update is behind the last loss, and kernels built with
+        -Ofast may turn NaN into 0."""
+        bad = [name for name, array in weights.items() if not np.isfinite(array).all()]
+        if bad:
+            raise UserError(
+                f"training stopped at step {step}: {len(bad)} weights are not finite, first "
+                f"{bad[0]}; lower the learning rate"
+            )
+
     def _check_positives(self, step: int, values: Mapping[str, float]) -> None:
         if "positives" not in values:
             return

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from unidet.backend import runtime
 from unidet.errors import UserError
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector import from_study, from_weights
@@ -221,6 +224,16 @@ def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
         model.embed(picture(5, 7), np.array([[0, 0, 7, 5], [0.1, 0.2, 1, 1]]))
     assert model.proposals(picture(5, 7)).tolist() == [[0, 0, 7, 5, 1]]
     assert model.embed_text(["cat", "dog"]).shape == (2, 4)
+
+
+def test_a_model_is_used_in_its_own_process(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a forked one Jittor waits for ever for threads that are not there."""
+    monkeypatch.setattr(runtime, "_runtime", SimpleNamespace(process=os.getpid()))
+    assert len(model.detect(picture(4))) == 1
+    monkeypatch.setattr(runtime, "_runtime", SimpleNamespace(process=os.getppid()))
+    for use in (model.detect, model.proposals, model.embed, lambda _: runtime.bring_up()):
+        with pytest.raises(UserError, match=r"was forked .*get_context\('spawn'\)"):
+            use(picture(4))
 
 
 def test_load_takes_a_study_or_weights(
