@@ -247,10 +247,10 @@ def _decoded(picture: Picture, most: int) -> tuple[Decoded, Path | np.ndarray]:
     """Of at most so many pixels if it is a file, and where its pixels are to be found again."""
     if isinstance(picture, str | Path):
         return read_picture(Path(picture), most), Path(picture)
-    pixels = picture
     if isinstance(picture, Image.Image):
         name = getattr(picture, "filename", "") or "image"
         with faults_named(Path(name), "open it again"):  # Pillow reads pixels when first asked
-            pixels = image_pixels(picture, name, most)
-    size_hw = pixels.shape[:2] if getattr(pixels, "ndim", 0) == 3 else (0, 0)
-    return Decoded(pixels, size_hw), pixels  # whoever takes the pixels says what is no picture
+            picture = image_pixels(picture, name, most)
+    is_picture = getattr(picture, "ndim", 0) == 3  # whoever takes the pixels says what is none
+    height, width = picture.shape[:2] if is_picture else (0, 0)
+    return Decoded(picture, (height, width)), picture

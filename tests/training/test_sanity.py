@@ -50,7 +50,13 @@ def test_weights_that_are_not_finite_are_no_result(tmp_path: Path) -> None:
     batches = itertools.repeat(np.full((1, 2), 200, np.float32))
     with pytest.raises(UserError, match="at step 1: 1 weights are not finite, first weight; lower"):
         train(
-            model, loss_of, lambda start: batches, settings, seed=0, folder=tmp_path, progress=Quiet()
+            model,
+            loss_of,
+            lambda start: batches,
+            settings,
+            seed=0,
+            folder=tmp_path,
+            progress=Quiet(),
         )
 
 

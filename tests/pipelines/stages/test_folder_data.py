@@ -268,6 +268,13 @@ def test_what_evaluation_makes_of_a_file_is_told(
     assert messages.count("note: 1 × degenerate box: COCO AP counts it as missed") == 1
 
 
+def test_own_sets_are_read_before_the_toy_world_is_drawn() -> None:
+    """They may be refused; drawing takes minutes."""
+    extra = "{annotations: a.json, images: i, vocabulary: own, style: coco}"
+    nodes = graph.needed("report", compose([f"+data.evaluation.extra={extra}"]))
+    assert nodes[0].name == "extra"
+
+
 def test_a_missing_root_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root"):
         built(bench(folder / "nowhere", "stage=data"))
