@@ -223,6 +223,7 @@ def test_a_sweep_of_nothing_is_one_line(capsys: pytest.CaptureFixture[str], argu
         ("OSError(errno.ENOSPC, 'No space left', '/disk/x')", "/disk/x: No space left; free some"),
         ("ConnectionResetError('gone away')", "gone away"),
         ("BrokenPipeError(errno.EPIPE, 'Broken pipe')", "Broken pipe"),
+        ("'root: gr\\udcf6n/x'.encode()", r"'root: gr\udcf6n/x': holds a name that is not text in"),
     ],
 )
 def test_an_error_of_the_system_is_one_line(

@@ -35,6 +35,7 @@ HELP = ("-h", "--help")
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
 COMPILER_FAILED = "Run cmd failed"  # Jittor's words
+NEAR = 30  # characters that are shown before and behind one
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -85,7 +86,7 @@ def _status(given: list[str]) -> int:
         if stop_requested() and COMPILER_FAILED in str(error):  # the signal has ended it as well
             streams.complain("stopped while a kernel was compiled; the same command resumes")
             return EXIT_CODE
-        reason = _full_gpu(error) or _altered()
+        reason = _full_gpu(error) or _no_text(error) or _altered()
         if not reason:
             raise
         streams.complain(reason)
@@ -103,6 +104,18 @@ def _full_gpu(error: Exception) -> str:
 
     text = f"the GPU's memory is full: {ALWAYS_HELPS}; the same command resumes"
     return text if is_full(error) else ""
+
+
+def _no_text(error: Exception) -> str:
+    """What to say where a name that was given is written into a file of text, and is none."""
+    if not isinstance(error, UnicodeEncodeError) or "surrogates" not in error.reason:
+        return ""
+    near = error.object[max(0, error.start - NEAR) : error.end + NEAR]
+    return (
+        f"{near!r}: holds a name that is not text in UTF-8, as the file to be written is; rename "
+        "it, or, where this terminal's locale is another, try again with PYTHONUTF8=1 before the "
+        "command"
+    )
 
 
 def _altered() -> str:
