@@ -100,10 +100,9 @@ def _line(error: UserError) -> str:
 
 def _full_gpu(error: Exception) -> str:
     """What to say where a verb has filled the GPU's memory; empty where it has not."""
-    from unidet.backend.gpu_memory import ALWAYS_HELPS, is_full
+    from unidet.backend.gpu_memory import is_full, when_full
 
-    text = f"the GPU's memory is full: {ALWAYS_HELPS}; the same command resumes"
-    return text if is_full(error) else ""
+    return when_full("the same command resumes") if is_full(error) else ""
 
 
 def _no_text(error: Exception) -> str:

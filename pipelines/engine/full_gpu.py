@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from unidet.backend.gpu_memory import ALWAYS_HELPS, is_full
+from unidet.backend.gpu_memory import is_full, when_full
 from unidet.config.study import Config
 from unidet.config.training import TrainingConfig
 from unidet.errors import UserError
@@ -36,10 +36,7 @@ def full_gpu_explained(
         if not is_full(error):
             raise
         setting = setting_that_helps(node.stage, config)
-        ways = f"give {setting}, {ALWAYS_HELPS}" if setting else ALWAYS_HELPS
-        raise UserError(
-            f"{node}: the GPU's memory is full: {ways}; {_kept(job, sharding)}"
-        ) from error
+        raise UserError(f"{node}: {when_full(_kept(job, sharding), setting)}") from error
 
 
 def setting_that_helps(stage: str, config: Config) -> str:

@@ -1,4 +1,4 @@
-"""A GPU whose memory is full: how Jittor and NVIDIA's libraries say so, and what helps everywhere.
+"""A GPU whose memory is full: how Jittor and NVIDIA's libraries say so, and what we say of it.
 
 Jittor's memory of a GPU is not usable afterwards: the process has to end.
 """
@@ -12,7 +12,7 @@ _SAID = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-ALWAYS_HELPS = (
+_ALWAYS_HELPS = (
     "end other programs on the GPU (nvidia-smi lists them), or hide it from this one "
     "(CUDA_VISIBLE_DEVICES= before the command), which then runs on the processor"
 )
@@ -21,3 +21,9 @@ ALWAYS_HELPS = (
 def is_full(error: BaseException) -> bool:
     """Whether this is what a full GPU ends in."""
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
+
+
+def when_full(kept: str, setting: str = "") -> str:
+    """One line: what helps, and what is `kept`; `setting`: one that needs less memory."""
+    ways = f"give {setting}, {_ALWAYS_HELPS}" if setting else _ALWAYS_HELPS
+    return f"the GPU's memory is full: {ways}; {kept}"
