@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from whole_files import save_arrays
 
 from unidet.backend.runtime import bring_up
 
@@ -172,7 +174,7 @@ def main(target: str) -> None:
         array = attempt(name, fetch)
         if array is not None:
             arrays[name] = array.reshape(-1)[:: max(1, array.size // SAMPLE)]
-    np.savez(target, **arrays)
+    save_arrays(Path(target), arrays)
     print(f"{len(arrays)} arrays after {time.time() - started:.1f} s")
 
 

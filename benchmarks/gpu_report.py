@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ def report(
     found: dict[str, Any] = {
         "device": card() if device == "cuda" else "processor",
         "parts": outcomes,
+        "doctor": _lines(folder / "doctor.log"),
         "differences": {part: _differences(folder, part) for part in COMPARED},
         "speed": {
             f"{program}-{precision}": json.loads(path.read_text())
@@ -36,8 +38,10 @@ def report(
             path.name.removeprefix("study-"): _metrics(path) for path in folder.glob("study-*/")
         },
     }
+    doctor = "\n".join(["```", *found["doctor"], "```", ""])
     tables = (
         _parts(outcomes),
+        doctor,
         _parity(found["differences"]),
         _speeds(found["speed"]),
         _studies(found["studies"]),
@@ -45,6 +49,7 @@ def report(
     return found, "\n".join([f"{found['device']}\n", *tables])
 
 
+@functools.cache
 def card() -> str:
     """Name and driver, as nvidia-smi tells them."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -53,6 +58,10 @@ def card() -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         return f"a GPU ({error})"
     return done.stdout.strip()
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines() if log.is_file() else []
 
 
 def _differences(folder: Path, part: str) -> dict[str, dict[str, float]]:

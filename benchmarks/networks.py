@@ -12,10 +12,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from speed import FULL, QUICK
+from whole_files import save_arrays
 
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
@@ -92,7 +94,7 @@ class Record:
     """What was computed, saved after every part."""
 
     def __init__(self, target: str) -> None:
-        self.target = target
+        self.target = Path(target)
         self.arrays: dict[str, np.ndarray] = {}
         self.started = time.time()
 
@@ -101,7 +103,7 @@ class Record:
         for name, array in arrays.items():
             flat = np.asarray(array).reshape(-1)
             self.arrays[name] = flat[:: max(1, len(flat) // SAMPLE)]
-        np.savez(self.target, **self.arrays)
+        save_arrays(self.target, self.arrays)
         print(f"{', '.join(arrays)} after {time.time() - self.started:.0f} s", flush=True)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from whole_files import write_text
 
 TRUNK_FORWARD = "ResNet-50, FPN, proposal head: forward, 2 images"
 TRUNK_STEP = "ResNet-50, FPN, proposal head: training step, 2 images"
@@ -45,7 +46,7 @@ class Figures:
     def add(self, name: str, work: Callable[[], Any], mebibytes: Callable[[], float]) -> None:
         seconds = timed(work, self.wait, self.quick)
         self.values[name] = {"seconds": seconds, "mebibytes": mebibytes()}
-        self.target.write_text(json.dumps(self.values, indent=1))
+        write_text(self.target, json.dumps(self.values, indent=1))
         print(f"{name}: {seconds:.4f} s, {self.values[name]['mebibytes']:.0f} MiB", flush=True)
 
 

@@ -1,0 +1,26 @@
+"""Files that are there whole or not at all: a reader may come, and the writer end, at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+def write_text(target: Path, text: str) -> None:
+    partial = _partial(target)
+    partial.write_text(text)
+    partial.replace(target)
+
+
+def save_arrays(target: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """As an .npz file."""
+    partial = _partial(target)
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(target)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f"{target.name}.partial")

@@ -1,0 +1,75 @@
+"""benchmarks/gpu.py with parts of a moment: one that fails or hangs costs the others nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SAVES_AT_THE_END = """
+import pathlib, signal, sys, time
+state = pathlib.Path("saved")
+signal.signal(signal.SIGTERM, lambda *_: (state.touch(), sys.exit(75)))
+pathlib.Path("started").touch()
+if not state.exists(): time.sleep(60)
+"""
+WAITS_FOR_THE_STUDY = """
+import pathlib, time
+while not pathlib.Path("started").exists(): time.sleep(0.01)
+"""
+FIGURES = {"forward": {"seconds": 0.047, "mebibytes": 512}}
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu
+
+    monkeypatch.setattr(gpu, "BESIDE", 0)
+    monkeypatch.setattr(gpu, "SHORTEST", 1)
+    return gpu
+
+
+def test_parts_that_fail_hang_and_are_interrupted(gpu: ModuleType, tmp_path: Path) -> None:
+    def part(name: str, code: str, limit: float = 60) -> object:
+        return gpu.Part(name, limit, (sys.executable, "-S", "-c", code))
+
+    speed = f"open('speed-float32.json', 'w').write({json.dumps(FIGURES)!r})"
+    planned = gpu.Parts(
+        first=[part("doctor", "print('all is well')")],
+        references=[],
+        study=[part("study-float32", SAVES_AT_THE_END)],
+        parity=[
+            part("cases", "raise ValueError('no such operation')"),
+            part("first", "import time; print(1); time.sleep(60)", limit=1),
+            part("second", WAITS_FOR_THE_STUDY),
+        ],
+        timed=[part("speed-float32", speed)],
+        last=[],
+    )
+    gpu.Run(tmp_path, "cuda", 300).everything(planned)
+    found = json.loads((tmp_path / "report.json").read_text())
+    outcomes = {name: part["outcome"] for name, part in found["parts"].items()}
+    assert outcomes == {
+        "doctor": "done",
+        "cases": "status 1: ValueError: no such operation",
+        "first": "not finished in 1 s",
+        "second": "done",
+        "study-float32": "done",
+        "speed-float32": "done",
+    }
+    assert (tmp_path / "saved").exists()  # it was interrupted, saved, and went on afterwards
+    assert found["doctor"] == ["all is well"]
+    assert found["speed"] == {"speed-float32": FIGURES}
+    table = (tmp_path / "table.md").read_text()
+    assert "| ms (MiB) | unidet, float32 |" in table
+    assert "| forward | 47 (512) |" in table
+    again = gpu.Run(tmp_path, "cuda", 300)
+    again.all([part("doctor", "raise SystemExit(1)"), part("cases", "")])
+    assert [again.outcomes[name]["outcome"] for name in ("doctor", "cases")] == ["done", "done"]
+    gpu.Run(tmp_path, "cuda", 0).all([part("late", "")])
+    assert json.loads((tmp_path / "parts.json").read_text())["late"]["outcome"] == "no time left"
