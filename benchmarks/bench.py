@@ -23,7 +23,10 @@ from side_by_side import Measured, Row, figures, in_turns, other_load
 
 MODULES = ("networks", "onnx", "loader", "evaluation", "calibration", "start")
 COLUMNS = ("date", "commit", "row", "program", "seconds", "spread", "cpu", "mib", "load")
-HEAD = "| | program | seconds | spread | processor | peak MiB | ours by it | goal |\n|" + "---|" * 8
+HEAD = (
+    "| | program | seconds | spread | processor | peak MiB "
+    "| ours by it: seconds | processor | memory | goal |\n|" + "---|" * 10
+)
 PEERS = Path(".venv-peers/bin/python")
 PYTHONS = {"PyTorch": PEERS, "hotcoco": PEERS, "onnxruntime": PEERS}
 """Interpreters of programs that are not in our environment; `make setup-peers`."""
@@ -36,18 +39,33 @@ class Line(NamedTuple):
 
     def table(self) -> str:
         """A row of the table for each program."""
-        ours = self.measured[self.row.programs[0]].median("seconds")
-        goal = "" if self.row.goal is None else f"≤ {self.row.goal:g}"
-        lines = []
-        for program in self.row.programs:
-            runs, is_ours = self.measured[program], program == self.row.programs[0]
-            ratio = "" if is_ours else f"{ours / runs.median('seconds'):.2f}"
-            lines.append(
-                f"| {self.row.title if is_ours else ''} | {program} | {runs.median('seconds'):.2f} "
-                f"| {runs.spread():.0%} | {runs.median('cpu'):.2f} | {runs.median('mib'):.0f} "
-                f"| {ratio} | {'' if is_ours else goal} |"
-            )
-        return "\n".join(lines)
+        first, *others = self.row.programs
+        return "\n".join(
+            [
+                f"| {self.row.title} | {first} | {_numbers(self.measured[first])} | | | | |",
+                *(
+                    f"| | {program} | {_numbers(self.measured[program])} "
+                    f"| {' | '.join(self._ratios(program))} | {self._goals()} |"
+                    for program in others
+                ),
+            ]
+        )
+
+    def _ratios(self, program: str) -> list[str]:
+        ours, other = self.measured[self.row.programs[0]], self.measured[program]
+        figures = ("seconds", "cpu", "mib")
+        return [f"{ours.median(figure) / other.median(figure):.2f}" for figure in figures]
+
+    def _goals(self) -> str:
+        goals = (("", self.row.goal), ("memory ", self.row.memory_goal))
+        return ", ".join(f"{of}≤ {goal:g}" for of, goal in goals if goal is not None)
+
+
+def _numbers(runs: Measured) -> str:
+    return (
+        f"{runs.median('seconds'):.2f} | {runs.spread():.0%} | {runs.median('cpu'):.2f} "
+        f"| {runs.median('mib'):.0f}"
+    )
 
 
 def rows() -> dict[str, Row]:
@@ -98,12 +116,12 @@ def draw(history: Path, target: Path) -> None:
     compared = (row for row in rows().values() if len(row.programs) > 1)
     for row in compared:
         ours, other = (
-            table[(table.row == row.name) & (table.program == program)].reset_index()
-            for program in row.programs
+            table[(table.row == row.name) & (table.program == program)] for program in row.programs
         )
-        if len(ours):
-            runs = ours.commit.astype(str) + "\n" + ours.date
-            axes.plot(runs, ours.seconds / other.seconds, marker="o", label=row.name)
+        both = ours.merge(other, on=["date", "commit"], suffixes=("", "_other"))
+        if len(both):  # rows of old had nothing beside them
+            runs = both.commit.astype(str) + "\n" + both.date
+            axes.plot(runs, both.seconds / both.seconds_other, marker="o", label=row.name)
     axes.axhline(1, color="0.6", linewidth=1)
     axes.set(ylabel="our time over the other's", ylim=(0, None))
     axes.tick_params(axis="x", labelsize=7)

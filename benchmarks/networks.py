@@ -16,31 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from speed import FULL, QUICK
+from inputs import LABELS, VOCABULARIES, embeddings, noise, weights
 from whole_files import save_arrays
 
 from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.records import Batch
 
-OBJECTS = np.array([[40, 60, 400, 500], [500, 300, 900, 700], [100, 600, 180, 760]], np.float32)
-LABELS = np.array([3, 17, 30], np.int32)
 SAMPLE = 20_000  # values kept of an array
 
 
 def example(images: int, quick: bool = False) -> Batch:
-    """`images` noise images with three objects and 2,300 proposals each."""
-    rng = np.random.default_rng(0)
-    height, width = QUICK if quick else FULL
-    objects = OBJECTS * (np.float32(height) / FULL[0])
-    corners = rng.uniform(0, [width - 64, height - 64], (2000, 2))
-    sides = rng.uniform(16, 64, (2000, 2))
-    near = np.repeat(objects, 100, axis=0) + rng.normal(0, 12, (300, 4))
-    boxes = np.concatenate([near, np.concatenate([corners, corners + sides], axis=1)])
-    boxes = np.clip(boxes, 0, [width, height] * 2)
-    scores = rng.uniform(0, 1, (len(boxes), 1))
+    """`noise` as a batch."""
+    pixels, objects, proposals = noise(images, quick)
+    height, width = pixels.shape[2:]
     return Batch(
-        images_NCHW=rng.standard_normal((images, 3, height, width), np.float32),
+        images_NCHW=pixels,
         sizes_N2=np.tile(np.array([height, width], np.int32), (images, 1)),
         scales_N4=np.ones((images, 4), np.float32),
         flips_N2=np.zeros((images, 2), bool),
@@ -48,31 +39,21 @@ def example(images: int, quick: bool = False) -> Batch:
         labels=[LABELS] * images,
         dataset_ids=np.zeros(images, np.int32),
         image_rows=np.arange(images, dtype=np.int32),
-        proposals=[np.concatenate([boxes, scores], axis=1).astype(np.float32)] * images,
+        proposals=[proposals] * images,
     )
 
 
 def fill(network: Any) -> None:
-    """Every weight and bias from one seed, as each device draws its own.
-
-    Weights are He's normal ones, the last convolution of a residual block a fifth of that.
-    """
-    rng = np.random.default_rng(1)
-    for name, var in sorted(network.named_parameters()):
-        if len(var.shape) > 1:
-            spread = np.sqrt(2 / np.prod(var.shape[1:]))
-            spread *= 0.2 if name.endswith("conv3.weight") else 1.0
-        elif name.endswith("bias"):
-            spread = 0.01
-        else:
-            continue
-        var.update((rng.standard_normal(var.shape) * spread).astype(np.float32))
+    """With the weights of `inputs.weights`, as each device draws its own."""
+    variables = dict(network.named_parameters())
+    for name, array in weights({name: var.shape for name, var in variables.items()}):
+        variables[name].update(array)
 
 
-def first_stage() -> tuple[Any, Any]:
+def first_stage(*overrides: str) -> tuple[Any, Any]:
     from unidet.pipelines.proposers.proposer import build_proposer
 
-    config = compose(["experiment=coco_o365"]).rpn
+    config = compose(["experiment=coco_o365", *overrides]).rpn
     network = build_proposer(config, 0)
     fill(network)
     return network, config.training.optimizer
@@ -85,8 +66,7 @@ def second_stage(quick: bool = False) -> tuple[Any, Any]:
     config = compose(["experiment=coco_o365", *fewer]).roi
     network = build_classifier(config.network)
     fill(network)
-    rng = np.random.default_rng(2)
-    network.set_vocabularies([rng.standard_normal((count, 1024)) for count in (80, 365)])
+    network.set_vocabularies(embeddings(VOCABULARIES))
     return network, config.training.optimizer
 
 

@@ -24,7 +24,7 @@ class Row:
         programs: who does it: ours, then the one whose time is divided by, if there is one.
         work: (program, folder) -> what is timed, everything before it prepared. `folder` is kept
             between runs, for files that are made once.
-        goal: largest ratio of the times; None where there is none.
+        goal, memory_goal: largest ratio of the times, of peak memory; None where there is none.
         quick: measured with `--quick` too.
         warm_up: calls before the one that counts, in the same process.
     """
@@ -34,6 +34,7 @@ class Row:
     programs: tuple[str, ...]
     work: Callable[[str, Path], Callable[[], Any]]
     goal: float | None = None
+    memory_goal: float | None = None
     quick: bool = False
     warm_up: int = 0
 

@@ -91,12 +91,12 @@ def works(quick: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
 
     yield TRUNK_FORWARD, forward
     yield TRUNK_STEP, update
-    yield "stage 1: training step, 2 images", full_size.propose_step(2, quick)
-    yield "stage 2: training step, 2 images", full_size.classify_step(2, quick)
-    yield "stage 1: inference, 1 image", full_size.propose(quick)
+    yield "stage 1: training step, 2 images", full_size.propose_step(2, quick).run
+    yield "stage 2: training step, 2 images", full_size.classify_step(2, quick).run
+    yield "stage 1: inference, 1 image", full_size.propose(quick).run
     proposals = 30 if quick else 300
     name = f"stage 2: inference, 1 image, {proposals} proposals"
-    yield name, full_size.classify(proposals, quick)
+    yield name, full_size.classify(proposals, quick).run
 
 
 def main(device: str, target: str, precision: str, quick: bool) -> None:

@@ -9,7 +9,7 @@ import resource
 import sys
 
 import torch
-from rows.trunk_in_torch import Trunk
+from in_torch.resnet import FPN, ResNet
 from speed import FULL, QUICK, TRUNK_FORWARD, TRUNK_STEP, Figures
 from torch import nn
 
@@ -19,14 +19,13 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk().eval()
-        for part in (self.trunk.stem, self.trunk.layers[0]):
-            part.requires_grad_(False)
+        self.backbone = ResNet("torchvision", (1, 2, 3, 4)).eval()
+        self.neck = FPN(self.backbone.channels)
         self.hidden = nn.Conv2d(256, 256, 3, padding=1)
         self.outputs = nn.Conv2d(256, 6, 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        levels = self.trunk(images)
+        levels = self.neck(self.backbone(images))
         outputs = [self.outputs(torch.relu(self.hidden(level))) for level in levels]
         return sum((output.float() ** 2).mean() for output in outputs)
 
