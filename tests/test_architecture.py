@@ -34,7 +34,8 @@ ALLOWED = {
     "unidet.models": PLAIN | {"unidet.ops", "unidet.config.networks"},
     "unidet.weights": PLAIN | {"unidet.models", "unidet.store.arrays", "unidet.store.disk"},
     "unidet.data": PLAIN
-    | {"unidet.formats", "unidet.store.arrays", "unidet.store.hashing", "unidet.console.interrupt"},
+    | {"unidet.formats", "unidet.store.arrays", "unidet.store.hashing", "unidet.console.interrupt"}
+    | {"unidet.store.stored_json"},
     "unidet.download": {"unidet.errors", "unidet.store.disk", "unidet.store.hashing"},
     "unidet.training": PLAIN
     | {"unidet.models", "unidet.ops", "unidet.data", "unidet.config", "unidet.console"}

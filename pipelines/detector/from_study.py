@@ -224,8 +224,7 @@ def _as_recorded(lineage: Lineage, overrides: Sequence[str]) -> Config:
 def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
     from unidet.pipelines.proposers.proposer import open_proposer
     from unidet.pipelines.wiring.classifier import build_classifier
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
+    from unidet.weights.load import load_stored
 
     if not lineage.proposers:
         lineage.folder("rpn")  # says that it is not there
@@ -234,7 +233,7 @@ def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
         for name, rpn in proposers(config).items()
     }
     regions = build_classifier(config.roi.network)
-    load_into(regions, read_checkpoint(lineage.store.folder(lineage.head) / "model.safetensors"))
+    load_stored(regions, lineage.store.folder(lineage.head) / "model.safetensors")
     return TwoStage(config, networks, regions, texts_of(lineage, config))
 
 

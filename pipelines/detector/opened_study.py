@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,14 @@ import pandas as pd
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
-from unidet.formats.embeddings import read_named_embeddings
+from unidet.formats.results import read_detections
 from unidet.ops.numpy_boxes import xywh_to_xyxy
 from unidet.pipelines.detector import from_study
 from unidet.pipelines.detector.lineages import Lineage
 from unidet.pipelines.engine.shards import SHARDS, Sharded
-from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS, read_stored
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
+from unidet.pipelines.wiring.metrics_table import read_metrics
 
 MAIN = "val"
 """The evaluation set that is meant where a study has several and none is named."""
@@ -84,8 +84,7 @@ class Study:
         rows = {}
         for label, action in self.lineage.actions.items():
             if "metrics.json" in action.files and self.lineage.store.is_complete(action):
-                metrics = json.loads((self.lineage.folder(label) / "metrics.json").read_text())
-                rows[action.stage, action.name] = metrics
+                rows[action.stage, action.name] = read_metrics(self.lineage.folder(label))
         index = pd.MultiIndex.from_tuples(rows, names=["stage", "dataset"])
         return pd.DataFrame(list(rows.values()), index=index)
 
@@ -105,15 +104,23 @@ class Study:
             )
         stage = "lvis_eval" if self.lineage.of("lvis_eval") else "coco_eval"
         name = self.dataset(stage, dataset)
-        records = json.loads(
-            (self.lineage.folder(f"{stage}[{name}]") / "detections.json").read_text()
-        )
         split = self.images(name).split
         names = {category.id: category.name for category in split.categories}
         files = dict(zip(split.image_ids.tolist(), split.file_names, strict=True))
-        table = pd.DataFrame(records, columns=["image_id", "category_id", "bbox", "score"])
-        boxes = np.array(table.pop("bbox").tolist(), np.float64).reshape(-1, 4)
-        table[CORNERS] = xywh_to_xyxy(boxes)
+        detections = read_detections(
+            self.lineage.folder(f"{stage}[{name}]") / "detections.json",
+            split.image_ids,
+            np.array([*names], np.int64),
+            f"data[{name}]",
+        )
+        table = pd.DataFrame(
+            {
+                "image_id": detections.image_ids,
+                "category_id": detections.category_ids,
+                "score": detections.scores,
+            }
+        )
+        table[CORNERS] = xywh_to_xyxy(detections.boxes_xywh)
         table.insert(1, "file_name", table["image_id"].map(files))
         table.insert(3, "category", table["category_id"].map(names))
         return table
@@ -125,8 +132,8 @@ class Study:
             UserError: the set has no proposals.
         """
         name = self.dataset("proposals", dataset)
-        columns = self._columns(f"proposals[{name}]", ("scores", "boxes_xyxy"))
         ids = self.images(name).split.image_ids
+        columns = self._columns(f"proposals[{name}]", len(ids), ("scores", "boxes_xyxy"))
         table = pd.DataFrame({"image_id": ids[columns["rows"]], "score": columns["scores"]})
         table[CORNERS] = columns["boxes_xyxy"]
         return table
@@ -139,8 +146,9 @@ class Study:
         """
         name = self.dataset("lvis_raw", dataset)
         fields = ("boxes_xyxy", "proposal_scores", "embeddings")
-        columns = self._columns(self.regions_label(name), fields)
-        return RegionArrays(image_ids=self.images(name).split.image_ids[columns["rows"]], **columns)
+        ids = self.images(name).split.image_ids
+        columns = self._columns(self.regions_label(name), len(ids), fields)
+        return RegionArrays(image_ids=ids[columns["rows"]], **columns)
 
     def regions_label(self, dataset: str) -> str:
         """The artefact with the regions that the study's own head has made of a set."""
@@ -169,7 +177,7 @@ class Study:
         """
         name = self.dataset("clip_embeddings", vocabulary)
         file = self.lineage.folder(f"clip_embeddings[{name}]") / EMBEDDINGS
-        vectors, names = read_named_embeddings(file)
+        vectors, names = read_stored(file)
         return pd.DataFrame(vectors, index=pd.Index(names, name="category"))
 
     def images(self, dataset: str | None = None) -> ImageSet:
@@ -215,10 +223,10 @@ class Study:
             return sorted(name for network, name in pairs if network == head.name)
         return sorted(self.lineage.of(stage))
 
-    def _columns(self, label: str, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Columns of all shards together, and `rows`, the image that each entry is of."""
+    def _columns(self, label: str, count: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns of all shards together, and `rows`, which of `count` images an entry is of."""
         shards = Sharded(self.lineage.folder(label) / SHARDS)
-        images = [shards.of(row) for row in range(len(shards))]
+        images = [shards.of(row) for row in range(count)]
         counts = [len(image[names[0]]) for image in images]
         columns = {name: np.concatenate([image[name] for image in images]) for name in names}
         return {"rows": np.repeat(np.arange(len(images)), counts), **columns}

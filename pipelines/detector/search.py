@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from unidet.pipelines.detector.opened_study import CORNERS
 from unidet.pipelines.detector.options import one_name_each
 from unidet.pipelines.engine.engine import bring_up_jittor
 from unidet.pipelines.engine.shards import SHARDS, Sharded
-from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER
+from unidet.pipelines.wiring.embedding_artefacts import read_classifier
 from unidet.report.draw import beside, draw_boxes
 from unidet.vocabularies.vocabulary import Vocabulary
 
@@ -35,14 +34,15 @@ ACROSS = 5
 def best_regions(study: Study, text: str, dataset: str, top: int) -> pd.DataFrame:
     """As `Study.search`; scores are a detector's: probability and proposal score, fused."""
     folder = study.lineage.folder(study.regions_label(dataset))
-    classifier = _classifier(study, text, json.loads((folder / CLASSIFIER).read_text()))
+    classifier = _classifier(study, text, read_classifier(folder))
     best = pd.DataFrame(columns=["score", "row", *CORNERS])
-    for table in _scored(Sharded(folder / SHARDS), classifier, study.config.calibration.beta):
+    ids = study.images(dataset).split.image_ids
+    shards = Sharded(folder / SHARDS)
+    for table in _scored(shards, len(ids), classifier, study.config.calibration.beta):
         best = pd.concat([best, table]) if len(best) else table
         best = best.nlargest(top, "score", keep="first")
     if not len(best):
         raise UserError(f"{dataset}: the RoI head has not seen a region; are there proposals?")
-    ids = study.images(dataset).split.image_ids
     best.insert(2, "image_id", ids[best["row"].to_numpy(np.int64)])
     return best.reset_index(drop=True)
 
@@ -54,9 +54,11 @@ def _classifier(study: Study, text: str, settings: dict[str, float]) -> TextClas
     return TextClassifier.of(texts.embed(Vocabulary.of([text])), np.zeros(1), **settings)
 
 
-def _scored(shards: Sharded, classifier: TextClassifier, beta: float) -> Iterator[pd.DataFrame]:
-    """The regions of each image that overlap no better one of it much."""
-    for row in range(len(shards)):
+def _scored(
+    shards: Sharded, count: int, classifier: TextClassifier, beta: float
+) -> Iterator[pd.DataFrame]:
+    """Of each of `count` images the regions that overlap no better one of it much."""
+    for row in range(count):
         columns = shards.of(row)
         probabilities = classifier.probabilities(columns["embeddings"])
         scores = fuse_scores(probabilities, columns["proposal_scores"], beta)[:, 0]

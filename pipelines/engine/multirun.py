@@ -6,7 +6,6 @@ the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -36,6 +35,7 @@ from unidet.store import lock
 from unidet.store.disk import clear_errors, make_folder, whole_file
 from unidet.store.hashing import digest
 from unidet.store.provenance import redact_argument
+from unidet.store.stored_json import read_numbers
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")
 GAMMA = "calibration.gamma"
@@ -185,7 +185,7 @@ class Sweep:
         overrides = dict(item.split("=", 1) for item in job.overrides)
         artefact = self._artefact(job, outcome)
         metrics = Path(artefact) / "metrics.json"
-        values = json.loads(metrics.read_text()) if metrics.exists() else {}
+        values = read_numbers(metrics) if metrics.exists() else {}
         return {
             **{key: _number(overrides[key]) for key in self._swept},
             **{name: values[name] for name in self._metrics() if name in values},

@@ -238,13 +238,14 @@ class Sharded:
         counts = [len(part) for part in parts]
         rows = np.concatenate([np.zeros(0, np.int64), *parts])
         order = np.argsort(rows)
-        self._rows = rows[order]
+        if not np.array_equal(rows[order], np.arange(len(rows))):
+            malformed(folder, f"not every one of {len(rows)} images once")
         self._shards = np.repeat(np.arange(len(parts)), counts)[order]
         self._places = np.concatenate([np.zeros(0, np.int64), *map(np.arange, counts)])[order]
         self._mapped: tuple[int, dict[str, np.ndarray]] = (-1, {})
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._shards)
 
     @cached_property
     def rows_by_digest(self) -> dict[bytes, int]:
@@ -257,18 +258,27 @@ class Sharded:
         }
 
     def of(self, row: int) -> dict[str, np.ndarray]:
-        """The columns of the image at `row`."""
-        number = int(self._rows.searchsorted(row))
-        if number == len(self._rows) or self._rows[number] != row:
+        """The columns of the image at `row`.
+
+        Raises:
+            Malformed: it is not among them, or its numbers are none.
+        """
+        import numpy as np
+
+        if row >= len(self):
             malformed(self._folder, f"no results of image {row} among {len(self)}")
-        arrays, place = self._arrays(int(self._shards[number])), int(self._places[number])
+        shard, place = int(self._shards[row]), int(self._places[row])
+        arrays, file = self._arrays(shard), self._files[shard]
         first, last = arrays["offsets"][place : place + 2].tolist()
         columns = {
             name: column[first:last].copy()
             for name, column in arrays.items()
             if name not in _OF_SHARDS
         }
-        return _Read(self._files[self._shards[number]], columns)
+        for name, column in columns.items():
+            if not np.isfinite(column).all():
+                malformed(file, f"{name} of image {row} is not finite")
+        return _Read(file, columns)
 
     def _arrays(self, shard: int) -> dict[str, np.ndarray]:
         known, arrays = self._mapped  # another thread may be at another shard

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from unidet.config.stages import RpnConfig
 from unidet.errors import UserError
 from unidet.pipelines.wiring.image_sets import ImageSet
+from unidet.store.stored_json import read_json, text, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,4 +81,8 @@ def save_outputs(folder: Path, categories: Outputs) -> None:
 
 def known_outputs(folder: Path) -> list[dict[str, Any] | None]:
     """What `save_outputs` left in an `rpn` artefact."""
-    return json.loads((folder / CATEGORIES).read_text())
+    return read_json(folder / CATEGORIES, lambda records: [_output(record) for record in records])
+
+
+def _output(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    return values and {"id": whole(values["id"]), "name": text(values["name"])}

@@ -113,11 +113,10 @@ def build_proposer(config: RpnConfig, classes: int) -> Proposer:
 
 def open_proposer(config: RpnConfig, folder: Path) -> Proposer:
     """The trained network of the `rpn` artefact at `folder`."""
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
+    from unidet.weights.load import load_stored
 
     network = build_proposer(config, len(known_outputs(folder)))
-    load_into(network, read_checkpoint(folder / "model.safetensors"))
+    load_stored(network, folder / "model.safetensors")
     return network
 
 

@@ -84,7 +84,9 @@ def _tuner(job: Job, network: Any, texts: list[np.ndarray], allowed: list[np.nda
         [
             (job.inputs[str(Node("rehearsal", name))], len(texts) + kept.index(vocabulary))
             for name, vocabulary in settings["rehearsed"]
-        ]
+        ],
+        channels=network.backbone.channels[-1],
+        names=[len(vectors) for vectors in (*texts, *old)],
     )
     start = trained_classifier(job.config.roi.network, job.inputs["roi"])
     for each in (network, start):

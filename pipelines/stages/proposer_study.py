@@ -22,6 +22,7 @@ from unidet.pipelines.proposers.proposer import Proposer
 from unidet.pipelines.stages.proposals import recall_of
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.proposing import code_of, open_all_proposing
 from unidet.pipelines.wiring.study_networks import proposing_nodes, proposing_settings
@@ -129,7 +130,7 @@ def settings(config: Config, name: str) -> dict[str, Any]:
 
 def summary(folders: Mapping[str, Path]) -> str:
     (folder,) = folders.values()
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = read_metrics(folder)
     rows = [f"{name:<16}{metrics[name]:>10.3f}" for name in TABLE]
     rows.append(f"{'ms an image':<16}{metrics['ms']:>10.1f}")
     rows.append(f"{'parameters':<16}{metrics['parameters']:>10,}")

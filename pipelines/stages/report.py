@@ -26,6 +26,7 @@ from unidet.pipelines.wiring.study_sets import (
     new_sets,
     training_sets,
 )
+from unidet.store.arrays import readable
 
 OPEN_WORLD = (proposals, lvis_eval, calibration_sweep, finetune, finetune_eval)
 
@@ -90,7 +91,8 @@ def files(config: Config, name: str) -> dict[str, Path]:
 
 def summary(folders: Mapping[str, Path]) -> str:
     (folder,) = folders.values()
-    return (folder / "summary.txt").read_text().rstrip("\n")
+    with readable(folder / "summary.txt"):
+        return (folder / "summary.txt").read_text().rstrip("\n")
 
 
 STAGE = Stage(

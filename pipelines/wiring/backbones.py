@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Literal
 from unidet.config.networks import BackboneConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from unidet.models.efficientnet import EfficientNetLite0
     from unidet.models.layers import LastLayer
     from unidet.models.resnet import ResNet
@@ -41,11 +39,9 @@ def build_last_layer(settings: BackboneConfig) -> LastLayer:
     return import_module(MODULES[settings.kind]).build_last_layer(settings)
 
 
-def clip_arrays(clip: Path) -> dict[str, np.ndarray]:
-    """Weights of the `clip` stage's image side."""
-    from unidet.weights.read import read_checkpoint
-
-    return read_checkpoint(clip / "image.safetensors")
+def clip_weights(clip: Path) -> Path:
+    """File of the `clip` stage's image side."""
+    return clip / "image.safetensors"
 
 
 def imagenet_package() -> ModuleType:

@@ -35,11 +35,10 @@ def build_classifier(settings: ClassifierConfig) -> RoiClassifier:
 
 def trained_classifier(settings: ClassifierConfig, folder: Path) -> RoiClassifier:
     """The RoI network with the weights of a `roi` artefact, without vocabularies."""
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
+    from unidet.weights.load import load_stored
 
     network = build_classifier(settings)
-    load_into(network, read_checkpoint(folder / "model.safetensors"))
+    load_stored(network, folder / "model.safetensors")
     return network
 
 
@@ -47,13 +46,13 @@ def initialize_classifier(
     network: RoiClassifier, settings: ClassifierConfig, inputs: Mapping[str, Path]
 ) -> None:
     """Give the RoI network's image side its starting weights, as `initialize` says."""
-    from unidet.weights.load import load_into
+    from unidet.weights.load import load_into, stored_weights
     from unidet.weights.prefixes import below
 
     if settings.initialize == "clip":
-        arrays = backbones.clip_arrays(inputs["clip"])
-        for part in ("backbone", "shared_layer", "pool"):
-            load_into(getattr(network, part), below(f"{part}.", arrays))
+        with stored_weights(backbones.clip_weights(inputs["clip"])) as arrays:
+            for part in ("backbone", "shared_layer", "pool"):
+                load_into(getattr(network, part), below(f"{part}.", arrays))
     elif settings.initialize == "package":
         package = backbones.imagenet_package()
         package.load_backbone(network.backbone)

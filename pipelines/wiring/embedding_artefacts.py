@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unidet.errors import Malformed, UserError
 from unidet.pipelines.wiring.image_sets import ImageSet
+from unidet.store.stored_json import number, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,22 @@ def read_stored(path: Path) -> tuple[np.ndarray, list[str]]:
         return read_named_embeddings(path)
     except UserError as error:
         raise Malformed(str(error)) from None
+
+
+def read_classifier(folder: Path) -> dict[str, float]:
+    """`scale` and `bias` of the logits, from the artefact of a RoI network or of its regions.
+
+    Raises:
+        Malformed: the file holds anything else.
+    """
+    return read_json(folder / CLASSIFIER, _scale_and_bias)
+
+
+def _scale_and_bias(values: dict[str, Any]) -> dict[str, float]:
+    settings = {name: number(values[name]) for name in ("scale", "bias")}
+    if not all(map(math.isfinite, settings.values())):
+        raise ValueError(f"{settings} is not finite")
+    return settings
 
 
 def read_embeddings(folder: Path, data: ImageSet) -> np.ndarray:

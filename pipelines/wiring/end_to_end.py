@@ -25,11 +25,10 @@ def build_end_to_end(settings: EndToEndConfig) -> EndToEnd:
 
 def open_end_to_end(settings: EndToEndConfig, folder: Path) -> EndToEnd:
     """The network with the weights of an `end2end` artefact, without vocabularies."""
-    from unidet.weights.load import load_into
-    from unidet.weights.read import read_checkpoint
+    from unidet.weights.load import load_stored
 
     network = build_end_to_end(settings)
-    load_into(network, read_checkpoint(folder / "model.safetensors"))
+    load_stored(network, folder / "model.safetensors")
     return network
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.study_sets import TRAINING, VOCABULARY
-from unidet.store.arrays import readable, require_arrays
+from unidet.store.arrays import load_array
+from unidet.store.stored_json import read_json, text, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,14 +98,7 @@ def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
 
 def _read_digests(folder: Path, split: Split) -> np.ndarray:
     """(N, 32) uint8 of a set's images; Malformed where there are others."""
-    import numpy as np
-
-    with readable(folder / DIGESTS):
-        digests = np.load(folder / DIGESTS)
-    require_arrays(
-        folder / DIGESTS, {"digests": digests}, {"digests": ("u", (len(split.image_ids), 32))}
-    )
-    return digests
+    return load_array(folder / DIGESTS, "u", (len(split.image_ids), 32))
 
 
 def open_training_sets(job: Job) -> list[ImageSet]:
@@ -116,10 +110,17 @@ def read_vocabulary(folder: Path) -> list[Category]:
     """The categories of a `data` artefact, by id, without counts."""
     from unidet.records import Category
 
-    return [
-        Category(entry["id"], entry["name"], synonyms=tuple(entry["synonyms"]))
-        for entry in json.loads((folder / VOCABULARY).read_text())
-    ]
+    return read_json(
+        folder / VOCABULARY,
+        lambda entries: [
+            Category(
+                whole(entry["id"]),
+                text(entry["name"]),
+                synonyms=tuple(map(text, entry["synonyms"])),
+            )
+            for entry in entries
+        ],
+    )
 
 
 def is_training(label: str) -> bool:

@@ -50,13 +50,13 @@ def initialize(
     network: LocalizationNetwork, settings: LocalizationConfig, inputs: Mapping[str, Path]
 ) -> None:
     """The backbone's starting weights: CLIP's image side, or the package's of ImageNet."""
-    from unidet.weights.load import load_into
+    from unidet.weights.load import load_into, stored_weights
     from unidet.weights.prefixes import below, under
 
     if settings.initialize == "clip":
-        arrays = backbones.clip_arrays(inputs["clip"])
-        last = under("layer4.", below("shared_layer.", arrays))
-        load_into(network.backbone, below("backbone.", arrays) | last)
+        with stored_weights(backbones.clip_weights(inputs["clip"])) as arrays:
+            last = under("layer4.", below("shared_layer.", arrays))
+            load_into(network.backbone, below("backbone.", arrays) | last)
     elif settings.initialize == "package":
         backbones.imagenet_package().load_backbone(network.backbone)
 

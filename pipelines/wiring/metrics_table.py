@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unidet.pipelines.wiring.study_sets import TRAINING
+from unidet.store.stored_json import Numbers, read_numbers
 
 COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel")
 RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO's 100
@@ -18,9 +18,9 @@ COCO_COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR@100")
 Metrics = Mapping[str, float]
 
 
-def read_metrics(folder: Path) -> dict[str, float]:
+def read_metrics(folder: Path) -> Numbers:
     """What a stage has measured, from its artefact's folder."""
-    return json.loads((folder / "metrics.json").read_text())
+    return read_numbers(folder / "metrics.json")
 
 
 def lvis_table(metrics_by_set: Mapping[str, Metrics]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from unidet.config.compat import Compat
 from unidet.config.stages import DetectionConfig
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.engine.stage import Job
-from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_embeddings
+from unidet.pipelines.wiring.embedding_artefacts import read_classifier, read_embeddings
 from unidet.pipelines.wiring.image_sets import ImageSet
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def text_classifier(
     vectors = embeddings_CD
     if vectors is None:
         vectors = read_embeddings(job.inputs["clip_embeddings"], data)
-    settings = json.loads((job.inputs["lvis_raw"] / CLASSIFIER).read_text())
+    settings = read_classifier(job.inputs["lvis_raw"])
     ids = np.array([category.id for category in data.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)
 

@@ -22,6 +22,7 @@ from unidet.pipelines.wiring.report_sets import ReportedSet, artefacts
 from unidet.pipelines.wiring.study_sets import TRAINING
 from unidet.records import UNDEFINED, Detections, GroundTruth
 from unidet.report.study import DataFigures, FineTuned, Grid, Lines, Number, Recall, Sweep, Training
+from unidet.store.arrays import readable
 
 SIZES = {"all": "", "small": "s", "medium": "m", "large": "l"}
 POINTS = 240  # of a training log, as many as its chart can show
@@ -93,14 +94,19 @@ def _only(truth: GroundTruth, categories: np.ndarray) -> GroundTruth:
 
 def sweeps(job: Job) -> Iterator[Sweep]:
     for name, folder in artefacts(job, "calibration_sweep"):
-        table = pd.read_csv(folder / "sweep.csv")
-        betas, gammas = (sorted(table[key].unique().tolist()) for key in ("beta", "gamma"))
-        grids = []
-        for cap, rows in table.groupby("cap"):
-            values = rows.set_index(["beta", "gamma"])["AP"]
-            grid = [[_number(values[(beta, gamma)]) for gamma in gammas] for beta in betas]
-            grids.append(Grid(int(cap), grid))
-        yield Sweep(name, betas, gammas, grids)
+        with readable(folder / "sweep.csv"):
+            swept = _sweep(name, pd.read_csv(folder / "sweep.csv"))
+        yield swept
+
+
+def _sweep(name: str, table: pd.DataFrame) -> Sweep:
+    betas, gammas = (sorted(table[key].unique().tolist()) for key in ("beta", "gamma"))
+    grids = []
+    for cap, rows in table.groupby("cap"):
+        values = rows.set_index(["beta", "gamma"])["AP"]
+        grid = [[_number(values[(beta, gamma)]) for gamma in gammas] for beta in betas]
+        grids.append(Grid(int(cap), grid))
+    return Sweep(name, betas, gammas, grids)
 
 
 def training_logs(job: Job) -> Iterator[Training]:
@@ -108,7 +114,9 @@ def training_logs(job: Job) -> Iterator[Training]:
     for stage in ("clip", "rpn", "roi", "end2end", "finetune"):
         for name, folder in artefacts(job, stage):
             if (folder / "log.csv").exists():
-                yield training_log(str(Node(stage, name)), pd.read_csv(folder / "log.csv"))
+                with readable(folder / "log.csv"):
+                    log = training_log(str(Node(stage, name)), pd.read_csv(folder / "log.csv"))
+                yield log
 
 
 def fine_tuned(job: Job) -> Iterator[FineTuned]:

@@ -18,6 +18,7 @@ from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import TABLE
 from unidet.report.figures import Evaluated
+from unidet.store.arrays import malformed, readable
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ def _reported(job: Job, name: str, style: str, folder: Path, *, closed: bool) ->
         folder / "detections.json", truth.image_ids, truth.category_ids, truth.source
     )
     novel = None if closed else novelty(job, data.split.categories)
-    table = pd.read_csv(folder / TABLE)
+    with readable(folder / TABLE):
+        table = pd.read_csv(folder / TABLE).astype(dict.fromkeys(("AP", "AP50", "AR"), float))
+    if len(table) != len(truth.category_ids):
+        malformed(folder / TABLE, f"{len(table)} rows for {len(truth.category_ids)} categories")
     metrics = read_metrics(folder)
     evaluated = Evaluated(name, style, closed, truth, detections, novel, metrics, table)  # type: ignore[arg-type]
     return ReportedSet(data, evaluated)

@@ -6,12 +6,12 @@ index.npz        offsets and columns of boxes, labels, proposals, in pixels of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unidet.store.arrays import load_arrays, save_arrays
+from unidet.store.arrays import load_array, load_arrays, malformed, save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ _KINDS = {
     "proposal_offsets": ("i", (None,)),
     "proposals": ("f", (None, 5)),
 }
+_PARTS = {"boxes": "box_offsets", "labels": "box_offsets", "proposals": "proposal_offsets"}
 
 
 class StoredImagesWriter:
@@ -66,8 +67,18 @@ class StoredImagesWriter:
         save_arrays(self._folder / INDEX, arrays)
 
 
-def read_stored_images(folders: Sequence[tuple[Path, int]]) -> StoredImages:
-    """The images of several artefacts, each with its dataset id; maps stay on disk until read."""
+def read_stored_images(
+    folders: Sequence[tuple[Path, int]], channels: int, names: Sequence[int]
+) -> StoredImages:
+    """The images of several artefacts, each with its dataset id; maps stay on disk until read.
+
+    Args:
+        channels: of a map.
+        names: how many each dataset has.
+
+    Raises:
+        Malformed: a file is not what `StoredImagesWriter` leaves of such images.
+    """
     import numpy as np
 
     from unidet.models.stored_images import StoredImages
@@ -79,14 +90,40 @@ def read_stored_images(folders: Sequence[tuple[Path, int]]) -> StoredImages:
     dataset_ids: list[int] = []
     for folder, dataset in folders:
         arrays = load_arrays(folder / INDEX, _KINDS)
-        offsets = arrays["box_offsets"]
-        boxes += _parts(arrays["boxes"], offsets)
-        labels += _parts(arrays["labels"], offsets)
+        _check(folder / INDEX, arrays, names[dataset])
+        boxes += _parts(arrays["boxes"], arrays["box_offsets"])
+        labels += _parts(arrays["labels"], arrays["box_offsets"])
         proposals += _parts(arrays["proposals"], arrays["proposal_offsets"])
-        count = len(offsets) - 1
-        maps += [np.load(_map_file(folder, row), mmap_mode="r") for row in range(count)]
+        count = len(arrays["box_offsets"]) - 1
+        maps += [_map(folder, row, channels) for row in range(count)]
         dataset_ids += [dataset] * count
     return StoredImages(maps, boxes, labels, proposals, np.array(dataset_ids, np.int32))
+
+
+def _check(path: Path, arrays: Mapping[str, np.ndarray], names: int) -> None:
+    """Whether the columns belong to the same images, and are numbers that training can take."""
+    import numpy as np
+
+    if len(arrays["box_offsets"]) != len(arrays["proposal_offsets"]):
+        malformed(path, "boxes and proposals of different images")
+    for column, by in _PARTS.items():
+        offsets = arrays[by].tolist()
+        if offsets[:1] != [0] or offsets != sorted(offsets) or offsets[-1] != len(arrays[column]):
+            malformed(path, f"{by} do not ascend from 0 to the {len(arrays[column])} {column}")
+        if not np.isfinite(arrays[column]).all():
+            malformed(path, f"{column} are not finite")
+    labels = arrays["labels"]
+    if len(labels) and not 0 <= labels.min() <= labels.max() < names:
+        malformed(path, f"labels that are not among {names} names")
+
+
+def _map(folder: Path, row: int, channels: int) -> np.ndarray:
+    """(C, h, w), read from the disk when it is looked at."""
+    path = _map_file(folder, row)
+    feats = load_array(path, "f", (channels, None, None), mapped=True)
+    if not feats.size:
+        malformed(path, f"a map of shape {feats.shape}")
+    return feats
 
 
 def _map_file(folder: Path, row: int) -> Path:

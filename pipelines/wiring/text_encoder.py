@@ -11,10 +11,12 @@ import numpy as np
 
 from unidet.config.networks import TextConfig
 from unidet.config.stages import Clip, TextEmbeddings, TrainedClip
+from unidet.store.arrays import require_arrays
 
 BATCH = 512
 HEAD_WIDTH = 64
 """Channels of an attention head in every CLIP that OpenAI published."""
+_SIZES = {"positional_embedding": ("f", (None, None)), "text_projection": ("f", (None, None))}
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ def build_text_encoder(config: TextConfig, merges: int, embedding: int) -> Any:
 def open_text_encoder(clip: Path, config: Clip) -> NameEncoder:
     """The `clip` stage's text encoder from its artefact folder; `config` is the `clip` subtree."""
     from unidet.models.clip.tokenizer import read_merges
-    from unidet.weights.read import read_checkpoint
+    from unidet.weights.load import stored_weights
 
-    merges, arrays = read_merges(clip / "merges.txt"), read_checkpoint(clip / "text.safetensors")
-    width = arrays["positional_embedding"].shape[1]
-    heads = config.text.heads if isinstance(config, TrainedClip) else width // HEAD_WIDTH
-    return name_encoder(arrays, merges, heads)
+    merges, weights = read_merges(clip / "merges.txt"), clip / "text.safetensors"
+    with stored_weights(weights) as arrays:
+        require_arrays(weights, arrays, _SIZES)
+        width = arrays["positional_embedding"].shape[1]
+        heads = config.text.heads if isinstance(config, TrainedClip) else width // HEAD_WIDTH
+        return name_encoder(arrays, merges, heads)
 
 
 def name_encoder(

@@ -204,7 +204,9 @@ def test_a_store_beside_the_pages_is_passed_over(
     (store / "store" / "v1").mkdir(parents=True)
     (store / "artefacts").mkdir()
     monkeypatch.setattr("unidet.conf.__path__", [])
-    monkeypatch.setattr(kept_module, "MOST_ENTRIES", 5)  # rpn, its page, outputs and two in it
+    monkeypatch.setattr(
+        "unidet.config.pages.MOST_ENTRIES", 5
+    )  # rpn, its page, outputs and two in it
     assert asked(searching(own)).seed == 0
     for number in range(5):
         (store / "artefacts" / str(number)).write_text("")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jittor as jt
 import numpy as np
 import pytest
 from jittor import nn
 
-from unidet.errors import UserError
-from unidet.weights.load import load_into, state_of
+from unidet.errors import Malformed, UserError
+from unidet.weights.load import load_into, load_stored, state_of
+from unidet.weights.write import write_npz, write_safetensors
 
 
 class Network(nn.Module):
@@ -136,3 +139,18 @@ def test_many_names_are_cut_short(network: Network) -> None:
     many = {f"other{index}": np.zeros(1, np.float32) for index in range(20)}
     with pytest.raises(UserError, match=r"20 unexpected \(other0, .*other7 and 12 more\)$"):
         load_into(network, many, allow_missing=["*"])
+
+
+def test_weights_that_no_stage_has_left_name_their_file(network: Network, tmp_path: Path) -> None:
+    before = state_of(network)
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {**before, "first.bias": np.zeros(3, np.float32)})
+    with pytest.raises(Malformed, match=r"model\.safetensors: .*first\.bias \(3,\), not \(2,\)"):
+        load_stored(network, path)
+    write_npz(path, {**before, "first.bias": np.array(["a", "b"])})
+    with pytest.raises(Malformed, match=r"model\.safetensors: .*1 not real numbers \(first\.bias"):
+        load_stored(network, path)
+    path.write_bytes(b"\x08")
+    with pytest.raises(Malformed, match=r"model\.safetensors"):
+        load_stored(network, path)
+    assert all((state_of(network)[name] == array).all() for name, array in before.items())

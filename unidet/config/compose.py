@@ -9,8 +9,10 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any
 
+from unidet.config.folders import searched_folders
 from unidet.config.kept import kept
 from unidet.config.overrides import fault, parsed, readable
+from unidet.config.pages import check_aliases
 from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
 from unidet.config.validate import build, build_config, unknown_key
@@ -68,6 +70,7 @@ def _plain_values(
 
     opened = [_open(readable(override)) for override in overrides]
     try:
+        check_aliases(searched_folders(overrides))
         with initialize_config_module("unidet.conf", version_base="1.3"):
             composed = hydra_compose(page, overrides=opened)
             pages = [f"+rpn@proposers.{name}={name}" for name in _merged(composed)]

@@ -45,9 +45,13 @@ def study_folder(overrides: Sequence[str]) -> Path | None:
     chosen = [item for item in overrides if item.startswith(_EXPERIMENT)]
     if chosen[-1:] != [f"{_EXPERIMENT}{Path(STUDY).stem}"]:
         return None
+    return next((p for p in searched_folders(overrides) if (p / STUDY).is_file()), None)
+
+
+def searched_folders(overrides: Sequence[str]) -> list[Path]:
+    """The folders beside `conf/` in which these overrides make Hydra look."""
     paths = [item for item in overrides if item.startswith(_SEARCH_PATH)]
-    places = map(Path, texts_of(paths[-1])) if paths else iter(())
-    return next((place for place in places if (place / STUDY).is_file()), None)
+    return [Path(text) for text in texts_of(paths[-1])] if paths else []
 
 
 def take_folders(arguments: Sequence[str]) -> tuple[ConfigFolders, list[str]]:

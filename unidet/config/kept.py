@@ -26,6 +26,7 @@ from typing import Any
 
 import unidet.conf
 from unidet import config
+from unidet.config.pages import pages_below
 from unidet.config.places import cache_root
 from unidet.config.study import Config
 from unidet.store.disk import read_sealed, write_sealed
@@ -35,8 +36,6 @@ from unidet.store.provenance import redact_argument
 
 FOLDER = "compositions"
 MOST_KEPT = 200
-MOST_ENTRIES = 5000
-"""Files and folders of a searched folder that are gone through."""
 _OPEN = re.compile(r"\$\{|~\w")
 _SEARCH_PATH = re.compile(r"hydra\.searchpath=\['(/[^'\\$]*(?:','/[^'\\$]*)*)'\]")
 
@@ -79,7 +78,7 @@ def _name(overrides: Sequence[str]) -> str | None:
 
 
 def _read_pages(places: Iterable[str]) -> dict[str, bytes]:
-    return {str(page): page.read_bytes() for place in places for page in _pages(Path(place))}
+    return {str(page): page.read_bytes() for place in places for page in pages_below(Path(place))}
 
 
 @cache
@@ -92,28 +91,6 @@ def _program() -> list[Any]:
         sorted(name for name in installed if name.endswith((".dist-info", ".egg-info"))),
         [sha256_bytes(path.read_bytes()) for path in sources],
     ]
-
-
-def _pages(place: Path) -> list[Path]:
-    """The YAML files below a folder, but not in a store, which holds no other's.
-
-    Raises:
-        OverflowError: it holds too much to go through.
-    """
-    pages, folders, seen = [], [place], 0
-    while folders:
-        folder = folders.pop()
-        ours = ("store", "artefacts") if (folder / "store" / "v1").is_dir() else ()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                seen += 1
-                if seen > MOST_ENTRIES:
-                    raise OverflowError(folder)
-                if entry.name.endswith((".yaml", ".yml")):
-                    pages.append(Path(entry.path))
-                elif entry.name not in ours and entry.is_dir():
-                    folders.append(Path(entry.path))
-    return sorted(pages)
 
 
 # --- the file ----------------------------------------------------------------------------------

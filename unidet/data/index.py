@@ -14,7 +14,8 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.records import Category, Split
-from unidet.store.arrays import malformed, map_arrays, require_arrays, save_arrays
+from unidet.store.arrays import malformed, map_arrays, readable, require_arrays, save_arrays
+from unidet.store.stored_json import text, whole
 
 _COLUMNS = {
     "image_ids": np.int64,
@@ -52,12 +53,14 @@ def load_split(path: Path, name: str) -> Split:
             "sets it aside, then run the same command again"
         ) from None
     _check(path, columns)
-    return Split(
-        name=name,
-        file_names=tuple(texts["file_names"]),
-        categories=tuple(_category(values) for values in texts["categories"]),
-        **columns,
-    )
+    with readable(path):
+        file_names = tuple(map(text, texts["file_names"]))
+        categories = tuple(_category(values) for values in texts["categories"])
+    if len(file_names) != len(columns["image_ids"]):
+        malformed(path, f"{len(file_names)} names of files")
+    if columns["labels"].size and columns["labels"].max() >= len(categories):
+        malformed(path, f"labels that are not among {len(categories)} categories")
+    return Split(name=name, file_names=file_names, categories=categories, **columns)
 
 
 def _check(path: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -72,7 +75,12 @@ def _check(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     require_arrays(path, columns, kinds)
     if boxes and not 0 <= columns["box_image"].min() <= columns["box_image"].max() < images:
         malformed(path, f"boxes of images that are not among {images}")
+    if (columns["box_image"][1:] < columns["box_image"][:-1]).any():
+        malformed(path, "boxes that are not in the order of the images")
+    if boxes and columns["labels"].min() < 0:
+        malformed(path, "labels below 0")
 
 
 def _category(values: dict[str, Any]) -> Category:
-    return Category(**{**values, "synonyms": tuple(values["synonyms"])})
+    plain = {**values, "synonyms": tuple(map(text, values["synonyms"]))}
+    return Category(id=whole(plain.pop("id")), name=text(plain.pop("name")), **plain)

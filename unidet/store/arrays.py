@@ -155,6 +155,23 @@ def load_arrays(path: Path, kinds: Kinds) -> dict[str, np.ndarray]:
     return arrays
 
 
+def load_array(
+    path: Path, types: str, shape: tuple[int | None, ...], *, mapped: bool = False
+) -> np.ndarray:
+    """The array of a `.npy` file, checked as `require_arrays` does; or read where it is looked at.
+
+    Raises:
+        OSError: it cannot be read.
+        Malformed: it is none, or of another type or shape.
+    """
+    import numpy as np
+
+    with readable(path):
+        array = np.load(path, mmap_mode="r" if mapped else None)
+    require_arrays(path, {"array": array}, {"array": (types, shape)})
+    return array
+
+
 def reserve_array(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
     """Make a `.npy` file that is then mapped into memory and filled, with room for all of it.
 

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import jittor as jt
 import numpy as np
 
-from unidet.errors import UserError
+from unidet.errors import Malformed, UserError
+from unidet.store.arrays import malformed
+from unidet.weights.read import read_checkpoint
 
 _SHOWN = 8
 
 
 class Misfit(UserError):
     """Weights of another network than they are given to, or of other sizes."""
+
+
+@contextmanager
+def stored_weights(path: Path) -> Iterator[dict[str, np.ndarray]]:
+    """While a network is given weights that a stage has left, which may come from elsewhere.
+
+    Raises:
+        Malformed: they cannot be read, or do not fit it.
+    """
+    try:
+        yield read_checkpoint(path)
+    except Misfit as error:
+        malformed(path, str(error))
+    except UserError as error:
+        raise Malformed(str(error)) from None
+
+
+def load_stored(module: jt.Module, path: Path) -> None:
+    """`load_into` of all that a stage has left; raises as `stored_weights`."""
+    with stored_weights(path) as arrays:
+        load_into(module, arrays)
 
 
 def state_of(module: jt.Module) -> dict[str, np.ndarray]:
@@ -37,8 +62,8 @@ def load_into(
         allow_unexpected: names or patterns in `arrays` to be passed over.
 
     Raises:
-        Misfit: names are missing or unexpected, shapes differ, or values are not finite; it lists
-            all of them.
+        Misfit: names are missing or unexpected, shapes differ, or values are no finite numbers;
+            it lists all of them.
     """
     variables = dict(module.named_parameters())
     common = [name for name in variables if name in arrays]
@@ -50,12 +75,21 @@ def load_into(
             for name in common
             if _shape(variables[name]) != (tuple(arrays[name].shape) or (1,))
         ],
-        "not finite": [name for name in common if not np.isfinite(arrays[name]).all()],
+        "not real numbers": [name for name in common if not _is_real(arrays[name])],
+        "not finite": [name for name in common if not _is_finite(arrays[name])],
     }
     if any(problems.values()):
         raise Misfit("weights do not fit the network: " + _listed(problems))
     for name in common:
         _set(variables[name], arrays[name])
+
+
+def _is_real(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf"
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return not _is_real(array) or bool(np.isfinite(array).all())
 
 
 def _shape(variable: jt.Var) -> tuple[int, ...]:

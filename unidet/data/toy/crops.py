@@ -13,7 +13,7 @@ from PIL import Image
 from unidet.data.toy.parallel import Progress, map_chunks
 from unidet.data.toy.scenes import WORLD, make_scene, object_count
 from unidet.data.toy.world import SPACES, scene_rng
-from unidet.store.arrays import reserve_array, save_arrays
+from unidet.store.arrays import load_array, load_arrays, reserve_array, save_arrays
 
 CROP = 64
 # Context around the box on each side, as shares of its width or height.
@@ -68,9 +68,9 @@ def make_crops(
 
 def load_crops(folder: Path) -> Crops:
     """What `make_crops` wrote."""
-    with np.load(folder / "columns.npz") as columns:
-        attributes, box_sizes = columns["attributes"], columns["box_sizes"]
-    return Crops(np.load(folder / "crops.npy", mmap_mode="r"), attributes, box_sizes)
+    pixels = load_array(folder / "crops.npy", "u", (None, CROP, CROP, 3), mapped=True)
+    kinds = {"attributes": ("i", (len(pixels), 3)), "box_sizes": ("f", (len(pixels),))}
+    return Crops(pixels, **load_arrays(folder / "columns.npz", kinds))
 
 
 def _cut_scenes(

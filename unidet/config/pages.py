@@ -1,0 +1,81 @@
+"""Pages of configuration in folders of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unidet.errors import UserError
+
+if TYPE_CHECKING:
+    import yaml
+
+MOST_ENTRIES = 5000
+"""Files and folders of a searched folder that are gone through."""
+MOST_VALUES = 20_000
+"""Values of a page, each as often as aliases repeat it: OmegaConf makes an object of every one."""
+
+
+def pages_below(place: Path) -> list[Path]:
+    """The YAML files below a folder, but not in a store, which holds no other's.
+
+    Raises:
+        OverflowError: it holds too much to go through.
+    """
+    pages, folders, seen = [], [place], 0
+    while folders:
+        folder = folders.pop()
+        ours = ("store", "artefacts") if (folder / "store" / "v1").is_dir() else ()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > MOST_ENTRIES:
+                    raise OverflowError(folder)
+                if entry.name.endswith((".yaml", ".yml")):
+                    pages.append(Path(entry.path))
+                elif entry.name not in ours and entry.is_dir():
+                    folders.append(Path(entry.path))
+    return sorted(pages)
+
+
+def check_aliases(places: Iterable[Path]) -> None:
+    """Whether the pages of these folders stay as small as they look when aliases are replaced.
+
+    Raises:
+        UserError: one does not: aliases of aliases, a few lines of which would take for ever.
+    """
+    import yaml
+
+    for place in places:
+        try:
+            pages = pages_below(place)
+        except (OSError, OverflowError):  # Hydra says what it makes of such a folder
+            continue
+        for page in pages:
+            text = page.read_text(errors="replace")
+            if "&" not in text or "*" not in text:
+                continue
+            try:
+                is_small = _values(yaml.compose(text, yaml.SafeLoader), {}) <= MOST_VALUES
+            except yaml.YAMLError:  # Hydra tells of it
+                continue
+            except RecursionError:
+                is_small = False
+            if not is_small:
+                raise UserError(
+                    f"{page}: its aliases (*name) make more than {MOST_VALUES} values of it, the "
+                    "most that a page may have; write out what is meant"
+                )
+
+
+def _values(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a node stands for, aliases replaced; nodes that were counted are `known`."""
+    if id(node) not in known:
+        known[id(node)] = 1  # of one that holds itself
+        content = getattr(node, "value", ())
+        children = content if isinstance(content, list) else ()
+        pairs = [child if isinstance(child, tuple) else (child,) for child in children]
+        known[id(node)] += sum(_values(part, known) for pair in pairs for part in pair)
+    return known[id(node)]
