@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unidet.pipelines.wiring.embedding_artefacts import read_stored
-from unidet.store.arrays import save_arrays
+from unidet.store.arrays import malformed, save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,11 @@ def with_learned_names(
     if folder is None or not (folder / LEARNED).exists():
         return embeddings_CD
     vectors, known = read_stored(folder / LEARNED)
+    if vectors.shape[1] != embeddings_CD.shape[1]:
+        malformed(
+            folder / LEARNED,
+            f"{vectors.shape[1]} dimensions, where the names have {embeddings_CD.shape[1]}",
+        )
     learned = dict(zip(known, vectors, strict=True))
     rows = [learned.get(name, row) for name, row in zip(names, embeddings_CD, strict=True)]
     return np.stack(rows).astype(np.float32)

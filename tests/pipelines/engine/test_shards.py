@@ -226,7 +226,7 @@ GOOD = {
         ({"rows": None}, "there is no array rows"),
         ({"scores": None}, "there is no array scores"),
         ({"rows": np.array(["a", "b"])}, "rows is <U1 of shape"),
-        ({"rows": np.arange(2) + 5}, "no results of image 0 among 2"),
+        ({"rows": np.arange(2) + 5}, "not every one of 2 images once"),
         ({"digests": np.zeros((2, 31), np.uint8)}, "digests is uint8 of shape"),
         ({"offsets": np.zeros(2, np.int64)}, "offsets is int64 of shape"),
         ({"offsets": np.array([0, 4, 3])}, "offsets do not ascend"),

@@ -16,6 +16,7 @@ from unidet.pipelines.engine.shards import Sharded
 from unidet.pipelines.proposers.outputs import CATEGORIES, known_outputs
 from unidet.pipelines.wiring.embedding_artefacts import CLASSIFIER, read_classifier
 from unidet.pipelines.wiring.image_sets import VOCABULARY, read_vocabulary
+from unidet.pipelines.wiring.learned_names import save_learned_names, with_learned_names
 from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.stored_images import INDEX, MAPS, read_stored_images
 from unidet.records import Category, Split
@@ -134,6 +135,12 @@ def test_shards(tmp_path: Path, rows: list[int], scores: list[float]) -> None:
     save_arrays(tmp_path / "shard-00000.npz", arrays)
     with pytest.raises(Malformed, match=tmp_path.name):
         Sharded(tmp_path).of(1)
+
+
+def test_learned_names_of_other_dimensions(tmp_path: Path) -> None:
+    save_learned_names(tmp_path, {"cat": np.ones(3, np.float32)})
+    with pytest.raises(Malformed, match=r"names\.npz.*3 dimensions, where the names have 4"):
+        with_learned_names(np.ones((1, 4), np.float32), ["cat"], tmp_path)
 
 
 STORED = {
