@@ -9,7 +9,7 @@ from jittor import nn
 from numpy.testing import assert_allclose, assert_array_equal
 
 from unidet.ops import blocked_inference as inference
-from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.activation import silu
 from unidet.ops.blocked_maps import LANES, blocked, can_block, plain
 from unidet.ops.depthwise_conv import depthwise_conv
 
@@ -27,13 +27,8 @@ def filled(feats: jt.Var) -> jt.Var:
     return blocked(jt.concat([feats, jt.zeros((count, -channels % LANES, height, width))], dim=1))
 
 
-def norm_of(channels: int, leak: float) -> BatchNorm2d:
-    norm = BatchNorm2d(channels, relu=leak != 1, leak=leak)
-    norm.is_train = False
-    for name in ("weight", "bias", "running_mean"):
-        getattr(norm, name).update(normal(channels))
-    norm.running_var.update(normal(channels) ** 2 + 0.1)
-    return norm
+def scaled(sums: jt.Var, scale: jt.Var, shift: jt.Var) -> jt.Var:
+    return sums * scale.broadcast(sums, [0, 2, 3]) + shift.broadcast(sums, [0, 2, 3])
 
 
 def assert_same(ours: jt.Var, theirs: jt.Var) -> None:
@@ -44,41 +39,64 @@ def assert_same(ours: jt.Var, theirs: jt.Var) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "filters", "side", "stride", "leak"),
-    [(24, 58, 1, 1, 0.1), (58, 16, 3, 2, 1.0), (3, 24, 3, 2, 0.1)],
+    ("channels", "filters", "side", "stride", "slope"),
+    [(24, 58, 1, 1, 0.1), (58, 16, 3, 2, 1.0), (3, 24, 3, 2, 0.1), (16, 32, 3, 1, 0.0)],
 )
-def test_convolution(channels: int, filters: int, side: int, stride: int, leak: float) -> None:
+def test_convolution(channels: int, filters: int, side: int, stride: int, slope: float) -> None:
     feats, weight = normal(2, channels, 7, 10), normal(filters, channels, side, side)
-    norm = norm_of(filters, leak)
-    theirs = norm(nn.conv2d(feats, weight, None, stride, side // 2))
-    maps = feats if channels == 3 else filled(feats)
-    assert_same(
-        inference.convolve_normalize(maps, weight, norm, stride=stride, padding=side // 2), theirs
+    scale, shift = normal(filters), normal(filters)
+    theirs = nn.leaky_relu(
+        scaled(nn.conv2d(feats, weight, None, stride, side // 2), scale, shift), slope
     )
+    maps, image = (feats, True) if channels == 3 else (filled(feats), False)
+    kept = inference.packed(weight, scale, shift, stride=stride, padding=side // 2, image=image)
+    assert_same(inference.convolve(maps, kept, slope=slope), theirs)
 
 
-def test_a_residual_is_added_last() -> None:
-    feats, weight, norm, residual = normal(1, 16, 4, 4), normal(16, 16, 1, 1), norm_of(16, 1.0), 3.0
-    added = blocked(jt.ones((1, 16, 4, 4)) * residual)
-    ours = inference.convolve_normalize(blocked(feats), weight, norm, residual=added)
-    assert_same(ours, norm(nn.conv2d(feats, weight)) + residual)
+@pytest.mark.parametrize(("side", "kind"), [(1, "direct"), (3, "winograd")])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_residual_before_silu_or_after(side: int, kind: str, last: bool) -> None:
+    feats, weight, residual = normal(1, 32, 9, 8), normal(32, 32, side, side), 3.0
+    scale, shift = normal(32), normal(32)
+    kept = inference.packed(weight, scale, shift, stride=1, padding=side // 2)
+    assert kept.kind == kind
+    added = blocked(jt.ones((1, 32, 9, 8)) * residual)
+    ours = inference.convolve(blocked(feats), kept, silu=True, residual=added, residual_last=last)
+    sums = scaled(nn.conv2d(feats, weight, None, 1, side // 2), scale, shift)
+    assert_same(ours, silu(sums) + residual if last else silu(sums + residual))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (13, 12), (20, 30)])
+def test_winograd_of_any_size(size: tuple[int, int]) -> None:
+    """Tiles past the edge; 150 tiles an image are three rounds and a part of one."""
+    feats, weight, shift = normal(2, 16, *size), normal(64, 16, 3, 3), normal(64)
+    kept = inference.packed(weight, jt.ones(64), shift, stride=1, padding=1)
+    assert_same(inference.convolve(blocked(feats), kept), nn.conv2d(feats, weight, shift, 1, 1))
 
 
 @pytest.mark.parametrize(("side", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)])
 @pytest.mark.parametrize("size", [(9, 13), (1, 2)])
 def test_depthwise(side: int, stride: int, size: tuple[int, int]) -> None:
-    feats, weight, norm = normal(2, 58, *size), normal(58, 1, side, side), norm_of(58, 0.1)
-    theirs = norm(depthwise_conv(feats, weight, stride, side // 2, side // 2))
-    ours = inference.depthwise_normalize(filled(feats), weight, norm, stride, side // 2, side // 2)
-    assert_same(ours, theirs)
+    feats, weight = normal(2, 58, *size), normal(58, 1, side, side)
+    scale, shift, zeros = normal(58), normal(58), side // 2
+    sums = depthwise_conv(feats, weight, stride, zeros, zeros)
+    theirs = nn.leaky_relu(scaled(sums, scale, shift), 0.1)
+    kept = inference.packed_depthwise(
+        weight, scale, shift, stride=stride, before=zeros, after=zeros
+    )
+    assert_same(inference.convolve(filled(feats), kept, slope=0.1), theirs)
 
 
-def test_channels_must_fit() -> None:
-    maps, norm = blocked(jt.zeros((1, 16, 3, 3))), norm_of(16, 1.0)
-    with pytest.raises(ValueError, match="do not fit"):
-        inference.convolve_normalize(maps, jt.zeros((16, 17, 1, 1)), norm)
-    with pytest.raises(ValueError, match="do not fit"):
-        inference.depthwise_normalize(maps, jt.zeros((17, 1, 3, 3)), norm, 1, 1, 1)
+def test_what_does_not_fit() -> None:
+    maps = blocked(jt.zeros((1, 16, 3, 3)))
+    follow = jt.ones(16), jt.zeros(16)
+    wide = inference.packed(jt.zeros((16, 17, 1, 1)), *follow, stride=1, padding=0)
+    image = inference.packed(jt.zeros((16, 3, 1, 1)), *follow, stride=1, padding=0, image=True)
+    for filters in (wide, image):
+        with pytest.raises(ValueError, match="do not fit"):
+            inference.convolve(maps, filters)
+    with pytest.raises(ValueError, match="nothing but a slope"):
+        inference.convolve(jt.zeros((1, 3, 4, 4)), image, silu=True)
 
 
 @pytest.mark.parametrize("half", [29, 58, 116])

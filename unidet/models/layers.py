@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jittor as jt
 from jittor import nn
 
-from unidet.ops.activation import relu
+from unidet.models.inference import convolve_packed, packs
+from unidet.ops.activation import relu, silu
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_maps import LANES, convolve, is_blocked, plain
 from unidet.ops.depthwise_conv import depthwise_conv
 from unidet.ops.pointwise_conv import pointwise_conv
+
+Activation = Callable[[jt.Var], jt.Var]
+"""`relu` or `silu`."""
 
 
 class LastLayer(NamedTuple):
@@ -50,22 +54,45 @@ class PointwiseConv(nn.Conv):
 
 
 def convolve_normalize(
-    feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, residual: jt.Var | None = None
+    feats: jt.Var,
+    convolution: nn.Conv,
+    norm: BatchNorm2d,
+    *,
+    residual: jt.Var | None = None,
+    added: jt.Var | None = None,
+    activation: Activation | None = None,
+    blocks: bool = False,
 ) -> jt.Var:
-    """norm(convolution(feats)), with a residual relu(norm(convolution(feats)) + residual).
+    """activation(norm(convolution(feats)) + residual) + added.
 
     In one pass where `feats` are blocked and the norm is on running statistics; else of plain maps.
+    `blocks`: of an image to a blocked map then. There is a residual or what is added, not both.
     """
-    if is_blocked(feats) and not norm.is_train:
-        return fused(feats, convolution, norm, residual)
-    normalized = norm(convolution(plain(feats)))
-    return normalized if residual is None else relu(normalized + plain(residual))
+    if norm.is_train or not (blocks or is_blocked(feats)):
+        result = norm(convolution(plain(feats)))
+        result = result if residual is None else result + plain(residual)
+        result = result if activation is None else activation(result)
+        return result if added is None else result + plain(added)
+    slope = 0.0 if activation is relu else norm.slope
+    if packs(norm):
+        other = added if residual is None else residual
+        return convolve_packed(
+            feats,
+            (convolution, norm),
+            slope=slope,
+            silu=activation is silu,
+            residual=other,
+            residual_last=added is not None,
+        )
+    result = fused(feats, convolution, norm, slope, residual)
+    result = silu(result) if activation is silu else result
+    return result if added is None else result + added
 
 
 def fused(
-    feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, residual: jt.Var | None = None
+    feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, slope: float, residual: jt.Var | None
 ) -> jt.Var:
-    """`convolve_normalize` from a blocked map, or an image, to a blocked map."""
+    """From a blocked map, or an image, to a blocked map, with gradients."""
     scale, shift = norm.on_running_statistics()
     return convolve(
         feats,
@@ -74,7 +101,7 @@ def fused(
         scale_O=scale,
         stride=convolution.stride[0],
         padding=convolution.padding[0],
-        slope=norm.slope if residual is None else 0.0,
+        slope=slope,
         residual=residual,
     )
 

@@ -21,11 +21,11 @@ from unidet.models.layers import (
     LastLayer,
     convolve_normalize,
     freeze,
-    fused,
     initialize_convolutions,
     set_batch_norm_training,
 )
 from unidet.ops import blocked_pools
+from unidet.ops.activation import relu
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_maps import can_block, is_blocked
 
@@ -98,7 +98,9 @@ class Bottleneck(_Residual):
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         hidden = convolve_normalize(feats_NCHW, self.conv1, self.bn1)
         hidden = mean_pool(convolve_normalize(hidden, self.conv2, self.bn2), self._pool)
-        return convolve_normalize(hidden, self.conv3, self.bn3, self.shortcut(feats_NCHW))
+        return convolve_normalize(
+            hidden, self.conv3, self.bn3, residual=self.shortcut(feats_NCHW), activation=relu
+        )
 
 
 class Basic(_Residual):
@@ -119,7 +121,9 @@ class Basic(_Residual):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         hidden = convolve_normalize(feats_NCHW, self.conv1, self.bn1)
-        return convolve_normalize(hidden, self.conv2, self.bn2, self.shortcut(feats_NCHW))
+        return convolve_normalize(
+            hidden, self.conv2, self.bn2, residual=self.shortcut(feats_NCHW), activation=relu
+        )
 
 
 def build_layer(settings: ResNetConfig, index: int) -> nn.Sequential:
@@ -219,9 +223,8 @@ class ResNet(nn.Module):
         self.freeze(self.frozen_stages)
 
     def _stem_features(self, images_NCHW: jt.Var) -> jt.Var:
-        starts_blocks = can_block(self.conv1.weight.shape[0]) and not self.bn1.is_train
-        start = fused if starts_blocks else convolve_normalize
-        feats = start(images_NCHW, self.conv1, self.bn1)
+        blocks = can_block(self.conv1.weight.shape[0])
+        feats = convolve_normalize(images_NCHW, self.conv1, self.bn1, blocks=blocks)
         if self.style != "torchvision":
             feats = convolve_normalize(feats, self.conv2, self.bn2)
             feats = convolve_normalize(feats, self.conv3, self.bn3)

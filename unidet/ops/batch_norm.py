@@ -7,6 +7,8 @@ normalize it. Letters: N images, C channels, H, W.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jittor as jt
 from jittor import nn
 
@@ -133,6 +135,10 @@ class BatchNorm2d(nn.Module):
     While `is_train` is true the batch's biased variance normalizes and the unbiased one enters
     `running_var`, as in PyTorch; else the running statistics normalize, while `weight` and `bias`
     still get gradients. In a data-parallel run the moments are those of all processes' batches.
+
+    Attributes:
+        packs: whether filters before it are packed in inference, see `models.inference`; `packed`
+            is what is kept of them.
     """
 
     def __init__(
@@ -151,6 +157,8 @@ class BatchNorm2d(nn.Module):
         self.running_var = jt.ones((channels,)).stop_grad()
         self.is_train = True
         self.slope = leak if relu else 1.0
+        self.packs = False
+        self.packed: Any = None
         self.eps, self.momentum = eps, momentum
 
     def execute(self, x: jt.Var) -> jt.Var:

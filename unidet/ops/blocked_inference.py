@@ -1,95 +1,177 @@
-"""Layers of blocked maps that have no gradient: their batch norms, on running statistics, are part
-of the kernel, and channels need not fill the lanes.
+"""Layers of blocked maps that have no gradient: filters are packed once, channels need not fill the
+lanes.
 
 N images, C channels, H, W cells, O filters of K x K cells; see blocked_maps.py.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import jittor as jt
 
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, NUMBERS, is_blocked
+from unidet.ops.blocked_maps import LANES, is_blocked
 from unidet.ops.onednn import run
 
-_NAMES = (*(f"n{row}" for row in range(10)), "eps", "slope")
+WIDEST = 256
+"""Channels up to which Winograd's filters, 16 numbers for 9, stay in cache and are faster."""
+
+_ANY = "(in0_p, in1_p, in2_p, in3_p, {added}, out0_p, numbers, slope, silu, residual_last);"
+_CALLS = {
+    "direct": f"unidet_convolve_packed{_ANY}",
+    "winograd": f"unidet_winograd{_ANY}",
+    "depthwise": "unidet_depthwise_packed(in0_p, in1_p, in2_p, in3_p, out0_p, numbers, slope);",
+    "image": "unidet_convolve(in0_p, in1_p, in2_p, in3_p, nullptr, out0_p, numbers, slope, true);",
+}
+_NUMBERS = """
+const int channels = in0_shape1 * {lanes};
+const int numbers[10] = {{
+    in0_shape0, channels, in0_shape2, in0_shape3, out0_shape1 * out0_shape4, out0_shape2,
+    out0_shape3, (int)data["side"], (int)data["stride"], (int)data["zeros"]}};
+const float slope = data["slope"];
+const bool silu = data["silu"] != 0, residual_last = data["last"] != 0;
+"""
 
 
-def convolve_normalize(
-    feats: jt.Var,
+@dataclass(frozen=True)
+class Filters:
+    """Filters, and what their sums are multiplied by and shifted by, as a kernel takes them.
+
+    Attributes:
+        kind: the kernel: `image` of plain maps, `direct` and `winograd` of blocked ones,
+            `depthwise` with a filter for each channel.
+        values: in that kernel's order, with filters of 0 up to the last lane.
+        scale, shift: of the sums of each filter, (lanes of all blocks,).
+        channels, side, stride, zeros: C, K, cells from one filter's place to the next, zeros before
+            the first cell.
+        zeros_after: after the last cell.
+    """
+
+    kind: Literal["image", "direct", "winograd", "depthwise"]
+    values: jt.Var
+    scale: jt.Var
+    shift: jt.Var
+    channels: int
+    side: int
+    stride: int
+    zeros: int
+    zeros_after: int
+
+    def cells(self, size: int) -> int:
+        """Of a side that comes out, of `size` that go in."""
+        return (size + self.zeros + self.zeros_after - self.side) // self.stride + 1
+
+
+def norm_factors(norm: BatchNorm2d) -> tuple[jt.Var, jt.Var]:
+    """Scale and shift (C,) of a norm on running statistics."""
+    statistics = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+    source = (
+        'unidet_norm_factors(in0_p, in1_p, in2_p, in3_p, out0_p, out1_p, in0_shape0, data["eps"]);'
+    )
+    scale, shift = run(source, [norm.weight.shape] * 2, statistics, {"eps": norm.eps})
+    return scale, shift
+
+
+def packed(
     weight_OCKK: jt.Var,
-    norm: BatchNorm2d,
+    scale_O: jt.Var,
+    shift_O: jt.Var,
     *,
-    stride: int = 1,
-    padding: int = 0,
-    residual: jt.Var | None = None,
-) -> jt.Var:
-    """norm(feats * weight) + residual, with a residual the slope after the sum.
-
-    `feats` may be a plain image. ValueError where the channels differ.
-    """
+    stride: int,
+    padding: int,
+    image: bool = False,
+) -> Filters:
+    """Filters of a convolution; `image`: of plain maps."""
     filters, channels, side = weight_OCKK.shape[:3]
-    _check(feats, weight_OCKK, channels)
-    size = [_cells(cells, side, stride, 2 * padding) for cells in feats.shape[2:4]]
-    values = _values(feats, channels, filters, size, side, stride, padding, norm)
-    inputs = [feats, weight_OCKK, *_statistics(norm)]
-    inputs += [] if residual is None else [residual]
-    added = "nullptr" if residual is None else "in6_p"
-    return run(
-        f"{NUMBERS}unidet_convolve_normalize(in0_p, in1_p, in2_p, in3_p, in4_p, in5_p, {added}, "
-        'out0_p, numbers, data["eps"], data["slope"], data["plain"]);',
-        [(feats.shape[0], -(-filters // LANES), *size, LANES)],
-        inputs,
-        {**values, "plain": int(not is_blocked(feats))},
-    )[0]
+    kind: Literal["image", "direct", "winograd"] = "image" if image else "direct"
+    whole = channels % LANES == 0 and filters % (2 * LANES) == 0
+    if kind == "direct" and (side, stride, padding) == (3, 1, 1) and whole:
+        kind = "winograd" if max(channels, filters) <= WIDEST else kind
+    if kind == "image":
+        values = _to_lanes(weight_OCKK)
+    elif kind == "winograd":
+        values = run(
+            "unidet_transform_filters(in0_p, out0_p, in0_shape0, in0_shape1);",
+            [(16, filters // (2 * LANES), channels, 2 * LANES)],
+            [weight_OCKK],
+        )[0]
+    else:
+        blocks = (-(-filters // LANES), -(-channels // LANES))
+        values = run(
+            "unidet_pack_filters(in0_p, out0_p, in0_shape0, in0_shape1, in0_shape2);",
+            [(*blocks, side, side, LANES, LANES)],
+            [weight_OCKK],
+        )[0]
+    follow = _to_lanes(scale_O), _to_lanes(shift_O)
+    return Filters(kind, values, *follow, channels, side, stride, padding, padding)
 
 
-def depthwise_normalize(
-    feats: jt.Var, weight_C1KK: jt.Var, norm: BatchNorm2d, stride: int, before: int, after: int
-) -> jt.Var:
-    """norm(feats * weight), a filter for each channel; `before` and `after`: zeros around the map.
-
-    ValueError where the channels differ.
-    """
-    channels, _, side = weight_C1KK.shape[:3]
-    _check(feats, weight_C1KK, channels)
-    size = [_cells(cells, side, stride, before + after) for cells in feats.shape[2:4]]
-    return run(
-        f"{NUMBERS}unidet_depthwise_normalize(in0_p, in1_p, in2_p, in3_p, in4_p, in5_p, out0_p, "
-        'numbers, data["eps"], data["slope"]);',
-        [(*feats.shape[:2], *size, LANES)],
-        [feats, weight_C1KK, *_statistics(norm)],
-        _values(feats, channels, channels, size, side, stride, before, norm),
-    )[0]
-
-
-def _statistics(norm: BatchNorm2d) -> tuple[jt.Var, ...]:
-    return norm.weight, norm.bias, norm.running_mean, norm.running_var
-
-
-def _check(feats: jt.Var, weight: jt.Var, channels: int) -> None:
-    held = -(-channels // LANES) if is_blocked(feats) else channels
-    if feats.shape[1] != held:
-        raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {tuple(weight.shape)}")
-
-
-def _cells(cells: int, side: int, stride: int, zeros: int) -> int:
-    return (cells + zeros - side) // stride + 1
-
-
-def _values(
-    feats: jt.Var,
-    channels: int,
-    filters: int,
-    size: list[int],
-    side: int,
+def packed_depthwise(
+    weight_C1KK: jt.Var,
+    scale_C: jt.Var,
+    shift_C: jt.Var,
+    *,
     stride: int,
     before: int,
-    norm: BatchNorm2d,
-) -> dict[str, float]:
-    count, _, rows, columns = feats.shape[:4]
-    numbers = (count, channels, rows, columns, filters, *size, side, stride, before)
-    return dict(zip(_NAMES, (*numbers, norm.eps, norm.slope), strict=True))
+    after: int,
+) -> Filters:
+    """A filter for each channel; `before` and `after`: zeros around the map."""
+    channels, _, side = weight_C1KK.shape[:3]
+    taps = _to_lanes(weight_C1KK).reshape((-1, LANES, side, side)).permute(0, 2, 3, 1)
+    follow = _to_lanes(scale_C), _to_lanes(shift_C)
+    return Filters("depthwise", taps, *follow, channels, side, stride, before, after)
+
+
+def _to_lanes(values: jt.Var) -> jt.Var:
+    """With zeros after the last, up to whole lanes."""
+    rest = -values.shape[0] % LANES
+    return jt.concat([values, jt.zeros((rest, *values.shape[1:]))], dim=0) if rest else values
+
+
+def convolve(
+    feats: jt.Var,
+    filters: Filters,
+    *,
+    slope: float = 1.0,
+    silu: bool = False,
+    residual: jt.Var | None = None,
+    residual_last: bool = False,
+) -> jt.Var:
+    """f(scale (feats * filters) + shift + residual), or with `residual_last` f(…) + residual, to a
+    blocked map; f(z) = max(z, slope z), or SiLU.
+
+    Kernels for an image and for single channels take a slope alone. ValueError where the channels
+    differ.
+    """
+    held = feats.shape[1] if filters.kind == "image" else feats.shape[1] * LANES
+    if is_blocked(feats) == (filters.kind == "image") or held - filters.channels not in range(16):
+        raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
+    if filters.kind in ("image", "depthwise") and (silu or residual is not None):
+        raise ValueError(f"nothing but a slope follows a convolution of kind {filters.kind}")
+    added = "nullptr" if residual is None else "in4_p"
+    lanes = 1 if filters.kind == "image" else LANES
+    rows, columns = (filters.cells(size) for size in feats.shape[2:4])
+    return run(
+        _NUMBERS.format(lanes=lanes) + _CALLS[filters.kind].format(added=added),
+        [(feats.shape[0], filters.shift.shape[0] // LANES, rows, columns, LANES)],
+        [
+            feats,
+            filters.values,
+            filters.scale,
+            filters.shift,
+            *([] if residual is None else [residual]),
+        ],
+        {
+            "side": filters.side,
+            "stride": filters.stride,
+            "zeros": filters.zeros,
+            "slope": slope,
+            "silu": float(silu),
+            "last": float(residual_last),
+        },
+    )[0]
 
 
 def interleaved(first: jt.Var, second: jt.Var, half: int, start: int, count: int) -> jt.Var:

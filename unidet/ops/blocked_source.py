@@ -136,63 +136,60 @@ namespace {
 typedef float Sixteen __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int Whole __attribute__((vector_size(64)));
 
-// A batch norm on running statistics: scale * x + shift.
-struct Folded {
-    std::vector<float> scale, shift;
-
-    Folded(const float* weight, const float* bias, const float* mean, const float* variance,
-           double eps, int channels)
-        : scale((channels + LANES - 1) / LANES * LANES), shift(scale.size()) {
-        for (int c = 0; c < channels; c++) {
-            const float inverse = 1 / std::sqrt(variance[c] + eps);  // rounds as PyTorch's
-            scale[c] = weight[c] * inverse;
-            shift[c] = bias[c] - mean[c] * scale[c];
-        }
-    }
-};
-
-// What the block from channel `first` on of a depthwise convolution reads beside the map.
-struct Taps {
-    std::vector<float> filters;  // (area, LANES)
-    Sixteen scale, shift;
+// What follows the sums of a convolution.
+struct After {
+    const float *scale, *shift, *residual;  // (channels) both, and a map or null
     float slope;
+    bool silu, residual_last;
 
-    Taps(const float* all, const Folded& norm, int first, int channels, int area, float slope)
-        : filters(area * LANES), scale(*(const Sixteen*)&norm.scale[first]),
-          shift(*(const Sixteen*)&norm.shift[first]), slope(slope) {
-        for (int c = 0; c < std::min(LANES, channels - first); c++)
-        for (int k = 0; k < area; k++) filters[k * LANES + c] = all[(first + c) * area + k];
+    // The sums of 16 channels of `block`, whose place in the map is `at`.
+    Sixteen of(Sixteen sums, int block, size_t at) const {
+        Sixteen z = sums * *(const Sixteen*)(scale + block * LANES)
+                    + *(const Sixteen*)(shift + block * LANES);
+        if (residual && !residual_last) z += *(const Sixteen*)(residual + at);
+        if (silu) {
+            #pragma omp simd
+            for (int c = 0; c < LANES; c++)  // fast division knows no infinity
+                z[c] = z[c] / (1 + std::exp(std::min(-z[c], 80.f)));
+        } else {
+            const Sixteen leaked = z * slope;
+            z = z > leaked ? z : leaked;
+        }
+        return residual && residual_last ? z + *(const Sixteen*)(residual + at) : z;
     }
 };
 
 // `WIDTH` cells of a row at once; SIDE, where it is known, unrolls the taps.
 template <int SIDE, int WIDTH>
-inline void convolve_cells(const float* x, int columns, int stride, const Taps& taps, int side,
-                           float* y) {
+inline void convolve_cells(const float* x, int columns, int stride, const float* taps, int side,
+                           Sixteen scale, Sixteen shift, float slope, float* y) {
     const int reach = SIDE ? SIDE : side;
-    const Sixteen* tap = (const Sixteen*)taps.filters.data();
+    const Sixteen* tap = (const Sixteen*)taps;
     Sixteen sums[WIDTH] = {};
     for (int h = 0; h < reach; h++)
     for (int w = 0; w < reach; w++, tap++)
     for (int i = 0; i < WIDTH; i++)
         sums[i] += *tap * *(const Sixteen*)(x + ((size_t)h * columns + w + i * stride) * LANES);
     for (int i = 0; i < WIDTH; i++) {
-        const Sixteen z = sums[i] * taps.scale + taps.shift, leaked = z * taps.slope;
+        const Sixteen z = sums[i] * scale + shift, leaked = z * slope;
         *(Sixteen*)(y + i * LANES) = z > leaked ? z : leaked;
     }
 }
 
 template <int SIDE>
-void convolve_block(const float* x, int columns, const int* n, const Taps& taps, float* y) {
+void convolve_block(const float* x, int columns, const int* n, const float* taps, Sixteen scale,
+                    Sixteen shift, float slope, float* y) {
     constexpr int WIDTH = 4;
     const int rows_out = n[5], columns_out = n[6], side = n[7], stride = n[8];
     for (int i = 0; i < rows_out; i++) {
         const float* row = x + (size_t)i * stride * columns * LANES;
         int j = 0;
         for (; j + WIDTH <= columns_out; j += WIDTH, y += WIDTH * LANES)
-            convolve_cells<SIDE, WIDTH>(row + j * stride * LANES, columns, stride, taps, side, y);
+            convolve_cells<SIDE, WIDTH>(row + j * stride * LANES, columns, stride, taps, side,
+                                        scale, shift, slope, y);
         for (; j < columns_out; j++, y += LANES)
-            convolve_cells<SIDE, 1>(row + j * stride * LANES, columns, stride, taps, side, y);
+            convolve_cells<SIDE, 1>(row + j * stride * LANES, columns, stride, taps, side, scale,
+                                    shift, slope, y);
     }
 }
 
@@ -208,34 +205,75 @@ void frame(const float* x, const int* n, int rows, int columns, float* framed) {
 
 extern "C" {
 
-// As unidet_convolve, with the norm folded into scale and bias.
-void unidet_convolve_normalize(
-    const float* x, const float* filters, const float* weight, const float* bias, const float* mean,
-    const float* variance, const float* residual, float* y, const int* numbers, double eps,
-    float slope, bool plain) {
-    const Folded norm(weight, bias, mean, variance, eps, numbers[4]);
-    unidet_convolve(x, filters, norm.scale.data(), norm.shift.data(), residual, y, numbers, slope,
-                    plain);
+// Scale and shift of a batch norm on running statistics; they round as PyTorch's.
+void unidet_norm_factors(const float* weight, const float* bias, const float* mean,
+                         const float* variance, float* scale, float* shift, int channels,
+                         double eps) {
+    for (int c = 0; c < channels; c++) {
+        const float inverse = 1 / std::sqrt(variance[c] + eps);
+        scale[c] = weight[c] * inverse;
+        shift[c] = bias[c] - mean[c] * scale[c];
+    }
 }
 
-// The same of a filter (1, side, side) for each channel, without residual.
-void unidet_depthwise_normalize(
-    const float* x, const float* filters, const float* weight, const float* bias, const float* mean,
-    const float* variance, float* y, const int* n, double eps, float slope) {
-    const Folded norm(weight, bias, mean, variance, eps, n[1]);
-    const int blocks = norm.scale.size() / LANES, side = n[7];
+// Filters (filters, channels, side, side) as unidet_convolve_packed takes them, filled with zeros
+// to whole lanes.
+void unidet_pack_filters(const float* from, float* to, int filters, int channels, int side) {
+    const int area = side * side, blocks = (channels + LANES - 1) / LANES;
+    const size_t all = (size_t)(filters + LANES - 1) / LANES * blocks * area * LANES * LANES;
+    std::memset(to, 0, all * sizeof(float));
+    #pragma omp parallel for
+    for (int o = 0; o < filters; o++)
+    for (int c = 0; c < channels; c++)
+    for (int k = 0; k < area; k++)
+        to[((((size_t)o / LANES * blocks + c / LANES) * area + k) * LANES + c % LANES) * LANES
+           + o % LANES] = from[((size_t)o * channels + c) * area + k];
+}
+
+// y = f(scale * (x * filters) + shift + residual), or with the residual after f: f is
+// max(z, slope * z), or SiLU. The residual may be null. Numbers as those of unidet_convolve,
+// channels in whole lanes.
+void unidet_convolve_packed(const float* x, const float* filters, const float* scale,
+                            const float* shift, const float* residual, float* y,
+                            const int* numbers, float slope, bool silu, bool residual_last) {
+    Convolution it(numbers, false);
+    it.weights = described({numbers[4], numbers[1], numbers[7], numbers[7]}, tag::OIhw16i16o);
+    FollowUp after;
+    after.binary(algorithm::binary_mul, it.channel, scale);
+    after.binary(algorithm::binary_add, it.channel, shift);
+    if (residual && !residual_last) after.binary(algorithm::binary_add, it.y, residual);
+    if (silu) after.function(algorithm::eltwise_swish, 1);
+    else if (slope != 1) after.function(algorithm::eltwise_relu, slope);
+    if (residual && residual_last) after.binary(algorithm::binary_add, it.y, residual);
+    const auto chosen = it.forward(prop_kind::forward_inference, after);
+    stream queue(processor());
+    after.arguments[DNNL_ARG_SRC] = at(it.x, x);
+    after.arguments[DNNL_ARG_WEIGHTS] = at(it.weights, filters);
+    after.arguments[DNNL_ARG_DST] = at(it.y, y);
+    convolution_forward(chosen).execute(queue, after.arguments);
+    queue.wait();
+}
+
+// y = max(z, slope * z) of z = scale * (x * taps) + shift, a filter for each channel; taps
+// (blocks, side, side, LANES).
+void unidet_depthwise_packed(const float* x, const float* taps, const float* scale,
+                             const float* shift, float* y, const int* n, float slope) {
+    const int blocks = n[1] / LANES, side = n[7];
     const int rows = (n[5] - 1) * n[8] + side, columns = (n[6] - 1) * n[8] + side;
     #pragma omp parallel
     {
         std::vector<float> framed((size_t)rows * columns * LANES);
         #pragma omp for
         for (int i = 0; i < n[0] * blocks; i++) {
-            const Taps taps(filters, norm, i % blocks * LANES, n[1], side * side, slope);
+            const size_t first = (size_t)(i % blocks) * LANES;
+            const Sixteen by = *(const Sixteen*)(scale + first);
+            const Sixteen added = *(const Sixteen*)(shift + first);
             frame(x + (size_t)i * n[2] * n[3] * LANES, n, rows, columns, framed.data());
             float* target = y + (size_t)i * n[5] * n[6] * LANES;
-            if (side == 3) convolve_block<3>(framed.data(), columns, n, taps, target);
-            else if (side == 5) convolve_block<5>(framed.data(), columns, n, taps, target);
-            else convolve_block<0>(framed.data(), columns, n, taps, target);
+            const auto convolve = side == 3 ? convolve_block<3> : side == 5 ? convolve_block<5>
+                                                                            : convolve_block<0>;
+            const float* tap = taps + first * side * side;
+            convolve(framed.data(), columns, n, tap, by, added, slope, target);
         }
     }
 }

@@ -14,9 +14,16 @@ from pathlib import Path
 import jittor as jt
 
 from unidet.backend.library import compiled
-from unidet.ops import blocked_source, onednn_source
+from unidet.ops import blocked_source, onednn_source, winograd_source
 
-SOURCE = onednn_source.SOURCE + blocked_source.POOLS + blocked_source.INFERENCE
+SOURCE = "".join(
+    (
+        onednn_source.SOURCE,
+        blocked_source.POOLS,
+        blocked_source.INFERENCE,
+        winograd_source.SOURCE,
+    )
+)
 
 _AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later one
 
@@ -37,10 +44,16 @@ void unidet_mean_pool(const float*, float*, int, int, int, int, int, int, int);
 void unidet_mean_pool_backward(const float*, float*, int, int, int, int, int, int, int);
 void unidet_spread(const float*, float*, int, int, int, int, int, int);
 void unidet_spread_backward(const float*, float*, int, int, int, int, int, int);
-void unidet_convolve_normalize(const float*, const float*, const float*, const float*, const float*,
-                               const float*, const float*, float*, const int*, double, float, bool);
-void unidet_depthwise_normalize(const float*, const float*, const float*, const float*,
-                                const float*, const float*, float*, const int*, double, float);
+void unidet_norm_factors(const float*, const float*, const float*, const float*, float*, float*,
+                         int, double);
+void unidet_pack_filters(const float*, float*, int, int, int);
+void unidet_transform_filters(const float*, float*, int, int);
+void unidet_convolve_packed(const float*, const float*, const float*, const float*, const float*,
+                            float*, const int*, float, bool, bool);
+void unidet_winograd(const float*, const float*, const float*, const float*, const float*, float*,
+                     const int*, float, bool, bool);
+void unidet_depthwise_packed(const float*, const float*, const float*, const float*, float*,
+                             const int*, float);
 void unidet_interleave(const float*, const float*, float*, int, int, int, int, int);
 void unidet_stretch(const float*, float*, int, int, int, int, int, int);
 }

@@ -30,6 +30,28 @@ memory::desc described(memory::dims sides, tag format) {
     return {sides, memory::data_type::f32, format};
 }
 
+memory at(const memory::desc& what, const float* place) {
+    return {what, processor(), const_cast<float*>(place)};
+}
+
+// What is done with the sums of a convolution, in order, and the arrays of it.
+struct FollowUp {
+    post_ops operations;
+    std::unordered_map<int, memory> arguments;
+
+    void binary(algorithm kind, const memory::desc& side, const float* place) {
+        arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(operations.len()) | DNNL_ARG_SRC_1]
+            = at(side, place);
+        operations.append_binary(kind, side);
+    }
+    void function(algorithm kind, float alpha) { operations.append_eltwise(1, kind, alpha, 0); }
+    primitive_attr attributes() const {
+        primitive_attr with;
+        with.set_post_ops(operations);
+        return with;
+    }
+};
+
 // The numbers of a convolution; `plain`: what goes in is (images, channels, rows, columns).
 struct Convolution {
     memory::desc x, weights, filters, bias, y, channel;
@@ -44,15 +66,12 @@ struct Convolution {
           channel(described({1, n[4], 1, 1}, tag::nchw)),
           strides({n[8], n[8]}), zeros({n[9], n[9]}) {}
 
-    convolution_forward::primitive_desc forward(const primitive_attr& after = {}) const {
-        return {{prop_kind::forward_training, algorithm::convolution_direct, x, weights, y,
-                 strides, zeros, zeros}, after, processor()};
+    convolution_forward::primitive_desc forward(prop_kind kind = prop_kind::forward_training,
+                                                const FollowUp& after = {}) const {
+        return {{kind, algorithm::convolution_direct, x, weights, y, strides, zeros, zeros},
+                after.attributes(), processor()};
     }
 };
-
-memory at(const memory::desc& what, const float* place) {
-    return {what, processor(), const_cast<float*>(place)};
-}
 
 // What lies at `from`, in the format that a primitive asks for.
 memory arranged(stream& queue, memory from, const memory::desc& asked) {
@@ -72,26 +91,17 @@ void unidet_convolve(const float* x, const float* filters, const float* scale, c
                      const float* residual, float* y, const int* numbers, float slope, bool plain) {
     const Convolution it(numbers, plain);
     stream queue(processor());
-    post_ops operations;
-    std::vector<memory> operands;
-    const auto follow = [&](algorithm kind, const memory::desc& side, const float* place) {
-        operations.append_binary(kind, side);
-        operands.push_back(at(side, place));
-    };
-    if (scale) follow(algorithm::binary_mul, it.channel, scale);
-    follow(algorithm::binary_add, it.channel, bias);
-    if (residual) follow(algorithm::binary_add, it.y, residual);
-    if (slope != 1) operations.append_eltwise(1, algorithm::eltwise_relu, slope, 0);
-    primitive_attr after;
-    after.set_post_ops(operations);
-    const auto chosen = it.forward(after);
-    std::unordered_map<int, memory> arguments = {
-        {DNNL_ARG_SRC, at(it.x, x)},
-        {DNNL_ARG_WEIGHTS, arranged(queue, at(it.filters, filters), chosen.weights_desc())},
-        {DNNL_ARG_DST, at(it.y, y)}};
-    for (size_t i = 0; i < operands.size(); i++)
-        arguments[DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1] = operands[i];
-    convolution_forward(chosen).execute(queue, arguments);
+    FollowUp after;
+    if (scale) after.binary(algorithm::binary_mul, it.channel, scale);
+    after.binary(algorithm::binary_add, it.channel, bias);
+    if (residual) after.binary(algorithm::binary_add, it.y, residual);
+    if (slope != 1) after.function(algorithm::eltwise_relu, slope);
+    const auto chosen = it.forward(prop_kind::forward_training, after);
+    after.arguments[DNNL_ARG_SRC] = at(it.x, x);
+    after.arguments[DNNL_ARG_WEIGHTS]
+        = arranged(queue, at(it.filters, filters), chosen.weights_desc());
+    after.arguments[DNNL_ARG_DST] = at(it.y, y);
+    convolution_forward(chosen).execute(queue, after.arguments);
     queue.wait();
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import DepthwiseConv, PointwiseConv
-from unidet.ops import blocked_inference
+from unidet.models.inference import depthwise_packed
+from unidet.models.layers import DepthwiseConv, PointwiseConv, convolve_normalize
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_maps import is_blocked
 
@@ -41,17 +41,7 @@ class NormedConv(nn.Module):
 
         `blocks`: of an image to a blocked map, in inference alone.
         """
-        if blocks or is_blocked(feats):
-            return blocked_inference.convolve_normalize(
-                feats,
-                self.conv.weight,
-                self.norm,
-                stride=self.conv.stride[0],
-                padding=self.conv.padding[0],
-                residual=residual,
-            )
-        result = self.norm(self.conv(feats))
-        return result if residual is None else result + residual
+        return convolve_normalize(feats, self.conv, self.norm, added=residual, blocks=blocks)
 
 
 class NormedDepthwise(nn.Module):
@@ -66,10 +56,7 @@ class NormedDepthwise(nn.Module):
 
     def execute(self, feats: jt.Var) -> jt.Var:
         if is_blocked(feats):
-            conv = self.conv
-            return blocked_inference.depthwise_normalize(
-                feats, conv.weight, self.norm, conv.stride, *conv.padding
-            )
+            return depthwise_packed(feats, (self.conv, self.norm))
         return self.norm(self.conv(feats))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.folded import norms_below, unfold
+from unidet.models.inference import pack_for_inference
 from unidet.models.nanodet_plus.assigner import Assignment, assign
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.nanodet_plus.criterion import Targets, head_losses, kept_apart, targets_of
@@ -63,6 +64,7 @@ class NanoDetPlus(nn.Module):
         if self.aux_fpn is not None:
             _copy(self.fpn, self.aux_fpn)
         self._norms = norms_below(self)
+        pack_for_inference(self)
 
     def _train_norms(self, on: bool) -> None:
         """As `set_batch_norm_training`, which takes a millisecond to find them."""

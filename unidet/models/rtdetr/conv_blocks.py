@@ -8,9 +8,11 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
+from unidet.models.inference import convolve_packed, packs
 from unidet.models.layers import convolve_normalize
 from unidet.ops.activation import silu
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_maps import is_blocked
 
 
 class ConvNorm(nn.Module):
@@ -27,9 +29,12 @@ class ConvNorm(nn.Module):
         self.norm = BatchNorm2d(channels)
         self._activate = activate
 
-    def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        feats_NCHW = convolve_normalize(feats_NCHW, self.conv, self.norm)
-        return silu(feats_NCHW) if self._activate else feats_NCHW
+    def execute(self, feats_NCHW: jt.Var, added: jt.Var | None = None) -> jt.Var:
+        """With what is `added` last."""
+        activation = silu if self._activate else None
+        return convolve_normalize(
+            feats_NCHW, self.conv, self.norm, activation=activation, added=added
+        )
 
 
 class RepVGG(nn.Module):
@@ -41,6 +46,9 @@ class RepVGG(nn.Module):
         self.conv2 = ConvNorm(channels, channels, 1, activate=False)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
+        if is_blocked(feats_NCHW) and packs(self.conv1.norm):
+            branches = ((branch.conv, branch.norm) for branch in (self.conv1, self.conv2))
+            return convolve_packed(feats_NCHW, *branches, silu=True)
         return silu(self.conv1(feats_NCHW) + self.conv2(feats_NCHW))
 
 
@@ -55,5 +63,5 @@ class CSPRep(nn.Module):
         self.conv3 = None if inner == channels else ConvNorm(inner, channels, 1)
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
-        merged = self.bottlenecks(self.conv1(feats_NCHW)) + self.conv2(feats_NCHW)
+        merged = self.conv2(feats_NCHW, added=self.bottlenecks(self.conv1(feats_NCHW)))
         return merged if self.conv3 is None else self.conv3(merged)

@@ -87,11 +87,11 @@ class HybridEncoder(nn.Module):
 
     def execute(self, feats: Sequence[jt.Var]) -> list[jt.Var]:
         """Maps (N, C_i, H_i, W_i), finest first, each of half the sides of the one before, to maps
-        (N, width, H_i, W_i)."""
+        (N, width, H_i, W_i), blocked if those are and the batch norms use running statistics."""
         pairs = zip(feats, self.input_proj, strict=True)
         levels = [convolve_normalize(level, *project) for level, project in pairs]
         levels[-1] = self.attended(levels[-1])
-        return [plain(level) for level in self.fused(levels)]
+        return self.fused(levels)
 
     def attended(self, level_NCHW: jt.Var) -> jt.Var:
         """The coarsest map after attention among its cells."""

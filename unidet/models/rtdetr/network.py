@@ -13,6 +13,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.config.networks import Block, ResNetConfig, RTDETRConfig
+from unidet.models.inference import pack_for_inference
 from unidet.models.layers import freeze_batch_norm, set_batch_norm_training
 from unidet.models.matcher import Matches, Targets, relative_targets
 from unidet.models.resnet import ResNet
@@ -139,6 +140,7 @@ class RTDETR(nn.Module):
         for module in self.encoder.modules():
             if isinstance(module, MultiHeadAttention):
                 jt.init.xavier_uniform_(module.in_proj_weight)
+        pack_for_inference(self)
         if variant.frozen:
             self.backbone.freeze_stem()
             freeze_batch_norm(self.backbone)

@@ -1,0 +1,88 @@
+"""Convolutions and their batch norms in inference: filters are packed once for the kernel that
+takes them, and kept until they change.
+
+Sums may be taken in another order than in training (Winograd's transforms, branches whose filters
+are added), which rounds otherwise, by 1e-6 of a map's values: a network says that it may be so.
+"""
+
+from __future__ import annotations
+
+import jittor as jt
+from jittor import nn
+
+from unidet.models.folded import norms_below
+from unidet.ops import blocked_inference
+from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_inference import Filters, norm_factors, packed, packed_depthwise
+from unidet.ops.blocked_maps import is_blocked
+
+Normed = tuple[nn.Module, BatchNorm2d]
+"""A convolution without bias and its norm."""
+
+
+def pack_for_inference(module: nn.Module) -> None:
+    """Let filters before every norm below `module` be packed, where there are no gradients and
+    maps are blocked."""
+    for norm in norms_below(module):
+        norm.packs = True
+
+
+def packs(norm: BatchNorm2d) -> bool:
+    """Whether the filters before the norm may be packed now."""
+    return bool(norm.packs and jt.flags.no_grad and not norm.is_train)
+
+
+def convolve_packed(
+    feats: jt.Var,
+    *branches: Normed,
+    slope: float = 1.0,
+    silu: bool = False,
+    residual: jt.Var | None = None,
+    residual_last: bool = False,
+) -> jt.Var:
+    """The sum of the branches of `feats`, a blocked map or an image, to a blocked map.
+
+    The first branch's filters are the largest; others lie in their middle. What follows is said in
+    `ops.blocked_inference.convolve`.
+    """
+    filters = _kept(branches, image=not is_blocked(feats))
+    return blocked_inference.convolve(
+        feats, filters, slope=slope, silu=silu, residual=residual, residual_last=residual_last
+    )
+
+
+def depthwise_packed(feats: jt.Var, normed: Normed) -> jt.Var:
+    """norm(convolution(feats)) of a blocked map, with a filter for each channel."""
+    return blocked_inference.convolve(feats, _kept((normed,)), slope=normed[1].slope)
+
+
+def _kept(branches: tuple[Normed, ...], image: bool = False) -> Filters:
+    """The branches' filters; made anew where a parameter is another variable than last time."""
+    sources = [variable for pair in branches for variable in _variables(*pair)]
+    numbers = [variable.id for variable in sources]
+    first = branches[0][1]
+    if first.packed is None or first.packed[0] != numbers:
+        first.packed = numbers, _packed(branches, image)
+    return first.packed[1]
+
+
+def _variables(convolution: nn.Module, norm: BatchNorm2d) -> tuple[jt.Var, ...]:
+    return convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var
+
+
+def _packed(branches: tuple[Normed, ...], image: bool) -> Filters:
+    (convolution, norm), *others = branches
+    weight, (scale, shift) = convolution.weight, norm_factors(norm)
+    if others:
+        weight, scale = weight * scale.reshape((-1, 1, 1, 1)), jt.ones_like(scale)
+    for other, other_norm in others:
+        factor, added = norm_factors(other_norm)
+        margin = (weight.shape[2] - other.weight.shape[2]) // 2
+        filters = other.weight * factor.reshape((-1, 1, 1, 1))
+        weight, shift = weight + nn.pad(filters, [margin] * 4), shift + added
+    if not isinstance(convolution, nn.Conv):
+        before, after = convolution.padding
+        stride = convolution.stride
+        return packed_depthwise(weight, scale, shift, stride=stride, before=before, after=after)
+    stride, padding = convolution.stride[0], convolution.padding[0]
+    return packed(weight, scale, shift, stride=stride, padding=padding, image=image)
