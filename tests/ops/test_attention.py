@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from unidet.ops import onednn
-from unidet.ops.attention import attention, batched_matmul, merge_heads, split_heads
+from unidet.ops.attention import (
+    attention,
+    attention_of_heads,
+    batched_matmul,
+    can_attend,
+    merge_heads,
+    split_heads,
+)
 
 needs_avx512 = pytest.mark.skipif(not onednn.has_avx512(), reason="needs AVX-512 and oneDNN")
 random = np.random.RandomState(3)
@@ -31,6 +38,26 @@ def test_batched_product_and_its_gradients(
     grad_a, grad_b = jt.grad((product * jt.array(weights)).sum(), [a, b])
     np.testing.assert_allclose(grad_a.numpy(), weights @ right.transpose(0, 2, 1), atol=1e-5)
     np.testing.assert_allclose(grad_b.numpy(), left.transpose(0, 2, 1) @ weights, atol=1e-5)
+
+
+@needs_avx512
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("queries", [1, 7, 150])
+def test_attention_of_heads(queries: int, masked: bool) -> None:
+    """150 queries are two rounds and a part of one; large logits."""
+    images, heads, keys, width = 2, 4, 37, 32
+    placed = [jt.array(normal(images, n, width) * 3) for n in (queries, keys, keys)]
+    mask = None
+    if masked:
+        hidden = np.zeros((images * heads, 1, keys), np.float32)
+        hidden[:heads, :, 20:] = -1e9
+        mask = jt.array(hidden)
+    theirs = merge_heads(attention(*(split_heads(x, heads) for x in placed), mask), heads)
+    assert not can_attend(mask)
+    with jt.no_grad():
+        assert can_attend(mask)
+        ours = attention_of_heads(*placed, heads, mask)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-4, rtol=1e-5)
 
 
 def test_attention_with_a_mask() -> None:

@@ -12,7 +12,13 @@ import jittor as jt
 from jittor import nn
 
 from unidet.ops.activation import relu
-from unidet.ops.attention import attention, merge_heads, split_heads
+from unidet.ops.attention import (
+    attention,
+    attention_of_heads,
+    can_attend,
+    merge_heads,
+    split_heads,
+)
 
 FORBIDDEN = -1e9
 """Added to the logits of tokens that must not be looked at."""
@@ -54,11 +60,18 @@ def set_dropout_training(module: nn.Module, training: bool) -> None:
 
 
 class MultiHeadAttention(nn.Module):
-    """Attention with torch's parameter names; `in_proj_weight` stacks q, k and v."""
+    """Attention with torch's parameter names; `in_proj_weight` stacks q, k and v.
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    Args:
+        any_order: in inference sums may be taken in another order than in training.
+    """
+
+    def __init__(
+        self, width: int, heads: int, dropout: float = 0.0, *, any_order: bool = False
+    ) -> None:
         super().__init__()
         self._heads = heads
+        self._any_order = any_order
         self.in_proj_weight = jt.init.gauss((3 * width, width), std=width**-0.5)
         self.in_proj_bias = jt.zeros(3 * width)
         self.out_proj = nn.Linear(width, width)
@@ -69,10 +82,10 @@ class MultiHeadAttention(nn.Module):
         self, queries_NTW: jt.Var, keys_NSW: jt.Var, values_NSW: jt.Var, mask: jt.Var | None = None
     ) -> jt.Var:
         """(N, T, W). `mask` broadcasts to (N * heads, T, S) and is added to the logits."""
-        queries, keys, values = (
-            split_heads(part, self._heads)
-            for part in self._projected(queries_NTW, keys_NSW, values_NSW)
-        )
+        parts = self._projected(queries_NTW, keys_NSW, values_NSW)
+        if self._any_order and not self.dropout.is_train and can_attend(mask):
+            return self.out_proj(attention_of_heads(*parts, self._heads, mask))
+        queries, keys, values = (split_heads(part, self._heads) for part in parts)
         attended = attention(queries, keys, values, mask, self.dropout)
         return self.out_proj(merge_heads(attended, self._heads))
 
@@ -112,7 +125,7 @@ class EncoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self._activation = activation
-        self.self_attn = MultiHeadAttention(width, heads, dropout)
+        self.self_attn = MultiHeadAttention(width, heads, dropout, any_order=True)
         self.linear1 = nn.Linear(width, hidden)
         self.linear2 = nn.Linear(hidden, width)
         self.norm1 = LayerNorm(width)

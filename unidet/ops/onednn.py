@@ -1,6 +1,6 @@
 """Functions of our own on blocked maps, most by oneDNN: compiled once per cache of Jittor, and run.
 
-Their source is in onednn_source.py and blocked_source.py.
+Their source is in onednn_source.py, blocked_source.py, winograd_source.py, attention_source.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import jittor as jt
 
 from unidet.backend.library import compiled
-from unidet.ops import blocked_source, onednn_source, winograd_source
+from unidet.ops import attention_source, blocked_source, onednn_source, winograd_source
 
 SOURCE = "".join(
     (
@@ -22,6 +22,7 @@ SOURCE = "".join(
         blocked_source.POOLS,
         blocked_source.INFERENCE,
         winograd_source.SOURCE,
+        attention_source.SOURCE,
     )
 )
 
@@ -54,6 +55,8 @@ void unidet_winograd(const float*, const float*, const float*, const float*, con
                      const int*, float, bool, bool);
 void unidet_depthwise_packed(const float*, const float*, const float*, const float*, float*,
                              const int*, float);
+void unidet_attend(const float*, const float*, const float*, const float*, float*, int, int, int,
+                   int, int);
 void unidet_interleave(const float*, const float*, float*, int, int, int, int, int);
 void unidet_stretch(const float*, float*, int, int, int, int, int, int);
 }

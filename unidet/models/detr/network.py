@@ -19,12 +19,12 @@ from unidet.models.detr.criterion import (
 )
 from unidet.models.detr.positions import padding_mask, position_embedding
 from unidet.models.detr.transformer import Transformer
-from unidet.models.layers import flat_cells, freeze_batch_norm
+from unidet.models.inference import pack_for_inference
+from unidet.models.layers import convolve_bias, flat_cells, freeze_batch_norm
 from unidet.models.matcher import Matches, Targets, relative_targets
 from unidet.models.resnet import ResNet
 from unidet.models.set_prediction import Prediction, absolute_boxes, proposals
 from unidet.models.transformer_layers import MLP, set_dropout_training
-from unidet.ops.blocked_maps import plain
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom, for_image
 from unidet.records import Batch, Detected
@@ -55,6 +55,7 @@ class DETR(nn.Module):
         self.query_embed = nn.Embedding(settings.queries, WIDTH)
         jt.init.gauss_(self.query_embed.weight, std=1.0)
         self.input_proj = nn.Conv(self.backbone.channels[-1], WIDTH, 1)
+        pack_for_inference(self.backbone)
         if not settings.batch_norm_training:
             freeze_batch_norm(self.backbone)
 
@@ -101,9 +102,9 @@ class DETR(nn.Module):
         return [self._heads(queries) for queries in self._decoded(images_NCHW, sizes_N2)]
 
     def _decoded(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[jt.Var]:
-        feats = self.input_proj(plain(self.backbone(images_NCHW)[-1]))
+        feats = convolve_bias(self.backbone(images_NCHW)[-1], self.input_proj)
         height, width = images_NCHW.shape[2:]
-        mask = padding_mask(np.asarray(sizes_N2), (height, width), tuple(feats.shape[2:]))
+        mask = padding_mask(np.asarray(sizes_N2), (height, width), tuple(feats.shape[2:4]))
         positions = jt.array(position_embedding(mask, WIDTH))
         cells, places = flat_cells(feats), flat_cells(positions)
         return self.transformer(cells, places, self.query_embed.weight, mask.reshape(len(mask), -1))

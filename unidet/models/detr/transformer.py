@@ -25,8 +25,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.self_attn = MultiHeadAttention(width, heads, dropout)
-        self.multihead_attn = MultiHeadAttention(width, heads, dropout)
+        self.self_attn = MultiHeadAttention(width, heads, dropout, any_order=True)
+        self.multihead_attn = MultiHeadAttention(width, heads, dropout, any_order=True)
         self.linear1 = nn.Linear(width, hidden)
         self.linear2 = nn.Linear(hidden, width)
         self.norm1 = LayerNorm(width)

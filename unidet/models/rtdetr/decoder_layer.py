@@ -76,7 +76,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, width: int, heads: int, levels: int, points: int, hidden: int) -> None:
         super().__init__()
-        self.self_attn = MultiHeadAttention(width, heads)
+        self.self_attn = MultiHeadAttention(width, heads, any_order=True)
         self.norm1 = LayerNorm(width)
         self.cross_attn = DeformableAttention(width, heads, levels, points)
         self.norm2 = LayerNorm(width)
