@@ -82,10 +82,11 @@ class MultiHeadAttention(nn.Module):
         self, queries_NTW: jt.Var, keys_NSW: jt.Var, values_NSW: jt.Var, mask: jt.Var | None = None
     ) -> jt.Var:
         """(N, T, W). `mask` broadcasts to (N * heads, T, S) and is added to the logits."""
-        parts = self._projected(queries_NTW, keys_NSW, values_NSW)
+        queries, keys, values = self._projected(queries_NTW, keys_NSW, values_NSW)
         if self._any_order and not self.dropout.is_train and can_attend(mask):
-            return self.out_proj(attention_of_heads(*parts, self._heads, mask))
-        queries, keys, values = (split_heads(part, self._heads) for part in parts)
+            attended = attention_of_heads(queries, keys, values, self._heads, mask)
+            return self.out_proj(attended)
+        queries, keys, values = (split_heads(x, self._heads) for x in (queries, keys, values))
         attended = attention(queries, keys, values, mask, self.dropout)
         return self.out_proj(merge_heads(attended, self._heads))
 
