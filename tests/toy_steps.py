@@ -1,4 +1,4 @@
-"""One step of each network of the toy study, at its own size, on a batch of noise."""
+"""A step of each network of the toy study, and of other proposers', on a batch of noise."""
 
 from __future__ import annotations
 
@@ -27,10 +27,17 @@ Step = Callable[[], Any]
 HEIGHT, WIDTH = 96, 128
 BOXES = np.array([[8, 8, 48, 56], [60, 20, 100, 80], [10, 60, 40, 90]], np.float32)
 NAMES, MERGES = 6, 40
+PROPOSERS = ("nanodet_plus", "rtdetr", "detr")
 
 
 def steps() -> dict[str, Step]:
-    """By name: a training step of three networks, and inference by two."""
+    """By name: a training step of each network, and inference by all but CLIP."""
+    others = [proposer_steps(kind) for kind in PROPOSERS]
+    return study_steps() | {name: step for kind in others for name, step in kind.items()}
+
+
+def study_steps() -> dict[str, Step]:
+    """Those of the study's networks."""
     config = compose(["experiment=toy"])
     proposer = build_proposer(config.rpn, 0)
     classifier = build_classifier(config.roi.network)
@@ -63,6 +70,18 @@ def steps() -> dict[str, Step]:
     }
 
 
+def proposer_steps(kind: str) -> dict[str, Step]:
+    """A training step and inference of the toy world's network of this kind."""
+    config = compose([f"rpn=toy_{kind}"]).rpn
+    network = build_proposer(config, 0)
+    batch = scenes(labels=1)
+    images = as_images(batch)
+    return {
+        kind: training(network, network.loss, batch, config.training.optimizer),
+        f"{kind} proposals": inference(lambda: network.propose(images, batch.sizes_N2)),
+    }
+
+
 def training(
     network: Any,
     loss_of: LossOf,
@@ -88,12 +107,14 @@ def inference(work: Step) -> Step:
     return step
 
 
-def scenes() -> Any:
+def scenes(labels: int = 6) -> Any:
+    """Two images with three boxes each, their labels below `labels`."""
     rng = np.random.default_rng(0)
     near = np.repeat(BOXES, 10, axis=0) + rng.normal(0, 3, (30, 4))
     proposals = np.insert(np.clip(near, 0, HEIGHT), 4, 0.5, axis=1)
     images = rng.standard_normal((2, 3, HEIGHT, WIDTH))
-    return make_batch(images, [BOXES, BOXES], [[0, 1, 2], [3, 4, 5]], proposals=[proposals] * 2)
+    names = np.arange(6).reshape(2, 3) % labels
+    return make_batch(images, [BOXES, BOXES], list(names), proposals=[proposals] * 2)
 
 
 def crops(config: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Jittor's core and every kernel of the toy study's steps go through nvcc, without a GPU.
+"""Jittor's core and every kernel of all networks' steps go through nvcc, without a GPU.
 
 The core is compiled as on a machine with one (four minutes of a core). The steps then run on
 stand-ins for CUDA's libraries (cuda_steps.py), which leaves the kernels' sources; nvcc compiles
@@ -24,7 +24,11 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
 GENERATIONS = (80, 90, 100)
 AT_ONCE = 70  # kernels in one file: nearly all of nvcc's time goes into the same headers
-READS = {"clip": 0, "rpn": 6, "roi": 1, "proposals": 6, "lvis_raw": 3}
+READS = {
+    **{"clip": 0, "rpn": 6, "roi": 1, "proposals": 6, "lvis_raw": 3},
+    **{"nanodet_plus": 4, "nanodet_plus proposals": 4, "rtdetr": 23, "rtdetr proposals": 3},
+    **{"detr": 14, "detr proposals": 2},
+}
 """Copies to the host: those of training/test_host_copies.py, of which networks that compute nothing
 leave out the regions of none of their proposals."""
 
