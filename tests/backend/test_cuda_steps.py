@@ -25,9 +25,17 @@ TESTS = Path(__file__).parents[1]
 GENERATIONS = (80, 90, 100)
 AT_ONCE = 70  # kernels in one file: nearly all of nvcc's time goes into the same headers
 READS = {
-    **{"clip": 0, "rpn": 6, "roi": 1, "proposals": 6, "lvis_raw": 3},
-    **{"nanodet_plus": 4, "nanodet_plus proposals": 4, "rtdetr": 23, "rtdetr proposals": 3},
-    **{"detr": 14, "detr proposals": 2},
+    "clip": 0,
+    "rpn": 6,
+    "roi": 1,
+    "proposals": 6,
+    "lvis_raw": 3,
+    "nanodet_plus": 4,
+    "nanodet_plus proposals": 4,
+    "rtdetr": 23,
+    "rtdetr proposals": 3,
+    "detr": 14,
+    "detr proposals": 2,
 }
 """Copies to the host: those of training/test_host_copies.py, of which networks that compute nothing
 leave out the regions of none of their proposals."""
