@@ -18,21 +18,31 @@ from unidet.ops.onednn import run
 WIDEST = 256
 """Channels up to which Winograd's filters, 16 numbers for 9, stay in cache and are faster."""
 
-_ANY = "(in0_p, in1_p, in2_p, in3_p, {added}, out0_p, numbers, slope, silu, residual_last);"
-_CALLS = {
-    "direct": f"unidet_convolve_packed{_ANY}",
-    "winograd": f"unidet_winograd{_ANY}",
-    "depthwise": "unidet_depthwise_packed(in0_p, in1_p, in2_p, in3_p, out0_p, numbers, slope);",
-    "image": "unidet_convolve(in0_p, in1_p, in2_p, in3_p, nullptr, out0_p, numbers, slope, true);",
-}
 _NUMBERS = """
-const int channels = in0_shape1 * {lanes};
-const int numbers[10] = {{
+const int channels = in0_shape1 * data["lanes"];
+const int numbers[10] = {
     in0_shape0, channels, in0_shape2, in0_shape3, out0_shape1 * out0_shape4, out0_shape2,
-    out0_shape3, (int)data["side"], (int)data["stride"], (int)data["zeros"]}};
+    out0_shape3, (int)data["side"], (int)data["stride"], (int)data["zeros"]};
 const float slope = data["slope"];
 const bool silu = data["silu"] != 0, residual_last = data["last"] != 0;
 """
+
+
+def _call(kernel: str, residual: str, *others: str) -> str:
+    arguments = ("in0_p", "in1_p", "in2_p", "in3_p", residual, "out0_p", "numbers", *others)
+    return f"{_NUMBERS}{kernel}({', '.join(filter(None, arguments))});"
+
+
+_FOLLOW = "slope", "silu", "residual_last"
+_SOURCES = {
+    ("direct", False): _call("unidet_convolve_packed", "nullptr", *_FOLLOW),
+    ("direct", True): _call("unidet_convolve_packed", "in4_p", *_FOLLOW),
+    ("winograd", False): _call("unidet_winograd", "nullptr", *_FOLLOW),
+    ("winograd", True): _call("unidet_winograd", "in4_p", *_FOLLOW),
+    ("depthwise", False): _call("unidet_depthwise_packed", "", "slope"),
+    ("image", False): _call("unidet_convolve", "nullptr", "slope", "true"),
+}
+"""By kernel, and whether there is a residual."""
 
 
 @dataclass(frozen=True)
@@ -150,26 +160,23 @@ def convolve(
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
     if filters.kind in ("image", "depthwise") and (silu or residual is not None):
         raise ValueError(f"nothing but a slope follows a convolution of kind {filters.kind}")
-    added = "nullptr" if residual is None else "in4_p"
-    lanes = 1 if filters.kind == "image" else LANES
-    rows, columns = (filters.cells(size) for size in feats.shape[2:4])
+    inputs = [feats, filters.values, filters.scale, filters.shift]
+    if residual is not None:
+        inputs.append(residual)
+    images, _, rows, columns = feats.shape[:4]
+    blocks = filters.shift.shape[0] // LANES
     return run(
-        _NUMBERS.format(lanes=lanes) + _CALLS[filters.kind].format(added=added),
-        [(feats.shape[0], filters.shift.shape[0] // LANES, rows, columns, LANES)],
-        [
-            feats,
-            filters.values,
-            filters.scale,
-            filters.shift,
-            *([] if residual is None else [residual]),
-        ],
+        _SOURCES[filters.kind, residual is not None],
+        [(images, blocks, filters.cells(rows), filters.cells(columns), LANES)],
+        inputs,
         {
+            "lanes": 1 if filters.kind == "image" else LANES,
             "side": filters.side,
             "stride": filters.stride,
             "zeros": filters.zeros,
             "slope": slope,
-            "silu": float(silu),
-            "last": float(residual_last),
+            "silu": int(silu),
+            "last": int(residual_last),
         },
     )[0]
 

@@ -81,17 +81,22 @@ struct Tiling {
 
 void gather_tile(const float* x, const Tiling& in, int tile, float* y, size_t step) {
     const int top = in.row(tile) - 1, left = in.column(tile) - 1, blocks = in.channels / LANES;
-    for (int block = 0; block < blocks; block++) {
+    const bool whole = top >= 0 && left >= 0 && top + 4 <= in.rows && left + 4 <= in.columns;
+    for (int block = 0; block < blocks; block++, y += LANES) {
         const float* source = x + in.cell(in.image(tile), block, blocks, 0, 0);
-        Sixteen cells[4][4];
-        for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
-            const int h = top + i, w = left + j;
-            const bool inside = h >= 0 && w >= 0 && h < in.rows && w < in.columns;
-            cells[i][j] = inside ? *(const Sixteen*)(source + ((size_t)h * in.columns + w) * LANES)
-                                 : Sixteen{};
+        const auto at = [=](int i, int j) {
+            return *(const Sixteen*)(source + ((top + i) * in.columns + left + j) * LANES);
+        };
+        Sixteen cells[4][4] = {};
+        if (whole) {
+            for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 4; j++) cells[i][j] = at(i, j);
+        } else {
+            for (int i = std::max(-top, 0); i < std::min(4, in.rows - top); i++)
+            for (int j = std::max(-left, 0); j < std::min(4, in.columns - left); j++)
+                cells[i][j] = at(i, j);
         }
-        transform_cells(cells, y + block * LANES, step);
+        transform_cells(cells, y, step);
     }
 }
 

@@ -204,10 +204,11 @@ class NanoDetPlus(nn.Module):
         None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
         output = self._output(images_NCHW)
-        likely_NPC = output.class_logits.numpy() > _logit(score_threshold) - MARGIN
+        class_logits_NPC = output.logits_NPL.numpy()[:, :, : self.classes]
+        likely_NP = class_logits_NPC.max(axis=2) > _logit(score_threshold) - MARGIN
         detections = []
         for row, size in enumerate(sizes_N2):
-            cells = np.flatnonzero(likely_NPC[row].any(axis=1))
+            cells = np.flatnonzero(likely_NP[row])
             boxes, probabilities = _scored(output.at(row, cells), size)
             scores_KC = probabilities.numpy()
             rows, labels = np.nonzero(scores_KC > score_threshold)
