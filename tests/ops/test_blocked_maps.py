@@ -69,6 +69,28 @@ def test_convolution(channels: int, filters: int, side: int, stride: int, slope:
     agree(plain(ours), theirs, [feats, weight, bias, scale, residual])
 
 
+@pytest.mark.parametrize(
+    ("images", "rows", "columns"),
+    [(2, 39, 41), (8, 6, 600), (1, 9, 3000)],
+    ids=["at once", "some images at a time", "some rows at a time"],
+)
+def test_convolution_by_transforms(images: int, rows: int, columns: int) -> None:
+    feats, weight = normal(images, 64, rows, columns), normal(64, 64, 3, 3) / 24
+    bias, scale = normal(64), normal(64)
+    ours = convolve(blocked(feats), weight, bias, scale_O=scale, padding=1, slope=0.0)
+    scaled = nn.conv2d(feats, weight, None, 1, 1)
+    scaled = scaled * scale.broadcast(scaled, [0, 2, 3])
+    theirs = nn.relu(scaled + bias.broadcast(scaled, [0, 2, 3]))
+    weights = normal(*theirs.shape)
+    gradients = [
+        jt.grad((plain(result) * weights).sum(), [feats, weight, bias, scale])
+        for result in (theirs, ours)
+    ]
+    for expected, computed in [(theirs, plain(ours)), *zip(*gradients, strict=True)]:
+        gap = np.abs(computed.numpy() - expected.numpy()).max()
+        assert gap < 1e-5 * np.abs(expected.numpy()).max()
+
+
 def test_an_image_goes_in_plain() -> None:
     images, weight, bias = normal(1, 3, 11, 8).stop_grad(), normal(16, 3, 7, 7), normal(16)
     ours = plain(convolve(images, weight, bias, stride=2, padding=3))

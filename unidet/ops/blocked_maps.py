@@ -17,6 +17,7 @@ from unidet.ops.onednn import run
 
 LANES = 16
 _TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
+_FEWEST_CHANNELS, _FEWEST_CELLS = 64, 3000  # below which transforms gain little or lose
 NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
@@ -82,6 +83,17 @@ def as_array(feats: jt.Var, channels: int | None = None) -> np.ndarray:
     return values if channels is None else values[:, :channels]
 
 
+def transforms(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> bool:
+    """Whether a convolution goes by Winograd's transforms: twice as fast, and rounds otherwise, by
+    some 1e-6 of the largest value."""
+    filters, channels, side = weight_OCKK.shape[:3]
+    fits = is_blocked(x) and (side, stride, padding) == (3, 1, 1)
+    whole = filters % LANES == 0 and channels % LANES == 0
+    cells = x.shape[0] * x.shape[2] * x.shape[3]
+    many = min(filters, channels) >= _FEWEST_CHANNELS and cells >= _FEWEST_CELLS
+    return fits and whole and many
+
+
 class _Convolve(jt.Function):
     """oneDNN's convolution with what follows it; keeps its input and its output alone."""
 
@@ -99,6 +111,8 @@ class _Convolve(jt.Function):
     ) -> jt.Var:
         self.x, self.weight, self.scale, self.wants_x = x, weight, scale, not x.is_stop_grad()
         self.adds = residual is not None
+        by_transforms = transforms(x, weight, self.stride, self.padding)
+        self.kernel = "unidet_transform" if by_transforms else "unidet_convolve"
         images, rows, columns = x.shape[0], x.shape[2], x.shape[3]
         filters, channels, side = weight.shape[:3]
         out = [(size + 2 * self.padding - side) // self.stride + 1 for size in (rows, columns)]
@@ -108,8 +122,10 @@ class _Convolve(jt.Function):
         for optional in (scale, residual):
             places.append("nullptr" if optional is None else f"in{len(inputs)}_p")
             inputs += [] if optional is None else [optional]
+        plainly = residual is None and self.slope in (0.0, 1.0)
+        kernel = self.kernel if plainly else "unidet_convolve"
         (y,) = run(
-            f"{NUMBERS}unidet_convolve(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
+            f"{NUMBERS}{kernel}(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
             'numbers, data["slope"], data["plain"]);',
             [(images, -(-filters // LANES), *out, LANES)],
             inputs,
@@ -127,13 +143,13 @@ class _Convolve(jt.Function):
             weight = weight * scale
         if self.wants_x:
             (x_grad,) = run(
-                f"{NUMBERS}unidet_convolve_backward_data(in0_p, in1_p, out0_p, numbers);",
+                f"{NUMBERS}{self.kernel}_backward_data(in0_p, in1_p, out0_p, numbers);",
                 [self.x.shape],
                 [grad, weight],
                 self.numbers,
             )
         weight_grad, bias_grad = run(
-            f"{NUMBERS}unidet_convolve_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
+            f"{NUMBERS}{self.kernel}_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
             'data["plain"]);',
             [self.weight.shape, (self.weight.shape[0],)],
             [self.x, grad],

@@ -1,6 +1,7 @@
 """Functions of our own on blocked maps, most by oneDNN: compiled once per cache of Jittor, and run.
 
-Their source is in onednn_source.py, blocked_source.py, winograd_source.py, attention_source.py.
+Their source is in onednn_source.py, transform_source.py, blocked_source.py, winograd_source.py,
+attention_source.py.
 """
 
 from __future__ import annotations
@@ -14,11 +15,18 @@ from pathlib import Path
 import jittor as jt
 
 from unidet.backend.library import compiled
-from unidet.ops import attention_source, blocked_source, onednn_source, winograd_source
+from unidet.ops import (
+    attention_source,
+    blocked_source,
+    onednn_source,
+    transform_source,
+    winograd_source,
+)
 
 SOURCE = "".join(
     (
         onednn_source.SOURCE,
+        transform_source.SOURCE,
         blocked_source.POOLS,
         blocked_source.INFERENCE,
         winograd_source.SOURCE,
@@ -35,6 +43,11 @@ void unidet_convolve(const float*, const float*, const float*, const float*, con
                      const int*, float, bool);
 void unidet_convolve_backward_data(const float*, const float*, float*, const int*);
 void unidet_convolve_backward_weights(const float*, const float*, float*, float*, const int*, bool);
+void unidet_transform(const float*, const float*, const float*, const float*, const float*, float*,
+                      const int*, float, bool);
+void unidet_transform_backward_data(const float*, const float*, float*, const int*);
+void unidet_transform_backward_weights(const float*, const float*, float*, float*, const int*,
+                                       bool);
 void unidet_arrange(const float*, float*, int, int, int, int, bool);
 void unidet_multiply(const float*, const float*, float*, long long, long long, long long, long long,
                      bool, bool);
