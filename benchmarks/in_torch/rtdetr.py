@@ -6,7 +6,7 @@ officially the repeated blocks stay apart and samples are taken by `grid_sample`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -54,8 +54,9 @@ class CSPRep(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    def __init__(self, hidden: int = 1024) -> None:
+    def __init__(self, hidden: int = 1024, activation: Callable[[Tensor], Tensor] = F.gelu) -> None:
         super().__init__()
+        self.activation = activation
         self.self_attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.linear1, self.linear2 = nn.Linear(WIDTH, hidden), nn.Linear(hidden, WIDTH)
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
@@ -64,7 +65,7 @@ class EncoderLayer(nn.Module):
         placed = tokens + positions
         attended = self.self_attn(placed, placed, tokens, need_weights=False)[0]
         tokens = self.norm1(tokens + attended)
-        return self.norm2(tokens + self.linear2(F.gelu(self.linear1(tokens))))
+        return self.norm2(tokens + self.linear2(self.activation(self.linear1(tokens))))
 
 
 class _Layers(nn.Module):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from in_torch.detr import DETR
 from in_torch.first_stage import FirstStage
 from in_torch.rtdetr import RTDETR
 from in_torch.second_stage import SecondStage
@@ -97,6 +98,11 @@ def rtdetr() -> Work:
     return Work(lambda: {"proposals": network.propose(images).numpy()})
 
 
+def detr() -> Work:
+    network, images = filled(DETR()), torch.from_numpy(noise(1).images_NCHW)
+    return Work(lambda: {"proposals": network.propose(images).numpy()})
+
+
 WORKS = {
     "trunk": trunk,
     "stage1": propose,
@@ -107,4 +113,5 @@ WORKS = {
     "stage2-300": partial(classify, 300),
     "stage2-step": classify_step,
     "rtdetr": rtdetr,
+    "detr": detr,
 }

@@ -15,6 +15,7 @@ from networks import example, fill, first_stage, second_stage
 from same_results import Results, Work, norms
 
 from unidet.cli import compose
+from unidet.models.detr.network import DETR
 from unidet.models.rtdetr.network import RTDETR
 from unidet.ops.blocked_maps import as_array
 from unidet.training.optimizer import Optimizer
@@ -103,6 +104,15 @@ def rtdetr() -> Work:
     return Work(lambda: {"proposals": network.propose(images, sizes)[0]})
 
 
+def detr() -> Work:
+    """DETR with a ResNet-50 of 91 classes, one image."""
+    network = DETR(compose(["rpn=detr_r50"]).rpn.network, classes=91)
+    fill(network)
+    batch = example(1)
+    images = jt.array(batch.images_NCHW)
+    return Work(lambda: {"proposals": network.propose(images, batch.sizes_N2)[0]})
+
+
 WORKS = {
     "trunk": trunk,
     "stage1": propose,
@@ -113,4 +123,5 @@ WORKS = {
     "stage2-300": partial(classify, 300),
     "stage2-step": classify_step,
     "rtdetr": rtdetr,
+    "detr": detr,
 }

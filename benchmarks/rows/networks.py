@@ -57,4 +57,5 @@ ROWS = [
     _row("stage2-300", "stage 2, 300 proposals, 1,230 names", 0.4, 0.9),
     _row("stage2-step", "stage 2, training step of 512 regions", 0.47, 0.7),
     _row("rtdetr", "RT-DETR-R18vd, 640 x 640", 0.75),
+    _row("detr", "DETR with a ResNet-50, 800 x 1088", 0.75),
 ]
