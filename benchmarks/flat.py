@@ -23,7 +23,7 @@ import numpy as np
 
 EVERY, SETTLED = 50, 50
 """Of growth counts what comes after the first `SETTLED`."""
-SIDES = (64, 96, 128, 160)
+SIDES = (96, 128, 160, 192)
 
 
 def resident() -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from unidet.backend import memory, runtime
 
 # Page faults of filling a block of memory that was freed just before, with the library's own
 # habits and with ours.
@@ -31,3 +34,23 @@ def test_a_freed_block_is_used_again() -> None:
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     before, after = map(int, run.stdout.split())
     assert after * 10 < before
+
+
+def test_onednn_keeps_few_primitives(monkeypatch: pytest.MonkeyPatch) -> None:
+    onednn = runtime.bring_up("cpu").onednn
+    if onednn is None:
+        pytest.skip("no oneDNN here")
+    library, count = ctypes.CDLL(str(onednn)), ctypes.c_int()
+
+    def capacity() -> int:
+        library.dnnl_get_primitive_cache_capacity(ctypes.byref(count))
+        return count.value
+
+    assert capacity() == memory.PRIMITIVES
+    library.dnnl_set_primitive_cache_capacity(500)
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "500")
+    memory.keep_few_primitives(onednn)
+    assert capacity() == 500
+    monkeypatch.undo()
+    memory.keep_few_primitives(onednn)
+    assert capacity() == memory.PRIMITIVES

@@ -173,9 +173,17 @@ def test_a_kernel_is_compiled_once_whatever_pass_marked_it(tmp_path: Path) -> No
     launcher.write_text(jittor_build.LAUNCHER)
     source = tmp_path / "a kernel.cc"
     source.write_text("//@begin replace\n")
-    command = ["sh", str(launcher), "asm_tuner.py", "--cc_path=/bin/echo", str(source), "-o", "x y"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{source} -o x y\n"
+    words = ["asm_tuner.py", "--cc_path=/bin/echo", str(source), "-o", "x y"]
+
+    def compiler_says() -> str:
+        command = ["/bin/sh", str(launcher), *words]
+        path = {"PATH": str(tmp_path)}
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=path).stdout
+
+    assert compiler_says() == f"{source} -o x y\n"
+    linker = tmp_path / "ld.gold"
+    linker.touch(0o755)
+    assert compiler_says() == f"-fuse-ld=gold {source} -o x y\n"
 
 
 def test_one_thread_writes_kernels_at_a_time() -> None:

@@ -9,7 +9,8 @@ which stay at Jittor's own -Ofast.
 Kernels normally pass through a Python script of Jittor's (`asm_tuner.py`) that starts the compiler
 twice in order to turn aligned vector stores into non-temporal ones, for a pass that Jittor itself
 marks as untested. GCC 12 wrote no such store in any of the 68 kernels of the toy study that this
-was for, and it took four times as long; a shell script in its place compiles once.
+was for, and it took four times as long; a shell script in its place compiles once. Where there is
+`gold`, it links them: a fifth less of a kernel's time.
 
 Jittor writes and compiles new kernels in several threads (`parallel_compile_all_ops`), also when
 all are in its cache. Writing is not safe there: for a convolution it adds nodes to the graph and
@@ -117,6 +118,7 @@ LAUNCHER = """\
 # $1 is Jittor's asm_tuner.py, $2 its --cc_path=COMPILER, $3 the source.
 compiler=${2#--cc_path=}
 shift 2
+if command -v ld.gold >/dev/null; then set -- -fuse-ld=gold "$@"; fi
 exec "$compiler" "$@"
 """
 

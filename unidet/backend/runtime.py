@@ -134,6 +134,8 @@ def _bring_up(
             nccl.add_collectives(collectives, home / "cuda")
     else:
         memory.keep_memory()
+        if onednn is not None:
+            memory.keep_few_primitives(onednn.library)
         core = prepared["cc_flags"].strip()
         jittor_build.speed_up_kernels(home / "build", tools.compiler, core)
     _settle(cuda is not None, threads, root, verbose)
