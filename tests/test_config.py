@@ -123,7 +123,7 @@ def test_a_value_that_matters_is_part_of_identity() -> None:
 
 
 def test_identity_is_plain_data() -> None:
-    assert json.loads(json.dumps(identity(compose([]))))["rpn"]["network"]["outputs"] == [3, 4]
+    assert json.loads(json.dumps(identity(compose([]))))["rpn"]["network"]["outputs"] == [2, 3, 4]
 
 
 def test_overrides_of_another_stage_leave_a_subtree_alone() -> None:
