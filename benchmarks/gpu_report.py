@@ -35,7 +35,9 @@ def report(
             if (path := folder / f"{program}-{precision}.json").is_file()
         },
         "studies": {
-            path.name.removeprefix("study-"): _metrics(path) for path in folder.glob("study-*/")
+            path.name.removeprefix("study-"): _metrics(path)
+            for path in sorted(folder.glob("study-*"))
+            if path.is_dir()
         },
     }
     doctor = "\n".join(["```", *found["doctor"], "```", ""])
