@@ -31,14 +31,14 @@ READS = {
     "proposals": 6,
     "lvis_raw": 3,
     "nanodet_plus": 4,
-    "nanodet_plus proposals": 4,
-    "rtdetr": 23,
+    "nanodet_plus proposals": 6,
+    "rtdetr": 19,
     "rtdetr proposals": 3,
-    "detr": 14,
+    "detr": 12,
     "detr proposals": 2,
 }
-"""Copies to the host: those of training/test_host_copies.py, of which networks that compute nothing
-leave out the regions of none of their proposals."""
+"""Copies to the host: those of training/test_host_copies.py, but for what is read a second time;
+networks that compute nothing leave out the regions of none of their proposals."""
 
 
 @pytest.fixture(scope="module")
