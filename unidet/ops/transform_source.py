@@ -20,7 +20,10 @@ void execute(const Chosen& chosen, stream& queue, std::unordered_map<int, memory
     static std::vector<float> room;
     const memory::desc asked = chosen.scratchpad_desc();
     const size_t needed = asked.get_size() / sizeof(float) + LANES;
-    if (room.size() < needed) room = {}, room.resize(needed);
+    if (room.size() < needed) {
+        std::vector<float>().swap(room);  // first the old one goes
+        room.resize(needed);
+    }
     const size_t past = (size_t)room.data() / sizeof(float) % LANES;
     arguments[DNNL_ARG_SCRATCHPAD] = at(asked, room.data() + (LANES - past) % LANES);
     Primitive(chosen).execute(queue, arguments);
