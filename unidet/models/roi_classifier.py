@@ -26,6 +26,7 @@ from unidet.models.roi_samples import (
     sample_rois,
 )
 from unidet.models.text_classifier import TextClassifier
+from unidet.ops.blocked_maps import LANES, is_blocked
 from unidet.ops.coders import decode_deltas
 from unidet.ops.loss_term import Losses, LossTerm, tally
 from unidet.ops.losses import binary_cross_entropy, l1_loss, one_hot
@@ -38,7 +39,8 @@ from unidet.records import Batch
 if TYPE_CHECKING:
     from unidet.config.networks import ClassifierConfig
 
-_ROIS_A_PASS = 512
+_ROIS_A_PASS, _NUMBERS_A_PASS = 512, 1 << 25
+"""Most regions that the heads take at a time in inference, and most numbers of their features."""
 
 
 class RoiClassifier(nn.Module):
@@ -227,10 +229,12 @@ class RoiClassifier(nn.Module):
             return decoded(rois_R5, deltas), embeddings
 
     def all_heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `heads` for exactly R regions, `_ROIS_A_PASS` at a time; call it without gradients."""
-        parts = []
-        for start in range(0, max(len(rois_R5), 1), _ROIS_A_PASS):
-            part = rois_R5[start : start + _ROIS_A_PASS]
+        """As `heads` for exactly R regions, some at a time; call it without gradients."""
+        channels = feats_NCHW.shape[1] * (LANES if is_blocked(feats_NCHW) else 1)
+        fitting = _NUMBERS_A_PASS // (channels * self.settings.pool_size**2)
+        step, parts = min(_ROIS_A_PASS, max(fitting, 1)), []
+        for start in range(0, max(len(rois_R5), 1), step):
+            part = rois_R5[start : start + step]
             parts.append([output.numpy()[: len(part)] for output in self.heads(feats_NCHW, part)])
         embeddings, deltas = map(np.concatenate, zip(*parts, strict=True))
         return embeddings, deltas
