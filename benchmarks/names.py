@@ -38,15 +38,15 @@ def measure(names: int, at_once: bool, images: int, regions: int) -> dict[str, f
                   vectors.astype(np.float16), strict=True)  # fmt: skip
     pictures = [Regions(number, *parts) for number, parts in enumerate(columns)]
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     started = time.process_time()
     (found,) = detections.detect(pictures, text, [detections.Scoring(0.3)], Suppression())
     seconds = time.process_time() - started
-    return {"seconds": seconds / images, "before": before, "peak": _resident("VmHWM"),
+    return {"seconds": seconds / images, "before": before, "peak": resident("VmHWM"),
             "sum": float(found.scores.sum(dtype=np.float64))}  # fmt: skip
 
 
-def _resident(field: str) -> float:
+def resident(field: str) -> float:
     """MB of this process, as Linux tells it."""
     match = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert match is not None
