@@ -81,6 +81,10 @@ def evaluate_files(
     _check_options(style, images, max_detections_per_category, check_official)
     if per_category and (style == "proposals" or len(results) > 1):
         raise UserError("--per-category: takes one results file, and style lvis or coco")
+    if out and per_category and Path(out).resolve() == Path(per_category).resolve():
+        raise UserError(
+            f"--per-category: {per_category} is that of --out; give each a file of its own"
+        )
     for target in filter(None, (out, per_category)):
         check_target(Path(target), inputs=(ground_truth, images, *results))
     truth = read_ground_truth(Path(ground_truth))
@@ -123,14 +127,19 @@ def _detections_of(results: Path, truth: GroundTruth, part: GroundTruth, style: 
     """Those of a `part` of the images that the file may speak of."""
     import numpy as np
 
-    from unidet.formats.results import read_results, repeated
+    from unidet.evaluation.protocols import uncounted
+    from unidet.formats.results import read_results, repeated_detections
 
     detections = read_results(results, truth, class_agnostic=style == "proposals")
-    if again := repeated(detections):
+    if again := repeated_detections(detections):
         say(
             f"note: {results}: {again} × detection that came before, same box and score: it counts "
             "as false"
         )
+    if style != "proposals":
+        count, best = uncounted(truth, detections, style)
+        if count:
+            say(f"note: {results}: {count} × detection beyond {best}: not counted, as officially")
     if part is truth:
         return detections
     return detections.take(np.isin(detections.image_ids, part.image_ids))

@@ -157,15 +157,34 @@ def test_what_official_evaluators_count_all_the_same_is_noted(tmp_path: Path) ->
         {"id": 4, "width": 3, "height": 3, "file_name": "x.jpg"},
     ]
     content["annotations"][0] |= {"id": 0, "bbox": [3, 0, 2, 2]}
-    content["annotations"][1] |= {"ignore": 1, "bbox": [1, 1, 0, 3]}
+    content["annotations"][1] |= {"ignore": 1, "bbox": [1, 1, 0, 3], "area": 0}
+    content["annotations"].append(content["annotations"][0] | {"id": 5, "area": 4})
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(content))
     truth = read_ground_truth(path)
     assert [note.split(",")[0].split(":")[0] for note in truth.notes] == [
         "1 × annotation of id 0",
+        "1 × annotation that came before",
         "1 × annotation marked 'ignore'",
         "1 × degenerate box",
-        "1 × box outside its image",
+        "2 × box outside its image",
+        "1 × 'area' that is neither its box's nor an outline's",
         "1 × image with a file name that came before",
     ]
     assert truth.notes[0].endswith("first annotations[0] (id 0)")
+
+
+@pytest.mark.parametrize(
+    ("areas", "count"),
+    [((25, 18), 0), ((36, 20), 0), ((40, 18), 1), ((1, 1), 2), ((640 * 480, 640 * 480), 2)],
+)
+def test_areas_that_no_box_has_are_noted(
+    areas: tuple[int, int], count: int, truth_path: Path
+) -> None:
+    """Boxes of 5x5 and 4x4.5, whose outlines cover 36 and 27.5 pixels at most."""
+    content = document()
+    for record, area in zip(content["annotations"], areas, strict=True):
+        record["area"] = area
+    truth_path.write_text(json.dumps(content))
+    noted = [note for note in read_ground_truth(truth_path).notes if "'area'" in note]
+    assert [note.split(" × ")[0] for note in noted] == ([str(count)] if count else [])

@@ -12,7 +12,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.formats import json_window
 from unidet.formats.ground_truth import read_ground_truth
-from unidet.formats.results import read_results, repeated, write_results
+from unidet.formats.results import read_results, repeated_detections, write_results
 from unidet.records import Detections
 
 
@@ -224,7 +224,7 @@ def test_detections_that_are_there_twice_are_counted(truth_path: Path, tmp_path:
         ([record(), *others, record(), *others, record()], 5),
     ):
         path.write_text(json.dumps(records))
-        assert repeated(read_results(path, read_ground_truth(truth_path))) == count
+        assert repeated_detections(read_results(path, read_ground_truth(truth_path))) == count
 
 
 def test_no_detections_are_written_as_an_empty_list(tmp_path: Path) -> None:

@@ -154,6 +154,19 @@ def lvis_protocol(
     return annotated, evaluated
 
 
+def uncounted(truth: GroundTruth, detections: Detections, style: str) -> tuple[int, str]:
+    """How many detections style "coco" or "lvis" leaves out as too many, and beyond which."""
+    images = truth.rows_of_images(detections.image_ids)
+    if style == "lvis":
+        limit, groups, beyond = LVIS_MAX_DETECTIONS, images, "of its image"
+    else:
+        categories = truth.rows_of_categories(detections.category_ids)
+        groups = images * len(truth.category_ids) + categories
+        limit, beyond = COCO_MAX_DETECTIONS, "of its category in its image"
+    counts = np.unique(groups, return_counts=True)[1]
+    return int(np.maximum(counts - limit, 0).sum()), f"the {limit} best {beyond}"
+
+
 def best_of_categories(detections: Detections, count: int) -> np.ndarray:
     """(K,) bool, the `count` best detections of each category; of equal scores the earlier ones."""
     categories = np.unique(detections.category_ids, return_inverse=True)[1]

@@ -17,6 +17,7 @@ from unidet.formats.findings import Finding
 from unidet.formats.frames import check_frame
 from unidet.formats.json_text import shown
 from unidet.formats.names import CLEANED, plain
+from unidet.formats.repeats import repeated
 from unidet.formats.table import Table
 from unidet.formats.tables import Tables, read_tables, table_in
 from unidet.records import FREQUENCIES, Category
@@ -100,7 +101,12 @@ def annotations_of(path: Path, tables: Tables, *, limit: int = 0) -> Annotations
         is_ignored=is_ignored,
         notes=findings(
             boxes,
-            {"annotation of id 0: official AP counts it as never found": annotation_ids == 0},
+            {
+                "annotation of id 0: official AP counts it as never found": annotation_ids == 0,
+                "annotation that came before, same category and box: AP counts it as missed": (
+                    repeated(image_rows, category_rows, boxes_xywh)
+                ),
+            },
         )
         | crowds_noted
         | ignored_noted

@@ -58,7 +58,7 @@ def ground_truth_of(read: Annotations) -> GroundTruth:
         negatives=None if negatives is None else negatives[images][:, categories],
         not_exhaustive=None if not_exhaustive is None else not_exhaustive[images][:, categories],
         image_sizes=read.sizes[images],
-        notes=tuple(sentences(read.notes | _notes(read))),
+        notes=tuple(sentences(read.notes | _notes(read, areas))),
     )
 
 
@@ -70,7 +70,7 @@ def _ascending(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, ranks
 
 
-def _notes(read: Annotations) -> dict[str, Finding]:
+def _notes(read: Annotations, areas: np.ndarray) -> dict[str, Finding]:
     """What the official evaluators count, though it can hardly be meant."""
     boxes, sizes = read.boxes_xywh, read.sizes[read.image_rows]
     known = sizes.all(axis=1)
@@ -83,10 +83,20 @@ def _notes(read: Annotations) -> dict[str, Finding]:
             "crowd": read.is_ignored & ~read.is_crowd,
             "degenerate box: COCO AP counts it as missed, LVIS AP leaves it out": flat,
             "box outside its image": outside & known & ~flat,
+            "'area' that is neither its box's nor an outline's: AP of small, medium and large goes "
+            "by it": _foreign(areas, boxes[:, 2:]),
         },
     ) | findings(
         read.images, {"image with a file name that came before": _named_again(read.images)}
     )
+
+
+def _foreign(areas: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """(M,) bool: an area that its box, of sides (M, 2), cannot hold, pixels counted at both ends;
+    all, where boxes of several sizes have one."""
+    if len(np.unique(areas)) == 1 < len(np.unique(sides.prod(axis=1))):
+        return np.ones(len(areas), bool)
+    return areas > 1.01 * (sides + 1).prod(axis=1)
 
 
 def _named_again(images: Table) -> np.ndarray:

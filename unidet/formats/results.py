@@ -11,6 +11,7 @@ from unidet.formats.batch_columns import Fields
 from unidet.formats.columns import BOX, NUMBER, WHOLE
 from unidet.formats.frames import check_frame
 from unidet.formats.json_text import record_batches
+from unidet.formats.repeats import repeated
 from unidet.formats.scanner import scan_of
 from unidet.formats.table import Table
 from unidet.records import Detections, GroundTruth
@@ -76,26 +77,12 @@ def read_detections(
     return Detections(images, categories, boxes, scores)
 
 
-def repeated(detections: Detections) -> int:
+def repeated_detections(detections: Detections) -> int:
     """How many detections are as one before, in image, category, box and score.
 
     So are those of images that a data loader of several processes gave twice, to even its parts.
     """
-    hashes = np.zeros(len(detections), np.uint64)
-    for column in _columns(detections):
-        hashes ^= (column + 0.0).view(np.uint64)  # to which zeros of both signs are one
-        hashes *= np.uint64(0x9E3779B97F4A7C15)
-        hashes ^= hashes >> np.uint64(32)
-    ordered = np.sort(hashes)
-    perhaps = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
-    columns = np.column_stack(_columns(detections.take(perhaps)))
-    columns = columns[np.lexsort(columns.T)]
-    return int((columns[1:] == columns[:-1]).all(axis=1).sum())
-
-
-def _columns(detections: Detections) -> list[np.ndarray]:
-    ids = (detections.image_ids, detections.category_ids, detections.scores)
-    return [np.asarray(column, np.float64) for column in (*ids, *detections.boxes_xywh.T)]
+    return int(np.count_nonzero(repeated(*vars(detections).values())))
 
 
 def write_results(path: Path, detections: Detections, *, exact: bool = False) -> None:

@@ -137,3 +137,29 @@ def test_each_category_s_confusion_and_calibration_error(
     assert rows
     proposals = (*arguments[1:3], "--style", "proposals", "--per-category", "table.csv")
     assert "takes one results file" in complaint_of("evaluate", capsys, *proposals)
+
+
+@pytest.mark.parametrize(
+    ("style", "most", "beyond"),
+    [("coco", 100, "of its category in its image"), ("lvis", 300, "of its image")],
+)
+def test_detections_that_are_too_many_are_said(
+    style: str, most: int, beyond: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_images()
+    command = ("evaluate", "truth.json", "results.json", "--style", style)
+    for count, noted in ((most, ""), (most + 2, f"2 × detection beyond the {most} best {beyond}:")):
+        box = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}
+        results = [box | {"score": 1 / (row + 1)} for row in range(count)]
+        Path("results.json").write_text(json.dumps([*results, box | {"image_id": 2, "score": 1}]))
+        assert exit_status(*command) == 0
+        assert bool(noted) == ("beyond" in (notes := capsys.readouterr().err))
+        assert noted in notes
+
+
+def test_one_file_is_not_asked_to_hold_metrics_and_categories(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ("truth.json", "results.json", "--style=coco", "--out=a.csv")
+    complaint = complaint_of("evaluate", capsys, *options, "--per-category=./a.csv")
+    assert "--per-category: ./a.csv is that of --out" in complaint
