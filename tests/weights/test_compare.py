@@ -233,3 +233,26 @@ def test_tensor_groups_of_transformers(name: str, allowed: float) -> None:
     value = np.array([100.0])
     assert compare(name, value * (1 + 0.9 * allowed), value).fits
     assert not compare(name, value * (1 + 1.2 * allowed), value).fits
+
+
+def test_every_pattern_must_match(files) -> None:
+    plain = files({"a": np.ones(1)}, {"a": np.ones(1)})
+    with pytest.raises(UserError, match=r"no name in common that matches typo\*$"):
+        compare_files(*plain, only=["a", "typo*"])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fits"),
+    [
+        ([70000, 3], [70000, 3], True),
+        ([70000, 3], [70001, 3], False),
+        ([2**53], [2**53 + 1], False),
+        (["a", "b"], ["a", "b"], True),
+        ([1 + 2j], [1 + 3j], False),
+    ],
+)
+def test_what_is_no_real_number_is_equal_or_not(
+    files, ours: list, theirs: list, fits: bool
+) -> None:
+    (row,) = compare_files(*files({"x": np.array(ours)}, {"x": np.array(theirs)}))
+    assert row.fits is fits

@@ -6,6 +6,7 @@ an excerpt and the other the tensor, the same excerpt is taken of the tensor.
 
 How near is near enough depends on the name, unless `--rtol` or `--atol` are given:
 
+    whole numbers, texts        equal
     loss/*, A/loss/*            1e-5 of the recorded value
     grad/*                      1e-3: norm of the difference by norm of the whole gradient
     *detections, *proposals, *boxes_scores
@@ -106,13 +107,12 @@ def compare_files(
         UserError: a file that cannot be read, or no name in common.
     """
     ours, theirs = read_checkpoint(first), read_checkpoint(second)
-    pairs = {
-        name: pair
-        for name, pair in shared(ours, theirs).items()
-        if not only or any(fnmatchcase(name, pattern) for pattern in only)
-    }
-    if not pairs:
-        matching = f" that matches {' or '.join(only)}" if only else ""
+    pairs = shared(ours, theirs)
+    unmatched = [pattern for pattern in only if not any(fnmatchcase(n, pattern) for n in pairs)]
+    if only:
+        pairs = {n: pair for n, pair in pairs.items() if any(fnmatchcase(n, p) for p in only)}
+    if unmatched or not pairs:
+        matching = f" that matches {' or '.join(unmatched)}" if unmatched else ""
         raise UserError(
             f"{first} ({_some(ours)}) and {second} ({_some(theirs)}) have no name in "
             f"common{matching}"
@@ -164,7 +164,7 @@ def _whole_or_excerpt(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray
     whole, _, excerpt = name.rpartition("#")
     if whole not in arrays:
         return None
-    if excerpt == "norm":
+    if excerpt == "norm" and _is_number(arrays[whole]):
         return np.asarray(np.linalg.norm(arrays[whole].astype(np.float64)))
     if excerpt == "shape":
         return np.array(arrays[whole].shape)
@@ -207,8 +207,12 @@ def compare(
         distance = float(np.linalg.norm(difference))
     else:
         size, distance = float(magnitudes.max(initial=0)), absolute
-    limit = (ATOL if atol is None else atol) + (_rtol(name) if rtol is None else rtol) * size
-    return Row(name, shapes, absolute, _ratio(distance, size), fits=distance <= limit)
+    if rtol is None and atol is None and {ours.dtype.kind, theirs.dtype.kind} <= {"i", "u"}:
+        fits = bool((ours == theirs).all())
+    else:
+        limit = (ATOL if atol is None else atol) + (_rtol(name) if rtol is None else rtol) * size
+        fits = distance <= limit
+    return Row(name, shapes, absolute, _ratio(distance, size), fits)
 
 
 def _rtol(name: str) -> float:
