@@ -118,6 +118,12 @@ def test_flags_are_read_in_every_spelling(
     assert [box["iscrowd"] for box in boxes] == [is_crowd, 0, 0]
 
 
+def test_a_difficult_shape_of_x_anylabeling_is_a_crowd(tmp_path: Path, photos: Path) -> None:
+    edit = ('"label": "cat"', '"difficult": true, "label": "cat"')
+    boxes = annotations(edited(tmp_path, "labelme", "a.json", edit), photos, "labelme")
+    assert [box["iscrowd"] for box in boxes] == [1, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("format_name", "name", "edit"),
     [
@@ -195,6 +201,16 @@ def test_tables_with_a_byte_order_mark_are_read(tmp_path: Path, photos: Path) ->
     (document,) = read_own(place, photos).documents.values()
     assert [entry["name"] for entry in document["categories"]] == ["cat", "dog"]
     assert len(document["annotations"]) == sum(map(len, BOXES.values()))
+
+
+def test_a_code_has_one_name_in_all_descriptions(tmp_path: Path, photos: Path) -> None:
+    place = write_labels(tmp_path / "labels", "openimages")
+    first = (place / "class-descriptions-boxable.csv").read_text()
+    (place / "class-descriptions.csv").write_text(f"{first}\n/m/0unused,a\n/m/0unused,b\n")
+    assert len(read_own(place, photos).documents) == 1
+    (place / "class-descriptions.csv").write_text(first.replace(",cat", ",lynx"))
+    with pytest.raises(UserError, match=r"must have one name in all .*got \['cat', 'lynx'\]"):
+        read_own(place, photos)
 
 
 def test_descriptions_in_another_encoding_are_one_line(tmp_path: Path, photos: Path) -> None:

@@ -126,3 +126,13 @@ def test_regions_of_several_pictures_in_a_task_are_refused(
     assert len(boxes(read(photos, annotated(first, text)))) == 1
     with pytest.raises(UserError, match=r"task\[0\]: .* must be those of one picture"):
         read(photos, annotated(first, second, image="a.png", other="in/b.png"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"), [("other", "in/b.png"), ("image", "a.png"), ("t", "a.png")]
+)
+def test_a_region_lies_on_the_picture_that_its_tag_is_the_key_of(
+    photos: Path, tag: str, name: str
+) -> None:
+    data = read(photos, annotated({**CAT, "to_name": tag}, image="a.png", other="in/b.png"))
+    assert [image["file_name"] for image in data.documents[""]["images"]] == [name]

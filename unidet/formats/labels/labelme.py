@@ -1,6 +1,7 @@
 """LabelMe: a JSON file for each picture, with shapes of which a box is drawn around each.
 
-X-AnyLabeling's files are the same, with `rotation`, a turned rectangle by its corners.
+X-AnyLabeling's files are the same, with `rotation`, a turned rectangle by its corners, and
+`difficult`, which is a crowd here, as VOC's is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from unidet.formats.labels.records import (
     RecordFault,
     Refuse,
     around,
+    flag,
     is_pair,
     label_files,
     leaving_out,
@@ -77,7 +79,9 @@ def _image(file: Path, below: Path, pictures: Pictures, notes: Notes) -> Labelle
             raise RecordFault(where, "must be an object", shown(shape))
         kind = shape.get("shape_type") or "polygon"
         if kind in SHAPES:
-            boxes.append(Box(name_of(where, shape.get("label")), _xyxy(where, kind, shape)))
+            is_difficult = flag(where, str(shape.get("difficult") or ""), "'difficult'")
+            name_of_box = name_of(where, shape.get("label"))
+            boxes.append(Box(name_of_box, _xyxy(where, kind, shape), is_difficult))
         else:
             notes.add(f"shape {shown(kind)} has no box ({', '.join(SHAPES)} have): left out", where)
     return Labelled(name, width, height, tuple(boxes))

@@ -63,8 +63,9 @@ def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled 
     if not isinstance(task, dict):
         raise RecordFault(where, "must be an object", shown(task))
     values = task["data"] if isinstance(task.get("data"), dict) else task
-    name = _picture(where, values, pictures)
     regions = list(_regions(where, task, notes))
+    tags = {value.get("to_name") for _, value in regions if any(value.get(key) for key in LABELS)}
+    name = _picture(where, values, pictures, tags)
     if not regions and "annotations" in task and not task["annotations"]:
         notes.add("task that nobody has annotated: left out", where)
         return None
@@ -118,18 +119,19 @@ def _require_same_frame(where: str, value: Region, sides: tuple[int, int]) -> No
         )
 
 
-def _picture(where: str, values: dict[str, Any], pictures: Pictures) -> str:
-    """The only picture that a value names, as a path, an address or an upload; of several that of
-    `image`."""
+def _picture(where: str, values: dict[str, Any], pictures: Pictures, tags: set[Any]) -> str:
+    """The only picture that a value names, as a path, an address or an upload; of several that
+    whose key is the tag that its regions lie on, or else that of `image`."""
     texts = {key: value for key, value in values.items() if isinstance(value, str)}
     named = {key: _named(text, pictures) for key, text in texts.items()}
     names = {key: name for key, name in named.items() if name is not None}
     if not names:
         first = [*texts.values()][:1]
         raise RecordFault(where, f"must name a picture below {pictures.root}", shown(first))
-    if len({*names.values()}) > 1 and "image" not in names:
+    if len({*names.values()}) > 1 and not names.keys() & {"image", *tags}:
         raise RecordFault(where, "must name one picture, or that to label as 'image'", shown(names))
-    return names.get("image") or next(iter(names.values()))
+    tagged = [name for key, name in names.items() if key in tags]
+    return tagged[0] if len(tagged) == 1 else names.get("image") or next(iter(names.values()))
 
 
 def _named(text: str, pictures: Pictures) -> str | None:

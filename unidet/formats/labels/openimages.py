@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unidet.errors import UserError
+from unidet.formats.json_text import shown
 from unidet.formats.labels.records import (
     Box,
     Labelled,
@@ -119,11 +120,14 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise UserError(f"{table}: not a CSV text file ({error})") from None
 
 
-def _descriptions(folder: Path) -> dict[str, str]:
-    """Code of a label -> its name; newer files of the kind begin with a line of headings."""
-    names: dict[str, str] = {}
+def _descriptions(folder: Path) -> dict[str, list[str]]:
+    """Code of a label -> its names, one if all files agree; newer files of the kind begin with a
+    line of headings."""
+    names: dict[str, list[str]] = {}
     for file in sorted(label_files(folder, f"*{_DESCRIPTIONS}*.csv")):
-        names |= {row[0]: row[1] for row in _table(file) if len(row) > 1}
+        for code, name in (row[:2] for row in _table(file) if len(row) > 1):
+            if name not in names.setdefault(code, []):
+                names[code].append(name)
     return names
 
 
@@ -137,7 +141,7 @@ def _table(file: Path) -> list[list[str]]:
 
 
 def _box(
-    where: str, row: dict[str, str], descriptions: dict[str, str], sides: tuple[int, int]
+    where: str, row: dict[str, str], descriptions: dict[str, list[str]], sides: tuple[int, int]
 ) -> Box:
     code = name_of(where, row["LabelName"])
     left, right, top, bottom = (number(where, row[key], key) for key in COLUMNS[2:])
@@ -149,7 +153,12 @@ def _box(
         )
     width, height = sides
     xyxy = (left * width, top * height, right * width, bottom * height)
-    return Box(descriptions.get(code, code), xyxy, flag(where, row.get("IsGroupOf"), "IsGroupOf"))
+    names = descriptions.get(code, [code])
+    if len(names) > 1:
+        raise RecordFault(
+            where, f"{code} must have one name in all files of {_DESCRIPTIONS}", shown(names)
+        )
+    return Box(names[0], xyxy, flag(where, row.get("IsGroupOf"), "IsGroupOf"))
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
