@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from disks import no_room
 from PIL import Image
 
 from unidet.console import interrupt
@@ -23,7 +24,8 @@ from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results
 from unidet.pictures.detect_files import FileDetector, Summary, Wanted, detect_files
 from unidet.pictures.detections import Detections
-from unidet.pictures.journal import JOURNAL
+from unidet.pictures.journal import JOURNAL, Journal
+from unidet.pictures.result_files import Ids, write_results
 from unidet.pictures.sources import find_sources
 from unidet.pictures.videos import film_of, video_file
 
@@ -286,6 +288,32 @@ def test_a_video_comes_out_as_a_video(make_video: Callable[..., None]) -> None:
     assert names == ["film.avi#1", "film.avi#2", "film.avi#3", "x.jpg"]
     assert detect("photos/film.avi", "photos/x.jpg", finds=detector).resumed == 2
     assert len(detector.seen) == 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_video_of_which_a_frame_could_not_be_noted_is_not_done(
+    make_video: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_video(Path("v.mp4"))
+    add = Journal.add
+    faults = [UserError("the disk is full")]
+
+    def add_but_once(journal: Journal, key: str, record: Any) -> list[str]:
+        if faults:
+            raise faults.pop()
+        return add(journal, key, record)
+
+    monkeypatch.setattr(Journal, "add", add_but_once)
+    with pytest.raises(UserError, match="the disk is full"):
+        detect("v.mp4")
+    assert left() == []
+    assert detect("v.mp4") == Summary(pictures=3, boxes=3)
+
+
+def test_a_list_that_finds_no_room_is_named(tmp_path: Path) -> None:
+    with no_room(), pytest.raises(UserError, match=r"/images\.json: cannot be written"):
+        write_results("coco", tmp_path.joinpath, iter(()), NAMES, Ids.counted(NAMES))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("folder")

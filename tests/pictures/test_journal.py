@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import partial
 from pathlib import Path
@@ -131,6 +132,19 @@ def test_a_line_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, pict
         with no_room(len(whole) + 20), pytest.raises(UserError, match="cannot be written"):
             journal.add("z.jpg", {"files": []})
     assert (tmp_path / "out" / JOURNAL).read_bytes() == whole
+
+
+def test_a_disk_that_keeps_nothing_is_told_with_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fdatasync", fail)
+    with Journal(tmp_path) as journal:
+        journal.begin({})
+        with pytest.raises(UserError, match=f"{JOURNAL}: cannot be written"):
+            journal.will_write("x.jpg")
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:

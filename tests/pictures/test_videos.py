@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import no_room
 
 from unidet.errors import UserError
 from unidet.pictures.videos import film_of, missing_frames, read_frames, video_file, video_name
@@ -36,6 +37,22 @@ def test_a_video_that_fails_is_not_there(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError):  # noqa: PT011  the one of this test
         fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.avi"])
+@pytest.mark.parametrize("room", [0, 9000])
+def test_a_video_that_finds_no_room_is_not_there(name: str, room: int, tmp_path: Path) -> None:
+    """OpenCV goes on as if nothing were wrong, and gives a header that counts all frames."""
+    noise = np.random.default_rng(0).integers(0, 256, (9, 48, 64, 3), np.uint8)
+
+    def fill() -> None:
+        with no_room(room), video_file(tmp_path / name, 5.0) as write:
+            for frame in noise:
+                write(frame)
+
+    with pytest.raises(UserError, match=f"{name}: .*disk"):
+        fill()
     assert list(tmp_path.iterdir()) == []
 
 

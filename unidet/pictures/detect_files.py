@@ -255,6 +255,8 @@ class _Run:
 class _Writer:
     """Writes in threads; what fails there fails here, a little later.
 
+    After a failure nothing more is begun: a video that lacks a frame never counts as done.
+
     In turn go the frames of a video, and pictures so large that two at once would take much memory.
     """
 
@@ -262,12 +264,19 @@ class _Writer:
         self._pool = ThreadPoolExecutor(threads, "write")
         self._turns = ThreadPoolExecutor(1, "write-in-turn")
         self._waiting: deque[Future[None]] = deque()
+        self._failed = False
 
     def submit(
         self, write: Callable[[], None], then: Callable[[], None] | None, *, in_turn: bool
     ) -> None:
         def work() -> None:
-            write()
+            if self._failed:
+                return
+            try:
+                write()
+            except BaseException:
+                self._failed = True
+                raise
             if then is not None:
                 then()
 

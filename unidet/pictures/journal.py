@@ -17,7 +17,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -85,7 +85,8 @@ class Journal:
             self._files[name] = ""
             self._append({"file": name})
         # Else the file may be there after a power cut, and no word of whose it is.
-        os.fdatasync(self._stream.fileno())
+        with self._written():
+            os.fdatasync(self._stream.fileno())
 
     def done(self, path: str) -> dict[str, Any] | None:
         """The record of a picture; None where it is not done, or has changed, or lost a file."""
@@ -152,15 +153,24 @@ class Journal:
         text = json.dumps(line).encode()
         data = _checksum(text) + b" " + text + b"\n"
         place = self._stream.seek(0, os.SEEK_END)
-        try:
-            written = 0
-            while written < len(data):
-                written += self._stream.write(data[written:])
-        except OSError as error:
-            with suppress(OSError):
-                self._stream.truncate(place)
-            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+        with self._written():
+            try:
+                written = 0
+                while written < len(data):
+                    written += self._stream.write(data[written:])
+            except OSError:
+                with suppress(OSError):
+                    self._stream.truncate(place)
+                raise
         return place, len(data)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """UserError where the disk takes no more of the journal."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
 
     def _read(self) -> Any:
         """Take in all lines; returns the last settings."""

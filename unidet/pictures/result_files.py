@@ -135,20 +135,21 @@ def _write_coco(
 ) -> None:
     """A list of results, and the images and categories that it refers to as annotations without
     any: `COCO(images).loadRes(results)`, `unidet evaluate images results --style coco`."""
-    with _list_of(results, "[", "]") as write, whole_file(images) as partial:
-        categories = [
-            {"id": int(number), "name": name}
-            for number, name in zip(ids.categories, names, strict=True)
-        ]
-        head = f'{{"info": {{}}, "categories": {json.dumps(categories)}, "annotations": [],\n'
-        with _list_of(partial, f'{head}"images": [', "]}") as write_image:
-            for number, row in enumerate(rows, start=1):
-                image_id = ids.image(row.name, number)
-                height, width = row.detections.size_hw
-                size = {"width": width, "height": height}
-                write_image({"id": image_id, "file_name": row.name, **size})
-                for record in row.detections.to_coco(image_id, np.asarray(ids.categories)):
-                    write(record)
+    categories = [
+        {"id": int(number), "name": name}
+        for number, name in zip(ids.categories, names, strict=True)
+    ]
+    head = (
+        f'{{"info": {{}}, "categories": {json.dumps(categories)}, "annotations": [],\n"images": ['
+    )
+    with _list_of(results, "[", "]") as write, _list_of(images, head, "]}") as write_image:
+        for number, row in enumerate(rows, start=1):
+            image_id = ids.image(row.name, number)
+            height, width = row.detections.size_hw
+            size = {"width": width, "height": height}
+            write_image({"id": image_id, "file_name": row.name, **size})
+            for record in row.detections.to_coco(image_id, np.asarray(ids.categories)):
+                write(record)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,29 +83,46 @@ def video_name(name: str) -> str:
 def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Takes (H, W, 3) uint8 RGB frames of one size; the video is there when it is whole.
 
+    OpenCV says nothing of a disk that is full: what it has written is counted.
+
     Raises:
-        UserError: a size that OpenCV cannot write, or a place where nothing can be written.
+        UserError: a size that OpenCV cannot write, or a place where nothing, or not all, can be
+            written.
     """
     import cv2
 
+    count = 0
     code = cv2.VideoWriter.fourcc(*_CODECS.get(path.suffix.lower(), _CODEC))
     writer: cv2.VideoWriter | None = None
     with whole_file(path) as partial:
 
         def write(frame: np.ndarray) -> None:
-            nonlocal writer
+            nonlocal writer, count
             height, width, _ = frame.shape
             if writer is None:
                 writer = cv2.VideoWriter(str(partial), code, rate, (width, height))
                 if not writer.isOpened():
-                    raise UserError(f"{path}: OpenCV cannot write a video of {width}x{height}")
+                    what = f"OpenCV cannot write a video of {width}x{height}"
+                    raise UserError(f"{path}: {what}, or the disk is full")
             writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+            count += 1
 
         try:
             yield write
         finally:
             if writer is not None:
                 writer.release()
+        if _readable_frames(partial) != count:
+            raise UserError(f"{path}: cannot be written whole; is the disk full?")
+
+
+def _readable_frames(path: Path) -> int:
+    """How many frames of a video can be read; 0 where it is none."""
+    count = 0
+    with suppress(UserError), _opened(path) as capture:
+        while capture.grab():
+            count += 1
+    return count
 
 
 @contextmanager
