@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,20 @@ def test_a_record_whose_preimage_was_edited(store: Store, publish: Publish) -> N
     path = store.layout.record(publish({"a": b"one"}, seed=11).key)
     path.write_bytes(path.read_bytes().replace(b'"seed": 11', b'"seed": 12'))
     assert kinds(store) == [("damaged", path.name)]
+
+
+@pytest.mark.parametrize("place", ["blobs", "blobs/sha256"])
+def test_what_stands_in_place_of_all_content_is_named(
+    store: Store, publish: Publish, place: str
+) -> None:
+    action = publish({"a": b"one"})
+    folder = store.layout.base / place
+    shutil.rmtree(folder)
+    for replace in (folder.touch, lambda: folder.symlink_to(folder)):
+        replace()
+        assert not store.is_complete(action)
+        assert {kind for kind, _ in kinds(store)} >= {"missing"}
+        folder.unlink()
 
 
 def test_strangers_and_links(store: Store, publish: Publish) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name
 
 WORKERS = 8
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # nor where what leads there is no folder
 
 
 @contextmanager
@@ -178,6 +180,8 @@ def has_blob(blob: Path, size: int) -> bool:
     """Whether a blob is there with the size that its record gives."""
     try:
         state = os.lstat(blob)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
         return False
     return stat.S_ISREG(state.st_mode) and state.st_size == size
