@@ -154,6 +154,7 @@ def test_networks_that_propose_together_are_pages_with_values_of_their_own() -> 
         (["proposals.merge=toy"], "proposals.merge: Input should be a valid tuple, got 'toy'"),
         (["proposals.merge=[toy,3]"], "proposals.merge.1: Input should be a valid string, got 3"),
         (["proposers.toy.classes=dataset"], "proposers.toy: proposals.merge does not name 'toy'"),
+        (["proposers=[1]"], "proposers: takes no value itself; single values are given like"),
         (
             ["proposals.merge=[toy,toy_rpn]", "proposals.files={val: x}"],
             "proposals: either files or merge, not both",

@@ -145,7 +145,11 @@ def explain(
     message = _text(error)
     unknown = re.match(r"Could not override '([\w.@/]+)'", message)
     if unknown:
-        return unknown_key([unknown[1]], [item.name for item in fields(schema)])
+        known_keys = [item.name for item in fields(schema)]
+        if unknown[1] in known_keys:  # no page gives it a value
+            name = unknown[1]
+            return f"{name}: takes no value itself; single values are given like {name}.key=value"
+        return unknown_key([unknown[1]], known_keys)
     options = re.search(
         r"Could not find '([\w/]+)/([^/']*|\.[^']*)'\s+"
         r"Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
