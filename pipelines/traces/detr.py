@@ -150,7 +150,7 @@ def _parts(network: DETR) -> dict[str, Callable]:
     backbone, transformer = network.backbone, network.transformer
     names = {"layer1": backbone.layer1, "layer2": backbone.layer2, "layer3": backbone.layer3}
     parts = {f"backbone/{name}": layer for name, layer in names.items()}
-    parts |= {"backbone/c5": backbone.layer4, "input_proj": network.input_proj}
+    parts["backbone/c5"] = backbone.layer4
     for index, layer in enumerate(transformer.encoder.layers):
         parts[f"encoder/layer{index}"] = layer
     first = transformer.decoder.layers[0]
@@ -159,7 +159,7 @@ def _parts(network: DETR) -> dict[str, Callable]:
     for index, layer in enumerate(transformer.decoder.layers):
         parts[f"decoder/layer{index}_before_final_norm"] = layer
     parts["hs_last"] = transformer.decoder.norm
-    return {name: part.execute for name, part in parts.items()}
+    return {name: part.execute for name, part in parts.items()} | {"input_proj": network.projected}
 
 
 def _as_recorded(name: str, array: np.ndarray) -> np.ndarray:

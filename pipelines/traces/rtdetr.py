@@ -100,8 +100,7 @@ def _inference(
     (feats,), (maps,), (prediction,) = results["feats"], results["maps"], results["prediction"]
     ((memory, sizes),), (selection,) = results["memory"], results["selection"]
     tensors = _maps(feats, maps) | {name: results[name][0].numpy() for name in parts}
-    height, width = feats[-1].shape[2:4]
-    channels = maps[-1].shape[1]
+    channels, height, width = tensors["encoder/s32"].shape[1:]
     tensors["encoder/aifi_pos_embed"] = position_table(height, width, channels)[None]
     tensors["decoder/memory"] = memory.numpy()
     tensors |= {f"decoder/{name}": array for name, array in _selection(selection, sizes).items()}

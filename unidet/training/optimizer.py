@@ -65,7 +65,7 @@ class Optimizer:
             self._inner.zero_grad()
             return
         if self._settings.clip_norm:
-            self._inner.clip_grad_norm(self._settings.clip_norm)
+            clip(gradients, self._settings.clip_norm)
         self._updates += 1
         self._inner.n_step = self._updates  # Jittor counts calls of backward
         self._inner.step()
@@ -94,6 +94,20 @@ class Optimizer:
             (name, {kind: group[kind][0] for kind in kinds})
             for name, group in zip(self.names, self._inner.param_groups, strict=True)
         ]
+
+
+def clip(gradients: list[jt.Var], most: float) -> None:
+    """Scale all gradients alike, in place, to a joint norm of at most `most` (as PyTorch's
+    `clip_grad_norm_`).
+
+    Squares are summed row by row first: float32's sum of all, which Jittor's own clipping takes,
+    is percents too small for tens of millions of them.
+    """
+    rows = [grad.sqr().reshape(grad.shape[0], -1).sum(1) for grad in gradients]
+    norm = jt.concat(rows).sum().sqrt()
+    factor = jt.minimum(most / (norm + 1e-6), 1.0)
+    for grad in gradients:
+        grad.update(grad * factor)
 
 
 def _factor(name: str, groups: dict[str, float]) -> float:

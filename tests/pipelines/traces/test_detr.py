@@ -55,10 +55,13 @@ def test_inference(model: str, unidet, weights, reference: Path, tmp_path: Path)
     files = ("--weights", weights(model), "--inputs", path, "--out", out)
     assert unidet("trace", model, *files) == 0
     rows = compare_files(out, path)
-    beyond = [row.name for row in rows if not row.fits]
-    if model == "rtdetr_r50vd":  # labels of pairs whose scores agree to the last bits
-        beyond = [name for name in beyond if not name.startswith("eval/post/")]
-    assert beyond == []
+    beyond = {row.name: row.absolute for row in rows if not row.fits}
+    if model == "rtdetr_r50vd":
+        # The official code is 3e-3 from itself in float64 here, which the recording does not hold.
+        assert beyond.pop("wide/pred_logits", 0) < 5 * 3e-3
+        # Labels of pairs whose scores agree to the last bits.
+        beyond = {name: off for name, off in beyond.items() if not name.startswith("eval/post/")}
+    assert beyond == {}
     left_out = (*IMAGES, *NOT_TRACED)
     missing = wanted(list(np.load(path)), left_out) - {row.name.split("#")[0] for row in rows}
     assert missing == set()

@@ -101,8 +101,12 @@ class DETR(nn.Module):
         images' own sides, `sizes_N2` (height, width) before padding."""
         return [self._heads(queries) for queries in self._decoded(images_NCHW, sizes_N2)]
 
+    def projected(self, images_NCHW: jt.Var) -> jt.Var:
+        """The map that the transformer takes, (N, WIDTH, H, W), or its blocks."""
+        return convolve_bias(self.backbone(images_NCHW)[-1], self.input_proj)
+
     def _decoded(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[jt.Var]:
-        feats = convolve_bias(self.backbone(images_NCHW)[-1], self.input_proj)
+        feats = self.projected(images_NCHW)
         height, width = images_NCHW.shape[2:]
         mask = padding_mask(np.asarray(sizes_N2), (height, width), tuple(feats.shape[2:4]))
         positions = jt.array(position_embedding(mask, WIDTH))
