@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from unidet.console.terminal import size
+from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import WHAT, file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.disk import check_target, whole_file
@@ -31,6 +32,8 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.wiring.report_comparison import comparison_of
     from unidet.pipelines.wiring.report_provenance import page_of
 
+    if options.names and len(options.what) < 2:
+        raise UserError("report: --names are those of several reports; name these, or leave it out")
     target = Path(options.out)
     check_target(target, (".html",), inputs=options.what)
     config = compose(options.overrides)

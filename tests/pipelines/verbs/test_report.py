@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import complaint_of
 from reports import evaluated, study
 
 from unidet.pipelines.engine import engine
@@ -260,3 +261,11 @@ def test_a_page_of_another_store_may_be_no_text(
     publish(0.3, store=Store(tmp_path / "other"), instead={"report.html": b"\xff"})
     status, text = command("report", str(tmp_path / "other"))
     assert (status, text.count("\n"), "is no page" in text) == (2, 1, True)
+
+
+@pytest.mark.parametrize("reports", [(), ("report",)])
+def test_names_without_reports_to_compare_are_refused(
+    reports: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    complaint = complaint_of("report", capsys, *reports, "--names", "a")
+    assert "--names are those of several reports" in complaint
