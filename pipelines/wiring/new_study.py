@@ -16,7 +16,10 @@ import numpy as np
 
 from unidet.config.folders import STUDY
 from unidet.console.terminal import Progress, printable
-from unidet.data.own_data import OwnData, divide, read_own, require_apart
+from unidet.data.check import shared_pictures
+from unidet.data.division import divide
+from unidet.data.image_files import image_names
+from unidet.data.own_data import OwnData, read_own, require_apart
 from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of
 from unidet.formats.embeddings import read_embeddings
@@ -70,9 +73,12 @@ def new_study(request: Request) -> list[str]:
     """
     _check_places(request)
     data = read_own(request.annotations, request.images, request.format)
-    parts = data.documents if data.is_divided else _divided(data.documents[""], request)
-    lines = [_found(data, parts), *_division(data, parts, request)]
-    _check_labels(request, parts)
+    _check_labels(request, data.documents)
+    digests = _digests(data, request.images)
+    parts = data.documents
+    if not data.is_divided:
+        parts = _divided(data.documents[""], digests, request)
+    lines = [_found(data, parts), *_division(data, parts, request), *_copies(parts, digests)]
     lines += [f"note: {note}" for note in data.notes]
     if request.study.is_file():
         _write_labels(request, data, parts)
@@ -112,27 +118,38 @@ def _check_places(request: Request) -> None:
         require_start(request.weights, knows_text=request.knows_text)
 
 
-def _check_labels(request: Request, parts: dict[str, Document]) -> None:
-    """Whatever the study would refuse later."""
-    for document in parts.values():
-        annotations_of(request.annotations, tables_of(request.annotations, document))
+def _check_labels(request: Request, documents: dict[str, Document]) -> None:
+    """Whatever the study would refuse later; all documents have the same categories."""
+    for document in documents.values():
+        read = annotations_of(request.annotations, tables_of(request.annotations, document))
+        image_names(read.images, request.images)
     if request.embeddings is not None:
-        read_embeddings(request.embeddings, len(parts[TRAIN]["categories"]))
+        read_embeddings(request.embeddings, len(document["categories"]))
 
 
 # --- labels ------------------------------------------------------------------------------------
 
 
-def _divided(document: Document, request: Request) -> dict[str, Document]:
-    names = [image["file_name"] for image in document["images"]]
+def _digests(data: OwnData, images: Path) -> dict[str, str]:
+    """Picture -> sha256 of its file."""
+    documents = data.documents.values()
+    names = [image["file_name"] for document in documents for image in document["images"]]
     progress = Progress("reading pictures")
     digests = {}
     for done, name in enumerate(names, start=1):
-        digests[name] = sha256_file(request.images / name)
+        digests[name] = sha256_file(images / name)
         progress.update(done, len(names))
     progress.close()
+    return digests
+
+
+def _divided(document: Document, digests: dict[str, str], request: Request) -> dict[str, Document]:
     return divide(
-        document, seed=request.seed, fraction=request.evaluation, digest_of=digests.__getitem__
+        document,
+        seed=request.seed,
+        fraction=request.evaluation,
+        digest_of=digests.__getitem__,
+        place=request.annotations,
     )
 
 
@@ -194,6 +211,18 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
         if absent:
             have = "name has" if len(absent) == 1 else "names have"
             yield f"note: {len(absent)} {have} no box for {use}: {_some(absent, len(absent))}"
+
+
+def _copies(parts: dict[str, Document], digests: dict[str, str]) -> Iterator[str]:
+    train, val = (
+        {image["file_name"]: digests[image["file_name"]] for image in parts[part]["images"]}
+        for part in (TRAIN, VAL)
+    )
+    if shared := shared_pictures(train, val):
+        yield (
+            f"note: {shared.count} × picture for evaluation with the content of one for training, "
+            f"which flatters what is evaluated, first {shared.first}"
+        )
 
 
 def _annotated(parts: dict[str, Document]) -> int:

@@ -1,8 +1,7 @@
-"""Own data: parts, their division, what is completed, what is refused."""
+"""Own data: parts, what is completed, what is refused."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from labelled import COCO, write_labels, write_pictures
 
 from unidet.data.image_files import image_names
-from unidet.data.own_data import divide, read_own
+from unidet.data.own_data import read_own
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of
@@ -24,90 +23,15 @@ def photos(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "photos")
 
 
-def document(categories: dict[str, list[int]]) -> dict[str, Any]:
-    """Pictures by name with the categories of their boxes."""
-    images = [{"id": row, "file_name": name} for row, name in enumerate(categories)]
-    boxes = [(row, number) for row, own in enumerate(categories.values()) for number in own]
-    return {
-        "images": images,
-        "categories": [{"id": n, "name": str(n)} for n in sorted({n for _, n in boxes})],
-        "annotations": [
-            {"id": row, "image_id": image, "category_id": number}
-            for row, (image, number) in enumerate(boxes)
-        ],
-    }
-
-
-def divided(content: dict[str, list[int]], fraction: float = 0.25, seed: int = 0) -> list[str]:
-    """The pictures for evaluation; a picture's content is its name up to a hyphen."""
-    parts = divide(
-        document(content),
-        seed=seed,
-        fraction=fraction,
-        digest_of=lambda name: hashlib.sha256(name.partition("-")[0].encode()).hexdigest(),
-    )
-    train, val = ([i["file_name"] for i in parts[part]["images"]] for part in ("train", "val"))
-    assert sorted(train + val) == sorted(content)
-    for part in parts.values():
-        known = {image["id"] for image in part["images"]}
-        assert {box["image_id"] for box in part["annotations"]} <= known
-    return val
-
-
-TWENTY = {f"p{number}": [1] for number in range(20)}
-
-
-def test_a_share_of_the_pictures_is_for_evaluation() -> None:
-    assert len(divided(TWENTY)) == 5
-    assert len(divided(TWENTY, 0.01)) == 1
-    assert len(divided({"a": [1], "b": [1]}, 0.9)) == 1
-
-
-def test_the_division_depends_on_seed_and_content_alone() -> None:
-    first = divided(TWENTY)
-    assert sorted(divided(dict(reversed(TWENTY.items())))) == sorted(first)
-    assert divided(TWENTY, seed=1) != first
-
-
-def test_copies_of_a_picture_stay_together() -> None:
-    copies = {f"{name}-{copy}": [1] for name in "abcdefgh" for copy in "xy"}
-    val = divided(copies)
-    assert len(val) == 4
-    assert len({name[0] for name in val}) == 2
-
-
-def test_every_name_is_evaluated_and_trained_where_it_can_be() -> None:
-    """Name 2 has two pictures, name 3 one, which is for training."""
-    rare = {"q": [2], "r": [2], "s": [3]}
-    for seed in range(20):
-        val = divided({**TWENTY, **rare}, seed=seed)
-        assert len(val) == 6
-        assert len({"q", "r"} & {*val}) == 1
-        assert "s" not in val
-
-
-def test_the_only_picture_of_a_name_is_for_training() -> None:
-    """By hand: of 4 pictures half are wanted for evaluation, but `s` and `t` are the only ones of
-    their names, and `a` and `b` the only ones of name 1: one of the latter is all that can go."""
-    for seed in range(10):
-        val = divided({"a": [1], "b": [1], "s": [2], "t": [3]}, 0.5, seed)
-        assert val in (["a"], ["b"])
-
-
-def test_one_is_for_evaluation_even_if_that_costs_a_name() -> None:
-    """Every picture is the only one of a name; `c` of one name, the others of two."""
-    for seed in range(10):
-        assert divided({"a": [1, 2], "b": [3, 4], "c": [5]}, 0.9, seed) == ["c"]
-
-
-def test_pictures_without_boxes_are_for_training() -> None:
-    assert divided({"a": [1], "b": [1], "empty": []}, 0.9) in (["a"], ["b"])
-
-
-@pytest.mark.parametrize("content", [{}, {"a": [1]}, {"a-x": [1], "a-y": [1]}, {"a": [], "b": [1]}])
-def test_too_few_pictures_are_refused(content: dict[str, list[int]]) -> None:
-    with pytest.raises(UserError, match="different annotated pictures are too few to divide"):
-        divided(content)
+def write_coco(folder: Path, **files: list[str]) -> None:
+    """Files of COCO that list these of the two pictures, with their boxes."""
+    content = COCO["labels.json"]
+    for file, names in files.items():
+        images = [image for image in content["images"] if image["file_name"] in names]
+        ids = {image["id"] for image in images}
+        boxes = [box for box in content["annotations"] if box["image_id"] in ids]
+        document = {**content, "images": images, "annotations": boxes}
+        (folder / f"{file}.json").write_text(json.dumps(document))
 
 
 # --- COCO's files ------------------------------------------------------------------------------
@@ -127,11 +51,11 @@ def test_what_coco_leaves_out_is_completed(tmp_path: Path, photos: Path) -> None
 
 
 def test_two_files_of_coco_are_the_parts_that_their_names_say(tmp_path: Path, photos: Path) -> None:
-    place = write_labels(tmp_path / "labels", "coco")
-    (place / "labels.json").rename(place / "instances_train2017.json")
-    content = json.loads((place / "instances_train2017.json").read_text())
-    (place / "instances_val2017.json").write_text(json.dumps(content))
+    place = tmp_path / "labels"
+    place.mkdir()
+    write_coco(place, instances_train2017=["a.png"], instances_val2017=["in/b.png"])
     assert set(read_own(place, photos).documents) == {"train", "val"}
+    content = json.loads((place / "instances_val2017.json").read_text())
     content["categories"][1]["name"] = "fox"
     (place / "instances_val2017.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="train and val have different categories"):
@@ -139,6 +63,15 @@ def test_two_files_of_coco_are_the_parts_that_their_names_say(tmp_path: Path, ph
     (place / "other.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="holds 3 annotation files"):
         read_own(place, photos)
+
+
+@pytest.mark.parametrize("evaluated", ["val", "test"])
+def test_pictures_for_evaluation_that_training_names_too_are_refused(
+    tmp_path: Path, photos: Path, evaluated: str
+) -> None:
+    write_coco(tmp_path, **{"train": ["a.png", "in/b.png"], evaluated: ["in/b.png"]})
+    with pytest.raises(UserError, match=r"train and val share 1 pictures, first in/b\.png"):
+        read_own(tmp_path, photos)
 
 
 def test_the_folders_of_a_part_hold_its_file_and_its_pictures(tmp_path: Path) -> None:
@@ -162,17 +95,13 @@ def test_the_folders_of_a_part_hold_its_file_and_its_pictures(tmp_path: Path) ->
 
 
 def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, photos: Path) -> None:
-    place = write_labels(tmp_path / "labels", "coco")
-    text = (place / "labels.json").read_text()
-    for part in ("train", "test"):
-        (place / f"{part}.json").write_text(text)
-    (place / "labels.json").unlink()
-    assert set(read_own(place, photos).documents) == {"train", "val"}
-    (place / "val.json").write_text(text)
-    data = read_own(place, photos)
+    write_coco(tmp_path, train=["a.png"], test=["in/b.png"])
+    assert set(read_own(tmp_path, photos).documents) == {"train", "val"}
+    write_coco(tmp_path, val=["in/b.png"])
+    data = read_own(tmp_path, photos)
     assert set(data.documents) == {"train", "val"}
     (note,) = data.notes
-    assert note == "2 × picture of the part test: left out, val is for evaluation, first a.png"
+    assert note == "1 × picture of the part test: left out, val is for evaluation, first in/b.png"
 
 
 @pytest.mark.parametrize(
@@ -201,8 +130,10 @@ def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:
     place = write_labels(tmp_path / "labels", "yolo")
     for file in (place / "labels").rglob("*.txt"):
         file.write_text("")
-    with pytest.raises(UserError, match="none of its 2 pictures has a labelled box"):
-        read_own(place, photos)
+    (tmp_path / "coco.json").write_text(json.dumps({**COCO["labels.json"], "annotations": []}))
+    for labels in (place, tmp_path / "coco.json"):
+        with pytest.raises(UserError, match=f"{labels}: none of its 2 pictures has a labelled box"):
+            read_own(labels, photos)
 
 
 def test_pictures_without_labels_are_counted(tmp_path: Path, photos: Path) -> None:

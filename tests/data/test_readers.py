@@ -102,6 +102,7 @@ def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write)
         ("images", 0, {"file_name": "..\\c.png"}, "must be a path inside the images folder"),
         ("images", 0, {"file_name": "C:\\c.png"}, "must be a path inside the images folder"),
         ("images", 0, {"file_name": 3}, "'file_name' is 3, must be a path"),
+        ("images", 0, {"file_name": "a\nb.png"}, "must be a path, in characters that print"),
         ("images", 0, {"file_name": "a\0.png"}, "must be a path"),
         ("images", 0, {"file_name": "\udcff.png"}, "must be a path"),
         ("images", 0, {"width": None}, "'width' is None, must be a whole number"),

@@ -184,7 +184,7 @@ def _text(table: Table, row: int, field: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or _UNWRITABLE.search(value):
-        table.fail(row, f"'{field}' is {shown(value)}, must be a path")
+        table.fail(row, f"'{field}' is {shown(value)}, must be a path, in characters that print")
     return value
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +23,7 @@ from unidet.formats.labels.records import (
     Refuse,
     by_part,
     part_named,
+    refuse_shared,
     strictly,
     with_plain_names,
 )
@@ -68,15 +66,22 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
     source = recognize(place, as_format)
     pictures = PictureFolder(images)
     if source.format == "coco":
-        return _of_coco(source, pictures)
-    labels = with_plain_names(reader_of(source.format).read(source.places[0], pictures, refuse))
-    if not any(image.boxes for image in labels.images):
-        reasons = "; ".join(["", *sentences(labels.notes)])
-        raise UserError(
-            f"{place}: none of its {len(labels.images)} pictures has a labelled box{reasons}"
-        )
-    documents = {part: document_of(own) for part, own in by_part(labels).items()}
-    return _with_parts(source.format, documents, labels.notes | _unlabelled(documents, pictures))
+        documents, notes = _of_coco(source, pictures)
+    else:
+        read = reader_of(source.format).read(source.places[0], pictures, refuse)
+        labels = with_plain_names(read)
+        documents = {part: document_of(own) for part, own in by_part(labels).items()}
+        notes = labels.notes
+    _require_boxes(documents, notes, place)
+    notes = notes | _unlabelled(documents, pictures)
+    return _with_parts(source.format, documents, notes, place)
+
+
+def _require_boxes(documents: dict[str, Document], notes: dict[str, Finding], place: Path) -> None:
+    if not any(document["annotations"] for document in documents.values()):
+        count = sum(len(document["images"]) for document in documents.values())
+        reasons = "; ".join(["", *sentences(notes)])
+        raise UserError(f"{place}: none of its {count} pictures has a labelled box{reasons}")
 
 
 def require_apart(out: Path, images: Path, annotations: Path | None = None) -> None:
@@ -99,7 +104,9 @@ def reader_of(format_name: str) -> Any:
 # --- the COCO family ---------------------------------------------------------------------------
 
 
-def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
+def _of_coco(
+    source: Source, pictures: PictureFolder
+) -> tuple[dict[str, Document], dict[str, Finding]]:
     documents: dict[str, Document] = {}
     notes: dict[str, Finding] = {}
     for file in source.places:
@@ -117,12 +124,11 @@ def _of_coco(source: Source, pictures: PictureFolder) -> OwnData:
         for remark, finding in read.notes.items():
             known = notes.get(remark, Finding(0, finding.first))
             notes[remark] = Finding(known.count + finding.count, known.first)
-    return _with_parts(source.format, documents, notes | _unlabelled(documents, pictures))
+    return documents, notes
 
 
 def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict[str, Finding]:
-    listed = {image["file_name"] for own in documents.values() for image in own["images"]}
-    return unlisted(listed, pictures)
+    return unlisted(set().union(*map(_names, documents.values())), pictures)
 
 
 def part_of_file(file: Path, source: Source) -> str:
@@ -214,10 +220,14 @@ def _with_area(record: Any) -> Any:
 
 
 def _with_parts(
-    format_name: str, documents: dict[str, Document], notes: dict[str, Finding]
+    format_name: str, documents: dict[str, Document], notes: dict[str, Finding], place: Path
 ) -> OwnData:
     """Training and evaluation part, or all as one; of test images only where nothing else is for
-    evaluation."""
+    evaluation.
+
+    Raises:
+        UserError: the parts have other categories, or share pictures.
+    """
     if TEST in documents and VAL not in documents:
         documents[VAL] = documents.pop(TEST)
     if TEST in documents:
@@ -227,9 +237,15 @@ def _with_parts(
         if "" in documents:
             notes = notes | _left_out("picture of no part: left out", documents.pop(""))
         _require_same_categories(documents)
+        train, val = (_names(documents[part]) for part in (TRAIN, VAL))
+        refuse_shared(train, val, place)
         return OwnData(format_name, documents, notes)
     first, *more = documents.values()
     return OwnData(format_name, {"": joined(first, more)}, notes)
+
+
+def _names(document: Document) -> set[str]:
+    return {image["file_name"] for image in document["images"]}
 
 
 def _left_out(remark: str, document: Document) -> dict[str, Finding]:
@@ -264,79 +280,3 @@ def _require_same_categories(documents: dict[str, Document]) -> None:
             f"train and val have different categories ({len(train)} and {len(val)}, by id and "
             f"name), first {sorted(train ^ val)[0]}; one study learns and evaluates the same names"
         )
-
-
-def divide(
-    document: Document, *, seed: int, fraction: float, digest_of: Callable[[str], str]
-) -> dict[str, Document]:
-    """A training and an evaluation part of one document.
-
-    Which image belongs where depends on the seed and on the content of the pictures alone. Copies
-    of a picture stay together; as far as its pictures allow, a name has boxes in both parts. The
-    only picture of a name is for training: its AP without any would be 0.
-
-    Args:
-        fraction: of the annotated images for evaluation, one at least; fewer where every name is
-            to keep a picture for training.
-        digest_of: sha256 of a picture's file, by its name.
-
-    Raises:
-        UserError: there are fewer than two different annotated pictures.
-    """
-    categories: dict[int, set[int]] = {}
-    for box in document["annotations"]:
-        categories.setdefault(box["image_id"], set()).add(box["category_id"])
-    groups: dict[str, set[int]] = {}
-    copies: dict[str, list[int]] = {}
-    for image in document["images"]:
-        rank = hashlib.sha256(f"{seed}:{digest_of(image['file_name'])}".encode()).hexdigest()
-        copies.setdefault(rank, []).append(image["id"])
-        if image["id"] in categories:
-            groups.setdefault(rank, set()).update(categories[image["id"]])
-    if len(groups) < 2:
-        raise UserError(f"{len(groups)} different annotated pictures are too few to divide")
-    count = min(max(round(fraction * len(groups)), 1), len(groups) - 1)
-    chosen = {number for rank in _chosen(groups, count) for number in copies[rank]}
-    return {
-        TRAIN: part_of(document, lambda number: number not in chosen),
-        VAL: part_of(document, chosen.__contains__),
-    }
-
-
-def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
-    """At most `count` of the pictures, by rank, for evaluation: first one for each category, rare
-    ones first, then the lowest ranks. None is the last that training has of a category; only where
-    each picture is, one is taken, which costs the fewest categories."""
-    left = Counter(number for categories in groups.values() for number in categories)
-    chosen: dict[str, None] = {}
-    evaluated: set[int] = set()
-
-    def take(rank: str) -> None:
-        chosen[rank] = None
-        evaluated.update(groups[rank])
-        left.subtract(groups[rank])
-
-    def lost(rank: str) -> int:
-        return sum(left[number] == 1 for number in groups[rank])
-
-    def spares(rank: str) -> bool:
-        return rank not in chosen and not lost(rank)
-
-    ranks = sorted(groups)
-    for number, _ in sorted(left.items(), key=lambda item: (item[1], item[0])):
-        rank = next((rank for rank in ranks if number in groups[rank] and spares(rank)), None)
-        if rank is not None and number not in evaluated and len(chosen) < count:
-            take(rank)
-    for rank in ranks:
-        if len(chosen) < count and spares(rank):
-            take(rank)
-    return {*chosen} or {min(ranks, key=lost)}
-
-
-def part_of(document: Document, keeps: Callable[[int], bool]) -> Document:
-    """The images of which `keeps` holds by id, with their annotations."""
-    return {
-        **document,
-        "images": [image for image in document["images"] if keeps(image["id"])],
-        "annotations": [box for box in document["annotations"] if keeps(box["image_id"])],
-    }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +137,33 @@ def test_what_was_found_is_said_also_as_json(
     told = json.loads(capsys.readouterr().out)
     assert told["study"] == str(folder / "experiment/study.yaml")
     assert told["lines"][0].startswith("coco: 12 pictures, 18 boxes, 3 names (")
+
+
+def test_copies_of_trained_pictures_are_noted_and_odd_names_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Twelve pictures of which the data say that the last is for evaluation; it is the first."""
+    labels = write_twelve(tmp_path / "photos")
+    parts = [replace(image, part="train") for image in labels.images]
+    parts[-1] = replace(parts[-1], part="val")
+    (tmp_path / "labels").mkdir()
+    reader_of("coco").write(
+        replace(labels, images=tuple(parts)), tmp_path / "labels", tmp_path / "photos"
+    )
+    shutil.copy(tmp_path / "photos/00.png", tmp_path / "photos/11.png")
+    new(tmp_path / "photos", "copies")
+    said = "1 × picture for evaluation with the content of one for training"
+    assert f"note: {said}, which flatters what is evaluated, first 11.png is 00.png" in (
+        capfd.readouterr().out
+    )
+    yolo = tmp_path / "labels of yolo"
+    yolo.mkdir()
+    (yolo / "data.yaml").write_text("names: [cat]\n")
+    (yolo / "a\nb.txt").write_text("0 .5 .5 .4 .4\n")
+    shutil.copy(tmp_path / "photos/00.png", tmp_path / "photos/a\nb.png")
+    places = ("--images", tmp_path / "photos", "--annotations", yolo)
+    assert exit_status("new", tmp_path / "odd", *places) == 2
+    assert "must be a path, in characters that print" in capfd.readouterr().err
 
 
 def test_fewer_pictures_for_evaluation_than_asked_for_are_noted(

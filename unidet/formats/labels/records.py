@@ -282,15 +282,20 @@ def by_picture(named: dict[str, set[str]], where: Path, notes: Notes) -> dict[st
     if train and train == val:
         notes.add("train and val name the same pictures: read as not divided", str(where))
         train, val = set(), set()
-    elif shared := sorted(train & val):
-        raise UserError(
-            f"{where}: train and val share {len(shared)} pictures, first {shared[0]}; evaluation "
-            "pictures are not trained on: correct what names them"
-        )
+    refuse_shared(train, val, where)
     for name in sorted(test & (train | val)):
         notes.add("picture of test that train or val names too: counts for those", name)
     owners = ((TEST, test), (VAL, val), (TRAIN, train))
     return {name: part for part, names in owners for name in sorted(names)}
+
+
+def refuse_shared(train: set[str], val: set[str], where: Path) -> None:
+    """UserError where pictures are named for training and for evaluation."""
+    if shared := sorted(train & val):
+        raise UserError(
+            f"{where}: train and val share {len(shared)} pictures, first {shared[0]}; evaluation "
+            "pictures are not trained on: correct what names them"
+        )
 
 
 def is_pair(value: object) -> bool:
