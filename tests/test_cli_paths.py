@@ -99,7 +99,7 @@ COMMANDS = (
     ("push {} --remote new", "", INPUT_FILE),
     ("push --remote new store.root={}", "", ("absent", "folder")),
     ("report {}", "", ("absent", "below")),
-    ("report --out {} --names a", ".html", PLACE_OF_FILE),
+    ("report --out {}", ".html", PLACE_OF_FILE),
     ("rm {}", "", INPUT_FILE),
     ("search star --study {}", "", ("absent", "file", "below")),
     ("search star --study toy --out {}", ".png", PLACE_OF_FILE),

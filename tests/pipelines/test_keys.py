@@ -17,37 +17,44 @@ from unidet.store.store import Store
 
 Reached = Callable[..., set[str]]
 
-LOCALIZATION = {
-    *("box_head", "dense_output", "fpn", "layers", "localization_network"),
+LAYERS = {"layers", "inference", "folded"}
+LOCALIZATION = LAYERS | {
+    *("box_head", "dense_output", "fpn", "localization_network"),
     *("region_samples", "sampled_rows"),
 }
 CLN = LOCALIZATION | {"oln_head", "oln_targets"}
 PLAIN_RPN = LOCALIZATION | {"rpn_head", "rpn_targets"}
-NANODET_PLUS = {"folded", "layers"} | {
+NANODET_PLUS = LAYERS | {
     f"nanodet_plus.{part}"
     for part in (
         *("assigner", "backbone", "conv_blocks", "criterion", "detector", "ghost_pan", "heads"),
         "predictions",
     )
 }
-RTDETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"} | {
-    f"rtdetr.{part}"
-    for part in (
-        *(
-            "criterion",
-            "decoder",
-            "decoder_layer",
-            "denoising",
-            "encoder",
-            "conv_blocks",
-            "network",
-        ),
-    )
-}
-DETR = {"layers", "resnet", "matcher", "set_prediction", "transformer_layers"} | {
-    f"detr.{part}" for part in ("criterion", "network", "positions", "transformer")
-}
-ROI = {"federated_classes", "layers", "roi_classifier", "roi_samples", "text_classifier"}
+RTDETR = (
+    LAYERS
+    | {"resnet", "matcher", "set_prediction", "transformer_layers"}
+    | {
+        f"rtdetr.{part}"
+        for part in (
+            *(
+                "criterion",
+                "decoder",
+                "decoder_layer",
+                "denoising",
+                "encoder",
+                "conv_blocks",
+                "network",
+            ),
+        )
+    }
+)
+DETR = (
+    LAYERS
+    | {"resnet", "matcher", "set_prediction", "transformer_layers"}
+    | {f"detr.{part}" for part in ("criterion", "network", "positions", "transformer")}
+)
+ROI = LAYERS | {"federated_classes", "roi_classifier", "roi_samples", "text_classifier"}
 
 END_TO_END = ROI | {
     *("dense_output", "end2end", "rpn_head", "rpn_targets", "sampled_rows"),
@@ -157,7 +164,7 @@ def test_an_end_to_end_study_holds_its_one_network(reached: Reached) -> None:
 
 def test_the_toy_clip_holds_no_other_backbone_and_no_layout(reached: Reached) -> None:
     clip = {"attention_pool", "contrastive", "crop_encoder", "text", "tokenizer"}
-    expected = {f"clip.{part}" for part in clip} | {"layers", "resnet", "transformer_layers"}
+    expected = {f"clip.{part}" for part in clip} | LAYERS | {"resnet", "transformer_layers"}
     assert reached("models", "clip") == expected
     assert reached("weights", "clip") == READING | {"prefixes", "write"}
 

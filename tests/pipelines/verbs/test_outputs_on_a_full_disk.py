@@ -68,6 +68,7 @@ def test_an_output_that_finds_no_room(
 
 
 @pytest.mark.parametrize("command", OUTPUTS[:7])
+@pytest.mark.usefixtures("capsys")  # what pytest takes standard error to is a file, and full too
 def test_an_output_that_was_there_stays(here: Path, command: str) -> None:
     (out,) = [word for word in command.split() if word.startswith("out.")]
     (here / out).write_bytes(b"of yesterday")
