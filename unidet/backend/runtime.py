@@ -212,9 +212,9 @@ def _can_compile(device: Device) -> bool:
             cuda = find_cuda()
     try:
         tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
+        home = _home(cache_root(), tools, toolchain.find_onednn(), cuda)
     except UserError:
         return False
-    home = _home(cache_root(), tools, toolchain.find_onednn(), cuda)
     return not importing.has_core(home)
 
 
