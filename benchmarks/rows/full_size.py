@@ -51,9 +51,7 @@ def propose(quick: bool = False, overrides: tuple[str, ...] = ()) -> Work:
 
 
 def _step(network: Any, settings: Any, images: int, quick: bool = False) -> Work:
-    prepare = as_it_is
-    if hasattr(network, "sample"):
-        prepare = network.sample
+    prepare = getattr(network, "sample", as_it_is)
     optimizer = Optimizer(network, settings)
     step = Stepper(network, network.loss, prepare, optimizer, parts=1)
     batch = example(images, quick)

@@ -124,7 +124,8 @@ def _check_labels(request: Request, documents: dict[str, Document]) -> None:
         read = annotations_of(request.annotations, tables_of(request.annotations, document))
         image_names(read.images, request.images)
     if request.embeddings is not None:
-        read_embeddings(request.embeddings, len(document["categories"]))
+        categories = next(iter(documents.values()))["categories"]
+        read_embeddings(request.embeddings, len(categories))
 
 
 # --- labels ------------------------------------------------------------------------------------

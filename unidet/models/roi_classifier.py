@@ -26,7 +26,7 @@ from unidet.models.roi_samples import (
     sample_rois,
 )
 from unidet.models.text_classifier import TextClassifier
-from unidet.ops.blocked_maps import LANES, is_blocked
+from unidet.ops.blocked_maps import channels_held
 from unidet.ops.coders import decode_deltas
 from unidet.ops.loss_term import Losses, LossTerm, tally
 from unidet.ops.losses import binary_cross_entropy, l1_loss, one_hot
@@ -230,8 +230,8 @@ class RoiClassifier(nn.Module):
 
     def all_heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `heads` for exactly R regions, some at a time; call it without gradients."""
-        channels = feats_NCHW.shape[1] * (LANES if is_blocked(feats_NCHW) else 1)
-        fitting = _NUMBERS_A_PASS // (channels * self.settings.pool_size**2)
+        numbers = channels_held(feats_NCHW) * self.settings.pool_size**2
+        fitting = _NUMBERS_A_PASS // numbers
         step, parts = min(_ROIS_A_PASS, max(fitting, 1)), []
         for start in range(0, max(len(rois_R5), 1), step):
             part = rois_R5[start : start + step]

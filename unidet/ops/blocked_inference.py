@@ -12,7 +12,7 @@ from typing import Literal
 import jittor as jt
 
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, is_blocked
+from unidet.ops.blocked_maps import LANES, channels_held, is_blocked
 from unidet.ops.onednn import run
 
 WIDEST = 256
@@ -155,8 +155,8 @@ def convolve(
     Kernels for an image and for single channels take a slope alone. ValueError where the channels
     differ.
     """
-    held = feats.shape[1] if filters.kind == "image" else feats.shape[1] * LANES
-    if is_blocked(feats) == (filters.kind == "image") or held - filters.channels not in range(16):
+    spare = channels_held(feats) - filters.channels
+    if is_blocked(feats) == (filters.kind == "image") or spare not in range(LANES):
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
     if filters.kind in ("image", "depthwise") and (silu or residual is not None):
         raise ValueError(f"nothing but a slope follows a convolution of kind {filters.kind}")

@@ -18,7 +18,7 @@ from unidet.ops.onednn import run
 LANES = 16
 _TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
 _FEWEST_CHANNELS, _FEWEST_CELLS = 64, 3000  # below which transforms gain little or lose
-NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
+_NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
 def can_block(channels: int) -> bool:
@@ -28,6 +28,11 @@ def can_block(channels: int) -> bool:
 
 def is_blocked(feats: jt.Var) -> bool:
     return len(feats.shape) == 5
+
+
+def channels_held(feats: jt.Var) -> int:
+    """Channels that a map has room for, of a blocked one with those that fill its last lanes."""
+    return feats.shape[1] * (LANES if is_blocked(feats) else 1)
 
 
 def channel_dims(feats: jt.Var) -> tuple[int, ...]:
@@ -125,7 +130,7 @@ class _Convolve(jt.Function):
         plainly = residual is None and self.slope in (0.0, 1.0)
         kernel = self.kernel if plainly else "unidet_convolve"
         (y,) = run(
-            f"{NUMBERS}{kernel}(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
+            f"{_NUMBERS}{kernel}(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
             'numbers, data["slope"], data["plain"]);',
             [(images, -(-filters // LANES), *out, LANES)],
             inputs,
@@ -143,13 +148,13 @@ class _Convolve(jt.Function):
             weight = weight * scale
         if self.wants_x:
             (x_grad,) = run(
-                f"{NUMBERS}{self.kernel}_backward_data(in0_p, in1_p, out0_p, numbers);",
+                f"{_NUMBERS}{self.kernel}_backward_data(in0_p, in1_p, out0_p, numbers);",
                 [self.x.shape],
                 [grad, weight],
                 self.numbers,
             )
         weight_grad, bias_grad = run(
-            f"{NUMBERS}{self.kernel}_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
+            f"{_NUMBERS}{self.kernel}_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
             'data["plain"]);',
             [self.weight.shape, (self.weight.shape[0],)],
             [self.x, grad],
@@ -179,7 +184,6 @@ def convolve(
     `feats` may be a plain image of 3 channels, to which no gradient goes. Lanes past the last
     filter are 0. ValueError where the channels differ.
     """
-    channels = feats.shape[1] * (LANES if is_blocked(feats) else 1)
-    if channels != weight_OCKK.shape[1]:
+    if channels_held(feats) != weight_OCKK.shape[1]:
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")
     return _Convolve(stride, padding, slope)(feats, weight_OCKK, bias_O, scale_O, residual)

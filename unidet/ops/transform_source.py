@@ -9,7 +9,8 @@ from __future__ import annotations
 SOURCE = r"""
 namespace {
 
-primitive_attr lent(primitive_attr after = {}) {
+primitive_attr lent(const FollowUp& follow = {}) {
+    primitive_attr after = follow.attributes();
     after.set_scratchpad_mode(scratchpad_mode::user);
     return after;
 }
@@ -32,7 +33,7 @@ void execute(const Chosen& chosen, stream& queue, std::unordered_map<int, memory
 
 convolution_forward::primitive_desc transformed(
     const Convolution& it, const memory::dims& zeros, const memory::dims& zeros_after,
-    const primitive_attr& after = {}) {
+    const FollowUp& after = {}) {
     return {{prop_kind::forward_training, algorithm::convolution_winograd, it.x, it.weights,
              it.bias, it.y, it.strides, zeros, zeros_after}, lent(after), processor()};
 }
@@ -65,10 +66,8 @@ void convolve_by_winograd(const float* x, const std::vector<float>& filters, con
                           float* y, const int* n, bool clamps) {
     const int blocks = n[1] / LANES, blocks_out = n[4] / LANES;
     const size_t row = (size_t)n[3] * LANES, image = n[2] * row;
-    post_ops operations;
-    if (clamps) operations.append_eltwise(1, algorithm::eltwise_relu, 0, 0);
-    primitive_attr after;
-    after.set_post_ops(operations);
+    FollowUp after;
+    if (clamps) after.function(algorithm::eltwise_relu, 0);
     stream queue(processor());
     const Convolution all(n, false);
     const Portions portions(n, transformed(all, all.zeros, all.zeros, after));
