@@ -1,4 +1,4 @@
-"""`unidet compare A.npz B.npz`: tensors layer by layer; exit status 1: too far apart."""
+"""`unidet compare A.npz B.npz`: tensors layer by layer; exit status 1: they differ."""
 
 from __future__ import annotations
 
@@ -25,19 +25,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="PATTERN", help='names of tensors, like "rpn_*"'
     )
+    parser.add_argument(
+        "--common",
+        action="store_true",
+        help="pass over tensors that one file lacks, as a recording that holds more than a trace; "
+        "without it they count as different",
+    )
 
 
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.weights.compare import compare_files, table
 
-    rows = compare_files(**vars(options))
-    print("\n".join(map(printable, table(rows))))
-    return 0 if all(row.fits for row in rows) else 1
+    common = options.__dict__.pop("common")
+    comparison = compare_files(**vars(options))
+    print("\n".join(map(printable, table(comparison))))
+    return 0 if comparison.fits(common=common) else 1
 
 
 VERB = Verb(
     group="Files",
-    summary="tensors layer by layer; exit 1: too far apart",
+    summary="tensors layer by layer; exit 1: they differ",
     example='unidet compare ours.npz official.npz --only "rpn_*"',
     run=run,
     add_arguments=add_arguments,

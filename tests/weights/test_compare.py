@@ -47,6 +47,22 @@ def test_exit_status_and_table(files, capsys: pytest.CaptureFixture[str]) -> Non
     assert run(*files(good, bad), "--atol", "0.1", "--only", "*layer0*", "*layer1*") == 0
 
 
+def test_what_one_file_lacks_is_a_difference(files, capsys: pytest.CaptureFixture[str]) -> None:
+    """Excerpts of a tensor that the other file holds whole are not lacking."""
+    whole = np.arange(6.0)
+    ours = {"a": whole, "w": whole}
+    theirs = {"a": whole, "w#first2": whole[:2], "w#shape": np.array([6]), "b": whole, "c": whole}
+    first, second = files(ours, theirs)
+    assert run(first, second) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2:] == ["3 compared, 0 beyond tolerance", f"2 in {second} alone: b, c"]
+    assert run(second, first) == 1
+    assert run(first, second, "--common") == 0
+    assert run(first, second, "--only", "a", "w*") == 0
+    assert run(first, second, "--only", "[ac]") == 1
+    assert run(*files(ours, theirs | {"a": -whole}), "--common") == 1
+
+
 def test_nothing_shared_and_bad_files(
     files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,7 +167,7 @@ def test_gradients_by_the_norm_of_the_whole(files) -> None:
     assert row.fits
     assert not compare("grad/w", np.add(theirs, [0.003, 0.003, 0.003, 0.003]), theirs).fits
     excerpt = {"grad/w#first1": theirs[:1], "grad/w#norm": np.asarray(5.0)}
-    rows = compare_files(*files({"grad/w": np.add(theirs, [0.004, 0, 0, 0])}, excerpt))
+    rows = compare_files(*files({"grad/w": np.add(theirs, [0.004, 0, 0, 0])}, excerpt)).rows
     assert [row.name for row in rows] == ["grad/w#first1", "grad/w#norm"]
     assert rows[0].relative == pytest.approx(0.004 / 5)
     assert rows[0].fits
@@ -163,21 +179,21 @@ def test_what_follows_the_proposals_follows_their_order(files) -> None:
     scores = np.array([[1.0], [2.0], [3.0]])
     theirs = {"test_proposals": proposals, "test_cls": scores, "other": scores}
     swapped = {name: array[[0, 2, 1]] for name, array in theirs.items()}
-    fits = {row.name: row.fits for row in compare_files(*files(swapped, theirs))}
+    fits = {row.name: row.fits for row in compare_files(*files(swapped, theirs)).rows}
     assert fits == {"test_proposals": True, "test_cls": True, "other": False}
     apart = theirs | {"test_proposals": proposals - [[0] * 5, [0] * 5, [0, 0, 0, 0, 0.1]]}
-    fits = {row.name: row.fits for row in compare_files(*files(swapped, apart))}
+    fits = {row.name: row.fits for row in compare_files(*files(swapped, apart)).rows}
     assert fits == {"test_proposals": False, "test_cls": False, "other": False}
 
 
 def test_whole_checkpoints_compare_too(tmp_path: Path) -> None:
     plain = Path(__file__).parent / "checkpoints/plain.pth"
-    rows = compare_files(plain, plain, rtol=0, atol=0)
-    assert rows
-    assert all(row.fits for row in rows)
+    comparison = compare_files(plain, plain, rtol=0, atol=0)
+    assert comparison.rows
+    assert comparison.fits()
     with pytest.raises(UserError, match="no name in common"):
         compare_files(plain, plain, rtol=0, atol=0, only=["nowhere"])
-    assert len(table(rows)) == len(rows) + 4
+    assert len(table(comparison)) == len(comparison.rows) + 4
 
 
 def test_the_end_of_a_name_decides_how_a_tensor_is_compared() -> None:
@@ -192,9 +208,9 @@ def test_labels_follow_boxes_whose_scores_tie(files) -> None:
     labels = np.array([3, 1, 2])
     first = {"det0_boxes_scores": rows, "det0_labels": labels}
     swapped = {name: value[[1, 0, 2]] for name, value in first.items()}
-    assert all(row.fits for row in compare_files(*files(swapped, first)))
+    assert all(row.fits for row in compare_files(*files(swapped, first)).rows)
     assert not all(
-        row.fits for row in compare_files(*files(swapped | {"det0_labels": labels}, first))
+        row.fits for row in compare_files(*files(swapped | {"det0_labels": labels}, first)).rows
     )
 
 
@@ -209,12 +225,12 @@ def test_what_float32_itself_is_off_decides_where_it_is_recorded(files) -> None:
         "eval/decoder/topk_ind": np.array([[30, 10, 20]]),
     }
     for offset, fits in ((0.0099, True), (0.0101, False)):
-        (row,) = compare_files(*files({"eval/pred_logits": recorded + offset}, second))
+        (row,) = compare_files(*files({"eval/pred_logits": recorded + offset}, second)).rows
         assert row.fits == fits
-    (row,) = compare_files(*files({"eval/pred_logits": recorded + 0.02}, second), atol=0.03)
+    (row,) = compare_files(*files({"eval/pred_logits": recorded + 0.02}, second), atol=0.03).rows
     assert row.fits
     unordered = {name: second[name] for name in ("eval/pred_logits", "eval/f64/pred_logits")}
-    (row,) = compare_files(*files({"eval/pred_logits": recorded + 0.02}, unordered))
+    (row,) = compare_files(*files({"eval/pred_logits": recorded + 0.02}, unordered)).rows
     assert row.fits
 
 
@@ -254,5 +270,5 @@ def test_every_pattern_must_match(files) -> None:
 def test_what_is_no_real_number_is_equal_or_not(
     files, ours: list, theirs: list, fits: bool
 ) -> None:
-    (row,) = compare_files(*files({"x": np.array(ours)}, {"x": np.array(theirs)}))
+    (row,) = compare_files(*files({"x": np.array(ours)}, {"x": np.array(theirs)})).rows
     assert row.fits is fits

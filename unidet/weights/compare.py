@@ -27,7 +27,7 @@ How near is near enough depends on the name, unless `--rtol` or `--atol` are giv
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,6 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.weights.excerpts import alone, is_number, shared, whole_or_excerpt
 from unidet.weights.read import read_checkpoint
 
 WIDTH = 80
@@ -86,6 +87,23 @@ class Row:
     fits: bool
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What two files have in common, and what only one of them has.
+
+    Attributes:
+        rows: one for every name that both have, in the order of the first file.
+        alone: names, by the file that alone has them.
+    """
+
+    rows: list[Row]
+    alone: dict[str, list[str]]
+
+    def fits(self, *, common: bool = False) -> bool:
+        """Whether all tensors are within tolerance and, unless `common` alone counts, in both."""
+        return all(row.fits for row in self.rows) and (common or not any(self.alone.values()))
+
+
 def compare_files(
     first: str | Path,
     second: str | Path,
@@ -93,8 +111,8 @@ def compare_files(
     rtol: float | None = None,
     atol: float | None = None,
     only: Sequence[str] = (),
-) -> list[Row]:
-    """A row for every name that both files have, in the order of the first.
+) -> Comparison:
+    """Every name that both files have, tensor by tensor, and the names that one of them lacks.
 
     Args:
         first, second: `.npz`, or a checkpoint of any format that `read_checkpoint` knows; the
@@ -108,9 +126,11 @@ def compare_files(
     """
     ours, theirs = read_checkpoint(first), read_checkpoint(second)
     pairs = shared(ours, theirs)
+    lone = {str(first): alone(ours, pairs), str(second): alone(theirs, pairs)}
     unmatched = [pattern for pattern in only if not any(fnmatchcase(n, pattern) for n in pairs)]
     if only:
-        pairs = {n: pair for n, pair in pairs.items() if any(fnmatchcase(n, p) for p in only)}
+        pairs = {name: pair for name, pair in pairs.items() if _matches(name, only)}
+        lone = {file: [n for n in names if _matches(n, only)] for file, names in lone.items()}
     if unmatched or not pairs:
         matching = f" that matches {' or '.join(unmatched)}" if unmatched else ""
         raise UserError(
@@ -120,11 +140,15 @@ def compare_files(
     orders = _orders(ours, theirs)
     rows = []
     for name, (mine, reference) in pairs.items():
-        norm = _whole_or_excerpt(theirs, f"{name.split('#')[0]}#norm")
+        norm = whole_or_excerpt(theirs, f"{name.split('#')[0]}#norm")
         noise = None if rtol is not None or atol is not None else _noise(theirs, name)
         limits = (0.0, NOISE * noise) if noise is not None else (rtol, atol)
         rows.append(compare(name, mine[orders.get(name, ...)], reference, *limits, norm))
-    return rows
+    return Comparison(rows, lone)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _noise(recorded: Mapping[str, np.ndarray], name: str) -> float | None:
@@ -144,35 +168,6 @@ def _by_cell(rows_NQX: np.ndarray, cells_NQ: np.ndarray) -> np.ndarray:
     return np.take_along_axis(rows_NQX, np.argsort(cells_NQ, axis=1)[..., None], axis=1)
 
 
-def shared(
-    ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Both tensors of every name in common, excerpts taken where only one side has one."""
-    pairs = {}
-    for name in dict.fromkeys([*ours, *theirs]):
-        mine, reference = _whole_or_excerpt(ours, name), _whole_or_excerpt(theirs, name)
-        if mine is not None and reference is not None:
-            pairs[name] = (mine, reference)
-    order = {name: place for place, name in enumerate(ours)}
-    base = {name: order.get(name, order.get(name.split("#")[0], len(order))) for name in pairs}
-    return {name: pairs[name] for name in sorted(pairs, key=base.__getitem__)}
-
-
-def _whole_or_excerpt(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
-    if name in arrays:
-        return arrays[name]
-    whole, _, excerpt = name.rpartition("#")
-    if whole not in arrays:
-        return None
-    if excerpt == "norm" and _is_number(arrays[whole]):
-        return np.asarray(np.linalg.norm(arrays[whole].astype(np.float64)))
-    if excerpt == "shape":
-        return np.array(arrays[whole].shape)
-    if re.fullmatch(r"first\d+", excerpt):
-        return arrays[whole].reshape(-1)[: int(excerpt.removeprefix("first"))]
-    return None
-
-
 def compare(
     name: str,
     ours: np.ndarray,
@@ -190,7 +185,7 @@ def compare(
     shapes = (ours.shape, theirs.shape)
     if ours.shape != theirs.shape:
         return Row(name, shapes, np.inf, np.inf, fits=False)
-    if not (_is_number(ours) and _is_number(theirs)):
+    if not (is_number(ours) and is_number(theirs)):
         equal = bool((ours == theirs).all())
         return Row(name, shapes, 0.0 if equal else np.inf, 0.0 if equal else np.inf, fits=equal)
     mine, reference = ours.astype(np.float64), theirs.astype(np.float64)
@@ -277,10 +272,6 @@ def _orders(
     return orders
 
 
-def _is_number(array: np.ndarray) -> bool:
-    return array.dtype.kind in "biuf"
-
-
 def tie_order(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Where each row of `reference` (N, 5+) is in `rows`, as far as scores within TIE leave it
     open."""
@@ -298,8 +289,10 @@ def tie_order(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return order
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """The rows in lines of at most 80 columns; `<-first` marks where the tolerance is left."""
+def table(comparison: Comparison) -> list[str]:
+    """The rows in lines of at most 80 columns; `<-first` marks where the tolerance is left. Behind
+    them, in as many columns as they take, the names that one file lacks."""
+    rows = comparison.rows
     head = f"{'tensor':{_NAME_COLUMN}} {'shape':{_SHAPE_COLUMN}} {'abs':>8} {'rel':>8}"
     lines = [head, "-" * WIDTH]
     first = next((row for row in rows if not row.fits), None)
@@ -316,7 +309,8 @@ def table(rows: Sequence[Row]) -> list[str]:
         )
     beyond = sum(not row.fits for row in rows)
     lines += ["-" * WIDTH, f"{len(rows)} compared, {beyond} beyond tolerance"]
-    return lines
+    lone = {file: names for file, names in comparison.alone.items() if names}
+    return lines + [f"{len(names)} in {file} alone: {_some(names)}" for file, names in lone.items()]
 
 
 def _short(text: str, width: int) -> str:
@@ -327,6 +321,6 @@ def _short(text: str, width: int) -> str:
     return f"{text[: width - 1 - tail]}…{text[-tail:]}"
 
 
-def _some(arrays: Mapping[str, np.ndarray]) -> str:
+def _some(arrays: Iterable[str]) -> str:
     names = list(arrays)
     return ", ".join([*names[:3], "…"] if len(names) > 3 else names)

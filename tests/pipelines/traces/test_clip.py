@@ -46,7 +46,7 @@ def test_text(unidet, record: ModuleType, weights: Path, tmp_path: Path) -> None
     np.savez(tmp_path / "in.npz", tokens=record.tokens(record.FULL))
     files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     assert unidet("trace", "clip_rn50_text", *files) == 0
-    (row,) = compare_files(out, expected, rtol=1e-4, atol=0)
+    (row,) = compare_files(out, expected, rtol=1e-4, atol=0).rows
     assert row.fits
     with np.load(out) as arrays:
         assert arrays["transformer.resblocks.11"].shape == (3, 77, 512)
@@ -59,7 +59,7 @@ def test_image(unidet, record: ModuleType, weights: Path, tmp_path: Path) -> Non
     np.savez(tmp_path / "in.npz", img=record.images(record.FULL))
     files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     assert unidet("trace", "clip_rn50_image", *files) == 0
-    (row,) = compare_files(out, expected, rtol=1e-4, atol=0)
+    (row,) = compare_files(out, expected, rtol=1e-4, atol=0).rows
     assert row.fits
     with np.load(out) as arrays:
         assert arrays["layer4"].shape == (2, 2048, 7, 7)

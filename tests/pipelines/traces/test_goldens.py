@@ -18,7 +18,7 @@ DRAWN = {"fed_sampled", "samp_pos_bboxes", "samp_neg_bboxes", "samp_pos_gt_label
 
 
 def compared(traced: Path, recorded: Path) -> set[str]:
-    rows = compare_files(traced, recorded)
+    rows = compare_files(traced, recorded).rows
     assert [row for row in rows if not row.fits] == []
     return {row.name for row in rows}
 
@@ -41,7 +41,7 @@ def test_stage_1_inference(unidet, official_weights, golden, reference: Path, tm
     files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     assert unidet("trace", "cln_r50_fpn", *files) == 0
     path = reference / "reference/goldens/stage1_cln.npz"
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     assert compared(out, path) == of_inference(recorded)
     # Boxes come back in the original frame.
     np.savez(tmp_path / "in.npz", img=recorded["img"], scale_factor=[2, 4, 2, 4])
@@ -64,7 +64,7 @@ def test_stage_1_training(unidet, official_weights, golden, reference: Path, tmp
     names = parameters(recorded)
     assert unidet("trace", "cln_r50_fpn", *files, "--train", "--grads", *names) == 0
     path = reference / "reference/goldens/stage1_cln.npz"
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
     assert compared(out, path) == set(recorded) - tested - INPUTS
 
@@ -78,14 +78,14 @@ def test_a_plain_rpn(unidet, official_weights, golden, reference: Path, tmp_path
     weights = official_weights("keys_stage1_rpn.txt")
     files = ("--weights", weights, "--inputs", path, "--out", out)
     assert unidet("trace", "rpn_r50_fpn", *files) == 0
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     assert compared(out, path) == of_inference(recorded)
     ours = tmp_path / "ours.safetensors"
     assert unidet("convert", weights, ours) == 0
     files = ("--weights", ours, "--inputs", path, "--out", out)
     names = parameters(recorded)
     assert unidet("trace", "rpn_r50_fpn", *files, "--train", "--grads", *names) == 0
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
     assert compared(out, path) == set(recorded) - tested - INPUTS
 
@@ -133,7 +133,7 @@ def test_stage_2_inference(unidet, official_weights, golden, reference: Path, tm
     files = ("--weights", weights, "--inputs", tmp_path / "in.npz", "--out", out)
     assert unidet("trace", "unidetector_r50_c4", *files) == 0
     path = reference / "reference/goldens/stage2_coco.npz"
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     assert compared(out, path) == of_inference(recorded)
 
 
@@ -148,7 +148,7 @@ def test_stage_2_training(unidet, official_weights, golden, reference: Path, tmp
     names = parameters(recorded)
     assert unidet("trace", "unidetector_r50_c4", *files, "--train", "--grads", *names) == 0
     path = reference / "reference/goldens/stage2_coco.npz"
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     trained = {name for name in recorded if name.startswith(("loss/", "grad/", "train_"))}
     assert compared(out, path) == trained | {"c4"}
 
@@ -161,10 +161,10 @@ def test_end_to_end(unidet, official_weights, golden, reference: Path, tmp_path)
     weights, out = official_weights("keys_end2end_coco.txt", **STAGE2), tmp_path / "out.npz"
     files = ("--weights", weights, "--inputs", path, "--out", out)
     assert unidet("trace", "unidetector_r50_c4_end2end", *files) == 0
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     assert compared(out, path) == of_inference(recorded)
     names = parameters(recorded)
     assert unidet("trace", "unidetector_r50_c4_end2end", *files, "--train", "--grads", *names) == 0
-    assert unidet("compare", out, path) == 0
+    assert unidet("compare", out, path, "--common") == 0
     tested = {name for name in recorded if name.startswith("test_")} | {"detections"}
     assert compared(out, path) == set(recorded) - tested - INPUTS
