@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unidet.config.study import Config
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
+from unidet.pipelines.wiring.ready_embeddings import order_note, read_ready
 from unidet.pipelines.wiring.study_sets import (
     VOCABULARY,
     knows_text,
@@ -23,11 +25,9 @@ from unidet.store.arrays import save_arrays
 def run(job: Job) -> None:
     import numpy as np
 
-    from unidet.formats.embeddings import read_embeddings
-
     names = [category.name for category in read_vocabulary(job.inputs["vocabulary"])]
     if job.files:
-        vectors = read_embeddings(job.files["embeddings"], len(names))
+        vectors = read_ready(job.files["embeddings"], names)
     else:
         job.bring_up()
         from unidet.pipelines.wiring.text_encoder import open_text_encoder
@@ -67,8 +67,6 @@ def files(config: Config, name: str) -> dict[str, Path]:
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
     """Every set of the vocabulary has its names, and a ready array a row for each."""
-    from unidet.formats.embeddings import read_embeddings
-
     first, *others = vocabularies(config)[name]
     names = _names(data, first)
     for other in others:
@@ -79,7 +77,9 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
                 "vocabulary"
             )
     for path in files(config, name).values():
-        read_embeddings(path, len(names))
+        read_ready(path, names)
+        if note := order_note(path, names):
+            say(f"note: {note}")
 
 
 def _names(data: Mapping[Node, Path], name: str) -> list[str]:

@@ -22,7 +22,6 @@ from unidet.errors import UserError
 from unidet.formats.annotations import sentences
 from unidet.formats.findings import Finding
 from unidet.formats.labels.coco import labels_of
-from unidet.formats.labels.records import Labels
 from unidet.pipelines.wiring.named_data import OWN, NamedData
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 from unidet.records import Split
@@ -159,7 +158,9 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     check_empty(out)
     data = read_own(annotations, images, as_format)
     labels = labels_of(annotations, data.documents)
-    _require_sizes(labels, PictureFolder(images))
+    pictures = PictureFolder(images)
+    for image in labels.images:
+        pictures.require_size(image.file_name, image.width, image.height)
     with new_folder(out):
         reader_of(target).write(labels, out, images)
     boxes = [box for image in labels.images for box in image.boxes]
@@ -169,14 +170,3 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     if lost:
         notes.append(f"note: {lost} crowds left out: {target} has none")
     return [*notes, line]
-
-
-def _require_sizes(labels: Labels, pictures: PictureFolder) -> None:
-    """UserError where fractions of what the labels say would be others of the picture."""
-    for image in labels.images:
-        width, height = pictures.size(image.file_name)
-        if (width, height) != (image.width, image.height):
-            raise UserError(
-                f"{image.file_name}: is {width}x{height}, its labels say {image.width}x"
-                f"{image.height}; which frame the boxes are in is not known: correct the labels"
-            )

@@ -75,12 +75,7 @@ class FolderImages:
 
     def turned(self, row: int) -> str:
         """What EXIF does to the stored picture, as part of a message; empty where nothing."""
-        with Image.open(self.root / self.file_names[row]) as image:
-            if not is_turned(image):
-                return ""
-            width, height = stored_size(image)
-            turn = orientation(image)
-        return f" (stored as {width}x{height}, turned upright by its EXIF orientation {turn})"
+        return turned(self.root / self.file_names[row])
 
 
 class PackedImages:
@@ -108,6 +103,16 @@ class PackedImages:
     def read(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB, a view of the file."""
         return self._pixels[row]
+
+
+def turned(path: Path) -> str:
+    """As `FolderImages.turned`, of a file."""
+    with Image.open(path) as image:
+        if not is_turned(image):
+            return ""
+        width, height = stored_size(image)
+        turn = orientation(image)
+    return f" (stored as {width}x{height}, turned upright by its EXIF orientation {turn})"
 
 
 def read_image(path: Path) -> np.ndarray:

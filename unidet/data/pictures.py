@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from unidet.data.images import read_size
+from unidet.data.images import read_size, turned
 from unidet.errors import UserError
 from unidet.formats.findings import Finding
 from unidet.formats.labels.records import PARTS
@@ -61,6 +61,16 @@ class PictureFolder:
     def size(self, name: str) -> tuple[int, int]:
         """Width and height as shown, from the header; UserError where it is no picture."""
         return read_size(self.root / name)
+
+    def require_size(self, name: str, width: int, height: int) -> None:
+        """UserError where a picture is of another size than its labels say."""
+        own = self.size(name)
+        if own != (width, height):
+            raise UserError(
+                f"{self.root / name}: is {own[0]}x{own[1]}{turned(self.root / name)}, its labels "
+                f"say {width}x{height}; which frame the boxes are in is not known: correct the "
+                "labels"
+            )
 
     @cached_property
     def _names(self) -> list[str]:

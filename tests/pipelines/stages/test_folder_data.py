@@ -22,6 +22,8 @@ from unidet.pipelines.stages import clip_embeddings
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at, read_vocabulary
 from unidet.pipelines.wiring.study_sets import images_folder
+from unidet.vocabularies import vocabulary
+from unidet.vocabularies.vocabulary import Vocabulary
 
 SIDE = 40
 NAMES = {
@@ -181,6 +183,14 @@ def test_embeddings_are_taken_with_their_names(folder: Path) -> None:
     with np.load(done.folder / EMBEDDINGS) as arrays:
         assert arrays["names"].tolist() == NAMES["lvis_v1"]
         assert arrays["embeddings"].shape == (3, 6)
+
+
+def test_rows_of_another_order_are_noted_before_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(vocabulary, "shipped_of_size", lambda _: Vocabulary.of("lamp, cat"))
+    run("clip_embeddings", folder)
+    assert "row 1 is 'Cat'; as published that is row 2 (2 rows differ)" in capsys.readouterr().err
 
 
 def test_sets_of_one_vocabulary_must_have_its_names(folder: Path) -> None:

@@ -270,6 +270,21 @@ def test_weights_of_another_network_are_refused(
     assert all(part in complaint for part in says.split("*"))
 
 
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_pictures_of_another_size_than_labelled_are_refused(
+    tmp_path: Path, side: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stage `data` would refuse them, after the study is written."""
+    write_pictures(tmp_path / "photos")
+    file = write_labels(tmp_path / "labels", "coco") / "labels.json"
+    content = json.loads(file.read_text())
+    content["images"][0][side] += 1
+    file.write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    places = ("--images", "photos", "--annotations", "labels")
+    assert "a.png: is 100x80, its labels say 10" in complaint_of("new", capsys, "birds", *places)
+
+
 def test_what_a_killed_command_has_left_is_written_anew(tmp_path: Path) -> None:
     photos, folder = write_pictures(tmp_path / "photos"), tmp_path / "birds"
     write_labels(tmp_path / "labels", "coco")
