@@ -21,7 +21,9 @@ def blocks(text: str) -> list[str]:
 
 
 def links(text: str) -> Counter[str]:
-    return Counter(place for place in re.findall(r"\]\((\S+?)\)", text) if place not in OTHER)
+    """Targets of links; headings of the page itself are translated and only counted."""
+    targets = [re.sub(r"^#.*", "#", target) for target in re.findall(r"\]\((\S+?)\)", text)]
+    return Counter(target for target in targets if target not in OTHER)
 
 
 def code(text: str) -> Counter[str]:
