@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from unidet.console.terminal import say
@@ -14,6 +15,7 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.disk import check_target, whole_file
 
 if TYPE_CHECKING:
+    from unidet.formats.annotations import Annotations
     from unidet.records import Detections, GroundTruth
 
 TOLERANCE = 1e-6
@@ -76,7 +78,8 @@ def evaluate_files(
         UserError: a fault in a file, options that do not go together, or metrics that differ from
             the official package's.
     """
-    from unidet.formats.ground_truth import read_ground_truth
+    from unidet.formats.annotations import read_annotations
+    from unidet.formats.ground_truth import ground_truth_of
 
     _check_options(style, images, max_detections_per_category, check_official)
     if per_category and (style == "proposals" or len(results) > 1):
@@ -87,10 +90,12 @@ def evaluate_files(
         )
     for target in filter(None, (out, per_category)):
         check_target(Path(target), inputs=(ground_truth, images, *results))
-    truth = read_ground_truth(Path(ground_truth))
+    whole = read_annotations(Path(ground_truth))
+    truth = ground_truth_of(whole)
     for note in truth.notes:
         say(f"note: {note}")
-    part = _part_of(truth, images) if images else truth
+    part = _part_of(truth, whole, Path(images)) if images else truth
+    del whole
     metrics = {
         name: _metrics_of(
             _detections_of(Path(name), truth, part, style),
@@ -111,16 +116,34 @@ def evaluate_files(
             _compare(metrics[name], style, Path(ground_truth), Path(name))
 
 
-def _part_of(truth: GroundTruth, images: str) -> GroundTruth:
+def _part_of(truth: GroundTruth, whole: Annotations, images: Path) -> GroundTruth:
+    """Of the images that another file has too: the same ids, and the same names where both say."""
     import numpy as np
 
     from unidet.formats.annotations import read_annotations
 
-    ids = read_annotations(Path(images)).image_ids
+    subset = read_annotations(images)
+    ids = subset.image_ids
     unknown = np.setdiff1d(ids, truth.image_ids)
     if len(unknown):
         raise UserError(f"{images}: image {unknown[0]} is not in {truth.source}")
+    known = dict(zip(whole.image_ids.tolist(), _stems(whole), strict=True))
+    for number, stem in zip(ids.tolist(), _stems(subset), strict=True):
+        if stem and known[number] and stem != known[number]:
+            raise UserError(
+                f"{images}: image {number} is {stem!r}, in {truth.source} {known[number]!r}; the "
+                "ids are of other images"
+            )
     return truth.of_images(ids)
+
+
+def _stems(annotations: Annotations) -> list[str]:
+    """What each image's file is called, without folders, ending and COCO's words in front of its
+    twelve digits; empty where the file does not say."""
+    written = zip(*map(annotations.images.values, ("file_name", "coco_url")), strict=True)
+    names = (str(name or url or "").replace("\\", "/") for name, url in written)
+    stems = (PurePosixPath(name).stem for name in names)
+    return [re.sub(r"^COCO_\w+_(?=\d{12}$)", "", stem) for stem in stems]
 
 
 def _detections_of(results: Path, truth: GroundTruth, part: GroundTruth, style: str) -> Detections:

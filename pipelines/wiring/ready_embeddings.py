@@ -48,7 +48,7 @@ def order_note(path: Path, names: Sequence[str]) -> str:
         return ""
     row = moved[0]
     return (
-        f"{path}: its rows carry no names and are taken in the order of this set's ids, where "
-        f"row {row + 1} is {names[row]!r}; as published that is row {places[row] + 1} ({len(moved)} "
+        f"{path}: its rows carry no names and are taken in the order of this set's ids, where row "
+        f"{row + 1} is {names[row]!r}; as published that is row {places[row] + 1} ({len(moved)} "
         "rows differ). If the file has the published order, give a .npz of `embeddings` and `names`"
     )

@@ -94,6 +94,23 @@ def test_the_folders_of_a_part_hold_its_file_and_its_pictures(tmp_path: Path) ->
     }
 
 
+@pytest.mark.parametrize("is_root", [True, False])
+def test_a_category_that_stands_for_all_others_is_left_out(tmp_path: Path, is_root: bool) -> None:
+    """As Roboflow writes the project; one with boxes, or beside others, is a category."""
+    write_pictures(tmp_path / "photos")
+    file = write_labels(tmp_path / "labels", "coco") / "labels.json"
+    content = json.loads(file.read_text())
+    above = "pets" if is_root else "other"
+    content["categories"] = [entry | {"supercategory": above} for entry in content["categories"]]
+    content["categories"].append({"id": 0, "name": "pets", "supercategory": "none"})
+    file.write_text(json.dumps(content))
+    data = read_own(file, tmp_path / "photos")
+    names = [entry["name"] for entry in data.documents[""]["categories"]]
+    assert ("pets" in names) != is_root
+    left_out = "1 × category that stands for all others and has no box: left out, first pets"
+    assert (left_out in data.notes) == is_root
+
+
 def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, photos: Path) -> None:
     write_coco(tmp_path, train=["a.png"], test=["in/b.png"])
     assert set(read_own(tmp_path, photos).documents) == {"train", "val"}

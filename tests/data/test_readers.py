@@ -208,6 +208,8 @@ def test_one_image_with_one_box(write: Write) -> None:
         ({"file_name": "images/v1/patch8/objects365_v1_4.jpg"}, "patch8/objects365_v1_4.jpg"),
         ({"coco_url": URL}, "val2017/000000000139.jpg"),
         ({"coco_url": URL}, "000000000139.jpg"),
+        ({"coco_url": f"{URL}?width=640&name=a/b.png#top"}, "val2017/000000000139.jpg"),
+        ({"file_name": "a?b.jpg"}, "a?b.jpg"),
         ({"file_name": "COCO_val2014_000000000139.jpg"}, "000000000139.jpg"),
         ({"file_name": "COCO_val2014_000000000139.jpg"}, "train2017/000000000139.jpg"),
         ({"file_name": "COCO_val2014_000000000139.jpg"}, "COCO_val2014_000000000139.jpg"),

@@ -94,6 +94,11 @@ def test_what_is_missing_is_a_fault_beside_what_is_there(files: Callable[..., No
     ("given", "complaint"),
     [
         (["no.jpg"], r"^no\.jpg: no such file or folder$"),
+        (
+            ["rtsp://h:554/live?x=[1]"],
+            r"^rtsp://h:554/live\?x=\[1\]: is an address, and files alone",
+        ),
+        (["0"], r"^0: no such file or folder; a camera is not read"),
         (["no.jpg", "x*"], r"^no\.jpg: no such file or folder \(and 1 others\)$"),
         (["p"], r"^p: no pictures there; -r looks into their folders too$"),
     ],

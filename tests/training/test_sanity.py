@@ -60,6 +60,33 @@ def test_weights_that_are_not_finite_are_no_result(tmp_path: Path) -> None:
         )
 
 
+def test_a_loss_that_overflows_in_numpy_is_one_line(tmp_path: Path) -> None:
+    """Its warnings, which are errors here, would come before, with lines of the source."""
+    model = nn.Linear(2, 1, bias=False)
+    settings = TrainingConfig(
+        steps=1,
+        batch_size=1,
+        optimizer=OptimizerConfig(kind="sgd", lr=0.1),
+        schedule=ScheduleConfig(kind="constant"),
+    )
+
+    def loss_of(inputs: np.ndarray, random: BatchRandom) -> Losses:
+        beyond = np.exp(inputs * 200)
+        return {"loss_exp": LossTerm((model(jt.array(inputs)) * beyond[0, 0]).sum(), 1.0)}
+
+    batches = itertools.repeat(np.ones((1, 2), np.float32))
+    with pytest.raises(UserError, match="at step 0: it has diverged, loss is"):
+        train(
+            model,
+            loss_of,
+            lambda start: batches,
+            settings,
+            seed=0,
+            folder=tmp_path,
+            progress=Quiet(),
+        )
+
+
 def test_a_loss_of_exactly_zero_stops() -> None:
     with pytest.raises(UserError, match="exactly 0"):
         Sanity(nn.Linear(2, 2)).check(0, {"loss": 0.0})

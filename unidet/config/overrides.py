@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -80,6 +81,8 @@ def fault(override: str, sweep: bool) -> str:
         if not read.is_sweep_override():
             if equals and _is_group(key) and not _is_name(read.value()):
                 return f"{override}: takes a name; single values are given like {key}.key=value"
+            if equals and isinstance(read.value(), list) and _is_subtree(key):
+                return f"{override}: takes no value itself; they are given like {key}.key=value"
             return ""
         if sweep:
             return ""
@@ -97,6 +100,14 @@ def _is_group(key: str) -> bool:
     """Whether a key chooses among the files of a folder in `conf/`."""
     name = key.lstrip("+~").partition("@")[0]
     return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
+
+
+def _is_subtree(key: str) -> bool:
+    """Whether other keys stand below one of the first level."""
+    from unidet.config.study import Config
+
+    kind = get_type_hints(Config).get(key)
+    return is_dataclass(kind)
 
 
 def _is_name(value: Any) -> bool:

@@ -27,7 +27,7 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(schema).validate_python(dict(values))
+        built = TypeAdapter(schema).validate_python(dict(values))
     except ValidationError as error:
         # A misspelt key first: it is why another one is missing.
         problems = sorted(
@@ -36,6 +36,21 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
         )
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(_line(schema, problems[0]) + more) from None
+    _refuse_flags(values, built, ())
+    return built
+
+
+def _refuse_flags(value: Any, built: Any, keys: tuple[str, ...]) -> None:
+    """UserError where true or false stands for a number: pydantic takes them for 1 and 0."""
+    if isinstance(value, bool) and not isinstance(built, bool):
+        raise UserError(f"{'.'.join(keys)}: Input should be a number, got {value}")
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            own = built[key] if isinstance(built, Mapping) else getattr(built, str(key))
+            _refuse_flags(part, own, (*keys, str(key)))
+    elif isinstance(value, list | tuple):
+        for row, (part, own) in enumerate(zip(value, built, strict=True)):
+            _refuse_flags(part, own, (*keys, str(row)))
 
 
 def _line(schema: type, problem: Mapping[str, Any]) -> str:

@@ -86,8 +86,7 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
     named = np.array(["/" in name for name in written], bool)
     there = np.array(
         [
-            _tail(name).lower()
-            in (_tail(own).lower(), _tail(_text(table, row, "coco_url")).lower())
+            _tail(name).lower() in (_tail(own).lower(), _tail(_address(table, row)).lower())
             for row, (own, name) in enumerate(zip(written, names, strict=True))
         ],
         bool,
@@ -157,7 +156,7 @@ class _Folders:
 
 def _candidates(table: Table, row: int) -> list[str]:
     """Possible relative paths of a record's image, most trusted first, without repeats."""
-    written, url = _text(table, row, "file_name"), _text(table, row, "coco_url")
+    written, url = _text(table, row, "file_name"), _address(table, row)
     if not written and not url:
         table.fail(row, "has neither 'file_name' nor 'coco_url'")
     slashed = _slashed(table, row)
@@ -171,6 +170,12 @@ def _candidates(table: Table, row: int) -> list[str]:
         plain = written[number.start() :]
         names += [plain, f"train2017/{plain}", f"val2017/{plain}"]
     return list(dict.fromkeys(names))
+
+
+def _address(table: Table, row: int) -> str:
+    """`coco_url` without a query or fragment, which are no part of a file's name."""
+    url = _text(table, row, "coco_url")
+    return re.sub(r"[?#].*$", "", url) if "://" in url else url
 
 
 def _slashed(table: Table, row: int) -> str:

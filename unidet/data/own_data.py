@@ -124,7 +124,30 @@ def _of_coco(
         for remark, finding in read.notes.items():
             known = notes.get(remark, Finding(0, finding.first))
             notes[remark] = Finding(known.count + finding.count, known.first)
+    roots = set.intersection(*(_roots(document) for document in documents.values()))
+    for number, name in sorted(roots):
+        notes["category that stands for all others and has no box: left out"] = Finding(1, name)
+        for part, document in documents.items():
+            kept = [entry for entry in document["categories"] if entry["id"] != number]
+            documents[part] = {**document, "categories": kept}
     return documents, notes
+
+
+def _roots(document: Document) -> set[tuple[Any, str]]:
+    """Id and name of the category that is every other's supercategory, and none's box: Roboflow
+    writes the project so."""
+    entries = document["categories"]
+    used = {str(box["category_id"]) for box in document["annotations"]}
+    return {
+        (entry["id"], entry["name"])
+        for entry in entries
+        if len(entries) > 1
+        and entry.get("supercategory") == "none"
+        and str(entry["id"]) not in used
+        if all(
+            other.get("supercategory") == entry["name"] for other in entries if other is not entry
+        )
+    }
 
 
 def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict[str, Finding]:

@@ -90,8 +90,11 @@ def _entries(item: str) -> list[Entry]:
     base = os.path.dirname(path) or "."
     if os.path.exists(path):
         return [(path, base, "")]
+    if re.match(r"\w+://", item):
+        return [(item, ".", "is an address, and files alone are read; fetch it first")]
     if not glob.has_magic(path):
-        return [(path, base, "no such file or folder")]
+        camera = "; a camera is not read, a video that it has taken is" * item.isdecimal()
+        return [(path, base, f"no such file or folder{camera}")]
     folder = os.path.dirname(path)
     while glob.has_magic(folder) and not os.path.isdir(folder):
         folder = os.path.dirname(folder)

@@ -69,7 +69,8 @@ def train(
     for step in range(start, settings.steps):
         factor = rate_factor(settings.schedule, step, settings.steps)
         batch = ranks.padded_alike(next(batches))
-        with computing_in(precision):
+        # what overflows there is told by `sanity`, once and with what to do
+        with computing_in(precision), np.errstate(all="ignore"):
             values = update(batch, (seed, step), factor)
         if ema:
             ema.update(step)

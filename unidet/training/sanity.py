@@ -34,7 +34,7 @@ class Sanity:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise UserError(
-                    f"training stopped at step {step}: {name} is {value}; "
+                    f"training stopped at step {step}: it has diverged, {name} is {value}; "
                     "lower the learning rate or check the targets"
                 )
         if values["loss"] == 0.0:

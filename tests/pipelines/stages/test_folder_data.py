@@ -22,7 +22,7 @@ from unidet.pipelines.stages import clip_embeddings
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at, read_vocabulary
 from unidet.pipelines.wiring.study_sets import images_folder
-from unidet.vocabularies import vocabulary
+from unidet.vocabularies import vocabulary as lists
 from unidet.vocabularies.vocabulary import Vocabulary
 
 SIDE = 40
@@ -188,7 +188,7 @@ def test_embeddings_are_taken_with_their_names(folder: Path) -> None:
 def test_rows_of_another_order_are_noted_before_training(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(vocabulary, "shipped_of_size", lambda _: Vocabulary.of("lamp, cat"))
+    monkeypatch.setattr(lists, "shipped_of_size", lambda _: Vocabulary.of("lamp, cat"))
     run("clip_embeddings", folder)
     assert "row 1 is 'Cat'; as published that is row 2 (2 rows differ)" in capsys.readouterr().err
 

@@ -82,6 +82,22 @@ def test_a_part_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert "AP         1.0000" not in whole
 
 
+def test_ids_of_other_images_are_no_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """As LVIS's minival beside another data set: every id is there, and means another image."""
+    write_two_images()
+    command = ("truth.json", "results.json", "--style", "lvis", "--images", "subset.json")
+    subset = json.loads(Path("subset.json").read_text())
+    for name, same in (("val2017/{}.jpg", True), ("x\\{}.png", True), ("other.png", False)):
+        stem = Path(json.loads(Path("truth.json").read_text())["images"][0]["file_name"]).stem
+        subset["images"][0]["file_name"] = name.format(stem)
+        Path("subset.json").write_text(json.dumps(subset))
+        if same:
+            assert exit_status("evaluate", *command) == 0
+        else:
+            complaint = complaint_of("evaluate", capsys, *command)
+            assert f"image 1 is 'other', in truth.json '{stem}'; the ids are of other" in complaint
+
+
 def test_images_that_are_not_in_the_ground_truth(capsys: pytest.CaptureFixture[str]) -> None:
     write_two_images()
     Path("truth.json").rename("larger.json")
