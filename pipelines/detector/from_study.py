@@ -268,6 +268,7 @@ def texts_of(lineage: Lineage, config: Config) -> Texts:
 
 
 def _encoder(clip: Path, config: Config) -> Encode:
+    bring_up_jittor(config)  # a search has needed no network before
     from unidet.pipelines.wiring.text_encoder import open_text_encoder
 
     assert isinstance(config.clip_embeddings, TextEmbeddings)

@@ -15,7 +15,6 @@ from unidet.evaluation.detections import TextClassifier
 from unidet.pipelines.detector import from_study
 from unidet.pipelines.detector.opened_study import CORNERS
 from unidet.pipelines.detector.options import one_name_each
-from unidet.pipelines.engine.engine import bring_up_jittor
 from unidet.pipelines.engine.shards import SHARDS, Sharded
 from unidet.pipelines.wiring.embedding_artefacts import read_classifier
 from unidet.report.draw import beside, draw_boxes
@@ -49,8 +48,6 @@ def best_regions(study: Study, text: str, dataset: str, top: int) -> pd.DataFram
 
 def _classifier(study: Study, text: str, settings: dict[str, float]) -> TextClassifier:
     texts = from_study.texts_of(study.lineage, study.config)
-    if texts.ready is None:
-        bring_up_jittor(study.config)
     return TextClassifier.of(texts.embed(Vocabulary.of([text])), np.zeros(1), **settings)
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from unidet.config.compose import compose
 from unidet.errors import UserError
+from unidet.pipelines.detector import from_study
+from unidet.pipelines.detector.lineages import Lineage
 from unidet.pipelines.detector.texts import Encode, Ready, Texts, of_size, read_ready, together
+from unidet.pipelines.wiring import text_encoder
+from unidet.pipelines.wiring.learned_names import LEARNED
 from unidet.vocabularies.vocabulary import Entry, Vocabulary, shipped
 
 READY = Ready(np.array([[2.0, 0.0], [0.0, 3.0]]), ["cat", "Traffic_Light"])
@@ -105,3 +112,29 @@ def test_several_vocabularies_are_one_without_what_is_empty() -> None:
     assert ready.known.names == ("cat", "Traffic_Light", "cow")
     assert ready.vectors.tolist() == [[1, 0], [0, 1], [1, 0]]
     assert together([]) is None
+
+
+def test_an_encoder_is_opened_by_a_jittor_that_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search asks for one where no network has been opened, beside names learned before."""
+    steps: list[str] = []
+
+    def opened(clip: Path, config: object) -> SimpleNamespace:
+        steps.append("open")
+        return SimpleNamespace(embed=lambda names, prompts: np.ones((len(names), 2)))
+
+    monkeypatch.setattr(from_study, "bring_up_jittor", lambda config: steps.append("bring up"))
+    monkeypatch.setattr(text_encoder, "open_text_encoder", opened)
+    np.savez(tmp_path / LEARNED, embeddings=np.eye(2, dtype=np.float32), names=["cat", "dog"])
+    lineage = SimpleNamespace(
+        head="",
+        store=SimpleNamespace(folder=lambda action: tmp_path),
+        of=lambda stage: {},
+        folder=lambda stage: tmp_path,
+    )
+    texts = from_study.texts_of(cast(Lineage, lineage), compose(["experiment=toy"]))
+    texts.embed(Vocabulary.of(["cat"]))
+    assert steps == []
+    texts.embed(Vocabulary.of(["goat"]))
+    assert steps == ["bring up", "open"]
