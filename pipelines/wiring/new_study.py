@@ -24,6 +24,7 @@ from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of
 from unidet.formats.labels.coco import Document
+from unidet.formats.labels.recognize import is_unfinished
 from unidet.formats.labels.records import TRAIN, VAL
 from unidet.formats.tables import tables_of
 from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
@@ -61,6 +62,11 @@ class Request:
         return self.folder / STUDY
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder holds a study; one that was being written is none."""
+        return self.study.exists() and not is_unfinished(self.folder)
+
+    @property
     def knows_text(self) -> bool:
         return self.clip is not None or self.embeddings is not None
 
@@ -81,7 +87,7 @@ def new_study(request: Request) -> list[str]:
         parts = _divided(data.documents[""], digests, request)
     lines = [_found(data, parts), *_division(data, parts, request), *_copies(parts, digests)]
     lines += [f"note: {note}" for note in [*data.notes, order] if note]
-    if request.study.is_file():
+    if request.is_there:
         _write_labels(request, data, parts)
         lines.append(f"{request.study}: kept; its labels were read again")
         advice: Iterable[str] = ()
@@ -99,13 +105,13 @@ def new_study(request: Request) -> list[str]:
 
 def _check_places(request: Request) -> None:
     require_apart(request.folder, request.images, request.annotations)
-    if request.study.exists() and not request.again:
+    if request.is_there and not request.again:
         raise UserError(
             f"{request.study}: is there already; --again reads its labels again and keeps the "
             "study file, another folder makes another study"
         )
     check_folder(request.folder)
-    if not request.study.exists():
+    if not request.is_there:
         check_empty(request.folder, _WRITTEN)
     for name in CLIP_FILES:
         if request.clip is not None and not (request.clip / name).is_file():

@@ -58,9 +58,9 @@ def _marked(path: Path, names: Collection[str]) -> Iterator[None]:
     """Meanwhile the folder says that it is unfinished, and holds what is written now alone."""
     descriptor = _lock(path, names)
     try:
-        _empty(path)
-        sync(path)
         try:
+            _empty(path)
+            sync(path)
             yield
         except BaseException:
             _empty(path)

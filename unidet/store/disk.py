@@ -68,9 +68,15 @@ def read_plain(path: Path, most: int | None = None) -> bytes:
 
 def sync(path: Path | str) -> None:
     """Return when a file's bytes, or a folder's names, are on the disk."""
+    with _opened(path) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -221,20 +227,23 @@ def whole_file(path: Path) -> Iterator[Path]:
     The path has the suffix of `path`. A device or a pipe is written to as it is.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or is there and the disk does not confirm its name.
     """
     place = Path(os.path.realpath(path))  # a link stays a link
     special = path.exists() and not path.is_file()
     # not longer than the name itself may be, which may take all that there is
     partial = path if special else place.with_name(f".{secrets.token_hex(8)}{place.suffix}")
+    fault = "cannot be written"
     try:
         yield partial
         if not special:
             sync(partial)
-            partial.replace(place)
-            sync(place.parent)
+            with _opened(place.parent) as folder:  # before the old file is gone
+                partial.replace(place)
+                fault = "is written, but the disk may lose it again"
+                os.fsync(folder)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise UserError(f"{path}: {fault} ({error.strerror or error})") from error
     finally:
         if not special:
             with suppress(OSError):
@@ -264,8 +273,10 @@ def check_target(
             raise UserError(f"{path}: is {read} itself, which is read; give another name")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: this user may not write in {path.parent}; choose another place")
+    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
+        raise UserError(
+            f"{path}: this user may not list and write {path.parent}; choose another place"
+        )
 
 
 def check_folder(path: Path) -> None:

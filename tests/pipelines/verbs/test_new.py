@@ -15,7 +15,7 @@ from labelled import write_labels, write_pictures, write_twelve
 from PIL import Image
 
 from unidet.config.compose import compose
-from unidet.config.folders import take_folders
+from unidet.config.folders import STUDY, take_folders
 from unidet.config.study import Config
 from unidet.data.own_data import reader_of
 from unidet.formats.labels.recognize import UNFINISHED
@@ -285,13 +285,17 @@ def test_pictures_of_another_size_than_labelled_are_refused(
     assert "a.png: is 100x80, its labels say 10" in complaint_of("new", capsys, "birds", *places)
 
 
-def test_what_a_killed_command_has_left_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [(), ("--again",)])
+def test_what_a_killed_command_has_left_is_written_anew(
+    tmp_path: Path, again: tuple[str, ...]
+) -> None:
     photos, folder = write_pictures(tmp_path / "photos"), tmp_path / "birds"
     write_labels(tmp_path / "labels", "coco")
-    (folder / "annotations").mkdir(parents=True)
-    for name in (UNFINISHED, "annotations/train.json", "annotations/.5e1f.json"):
+    for name in (UNFINISHED, "annotations/train.json", "annotations/.5e1f.json", STUDY):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    new(photos, "birds")
+    new(photos, "birds", *again)
+    assert (folder / STUDY).stat().st_size
     names = sorted(file.name for file in folder.rglob("*") if file.is_file())
     assert names == ["study.yaml", "train.json", "val.json"]
 

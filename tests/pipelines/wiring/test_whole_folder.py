@@ -11,6 +11,7 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.formats.labels.recognize import UNFINISHED, recognize
+from unidet.pipelines.wiring import whole_folder
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 
 
@@ -51,6 +52,18 @@ def test_what_fails_leaves_an_empty_folder_or_none(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / name, KeyboardInterrupt())
     assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+
+
+def test_a_fault_at_the_first_step_takes_the_mark_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(whole_folder, "sync", broken)
+    with pytest.raises(UserError, match="out: cannot be written \\(broken\\)"):
+        write(tmp_path / "out")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_nothing_of_the_users_is_removed(tmp_path: Path) -> None:
