@@ -14,7 +14,7 @@ from shutil import rmtree
 from typing import Any
 
 from unidet.config.study import Config
-from unidet.console.interrupt import check
+from unidet.console.interrupt import at_once, check
 from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pipelines.engine.full_gpu import full_gpu_explained
@@ -112,7 +112,9 @@ class _Study:
         return {node: done.action for node, done in self.done.items()}
 
     def preimage(self, node: Node) -> dict[str, Any]:
-        return preimage_of(node, self.config, self.store, self.built)
+        """What its key is made of; files outside the store are read for that, for minutes."""
+        with at_once():
+            return preimage_of(node, self.config, self.store, self.built)
 
     def is_cached(self, node: Node) -> bool:
         inputs = inputs_of(node, self.config).values()

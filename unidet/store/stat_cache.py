@@ -8,7 +8,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from unidet.errors import UserError
 from unidet.store.derived import read_derived
 from unidet.store.disk import write_sealed
 from unidet.store.hashing import digest, sha256_bytes, sha256_file
+from unidet.store.threads import pool_of
 
 # A file changed twice within one tick of its file system's clock looks unchanged; what was changed
 # less than this long before it was read is read again next time. The time that counts is the one of
@@ -88,7 +88,7 @@ class StatCache:
         remembered = {(name, *state): sha256 for name, state, sha256 in rows}
         known = {name: remembered.get((name, *state)) for name, _, state in entries}
         unknown = [(name, path) for name, path, _ in entries if known[name] is None]
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with pool_of(WORKERS) as pool:
             fresh = pool.map(sha256_file, (path for _, path in unknown))
             known.update(zip((name for name, _ in unknown), fresh, strict=True))
         if unknown:

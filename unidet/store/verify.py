@@ -6,7 +6,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from unidet.store.ingest import has_blob
 from unidet.store.paths import check_digest
 from unidet.store.record import MAX_BYTES, Action, from_bytes
 from unidet.store.store import Store
+from unidet.store.threads import pool_of
 
 WORKERS = 8
 _GROUPS = ("blobs", "actions", "locks", "refs")
@@ -70,7 +70,7 @@ def verify(store: Store) -> Findings:
     for action in actions:
         for name, file in action.files.items():
             users.setdefault(file.sha256, []).append(f"{action.label}/{name}")
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with pool_of(WORKERS) as pool:
         checked = pool.map(lambda path: _blob(path, store, users), blobs)
         found += [problem for problem in checked if problem is not None]
     altered = {problem.path for problem in found}

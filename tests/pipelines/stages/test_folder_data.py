@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from studies import built
 
 from unidet.cli import compose
 from unidet.config.study import Config
+from unidet.console import interrupt
 from unidet.data.novelty import novel_categories
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine, graph
@@ -152,6 +155,21 @@ def test_a_picture_that_changes_after_stage_data_is_not_read(folder: Path) -> No
     with pytest.raises(UserError, match=r"000000000003\.jpg: has changed since stage data read it"):
         data.images.read(0)
     assert data.images.read(1).shape == (SIDE, SIDE, 3)
+
+
+def test_a_stop_ends_the_reading_of_files_for_their_digests(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes minutes of 100,000 images; nothing is lost."""
+    monkeypatch.setattr(interrupt, "_requested", threading.Event())
+
+    def reading(*arguments: object) -> None:
+        interrupt._ask(signal.SIGINT, None)
+        pytest.fail("the reading has gone on")
+
+    monkeypatch.setattr(engine, "preimage_of", reading)
+    with pytest.raises(KeyboardInterrupt):
+        run("data", folder)
 
 
 def test_a_name_is_novel_unless_it_or_a_synonym_is_labelled(folder: Path) -> None:
