@@ -1,8 +1,9 @@
-"""A step of each network of the toy study, and of other proposers', on a batch of noise."""
+"""A step of each network of the toy world on a batch of noise: the study's, other proposers',
+proposals and names in one network, fine-tuning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,13 @@ from batches import make_batch
 from unidet.config.compose import compose
 from unidet.config.training import OptimizerConfig
 from unidet.models.clip.contrastive import ContrastiveLoss
+from unidet.models.fine_tuner import FineTuner, Weights
 from unidet.models.layers import set_batch_norm_training
+from unidet.models.stored_images import StoredImages
 from unidet.pipelines.proposers.proposer import build_proposer
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.pipelines.wiring.crop_encoder import build_crop_encoder
+from unidet.pipelines.wiring.end_to_end import build_end_to_end
 from unidet.pipelines.wiring.text_encoder import build_text_encoder
 from unidet.training.inference import as_images
 from unidet.training.optimizer import Optimizer
@@ -27,13 +31,25 @@ Step = Callable[[], Any]
 HEIGHT, WIDTH = 96, 128
 BOXES = np.array([[8, 8, 48, 56], [60, 20, 100, 80], [10, 60, 40, 90]], np.float32)
 NAMES, MERGES = 6, 40
-PROPOSERS = ("nanodet_plus", "rtdetr", "detr")
+PROPOSERS = {
+    "plain_rpn": "toy_rpn",
+    "nanodet_plus": "toy_nanodet_plus",
+    "rtdetr": "toy_rtdetr",
+    "detr": "toy_detr",
+}
+"""Pages of conf/rpn/ by the names of their steps."""
 
 
-def steps() -> dict[str, Step]:
-    """By name: a training step of each network, and inference by all but CLIP."""
-    others = [proposer_steps(kind) for kind in PROPOSERS]
-    return study_steps() | {name: step for kind in others for name, step in kind.items()}
+def families() -> Iterator[dict[str, Step]]:
+    """By name: a training step of each network, and inference by those that have one of their own.
+
+    Networks that share weights come together; none is built before the last ones are done with.
+    """
+    yield study_steps()
+    yield end_to_end_steps()
+    yield {"finetune": fine_tuning_step()}
+    for name, page in PROPOSERS.items():
+        yield proposer_steps(name, page)
 
 
 def study_steps() -> dict[str, Step]:
@@ -41,8 +57,7 @@ def study_steps() -> dict[str, Step]:
     config = compose(["experiment=toy"])
     proposer = build_proposer(config.rpn, 0)
     classifier = build_classifier(config.roi.network)
-    texts = np.random.default_rng(2).standard_normal((NAMES, config.clip.embedding))
-    classifier.set_vocabularies([texts.astype(np.float32)])
+    classifier.set_vocabularies(texts(1, config.clip.embedding))
     pair = ImageTextPair(
         build_crop_encoder(config.clip),
         build_text_encoder(config.clip.text, MERGES, config.clip.embedding),
@@ -70,15 +85,58 @@ def study_steps() -> dict[str, Step]:
     }
 
 
-def proposer_steps(kind: str) -> dict[str, Step]:
-    """A training step and inference of the toy world's network of this kind."""
-    config = compose([f"rpn=toy_{kind}"]).rpn
+def end_to_end_steps() -> dict[str, Step]:
+    """Of proposals and names in one network."""
+    config = compose(["end2end=toy"]).end2end
+    network = build_end_to_end(config)
+    network.regions.set_vocabularies(texts(1, config.network.embedding))
+    batch = scenes()
+    images = as_images(batch)
+    optimizer = config.training.optimizer
+    return {
+        "end2end": training(network, network.loss, batch, optimizer, network.prepare),
+        "end2end regions": inference(lambda: network.detect_regions(images, batch.sizes_N2)),
+    }
+
+
+def fine_tuning_step() -> Step:
+    """With every loss: of new names, of old ones on stored images, distillation, pull."""
+    config = compose(["finetune=toy", "finetune.sets=[a]"])
+    settings = config.finetune
+    new, old = texts(2, config.clip.embedding)
+    networks = [build_classifier(config.roi.network) for _ in range(2)]
+    for network in networks:
+        network.set_vocabularies([new, old])
+    batch = scenes()
+    stride = networks[0].stride
+    shape = networks[0].backbone.channels[-1], HEIGHT // stride, WIDTH // stride
+    stored = StoredImages(
+        [np.ones(shape, np.float16)],
+        batch.boxes[:1],
+        batch.labels[:1],
+        batch.proposals[:1],
+        np.array([1], np.int32),
+    )
+    weights = Weights(rehearsal=1, negatives=1, distillation=1, pull=1)
+    tuner = FineTuner(*networks, stored, weights, [new], trains_head=True)
+    return training(tuner, tuner.loss, batch, settings.training.optimizer, tuner.sample)
+
+
+def texts(vocabularies: int, embedding: int) -> list[np.ndarray]:
+    """Embeddings of NAMES names in each vocabulary."""
+    rng = np.random.default_rng(2)
+    return [rng.standard_normal((NAMES, embedding)).astype(np.float32) for _ in range(vocabularies)]
+
+
+def proposer_steps(name: str, page: str) -> dict[str, Step]:
+    """A training step and inference of the network of a page of conf/rpn/."""
+    config = compose([f"rpn={page}"]).rpn
     network = build_proposer(config, 0)
     batch = scenes(labels=1)
     images = as_images(batch)
     return {
-        kind: training(network, network.loss, batch, config.training.optimizer),
-        f"{kind} proposals": inference(lambda: network.propose(images, batch.sizes_N2)),
+        name: training(network, network.loss, batch, config.training.optimizer),
+        f"{name} proposals": inference(lambda: network.propose(images, batch.sizes_N2)),
     }
 
 

@@ -1,4 +1,4 @@
-"""Runs the toy study's steps on libraries that stand for CUDA's: what Jittor would compile for a
+"""Runs the toy world's steps on libraries that stand for CUDA's: what Jittor would compile for a
 GPU is written, and nothing computed. By test_cuda_steps.py, as `python cuda_steps.py FOLDER`.
 
 Leaves the sources in FOLDER/sources, and what was copied to the host in the second turn of each
@@ -39,14 +39,15 @@ def main(folder: Path) -> None:
     compiler.write_text(COMPILER)
     compiler.chmod(0o755)
     jt.flags.nvcc_path = str(compiler)
-    from toy_steps import steps
+    from toy_steps import families
 
     copies = {}
-    for name, step in steps().items():
-        step()
-        with standard_error(folder / "errors") as errors:
+    for family in families():
+        for name, step in family.items():
             step()
-        copies[name] = errors.read_text().count(COPIED)
+            with standard_error(folder / "errors") as errors:
+                step()
+            copies[name] = errors.read_text().count(COPIED)
     (folder / "copies.json").write_text(json.dumps(copies))
     (folder / "flags.txt").write_text(jt.flags.nvcc_flags)
     kernels = Path(jt.flags.cache_path) / "jit"

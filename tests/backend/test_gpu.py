@@ -281,6 +281,21 @@ def test_cudnn_of_another_cuda(
         find_cuda()
 
 
+def test_doctor_names_driver_card_toolkit_and_what_was_tried(
+    toolkit: Path, driver: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    driver(Library())
+    monkeypatch.setattr(trial, "_try", lambda log: "")
+    monkeypatch.setenv("UNIDET_CACHE", str(tmp_path / "cache"))
+    finding = doctor.check_cuda()
+    assert finding.state == "OK"
+    assert finding.detail == (
+        f"A100 (sm_90), driver for CUDA 13.0, CUDA 13.0 from the system ({toolkit}/bin/nvcc); core "
+        "and cublas, cublasLt, cudart, cudnn, curand work, convolution, its gradients, product and "
+        "sort right"
+    )
+
+
 def test_a_gpu_that_fails_its_trial_is_not_used(
     toolkit: Path, driver: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
