@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs/stages"
-_LEAVES, _TAKES, _KNOBS = "Leaves", "Takes", "Knobs"
+_OUTPUTS, _INPUTS, _SETTINGS = "Outputs", "Inputs", "Settings"
 
 
 @dataclass
@@ -32,7 +32,7 @@ def files_of(stage: str, node: str) -> dict[str, File]:
     text = pages()[stage]
     own = re.search(rf"^### `{re.escape(node)}`$(.*?)^#", text, re.M | re.S)
     files: dict[str, File] = {}
-    for name, array, dtype, shape, _ in _rows(own[1] if own else _section(text, _LEAVES)):
+    for name, array, dtype, shape, _ in _rows(own[1] if own else _section(text, _OUTPUTS)):
         if name:
             pattern, remark = re.fullmatch(r"`(\S+)`(.*)", name).groups()  # type: ignore[union-attr]
             files[pattern] = File(not remark)
@@ -43,12 +43,12 @@ def files_of(stage: str, node: str) -> dict[str, File]:
 
 def taken(stage: str) -> set[str]:
     """The stages from which the page says that this one takes something."""
-    return {cell.strip("`") for cell, *_ in _rows(_section(pages()[stage], _TAKES))}
+    return {cell.strip("`") for cell, *_ in _rows(_section(pages()[stage], _INPUTS))}
 
 
-def knobs(stage: str) -> set[str]:
+def settings(stage: str) -> set[str]:
     """The keys of the configuration that the page lists."""
-    section = _section(pages()[stage], _KNOBS)
+    section = _section(pages()[stage], _SETTINGS)
     return {key for cell, *_ in _rows(section) for key in re.findall(r"`([\w.]+)`", cell)}
 
 

@@ -26,7 +26,7 @@ CONFIGS = (
     ("experiment=coco_o365", "clip=openai_rn50", "clip_embeddings=prompts81"),
 )
 """Studies that between them take all there is to take, and have all keys."""
-SECTIONS = ["Takes", "Leaves", "Costs", "Knobs"]
+SECTIONS = ["Inputs", "Outputs", "Cost", "Settings"]
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def test_pages_name_the_stages_that_are_taken_from(configs: list[Config]) -> Non
     assert {name: stage_pages.taken(name) for name in STAGES} == taken
 
 
-def test_knobs_are_keys_and_cover_what_a_stage_reads(configs: list[Config]) -> None:
+def test_settings_are_keys_and_cover_what_a_stage_reads(configs: list[Config]) -> None:
     known = {key for config in configs for key in keys(asdict(config))}
     for name, stage in STAGES.items():
-        knobs = stage_pages.knobs(name)
-        assert knobs - known == set(), name
-        roots = {key.partition(".")[0] for key in knobs}
+        settings = stage_pages.settings(name)
+        assert settings - known == set(), name
+        roots = {key.partition(".")[0] for key in settings}
         assert {*stage.reads} - roots == set(), name
 
 
