@@ -13,6 +13,7 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
 from unidet.pipelines.wiring.ready_embeddings import order_note, read_ready
+from unidet.pipelines.wiring.study_networks import naming, naming_network
 from unidet.pipelines.wiring.study_sets import (
     VOCABULARY,
     knows_text,
@@ -66,7 +67,8 @@ def files(config: Config, name: str) -> dict[str, Path]:
 
 
 def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
-    """Every set of the vocabulary has its names, and a ready array a row for each."""
+    """Every set of the vocabulary has its names, and a ready array a row for each, as long as the
+    network's."""
     first, *others = vocabularies(config)[name]
     names = _names(data, first)
     for other in others:
@@ -77,7 +79,13 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
                 "vocabulary"
             )
     for path in files(config, name).values():
-        read_ready(path, names)
+        width, ours = read_ready(path, names).shape[1], naming_network(config).embedding
+        if width != ours:
+            raise UserError(
+                f"clip_embeddings.files.{name}: {path} has {width} dimensions, the network that "
+                f"names regions {ours} ({naming(config)}.network.embedding); embed the names with "
+                "the CLIP that the others are from"
+            )
         if note := order_note(path, names):
             say(f"note: {note}")
 

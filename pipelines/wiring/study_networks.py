@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from unidet.config.finetune import AbsentFineTuning
+from unidet.config.networks import ClassifierConfig
 from unidet.config.stages import EndToEndConfig
 from unidet.config.study import Config
 from unidet.errors import UserError
@@ -54,6 +55,11 @@ def proposing(config: Config) -> str:
 def naming(config: Config) -> str:
     """The stage whose network names regions."""
     return END_TO_END if end_to_end(config) else ROI
+
+
+def naming_network(config: Config) -> ClassifierConfig:
+    """Settings of the network that names regions."""
+    return (end_to_end(config) or config.roi).network
 
 
 def input_of(stage: str, network: str = "") -> dict[str, Input]:

@@ -86,6 +86,7 @@ def bench(folder: Path, *overrides: str) -> Config:
             "experiment=bench",
             f"data.root={folder}",
             f"store.root={folder.parent / 'store'}",
+            "roi.network.embedding=6",
             *overrides,
         ]
     )
@@ -224,6 +225,7 @@ def test_sets_of_one_vocabulary_must_have_its_names(folder: Path) -> None:
         (np.ones((2, 6)), "3 categories"),
         (np.ones(3), "3 categories"),
         (np.full((3, 6), np.nan), "NaN"),
+        (np.ones((3, 5)), r"has 5 dimensions, the network that names regions 6 \(roi\.network"),
     ],
 )
 def test_embeddings_that_do_not_fit_are_refused(
