@@ -250,6 +250,33 @@ def test_the_first_toolkit_that_fits_the_driver(
     assert {library.parent for library in found.libraries.values()} == {other / "lib64"}
 
 
+def test_wheels_give_what_the_system_lacks_and_no_more(
+    toolkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUB and the runtime of another version beside the compiler's own do not compile."""
+    wheels = make_toolkit(tmp_path / "nvidia" / "cu13", 13)
+    other = make_toolkit(tmp_path / "nvidia" / "cu14", 14)
+    for name in ("cublas.h", "cublas_v2.h", "cudnn.h"):
+        (toolkit / "include" / name).unlink()
+    (toolkit / "lib64" / "libcublas.so.13").unlink()
+    monkeypatch.setattr(toolkits, "wheel_folders", lambda: [other, wheels])
+    found = gpu.find_toolkit()
+    assert found.libraries["cublas"] == wheels / "lib64" / "libcublas.so.13"
+    assert found.libraries["cudart"] == toolkit / "lib64" / "libcudart.so.13"
+    include = cuda_build.lay_out(found, tmp_path / "laid out").parents[1] / "include"
+    linked = {link.name: link.resolve() for link in include.iterdir() if link.is_symlink()}
+    assert linked == {
+        "cublas.h": wheels / "include" / "cublas.h",
+        "cublas_v2.h": wheels / "include" / "cublas_v2.h",
+        "cudnn.h": wheels / "include" / "cudnn.h",
+        "curand.h": toolkit / "include" / "curand.h",
+    }
+    assert str(wheels) not in cuda_build.core_flags(found, tmp_path / "laid out")
+    (toolkit / "include" / "cub" / "cub.cuh").unlink()
+    gpu.find_toolkit.cache_clear()
+    assert gpu.find_toolkit().nvcc == wheels / "bin" / "nvcc"  # half of CUB is mended by no wheel
+
+
 @pytest.mark.parametrize(
     ("wheels", "expected"),
     [

@@ -102,17 +102,30 @@ def lay_out(toolkit: Toolkit, folder: Path) -> Path:
     nvcc.chmod(0o755)
     files.write(folder / "include" / "unidet_cuda.h", _HEADER)
     files.write(folder / "include" / "npp.h", _NPP)
-    for name in _HEADERS_SOUGHT:
-        for place in toolkit.headers:
-            if (place / name).is_file():
-                files.link(folder / "include" / name, place / name)
-                break
+    for name, header in _linked_headers(toolkit).items():
+        files.link(folder / "include" / name, header)
     for name, library in toolkit.libraries.items():
         files.link(folder / "lib64" / f"lib{name}.so", library)
     static = toolkit.libraries["cudart"].with_name("libcudadevrt.a")  # nvcc always links it
     if static.is_file():
         files.link(folder / "lib64" / static.name, static)
     return nvcc
+
+
+def _linked_headers(toolkit: Toolkit) -> dict[str, Path]:
+    """By name: those that Jittor looks for in one place, and of wheels what the compiler's own
+    folders lack.
+
+    A folder of wheels as a whole would bring its CUB and its runtime beside the compiler's, which
+    are searched after all that is named to it.
+    """
+    own = {entry.name: entry for place in toolkit.headers for entry in place.iterdir()}
+    linked = {name: own[name] for name in _HEADERS_SOUGHT if name in own}
+    for place in toolkit.more_headers:
+        for entry in place.iterdir():
+            if entry.name not in own:
+                linked.setdefault(entry.name, entry)
+    return linked
 
 
 def core_flags(toolkit: Toolkit, folder: Path) -> str:

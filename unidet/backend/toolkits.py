@@ -37,7 +37,9 @@ _SECONDS = 60  # for a compiler's answer about itself
 class Toolkit:
     """`capabilities`: what it builds machine code for, 90 being 9.0; empty where it does not say.
 
-    `libraries`: from names such as "cublas" to files; `headers`: folders to look in.
+    `libraries`: from names such as "cublas" to files; `headers`: the compiler's own folders;
+    `more_headers`: those of wheels, for names that the former lack. Headers of two versions side by
+    side do not go together.
     """
 
     nvcc: Path
@@ -46,6 +48,7 @@ class Toolkit:
     headers: tuple[Path, ...]
     libraries: dict[str, Path]
     capabilities: tuple[int, ...] = ()
+    more_headers: tuple[Path, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -96,11 +99,9 @@ def _toolkit(nvcc: Path) -> Toolkit | str:
     version = int(match.group(1)), int(match.group(2))
     if version[0] < OLDEST_TOOLKIT:
         return f"{nvcc} is of CUDA {version[0]}, older than {OLDEST_TOOLKIT}"
-    wheels = wheel_folders()
+    wheels = [folder for folder in wheel_folders() if _is_of(version[0], folder)]
+    headers, more_headers = _header_folders(nvcc.parents[1], wheels)
     folders = [nvcc.parents[1], *wheels]
-    headers = [folder / "include" for folder in folders]
-    headers += [folder / "include" / "cccl" for folder in folders]
-    headers += [folder / "cccl" for folder in wheels]
     places = [folder / name for folder in folders for name in ("lib64", "lib")]
     libraries = {
         name: path
@@ -109,9 +110,7 @@ def _toolkit(nvcc: Path) -> Toolkit | str:
         if path is not None
     }
     missing = [f"lib{name}.so" for name in LIBRARIES if name not in libraries]
-    known = [folder for folder in headers if folder.is_dir()]
-    seen = [*known, SYSTEM_FOLDERS[0]]
-    missing += [name for name in HEADERS if not any((folder / name).is_file() for folder in seen)]
+    missing += [name for name in HEADERS if not _has_header(name, headers, more_headers)]
     if missing:
         return f"the CUDA {version[0]} toolkit of {nvcc} lacks {', '.join(missing)}"
     if any(folder in libraries["cudnn"].parents for folder in wheels) and (
@@ -121,7 +120,34 @@ def _toolkit(nvcc: Path) -> Toolkit | str:
     origin = "wheels" if any(folder in nvcc.parents for folder in wheels) else "the system"
     codes = re.findall(r"^sm_(\d+)$", _says(nvcc, "--list-gpu-code"), flags=re.MULTILINE)
     capabilities = tuple(sorted(map(int, codes)))
-    return Toolkit(nvcc, version, origin, tuple(known), libraries, capabilities)
+    return Toolkit(nvcc, version, origin, headers, libraries, capabilities, more_headers)
+
+
+def _is_of(major: int, wheel: Path) -> bool:
+    """No wheel of another CUDA: those of 13 and later share a folder named after it."""
+    return wheel.name == f"cu{major}" or not re.fullmatch(r"cu\d+", wheel.name)
+
+
+def _header_folders(own: Path, wheels: list[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Those of the toolkit in `own`, and those of wheels beside it."""
+    headers, more_headers = (
+        [
+            place
+            for folder in folders
+            for place in (folder / "include", folder / "include" / "cccl")
+            if place.is_dir()
+        ]
+        for folders in ([own], [folder for folder in wheels if folder != own])
+    )
+    return tuple(headers), tuple(more_headers)
+
+
+def _has_header(name: str, headers: tuple[Path, ...], more_headers: tuple[Path, ...]) -> bool:
+    """Whether it is there. A folder such as `cub` comes whole from one place."""
+    for places in ([*headers, SYSTEM_FOLDERS[0]], more_headers):
+        if any((place / Path(name).parts[0]).exists() for place in places):
+            return any((place / name).is_file() for place in places)
+    return False
 
 
 def _library(name: str, major: int, places: list[Path]) -> Path | None:
