@@ -18,17 +18,13 @@ from unidet.config.folders import STUDY
 from unidet.console.terminal import Progress, printable
 from unidet.data.check import shared_pictures
 from unidet.data.division import divide
-from unidet.data.image_files import image_names
 from unidet.data.own_data import OwnData, read_own, require_apart
-from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
-from unidet.formats.annotations import annotations_of
 from unidet.formats.labels.coco import Document
 from unidet.formats.labels.recognize import is_unfinished
 from unidet.formats.labels.records import TRAIN, VAL
-from unidet.formats.tables import tables_of
 from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
-from unidet.pipelines.wiring.ready_embeddings import order_note, read_ready
+from unidet.pipelines.wiring.own_labels import check_labels
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 from unidet.store.disk import check_folder, whole_file
 from unidet.store.hashing import sha256_file
@@ -80,7 +76,7 @@ def new_study(request: Request) -> list[str]:
     """
     _check_places(request)
     data = read_own(request.annotations, request.images, request.format)
-    order = _check_labels(request, data)
+    order = check_labels(data, request.annotations, request.images, request.embeddings)
     digests = _digests(data, request.images)
     parts = data.documents
     if not data.is_divided:
@@ -123,25 +119,6 @@ def _check_places(request: Request) -> None:
         from unidet.pipelines.wiring.new_weights import require_start
 
         require_start(request.weights, knows_text=request.knows_text)
-
-
-def _check_labels(request: Request, data: OwnData) -> str:
-    """Whatever the study would refuse later; what is to be said of the embeddings' order.
-
-    All documents have the same categories, of which there is at least one document.
-    """
-    pictures = PictureFolder(request.images)
-    for document in data.documents.values():
-        read = annotations_of(request.annotations, tables_of(request.annotations, document))
-        names, _ = image_names(read.images, request.images)
-        if data.format == "coco":  # other formats' sizes are the pictures'
-            for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
-                pictures.require_size(name, width, height)
-    if request.embeddings is None:
-        return ""
-    classes = [entry.name for entry in sorted(read.classes, key=lambda entry: entry.id)]
-    read_ready(request.embeddings, classes)
-    return order_note(request.embeddings, classes)
 
 
 # --- labels ------------------------------------------------------------------------------------
