@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from unidet.backend.gpu import require_cuda
 from unidet.config.study import Config
 from unidet.console.interrupt import at_once, check
 from unidet.console.terminal import say
@@ -157,12 +158,17 @@ def _compiling_ahead(study: _Study) -> Iterator[None]:
     """While first nodes run that need no Jittor, it is compiled for a later one that does.
 
     With a remote perhaps none of them runs.
+
+    Raises:
+        UserError: runtime.device=cuda, and there is none: told now, not after those nodes.
     """
     first, *later = study.nodes
     waits = not stage_of(first).tensors and any(stage_of(node).tensors for node in later)
     if not waits or study.config.remote or study.is_cached(first):
         yield
         return
+    if study.config.runtime.device == "cuda" and not study.config.cluster.executor:
+        require_cuda()
     from unidet.backend.runtime import compiling_ahead
 
     with compiling_ahead(study.config.runtime.device):

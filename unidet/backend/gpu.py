@@ -81,6 +81,18 @@ def find_cuda() -> Cuda:
     return Cuda(driver, find_toolkit(driver))
 
 
+def require_cuda() -> None:
+    """What `device=cuda` needs, without a trial of it.
+
+    Raises:
+        UserError: something is missing.
+    """
+    try:
+        find_cuda()
+    except NoCuda as problem:
+        raise problem.refusal() from problem
+
+
 @lru_cache(maxsize=2)
 def find_toolkit(driver: Driver | None = None) -> Toolkit:
     """The first complete one; where a driver is given, the first that fits it.

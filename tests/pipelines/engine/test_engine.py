@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from studies import built, folder_of, same_code, state_of, whole
 
-from unidet.backend import runtime
+from unidet.backend import gpu, runtime
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.engine import engine, graph
@@ -81,6 +81,21 @@ def test_jittor_is_compiled_while_the_data_are_made(
     assert begun == (["cpu"] if ahead else [])
     built(tiny(*overrides, "runtime.device=cpu"))  # the data are there
     assert len(begun) == ahead
+
+
+def test_a_gpu_that_is_not_there_is_told_before_the_data_are_made(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_gpu() -> None:
+        raise gpu.NoGpu("no NVIDIA driver")
+
+    monkeypatch.setattr(gpu, "find_cuda", no_gpu)
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], tensors=False))
+    with pytest.raises(UserError, match=r"^device=cuda: no NVIDIA driver; or use device=cpu"):
+        built(tiny("stage=proposals", "runtime.device=cuda"))
+    assert counted.calls == []
+    built(tiny("stage=data", "runtime.device=cuda"))  # which needs none
+    assert counted.calls == ["data"]
 
 
 def test_a_stage_without_tensors_gets_no_jittor(
