@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from disks import no_room
 
 from unidet.download.archives import staging, unpack
 from unidet.errors import UserError
@@ -113,6 +115,23 @@ def test_damage_of_a_rare_compression_is_found(tmp_path: Path, method: int) -> N
     content = path.read_bytes()
     path.write_bytes(content[:60] + bytes([content[60] ^ 255] * 20) + content[80:])
     assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_is_not_taken_for_damage(tmp_path: Path, kind: str) -> None:
+    """Small files too, which a buffer would hold until they are closed."""
+    path = archive(tmp_path, kind, {"val/b.jpg": b"b" * 100})
+    with no_room(50):
+        assert "b.jpg: cannot be written (File too large)" in complaint(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_fails_is_not_taken_for_damage(tmp_path: Path, kind: str) -> None:
+    def broken(name: str) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(UserError, match=r"cannot be read \(Input/output error\)"):
+        unpack(archive(tmp_path, kind), tmp_path / "out", broken)
 
 
 def test_a_name_in_no_encoding_is_damage(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import IO
 
 from unidet.download.fetch import disk_errors
 from unidet.errors import UserError
-from unidet.store.hashing import BUFFER_BYTES
+from unidet.store.hashing import BUFFER_BYTES, write_all
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 _DAMAGE = (
@@ -26,7 +26,7 @@ _DAMAGE = (
     EOFError,
     zlib.error,
     lzma.LZMAError,
-    OSError,  # of gzip and bzip2; those of the disk are told before, by `disk_errors`
+    OSError,  # of gzip and bzip2; those of the disk have a number
     ValueError,  # names in no encoding
     LookupError,
     struct.error,
@@ -149,6 +149,8 @@ def _damage_named(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as fault:
+        if isinstance(fault, OSError) and fault.errno is not None:  # the disk's, not gzip's
+            raise UserError(f"{archive}: cannot be read ({fault.strerror})") from None
         reason = next(iter(str(fault).splitlines()), type(fault).__name__)
         raise UserError(
             f"{archive}: is cut off or damaged ({reason}); remove it and run the same command again"
@@ -159,11 +161,12 @@ def _write(content: IO[bytes], file: Path) -> None:
     """Copy what an archive holds; a fault of the archive and one of the disk stay apart."""
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        out = open(file, "xb")  # noqa: SIM115  closed below, whatever fails
+        # without a buffer, whose rest would meet a full disk at the end, outside `disk_errors`
+        out = open(file, "xb", buffering=0)  # noqa: SIM115  closed below, whatever fails
     with out:
         while piece := content.read(BUFFER_BYTES):
             with disk_errors(file):
-                out.write(piece)
+                write_all(out.fileno(), piece)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -101,7 +101,7 @@ def _stream(source: Path | str, target: Path | str | None) -> str:
             while count := _read_into(stream, buffer):
                 hasher.update(buffer[:count])
                 if out is not None:
-                    _write_all(out.fileno(), buffer[:count])
+                    write_all(out.fileno(), buffer[:count])
     finally:
         if out is not None:
             out.close()
@@ -116,7 +116,8 @@ def _read_into(stream: FileIO, buffer: memoryview) -> int:
         raise
 
 
-def _write_all(descriptor: int, data: memoryview) -> None:
+def write_all(descriptor: int, data: memoryview | bytes) -> None:
+    """Write all bytes; what the system takes at once may be fewer."""
     while data:
         data = data[os.write(descriptor, data) :]
 
