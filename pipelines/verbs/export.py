@@ -10,7 +10,7 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
-from unidet.store.disk import nearest_folder
+from unidet.store.disk import files_below, nearest_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,10 +36,11 @@ def run(options: Namespace, compose: Compose) -> int:
 
 
 def _checked(folder: str) -> str:
-    """The absolute path of a folder to export into: new, empty, or an export already."""
+    """The absolute path of a folder to export into: new, without files, or an export already."""
     path = Path(folder)
     nearest_folder(path)
-    if path.is_dir() and any(path.iterdir()) and not (path / "store" / "v1").is_dir():
+    # A killed export may have left `store`, and nothing in it.
+    if path.is_dir() and any(files_below(path)) and not (path / "store" / "v1").is_dir():
         raise UserError(f"export: {folder} holds other things; give a new or empty folder")
     return os.path.abspath(path)
 
