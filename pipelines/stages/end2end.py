@@ -58,7 +58,7 @@ def _train(job: Job, network: Any) -> None:
     from unidet.training import ranks
 
     config, training = job.config.end2end, open_training_sets(job)
-    set_vocabularies(job, network.regions, training, config.text)
+    set_vocabularies(job, network.regions, training, config)
     sources = [Source(data.split, data.images) for data in training]
     settings = counted_in_steps(config.training, sources, config.sampler)
     share = (ranks.rank(), ranks.count())

@@ -57,7 +57,7 @@ def run(job: Job) -> None:
         sources, job.config.roi.images, settings, job.config.seed, share
     )
     texts = [
-        read_embeddings(job.inputs[_embeddings(vocabulary)], data)
+        read_embeddings(job.inputs[_embeddings(vocabulary)], data, job.config.roi.network.embedding)
         for vocabulary, data in zip(_new(job), new, strict=True)
     ]
     allowed = [np.array([c.image_count > 0 for c in data.split.categories]) for data in new]

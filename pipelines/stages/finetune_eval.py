@@ -22,7 +22,7 @@ from unidet.pipelines.wiring.image_sets import open_image_set, read_vocabulary
 from unidet.pipelines.wiring.learned_names import with_learned_names
 from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.per_category import save_per_category
-from unidet.pipelines.wiring.region_scoring import detections_of, text_classifier
+from unidet.pipelines.wiring.region_scoring import detections_of, regions_of, text_classifier
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run(job: Job) -> None:
 
     data = open_image_set(job)
     names = [category.name for category in data.split.categories]
-    vectors = read_embeddings(job.inputs["clip_embeddings"], data)
+    vectors = read_embeddings(job.inputs["clip_embeddings"], data, regions_of(job, data).length)
     vectors = with_learned_names(vectors, names, job.inputs.get("finetune"))
     truth = read_ground_truth(data.ground_truth)
     detections = detections_of(job, data, text_classifier(job, data, vectors))

@@ -64,7 +64,7 @@ def _train(job: Job, network: Any) -> None:
 
     config = job.config.roi
     training = open_training_sets(job)
-    set_vocabularies(job, network, training, config.text)
+    set_vocabularies(job, network, training, config)
     sources = [Source(data.split, data.images, training_proposals(job, data)) for data in training]
     settings = counted_in_steps(config.training, sources, config.sampler)
     share = (ranks.rank(), ranks.count())

@@ -49,16 +49,25 @@ def _scale_and_bias(values: dict[str, Any]) -> dict[str, float]:
     return settings
 
 
-def read_embeddings(folder: Path, data: ImageSet) -> np.ndarray:
+def read_embeddings(folder: Path, data: ImageSet, length: int | None) -> np.ndarray:
     """(C, D) float32 of a `clip_embeddings` artefact, for the categories of a set in their order.
 
+    Args:
+        length: D of the regions; None where there is none.
+
     Raises:
-        UserError: they are of other names.
+        UserError: they are of other names, or of another length.
     """
     vectors, names = read_stored(folder / EMBEDDINGS)
     if names != [category.name for category in data.split.categories]:
         raise UserError(
             f"{data.name}: its {len(data.split.categories)} categories are not the {len(names)} "
             "names of its vocabulary; give the set another vocabulary"
+        )
+    if length not in (None, vectors.shape[1]):
+        raise UserError(
+            f"{folder / EMBEDDINGS}: embeddings of {vectors.shape[1]} dimensions for the names of "
+            f"{data.name}, where the regions' have {length}; embed the names with the CLIP that "
+            "the network learns from (clip_embeddings)"
         )
     return vectors

@@ -32,6 +32,12 @@ class SetRegions:
     folder: Path
     image_ids: np.ndarray
 
+    @property
+    def length(self) -> int | None:
+        """D of the regions' embeddings; None where there is no image."""
+        shards = Sharded(self.folder / SHARDS)
+        return shards.of(0)["embeddings"].shape[1] if len(shards) else None
+
     def __iter__(self) -> Iterator[Regions]:
         from unidet.evaluation.regions import Regions
 
@@ -56,7 +62,8 @@ def text_classifier(
 
     vectors = embeddings_CD
     if vectors is None:
-        vectors = read_embeddings(job.inputs["clip_embeddings"], data)
+        length = regions_of(job, data).length
+        vectors = read_embeddings(job.inputs["clip_embeddings"], data, length)
     settings = read_classifier(job.inputs["lvis_raw"])
     ids = np.array([category.id for category in data.split.categories], np.int64)
     return TextClassifier.of(vectors, ids, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unidet.config.stages import RegionNetworkConfig
 from unidet.config.study import Config
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job
@@ -15,24 +16,27 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def set_vocabularies(job: Job, network: Any, training: list[ImageSet], text: str) -> None:
-    """Give a `RoiClassifier` the names of each training set; `text` is the configuration's."""
+def set_vocabularies(
+    job: Job, network: Any, training: list[ImageSet], config: RegionNetworkConfig
+) -> None:
+    """Give a `RoiClassifier` the names of each training set."""
     import numpy as np
 
     network.set_vocabularies(
-        [_vectors(job, data, text) for data in training],
+        [_vectors(job, data, config) for data in training],
         # As officially: a name that labels no image is not drawn as a negative either.
         allowed=[np.array([c.image_count > 0 for c in d.split.categories]) for d in training],
     )
 
 
-def _vectors(job: Job, data: ImageSet, text: str) -> np.ndarray:
+def _vectors(job: Job, data: ImageSet, config: RegionNetworkConfig) -> np.ndarray:
     """(C, D) embeddings of the set's names, or random ones as a control (`text=random`)."""
     import numpy as np
 
     vocabulary = dict(job.settings["data"]["training"])[f"{TRAINING}{data.name}"]
-    vectors = read_embeddings(job.inputs[str(Node("clip_embeddings", vocabulary))], data)
-    if text == "random":
+    folder = job.inputs[str(Node("clip_embeddings", vocabulary))]
+    vectors = read_embeddings(folder, data, config.network.embedding)
+    if config.text == "random":
         rng = np.random.default_rng((job.config.seed, len(vectors)))
         return rng.standard_normal(vectors.shape).astype(np.float32)
     return vectors

@@ -67,12 +67,13 @@ def test_the_best_proposals_of_each_image_are_used(folder: Path) -> None:
     assert proposals_of(1).shape == (0, 5)
 
 
-def _texts(folder: Path, text: str = "clip") -> np.ndarray:
+def _texts(folder: Path, text: str = "clip", embedding: int = 5) -> np.ndarray:
     """The (C, D) embeddings that a network learns the names of `a` from."""
     learned: list[np.ndarray] = []
     network = SimpleNamespace(set_vocabularies=lambda texts, allowed: learned.extend(texts))
     training: Any = [Data(images=2)]
-    set_vocabularies(job(folder), network, training, text)
+    config: Any = SimpleNamespace(text=text, network=SimpleNamespace(embedding=embedding))
+    set_vocabularies(job(folder), network, training, config)
     (vectors,) = learned
     return vectors
 
@@ -93,3 +94,10 @@ def test_embeddings_of_other_names_are_refused(folder: Path) -> None:
     )
     with pytest.raises(UserError, match="a: its 2 categories are not the 2 names of its vocab"):
         _texts(folder)
+
+
+def test_embeddings_of_another_length_are_named(folder: Path) -> None:
+    with pytest.raises(
+        UserError, match=rf"{EMBEDDINGS}: embeddings of 5 dimensions for the names of a, .* have 7"
+    ):
+        _texts(folder, embedding=7)
