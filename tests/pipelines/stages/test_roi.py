@@ -12,6 +12,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.pipelines.engine.shards import SHARDS
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
+from unidet.pipelines.wiring.region_scoring import text_classifier
 from unidet.pipelines.wiring.training_names import set_vocabularies
 from unidet.pipelines.wiring.training_proposals import training_proposals
 from unidet.records import Category
@@ -101,3 +102,17 @@ def test_embeddings_of_another_length_are_named(folder: Path) -> None:
         UserError, match=rf"{EMBEDDINGS}: embeddings of 5 dimensions for the names of a, .* have 7"
     ):
         _texts(folder, embedding=7)
+
+
+def test_embeddings_of_another_length_are_named_in_evaluation(folder: Path) -> None:
+    shards = folder / "lvis_raw" / SHARDS
+    shards.mkdir(parents=True)
+    with np.load(folder / "proposals" / SHARDS / "shard-00000.npz") as arrays:
+        columns = {**arrays, "embeddings": np.ones((3, 7), np.float32)}
+    np.savez(shards / "shard-00000.npz", **columns)
+    data: Any = Data(images=2)
+    data.split.image_ids = np.arange(2)
+    places = {"lvis_raw": folder / "lvis_raw", "clip_embeddings": folder / "embeddings"}
+    evaluation: Any = SimpleNamespace(inputs=places)
+    with pytest.raises(UserError, match=rf"{EMBEDDINGS}: embeddings of 5 .* have 7"):
+        text_classifier(evaluation, data)
