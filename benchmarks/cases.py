@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,35 @@ def other_cases() -> dict[str, Callable[[], Arrays]]:
     }
 
 
+def mixed_cases() -> dict[str, Callable[[], Arrays]]:
+    """What a step in mixed precision computes in 16 bits; a CPU rounds alike, but for ties of sums
+    whose order differs."""
+    import jittor as jt
+    from jittor import nn
+
+    from unidet.training.precision import computing_in
+
+    operations: dict[str, tuple[Callable, list[np.ndarray]]] = {
+        "convolution 3 x 3": (
+            lambda x, w: nn.conv2d(x, w, None, 2, 1),
+            [normal(2, 32, 41, 53), normal(48, 32, 3, 3)],
+        ),
+        "linear layer": (lambda x, w: nn.linear(x, w), [normal(300, 200), normal(100, 200)]),
+        "matrix product": (lambda x, y: jt.matmul(x, y), [normal(300, 200), normal(200, 100)]),
+    }
+
+    def case(operation: str, precision: Any) -> Arrays:
+        function, inputs = operations[operation]
+        with computing_in(precision):
+            return with_gradients(function, *inputs)
+
+    return {
+        f"{operation}, {precision}": partial(case, operation, precision)
+        for operation in operations
+        for precision in ("bfloat16", "float16")
+    }
+
+
 def attempt(name: str, work: Callable[[], Any]) -> Any:
     """What `work` gives; None, with a line, where it fails: the others are still worth knowing."""
     try:
@@ -161,7 +191,7 @@ def main(target: str) -> None:
 
     started = time.time()
     results: Arrays = {}
-    for make in (convolution_cases, region_cases, other_cases):
+    for make in (convolution_cases, region_cases, other_cases, mixed_cases):
         for name, case in make().items():
             found = attempt(name, case) or {}
             results |= {f"{name}: {part}": value for part, value in found.items()}

@@ -94,19 +94,28 @@ def _parts(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _parity(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Relative to the array's largest value, the worst ones of each part first."""
+    """Relative to the array's largest value, the worst ones of each part and precision first."""
     rows = []
     for part, arrays in found.items():
         relative = {name: gap["largest"] / (gap["of"] or 1) for name, gap in arrays.items()}
-        for name in sorted(relative, key=relative.__getitem__, reverse=True)[:WORST]:
-            gap = arrays[name]
-            numbers = f"{gap['largest']:.2g}", f"{gap['of']:.2g}", f"{relative[name]:.1e}"
-            rows.append((f"{part}: {name}", *numbers))
+        ordered = sorted(relative, key=relative.__getitem__, reverse=True)
+        for precision in ("float32", "bfloat16", "float16"):
+            for name in [name for name in ordered if _precision_of(name) == precision][:WORST]:
+                gap = arrays[name]
+                numbers = f"{gap['largest']:.2g}", f"{gap['of']:.2g}", f"{relative[name]:.1e}"
+                rows.append((f"{part}: {name}", *numbers))
     return _table(("compared with the processor", "largest difference", "of", "relative"), rows)
 
 
+def _precision_of(array: str) -> str:
+    """Of an array of benchmarks/cases.py's `mixed_cases`, as its name says."""
+    named = (name for name in ("bfloat16", "float16") if f", {name}:" in array)
+    return next(named, "float32")
+
+
 def _speeds(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Milliseconds, and the mebibytes held after it."""
+    """Milliseconds, and the mebibytes that the card holds after it: those of this work's pool, and
+    of the weights so far. Of a processor, the most that the process has held."""
     runs = [
         (program, precision, found[key])
         for precision in PRECISIONS

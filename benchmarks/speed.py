@@ -8,6 +8,7 @@ TF32 is asked for from outside, by NVIDIA_TF32_OVERRIDE=1. Written after every f
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -117,6 +118,8 @@ def main(device: str, target: str, precision: str, quick: bool) -> None:
             with computing_in(mixed):
                 work()
 
+        gc.collect()
+        jt.gc()  # nothing that the last one kept in its pool counts as this one's
         figures.add(name, run, mebibytes_held)
 
 

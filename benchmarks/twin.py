@@ -66,6 +66,8 @@ def main(device: str, target: str, precision: str, quick: bool) -> None:
     figures = Figures(target, wait, quick)
     print(torch.__version__, flush=True)
     figures.add(TRUNK_FORWARD, forward, lambda: mebibytes_held(device))
+    if device == "cuda":
+        torch.cuda.empty_cache()
     figures.add(TRUNK_STEP, update, lambda: mebibytes_held(device))
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -73,3 +74,16 @@ def test_parts_that_fail_hang_and_are_interrupted(gpu: ModuleType, tmp_path: Pat
     assert [again.outcomes[name]["outcome"] for name in ("doctor", "cases")] == ["done", "done"]
     gpu.Run(tmp_path, "cuda", 0).all([part("late", "")])
     assert json.loads((tmp_path / "parts.json").read_text())["late"]["outcome"] == "no time left"
+
+
+def test_differences_are_told_by_precision(gpu: ModuleType, tmp_path: Path) -> None:
+    """Those of 16 bits, a thousand times as large, do not hide the others."""
+    names = [*"abcd", "a, bfloat16: result", "a, float16: result"]
+    shifts = (1e-6, 2e-6, 3e-6, 4e-6, 4e-3, 5e-4)
+    expected = {name: np.ones(3, np.float32) for name in names}
+    np.savez(tmp_path / "cases-cpu.npz", **expected)
+    found = {name: expected[name] + shift for name, shift in zip(names, shifts, strict=True)}
+    np.savez(tmp_path / "cases.npz", **found)
+    table = gpu.Run(tmp_path, "cpu", 0).report()
+    lines = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| cases: ")]
+    assert lines == [f"| cases: {name}" for name in ("d", "c", "b", *names[4:])]

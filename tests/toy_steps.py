@@ -12,7 +12,7 @@ import numpy as np
 from batches import make_batch
 
 from unidet.config.compose import compose
-from unidet.config.training import OptimizerConfig
+from unidet.config.training import OptimizerConfig, Precision
 from unidet.models.clip.contrastive import ContrastiveLoss
 from unidet.models.fine_tuner import FineTuner, Weights
 from unidet.models.layers import set_batch_norm_training
@@ -23,8 +23,10 @@ from unidet.pipelines.wiring.crop_encoder import build_crop_encoder
 from unidet.pipelines.wiring.end_to_end import build_end_to_end
 from unidet.pipelines.wiring.text_encoder import build_text_encoder
 from unidet.training.inference import as_images
+from unidet.training.loss_scale import LossScale
 from unidet.training.optimizer import Optimizer
 from unidet.training.pair import ImageTextPair
+from unidet.training.precision import computing_in
 from unidet.training.step import LossOf, Prepare, Stepper, as_it_is
 
 Step = Callable[[], Any]
@@ -45,15 +47,17 @@ def families() -> Iterator[dict[str, Step]]:
 
     Networks that share weights come together; none is built before the last ones are done with.
     """
-    yield study_steps()
+    yield study_steps("float32")
+    yield study_steps("bfloat16")
+    yield study_steps("float16")
     yield end_to_end_steps()
     yield {"finetune": fine_tuning_step()}
     for name, page in PROPOSERS.items():
         yield proposer_steps(name, page)
 
 
-def study_steps() -> dict[str, Step]:
-    """Those of the study's networks."""
+def study_steps(precision: Precision) -> dict[str, Step]:
+    """Those of the study's networks; inference is in float32, whatever they are trained in."""
     config = compose(["experiment=toy"])
     proposer = build_proposer(config.rpn, 0)
     classifier = build_classifier(config.roi.network)
@@ -68,16 +72,20 @@ def study_steps() -> dict[str, Step]:
     set_batch_norm_training(pair, True)
     batch = scenes()
     images = as_images(batch)
-    return {
-        "clip": training(pair, pair.loss, crops(config.clip), config.clip.training.optimizer),
-        "rpn": training(proposer, proposer.loss, batch, config.rpn.training.optimizer),
-        "roi": training(
-            classifier,
-            classifier.loss,
-            batch,
-            config.roi.training.optimizer,
-            classifier.sample,
+    mark = "" if precision == "float32" else f", {precision}"
+    of_clip, of_roi = config.clip.training.optimizer, config.roi.training.optimizer
+    found = {
+        f"clip{mark}": training(pair, pair.loss, crops(config.clip), of_clip, precision=precision),
+        f"rpn{mark}": training(
+            proposer, proposer.loss, batch, config.rpn.training.optimizer, precision=precision
         ),
+        f"roi{mark}": training(
+            classifier, classifier.loss, batch, of_roi, classifier.sample, precision
+        ),
+    }
+    if mark:
+        return found
+    return found | {
         "proposals": inference(lambda: proposer.propose(images, batch.sizes_N2)),
         "lvis_raw": inference(
             lambda: classifier.regions(images, batch.sizes_N2, batch.proposals or [])
@@ -146,12 +154,15 @@ def training(
     batch: Any,
     optimizer: OptimizerConfig,
     prepare: Prepare = as_it_is,
+    precision: Precision = "float32",
 ) -> Step:
     """Forward, backward and update, as `training.loop` makes them, without what it logs."""
-    update = Stepper(network, loss_of, prepare, Optimizer(network, optimizer), 1)
+    loss_scale = LossScale() if precision == "float16" else None
+    update = Stepper(network, loss_of, prepare, Optimizer(network, optimizer, loss_scale), 1)
 
     def step() -> None:
-        update(batch, (0, 0), 1.0)
+        with computing_in(precision):
+            update(batch, (0, 0), 1.0)
         jt.sync_all()
 
     return step
