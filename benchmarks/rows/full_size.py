@@ -53,7 +53,8 @@ def propose(quick: bool = False, overrides: tuple[str, ...] = ()) -> Work:
 def _step(network: Any, settings: Any, images: int, quick: bool = False) -> Work:
     prepare = getattr(network, "sample", as_it_is)
     optimizer = Optimizer(network, settings)
-    step = Stepper(network, network.loss, prepare, optimizer, parts=1)
+    loss_of = getattr(network, "loss_in_pieces", network.loss)
+    step = Stepper(network, loss_of, prepare, optimizer, parts=1)
     batch = example(images, quick)
 
     def run() -> Results:

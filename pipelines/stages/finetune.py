@@ -63,7 +63,9 @@ def run(job: Job) -> None:
     allowed = [np.array([c.image_count > 0 for c in data.split.categories]) for data in new]
     if job.name == PLAIN:
         network.set_vocabularies(texts, allowed)
-        train_and_keep(job, NAME, network, network.loss, batches_from, settings, network.sample)
+        train_and_keep(
+            job, NAME, network, network.loss_in_pieces, batches_from, settings, network.sample
+        )
     else:
         tuner = _tuner(job, network, texts, allowed)
         train_and_keep(job, NAME, tuner, tuner.loss, batches_from, settings, tuner.sample)

@@ -72,7 +72,7 @@ def _train(job: Job, network: Any) -> None:
         sources, config.images, settings, job.config.seed, share, config.sampler
     )
     train_and_keep(
-        job, "roi", network, network.loss, batches_from, settings, prepare=network.sample
+        job, "roi", network, network.loss_in_pieces, batches_from, settings, prepare=network.sample
     )
 
 

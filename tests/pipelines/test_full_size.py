@@ -48,12 +48,14 @@ def batch() -> Batch:
 def step(network: Any, batch: Batch, settings: OptimizerConfig) -> dict[str, float]:
     """One update at the official rate; the losses, after checking that parameters moved."""
     from unidet.training.optimizer import Optimizer
-    from unidet.training.step import Stepper
+    from unidet.training.step import Stepper, as_it_is
 
     optimizer = Optimizer(network, settings)
     names = optimizer.names
     before = {name: float(var.sum().item()) for name, var in network.named_parameters()}
-    values = Stepper(network, network.loss, optimizer, parts=1)(batch, (0, 0), 1.0)
+    loss_of = getattr(network, "loss_in_pieces", network.loss)
+    prepare = getattr(network, "sample", as_it_is)
+    values = Stepper(network, loss_of, prepare, optimizer, parts=1)(batch, (0, 0), 1.0)
     losses = {name: float(x.item()) for name, x in values.items() if name.startswith("loss")}
     after = {name: float(var.sum().item()) for name, var in network.named_parameters()}
     assert np.isfinite(list(after.values())).all()

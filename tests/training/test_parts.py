@@ -12,6 +12,8 @@ from small_networks import batch, classifier, cln, network_and_batch, preparatio
 
 from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
 from unidet.errors import UserError
+from unidet.models import roi_classifier
+from unidet.ops.loss_term import Pieces
 from unidet.ops.sampling import BatchRandom
 from unidet.records import Batch
 from unidet.training.loop import train
@@ -34,7 +36,7 @@ def settings(kind: str, accumulate: int, steps: int = 3) -> TrainingConfig:
 
 
 def trained(
-    name: str, folder: Path, config: TrainingConfig
+    name: str, folder: Path, config: TrainingConfig, *, in_pieces: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Weights before and after."""
     network, given = network_and_batch(name)
@@ -47,7 +49,7 @@ def trained(
     folder.mkdir()
     after = train(
         network,
-        network.loss,
+        network.loss_in_pieces if in_pieces else network.loss,
         batches,
         config,
         seed=5,
@@ -69,9 +71,35 @@ def test_the_update_of_the_parts_is_that_of_the_batch(
     assert moved > 1e-2
     for key in whole:
         np.testing.assert_allclose(divided[key], whole[key], atol=1e-5 * moved, rtol=1e-5)
-    logs = [(tmp_path / folder / "log.csv").read_text().split() for folder in ("whole", "parts")]
-    first = [np.array([float(n) for n in lines[1].split(",")]) for lines in logs]
-    np.testing.assert_allclose(first[1], first[0], rtol=1e-4)
+    _assert_logs_equal(tmp_path / "whole", tmp_path / "parts")
+
+
+def _assert_logs_equal(*folders: Path) -> None:
+    """Their first lines."""
+    lines = [(folder / "log.csv").read_text().split()[1] for folder in folders]
+    first, second = ([float(number) for number in line.split(",")] for line in lines)
+    np.testing.assert_allclose(second, first, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["classifier", "partitioned classifier"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_update_of_the_pieces_is_that_of_the_batch(
+    name: str, parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_and_batch(name)[0]
+    numbers = network.backbone.channels[-1] * network.settings.pool_size**2
+    monkeypatch.setattr(roi_classifier, "_NUMBERS_A_PASS", 5 * numbers)
+    samples = network.sample(network_and_batch(name)[1], BatchRandom(5))
+    pieces = network.loss_in_pieces(samples, BatchRandom(5))
+    assert isinstance(pieces, Pieces)
+    assert len(pieces.losses) > 2
+    start, whole = trained(name, tmp_path / "whole", settings("sgd", 1))
+    _, divided = trained(name, tmp_path / "pieces", settings("sgd", parts), in_pieces=True)
+    moved = max(np.abs(whole[key] - start[key]).max() for key in whole)
+    assert moved > 1e-2
+    for key in whole:
+        np.testing.assert_allclose(divided[key], whole[key], atol=1e-5 * moved, rtol=1e-5)
+    _assert_logs_equal(tmp_path / "whole", tmp_path / "pieces")
 
 
 def test_adam_counts_updates_not_parts(tmp_path: Path) -> None:

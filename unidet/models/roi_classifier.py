@@ -9,6 +9,8 @@ Source: Wang et al., arXiv 2303.11749, 3.2; UniDetector mmdet/models/roi_heads/.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import jittor as jt
@@ -28,7 +30,7 @@ from unidet.models.roi_samples import (
 from unidet.models.text_classifier import TextClassifier
 from unidet.ops.blocked_maps import channels_held
 from unidet.ops.coders import decode_deltas
-from unidet.ops.loss_term import Losses, LossTerm, tally
+from unidet.ops.loss_term import Losses, LossTerm, Pieces, tally
 from unidet.ops.losses import binary_cross_entropy, l1_loss, one_hot
 from unidet.ops.roi_align import roi_align
 from unidet.ops.rois import by_image, rois_of
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
     from unidet.config.networks import ClassifierConfig
 
 _ROIS_A_PASS, _NUMBERS_A_PASS = 512, 1 << 25
-"""Most regions that the heads take at a time in inference, and most numbers of their features."""
+"""Most regions that the heads take at a time in inference, and most numbers of their features, in
+training too."""
 
 
 class RoiClassifier(nn.Module):
@@ -165,14 +168,37 @@ class RoiClassifier(nn.Module):
         heads = self.heads(feats, batch.samples.rois_R5)
         return self.losses(*heads, batch.samples, batch.classes)
 
+    def loss_in_pieces(self, batch: RoiBatch, rng: RandomSource) -> Losses | Pieces:
+        """As `loss`, some regions at a time where their features are many.
+
+        Full-size features of 512 regions are 0.4 GB, and what their last layer keeps for gradients
+        is six times that.
+        """
+        samples, regions = batch.samples, len(batch.samples.labels_R)
+        feats = self.features(jt.array(batch.images_NCHW))
+
+        def losses(shared: jt.Var, rows: slice) -> Losses:
+            heads = self.heads(shared, samples.rois_R5[rows])
+            return self.losses(*heads, samples, batch.classes, rows)
+
+        count = -(-regions // self._regions_that_fit(feats))
+        if count <= 1:
+            return losses(feats, slice(None))
+        borders = np.linspace(0, regions, count + 1).astype(int)
+        parts = [partial(losses, rows=slice(*ends)) for ends in pairwise(borders)]
+        return Pieces(feats, list(self.backbone.parameters()), parts)
+
     def losses(
         self,
         embeddings_RD: jt.Var,
         deltas_R4: jt.Var,
         samples: RoiSamples,
         classes: Sequence[np.ndarray],
+        rows: slice = slice(None),
     ) -> Losses:
         """As `loss`, for the `heads` of given regions and, per image, the names to compare with.
+
+        `rows`: the regions whose heads these are; divisors are those of all.
 
         Classification is a sigmoid cross entropy per (region, name), summed over names, divided by
         the regions or, with several datasets, by the images; boxes an L1 over positives, divided by
@@ -180,21 +206,21 @@ class RoiClassifier(nn.Module):
         `box_loss_weight`.
         """
         counts = self.classifier.class_counts
-        rows, regions = embeddings_RD.shape[0], len(samples.labels_R)
-        labels = np.full(rows, max(counts), np.int64)
-        labels[:regions] = samples.labels_R
-        weights = class_weights(samples, counts, classes, rows)
+        regions, padded = len(samples.labels_R), embeddings_RD.shape[0]
+        own = samples.labels_R[rows]
+        labels = np.append(own, np.full(padded - len(own), max(counts)))
+        weights = class_weights(samples, counts, classes, regions)
         loss_class = sum(
             binary_cross_entropy(
-                self.classifier(embeddings_RD, dataset), one_hot(labels, count), weight
+                self.classifier(embeddings_RD, dataset),
+                one_hot(labels, count),
+                _filled(weight[rows], padded),
             )
             for dataset, (count, weight) in enumerate(zip(counts, weights, strict=True))
         )
-        targets = np.zeros((rows, 4), np.float32)
-        targets[:regions] = samples.targets_R4
         backgrounds = np.asarray(counts)[samples.datasets_N[samples.images_R]]
-        positive = np.zeros((rows, 1), np.float32)
-        positive[:regions, 0] = samples.labels_R < backgrounds
+        targets = _filled(samples.targets_R4[rows], padded)
+        positive = _filled((samples.labels_R < backgrounds)[rows, None], padded)
         divisor = regions if len(counts) == 1 else len(samples.datasets_N)
         return {
             "loss_class": LossTerm(loss_class, divisor),
@@ -230,14 +256,23 @@ class RoiClassifier(nn.Module):
 
     def all_heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `heads` for exactly R regions, some at a time; call it without gradients."""
-        numbers = channels_held(feats_NCHW) * self.settings.pool_size**2
-        fitting = _NUMBERS_A_PASS // numbers
-        step, parts = min(_ROIS_A_PASS, max(fitting, 1)), []
+        step, parts = min(_ROIS_A_PASS, self._regions_that_fit(feats_NCHW)), []
         for start in range(0, max(len(rois_R5), 1), step):
             part = rois_R5[start : start + step]
             parts.append([output.numpy()[: len(part)] for output in self.heads(feats_NCHW, part)])
         embeddings, deltas = map(np.concatenate, zip(*parts, strict=True))
         return embeddings, deltas
+
+    def _regions_that_fit(self, feats_NCHW: jt.Var) -> int:
+        """As many as have `_NUMBERS_A_PASS` of features."""
+        return max(_NUMBERS_A_PASS // (channels_held(feats_NCHW) * self.settings.pool_size**2), 1)
+
+
+def _filled(values: np.ndarray, rows: int) -> np.ndarray:
+    """`values` as float32, followed by zeros to `rows` rows."""
+    filled = np.zeros((rows, *values.shape[1:]), np.float32)
+    filled[: len(values)] = values
+    return filled
 
 
 def decoded(rois_R5: np.ndarray, deltas_R4: np.ndarray) -> np.ndarray:

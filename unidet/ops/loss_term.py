@@ -7,7 +7,7 @@ update is that of the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jittor as jt
@@ -43,6 +43,23 @@ class LossTerm:
 
 Losses = Mapping[str, LossTerm]
 """By name: those that start with "loss" are minimized, the others logged."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Losses of one part in pieces, worked on one after another with their gradients.
+
+    What two pieces keep for those is never in memory at once, and nothing is computed twice.
+
+    Attributes:
+        shared: what all pieces start from.
+        before: parameters that the losses depend on through `shared` alone.
+        losses: of every piece, from `shared`; a term's count is that of the whole part.
+    """
+
+    shared: jt.Var
+    before: Sequence[jt.Var]
+    losses: Sequence[Callable[[jt.Var], Losses]]
 
 
 def tally(number: float) -> LossTerm:

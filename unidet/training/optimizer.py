@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 import jittor as jt
 import numpy as np
@@ -36,6 +37,8 @@ class Optimizer:
                 "params": [var],
                 "factor": _factor(name, settings.groups),
                 "weight_decay": _decay(name, settings),
+                "grads": [jt.zeros_like(var).stop_grad().stop_fuse()],
+                "spent": True,  # those gradients have made their update
             }
             for name, var in trainable(model).items()
         ]
@@ -48,11 +51,26 @@ class Optimizer:
                 groups, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay
             )
 
-    def add(self, loss: jt.Var) -> None:
-        """Add the gradients of `loss` to those of the next update."""
+    def add(
+        self, loss: jt.Var, inputs: Sequence[jt.Var] = (), *, without: Collection[int] = ()
+    ) -> list[jt.Var]:
+        """Add the gradients of `loss` to those of the next update; gives those of `inputs`.
+
+        `without`: `id`s of the parameters that the loss does not depend on.
+        """
         if self._loss_scale:
             loss = self._loss_scale.scaled(loss)
-        ranks.local_gradients(lambda: self._inner.backward(loss))
+        groups = [
+            group for group in self._inner.param_groups if id(group["params"][0]) not in without
+        ]
+        variables = [*(group["params"][0] for group in groups), *inputs]
+        jt.sync(variables)
+        gradients = [gradient.stop_grad() for gradient in jt.grad(loss, variables, False)]
+        for group, gradient in zip(groups, gradients, strict=False):
+            (held,) = group["grads"]
+            held.update(gradient if group["spent"] else gradient + held)
+            group["spent"] = False
+        return gradients[len(groups) :]
 
     def step(self, rate_factor: float) -> None:
         """One update with the gradients so far, the learning rate scaled by the factor."""
@@ -62,13 +80,18 @@ class Optimizer:
         gradients = [gradient for group in groups for gradient in group["grads"]]
         ranks.add_up_gradients(gradients)
         if self._loss_scale and not self._loss_scale.unscale(gradients):
-            self._inner.zero_grad()
+            self._forget()
             return
         if self._settings.clip_norm:
             clip(gradients, self._settings.clip_norm)
         self._updates += 1
-        self._inner.n_step = self._updates  # Jittor counts calls of backward
+        self._inner.n_step = self._updates
         self._inner.step()
+        self._forget()
+
+    def _forget(self) -> None:
+        for group in self._inner.param_groups:
+            group["spent"] = True
 
     def state(self) -> dict[str, np.ndarray]:
         """Moments by parameter name, the number of updates so far, the loss scale."""

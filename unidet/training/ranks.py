@@ -6,7 +6,7 @@ is asked here must be asked by all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jittor as jt
 import numpy as np
@@ -64,21 +64,13 @@ def padded_alike(batch: Batch) -> Batch:
     return batch
 
 
-def local_gradients(backward: Callable[[], None]) -> None:
-    """Call `backward` without Jittor's own sharing of gradients.
-
-    It shares each parameter's alone, in an order that it finds by itself; where the processes'
-    graphs differ (one has no region on some pyramid level) nothing makes those orders agree.
-    """
-    before, jt.in_mpi = jt.in_mpi, False
-    try:
-        backward()
-    finally:
-        jt.in_mpi = before
-
-
 def add_up_gradients(gradients: list[jt.Var]) -> None:
-    """Replace the gradients by their sums over all processes, in one exchange."""
+    """Replace the gradients by their sums over all processes, in one exchange.
+
+    Jittor's optimizers share each parameter's alone, in an order that they find by themselves;
+    where the processes' graphs differ (one has no region on some pyramid level) nothing makes
+    those orders agree.
+    """
     if not jt.in_mpi:
         return
     jt.sync(gradients)

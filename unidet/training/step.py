@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,12 @@ from jittor import nn
 
 from unidet.config.training import TrainingConfig
 from unidet.errors import UserError
-from unidet.ops.loss_term import Losses, total
+from unidet.ops.loss_term import Losses, Pieces, total
 from unidet.ops.sampling import BatchRandom
 from unidet.training import ranks
-from unidet.training.optimizer import Optimizer
+from unidet.training.optimizer import Optimizer, trainable
 
-LossOf = Callable[[Any, BatchRandom], Losses]
+LossOf = Callable[[Any, BatchRandom], Losses | Pieces]
 """A batch, or a part of one, and its random numbers to losses."""
 Prepare = Callable[[Any, BatchRandom, Callable[[np.ndarray], np.ndarray]], Any]
 """A process's share of a batch, its random numbers and `ranks.anywhere` to what is divided."""
@@ -48,17 +48,52 @@ class Stepper:
         """This process's part of every value, with the sum of the losses as "loss"."""
         shares = self._divided(share, seed)
         counts = self._counted(shares) if self.parts > 1 else None
-        values = []
+        values: list[dict[str, jt.Var]] = []
         for part, random in shares:
-            terms = self._terms(part, random)
-            values.append(_values(terms, counts or ranks.added_up(_counts(terms))))
-            self.optimizer.add(values[-1]["loss"])
+            losses = self._losses(part, random)
+            if isinstance(losses, Pieces):
+                values += self._add_pieces(losses, counts)
+            else:
+                values.append(self._add(losses, counts)[0])
             if self.parts > 1:
                 jt.sync_all()  # so that no two parts' activations are in memory at once
         self.optimizer.step(rate_factor)
-        if self.parts == 1:
+        if len(values) == 1:
             return values[0]
         return {name: sum(part[name] for part in values) for name in values[0]}
+
+    def _add(
+        self,
+        terms: Losses,
+        counts: Mapping[str, float] | None,
+        inputs: Sequence[jt.Var] = (),
+        without: Collection[int] = (),
+    ) -> tuple[dict[str, jt.Var], list[jt.Var]]:
+        """Add the gradients to those of the update; gives the values and `inputs`' gradients."""
+        counts = counts or ranks.added_up(_counts(terms))
+        values = {name: term.share(counts[name]) for name, term in terms.items()}
+        values = {"loss": total(values), **values}
+        return values, self.optimizer.add(values["loss"], inputs, without=without)
+
+    def _add_pieces(
+        self, pieces: Pieces, counts: Mapping[str, float] | None
+    ) -> list[dict[str, jt.Var]]:
+        """Every piece's values; the gradient of what they share goes on once, as a sum."""
+        before = {id(var) for var in pieces.before}
+        behind = {id(var) for var in trainable(self.model).values()} - before
+        learns = not pieces.shared.is_stop_grad()
+        shared = pieces.shared.detach() if learns else pieces.shared
+        found, gradient = [], 0.0
+        for losses in pieces.losses:
+            terms = losses(shared)
+            counts = counts or ranks.added_up(_counts(terms))
+            values, gradients = self._add(terms, counts, [shared] if learns else [], before)
+            gradient = sum(gradients, gradient)
+            found.append(values)
+            jt.sync_all()  # so that no two pieces' activations are in memory at once
+        if learns:
+            self.optimizer.add((pieces.shared * gradient).sum(), without=behind)
+        return found
 
     def _divided(self, share: Any, seed: tuple[int, int]) -> list[tuple[Any, tuple[int, ...]]]:
         """The parts, each with what its random numbers start from: seed, step, first image."""
@@ -70,17 +105,17 @@ class Stepper:
         parts = prepared.parts(self.parts) if self.parts > 1 else [prepared]
         return [(part, (*seed, first + size * row)) for row, part in enumerate(parts)]
 
-    def _terms(self, part: Any, random: tuple[int, ...]) -> Losses:
+    def _losses(self, part: Any, random: tuple[int, ...]) -> Losses | Pieces:
         # For networks that draw from Jittor (dropout): what they draw must not depend on where the
         # run was resumed.
         jt.set_seed(int(np.random.SeedSequence(random).generate_state(1)[0] >> 1))
         *seed, first = random
-        terms = self.loss_of(part, BatchRandom(*seed, first=first))
-        if ranks.count() > 1:
+        losses = self.loss_of(part, BatchRandom(*seed, first=first))
+        if ranks.count() > 1 and not isinstance(losses, Pieces):
             # Batch norm exchanges statistics on the way; every process must be through before the
             # next exchange, also one whose losses have no use for what another's have.
-            jt.sync([term.sum for term in terms.values()])
-        return terms
+            jt.sync([term.sum for term in losses.values()])
+        return losses
 
     def _counted(self, shares: list[tuple[Any, tuple[int, ...]]]) -> dict[str, float]:
         """The counts of all parts, from a forward pass of its own.
@@ -91,17 +126,14 @@ class Stepper:
         counts: Counter[str] = Counter()
         with _unchanged_statistics(self.model), jt.no_grad():
             for part, random in shares:
-                counts.update(_counts(self._terms(part, random)))
+                counts.update(_counts(self._losses(part, random)))
         return ranks.added_up(counts)
 
 
-def _counts(terms: Losses) -> dict[str, float]:
-    return {name: term.count for name, term in terms.items()}
-
-
-def _values(terms: Losses, counts: Mapping[str, float]) -> dict[str, jt.Var]:
-    values = {name: term.share(counts[name]) for name, term in terms.items()}
-    return {"loss": total(values), **values}
+def _counts(losses: Losses | Pieces) -> dict[str, float]:
+    if isinstance(losses, Pieces):
+        losses = losses.losses[0](losses.shared)
+    return {name: term.count for name, term in losses.items()}
 
 
 @contextmanager
