@@ -146,7 +146,7 @@ def test_help_of_a_verb_has_an_example_that_it_takes(
 
 def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     out = answer(capsys, "detect", "-h")[1]
-    assert "least score, 0 to 1 (default: 0.3)" in out
+    assert "minimum score, 0 to 1 (default: 0.3)" in out
     assert "None" not in out
     assert "False" not in out
 

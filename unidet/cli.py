@@ -94,19 +94,19 @@ def _status(given: list[str]) -> int:
 
 
 def _line(error: UserError) -> str:
-    """What the error says; of a file that is not as it was stored, that."""
+    """The message of an error, or that a stored file was altered."""
     return (isinstance(error, Malformed) and _altered()) or str(error)
 
 
 def _full_gpu(error: Exception) -> str:
-    """What to say where a verb has filled the GPU's memory; empty where it has not."""
+    """The message if a verb ran out of GPU memory; otherwise empty."""
     from unidet.backend.gpu_memory import is_full, when_full
 
     return when_full("the same command resumes") if is_full(error) else ""
 
 
 def _no_text(error: Exception) -> str:
-    """What to say where a name that was given is written into a file of text, and is none."""
+    """The message if a given name cannot be written as text; otherwise empty."""
     if not isinstance(error, UnicodeEncodeError) or "surrogates" not in error.reason:
         return ""
     near = error.object[max(0, error.start - NEAR) : error.end + NEAR]
@@ -118,14 +118,14 @@ def _no_text(error: Exception) -> str:
 
 
 def _altered() -> str:
-    """What to say where a file of the store that was read is not as it was stored."""
+    """The message if a file of the store was altered; otherwise empty."""
     from unidet.store.handed_out import altered
 
     return altered()
 
 
 def _reason(error: OSError) -> str:
-    """What to say of an error that the system reports: where, what, and what helps."""
+    """The message of an operating system error: where, what, and what helps."""
     if error.errno == errno.ENOENT and not error.filename and _is_nowhere():
         return "the folder that this command was started in is gone: change into another"
     where = f"{error.filename}: " if error.filename else ""
@@ -183,7 +183,7 @@ def _version() -> int:
 
 
 def _unknown(word: str) -> str:
-    """What to say of a first word that is nothing the command knows."""
+    """The message about an unknown first word."""
     from unidet.pipelines.engine.graph import STAGES
 
     if word in STAGES:
@@ -218,7 +218,7 @@ def _sweep(arguments: list[str]) -> int:
 
 
 def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: list[str]) -> None:
-    """Run jobs of a sweep through the Hydra launcher that was chosen, ours in this process else."""
+    """Run jobs of a sweep with the chosen Hydra launcher, by default in this process."""
     import hydra
     from hydra.errors import HydraException
 
@@ -249,7 +249,7 @@ def _launch(launchers: list[str], folder: Path, names: Sequence[str], given: lis
 
 
 def _sweep_job(composed: Any) -> None:
-    """What a launcher calls, maybe in another process or on another machine."""
+    """Called by a launcher, perhaps in another process or on another machine."""
     from unidet.pipelines.engine.multirun_job import run_job
 
     run_job(Path(composed.sweep.folder), composed.sweep.job, composed.sweep.stop)

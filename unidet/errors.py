@@ -1,4 +1,4 @@
-"""The one exception whose message is written for the person at the terminal, and its words."""
+"""The exception for errors of users, and parts of its messages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something in the input is wrong: one line that says what, where, what is allowed, what next.
+    """An error in the input: one line that says what is wrong, where, what is allowed and what to
+    do.
 
     The command line prints the message without a traceback and exits with status 2.
     """
 
 
 class Malformed(UserError):
-    """Arrays of an artefact that its stage cannot have written: the disk has altered them, or they
-    were taken over from somebody whose program writes others."""
+    """A file of an artefact that its stage cannot have written: altered by the disk, or from a
+    store of another program.
+    """
 
 
 _PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
@@ -28,8 +30,9 @@ _POINTER = b"version https://git-lfs"
 
 
 def other_kind(head: bytes) -> str:
-    """What a file that begins so is in place of what was to be read, and what to do; empty where
-    it is none of these. Some 64 bytes are enough."""
+    """What a file with these first bytes is instead of the expected format, and what to do; empty
+    if unknown. Some 64 bytes are enough.
+    """
     if not head:
         return "is empty: fetch or write it again"
     if head.startswith(_POINTER):
@@ -41,6 +44,8 @@ def other_kind(head: bytes) -> str:
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'? ` for a misspelt word, to stand in a message; empty where none is near."""
+    """`did you mean 'x'? ` for a misspelt word, as part of a message; empty if no known word is
+    near.
+    """
     near = difflib.get_close_matches(wrong, list(known), n=1)
     return f"did you mean {near[0]!r}? " if near else ""

@@ -163,7 +163,7 @@ class GroundTruth:
         negatives: (N, C) bool, categories verified absent from an image; None outside LVIS.
         not_exhaustive: (N, C) bool, categories not labelled completely; None outside LVIS.
         image_sizes: (N, 2) int32 width, height; 0 where the file does not say, None where unknown.
-        notes: what a file says otherwise than it is read, or than others read it, a line each.
+        notes: what a file says otherwise than it is read, or than others read it, one line each.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""A network of a finished study: an experiment's, or one that a folder shows."""
+"""Opens a network of a finished study, given by an experiment or a folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MORE = (
 def open_network(
     study: str | Path | None, root: str | Path | None, overrides: Sequence[str]
 ) -> Network:
-    """The newest network of a study, as `model.load` takes it.
+    """The newest network of a study, for `model.load`.
 
     Raises:
         UserError: nothing that is trained.
@@ -59,7 +59,7 @@ def open_network(
 
 
 def network_of(lineage: Lineage, config: Config) -> Network:
-    """The network of a lineage, brought up."""
+    """The network of a lineage; imports Jittor."""
     bring_up_jittor(config)
     if lineage.head.stage == END_TO_END:
         return _one_network(lineage, config)
@@ -108,7 +108,7 @@ def _store(config: Config, root: str | Path | None) -> Store:
 
 
 def _nothing(store: Store, overrides: Sequence[str]) -> str:
-    """What to say of a store without a study on real images."""
+    """The message for a store without a study on real images."""
     if study_folder(overrides) is not None:
         return f"no study: nothing is trained in {store.root}; run: {_report(overrides)}"
     toy = next(lineages(store, lambda lineage: lineage.is_toy), None)
@@ -130,10 +130,8 @@ def _report(overrides: Sequence[str]) -> str:
 
 
 def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> Lineage:
-    """The newest lineage with the networks of a configuration: one that names regions, or a closed
-    set's.
-
-    Of a study that is fine-tuned, the head that it ends with.
+    """The newest lineage with the networks of a configuration: a RoI head or a closed-set detector;
+    for a fine-tuned study, its fine-tuned head.
 
     Args:
         overrides: that made the configuration, for the message.
@@ -157,7 +155,7 @@ def lineage_for(config: Config, store: Store, overrides: Sequence[str] = ()) -> 
 
 
 def _stages_of(config: Config) -> tuple[str, ...]:
-    """Of an open-vocabulary detector, its head first."""
+    """The stages of the configured networks, of an open-vocabulary detector the head first."""
     heads = ("finetune", ROI) if config.finetune.kind != "none" else (ROI,)
     networks = (END_TO_END,) if end_to_end(config) else (*heads, "rpn")
     return (*networks, "clip") if isinstance(config.clip_embeddings, TextEmbeddings) else networks
@@ -200,7 +198,7 @@ def _differences(
 
 
 def _others(config: Config, store: Store, choices: Sequence[tuple[str, ...]]) -> str:
-    """What to say of the newest network in the store, which was made with other values."""
+    """A hint at the newest network in the store, if it was made with other values."""
     for stages in choices:
         for lineage in lineages(store, lambda lineage: True, stages[:1]):
             values = list(_differences(lineage, config, stages))
@@ -212,7 +210,7 @@ def _others(config: Config, store: Store, choices: Sequence[tuple[str, ...]]) ->
 
 
 def _as_recorded(lineage: Lineage, overrides: Sequence[str]) -> Config:
-    """What the artefacts were made with, whichever experiment the overrides name."""
+    """The configuration with the recorded values of the artefacts."""
     base = TOY if lineage.is_toy else OTHERS
     others = [item for item in overrides if not item.startswith("experiment=")]
     return compose([base, *others], lineage.recorded)
@@ -247,7 +245,7 @@ def _one_network(lineage: Lineage, config: Config) -> OneNetwork:
 
 
 def texts_of(lineage: Lineage, config: Config) -> Texts:
-    """The text encoder that a study embeds names with, or the names that it has embedded.
+    """The text encoder of a study, or its stored text embeddings.
 
     Names that the head has learned by fine-tuning have the embeddings that it learned.
     """

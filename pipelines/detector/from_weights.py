@@ -1,4 +1,4 @@
-"""A network from checkpoints alone: which settings belong to which layout, and what it detects."""
+"""Opens a network from checkpoints, with the settings of their layouts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PACKAGED_MERGES = "unidet.models.clip", "merges.txt.gz"
 
 
 def open_network(files: Mapping[str, Path], overrides: Sequence[str]) -> Network:
-    """The network of some of the files that `model.load` takes, by their names there.
+    """The network of these files, which are named as the arguments of `model.load`.
 
     Raises:
         UserError: a file is missing or not what its name says.
@@ -99,7 +99,7 @@ class _Checkpoint:
 
 
 def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
-    """A checkpoint and its page; a page that the overrides choose goes before its layout's."""
+    """A checkpoint and its page: the one chosen by the overrides, else that of its layout."""
     from unidet.weights.layouts.layout import KEPT, VOCABULARY
     from unidet.weights.layouts.registry import open_weights
     from unidet.weights.read import read_checkpoint
@@ -133,7 +133,7 @@ def _chosen(group: str, overrides: Sequence[str]) -> str:
 
 
 def _config(pages: Sequence[str], overrides: Sequence[str]) -> Config:
-    """The settings of these pages, unless the overrides choose others."""
+    """The configuration with these pages, unless the overrides choose others."""
     groups = {item.partition("=")[0] for item in overrides}
     is_end_to_end = any(page.startswith(f"{END_TO_END}=") for page in pages)
     kind = END_TO_END_BASE if is_end_to_end else DECOUPLED_BASE
@@ -195,13 +195,13 @@ def _proposer(config: Config, checkpoint: _Checkpoint) -> Any:
 
 
 def _classes(config: Config, checkpoint: _Checkpoint) -> int:
-    """How many classes a checkpoint tells apart; 0 for a class-agnostic network."""
+    """The number of classes of a checkpoint; 0 if class-agnostic."""
     name, others = CLASS_ROWS.get(config.rpn.network.kind, ("", 0))
     return len(checkpoint.arrays[name]) - others if name in checkpoint.arrays else 0
 
 
 def _outputs(count: int, kind: str) -> Sequence[str | None] | int:
-    """Names of a network's outputs by their number; the number itself where it says nothing."""
+    """The names of a network's outputs, known by their number; else the number itself."""
     # official DETR has an output for every number up to the last id
     if kind == "detr" and count == COCO_IDS[-1] + 1:
         names: list[str | None] = [None] * count
@@ -253,7 +253,7 @@ def _one_network(
 
 
 def _texts(config: Config, second: _Checkpoint, files: Mapping[str, Path]) -> Texts:
-    """Ready embeddings, of a file or the checkpoint's own, and the text encoder if one is given."""
+    """Given embeddings, from a file or the checkpoint, and the text encoder if there is one."""
     path, encoder = files.get("embeddings"), files.get("text_encoder")
     own = texts.together([texts.of_size(vectors) for vectors in second.vocabularies])
     ready = texts.read_ready(path) if path else own

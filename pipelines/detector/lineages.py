@@ -1,4 +1,4 @@
-"""The artefacts of one study in a store: what its networks were made from, and what of them.
+"""The artefacts of one study in a store, upstream and downstream of its networks.
 
 A lineage hangs together by keys, not by a configuration: a RoI head belongs to the proposals that
 it was trained on, and to the text encoder whose names it was trained with.
@@ -59,7 +59,7 @@ class Lineage:
 
     @property
     def is_toy(self) -> bool:
-        """Whether the network has seen nothing but the toy world."""
+        """Whether the network was trained on the toy world only."""
         above = _upstream(self.head, self.store.record)
         data = [recorded(action, "data") or {} for action in above if action.stage == "data"]
         sources = [config.get("source") for config in data]
@@ -137,9 +137,8 @@ def recorded(action: Action, name: str) -> dict[str, Any] | None:
 def lineages(
     store: Store, is_wanted: Callable[[Lineage], bool], stages: tuple[str, ...] = NETWORKS
 ) -> Iterator[Lineage]:
-    """The wanted lineages whose networks are whole, open-vocabulary ones first, newest first.
-
-    What was fine-tuned for comparison alone is none of them.
+    """The wanted lineages with complete networks, open-vocabulary ones first, newest first, without
+    heads that were fine-tuned for comparison only.
 
     Args:
         is_wanted: is asked of a network and what is upstream of it.
@@ -191,9 +190,8 @@ def _upstream(action: Action, read: Callable[[str], Action | None]) -> Iterator[
 
 
 def lineage_at(folder: Path) -> Lineage | None:
-    """The lineage that a folder shows: a store's newest, or that of an artefact in a store.
-
-    None where it is neither.
+    """The lineage of a folder: a store's newest, or that of an artefact in a store; None for any
+    other folder.
 
     Raises:
         UserError: a store without networks, or an artefact that comes before them.

@@ -32,11 +32,11 @@ _ROUNDING = 1
 
 
 class Model:
-    """Finds objects of given names in pictures, and describes regions; made by `load`.
+    """Detects objects of given categories in images, and embeds regions; created by `load`.
 
     Attributes:
-        names: the categories of a closed-set model or of a checkpoint's own vocabulary; None: the
-            vocabulary is open, and names must be given.
+        names: the categories of a closed-set model or of a checkpoint's own vocabulary; None for an
+            open vocabulary, which needs names in every call.
     """
 
     def __init__(self, network: Network) -> None:
@@ -45,7 +45,7 @@ class Model:
 
     @property
     def _network(self) -> Network:
-        """UserError in a process that was forked since."""
+        """UserError in a process that was forked after loading."""
         require_own_process()
         return self._opened
 
@@ -55,18 +55,18 @@ class Model:
         names: Names | None = None,
         options: Options | None = None,
     ) -> Iterator[Detections]:
-        """The detections of each picture, in order, as they are asked for.
+        """Yields the detections of each image, in order.
 
         At most one batch is read ahead, and memory does not grow with the number of pictures.
-        Pictures that the network sees at one size go through it together.
+        Images that the network sees at the same size are batched.
 
         Args:
             images: (H, W, 3) uint8 RGB each; any sizes.
             names: None: those of `self.names`.
 
         Raises:
-            UserError: names that this model cannot detect, now; a picture of another form, when its
-                turn comes.
+            UserError: names that this model cannot detect (immediately), or an image of another
+                form (at its turn).
         """
         vocabulary = None if names is None else Vocabulary.of(names)
         detect = self._network.detector(vocabulary, options or Options())
@@ -103,7 +103,7 @@ class Model:
     def _detect(
         self, pictures: Iterable[Picture], names: Names | None, options: Options
     ) -> Iterator[Detections]:
-        """As `stream`, in the pictures' own frames, each with its picture as its source."""
+        """As `stream`, in the images' own pixels, each with its image as its source."""
         taken: deque[tuple[Path | np.ndarray, tuple[int, int]]] = deque()
 
         def pixels() -> Iterator[np.ndarray]:
@@ -163,12 +163,12 @@ class Model:
     ) -> tuple[str, ...]:
         """Write the network as an ONNX file, opset 17, any batch size; its names are returned.
 
-        docs/export.md says what the file takes and gives.
+        docs/export.md describes its inputs and outputs.
 
         Args:
             path: ends in .onnx.
-            names: as for `stream`; a second stage's are baked in.
-            raw: every box with every score, in place of detections after NMS and top-k.
+            names: as for `stream`; those of a second stage become constants.
+            raw: all boxes with all scores, without NMS and top-k.
 
         Raises:
             UserError: as `stream`; a network without a graph; the package onnx is missing.
@@ -244,7 +244,9 @@ def _pixels(picture: Picture) -> np.ndarray:
 
 
 def _decoded(picture: Picture, most: int) -> tuple[Decoded, Path | np.ndarray]:
-    """Of at most so many pixels if it is a file, and where its pixels are to be found again."""
+    """The image, downscaled to a maximum number of pixels if it is a file, and its source for
+    drawing.
+    """
     if isinstance(picture, str | Path):
         return read_picture(Path(picture), most), Path(picture)
     if isinstance(picture, Image.Image):

@@ -1,4 +1,4 @@
-"""What a model is made of: a network that finds regions, or classes, in batches of pictures."""
+"""The interface of the networks behind a model: regions or classes in batches of images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Shape = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture resized for each part of a network; `size_hw` is its own size."""
+    """An image resized for each part of a network; `size_hw` is its original size."""
 
     size_hw: tuple[int, int]
     samples: tuple[Sample, ...]
@@ -44,19 +44,19 @@ class Network(Protocol):
     """A detector of one kind.
 
     Attributes:
-        names: what it detects unless other names are given; None: names must be given.
+        names: the default categories; None if names must be given.
     """
 
     names: tuple[str, ...] | None
 
     def shape(self, height: int, width: int) -> Shape:
-        """Pictures of one shape go through the network together."""
+        """Images with the same shapes are batched."""
 
     def prepare(self, pixels: np.ndarray) -> Prepared:
         """Resize (H, W, 3) uint8 RGB; needs no tensors, so any thread may do it."""
 
     def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
-        """What detects these categories, None for `names`, in one stream of pictures.
+        """A detector of these categories (None: `names`) for one stream of images.
 
         Raises:
             UserError: a category that it cannot detect, or none at all.

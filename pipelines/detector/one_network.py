@@ -1,4 +1,4 @@
-"""UniDetector end to end on pictures: one network finds regions and says what fits them."""
+"""UniDetector end to end on images: one network proposes and classifies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OneNetwork(OpenVocabulary):
-    """A network that proposes and names, and embeddings of names."""
+    """A network that proposes and classifies, and text embeddings."""
 
     def __init__(
         self, config: Config, network: EndToEnd, images: ImageConfig, texts: Texts

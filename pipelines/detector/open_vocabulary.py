@@ -1,4 +1,6 @@
-"""Regions of pictures and the names that they fit: scoring, whichever network found the regions."""
+"""Open-vocabulary detection: scores regions against category names, whichever network proposed
+them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class OpenVocabulary(ABC):
-    """A RoI network and embeddings of names; subclasses know where regions come from.
+    """A RoI network and text embeddings; subclasses provide the regions.
 
     Every value is the configuration's, as stages `proposals`, `lvis_raw` and `lvis_eval` take it.
     """
@@ -40,7 +42,7 @@ class OpenVocabulary(ABC):
 
     @property
     def _most(self) -> int:
-        """Regions of a picture, at most."""
+        """Maximum number of regions per image."""
         return min(self._config.proposals.keep, self._config.lvis_raw.proposals)
 
     @abstractmethod
@@ -77,7 +79,7 @@ class OpenVocabulary(ABC):
         return TextClassifier.of(vectors, np.arange(len(vocabulary)), **settings)
 
     def _shown(self, vocabulary: Vocabulary) -> Shown | None:
-        """Where some categories are shown by examples: what makes classifiers of them."""
+        """Classifiers of categories given by examples; None without any."""
         is_shown = np.array([entry.embedding is not None for entry in vocabulary.entries])
         if not is_shown.any():
             return None
@@ -94,7 +96,7 @@ class OpenVocabulary(ABC):
 
 
 class _Scorer:
-    """From regions to the detections that are wanted, picture after picture of one stream."""
+    """Turns the regions of each image of a stream into detections."""
 
     def __init__(
         self, config: Config, classifier: TextClassifier, shown: Shown | None, options: Options

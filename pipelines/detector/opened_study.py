@@ -1,4 +1,4 @@
-"""What a finished study has left, as pandas tables and numpy arrays: `unidet.open_study(…)`."""
+"""The results of a finished study as pandas tables and numpy arrays: `unidet.open_study(…)`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CORNERS = ["x1", "y1", "x2", "y2"]
 
 @dataclass(frozen=True)
 class RegionArrays:
-    """The R regions of all images of a set, as the RoI head left them.
+    """The R regions of all images of a set, as the RoI head computed them.
 
     Attributes:
-        rows: (R,) int64 position of the region's image in the set, ascending.
+        rows: (R,) int64 index of the region's image in the set, ascending.
         image_ids: (R,) int64 the set's own id of that image.
         boxes_xyxy: (R, 4) float32, refined and clipped, in pixels of the image.
         proposal_scores: (R,) float32, class-agnostic, 0 to 1.
@@ -47,9 +47,9 @@ class RegionArrays:
 
 
 class Study:
-    """The artefacts of one lineage; nothing is computed, everything is read when asked for.
+    """The artefacts of one lineage; nothing is computed, and everything is read on demand.
 
-    An evaluation set need not be named where a study has one, or has one called `val`.
+    The evaluation set may be omitted if a study has only one, or one called `val`.
     """
 
     def __init__(self, lineage: Lineage, config: Config) -> None:
@@ -61,7 +61,7 @@ class Study:
 
     @property
     def is_closed_set(self) -> bool:
-        """Whether its detector tells the classes of its training set apart, by no text."""
+        """Whether its detector predicts the classes of its training set, without text."""
         return self.lineage.head.stage == "rpn" and self.config.rpn.classes != "agnostic"
 
     @property
@@ -151,16 +151,15 @@ class Study:
         return RegionArrays(image_ids=ids[columns["rows"]], **columns)
 
     def regions_label(self, dataset: str) -> str:
-        """The artefact with the regions that the study's own head has made of a set."""
+        """The label of the artefact with the regions of a set by the study's own head."""
         head = self.lineage.head
         if head.stage == "finetune":
             return f"finetune_raw[{head.name}/{dataset}]"
         return f"lvis_raw[{dataset}]"
 
     def search(self, text: str, dataset: str | None = None, top: int = 20) -> pd.DataFrame:
-        """The regions that fit a text best: score, row and image_id of their image, x1 … y2.
-
-        Only the text encoder runs. Of regions of an image that overlap much the best one counts.
+        """The regions that match a text best: score, row and image_id of their image, x1 … y2. Only
+        the text encoder runs. Of overlapping regions in an image only the best is returned.
 
         Raises:
             UserError: the RoI head has not run over the set, or the text cannot be embedded.
@@ -192,7 +191,8 @@ class Study:
         return image_set_at(folder, Path(place) if place else None, name)
 
     def dataset(self, stage: str, name: str | None) -> str:
-        """The evaluation set (or vocabulary) that is meant among those of a stage's artefacts.
+        """The named evaluation set (or vocabulary) among those of a stage's artefacts, or the
+        default one.
 
         Raises:
             UserError: it is none of them, or not clear.
@@ -216,7 +216,7 @@ class Study:
         raise UserError(f"{stage}: {hint}there are {', '.join(map(repr, known))}")
 
     def _sets(self, stage: str) -> list[str]:
-        """Those that a stage has artefacts of; with regions, those of the study's own head."""
+        """The sets with artefacts of a stage; for regions, by the study's own head."""
         head = self.lineage.head
         if stage == "lvis_raw" and head.stage == "finetune":
             pairs = [name.split("/", 1) for name in self.lineage.of("finetune_raw")]
@@ -224,7 +224,7 @@ class Study:
         return sorted(self.lineage.of(stage))
 
     def _columns(self, label: str, count: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Columns of all shards together, and `rows`, which of `count` images an entry is of."""
+        """The columns of all shards, and `rows`, the image of each entry among `count`."""
         shards = Sharded(self.lineage.folder(label) / SHARDS)
         images = [shards.of(row) for row in range(count)]
         counts = [len(image[names[0]]) for image in images]
@@ -238,7 +238,7 @@ def open_study(
     store: str | Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Study:
-    """The study of an experiment, or the one that a folder shows.
+    """The study of an experiment or a folder.
 
     Args:
         study: an experiment's name, or a folder: a store or an artefact in one; None: the newest

@@ -1,4 +1,4 @@
-"""What a person may choose about the detections of a picture."""
+"""Options of detection."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LARGEST_GAMMA = 2.0
 
 @dataclass(frozen=True)
 class Options:
-    """Which detections of a picture are wanted.
+    """Which detections of an image are returned.
 
     Attributes:
-        threshold: least score, 0 to 1.
-        top_k: at most so many a picture.
-        gamma: strength of probability calibration, 0 (none) to 2. Its prior is how often each
-            name was found in the pictures so far, this one included.
+        threshold: minimum score, 0 to 1.
+        top_k: maximum number per image.
+        gamma: strength of probability calibration, 0 (none) to 2. Its prior is the number of
+            detections of each category in the images so far, this one included.
         multi_label: an object may have several names; otherwise the best one (NMS over names).
     """
 
@@ -44,7 +44,7 @@ class Options:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Options:
-        """From keywords; UserError for one that there is not."""
+        """From keywords; UserError for an unknown one."""
         known = [item.name for item in fields(cls)]
         for name in values:
             if name not in known:
@@ -55,7 +55,7 @@ class Options:
         return cls(**values)
 
     def choose(self, boxes_xyxy: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Rows that are wanted of detections (N, 4), (N,) that come best first."""
+        """Rows to keep of boxes (N, 4) and labels (N,), which are sorted best first."""
         rows = np.flatnonzero(scores >= np.float32(self.threshold))
         if not self.multi_label:
             rows = rows[one_name_each(boxes_xyxy[rows], self.top_k)]
@@ -63,7 +63,7 @@ class Options:
 
 
 def one_name_each(boxes_xyxy: np.ndarray, most: int) -> np.ndarray:
-    """The first `most` rows of (N, 4), best first, that overlap no better one of them."""
+    """At most `most` rows of boxes (N, 4), best first, without those that overlap a better one."""
     kept: list[int] = []
     alive = np.ones(len(boxes_xyxy), bool)
     while alive.any() and len(kept) < most:

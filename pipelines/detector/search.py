@@ -1,4 +1,4 @@
-"""Regions of a finished study by a text: their stored embeddings against the text's."""
+"""Text search in the stored region embeddings of a finished study."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _classifier(study: Study, text: str, settings: dict[str, float]) -> TextClas
 def _scored(
     shards: Sharded, count: int, classifier: TextClassifier, beta: float
 ) -> Iterator[pd.DataFrame]:
-    """Of each of `count` images the regions that overlap no better one of it much."""
+    """The regions of each of `count` images, without those that overlap a better one much."""
     for row in range(count):
         columns = shards.of(row)
         probabilities = classifier.probabilities(columns["embeddings"])
@@ -67,7 +67,7 @@ def _scored(
 
 
 def contact_sheet(study: Study, dataset: str, best: pd.DataFrame) -> Image.Image:
-    """The found regions in rows, each with a little around it, under its score."""
+    """The regions in rows, each with some context and its score."""
     images = study.images(dataset).images
     tiles, titles = [], []
     for rank, region in enumerate(best.itertuples(index=False), start=1):

@@ -1,4 +1,4 @@
-"""Categories that are shown by examples, as a classifier of names takes them.
+"""Classifier weights of categories given by example images.
 
 A region and the name of what is in it have different embeddings: each kind lies around a mean of
 its own (Liang et al., arXiv 2203.02053). So an example counts by what it has beyond the mean
@@ -17,7 +17,7 @@ MANY_NAMES = 30
 
 
 class Shown:
-    """The embeddings of a vocabulary of which some categories are shown.
+    """The embeddings of a vocabulary in which some categories are given by examples.
 
     Args:
         vectors_CD: of unit length; of regions where `is_shown_C` is true.

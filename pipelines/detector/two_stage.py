@@ -1,4 +1,4 @@
-"""UniDetector's two stages on pictures: proposals of one network, regions of the other."""
+"""UniDetector's two stages on images: one network proposes, the other classifies regions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class TwoStage(OpenVocabulary):
-    """One proposal network or several, a RoI head, and embeddings of names."""
+    """One or several proposal networks, a RoI head, and text embeddings."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class TwoStage(OpenVocabulary):
         return self._embedded([self.prepare(pixels)], [np.asarray(boxes_xyxy, np.float32)])[0][1]
 
     def exported(self, vocabulary: Vocabulary | None, *, every_box: bool) -> Exported:
-        """The second stage's, over given regions."""
+        """The graph of the second stage, with regions as an input."""
         from unidet.export.images import Pixels
         from unidet.export.regions import Names, regions_graph
 

@@ -1,4 +1,4 @@
-"""Pictures through a network in batches of one size, while the next ones are prepared."""
+"""Batches images of the same shape through a network while threads prepare the next ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A picture that is being prepared."""
+    """An image being prepared."""
 
     shape: Shape
     picture: Future[Prepared]
@@ -35,8 +35,8 @@ def batch_by_batch(
 ) -> Iterator[Detections]:
     """The detections of each picture, in order.
 
-    Pictures are taken a window at a time. Those of one shape in a window go through the network
-    together; meanwhile the next window is read and prepared by threads.
+    Images are read in windows. Those of a window with the same shapes are batched; meanwhile
+    threads read and prepare the next window.
     """
     with ThreadPoolExecutor(THREADS, thread_name_prefix="unidet-pictures") as pool:
         windows = _windows(images, network, pool)
@@ -50,7 +50,7 @@ def batch_by_batch(
 def _windows(
     images: Iterable[np.ndarray], network: Network, pool: ThreadPoolExecutor
 ) -> Iterator[list[_Waiting]]:
-    """As many pictures as make a batch, over and over."""
+    """Successive windows of one batch of images."""
     window: list[_Waiting] = []
     for number, pixels in enumerate(images):
         check_picture(pixels, f"picture {number}")

@@ -1,4 +1,4 @@
-"""A stage's code was rewritten and its results are the same: nothing has to rerun."""
+"""Declares a stage's changed code equivalent, so that nothing has to run again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from unidet.store.store import Store
 
 
 def accept(target: str, config: Config) -> Acceptance | None:
-    """Declare a stage's present code equivalent to that of the newest artefact it could stand for.
+    """Declare a stage's current code equivalent to that of the newest artefact that differs only in
+    code.
 
     A declaration concerns all artefacts of the stage: one that differs in its code alone will do.
 
@@ -48,7 +49,7 @@ def accept(target: str, config: Config) -> Acceptance | None:
 
 
 def revoke(target: str, config: Config) -> bool:
-    """Take back what was declared about a stage's present code; whether there was anything."""
+    """Withdraw the declaration about a stage's current code; returns whether there was one."""
     node, store = targets(target, config)[0], open_store(config)
     code = digest(modules_of(node, config, store))
     return accepted.revoke(store.layout, node.stage, code)

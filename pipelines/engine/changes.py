@@ -1,4 +1,4 @@
-"""Why a stage would run: what has changed since its nearest earlier artefact, to the cause."""
+"""Why a stage would run: what changed since its nearest earlier artefact, down to the cause."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _Present:
 
 
 def why(target: str, config: Config) -> list[Why]:
-    """Why each artefact of a stage, or the one of a node, would be made, or that it would not.
+    """For each artefact of a stage, or of one node, why it would be built, or that it is fresh.
 
     Raises:
         UserError: no such stage or node.
@@ -97,7 +97,7 @@ def _why(present: _Present, store: Store) -> Why:
 
 
 def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
-    """The target and all it needs."""
+    """The target and everything it needs."""
     by_node: dict[Node, _Present] = {}
     built: dict[Node, Action] = {}
     for node in needed(target, config):
@@ -133,7 +133,7 @@ def _changes(present: _Present, earlier: Action, store: Store) -> tuple[Change, 
 
 
 def _own_changes(present: _Present, earlier: Action) -> list[Change]:
-    """Differences of the stage itself; inputs are compared elsewhere."""
+    """Differences of the stage itself, without its inputs."""
     old, new, node = earlier.preimage, present.preimage, str(present.node)
     changes = [
         Change("config", node, _as_given(present, name), before, now)
@@ -156,7 +156,7 @@ def _own_changes(present: _Present, earlier: Action) -> list[Change]:
 
 
 def _as_given(present: _Present, name: str) -> str:
-    """The key that a person gives; a node of a data set knows its own values by shorter names."""
+    """The key as a user gives it; a node of a dataset has shorter names for its own values."""
     if not (present.node.name and name.startswith("data.")):
         return name
     return key_as_given(present.config, present.node.name, name)
@@ -194,7 +194,7 @@ _NOTHING = object()
 
 
 def _texts(old: Any, new: Any) -> tuple[str, str]:
-    """Both in short: of long ones, the part where they begin to differ."""
+    """Both in short; of long ones, the part where they begin to differ."""
     before, now = _whole_text(old), _whole_text(new)
     pairs = enumerate(zip(before, now, strict=False))
     same = next((place for place, (a, b) in pairs if a != b), min(len(before), len(now)))
@@ -222,7 +222,7 @@ def _cut(text: str, start: int) -> str:
 
 
 def changed_values(target: str, config: Config) -> dict[str, tuple[str, str]]:
-    """Values of the configuration on account of which artefacts would be made: key -> was, is.
+    """The values of the configuration because of which artefacts would be built: key -> (old, new).
 
     Raises:
         UserError: no such stage or node.
@@ -245,7 +245,7 @@ def _leaves(changes: Iterable[Change]) -> Iterator[Change]:
 
 
 def lines(answer: Why) -> list[str]:
-    """The answer for a person."""
+    """The answer as text."""
     if answer.compared is None:
         return [f"{answer.node}: never built"]
     if answer.state == "fresh":
@@ -271,7 +271,7 @@ def _tell(change: Change) -> Iterator[str]:
 
 
 def _tell_cause(change: Change) -> Iterator[str]:
-    """The leaves below a change: what a person can act on, not the way there."""
+    """The leaves below a change, which the user can act on, not the way there."""
     if change.kind != "input" or not change.causes:
         mine = "" if change.kind == "config" else f"{change.node}: "
         yield from (f"{mine}{text.removeprefix('config ')}" for text in _tell(change))

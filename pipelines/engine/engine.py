@@ -1,4 +1,4 @@
-"""Runs a target and what it needs: what is cached stays, what is missing or stale runs."""
+"""Runs a target and everything upstream that is missing or stale."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def open_store(config: Config) -> Store:
-    """The store of a study, which need not be there yet.
+    """The store of a study, which need not exist yet.
 
     Raises:
         UserError: a file stands where it should be.
@@ -60,7 +60,7 @@ def open_store(config: Config) -> Store:
 
 
 def existing_store(config: Config) -> Store:
-    """The store of a study, for what concerns all that lies in it.
+    """The existing store of a study, for operations on all of its content.
 
     Raises:
         UserError: nothing was ever stored there.
@@ -99,7 +99,7 @@ def run(config: Config) -> dict[Node, Done]:
 
 @dataclass
 class _Study:
-    """The nodes of a run, in order, and those that are done."""
+    """The nodes of a run in order, and which of them are done."""
 
     config: Config
     store: Store
@@ -176,7 +176,7 @@ def _compiling_ahead(study: _Study) -> Iterator[None]:
 
 
 def run_node(node: Node, study: _Study) -> Done:
-    """Find the node's artefact, or make it."""
+    """Find the node's artefact, or build it."""
     store, started = study.store, time.monotonic()
     preimage = study.preimage(node)
     study.use(*accepted.keys(store.layout, preimage))
@@ -192,7 +192,9 @@ def run_node(node: Node, study: _Study) -> Done:
 
 
 def _obtain(node: Node, study: _Study, preimage: dict[str, Any]) -> tuple[Action, How]:
-    """What somebody has built meanwhile, here or at the remote; otherwise the stage runs."""
+    """The artefact if another process or the remote has built it meanwhile; otherwise the stage
+    runs.
+    """
     config, store = study.config, study.store
     action = find(preimage, store)
     if action is not None:

@@ -1,4 +1,4 @@
-"""What to say where a stage fills the GPU's memory: which setting helps, and what is kept."""
+"""The message when a stage runs out of GPU memory: which setting helps, and what is kept."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def full_gpu_explained(
 
 
 def setting_that_helps(stage: str, config: Config) -> str:
-    """Fewer images at a time; empty where there is one already, or no such setting."""
+    """The override for fewer images at a time; empty if it is one already, or there is no such
+    setting.
+    """
     training = getattr(getattr(config, stage, None), "training", None)
     if isinstance(training, TrainingConfig):
         return _training_setting(stage, training, config.train.processes)

@@ -1,4 +1,4 @@
-"""The stages of a study, in order, and what each takes from which.
+"""The stages of a study in order, and their inputs.
 
 data ─┬─> rpn ──> proposals ─┬──────> roi ─┬─> lvis_raw ──> lvis_eval ──> report
 clip ─┴─> clip_embeddings ───┴─────────────┘       (network)   (numpy)
@@ -60,7 +60,7 @@ STAGES: dict[str, Stage] = {
 
 
 def targets(text: str, config: Config) -> list[Node]:
-    """The nodes that a person means by `text`: a stage (all its nodes) or one node, the main first.
+    """The nodes named by `text`: a stage (all its nodes, the main one first) or one node.
 
     Raises:
         UserError: there is no such stage, or it has no such node under this configuration.
@@ -131,12 +131,12 @@ def view_of(node: Node, config: Config) -> Config:
 
 
 def inputs_of(node: Node, config: Config) -> Mapping[str, Input]:
-    """What a node takes, by what its stage calls it."""
+    """A node's inputs, by the names that its stage uses for them."""
     return STAGES[node.stage].inputs(view_of(node, config), node.name)
 
 
 def files_of(node: Node, config: Config) -> Mapping[str, Path]:
-    """Files and folders outside the store that a node takes.
+    """Files and folders outside the store that a node reads.
 
     Raises:
         UserError: one is not there.

@@ -1,4 +1,4 @@
-"""A node's key: everything its result depends on, and which artefact answers to it."""
+"""A node's key, everything its result depends on; and the artefact with that key."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def preimage_of(
 
 
 def environment() -> dict[str, str]:
-    """The versions of what computes."""
+    """The versions of the packages that compute."""
     return {name: _version(name) for name in KEYED_PACKAGES}
 
 
 def values_of(node: Node, config: Config) -> dict[str, Any]:
-    """Of the configuration, what the node's result depends on, as plain data."""
+    """The part of the configuration that the node's result depends on, as plain data."""
     stage, config = stage_of(node), view_of(node, config)
     values = {name: identity(getattr(config, name)) for name in sorted(stage.reads)}
     return values | identity(stage.settings(config, node.name))
@@ -87,7 +87,7 @@ def modules_of(node: Node, config: Config, store: Store) -> dict[str, str]:
 
 @cache
 def _reachable(root: str, remembered: Path) -> dict[str, str]:
-    """Once a process, which reads each source once: most nodes share their roots."""
+    """Cached per process, which reads each source once: most nodes share their roots."""
     return _sources(remembered).closure(root, exclude=UNKEYED_MODULES)
 
 
@@ -99,7 +99,7 @@ def _sources(remembered: Path) -> Sources:
 def program_digest() -> str:
     """Digest of every file that the program consists of: its code, its pages of values, its lists.
 
-    For what is cheap to make again: comments count, and nothing is asked of what reaches what.
+    For results that are cheap to recompute: comments count, and imports are not followed.
     """
     files: dict[str, str] = {}
     for package in ("unidet", "unidet.pipelines", "unidet.conf"):
@@ -112,13 +112,13 @@ def program_digest() -> str:
 
 
 def find(preimage: dict[str, Any], store: Store) -> Action | None:
-    """The complete action that answers `preimage`, also one of code accepted as equivalent."""
+    """The complete action for `preimage`, also for code accepted as equivalent."""
     actions = (store.lookup(key) for key in accepted.keys(store.layout, preimage))
     return next((action for action in actions if action is not None), None)
 
 
 def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> Iterator[Path]:
-    """Folders of the artefacts that the same work on other data sets has left, newest first.
+    """Folders of the artefacts of the same work on other datasets, newest first.
 
     Args:
         use: marks them as used by this process, for a clean-up beside it.
@@ -138,7 +138,7 @@ def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> It
 
 
 def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dict[str, Any]:
-    """A preimage without what belongs to one data set, and without its code."""
+    """A preimage without what belongs to one dataset, and without its code."""
     inputs = {name: sha for name, sha in preimage["inputs"].items() if name not in per_image}
     return {**preimage, "inputs": inputs, "code": None}
 

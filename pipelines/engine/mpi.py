@@ -66,7 +66,7 @@ def run_together(node: Node, config: Config, job: Job) -> None:
 
 
 def device_for(config: Config) -> Literal["cpu", "cuda"]:
-    """What all processes train on: GPUs where each can have its own.
+    """The device that all processes train on: GPUs if each can have its own.
 
     Those on other machines (`train.hostfile`) look for theirs when they start.
 
@@ -136,7 +136,7 @@ def _show(log: IO[bytes]) -> None:
 
 
 def reason(log: Path, status: int) -> str:
-    """One line on why the processes ended, from what they and `mpirun` said."""
+    """One line on why the processes ended, from their output and that of `mpirun`."""
     lines = log.read_text(errors="replace").splitlines()
     ours = [line.removeprefix("unidet: ") for line in lines if line.startswith("unidet: ")]
     if ours:

@@ -1,4 +1,4 @@
-"""Many runs of one command (`-m`): shared upstream first, then every job, then one table.
+"""A sweep (`-m`): builds shared artefacts first, then runs every job, and prints one table.
 
 A job is a `unidet` command of its own, so that none can take another down. What it reports lies in
 the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and one log a job.
@@ -44,7 +44,7 @@ Launch = Callable[[Path, Sequence[str]], None]
 
 
 class Sweep:
-    """The jobs of one sweep; a failing one neither hides nor stops the others.
+    """The jobs of one sweep; a failing job does not affect the others.
 
     Args:
         jobs: the overrides of every job.
@@ -92,7 +92,7 @@ class Sweep:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """The folder to this process: who asks for the same waits, and then finds it done."""
+        """Lock the folder for this process; another process with the same sweep waits."""
         path = self.folder / LOCK
         with clear_errors(Path(self._jobs[0].config.store.root)):
             make_folder(self.folder)
@@ -103,7 +103,7 @@ class Sweep:
             lock.release(held)
 
     def _folder(self) -> Path:
-        """The same for the same command, so that a rerun replaces what it knows better."""
+        """The sweep's folder, the same for the same command: a rerun replaces its results."""
         if not self._jobs:
             return Path()
         config = self._jobs[0].config
@@ -134,7 +134,7 @@ class Sweep:
                 hide_passwords(self.folder, name)
 
     def _is_hopeless(self, job: Planned, broken: dict[str, str]) -> bool:
-        """Whether something upstream has failed already: it would only fail again."""
+        """Whether something upstream has failed already, so that the job would fail, too."""
         for node, recipe in job.recipes.items():
             if recipe in broken:
                 self._fail(self._label(job), f"{node} failed: {broken[recipe]}")
@@ -201,7 +201,7 @@ class Sweep:
 
     @cached_property
     def _shown(self) -> Node:
-        """Whose metrics stand in the table: the first artefact that differs from job to job.
+        """The artefact whose metrics the table shows: the first one that differs from job to job.
 
         A sweep over a value of one evaluation set concerns that one, and leaves the main one as it
         is.
@@ -244,7 +244,9 @@ def _number(text: str) -> float | str:
 
 
 def blocks(table: pd.DataFrame, keys: Sequence[str], width: int = 80) -> Iterator[str]:
-    """The table as text, its columns in blocks that fit a terminal, each led by those of `keys`."""
+    """The table as text, in blocks of columns that fit a terminal, each beginning with those of
+    `keys`.
+    """
 
     def text(columns: Sequence[str]) -> str:
         return table[[*keys, *columns]].to_string(index=False, float_format="{:.3f}".format)

@@ -32,7 +32,7 @@ def stop_name(sweep: Owner | None = None) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: exit status, folder of its artefact, and one line where it failed."""
+    """How a job ended: exit status, folder of its artefact, and one line if it failed."""
 
     status: int
     artefact: str
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def write_job(folder: Path, name: str, label: str, overrides: Sequence[str]) -> None:
-    """Make a job ready to run, and forget what an earlier run of it has left."""
+    """Prepare a job to run, and remove the results of an earlier run of it."""
     _outcome(folder, name).unlink(missing_ok=True)
     # A launcher sets this for Hydra, which a job would take for a person's wish.
     full = os.environ.get(FULL_ERROR, "0")
@@ -49,7 +49,7 @@ def write_job(folder: Path, name: str, label: str, overrides: Sequence[str]) -> 
 
 
 def hide_passwords(folder: Path, name: str) -> None:
-    """Of a job that is over: in its file, the address of a remote may hold one."""
+    """Remove passwords in a remote's address from the file of a finished job."""
     path = folder / f"{name}.json"
     job = json.loads(path.read_bytes())
     hidden = {**job, "overrides": list(map(redact_argument, job["overrides"]))}
@@ -58,14 +58,14 @@ def hide_passwords(folder: Path, name: str) -> None:
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    """For its owner's eyes."""
+    """Write a file that only its owner can read."""
     with whole_file(path) as partial:
         partial.touch(mode=0o600)
         partial.write_text(json.dumps(values))
 
 
 def read_outcome(folder: Path, name: str) -> Outcome:
-    """What `run_job` left; a job that left nothing has failed."""
+    """The outcome written by `run_job`; a job without one has failed."""
     try:
         return Outcome(**json.loads(_outcome(folder, name).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, and what several of them need, which is built once before they start."""
+"""The jobs of a sweep, and the artefacts that several of them need, which are built once before."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Planned:
 
     @property
     def nodes(self) -> list[Node]:
-        """What the command is asked for, the main one first."""
+        """The command's target nodes, the main one first."""
         return targets(self.config.stage, self.config)
 
     @property
     def main(self) -> Node:
-        """Whose folder the command prints last."""
+        """The node whose folder the command prints last."""
         return self.nodes[0]
 
     @cached_property
@@ -54,7 +54,9 @@ class Planned:
 
 
 def waves(jobs: Sequence[Planned]) -> Iterator[list[Planned]]:
-    """The jobs in turns: what several jobs of a later turn need is built once in an earlier one."""
+    """The jobs in waves: artefacts that several jobs of a later wave need are built once in an
+    earlier one.
+    """
     upstream = shared_upstream(jobs)
     if upstream:
         yield from waves(upstream)
@@ -62,7 +64,9 @@ def waves(jobs: Sequence[Planned]) -> Iterator[list[Planned]]:
 
 
 def shared_upstream(jobs: Sequence[Planned]) -> list[Planned]:
-    """One job for each artefact that several jobs need and the store lacks; the furthest only."""
+    """One job per artefact that several jobs need and the store lacks, without those further
+    upstream.
+    """
     users: dict[str, list[tuple[Planned, Node]]] = {}
     for job in jobs:
         for node, recipe in job.recipes.items():
@@ -84,7 +88,7 @@ def shared_upstream(jobs: Sequence[Planned]) -> list[Planned]:
 
 
 def _joined(parts: Sequence[tuple[Planned, Node]]) -> list[tuple[Planned, str]]:
-    """One target for all artefacts of a stage that a job needs, where all of them are shared."""
+    """One target for all artefacts of a stage that a job needs, if all of them are shared."""
     together: dict[tuple[str, str], tuple[Planned, list[Node]]] = {}
     for job, node in parts:
         together.setdefault((job.name, node.stage), (job, []))[1].append(node)

@@ -1,4 +1,4 @@
-"""The artefacts of a study: one for each stage, or for each data set or vocabulary of it."""
+"""The artefacts of a study: one per stage, or one per dataset or vocabulary of a stage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Node:
 
     Attributes:
         stage: name of the stage that makes it.
-        name: the data set or vocabulary it is made for; empty where a stage has one artefact.
-            Training sets are `training/NAME`, evaluation sets `NAME`.
+        name: its dataset or vocabulary; empty if the stage has a single artefact. Training sets are
+            `training/NAME`, evaluation sets `NAME`.
     """
 
     stage: str
@@ -38,8 +38,8 @@ class Node:
 class Input:
     """What a node takes: another node's artefact, or one file of it.
 
-    With `file`, that file's content alone enters the key: what else changes in the artefact does
-    not concern who reads no more than the file.
+    With `file` only that file's content enters the key, so that other changes of the artefact do
+    not matter.
     """
 
     node: Node

@@ -1,4 +1,4 @@
-"""Several processes at one stage: each finishes shards that nobody else is at.
+"""Several processes work on one stage: each computes shards that no other has claimed.
 
 This process keeps the lock, waits, and publishes; the others get a file that says what to do
 (`unidet work FILE`) and leave shards in the stage's working folder, nothing else.
@@ -39,7 +39,7 @@ main()"""
 
 
 class Workers(Protocol):
-    """The processes that were started for one stage."""
+    """The processes started for one stage."""
 
     def running(self) -> int: ...
 
@@ -51,7 +51,7 @@ class Workers(Protocol):
 
 
 def fill_shards(node: Node, sharding: Sharding, config: Config, job: Job) -> None:
-    """Finish all shards of a stage, in this process or in as many as are configured.
+    """Compute all shards of a stage, in this process or in the configured number of processes.
 
     Raises:
         UserError: processes failed and left shards unfinished.
@@ -100,7 +100,7 @@ def sharing_cores(config: Config, count: int) -> Config:
 
 
 def write_task(job: Job, node: Node, config: Config) -> Path:
-    """Say in a file what a process has to do; plain JSON, readable by people."""
+    """Write the task of a process to a file, as readable JSON."""
     path = job.work / TASK
     task = {
         "node": str(node),
@@ -118,7 +118,7 @@ def read_task(path: Path) -> Mapping[str, Any]:
     """What `write_task` wrote.
 
     Raises:
-        UserError: there is no such file, or it says something else.
+        UserError: the file is missing or is no task.
     """
     try:
         task = json.loads(path.read_bytes())
@@ -130,7 +130,7 @@ def read_task(path: Path) -> Mapping[str, Any]:
 
 
 def unidet_command(*arguments: str, attached: bool = False) -> list[str]:
-    """A `unidet` command of this very installation; `attached`, it stops when its input closes."""
+    """A `unidet` command of this installation; with `attached` it stops when its input closes."""
     start = ["-c", ATTACHED] if attached else ["-m", "unidet"]
     return [sys.executable, *start, *arguments]
 
@@ -175,14 +175,14 @@ def _child(task: Path, log: Path) -> subprocess.Popen:
 
 
 def start_attached(command: list[str], log: IO[bytes] | None) -> subprocess.Popen:
-    """Start a process out of reach of Ctrl-C, with a pipe that closes when this process ends."""
+    """Start a process beyond Ctrl-C, with a pipe that closes when this process ends."""
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
     )
 
 
 def process_name(owner: Owner | None = None) -> str:
-    """What tells this process, or the owner of a lock, from all others on all machines."""
+    """Identifies this process, or the owner of a lock, among all processes on all machines."""
     host, pid = (owner.host, owner.pid) if owner else (socket.gethostname(), os.getpid())
     return f"{host}-{pid}"
 

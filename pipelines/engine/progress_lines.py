@@ -1,4 +1,4 @@
-"""What a run says of finished nodes: one line each, those of a stage that were cached together."""
+"""The lines that a run prints about finished nodes; cached nodes of a stage share one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unidet.store.runs import How
 
 @dataclass(frozen=True)
 class Done:
-    """A node whose artefact is there, and how it came: `cached`, `fetched`, `ran`, `resumed`."""
+    """A finished node and how its artefact was obtained: `cached`, `fetched`, `ran`, `resumed`."""
 
     node: Node
     how: How
@@ -23,7 +23,7 @@ class Done:
 
 
 class Lines:
-    """Tells of every node at once, but of cached ones of a stage only when the stage is over."""
+    """Prints every node at once, but the cached ones of a stage only when the stage is over."""
 
     def __init__(self) -> None:
         self._cached: list[Done] = []
@@ -38,7 +38,7 @@ class Lines:
             say(_line(str(done.node), done.how, duration(done.seconds), done.action.size))
 
     def flush(self) -> None:
-        """Tell of what is still held back."""
+        """Print what is still held back."""
         if not self._cached:
             return
         first, *others = self._cached

@@ -1,4 +1,4 @@
-"""A run looks at the remote before it computes."""
+"""Artefacts from a remote store, which a run asks before it computes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unidet.store.transfer import fetch
 
 @contextmanager
 def reaching(url: str) -> Iterator[Remote]:
-    """The remote behind an address. Ctrl-C ends at once what waits for it: nothing is lost there.
+    """The remote at an address. Ctrl-C ends at once what waits for it: nothing is lost there.
 
     Raises:
         UserError: nothing can be reached.
@@ -33,7 +33,7 @@ def reaching(url: str) -> Iterator[Remote]:
 def from_remote(
     remote: Remote, node: Node, preimage: dict[str, Any], store: Store, use: Use
 ) -> Action | None:
-    """The artefact that answers `preimage`, brought from the remote; None where that has none.
+    """The artefact for `preimage`, copied from the remote; None if the remote has none.
 
     What is not what it says it is, is named and not taken: then the stage runs.
 

@@ -60,7 +60,7 @@ class ShardSet:
         return -(-self.images // self.per_shard)
 
     def missing(self, work: Path) -> list[int]:
-        """Numbers of the shards that are not finished."""
+        """The numbers of the unfinished shards."""
         return [number for number in range(len(self)) if not self._file(work, number).exists()]
 
     def fill(
@@ -70,7 +70,7 @@ class ShardSet:
         digest_of: DigestOf,
         progress: Progress,
     ) -> None:
-        """Finish every shard that no other process is at."""
+        """Compute every shard that no other process has claimed."""
         self._file(work, 0).parent.mkdir(parents=True, exist_ok=True)
         found_work = True
         while found_work:  # again, for another process may have died and left its shard
@@ -137,7 +137,7 @@ def _seal_of(file: Path) -> Path:
 
 
 def _check(file: Path) -> None:
-    """A shard is what the process that made it has written, byte for byte."""
+    """Check that a shard is as it was written, byte for byte."""
     digest = sha256_file(file)
     with suppress(FileNotFoundError):
         if _seal_of(file).read_bytes() == digest.encode():
@@ -148,7 +148,7 @@ def _check(file: Path) -> None:
 
 @contextmanager
 def _claimed(file: Path) -> Iterator[bool]:
-    """Whether this process has the shard to itself; the claim of a process ends with it.
+    """Whether this process has claimed the shard; a claim ends with its process.
 
     Where a file system knows no locks two processes may make the same shard: the same bytes twice.
     """
@@ -167,7 +167,7 @@ def _claimed(file: Path) -> Iterator[bool]:
 
 
 def draft_of(file: Path) -> Path:
-    """Where this process, and no other, writes `file` before it moves it into its place."""
+    """The private path at which this process writes `file` before moving it into place."""
     return file.with_name(f".{file.name}.{socket.gethostname()}-{os.getpid()}")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Subtrees:
-    """The parts of the configuration that a stage declared, and no others."""
+    """The subtrees of the configuration that a stage declared, and no others."""
 
     def __init__(self, config: Config, stage: str, names: tuple[str, ...]) -> None:
         self._config = config
@@ -35,18 +35,18 @@ class Job:
     """One run of a stage, for one node.
 
     Attributes:
-        name: the data set or vocabulary that the artefact is made for; empty where there is none.
+        name: the dataset or vocabulary of the artefact; empty if the stage has a single artefact.
         config: the declared subtrees.
         settings: what `Stage.settings` gave.
         inputs: folders of the upstream artefacts, by what the stage calls them; read-only.
-        images: folder of the image files of each input that is a data set in folders.
+        images: image folder of each input that is a dataset in folders.
         files: paths of what `Stage.files` gave.
-        work: private folder that survives an interruption: checkpoints, finished shards.
+        work: private folder that survives interruptions: checkpoints, finished shards.
         out: empty folder whose content becomes the artefact.
         bring_up: makes Jittor ready; call before importing anything that uses tensors.
         progress: makes a progress display for a piece of work.
         digests_in: relative path -> sha256 of every file in a folder outside the store.
-        siblings: folders of the artefacts that differ from this one in their data set alone.
+        siblings: folders of the artefacts that differ from this one only in their dataset.
     """
 
     name: str
@@ -101,12 +101,12 @@ def never(config: Config) -> bool:
 
 @dataclass(frozen=True)
 class Sharding:
-    """How several processes share the long part of a stage.
+    """How the long part of a stage is divided among processes.
 
     Attributes:
-        plan: the shards there are; needs no tensors.
-        fill: finishes the shards that nobody else is at, in the job's working folder.
-        processes: how many processes the configuration asks for.
+        plan: the shards; needs no tensors.
+        fill: computes the shards that no other process has claimed, in the job's working folder.
+        processes: the configured number of processes.
     """
 
     plan: Callable[[Job], ShardSet]
@@ -116,11 +116,11 @@ class Sharding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a sweep over a stage is shown, where not as AP against a swept number.
+    """How a sweep over a stage is shown, unless as AP against a swept number.
 
     Attributes:
         metrics: of the artefacts' metrics.json, the table's columns.
-        draw: given the table and the names of the swept keys, leaves a picture in a folder.
+        draw: given the table and the names of the swept keys, writes a figure to a folder.
     """
 
     metrics: tuple[str, ...]
@@ -131,35 +131,37 @@ class Comparison:
 class Stage:
     """One step of the study.
 
-    What takes a configuration and a name concerns one node: the stage's artefact for the data set
+    Functions of a configuration and a name are about one node: the stage's artefact for the dataset
     or vocabulary of that name.
 
     Attributes:
         name: as on the command line.
-        version: raise it when the meaning of the artefact changes beyond what its code says.
+        version: to be raised when the meaning of the artefact changes in a way that its code does
+            not show.
         reads: configuration subtrees that enter the key and are handed to `run`.
         run: makes the artefact.
         nodes: names of the artefacts that a configuration has of this stage, the main one first.
-        view: the configuration as one node sees it, which all that follows is then given. Of
-            several networks that propose each node sees its own as `rpn`.
-        why_none: what to say where a configuration has no such artefact.
-        inputs: the artefacts it takes, by what the stage calls them.
+        view: the configuration as one node sees it, passed to the functions below. If several
+            networks propose, each node sees its own as `rpn`.
+        why_none: the message if a configuration has no such artefact.
+        inputs: the input artefacts, by the names that the stage uses for them.
         settings: parts of other subtrees that this node depends on, by subtree; their identity
             enters the key.
         files: files and folders outside the store that enter the key by content.
         code: modules that the configuration chooses and `run` loads by name; they and what they
             import enter the key as `run`'s own module does.
-        per_image: the inputs that belong to the data set. Artefacts that agree in all else are
+        per_image: the inputs that belong to the dataset. Artefacts that agree in all else are
             siblings: what one holds of an image, another with the same image may take.
-        check: given the `data` artefacts, finds bad input before the first long stage starts.
-        summary: what to tell the person about finished artefacts, given their folders by name.
-        deliver: name of a module whose `deliver(config, store, action)` leaves a file beside the
-            artefacts for the person, and says where. It may tell what no key knows, such as hosts
-            and times, and so is named only: what it imports is no part of the key.
-        sharding: work that is done in shards before `run`, which then gathers them.
+        check: given the `data` artefacts, raises for bad input before the first long stage starts.
+        summary: the text printed about finished artefacts, given their folders by name.
+        deliver: name of a module whose `deliver(config, store, action)` writes a file for the user
+            beside the artefacts and returns its place. It may depend on what is not part of keys,
+            such as hosts and times; it is given by name so that its imports are not part of the key
+            either.
+        sharding: work done in shards before `run`, which gathers them.
         comparison: of the artefacts of a sweep.
-        data_parallel: whether several processes may call `run` together, started by `mpirun`; they
-            share the working folder, and the first one makes the artefact.
+        data_parallel: whether several processes started by `mpirun` may call `run` together; they
+            share the working folder, and the first one writes the artefact.
         tensors: whether `run` brings Jittor up.
     """
 

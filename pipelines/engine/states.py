@@ -1,4 +1,4 @@
-"""Where every node of a study stands, without running anything."""
+"""The state of every node of a study, without running anything."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def _built_once(node: Node, store: Store) -> bool:
 
 
 def current(target: str, config: Config, store: Store) -> dict[Node, Action | None]:
-    """The artefacts of a stage or node as they would be now, the main one first; None: not built.
+    """The artefacts of a stage or node under the current configuration, the main one first; None if
+    not built.
 
     Raises:
         UserError: no such stage or node.
@@ -99,7 +100,7 @@ def current(target: str, config: Config, store: Store) -> dict[Node, Action | No
 
 
 def built(target: str, config: Config, store: Store) -> dict[Node, Action]:
-    """The artefacts that are there, of the target and of all it needs.
+    """The existing artefacts of the target and of everything it needs.
 
     Raises:
         UserError: no such stage or node.

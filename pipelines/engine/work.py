@@ -19,12 +19,12 @@ from unidet.pipelines.engine.stage import Job, Stage
 
 
 def work_on(task_file: Path, *, attached: bool, together: bool) -> None:
-    """Do this process's part of a task.
+    """Do this process's share of a task.
 
     Args:
-        attached: stop when standard input closes, for then whoever started this has ended.
-        together: run the whole stage with the other processes of `mpirun`; otherwise finish the
-            shards that nobody else is at.
+        attached: stop when standard input closes, which means that the parent process has ended.
+        together: run the whole stage with the other processes of `mpirun`; otherwise compute the
+            shards that no other process has claimed.
 
     Raises:
         UserError: no task file, or bad input to the stage.
@@ -67,6 +67,6 @@ def _work(stage: Stage, config: Config, job: Job, task_file: Path, together: boo
 
 
 class Silent(Progress):
-    """For a process whose progress another one shows."""
+    """Shows nothing, in a process whose progress another one shows."""
 
     def update(self, done: int, total: int, note: str = "") -> None: ...

@@ -1,4 +1,4 @@
-"""What a proposal network's outputs stand for: `rpn.classes`."""
+"""The classes of a proposal network's outputs: `rpn.classes`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def datasets_of(config: RpnConfig, training: Sequence[ImageSet]) -> list[ImageSe
 
 
 def outputs(config: RpnConfig, name: str, categories: Sequence[Category]) -> Outputs:
-    """What the network tells apart; nothing for a class-agnostic one.
+    """The categories of the outputs; empty for a class-agnostic network.
 
     Args:
         name, categories: of the first training dataset.
@@ -80,7 +80,7 @@ def save_outputs(folder: Path, categories: Outputs) -> None:
 
 
 def known_outputs(folder: Path) -> list[dict[str, Any] | None]:
-    """What `save_outputs` left in an `rpn` artefact."""
+    """The inverse of `save_outputs`."""
     return read_json(folder / CATEGORIES, lambda records: [_output(record) for record in records])
 
 

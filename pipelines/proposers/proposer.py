@@ -1,4 +1,4 @@
-"""What a proposal network offers, whatever its kind, and how the configured one is made.
+"""The interface of proposal networks, and how the configured one is built.
 
 `rpn.network.kind` names the module beside this one that builds it. It is loaded by that name, so
 that a network's key holds the code of no other (`code_of`). A new proposer: a module with a `KIND`,
@@ -43,7 +43,7 @@ class Proposer(Protocol):
 
 @runtime_checkable
 class Detector(Proposer, Protocol):
-    """A proposer that can tell classes apart: every one but the localization networks."""
+    """A proposer that can predict classes: all but the localization networks."""
 
     def detect(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[Detected]:
         """Detections of every image, labels in 0 .. C-1, best first."""
@@ -71,16 +71,16 @@ def _as_loaded(network: object, batches_from: Callable[[int], Loader]) -> None:
 
 @dataclass(frozen=True)
 class Kind(Generic[Settings, Network]):
-    """What a proposer's module says of its network.
+    """A proposer's module describes its network by this.
 
     Attributes:
         build: (settings, C, will be trained) -> the network for C classes, 0 for class-agnostic;
-            UserError where it cannot tell classes apart.
-        initialize: gives a built network what it starts from without `rpn.weights`, out of the
-            `inputs` and `files` below.
+            UserError if it cannot predict classes.
+        initialize: initializes a built network without `rpn.weights`, from the `inputs` and `files`
+            below.
         inputs: stages whose artefacts that needs.
         files: files outside the store that it needs.
-        refit: makes a network fit for training that has just got `rpn.weights`.
+        refit: adapts a network with `rpn.weights` for training.
         code: modules, chosen by the settings, that its own module does not import.
     """
 
@@ -103,7 +103,7 @@ def code_of(config: RpnConfig) -> tuple[str, ...]:
 
 
 def build_proposer(config: RpnConfig, classes: int) -> Proposer:
-    """The network; `classes` that it tells apart, 0 for a class-agnostic one.
+    """The network for so many `classes`, 0 for a class-agnostic one.
 
     Raises:
         UserError: it cannot tell classes apart.

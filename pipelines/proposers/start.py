@@ -1,4 +1,4 @@
-"""What stage `rpn` starts from: `rpn.weights`, or what the network's kind begins with."""
+"""Initial weights of stage `rpn`: `rpn.weights`, or those of the network's kind."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def initialize(
     files: Mapping[str, Path],
     inputs: Mapping[str, Path],
 ) -> None:
-    """Give the network for `classes`, 0 for a class-agnostic one, what it starts from: of `files`,
-    or of the artefacts `inputs`.
+    """Initialize the network for `classes`, 0 for a class-agnostic one, from `files` or the
+    artefacts `inputs`.
 
     Raises:
         UserError: the file cannot be read, or does not fit the network.
@@ -42,7 +42,7 @@ def initialize(
 
 
 def inputs(config: RpnConfig) -> tuple[str, ...]:
-    """Stages whose artefacts `initialize` takes."""
+    """Stages whose artefacts `initialize` reads."""
     return () if config.weights else kind_of(config.network).inputs(config.network)
 
 

@@ -1,1 +1,1 @@
-"""One module a stage: what it takes, what it leaves, and how."""
+"""The stages, one module each."""

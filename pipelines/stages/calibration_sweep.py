@@ -16,8 +16,8 @@ from unidet.pipelines.stages import lvis_eval
 from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.region_scoring import regions_of, suppression, text_classifier
+from unidet.pipelines.wiring.stored_tables import read_table
 from unidet.pipelines.wiring.study_sets import evaluation_sets, knows_text, why_no_text
-from unidet.store.arrays import readable
 
 COLUMNS = ("beta", "gamma", "cap", "AP", "APr", "APc", "APf", "AP_base", "AP_novel")
 TABLE, PLOT = "sweep.csv", "sweep.png"
@@ -67,10 +67,9 @@ def settings(config: Config, name: str) -> dict[str, Any]:
 def summary(folders: Mapping[str, Path]) -> str:
     import pandas
 
-    tables = {}
-    for name, folder in folders.items():
-        with readable(folder / TABLE):
-            tables[name] = pandas.read_csv(folder / TABLE)
+    tables = {
+        name: read_table(folder / TABLE, lambda table: table) for name, folder in folders.items()
+    }
     joined = pandas.concat(tables, names=["dataset"]).reset_index("dataset")
     return joined.to_string(index=False, float_format="{:.3f}".format)
 

@@ -1,4 +1,4 @@
-"""Stage `data`: one data set, validated: columnar index, image digests, and what was read.
+"""Stage `data`: one dataset, validated: columnar index, image digests, and what was read.
 
 The toy world's sets and its crops for CLIP are made here.
 """

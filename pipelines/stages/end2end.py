@@ -1,4 +1,6 @@
-"""Stage `end2end`: trains proposals and names in one network, in place of `rpn` and `roi`."""
+"""Stage `end2end`: trains one network for proposals and classification, which replaces `rpn` and
+`roi`.
+"""
 
 from __future__ import annotations
 

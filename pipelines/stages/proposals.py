@@ -1,6 +1,6 @@
-"""Stage `proposals`: boxes and scores for every image of a data set, in shards, and their recall.
+"""Stage `proposals`: boxes and scores for every image of a dataset, in shards, and their recall.
 
-They are the trained network's, those of several together (`merged_proposals`), or those of others
+They come from the trained network, from several together (`merged_proposals`), or from files
 (`external_proposals`).
 """
 

@@ -1,4 +1,4 @@
-"""Stage `proposer_study`: what a proposal network finds, of which kind, and at what cost.
+"""Stage `proposer_study`: recall of a proposal network by kind of object, and its cost.
 
 `unidet -m stage=proposer_study rpn=A,B,C` makes a table and a picture of several. Of those that
 propose together (`proposals.merge`) times and parameters are summed.

@@ -1,6 +1,7 @@
-"""Stage `rehearsal`: some images of an old training set as the RoI network's backbone sees them.
+"""Stage `rehearsal`: feature maps of some images of an old training set, by the RoI network's
+backbone.
 
-Fine-tuning learns from these maps in place of the images, which it never opens.
+Fine-tuning uses these maps instead of the images.
 """
 
 from __future__ import annotations

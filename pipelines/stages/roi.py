@@ -1,4 +1,6 @@
-"""Stage `roi`: trains the RoI head on data sets with different label spaces, or takes one."""
+"""Stage `roi`: trains the RoI head on datasets with different label spaces, or uses given
+weights.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage `rpn`: trains the proposal network, or takes a trained one."""
+"""Stage `rpn`: trains the proposal network, or uses given weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unidet accept STAGE`: the code was rewritten, its results are the same; nothing has to rerun."""
+"""`unidet accept STAGE`: declares changed code equivalent, so that nothing reruns."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("stage", help="whose code has been rewritten")
-    parser.add_argument(
-        "--revoke", action="store_true", help="withdraw it; the stage is stale again"
-    )
+    parser.add_argument("stage", help="the stage with the changed code")
+    parser.add_argument("--revoke", action="store_true", help="undo this; the stage is stale again")
     add_json(parser)
 
 
@@ -39,7 +37,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="The store",
-    summary="code was rewritten, its results are the same: no rerun",
+    summary="declare changed code equivalent: nothing reruns",
     example="unidet accept roi",
     run=run,
     add_arguments=add_arguments,

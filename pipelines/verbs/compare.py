@@ -1,4 +1,4 @@
-"""`unidet compare A.npz B.npz`: tensors layer by layer; exit status 1: they differ."""
+"""`unidet compare A.npz B.npz`: compares tensors layer by layer; exit status 1: they differ."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("first", type=file_path, metavar="A.npz", help="of unidet trace")
+    parser.add_argument("first", type=file_path, metavar="A.npz", help="the output of unidet trace")
     parser.add_argument("second", type=file_path, metavar="B.npz", help="the reference")
     parser.add_argument(
         "--rtol",
         type=number(0),
-        help="tolerance relative to B's largest value; by default one for each tensor",
+        help="tolerance relative to B's largest value; default: one per tensor",
     )
     parser.add_argument(
         "--atol",
         type=number(0),
-        help="absolute tolerance; by default one for each tensor (docs/parity.md)",
+        help="absolute tolerance; default: one per tensor (docs/parity.md)",
     )
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="PATTERN", help='names of tensors, like "rpn_*"'
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="PATTERN",
+        help='compare only these tensors, such as "rpn_*"',
     )
     parser.add_argument(
         "--common",
@@ -44,7 +48,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="tensors layer by layer; exit 1: they differ",
+    summary="compare two files of tensors; exit 1: they differ",
     example='unidet compare ours.npz official.npz --only "rpn_*"',
     run=run,
     add_arguments=add_arguments,

@@ -24,7 +24,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="This machine",
-    summary="a script by which bash or zsh completes all words",
+    summary="print the completion script for bash or zsh",
     example="unidet completion bash",
     run=run,
     add_arguments=add_arguments,

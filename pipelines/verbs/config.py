@@ -43,7 +43,7 @@ def _unread(config: Config) -> list[str]:
 
 VERB = Verb(
     group="The study",
-    summary="every value that can be given as key=value",
+    summary="print every value that can be set with key=value",
     example="unidet config experiment=coco_o365 rpn=detr_r50",
     run=run,
 )

@@ -19,11 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         metavar="NAME",
-        help="layout of the official file, where it is not recognised (docs/convert.md)",
+        help="layout of the official file, if it is not recognized (docs/convert.md)",
     )
-    parser.add_argument(
-        "--to", choices=("torch", "ours"), help="by default as the suffix of DST says"
-    )
+    parser.add_argument("--to", choices=("torch", "ours"), help="default: by the suffix of DST")
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -35,7 +33,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="official weights to ours, and back",
+    summary="convert checkpoints between official layouts and ours",
     example="unidet convert epoch_12.pth roi.safetensors",
     run=run,
     add_arguments=add_arguments,

@@ -23,17 +23,17 @@ UNSOUND = 1
 def add_arguments(parser: ArgumentParser) -> None:
     from unidet.config.compose import prepared_names
 
-    text = "every fault by kind; what there is; another format; fetch a published data set"
+    text = "list all faults; count; convert the format; download a published dataset"
     parser.add_argument("action", choices=tuple(ACTIONS), help=text)
-    text = f"prepare: {', '.join(prepared_names())}; key=value changes its page in conf/prepare"
+    text = f"prepare: {', '.join(prepared_names())}; key=value overrides conf/prepare/NAME.yaml"
     parser.add_argument("dataset", nargs="?", default="", help=text)
     add_labels(parser, required=False)
-    parser.add_argument("--to", choices=FORMATS, metavar="FORMAT", help="convert: the format")
-    text = "convert: a new folder; stats: a picture, .png; prepare: data.root, otherwise data"
+    parser.add_argument("--to", choices=FORMATS, metavar="FORMAT", help="convert: the new format")
+    text = "convert: a new folder; stats: a .png file; prepare: the later data.root, default data"
     parser.add_argument("--out", type=file_path, metavar="PATH", help=text)
-    text = "prepare: these files of the data set alone"
+    text = "prepare: only this file of the dataset; may be repeated"
     parser.add_argument("--only", action="append", metavar="NAME", default=[], help=text)
-    text = "prepare: say what is there and what would be fetched"
+    text = "prepare: list what exists and what would be downloaded"
     parser.add_argument("--dry-run", action="store_true", help=text)
     add_json(parser)
 
@@ -128,7 +128,7 @@ ACTIONS: dict[str, Callable[[Namespace, Compose], int]] = {
 
 VERB = Verb(
     group="The study",
-    summary="check, count, convert, fetch pictures and labels",
+    summary="check, count, convert or download images and labels",
     example="unidet data check --images photos --annotations labels.json",
     run=run,
     add_arguments=add_arguments,

@@ -1,4 +1,4 @@
-"""`unidet detect SOURCE…`: boxes with names, drawn on one's own pictures and videos."""
+"""`unidet detect SOURCE…`: detects objects in the user's images and videos."""
 
 from __future__ import annotations
 
@@ -19,25 +19,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         type=file_path,
         metavar="SOURCE",
-        help='pictures, folders, videos, patterns such as "a/**/*.jpg"; -: a list on stdin',
+        help='images, folders, videos, patterns such as "a/**/*.jpg"; -: a list on stdin',
     )
-    parser.add_argument(
-        "-r", "--recursive", action="store_true", help="look into the folders of folders too"
-    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     _add_model(parser)
     _add_detections(parser)
     _add_outputs(parser)
 
 
 def _add_model(parser: ArgumentParser) -> None:
-    model = parser.add_argument_group("what to look for, and with which model")
+    model = parser.add_argument_group("categories and model")
     add_vocabulary(model)
     model.add_argument(
         "--example",
         action="append",
         default=[],
         metavar="NAME=PICTURE",
-        help="a category that is shown: a crop, or PICTURE@X1,Y1,X2,Y2; may be repeated",
+        help="a category by example: a crop, or PICTURE@X1,Y1,X2,Y2; may be repeated",
     )
     model.add_argument(
         "--set", action="store_true", help="may stand before key=value, as scripts of old have it"
@@ -46,12 +44,12 @@ def _add_model(parser: ArgumentParser) -> None:
 
 
 def _add_detections(parser: ArgumentParser) -> None:
-    wanted = parser.add_argument_group("which detections")
+    wanted = parser.add_argument_group("filtering")
     wanted.add_argument(
-        "--threshold", type=number(0, 1), default=0.3, metavar="SCORE", help="least score, 0 to 1"
+        "--threshold", type=number(0, 1), default=0.3, metavar="SCORE", help="minimum score, 0 to 1"
     )
     wanted.add_argument(
-        "--top-k", type=whole(1), default=100, metavar="N", help="at most so many a picture"
+        "--top-k", type=whole(1), default=100, metavar="N", help="maximum per image"
     )
     wanted.add_argument(
         "--gamma", type=number(0, 2), default=0.0, help="probability calibration, 0 (none) to 2"
@@ -62,24 +60,24 @@ def _add_detections(parser: ArgumentParser) -> None:
 
 
 def _add_outputs(parser: ArgumentParser) -> None:
-    outputs = parser.add_argument_group("what is left")
+    outputs = parser.add_argument_group("output")
     outputs.add_argument(
         "--out",
         type=file_path,
         metavar="DIR",
         default="detections",
-        help="replaces no file that detect has not made",
+        help="output folder; only files written by detect are replaced",
     )
-    outputs.add_argument("--format", choices=FORMATS, default="coco", help="of the boxes' files")
+    outputs.add_argument("--format", choices=FORMATS, default="coco", help="format of the boxes")
     outputs.add_argument(
         "--annotations",
         type=file_path,
         metavar="GT.json",
-        help="detect in the images of this COCO or LVIS file alone, with its ids",
+        help="detect only in the images of this COCO or LVIS file, and use its ids",
     )
-    outputs.add_argument("--crops", action="store_true", help="each box as a picture too")
-    outputs.add_argument("--show-proposals", action="store_true", help="draw these too")
-    outputs.add_argument("--no-drawings", action="store_true", help="leave the boxes alone")
+    outputs.add_argument("--crops", action="store_true", help="save each box as an image too")
+    outputs.add_argument("--show-proposals", action="store_true", help="draw the proposals too")
+    outputs.add_argument("--no-drawings", action="store_true", help="write only the boxes")
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -117,7 +115,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="boxes with names, drawn on one's own pictures",
+    summary="detect objects in your own images and videos",
     example='unidet detect photos -r --vocab "car, traffic light" --study bench',
     run=run,
     add_arguments=add_arguments,

@@ -15,7 +15,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="This machine",
-    summary="is this machine ready, and what to do where it is not",
+    summary="check this machine, with a remedy for every problem",
     example="unidet doctor",
     run=run,
     takes_overrides=False,

@@ -29,29 +29,29 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--images",
         type=file_path,
         metavar="SUBSET.json",
-        help="of the ground truth, only the images that are in this annotation file (LVIS minival)",
+        help="evaluate only the images of this annotation file (LVIS minival)",
     )
     parser.add_argument(
         "--max-detections-per-category",
         type=whole(1),
         metavar="N",
-        help="style lvis: fixed and pooled AP too, of the N best detections of each category "
-        "instead of 300 of each image; published with N 10000",
+        help="style lvis: add fixed and pooled AP, with the N best detections per category instead "
+        "of 300 per image; published with N 10000",
     )
     parser.add_argument(
         "--per-category",
         type=file_path,
         metavar="FILE",
-        help="styles lvis and coco: AP, confusion and calibration error of each category, as CSV; "
-        "prints the calibration error of all",
+        help="styles lvis and coco: write AP, confusion and calibration error of each category as "
+        "CSV, print the overall calibration error",
     )
     parser.add_argument(
-        "--out", type=file_path, metavar="FILE", help="write the metrics here too, as JSON"
+        "--out", type=file_path, metavar="FILE", help="write the metrics as JSON, too"
     )
     parser.add_argument(
         "--check-official",
         action="store_true",
-        help="compute AP with the lvis package or pycocotools as well, and compare",
+        help="compare with AP by the lvis package or pycocotools",
     )
 
 

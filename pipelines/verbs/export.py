@@ -14,9 +14,7 @@ from unidet.store.disk import files_below, nearest_folder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "folder", type=file_path, metavar="DIR", help="is made; empty if it is there"
-    )
+    parser.add_argument("folder", type=file_path, metavar="DIR", help="a new or empty folder")
     add_what(parser, nargs="*", otherwise="the configured stage")
     add_json(parser)
 
@@ -47,7 +45,7 @@ def _checked(folder: str) -> str:
 
 VERB = Verb(
     group="Sharing",
-    summary="artefacts into a folder, with all they were made from",
+    summary="copy artefacts and all they were made from to a folder",
     example="unidet export for_review lvis_eval",
     run=run,
     add_arguments=add_arguments,

@@ -16,12 +16,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_vocabulary(model)
     add_source(model)
     parser.add_argument(
-        "--out", type=file_path, metavar="FILE", default="model.onnx", help="what is written"
+        "--out", type=file_path, metavar="FILE", default="model.onnx", help="the ONNX file"
     )
     parser.add_argument(
         "--raw",
         action="store_true",
-        help="every box with every score, in place of detections after NMS and top-k",
+        help="all boxes with all scores, without NMS and top-k",
     )
 
 
@@ -41,7 +41,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="a network for ONNX Runtime and others",
+    summary="export a network as an ONNX file",
     example="unidet export-onnx --weights nanodet-plus-m_416.ckpt --out nanodet.onnx",
     run=run,
     add_arguments=add_arguments,

@@ -23,7 +23,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Sharing",
-    summary="artefacts from another store into this one",
+    summary="copy artefacts from another store into this one",
     example="unidet fetch report --remote sftp://me@host/studies",
     run=run,
     add_arguments=add_arrivals,

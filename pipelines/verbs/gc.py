@@ -26,22 +26,28 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--max-bytes",
         metavar="SIZE",
         type=_bytes,
-        help="drop the oldest until so much is left, such as 50GB",
+        help="drop artefacts until the store fits, such as 50GB (order: docs/store.md)",
     )
     parser.add_argument(
-        "--keep-last", metavar="K", type=_count, help="keep only the K last used of each stage"
+        "--keep-last",
+        metavar="K",
+        type=_count,
+        help="keep only the K last used per stage and dataset",
     )
     parser.add_argument(
-        "--unfinished", metavar="DAYS", type=number(0), help="also drop interrupted work this old"
+        "--unfinished",
+        metavar="DAYS",
+        type=number(0),
+        help="also drop interrupted work that is older",
     )
     parser.add_argument(
         "--grace",
         metavar="MINUTES",
         type=number(0),
         default=60.0,
-        help="what was dropped stays in the trash so long",
+        help="time that dropped artefacts stay in the trash",
     )
-    parser.add_argument("--yes", action="store_true", help="clean up; without it, a dry run")
+    parser.add_argument("--yes", action="store_true", help="clean up; otherwise a dry run")
     add_json(parser)
 
 
@@ -150,7 +156,7 @@ def _values(chosen: Plan) -> dict[str, Any]:
 
 VERB = Verb(
     group="The store",
-    summary="clean up; says what would go, and does it with --yes",
+    summary="clean up the store; without --yes a dry run",
     example="unidet gc --max-bytes 50GB --keep-last 2",
     run=run,
     add_arguments=add_arguments,

@@ -13,7 +13,7 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folder", type=file_path, metavar="DIR", help="of unidet export")
+    parser.add_argument("folder", type=file_path, metavar="DIR", help="written by unidet export")
     add_json(parser)
 
 
@@ -37,7 +37,7 @@ def _checked(folder: str) -> str:
 
 VERB = Verb(
     group="Sharing",
-    summary="what was exported, into this store",
+    summary="copy an exported folder into this store",
     example="unidet import for_review",
     run=run,
     add_arguments=add_arguments,

@@ -16,9 +16,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "destination", type=file_path, metavar="DST", help=".pkl (mmdet) or .json (COCO, LVIS)"
     )
     parser.add_argument(
-        "--annotations", type=file_path, metavar="GT.json", help="images and categories of a file"
+        "--annotations", type=file_path, metavar="GT.json", help="annotation file of a file SRC"
     )
-    parser.add_argument("--proposals", action="store_true", help="a .json SRC holds proposals")
+    parser.add_argument("--proposals", action="store_true", help="a .json SRC contains proposals")
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -32,7 +32,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="proposals, results: mmdet's pickles, JSON, the study's",
+    summary="convert proposals and results: mmdet, JSON, studies",
     example="unidet interchange proposals:val proposals.pkl",
     run=run,
     add_arguments=add_arguments,

@@ -18,9 +18,9 @@ PICTURES = (".png", ".svg", ".pdf")
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_what(parser)
-    parser.add_argument("--dot", action="store_true", help="as source for Graphviz")
+    parser.add_argument("--dot", action="store_true", help="print Graphviz source")
     parser.add_argument(
-        "--picture", type=file_path, metavar="FILE", help=f"draw it: {', '.join(PICTURES)}"
+        "--picture", type=file_path, metavar="FILE", help=f"draw the lineage: {', '.join(PICTURES)}"
     )
     add_json(parser)
 
@@ -118,7 +118,7 @@ def _quote(*lines: str) -> str:
 
 VERB = Verb(
     group="The study",
-    summary="where an artefact came from, down to the raw files",
+    summary="trace an artefact back to the raw files",
     example="unidet lineage outputs/artefacts/lvis_eval-3f2a9c1b7d20/metrics.json",
     run=run,
     add_arguments=add_arguments,

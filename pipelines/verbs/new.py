@@ -1,4 +1,4 @@
-"""`unidet new DIR`: a study of one's own pictures and labels."""
+"""`unidet new DIR`: creates a study of the user's images and labels."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=file_path, metavar="DIR", help="a new folder for the study")
     add_labels(parser, required=True)
     parser.add_argument(
-        "--evaluation", type=number(0.01, 0.9), default=0.25, help="share of the pictures for it"
+        "--evaluation",
+        type=number(0.01, 0.9),
+        default=0.25,
+        help="fraction of the images held out for evaluation",
     )
-    parser.add_argument(
-        "--seed", type=whole(0), default=0, help="another one divides the pictures otherwise"
-    )
-    text = "folder of OpenAI's RN50.pt and bpe_simple_vocab_16e6.txt.gz: any name can be found"
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the train/val split")
+    text = "folder with OpenAI's RN50.pt and bpe_simple_vocab_16e6.txt.gz, for an open vocabulary"
     parser.add_argument("--clip", type=file_path, metavar="FOLDER", help=text)
-    text = "(names, 1024) embeddings of the names by CLIP RN50"
+    text = "(names, 1024) CLIP RN50 embeddings of the category names"
     parser.add_argument("--embeddings", type=file_path, metavar="FILE.npy", help=text)
-    text = "checkpoint that the first network starts from, ours or official"
+    text = "initial weights of the first network, ours or official"
     parser.add_argument("--weights", type=file_path, metavar="FILE", help=text)
-    text = "read the labels again, keep DIR's study file"
+    text = "read changed labels again; keeps DIR's study file"
     parser.add_argument("--again", action="store_true", help=text)
     add_json(parser)
 
@@ -44,7 +45,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="The study",
-    summary="a study of one's own pictures and labels",
+    summary="create a study of your own images and labels",
     example="unidet new cats --images photos --annotations labels.json",
     run=run,
     add_arguments=add_arguments,

@@ -9,7 +9,7 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    text = "a stage, then the main set's artefact; or one of its artefacts, like lvis_eval:lvis_v1"
+    text = "a stage (the main set's artefact), or an artefact such as lvis_eval:lvis_v1"
     parser.add_argument("stage", help=text)
 
 
@@ -31,7 +31,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="The study",
-    summary="the folder of a stage's artefact",
+    summary="print the folder of a stage's artefact",
     example="unidet path lvis_eval calibration.gamma=0.3",
     run=run,
     add_arguments=add_arguments,

@@ -1,4 +1,4 @@
-"""`unidet plot LOG…`: curves of any training log, as a picture or a table."""
+"""`unidet plot LOG…`: plots training logs, or writes them as a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "logs", nargs="+", type=file_path, metavar="LOG", help="a log, or a folder that holds one"
+        "logs",
+        nargs="+",
+        type=file_path,
+        metavar="LOG",
+        help="a log, or a folder that contains one",
     )
     parser.add_argument(
         "--out",
@@ -19,15 +23,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help=".png, .pdf, .svg or .csv",
     )
-    parser.add_argument("--keys", nargs="+", default=[], metavar="KEY", help='like "loss_*" "AP*"')
-    parser.add_argument("--names", nargs="+", default=[], help="of the runs, for the legend")
     parser.add_argument(
-        "--smooth", type=whole(1), metavar="ROWS", help="mean over so many rows; 1: none"
+        "--keys",
+        nargs="+",
+        default=[],
+        metavar="KEY",
+        help='quantities to draw, such as "loss_*" "AP*"',
+    )
+    parser.add_argument("--names", nargs="+", default=[], help="names of the runs in the legend")
+    parser.add_argument(
+        "--smooth", type=whole(1), metavar="ROWS", help="moving average over so many rows; 1: none"
     )
     parser.add_argument(
-        "--epoch-steps", type=whole(1), metavar="N", help="where a log counts epochs only"
+        "--epoch-steps",
+        type=whole(1),
+        metavar="N",
+        help="steps per epoch, for logs with epochs only",
     )
-    parser.add_argument("--title", default="", help="above the picture")
+    parser.add_argument("--title", default="", help="title of the figure")
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -39,7 +52,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="curves of a log: ours, mmdet, nanodet, DETR, RT-DETR",
+    summary="plot logs of unidet, mmdet, nanodet, DETR, RT-DETR",
     example='unidet plot outputs/artefacts/rpn-* --keys "loss*" --out loss.svg',
     run=run,
     add_arguments=add_arguments,

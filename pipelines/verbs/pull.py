@@ -27,7 +27,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Sharing",
-    summary="fetch, and make the artefacts' folders",
+    summary="fetch, and create the artefacts' folders",
     example="unidet pull --all --remote /mnt/share/studies",
     run=run,
     add_arguments=add_arrivals,

@@ -30,7 +30,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Sharing",
-    summary="artefacts to a folder, an SFTP server or S3",
+    summary="copy artefacts to a folder, an SFTP server or S3",
     example="unidet push report --remote sftp://me@host/studies",
     run=run,
     add_arguments=add_arguments,

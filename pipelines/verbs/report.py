@@ -14,16 +14,14 @@ from unidet.store.disk import check_target, whole_file
 
 def add_arguments(parser: ArgumentParser) -> None:
     text = (
-        f"{WHAT}; a study's folder or a store: its newest report; several are compared; without "
-        "any, the report as configured now"
+        f"{WHAT}; the folder of a study or store: its newest report; several are compared; "
+        "default: the report as configured"
     )
     parser.add_argument("what", nargs="*", type=file_path, metavar="WHAT", help=text)
     parser.add_argument(
-        "--out", default="report.html", type=file_path, metavar="FILE", help="the page"
+        "--out", default="report.html", type=file_path, metavar="FILE", help="the HTML file"
     )
-    parser.add_argument(
-        "--names", nargs="+", default=[], help="of the compared studies, for legends"
-    )
+    parser.add_argument("--names", nargs="+", default=[], help="names of the compared studies")
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -51,7 +49,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="The study",
-    summary="a report with command, cost and lineage; several compared",
+    summary="write a report with provenance, or compare several",
     example="unidet report birds fish --out compared.html",
     run=run,
     add_arguments=add_arguments,

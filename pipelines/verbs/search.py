@@ -1,4 +1,4 @@
-"""`unidet search TEXT`: the regions of a finished study that fit a text best."""
+"""`unidet search TEXT`: searches the regions of a finished study."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MOST = 1000
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("text", help='what is looked for, such as "striped red star"')
+    parser.add_argument("text", help='the query, such as "striped red star"')
     parser.add_argument(
         "--study",
         type=file_path,
-        help="an experiment, a store or an artefact; without it, the newest on real images",
+        help="an experiment, a store or an artefact; default: the newest study on real images",
     )
-    parser.add_argument("--dataset", metavar="NAME", help="evaluation set; without it, val")
-    parser.add_argument("--top", type=whole(1, _MOST), default=20, help="so many regions")
+    parser.add_argument("--dataset", metavar="NAME", help="evaluation set; default: val")
+    parser.add_argument("--top", type=whole(1, _MOST), default=20, help="number of regions")
     parser.add_argument(
         "--out", type=file_path, metavar="FILE", default="search.png", help="the contact sheet"
     )
@@ -52,7 +52,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="The study",
-    summary="regions of a finished study that fit a text, on a sheet",
+    summary="search the regions of a finished study by text",
     example='unidet search "striped red star" --study toy',
     run=run,
     add_arguments=add_arguments,

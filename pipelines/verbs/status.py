@@ -21,7 +21,9 @@ NOT_FRESH = 3
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
-    parser.add_argument("--check", action="store_true", help="exit 3 unless all is fresh")
+    parser.add_argument(
+        "--check", action="store_true", help="exit status 3 unless everything is fresh"
+    )
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -66,7 +68,7 @@ def _line(label: str, state: str, reason: str) -> list[str]:
 
 VERB = Verb(
     group="The study",
-    summary="every stage of the study: its state and one reason",
+    summary="show the state of every stage, and why",
     example="unidet status --check experiment=bench",
     run=run,
     add_arguments=add_arguments,

@@ -26,9 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="images and boxes (docs/parity.md)",
     )
     parser.add_argument(
-        "--out", required=True, type=file_path, metavar="OUT.npz", help="every named tensor"
+        "--out", required=True, type=file_path, metavar="OUT.npz", help="the tensors, by name"
     )
-    parser.add_argument("--train", action="store_true", help="a training step and its losses")
+    parser.add_argument("--train", action="store_true", help="run a training step, with losses")
     parser.add_argument(
         "--grads",
         nargs="+",
@@ -47,7 +47,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="Files",
-    summary="every tensor of a full-size network, by name",
+    summary="write every tensor of a full-size network",
     example="unidet trace detr_r50 --weights detr.pth --inputs in.npz --out out.npz",
     run=run,
     add_arguments=add_arguments,

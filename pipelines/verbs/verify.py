@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="restore what can be (from a remote, if given); remove the rest",
+        help="restore what can be restored (also from a remote); the rest goes into the trash",
     )
     add_remote(parser)
     add_json(parser)
@@ -53,7 +53,7 @@ def _short(path: str) -> str:
 
 VERB = Verb(
     group="The store",
-    summary="read the whole store again; exit 1: damage found",
+    summary="check the whole store; exit 1: damage found",
     example="unidet verify --repair",
     run=run,
     add_arguments=add_arguments,

@@ -25,7 +25,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="The study",
-    summary="what has changed since a stage was built, to the cause",
+    summary="show what changed since a stage was built",
     example="unidet why roi rpn.network.alpha=0.9",
     run=run,
     add_arguments=add_arguments,

@@ -14,10 +14,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "task",
         type=file_path,
         metavar="TASK.json",
-        help="written by the stage into its working folder",
+        help="task file in the stage's working folder",
     )
     parser.add_argument("--attached", action="store_true", help="stop when standard input closes")
-    parser.add_argument("--together", action="store_true", help="started by mpirun, with others")
+    parser.add_argument(
+        "--together", action="store_true", help="run with the other processes of mpirun"
+    )
 
 
 def run(options: Namespace, compose: Compose) -> int:
@@ -29,7 +31,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
 VERB = Verb(
     group="This machine",
-    summary="one process of a running stage, which starts it itself",
+    summary="one process of a running stage (started by unidet)",
     example="unidet work outputs/store/v1/work/KEY/task.json",
     run=run,
     add_arguments=add_arguments,

@@ -1,1 +1,1 @@
-"""From configuration to objects: data sets, networks, text encoders, starting weights."""
+"""From configuration to objects: datasets, networks, text encoders, starting weights."""

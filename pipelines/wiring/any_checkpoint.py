@@ -1,4 +1,4 @@
-"""Reading a network's weights from a file in any layout: ours, official, of a part."""
+"""Reads a network's weights from a file in any layout: ours, official, or of a part."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def with_own_classes(
 
 
 def _image_side(network: nn.Module) -> str:
-    """Where a network has its backbone: `regions.` in one that is end to end, else at its root."""
+    """The prefix of a network's backbone: `regions.` in an end-to-end network, else none."""
     return "regions." if any(name.startswith("regions.") for name in _names(network)) else ""
 
 
@@ -91,7 +91,7 @@ def _names(network: nn.Module) -> list[str]:
 
 
 def _arrays(network: nn.Module, path: Path) -> tuple[dict[str, np.ndarray], bool]:
-    """The file's arrays under this network's names, and whether they are meant to be all of it."""
+    """The file's arrays under this network's names, and whether they should be complete."""
     from unidet.weights.layouts.layout import KEPT, VOCABULARY
     from unidet.weights.layouts.registry import open_weights
     from unidet.weights.ncnn import is_ncnn

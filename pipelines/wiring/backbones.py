@@ -1,4 +1,4 @@
-"""The backbones, each loaded by its `kind`, and what `initialize` gives them to start from.
+"""The backbones, each loaded by its `kind`, and their initial weights.
 
 Loaded by name, so that a network's key holds the code of its own backbone only (`code_of`).
 """

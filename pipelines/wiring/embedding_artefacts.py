@@ -1,4 +1,4 @@
-"""What a `clip_embeddings` and a `roi` artefact hold for those who score regions by names."""
+"""Embeddings and logit settings in `clip_embeddings` and `roi` artefacts."""
 
 from __future__ import annotations
 

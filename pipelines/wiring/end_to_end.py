@@ -1,4 +1,4 @@
-"""The end-to-end network: from its configuration, or the artefact of stage `end2end`, to it."""
+"""The end-to-end network, from its configuration or the artefact of stage `end2end`."""
 
 from __future__ import annotations
 

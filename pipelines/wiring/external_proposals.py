@@ -1,4 +1,4 @@
-"""Proposals that others made, in place of the stage's own: `proposals.files.DATASET=FILE`."""
+"""External proposals instead of the stage's own: `proposals.files.DATASET=FILE`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FILE = "proposals"
 
 
 def starting_files(config: Config, name: str) -> dict[str, Path]:
-    """The file of a data set, mmdet's pickle or results in JSON; it enters the key by content.
+    """The file of a dataset, mmdet's pickle or results in JSON; it enters the key by content.
 
     Raises:
-        UserError: it is not there, or the files do not name exactly the data sets there are.
+        UserError: it is not there, or the files do not name exactly the datasets there are.
     """
     places = config.proposals.files
     if not places:

@@ -1,4 +1,4 @@
-"""Files of a published data set on their way: what a person sees, what is noted beside them."""
+"""Files of a published dataset on their way: what a person sees, what is noted beside them."""
 
 from __future__ import annotations
 

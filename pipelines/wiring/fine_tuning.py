@@ -1,4 +1,4 @@
-"""What a study's fine-tuning is about: its networks, the names that are new and those that stay."""
+"""A study's fine-tuning: its networks, new names and kept names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REHEARSAL, PLAIN, START = "rehearsal", "plain", "start"
 
 
 def fine_tuning(config: Config) -> Rehearsal | None:
-    """The study's fine-tuning; None where it has none.
+    """The study's fine-tuning; None without any.
 
     Raises:
         UserError: it names no set, or the study has no RoI head to start from.
@@ -50,7 +50,7 @@ def fine_tuning(config: Config) -> Rehearsal | None:
 
 
 def settings_of(config: Config) -> Rehearsal:
-    """Of a study that has one; its stages ask for no other."""
+    """The fine-tuning of a study that has one, as all its stages do."""
     settings = fine_tuning(config)
     assert settings is not None
     return settings
@@ -65,7 +65,7 @@ def tuned(config: Config) -> tuple[str, ...]:
 
 
 def why_none(config: Config) -> str:
-    """Why a stage of the fine-tuning has nothing to do."""
+    """Why a stage of fine-tuning has nothing to do."""
     return "nothing is fine-tuned; finetune=own finetune.sets=[NAME] learns a set's names later"
 
 
@@ -100,12 +100,12 @@ def names_of(vocabulary: str, config: Config) -> Input:
 
 
 def new_vocabularies(config: Config) -> tuple[str, ...]:
-    """Label spaces of the sets that are learned later."""
+    """Label spaces of the fine-tuning sets."""
     return tuple(dict.fromkeys(entry.vocabulary for entry in new_sets(config).values()))
 
 
 def rehearsed_sets(config: Config) -> tuple[str, ...]:
-    """Old training sets of which images are stored: those whose names are kept."""
+    """Old training sets with stored images: those whose names are kept."""
     settings = fine_tuning(config)
     if settings is None or not config.proposals.training:
         return ()

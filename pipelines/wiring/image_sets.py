@@ -1,4 +1,4 @@
-"""A `data` artefact from the inside, and how a stage opens it.
+"""The files of a `data` artefact, and opening it.
 
 index.npz            images and boxes, see `data.index`
 digests.npy          (N, 32) uint8, sha256 of each image's content
@@ -35,7 +35,7 @@ INDEX, DIGESTS, GROUND_TRUTH, PACKED = (
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set opened: its index and its images; `folder` is its artefact."""
+    """A dataset opened: its index and its images; `folder` is its artefact."""
 
     name: str
     split: Split
@@ -52,17 +52,17 @@ class ImageSet:
         return self.digests[row].tobytes()
 
     def caption(self, row: int) -> str:
-        """What a report calls an image: no path of this machine."""
+        """The name of an image in a report, without paths of this machine."""
         return self.split.file_names[row] or f"{self.name}, image {row}"
 
     @property
     def ground_truth(self) -> Path:
-        """What an evaluation set is evaluated with, as its authors wrote it."""
+        """The ground truth file of an evaluation set, unchanged."""
         return self.folder / GROUND_TRUTH
 
 
 def save_image_set(split: Split, digests: np.ndarray, folder: Path) -> None:
-    """Leave a set's index, digests and vocabulary in its artefact."""
+    """Write a set's index, digests and vocabulary to its artefact."""
     import numpy as np
 
     from unidet.data.index import save_split
@@ -75,14 +75,14 @@ def save_image_set(split: Split, digests: np.ndarray, folder: Path) -> None:
 
 
 def open_image_set(job: Job, label: str = "data") -> ImageSet:
-    """The data set that a job takes under `label`."""
+    """The dataset of a job's input `label`."""
     node = Node.parse(label)
     name = node.name if node is not None and node.name else job.name
     return image_set_at(job.inputs[label], job.images.get(label), name)
 
 
 def image_set_at(folder: Path, images: Path | None, name: str) -> ImageSet:
-    """The data set of a `data` artefact; `images` is the folder of its image files, if any."""
+    """The dataset of a `data` artefact; `images` is the folder of its image files, if any."""
     from unidet.data.images import FolderImages, PackedImages
     from unidet.data.index import load_split
 

@@ -1,6 +1,6 @@
 """Sizes of pictures, batches and trainings that suit the data and this machine.
 
-They are where a study begins, not what is best: some ten minutes of training on a laptop.
+They are a starting point, not optimal: some ten minutes of training on a laptop.
 """
 
 from __future__ import annotations

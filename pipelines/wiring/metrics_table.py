@@ -9,7 +9,7 @@ from unidet.pipelines.wiring.study_sets import TRAINING
 from unidet.store.stored_json import Numbers, read_numbers
 
 COLUMNS = ("AP", "AP50", "AP75", "APr", "APc", "APf", "AP_base", "AP_novel")
-RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes an image, COCO's 100
+RECALL = ("AR@300", "AR@100")  # LVIS's evaluator takes 300 boxes per image, COCO's 100
 
 RECALL_COLUMNS = ("AR@10", "AR@100", "AR@300", "AUC", "R50@300")
 LEAST_OF_A_SUITE = 3
@@ -73,7 +73,7 @@ def _mean_rows(
 
 
 def recall_table(metrics_by_set: Mapping[str, Metrics]) -> str:
-    """One row a data set: class-agnostic recall of its proposals; means over evaluation sets."""
+    """One row a dataset: class-agnostic recall of its proposals; means over evaluation sets."""
     rows = [f"{'proposals':<28}" + "".join(f"{key:>8}" for key in RECALL_COLUMNS)]
     for name, metrics in metrics_by_set.items():
         rows.append(f"{name:<28}" + "".join(f"{metrics[key]:>8.3f}" for key in RECALL_COLUMNS))

@@ -1,4 +1,4 @@
-"""The data sets that `unidet data` is about: a study's, or pictures and labels in folders."""
+"""The datasets that `unidet data` is about: a study's, or pictures and labels in folders."""
 
 from __future__ import annotations
 

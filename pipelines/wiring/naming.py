@@ -1,4 +1,4 @@
-"""The network of a study that names regions, trained: of stage `roi`, or the end-to-end one."""
+"""The trained network that classifies regions: of stage `roi`, or the end-to-end one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_naming(job: Job) -> tuple[RoiClassifier, ImageConfig]:
-    """The network that a job takes, without vocabularies, and how it is shown images."""
+    """The network of a job, without vocabularies, and its image settings."""
     if END_TO_END in job.inputs:
         settings = job.settings[END_TO_END]
         network = import_module(MODULE).open_end_to_end(settings, job.inputs[END_TO_END])

@@ -1,4 +1,4 @@
-"""A study of one's own data: what `unidet new` finds, writes and says."""
+"""`unidet new`: a study of the user's own data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SHOWN_NAMES = 8
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for; see `unidet new -h`."""
+    """The arguments of `unidet new`."""
 
     folder: Path
     images: Path
@@ -68,7 +68,7 @@ class Request:
 
 
 def new_study(request: Request) -> list[str]:
-    """Write the study's folder; what was found and what comes next, a line each.
+    """Write the study's folder; returns lines on what was found and what comes next.
 
     Raises:
         UserError: labels or pictures that cannot be read, a folder that holds a study already or
@@ -165,7 +165,7 @@ def _write_labels(request: Request, data: OwnData, parts: dict[str, Document]) -
 
 
 def is_federated(document: Document) -> bool:
-    """Whether it says of every image which names are absent, as LVIS does."""
+    """Whether every image lists absent categories, as in LVIS."""
     return all("neg_category_ids" in image for image in document["images"])
 
 

@@ -1,7 +1,7 @@
-"""What a network finds in each image of a data set: once for one image content.
+"""A network's results per image of a dataset, computed once per image content.
 
-Artefacts of the same network and settings on other data sets may hold images of this one; their
-results are taken over, not computed again.
+Artefacts of the same network and settings on other datasets may contain images of this one; their
+results are reused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ResultsOfBatch: TypeAlias = "Callable[[Batch], Iterator[tuple[int, Columns]]]"
 
 
 def shards_of(job: Job, images_per_shard: int) -> ShardSet:
-    """The shards of the data set that a job takes."""
+    """The shards of the dataset that a job takes."""
     return ShardSet(SHARDS, len(open_image_set(job).split), images_per_shard)
 
 
@@ -43,11 +43,11 @@ def fill_shards(
 def reusing(
     siblings: Callable[[], Iterable[Path]], digest_of: DigestOf, compute: Results
 ) -> Results:
-    """`compute`, asked only for images of which no sibling holds a result.
+    """`compute`, called only for images without a result in any sibling.
 
     Args:
         siblings: folders of the artefacts to look in; called when a first result is wanted.
-        digest_of: what an image's result is found by.
+        digest_of: identifies an image's result.
     """
 
     @cache

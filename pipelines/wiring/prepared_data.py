@@ -1,4 +1,4 @@
-"""What `unidet data prepare` does: the files of a published data set, in their places."""
+"""What `unidet data prepare` does: the files of a published dataset, in their places."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def preparation(data: PreparedData, root: Path, only: Sequence[str]) -> Preparat
 
 
 def planned(todo: Preparation) -> list[str]:
-    """What is there, and what would be fetched, a line each."""
+    """What is there, and what would be fetched, one line each."""
     lines = []
     for name, file in todo.files.items():
         if is_there(todo.root, file):

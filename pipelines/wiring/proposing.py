@@ -1,4 +1,4 @@
-"""The network of a study that proposes, trained: of stage `rpn`, or the end-to-end one."""
+"""The trained network that proposes: of stage `rpn`, or the end-to-end one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unidet.pipelines.wiring.study_sets import proposers
 
 
 def open_proposing(job: Job) -> tuple[Proposer, ImageConfig]:
-    """The network that a job takes, and how it is shown images."""
+    """The network of a job, and its image settings."""
     if END_TO_END in job.inputs:
         settings = job.settings[END_TO_END]
         open_end_to_end = import_module(MODULE).open_end_to_end
@@ -26,7 +26,7 @@ def open_proposing(job: Job) -> tuple[Proposer, ImageConfig]:
 
 
 def open_all_proposing(job: Job) -> Iterator[tuple[Proposer, ImageConfig]]:
-    """The same of several networks that propose together, one after another."""
+    """The same for several networks that propose together."""
     if END_TO_END in job.inputs:
         yield open_proposing(job)
         return

@@ -1,4 +1,4 @@
-"""Several reports side by side: their figures, and the values in which they differ."""
+"""Comparison of several reports: their figures, and the values in which they differ."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _other_pictures(report: Report, first: Report) -> Iterator[tuple[str, str]]:
 
 
 def _digests(action: Action | None, store: Store) -> set[bytes] | None:
-    """Of the content of a data set's pictures; None where it is not there any more."""
+    """Of the content of a dataset's pictures; None where it is not there any more."""
     if action is None or not store.is_complete(action):
         return None
     file = store.folder(action) / DIGESTS
@@ -125,7 +125,7 @@ def _apart(own: set[bytes] | None, first: set[bytes] | None) -> str:
 
 
 def _different(reports: Sequence[Report]) -> Iterator[Different]:
-    """Values of the configuration that are not the same in all, by key."""
+    """Values of the configuration that differ among the reports, by key."""
     values = [_values(report.action, report.store) for report in reports]
     for key in sorted({key for of_study in values for key in of_study}):
         texts = [of_study.get(key, ABSENT) for of_study in values]

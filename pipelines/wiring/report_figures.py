@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.read_proposals import all_proposals
 from unidet.pipelines.wiring.report_sets import ReportedSet, artefacts
+from unidet.pipelines.wiring.stored_tables import read_table
 from unidet.pipelines.wiring.study_sets import TRAINING
 from unidet.records import UNDEFINED, Detections, GroundTruth
 from unidet.report.study import DataFigures, FineTuned, Grid, Lines, Number, Recall, Sweep, Training
-from unidet.store.arrays import readable
 
 SIZES = {"all": "", "small": "s", "medium": "m", "large": "l"}
 POINTS = 240  # of a training log, as many as its chart can show
@@ -94,9 +95,7 @@ def _only(truth: GroundTruth, categories: np.ndarray) -> GroundTruth:
 
 def sweeps(job: Job) -> Iterator[Sweep]:
     for name, folder in artefacts(job, "calibration_sweep"):
-        with readable(folder / "sweep.csv"):
-            swept = _sweep(name, pd.read_csv(folder / "sweep.csv"))
-        yield swept
+        yield read_table(folder / "sweep.csv", partial(_sweep, name))
 
 
 def _sweep(name: str, table: pd.DataFrame) -> Sweep:
@@ -114,9 +113,8 @@ def training_logs(job: Job) -> Iterator[Training]:
     for stage in ("clip", "rpn", "roi", "end2end", "finetune"):
         for name, folder in artefacts(job, stage):
             if (folder / "log.csv").exists():
-                with readable(folder / "log.csv"):
-                    log = training_log(str(Node(stage, name)), pd.read_csv(folder / "log.csv"))
-                yield log
+                label = str(Node(stage, name))
+                yield read_table(folder / "log.csv", partial(training_log, label))
 
 
 def fine_tuned(job: Job) -> Iterator[FineTuned]:

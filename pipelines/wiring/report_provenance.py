@@ -147,7 +147,7 @@ def _values(
 
 
 def _as_given(config: Config, node: Node, name: str) -> str:
-    """The key that a person gives; a node of a data set knows its own values by shorter names."""
+    """The key that a person gives; a node of a dataset knows its own values by shorter names."""
     if node.name and name.startswith("data."):
         return key_as_given(config, node.name, name)
     return name

@@ -1,4 +1,4 @@
-"""What stage `report` reads of each evaluation set."""
+"""The evaluation sets as stage `report` reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_detections
@@ -17,13 +16,14 @@ from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
 from unidet.pipelines.wiring.metrics_table import read_metrics
 from unidet.pipelines.wiring.novelty import novelty
 from unidet.pipelines.wiring.per_category import TABLE
+from unidet.pipelines.wiring.stored_tables import read_table
 from unidet.report.figures import Evaluated
-from unidet.store.arrays import malformed, readable
+from unidet.store.arrays import malformed
 
 
 @dataclass(frozen=True)
 class ReportedSet:
-    """An evaluation set with its images, and what was found in it."""
+    """An evaluation set with its images and detections."""
 
     data: ImageSet
     evaluated: Evaluated
@@ -59,8 +59,8 @@ def _reported(job: Job, name: str, style: str, folder: Path, *, closed: bool) ->
         folder / "detections.json", truth.image_ids, truth.category_ids, truth.source
     )
     novel = None if closed else novelty(job, data.split.categories)
-    with readable(folder / TABLE):
-        table = pd.read_csv(folder / TABLE).astype(dict.fromkeys(("AP", "AP50", "AR"), float))
+    types = dict.fromkeys(("AP", "AP50", "AR"), float)
+    table = read_table(folder / TABLE, lambda table: table.astype(types))
     if len(table) != len(truth.category_ids):
         malformed(folder / TABLE, f"{len(table)} rows for {len(truth.category_ids)} categories")
     metrics = read_metrics(folder)

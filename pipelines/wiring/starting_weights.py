@@ -1,4 +1,4 @@
-"""What a network starts from where the study names a checkpoint: `rpn.weights`, `roi.weights`."""
+"""Initial weights from a checkpoint: `rpn.weights`, `roi.weights`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def code_of(weights: str) -> tuple[str, ...]:
 
 
 def keep_weights(job: Job, network: Any, stage: str) -> None:
-    """Leave model.safetensors with the weights as they were given, where nothing is trained.
+    """Write the given weights to model.safetensors, if nothing is trained.
 
     Raises:
         UserError: no weights were given.
@@ -72,7 +72,7 @@ def keep_weights(job: Job, network: Any, stage: str) -> None:
 
 
 def need_weights(config: RpnConfig | RegionNetworkConfig, stage: str) -> None:
-    """UserError where a stage trains no network and is given none."""
+    """UserError if a stage neither trains a network nor is given weights."""
     if config.training is None and not config.weights:
         raise UserError(
             f"{stage}.training: null needs a trained network; name one: {stage}.weights=FILE"

@@ -1,4 +1,4 @@
-"""Which network of a study proposes, and which names: of stages `rpn` and `roi`, or of `end2end`.
+"""Which network of a study proposes and which classifies: `rpn` and `roi`, or `end2end`.
 
 A stage that runs one of them takes its artefact under the name of the stage that trains it, and
 that subtree of the configuration. `wiring.proposing` and `wiring.naming` open the networks.
@@ -22,7 +22,7 @@ MODULE = "unidet.pipelines.wiring.end_to_end"
 
 
 def end_to_end(config: Config) -> EndToEndConfig | None:
-    """Settings of the one network; None where proposals and names have one each.
+    """Settings of the end-to-end network; None for a decoupled study.
 
     Raises:
         UserError: others shall propose with it, or its names shall be fine-tuned.
@@ -43,7 +43,7 @@ def end_to_end(config: Config) -> EndToEndConfig | None:
 
 
 def why_end_to_end(config: Config) -> str:
-    """Why a stage that trains one of two networks has nothing to do."""
+    """Why stage `rpn` or `roi` has nothing to do in an end-to-end study."""
     return "an end-to-end study has one network, which stage=end2end trains; end2end=none has two"
 
 
@@ -53,7 +53,7 @@ def proposing(config: Config) -> str:
 
 
 def naming(config: Config) -> str:
-    """The stage whose network names regions."""
+    """The stage whose network classifies regions."""
     return END_TO_END if end_to_end(config) else ROI
 
 

@@ -1,4 +1,4 @@
-"""The data sets of a study by node name: `training/NAME` for training sets, else NAME.
+"""The datasets of a study by node name: `training/NAME` for training sets, else NAME.
 
 Where several networks propose together, each has nodes of its own: `rpn[NETWORK]`, and
 `proposals[NAME@NETWORK]` beside `proposals[NAME]`, which are those of all.
@@ -28,7 +28,7 @@ def training_sets(config: Config) -> dict[str, DataSet]:
 
 
 def new_sets(config: Config) -> dict[str, DataSet]:
-    """The training sets that are learned later, by fine-tuning (`finetune.sets`).
+    """The training sets for fine-tuning only (`finetune.sets`).
 
     Raises:
         UserError: there is no such set, or no other.
@@ -91,12 +91,12 @@ def _refuse_taken(toy: Mapping[str, object], others: Mapping[str, object]) -> No
 
 
 def all_sets(config: Config) -> dict[str, DataSet]:
-    """Training sets, those to be learned later, then evaluation sets."""
+    """Training sets, fine-tuning sets, then evaluation sets."""
     return {**training_sets(config), **new_sets(config), **evaluation_sets(config)}
 
 
 def images_folder(config: Config, name: str) -> Path | None:
-    """Folder of a set's image files; None where its images lie in its artefact."""
+    """Folder of a set's image files; None if its images are in its artefact."""
     entry = all_sets(config).get(name)
     return Path(config.data.root) / entry.images if isinstance(entry, TrainingSet) else None
 
@@ -115,7 +115,7 @@ def knows_text(config: Config) -> bool:
 
 
 def why_no_text(config: Config) -> str:
-    """Why a stage that scores regions by names has nothing to do."""
+    """Why a stage that classifies regions by text has nothing to do."""
     return (
         "a closed-set study (clip_embeddings=none) scores no names; stage=coco_eval evaluates it, "
         "clip=openai_rn50 clip_embeddings=prompts81 would give it a text encoder"
@@ -123,7 +123,7 @@ def why_no_text(config: Config) -> str:
 
 
 def key_as_given(config: Config, name: str, field: str) -> str:
-    """How a person gives what a node of this name knows as `data.source.FIELD` or `data.FIELD`."""
+    """The user's key for what a node of this name knows as `data.source.FIELD` or `data.FIELD`."""
     leaf = field.removeprefix("data.").removeprefix("source.")
     entry = all_sets(config).get(name)
     if isinstance(entry, TrainingSet):
@@ -143,12 +143,12 @@ def key_as_given(config: Config, name: str, field: str) -> str:
 
 
 def of_network(name: str, network: str) -> str:
-    """What the proposals of one of several networks on a set are called."""
+    """The node name of one network's proposals on a set, if several networks propose."""
     return f"{name}@{network}"
 
 
 def set_and_network(name: str) -> tuple[str, str]:
-    """The two parts of such a name; no network where it is of all, or there is but one."""
+    """The two parts of such a name; no network for the merged proposals or a single network."""
     data_set, _, network = name.partition("@")
     return data_set, network
 
@@ -164,7 +164,7 @@ def proposer_nodes(config: Config) -> list[Node]:
 
 
 def study_of_network(config: Config, network: str) -> Config:
-    """The study with one of its networks alone, so that artefacts are shared with such a study."""
+    """The study with only one of its networks, so that artefacts are shared with such a study."""
     if not network:
         return config
     alone = replace(config.proposals, merge=())
@@ -175,7 +175,7 @@ def study_of_network(config: Config, network: str) -> Config:
 
 
 def data_of(name: str) -> Input:
-    """The whole artefact of a data set."""
+    """The whole artefact of a dataset."""
     return Input(Node("data", name))
 
 

@@ -1,4 +1,4 @@
-"""A trained text encoder with its tokenizer, as later stages and `detect` use it."""
+"""A trained text encoder with its tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every training stage does around the loop: log, curves, weights."""
+"""The part of all training stages around the loop: log, curves, weights."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def train_and_keep(
     settings: TrainingConfig,
     prepare: Prepare = as_it_is,
 ) -> None:
-    """Train, then leave model.safetensors, log.csv, loss.png and TensorBoard events.
+    """Train, then write model.safetensors, log.csv, loss.png and TensorBoard events.
 
-    Of several processes that train together the first one does the leaving.
-    The precision is what the stage's settings say (`precision_settings`).
+    Of several processes that train together only the first writes. The precision is what the
+    stage's settings say (`precision_settings`).
     """
     progress = job.progress(f"training {name}", stoppable=False)
     weights = train(
@@ -50,6 +50,6 @@ def train_and_keep(
 
 
 def keep_log(job: Job, name: str) -> None:
-    """Leave the log and its events, and draw the loss curves."""
+    """Write the log and its events, and draw the loss curves."""
     log.keep_log(job.work, job.out)
     loss_curves(pd.read_csv(job.out / log.FILE), job.out / "loss.png", name)

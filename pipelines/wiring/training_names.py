@@ -1,4 +1,4 @@
-"""The names of the training sets, which a network that names regions learns from."""
+"""The category names of the training sets, for a network that classifies regions."""
 
 from __future__ import annotations
 

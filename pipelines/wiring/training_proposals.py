@@ -1,4 +1,4 @@
-"""Proposals that a RoI head learns from."""
+"""Proposals for training a RoI head."""
 
 from __future__ import annotations
 

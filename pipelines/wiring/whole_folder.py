@@ -1,4 +1,4 @@
-"""A folder for people that is written whole, or says that it is not."""
+"""An output folder that is written completely, or marked unfinished."""
 
 from __future__ import annotations
 

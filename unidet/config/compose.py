@@ -1,4 +1,4 @@
-"""From what a person gives as key=value to the typed configuration, by Hydra."""
+"""From key=value overrides to the typed configuration, with Hydra."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None)
     """The typed configuration that `conf/` and the overrides make.
 
     Args:
-        recorded: subtrees that stand in place of those of `conf/`, such as an artefact's; values
-            that the overrides give go before them.
+        recorded: subtrees that replace those of `conf/`, such as an artefact's; overrides take
+            precedence.
 
     Raises:
         UserError: one line that names the key and what is allowed.
@@ -105,7 +105,7 @@ def _merged(composed: Mapping[str, Any]) -> list[str]:
 
 
 def _below(composed: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """What stands below a key; nothing where it is a single value, which the schema refuses."""
+    """The mapping below a key; empty for a single value, which the schema refuses."""
     value = composed.get(name)
     return value if isinstance(value, Mapping) else {}
 

@@ -1,4 +1,4 @@
-"""The schema of `conf/data/`, and the data sets of a study by their names."""
+"""The schema of `conf/data/`, and the datasets of a study by their names."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ToyData:
 
 @dataclass(frozen=True)
 class FolderData:
-    """Data sets in folders; `training` in the order of dataset ids, the first evaluation set is
+    """Datasets in folders; `training` in the order of dataset ids, the first evaluation set is
     the main one."""
 
     kind: Literal["folder"]

@@ -1,7 +1,8 @@
-"""How a field of the schema is written: number ranges, and what a result depends on.
+"""Building blocks of the schema: number ranges, and fields that are not part of a result's
+identity.
 
-The schema consists of plain dataclasses: pydantic, which takes longer to import than most commands
-take to answer, is there only where values are checked (`config.validate`).
+The schema consists of plain dataclasses. Pydantic, whose import takes longer than most commands, is
+imported only to validate values (`config.validate`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Within:
 
 
 class Check:
-    """A function that takes a value of the right type and gives it back, or raises ValueError."""
+    """A function that returns a value of the right type, or raises ValueError."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
@@ -40,7 +41,7 @@ class Check:
 
 
 class Tagged:
-    """Of several dataclasses, the one that has the given value in its field of this name."""
+    """A union of dataclasses, told apart by the value of this field."""
 
     def __init__(self, name: str) -> None:
         self._name = name

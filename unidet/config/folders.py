@@ -21,7 +21,7 @@ _SEARCH_PATH, _EXPERIMENT = "hydra.searchpath=", "experiment="
 
 @dataclass(frozen=True)
 class ConfigFolders:
-    """The folders that a command names, absolute, and whether one of them holds its study."""
+    """The folders of a command, absolute, and whether one of them contains its study."""
 
     places: tuple[Path, ...] = ()
     has_study: bool = False
@@ -41,7 +41,7 @@ class ConfigFolders:
 
 
 def study_folder(overrides: Sequence[str]) -> Path | None:
-    """DIR of a `-C DIR` that became some of these overrides; None where another study is meant."""
+    """The DIR of a `-C DIR` that is part of these overrides; None if another study is chosen."""
     chosen = [item for item in overrides if item.startswith(_EXPERIMENT)]
     if chosen[-1:] != [f"{_EXPERIMENT}{Path(STUDY).stem}"]:
         return None
@@ -49,7 +49,7 @@ def study_folder(overrides: Sequence[str]) -> Path | None:
 
 
 def searched_folders(overrides: Sequence[str]) -> list[Path]:
-    """The folders beside `conf/` in which these overrides make Hydra look."""
+    """The folders besides `conf/` that Hydra searches with these overrides."""
     paths = [item for item in overrides if item.startswith(_SEARCH_PATH)]
     return [Path(text) for text in texts_of(paths[-1])] if paths else []
 

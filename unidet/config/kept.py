@@ -1,14 +1,15 @@
-"""Compositions that are kept: the same overrides of the same pages are composed and checked once.
+"""A cache of composed configurations: the same overrides of the same pages are composed and checked
+once.
 
-A kept composition is a small file in the user's cache folder, named by the digest of all that
-composing depends on: every page of `conf/` and of the folders that are searched, by content; the
-overrides; the code of this package; Python and what is installed; what `~` stands for. So it is
-never that of other pages, whatever their times say. It is read as what it should be or not at all,
-written whole, and may be deleted any time; where it cannot be written, nothing is kept.
+An entry is a small file in the user's cache folder, named by the digest of everything that
+composing depends on: the content of every page in `conf/` and the searched folders, the overrides,
+the code of this package, Python and the installed packages, and the home folder. Entries are
+written atomically, validated when read, and may be deleted any time; if the folder cannot be
+written, nothing is cached.
 
-Not kept is what pages and overrides do not settle alone: those of one's own that hold `${…}`, which
-may read the environment, or `~user`; Hydra's own settings; searched folders of very many files. Nor
-what holds a password, nor what somebody has edited while it was composed.
+Not cached are compositions that depend on more than pages and overrides (user pages with `${…}`,
+which may read the environment, or `~user`; Hydra's own settings), searched folders with very many
+files, values with a password, and pages that were edited during composition.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _SEARCH_PATH = re.compile(r"hydra\.searchpath=\['(/[^'\\$]*(?:','/[^'\\$]*)*)'\]
 
 
 def kept(overrides: Sequence[str], compose: Callable[[], Config]) -> Config:
-    """What `compose` makes of these overrides, or made of them earlier."""
+    """The result of `compose` for these overrides, from the cache if possible."""
     name = _name(overrides)
     if name is None:
         return compose()
@@ -58,7 +59,7 @@ def kept(overrides: Sequence[str], compose: Callable[[], Config]) -> Config:
 
 
 def _name(overrides: Sequence[str]) -> str | None:
-    """Digest of all that composing these overrides depends on; None where that cannot be told."""
+    """Digest of everything that composing these overrides depends on; None if that is unknown."""
     own: list[str] = []
     for override in overrides:
         searched = _SEARCH_PATH.fullmatch(override)
@@ -83,7 +84,7 @@ def _read_pages(places: Iterable[str]) -> dict[str, bytes]:
 
 @cache
 def _program() -> list[Any]:
-    """As this process loaded it: a later edit is another program."""
+    """The code as this process loaded it, and its environment: a later edit is another program."""
     installed = {name for place in sys.path if os.path.isdir(place) for name in os.listdir(place)}
     sources = sorted(path for place in config.__path__ for path in Path(place).glob("*.py"))
     return [
@@ -109,7 +110,7 @@ def _read(path: Path) -> Config | None:
 
 
 def _write(path: Path, composed: Config) -> None:
-    """With the oldest gone of more than there may be."""
+    """Write an entry, and remove the oldest ones beyond `MOST_KEPT`."""
     text = json.dumps([path.stem, _plain(composed)])
     if _value(json.loads(text)[1]) == composed:
         write_sealed(path, text.encode())
@@ -130,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 def _value(plain: Any) -> Any:
-    """What `_plain` has written; any other text raises one of several errors."""
+    """The inverse of `_plain`; other data raises one of several errors."""
     if isinstance(plain, list):
         return tuple(map(_value, plain))
     if not isinstance(plain, dict):

@@ -82,7 +82,7 @@ class LocalizationConfig:
         rpn_samples: anchors that a sampler of the proposal head draws per image.
         proposals_per_level: best anchors of each level that become proposals.
         proposal_nms: IoU for NMS between the stages; a CLN's 0 (official) is none.
-        max_rois: proposals an image that reach the box head; 0 (official for a CLN) for all.
+        max_rois: proposals per image that reach the box head; 0 (official for a CLN) for all.
         pool_size, hidden: cells of a pooled region's side and width of the box head's layers.
         roi_iou, roi_samples, positive_fraction: region sampling for the box head.
         alpha: weight of the class branch in the final score.

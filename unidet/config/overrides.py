@@ -1,4 +1,4 @@
-"""The text of what a person gives as key=value, before Hydra reads it."""
+"""The text of key=value overrides, before Hydra reads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def readable(override: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """Text as Hydra reads it, whatever it holds."""
+    """Text quoted for Hydra, whatever it contains."""
     if not re.search(r"['\"\\]", value):
         return f"'{value}'"
     from hydra.core.override_parser.types import Quote, QuotedString
@@ -68,7 +68,7 @@ def texts_of(override: str) -> list[str]:
 
 
 def fault(override: str, sweep: bool) -> str:
-    """What keeps an argument from being read as key=value; empty where nothing does."""
+    """Why an argument cannot be read as key=value; empty if it can."""
     from hydra.errors import HydraException
 
     key, equals, value = override.partition("=")
@@ -103,7 +103,7 @@ def _is_group(key: str) -> bool:
 
 
 def _is_subtree(key: str) -> bool:
-    """Whether other keys stand below one of the first level."""
+    """Whether a first-level key has keys below it."""
     from unidet.config.study import Config
 
     kind = get_type_hints(Config).get(key)

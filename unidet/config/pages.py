@@ -1,4 +1,4 @@
-"""Pages of configuration in folders of one's own."""
+"""Pages of configuration in the user's folders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pages_below(place: Path) -> list[Path]:
 
 
 def check_aliases(places: Iterable[Path]) -> None:
-    """Whether the pages of these folders stay as small as they look when aliases are replaced.
+    """Check that the pages of these folders stay small when their YAML aliases are expanded.
 
     Raises:
         UserError: one does not: aliases of aliases, a few lines of which would take for ever.

@@ -1,4 +1,4 @@
-"""Files and folders of this machine, as people write them."""
+"""Files and folders of this machine, as users write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema of `conf/prepare/`: what a published data set consists of, and where it is."""
+"""The schema of `conf/prepare/`: what a published dataset consists of, and where it is."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class PublishedClip:
 
 @dataclass(frozen=True)
 class AbsentClip:
-    """No CLIP network: text embeddings come ready-made."""
+    """No CLIP network: text embeddings are given."""
 
     kind: Literal["none"]
 
@@ -126,7 +126,7 @@ class RpnConfig:
 
 @dataclass(frozen=True)
 class ProposalsConfig:
-    """Dump of the proposals: at most `keep` an image.
+    """Proposals: at most `keep` per image.
 
     `files`: those of others in place of the network's, a file (mmdet's pickle, or results in JSON)
     for each training and evaluation dataset; paths relative to `data.root`. A training dataset is
@@ -162,7 +162,7 @@ class ProposerStudyConfig:
 
 @dataclass(frozen=True)
 class RegionNetworkConfig:
-    """A network that names regions, and its training. `weights`, and `training` null: as in
+    """A network that classifies regions, and its training. `weights`, and `training` null: as in
     `RpnConfig`.
 
     `text`: "random" trains it with random embeddings of the names, a control.
@@ -195,7 +195,7 @@ class RoiConfig(RegionNetworkConfig):
 
 @dataclass(frozen=True)
 class EndToEndConfig(RegionNetworkConfig):
-    """The RoI network with an RPN on its own map, in place of stages `rpn` and `roi`."""
+    """The RoI network with an RPN on its feature map, which replaces stages `rpn` and `roi`."""
 
     kind: Literal["rpn"] = field(kw_only=True)
     rpn_head: RPNHeadConfig = field(kw_only=True)

@@ -56,11 +56,10 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """Which images an epoch shows.
-
-    "concatenation": each image of all training datasets once, as officially. "repeat_factor": in
-    each dataset those with a name that is in less than `threshold` of its images more often, by
-    LVIS's repeat factors. "balanced": as many images of every dataset as the largest has.
+    """Which images an epoch contains. "concatenation" (official): each image of all training
+    datasets once. "repeat_factor": in each dataset those with a name that is in less than
+    `threshold` of its images more often, by LVIS's repeat factors. "balanced": as many images of
+    every dataset as the largest has.
     """
 
     kind: Literal["concatenation", "repeat_factor", "balanced"] = "concatenation"

@@ -1,4 +1,4 @@
-"""From composed values to the typed configuration, with one line for whatever does not fit."""
+"""From composed values to the typed configuration, with one line per error."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _shown(value: Any) -> str:
 
 
 def _hint(key: str, problem: Mapping[str, Any]) -> str:
-    """What may have been meant."""
+    """A suggestion for a misspelt key."""
     if problem["type"] == "literal_error":
         allowed = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
         hint = suggestion(str(problem["input"]), allowed).rstrip()
@@ -90,7 +90,7 @@ def _hint(key: str, problem: Mapping[str, Any]) -> str:
 
 
 def unknown_key(keys: list[str], known: list[str]) -> str:
-    """What to say of a dotted key whose last part is none of `known`."""
+    """The message about a dotted key whose last part is not in `known`."""
     *above, wrong = keys
     where = ".".join(above) or "the configuration"
     hint = suggestion(wrong, known)

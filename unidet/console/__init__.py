@@ -1,1 +1,1 @@
-"""What a person sees and presses: progress and Ctrl-C."""
+"""Terminal output and interrupts: progress and Ctrl-C."""

@@ -33,12 +33,12 @@ def listen() -> None:
 
 
 def stop_requested() -> bool:
-    """Whether somebody asked this process to stop."""
+    """Whether a stop was requested."""
     return _requested.is_set()
 
 
 def check() -> None:
-    """Raise Interrupted if somebody asked to stop: call where nothing would be lost."""
+    """Raise Interrupted if a stop was requested; call where nothing would be lost."""
     if _requested.is_set():
         raise Interrupted("stopped on request")
 
@@ -60,7 +60,7 @@ def at_once(leave: Callable[[], None] = lambda: None) -> Iterator[None]:
 
 
 def stop_with_parent() -> None:
-    """Ask this process to stop when its standard input closes: who started it has ended."""
+    """Stop this process when its standard input closes, which means that its parent has ended."""
 
     def watch() -> None:
         # os.read, not sys.stdin: a buffered read holds a lock that a forked child (one of Jittor's

@@ -1,4 +1,4 @@
-"""Standard output and error: closed, full, or without letters for what is said."""
+"""Standard output and error, which may be closed, full, or lack characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTPUT = "standard output"  # the file name of an error that it meets
 
 
 class Output(io.TextIOWrapper):
-    """Standard output, whose errors say that they are its own."""
+    """Standard output that marks its errors as its own."""
 
     def write(self, text: str) -> int:
         with _named():
@@ -35,7 +35,7 @@ def _named() -> Iterator[None]:
 
 
 def prepare() -> None:
-    """Make it safe to print, whatever the command was started with.
+    """Make printing safe, however the command was started.
 
     A closed stream is opened on nothing (else the next file would get its number), letters that a
     terminal lacks are written as escapes, and warnings are one line.
@@ -54,7 +54,7 @@ def prepare() -> None:
 
 
 def complain(text: str) -> None:
-    """One line on standard error, if that takes it."""
+    """Print one line on standard error, if possible."""
     try:
         print(f"unidet: {plain(text)}", file=sys.stderr, flush=True)
     except OSError:
@@ -62,12 +62,12 @@ def complain(text: str) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Send nothing more there: what is left would fail again as the process ends."""
+    """Stop writing to a stream: its buffer would fail again when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def plain(text: str) -> str:
-    """Text that may come from elsewhere as one line without control codes."""
+    """Untrusted text as one line without control codes."""
     from unidet.console.terminal import printable  # which takes its time to load
 
     return printable(text.replace("\n", " "))

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: one line a stage, a bar for long work."""
+"""The terminal output of a run: one line per stage, a bar for long work."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ QUIET_INTERVAL = 15.0  # seconds between lines where there is no terminal
 
 
 def say(text: str) -> None:
-    """One line to the person; standard output is left to results."""
+    """Print one line on standard error; standard output is for results."""
     from tqdm import tqdm
 
     tqdm.write(printable(text), file=sys.stderr)
 
 
 def printable(text: str) -> str:
-    """One line that may come from elsewhere, without codes that steer a terminal."""
+    """One line of untrusted text without terminal control codes."""
     return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
@@ -78,14 +78,14 @@ class Progress:
 
 
 def fold(text: str, indent: str = "  ") -> list[str]:
-    """Text that may come from elsewhere as lines of at most 80 columns, without control codes."""
+    """Untrusted text as lines of at most 80 columns, without control codes."""
     return textwrap.wrap(
         printable(text), 80, initial_indent=indent, subsequent_indent=indent + "  "
     )
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    """Seconds for people: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
@@ -102,7 +102,7 @@ def moment(time: str) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as people say them: 812 B, 3.4 MB."""
+    """Bytes for people: 812 B, 3.4 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -23,7 +23,7 @@ from unidet.records import UNDEFINED, rank_in_group
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """NaN where no box of a category and area range counts.
+    """NaN if no box of a category and area range counts.
 
     Attributes:
         precision: (A, T, C) float64, AP over 101 recall thresholds.
@@ -151,7 +151,7 @@ def outcomes_of(
 
 
 def mean_of_defined(values: np.ndarray) -> float:
-    """The mean of what is not NaN; -1 where all is."""
+    """The mean of the values that are not NaN; -1 if all are."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else UNDEFINED
 

@@ -1,4 +1,4 @@
-"""How the boxes of each category fare, and how far the scores of its detections are off.
+"""Outcomes of the boxes of each category, and the calibration error of its scores.
 
 Legend: C categories.
 """
@@ -20,9 +20,9 @@ def outcome_columns(
 ) -> dict[str, np.ndarray]:
     """Columns for `per_category_table`, (C,) each, at IoU .5.
 
-    `right`, `confused`, `missed`: annotated boxes that are found under their own name, only under
-    another one, or not at all, by the detections from the score on where F1 over all categories is
-    highest; `called`: the other name that they have most often; `ECE`: see `curves.reliability`.
+    `right`, `confused`, `missed`: annotated boxes detected under their own name, only under another
+    one, or not at all, by the detections above the score that maximizes F1 over all categories;
+    `called`: the most frequent other name; `ECE`: see `curves.reliability`.
     """
     point = operating_point(found)
     named = naming(truth, detections, found, np.inf if point is None else point.score)
@@ -40,10 +40,7 @@ def outcome_columns(
 def calibration_error_metrics(
     truth: GroundTruth, found: Outcomes, novel: Mapping[int, bool] | None = None
 ) -> dict[str, float]:
-    """`ECE` of all detections, and of those of base and of novel categories where that is known.
-
-    -1 where there are none.
-    """
+    """`ECE` of all detections, and of base and novel categories if known. -1 without detections."""
     flags = {"ECE": np.ones(len(truth.category_ids), bool)}
     if novel is not None:
         is_novel = np.array([novel[int(number)] for number in truth.category_ids], bool)

@@ -1,6 +1,6 @@
-"""Controls of zero-shot evaluation: AP with names that mean something else, or nothing.
+"""Controls of zero-shot evaluation: AP with shuffled or identical text embeddings.
 
-A result above both is owed to what the text embeddings say, and not to well-placed boxes.
+A result above both is due to the text embeddings, not only to well-placed boxes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ SHUFFLES = 5  # a single shuffle may swap names that look alike
 
 
 def carried_by_controls(count: int) -> list[np.ndarray]:
-    """For each control the row of the embedding that each of `count` categories carries.
+    """For each control the row of the embedding that each of `count` categories gets.
 
-    Derangements 0 to 4: every name carries some other name's, a single name keeps its own; and
-    last the same for all, zeros (-1), so that a region scores alike under every name.
+    Derangements 0 to 4 give every category another one's embedding (a single category keeps its
+    own); the last gives all of them zeros (-1), so that a region has the same score for every
+    category.
     """
     shuffled = [derangement(count, np.random.default_rng(seed)) for seed in range(SHUFFLES)]
     return [*shuffled, np.full(count, -1)]

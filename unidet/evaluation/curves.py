@@ -36,11 +36,11 @@ def precision_recall(outcomes: Outcomes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often detections of a score are right, in bins of equal width.
+    """The fraction of right detections by score, in bins of equal width.
 
     Attributes:
         counts: detections in each bin.
-        scores, shares: their mean score and the share that is right; NaN in an empty bin.
+        scores, shares: their mean score and the fraction that is right; NaN in an empty bin.
         error: expected calibration error, the mean distance of the two over all detections (Guo
             and others 2017, section 2); NaN without detections.
     """
@@ -52,7 +52,7 @@ class Reliability:
 
 
 def reliability(outcomes: Outcomes, categories: np.ndarray) -> Reliability:
-    """Of the detections of the flagged (C,) categories; ignored ones do not count.
+    """Reliability of the detections of the flagged (C,) categories, without ignored ones.
 
     Calibration may raise a score above 1; it belongs to the last bin.
     """
@@ -69,7 +69,7 @@ def reliability(outcomes: Outcomes, categories: np.ndarray) -> Reliability:
 
 
 def calibration_errors(outcomes: Outcomes) -> np.ndarray:
-    """(C,) float64: the error of `reliability` of each category alone; NaN without detections."""
+    """(C,) float64: the error of `reliability` per category; NaN without detections."""
     counted = outcomes.is_true | outcomes.is_false
     scores, categories = outcomes.scores[counted], outcomes.category_rows[counted]
     places = categories * BINS + np.clip((scores * BINS).astype(np.int64), 0, BINS - 1)
@@ -83,7 +83,7 @@ def calibration_errors(outcomes: Outcomes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The score from which on detections are shown: F1 over all categories is highest there."""
+    """The score above which detections are shown: it maximizes F1 over all categories."""
 
     score: float
     precision: float
@@ -92,7 +92,7 @@ class OperatingPoint:
 
 
 def operating_point(outcomes: Outcomes) -> OperatingPoint | None:
-    """None where nothing is found, or there is nothing to find."""
+    """None without true positives or without annotations."""
     order = np.argsort(-outcomes.scores, kind="stable")
     right, wrong = np.cumsum(outcomes.is_true[order]), np.cumsum(outcomes.is_false[order])
     annotated = outcomes.instances.sum()

@@ -61,7 +61,8 @@ class TextClassifier:
         """From embeddings of any length.
 
         Raises:
-            UserError: not one embedding for each category, or values that are not finite.
+            UserError: the number of embeddings is not that of the categories, or values are not
+                finite.
         """
         if embeddings_CD.ndim != 2 or len(embeddings_CD) != len(category_ids):
             raise UserError(
@@ -84,7 +85,7 @@ class TextClassifier:
         return self.of_logits(embeddings_RD.astype(np.float32) @ self.text_embeddings[rows].T)
 
     def of_logits(self, logits: np.ndarray) -> np.ndarray:
-        """Probabilities of cosines, which are overwritten."""
+        """Probabilities from cosines, which are overwritten."""
         logits *= np.float32(self.scale)
         logits += np.float32(self.bias)
         np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT, out=logits)
@@ -135,7 +136,7 @@ def detect(
     scorings: Sequence[Scoring],
     suppression: Suppression,
 ) -> Iterator[Detections]:
-    """Detections under each scoring, from one pass over the images, one scoring after the other.
+    """The detections under each scoring, from one pass over the images.
 
     Best first within an image. Boxes are rounded to 1/100 pixel here, not when they are written,
     so that what is evaluated in memory is exactly what the results file says.
@@ -158,12 +159,12 @@ def detect(
 
 
 def _blocks(count: int, at_once: int) -> list[slice]:
-    """One at least, so that no names have scores too."""
+    """At least one, so that an empty vocabulary has scores, too."""
     return [slice(first, first + at_once) for first in range(0, max(1, count), max(1, at_once))]
 
 
 class _ScoresByBlock:
-    """The scores of an image's regions, some names after others.
+    """The scores of an image's regions, in blocks of names.
 
     Probabilities of a single block are computed once; those of several whenever they are needed.
     """
@@ -229,7 +230,7 @@ def detect_best_of_categories(
     suppression: Suppression,
     count: int,
 ) -> Detections:
-    """The `count` best detections of each category over all images, however many of an image.
+    """The `count` best detections of each category over all images, without a limit per image.
 
     Memory holds about twice these, not the detections of all images.
     """
@@ -256,7 +257,9 @@ def _rounded_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
 
 
 class _Collected:
-    """What each scoring has found in the images so far; boxes are kept once for all of them."""
+    """The detections of each scoring in the images so far; boxes are stored once for all of
+    them.
+    """
 
     def __init__(self, category_ids: np.ndarray, scorings: int) -> None:
         self._category_ids = category_ids

@@ -1,4 +1,4 @@
-"""Metrics of a style that is called by name."""
+"""Metrics by the name of their style."""
 
 from __future__ import annotations
 

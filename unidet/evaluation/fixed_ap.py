@@ -1,4 +1,4 @@
-"""AP that no limit on the detections of an image distorts (Dave and others, arXiv 2102.01066).
+"""AP without a limit on the detections per image (Dave et al., arXiv 2102.01066).
 
 LVIS's 300 detections of an image make categories compete for places, so AP changes with scores that
 say nothing about a category's own ranking. Fixed AP (section 4) takes the 10,000 best detections of
@@ -31,7 +31,7 @@ def fixed_ap_metrics(
     """Fixed AP under LVIS's keys and `_fixed`, and AP_pooled APr_pooled APc_pooled APf_pooled.
 
     Args:
-        detections: as many as there are of an image, not its 300 best alone.
+        detections: all detections of an image, not only its 300 best.
         novel: whether each category (by name or id) is novel; None takes the ground truth's word.
 
     Raises:

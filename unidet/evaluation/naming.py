@@ -1,4 +1,4 @@
-"""How every annotated box fares: found under its name, under another one, or missed.
+"""The outcome of every annotated box: detected under its name, under another one, or missed.
 
 Legend: G annotated boxes, N images, C categories.
 """
@@ -18,13 +18,13 @@ RIGHT, CONFUSED, MISSED, UNCOUNTED = range(4)
 
 @dataclass(frozen=True)
 class Naming:
-    """What detections of at least `score` say of the boxes, at IoU .5.
+    """Outcomes of the boxes at IoU .5, with detections of at least `score`.
 
     Attributes:
-        score: the least one that counts.
-        fates: (G,) int8: RIGHT; CONFUSED: only detections of other names lie over it; MISSED: none
-            does; UNCOUNTED: it need not be found.
-        names: (G,) int64 row of the category under which a box is found, -1 where it is not.
+        score: the minimum score that counts.
+        fates: (G,) int8: RIGHT; CONFUSED: only detections of other names overlap it; MISSED: none
+            does; UNCOUNTED: it need not be detected.
+        names: (G,) int64 row of the category under which a box is detected, -1 if it is not.
         shown: rows of the detections of at least `score`.
         is_true: of each of them, whether it is right; `is_false`: whether it is wrong. What is
             neither is ignored, or not evaluated at all.
@@ -39,7 +39,9 @@ class Naming:
 
 
 def naming(truth: GroundTruth, detections: Detections, outcomes: Outcomes, score: float) -> Naming:
-    """Fates of all boxes; a confused one is called what the best detection over it says."""
+    """Outcomes of all boxes; a confused one gets the name of the best detection that overlaps
+    it.
+    """
     fates = np.where(outcomes.countable, MISSED, UNCOUNTED).astype(np.int8)
     names = np.full(len(fates), -1, np.int64)
     over, called = _best_over(truth, detections, score)
@@ -56,7 +58,7 @@ def naming(truth: GroundTruth, detections: Detections, outcomes: Outcomes, score
 def _best_over(
     truth: GroundTruth, detections: Detections, score: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes that detections of any name lie over, and the category of the best of these."""
+    """Boxes overlapped by detections of any name, and the category of the best of these."""
     rows = np.flatnonzero(detections.scores >= score)
     order = np.argsort(truth.image_rows, kind="stable")
     pairs = find_pairs(
@@ -74,7 +76,7 @@ def _best_over(
 
 @dataclass(frozen=True)
 class Confusion:
-    """One name that boxes are given instead of their own; `share` is of all boxes of `name`."""
+    """A name predicted instead of the true one; `share` is the fraction of all boxes of `name`."""
 
     name: int
     called: int
@@ -120,7 +122,7 @@ class ImageScores:
 
 
 def image_scores(truth: GroundTruth, detections: Detections, found: Naming) -> ImageScores:
-    """How each image fares."""
+    """Outcomes per image."""
     count = len(truth.image_ids)
     right, confused, missed = (
         np.bincount(truth.image_rows[found.fates == fate], minlength=count)

@@ -1,4 +1,4 @@
-"""What becomes of every detection at IoU .5: right, wrong or ignored, by the official rules.
+"""The outcome of every detection at IoU .5: right, wrong or ignored, by the official rules.
 
 Legend: D detections that are evaluated, G annotated boxes, C categories.
 """

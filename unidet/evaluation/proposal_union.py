@@ -1,4 +1,4 @@
-"""Proposals of several networks as those of one."""
+"""Merges the proposals of several networks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from unidet.evaluation.soft_nms import Suppression, suppressor
 
 
 def union(proposals: Sequence[np.ndarray], keep: int, nms: float) -> np.ndarray:
-    """The best boxes of one image that several networks propose.
+    """The best boxes among the proposals of several networks for one image.
 
-    Scores of different networks do not compare, ranks do: the r-th best of any network scores
-    1 - r / `keep`, with r from 0. Of boxes that overlap by more than `nms` the higher score stays,
-    with equal scores the one of the network that comes first.
+    Scores of different networks are not comparable, so ranks are used: the r-th best of any network
+    scores 1 - r / `keep`, with r from 0. Of boxes that overlap by more than `nms` the higher score
+    stays, with equal scores the one of the network that comes first.
 
     Args:
         proposals: of each network (P, 5) xyxy + score, best first, P up to `keep`.

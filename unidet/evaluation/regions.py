@@ -1,7 +1,7 @@
-"""What the network leaves of an image for evaluation.
+"""The network's output for an image, the input of the evaluation.
 
 R regions, D embedding dimensions. Everything that follows (vocabulary, calibration, suppression)
-works on these alone and needs no network.
+needs no network.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Networks as ONNX files: their own code runs once on symbols, which note what it does."""
+"""Networks as ONNX files: their code runs once on symbols, which record each operation."""

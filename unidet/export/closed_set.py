@@ -35,7 +35,9 @@ Boxes = tuple[Symbol, Symbol]
 
 @dataclass(frozen=True)
 class _Head:
-    """From normalized images to boxes, what is left of them, and how many detections at most."""
+    """A detector's parts of the graph: from normalized images to boxes, their selection, and the
+    maximum number of detections.
+    """
 
     boxes: Callable[[Any, Symbol], Boxes]
     suppress: Callable[[Symbol, Symbol], Symbol]
@@ -54,11 +56,11 @@ def closed_set_graph(
 
     Args:
         size: height and width of its images.
-        classes: the network's outputs that are wanted; a label is a place among these.
-        every_box: outputs are all boxes and all scores, neither suppressed nor sorted.
+        classes: the selected outputs of the network; labels are indices into these.
+        every_box: output all boxes and all scores, without NMS and sorting.
 
     Raises:
-        KeyError: no network that is known here; see `HEADS`.
+        KeyError: an unknown network; see `HEADS`.
     """
     head = HEADS[type(network)]
     with tracing(network) as graph:

@@ -1,4 +1,4 @@
-"""What comes out of a graph: detections best first, or every box with every score.
+"""The outputs of a graph: detections best first, or all boxes with all scores.
 
 N images, B boxes of an image, C classes, D detections, K pairs that NMS keeps.
 """
@@ -23,7 +23,7 @@ def add_output(value: Symbol, name: str, dtype: str, shape: Sequence[int | str],
 
 
 def add_every_box(boxes_NB4: Symbol, scores_NBC: Symbol) -> None:
-    """Outputs `boxes` and `scores`, neither suppressed nor sorted."""
+    """Outputs `boxes` and `scores`, without NMS and sorting."""
     count, classes = scores_NBC.shape[1:]
     add_output(boxes_NB4, "boxes", "float32", ("N", count, 4), "x1, y1, x2, y2 in input pixels")
     text = "probability of each class for each box"
@@ -51,7 +51,7 @@ def add_detections(boxes_NB4: Symbol, scores_NBC: Symbol, most: int) -> None:
 
 
 def top_k(values_NX: Symbol, count: int) -> tuple[Symbol, Symbol]:
-    """The `count` largest of each row, largest first, and where they lie (int64)."""
+    """The `count` largest values of each row, largest first, and their indices (int64)."""
     graph, shape = values_NX.graph, [values_NX.shape[0], count]
     size = Symbol.constant(graph, np.array([count], np.int64))
     inputs = [values_NX.reference(), size.reference()]

@@ -1,4 +1,4 @@
-"""A graph of ONNX operators while it is built: plain records, without the package `onnx`."""
+"""A graph of ONNX operators under construction: plain records, without the package `onnx`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Port:
 
     Attributes:
         dtype: numpy's name.
-        shape: a text is the name of a side that may have any length.
+        shape: a text is the name of a dynamic dimension.
         text: what it holds, for readers.
     """
 
@@ -45,7 +45,7 @@ class Graph:
     """Nodes in the order in which they run, constants by name, inputs and outputs.
 
     Attributes:
-        scope: the module whose code is running: how nodes are called.
+        scope: the module whose code is running, a prefix of node names.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Graph:
         self.nodes.append(Node(op, output, list(inputs), [output], {}))
 
     def constant(self, value: np.ndarray, name: str | None = None) -> str:
-        """The name of a constant; one that is there already is taken as it is."""
+        """The name of a constant; an existing equal one is reused."""
         name = name or self._name("constant")
         self.constants.setdefault(name, value)
         return name

@@ -1,4 +1,4 @@
-"""The images that come into a graph: pixels as pictures have them, normalized inside."""
+"""The input images of a graph: raw pixels, normalized inside."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Pixels:
 
 
 def add_images(graph: Graph, height: int | None, width: int | None) -> Symbol:
-    """The input `images`, (N, H, W, 3) uint8 RGB; None: a side may have any length."""
+    """The input `images`, (N, H, W, 3) uint8 RGB; None: a dynamic dimension."""
     free = {"H": height, "W": width}
     sides = [name if side is None else side for name, side in free.items()]
     graph.inputs.append(

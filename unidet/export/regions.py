@@ -1,4 +1,4 @@
-"""UniDetector's second stage as a graph: given regions, named with names that are baked in.
+"""UniDetector's second stage as a graph: classifies given regions with a fixed vocabulary.
 
 N images, R regions of all of them, C names, D length of an embedding.
 """
@@ -27,7 +27,8 @@ EXAMPLE_REGIONS = 11
 
 @dataclass(frozen=True)
 class Names:
-    """What regions are compared with: `evaluation.detections.TextClassifier` and the fusion.
+    """The vocabulary that regions are compared with: `evaluation.detections.TextClassifier` and the
+    fusion.
 
     Attributes:
         embeddings_CD: of unit length.
@@ -103,7 +104,7 @@ def _without_padding(images_NCHW: Symbol, sizes_N2: Symbol) -> Symbol:
 
 
 def _clipped(boxes_R4: Symbol, sizes_N2: Symbol, rois_R5: Symbol) -> Symbol:
-    """Into the image that each belongs to."""
+    """Clip boxes to their images."""
     rows_R = rois_R5[:, 0].node("Cast", shape=rois_R5.shape[:1], to=INT64)
     order, shape = np.array([1, 0, 1, 0], np.int64), [sizes_N2.shape[0], 4]
     sides_N4 = sizes_N2.node("Gather", order, shape=shape, axis=1)

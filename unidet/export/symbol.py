@@ -1,6 +1,6 @@
-"""Tensors without values: what is done with them becomes nodes of a graph.
+"""Tensors without values: operations on them become nodes of a graph.
 
-A symbol offers what our networks ask of a `jt.Var`; whatever else is asked of it fails at once.
+A symbol has the operations of `jt.Var` that our networks use; any other fails at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ END = 2**63 - 1
 
 
 class Free(int):
-    """A side of which only an example is known while the graph is built, the batch's for instance.
-
-    What is computed from it is free as well.
+    """A dynamic dimension, such as the batch size, with an example value while the graph is built.
+    Values computed from it are dynamic as well.
     """
 
 
@@ -75,13 +74,13 @@ class Symbol:
         return Symbol.constant(self.graph, np.float32(value) if number else value)
 
     def node(self, op: str, *others: Operand, shape: Sequence[int], **attributes: Any) -> Symbol:
-        """What an operator makes of this symbol and others."""
+        """The result of an operator on this symbol and others."""
         inputs = [self, *map(self.like, others)]
         (name,) = self.graph.add(op, [value.reference() for value in inputs], **attributes)
         return Symbol(self.graph, name, shape)
 
     def reference(self) -> str:
-        """Its name as a node's input; a constant enters the graph where it is first used."""
+        """Its name as a node's input; a constant is added to the graph at its first use."""
         if self.value is not None:
             self.name = self.graph.constant(self.value, self.name or None)
         return self.name

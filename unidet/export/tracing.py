@@ -1,7 +1,7 @@
-"""The code of a network runs on symbols: every layer and function becomes nodes of a graph.
+"""Tracing: a network's code runs on symbols, and every layer and function becomes nodes of a graph.
 
-No second description of a network exists that could differ from it. What is listed neither in
-`layers` nor in `functions` fails, for Jittor takes no symbols.
+So no second description of a network could differ from it. Anything not listed in `layers` or
+`functions` fails, because Jittor takes no symbols.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from unidet.export.symbol import Symbol
 
 @contextmanager
 def tracing(network: nn.Module) -> Iterator[Graph]:
-    """While this lasts, `network` and Jittor's functions take symbols of the graph.
+    """Inside the context `network` and Jittor's functions take symbols of the graph.
 
     Parameters are symbols too, and `jt.array` makes some. Nothing else may run Jittor meanwhile.
     """
@@ -53,7 +53,7 @@ def _replace(restored: ExitStack, names: dict[str, Any], name: str, value: Any) 
 
 
 def _either(original: Callable[..., Any], on_symbols: Callable[..., Any]) -> Callable[..., Any]:
-    """The original where no argument is a symbol."""
+    """The original function if no argument is a symbol."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         values = [*arguments, *options.values()]

@@ -124,7 +124,7 @@ class BoxHead(nn.Module):
     def sample(
         self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
     ) -> RegionSamples:
-        """The regions that are learned from, ground truth among them."""
+        """The training regions, ground truth among them."""
         return concatenate(
             [
                 sample_regions(

@@ -1,4 +1,4 @@
-"""What a head says of every anchor, and the best of it as boxes.
+"""The output of a dense head for every anchor, and its best boxes.
 
 N images, A anchors over all levels, finest first, K chosen rows.
 """
@@ -19,8 +19,8 @@ class DenseOutput:
     """Of one batch; rows of all levels one after another.
 
     Attributes:
-        offsets_NA4: how a box lies to its anchor, in the head's own code.
-        logits_NA: of being an object, or of how central the anchor lies in one.
+        offsets_NA4: offsets of a box from its anchor, in the head's own encoding.
+        logits_NA: logits of being an object, or of centerness.
         anchors_A4: xyxy, pixels of the padded batch.
         level_counts: anchors of each level.
     """

@@ -44,9 +44,10 @@ class EndToEndBatch:
 
 
 class EndToEnd(nn.Module):
-    """Proposals of `rpn_head` on the map of `regions`, whose heads then name and move them.
+    """Proposals of `rpn_head` on the feature map of `regions`, whose heads classify and refine
+    them.
 
-    Both learn at once, from one batch.
+    Both are trained jointly.
 
     Args:
         regions: with `set_vocabularies`.
@@ -66,7 +67,7 @@ class EndToEnd(nn.Module):
         rng: BatchRandom | np.random.Generator,
         anywhere: Anywhere = nowhere_else,
     ) -> EndToEndBatch:
-        """Names to compare with; no weight is asked.
+        """The names to compare with; uses no weights.
 
         They are drawn by the labels of the images' boxes, before it is known which regions are
         sampled, so that they do not depend on how a batch is divided. All images of a process at

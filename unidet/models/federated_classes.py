@@ -1,4 +1,4 @@
-"""Which classes the federated classification loss of a training step compares.
+"""The classes in the federated classification loss of a training step.
 
 Federated BCE: `models.roi_classifier` takes the binary cross-entropy over these classes alone.
 """
@@ -15,7 +15,7 @@ def federated_classes(
     allowed: np.ndarray | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Classes (sorted int64, background left out) that the classification loss looks at.
+    """Classes (sorted int64, without background) in the classification loss.
 
     All labels present, filled up to `count` by uniform draws among the others. The background,
     label `class_count`, counts as one of the `count`, whether present or drawn, and is then left

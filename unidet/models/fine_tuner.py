@@ -1,4 +1,4 @@
-"""Fine-tuning of a RoI classifier that keeps what it knew: learned names, rehearsal, a pull back.
+"""Fine-tuning of a RoI classifier without forgetting: learned names, rehearsal, L2-SP.
 
 A new name's embedding is a parameter that starts where the text encoder puts it. The backbone
 stays as it is, so what it makes of an old image can be stored once and serves ever after: training
@@ -35,7 +35,7 @@ NAMES = "names_"
 
 @dataclass(frozen=True)
 class FineTuningBatch:
-    """What one step learns from: new images, and as many stored ones (or none at all)."""
+    """The training data of one step: new images, and as many stored ones (or none)."""
 
     new: RoiBatch
     stored: RoiBatch | None
@@ -49,7 +49,7 @@ class FineTuningBatch:
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the losses beside that of the new images; 0 leaves one out."""
+    """Weights of the losses besides that of the new images; 0 disables one."""
 
     rehearsal: float
     negatives: float
@@ -59,13 +59,13 @@ class Weights:
 
 @dataclass(frozen=True)
 class _Start:
-    """The network as it was. Held like this it is no part of the network that learns."""
+    """Holds the initial network, hidden from the module tree so that it is not trained."""
 
     network: RoiClassifier
 
 
 class FineTuner(nn.Module):
-    """A classifier that learns new names beside those it knew.
+    """A classifier that learns new names besides the known ones.
 
     Args:
         network: starts where `start` does, with the same vocabularies: first those of the new
@@ -102,7 +102,7 @@ class FineTuner(nn.Module):
     def sample(
         self, batch: Batch, rng: BatchRandom, anywhere: Anywhere = nowhere_else
     ) -> FineTuningBatch:
-        """The regions and names to learn from; every new image brings a stored one."""
+        """The training regions and names; every new image is paired with a stored one."""
         new = self.network.sample(batch, rng, anywhere)
         if not (len(self._stored) and (self._weights.rehearsal or self._weights.negatives)):
             return FineTuningBatch(new, None)
@@ -134,7 +134,9 @@ class FineTuner(nn.Module):
             return self.network.heads(feats_NCHW, samples.rois_R5)
 
     def _rehearsal(self, stored: RoiBatch) -> Losses:
-        """Old images from their maps: their own loss, and that none of their regions is new."""
+        """Losses on old images, from their stored maps: of the old names, and of the new names as
+        negatives.
+        """
         weights, samples = self._weights, stored.samples
         embeddings, deltas = self._heads(jt.array(stored.images_NCHW), samples)
         terms: dict[str, LossTerm] = {}

@@ -1,4 +1,4 @@
-"""Batch norms that were folded into convolutions, made fit for training again.
+"""Makes batch norms that were folded into convolutions trainable again.
 
 A folded norm has mean 0 and variance 1 and adds a bias. In training the batch's own statistics take
 their place, and every output changes. Given the moments of what reaches it, with a weight and a

@@ -2,7 +2,7 @@
 takes them, and kept until they change.
 
 Sums may be taken in another order than in training (Winograd's transforms, branches whose filters
-are added), which rounds otherwise, by 1e-6 of a map's values: a network says that it may be so.
+are added), which changes rounding by 1e-6 of a map's values: a network must opt in.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def depthwise_packed(feats: jt.Var, normed: Normed) -> jt.Var:
 
 
 def _kept(branches: tuple[Normed, ...], image: bool = False) -> Filters:
-    """The branches' filters; made anew where a parameter is another variable than last time."""
+    """The packed filters of the branches; packed again if a parameter is another variable than last
+    time.
+    """
     sources = [variable for pair in branches for variable in _variables(*pair)]
     numbers = [variable.id for variable in sources]
     first = branches[0][1]

@@ -1,8 +1,8 @@
 """Class-agnostic localization: a dense stage proposes boxes, a RoI stage moves and scores them.
 
-With OLN's head as dense stage it is UniDetector's class-agnostic localization network (CLN), with a
-plain RPN what that is compared with. N images, A anchors, P proposals. Boxes are xyxy in the
-resized frame, in pixels.
+With OLN's head as dense stage it is UniDetector's class-agnostic localization network (CLN); a
+plain RPN is its baseline. N images, A anchors, P proposals. Boxes are xyxy in the resized frame, in
+pixels.
 
 Source: UniDetector (arXiv 2303.11749) 3.2 and its stage-1 configuration.
 """
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class DenseTargets(Protocol):
-    """What the anchors of a batch learn."""
+    """Training targets of the anchors of a batch."""
 
     @property
     def boxes_learned(self) -> int:
-        """Anchors that learn a box."""
+        """The number of anchors with a box target."""
 
 
 class DenseStage(Protocol):
@@ -43,7 +43,7 @@ class DenseStage(Protocol):
         """What a call runs."""
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> DenseTargets:
-        """What the anchors of every image learn."""
+        """Training targets of the anchors of every image."""
 
     def losses(self, output: Any, targets: Any) -> Losses:
         """Named losses of one batch."""

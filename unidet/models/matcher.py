@@ -85,7 +85,7 @@ ClassCost = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def match(
     class_cost: ClassCost, logits_NQC: np.ndarray, boxes_NQ4: np.ndarray, targets: Targets
 ) -> Matches:
-    """Each image's boxes with the queries that fit them best in class, L1 distance and GIoU."""
+    """Match each image's boxes with queries by class, L1 distance and GIoU."""
     pairs = []
     images = zip(logits_NQC, boxes_NQ4, targets.labels, targets.boxes, strict=True)
     for logits, boxes, labels, truth in images:

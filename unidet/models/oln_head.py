@@ -95,7 +95,7 @@ class OLNHead(nn.Module):
         return l2_normalize(convolve_bias(level, self.rpn_conv, clamp=True), channel_dims(level))
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> AnchorTargets:
-        """What the anchors of every image learn."""
+        """Training targets of the anchors of every image."""
         images = zip(batch.boxes, batch.sizes_N2, strict=True)
         return concatenate(
             [

@@ -1,4 +1,4 @@
-"""What OLN's region proposal head learns from: matching and sampling of anchors, in numpy.
+"""Training targets of OLN's region proposal head: matching and sampling of anchors, in numpy.
 
 A anchors, G ground-truth boxes, K and J chosen rows. One image at a time; the rows of all images
 are then put one after another (`sampled_rows.concatenate`).
@@ -26,7 +26,7 @@ class AnchorTargets:
     Attributes:
         box_images, box_anchors: (K,) rows of the anchors that learn a box.
         boxes: (K, 4) their ground truth.
-        box_samples: positives + negatives of the box sampler, each at least 1 an image; the
+        box_samples: positives + negatives of the box sampler, each at least 1 per image; the
             official losses are divided by it.
         objectness_images, objectness_anchors: (J,) rows of the anchors that learn objectness.
         objectness: (J,) centerness; where the target is an IoU, 1 for a positive and 0 otherwise.
@@ -42,7 +42,7 @@ class AnchorTargets:
 
     @property
     def boxes_learned(self) -> int:
-        """Anchors that learn a box."""
+        """The number of anchors with a box target."""
         return len(self.boxes)
 
 
@@ -90,7 +90,7 @@ class SampledAnchors:
     def draw(
         self, anchors: np.ndarray, boxes: np.ndarray, size: tuple[int, int], rng: Shuffler
     ) -> AnchorDraw:
-        """What both samplers pick, that for boxes first."""
+        """The anchors picked by both samplers, those for boxes first."""
         rows = np.flatnonzero(inside(anchors, *size))
         iou = pairwise_iou_numpy(boxes, anchors[rows])
         picked: list[np.ndarray] = []

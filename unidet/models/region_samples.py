@@ -1,4 +1,4 @@
-"""Regions that the RoI stage of a localization network learns from, in numpy.
+"""Training regions of the RoI stage of a localization network, in numpy.
 
 G ground-truth boxes, P proposals, K sampled rows. One image at a time; the rows of all images are
 then put one after another (`sampled_rows.concatenate`).

@@ -125,7 +125,7 @@ class RoiClassifier(nn.Module):
         rng: BatchRandom | np.random.Generator,
         anywhere: Anywhere = nowhere_else,
     ) -> RoiBatch:
-        """Regions to learn from and names to compare them with; no weight is asked.
+        """Training regions and the names to compare them with; uses no weights.
 
         All images of a process at once: which names are drawn depends on the labels of all.
 

@@ -1,4 +1,4 @@
-"""Which regions the RoI classifier learns from, and which names each is compared with. Numpy.
+"""Training regions of the RoI classifier, and the names each is compared with; numpy.
 
 Dimension letters: N images, R sampled regions of a batch, C categories of a dataset.
 """
@@ -50,7 +50,7 @@ class RoiSamples:
         return self.rois_R5[:, 0].astype(np.int64)
 
     def of_images(self, first: int, last: int) -> RoiSamples:
-        """Those of the images from `first` to before `last`, which count from 0 then."""
+        """The samples of images `first` up to, not including, `last`, renumbered from 0."""
         rows = (self.images_R >= first) & (self.images_R < last)
         rois: np.ndarray = self.rois_R5[rows] - np.array([first, 0, 0, 0, 0], np.float32)
         datasets = self.datasets_N[first:last]
@@ -59,7 +59,7 @@ class RoiSamples:
 
 @dataclass(frozen=True)
 class RoiBatch:
-    """What one training step learns from.
+    """The training data of one step.
 
     Attributes:
         images_NCHW: as in `Batch`.
@@ -93,7 +93,7 @@ def sample_rois(
     count: int,
     positive_fraction: float,
 ) -> RoiSamples:
-    """At most `count` regions an image, at most int(count * positive_fraction) of them positive.
+    """At most `count` regions per image, at most int(count * positive_fraction) of them positive.
 
     Candidates are the ground-truth boxes, each matched to itself, then the proposals; a proposal
     is positive from `POSITIVE_IOU` on, negative below. An image with too few candidates gives

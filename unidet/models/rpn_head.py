@@ -67,7 +67,7 @@ class RPNHead(nn.Module):
         )
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> RPNTargets:
-        """What the sampled anchors of every image learn."""
+        """Training targets of the sampled anchors of every image."""
         images = zip(batch.boxes, batch.sizes_N2, strict=True)
         return concatenate(
             [

@@ -1,4 +1,4 @@
-"""What a region proposal network learns from: matching and sampling of anchors, in numpy.
+"""Training targets of a region proposal network: matching and sampling of anchors, in numpy.
 
 A anchors, G ground-truth boxes, K sampled anchors. One image at a time; the rows of all images are
 then put one after another (`sampled_rows.concatenate`).
@@ -38,7 +38,7 @@ class RPNTargets:
 
     @property
     def boxes_learned(self) -> int:
-        """Anchors that learn a box."""
+        """The number of anchors with a box target."""
         return int(self.positive.sum())
 
 

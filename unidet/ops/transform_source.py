@@ -1,7 +1,8 @@
 """C++ source of 3 x 3 convolutions of blocked maps by oneDNN's Winograd transforms, with gradients.
 
 Tiles of 4 x 4 cells take a fourth of the products (arXiv 1509.09308). Against direct sums results
-differ by some 1e-6 of the largest value. Follows onednn_source.py in the same file.
+differ by some 1e-6 of the largest value. Follows onednn_source.py in the same file. Why
+winograd_source.py has its own transforms is said there.
 """
 
 from __future__ import annotations

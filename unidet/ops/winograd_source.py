@@ -4,6 +4,10 @@ A tile of 2 x 2 cells that come out takes 16 products of numbers for each pair o
 of 36: tiles of 4 x 4 cells and filters are transformed, multiplied number by number (matrix
 products over the channels), and the sums are transformed back. Rounds about as direct sums do.
 Source: Lavin and Gray, arXiv 1509.09308, 4.1. Follows blocked_source.py in the same file.
+
+oneDNN has Winograd transforms as well (transform_source.py), for training and large maps: they have
+gradients and larger tiles, but transform the filters in every call. In inference filters are
+transformed once and kept (blocked_inference.py), which pays on small maps too.
 """
 
 from __future__ import annotations

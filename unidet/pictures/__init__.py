@@ -1,1 +1,1 @@
-"""Pictures of users and what was found in them: sources, decoding, detections, drawings, files."""
+"""Images of users and their detections: sources, decoding, drawings, output files."""

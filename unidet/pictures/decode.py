@@ -1,4 +1,4 @@
-"""One picture file as pixels, of any mode and size, with bounded memory."""
+"""Decodes an image file of any mode and size with bounded memory."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, upright; of a very large picture fewer than it has.
-        size_hw: height and width of the picture itself, upright.
-        note: what a person should know of how it was read; mostly empty.
+        pixels: (H, W, 3) uint8 RGB, upright; a very large image is downscaled.
+        size_hw: original height and width, upright.
+        note: a remark for the user about how it was read; mostly empty.
     """
 
     pixels: np.ndarray
@@ -59,8 +59,8 @@ class Picture:
 def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
     """Decode a file, upright by its EXIF orientation, transparent parts on white.
 
-    More than eight bits a channel are scaled to eight. Of an animation, or of several pages, it is
-    the first picture. A picture of more than `most` pixels is halved until it fits.
+    More than eight bits per channel are scaled to eight. Of an animation, or of several pages, the
+    first image is read. An image of more than `most` pixels is downscaled by 2, 4, … until it fits.
 
     Raises:
         UserError: one line: missing, damaged, not a picture, of a kind or a mode that is not read,
@@ -77,7 +77,7 @@ def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
 
 
 def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image of Pillow's, as `read_picture` takes that of a file.
+    """(H, W, 3) uint8 RGB of a Pillow image, converted as by `read_picture`.
 
     Raises:
         UserError: a mode that has no one meaning; `name` is what it calls the image.
@@ -148,12 +148,14 @@ def _too_large(path: Path, what: str) -> UserError:
 
 
 def _divisor(pixels: int, most: int) -> int:
-    """The least of a JPEG decoder's divisors of the sides that leaves at most so many pixels."""
+    """The smallest scale divisor of the JPEG decoder that leaves at most so many pixels."""
     return next((part for part in _REDUCED if pixels <= most * part * part), _REDUCED[-1])
 
 
 def _halved(image: Image.Image, most: int) -> Image.Image:
-    """What is still too large, at an n-th of its sides, each pixel the mean of its block."""
+    """An image that is still too large, downscaled by an integer factor, each pixel the mean of its
+    block.
+    """
     part = math.ceil(math.sqrt(image.width * image.height / most))
     if part <= 1:
         return image

@@ -1,4 +1,4 @@
-"""Pictures in, detections out: decoding, network and writing side by side, in bounded memory."""
+"""`unidet detect`: decoding, network and writing in parallel, with bounded memory."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ MOST_LISTED = 20  # of no more pictures each has a line
 
 @dataclass(frozen=True)
 class FileDetector:
-    """What detects.
+    """A detector.
 
     Attributes:
         names: the categories, in the order of the labels.
         detect: (H, W, 3) uint8 RGB to their detections, in order, reading a few ahead at most.
-        propose: (H, W, 3) uint8 RGB to (N, 5) boxes and scores, to be drawn; None: are not.
-        identity: as JSON, whatever the detections depend on.
+        propose: (H, W, 3) uint8 RGB to (N, 5) boxes and scores, to be drawn; None if they are not.
+        identity: everything that the detections depend on, as JSON.
     """
 
     names: tuple[str, ...]
@@ -55,13 +55,13 @@ class FileDetector:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be left in `folder`.
+    """The requested outputs in `folder`.
 
     Attributes:
         format: of the labels.
-        drawings, crops: whether to leave these.
-        annotations: a COCO or LVIS file whose ids of images and categories are used, and whose
-            images alone are detected in; None numbers them 1, 2, ….
+        drawings, crops: whether to write these. annotations: a COCO or LVIS file whose ids of
+            images and categories are used, and whose images alone are detected in; None numbers
+            them 1, 2, ….
     """
 
     folder: Path
@@ -84,14 +84,14 @@ class Summary:
 def detect_files(
     sources: Sequence[Source], open_model: Callable[[], FileDetector], wanted: Wanted
 ) -> Summary:
-    """Detect in every source that is not done, leave its outputs, then the files of all.
+    """Detect in every unfinished source, write its outputs, then the lists of all.
 
     What is done, by the same detector with the same settings and unchanged since, is not done
-    again. A source that cannot be read is told and passed over. Interrupted, it leaves whole files
-    of what is done.
+    again. Unreadable sources are reported and skipped. An interrupted run leaves complete files of
+    what is done.
 
     Args:
-        open_model: called after all that can be checked before.
+        open_model: called after everything else has been checked.
 
     Raises:
         UserError: an output would replace another's file, or cannot be written; annotations without
@@ -125,7 +125,7 @@ def detect_files(
 
 
 class _Run:
-    """One command: its sources, what of them is done, and how far it is."""
+    """One command: its sources, which of them are done, and its progress."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class _Run:
         self._done: set[int] = set()
 
     def resume(self, settings: Mapping[str, Any]) -> None:
-        """Find out what is done already, by this detector with these settings."""
+        """Find what is already done by this detector with these settings."""
         detector = self._detector
         settings = {name: settings[name] for name in ("format", "drawings", "crops")}
         settings |= {"names": detector.names, "proposals": detector.propose is not None}
@@ -159,7 +159,7 @@ class _Run:
             say(f"{len(self._done)} of {len(self._sources)} are done already")
 
     def detect(self) -> None:
-        """Everything that is not done."""
+        """Process all unfinished sources."""
         todo = [number for number in range(len(self._sources)) if number not in self._done]
         pending: deque[Shot] = deque()
         with ExitStack() as stack:
@@ -175,7 +175,7 @@ class _Run:
             self._end_videos(writer, pending)
 
     def finish(self, ids: Ids) -> None:
-        """The files that hold all pictures."""
+        """Write the lists of all images."""
         rows = self._rows()
         outputs = self._outputs
         write_results(outputs.format, outputs.replace, rows, self._detector.names, ids)
@@ -253,7 +253,7 @@ class _Run:
 
 
 class _Writer:
-    """Writes in threads; what fails there fails here, a little later.
+    """Writes in threads; errors are raised here, a little later.
 
     After a failure nothing more is begun: a video that lacks a frame never counts as done.
 
@@ -295,7 +295,7 @@ class _Writer:
 
 
 class _Meter:
-    """Progress in pictures a second, from the first one on: before it, kernels are compiled."""
+    """Progress in images per second from the first one on, before which kernels are compiled."""
 
     def __init__(self, total: int) -> None:
         self._progress = Progress("detecting")

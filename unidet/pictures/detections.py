@@ -1,4 +1,4 @@
-"""What was detected in one picture."""
+"""The detections of one image."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _NOTEBOOK_PIXELS = 1_000_000
 
 @dataclass(frozen=True, repr=False)
 class Detections:
-    """Boxes with names in one picture, by falling score.
+    """Labelled boxes in one image, by descending score.
 
     Args:
         boxes_xyxy: (N, 4) float32, corners in pixels of the upright picture.
         scores: (N,) float32 in 0..1.
         labels: (N,) int64 positions in `names`.
-        names: the C categories that were asked for, or that the network knows.
+        names: the C requested categories, or those of the network.
         size_hw: height and width of the upright picture in pixels.
-        source: where the pixels are, for `draw` and `crops`: a file, which is read again when they
-            are called, or (H, W, 3) uint8 RGB; None where they have to be given.
+        source: the pixels for `draw` and `crops`: a file, which is read again, or (H, W, 3) uint8
+            RGB; None if they must be passed.
     """
 
     boxes_xyxy: np.ndarray
@@ -60,7 +60,7 @@ class Detections:
         )
 
     def take(self, rows: np.ndarray) -> Detections:
-        """The rows of an index array or a mask, in its order."""
+        """The detections at an index array or mask, in its order."""
         return replace(
             self,
             boxes_xyxy=self.boxes_xyxy[rows],
@@ -69,7 +69,7 @@ class Detections:
         )
 
     def resized(self, size_hw: tuple[int, int]) -> Detections:
-        """The same in a picture of another size."""
+        """The detections scaled to another image size."""
         if size_hw == self.size_hw:
             return self
         (height, width), (own_height, own_width) = size_hw, self.size_hw
@@ -137,13 +137,13 @@ class Detections:
     # --- pictures ----------------------------------------------------------------------------
 
     def draw(self, image: np.ndarray | None = None) -> Image.Image:
-        """The picture, at its size, with a labelled box for each; a category keeps its colour.
+        """The image with labelled boxes; a category always has the same colour.
 
         Args:
             image: (H, W, 3) uint8 RGB of any size; by default `source`.
 
         Raises:
-            UserError: there is no image, or it cannot be read any more.
+            UserError: there is no image, or it can no longer be read.
         """
         from unidet.report.draw import draw_boxes
 
@@ -172,7 +172,7 @@ class Detections:
         return crops
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows: the drawing, of at most a million pixels."""
+        """For notebooks: the drawing, of at most a million pixels."""
         if self.source is None:
             return None
         drawing = self.draw()

@@ -1,8 +1,8 @@
-"""What `unidet detect` has done in a folder: how it resumes, and knows its own files.
+"""The journal of `unidet detect` in a folder, by which it resumes and recognizes its own files.
 
 One line for each step, appended as it is done: digits of its checksum, a blank, and as JSON
 
-    {"settings": {…}}                what a run asks for; results of other settings do not count
+    {"settings": {…}}                a run's settings; results of other settings do not count
     {"file": "a/x.jpg"}              is about to be written, so that it may be replaced later
     {"picture": "photos/a/x.jpg", …} is done: the file's `stat_of`, and what was detected
 
@@ -31,7 +31,7 @@ _DIGITS = 16  # of a line's SHA-256
 
 
 class Journal:
-    """The journal of one folder, open to this process alone; closed by `with`.
+    """The journal of one folder, locked by this process; closed by `with`.
 
     Nothing is made before `begin`.
 
@@ -65,7 +65,7 @@ class Journal:
             self._opened.close()
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """What was done with other settings counts no longer."""
+        """Start a run; results of other settings no longer count."""
         if self._opened is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
@@ -78,7 +78,7 @@ class Journal:
         return name in self._files
 
     def will_write(self, name: str) -> None:
-        """Before a file of this folder is written."""
+        """Note a file of this folder before it is written."""
         with self._lock:
             if name in self._files:
                 return
@@ -89,7 +89,7 @@ class Journal:
             os.fdatasync(self._stream.fileno())
 
     def done(self, path: str) -> dict[str, Any] | None:
-        """The record of a picture; None where it is not done, or has changed, or lost a file."""
+        """The record of an image; None if it is not done, has changed, or lost an output file."""
         record = self.record(path)
         if record is None or not os.path.exists(path) or record["stat"] != stat_of(path):
             return None
@@ -111,7 +111,7 @@ class Journal:
         """A picture, or a frame of a video, is done.
 
         Returns:
-            The files that an earlier run has left of it, and this one has not.
+            The files of an earlier run that this one has not written.
         """
         files = record["files"]
         with self._lock:
@@ -122,7 +122,7 @@ class Journal:
             return [name for name in before if name not in files and self._files.get(name) == key]
 
     def _set_aside(self) -> None:
-        """What was done so far was done with other settings."""
+        """Set the journal aside: it is of other settings."""
         self._earlier |= self._places
         self._places.clear()
 
@@ -166,7 +166,7 @@ class Journal:
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """UserError where the disk takes no more of the journal."""
+        """UserError if the journal cannot be written."""
         try:
             yield
         except OSError as error:
@@ -214,7 +214,7 @@ def _checksum(text: bytes) -> bytes:
 
 
 def stat_of(path: str) -> list[int]:
-    """Size, times of change and inode of a file, by which it is known again.
+    """Size, mtime, ctime and inode of a file, by which a change is noticed.
 
     A program may set one of the times back, as tools that edit in place do, but not the other.
     """

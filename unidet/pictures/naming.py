@@ -1,4 +1,4 @@
-"""What each picture's outputs are called, and what they never replace."""
+"""Names of each image's outputs, and which files they never replace."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Names:
 def name_outputs(sources: Sequence[Source]) -> list[Names]:
     """Names that are unique, keep the sources' folders and do not depend on the sources' order.
 
-    A drawing is called as its picture, or NAME.jpg where its format is not written; what gets too
-    long by an ending is cut.
+    A drawing has the name of its image, or NAME.jpg if its format cannot be written; names that a
+    suffix makes too long are cut.
     """
     drawings = [_drawing_name(source) for source in sources]
     twice = {name for name, count in Counter(drawings).items() if count > 1}
@@ -84,7 +84,7 @@ def cut(path: str) -> str:
 def check_targets(
     folder: Path, names: Iterable[str], sources: Sequence[Source], journal: Journal
 ) -> None:
-    """Before long work: that no output replaces a source or a file that no run has made.
+    """Before long work: check that no output replaces a source or a file that no run has written.
 
     Raises:
         UserError: it would, or a place cannot be written.
@@ -105,7 +105,7 @@ def check_targets(
 
 
 def check_target(folder: Path, name: str, journal: Journal) -> None:
-    """UserError where this output would replace a file that no run has made."""
+    """UserError if this output would replace a file that no run has written."""
     target = folder / name
     if os.path.lexists(target) and not (journal.owns(name) and target.is_file()):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What `unidet detect` leaves of one picture: drawing, labels, crops, a line of the journal."""
+"""The outputs of `unidet detect` for one image: drawing, labels, crops, a line of the journal."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _UNWANTED = re.compile(r"[^\w-]+")
 
 
 class Outputs:
-    """Writes pictures, in any order and from several threads, and the frames of each video in
-    their order; closed by `with`.
+    """Writes images in any order from several threads, and the frames of each video in order;
+    closed by `with`.
 
     Args:
         folder: of all outputs; the journal is the one in it.
@@ -44,7 +44,7 @@ class Outputs:
         drawings, crops: whether to leave these.
 
     Attributes:
-        removed: files of earlier runs that are no longer there.
+        removed: files of earlier runs that were removed.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Outputs:
         self._video.__exit__(*error)
 
     def planned(self, source: Source, names: Names) -> list[str]:
-        """The files of a source that are known before its detections are."""
+        """The output files of a source that are known before detection."""
         planned = [names.drawing] if self._drawings else []
         if self.format in WRITERS and not source.is_video:
             planned.append(self._label_name(names.stem))
@@ -80,7 +80,7 @@ class Outputs:
         detections: Detections,
         proposals: np.ndarray | None,
     ) -> None:
-        """All of one picture or frame.
+        """Write all outputs of one image or frame.
 
         Args:
             detections: in the frame of `shot.size_hw`.
@@ -115,16 +115,18 @@ class Outputs:
         self._add(source.path, {"stat": end.stat, **record})
 
     def remove_other_lists(self) -> None:
-        """Those of all pictures that earlier runs have left in another format."""
+        """Remove the lists of earlier runs in another format."""
         names = {name for names in FILES.values() for name in names} - {*FILES[self.format]}
         self._remove(sorted(name for name in names if self._journal.owns(name)))
 
     def _add(self, key: str, record: Mapping[str, Any]) -> None:
-        """A picture has the files of its record and no others of an earlier run's."""
+        """Add an image to the journal, and remove its files of an earlier run that are not in its
+        record.
+        """
         self._remove(self._journal.add(key, record))
 
     def _remove(self, names: Iterable[str]) -> None:
-        """Files that an earlier run has left, and folders that are empty then."""
+        """Remove files of an earlier run, and folders that become empty."""
         for name in names:
             file = self.folder / name
             if file.is_file():
@@ -179,7 +181,7 @@ class Outputs:
     def _write_crops(
         self, folder: str, frame: int, detections: Detections, pixels: np.ndarray
     ) -> list[str]:
-        """Crops by falling score; those that an earlier run has left are gone."""
+        """Write the crops by descending score, and remove those of an earlier run."""
         start = f"{frame:06d}_" if frame else ""
         for old in (self.folder / folder).glob(f"{start}[0-9][0-9]*_*.jpg"):
             name = f"{folder}/{old.name}"
@@ -196,7 +198,7 @@ class Outputs:
 
 
 def detections_of(record: Mapping[str, Any], names: tuple[str, ...]) -> Detections:
-    """What a record of the journal holds."""
+    """The detections in a record of the journal."""
     height, width = record["size_hw"]
     return Detections(
         np.array(record["boxes"], np.float32).reshape(-1, 4),
@@ -218,7 +220,7 @@ def _recorded(detections: Detections) -> dict[str, Any]:
 
 
 def save_picture(picture: Image.Image, target: Path) -> None:
-    """In the format of the name's ending."""
+    """In the format of the name's suffix."""
     kind = DRAWN_AS[PurePosixPath(target.name).suffix.lower()]
     with whole_file(target) as partial:
         picture.save(partial, kind, **_SAVE.get(kind, {}))

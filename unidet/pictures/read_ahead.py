@@ -1,4 +1,4 @@
-"""Decoding beside the network: in order, with bounded memory."""
+"""Decoding in threads beside the network: in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Work(Generic[Result]):
-    """Something to be read: `read` is called in a thread, its result takes `size` bytes."""
+    """A read: `read` is called in a thread, its result takes `size` bytes."""
 
     size: int
     read: Callable[[], Result]
@@ -85,7 +85,7 @@ class ReadAhead(Generic[Result]):
             self._change.notify_all()
 
     def _admitted(self, work: Work[Result]) -> bool:
-        """Start reading when there is room; False where nobody waits for it any more."""
+        """Start reading when there is room; False if nobody waits for it any more."""
         with self._change:
             self._change.wait_for(
                 lambda: self._closed or not self._bytes or self._bytes + work.size <= self._most

@@ -1,4 +1,4 @@
-"""Detections of all pictures in one file: COCO results, or a table."""
+"""Detections of all images in one file: COCO results, or a table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Ids:
-    """Numbers of images and categories.
+    """Ids of images and categories.
 
     Attributes:
         categories: (C,) of the names, in their order.
@@ -100,7 +100,7 @@ class Numbers:
         return Ids([self.categories[plain(name)] for name in names], self.images)
 
     def _vocabulary(self) -> str:
-        """What to write behind `--vocab` for the file's categories."""
+        """The argument of `--vocab` for the file's categories."""
         names = list(self.categories)
         if len(names) > _LISTED or any(set(',"$`\\') & set(name) for name in names):
             return f"FILE with its {len(names)} names, one a line"
@@ -108,7 +108,9 @@ class Numbers:
 
 
 def ends_of(name: str) -> tuple[str, str]:
-    """The last folder and the name, and the name alone: by these a picture is known elsewhere."""
+    """The last folder and the name, and the name alone, by which annotation files may know an
+    image.
+    """
     parts = name.split("/")
     return "/".join(parts[-2:]), parts[-1]
 
@@ -154,7 +156,7 @@ def _write_coco(
 
 @contextmanager
 def _list_of(path: Path, opening: str, closing: str) -> Iterator[Callable[[Any], None]]:
-    """Writes one record after another, one a line, between these."""
+    """Writes one record after another, one per line, between these."""
     with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as stream:
         separator = f"{opening}\n"
 

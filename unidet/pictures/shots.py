@@ -1,4 +1,4 @@
-"""Pictures and frames on their way from a file to the network."""
+"""Images and frames between a file and the network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DECODING = 7
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture or a frame on its way through the network.
+    """An image or frame on its way through the network.
 
     Attributes:
         number: the source's place in the list of all.
         frame: counted from 1; 0 for a picture.
         pixels: (H, W, 3) uint8 RGB as the network sees it, perhaps smaller than `size_hw`; None at
             the end of a video, and with a fault.
-        note, fault: of the picture, for a person.
+        note, fault: remarks for the user.
         stat: of its file before it was read, as `stat_of` gives it; frames have none.
     """
 
@@ -61,12 +61,12 @@ def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Sh
 
 
 def expected(sources: Sequence[Source], todo: Sequence[int]) -> int:
-    """How many shots there are, as far as the headers of videos say."""
+    """The number of shots, as far as the headers of videos say."""
     return sum(_expected(sources[number]) for number in todo)
 
 
 def frame_key(path: str, frame: int) -> str:
-    """What the journal calls a frame of a video."""
+    """The key of a video frame in the journal."""
     return f"{path}#{frame}"
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are meant: files, folders, patterns, videos, a list on standard input."""
+"""The sources of `unidet detect`: files, folders, patterns, videos, a list on standard input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Source:
     Attributes:
         path: as given, or below a folder as given.
         name: its place below the folders that all sources share, with `/`.
-        fault: what is wrong with one that was named and cannot be read; else empty.
+        fault: why a named source cannot be read; otherwise empty.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Source:
 def find_sources(
     given: Sequence[str], *, recursive: bool = False, listed: TextIO | None = None
 ) -> list[Source]:
-    """Every picture and video that these name, in their order, each once.
+    """Every image and video among these arguments, in their order, each once.
 
     A folder's are those directly in it, or below it too if `recursive`, by name; what has not the
     ending of a picture or video is passed over, as are the folders that `unidet detect` has made.
@@ -106,7 +106,7 @@ def _entries(item: str) -> list[Entry]:
 
 
 def _expanded(entries: Sequence[Entry], recursive: bool) -> Iterator[Entry]:
-    """Files in the place of folders."""
+    """The files of folders."""
     for path, base, fault in entries:
         if fault or not os.path.isdir(path):
             yield path, base, fault

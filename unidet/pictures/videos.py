@@ -1,4 +1,4 @@
-"""Frames of a video in, a video out, through OpenCV."""
+"""Reading and writing videos with OpenCV."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RATE = 25.0  # frames a second, where a file does not say
 
 @dataclass(frozen=True)
 class Film:
-    """What a video's header says; `frames` is 0 where it does not, or may be some off."""
+    """The header of a video; `frames` is 0 if unknown, and may be inexact."""
 
     size_hw: tuple[int, int]
     rate: float
@@ -63,7 +63,7 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def missing_frames(path: Path, count: int) -> str:
-    """What to say of a video of which so many frames could be read; empty where it is whole.
+    """The message about a video of which so many frames could be read; empty if it is complete.
 
     Headers may be some frames off: a fiftieth, or one, is let pass.
     """
@@ -74,7 +74,7 @@ def missing_frames(path: Path, count: int) -> str:
 
 
 def video_name(name: str) -> str:
-    """What a drawn video is called: .avi stays .avi (Motion JPEG), all else becomes .mp4."""
+    """The name of a drawn video: .avi stays .avi (Motion JPEG), everything else becomes .mp4."""
     place = Path(name)
     return name if place.suffix.lower() in (*_CODECS, ".mp4") else str(place.with_suffix(".mp4"))
 
@@ -117,7 +117,7 @@ def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]
 
 
 def _readable_frames(path: Path) -> int:
-    """How many frames of a video can be read; 0 where it is none."""
+    """The number of readable frames; 0 if it is no video."""
     count = 0
     with suppress(UserError), _opened(path) as capture:
         while capture.grab():

@@ -140,8 +140,8 @@ def draw_curves(
 
     Args:
         target: .png, .pdf or .svg.
-        smooth: rows of the centred mean for losses, 1 for none; the raw curve stays behind, faint.
-            By default a 25th of the rows, and none where they are means of epochs.
+        smooth: rows of the moving average of losses, 1 for none; the raw curve stays visible,
+            faint. By default a 25th of the rows, and none for means of epochs.
     """
     rows, columns = _grid(len(quantities))
     with matplotlib.rc_context(PAPER):

@@ -38,7 +38,7 @@ def draw_boxes(
         texts: N labels; an empty one leaves the box bare.
         colours: N RGB colours; by default one for each distinct text without its last word.
         dashed: which boxes have a dashed outline (novel categories).
-        enlarge: small pictures are, as their labels could not be read.
+        enlarge: small images are enlarged, so that labels are readable.
     """
     picture = Image.fromarray(image)
     factor = _enlargement(*picture.size) if enlarge else 1
@@ -88,7 +88,7 @@ def _enlargement(width: int, height: int) -> int:
 
 
 def _line_width(width: int, height: int) -> int:
-    """By the picture's size: 2 at 640x480, 12 at 4000x3000."""
+    """By the image's size: 2 at 640x480, 12 at 4000x3000."""
     return max(2, round(min(width, height) / 240))
 
 
@@ -101,7 +101,7 @@ def _upright(boxes: np.ndarray) -> np.ndarray:
 def _outline(
     pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: int, dashed: bool
 ) -> None:
-    """The colour between thin lines of black or white: it stands out from any picture."""
+    """The colour between thin black or white lines, so that it stands out on any image."""
     x1, y1, x2, y2 = (float(value) for value in box)
     # A line takes a sixth of a small object's side at most.
     width = int(np.clip(min(x2 - x1, y2 - y1) / 6, 1, width))
@@ -158,7 +158,7 @@ def _write_labels(
 
 
 def _leave_room(sizes: np.ndarray, area: int) -> None:
-    """Without the last labels, those of the least scores, where all would hide half the picture."""
+    """Drop the last labels, those with the lowest scores, if all would hide half the image."""
     hidden = np.cumsum(np.prod(sizes, axis=1))
     sizes[hidden > area / 2] = 0
 

@@ -1,4 +1,4 @@
-"""From ground truth and detections to the figures of one evaluation set."""
+"""The figures of one evaluation set from ground truth and detections."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ Style = Literal["lvis", "coco"]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation set with what a detector found in it.
+    """An evaluation set with a detector's results.
 
     Attributes:
-        closed: whether a closed-set detector found it.
-        novel: category id -> whether it is novel; None where that is no question.
+        closed: whether the detector is a closed-set one.
+        novel: category id -> whether it is novel; None in a closed-set study.
         metrics: the evaluator's, `UNDEFINED` where they are.
         table: `per_category_table` of the same evaluation.
     """
@@ -66,7 +66,7 @@ class Evaluated:
 
     @cached_property
     def naming(self) -> Naming:
-        """Of the detections that are shown; of none where nothing is found."""
+        """Outcomes with the shown detections; without any if there are none."""
         score = np.inf if self.point is None else self.point.score
         return naming(self.truth, self.detections, self.outcomes, score)
 
@@ -150,7 +150,7 @@ def _groups(categories: Sequence[CategoryFigures]) -> dict[str, np.ndarray]:
 def _metrics(
     metrics: Mapping[str, float], categories: Sequence[CategoryFigures]
 ) -> dict[str, Number]:
-    """The evaluator's, and AP of base and of novel categories where it does not say."""
+    """The evaluator's metrics, with AP of base and novel categories if it has none."""
     values: dict[str, Number] = {name: _number(value) for name, value in metrics.items()}
     for name, wanted in (("AP_base", False), ("AP_novel", True)):
         if name not in values and any(category.novel is not None for category in categories):
@@ -181,7 +181,7 @@ def _reliability(found: Outcomes, flags: np.ndarray) -> ReliabilityFigures:
 
 
 def _matrix(truth: GroundTruth, found: Naming) -> Matrix:
-    """Of the names that are most often confused, as own name or as the other."""
+    """The confusion matrix of the names that are confused most, on either side."""
     count = len(truth.category_ids)
     wrong = np.flatnonzero(found.fates == CONFUSED)
     own, called = truth.category_rows[wrong], found.names[wrong]
@@ -199,6 +199,6 @@ def _matrix(truth: GroundTruth, found: Naming) -> Matrix:
 
 
 def _number(value: Any) -> Number:
-    """None where it is undefined."""
+    """None if undefined."""
     value = float(value)
     return None if np.isnan(value) or value == UNDEFINED else value

@@ -1,4 +1,4 @@
-"""Pictures of a gallery: annotated boxes beside detections, coloured by how they fare."""
+"""Images of a gallery: annotated boxes beside detections, coloured by outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IGNORED_COLOUR = (150, 150, 150)
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a page: a JPEG as text, its size in pixels, and what it shows in words."""
+    """One image of a page: a JPEG as text, its size in pixels, and a description."""
 
     source: str
     width: int
@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pair:
-    """One image of a gallery: what is annotated and what was detected."""
+    """One image of a gallery: annotations and detections."""
 
     name: str
     summary: str

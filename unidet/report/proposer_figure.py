@@ -1,4 +1,4 @@
-"""The picture of a proposer study: which network finds the objects, of which kind, at what cost."""
+"""The figure of a proposer study: recall by kind of object, and cost, of each network."""
 
 from __future__ import annotations
 

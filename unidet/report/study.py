@@ -190,7 +190,7 @@ class Training:
 
 @dataclass(frozen=True)
 class DataFigures:
-    """One data set; `novel` categories are labelled in no training set."""
+    """One dataset; `novel` categories are labelled in no training set."""
 
     name: str
     use: str

@@ -31,7 +31,7 @@ CHECKSUM = "checksum"
 def save_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: Optimizer, ema: WeightEMA | None
 ) -> None:
-    """Write all there is to resume from; the old file stays, and is kept beside the new one.
+    """Write a checkpoint; the previous one is kept beside it.
 
     Raises:
         UserError: the disk is full or fails; the old file is as it was.
@@ -64,10 +64,10 @@ def load_checkpoint(
 ) -> int:
     """Restore the newest usable state in `folder`, and the log as it was then.
 
-    What is damaged is set aside, and named in one line.
+    Damaged files are set aside and named in one line.
 
     Returns:
-        The number of finished steps, 0 where nothing can be used.
+        The number of finished steps, 0 if there is no usable checkpoint.
     """
     arrays = _usable(folder / FILE) or _usable(folder / PREVIOUS)
     if arrays is None:
@@ -86,7 +86,7 @@ def load_checkpoint(
 
 
 def _usable(path: Path) -> dict[str, np.ndarray] | None:
-    """What a checkpoint holds; None where there is none or it is damaged."""
+    """The content of a checkpoint; None if it is missing or damaged."""
     if not path.exists():
         return None
     try:

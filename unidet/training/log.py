@@ -62,13 +62,13 @@ class TrainingLog:
 
 
 def content(folder: Path) -> bytes:
-    """The CSV of a run so far."""
+    """The CSV so far."""
     path = folder / FILE
     return path.read_bytes() if path.exists() else b""
 
 
 def restore(folder: Path, rows: bytes) -> None:
-    """Make the CSV of a run what `content` has given, whatever has become of it."""
+    """Restore the CSV to what `content` returned."""
     draft = folder / f"{FILE}.draft"
     draft.write_bytes(rows)
     draft.replace(folder / FILE)
@@ -103,7 +103,7 @@ def _scalars(step: int, values: Mapping[str, float]) -> Event:
 
 
 def _record(event: Event) -> bytes:
-    """As TensorBoard reads it: length, its checksum, the event, its checksum."""
+    """A record of an event file: length, its checksum, the event, its checksum."""
     data = event.SerializeToString()
     length = struct.pack("<Q", len(data))
     sums = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]

@@ -1,4 +1,4 @@
-"""The one training loop: every network of unidet learns here."""
+"""The training loop of all networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from unidet.training.step import LossOf, Prepare, Stepper, as_it_is, check_divis
 
 
 class Progress(Protocol):
-    """Shows how far a piece of work has come."""
+    """Shows the progress of a piece of work."""
 
     def update(self, done: int, total: int, note: str = "") -> None: ...
 
@@ -42,17 +42,17 @@ def train(
     prepare: Prepare = as_it_is,
     precision: Precision = "float32",
 ) -> dict[str, np.ndarray]:
-    """Train `model` and return its final weights (their EMA where one is kept).
+    """Train `model` and return its final weights (their EMA if configured).
 
     `loss_of(batch, random)` gives `Losses`. `batches_from(step)` iterates over batches from that
-    step on; in a data-parallel run each process gets its own share of them, and makes of it what
-    `prepare` says before it is divided into parts. Checkpoint and log live in
-    `folder`: the same call resumes after an interruption, and ends with weights equal bit for bit
-    to the uninterrupted run's on a CPU. `precision` is that of convolutions and products.
+    step on; in a data-parallel run each process gets its own share of them, and applies `prepare`
+    to it before it is divided into parts. Checkpoint and log live in `folder`: the same call
+    resumes after an interruption, and ends with weights equal bit for bit to the uninterrupted
+    run's on a CPU. `precision` is that of convolutions and products.
 
     Raises:
         Interrupted: a signal asked to stop; the state is saved.
-        UserError: the run learns nothing (see `sanity`), or the batch does not divide into parts.
+        UserError: the run learns nothing (see `sanity`), or the batch cannot be divided into parts.
     """
     check_division(settings)
     jt.sync_all()  # initial weights are drawn when first needed, and every step sets the seed anew

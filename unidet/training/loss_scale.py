@@ -27,7 +27,7 @@ class LossScale:
         return loss * self._as_tensor(self.factor)
 
     def unscale(self, gradients: list[jt.Var]) -> bool:
-        """Divide the gradients; whether all are finite, and an update may be made of them.
+        """Divide the gradients; returns whether all are finite, so that an update may be made.
 
         Raises:
             UserError: they overflow without any scaling too.

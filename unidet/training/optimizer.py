@@ -15,7 +15,7 @@ from unidet.training.loss_scale import LossScale
 
 
 def trainable(model: nn.Module) -> dict[str, jt.Var]:
-    """Parameters that receive gradients, by name; no statistics, nothing frozen."""
+    """Parameters that receive gradients, by name; without statistics and frozen parameters."""
     return {name: var for name, var in model.named_parameters() if not var.is_stop_grad()}
 
 
@@ -73,7 +73,7 @@ class Optimizer:
         return gradients[len(groups) :]
 
     def step(self, rate_factor: float) -> None:
-        """One update with the gradients so far, the learning rate scaled by the factor."""
+        """One update with the accumulated gradients and the learning rate times the factor."""
         groups = self._inner.param_groups
         for group in groups:
             group["lr"] = self._settings.lr * group["factor"] * rate_factor

@@ -1,4 +1,4 @@
-"""Image and text encoders trained side by side."""
+"""Image and text encoders trained jointly."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ _ROUNDINGS = {
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """While this lasts, Jittor's convolutions and matrix products take numbers of `precision`.
-
-    Gradients belong inside too. Maps are not in oneDNN's blocks meanwhile.
+    """Inside the context Jittor's convolutions and matrix products take numbers of `precision`.
+    Gradients must be computed inside too. Feature maps are not in oneDNN's blocked layout
+    meanwhile.
     """
     if precision == "float32":
         yield
@@ -87,7 +87,7 @@ def raised(precision: Precision, value: jt.Var) -> jt.Var:
 
 
 class _Round(jt.Function):
-    """Numbers and gradients to the nearest of a 16-bit type, to the even one of two."""
+    """Rounds numbers and gradients to the nearest value of a 16-bit type, ties to even."""
 
     def __init__(self, precision: Precision) -> None:
         super().__init__()

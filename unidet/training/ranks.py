@@ -1,7 +1,7 @@
-"""The processes that train one network together; one alone is the usual case.
+"""The processes that train one network together; usually there is only one.
 
-`mpirun` starts them, and every one of them makes the same collective calls in the same order: what
-is asked here must be asked by all.
+`mpirun` starts them, and every one of them makes the same collective calls in the same order: every
+call here must be made by all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def total(values: np.ndarray) -> np.ndarray:
 
 
 def anywhere(flags: np.ndarray) -> np.ndarray:
-    """Elementwise, whether it is so in any process; bool."""
+    """Elementwise logical or over all processes; bool."""
     return total(np.asarray(flags, np.float32)) > 0
 
 
@@ -48,7 +48,7 @@ def share_weights(model: nn.Module) -> None:
 
 
 def padded_alike(batch: Batch) -> Batch:
-    """The batch with its images padded to the largest height and width of all processes'."""
+    """The batch with its images padded to the largest height and width among all processes."""
     if not jt.in_mpi:
         return batch
     own = batch.images_NCHW.shape[2:]

@@ -1,4 +1,4 @@
-"""Early checks that stop a training run which looks alive but learns nothing.
+"""Early checks that stop a training run which learns nothing.
 
 Jittor's errors are often silent: a detached graph gives zero gradients, an empty target gives a
 loss of exactly 0, NaN passes through kernels built with -Ofast.
@@ -20,7 +20,7 @@ PATIENCE = 50  # steps without a positive sample
 
 
 class Sanity:
-    """Watches one run from its first step; raises UserError with what is wrong."""
+    """Watches a run from its first step; raises UserError if something is wrong."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -47,8 +47,9 @@ class Sanity:
             self._check_movement()
 
     def check_weights(self, step: int, weights: Mapping[str, np.ndarray]) -> None:
-        """What a run ends with: the last update is behind the last loss, and kernels built with
-        -Ofast may turn NaN into 0."""
+        """Check the final weights: the last update comes after the last loss, and kernels built
+        with -Ofast may turn NaN into 0.
+        """
         bad = [name for name, array in weights.items() if not np.isfinite(array).all()]
         if bad:
             raise UserError(

@@ -32,7 +32,7 @@ def as_it_is(share: Any, random: BatchRandom, anywhere: Callable[..., np.ndarray
 
 @dataclass(frozen=True)
 class Stepper:
-    """Makes the update of one step from this process's share of a batch.
+    """Computes the update of one step from this process's share of a batch.
 
     `loss_of` sees one of `parts` parts at a time. Every part's sums are divided by the counts of
     all parts of all processes, so the gradients of the parts add up to that of the batch.
@@ -138,7 +138,7 @@ def _counts(losses: Losses | Pieces) -> dict[str, float]:
 
 @contextmanager
 def _unchanged_statistics(model: nn.Module) -> Iterator[None]:
-    """A pass that only counts must not move batch norm's running statistics."""
+    """A pass that only counts must not change batch norm's running statistics."""
     statistics = {
         name: var.clone()
         for name, var in model.state_dict().items()
@@ -154,7 +154,7 @@ def _unchanged_statistics(model: nn.Module) -> Iterator[None]:
 
 
 def check_division(settings: TrainingConfig) -> None:
-    """Refuse a batch that does not divide evenly into the parts of all processes.
+    """UserError if a batch cannot be divided evenly into the parts of all processes.
 
     Raises:
         UserError: it does not.

@@ -1,1 +1,1 @@
-"""Names of categories: lists that come with the package, and how a person gives them."""
+"""Category names: shipped lists, and parsing of the user's names."""

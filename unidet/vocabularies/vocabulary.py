@@ -1,7 +1,7 @@
-"""The categories that a detector looks for, as a person gives them.
+"""The categories that a detector looks for, as given by the user.
 
 A list of names is a text file with one category a line: its name, then after tabs its synonyms.
-Lines that start with `#` are remarks, empty ones are passed over. Four lists come with the package
+Lines that start with `#` are comments; empty lines are ignored. Four lists come with the package
 (`SHIPPED`), the files beside this module; each says where it is from.
 """
 
@@ -102,7 +102,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """A file of names, one a line, synonyms after tabs.
+        """A file of names, one per line, synonyms after tabs.
 
         Raises:
             UserError: as `parse`; the line is named.
@@ -148,13 +148,13 @@ class Known:
         self._places = places | exact  # names that differ in case alone are themselves
 
     def place(self, entry: Entry) -> int | None:
-        """Where a category is: by its name, else by the first of its synonyms that is there."""
+        """The index of a category: by its name, else by its first known synonym."""
         spellings = (spelling for word in entry.words for spelling in (word, plain(word)))
         known = map(self._places.get, spellings)
         return next((place for place in known if place is not None), None)
 
     def refuse(self, entry: Entry, advice: str) -> UserError:
-        """What to say of a category that is not there."""
+        """The message about an unknown category."""
         hint = suggestion(plain(entry.name), self._places)
         some = ", ".join(map(repr, self.names[:3]))
         return UserError(
@@ -164,7 +164,7 @@ class Known:
 
 
 def plain(name: str) -> str:
-    """A name for comparing: case and underscores apart."""
+    """A name for comparison, without case and underscores."""
     return " ".join(name.lower().replace("_", " ").split())
 
 

@@ -89,18 +89,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two files have in common, and what only one of them has.
+    """The comparison of two files.
 
     Attributes:
-        rows: one for every name that both have, in the order of the first file.
-        alone: names, by the file that alone has them.
+        rows: one per common name, in the order of the first file.
+        alone: names that only one file has, by file.
     """
 
     rows: list[Row]
     alone: dict[str, list[str]]
 
     def fits(self, *, common: bool = False) -> bool:
-        """Whether all tensors are within tolerance and, unless `common` alone counts, in both."""
+        """Whether all tensors are within tolerance and, unless `common`, in both files."""
         return all(row.fits for row in self.rows) and (common or not any(self.alone.values()))
 
 
@@ -152,7 +152,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _noise(recorded: Mapping[str, np.ndarray], name: str) -> float | None:
-    """How far `name` is from float64, where `recorded` has both."""
+    """The distance of `name` from its float64 value, if `recorded` has both."""
     case, _, tensor = name.rpartition("/")
     exact = recorded.get(f"{case}/{_EXACT}{tensor}")
     if exact is None or exact.shape != recorded[name].shape:
@@ -176,7 +176,7 @@ def compare(
     atol: float | None = None,
     norm: np.ndarray | None = None,
 ) -> Row:
-    """How far `ours` is from `theirs`.
+    """Compare `ours` with `theirs`.
 
     NaN and infinities equal themselves. Rows of detections and proposals (N, 5 or more, score in
     column 4) are first brought into one order, as far as equal scores leave it open. `norm` is
@@ -219,7 +219,7 @@ def _ratio(distance: float, size: float) -> float:
 
 
 def _differences(mine: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Absolute differences, infinite where only one is finite, and the reference's magnitudes."""
+    """Absolute differences, infinite if only one is finite, and the reference's magnitudes."""
     finite = np.isfinite(mine) & np.isfinite(reference)
     same = finite | (mine == reference) | (np.isnan(mine) & np.isnan(reference))
     difference = np.abs(np.where(finite, mine, 0) - np.where(finite, reference, 0))

@@ -1,4 +1,4 @@
-"""An official checkpoint to a file of ours, and back."""
+"""Converts an official checkpoint to a file of ours, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES: dict[Side, tuple[str, ...]] = {"ours": (".safetensors", ".pkl"), "torc
 
 
 def convert_file(source: str, destination: str, layout: str | None, to: Side | None) -> list[str]:
-    """Writes `destination` in one step and says in a few lines what happened.
+    """Write `destination` atomically; returns a few lines on what was done.
 
     Args:
         layout: of the official file: of `destination` where its side is "torch" (the source must

@@ -18,12 +18,12 @@ _SHOWN = 8
 
 
 class Misfit(UserError):
-    """Weights of another network than they are given to, or of other sizes."""
+    """Weights do not fit a network: another network, or other sizes."""
 
 
 @contextmanager
 def stored_weights(path: Path) -> Iterator[dict[str, np.ndarray]]:
-    """While a network is given weights that a stage has left, which may come from elsewhere.
+    """Context for loading the weights of a stage's artefact, which may come from elsewhere.
 
     Raises:
         Malformed: they cannot be read, or do not fit it.
@@ -37,7 +37,7 @@ def stored_weights(path: Path) -> Iterator[dict[str, np.ndarray]]:
 
 
 def load_stored(module: jt.Module, path: Path) -> None:
-    """`load_into` of all that a stage has left; raises as `stored_weights`."""
+    """`load_into` for the weights of a stage's artefact; raises as `stored_weights`."""
     with stored_weights(path) as arrays:
         load_into(module, arrays)
 
@@ -59,7 +59,7 @@ def load_into(
     Args:
         allow_missing: names (or patterns such as "fc.*") that keep their present values when
             `arrays` lacks them.
-        allow_unexpected: names or patterns in `arrays` to be passed over.
+        allow_unexpected: names or patterns in `arrays` to ignore.
 
     Raises:
         Misfit: names are missing or unexpected, shapes differ, or values are no finite numbers;
@@ -97,7 +97,7 @@ def _shape(variable: jt.Var) -> tuple[int, ...]:
 
 
 def _set(variable: jt.Var, array: np.ndarray) -> None:
-    """Keeps the variable itself, its type and whether it learns."""
+    """Set a variable's value; the variable, its type and `requires_grad` stay."""
     values = np.ascontiguousarray(array).reshape(_shape(variable)).astype(variable.numpy().dtype)
     variable.update(jt.array(values))
     variable.sync()  # a pending one-element array would be fused into its users, which can fail

@@ -1,4 +1,4 @@
-"""What stands for the objects that a pickle names and nobody here knows.
+"""Placeholders for unknown objects in a pickle.
 
 A trainer's checkpoint holds callbacks, logs and settings beside the weights. They are built as
 empty objects that take every call and keep nothing; where weights should be they are refused by
@@ -16,7 +16,7 @@ MAX_NAMES = 1000
 
 
 class Placeholder:
-    """Stands for an object, or for the class or function, that is called `called`."""
+    """Stands for an object, class or function named `called`."""
 
     __slots__ = ()
     called = ""
@@ -57,7 +57,7 @@ class Placeholders:
 
 
 def called(value: Any) -> str | None:
-    """The name that a placeholder or its class stands for; None for anything else."""
+    """The name behind a placeholder or its class; None for anything else."""
     kind = value if isinstance(value, type) else type(value)
     return kind.called if issubclass(kind, Placeholder) else None
 

@@ -100,7 +100,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _unknown(head: bytes) -> str:
-    """What a file is that begins so and holds no weights."""
+    """What kind of file begins like this and holds no weights."""
     return other_kind(head) or "is neither a PyTorch checkpoint, nor safetensors, nor npz"
 
 
@@ -140,7 +140,7 @@ def read_pickle(path: str | Path) -> Any:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Puts the file's name in front of whatever is wrong with it."""
+    """Prefixes errors with the file's name."""
     try:
         yield
     except UserError as error:
@@ -178,7 +178,7 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
 
 
 def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
-    """Nothing in it is larger than the file justifies, or packed in a way that nobody uses here."""
+    """Check that no member is larger than the file justifies, or packed in an unsupported way."""
     members = archive.infolist()
     for member in members:
         if member.flag_bits & 1:
@@ -211,7 +211,9 @@ def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 
 def _read_npy(member: IO[bytes], size: int) -> np.ndarray:
-    """An array of just the bytes that are there; numpy makes room for as many as it declares."""
+    """An array of the bytes that exist; numpy itself would allocate as many as the header
+    declares.
+    """
     version = np.lib.format.read_magic(member)
     if version not in _NPY_HEADERS:
         raise UserError(f"an array in numpy's format {version}, of which 1.0 and 2.0 are read")
@@ -288,7 +290,7 @@ def _weights(loaded: Loaded, size: int) -> dict[str, np.ndarray]:
 
 
 def _inner(contents: Any) -> Any:
-    """The part that holds the weights, where there is one; else the contents themselves."""
+    """The part with the weights, if there is one; otherwise the contents themselves."""
     if not isinstance(contents, dict):
         return contents
     weights = _first_dict(contents, _WEIGHT_KEYS)
@@ -306,5 +308,5 @@ def _first_dict(contents: dict[Any, Any], keys: Sequence[str]) -> dict[Any, Any]
 
 
 def _names(contents: dict[Any, Any]) -> set[str]:
-    """Of the entries, but for a wrapper around the weights or around their average."""
+    """The names of the entries, without a wrapper around the weights or their average."""
     return {bare(text_of(name)) for name in contents}

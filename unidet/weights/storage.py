@@ -76,7 +76,7 @@ def numpy_type(kind: str) -> np.dtype[Any]:
 
 
 def unread_type(name: str, kind: str) -> UserError:
-    """What to say of the tensor `name`, whose elements are of a type that is not read."""
+    """The message about tensor `name`, whose element type is not supported."""
     return UserError(
         f"{name} is of type {kind}, which is not read; save it as float32, float16 or bfloat16 "
         "first (in PyTorch: .dequantize() of quantized tensors, .float() of others)"

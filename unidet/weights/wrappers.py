@@ -34,7 +34,7 @@ class Unwrapped:
 
 
 def unwrapped(names: Iterable[str]) -> Iterator[Unwrapped]:
-    """The file's own names, then those that wrappers may have hidden, one wrapper less each time.
+    """The file's own names, then the names without wrappers, one wrapper less each time.
 
     Last goes the first component while all names share it. No two entries ever get one name.
     """
@@ -50,7 +50,7 @@ def unwrapped(names: Iterable[str]) -> Iterator[Unwrapped]:
 
 
 def bare(name: str) -> str:
-    """A name without what wraps the network or a part of it."""
+    """A name without the components of wrappers."""
     return ".".join(part for part in name.split(".") if part not in _INSIDE)
 
 
@@ -63,7 +63,7 @@ def _without_inside(way: Unwrapped) -> Unwrapped | None:
 
 
 def _without_copies(way: Unwrapped) -> Unwrapped | None:
-    """Without what an EMA leaves beside the weights: a counter, and mmdet 2's `ema_a_b_weight`.
+    """The names without the copies of an EMA: a counter, and mmdet 2's `ema_a_b_weight`.
 
     These are the weights that training goes on from: before it saves, its hook puts the average in
     their place (mmcv runner/hooks/ema.py, mmdet core/hook/ema.py, `_swap_ema_parameters`).

@@ -1,4 +1,4 @@
-"""How the arguments of a verb are read, and arguments that several verbs take."""
+"""Parsing of a verb's arguments, and arguments that several verbs share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OVERRIDE = re.compile(r"(\+\+?)?[A-Za-z_]\w*([./@:]\w+)*=|~[A-Za-z_][\w./@:]*(=
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """80 columns wide, with every default that says something."""
+    """80 columns wide, with all informative defaults."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=WIDTH)
@@ -112,14 +112,14 @@ def add_json(parser: ArgumentParser) -> None:
 
 def add_remote(parser: ArgumentParser) -> None:
     """`--remote`, which `sharing.open_remote` opens."""
-    text = "a folder, sftp://user@host/folder, s3://bucket/folder; otherwise remote=URL"
+    text = "a folder, sftp://user@host/folder, s3://bucket/folder; default: remote=URL"
     parser.add_argument("--remote", type=store_address, metavar="URL", help=text)
 
 
 def add_arrivals(parser: ArgumentParser) -> None:
     """What `fetch` and `pull` bring, which `sharing.bring` obeys."""
-    parser.add_argument("stage", nargs="*", help="as configured now; without any, the whole study")
-    parser.add_argument("--all", action="store_true", help="everything that is at the remote")
+    parser.add_argument("stage", nargs="*", help="stages as configured; default: the whole study")
+    parser.add_argument("--all", action="store_true", help="everything in the remote store")
     add_remote(parser)
     add_json(parser)
 

@@ -12,19 +12,18 @@ from unidet.pipelines.verbs.support.verb import Group, load, names
 
 _RUNS = """unidet: open-world detection studies in pure Jittor
 
-Run a stage, and whatever upstream of it is missing or stale:
+Run a stage, and everything upstream that is missing or stale:
   unidet stage=report            the whole toy study, ending in an LVIS table
   unidet stage=lvis_eval calibration.gamma=0.3
   unidet -m stage=lvis_eval calibration.gamma=0,0.3,0.6
   unidet stage=report experiment=bench data.root=FOLDER
-  unidet -C DIR stage=report     the study in DIR, which `unidet new DIR` makes"""
+  unidet -C DIR stage=report     the study in DIR, created by `unidet new DIR`"""
 _HABITS = """
-unidet VERB -h tells what a verb takes. Verbs about the study and the store take
-key=value like a run, and most --json for programs; WHAT is a stage, a path, or
-the first digits of a digest (docs/store.md). The same command resumes a run
-that was interrupted (exit status 75). Bad input ends with one line and exit
-status 2; HYDRA_FULL_ERROR=1 shows the traceback. unidet --version tells the
-version."""
+unidet VERB -h explains a verb. Verbs about the study and the store take
+key=value like a run, and most of them --json; WHAT is a stage, a path, or the
+first digits of a digest (docs/store.md). To resume an interrupted run (exit
+status 75), repeat the command. Bad input ends with one line and exit status 2;
+HYDRA_FULL_ERROR=1 shows the traceback. unidet --version prints the version."""
 
 
 def page() -> str:

@@ -13,8 +13,8 @@ def add_vocabulary(model: _ActionsContainer) -> None:
         "--vocab",
         type=file_path,
         metavar="NAMES",
-        help='"cat, traffic light"; a file, one a line; coco, lvis_v1, objects365, openimages; '
-        "not needed where the model has its own",
+        help='"cat, traffic light"; a file, one name per line; coco, lvis_v1, objects365, '
+        "openimages; not needed if the model has its own names",
     )
 
 
@@ -24,12 +24,12 @@ def add_source(model: _ActionsContainer) -> None:
         "--study",
         type=file_path,
         metavar="STUDY",
-        help="an experiment, or a folder of the store; otherwise the newest on real images",
+        help="an experiment, or a folder of the store; default: the newest study on real images",
     )
     for option, text in (
-        ("--proposals-weights", "a first stage, as `unidet convert` reads it"),
-        ("--weights", "a second stage, or a closed-set detector"),
-        ("--text-encoder", "OpenAI's CLIP; not needed for names that are embedded already"),
-        ("--embeddings", "ready embeddings of names, .npz or .npy"),
+        ("--proposals-weights", "checkpoint of a first stage"),
+        ("--weights", "checkpoint of a second stage or a closed-set detector"),
+        ("--text-encoder", "OpenAI's CLIP; not needed for names with embeddings"),
+        ("--embeddings", "precomputed embeddings of names, .npz or .npy"),
     ):
         model.add_argument(option, type=file_path, metavar="FILE", help=text)

@@ -13,7 +13,7 @@ FORMATS = ("coco", "yolo", "voc", "openimages", "labelme", "cvat", "labelstudio"
 def add_labels(parser: ArgumentParser, *, required: bool) -> None:
     """`--images`, `--annotations` and `--format`."""
     parser.add_argument(
-        "--images", required=required, type=file_path, metavar="FOLDER", help="of the pictures"
+        "--images", required=required, type=file_path, metavar="FOLDER", help="folder of the images"
     )
     parser.add_argument(
         "--annotations",
@@ -22,5 +22,5 @@ def add_labels(parser: ArgumentParser, *, required: bool) -> None:
         metavar="PLACE",
         help="the labels, a file or a folder",
     )
-    text = f"of the labels, where they look like several: {', '.join(FORMATS)}"
+    text = f"format of the labels, if ambiguous: {', '.join(FORMATS)}"
     parser.add_argument("--format", choices=FORMATS, default="", metavar="FORMAT", help=text)

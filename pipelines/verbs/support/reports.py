@@ -1,4 +1,4 @@
-"""Which report a person means: of this store, or of another study's."""
+"""Selects a report of this store or of another study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which artefact a person means: by stage, by path or by the first digits of a digest."""
+"""Selects artefacts by stage, by path or by the first digits of a digest."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def select(what: str, config: Config, store: Store) -> list[Action]:
 
 
 def _because(target: str, config: Config) -> str:
-    """Which values were others when it was built last; empty where none, or never."""
+    """Which values have changed since it was last built; empty if none, or if it never was."""
     values = list(changed_values(target, config).items())
     shown = [f"{key} was {was}, is {now}" for key, (was, now) in values[:_SHOWN_VALUES]]
     more = len(values) - len(shown)

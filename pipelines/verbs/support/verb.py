@@ -1,4 +1,4 @@
-"""What a verb is, and how the command finds it."""
+"""The interface of a verb, and finding verbs by name."""
 
 from __future__ import annotations
 

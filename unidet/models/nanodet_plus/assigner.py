@@ -1,4 +1,4 @@
-"""Which priors learn which box: the dynamic soft label assigner, for one image, in numpy.
+"""The dynamic soft label assigner: matches priors with boxes, for one image, in numpy.
 
 P priors, V of them valid, G ground-truth boxes, C classes.
 

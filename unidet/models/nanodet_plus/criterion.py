@@ -1,4 +1,4 @@
-"""What one head of NanoDet-Plus learns from an assignment.
+"""The losses of one NanoDet-Plus head.
 
 N images, P priors, C classes, M positives of the whole batch.
 

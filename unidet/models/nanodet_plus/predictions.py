@@ -1,4 +1,4 @@
-"""What a head says about one batch, cell by cell.
+"""The output of a head for one batch, cell by cell.
 
 N images, P priors, C classes, K bins of a side's distance.
 """

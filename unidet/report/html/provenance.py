@@ -1,4 +1,4 @@
-"""What was run: the part of a page that does not follow from the page's inputs.
+"""Provenance: the part of a page that does not follow from its inputs.
 
 A report is an artefact, the same bytes for the same inputs. Who made them, when, where and at what
 cost is recorded beside artefacts; it enters a copy of the page, in a place that is kept for it.

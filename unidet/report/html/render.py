@@ -85,5 +85,5 @@ def count(value: int | None) -> str:
 
 
 def percent(value: Number) -> str:
-    """Of a share, without decimals."""
+    """A fraction as percent without decimals."""
     return DASH if value is None else f"{100 * value:.0f} %"

@@ -54,7 +54,7 @@ def precision_chart(lines: Lines, series: Mapping[str, int], title: str = "") ->
 def reliability_chart(
     measured: Mapping[str, ReliabilityFigures], series: Mapping[str, int]
 ) -> Chart:
-    """How often a score keeps its word."""
+    """The fraction of right detections against the score."""
     frame = Frame(unit("score"), unit("share of detections that are right"))
     drawn = []
     for name, item in measured.items():
@@ -74,7 +74,7 @@ def reliability_chart(
 
 
 def scores_chart(item: ReliabilityFigures) -> Chart:
-    """How many detections have which score."""
+    """The distribution of scores."""
     bins = len(item.counts)
     edges = [place / bins for place in range(bins + 1)]
     right = [count * (share or 0.0) for count, share in zip(item.counts, item.shares, strict=True)]
@@ -114,7 +114,7 @@ def categories_chart(evaluated: EvaluatedSet) -> Iterator[Chart]:
 
 
 def matrix_chart(matrix: Matrix) -> Chart:
-    """Which names are taken for which, of those that are confused most."""
+    """The confusion matrix of the names that are confused most."""
     totals = [max(sum(row), 1) for row in matrix.counts]
     values = [
         [count / total if count else None for count in row]

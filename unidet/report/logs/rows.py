@@ -1,4 +1,4 @@
-"""What every reader makes of its log: training and validation rows on one axis."""
+"""The common form of all logs: training and validation rows on one axis."""
 
 from __future__ import annotations
 

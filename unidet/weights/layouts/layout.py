@@ -28,7 +28,7 @@ _ALWAYS_KEPT = "*.num_batches_tracked"
 
 @dataclass(frozen=True)
 class Problems:
-    """What keeps a set of names and shapes from being a layout, in the layout's own names."""
+    """Why a set of names and shapes does not fit a layout, in the layout's own names."""
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Problems:
 
     @property
     def names(self) -> int:
-        """How many names are missing or unexpected."""
+        """The number of missing and unexpected names."""
         return len(self.missing) + len(self.unexpected)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Layout:
     Attributes:
         name: as `--layout` takes it.
         network: our network that takes the weights.
-        summary: whose checkpoint it is, for people.
+        summary: a description of the checkpoint, for messages.
         shapes: every official name with its shape, in the official order.
         renames: regular expressions and what each is replaced by, applied in this order, which
             turn an official name into ours; no two names may become one.
@@ -161,7 +161,7 @@ class Layout:
         )
 
     def to_official(self, weights: Weights) -> dict[str, np.ndarray]:
-        """The way back, in the official order; what was kept for another layout is left out.
+        """The inverse, in the official order; entries kept for another layout are left out.
 
         Raises:
             UserError: our names are missing or unexpected, or shapes differ.
@@ -187,7 +187,7 @@ class Layout:
         }
 
     def left_out(self, weights: Weights) -> list[str]:
-        """What is kept in `weights` and has no place in this layout either."""
+        """The kept entries of `weights` that have no place in this layout either."""
         return [name for name in self._unlisted(weights) if not self._keeps(name)]
 
     def _unlisted(self, weights: Weights) -> list[str]:

@@ -103,8 +103,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is wrong with a file if its names, without a wrapper's, are those of `layout`, official
-    or ours."""
+    """The problems of a file read as `layout`, under official names or ours, without wrappers."""
 
     layout: Layout
     is_official: bool
@@ -139,8 +138,9 @@ def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout
 def _whole_parts(
     shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout]
 ) -> Iterator[str]:
-    """What a file that is no network holds of some, by the first component of their names: a
-    teacher and a student, a detector and its criterion."""
+    """The networks inside a file, by the first component of their names: a teacher and a student, a
+    detector and its criterion.
+    """
     parts: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
         first, _, rest = name.partition(".")
@@ -174,7 +174,7 @@ def _one_of(named: Sequence[Reading]) -> Reading:
 
 
 def _is_near(reading: Reading) -> bool:
-    """Most names of the file are the layout's."""
+    """Whether most names of the file are the layout's."""
     return 2 * len(reading.problems.unexpected) < len(reading.way.names)
 
 
@@ -208,7 +208,7 @@ def write_ours(path: str | Path, weights: Weights) -> None:
 
 
 def _recorded_layout(path: Path) -> str | None:
-    """What the metadata of a file of ours says."""
+    """The layout in the metadata of a file of ours."""
     try:
         with safe_open(path, "np") as file:
             return (file.metadata() or {}).get(LAYOUT_KEY)
