@@ -87,12 +87,13 @@ def test_nothing_is_copied_to_the_host_but_what_is_read(folder: Path) -> None:
 
 def test_every_kernel_compiles(folder: Path, toolkit: Toolkit) -> None:
     sources = sorted((folder / "sources").glob("*_op.cc"))
-    assert len(sources) > 150
+    assert len(sources) > 600
     targets = [f"-gencode=arch=compute_{target},code=sm_{target}" for target in GENERATIONS]
     flags = re.sub(r"-gencode=\S+|-shared|-[lL]\S+", "", (folder / "flags.txt").read_text())
     (nvcc,) = folder.glob("cache/*/cuda/bin/nvcc")
-    # What shares a variable with the library that it calls is left in Jittor's own namespace.
-    alone = [source for source in sources if "extern " in source.read_text()]
+    # What shares a variable with the library that it calls is left in Jittor's own namespace, and
+    # cuRAND's header in its place, before what looks whether it is there.
+    alone = [source for source in sources if re.search("extern |curand", source.read_text())]
     many = [source for source in sources if source not in alone]
     texts = [source.read_text() for source in alone]
     texts += [one_file(many[first : first + AT_ONCE]) for first in range(0, len(many), AT_ONCE)]
