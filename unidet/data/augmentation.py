@@ -1,4 +1,4 @@
-"""What NanoDet-Plus draws for a training image: where it is placed, and in what colours.
+"""NanoDet-Plus's augmentation: random placement and colours.
 
 Sources: nanodet data/transform/warp.py, data/transform/color.py. Images here are sampled by pixel
 centres, as everywhere in unidet; there by pixel indices.

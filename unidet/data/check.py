@@ -1,4 +1,4 @@
-"""Every fault of a data set by kind, where stage `data` stops at the first."""
+"""All faults of a dataset by kind, where stage `data` stops at the first."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ _MOST_ROUNDS = 100
 
 @dataclass
 class Faults:
-    """Kind -> how many records have it, and the first. Those of `refused` stop a study, with those
-    of `noted` it runs: what is left out, or read otherwise than written."""
+    """Faults by kind, each with the number of records and the first one. Those of `refused` stop a
+    study, with those of `noted` it runs: what is left out, or read otherwise than written.
+    """
 
     refused: dict[str, Finding] = field(default_factory=dict)
     noted: dict[str, Finding] = field(default_factory=dict)
@@ -123,7 +124,7 @@ def _without(tables: Tables, fault: TableFault) -> Tables:
 def check_pictures(
     split: Split, images: Path, faults: Faults, progress: Callable[[int, int], None]
 ) -> set[str]:
-    """Decode every picture of a set; the names of those that can be read."""
+    """Decode every image of a set; returns the names of the readable ones."""
     sound = set(split.file_names)
     pictures = FolderImages(images, split.file_names)
     for row, fault in image_faults(pictures, split, progress=progress):
@@ -138,13 +139,13 @@ def check_pictures(
 
 
 def note_unlabelled(splits: Iterable[Split], images: Path, faults: Faults) -> None:
-    """The pictures of a folder that none of the sets on it lists."""
+    """Note the images of a folder that none of its sets lists."""
     listed = {name for split in splits for name in split.file_names}
     faults.note(unlisted(listed, PictureFolder(images)))
 
 
 def note_copies(digests: dict[str, str], faults: Faults) -> None:
-    """Pictures of a set, by name with their sha256, that have the content of another."""
+    """Note the images of a set, by name with their sha256, that are copies of another."""
     seen: dict[str, str] = {}
     again = [name for name, digest in digests.items() if seen.setdefault(digest, name) != name]
     if again:
@@ -153,7 +154,7 @@ def note_copies(digests: dict[str, str], faults: Faults) -> None:
 
 
 def shared_pictures(training: dict[str, str], evaluation: dict[str, str]) -> Finding | None:
-    """The evaluation pictures whose content is trained on; None where there are none."""
+    """The evaluation images that are copies of training images; None if there are none."""
     known = {digest: name for name, digest in training.items()}
     shared = [(name, known[digest]) for name, digest in evaluation.items() if digest in known]
     if not shared:

@@ -1,4 +1,4 @@
-"""Own data that are not divided: which pictures are for training, which for evaluation."""
+"""The train/val split of the user's data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from unidet.formats.labels.records import TRAIN, VAL
 def divide(
     document: Document, *, seed: int, fraction: float, digest_of: Callable[[str], str], place: Path
 ) -> dict[str, Document]:
-    """A training and an evaluation part of one document.
+    """Split a document into a training and an evaluation part.
 
-    Which image belongs where depends on the seed and on the content of the pictures alone. Copies
-    of a picture stay together; as far as its pictures allow, a name has boxes in both parts. The
-    only picture of a name is for training: its AP without any would be 0.
+    The split depends only on the seed and the content of the images. Copies of a picture stay
+    together; as far as its pictures allow, a name has boxes in both parts. The only picture of a
+    name is for training: its AP without any would be 0.
 
     Args:
         fraction: of the annotated images for evaluation, one at least; fewer where every name is

@@ -1,4 +1,4 @@
-"""Where the image of a record lies on disk, in the folder layouts of the official datasets."""
+"""Finds the image file of a record, in the folder layouts of the official datasets."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def novel_categories(
 
     Names are compared by `plain_names`, so that `traffic_light`, `Traffic Light` and
     `mouse_(computer_equipment)`, `mouse` agree. A category that lists a training name among its
-    synonyms (LVIS gives them) carries that name: `sofa` is not novel to a data set that says
+    synonyms (LVIS gives them) carries that name: `sofa` is not novel to a dataset that says
     `couch`. Things that differ but share a plain name count as labelled.
     """
     labelled = {plain for name in training_names for plain in plain_names(name)}

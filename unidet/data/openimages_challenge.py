@@ -45,7 +45,7 @@ def challenge_part(
     """The annotations of some images.
 
     Args:
-        classes: `challenge-2019-classes-description-500.csv`: code and name, a line each; the
+        classes: `challenge-2019-classes-description-500.csv`: code and name, one line each; the
             number of the line is the id.
         numbers: code -> id of each image.
         sizes: code -> width and height in pixels.

@@ -1,4 +1,4 @@
-"""What label spaces have in common: by their names, and by the embeddings of the names."""
+"""The overlap of label spaces, by names and by text embeddings."""
 
 from __future__ import annotations
 

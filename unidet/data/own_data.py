@@ -1,4 +1,4 @@
-"""Own data in any format as COCO's documents: one for each part that the data are divided in."""
+"""The user's data in any format as COCO documents, one per part of the split."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from unidet.formats.tables import tables_of
 
 @dataclass(frozen=True)
 class OwnData:
-    """What was found.
+    """Labels that were read.
 
     Attributes:
         format: one of `recognize.FORMATS`.
         documents: by part, `train` and `val`, or one under the empty name where there are none;
             `file_name` is relative to the images folder, every image has a size and every
             annotation an area.
-        findings: what was read otherwise than written, or left out.
+        findings: what was read differently than written, or left out.
     """
 
     format: str
@@ -48,7 +48,7 @@ class OwnData:
 
     @property
     def notes(self) -> list[str]:
-        """The findings, a line each."""
+        """The findings, one line each."""
         return sentences(self.findings)
 
     @property

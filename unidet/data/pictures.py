@@ -1,4 +1,4 @@
-"""The picture files of a folder: which there are, which one a label means, how large they are."""
+"""The image files of a folder: listing, finding the image of a label, sizes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class PictureFolder:
 
 
 def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Finding]:
-    """The pictures of a folder that no labels list."""
+    """The images of a folder without labels."""
     names = [name for name in pictures.all() if name not in listed]
     return {"picture that no annotation file lists": Finding(len(names), names[0])} if names else {}
 

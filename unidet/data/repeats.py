@@ -1,4 +1,4 @@
-"""How often an epoch shows each image: once, more often with rare names, or so that all data sets
+"""How often an epoch shows each image: once, more often with rare names, or so that all datasets
 count alike."""
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ ones are repeats, of the rest as many images as it adds up to are drawn anew in 
 
 
 def once(splits: Sequence[Split], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Data sets one after another, as officially."""
+    """Each image of all datasets once (official)."""
     return [np.ones(len(own)) for own in rows]
 
 
 def balanced(splits: Sequence[Split], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """As many images of every data set as the largest has."""
+    """As many images of every dataset as the largest has."""
     largest = max(map(len, rows))
     return [np.full(len(own), largest / max(len(own), 1)) for own in rows]
 
@@ -28,7 +28,7 @@ def balanced(splits: Sequence[Split], rows: Sequence[np.ndarray]) -> list[np.nda
 def by_rarity(
     splits: Sequence[Split], rows: Sequence[np.ndarray], *, threshold: float
 ) -> list[np.ndarray]:
-    """Repeat factors, in each data set by itself (Gupta et al. 2019, LVIS, appendix B; rounded up
+    """Repeat factors, in each dataset by itself (Gupta et al. 2019, LVIS, appendix B; rounded up
     as in mmdet 2.18 datasets/dataset_wrappers.py ClassBalancedDataset).
 
     A category in the fraction f of the images has the factor max(1, sqrt(threshold / f)), an image

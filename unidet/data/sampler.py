@@ -1,4 +1,4 @@
-"""Which images make up a training batch: a function of (seed, step) alone."""
+"""The images of a training batch, a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def trainable_rows(split: Split) -> np.ndarray:
 
 
 class Member(NamedTuple):
-    """An image of a batch: which data set's, its row there, and how often the epoch has shown it
+    """An image of a batch: which dataset's, its row there, and how often the epoch has shown it
     before; fill-ups aside."""
 
     dataset_id: int

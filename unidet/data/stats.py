@@ -1,4 +1,4 @@
-"""What a data set consists of: sizes, counts by name, and which names two label spaces share."""
+"""Statistics of a dataset: sizes, counts by name, and names shared by two label spaces."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Transform:
-    """What happens to images on the way to a network.
+    """The preprocessing of images.
 
     Attributes:
         resize: how the new size is chosen.

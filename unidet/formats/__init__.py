@@ -1,1 +1,1 @@
-"""Files that others write: COCO-family JSON, mmdet's pickles, embedding arrays."""
+"""Readers of external files: COCO-family JSON, mmdet's pickles, embedding arrays."""

@@ -1,4 +1,4 @@
-"""What a reader met in the records of a file: notes of what is read, faults of what is refused."""
+"""Notes and faults of a file's records: what was read differently, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from unidet.errors import UserError
 
 @dataclass(frozen=True)
 class Finding:
-    """How often something was met, and the first record it was met in."""
+    """The number of records with some property, and the first of them."""
 
     count: int
     first: str
 
 
 class TableFault(UserError):
-    """Records that are at fault for one reason; the message is about the first.
+    """Records with the same fault; the message is about the first.
 
     Attributes:
         key: the table's; `rows`: the records, as far as the reader has looked for them.

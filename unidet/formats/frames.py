@@ -1,4 +1,4 @@
-"""Which frame the boxes of a file are in: what is plainly no x, y, width, height in pixels."""
+"""Checks the frame of a file's boxes: clearly not x, y, width, height in pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_sound(boxes_xywh: np.ndarray) -> np.ndarray:
 def check_frame(
     path: Path, what: str, boxes_xywh: np.ndarray, sizes: np.ndarray, image_rows: np.ndarray
 ) -> None:
-    """UserError where the boxes of a file are no pixels, or corners.
+    """UserError if the boxes of a file are fractions or corners.
 
     Args:
         what: the boxes are those of.

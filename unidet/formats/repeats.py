@@ -1,4 +1,4 @@
-"""Records that are there twice."""
+"""Duplicate records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2 to the 64 by the golden ratio
 
 
 def repeated(*columns: np.ndarray) -> np.ndarray:
-    """(N,) bool, the records that are as one before in all columns of numbers, (N,) or (N, K).
+    """(N,) bool, the records equal to an earlier one in all numeric columns, (N,) or (N, K).
 
     Zeros of both signs are one, NaN is like nothing. There may be millions of records: they are
     compared by four bytes of each, and whole where these are alike.

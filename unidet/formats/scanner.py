@@ -1,8 +1,8 @@
 """Columns straight from the text of JSON records, by a scanner in C++ (scanner_source.py).
 
-It is thirty times as fast as the way by Python's objects, of which there are millions. It reads
-records of the same keys whose values of interest are plainly of their kind, and gives up at
-anything else: that is read as on a machine without a compiler.
+It is thirty times as fast as creating millions of Python objects. It reads records of the same keys
+whose values of interest are plainly of their kind, and gives up at anything else: that is read as
+on a machine without a compiler.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Field(ctypes.Structure):
 
 
 def scan_of(fields: Fields) -> Scan | None:
-    """What reads these fields, and other spellings of flags; None where it could read none."""
+    """A scanner of these fields, and other spellings of flags; None if it could read none."""
     if any(kind.scanned == 0 for kind in fields.values()):
         return None
     return functools.partial(_scan, fields)

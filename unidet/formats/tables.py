@@ -59,7 +59,7 @@ def read_tables(path: Path, keys: Iterable[str] = tuple(FIELDS)) -> dict[str, Ta
 
 
 def tables_of(path: Path, document: Mapping[str, Any]) -> dict[str, Table | None]:
-    """What `read_tables` makes of a file's document."""
+    """As `read_tables`, from a file's document."""
     lists = {key: document[key] for key in document.keys() & FIELDS.keys()}
     return {
         key: Table.of(path, key, [Batch.of(records)], FIELDS[key])

@@ -1,4 +1,4 @@
-"""Code that somebody declared equivalent to earlier code, so that nothing has to run again.
+"""Declarations that new code is equivalent to earlier code, so that nothing has to run again.
 
 A declaration concerns one stage and joins two digests of its code: results that the earlier code
 made answer for the new code too, under every configuration.
@@ -54,7 +54,7 @@ def accept(layout: Layout, stage: str, code: str, equals: str) -> Acceptance:
 
 
 def revoke(layout: Layout, stage: str, code: str) -> bool:
-    """Take a declaration back; whether there was one.
+    """Withdraw a declaration; returns whether there was one.
 
     Raises:
         UserError: the store cannot be written.

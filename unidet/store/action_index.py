@@ -1,4 +1,4 @@
-"""Which actions there are, without reading every record: derived, may be deleted any time."""
+"""An index of the actions, which avoids reading every record; derived, may be deleted any time."""
 
 from __future__ import annotations
 

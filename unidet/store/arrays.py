@@ -114,7 +114,7 @@ def malformed(path: Path, why: str) -> NoReturn:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """While a file of an artefact is read: whatever its readers make of one that is none.
+    """Context for reading a file of an artefact: any error of a reader becomes Malformed.
 
     Raises:
         OSError: the disk fails.
@@ -129,7 +129,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def require_arrays(path: Path, arrays: Mapping[str, np.ndarray], kinds: Kinds) -> None:
-    """Whether arrays of an artefact, which may come from elsewhere, are as their reader takes them.
+    """Check the names, types and shapes of an artefact's arrays, which may come from elsewhere.
 
     Raises:
         Malformed: one is missing, or of another type or shape.

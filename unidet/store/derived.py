@@ -1,4 +1,4 @@
-"""What is derived and may be deleted: read as what it should be, or not at all.
+"""Derived files, which may be deleted: validated when read, or ignored.
 
 A store may come from elsewhere with all that lies in it, its caches too.
 """

@@ -1,4 +1,4 @@
-"""File-system steps that survive a crash, and errors a person can act on."""
+"""File-system operations that survive a crash, with errors that users can act on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REASONS = {
 
 @contextmanager
 def clear_errors(root: Path) -> Iterator[None]:
-    """Turn a disk that refuses or fails into one line that says so.
+    """Turn disk errors into one clear line.
 
     Raises:
         UserError: read-only, not permitted, full, broken.
@@ -112,7 +112,7 @@ def discard(path: Path, trash: Path) -> None:
 
 
 def set_aside(path: Path, trash: Path) -> None:
-    """Move what is wrong into the trash, where it stays until a clean-up empties that."""
+    """Move a faulty file into the trash, where it stays until a clean-up."""
     make_folder(trash)
     target = trash / f"{path.name}.{secrets.token_hex(4)}"
     os.rename(path, target)
@@ -187,7 +187,7 @@ def write_sealed(path: Path, data: bytes) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; nothing where it is not there.
+    """The entries of a folder, by name; empty if it does not exist.
 
     `Path.glob` passes over what this user may not list, as if nothing lay there.
 

@@ -118,7 +118,7 @@ def obstacles(store: Store, action: Action) -> list[str]:
 
 
 def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
-    """The `count` keys of every stage, and of each data set in it, that were asked for last.
+    """The `count` keys of every stage, and of each dataset in it, that were asked for last.
 
     Asked for in this store, or come into it: what a record says of its time is another clock's
     where it was made elsewhere. The order is that of the log, for this clock may have been set too.

@@ -27,7 +27,7 @@ class Node:
     """One artefact of a chain.
 
     Attributes:
-        label: the stage, and the data set or vocabulary it was made for.
+        label: the stage, and the dataset or vocabulary it was made for.
         state: `whole`, `incomplete` (content is missing) or `lost` (the record is gone too).
         inputs: name -> key.
         git: commit and dirty flag of the code, None where unknown.

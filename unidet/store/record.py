@@ -42,7 +42,7 @@ class Action:
         key: sha256 of the canonical JSON of `preimage`.
         preimage: everything the result depends on, as plain data.
         stage: name of the stage.
-        name: the data set or vocabulary that it was first made for; empty where there is none.
+        name: the dataset or vocabulary that it was first made for; empty where there is none.
             Recorded, not keyed.
         files: relative path in the artefact -> blob.
         output: digest of the artefact, all that downstream keys see.

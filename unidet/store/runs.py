@@ -26,7 +26,7 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 class Run:
     """One stage of one command: which action answered it, and how. `time` is UTC, ISO 8601.
 
-    `name` is the data set or vocabulary that the command asked for it by.
+    `name` is the dataset or vocabulary that the command asked for it by.
     """
 
     stage: str

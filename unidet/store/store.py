@@ -194,7 +194,7 @@ class Store:
         already, that one stays and is returned; if its output differs, the difference is recorded.
 
         Args:
-            name: the data set or vocabulary that the artefact is made for; recorded, not keyed.
+            name: the dataset or vocabulary that the artefact is made for; recorded, not keyed.
             started: seconds since the epoch.
             seconds: compute time, over all attempts; by default the time since `started`. Where
                 that is no time, a clock having been set back, it counts as none.

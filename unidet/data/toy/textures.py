@@ -1,4 +1,4 @@
-"""How an object is coloured in: the share of the second colour at every pixel."""
+"""Textures of objects: the fraction of the second colour at every pixel."""
 
 from __future__ import annotations
 

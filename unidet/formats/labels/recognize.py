@@ -31,17 +31,17 @@ _LOOKED_AT = 50
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's labels: their format, and the file, files or folder that its reader takes."""
+    """A dataset's labels: their format, and the file, files or folder that its reader takes."""
 
     format: str
     places: tuple[Path, ...]
 
 
 def recognize(place: Path, as_format: str = "") -> Source:
-    """What lies at a place, or what a person says that it is.
+    """The labels at a place, in the recognized or the given format.
 
     Raises:
-        UserError: nothing is there, or nothing of a format that is read, or not all yet.
+        UserError: nothing is there, no known format, or an unfinished folder.
     """
     if not place.exists():
         raise UserError(f"{place}: no such file or folder; --annotations names the labels")
@@ -69,7 +69,7 @@ def recognize(place: Path, as_format: str = "") -> Source:
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether a process writes it, or was killed while it did."""
+    """Whether a process is writing it, or was killed while writing."""
     return (folder / UNFINISHED).is_file()
 
 
@@ -134,7 +134,7 @@ def _json_format(head: bytes) -> str:
 
 
 def _places(chosen: str, place: Path) -> list[Path]:
-    """What the format's reader takes; only of COCO's there may be several."""
+    """The paths for the format's reader; only COCO may have several."""
     if chosen not in ("coco", "labelstudio", "cvat") or place.is_file():
         return [place]
     suffix = "xml" if chosen == "cvat" else "json"

@@ -1,4 +1,4 @@
-"""What stands between the label formats: pictures, their boxes, and faults of records."""
+"""Shared by the label formats: images, boxes, and faults of records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def part_named(name: str) -> str:
 
 
 class RecordFault(UserError):
-    """What is wrong with one record: `where` it is, the `kind` of fault, and what it says there."""
+    """A fault of one record: `where` it is, its `kind`, and the offending value."""
 
     def __init__(self, where: str, kind: str, value: str = "") -> None:
         super().__init__(f"{where}: {kind}{f', got {value}' if value else ''}")
@@ -43,7 +43,7 @@ Refuse = Callable[[RecordFault], None]
 
 
 def strictly(fault: RecordFault) -> NoReturn:
-    """The `Refuse` of those who need every record."""
+    """The `Refuse` that raises at the first fault."""
     raise fault
 
 
@@ -81,7 +81,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Labels:
-    """A data set: names in the order of their categories, and what the reader did otherwise than
+    """A dataset: names in the order of their categories, and what the reader did otherwise than
     the files say."""
 
     names: tuple[str, ...]
@@ -109,7 +109,7 @@ class Pictures(Protocol):
 
 
 class Notes:
-    """Counts remarks, and keeps where each was met first."""
+    """Counts remarks, and keeps the first place of each."""
 
     def __init__(self) -> None:
         self.findings: dict[str, Finding] = {}
@@ -150,7 +150,7 @@ def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object
 
 
 class Owners:
-    """Which record each picture has its labels from; a second one is a fault."""
+    """The record with the labels of each image; a second one is a fault."""
 
     def __init__(self) -> None:
         self._of: dict[str, str] = {}
@@ -191,7 +191,7 @@ def text_in(file: Path) -> str:
 
 
 def flag(where: str, text: str | None, what: str) -> bool:
-    """A yes or no that is written as one of several; RecordFault where it is neither."""
+    """A flag in any of several spellings; RecordFault for anything else."""
     word = (text or "").strip().lower()
     if word in ("1", "1.0", "true", "yes"):
         return True
@@ -255,7 +255,7 @@ def name_of(where: str, text: object) -> str:
 
 
 def around(points: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
-    """The box around points."""
+    """The bounding box of points."""
     columns, rows = zip(*points, strict=True)
     return min(columns), min(rows), max(columns), max(rows)
 
@@ -272,7 +272,7 @@ def by_part(labels: Labels) -> dict[str, Labels]:
 def by_picture(named: dict[str, set[str]], where: Path, notes: Notes) -> dict[str, str]:
     """Picture -> its only part, of those that lists or folders name for each part.
 
-    Where train and val name the same pictures, as data sets that are not divided do, they are no
+    Where train and val name the same pictures, as datasets that are not divided do, they are no
     parts. Pictures of theirs that test names too stay theirs.
 
     Raises:
@@ -318,5 +318,5 @@ def with_plain_names(labels: Labels) -> Labels:
 
 
 def names_met(images: Iterable[Labelled]) -> tuple[str, ...]:
-    """The names of all boxes, sorted, for formats that list none."""
+    """The sorted names of all boxes, for formats without a list of names."""
     return tuple(sorted({box.name for image in images for box in image.boxes}))

@@ -115,7 +115,7 @@ def parts_of(
 ) -> dict[str, str]:
     """Picture -> its part, by the folders and lists that `train`, `val` and `test` name.
 
-    Where train and val name the same pictures, as data sets that are not divided do, they are no
+    Where train and val name the same pictures, as datasets that are not divided do, they are no
     parts. Pictures of theirs that test names too stay theirs.
 
     Raises:
