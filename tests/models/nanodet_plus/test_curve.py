@@ -22,16 +22,21 @@ from unidet.weights.load import load_into
 HERE = Path(__file__).parent
 
 
+def build(inputs: ModuleType) -> NanoDetPlus:
+    net = NanoDetPlus(networks.nanodet_plus(compat="official"), classes=80, auxiliary=True)
+    shapes = {name: tuple(var.shape) for name, var in net.named_parameters()}
+    names = M.our_names.items()
+    load_into(net, {ours: inputs.weight(name, shapes[ours]) for name, ours in names})
+    return net
+
+
 @pytest.mark.slow
 def test_losses_of_the_first_steps(load_file: Callable[[Path], ModuleType]) -> None:
     """Within 1e-3, every loss at every step (official_curve.npz, see record_curve.py)."""
     inputs = load_file(HERE / "curve_inputs.py")
     with np.load(HERE / "official_curve.npz") as arrays:
         recorded = dict(arrays)
-    net = NanoDetPlus(networks.nanodet_plus(compat="official"), classes=80, auxiliary=True)
-    shapes = {name: tuple(var.shape) for name, var in net.named_parameters()}
-    names = M.our_names.items()
-    load_into(net, {ours: inputs.weight(name, shapes[ours]) for name, ours in names})
+    net = build(inputs)
     optimizer = Optimizer(
         net,
         OptimizerConfig(
