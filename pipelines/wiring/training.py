@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pandas as pd
-
 from unidet.config.training import TrainingConfig
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.precision import precision_of
-from unidet.report.plots import loss_curves
 from unidet.training import log, ranks
 from unidet.training.loop import train
 from unidet.training.step import LossOf, Prepare, as_it_is
@@ -51,5 +48,10 @@ def train_and_keep(
 
 def keep_log(job: Job, name: str) -> None:
     """Write the log and its events, and draw the loss curves."""
+    # What draws takes a second to load, which the first step does not wait for.
+    import pandas as pd
+
+    from unidet.report.plots import loss_curves
+
     log.keep_log(job.work, job.out)
     loss_curves(pd.read_csv(job.out / log.FILE), job.out / "loss.png", name)
