@@ -11,12 +11,10 @@ from urllib.parse import unquote
 from unidet.data.images import read_size, turned
 from unidet.errors import UserError
 from unidet.formats.findings import Finding
-from unidet.formats.labels.records import PARTS
+from unidet.formats.labels.records import KINDS, PARTS
 from unidet.formats.names import composed
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-_KINDS = {"images", "labels", "annotations", "jpegimages", "obj_train_data"}
-"""Folders that say what kind of files they hold, not which pictures are meant."""
 
 
 class PictureFolder:
@@ -49,6 +47,14 @@ class PictureFolder:
                 if found := self._nearest(path, name, path.parts[:-1]):
                     return found
         return None
+
+    def of_name(self, written: str) -> Sequence[str]:
+        """Every picture of this path's name, with or without its ending, in whatever folder."""
+        for path in _spellings(written.strip().replace("\\", "/")):
+            for name in (path.name, path.stem):
+                if name in self._by_name:
+                    return self._by_name[name]
+        return ()
 
     def beside(self, labels: Path, below: Path) -> str | None:
         """The picture of the same name as a file with labels but for the ending, as `find`; only
@@ -119,7 +125,7 @@ class PictureFolder:
     def _may_lie(self, folders: Sequence[str], said: Sequence[str]) -> bool:
         """Whether a picture in these folders may be meant by what was in those: the last of them
         that pictures lie in, or that says a part, is among its own."""
-        last = next((folder for folder in reversed(said) if folder.lower() not in _KINDS), "")
+        last = next((folder for folder in reversed(said) if folder.lower() not in KINDS), "")
         part = PARTS.get(last.lower())
         own = {PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS}
         if part is not None and own:

@@ -141,8 +141,8 @@ PARTS = {"train__a": BOX, "val__b": BOX}
 
 def test_a_part_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     """Its pictures would be mixed into training."""
-    place = written(tmp_path, "names: [cat]\ntrain: images/train\nval: /data/val", **PARTS)
-    refused(place, "'val: /data/val' leads to no picture below")
+    place = written(tmp_path, "names: [cat]\ntrain: images/train\nval: /data/dev", **PARTS)
+    refused(place, "'val: /data/dev' leads to no picture below")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,33 @@ def test_parts_that_nothing_depends_on_are_noted(
     data = read_own(place, place / "images")
     assert data.is_divided is divided
     assert "leads to no picture: passed over" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("train/images", "../valid/images"),  # written where capitals are all one
+        ("birds-1/Train/Images", "birds-1/Valid/Images"),  # unpacked elsewhere
+        ("C:\\\\birds\\\\train\\\\images", "C:\\\\birds\\\\valid\\\\images"),
+    ],
+)
+def test_parts_are_found_where_a_data_set_was_moved(tmp_path: Path, train: str, val: str) -> None:
+    for part, name in (("Train", "a"), ("Valid", "b")):
+        for kind in ("Images", "Labels"):
+            (tmp_path / part / kind).mkdir(parents=True)
+        Image.new("RGB", (20, 10)).save(tmp_path / part / "Images" / f"{name}.png")
+        (tmp_path / part / "Labels" / f"{name}.txt").write_text("0 .5 .5 .4 .4\n")
+    settings = tmp_path / "data.yaml"
+    settings.write_text(f'names: [cat]\ntrain: "{train}"\nval: "{val}"\n')
+    data = read_own(tmp_path, tmp_path)
+    assert {part: len(own["images"]) for part, own in data.documents.items()} == {
+        "train": 1,
+        "val": 1,
+    }
+    assert "is read as Train/Images" in data.notes[0]
+    settings.write_text("names: [cat]\ntrain: Train/Images\nval: dev/images\n")
+    with pytest.raises(UserError, match="'val: dev/images' leads to no picture below"):
+        read_own(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("settings", [r'train: "a\0b"', "train: {a: b}", "train: [[a]]"])

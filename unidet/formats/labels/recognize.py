@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from unidet.errors import UserError, other_kind
 from unidet.formats.labels import openimages, yolo_settings
-from unidet.formats.labels.records import label_files
+from unidet.formats.labels.records import RecordFault, label_files
 
 FORMATS = {
     "coco": "JSON of COCO, LVIS or Objects365",
@@ -62,9 +63,8 @@ def recognize(place: Path, as_format: str = "") -> Source:
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
         raise UserError(f"{place}: holds no labels of a format that is read: {known}")
     if len(formats) > 1 and not as_format:
-        raise UserError(
-            f"{place}: holds labels as {' and as '.join(formats)}; say which: --format {chosen}"
-        )
+        choices = " or ".join(f"--format {name}" for name in formats)
+        raise UserError(f"{place}: holds labels as {' and as '.join(formats)}; say which: {choices}")
     return Source(chosen, tuple(_places(chosen, place)))
 
 
@@ -88,7 +88,18 @@ def _require_no_settings_above(folder: Path) -> None:
 def _formats_of(place: Path) -> list[str]:
     """In the order of `FORMATS`, without repeats."""
     found = {_format_of_file(place)} if place.is_file() else set(_formats_in(place))
+    if len(found) > 1 and place.is_dir() and not _has_lines_of_labels(place):
+        found.discard("yolo")  # a list of names alone, which lies beside other formats too
     return [name for name in FORMATS if name in found]
+
+
+def _has_lines_of_labels(folder: Path) -> bool:
+    """Whether text files of YOLO lie in it, which the lists of names and of pictures are not."""
+    for file in label_files(folder, "*.txt"):
+        with suppress(RecordFault):  # no text in UTF-8: another kind of file
+            if yolo_settings.may_be_labels(file):
+                return True
+    return False
 
 
 def _formats_in(folder: Path) -> Iterator[str]:
@@ -129,8 +140,9 @@ def _json_format(head: bytes) -> str:
         return "labelstudio" if any(key in head for key in tasks) else ""
     if b'"shapes"' in head:
         return "labelme"
-    coco = (b'"images"', b'"annotations"', b'"categories"')
-    return "coco" if any(key in head for key in coco) else ""
+    # names alone, in a whole file, are Label Studio's notes.json beside its export for YOLO
+    cut_off = len(head) == _HEAD and b'"categories"' in head
+    return "coco" if cut_off or b'"images"' in head or b'"annotations"' in head else ""
 
 
 def _places(chosen: str, place: Path) -> list[Path]:

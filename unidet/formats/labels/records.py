@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,8 @@ TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL}
 PARTS |= {"test": TEST, "testing": TEST}
 """How formats call the parts of a data set."""
+KINDS = frozenset({"images", "labels", "annotations", "jpegimages", "obj_train_data"})
+"""Folders that say what kind of files they hold, not which pictures are meant."""
 
 
 def part_named(name: str) -> str:
@@ -97,6 +99,9 @@ class Pictures(Protocol):
     def find(self, written: str) -> str | None:
         """The picture of this path or, whatever folder it was in, of this name."""
 
+    def of_name(self, written: str) -> Sequence[str]:
+        """Every picture of this path's name, whatever folder it is in."""
+
     def beside(self, labels: Path, below: Path) -> str | None:
         """The picture that a file with labels, somewhere below a folder, belongs to: of the same
         name but for the ending."""
@@ -123,8 +128,18 @@ def picture_of(pictures: Pictures, where: str, written: str) -> str:
     """The picture that a record names; RecordFault where there is none."""
     name = pictures.find(written)
     if name is None:
-        raise RecordFault(where, f"must name a picture below {pictures.root}", shown(written))
+        raise _no_picture(pictures, where, "", written)
     return name
+
+
+def _no_picture(pictures: Pictures, where: str, what: str, written: object) -> RecordFault:
+    """What to say of a record whose picture is not known: `what` names it, or the record does."""
+    alike = pictures.of_name(written) if isinstance(written, str) else ()
+    if len(alike) > 1:
+        kind = f"{what} must say which picture is meant, by its folder: several have that name"
+        return RecordFault(where, kind.strip(), f"{shown(written)}, as of {', '.join(alike[:3])}")
+    kind = f"{what} must be a picture" if what else "must name a picture"
+    return RecordFault(where, f"{kind} below {pictures.root}", shown(written))
 
 
 def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object, what: str) -> str:
@@ -137,9 +152,7 @@ def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object
     own = pictures.beside(file, below)
     named = pictures.find(written) if isinstance(written, str) and written.strip() else None
     if own is None and named is None:
-        raise RecordFault(
-            str(file), f"its {what} must be a picture below {pictures.root}", shown(written)
-        )
+        raise _no_picture(pictures, str(file), f"its {what}", written)
     if own is not None and named is not None and own != named:
         raise RecordFault(
             str(file),
@@ -171,11 +184,13 @@ def label_files(place: Path, pattern: str) -> Iterator[Path]:
 
     Hidden ones and those in hidden folders are passed over, as among the pictures: macOS leaves
     `._a.xml` beside each `a.xml` on drives of other systems, and Jupyter `.ipynb_checkpoints`.
+    Capitals are all one, as to the systems that write `A.TXT`.
     """
     if place.is_file():
         yield place
         return
-    for file in place.rglob(pattern):
+    letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in pattern)
+    for file in place.rglob("".join(letters)):
         if not any(part.startswith(".") for part in file.relative_to(place).parts):
             yield file
 

@@ -38,6 +38,7 @@ from unidet.formats.labels.records import (
 )
 from unidet.formats.labels.yolo_settings import (
     key_point_values,
+    may_be_labels,
     names_of,
     parts_of,
     settings_of,
@@ -96,19 +97,13 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
                 files[name] = file
             elif file.stem.lower() in _NOT_LABELS:
                 continue
-            elif _may_be_labels(file):
+            elif may_be_labels(file):
                 raise RecordFault(
                     str(file), f"must have one picture of its name below {pictures.root}"
                 )
             else:
                 notes.add("text file without lines of labels: passed over", str(file))
     return files
-
-
-def _may_be_labels(file: Path) -> bool:
-    """Whether a line begins with the number of a class."""
-    lines = (line.split() for line in text_in(file).splitlines())
-    return any(fields and fields[0].isdecimal() and len(fields) > 4 for fields in lines)
 
 
 def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:

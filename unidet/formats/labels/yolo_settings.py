@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ import yaml
 from unidet.errors import UserError
 from unidet.formats.json_text import shown
 from unidet.formats.labels.records import (
+    KINDS,
     PARTS,
     TEST,
     Notes,
@@ -54,6 +56,12 @@ def _text(file: Path) -> str:
         return text_in(file)
     except RecordFault as fault:
         raise UserError(str(fault)) from None
+
+
+def may_be_labels(file: Path) -> bool:
+    """Whether a line begins with the number of a class; RecordFault where it is no text."""
+    lines = (line.split() for line in text_in(file).splitlines())
+    return any(fields and fields[0].isdecimal() and len(fields) > 4 for fields in lines)
 
 
 def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
@@ -127,6 +135,9 @@ def parts_of(
     for key, part in PARTS.items():
         for text in _places(settings, key, folder):
             names = _pictures_of(text, settings, folder, pictures)
+            if not names and (moved := _folder_like(text, pictures)):
+                notes.add(f"'{key}: {text}' is read as {moved}", str(folder))
+                names = _below(moved, pictures)
             by_part.setdefault(part, set()).update(names)
             if not names:
                 empty.append((key, text))
@@ -169,3 +180,29 @@ def _pictures_at(place: Path, pictures: Pictures) -> Iterator[str]:
     elif place.is_dir():
         root = Path(os.path.realpath(pictures.root))
         yield from (name for name in pictures.all() if (root / name).is_relative_to(place))
+
+
+def _folder_like(written: str, pictures: Pictures) -> str:
+    """The folder of pictures whose path ends most like the written one, whatever its capitals, as
+    in a data set that was moved; empty where none or several do.
+
+    `images` alone, which any part may lie in, says nothing.
+    """
+    said = _ends(written)
+    agreeing: dict[int, list[str]] = {}
+    for folder in {above for name in pictures.all() for above in PurePosixPath(name).parents}:
+        pairs = zip(_ends(str(folder)), said, strict=False)
+        shared = [own for own, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+        if {*shared} - KINDS:
+            agreeing.setdefault(len(shared), []).append(str(folder))
+    nearest = agreeing[max(agreeing)] if agreeing else []
+    return nearest[0] if len(nearest) == 1 else ""
+
+
+def _ends(path: str) -> list[str]:
+    """The parts of a path in small letters, from the last one on."""
+    return [part.lower() for part in reversed(PurePosixPath(path.replace("\\", "/")).parts)]
+
+
+def _below(folder: str, pictures: Pictures) -> list[str]:
+    return [name for name in pictures.all() if PurePosixPath(name).is_relative_to(folder)]

@@ -1,0 +1,67 @@
+"""Which format lies in a folder, where other tools leave files of their own beside the labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from labelled import write_labels, write_pictures
+
+from unidet.data.own_data import read_own
+from unidet.errors import UserError
+from unidet.formats.labels.recognize import recognize
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "photos")
+
+
+def test_names_alone_in_json_are_no_labels_of_coco(tmp_path: Path) -> None:
+    place = write_labels(tmp_path / "labels", "yolo")
+    notes = {"categories": [{"id": 0, "name": "cat"}], "info": {"contributor": "Label Studio"}}
+    (place / "notes.json").write_text(json.dumps(notes, indent=2))
+    assert recognize(place).format == "yolo"
+
+
+def test_categories_before_a_long_file_of_coco_are_its_labels(tmp_path: Path) -> None:
+    head = '{"categories": [' + " " * (1 << 20)
+    (tmp_path / "long.json").write_text(head + '], "images": [], "annotations": []}')
+    assert recognize(tmp_path).format == "coco"
+
+
+@pytest.mark.parametrize("format_name", ["voc", "labelme"])
+def test_a_list_of_names_beside_another_format_is_not_yolo(
+    tmp_path: Path, format_name: str
+) -> None:
+    place = write_labels(tmp_path / "labels", format_name)
+    (place / "classes.txt").write_text("cat\ndog\n")
+    (place / "notiz.txt").write_bytes("grün".encode("latin-1"))
+    assert recognize(place).format == format_name
+
+
+def test_every_format_is_offered_where_there_are_several(tmp_path: Path) -> None:
+    place = write_labels(write_labels(tmp_path / "labels", "voc"), "yolo")
+    with pytest.raises(UserError, match="say which: --format yolo or --format voc$"):
+        recognize(place)
+
+
+@pytest.mark.parametrize(("format_name", "suffix"), [("yolo", ".txt"), ("voc", ".xml")])
+def test_labels_with_endings_in_capitals_are_read(
+    tmp_path: Path, photos: Path, format_name: str, suffix: str
+) -> None:
+    place = write_labels(tmp_path / "labels", format_name)
+    before = read_own(place, photos).documents
+    for file in sorted(place.rglob(f"[ab]{suffix}")):
+        file.rename(file.with_suffix(suffix.upper()))
+    assert read_own(place, photos).documents == before
+
+
+def test_a_name_of_several_pictures_is_called_so(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_pictures(tmp_path / "photos" / folder)
+    place = write_labels(tmp_path / "labels", "voc")
+    says = "its <filename> must say which picture is meant, by its folder: several have that name"
+    with pytest.raises(UserError, match=f"{says}.*as of one/a.png, two/a.png"):
+        read_own(place, tmp_path / "photos")
