@@ -261,6 +261,18 @@ def test_a_compiler_that_a_signal_to_the_group_ended_is_one_line(
     assert answer(capsys, "fails") == (75, "", says)
 
 
+@pytest.mark.parametrize("saves", [True, False])
+def test_what_saves_nothing_does_not_speak_of_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], saves: bool
+) -> None:
+    sys.modules.pop("unidet.pipelines.verbs.fails", None)
+    text = FAILS.format("KeyboardInterrupt").replace("run)", f"run, saves={saves})")
+    (tmp_path / "fails.py").write_text(text)
+    monkeypatch.setattr(unidet.pipelines.verbs, "__path__", [str(tmp_path)])
+    advice = "the same command resumes from the last save" if saves else "run the same command again"
+    assert answer(capsys, "fails") == (75, "", f"unidet: stopped; {advice}\n")
+
+
 def test_a_folder_that_was_removed_under_a_shell_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +18,7 @@ from unidet.console import streams
 from unidet.console.interrupt import (
     EXIT_CODE,
     Interrupted,
+    Stopped,
     at_once,
     listen,
     stop_file,
@@ -77,7 +77,7 @@ def _status(given: list[str]) -> int:
         streams.complain(redact(reason))
         return BAD_INPUT
     except Interrupted as stop:
-        streams.complain(f"{stop}; the same command resumes")
+        streams.complain(f"{stop}; {stop.advice}")
         return EXIT_CODE
     except KeyboardInterrupt:
         streams.complain("stopped; the same command resumes from the last save")
@@ -164,8 +164,13 @@ def _verb(name: str, given: list[str], folders: ConfigFolders) -> int:
         options.overrides = folders.before(each_once(options.overrides))
     elif folders.places:
         raise UserError(f"{name}: is about no study, so it takes no -C and no --config-dir")
-    with nullcontext() if verb.saves else at_once():
+    if verb.saves:
         return verb.run(options, compose)
+    try:
+        with at_once():
+            return verb.run(options, compose)
+    except (Interrupted, KeyboardInterrupt):
+        raise Stopped("stopped") from None
 
 
 def _help() -> int:

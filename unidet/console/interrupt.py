@@ -23,6 +23,14 @@ _leave: list[Callable[[], None]] = []  # what `at_once` was given, the innermost
 class Interrupted(Exception):
     """The run stopped on request; its state is saved and the same command resumes it."""
 
+    advice = "the same command resumes"
+
+
+class Stopped(Interrupted):
+    """Work that saves nothing of what it has begun stopped on request."""
+
+    advice = "run the same command again"
+
 
 def listen() -> None:
     """Turn the first SIGTERM, SIGINT or SIGHUP into a request; a second one stops at once."""
