@@ -181,7 +181,8 @@ def _closed_set(
 
     network = _proposer(config, checkpoint)
     assert isinstance(network, Detector)
-    outputs = _outputs(_classes(config, checkpoint), kind)
+    count = _classes(config, checkpoint)
+    outputs = _trained_names(checkpoint.path, count) or _outputs(count, kind)
     return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)
 
 
@@ -198,6 +199,17 @@ def _classes(config: Config, checkpoint: _Checkpoint) -> int:
     """The number of classes of a checkpoint; 0 if class-agnostic."""
     name, others = CLASS_ROWS.get(config.rpn.network.kind, ("", 0))
     return len(checkpoint.arrays[name]) - others if name in checkpoint.arrays else 0
+
+
+def _trained_names(path: Path, count: int) -> Sequence[str | None]:
+    """Names of the outputs of a network that was trained here: stage `rpn` leaves them beside its
+    weights. None where no such list lies there, or it is another network's."""
+    from unidet.pipelines.proposers.outputs import CATEGORIES, known_outputs
+
+    if not (path.parent / CATEGORIES).is_file():
+        return ()
+    outputs = known_outputs(path.parent)
+    return [output and output["name"] for output in outputs] if len(outputs) == count else ()
 
 
 def _outputs(count: int, kind: str) -> Sequence[str | None] | int:

@@ -95,6 +95,23 @@ def test_nanodet_plus_alone(tmp_path: Path) -> None:
     assert model.proposals(PHOTO).shape[1] == 5
 
 
+@pytest.mark.parametrize("names", [("person", "book", "bottle"), ("person", "book")])
+def test_a_network_of_a_study_has_the_names_that_lie_beside_it(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    file = official("nanodet_plus_m", tmp_path / "m.pth", classes=3 + 32)
+    records = [{"id": number, "name": name} for number, name in enumerate(names)]
+    (tmp_path / "categories.json").write_text(json.dumps(records))
+    model = load(file)
+    if len(names) < 3:  # of another network
+        assert model.names is None
+        return
+    assert model.names == names
+    assert model.detect(PHOTO, "bottle, person", threshold=0).names == ("bottle", "person")
+    with pytest.raises(UserError, match="'cat'"):
+        model.detect(PHOTO, "book, bottle, cat")
+
+
 def test_outputs_by_category_id_are_named_as_coco_s() -> None:
     outputs = module._outputs(91, "detr")
     assert not isinstance(outputs, int)
