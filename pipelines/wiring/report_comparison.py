@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from unidet.formats.embeddings import read_array
 from unidet.pipelines.engine.changes import ABSENT, text_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.image_sets import DIGESTS
-from unidet.pipelines.wiring.report_provenance import Compose, provenance_of
+from unidet.pipelines.wiring.report_provenance import DIGITS, Compose, provenance_of
 from unidet.report.html.comparison_page import Compared, Different, comparison_page
 from unidet.report.study import FIGURES, load_study
 from unidet.store.lineage import lineage
@@ -125,7 +126,7 @@ def _apart(own: set[bytes] | None, first: set[bytes] | None) -> str:
 
 
 def _different(reports: Sequence[Report]) -> Iterator[Different]:
-    """Values of the configuration that differ among the reports, by key."""
+    """Values of the configuration, and files, that differ among the reports, by key."""
     values = [_values(report.action, report.store) for report in reports]
     for key in sorted({key for of_study in values for key in of_study}):
         texts = [of_study.get(key, ABSENT) for of_study in values]
@@ -134,11 +135,15 @@ def _different(reports: Sequence[Report]) -> Iterator[Different]:
 
 
 def _values(action: Action, store: Store) -> dict[str, str]:
-    """Every value that the report or what it was made from depends on, by key."""
+    """Every value and file that the report or what it was made from depends on, by key."""
     values: dict[str, str] = {}
     for node in lineage([action], store):
         record = store.record(node.key)
         config = record.preimage.get("config", {}) if record else {}
+        for file in node.files if node.stage != "report" else ():
+            # of weights as the key that gives them, `rpn.weights`
+            key = f"{node.label}: {file.name}" if "[" in node.label else f"{node.label}.{file.name}"
+            values[key] = f"{os.path.basename(file.path) or file.name} {file.digest[:DIGITS]}"
         for key, value in _leaves(config):
             name = f"{node.label}: {key}" if key.startswith("data.source") else key
             values[name] = text_of(value)

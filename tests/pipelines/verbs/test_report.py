@@ -47,6 +47,7 @@ def publish(store: Store) -> Publish:
         pictures: int = 3,
         store: Store = store,
         instead: Mapping[str, bytes] = MappingProxyType({}),
+        weights: str = "",
     ) -> Action:
         digests = np.arange(pictures, dtype=np.uint8)[:, None] * np.ones(32, np.uint8)
         (store.root / "made").mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,8 @@ def publish(store: Store) -> Publish:
             "val",
             {"calibration": {"gamma": gamma}},
             {},
-            {"x": f"{gamma}".encode()},
+            {"x": f"{gamma}{weights}".encode()},
+            {"weights": weights} if weights else {},
         )
         made = study(evaluated(seed=seed))
         folder = store.root / "made"
@@ -82,9 +84,10 @@ def _put(
     config: dict[str, Any],
     inputs: dict[str, Action],
     files: dict[str, bytes],
+    raw: Mapping[str, str] = MappingProxyType({}),
 ) -> Action:
     outputs = {label: action.output for label, action in inputs.items()}
-    preimage = {"stage": stage, "config": config, "inputs": outputs}
+    preimage = {"stage": stage, "config": config, "inputs": outputs, "files": dict(raw)}
     key = key_of(preimage)
     draft = store.draft(key)
     for file, content in files.items():
@@ -143,6 +146,16 @@ def test_studies_are_compared_and_named_by_what_differs(
     assert "gamma=0.0, gamma=0.3; differences are from gamma=0.0." in page
     assert command("report", *keys, "--names", "plain", "tuned")[0] == 0
     assert "plain, tuned; differences are from plain." in Path("report.html").read_text()
+
+
+def test_other_weights_are_a_difference_too(publish: Publish, command: Callable) -> None:
+    """Their files are no values of the configuration."""
+    keys = [publish(0.3, seed, weights=weights).key[:12] for seed, weights in enumerate(("", "f0"))]
+    assert command("report", *keys)[0] == 0
+    page = Path("report.html").read_text()
+    assert "Values that differ between the studies" in page
+    assert "lvis_eval[val]: weights" in page
+    assert "weights f0" in page
 
 
 @pytest.mark.parametrize(
