@@ -269,7 +269,9 @@ def test_what_saves_nothing_does_not_speak_of_a_save(
     text = FAILS.format("KeyboardInterrupt").replace("run)", f"run, saves={saves})")
     (tmp_path / "fails.py").write_text(text)
     monkeypatch.setattr(unidet.pipelines.verbs, "__path__", [str(tmp_path)])
-    advice = "the same command resumes from the last save" if saves else "run the same command again"
+    advice = (
+        "the same command resumes from the last save" if saves else "run the same command again"
+    )
     assert answer(capsys, "fails") == (75, "", f"unidet: stopped; {advice}\n")
 
 

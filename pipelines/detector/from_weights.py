@@ -15,7 +15,7 @@ from unidet.config.stages import TextEmbeddings
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.detector import texts
-from unidet.pipelines.detector.closed_set import ClosedSet
+from unidet.pipelines.detector.closed_set import ClosedSet, trained_names
 from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.one_network import OneNetwork
 from unidet.pipelines.detector.texts import Encode, Texts
@@ -182,7 +182,8 @@ def _closed_set(
     network = _proposer(config, checkpoint)
     assert isinstance(network, Detector)
     count = _classes(config, checkpoint)
-    outputs = _trained_names(checkpoint.path, count) or _outputs(count, kind)
+    names = trained_names(checkpoint.path.parent)
+    outputs = names if names and len(names) == count else _outputs(count, kind)
     return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)
 
 
@@ -199,17 +200,6 @@ def _classes(config: Config, checkpoint: _Checkpoint) -> int:
     """The number of classes of a checkpoint; 0 if class-agnostic."""
     name, others = CLASS_ROWS.get(config.rpn.network.kind, ("", 0))
     return len(checkpoint.arrays[name]) - others if name in checkpoint.arrays else 0
-
-
-def _trained_names(path: Path, count: int) -> Sequence[str | None]:
-    """Names of the outputs of a network that was trained here: stage `rpn` leaves them beside its
-    weights. None where no such list lies there, or it is another network's."""
-    from unidet.pipelines.proposers.outputs import CATEGORIES, known_outputs
-
-    if not (path.parent / CATEGORIES).is_file():
-        return ()
-    outputs = known_outputs(path.parent)
-    return [output and output["name"] for output in outputs] if len(outputs) == count else ()
 
 
 def _outputs(count: int, kind: str) -> Sequence[str | None] | int:

@@ -43,7 +43,7 @@ def test_a_list_of_names_beside_another_format_is_not_yolo(
 
 def test_every_format_is_offered_where_there_are_several(tmp_path: Path) -> None:
     place = write_labels(write_labels(tmp_path / "labels", "voc"), "yolo")
-    with pytest.raises(UserError, match="say which: --format yolo or --format voc$"):
+    with pytest.raises(UserError, match=r"say which: --format yolo or --format voc$"):
         recognize(place)
 
 

@@ -64,7 +64,9 @@ def recognize(place: Path, as_format: str = "") -> Source:
         raise UserError(f"{place}: holds no labels of a format that is read: {known}")
     if len(formats) > 1 and not as_format:
         choices = " or ".join(f"--format {name}" for name in formats)
-        raise UserError(f"{place}: holds labels as {' and as '.join(formats)}; say which: {choices}")
+        raise UserError(
+            f"{place}: holds labels as {' and as '.join(formats)}; say which: {choices}"
+        )
     return Source(chosen, tuple(_places(chosen, place)))
 
 
