@@ -212,6 +212,16 @@ def test_marks_end_with_the_block_and_stay_while_read(store: Store) -> None:
     assert used(store.layout.runs) == set()
 
 
+def test_marks_are_whole_where_the_disk_takes_few_bytes_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with in_use(store.layout) as use:
+        monkeypatch.setattr("os.write", lambda descriptor, data: write(descriptor, data[:70]))
+        use("a" * 64, "b" * 64)
+        assert used(store.layout.runs) == {"a" * 64, "b" * 64}
+
+
 def test_an_artefact_alone_is_not_removed_from_under_another(
     store: Store, publish: Publish
 ) -> None:

@@ -353,6 +353,15 @@ def test_runs_are_remembered_newest_first(store: Store) -> None:
     assert [run.how for run in store.runs("roi")] == ["resumed"]
 
 
+def test_a_run_is_logged_whole_where_the_disk_takes_few_bytes_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, key = os.write, key_of({"a": 1})
+    monkeypatch.setattr("os.write", lambda descriptor, data: write(descriptor, data[:7]))
+    store.log_run("rpn", key, "ran")
+    assert [run.key for run in store.runs()] == [key]
+
+
 def test_a_run_cut_off_by_a_crash_spoils_no_other(store: Store) -> None:
     key = key_of({"a": 1})
     store.log_run("rpn", key, "ran")

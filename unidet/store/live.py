@@ -21,6 +21,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.disk import clear_errors, discard, entries, make_folder
+from unidet.store.hashing import write_all
 from unidet.store.paths import Layout
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -48,7 +49,7 @@ def in_use(layout: Layout) -> Iterator[Use]:
 
     def use(*keys: str) -> None:
         with clear_errors(layout.root):
-            os.write(descriptor, "".join(f"{key}\n" for key in keys).encode())
+            write_all(descriptor, "".join(f"{key}\n" for key in keys).encode())
 
     try:
         yield use

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.store.disk import entries, make_folder, read_plain
+from unidet.store.hashing import write_all
 from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, utc
 
@@ -54,7 +55,7 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
             return
         raise
     try:
-        os.write(descriptor, line)
+        write_all(descriptor, line)
     finally:
         os.close(descriptor)
 
