@@ -79,6 +79,19 @@ def test_repair_sets_the_wrong_record_aside_and_keeps_the_weights(
     assert len(list(store.layout.trash.glob(f"{bad.key}.json.*"))) == 1
 
 
+def test_a_wrong_size_does_not_keep_content_from_coming_back(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    good, bad = publish({"model": b"weights"}, seed=1), publish({"model": b"weights"}, seed=2)
+    there = Remote(str(tmp_path / "remote"))
+    push(store, there, [good])
+    for size in (3, 9):
+        rewrite(store.layout.record(bad.key), **resized(good, size))
+        store.layout.blob(good.files["model"].sha256).unlink()
+        repair(store, verify(store), there, no_use)
+        assert (store.folder(good) / "model").read_bytes() == b"weights"
+
+
 def test_what_is_altered_waits_in_the_trash(store: Store, publish: Publish) -> None:
     blob = store.layout.blob(publish({"model": b"weights"}).files["model"].sha256)
     blob.chmod(0o644)
@@ -323,6 +336,11 @@ def test_a_strange_cache_is_none(
         "remote=https://host/data?user=me&password=S3cret",
         "remote=https://host/data?sas_token=S3cret&x=1",
         "remote=https://host/data?X-Amz-Signature=S3cret&x=1",
+        "remote=https://host/data?user=me&pwd=S3cret",
+        "remote=https://host/data?auth=S3cret",
+        "remote=https://host/data?login[password]=S3cret",
+        "remote=https://host/data?login%5Bpassword%5D=S3cret",
+        "remote=https://host/data#access_token=S3cret",
         "remote=sftp://me@here.org:S3cret@cluster/data",
         "remote=sftp://me:a S3cret@cluster/data",
         "store.root=sftp:/me:S3cret@cluster/data",

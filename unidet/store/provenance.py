@@ -18,7 +18,8 @@ from typing import Any
 # Bounded, for a record from elsewhere may hold text that makes others take for ever.
 _USER = re.compile(r":/{1,2}[^\s/?#:]*:")  # a path made of an address has one slash
 _TOKEN = re.compile(
-    r"([?&;][\w.-]{0,40}(?:pass\w{0,20}|secret|token|signature|credential|sig|key)=)[^&;]+",
+    r"([?&;#][\w.\[%-]{0,40}"
+    r"(?:pass\w{0,20}|pwd|secret|token|signature|credential|auth|sig|key)(?:\]|%5D)?=)[^&;#]+",
     re.IGNORECASE,
 )
 _LONGEST_SPLIT = 1 << 15  # characters; shlex is slow

@@ -52,13 +52,14 @@ def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> 
 
 
 def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
-    size = _size_of(store, blob.name)
-    if size is not None and _from_trash(store, blob):
+    sizes = _sizes_of(store, blob.name)
+    if sizes and _from_trash(store, blob):
         return "brought back from the trash"
-    if size is not None and remote is not None:
-        with suppress(Refused):
-            _download(store, blob, StoredFile(blob.name, size), remote)
-            return f"brought back from {remote.url}"
+    if remote is not None:
+        for size in sizes:
+            with suppress(Refused):
+                _download(store, blob, StoredFile(blob.name, size), remote)
+                return f"brought back from {remote.url}"
     if kind == "altered" and not _is_whole(blob):
         set_aside(blob, store.layout.trash)
         return SET_ASIDE
@@ -73,10 +74,10 @@ def _is_whole(blob: Path) -> bool:
         return False
 
 
-def _size_of(store: Store, sha256: str) -> int | None:
-    """Bytes that records say this content has."""
+def _sizes_of(store: Store, sha256: str) -> list[int]:
+    """Bytes that records say this content has; of several, which a wrong record may give, all."""
     files = (file for action in store.actions() for file in action.files.values())
-    return next((file.size for file in files if file.sha256 == sha256), None)
+    return sorted({file.size for file in files if file.sha256 == sha256})
 
 
 def _from_trash(store: Store, blob: Path) -> bool:
