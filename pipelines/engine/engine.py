@@ -36,7 +36,7 @@ from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
-from unidet.store.disk import nearest_folder
+from unidet.store.disk import nearest_folder, read_plain, replace
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
@@ -291,7 +291,7 @@ def job_of(node: Node, config: Config, **folders: Any) -> Job:
 def _earlier_seconds(work: Path) -> float:
     """Compute time of the attempts that left their work here; a killed process adds none."""
     try:
-        seconds = float((work / SECONDS_FILE).read_text())
+        seconds = float(read_plain(work / SECONDS_FILE))
     except (FileNotFoundError, ValueError):
         return 0.0
     return seconds if 0 <= seconds < math.inf else 0.0
@@ -300,7 +300,7 @@ def _earlier_seconds(work: Path) -> float:
 def _remember_seconds(work: Path, seconds: float) -> None:
     # The stage is failing already: a full disk must not hide the reason.
     with suppress(OSError):
-        (work / SECONDS_FILE).write_text(f"{seconds:.3f}")
+        replace(work / SECONDS_FILE, f"{seconds:.3f}".encode(), work / f"{SECONDS_FILE}.draft")
 
 
 def _bring_up_for(stage: Stage, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def test_a_damaged_one_is_set_aside_and_the_one_before_is_used(
     assert f"{FILE}.damaged: a damaged checkpoint (" in line
     save_checkpoint(folder, 14, *network(14.0), None)
     assert restored(folder)[:2] == (14, 14.0)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_set_aside(folder: Path, make: Callable[[Path], None]) -> None:
+    (folder / FILE).unlink()
+    make(folder / FILE)
+    assert restored(folder) == (7, 7.0, list(range(7)))
+    assert (folder / f"{FILE}.damaged").exists()
 
 
 def test_with_both_damaged_the_run_starts_again(folder: Path) -> None:

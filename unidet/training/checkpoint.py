@@ -6,6 +6,7 @@ A checkpoint holds its own checksum, and the log as it was at its step, so that 
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,9 +88,11 @@ def load_checkpoint(
 
 def _usable(path: Path) -> dict[str, np.ndarray] | None:
     """The content of a checkpoint; None if it is missing or damaged."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is not a file")
         arrays = load_file(path)
         if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
             raise ValueError("its checksum does not match")

@@ -38,6 +38,8 @@ class TrainingLog:
         elif self._path.exists():
             with self._path.open(newline="") as file:
                 self._columns = next(csv.reader(file), [])
+        if not self._events.is_file():  # but a pipe, for which training would wait
+            self._events.unlink(missing_ok=True)
         self._events.parent.mkdir(exist_ok=True)
         start = SessionLog(status=SessionLog.START)  # hides the later steps of an earlier attempt
         self._tell(Event(file_version="brain.Event:2"), Event(step=start_step, session_log=start))
@@ -70,6 +72,7 @@ def content(folder: Path) -> bytes:
 def restore(folder: Path, rows: bytes) -> None:
     """Restore the CSV to what `content` returned."""
     draft = folder / f"{FILE}.draft"
+    draft.unlink(missing_ok=True)
     draft.write_bytes(rows)
     draft.replace(folder / FILE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
@@ -190,6 +191,16 @@ def test_what_is_no_time_is_not_added(tmp_path: Path, text: str) -> None:
     assert engine._earlier_seconds(tmp_path) == 0.0
     (tmp_path / engine.SECONDS_FILE).write_text("12.5")
     assert engine._earlier_seconds(tmp_path) == 12.5
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_of_seconds_stops_nothing(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / engine.SECONDS_FILE)
+    assert engine._earlier_seconds(tmp_path) == 0.0
+    engine._remember_seconds(tmp_path, 1.5)
+    assert engine._earlier_seconds(tmp_path) == (1.5 if make is os.mkfifo else 0.0)
 
 
 def test_a_clock_set_back_while_a_stage_runs(

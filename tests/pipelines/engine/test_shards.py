@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -209,6 +210,20 @@ def test_no_flipped_bit_is_gathered(tmp_path: Path) -> None:
         file.write_bytes(harmed)
         with pytest.raises(UserError, match="was damaged and is removed"):
             FIVE.gather(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("name", ["shard-00001.npz", "shard-00001.sha256"])
+def test_what_is_no_file_in_place_of_a_shard_is_made_again(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    FIVE.fill(tmp_path, results, digest_of, Silent())
+    (tmp_path / WAITING / name).unlink()
+    make(tmp_path / WAITING / name)
+    with pytest.raises(UserError, match="was damaged and is removed"):
+        FIVE.gather(tmp_path, tmp_path / "out")
+    FIVE.fill(tmp_path, results, digest_of, Silent())
+    assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5
 
 
 GOOD = {
