@@ -420,6 +420,8 @@ def test_a_host_of_the_ssh_config(
         ("sftp:///folder", "names no host; give sftp://user@host/folder"),
         ("nonsense://x/y", "Protocol not known: nonsense"),
         ("sftp://127.0.0.1:1/x", "remote sftp://127.0.0.1:1/x: "),
+        ("me@host:/data", "remote me@host:/data: is no folder, and an address is given as"),
+        ("sftp:/me:S3cret@host/data", "remote sftp:/me:***@host/data: is no folder"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_one_line(url: str, says: str) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/")  # a slash is soon forgotten
 
 
 def home_path(text: str) -> str:

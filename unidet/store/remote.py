@@ -9,6 +9,7 @@ check without computing again: that this result belongs to this key.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_by
 RENAMING = ("file", "local", "sftp", "ssh")
 # They have no folders but buckets, which are for their owner to make.
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
+
+# What people type for an address, and what would become the name of a folder here.
+_NO_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/(?!/)|[^/]+@[^/]+:")
 
 Progress = Callable[[int], None]
 
@@ -299,6 +303,9 @@ def check_record(data: bytes, key: str) -> Action:
 
 def _connect(url: str) -> tuple[Any, str]:
     """The file system behind an address, and the path on it; loads no more than that needs."""
+    if "://" not in url and _NO_ADDRESS.match(url) and not os.path.exists(url):
+        text = "is no folder, and an address is given as sftp://user@host/folder"
+        raise UserError(f"remote {redact_argument(url)}: {text}")
     try:
         if url.partition("://")[0] in ("sftp", "ssh"):
             from unidet.store.ssh import connect
