@@ -11,6 +11,8 @@ from unidet.pipelines.verbs.support.model import add_source, add_vocabulary
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 FORMATS = ("coco", "yolo", "voc", "csv", "labelme")
+OWN_FLOOR = 0.05
+"""The highest score below which a network drops boxes itself, NanoDet-Plus's."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -107,10 +109,20 @@ def run(options: Namespace, compose: Compose) -> int:
     pictures = "1 picture" if summary.pictures == 1 else f"{summary.pictures} pictures"
     say(f"{boxes} in {pictures} -> {options.out}")
     if summary.pictures and not summary.boxes:
-        say(f"no score reaches {options.threshold:g}; a lower --threshold shows more")
+        say(_nothing_found(options.threshold))
     if summary.faults:
         say(f"{summary.faults} of {len(sources)} could not be read")
     return 1 if summary.faults else 0
+
+
+def _nothing_found(threshold: float) -> str:
+    if threshold > OWN_FLOOR:
+        return f"no score reaches {threshold:g}; a lower --threshold shows more"
+    return (
+        f"no score reaches {threshold:g}; a lower --threshold shows no more, as networks drop the "
+        f"lowest scores themselves (NanoDet-Plus below {OWN_FLOOR:g}): train for more steps, or "
+        "look for other names"
+    )
 
 
 VERB = Verb(

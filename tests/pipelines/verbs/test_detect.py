@@ -18,6 +18,7 @@ from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
 from unidet.pipelines.detector import for_files
 from unidet.pipelines.detector.options import Options
+from unidet.pipelines.verbs import detect
 from unidet.vocabularies.vocabulary import Vocabulary
 
 
@@ -122,6 +123,12 @@ def test_without_a_box_a_lower_threshold_is_proposed(
     opened(("person",))
     assert exit_status("detect", "a.png", "--weights", "w.pth", "--threshold", "0.75") == 0
     assert "no score reaches 0.75; a lower --threshold shows more" in capsys.readouterr().err
+
+
+def test_a_lower_threshold_is_not_proposed_where_networks_drop_boxes_themselves() -> None:
+    for threshold in (0.05, 0.01, 0):
+        assert "a lower --threshold shows no more" in detect._nothing_found(threshold)
+    assert "a lower --threshold shows more" in detect._nothing_found(0.06)
 
 
 def test_what_cannot_be_read_is_status_1(
