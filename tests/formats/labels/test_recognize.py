@@ -47,6 +47,14 @@ def test_every_format_is_offered_where_there_are_several(tmp_path: Path) -> None
         recognize(place)
 
 
+def test_text_files_without_names_are_told_what_they_lack(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    says = r"need the names of their classes: .* classes\.txt or obj\.names with a name a line"
+    with pytest.raises(UserError, match=says):
+        recognize(tmp_path)
+
+
 @pytest.mark.parametrize(("format_name", "suffix"), [("yolo", ".txt"), ("voc", ".xml")])
 def test_labels_with_endings_in_capitals_are_read(
     tmp_path: Path, photos: Path, format_name: str, suffix: str

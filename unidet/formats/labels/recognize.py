@@ -60,6 +60,8 @@ def recognize(place: Path, as_format: str = "") -> Source:
     if not chosen:
         if place.is_file() and (reason := _other_kind(place)):
             raise UserError(f"{place}: {reason}")
+        if place.is_dir() and _has_lines_of_labels(place):
+            yolo_settings.names_of({}, place)  # says that the names are missing
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
         raise UserError(f"{place}: holds no labels of a format that is read: {known}")
     if len(formats) > 1 and not as_format:
