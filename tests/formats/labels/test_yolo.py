@@ -95,6 +95,7 @@ def test_key_points_follow_a_box(tmp_path: Path) -> None:
     ("settings", "line", "says"),
     [
         ("", "0 0.5 0.5 0.2 0.2 0.9 1", "line 1: a whole number ends six values, as a track's id"),
+        ("", "0 0.5 0.5 0.2 0.2 0.87", "line 1: a fifth value follows the box, as a prediction's"),
         ("", "0 0.5 0.5 -0.01 0.2", "width and height must not be negative"),
         ("\nkpt_shape: [4, 2]", BOX, "kpt_shape wants class x y width height and 8 values, got 4"),
         ("\nkpt_shape: [4]", BOX, r"'kpt_shape' must be \[points, 2 or 3 values of each\]"),

@@ -152,6 +152,9 @@ def _values(where: str, fields: list[str], layout: _Layout) -> tuple[str, list[f
             raise RecordFault(where, kind, f"{len(written)} after the class")
         written = written[:4]
     values = [number(where, text, "a coordinate") for text in written]
+    if len(values) == 5:
+        kind = "a fifth value follows the box, as a prediction's score does; leave it out"
+        raise RecordFault(where, kind, " ".join(written))
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         raise RecordFault(
             where, "must be class x y width height, or class and the corners of an outline", ""
