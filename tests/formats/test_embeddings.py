@@ -37,6 +37,7 @@ def test_real_numbers_are_taken_as_float32(tmp_path: Path, kind: str, order: Any
     ("array", "problem"),
     [
         (np.full((3, 2), 1e300), "too large for float32"),
+        (np.full((3, 2), 2e19), "too large for float32"),  # its length is
         (np.full((3, 2), -np.inf), "infinite"),
         (np.full((3, 2), np.nan), "NaN"),
         (np.ones((3, 2), complex), "holds complex128"),

@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
-_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/")  # a slash is soon forgotten
+_ADDRESS = re.compile(
+    r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/"
+)  # a slash is soon forgotten
 
 
 def home_path(text: str) -> str:

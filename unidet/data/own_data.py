@@ -220,14 +220,14 @@ def filled(document: Document, pictures: PictureFolder) -> Document:
 
 
 def _sized(record: Any, pictures: PictureFolder) -> Any:
-    if not isinstance(record, dict) or {"width", "height"} & record.keys():
+    if not isinstance(record, dict) or {"width", "height"} <= record.keys():
         return record
     written = record.get("file_name")
     name = pictures.find(written) if isinstance(written, str) else None
     if name is None:
         return record
     width, height = pictures.size(name)
-    return {**record, "width": width, "height": height}
+    return {"width": width, "height": height, **record}
 
 
 def _with_area(record: Any) -> Any:

@@ -21,8 +21,8 @@ def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
     """(C, D) float32, a row for each category by id; `count` is what C must be, None for any.
 
     Raises:
-        UserError: not a readable `.npy` file, another shape, no real numbers, or values that are
-            not finite in float32.
+        UserError: not a readable `.npy` file, another shape, no real numbers, or rows whose
+            squared length is not finite in float32.
     """
     return _checked(path, read_array(Path(path)), count)
 
@@ -55,9 +55,10 @@ def _checked(path: Path, vectors: np.ndarray, count: int | None) -> np.ndarray:
             f"{path}: shape {vectors.shape}{wanted}; it must be "
             "(categories, dimensions), its rows the categories by id"
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         narrow = np.array(vectors, np.float32, order="C")
-    if not np.isfinite(narrow).all():
+        squares = np.einsum("cd,cd->c", narrow, narrow)  # by which they are normalized
+    if not np.isfinite(squares).all():
         raise UserError(f"{path}: holds NaN, infinite values or values too large for float32")
     return narrow
 

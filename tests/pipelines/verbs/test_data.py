@@ -220,6 +220,17 @@ def test_labels_that_would_be_written_wrong_are_not_converted(
     assert not out.exists()
 
 
+def test_a_side_that_labels_leave_out_is_the_picture_s(run: Run, photos: Path) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    del content["images"][0]["height"]
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    status, said = run(
+        "data", "convert", *places(photos), "--to", "yolo", "--out", photos.parent / "out"
+    )
+    assert (status, "2 images, 3 boxes" in said) == (0, True)
+
+
 def test_annotations_to_be_ignored_are_not_converted_to_ordinary_ones(
     run: Run, photos: Path
 ) -> None:
