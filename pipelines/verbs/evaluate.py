@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path, PurePosixPath
@@ -84,7 +85,7 @@ def evaluate_files(
     _check_options(style, images, max_detections_per_category, check_official)
     if per_category and (style == "proposals" or len(results) > 1):
         raise UserError("--per-category: takes one results file, and style lvis or coco")
-    if out and per_category and Path(out).resolve() == Path(per_category).resolve():
+    if out and per_category and os.path.realpath(out) == os.path.realpath(per_category):
         raise UserError(
             f"--per-category: {per_category} is that of --out; give each a file of its own"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from unidet.console.terminal import printable
 from unidet.pipelines.verbs.support.arguments import file_path, whole
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -46,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.report.log_plot import plot_logs
 
-    print("\n".join(plot_logs(**vars(options))))
+    print("\n".join(map(printable, plot_logs(**vars(options)))))
     return 0
 
 

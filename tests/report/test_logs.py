@@ -263,6 +263,9 @@ def test_binary_and_missing_files(tmp_path: Path) -> None:
         read(tmp_path / "events")
     with pytest.raises(UserError, match=r"none\.log: no such file; a log is one of"):
         read(tmp_path / "none.log")
+    (tmp_path / "loop.log").symlink_to("loop.log")
+    with pytest.raises(UserError, match=r"loop\.log: "):
+        read(tmp_path / "loop.log")
 
 
 # --- places and names --------------------------------------------------------------------------

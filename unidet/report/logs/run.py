@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,5 +139,5 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 def _parts(path: Path, whole: bool) -> list[str]:
     """Folders, then the file's name, `whole` or up to its first dot."""
-    full = path.resolve()
+    full = Path(os.path.realpath(path))  # also of a link that leads to itself
     return [*full.parent.parts[1:], full.name if whole else full.name.split(".")[0]]
