@@ -338,6 +338,7 @@ def test_a_strange_cache_is_none(
         "remote=https://host/data?X-Amz-Signature=S3cret&x=1",
         "remote=https://host/data?user=me&pwd=S3cret",
         "remote=https://host/data?auth=S3cret",
+        "remote=me:S3cret@cluster:/data",
         "remote=https://host/data?login[password]=S3cret",
         "remote=https://host/data?login%5Bpassword%5D=S3cret",
         "remote=https://host/data#access_token=S3cret",

@@ -17,6 +17,7 @@ from typing import Any
 
 # Bounded, for a record from elsewhere may hold text that makes others take for ever.
 _USER = re.compile(r":/{1,2}[^\s/?#:]*:")  # a path made of an address has one slash
+_AS_SCP = re.compile(r"(^|[='\"])([^\s/:@=]{1,99}):[^\s/@]{1,99}(@[^\s/:@]{1,255}:)")
 _TOKEN = re.compile(
     r"([?&;#][\w.\[%-]{0,40}"
     r"(?:pass\w{0,20}|pwd|secret|token|signature|credential|auth|sig|key)(?:\]|%5D)?=)[^&;#]+",
@@ -60,6 +61,7 @@ def redact_argument(text: str) -> str:
     user = _USER.search(before)
     if user is not None:
         text = f"{before[: user.end()]}***@{host}"
+    text = _AS_SCP.sub(r"\1\2:***\3", text)  # no address, but typed for one
     return _TOKEN.sub(r"\1***", text)
 
 
