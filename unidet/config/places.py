@@ -6,9 +6,8 @@ import os
 import re
 from pathlib import Path
 
-_ADDRESS = re.compile(
-    r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/"
-)  # a slash is soon forgotten
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/")
+"""Also with one slash, as mistyped addresses of common protocols have it."""
 
 
 def home_path(text: str) -> str:
