@@ -268,11 +268,11 @@ def test_the_second_stage_in_a_file(
     session = onnxruntime.InferenceSession(
         str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"]
     )
-    picture = pictures[0]
-    assert picture.shape == (192, 192, 3)  # as the network takes it
+    picture = np.pad(pictures[0], ((0, 64), (0, 64), (0, 0)), mode="reflect")
+    assert picture.shape == (256, 256, 3)  # as the second stage takes it
     boxes = model.proposals(picture)[:20]
     rois = np.insert(boxes[:, :4], 0, 0, axis=1)
-    inputs = {"images": picture[None], "sizes": np.array([[192, 192]])}
+    inputs = {"images": picture[None], "sizes": np.array([[256, 256]])}
     _, scores, embeddings = session.run(None, inputs | {"rois": rois, "objectness": boxes[:, 4]})
     assert scores.shape == (20, len(WORDS))
     np.testing.assert_allclose(embeddings, model.embed(picture, boxes[:, :4]), atol=1e-4)
