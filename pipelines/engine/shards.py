@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
 from unidet.store.arrays import malformed, map_arrays, readable, require_arrays, save_arrays
-from unidet.store.disk import read_plain, sync
+from unidet.store.disk import read_plain, remove, sync
 from unidet.store.hashing import sha256_file
 
 if TYPE_CHECKING:
@@ -145,16 +144,8 @@ def _check(file: Path) -> None:
         with suppress(FileNotFoundError, ValueError):
             if read_plain(_seal_of(file), len(digest)) == digest.encode():
                 return
-    _remove(file)
+    remove(file)
     raise UserError(f"{file} was damaged and is removed; the same command makes it again")
-
-
-def _remove(path: Path) -> None:
-    """Whatever lies there, which may be a folder or a pipe."""
-    if path.is_dir() and not path.is_symlink():
-        rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -198,7 +189,7 @@ def _save(file: Path, rows: range, parts: list[Columns], digests: list[bytes]) -
             save_arrays(opened, arrays)
             opened.flush()
             os.fsync(opened.fileno())
-        _remove(_seal_of(file))
+        remove(_seal_of(file))
         _seal_of(file).write_text(sha256_file(draft))  # before the shard, which is none without it
         sync(_seal_of(file))
         draft.replace(file)

@@ -40,10 +40,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.weights.compare import compare_files, table
 
-    common = options.__dict__.pop("common")
-    comparison = compare_files(**vars(options))
+    comparison = compare_files(
+        options.first, options.second, rtol=options.rtol, atol=options.atol, only=options.only
+    )
     print("\n".join(map(printable, table(comparison))))
-    return 0 if comparison.fits(common=common) else 1
+    return 0 if comparison.fits(common=options.common) else 1
 
 
 VERB = Verb(

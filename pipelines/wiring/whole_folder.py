@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.formats.labels.recognize import UNFINISHED, is_unfinished
-from unidet.store.disk import entries, sync
+from unidet.store.disk import entries, remove, sync
 
 
 @contextmanager
@@ -93,7 +92,5 @@ def _lock(path: Path, names: Collection[str]) -> int:
 
 def _empty(path: Path) -> None:
     for entry in entries(path):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != UNFINISHED:
-            entry.unlink()
+        if entry.name != UNFINISHED or (entry.is_dir() and not entry.is_symlink()):
+            remove(entry)

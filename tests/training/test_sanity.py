@@ -16,6 +16,7 @@ from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.sampling import BatchRandom
 from unidet.training.loop import train
 from unidet.training.sanity import PATIENCE, SETTLED, Sanity
+from unidet.training.step import LossOf
 
 
 class Quiet:
@@ -34,57 +35,41 @@ def test_a_loss_that_is_not_finite_stops(value: float) -> None:
         Sanity(nn.Linear(2, 2)).check(4, {"loss": 1.0, "loss_box": value})
 
 
-def test_weights_that_are_not_finite_are_no_result(tmp_path: Path) -> None:
-    """A gradient of -4e4 times a rate of 1e38 is beyond float32; no loss comes after it."""
-    model = nn.Linear(2, 1, bias=False)
+def train_a_step(
+    folder: Path, model: nn.Linear, loss_of: LossOf, inputs: np.ndarray, rate: float
+) -> None:
+    """One step of gradient descent."""
     settings = TrainingConfig(
         steps=1,
         batch_size=1,
-        optimizer=OptimizerConfig(kind="sgd", lr=1e38),
+        optimizer=OptimizerConfig(kind="sgd", lr=rate),
         schedule=ScheduleConfig(kind="constant"),
     )
+    batches = itertools.repeat(inputs)
+    train(model, loss_of, lambda start: batches, settings, seed=0, folder=folder, progress=Quiet())
+
+
+def test_weights_that_are_not_finite_are_no_result(tmp_path: Path) -> None:
+    """A gradient of -4e4 times a rate of 1e38 is beyond float32; no loss comes after it."""
+    model = nn.Linear(2, 1, bias=False)
 
     def loss_of(inputs: np.ndarray, random: BatchRandom) -> Losses:
         return {"loss_square": LossTerm(((model(jt.array(inputs)) - 100) ** 2).mean(), 1.0)}
 
-    batches = itertools.repeat(np.full((1, 2), 200, np.float32))
     with pytest.raises(UserError, match="at step 1: 1 weights are not finite, first weight; lower"):
-        train(
-            model,
-            loss_of,
-            lambda start: batches,
-            settings,
-            seed=0,
-            folder=tmp_path,
-            progress=Quiet(),
-        )
+        train_a_step(tmp_path, model, loss_of, np.full((1, 2), 200, np.float32), rate=1e38)
 
 
 def test_a_loss_that_overflows_in_numpy_is_one_line(tmp_path: Path) -> None:
     """Its warnings, which are errors here, would come before, with lines of the source."""
     model = nn.Linear(2, 1, bias=False)
-    settings = TrainingConfig(
-        steps=1,
-        batch_size=1,
-        optimizer=OptimizerConfig(kind="sgd", lr=0.1),
-        schedule=ScheduleConfig(kind="constant"),
-    )
 
     def loss_of(inputs: np.ndarray, random: BatchRandom) -> Losses:
         beyond = np.exp(inputs * 200)
         return {"loss_exp": LossTerm((model(jt.array(inputs)) * beyond[0, 0]).sum(), 1.0)}
 
-    batches = itertools.repeat(np.ones((1, 2), np.float32))
     with pytest.raises(UserError, match="at step 0: it has diverged, loss is"):
-        train(
-            model,
-            loss_of,
-            lambda start: batches,
-            settings,
-            seed=0,
-            folder=tmp_path,
-            progress=Quiet(),
-        )
+        train_a_step(tmp_path, model, loss_of, np.ones((1, 2), np.float32), rate=0.1)
 
 
 def test_a_loss_of_exactly_zero_stops() -> None:

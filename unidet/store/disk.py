@@ -105,10 +105,15 @@ def discard(path: Path, trash: Path) -> None:
         bin_path = path
     # A clean-up beside may empty the trash of this at the same time.
     with suppress(FileNotFoundError):
-        if bin_path.is_dir() and not bin_path.is_symlink():
-            shutil.rmtree(bin_path)
-        else:
-            os.unlink(bin_path)
+        remove(bin_path)
+
+
+def remove(path: Path) -> None:
+    """Remove what lies there, if anything: a folder with all in it, or a file, a link, a pipe."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def set_aside(path: Path, trash: Path) -> None:
