@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from batches import make_batch
 
+from unidet.models import box_head
 from unidet.models.localization_network import LocalizationNetwork
 from unidet.ops.loss_term import total, undivided
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
@@ -178,6 +179,27 @@ def test_only_scores_above_the_threshold_are_proposals() -> None:
     head = _with_rpn(score_threshold=0.5, final_nms=1.0).box_head
     rows = np.array([[0, 0, 9, 9, 0.5], [1, 0, 9, 9, 0.6], [2, 0, 9, 9, 0.7]], np.float32)
     assert head.suppressed(rows)[:, 4].tolist() == rows[[2, 1], 4].tolist()
+
+
+def test_regions_of_all_levels_and_images_in_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every region has the outputs that it has alone, whatever else is in its pass."""
+    monkeypatch.setattr(box_head, "REGIONS_PER_PASS", 3)
+    network = _with_rpn()
+    network.backbone.set_batch_norm_training(False)
+    rng = np.random.default_rng(5)
+    corners = rng.uniform(0, 30, (8, 2))
+    sides = np.array([[9, 40, 12, 31, 8, 60, 33, 20]]).T + np.zeros((1, 2))
+    boxes = np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
+    proposals = [boxes[:5], boxes[5:]]
+    with jt.no_grad():
+        feats = network.pyramid(jt.array(_batch(TWO_IMAGES).images_NCHW))
+        output = network.box_head.in_passes(feats, proposals)
+        images = np.repeat([0, 1], [5, 3])
+        assert set(network.box_head.levels_of(np.c_[images, boxes].astype(np.float32))) == {0, 1}
+        for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            alone = network.box_head(feats, np.array([[image, *box]], np.float32))
+            for found, wanted in zip(vars(output).values(), vars(alone).values(), strict=True):
+                np.testing.assert_allclose(found[row].numpy(), wanted[0].numpy(), atol=1e-6)
 
 
 def test_no_proposal_at_all() -> None:

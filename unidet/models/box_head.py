@@ -88,18 +88,21 @@ class BoxHead(nn.Module):
 
     def pooled(self, feats: list[jt.Var], rois_R5: np.ndarray) -> jt.Var:
         """(R, C, S, S) features of the regions, each from its own level."""
-        level = pyramid_level(rois_R5, self.finest_scale, len(self.strides))
-        order = np.argsort(level, kind="stable")
+        level = self.levels_of(rois_R5)
         parts = [
             roi_align(feats[index], jt.array(rois_R5[level == index]), self.pool_size, 1 / stride)
             for index, stride in enumerate(self.strides)
             if (level == index).any()
         ]
-        if len(parts) == 1:
-            return parts[0]
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        return jt.concat(parts, dim=0)[jt.array(place.astype(np.int32))]
+        joined = parts[0] if len(parts) == 1 else jt.concat(parts, dim=0)
+        if (np.diff(level) >= 0).all():
+            return joined
+        place = np.argsort(np.argsort(level, kind="stable"))
+        return joined[jt.array(place.astype(np.int32))]
+
+    def levels_of(self, rois_R5: np.ndarray) -> np.ndarray:
+        """(R,) rows of `strides`: the level that each region is pooled from."""
+        return pyramid_level(rois_R5, self.finest_scale, len(self.strides))
 
     def execute(self, feats: list[jt.Var], rois_R5: np.ndarray) -> BoxOutput:
         """Outputs for rois (image row, x1, y1, x2, y2), R >= 1, on pyramid levels, finest first."""
@@ -113,13 +116,17 @@ class BoxHead(nn.Module):
         """Outputs for the proposals (P, 4+) of all images, some at a time, each pass computed
         before the next; no gradient."""
         rois = rois_of(proposals)
-        columns = [[np.zeros((0, 2), "f4")], [np.zeros((0, 4), "f4")], [np.zeros(0, "f4")]]
+        columns = [np.empty((len(rois), *sides), np.float32) for sides in ((2,), (4,), ())]
+        # By level, so that pooled features need no reordering, and from top to bottom, so that
+        # neighbouring regions find the cells they share in the processor's cache.
+        order = np.lexsort((rois[:, 2], self.levels_of(rois)))
         for start in range(0, len(rois), REGIONS_PER_PASS):
-            part = self(feats, rois[start : start + REGIONS_PER_PASS])
+            rows = order[start : start + REGIONS_PER_PASS]
+            part = self(feats, rois[rows])
             values = (part.class_logits_R2, part.deltas_R4, part.iou_logits_R)
             for column, value in zip(columns, values, strict=True):
-                column.append(value.numpy())
-        return BoxOutput(*(jt.array(np.concatenate(column)) for column in columns))
+                column[rows] = value.numpy()
+        return BoxOutput(*(jt.array(column) for column in columns))
 
     def sample(
         self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource

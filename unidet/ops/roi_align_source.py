@@ -129,7 +129,12 @@ _CPU_PLAN = r"""
 _CPU_FORWARD = (
     _CPU_PLAN.replace("MAP_shape", "in0_shape")
     + r"""
-    std::memset(out_p, 0, sizeof(float) * in1_shape0 * all_channels * bins);
+    const size_t region = (size_t)all_channels * bins;
+    std::vector<bool> touches(in1_shape0);
+    for (const auto& rois : by_image)
+        for (const Roi& roi : rois) touches[roi.index] = true;
+    for (int r = 0; r < in1_shape0; r++)
+        if (!touches[r]) std::fill_n(out_p + r * region, region, 0.f);
     #pragma omp parallel
     {
         std::vector<float> map_room(MAP_BLOCKED ? 0 : cells * LANES), half(bins_h * width * LANES);

@@ -73,6 +73,7 @@ void convolve_by_winograd(const float* x, const std::vector<float>& filters, con
     const Convolution all(n, false);
     const Portions portions(n, transformed(all, all.zeros, all.zeros, after));
     std::vector<float> taken, made;
+    memory weights = at(all.filters, filters.data());
     for (int first = 0; first < n[0]; first += portions.images)
     for (int top = 0; top < n[2]; top += portions.rows) {
         const int images = std::min(portions.images, n[0] - first);
@@ -91,10 +92,10 @@ void convolve_by_winograd(const float* x, const std::vector<float>& filters, con
         const int numbers[10] = {images, n[1], high - low, n[3], n[4], bottom - top, n[3], 3, 1, 1};
         const Convolution it(numbers, false);
         const auto chosen = transformed(it, {top == low, 1}, {bottom == high, 1}, after);
-        const memory weights = at(it.filters, filters.data());
+        weights = arranged(queue, weights, chosen.weights_desc());
         execute<convolution_forward>(chosen, queue, {
             {DNNL_ARG_SRC, at(it.x, part ? taken.data() : from)},
-            {DNNL_ARG_WEIGHTS, arranged(queue, weights, chosen.weights_desc())},
+            {DNNL_ARG_WEIGHTS, weights},
             {DNNL_ARG_BIAS, at(it.bias, bias)},
             {DNNL_ARG_DST, at(it.y, part ? made.data() : to)}});
         if (!part) continue;
