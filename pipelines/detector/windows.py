@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 
@@ -36,8 +37,16 @@ def batch_by_batch(
     """The detections of each picture, in order.
 
     Images are read in windows. Those of a window with the same shapes are batched; meanwhile
-    threads read and prepare the next window.
+    threads read and prepare the next window. A single image needs none.
     """
+    images = iter(images)
+    first = list(islice(images, 2))
+    if len(first) < 2:
+        for pixels in first:
+            check_picture(pixels, "picture 0")
+            yield from detect([network.prepare(pixels)])
+        return
+    images = chain(first, images)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="unidet-pictures") as pool:
         windows = _windows(images, network, pool)
         window = next(windows, None)

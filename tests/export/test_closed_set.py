@@ -18,6 +18,7 @@ from unidet.export.graph import Graph
 from unidet.export.images import Pixels
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.models.rtdetr.network import RTDETR
+from unidet.ops.batch_norm import BatchNorm2d
 
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 SIZES = [(64, 96), (128, 64)]
@@ -63,6 +64,14 @@ def test_detections(
             np.testing.assert_allclose(found["boxes"][image][kept], detected.boxes, atol=PIXELS)
             np.testing.assert_allclose(found["scores"][image][kept], detected.scores, atol=SCORE)
             assert (found["scores"][image][~kept] == 0).all()
+
+
+def test_a_network_of_layers_that_had_hooks(network: Detector) -> None:
+    """Jittor calls all instances of a class in another way once one of them has had a hook."""
+    layer = next(module for module in network.modules() if type(module) is BatchNorm2d)
+    layer.register_pre_forward_hook(lambda *inputs: None)
+    layer.remove_pre_forward_hook()
+    assert graph_of(network, SIZES[0]).nodes
 
 
 def test_every_box(network: Detector, runs: Callable, pictures: Callable) -> None:

