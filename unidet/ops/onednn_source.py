@@ -12,6 +12,7 @@ SOURCE = r"""
 #include <cmath>
 #include <cstring>
 #include <dnnl.hpp>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 

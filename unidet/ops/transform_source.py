@@ -16,18 +16,30 @@ primitive_attr lent(const FollowUp& follow = {}) {
     return after;
 }
 
-// With room that one convolution leaves to the next.
+// Memory that is not cleared, for numbers that are written before they are read.
+class Room {
+    std::unique_ptr<float[]> numbers;
+    size_t size = 0;
+
+  public:
+    float* of(size_t needed) {
+        if (size < needed) {
+            numbers.reset();  // first the old one goes
+            numbers.reset(new float[needed]);
+            size = needed;
+        }
+        return numbers.get();
+    }
+};
+
+// With a scratchpad that one convolution leaves to the next.
 template <class Primitive, class Chosen>
 void execute(const Chosen& chosen, stream& queue, std::unordered_map<int, memory> arguments) {
-    static std::vector<float> room;
+    static Room room;
     const memory::desc asked = chosen.scratchpad_desc();
-    const size_t needed = asked.get_size() / sizeof(float) + LANES;
-    if (room.size() < needed) {
-        std::vector<float>().swap(room);  // first the old one goes
-        room.resize(needed);
-    }
-    const size_t past = (size_t)room.data() / sizeof(float) % LANES;
-    arguments[DNNL_ARG_SCRATCHPAD] = at(asked, room.data() + (LANES - past) % LANES);
+    const float* start = room.of(asked.get_size() / sizeof(float) + LANES);
+    const size_t past = (size_t)start / sizeof(float) % LANES;
+    arguments[DNNL_ARG_SCRATCHPAD] = at(asked, start + (LANES - past) % LANES);
     Primitive(chosen).execute(queue, arguments);
     queue.wait();
 }
@@ -63,8 +75,8 @@ void over_rows(int blocks, int rows, size_t row, int low, int high, Copy copy) {
 }
 
 // y = max(z, 0), or z where nothing clamps, of z = x * filters + bias.
-void convolve_by_winograd(const float* x, const std::vector<float>& filters, const float* bias,
-                          float* y, const int* n, bool clamps) {
+void convolve_by_winograd(const float* x, const float* filters, const float* bias, float* y,
+                          const int* n, bool clamps) {
     const int blocks = n[1] / LANES, blocks_out = n[4] / LANES;
     const size_t row = (size_t)n[3] * LANES, image = n[2] * row;
     FollowUp after;
@@ -72,8 +84,8 @@ void convolve_by_winograd(const float* x, const std::vector<float>& filters, con
     stream queue(processor());
     const Convolution all(n, false);
     const Portions portions(n, transformed(all, all.zeros, all.zeros, after));
-    std::vector<float> taken, made;
-    memory weights = at(all.filters, filters.data());
+    Room room_taken, room_made;
+    memory weights = at(all.filters, filters);
     for (int first = 0; first < n[0]; first += portions.images)
     for (int top = 0; top < n[2]; top += portions.rows) {
         const int images = std::min(portions.images, n[0] - first);
@@ -82,41 +94,44 @@ void convolve_by_winograd(const float* x, const std::vector<float>& filters, con
         const float* from = x + first * blocks * image;
         float* to = y + first * blocks_out * image;
         const bool part = portions.rows < n[2];
-        if (part) {
-            taken.resize(blocks * (high - low) * row);
-            made.resize(blocks_out * (bottom - top) * row);
+        const int most = std::min(portions.rows + 2, n[2]);
+        float* taken = part ? room_taken.of(blocks * most * row) : nullptr;
+        float* made = part ? room_made.of(blocks_out * portions.rows * row) : nullptr;
+        if (part)
             over_rows(blocks, n[2], row, low, high, [&](size_t own, size_t whole, size_t bytes) {
-                std::memcpy(taken.data() + own, from + whole, bytes);
+                std::memcpy(taken + own, from + whole, bytes);
             });
-        }
         const int numbers[10] = {images, n[1], high - low, n[3], n[4], bottom - top, n[3], 3, 1, 1};
         const Convolution it(numbers, false);
         const auto chosen = transformed(it, {top == low, 1}, {bottom == high, 1}, after);
         weights = arranged(queue, weights, chosen.weights_desc());
         execute<convolution_forward>(chosen, queue, {
-            {DNNL_ARG_SRC, at(it.x, part ? taken.data() : from)},
+            {DNNL_ARG_SRC, at(it.x, part ? taken : from)},
             {DNNL_ARG_WEIGHTS, weights},
             {DNNL_ARG_BIAS, at(it.bias, bias)},
-            {DNNL_ARG_DST, at(it.y, part ? made.data() : to)}});
+            {DNNL_ARG_DST, at(it.y, part ? made : to)}});
         if (!part) continue;
         over_rows(blocks_out, n[2], row, top, bottom, [&](size_t own, size_t whole, size_t bytes) {
-            std::memcpy(to + whole, made.data() + own, bytes);
+            std::memcpy(to + whole, made + own, bytes);
         });
     }
 }
 
 // Filters multiplied by a scale, if there is one.
-std::vector<float> scaled(const float* filters, const float* scale, const int* n) {
+const float* scaled(const float* filters, const float* scale, const int* n, Room& room) {
+    if (!scale) return filters;
     const size_t size = (size_t)n[1] * 9;
-    std::vector<float> result(filters, filters + n[4] * size);
-    if (scale)
-        for (size_t i = 0; i < result.size(); i++) result[i] *= scale[i / size];
+    float* result = room.of(n[4] * size);
+    #pragma omp parallel for
+    for (int o = 0; o < n[4]; o++)
+        for (size_t i = o * size; i < (o + 1) * size; i++) result[i] = filters[i] * scale[o];
     return result;
 }
 
 // The filters with which the gradient of what comes out gives that of what goes in.
-std::vector<float> turned(const float* filters, const int* n) {
-    std::vector<float> result((size_t)n[1] * n[4] * 9);
+const float* turned(const float* filters, const int* n, Room& room) {
+    float* result = room.of((size_t)n[1] * n[4] * 9);
+    #pragma omp parallel for
     for (int o = 0; o < n[4]; o++)
     for (int c = 0; c < n[1]; c++)
     for (int k = 0; k < 9; k++)
@@ -133,14 +148,16 @@ extern "C" {
 void unidet_transform(
     const float* x, const float* filters, const float* scale, const float* bias, const float*,
     float* y, const int* numbers, float slope, bool) {
-    convolve_by_winograd(x, scaled(filters, scale, numbers), bias, y, numbers, slope == 0);
+    Room room;
+    convolve_by_winograd(x, scaled(filters, scale, numbers, room), bias, y, numbers, slope == 0);
 }
 
 void unidet_transform_backward_data(
     const float* grad, const float* filters, float* x_grad, const int* n) {
     const int back[10] = {n[0], n[4], n[5], n[6], n[1], n[2], n[3], 3, 1, 1};
     const std::vector<float> none(n[1]);
-    convolve_by_winograd(grad, turned(filters, n), none.data(), x_grad, back, false);
+    Room room;
+    convolve_by_winograd(grad, turned(filters, n, room), none.data(), x_grad, back, false);
 }
 
 void unidet_transform_backward_weights(
@@ -174,6 +191,7 @@ void unidet_transform_backward_weights(
         memory target = at(it.filters, first ? filters.data() : filters_grad);
         reorder(weights_grad, target).execute(queue, weights_grad, target);
         queue.wait();
+        #pragma omp parallel for
         for (size_t i = 0; i < filters.size(); i++) filters_grad[i] += filters[i];
         for (size_t i = 0; i < bias.size(); i++) bias_grad[i] += bias[i];
     }
