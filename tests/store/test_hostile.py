@@ -19,7 +19,7 @@ from unidet.store.gc import cleaning, drop, sweep
 from unidet.store.gc_plan import plan
 from unidet.store.live import used
 from unidet.store.pins import pin, pins
-from unidet.store.provenance import redact_command
+from unidet.store.provenance import redact, redact_command
 from unidet.store.record import Action, StoredFile, digest_files, with_checksum
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import SET_ASIDE, repair
@@ -344,6 +344,9 @@ def test_a_strange_cache_is_none(
         "remote=https://host/data#access_token=S3cret",
         "remote=sftp://me@here.org:S3cret@cluster/data",
         "remote=sftp://me:a S3cret@cluster/data",
+        "remote=sftp://group/me:S3cret@cluster/data",
+        "remote=sftp://me?x#y:S3cret@cluster/data",
+        "remote=https://host/data?access_token=a&S3cret#S3cret",
         "store.root=sftp:/me:S3cret@cluster/data",
     ],
 )
@@ -390,7 +393,7 @@ def test_passwords_that_older_versions_kept_go_nowhere(
 def test_a_password_is_looked_for_in_linear_time() -> None:
     """A record from elsewhere may hold a text that is made to take for ever."""
     started = time.monotonic()
-    for piece in ("://a:", "://", "a.", "?pass", "://a:'", "?a-"):
+    for piece in ("://a:", "://", "a.", "?pass", "://a:'", "?a-", "://a: "):
         redact_command(f"{piece * 400_000}@")
     assert time.monotonic() - started < 10
 
@@ -402,9 +405,15 @@ def test_a_password_is_looked_for_in_linear_time() -> None:
         "sftp://me:S3cret@/x",
         "sftp://me:12/S3cret@127.0.0.1/x",
         "nonsense://me:S3cret@x/y",
+        "nonsense://me:my S3cret@x/y",
     ],
 )
 def test_no_password_in_an_error(url: str) -> None:
     with pytest.raises(UserError, match=r"me:\*\*\*@") as caught:
         Remote(url)
     assert "S3cret" not in str(caught.value)
+
+
+def test_no_password_in_a_message_that_shows_an_argument() -> None:
+    assert redact("remote=sftp://me:my S3cret@h/x{: wrong") == "remote=sftp://me:***@h/x{: wrong"
+    assert redact("sftp://me:S3cret@h/x: no me@h there") == "sftp://me:***@h/x: no me@h there"

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 # Bounded, for a record from elsewhere may hold text that makes others take for ever.
-_USER = re.compile(r":/{1,2}[^\s/?#:]*:")  # a path made of an address has one slash
+_USER = re.compile(r":/{1,2}[^\s:]*:")  # a path made of an address has one slash
+_WITH_BLANKS = re.compile(r"(://[^\s:@]*:)(?!\*\*\*@)(?:(?!://).)*@", re.DOTALL)
 _AS_SCP = re.compile(r"(^|[='\"])([^\s/:@=]{1,99}):[^\s/@]{1,99}(@[^\s/:@]{1,255}:)")
 _TOKEN = re.compile(
     r"([?&;#][\w.\[%-]{0,40}"
-    r"(?:pass\w{0,20}|pwd|secret|token|signature|credential|auth|sig|key)(?:\]|%5D)?=)[^&;#]+",
-    re.IGNORECASE,
+    r"(?:pass\w{0,20}|pwd|secret|token|signature|credential|auth|sig|key)(?:\]|%5D)?=).+",
+    re.IGNORECASE | re.DOTALL,  # to the end, for people forget to write an & in a token as %26
 )
 _LONGEST_SPLIT = 1 << 15  # characters; shlex is slow
 
@@ -51,7 +52,8 @@ def command() -> str:
 
 def redact(text: str) -> str:
     """A message with `***` for every password or token in its addresses."""
-    return re.sub(r"\S+", lambda word: redact_argument(word[0]), text)
+    words = re.sub(r"\S+", lambda word: redact_argument(word[0]), text)
+    return _WITH_BLANKS.sub(r"\1***@", words)
 
 
 def redact_argument(text: str) -> str:
