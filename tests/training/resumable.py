@@ -22,7 +22,6 @@ SETTINGS = TrainingConfig(
     ema_decay=0.9,
     ema_warmup=10,
     checkpoint_every=7,
-    log_every=2,
 )
 
 

@@ -34,7 +34,7 @@ def test_killed_between_checkpoints_and_resumed(tmp_path: Path, uninterrupted: s
     assert resumed.stdout == uninterrupted, resumed.stderr
     with (tmp_path / "log.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
-    assert steps == [*range(0, 30, 2), 29]
+    assert steps == [0, 10, 20, 29]
 
 
 @pytest.mark.parametrize(

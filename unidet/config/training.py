@@ -86,7 +86,6 @@ class TrainingConfig:
     ema_warmup: Positive = 2000
     ema_offset: NonNegative = 0
     checkpoint_every: Positive = free(200)
-    log_every: Positive = free(10)
     loader_threads: Positive = free(2)
 
     def __post_init__(self) -> None:

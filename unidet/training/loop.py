@@ -23,6 +23,9 @@ from unidet.training.sanity import Sanity
 from unidet.training.schedule import rate_factor
 from unidet.training.step import LossOf, Prepare, Stepper, as_it_is, check_division
 
+LOG_EVERY = 10
+"""Steps from one row of the log to the next: the same for all, as the log is part of the artefact."""
+
 
 class Progress(Protocol):
     """Shows the progress of a piece of work."""
@@ -79,7 +82,7 @@ def train(
         numbers = ranks.added_up({name: float(var.item()) for name, var in values.items()})
         sanity.check(step, numbers)
         progress.update(step + 1, settings.steps, f"loss {numbers['loss']:.3f}")
-        if log and (step % settings.log_every == 0 or step + 1 == settings.steps):
+        if log and (step % LOG_EVERY == 0 or step + 1 == settings.steps):
             log.write(step, numbers | {"lr": settings.optimizer.lr * factor})
         stopping = bool(ranks.anywhere(np.array(stop_requested())))
         if (stopping or (step + 1) % settings.checkpoint_every == 0) and ranks.rank() == 0:
