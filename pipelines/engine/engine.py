@@ -36,7 +36,7 @@ from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
-from unidet.store.disk import nearest_folder, read_plain, replace
+from unidet.store.disk import nearest_folder, read_plain, replace, unreadable_is_damaged
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
@@ -291,7 +291,8 @@ def job_of(node: Node, config: Config, **folders: Any) -> Job:
 def _earlier_seconds(work: Path) -> float:
     """Compute time of the attempts that left their work here; a killed process adds none."""
     try:
-        seconds = float(read_plain(work / SECONDS_FILE))
+        with unreadable_is_damaged():
+            seconds = float(read_plain(work / SECONDS_FILE))
     except (FileNotFoundError, ValueError):
         return 0.0
     return seconds if 0 <= seconds < math.inf else 0.0

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from unidet.console.terminal import Progress
 from unidet.errors import UserError
 from unidet.store.arrays import malformed, map_arrays, readable, require_arrays, save_arrays
-from unidet.store.disk import read_plain, remove, sync
+from unidet.store.disk import read_plain, remove, sync, unreadable_is_damaged
 from unidet.store.hashing import sha256_file
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def _seal_of(file: Path) -> Path:
 def _check(file: Path) -> None:
     """Check that a shard is as it was written, byte for byte."""
     if stat.S_ISREG(file.lstat().st_mode):
-        digest = sha256_file(file)
-        with suppress(FileNotFoundError, ValueError):
+        with suppress(FileNotFoundError, ValueError), unreadable_is_damaged():
+            digest = sha256_file(file)
             if read_plain(_seal_of(file), len(digest)) == digest.encode():
                 return
     remove(file)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jittor as jt
 import numpy as np
 import pytest
+from disks import fails_at
 from jittor import nn
 
 from unidet.config.training import OptimizerConfig
@@ -98,10 +99,24 @@ def test_what_is_no_file_is_set_aside(folder: Path, make: Callable[[Path], None]
     assert (folder / f"{FILE}.damaged").exists()
 
 
+def test_one_that_the_disk_gives_no_more_is_set_aside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_at(folder / FILE, monkeypatch)
+    assert restored(folder) == (7, 7.0, list(range(7)))
+    assert (folder / f"{FILE}.damaged").exists()
+
+
 def test_with_both_damaged_the_run_starts_again(folder: Path) -> None:
     for name in (FILE, PREVIOUS):
         (folder / name).write_bytes(b"")
     assert restored(folder) == (0, 0.0, [])
+
+
+def test_a_second_damaged_one_takes_the_place_of_a_folder(folder: Path) -> None:
+    (folder / f"{FILE}.damaged").mkdir()
+    (folder / FILE).write_bytes(b"")
+    assert restored(folder) == (7, 7.0, list(range(7)))
 
 
 def test_killed_between_the_two_renames(folder: Path) -> None:

@@ -66,6 +66,21 @@ def read_plain(path: Path, most: int | None = None) -> bytes:
         os.close(descriptor)
 
 
+@contextmanager
+def unreadable_is_damaged() -> Iterator[None]:
+    """While something is read that can be made again: what the disk gives no more is damaged.
+
+    Raises:
+        ValueError: in place of a fault of the disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise ValueError("the disk cannot read it") from error
+
+
 def sync(path: Path | str) -> None:
     """Return when a file's bytes, or a folder's names, are on the disk."""
     with _opened(path) as descriptor:

@@ -6,7 +6,6 @@ A checkpoint holds its own checksum, and the log as it was at its step, so that 
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.store.arrays import save_tensors
-from unidet.store.disk import sync
+from unidet.store.disk import read_plain, remove, sync, unreadable_is_damaged
 from unidet.training import log, ranks
 from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer
@@ -88,17 +87,18 @@ def load_checkpoint(
 
 def _usable(path: Path) -> dict[str, np.ndarray] | None:
     """The content of a checkpoint; None if it is missing or damaged."""
-    if not os.path.lexists(path):
-        return None
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise ValueError("it is not a file")
-        arrays = load_file(path)
+        with unreadable_is_damaged():
+            arrays = load(read_plain(path))  # of a mapped file, that would end the process
         if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
             raise ValueError("its checksum does not match")
+    except FileNotFoundError:
+        return None
     except (SafetensorError, ValueError, KeyError) as error:
         aside = path.with_name(f"{path.name}.damaged")
         with suppress(FileNotFoundError):  # another process of this run was first
+            if aside.is_dir():
+                remove(aside)
             path.replace(aside)
         if ranks.rank() == 0:
             say(f"  {aside}: a damaged checkpoint ({error}); going on from what was saved before")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import fails_at
 from studies import built, folder_of, same_code, state_of, whole
 
 from unidet.backend import gpu, runtime
@@ -191,6 +192,14 @@ def test_what_is_no_time_is_not_added(tmp_path: Path, text: str) -> None:
     assert engine._earlier_seconds(tmp_path) == 0.0
     (tmp_path / engine.SECONDS_FILE).write_text("12.5")
     assert engine._earlier_seconds(tmp_path) == 12.5
+
+
+def test_seconds_that_the_disk_gives_no_more_are_not_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / engine.SECONDS_FILE).write_text("12.5")
+    fails_at(tmp_path / engine.SECONDS_FILE, monkeypatch)
+    assert engine._earlier_seconds(tmp_path) == 0.0
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import no_room
+from disks import fails_at, no_room
 from filelock import FileLock
 
 from unidet.errors import Malformed, UserError
@@ -210,6 +210,19 @@ def test_no_flipped_bit_is_gathered(tmp_path: Path) -> None:
         file.write_bytes(harmed)
         with pytest.raises(UserError, match="was damaged and is removed"):
             FIVE.gather(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["shard-00001.npz", "shard-00001.sha256"])
+def test_a_shard_that_the_disk_gives_no_more_is_made_again(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FIVE.fill(tmp_path, results, digest_of, Silent())
+    with monkeypatch.context() as patched:
+        fails_at(tmp_path / WAITING / name, patched)
+        with pytest.raises(UserError, match="was damaged and is removed"):
+            FIVE.gather(tmp_path, tmp_path / "out")
+    FIVE.fill(tmp_path, results, digest_of, Silent())
+    assert len(Sharded(FIVE.gather(tmp_path, tmp_path / "out"))) == 5
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
