@@ -66,4 +66,4 @@ def _need_inputs(node: Node, config: Config, upstream: dict[Node, Action]) -> No
 
 def _only_code(action: Action, preimage: dict[str, Any], store: Store) -> bool:
     same = {**action.preimage, "code": None} == {**preimage, "code": None}
-    return same and store.is_complete(action)
+    return same and "code" in action.preimage and store.is_complete(action)

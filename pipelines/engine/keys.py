@@ -131,16 +131,20 @@ def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> It
     wanted = _shared_part(preimage, per_image)
     for action in store.actions(node.stage):
         same = _shared_part(action.preimage, per_image) == wanted
-        if same and action.preimage["code"] in codes:
+        if same and action.preimage.get("code") in codes:
             use(action.key)
             if store.lookup(action.key) is not None:
                 yield store.folder(action)
 
 
 def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dict[str, Any]:
-    """A preimage without what belongs to one dataset, and without its code."""
-    inputs = {name: sha for name, sha in preimage["inputs"].items() if name not in per_image}
-    return {**preimage, "inputs": inputs, "code": None}
+    """A preimage, perhaps an odd one from elsewhere, without what belongs to one dataset, and without
+    its code."""
+    shared = {**preimage, "code": None}
+    if "inputs" in preimage:
+        inputs = preimage["inputs"].items()
+        shared["inputs"] = {name: sha for name, sha in inputs if name not in per_image}
+    return shared
 
 
 @cache

@@ -20,7 +20,7 @@ from studies import built, folder_of, same_code, state_of, whole
 from unidet.backend import gpu, runtime
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine import engine, graph
+from unidet.pipelines.engine import acceptance, engine, graph
 from unidet.pipelines.engine.keys import preimage_of, siblings
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
@@ -98,6 +98,26 @@ def test_a_gpu_that_is_not_there_is_told_before_the_data_are_made(
     assert counted.calls == []
     built(tiny("stage=data", "runtime.device=cuda"))  # which needs none
     assert counted.calls == ["data"]
+
+
+@pytest.mark.parametrize("part", ["code", "inputs"])
+def test_a_record_from_elsewhere_that_lacks_a_part_is_no_sibling(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str
+) -> None:
+    """Nor one whose code may be accepted."""
+    action = built(tiny("stage=data"))["data"].action
+    store = engine.open_store(tiny())
+    odd = {name: value for name, value in action.preimage.items() if name != part}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "value").write_text("another")
+    store.publish(key_of(odd), odd, "data", tmp_path / "out", started=0.0, name="")
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], per_image=("images",)))
+    assert list(siblings(Node("data"), dict(action.preimage), store, lambda *keys: None)) == (
+        [store.folder(action)]
+    )
+    store.layout.record(action.key).unlink()
+    with pytest.raises(UserError, match="no artefact differs from it in nothing but its code"):
+        acceptance.accept("data", tiny())
 
 
 def test_a_stage_without_tensors_gets_no_jittor(
