@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,16 +27,6 @@ if TYPE_CHECKING:
     from unidet.pipelines.proposers.proposer import Detector
 
 NO_LABEL = -1
-
-
-def trained_names(folder: Path) -> list[str | None]:
-    """What the outputs of a network that was trained here stand for, None for nothing: stage `rpn`
-    leaves it beside the weights. Empty where no such list lies there."""
-    from unidet.pipelines.proposers.outputs import CATEGORIES, known_outputs
-
-    if not (folder / CATEGORIES).is_file():
-        return []
-    return [output["name"] if output else None for output in known_outputs(folder)]
 
 
 class ClosedSet:

@@ -14,7 +14,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.formats.embeddings import read_named_embeddings
 from unidet.pipelines.detector import texts
-from unidet.pipelines.detector.closed_set import ClosedSet, trained_names
+from unidet.pipelines.detector.closed_set import ClosedSet
 from unidet.pipelines.detector.lineages import (
     HEADS,
     Lineage,
@@ -276,8 +276,10 @@ def _encoder(clip: Path, config: Config) -> Encode:
 
 
 def _closed(lineage: Lineage, config: Config) -> ClosedSet:
+    from unidet.pipelines.proposers.outputs import known_outputs
     from unidet.pipelines.proposers.proposer import open_detector
 
     folder = lineage.store.folder(lineage.head)
     network = open_detector(config.rpn, folder)
-    return ClosedSet(network, config.rpn.images, trained_names(folder), config.proposals.keep)
+    outputs = [output["name"] if output else None for output in known_outputs(folder)]
+    return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)

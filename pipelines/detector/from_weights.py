@@ -15,14 +15,14 @@ from unidet.config.stages import TextEmbeddings
 from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.detector import texts
-from unidet.pipelines.detector.closed_set import ClosedSet, trained_names
+from unidet.pipelines.detector.closed_set import ClosedSet
 from unidet.pipelines.detector.network import Network
 from unidet.pipelines.detector.one_network import OneNetwork
 from unidet.pipelines.detector.texts import Encode, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.engine import bring_up_jittor
 from unidet.pipelines.wiring.study_networks import END_TO_END, end_to_end
-from unidet.vocabularies.vocabulary import COCO_IDS, shipped, shipped_of_size
+from unidet.vocabularies.vocabulary import names_by_number
 
 PAGES = {
     "unidetector_stage1": "rpn=cln_r50_fpn",
@@ -85,12 +85,14 @@ def open_network(files: Mapping[str, Path], overrides: Sequence[str]) -> Network
 
 @dataclass(frozen=True)
 class _Checkpoint:
-    """A file under our names; `page` is the setting that chooses its network."""
+    """A file under our names; `page` is the setting that chooses its network, `classes` the names
+    of its outputs where it carries them."""
 
     path: Path
     page: str
     arrays: Mapping[str, np.ndarray]
-    vocabularies: tuple[np.ndarray, ...]
+    vocabularies: tuple[np.ndarray, ...] = ()
+    classes: tuple[str | None, ...] = ()
 
     @property
     def group(self) -> str:
@@ -100,6 +102,7 @@ class _Checkpoint:
 
 def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
     """A checkpoint and its page: the one chosen by the overrides, else that of its layout."""
+    from unidet.weights.class_names import read_class_names
     from unidet.weights.layouts.layout import KEPT, VOCABULARY
     from unidet.weights.layouts.registry import open_weights
     from unidet.weights.read import read_checkpoint
@@ -117,14 +120,14 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
         own = {
             key: array for key, array in arrays.items() if not key.startswith((KEPT, VOCABULARY))
         }
-        return _Checkpoint(path, page, own, ())
+        return _Checkpoint(path, page, own, classes=read_class_names(path))
     page = PAGES.get(weights.layout.name, "")
     if not page:
         raise UserError(
             f"{name}: {path} holds {weights.layout.summary}; what detects is {', '.join(PAGES)}"
         )
     page = _chosen(page.partition("=")[0], overrides) or page
-    return _Checkpoint(path, page, weights.arrays, weights.vocabularies)
+    return _Checkpoint(path, page, weights.arrays, weights.vocabularies, weights.classes)
 
 
 def _chosen(group: str, overrides: Sequence[str]) -> str:
@@ -182,8 +185,8 @@ def _closed_set(
     network = _proposer(config, checkpoint)
     assert isinstance(network, Detector)
     count = _classes(config, checkpoint)
-    names = trained_names(checkpoint.path.parent)
-    outputs = names if names and len(names) == count else _outputs(count, kind)
+    names = checkpoint.classes if len(checkpoint.classes) == count else ()
+    outputs = names or names_by_number(count) or count
     return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)
 
 
@@ -200,18 +203,6 @@ def _classes(config: Config, checkpoint: _Checkpoint) -> int:
     """The number of classes of a checkpoint; 0 if class-agnostic."""
     name, others = CLASS_ROWS.get(config.rpn.network.kind, ("", 0))
     return len(checkpoint.arrays[name]) - others if name in checkpoint.arrays else 0
-
-
-def _outputs(count: int, kind: str) -> Sequence[str | None] | int:
-    """The names of a network's outputs, known by their number; else the number itself."""
-    # official DETR has an output for every number up to the last id
-    if kind == "detr" and count == COCO_IDS[-1] + 1:
-        names: list[str | None] = [None] * count
-        for number, name in zip(COCO_IDS, shipped("coco").names, strict=True):
-            names[number] = name
-        return names
-    vocabulary = shipped_of_size(count)
-    return vocabulary.names if vocabulary else count
 
 
 def _two_stage(

@@ -18,4 +18,4 @@ def build(settings: DETRConfig, classes: int, is_trained: bool) -> DETR:
     return DETR(settings, classes=max(classes, 1))
 
 
-KIND = Kind(build=build)
+KIND = Kind(build=build, class_arrays=("class_embed.*",))

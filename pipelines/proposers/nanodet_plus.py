@@ -39,4 +39,8 @@ def refit(network: NanoDetPlus, batches_from: Callable[[int], Loader]) -> None:
         network.unfold([first, *(batch.images_NCHW for batch in islice(batches, more))])
 
 
-KIND = Kind(build=build, refit=refit)
+KIND = Kind(
+    build=build,
+    refit=refit,
+    class_arrays=("head.predict.*", "aux_head.predict_classes.*"),
+)

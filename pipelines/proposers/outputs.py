@@ -57,6 +57,11 @@ def outputs(config: RpnConfig, name: str, categories: Sequence[Category]) -> Out
     return tuple(by_id.get(number) for number in range(largest + 1))
 
 
+def names_of(categories: Outputs) -> tuple[str | None, ...]:
+    """The names of the outputs, None for one that stands for nothing."""
+    return tuple(output.name if output else None for output in categories)
+
+
 def loss_of(config: RpnConfig, training: Sequence[ImageSet], loss: Loss) -> Loss:
     """`loss` of the batch with every box labelled by its output: 0 for a class-agnostic network."""
     if config.classes == "dataset":

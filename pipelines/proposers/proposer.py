@@ -81,6 +81,7 @@ class Kind(Generic[Settings, Network]):
         inputs: stages whose artefacts that needs.
         files: files outside the store that it needs.
         refit: adapts a network with `rpn.weights` for training.
+        class_arrays: patterns of the arrays that begin with a row for each class.
         code: modules, chosen by the settings, that its own module does not import.
     """
 
@@ -89,6 +90,7 @@ class Kind(Generic[Settings, Network]):
     inputs: Callable[[Settings], tuple[str, ...]] = _nothing
     files: Callable[[Settings], dict[str, Path]] = _no_files
     refit: Callable[[Network, Callable[[int], Loader]], None] = _as_loaded
+    class_arrays: tuple[str, ...] = ()
     code: Callable[[Settings], tuple[str, ...]] = _nothing
 
 

@@ -18,4 +18,11 @@ def build(settings: RTDETRConfig, classes: int, is_trained: bool) -> RTDETR:
     return RTDETR(settings, classes=max(classes, 1))
 
 
-KIND = Kind(build=build)
+KIND = Kind(
+    build=build,
+    class_arrays=(
+        "decoder.enc_score_head.*",
+        "decoder.dec_score_head.*",
+        "decoder.denoising_class_embed.weight",
+    ),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unidet.config.stages import RpnConfig
@@ -11,18 +11,22 @@ from unidet.errors import UserError
 from unidet.pipelines.proposers import proposer
 from unidet.pipelines.proposers.proposer import Proposer, kind_of
 from unidet.pipelines.wiring import starting_weights
-from unidet.pipelines.wiring.starting_weights import load_starting_weights, starting_file
+from unidet.pipelines.wiring.starting_weights import (
+    ClassOutputs,
+    load_starting_weights,
+    starting_file,
+)
 
 
 def initialize(
     network: Proposer,
     config: RpnConfig,
-    classes: int,
+    names: Sequence[str | None],
     files: Mapping[str, Path],
     inputs: Mapping[str, Path],
 ) -> None:
-    """Initialize the network for `classes`, 0 for a class-agnostic one, from `files` or the
-    artefacts `inputs`.
+    """Initialize the network, whose outputs have these names (none of a class-agnostic one), from
+    `files` or the artefacts `inputs`.
 
     Raises:
         UserError: the file cannot be read, or does not fit the network.
@@ -33,9 +37,10 @@ def initialize(
         kind_of(config.network).initialize(network, config.network, inputs)
         return
     is_trained = config.training is not None
+    outputs = ClassOutputs(kind_of(config.network).class_arrays, tuple(names))
     try:
         load_starting_weights(
-            network, files["weights"], is_trained_further=is_trained, classes=max(classes, 1)
+            network, files["weights"], is_trained_further=is_trained, outputs=outputs
         )
     except Misfit as error:
         raise UserError(f"{error}; rpn.network and rpn.classes say what it must be") from error

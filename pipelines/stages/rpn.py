@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ def run(job: Job) -> None:
     config = job.config.rpn
     categories = _outputs(job)
     network = seeded(job.config.seed, lambda: build_proposer(config, len(categories)))
-    start.initialize(network, config, len(categories), job.files, job.inputs)
+    names = outputs.names_of(categories)
+    start.initialize(network, config, names, job.files, job.inputs)
     if config.training is None:
-        keep_weights(job, network, "rpn")
+        keep_weights(job, network, "rpn", names)
     else:
-        _train(job, network, outputs.datasets_of(config, open_training_sets(job)))
+        _train(job, network, outputs.datasets_of(config, open_training_sets(job)), names)
     outputs.save_outputs(job.out, categories)
 
 
@@ -52,7 +53,9 @@ def _outputs(job: Job) -> outputs.Outputs:
     return ()
 
 
-def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
+def _train(
+    job: Job, network: Proposer, training: list[ImageSet], names: Sequence[str | None]
+) -> None:
     from unidet.data.loader import Source
     from unidet.pipelines.wiring.training import train_and_keep
     from unidet.training import ranks
@@ -67,7 +70,7 @@ def _train(job: Job, network: Proposer, training: list[ImageSet]) -> None:
     if config.weights:
         kind_of(config.network).refit(network, batches_from)
     loss_of = outputs.loss_of(config, training, network.loss)
-    train_and_keep(job, "rpn", network, loss_of, batches_from, settings)
+    train_and_keep(job, "rpn", network, loss_of, batches_from, settings, classes=names)
 
 
 def nodes(config: Config) -> tuple[str, ...]:

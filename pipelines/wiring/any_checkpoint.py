@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unidet.console.terminal import say
 from unidet.errors import UserError
+from unidet.pipelines.wiring.class_outputs import with_own_classes
+from unidet.pipelines.wiring.starting_weights import ClassOutputs
 from unidet.weights.prefixes import below, under
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def load_checkpoint(
-    network: nn.Module, path: Path, *, is_trained_further: bool, classes: int = 0
+    network: nn.Module, path: Path, *, is_trained_further: bool, outputs: ClassOutputs | None = None
 ) -> None:
     """As `starting_weights.load_starting_weights`."""
+    from unidet.weights.class_names import read_class_names
     from unidet.weights.load import Misfit, load_into, state_of
 
     arrays, is_whole = _arrays(network, path)
@@ -27,8 +28,14 @@ def load_checkpoint(
     if place and not is_whole:
         arrays = under(place, arrays)
     optional = optional_parts(network)
-    if is_trained_further and classes:
-        arrays = with_own_classes(arrays, state_of(network), classes)
+    if outputs:
+        own, in_file = state_of(network), read_class_names(path)
+        try:
+            arrays = with_own_classes(
+                arrays, own, outputs, in_file, is_trained_further=is_trained_further
+            )
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
     if not is_whole and not is_trained_further:
         raise UserError(f"{path}: holds a backbone, not the whole network; it must be trained")
     others = [name for name in _names(network) if not _is_backbone(name.removeprefix(place))]
@@ -49,32 +56,6 @@ def optional_parts(network: nn.Module) -> tuple[str, ...]:
     start these afresh. A CLN's classifier is one, as its objectness serves instead."""
     scores_by_objectness = "rpn_head.rpn_obj.weight" in _names(network)
     return ("aux_*", "rpn_head.rpn_cls.*") if scores_by_objectness else ("aux_*",)
-
-
-def with_own_classes(
-    arrays: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], classes: int
-) -> dict[str, np.ndarray]:
-    """The arrays of a network for other classes as one for `classes` has them.
-
-    What tells classes apart begins with a row for each. Those start as in `own`, the arrays of the
-    network; the rows behind them (sides of boxes, no object) are taken over. Arrays that differ
-    otherwise stay as they are.
-    """
-    others = [
-        name
-        for name, array in arrays.items()
-        if name in own and array.shape != own[name].shape and array.size > 1
-    ]
-    longer = {len(arrays[name]) - len(own[name]) for name in others}
-    if len(longer) != 1 or any(arrays[n].shape[1:] != own[n].shape[1:] for n in others):
-        return dict(arrays)
-    (more,) = longer
-    replaced = {
-        name: np.concatenate([own[name][:classes], arrays[name][classes + more :]])
-        for name in others
-    }
-    say(f"  starts from weights for {classes + more} classes; the outputs of {classes} are new")
-    return {**arrays, **replaced}
 
 
 def _image_side(network: nn.Module) -> str:

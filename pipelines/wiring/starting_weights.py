@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,20 @@ from unidet.pipelines.engine.stage import Job
 
 ANY_CHECKPOINT = "unidet.pipelines.wiring.any_checkpoint"
 """Loaded by name: it knows every layout, which a network that starts without has no use for."""
+
+
+@dataclass(frozen=True)
+class ClassOutputs:
+    """What a network tells apart.
+
+    Attributes:
+        arrays: patterns of its arrays that begin with a row for each class.
+        names: what each output stands for, None for nothing; empty if the network is class-agnostic
+            and has one output.
+    """
+
+    arrays: tuple[str, ...] = ()
+    names: tuple[str | None, ...] = ()
 
 
 def starting_file(key: str, root: str, place: str) -> dict[str, Path]:
@@ -37,20 +53,20 @@ def starting_file(key: str, root: str, place: str) -> dict[str, Path]:
 
 
 def load_starting_weights(
-    network: Any, path: Path, *, is_trained_further: bool, classes: int = 0
+    network: Any, path: Path, *, is_trained_further: bool, outputs: ClassOutputs | None = None
 ) -> None:
     """Weights of any file: ours of any size, or official ones in a layout of this network.
 
     Args:
         is_trained_further: a part will do: an ImageNet or CLIP backbone, or a network that lacks
             what only training uses, or one for other classes.
-        classes: that the network tells apart; 0 where it does not matter.
+        outputs: those of equal names are taken over; None for a network that has none of its own.
 
     Raises:
         UserError: the file cannot be read; Misfit where it does not fit the network.
     """
     module = import_module(ANY_CHECKPOINT)
-    module.load_checkpoint(network, path, is_trained_further=is_trained_further, classes=classes)
+    module.load_checkpoint(network, path, is_trained_further=is_trained_further, outputs=outputs)
 
 
 def code_of(weights: str) -> tuple[str, ...]:
@@ -58,17 +74,21 @@ def code_of(weights: str) -> tuple[str, ...]:
     return (ANY_CHECKPOINT,) if weights else ()
 
 
-def keep_weights(job: Job, network: Any, stage: str) -> None:
+def keep_weights(job: Job, network: Any, stage: str, classes: Sequence[str | None] = ()) -> None:
     """Write the given weights to model.safetensors, if nothing is trained.
+
+    Args:
+        classes: names of the outputs, which the file then carries.
 
     Raises:
         UserError: no weights were given.
     """
     from unidet.weights.load import state_of
-    from unidet.weights.write import write_safetensors
+    from unidet.weights.write import metadata_of, write_safetensors
 
     need_weights(getattr(job.config, stage), stage)
-    write_safetensors(job.out / "model.safetensors", state_of(network))
+    path = job.out / "model.safetensors"
+    write_safetensors(path, state_of(network), metadata_of(classes))
 
 
 def need_weights(config: RpnConfig | RegionNetworkConfig, stage: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from unidet.config.training import TrainingConfig
@@ -11,7 +11,7 @@ from unidet.pipelines.wiring.precision import precision_of
 from unidet.training import log, ranks
 from unidet.training.loop import train
 from unidet.training.step import LossOf, Prepare, as_it_is
-from unidet.weights.write import write_safetensors
+from unidet.weights.write import metadata_of, write_safetensors
 
 
 def train_and_keep(
@@ -22,8 +22,11 @@ def train_and_keep(
     batches_from: Callable[[int], Iterator[Any]],
     settings: TrainingConfig,
     prepare: Prepare = as_it_is,
+    classes: Sequence[str | None] = (),
 ) -> None:
     """Train, then write model.safetensors, log.csv, loss.png and TensorBoard events.
+
+    `classes` are the names of the outputs, which the weights' file then carries.
 
     Of several processes that train together only the first writes. The precision is what the
     stage's settings say (`precision_settings`).
@@ -42,7 +45,7 @@ def train_and_keep(
     )
     progress.close()
     if ranks.rank() == 0:
-        write_safetensors(job.out / "model.safetensors", weights)
+        write_safetensors(job.out / "model.safetensors", weights, metadata_of(classes))
         keep_log(job, name)
 
 

@@ -14,6 +14,7 @@ from stage_pages import departures
 
 from unidet.data.own_data import reader_of
 from unidet.pipelines.wiring import new_weights
+from unidet.weights.class_names import read_class_names
 from unidet.weights.layouts import nanodet_plus
 from unidet.weights.layouts.layout import Weights
 
@@ -89,6 +90,8 @@ def test_two_commands_lead_from_pictures_to_a_report(
     for place in (store / "artefacts").iterdir():
         stage = place.name.rpartition("-")[0]
         assert departures(stage, stage, place) == []
+        if stage == "rpn":
+            assert set(read_class_names(place / "model.safetensors")) == {"red", "green", "blue"}
 
 
 @pytest.mark.slow

@@ -28,6 +28,14 @@ def test_the_shipped_lists(name: str, count: int, first: str, last: str) -> None
     names = Vocabulary.parse(name).names
     assert (len(names), names[0], names[-1]) == (count, first, last)
     assert module.shipped_of_size(count) == shipped(name)
+    assert module.names_by_number(count) == shipped(name).names
+
+
+def test_outputs_by_category_id_are_named_as_coco_s() -> None:
+    outputs = module.names_by_number(91)
+    shown = (outputs[0], outputs[1], outputs[12], outputs[90])
+    assert shown == (None, "person", None, "toothbrush")
+    assert module.names_by_number(7) == ()
 
 
 def test_the_shipped_lists_are_the_official_ones(reference: Path) -> None:

@@ -187,6 +187,17 @@ def shipped_of_size(count: int) -> Vocabulary | None:
     return next((vocabulary for vocabulary in fitting if len(vocabulary) == count), None)
 
 
+def names_by_number(count: int) -> tuple[str | None, ...]:
+    """The names of so many outputs of published networks, None for one that stands for nothing;
+    empty where no such number is known. DETR has an output for every number up to COCO's last id.
+    """
+    if count == COCO_IDS[-1] + 1:
+        names = dict(zip(COCO_IDS, shipped("coco").names, strict=True))
+        return tuple(map(names.get, range(count)))
+    vocabulary = shipped_of_size(count)
+    return vocabulary.names if vocabulary else ()
+
+
 def _from_lines(where: str, text: str) -> Vocabulary:
     lines = [
         (number, line)

@@ -49,6 +49,9 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
         write_torch(target, written)
         if left_out := written_as.left_out(weights):
             lines.append(f"left out, as it has no place there: {listed('arrays', left_out)}")
+    if weights.classes and target.suffix != ".safetensors":
+        names = f"the names of its {len(weights.classes)} classes"
+        lines.append(f"left out: {names}, which only .safetensors holds")
     whose = f"our {weights.layout.network}" if side == "ours" else written_as.name
     return [*lines, f"{destination}: {len(written)} arrays for {whose}{_vocabularies(weights)}"]
 

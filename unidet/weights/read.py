@@ -60,6 +60,7 @@ _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".npz", ".pkl", ".param"
 # As Hugging Face calls the files of a checkpoint that is divided; each has some of its layers.
 _PART = re.compile(r"(?!00001-of-00001)\d{5}-of-\d{5}|index\.json$")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_HEAD = pickle.dumps(_LEGACY_MAGIC, 2)
 # Under these names training frameworks keep the weights, next to an optimizer's state; one may
 # stand inside another.
 _WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params")
@@ -102,6 +103,29 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
 def _unknown(head: bytes) -> str:
     """What kind of file begins like this and holds no weights."""
     return other_kind(head) or "is neither a PyTorch checkpoint, nor safetensors, nor npz"
+
+
+def read_entries(path: Path) -> Any:
+    """What a PyTorch checkpoint holds beside its tensors, which are there without their bytes;
+    None of any other file.
+
+    Raises:
+        UserError: truncated, or no readable pickle.
+    """
+    with _named(path), path.open("rb") as file:
+        head = file.read(len(_LEGACY_HEAD))
+        file.seek(0)
+        if head.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(file) as archive:
+                _check_zip(archive, path.stat().st_size)
+                pickled = _pickle_in(archive)
+                data = archive.read(pickled) if pickled else b""
+                return load(io.BytesIO(data), len(data), _unread).value if pickled else None
+        if head == _LEGACY_HEAD:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                parts = [load(cast("IO[bytes]", mapped), len(mapped), _unread) for _ in range(4)]
+                return parts[-1].value
+    return None
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -157,12 +181,14 @@ def _named(path: Path) -> Iterator[None]:
 def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         _check_zip(archive, size)
-        names = archive.namelist()
-        pickled = next((name for name in names if name.endswith("/data.pkl")), None)
+        pickled = _pickle_in(archive)
         if pickled is None:
             return _read_npz(archive)
         folder = pickled.removesuffix("data.pkl")
-        if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
+        if (
+            f"{folder}byteorder" in archive.namelist()
+            and archive.read(f"{folder}byteorder") != b"little"
+        ):
             raise UserError("it was written on a big-endian machine, which is not supported")
         storages: dict[str, Storage] = {}
 
@@ -175,6 +201,15 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
 
         data = archive.read(pickled)
         return _weights(load(io.BytesIO(data), len(data), load_storage), size)
+
+
+def _pickle_in(archive: zipfile.ZipFile) -> str | None:
+    """The member of PyTorch's zip format that describes its tensors."""
+    return next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+
+
+def _unread(pid: tuple[Any, ...]) -> Storage:
+    return Storage(str(pid[1]), pid[4])
 
 
 def _check_zip(archive: zipfile.ZipFile, size: int) -> None:

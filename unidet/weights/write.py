@@ -7,7 +7,7 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from unidet.store.arrays import save_arrays, save_tensors
 from unidet.store.disk import whole_file
 from unidet.weights.pickles import JITTOR_MARK
 
+CLASSES_KEY = "classes"
+"""Under it the metadata of a file of ours hold the names of its outputs, as JSON."""
 _STORAGE_NAMES = {
     "float64": "DoubleStorage",
     "float32": "FloatStorage",
@@ -30,6 +32,12 @@ _STORAGE_NAMES = {
     "uint8": "ByteStorage",
     "bool": "BoolStorage",
 }
+
+
+def metadata_of(classes: Sequence[str | None]) -> dict[str, str]:
+    """The metadata of a safetensors file whose outputs have these names, None for one that stands
+    for nothing; empty for no names. `class_names.read_class_names` reads them."""
+    return {CLASSES_KEY: json.dumps(list(classes))} if classes else {}
 
 
 def write_safetensors(

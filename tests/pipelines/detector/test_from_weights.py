@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,13 @@ from studies import built
 from unidet.config.compose import compose
 from unidet.errors import UserError
 from unidet.ops.numpy_boxes import xywh_to_xyxy
-from unidet.pipelines.detector import from_weights as module
-from unidet.pipelines.detector.from_weights import CLASS_ROWS, COCO_IDS, PAGES, _config
+from unidet.pipelines.detector.from_weights import CLASS_ROWS, PAGES, _config
 from unidet.pipelines.detector.model import load
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.wiring.image_sets import image_set_at
-from unidet.vocabularies.vocabulary import shipped
+from unidet.vocabularies.vocabulary import COCO_IDS, shipped
 from unidet.weights.layouts.layout import Shape
-from unidet.weights.layouts.registry import layout_named
+from unidet.weights.layouts.registry import layout_named, open_weights, write_ours
 from unidet.weights.write import write_torch
 
 PHOTO = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
@@ -96,12 +96,12 @@ def test_nanodet_plus_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("person", "book", "bottle"), ("person", "book")])
-def test_a_network_of_a_study_has_the_names_that_lie_beside_it(
+def test_a_network_of_a_study_has_the_names_that_it_carries(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    file = official("nanodet_plus_m", tmp_path / "m.pth", classes=3 + 32)
-    records = [{"id": number, "name": name} for number, name in enumerate(names)]
-    (tmp_path / "categories.json").write_text(json.dumps(records))
+    weights = open_weights(official("nanodet_plus_m", tmp_path / "m.pth", classes=3 + 32))
+    file = tmp_path / "m.safetensors"
+    write_ours(file, replace(weights, classes=names))
     model = load(file)
     if len(names) < 3:  # of another network
         assert model.names is None
@@ -110,19 +110,6 @@ def test_a_network_of_a_study_has_the_names_that_lie_beside_it(
     assert model.detect(PHOTO, "bottle, person", threshold=0).names == ("bottle", "person")
     with pytest.raises(UserError, match="'cat'"):
         model.detect(PHOTO, "book, bottle, cat")
-
-
-def test_outputs_by_category_id_are_named_as_coco_s() -> None:
-    outputs = module._outputs(91, "detr")
-    assert not isinstance(outputs, int)
-    assert (outputs[0], outputs[1], outputs[12], outputs[90]) == (
-        None,
-        "person",
-        None,
-        "toothbrush",
-    )
-    assert module._outputs(80, "rtdetr") == shipped("coco").names
-    assert module._outputs(7, "rtdetr") == 7
 
 
 @pytest.mark.slow

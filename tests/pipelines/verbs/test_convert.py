@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from commands import complaint_of, exit_status
 from unidet.weights.layouts import registry
 from unidet.weights.layouts.layer_shapes import batch_norm, convolution, linear
 from unidet.weights.layouts.layout import Layout
-from unidet.weights.layouts.registry import layout_named, open_weights
+from unidet.weights.layouts.registry import layout_named, open_weights, write_ours
 from unidet.weights.read import read_checkpoint
 from unidet.weights.write import write_torch
 
@@ -113,6 +114,19 @@ def test_what_it_says(layouts: Path, capsys: pytest.CaptureFixture[str]) -> None
         "a.safetensors: small (a layer and a vocabulary)",
         "b.pt: 3 arrays for small, vocabularies of 3 names",
     ]
+
+
+def test_names_of_classes_go_into_files_of_ours(
+    layouts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_torch("a.pth", small())
+    write_ours("a.safetensors", replace(open_weights("a.pth"), classes=("cat", "dog")))
+    assert run("a.safetensors", "b.safetensors") == 0
+    assert open_weights("b.safetensors").classes == ("cat", "dog")
+    capsys.readouterr()
+    assert run("b.safetensors", "c.pth") == 0
+    left_out = "left out: the names of its 2 classes, which only .safetensors holds"
+    assert left_out in capsys.readouterr().out.splitlines()
 
 
 def test_it_says_which_names_of_wrappers_it_took_off(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import networks
@@ -10,9 +11,14 @@ import numpy as np
 import pytest
 
 from unidet.backend.runtime import bring_up
+from unidet.config.compose import compose
 from unidet.errors import UserError
-from unidet.pipelines.wiring.any_checkpoint import with_own_classes
-from unidet.pipelines.wiring.starting_weights import load_starting_weights, starting_file
+from unidet.pipelines.wiring.starting_weights import (
+    keep_weights,
+    load_starting_weights,
+    starting_file,
+)
+from unidet.weights.class_names import read_class_names
 from unidet.weights.layouts import registry
 from unidet.weights.layouts.layer_shapes import Shapes, linear
 from unidet.weights.layouts.layout import Layout
@@ -152,6 +158,15 @@ def test_names_of_nothing_known(network: Any, tmp_path: Path) -> None:
         load_starting_weights(network, tmp_path / "x.pth", is_trained_further=True)
 
 
+def test_weights_that_are_kept_carry_the_names_of_their_outputs(
+    network: Any, tmp_path: Path
+) -> None:
+    config = compose(["rpn.training=null", "rpn.weights=x.pth"])
+    job: Any = SimpleNamespace(config=config, out=tmp_path)
+    keep_weights(job, network, "rpn", ("cat", None))
+    assert read_class_names(tmp_path / "model.safetensors") == ("cat", None)
+
+
 def test_files_for_the_key(tmp_path: Path) -> None:
     assert starting_file("roi.weights", str(tmp_path), "") == {}
     with pytest.raises(UserError, match=r"roi\.weights: .*absent\.pth is not there; .*data\.root"):
@@ -182,25 +197,3 @@ def test_nanodet_plus_starts_from_torchvisions_shufflenet(tmp_path: Path) -> Non
     assert after["backbone.stem.conv.weight"] == 1
     last = "backbone.stage4.3.main.2.norm.running_var"
     assert after[last] == 1 + order.index("stage4.3.branch2.6.running_var")
-
-
-def test_outputs_for_other_classes_start_as_built_and_the_rest_is_taken() -> None:
-    """Two classes and two rows for sides, from a network of three classes."""
-    own = {"body": np.zeros((2, 2)), "out": np.zeros((4, 2)), "out.bias": np.zeros(4)}
-    rows = np.arange(1.0, 6.0)
-    arrays = {"body": np.ones((2, 2)), "out": np.stack([rows, rows], axis=1), "out.bias": rows}
-    changed = with_own_classes(arrays, own, 2)
-    assert changed["out.bias"].tolist() == [0, 0, 4, 5]
-    assert changed["out"][:, 1].tolist() == [0, 0, 4, 5]
-    assert changed["body"] is arrays["body"]
-    back = with_own_classes(own, arrays, 3)
-    assert back["out.bias"].tolist() == [1, 2, 3, 0, 0]
-
-
-@pytest.mark.parametrize(
-    "own", [{"a": (3, 2), "b": (4,)}, {"a": (3, 3), "b": (3,)}, {"a": (2, 2), "b": (2,)}]
-)
-def test_a_network_of_other_sizes_is_not_one_for_other_classes(own: dict[str, Any]) -> None:
-    arrays = {"a": np.ones((2, 2)), "b": np.ones(2)}
-    unchanged = with_own_classes(arrays, {n: np.zeros(s) for n, s in own.items()}, 1)
-    assert unchanged == arrays

@@ -232,6 +232,7 @@ class Weights:
         kept: what our network has no place for; under the names it would have there, or under
             its official name where the layout does not list it.
         removed: components of a wrapper's that the file's names had more (`module.`).
+        classes: names of the classes, where the file carries them (`read_class_names`).
     """
 
     layout: Layout
@@ -239,6 +240,7 @@ class Weights:
     vocabularies: tuple[np.ndarray, ...] = ()
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
+    classes: tuple[str | None, ...] = ()
 
     def part(self, prefix: str) -> dict[str, np.ndarray]:
         """The arrays whose names start with `prefix` ("text."), without it."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from unidet.errors import UserError
+from unidet.weights.class_names import metadata, read_class_names
 from unidet.weights.layouts import (
     clip,
     detr,
@@ -29,7 +29,7 @@ from unidet.weights.layouts.layout import Layout, Problems, Weights, from_ours, 
 from unidet.weights.ncnn import is_ncnn, read_ncnn
 from unidet.weights.read import read_checkpoint
 from unidet.weights.wrappers import Unwrapped, unwrapped
-from unidet.weights.write import write_safetensors
+from unidet.weights.write import metadata_of, write_safetensors
 
 LAYOUTS: tuple[Layout, ...] = (
     unidetector.STAGE1,
@@ -78,16 +78,18 @@ def open_weights(
             NaN or infinite values.
     """
     arrays = _arrays(Path(path))
-    named = layout or _recorded_layout(Path(path))
+    named = layout or metadata(Path(path)).get(LAYOUT_KEY)
     candidates = [layout_named(named)] if named else _layouts_of(network)
     try:
         if network and candidates[0].network != network:
             raise UserError(f"holds weights of {candidates[0].network}, not of {network}")
         reading = recognize(shapes_of(arrays), candidates)
         read = Layout.from_official if reading.is_official else from_ours
-        return replace(read(reading.layout, reading.way.of(arrays)), removed=reading.way.removed)
+        weights = read(reading.layout, reading.way.of(arrays))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    classes = read_class_names(Path(path))
+    return replace(weights, removed=reading.way.removed, classes=classes)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -204,16 +206,8 @@ def _no_layout(readings: Sequence[Reading], nearest: Reading) -> str:
 
 def write_ours(path: str | Path, weights: Weights) -> None:
     """A `.safetensors` file of ours; `open_weights` gives the same weights."""
-    write_safetensors(path, to_ours(weights), {LAYOUT_KEY: weights.layout.name})
-
-
-def _recorded_layout(path: Path) -> str | None:
-    """The layout in the metadata of a file of ours."""
-    try:
-        with safe_open(path, "np") as file:
-            return (file.metadata() or {}).get(LAYOUT_KEY)
-    except SafetensorError:
-        return None
+    named = {LAYOUT_KEY: weights.layout.name, **metadata_of(weights.classes)}
+    write_safetensors(path, to_ours(weights), named)
 
 
 def _layouts_of(network: str | None) -> list[Layout]:
