@@ -46,6 +46,18 @@ def recorded_weight(
     return load_file(reference / "reference/detectors/deterministic_weights_detr.py").detr_value
 
 
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says where home is, as in a container that runs as a number without a name."""
+
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("HOME", "XDG_CACHE_HOME", "UNIDET_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+
+
 @pytest.fixture(scope="session")
 def setting() -> Callable[[Any, str], Any]:
     """A value of a configuration by its dotted key; numbers count in a tuple."""

@@ -261,6 +261,37 @@ def test_a_tilde_means_home(here: Path, answer: Answer, monkeypatch: pytest.Monk
     assert f"root: {here}/a=b\n" in answer("config", "store.root=~/a=b")[1]
 
 
+@pytest.mark.parametrize(
+    "command", ["config", "completion bash", "evaluate truth.json results.json --style coco"]
+)
+def test_what_needs_no_home_works_without(
+    here: Path, answer: Answer, homeless: None, command: str
+) -> None:
+    status, _, err = answer(*command.split())
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("status store.root=~/x", "store.root: begins with ~, but HOME is not set"),
+        ("data stats --images ~/x --annotations y", "--images: begins with ~, but HOME is not set"),
+    ],
+)
+def test_without_a_home_no_folder_of_that_name_is_made(
+    here: Path, answer: Answer, homeless: None, command: str, what: str
+) -> None:
+    status, _, err = answer(*command.split())
+    assert (status, err.count("\n")) == (2, 1)
+    assert what in err
+    assert not (here / "~").exists()
+
+
+def test_no_such_user_has_an_example(here: Path, answer: Answer) -> None:
+    err = answer("detect", "picture.png", "--vocab=cat", "--example=cat=~nobody-here/x.png")[2]
+    assert err.endswith("--example: ~nobody-here/x.png: no such file\n")
+
+
 # --- numbers ----------------------------------------------------------------------------------
 
 NUMBERS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -101,7 +102,7 @@ def _parsed(example: str) -> tuple[str, Path, np.ndarray | None]:
         raise UserError(
             f"--example: {example!r:.60} must be NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2"
         )
-    path = Path(match["file"]).expanduser()
+    path = Path(os.path.expanduser(match["file"]))
     if not path.is_file():
         what = "is a folder, must be a picture" if path.is_dir() else "no such file"
         advice = "; a box in a picture is @X1,Y1,X2,Y2 in pixels" if "@" in path.name else ""

@@ -217,6 +217,20 @@ def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_root() == tmp_path / "own"
 
 
+def test_a_user_without_a_home_is_told_what_to_set(
+    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doctor.check_cache().state == "FAIL"
+    assert doctor.check_space().state in ("OK", "WARN")
+    with pytest.raises(UserError, match=r"^HOME is not set .*; set UNIDET_CACHE to a folder"):
+        cache_root()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "unidet"
+    monkeypatch.setenv("UNIDET_CACHE", "~/own")
+    with pytest.raises(UserError, match=r"^HOME is not set"):
+        cache_root()
+
+
 def test_an_unwritable_cache_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/cache cannot be written.*UNIDET_CACHE"):

@@ -122,8 +122,8 @@ def check_onednn() -> Finding:
 
 
 def check_cache() -> Finding:
-    root = cache_root()
     try:
+        root = cache_root()
         toolchain.require_writable(root)
     except UserError as error:
         return Finding("FAIL", "cache", str(error), "export UNIDET_CACHE=/some/writable/folder")
@@ -132,7 +132,9 @@ def check_cache() -> Finding:
 
 def check_space() -> Finding:
     """Both places that grow: the compile cache and the working folder with its store."""
-    places = {"cache": cache_root(), "here": Path.cwd()}
+    places = {"here": Path.cwd()}
+    with suppress(UserError):  # told by check_cache
+        places = {"cache": cache_root(), **places}
     free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
     detail = ", ".join(f"{name} {size / _GIBIBYTE:.1f} GiB free" for name, size in free.items())
     if min(free.values()) < _SPACE_NEEDED:

@@ -30,6 +30,7 @@ from unidet import config
 from unidet.config.pages import pages_below
 from unidet.config.places import cache_root
 from unidet.config.study import Config
+from unidet.errors import UserError
 from unidet.store.disk import read_sealed, write_sealed
 from unidet.store.hashing import digest, sha256_bytes
 from unidet.store.plain_json import parse_json
@@ -46,7 +47,10 @@ def kept(overrides: Sequence[str], compose: Callable[[], Config]) -> Config:
     name = _name(overrides)
     if name is None:
         return compose()
-    path = cache_root() / FOLDER / f"{name}.json"
+    try:
+        path = cache_root() / FOLDER / f"{name}.json"
+    except UserError:  # no home: nothing is cached
+        return compose()
     composed = _read(path)
     if composed is None:
         composed = compose()

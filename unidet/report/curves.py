@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ from unidet.errors import UserError
 from unidet.report.label_text import label
 from unidet.report.logs.rows import TRAIN, VALIDATION
 from unidet.report.logs.run import Run
-from unidet.report.style import COLOURS, PAPER, save
+from unidet.report.style import COLOURS, PAPER, figure_style, save
 
 LOG_RATIO = 20  # losses whose largest is this many times their smallest get a logarithmic axis
 PEAK_RATIO = 5  # so do learning rates of runs whose peaks are so far apart
@@ -144,7 +143,7 @@ def draw_curves(
             faint. By default a 25th of the rows, and none for means of epochs.
     """
     rows, columns = _grid(len(quantities))
-    with matplotlib.rc_context(PAPER):
+    with figure_style(PAPER):
         figure = Figure(figsize=(2.7 * columns + 0.3, 1.9 * rows + 0.6), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
         drawn = [

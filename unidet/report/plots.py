@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from unidet.data.overlap import Overlap
 from unidet.data.stats import Statistics
 from unidet.report.label_text import label
-from unidet.report.style import COLOURS, MARKERS, PAPER
+from unidet.report.style import COLOURS, MARKERS, PAPER, figure_style
 
 matplotlib.use("Agg")
 
@@ -33,7 +33,7 @@ def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
     """Every loss of a training log against the step, smoothed, with the total in black."""
     losses = [name for name in log.columns if name.startswith("loss")]
     window = max(1, len(log) // 25)
-    with matplotlib.rc_context(_STYLE):
+    with figure_style(_STYLE):
         figure = Figure(figsize=(7, 3.6), layout="constrained")
         axes = figure.subplots()
         for name in losses:
@@ -58,7 +58,7 @@ def metric_curves(
     table: pd.DataFrame, along: str, metric: str, others: list[str], target: Path
 ) -> None:
     """`metric` against the column `along`, one line for each combination of `others`."""
-    with matplotlib.rc_context(_STYLE):
+    with figure_style(_STYLE):
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.subplots()
         groups = table.groupby(others) if others else [((), table)]
@@ -79,7 +79,7 @@ def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
     `table` has the columns beta, gamma, cap and AP.
     """
     caps = sorted(table["cap"].unique())
-    with matplotlib.rc_context(_STYLE):
+    with figure_style(_STYLE):
         figure = Figure(figsize=(3.1 * len(caps), 3.2), layout="constrained")
         panels = figure.subplots(1, len(caps), sharey=True, squeeze=False)[0]
         for axes, cap in zip(panels, caps, strict=True):
@@ -120,7 +120,7 @@ def category_bars(table: pd.DataFrame, target: Path) -> None:
     rows = table[table["AP"] >= 0].sort_values("AP")
     novel = rows["novel"].fillna(False).astype(bool)
     colours = novel.map({True: _NOVEL, False: _BASE})
-    with matplotlib.rc_context(_STYLE):
+    with figure_style(_STYLE):
         figure = Figure(figsize=(7, max(2.5, 0.16 * len(rows) + 0.8)), layout="constrained")
         axes = figure.subplots()
         axes.barh(range(len(rows)), rows["AP"], color=colours)
@@ -155,7 +155,7 @@ def data_overview(
     names = [name for name, _ in totals.most_common(MOST_NAMES)]
     spaces = [*dict.fromkeys(one for one, _ in overlaps)]
     heights = [1.6 + 0.25 * max(len(names), 8), *([1.2 + 0.5 * len(spaces)] if spaces else [])]
-    with matplotlib.rc_context(_STYLE):
+    with figure_style(_STYLE):
         figure = Figure(figsize=(10, sum(heights)), layout="constrained")
         top, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         by_name, by_size = top.subplots(1, 2)

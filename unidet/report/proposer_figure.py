@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from unidet.report.label_text import label
-from unidet.report.style import COLOURS, MARKERS, PAPER, PICTURES, save
+from unidet.report.style import COLOURS, MARKERS, PAPER, PICTURES, figure_style, save
 from unidet.store.disk import check_target
 
 CAPS = (10, 100, 300, 1000)
@@ -57,7 +56,7 @@ def draw_proposer_study(table: pd.DataFrame, path: Path, title: str = "") -> Non
         raise ValueError(f"a row for each proposer, with {COLUMNS}; missing: {missing}")
     numbers = table.set_index("proposer")[list(COLUMNS[1:])].astype(float)
     numbers = numbers.where(numbers >= 0)
-    with matplotlib.rc_context(PAPER):
+    with figure_style(PAPER):
         figure = Figure(figsize=(7.2, 5.2 + 0.09 * len(table)), layout="constrained")
         panels = figure.subplots(2, 2).ravel()
         _recall_by_number(panels[0], numbers)

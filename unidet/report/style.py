@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import matplotlib
+from matplotlib.figure import Figure as Figure
 
 from unidet.store.disk import whole_file
 
@@ -37,6 +40,19 @@ PAPER: Any = {
     "svg.fonttype": "none",
 }
 PICTURES = (".png", ".pdf", ".svg")
+
+
+@contextmanager
+def figure_style(settings: Any) -> Iterator[None]:
+    """Matplotlib's own defaults and these settings; none of a user's `matplotlibrc`.
+
+    With `text.usetex` there, or other fonts, a figure would look otherwise than on another machine,
+    or fail where LaTeX is missing, at the end of a training.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        yield
 
 
 def save(figure: Figure, path: Path, dpi: int = 200) -> None:

@@ -6,14 +6,13 @@ import argparse
 import difflib
 import json
 import math
-import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, NoReturn
 
-from unidet.config.places import local_path
+from unidet.config.places import home_path, local_path
 from unidet.console.terminal import printable
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Verb
@@ -147,14 +146,18 @@ def store_address(text: str) -> str:
     """
     if not text:
         raise ArgumentTypeError("must name a file or folder, got ''")
-    return os.path.expanduser(text)
+    return _path(home_path, text)
 
 
 def file_path(text: str) -> str:
     """A type for argparse: a file or folder of this machine, as `store_address` takes one."""
     store_address(text)
+    return _path(local_path, text)
+
+
+def _path(read: Callable[[str], str], text: str) -> str:
     try:
-        return local_path(text)
+        return read(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
 

@@ -38,9 +38,14 @@ def draw(nodes: list[Node], path: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    from matplotlib.figure import Figure
+    from unidet.report.style import figure_style
 
-    from unidet.report.style import save
+    with figure_style({}):
+        _draw(nodes, path)
+
+
+def _draw(nodes: list[Node], path: Path) -> None:
+    from unidet.report.style import Figure, save
 
     direct = direct_inputs(nodes)
     edges = [(key, node.key) for node in nodes for key in direct[node.key]]
