@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from unidet.backend.interpreter import python_command
 from unidet.backend.toolchain import default_threads
 from unidet.config.study import Config
 from unidet.console.interrupt import EXIT_CODE
@@ -32,10 +32,12 @@ POLL_SECONDS = 0.3
 PATIENCE = 30.0  # seconds that a process gets to end after it was asked to
 TASK = "task.json"
 TASK_KEYS = {"node", "work", "out", "inputs", "siblings", "config"}
-ATTACHED = """from unidet.console.interrupt import stop_with_parent
+_MAIN = """from unidet.cli import main
+main()
+"""
+_ATTACHED = f"""from unidet.console.interrupt import stop_with_parent
 stop_with_parent()
-from unidet.cli import main
-main()"""
+{_MAIN}"""
 
 
 class Workers(Protocol):
@@ -131,8 +133,7 @@ def read_task(path: Path) -> Mapping[str, Any]:
 
 def unidet_command(*arguments: str, attached: bool = False) -> list[str]:
     """A `unidet` command of this installation; with `attached` it stops when its input closes."""
-    start = ["-c", ATTACHED] if attached else ["-m", "unidet"]
-    return [sys.executable, *start, *arguments]
+    return python_command(_ATTACHED if attached else _MAIN, *arguments)
 
 
 def work_command(task: Path) -> list[str]:

@@ -27,6 +27,7 @@ from typing import Literal
 from unidet.backend import build as jittor_build
 from unidet.backend import cuda_build, importing, memory, nccl, process_gpus, toolchain, trial
 from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda, require_free
+from unidet.backend.interpreter import python_command
 from unidet.backend.toolchain import OneDNN
 from unidet.config.places import cache_root
 from unidet.errors import UserError
@@ -186,7 +187,7 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
     code = f"from unidet.backend.runtime import bring_up; bring_up({device!r})"
     null = subprocess.DEVNULL
     _ahead = process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=null, stdout=null, stderr=null, start_new_session=True
+        python_command(code), stdin=null, stdout=null, stderr=null, start_new_session=True
     )
     try:
         yield process

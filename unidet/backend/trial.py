@@ -15,6 +15,7 @@ from pathlib import Path
 
 from unidet.backend.files import write
 from unidet.backend.gpu import Cuda, NoCuda
+from unidet.backend.interpreter import python_command
 
 _SECONDS = 1200  # for compiling the core and the first kernels on a slow machine
 _TOLERANCE = 1e-4
@@ -59,7 +60,7 @@ def _recorded(record: Path, cuda: Cuda) -> str | None:
 def _try(log: Path) -> str:
     """What is wrong; empty where nothing is."""
     with log.open("wb") as output:
-        command = [sys.executable, "-c", "from unidet.backend.trial import main; main()"]
+        command = python_command("from unidet.backend.trial import main; main()")
         try:
             status = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=_SECONDS

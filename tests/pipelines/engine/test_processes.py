@@ -147,6 +147,21 @@ def test_a_task_of_an_array_ends_with_the_run(
     assert watched == [(store.layout.lock("0" * 64), "host-1")]
 
 
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_folder_s_files_are_not_taken_for_modules(attached: bool, tmp_path: Path) -> None:
+    """A user's random.py, or the folder of a checkout, which is called unidet."""
+    for name in ("json", "random", "argparse"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "unidet").mkdir()
+    (tmp_path / "unidet/__init__.py").write_text("raise SystemExit('shadowed')")
+    command = processes.unidet_command("--version", attached=attached)
+    reads, writes = os.pipe()  # an attached process ends where its input does
+    done = subprocess.run(command, cwd=tmp_path, stdin=reads, capture_output=True)
+    os.close(reads)
+    os.close(writes)
+    assert (done.returncode, done.stdout.split()[:1], done.stderr) == (0, [b"unidet"], b"")
+
+
 def test_a_task_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "task.json"
     for text in ("{", "[]", '{"stage": "proposals"}'):

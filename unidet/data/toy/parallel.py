@@ -19,6 +19,7 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 
 _CHUNK = 50
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def map_chunks(
@@ -38,7 +39,8 @@ def map_chunks(
         yield from _drain(map(work, chunks), count, progress)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+    with _out_of_reach():  # its queues start a process too
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
     try:
         with _out_of_reach():
             results = pool.map(work, chunks)  # starts the processes
@@ -56,11 +58,18 @@ def map_chunks(
 @contextmanager
 def _out_of_reach() -> Iterator[None]:
     """What is started meanwhile gets neither Ctrl-C nor the end of a terminal, from its first
-    moment on: its parent, which gets both, says when it is over."""
+    moment on: its parent, which gets both, says when it is over. Nor does it import what is called
+    as a module in the current folder, which Python 3.10 cannot be told."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    path = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
     try:
         yield
     finally:
+        if path is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = path
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
