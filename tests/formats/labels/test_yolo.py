@@ -252,3 +252,35 @@ def test_a_number_of_classes_that_is_not_that_of_the_names_is_refused(
     """A name that is missing gives those after it to other classes."""
     place = written(tmp_path, f"nc: {count}\nnames: [cat, dog]", a=BOX)
     refused(place, f"'nc' is '{count}', but there are 2 names")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "differs"),
+    [
+        ("labels/classes.txt", "dog\ncat\n", True),  # labelImg's, of another order
+        ("obj.names", "person\ncat\ndog\n", True),
+        ("notes.json", '{"categories": [{"id": 1, "name": "cat"}, {"id": 0, "name": "x"}]}', True),
+        ("other.yaml", "names: {1: cat, 0: dog}", True),
+        ("labels/classes.txt", "Cat\ndog\nowl\n", False),
+        ("classes.txt", "cat\n", False),
+        (
+            "notes.json",
+            '{"categories": [{"id": 1, "name": "dog"}, {"id": 0, "name": "cat"}]}',
+            False,
+        ),
+        ("notes.json", "[1", False),
+        ("other.yaml", "names: {1: dog, 0: cat}", False),
+        ("other.yaml", "names: 5", False),
+    ],
+)
+def test_lists_that_name_a_class_otherwise_are_noted(
+    tmp_path: Path, file: str, content: str, differs: bool
+) -> None:
+    place = written(tmp_path, "names: [cat, dog]", a=BOX)
+    (place / file).write_text(content)
+    notes = [note for note in read_own(place, place / "images").notes if "otherwise" in note]
+    assert len(notes) == differs
+    if differs:
+        (note,) = notes
+        assert f"{file}: class 0 is " in note
+        assert note.endswith("there, 'cat' as read")

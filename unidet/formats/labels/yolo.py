@@ -40,6 +40,7 @@ from unidet.formats.labels.yolo_settings import (
     key_point_values,
     may_be_labels,
     names_of,
+    note_other_names,
     parts_of,
     settings_of,
 )
@@ -73,6 +74,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     layout = _Layout(names_of(settings, folder), key_point_values(settings, folder))
     notes = Notes()
     files = _files(folder, pictures, refuse, notes)
+    note_other_names(layout.names, folder, notes)
     parts = parts_of(settings, folder, pictures, notes)
     images: list[Labelled] = []
     quads: list[Quad] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,8 +32,11 @@ _ABSENT = ("", "null", "~")
 
 def settings_file(folder: Path) -> Path | None:
     """The YAML file of a folder that lists names."""
-    files = sorted([*folder.glob("[!.]*.yaml"), *folder.glob("[!.]*.yml")])
-    return next((file for file in files if "names" in _yaml(file)), None)
+    return next((file for file in _yaml_files(folder) if "names" in _yaml(file)), None)
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("[!.]*.yaml"), *folder.glob("[!.]*.yml")])
 
 
 def settings_of(place: Path) -> dict[str, Any]:
@@ -100,6 +104,43 @@ def _listed(folder: Path) -> list[str]:
             "of two numbers; give the class a name, or delete the line"
         )
     return lines
+
+
+def note_other_names(names: Sequence[str], folder: Path, notes: Notes) -> None:
+    """Notes every other list of names in the folder that gives a number to another class.
+
+    labelImg writes its `classes.txt` anew in the order in which names were met, Label Studio a
+    `notes.json`; boxes that were drawn by one list are of other classes by the other.
+    """
+    for file in sorted({*_in_lines(folder), *folder.glob("notes.json"), *_yaml_files(folder)}):
+        listed = _names_in(file)
+        for number, (name, other) in enumerate(zip(names, listed, strict=False)):
+            if name.lower() != str(other).lower().strip():
+                place = f"{file}: class {number} is {shown(other)} there, {shown(name)} as read"
+                notes.add("list that names a class otherwise than it was read", place)
+                break
+
+
+def _in_lines(folder: Path) -> list[Path]:
+    """Lists with a name a line: in the folder, and among the labels, where labelImg writes one."""
+    places = (folder / below / name for below in ("", "labels") for name in NAME_FILES)
+    return [file for file in places if file.is_file()]
+
+
+def _names_in(file: Path) -> list[str]:
+    """The names of a list by number; those of a file that holds none are none."""
+    try:
+        if file.suffix == ".json":
+            entries = json.loads(_text(file))["categories"]
+            return [entry["name"] for _, entry in sorted((int(e["id"]), e) for e in entries)]
+        if file.name in NAME_FILES:
+            return [line.strip() for line in _text(file).splitlines()]
+        names = _yaml(file).get("names")
+        if isinstance(names, dict):
+            return [names[key] for key in sorted(names, key=int)]
+        return names if isinstance(names, list) else []
+    except (UserError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return []
 
 
 def key_point_values(settings: dict[str, Any], folder: Path) -> int:
