@@ -6,7 +6,11 @@ import jittor as jt
 
 
 class _Relu(jt.Function):
-    """Its gradient needs the output only; Jittor's own walks through a select and its inputs."""
+    """ReLU whose gradient needs only the output.
+
+    Jittor's own ReLU also keeps the inputs of a select operation and reads them in the backward
+    pass.
+    """
 
     def execute(self, x: jt.Var) -> jt.Var:
         self.output = jt.maximum(x, 0.0)
@@ -17,12 +21,12 @@ class _Relu(jt.Function):
 
 
 def relu(x: jt.Var) -> jt.Var:
-    """max(x, 0), any shape; gradient 0 at 0. `relu(a + b)` adds and clamps in one pass."""
+    """max(x, 0) of any shape, with gradient 0 at 0. Jittor fuses `relu(a + b)` into one pass."""
     return _Relu.apply(x)
 
 
 class _Silu(jt.Function):
-    """Keeps its input only."""
+    """SiLU that keeps only its input for the backward pass."""
 
     def execute(self, x: jt.Var) -> jt.Var:
         self.input = x
@@ -34,5 +38,5 @@ class _Silu(jt.Function):
 
 
 def silu(x: jt.Var) -> jt.Var:
-    """x * sigmoid(x), any shape."""
+    """x * sigmoid(x) of any shape."""
     return _Silu.apply(x)

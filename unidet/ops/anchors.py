@@ -1,4 +1,4 @@
-"""Anchors, or one point, per cell of a feature map."""
+"""Anchors and anchor points of the cells of a feature map."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def grid_anchors(
 ) -> np.ndarray:
     """Anchors (height * width * ratios * scales, 4) float32 in image pixels, row by row.
 
-    Every cell has one of each ratio (height / width) and in it of each scale, whose area is
-    (scale * stride)^2, centred on (column * stride, row * stride): mmdet AnchorGenerator with
-    center_offset 0.
+    Each cell has one anchor for each pair of a ratio (height / width) and a scale; the scales vary
+    fastest. An anchor has the area (scale * stride)^2 and its centre at (column * stride,
+    row * stride). Same as mmdet AnchorGenerator with center_offset 0.
     """
     roots = np.sqrt(np.array(ratios, np.float32))[:, None]
     sides = np.array(scales, np.float32)[None]
@@ -30,15 +30,16 @@ def grid_anchors(
 
 
 def grid_points(height: int, width: int, stride: int) -> np.ndarray:
-    """(height * width, 2) float32: x, y of every cell's top left corner, row by row."""
+    """Top left corners (x, y) of all cells, row by row: (height * width, 2) float32, in pixels."""
     x, y = np.meshgrid(np.arange(width) * stride, np.arange(height) * stride)
     return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
 
 
 def inside(anchors: np.ndarray, height: float, width: float) -> np.ndarray:
-    """(A,) bool: anchors that lie wholly in the image; the far border itself is outside.
+    """Which anchors lie completely inside the image, (A,) bool.
 
-    mmdet/core/anchor/utils.py `anchor_inside_flags`, allowed_border 0.
+    An anchor that touches the right or bottom border is outside. Same as
+    mmdet/core/anchor/utils.py `anchor_inside_flags` with allowed_border 0.
     """
     return (
         (anchors[:, 0] >= 0)
@@ -49,10 +50,11 @@ def inside(anchors: np.ndarray, height: float, width: float) -> np.ndarray:
 
 
 def centerness(anchors: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """How central each anchor's centre lies in its box: (A, 4), (A, 4) -> (A,) in [0, 1].
+    """Centerness of each anchor's centre in the box of the same row: (A, 4), (A, 4) -> (A,).
 
-    sqrt(min(t, b) / max(t, b) * min(l, r) / max(l, r)), and 0 where the centre is not strictly
-    inside. OLN's objectness target, oln_rpn_head.py lines 350-376.
+    With l, t, r, b the distances from the centre to the sides of the box, centerness is
+    sqrt(min(t, b) / max(t, b) * min(l, r) / max(l, r)), in [0, 1]. It is 0 where the centre is not
+    strictly inside. This is the objectness target of OLN (oln_rpn_head.py lines 350-376).
     """
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2
     before, after = centres - boxes[:, :2], boxes[:, 2:] - centres

@@ -1,6 +1,7 @@
 """Batched matrix products and attention.
 
-B: batch of matrices (images x heads), T: tokens, E: width of a head.
+B: batch of matrices (images x heads), T: query tokens, S: key tokens, E: width of a head,
+N: images, W: width of all heads.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from unidet.ops import onednn
 
 
 class _BatchedMatmul(jt.Function):
-    """(B, M, K) @ (B, K, N); gradients are again products of this form.
+    """(B, M, K) @ (B, K, N), whose two gradients are also batched products.
 
-    Jittor derives gradients of a batched product whose loops run against the memory order on a
-    CPU: 20 to 100 times slower than the product itself.
+    Jittor's own gradients of a batched product loop against the memory order, which makes them 20
+    to 100 times slower than the product on a CPU.
     """
 
     def __init__(self, by_onednn: bool) -> None:
@@ -34,7 +35,7 @@ class _BatchedMatmul(jt.Function):
 
 
 def _by_loops(left: jt.Var, right: jt.Var, swapped: str = "") -> jt.Var:
-    """left @ right; `swapped` says which of the two has its last two sides swapped."""
+    """left @ right; `swapped` names the operand that is transposed first, if any."""
     left = left.transpose(0, 2, 1) if swapped == "left" else left
     return jt.matmul(left, right.transpose(0, 2, 1) if swapped == "right" else right)
 
@@ -52,10 +53,11 @@ def _by_onednn(left: jt.Var, right: jt.Var, swapped: str = "") -> jt.Var:
 
 
 def batched_matmul(left_BMK: jt.Var, right_BKN: jt.Var, *, by_onednn: bool = False) -> jt.Var:
-    """B products of (M, K) and (K, N) matrices, with a gradient as fast as the product.
+    """Products of B pairs of matrices: (B, M, K), (B, K, N) -> (B, M, N).
 
-    `by_onednn`: four times as fast as Jittor's loops, in another order of sums; for networks whose
-    maps are blocked.
+    The gradients take about as long as the product. With `by_onednn` oneDNN computes the products
+    four times as fast as Jittor's loops, but sums in a different order. It needs a CPU with oneDNN,
+    as blocked maps do (ops/blocked_maps.py).
     """
     return _BatchedMatmul(by_onednn)(left_BMK, right_BKN)
 
@@ -67,9 +69,12 @@ def attention(
     mask: jt.Var | None = None,
     dropout: Callable[[jt.Var], jt.Var] | None = None,
 ) -> jt.Var:
-    """softmax(q k^T / sqrt(E) + mask) v: (B, T, E). The mask broadcasts to (B, T, S) and is added,
-    so forbid with a large negative number (an infinite one becomes NaN in kernels built with
-    -Ofast). `dropout` acts on the weights."""
+    """Scaled dot-product attention, softmax(q k^T / sqrt(E) + mask) v: (B, T, E).
+
+    The mask is additive and broadcasts to (B, T, S). Mask a key with a large negative number:
+    kernels are built with -Ofast, which turns an infinite one into NaN. `dropout` is applied to the
+    attention weights.
+    """
     scale = queries_BTE.shape[-1] ** -0.5
     logits = batched_matmul(queries_BTE * scale, keys_BSE.transpose(0, 2, 1))
     if mask is not None:
@@ -79,8 +84,11 @@ def attention(
 
 
 def can_attend(mask: jt.Var | None) -> bool:
-    """Whether `attention_of_heads` may be used: no gradients, oneDNN, a mask of keys if there is
-    one."""
+    """Whether `attention_of_heads` can replace `attention`.
+
+    It needs a CPU with oneDNN and AVX-512, gradients switched off, and a mask, if any, that is the
+    same for all queries (shape (B, 1, S)).
+    """
     by_keys = mask is None or (len(mask.shape) == 3 and mask.shape[1] == 1)
     return by_keys and jt.flags.no_grad and not jt.flags.use_cuda and onednn.has_avx512()
 
@@ -88,8 +96,11 @@ def can_attend(mask: jt.Var | None) -> bool:
 def attention_of_heads(
     queries_NTW: jt.Var, keys_NSW: jt.Var, values_NSW: jt.Var, heads: int, mask_B1S: jt.Var | None
 ) -> jt.Var:
-    """`attention` of all heads, (N, T, W), without gradients: heads stay side by side, weights in
-    cache. Sums are in another order."""
+    """`attention` of all heads in one fused kernel without gradients: (N, T, W).
+
+    Heads stay side by side in W, and attention weights stay in the CPU's cache. Sums are in a
+    different order than in `attention`.
+    """
     images, queries, width = queries_NTW.shape
     inputs = [queries_NTW, keys_NSW, values_NSW]
     inputs += [] if mask_B1S is None else [mask_B1S]

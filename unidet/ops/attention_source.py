@@ -1,4 +1,4 @@
-"""C++ source of attention without gradients; follows onednn_source.py in the same file."""
+"""C++ source of attention without gradients. It is compiled after onednn_source.py in one file."""
 
 from __future__ import annotations
 

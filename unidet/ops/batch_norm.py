@@ -1,8 +1,8 @@
 """Batch normalization with PyTorch's semantics, fast on a CPU.
 
-Jittor's own spends much of a training step in generic reductions and in keeping what a following
-ReLU needs; here one kernel reads each channel for its moments and once more, still in cache, to
-normalize it. Letters: N images, C channels, H, W.
+Jittor's own batch norm uses generic reductions and stores the input of a following ReLU, which
+takes much of a training step. Here one kernel reads each channel once for its mean and variance,
+and again, while it is in cache, to normalize it. N: images, C: channels, H, W: cells.
 """
 
 from __future__ import annotations
@@ -89,7 +89,11 @@ for (int c = 0; c < channels; c++) {
 
 
 class _BatchNorm(jt.Function):
-    """The kernels; afterwards `mean`, `variance` (C,) are those used, the variance biased."""
+    """The compiled kernels.
+
+    Attributes:
+        mean, variance: (C,), used in the last call; the variance is biased.
+    """
 
     def __init__(self, eps: float, frozen: bool, slope: float) -> None:
         super().__init__()
@@ -125,20 +129,22 @@ class _BatchNorm(jt.Function):
 
 
 def _over_ranks(value: jt.Var) -> jt.Var:
-    """Mean over the processes of a data-parallel run; the value itself in a single process."""
+    """Mean over all processes of a data-parallel run; `value` itself in a single process."""
     return value.mpi_all_reduce("mean") if jt.in_mpi else value
 
 
 class BatchNorm2d(nn.Module):
     """Batch normalization of (N, C, H, W), followed by max(y, leak * y) if `relu`.
 
-    While `is_train` is true the batch's biased variance normalizes and the unbiased one enters
-    `running_var`, as in PyTorch; else the running statistics normalize, while `weight` and `bias`
-    still get gradients. In a data-parallel run the moments are those of all processes' batches.
+    While `is_train` is true, the layer normalizes with the mean and the biased variance of the
+    batch and updates `running_var` with the unbiased variance, as PyTorch does. Otherwise it
+    normalizes with the running statistics; `weight` and `bias` still receive gradients. In a
+    data-parallel run, mean and variance are taken over the batches of all processes.
 
     Attributes:
-        packs: whether filters before it are packed in inference, see `models.inference`; `packed`
-            is what is kept of them.
+        packs: whether inference packs the filters of the preceding convolution, see
+            `models.inference`.
+        packed: those packed filters.
     """
 
     def __init__(
@@ -162,7 +168,7 @@ class BatchNorm2d(nn.Module):
         self.eps, self.momentum = eps, momentum
 
     def execute(self, x: jt.Var) -> jt.Var:
-        """Normalized x; ValueError in training where a channel has a single value."""
+        """x normalized. ValueError in training where a channel has a single value."""
         count = x.numel() // max(x.shape[1], 1)
         if self.is_train and count < 2:
             raise ValueError(f"batch norm cannot train on one value per channel, x is {x.shape}")
@@ -175,7 +181,10 @@ class BatchNorm2d(nn.Module):
         return y
 
     def on_running_statistics(self) -> tuple[jt.Var, jt.Var]:
-        """Scale and shift, (C,) each, that normalize so; gradients reach `weight` and `bias`."""
+        """Scale and shift, (C,) each, equivalent to normalizing with the running statistics.
+
+        Gradients reach `weight` and `bias`.
+        """
         scale = self.weight / jt.sqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 

@@ -1,7 +1,7 @@
 """CUDA source of batch normalization (see batch_norm.py).
 
-A channel is shared by SPLITS blocks, each with its own partial sums in out3 (C, SPLITS, 2), which
-are then put together in double precision.
+SPLITS thread blocks share a channel. Each writes its partial sums to out3 (C, SPLITS, 2); another
+kernel combines them in double precision.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Layers of blocked maps that have no gradient: filters are packed once, channels need not fill the
-lanes.
+"""Layers for inference on blocked maps, without gradients.
 
-N images, C channels, H, W cells, O filters of K x K cells; see blocked_maps.py.
+Filters are packed once. The number of channels need not be a multiple of LANES. N: images,
+C: channels, H, W: cells, O: filters of K x K cells; see blocked_maps.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from unidet.ops.blocked_maps import LANES, channels_held, is_blocked
 from unidet.ops.onednn import run
 
 WIDEST = 256
-"""Channels up to which Winograd's filters, 16 numbers for 9, stay in cache and are faster."""
+"""Most channels for Winograd: larger transformed filters (16 numbers for 9) do not fit in cache."""
 
 _NUMBERS = """
 const int channels = in0_shape1 * data["lanes"];
@@ -42,21 +42,20 @@ _SOURCES = {
     ("depthwise", False): _call("unidet_depthwise_packed", "", "slope"),
     ("image", False): _call("unidet_convolve", "nullptr", "slope", "true"),
 }
-"""By kernel, and whether there is a residual."""
+"""Source of the call, by kernel and by whether there is a residual."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters, and what their sums are multiplied by and shifted by, as a kernel takes them.
+    """Filters of a convolution in a kernel's memory layout, with the scale and shift of its sums.
 
     Attributes:
-        kind: the kernel: `image` of plain maps, `direct` and `winograd` of blocked ones,
-            `depthwise` with a filter for each channel.
-        values: in that kernel's order, with filters of 0 up to the last lane.
-        scale, shift: of the sums of each filter, (lanes of all blocks,).
-        channels, side, stride, zeros: C, K, cells from one filter's place to the next, zeros before
-            the first cell.
-        zeros_after: after the last cell.
+        kind: the kernel. `image` takes plain maps; `direct` and `winograd` take blocked maps;
+            `depthwise` has one filter per channel.
+        values: the filters in the layout of that kernel, zero-padded to a multiple of LANES.
+        scale, shift: (O padded to a multiple of LANES,), applied to the sums of each filter.
+        channels, side, stride: C, K and the stride in cells.
+        zeros, zeros_after: zero padding at the top and left, and at the bottom and right.
     """
 
     kind: Literal["image", "direct", "winograd", "depthwise"]
@@ -70,12 +69,12 @@ class Filters:
     zeros_after: int
 
     def cells(self, size: int) -> int:
-        """Of a side that comes out, of `size` that go in."""
+        """Height or width of the output for an input of `size` cells."""
         return (size + self.zeros + self.zeros_after - self.side) // self.stride + 1
 
 
 def norm_factors(norm: BatchNorm2d) -> tuple[jt.Var, jt.Var]:
-    """Scale and shift (C,) of a norm on running statistics."""
+    """Scale and shift (C,) of a batch norm that uses its running statistics."""
     statistics = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
     source = (
         'unidet_norm_factors(in0_p, in1_p, in2_p, in3_p, out0_p, out1_p, in0_shape0, data["eps"]);'
@@ -93,7 +92,11 @@ def packed(
     padding: int,
     image: bool = False,
 ) -> Filters:
-    """Filters of a convolution; `image`: of plain maps."""
+    """Pack the filters of a convolution.
+
+    `image` packs for plain maps. Otherwise the kernel takes blocked maps. Winograd is chosen for
+    3 x 3 filters with stride 1 and padding 1 if C and O are at most `WIDEST` and fill their blocks.
+    """
     filters, channels, side = weight_OCKK.shape[:3]
     kind: Literal["image", "direct", "winograd"] = "image" if image else "direct"
     whole = channels % LANES == 0 and filters % (2 * LANES) == 0
@@ -127,7 +130,10 @@ def packed_depthwise(
     before: int,
     after: int,
 ) -> Filters:
-    """A filter for each channel; `before` and `after`: zeros around the map."""
+    """Pack the filters of a depthwise convolution.
+
+    `before` is the zero padding at the top and left, `after` that at the bottom and right.
+    """
     channels, _, side = weight_C1KK.shape[:3]
     taps = _to_lanes(weight_C1KK).reshape((-1, LANES, side, side)).permute(0, 2, 3, 1)
     follow = _to_lanes(scale_C), _to_lanes(shift_C)
@@ -135,7 +141,7 @@ def packed_depthwise(
 
 
 def _to_lanes(values: jt.Var) -> jt.Var:
-    """With zeros after the last, up to whole lanes."""
+    """`values` with the first dimension zero-padded to a multiple of LANES."""
     rest = -values.shape[0] % LANES
     return jt.concat([values, jt.zeros((rest, *values.shape[1:]))], dim=0) if rest else values
 
@@ -149,11 +155,14 @@ def convolve(
     residual: jt.Var | None = None,
     residual_last: bool = False,
 ) -> jt.Var:
-    """f(scale (feats * filters) + shift + residual), or with `residual_last` f(…) + residual, to a
-    blocked map; f(z) = max(z, slope z), or SiLU.
+    """Convolution with scale, shift, activation and residual, to a blocked map.
 
-    Kernels for an image and for single channels take a slope alone. ValueError where the channels
-    differ.
+    Computes f(scale * (feats conv filters) + shift + residual); with `residual_last` the residual
+    is added after f. f(z) is max(z, slope * z), or SiLU with `silu`. Filters of kind `image` and
+    `depthwise` take only a slope.
+
+    Raises:
+        ValueError: the channels differ, or the kind of filters does not take these options.
     """
     spare = channels_held(feats) - filters.channels
     if is_blocked(feats) == (filters.kind == "image") or spare not in range(LANES):
@@ -182,7 +191,11 @@ def convolve(
 
 
 def interleaved(first: jt.Var, second: jt.Var, half: int, start: int, count: int) -> jt.Var:
-    """Channels `start` to `start + count` of two maps of `half` channels taken in turn."""
+    """Channels `start` to `start + count` of two maps whose channels are interleaved.
+
+    Channel 2 i of the interleaved map is channel i of `first`, and 2 i + 1 is channel i of
+    `second`. Both maps have `half` channels.
+    """
     images, _, rows, columns, _ = first.shape
     return run(
         'unidet_interleave(in0_p, in1_p, out0_p, data["images"], data["half"], data["cells"], '
@@ -194,7 +207,7 @@ def interleaved(first: jt.Var, second: jt.Var, half: int, start: int, count: int
 
 
 def stretched(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
-    """A map at another size, bilinear, as interpolation without aligned corners."""
+    """Bilinear resize to (height, width), with align_corners false."""
     numbers = ("images", "blocks", "rows", "columns")
     values = dict(zip(numbers, feats.shape[:4], strict=True))
     values |= {"rows_out": size[0], "columns_out": size[1]}

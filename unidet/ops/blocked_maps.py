@@ -1,10 +1,10 @@
-"""Feature maps in blocks of channels, as oneDNN's convolutions take them on a CPU with AVX-512.
+"""Feature maps in oneDNN's blocked layout, for CPUs with AVX-512.
 
-Jittor's convolution rearranges (N, C, H, W) into blocks and back in every call, a third of a
-forward pass. Here maps stay as they are between convolutions: a blocked map is
-(N, C / LANES, H, W, LANES), five dimensions, so that its shape tells it from a plain one. All
-functions take blocked maps unless they say otherwise. N images, C channels, H, W cells, O filters
-of K x K cells.
+Jittor's convolution converts (N, C, H, W) to the blocked layout and back in every call, which takes
+a third of a forward pass. Here maps stay in the blocked layout between convolutions. A blocked map
+has the shape (N, C / LANES, H, W, LANES); a plain map has (N, C, H, W), so the number of dimensions
+tells them apart. Functions take blocked maps unless they say otherwise. N: images, C: channels,
+H, W: cells, O: filters of K x K cells.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from unidet.ops.onednn import run
 
 LANES = 16
 _TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
-_FEWEST_CHANNELS, _FEWEST_CELLS = 64, 3000  # below which transforms gain little or lose
+_FEWEST_CHANNELS, _FEWEST_CELLS = 64, 3000  # below these, Winograd gains little or is slower
 _NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
 def can_block(channels: int) -> bool:
-    """Whether maps of so many channels may be blocked on the device in use."""
+    """Whether maps with this number of channels can be blocked on the device in use."""
     return channels % LANES == 0 and not jt.flags.use_cuda and onednn.has_avx512()
 
 
@@ -31,17 +31,17 @@ def is_blocked(feats: jt.Var) -> bool:
 
 
 def channels_held(feats: jt.Var) -> int:
-    """Channels that a map has room for, of a blocked one with those that fill its last lanes."""
+    """Number of channels of a map; of a blocked map with the padding of its last block."""
     return feats.shape[1] * (LANES if is_blocked(feats) else 1)
 
 
 def channel_dims(feats: jt.Var) -> tuple[int, ...]:
-    """The dimensions that hold the channels of a map of either kind."""
+    """The dimensions that hold the channels of a plain or blocked map."""
     return (1, 4) if is_blocked(feats) else (1,)
 
 
 class _Arrange(jt.Function):
-    """Into blocks, or out of them; the gradient goes the other way."""
+    """Conversion to the blocked layout or from it; the gradient is converted back."""
 
     def __init__(self, into: bool) -> None:
         super().__init__()
@@ -70,27 +70,29 @@ def _arranged(feats: jt.Var, into: bool) -> jt.Var:
 
 
 def blocked(feats_NCHW: jt.Var) -> jt.Var:
-    """A plain map in blocks; C must be a multiple of LANES."""
+    """Convert a plain map to the blocked layout; C must be a multiple of LANES."""
     return _Arrange(True)(feats_NCHW.float32())
 
 
 def plain(feats: jt.Var) -> jt.Var:
-    """(N, C, H, W) of a map of either kind."""
+    """Convert a map to (N, C, H, W); a plain map is returned as it is."""
     return _Arrange(False)(feats) if is_blocked(feats) else feats
 
 
 def as_array(feats: jt.Var, channels: int | None = None) -> np.ndarray:
-    """(N, C, H, W) of a map of either kind; of anything else what it holds.
+    """Numpy array (N, C, H, W) of a plain or blocked map; other tensors keep their shape.
 
-    `channels`: how many there are, where they do not fill the lanes.
+    `channels`: C, where the map has padding in its last block.
     """
     values = plain(feats).numpy()
     return values if channels is None else values[:, :channels]
 
 
 def transforms(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> bool:
-    """Whether a convolution goes by Winograd's transforms: twice as fast, and rounds otherwise, by
-    some 1e-6 of the largest value."""
+    """Whether a convolution in training uses Winograd's algorithm.
+
+    It is twice as fast. Its results differ by some 1e-6 of the largest value.
+    """
     filters, channels, side = weight_OCKK.shape[:3]
     fits = is_blocked(x) and (side, stride, padding) == (3, 1, 1)
     whole = filters % LANES == 0 and channels % LANES == 0
@@ -100,7 +102,10 @@ def transforms(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> boo
 
 
 class _Convolve(jt.Function):
-    """oneDNN's convolution with what follows it; keeps its input and its output alone."""
+    """oneDNN's convolution with scale, bias, residual and activation.
+
+    It keeps only its inputs and its output for the backward pass.
+    """
 
     def __init__(self, stride: int, padding: int, slope: float) -> None:
         super().__init__()
@@ -177,12 +182,11 @@ def convolve(
     slope: float = 1.0,
     residual: jt.Var | None = None,
 ) -> jt.Var:
-    """max(y, slope * y) of y = scale (feats * weight) + bias + residual.
+    """max(y, slope * y) with y = scale * (feats conv weight) + bias + residual.
 
-    The filters stay as they are: multiplied by the scale, they would round once more.
-
-    `feats` may be a plain image of 3 channels, to which no gradient goes. Lanes past the last
-    filter are 0. ValueError where the channels differ.
+    The scale is applied to the sums: filters multiplied by it would be rounded once more. `feats`
+    may also be a plain image with 3 channels, which receives no gradient. Padding channels of the
+    result are 0. ValueError where the channels differ.
     """
     if channels_held(feats) != weight_OCKK.shape[1]:
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")

@@ -1,4 +1,4 @@
-"""Pools and the nearest-cell resize of blocked maps (see blocked_maps.py)."""
+"""Pooling and nearest-neighbour resizing of blocked maps (see blocked_maps.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ _SIDES = ("images", "blocks", "rows", "columns")
 
 
 class _Resized(jt.Function):
-    """A function of one map to one of other sides; `kernel` and its gradient take both shapes."""
+    """An operation that maps (N, C / LANES, H, W, LANES) to another height and width.
+
+    Args:
+        kernel: name of the C++ function; `{kernel}_backward` is its gradient.
+        size: height and width of the result.
+        values: further numbers for both functions.
+        keeps: whether the gradient also takes the input and the result.
+    """
 
     def __init__(
         self,
@@ -44,20 +51,20 @@ class _Resized(jt.Function):
 
 
 def max_pool(feats: jt.Var) -> jt.Var:
-    """Of 3 x 3 cells at stride 2, half the sides, rounded up."""
+    """Max pooling of 3 x 3 cells with stride 2 and padding 1: half the sides, rounded up."""
     rows, columns = feats.shape[2:4]
     return _Resized("unidet_max_pool", ((rows + 1) // 2, (columns + 1) // 2), keeps=True)(feats)
 
 
 def mean_pool(feats: jt.Var, stride: int) -> jt.Var:
-    """Mean over stride x stride cells; a remainder at the right or bottom is dropped."""
+    """Mean of stride x stride cells; a remainder at the right or bottom is dropped."""
     rows, columns = feats.shape[2:4]
     size = rows // stride, columns // stride
     return _Resized("unidet_mean_pool", size, {"side": stride})(feats)
 
 
 def spread(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
-    """A map of either kind at another size, of every cell the nearest one."""
+    """Nearest-neighbour resize of a plain or blocked map to (height, width)."""
     if not is_blocked(feats):
         return nn.interpolate(feats, size=size, mode="nearest")
     return _Resized("unidet_spread", size)(feats)

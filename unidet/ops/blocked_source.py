@@ -1,7 +1,7 @@
-"""C++ source of our own loops over blocked maps; follows onednn_source.py in the same file.
+"""C++ source of loops over blocked maps. It is compiled after onednn_source.py in one file.
 
-A blocked map is (images, blocks, rows, columns, LANES), whose lanes past the last channel are 0.
-Work is shared over (image, block), so that results do not depend on the number of threads.
+A blocked map is (images, blocks, rows, columns, LANES); its padding channels are 0. Threads share
+the pairs (image, block), so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations

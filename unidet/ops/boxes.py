@@ -1,7 +1,8 @@
-"""Areas, overlaps and clipping of axis-aligned boxes, as tensors; in numpy: `numpy_boxes.py`.
+"""Formats, areas, overlaps and clipping of axis-aligned boxes, for tensors.
 
-Boxes are float32 `boxes_xyxy`: (x1, y1, x2, y2) in absolute pixels, continuous coordinates, so a
-box is x2 - x1 wide (no +1). N, M: numbers of boxes.
+`numpy_boxes.py` has functions for numpy arrays. `boxes_xyxy` are (x1, y1, x2, y2) float32 in
+absolute pixels and continuous coordinates: the width is x2 - x1, without + 1. N, M: numbers of
+boxes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import numpy as np
 from unidet.ops.numpy_boxes import UNION_FLOOR
 
 Array: TypeAlias = jt.Var | np.ndarray
-"""A tensor, or a numpy array where no gradient is asked for."""
+"""A tensor, or a numpy array where no gradient is needed."""
 AnyArray = TypeVar("AnyArray", jt.Var, np.ndarray)
 Size: TypeAlias = tuple[float, float] | np.ndarray
-"""(height, width) in pixels: a pair for all boxes, or (N, 2), a row for each of N."""
+"""(height, width) in pixels: one pair for all boxes, or an array (N, 2) with a row per box."""
 
 RELATIVE_FLOOR = 1e-12
-"""Instead of `UNION_FLOOR` for boxes in units of the image's sides; RT-DETR and DETR have none."""
+"""Replaces `UNION_FLOOR` for boxes relative to the image size; RT-DETR and DETR have no floor."""
 
 
 def as_var(values: Array) -> jt.Var:
@@ -47,12 +48,12 @@ def _joined(left: AnyArray, right: AnyArray) -> AnyArray:
 
 
 def areas(boxes_xyxy: jt.Var) -> jt.Var:
-    """(..., 4) boxes -> (...) width * height; negative where exactly one side is inverted."""
+    """Width * height of boxes, (..., 4) -> (...); negative where exactly one side is inverted."""
     return (boxes_xyxy[..., 2] - boxes_xyxy[..., 0]) * (boxes_xyxy[..., 3] - boxes_xyxy[..., 1])
 
 
 def intersections(boxes_xyxy: jt.Var, others_xyxy: jt.Var) -> jt.Var:
-    """Area shared by boxes (..., 4) and others (..., 4), broadcast against each other."""
+    """Areas of the intersections of boxes (..., 4) and others (..., 4), which broadcast."""
     left = jt.maximum(boxes_xyxy[..., 0], others_xyxy[..., 0])
     top = jt.maximum(boxes_xyxy[..., 1], others_xyxy[..., 1])
     right = jt.minimum(boxes_xyxy[..., 2], others_xyxy[..., 2])
@@ -61,13 +62,13 @@ def intersections(boxes_xyxy: jt.Var, others_xyxy: jt.Var) -> jt.Var:
 
 
 def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array, floor: float = UNION_FLOOR) -> jt.Var:
-    """IoU of row i with row i: (N, 4), (N, 4) -> (N,); unions count as `floor` at least."""
+    """IoU of the boxes in the same row: (N, 4), (N, 4) -> (N,). `floor`: lower limit of unions."""
     boxes, others = as_var(boxes_xyxy), as_var(others_xyxy)
     shared = intersections(boxes, others)
     return shared / jt.maximum(areas(boxes) + areas(others) - shared, floor)
 
 
 def clip_boxes(boxes_xyxy: jt.Var, size: Size) -> jt.Var:
-    """Move every corner of (N, 4) boxes into 0 <= x <= width, 0 <= y <= height."""
+    """Clip the corners of boxes (N, 4) to 0 <= x <= width and 0 <= y <= height."""
     limits = jt.array(np.asarray(size, np.float32)[..., [1, 0, 1, 0]])
     return jt.minimum(jt.maximum(boxes_xyxy, 0.0), limits.broadcast(boxes_xyxy))

@@ -1,7 +1,7 @@
-"""Boxes as offsets from reference boxes, and back.
+"""Encoding of boxes relative to reference boxes, and decoding.
 
-`deltas` is the R-CNN code (dx, dy, dw, dh); `tblr` the distances (top, bottom, left, right) from
-the reference's centre. References are proposals or anchors; all boxes are (N, 4) x1, y1, x2, y2.
+`deltas` are R-CNN's (dx, dy, dw, dh). `tblr` are the distances (top, bottom, left, right) from the
+centre of the reference. References are proposals or anchors. All boxes are (N, 4) x1, y1, x2, y2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unidet.ops.boxes import Array, Size, as_var, clip_boxes
 
 DELTA_STDS = (0.1, 0.1, 0.2, 0.2)
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
-"""|dw|, |dh| are cut here before the exponential: no side grows more than 62.5-fold."""
+"""Limit of |dw| and |dh| before the exponential: a side grows at most by a factor of 62.5."""
 
 
 def _centres_and_sizes(boxes: jt.Var) -> tuple[jt.Var, jt.Var]:
@@ -30,9 +30,9 @@ def _row(values: tuple[float, ...], like: jt.Var) -> jt.Var:
 def encode_deltas(
     references: Array, boxes: Array, stds: tuple[float, float, float, float] = DELTA_STDS
 ) -> jt.Var:
-    """Offsets (N, 4) that carry each reference onto its box; sides must be > 0.
+    """Deltas (N, 4) that turn each reference into the box of the same row; sides must be > 0.
 
-    mmdet/core/bbox/coder/delta_xywh_bbox_coder.py `bbox2delta`, means 0.
+    Same as mmdet/core/bbox/coder/delta_xywh_bbox_coder.py `bbox2delta` with means 0.
     """
     centres, sizes = _centres_and_sizes(as_var(references))
     box_centres, box_sizes = _centres_and_sizes(as_var(boxes))
@@ -46,9 +46,10 @@ def decode_deltas(
     stds: tuple[float, float, float, float] = DELTA_STDS,
     max_shape: Size | None = None,
 ) -> jt.Var:
-    """Boxes (N, 4) reached from the references; clipped to max_shape if given.
+    """Boxes (N, 4) of deltas (N, 4), clipped to `max_shape` if it is given.
 
-    mmdet/core/bbox/coder/delta_xywh_bbox_coder.py `delta2bbox`, means 0, wh_ratio_clip 16/1000.
+    Same as mmdet/core/bbox/coder/delta_xywh_bbox_coder.py `delta2bbox` with means 0 and
+    wh_ratio_clip 16/1000.
     """
     centres, sizes = _centres_and_sizes(as_var(references))
     scaled = deltas * _row(stds, deltas)
@@ -64,10 +65,11 @@ def decode_tblr(
     distances: jt.Var,
     max_shape: Size | None = None,
 ) -> jt.Var:
-    """Boxes (N, 4) from distances (N, 4) top, bottom, left, right from a reference's centre, in its
-    own sides; not forced positive, so boxes may come out inverted.
+    """Boxes (N, 4) of distances (N, 4) from the centres of the references, clipped to `max_shape`.
 
-    mmdet/core/bbox/coder/tblr_bbox_coder.py `tblr2bboxes`; clipped to max_shape if given.
+    Distances are top, bottom, left, right, in units of the reference's height or width. They may be
+    negative, so boxes may be inverted. Same as mmdet/core/bbox/coder/tblr_bbox_coder.py
+    `tblr2bboxes`.
     """
     centres, sizes = _centres_and_sizes(as_var(references))
     vertical, horizontal = sizes[:, 1:], sizes[:, :1]

@@ -1,7 +1,7 @@
-"""Multi-scale deformable attention: weighted bilinear samples of several maps.
+"""Multi-scale deformable attention: weighted sums of bilinear samples of several feature maps.
 
-N images, S cells of all levels one after the other (each row by row), Q queries, A heads, D values
-a head, L levels, P points a level.
+N: images, S: cells of all levels (level after level, each row by row), Q: queries, A: heads,
+D: channels per head, L: levels, P: points per level.
 
 Source: Zhu et al., arXiv 2010.04159, 4.1; Deformable-DETR ops/functions/ms_deform_attn_func.py
 `ms_deform_attn_core_pytorch`.
@@ -110,7 +110,7 @@ for (int lane = 0; lane < images * heads; lane++) for (int query = 0; query < qu
 
 
 class _DeformableAttention(jt.Function):
-    """The compiled kernels; the levels travel as a tensor of (height, width, first cell)."""
+    """The compiled kernels. `levels` (L, 3) holds height, width and first cell of each level."""
 
     def execute(self, values: jt.Var, locations: jt.Var, weights: jt.Var, levels: jt.Var) -> jt.Var:
         self.saved = values, locations, weights, levels
@@ -146,9 +146,9 @@ def deformable_attention(
 ) -> jt.Var:
     """Weighted sums (N, Q, A, D) of the samples at `locations`.
 
-    `locations` are (x, y) with 0 and 1 at a map's outer edges (align_corners False); what lies
-    outside a map is zero. `sizes`: height and width of each of the L levels. Gradients reach
-    values, locations and weights. ValueError where the levels do not fill S cells.
+    `locations` are (x, y), with 0 and 1 at the outer edges of a map (align_corners False). Maps are
+    zero outside their edges. `sizes` holds height and width of each of the L levels. Values,
+    locations and weights receive gradients. ValueError where the levels do not have S cells.
     """
     images, queries, heads, levels, points = weights_NQALP.shape
     cells = sum(height * width for height, width in sizes)

@@ -31,7 +31,8 @@ __global__ static void deformable_forward(@ARGS_DEF) {
 deformable_forward<<<blocks_for(out0->num), 256>>>(@ARGS);
 """.replace("EACH", each("(long long)out0_shape0 * out0_shape1 * out0_shape2 * out0_shape3"))
 
-# One thread per sampled point; several may reach one cell, so values' gradients add atomically.
+# One thread per sampled point. Several points may read one cell, so the gradients of values are
+# added atomically.
 BACKWARD = r"""
 __global__ static void deformable_backward(@ARGS_DEF) {
     const int heads = in0_shape2, width = in0_shape3, points = in1_shape3;

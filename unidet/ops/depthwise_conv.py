@@ -1,8 +1,8 @@
-"""Depthwise convolution: every channel with a filter of its own.
+"""Depthwise convolution: one filter per channel.
 
-On a CPU Jittor's own goes through oneDNN's blocked layouts and back, ten times the work of the
-convolution itself; these kernels stay in NCHW and run along rows. N images, C channels, H, W cells,
-K cells of a filter's side.
+On a CPU, Jittor's own converts to oneDNN's blocked layout and back, which takes ten times as long
+as the convolution. These kernels work on (N, C, H, W) row by row. N: images, C: channels,
+H, W: cells, K: side of a filter.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ for (int channel = 0; channel < channels; channel++) {
 
 
 class _DepthwiseConv(jt.Function):
-    """The compiled kernels; stride and padding travel as data, so nothing recompiles."""
+    """The compiled kernels. Stride and padding are data, so one compilation serves all calls."""
 
     def __init__(self, stride: int, before: int) -> None:
         super().__init__()
@@ -165,10 +165,10 @@ class _DepthwiseConv(jt.Function):
 def depthwise_conv(
     feats_NCHW: jt.Var, weight_C1KK: jt.Var, stride: int, before: int, after: int
 ) -> jt.Var:
-    """Convolve each channel of (N, C, H, W) with its filter; zeros around the map.
+    """Convolve each channel of (N, C, H, W) with its filter (1, K, K), with zero padding.
 
-    `before` counts the zero rows and columns at the top and left, `after` those at the bottom and
-    right. ValueError where the filters do not fit the channels or the map is too small.
+    `before` is the padding at the top and left, `after` that at the bottom and right. ValueError
+    where the filters do not fit the channels or the map is too small.
     """
     _, channels, height, width = feats_NCHW.shape
     side = weight_C1KK.shape[2]

@@ -1,6 +1,7 @@
-"""Distances as distributions over whole numbers of strides (Generalized Focal Loss, 2006.04388).
+"""Box sides as distributions over distance bins (Generalized Focal Loss, arXiv 2006.04388).
 
-A box is read off a point by its distances left, top, right, bottom. N images, P points, K bins.
+A box is given by a point and the distances from it to the left, top, right and bottom side. Bin i
+stands for a distance of i strides. P: points.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from unidet.ops.boxes import Array, as_var
 
 
 def expected_bins(logits_NPS: jt.Var, bins: int) -> jt.Var:
-    """Mean bin of each side: (..., 4 * bins) side by side -> (..., 4), in 0 .. bins - 1.
+    """Expected bin of each side's distribution: (..., 4 * bins) -> (..., 4), in [0, bins - 1].
 
-    nanodet model/head/gfl_head.py `Integral`, lines 36-67.
+    Same as nanodet model/head/gfl_head.py `Integral`, lines 36-67.
     """
     shape = logits_NPS.shape[:-1]
     probabilities = nn.softmax(logits_NPS.reshape((-1, bins)), dim=1)
@@ -24,11 +25,11 @@ def expected_bins(logits_NPS: jt.Var, bins: int) -> jt.Var:
 
 
 def boxes_around(points_P2: Array, distances: jt.Var) -> jt.Var:
-    """xyxy boxes (..., P, 4) from distances (..., P, 4) left, top, right, bottom, in pixels."""
+    """xyxy boxes (..., P, 4) of points and distances (..., P, 4) left, top, right, bottom."""
     points = as_var(points_P2).broadcast(distances[..., :2])
     return jt.concat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)
 
 
 def distances_to(points_P2: np.ndarray, boxes_P4: np.ndarray) -> np.ndarray:
-    """(P, 4) left, top, right, bottom from each point to the sides of its box; numpy."""
+    """Distances (P, 4) left, top, right, bottom from points to the boxes of the same row; numpy."""
     return np.concatenate([points_P2 - boxes_P4[:, :2], boxes_P4[:, 2:] - points_P2], axis=1)

@@ -7,9 +7,10 @@ from jittor import nn
 
 
 class GroupNorm(nn.Module):
-    """Each image's groups of channels to mean 0 and variance 1, then a factor and bias per channel.
+    """Group normalization with a weight and a bias per channel.
 
-    The variance is taken about the mean; Jittor's own subtracts two large squares.
+    The variance is the mean of squared differences from the mean. Jittor's own takes E[x²] - E[x]²,
+    which loses digits where the mean is large.
     """
 
     def __init__(self, groups: int, channels: int, *, eps: float = 1e-5) -> None:
@@ -21,7 +22,7 @@ class GroupNorm(nn.Module):
         self.bias = jt.zeros((channels,))
 
     def execute(self, x: jt.Var) -> jt.Var:
-        """(N, C, H, W), same shape out."""
+        """(N, C, H, W) -> (N, C, H, W)."""
         count, channels = x.shape[:2]
         groups = x.reshape((count * self.groups, -1))
         centred = groups - groups.mean(dim=1, keepdims=True)

@@ -1,6 +1,6 @@
-"""Which ground-truth box each anchor or proposal stands for.
+"""Assignment of anchors or proposals to ground-truth boxes by IoU, in numpy.
 
-G ground-truth boxes, A candidates. Runs on the CPU in numpy.
+G: ground-truth boxes, A: candidates (anchors or proposals).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ IGNORED = -2
 def match_by_max_iou(
     iou: np.ndarray, pos: float, neg: float, min_pos: float, low_quality: bool
 ) -> np.ndarray:
-    """(G, A) IoUs -> (A,) int64: ground-truth row >= 0, NEGATIVE or IGNORED.
+    """Assign candidates by IoU (G, A): (A,) int64, a ground-truth row >= 0, NEGATIVE or IGNORED.
 
-    A candidate whose best IoU is below `neg` is negative, at least `pos` takes that box, between
-    them is ignored. With `low_quality` every box then claims all candidates that tie its own best
-    IoU, if that is at least `min_pos`, over earlier decisions; later boxes win over earlier ones.
-    G = 0 makes everything negative. mmdet MaxIoUAssigner, gt_max_assign_all.
+    A candidate whose best IoU is below `neg` is negative; one whose best IoU is at least `pos` is
+    assigned to that box; others are ignored. With `low_quality`, each box is then also assigned all
+    candidates that have its highest IoU, if this is at least `min_pos`. This replaces earlier
+    assignments, and later boxes replace earlier ones. G = 0 makes all candidates negative. Same as
+    mmdet MaxIoUAssigner with gt_max_assign_all.
     """
     ground_truths, candidates = iou.shape
     if ground_truths == 0 or candidates == 0:

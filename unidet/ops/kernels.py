@@ -1,8 +1,8 @@
-"""Kernels of our own: which source runs, the processor's or the GPU's, and what CUDA ones share.
+"""Custom kernels: choice between C++ and CUDA source, and parts that CUDA sources share.
 
-Numbers travel as data, never as text in the source, so that nothing recompiles. Jittor compiles
-the functions before the first launch beside it; in CUDA source `@ARGS_DEF` and `@ARGS` stand for
-all inputs and outputs with their shapes.
+Numbers are passed as data and never written into the source, so that no kernel is compiled twice.
+In CUDA source, `@ARGS_DEF` and `@ARGS` stand for all inputs and outputs with their shapes, and
+Jittor moves the `__global__` functions at the start of the source into the header.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shape = Sequence[int]
 
 @dataclass(frozen=True)
 class Kernel:
-    """C++ or CUDA for the body of one operation, and what comes before it."""
+    """C++ or CUDA source of one operation's body, and of the header before it."""
 
     source: str
     header: str = ""
@@ -32,7 +32,7 @@ def run(
     cuda: Kernel,
     values: Mapping[str, float],
 ) -> list[jt.Var]:
-    """The outputs of the kernel for the device in use; `values` are its numbers by name."""
+    """Outputs of the kernel for the device in use; `values` are its numbers by name."""
     if jt.flags.use_cuda:
         sources = {"cuda_header": cuda.header, "cuda_src": cuda.source}
     else:
@@ -68,7 +68,7 @@ __device__ static inline float block_sum(float value, float* parts) {
 
 
 def each(total: str) -> str:
-    """The head of a loop whose turns `i`, below `total`, all threads of a launch share."""
+    """Head of a grid-stride loop: all threads of a launch share the indices `i` below `total`."""
     return (
         f"const long long step = (long long)blockDim.x * gridDim.x, total = {total};\n"
         "for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += step)"

@@ -1,8 +1,8 @@
-"""A loss before it is divided, as long as only a part of the batch has been seen.
+"""Loss terms as sums and counts, so that the parts of a batch can be added up.
 
-A batch can be worked on in parts, one after another (gradient accumulation) or by several
-processes. Sums and counts of the parts add up; whoever sees them all divides once, so that the
-update is that of the whole batch.
+Gradient accumulation processes the parts of a batch one after another, data-parallel training in
+several processes. Sums and counts of the parts are added and divided once, so that the update is
+that of the whole batch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LossTerm:
-    """weight * sum / count, where `sum` and `count` are those of one part.
+    """Contribution of one part of a batch to the loss weight * sum / max(count, least).
 
     Attributes:
-        sum: shape (1,), over the part's samples; it alone carries a gradient.
-        count: what the part adds to the divisor; does not depend on weights, or is detached.
-        weight: factor on the quotient, the same in all parts.
-        least: the divisor is at least this; without any sample the sum is 0.
+        sum: (1,), over the samples of the part; the only attribute with a gradient.
+        count: what the part adds to the divisor, without a gradient.
+        weight: factor of the loss, the same in all parts.
+        least: lower limit of the divisor, for batches without samples.
     """
 
     sum: jt.Var
@@ -31,30 +31,30 @@ class LossTerm:
     least: float = 1.0
 
     def share(self, count: float) -> jt.Var:
-        """What this part adds to the value of the batch, all of whose counts add up to `count`."""
+        """This part's share of the batch's loss; `count` is the sum of the counts of all parts."""
         mean = self.sum / float(max(count, self.least))
         return mean if self.weight == 1 else mean * self.weight
 
     @property
     def value(self) -> jt.Var:
-        """The value of a batch in one piece."""
+        """The loss of a batch that has only this part."""
         return self.share(self.count)
 
 
 Losses = Mapping[str, LossTerm]
-"""By name: those that start with "loss" are minimized, the others logged."""
+"""Terms by name. Those whose name starts with "loss" are minimized; the others are only logged."""
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Losses of one part in pieces, worked on one after another with their gradients.
+    """Losses of one part of a batch in pieces, each computed and differentiated before the next.
 
-    What two pieces keep for those is never in memory at once, and nothing is computed twice.
+    Activations of only one piece are in memory at a time, and nothing is computed twice.
 
     Attributes:
-        shared: what all pieces start from.
-        before: parameters that the losses depend on through `shared` alone.
-        losses: of every piece, from `shared`; a term's count is that of the whole part.
+        shared: the input of all pieces.
+        before: parameters that the losses depend on only through `shared`.
+        losses: functions of `shared`, one per piece. The count of a term is that of the whole part.
     """
 
     shared: jt.Var
@@ -63,15 +63,15 @@ class Pieces:
 
 
 def tally(number: float) -> LossTerm:
-    """A number that is added up over parts: nothing is counted, so it is divided by 1."""
+    """Term of a number that is summed over the parts: its count is 0, so the divisor is 1."""
     return LossTerm(jt.array(np.array([number], np.float32)), 0.0)
 
 
 def undivided(losses: Losses) -> dict[str, jt.Var]:
-    """The values of a batch in one piece."""
+    """Losses by name of a batch that has only one part."""
     return {name: term.value for name, term in losses.items()}
 
 
 def total(values: Mapping[str, jt.Var]) -> jt.Var:
-    """Sum of those that are minimized."""
+    """Sum of the losses that are minimized."""
     return sum(value for name, value in values.items() if name.startswith("loss"))

@@ -1,7 +1,7 @@
-"""Losses: each returns one number, sum(weights * loss), as a tensor of shape (1,).
+"""Loss functions. Each returns sum(weights * loss) as a tensor of shape (1,).
 
-Every one is 0 with zero gradient for no rows (N = 0). `weights` None means 1; else they broadcast.
-What a sum is divided by is its `LossTerm`'s affair.
+Without rows (N = 0) loss and gradient are 0. `weights` broadcast; None means 1. Sums are divided
+later, see `LossTerm`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ _BLOCK = 256
 
 
 def weighted_sum(losses: jt.Var, weights: Array | None = None) -> jt.Var:
-    """sum(losses * weights), block by block: one running float32 sum of 10^5 numbers is off by
-    1e-4."""
+    """sum(losses * weights), (1,).
+
+    Blocks are summed first: one running float32 sum of 10^5 numbers has an error of 1e-4.
+    """
     if 0 in losses.shape:
         return (losses * 0.0).sum()
     if weights is not None:
@@ -32,7 +34,7 @@ def weighted_sum(losses: jt.Var, weights: Array | None = None) -> jt.Var:
 
 
 class _BinaryCrossEntropy(jt.Function):
-    """Elementwise; its own gradient, as the pieces of the stable formula have none at logit 0."""
+    """Elementwise BCE. Its gradient is explicit, as max and abs have no gradient at logit 0."""
 
     def execute(self, logits: jt.Var, targets: jt.Var) -> jt.Var:
         self.saved = logits, targets
@@ -44,7 +46,7 @@ class _BinaryCrossEntropy(jt.Function):
 
 
 def binary_cross_entropy(logits: jt.Var, targets: Array, weights: Array | None = None) -> jt.Var:
-    """Sigmoid cross entropy of logits and targets in [0, 1], both of one shape."""
+    """Sigmoid cross entropy of logits and targets in [0, 1] of the same shape."""
     elements = _BinaryCrossEntropy.apply(logits, as_var(targets).detach())
     return weighted_sum(elements, weights)
 
@@ -52,9 +54,10 @@ def binary_cross_entropy(logits: jt.Var, targets: Array, weights: Array | None =
 def quality_focal_loss(
     logits: jt.Var, qualities: Array, weights: Array | None = None, beta: float = 2.0
 ) -> jt.Var:
-    """|quality - sigmoid(logit)|^beta * BCE, qualities (N, C) zero where not the row's class.
+    """|quality - sigmoid(logit)|^beta * BCE of logits (N, C) and qualities (N, C).
 
-    Generalized Focal Loss (arXiv 2006.04388) eq. 3; mmdet gfocal_loss.py `quality_focal_loss`.
+    Qualities are 0 for classes other than the row's own. Generalized Focal Loss (arXiv 2006.04388)
+    eq. 3; mmdet gfocal_loss.py `quality_focal_loss`.
     """
     targets = as_var(qualities).detach()
     gap = jt.abs(targets - jt.sigmoid(logits))
@@ -64,8 +67,10 @@ def quality_focal_loss(
 
 
 def varifocal_loss(logits: jt.Var, qualities: np.ndarray, positive: np.ndarray) -> jt.Var:
-    """BCE of logits (N, C) and qualities, weighted by the quality where `positive` (one-hot rows),
-    by 0.75 * sigmoid(logit)^2 elsewhere. VarifocalNet (arXiv 2008.13367) eq. 2, as RT-DETR has it.
+    """Weighted BCE of logits (N, C) and qualities (N, C), which are 0 where `positive` is 0.
+
+    `positive` (N, C) is one-hot. Weights are the quality where it is 1, and
+    0.75 * sigmoid(logit)^2 elsewhere. VarifocalNet (arXiv 2008.13367) eq. 2 as in RT-DETR.
     """
     probabilities = jt.sigmoid(logits).detach()
     weights = 0.75 * probabilities * probabilities * jt.array(1 - positive) + jt.array(qualities)
@@ -75,7 +80,7 @@ def varifocal_loss(logits: jt.Var, qualities: np.ndarray, positive: np.ndarray) 
 def cross_entropy(logits: jt.Var, labels: np.ndarray, weights: Array | None = None) -> jt.Var:
     """Softmax cross entropy of logits (N, K) and labels (N,) in 0 .. K-1; weights (N,).
 
-    ValueError where a label is out of range (Jittor would read a zero there).
+    ValueError where a label is out of range; Jittor would read a zero there.
     """
     count, classes = logits.shape
     labels = np.asarray(labels)
@@ -88,7 +93,7 @@ def cross_entropy(logits: jt.Var, labels: np.ndarray, weights: Array | None = No
 
 
 def _soft_cross_entropy(logits: jt.Var, targets: np.ndarray) -> jt.Var:
-    """-sum(target * log softmax) of every row; rows of `targets` (N, K) sum to 1."""
+    """-sum(target * log softmax) of each row, (N,); rows of `targets` (N, K) sum to 1."""
     shifted = logits - logits.max(dim=1, keepdims=True).detach()
     log_sums = jt.log(jt.exp(shifted).sum(dim=1))
     return log_sums - (shifted * jt.array(targets)).sum(dim=1)
@@ -97,10 +102,11 @@ def _soft_cross_entropy(logits: jt.Var, targets: np.ndarray) -> jt.Var:
 def distribution_focal_loss(
     logits: jt.Var, positions: np.ndarray, weights: Array | None = None
 ) -> jt.Var:
-    """Cross entropy of logits (N, K) against the two bins around each position in [0, K - 1).
+    """Cross entropy of logits (N, K) with the two bins next to each position in [0, K - 1).
 
-    The nearer bin gets the larger part; weights (N,). Generalized Focal Loss (arXiv 2006.04388)
-    eq. 6; mmdet gfocal_loss.py `distribution_focal_loss`. ValueError where a position is outside.
+    The targets of the two bins sum to 1 and interpolate the position linearly; weights (N,).
+    Generalized Focal Loss (arXiv 2006.04388) eq. 6; mmdet gfocal_loss.py `distribution_focal_loss`.
+    ValueError where a position is out of range.
     """
     count, bins = logits.shape
     if count == 0:
@@ -125,7 +131,8 @@ def iou_loss(
 ) -> jt.Var:
     """1 - max(IoU, floor) of boxes and targets (N, 4) row by row; weights (N,).
 
-    mmdet iou_loss.py `iou_loss`, mode 'linear': no gradient where boxes do not overlap.
+    Boxes that do not overlap receive no gradient. Same as mmdet iou_loss.py `iou_loss` with mode
+    'linear'.
     """
     if boxes.shape[0] == 0:
         return weighted_sum(boxes)
@@ -153,5 +160,5 @@ def giou_loss(
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
-    """(N,) labels -> (N, classes) float32; labels outside 0 .. classes-1 give a row of zeros."""
+    """Labels (N,) -> (N, classes) float32; a label outside 0 .. classes-1 gives a row of zeros."""
     return (np.asarray(labels)[:, None] == np.arange(classes)[None, :]).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Hard non-maximum suppression.
+"""Non-maximum suppression. N: boxes, K: kept boxes.
 
-N boxes. The order is made on the host, where sorting is stable; the greedy pass is one compiled
-kernel per device, which takes the threshold as data and so is compiled once.
+Boxes are sorted on the host, where sorting is stable. The greedy pass is one compiled kernel per
+device. It takes the threshold as data, so it is compiled once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ for (int i = 0; i < count; i++) {
 for (int i = 0; i < count; i++) out_p[i] = live[i];
 """
 
-# out1 (N, words): for each box, a bit for every worse one that it overlaps.
+# out1 (N, words): for each box, one bit for each lower-scoring box that it overlaps.
 _CUDA_SOURCE = r"""
 __global__ static void overlap_mask(@ARGS_DEF, float threshold) {
     const int row = blockIdx.y * blockDim.y + threadIdx.y;
@@ -82,15 +82,15 @@ greedy_scan<<<1, 256, out1_shape1 * sizeof(unsigned)>>>(@ARGS);
 """
 
 
-_SPLIT_FROM = 10_000  # boxes; a single call takes time in the square of their number
+_SPLIT_FROM = 10_000  # boxes; the time of one call grows with the square of their number
 
 
 def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Indices (K,) int32 of the kept boxes, best score first; ties: the lower index first.
+    """Indices (K,) int32 of the kept boxes by descending score; of equal scores, lower index first.
 
-    A box goes when its IoU with a kept, better one is > threshold (area without +1, as
-    torchvision and mmcv). Boxes (N, 4), scores (N,), compared as float32; N = 0 gives K = 0. A GPU
-    is given the boxes in order and gives back one number for each.
+    A box is removed if its IoU with a kept box of higher score is > threshold. Areas are without
+    + 1, as in torchvision and mmcv. Boxes (N, 4) and scores (N,) are compared as float32. N = 0
+    gives K = 0. On a GPU, the sorted boxes are copied there and one flag per box back.
     """
     keys = -scores.astype(np.float32).astype(np.float64)
     order = np.argsort(keys, kind="stable").astype(np.int32)
@@ -103,10 +103,11 @@ def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndar
 def class_wise_nms(
     boxes_xyxy: np.ndarray, scores: np.ndarray, labels: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Indices (K,) int64 of the boxes kept when every class is suppressed by itself, best first.
+    """Indices (K,) int64 of the boxes kept by NMS within each class, by descending score.
 
-    As mmcv's and NanoDet's `batched_nms`, rounding included: boxes of different classes are moved
-    apart before the overlaps are taken, and from 10,000 boxes on each class is a call of its own.
+    Same as `batched_nms` of mmcv and NanoDet, including its rounding: boxes are shifted by an
+    offset per class so that boxes of different classes do not overlap. From 10,000 boxes on, NMS is
+    called for each class.
     """
     if len(boxes_xyxy) == 0:
         return np.zeros(0, np.int64)
@@ -121,7 +122,7 @@ def class_wise_nms(
 
 
 def _keep_flags(ordered: jt.Var, threshold: float) -> jt.Var:
-    """(N, 4) boxes, best first -> (N,) int32, 1 where the box is kept."""
+    """Boxes (N, 4) by descending score -> (N,) int32, 1 where the box is kept."""
     count = ordered.shape[0]
     shapes: list[tuple[int, ...]] = [(count,)]
     if jt.flags.use_cuda:

@@ -1,6 +1,7 @@
-"""Boxes in numpy: their formats and overlaps. `boxes.py` holds the same for tensors.
+"""Formats and overlaps of boxes in numpy arrays; `boxes.py` has functions for tensors.
 
-xyxy are corners, xywh is COCO's left, top, width, height; both in continuous coordinates (no +1).
+xyxy are corners. xywh are left, top, width and height as in COCO. Both are in continuous
+coordinates (no + 1). N, M: numbers of boxes.
 """
 
 from __future__ import annotations
@@ -8,25 +9,25 @@ from __future__ import annotations
 import numpy as np
 
 UNION_FLOOR = 1e-6
-"""Smallest union that an overlap is divided by (mmdet `bbox_overlaps`, eps)."""
+"""Lower limit of the union that an intersection is divided by (mmdet `bbox_overlaps`, eps)."""
 
 
 def xywh_to_xyxy(boxes_xywh: np.ndarray) -> np.ndarray:
-    """(..., 4) left, top, width, height -> corners, in a new array."""
+    """Left, top, width, height (..., 4) -> corners, in a new array."""
     low = boxes_xywh[..., :2]
     return np.concatenate([low, low + boxes_xywh[..., 2:]], axis=-1)
 
 
 def xyxy_to_xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
-    """(..., 4) corners -> left, top, width, height, in a new array."""
+    """Corners (..., 4) -> left, top, width, height, in a new array."""
     low = boxes_xyxy[..., :2]
     return np.concatenate([low, boxes_xyxy[..., 2:] - low], axis=-1)
 
 
 def broadcast_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """IoU of boxes (..., 4) with others (..., 4), broadcast against each other, in their type.
+    """IoU of boxes (..., 4) with others (..., 4), which broadcast; keeps their type.
 
-    A degenerate box has IoU 0 with everything (mmcv's `nms`).
+    A degenerate box has IoU 0 with all others, as in mmcv's `nms`.
     """
     left, top, right, bottom = np.moveaxis(boxes_xyxy, -1, 0)
     west, north, east, south = np.moveaxis(others_xyxy, -1, 0)
@@ -41,9 +42,9 @@ def broadcast_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray
 def paired_iou(
     first_xywh: np.ndarray, second_xywh: np.ndarray, second_is_crowd: np.ndarray | None = None
 ) -> np.ndarray:
-    """(P,) IoU of column i with column i of two (4, P) arrays, as pycocotools' bbIou.
+    """IoU (P,) of the boxes in the same column of two (4, P) arrays, as pycocotools' bbIou.
 
-    With a crowd, (P,) bool, it is the share of the first box that lies in it.
+    Where `second_is_crowd` (P,), the intersection is divided by the area of the first box.
     """
     (left, top, wide, high), (west, north, breadth, depth) = first_xywh, second_xywh
     width = np.minimum(wide + left, breadth + west) - np.maximum(left, west)
@@ -56,7 +57,7 @@ def paired_iou(
 
 
 def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """IoU of every pair in float32, (N, 4), (M, 4) -> (N, M), for matchers on the CPU."""
+    """IoU of all pairs in float32, for matchers: (N, 4), (M, 4) -> (N, M)."""
     shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
     return shared / np.maximum(union, np.float32(UNION_FLOOR))
 
@@ -64,7 +65,7 @@ def pairwise_iou_numpy(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.nd
 def pairwise_giou_numpy(
     boxes_xyxy: np.ndarray, others_xyxy: np.ndarray, floor: float = UNION_FLOOR
 ) -> np.ndarray:
-    """Generalized IoU (arXiv 1902.09630) of every pair: (N, 4), (M, 4) -> (N, M)."""
+    """Generalized IoU (arXiv 1902.09630) of all pairs: (N, 4), (M, 4) -> (N, M)."""
     shared, union = _pairwise_overlaps(boxes_xyxy, others_xyxy)
     low = np.minimum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
     high = np.maximum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])

@@ -1,7 +1,7 @@
-"""Functions of our own on blocked maps, most by oneDNN: compiled once per cache of Jittor, and run.
+"""Compiles and calls the C++ functions on blocked maps, most of which use oneDNN.
 
-Their source is in onednn_source.py, transform_source.py, blocked_source.py, winograd_source.py,
-attention_source.py.
+They are compiled once per compile cache of Jittor. Their source is in onednn_source.py,
+transform_source.py, blocked_source.py, winograd_source.py and attention_source.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SOURCE = "".join(
     )
 )
 
-_AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core: among the bits of every later one
+_AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core; later instruction sets have all these bits too
 
 
 _HEADER = r"""
@@ -82,7 +82,7 @@ def run(
     inputs: list[jt.Var],
     values: Mapping[str, float] | None = None,
 ) -> list[jt.Var]:
-    """Outputs of `source`, one or more calls of the functions; `values` are its numbers by name."""
+    """Outputs of `source`, which calls the functions; `values` are its numbers by name."""
     load()
     types = ["float32"] * len(shapes)
     data = dict(values or {})
@@ -91,7 +91,7 @@ def run(
 
 @functools.cache
 def has_avx512() -> bool:
-    """Whether oneDNN is here and computes sixteen numbers at a time."""
+    """Whether oneDNN is installed and uses AVX-512 (sixteen float32 numbers at a time)."""
     if jt.compile_extern.mkl_ops is None:
         return False
     isa = ctypes.CDLL(str(_onednn() / "lib" / "libdnnl.so.2")).dnnl_get_effective_cpu_isa()
@@ -100,7 +100,7 @@ def has_avx512() -> bool:
 
 @functools.cache
 def load() -> None:
-    """Make the functions known to kernels. RuntimeError where the compiler refuses them."""
+    """Load the functions, so that kernels can call them. RuntimeError if compiling them fails."""
     flags = ["-std=c++14", "-Ofast", "-march=native", "-fopenmp", "-fPIC", "-shared", "-w"]
     command = [*shlex.split(jt.flags.cc_path), *flags, f"-I{_onednn() / 'include'}"]
     linked = [str(_onednn() / "lib" / "libdnnl.so.2")]
@@ -109,7 +109,7 @@ def load() -> None:
 
 
 def _onednn() -> Path:
-    """The folder of oneDNN's `include` and `lib`, where Jittor's import has found it."""
+    """The folder with oneDNN's `include` and `lib` that Jittor's import has set up."""
     root = Path(jt.compiler.jit_utils.home()) / ".cache" / "jittor" / "mkl"
     (folder,) = (place for place in root.iterdir() if place.name.startswith("dnnl"))
     return folder

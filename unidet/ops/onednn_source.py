@@ -1,8 +1,8 @@
-"""C++ source of the functions that oneDNN computes (see onednn.py), most on blocked maps.
+"""C++ source of functions that call oneDNN (see onednn.py), most of them on blocked maps.
 
-A blocked map is (images, blocks, rows, columns, LANES); a convolution's numbers come as one array:
-images, channels, rows and columns that go in, filters, rows and columns that come out, side of a
-filter, stride, zeros before the first cell.
+A blocked map is (images, blocks, rows, columns, LANES). The numbers of a convolution are one array:
+images, input channels, input rows, input columns, filters, output rows, output columns, side of a
+filter, stride, padding at the top and left.
 """
 
 from __future__ import annotations

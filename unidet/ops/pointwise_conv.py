@@ -1,9 +1,9 @@
-"""1x1 convolution, in inference as a matrix product.
+"""1 x 1 convolution as a matrix product in inference.
 
-On a CPU Jittor's own goes through oneDNN's blocked layouts and back; a product of (out, in) with
-the image's (in, cells) needs neither and takes a third to two thirds of the time. Training keeps
-oneDNN: it gains little there, and PyTorch uses the same, so that gradients round alike. N images,
-C channels, H, W cells.
+On a CPU, Jittor's convolution converts to oneDNN's blocked layout and back. A matrix product of
+(O, C) with the image's (C, H * W) needs no conversion and takes a third to two thirds of the time.
+Training uses oneDNN: a matrix product would gain little, and PyTorch also uses oneDNN, so that
+gradients are rounded alike. N: images, C: channels, O: filters, H, W: cells.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import jittor as jt
 from jittor import nn
 
 MOST_IMAGES = 16
-"""Each image is a product of its own; beyond this many (small) ones a convolution is faster."""
+"""Largest batch for matrix products, one per image; a convolution is faster on larger batches."""
 
 
 def pointwise_conv(feats_NCHW: jt.Var, weight_OC11: jt.Var) -> jt.Var:

@@ -1,10 +1,10 @@
-"""RoIAlign: bilinear features of boxes on a fixed grid, forward and backward.
+"""RoIAlign: features of boxes on a fixed grid by bilinear sampling, forward and backward.
 
-R rois; feats (N, C, H, W); a bin is one cell of the output grid (h, w). A bin averages a grid of
-bilinear samples, so it is a weighted sum whose weights factor into a row part and a column part:
-per roi, h sparse row combinations and w sparse column combinations. The CPU kernel
-applies the two one after the other to blocks of 16 channels (one vector register), which beats
-sampling bin by bin. The CUDA kernel samples directly, one thread per output value.
+R: RoIs, N, C, H, W: the feature map, h, w: the output grid, whose cells are called bins. A bin is
+the mean of bilinear samples on a grid, so it is a weighted sum of cells whose weights are products
+of a row weight and a column weight. The CPU kernel applies sparse row weights and then sparse
+column weights to blocks of 16 channels (one vector register), which is faster than sampling each
+bin. The CUDA kernel samples directly, with one thread per output value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unidet.ops.roi_align_source import (
 
 
 class _RoiAlign(jt.Function):
-    """jt.Function around the compiled kernels; numbers travel as data, so nothing recompiles."""
+    """The compiled kernels. Numbers are passed as data, so one compilation serves all calls."""
 
     def __init__(
         self, size: tuple[int, int], values: dict[str, float], map_blocked: bool, keeps: bool
@@ -67,15 +67,21 @@ def roi_align(
     *,
     keeps_blocks: bool = False,
 ) -> jt.Var:
-    """Features (R, C, h, w) of rois (batch_index, x1, y1, x2, y2) in image pixels.
+    """Features (R, C, h, w) of RoIs (batch_index, x1, y1, x2, y2) in image pixels.
 
-    The map may be blocked (ops/blocked_maps.py); `keeps_blocks`: so are then the features.
+    Samples more than one cell outside the map are 0. RoIs with a batch index outside 0 .. N-1 give
+    zeros, and so do inverted RoIs with `aligned` and adaptive sampling. R = 0 gives (0, C, h, w).
+    RoIs receive no gradient. Equal to mmcv RoIAlign with mode avg.
 
-    `spatial_scale` is feature cells per pixel, e.g. 1 / 16. `sampling_ratio` samples per bin and
-    axis; 0 takes ceil(bin size). `aligned` shifts by half a cell; without it sides are at least 1.
-    Samples more than a cell outside read 0; inverted rois (aligned) with adaptive sampling give
-    zeros. R = 0 gives (0, C, h, w). No gradient reaches the rois. Equal to mmcv RoIAlign, mode avg.
-    ValueError where shapes do not fit; a roi with a batch index outside 0 .. N-1 gives zeros.
+    Args:
+        feats_NCHW: may also be a blocked map (ops/blocked_maps.py).
+        spatial_scale: feature cells per pixel, e.g. 1 / 16.
+        sampling_ratio: samples per bin and axis; 0 takes ceil(size of a bin in cells).
+        aligned: shift coordinates by half a cell; otherwise sides are at least one cell.
+        keeps_blocks: return blocked features for a blocked map.
+
+    Raises:
+        ValueError: the shapes do not fit.
     """
     if len(feats_NCHW.shape) not in (4, 5) or len(rois_R5.shape) != 2 or rois_R5.shape[1] != 5:
         shapes = f"{feats_NCHW.shape} and {rois_R5.shape}"

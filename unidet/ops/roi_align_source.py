@@ -1,8 +1,8 @@
 """C++ and CUDA source of RoIAlign (see roi_align.py).
 
-CPU: `AxisWeights` holds, for one axis of one roi, the sparse weights of every bin: first cell,
-number of cells, and one weight per cell. Both passes walk over tasks (image, block of LANES
-channels); tasks write disjoint memory, so results do not depend on the number of threads.
+On a CPU, `AxisWeights` holds the sparse weights of each bin along one axis of one RoI: first cell,
+number of cells, one weight per cell. A task is an image and a block of LANES channels. Tasks write
+disjoint memory, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ _CPU_BACKWARD = (
 
 
 def cpu_kernels(map_blocked: bool, pooled_blocked: bool) -> tuple[str, str]:
-    """Forward and backward source; whether maps, and what is pooled, lie in blocks of LANES."""
+    """Forward and backward source for blocked or plain maps and for blocked or plain features."""
     words = {True: "true", False: "false"}
     layout = f"constexpr bool MAP_BLOCKED = {words[map_blocked]};\n"
     layout += f"constexpr bool POOLED_BLOCKED = {words[pooled_blocked]};\n"

@@ -1,4 +1,4 @@
-"""A batch's regions in one table, image after image, and what is found for them apart again."""
+"""The RoIs of a batch in one array, and splitting of their results by image."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 
 def rois_of(boxes: Sequence[np.ndarray]) -> np.ndarray:
-    """(R, 5) float32: image row, x1, y1, x2, y2, as `roi_align` takes them.
+    """RoIs (R, 5) float32 for `roi_align`: index of the image in the batch, x1, y1, x2, y2.
 
-    `boxes` are each image's, (P, 4) or more columns that are not read; P may be 0.
+    `boxes` holds an array (P, 4) per image. Further columns are ignored; P may be 0.
     """
     rois = [np.insert(own[:, :4], 0, image, axis=1) for image, own in enumerate(boxes)]
     return np.concatenate(rois).astype(np.float32)
 
 
 def by_image(rows: np.ndarray, boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each image's part of R rows in the order of `rois_of(boxes)`."""
+    """Split R rows, in the order of `rois_of(boxes)`, into one array per image."""
     return np.split(rows, np.cumsum([len(own) for own in boxes])[:-1])

@@ -1,4 +1,4 @@
-"""Which matched candidates a loss is computed on. Numpy."""
+"""Random sampling of the candidates that a loss is computed on, in numpy."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from unidet.ops.iou_assignment import NEGATIVE
 
 
 class Shuffler(Protocol):
-    """Source of permutations: np.random.Generator, or np.random.RandomState for recorded runs."""
+    """A source of permutations: np.random.Generator, or np.random.RandomState in recorded runs."""
 
     def permutation(self, x: int, /) -> np.ndarray:
         """The numbers 0 .. x-1 in random order."""
 
 
 class BatchRandom:
-    """Random numbers of one batch: a stream for each image, and one for what all share.
+    """Random generators of one batch: one for each image and one for the whole batch.
 
-    An image's draws so depend on no other image, nor on how the batch is divided into parts.
+    The random numbers of an image depend neither on other images nor on how the batch is divided
+    into parts.
 
     Args:
-        seed: names the batch.
-        first: position in the whole batch of the first image that is seen here.
+        seed: numbers that identify the batch.
+        first: position in the whole batch of the first image of this part.
     """
 
     def __init__(self, *seed: int, first: int = 0) -> None:
@@ -32,7 +33,7 @@ class BatchRandom:
         self._images: dict[int, np.random.Generator] = {}
 
     def image(self, row: int) -> np.random.Generator:
-        """The stream of the image at `row`, where it was left off."""
+        """The generator of the image at `row` of this part; repeated calls return the same one."""
         if row not in self._images:
             position = self._first + row
             self._images[row] = np.random.default_rng((*self._seed, 1 + position))
@@ -40,30 +41,30 @@ class BatchRandom:
 
 
 RandomSource = BatchRandom | Shuffler
-"""What a network draws from: streams apart, or one for all images in turn (recorded runs)."""
+"""Source of a network's random numbers: generators per image, or one for all (recorded runs)."""
 
 
 Plain = TypeVar("Plain", bound=Shuffler)
 
 
 def for_image(rng: BatchRandom | Plain, row: int) -> np.random.Generator | Plain:
-    """What to draw from for the image at `row`."""
+    """The source of random numbers for the image at `row`."""
     return rng.image(row) if isinstance(rng, BatchRandom) else rng
 
 
 def for_all(rng: BatchRandom | Plain) -> np.random.Generator | Plain:
-    """What to draw from once for the whole batch."""
+    """The source of random numbers that concern the whole batch."""
     return rng.shared if isinstance(rng, BatchRandom) else rng
 
 
 def sample_random(
     assigned: np.ndarray, count: int, positive_fraction: float, rng: Shuffler
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of positives and negatives, each ascending, at most `count` together.
+    """Sample at most `count` candidates: indices of positives and of negatives, each ascending.
 
-    At most int(count * positive_fraction) positives; negatives fill the rest as far as there are
-    any. `assigned` is what `matching` returns. `rng` is asked only where there are too many.
-    mmdet RandomSampler, neg_pos_ub -1.
+    At most int(count * positive_fraction) are positives; negatives fill the rest, as far as there
+    are enough. `assigned` is the result of `match_by_max_iou`. `rng` is used only where there are
+    more candidates than needed. Same as mmdet RandomSampler with neg_pos_ub -1.
     """
     positives = _choose(np.flatnonzero(assigned >= 0), int(count * positive_fraction), rng)
     negatives = _choose(np.flatnonzero(assigned == NEGATIVE), count - len(positives), rng)

@@ -1,8 +1,8 @@
-"""C++ source of 3 x 3 convolutions of blocked maps by oneDNN's Winograd transforms, with gradients.
+"""C++ source of 3 x 3 convolutions of blocked maps by oneDNN's Winograd, with gradients.
 
-Tiles of 4 x 4 cells take a fourth of the products (arXiv 1509.09308). Against direct sums results
-differ by some 1e-6 of the largest value. Follows onednn_source.py in the same file. Why
-winograd_source.py has its own transforms is said there.
+Output tiles of 4 x 4 cells need a fourth of the products (arXiv 1509.09308). Results differ from
+direct sums by some 1e-6 of the largest value. This source is compiled after onednn_source.py in one
+file. winograd_source.py says why it has transforms of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lengths of vectors."""
+"""Normalization of vectors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import jittor as jt
 
 
 def l2_normalize(vectors: jt.Var, dim: int | tuple[int, ...]) -> jt.Var:
-    """`vectors` along `dim` at length 1; a zero vector stays zero (torch `F.normalize`, eps 1e-12).
+    """Scale `vectors` along `dim` to length 1; a zero vector stays zero.
 
-    The floor lies under the square root, where it also keeps the gradient at a zero vector finite.
+    Same as torch `F.normalize` with eps 1e-12. The floor is applied before the square root, so that
+    the gradient at a zero vector is finite.
     """
     squares = (vectors * vectors).sum(dim, keepdims=True)
     return vectors / jt.sqrt(jt.maximum(squares, 1e-24))

@@ -1,13 +1,14 @@
 """C++ source of 3 x 3 convolutions of blocked maps by Winograd's F(2 x 2, 3 x 3).
 
-A tile of 2 x 2 cells that come out takes 16 products of numbers for each pair of channels instead
-of 36: tiles of 4 x 4 cells and filters are transformed, multiplied number by number (matrix
-products over the channels), and the sums are transformed back. Rounds about as direct sums do.
-Source: Lavin and Gray, arXiv 1509.09308, 4.1. Follows blocked_source.py in the same file.
+An output tile of 2 x 2 cells needs 16 products for each pair of channels instead of 36. Input tiles
+of 4 x 4 cells and filters are transformed, multiplied elementwise (as matrix products over the
+channels), and the sums are transformed back. Rounding errors are about those of direct sums.
+Source: Lavin and Gray, arXiv 1509.09308, 4.1. This source is compiled after blocked_source.py in
+one file.
 
-oneDNN has Winograd transforms as well (transform_source.py), for training and large maps: they have
-gradients and larger tiles, but transform the filters in every call. In inference filters are
-transformed once and kept (blocked_inference.py), which pays on small maps too.
+Training and large maps use oneDNN's Winograd (transform_source.py), which has gradients and larger
+tiles but transforms the filters in every call. Inference transforms the filters once and keeps them
+(blocked_inference.py), which is faster on small maps too.
 """
 
 from __future__ import annotations
