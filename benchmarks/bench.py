@@ -1,9 +1,9 @@
-"""The table of speeds: ours and another's program in turns, as ratios.
+"""Table of speeds: unidet and other programs, run alternately, with ratios.
 
     python benchmarks/bench.py [--quick] [--rounds N] [--out FOLDER] [ROW …]
 
-Without a ROW it measures all, with `--quick` those that take seconds. FOLDER (outputs/bench) gets
-table.md, history.csv with a line for every program of every run, and history.png.
+Without a ROW all rows are measured; with `--quick` only those that take seconds. FOLDER (default
+outputs/bench) receives table.md, history.csv (a line per program and run) and history.png.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from side_by_side import Measured, Row, figures, in_turns, other_load
 MODULES = ("networks", "onnx", "loader", "evaluation", "calibration", "start")
 COLUMNS = ("date", "commit", "row", "program", "seconds", "spread", "cpu", "mib", "load")
 HEAD = (
-    "| | program | seconds | spread | processor | peak MiB "
-    "| ours by it: seconds | processor | memory | goal |\n|" + "---|" * 10
+    "| | program | seconds | spread | CPU seconds | peak MiB "
+    "| unidet / program: seconds | CPU seconds | memory | goal |\n|" + "---|" * 10
 )
 PEERS = Path(".venv-peers/bin/python")
 PYTHONS = {"PyTorch": PEERS, "hotcoco": PEERS, "onnxruntime": PEERS}
-"""Interpreters of programs that are not in our environment; `make setup-peers`."""
+"""Interpreters of programs outside this environment; `make setup-peers` installs them."""
 
 
 class Line(NamedTuple):
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     load: float
 
     def table(self) -> str:
-        """A row of the table for each program."""
+        """Lines of the Markdown table, one per program."""
         first, *others = self.row.programs
         return "\n".join(
             [
@@ -104,7 +104,7 @@ def remember(line: Line, history: Path) -> None:
 
 
 def draw(history: Path, target: Path) -> None:
-    """Our time over the other's, run by run."""
+    """Plot the ratio of unidet's time to the other program's, for all runs."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -119,11 +119,11 @@ def draw(history: Path, target: Path) -> None:
             table[(table.row == row.name) & (table.program == program)] for program in row.programs
         )
         both = ours.merge(other, on=["date", "commit"], suffixes=("", "_other"))
-        if len(both):  # rows of old had nothing beside them
+        if len(both):  # earlier runs of a row may have measured unidet alone
             runs = both.commit.astype(str) + "\n" + both.date
             axes.plot(runs, both.seconds / both.seconds_other, marker="o", label=row.name)
     axes.axhline(1, color="0.6", linewidth=1)
-    axes.set(ylabel="our time over the other's", ylim=(0, None))
+    axes.set(ylabel="time of unidet / time of the other program", ylim=(0, None))
     axes.tick_params(axis="x", labelsize=7)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(target, dpi=150)
@@ -133,8 +133,8 @@ def main(arguments: Sequence[str]) -> None:
     known = rows()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", choices=[[], *known], metavar="ROW")
-    parser.add_argument("--quick", action="store_true", help="the rows that take seconds")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of every program (5)")
+    parser.add_argument("--quick", action="store_true", help="only rows that take seconds")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each program (5)")
     parser.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
     options = parser.parse_args(arguments)
     wanted = options.rows or [row.name for row in known.values() if row.quick or not options.quick]
@@ -146,10 +146,10 @@ def main(arguments: Sequence[str]) -> None:
         if missing := [
             str(PYTHONS[p]) for p in row.programs if not PYTHONS.get(p, Path()).exists()
         ]:
-            print(f"{name}: no {', '.join(missing)}; make setup-peers", file=sys.stderr)
+            print(f"{name}: {', '.join(missing)} missing; run make setup-peers", file=sys.stderr)
             continue
         lines.append(measure(row, options.rounds, options.out))
-        print(lines[-1].table(), f"<!-- others kept {lines[-1].load:.1f} processors busy -->")
+        print(lines[-1].table(), f"<!-- other processes used {lines[-1].load:.1f} CPU cores -->")
         sys.stdout.flush()
         remember(lines[-1], history)
     (options.out / "table.md").write_text(

@@ -1,4 +1,4 @@
-"""Operations on seeded inputs: results and gradients, to be compared between two devices.
+"""Results and gradients of single operations on seeded inputs, for comparing two devices.
 
 python benchmarks/cases.py cpu|cuda RESULTS.npz
 """
@@ -18,8 +18,8 @@ from whole_files import save_arrays
 from unidet.backend.runtime import bring_up
 
 Arrays = dict[str, Any]
-"""Tensors, or numpy arrays where an operation waits for its result itself."""
-SAMPLE = 20_000  # values kept of an array
+"""Tensors, or numpy arrays where an operation itself waits for its result."""
+SAMPLE = 20_000  # most values saved of an array
 GENERATOR = np.random.default_rng(0)
 
 
@@ -28,7 +28,7 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def with_gradients(function: Callable, *inputs: np.ndarray) -> Arrays:
-    """The result, and the gradients of its product with fixed weights."""
+    """The result and the gradients of its inner product with fixed weights."""
     import jittor as jt
 
     variables = [jt.array(array) for array in inputs]
@@ -149,8 +149,10 @@ def other_cases() -> dict[str, Callable[[], Arrays]]:
 
 
 def mixed_cases() -> dict[str, Callable[[], Arrays]]:
-    """What a step in mixed precision computes in 16 bits; a CPU rounds alike, but for ties of sums
-    whose order differs."""
+    """Operations that mixed precision computes in 16 bits.
+
+    A CPU rounds in the same way; sums in a different order may round differently.
+    """
     import jittor as jt
     from jittor import nn
 
@@ -178,7 +180,7 @@ def mixed_cases() -> dict[str, Callable[[], Arrays]]:
 
 
 def attempt(name: str, work: Callable[[], Any]) -> Any:
-    """What `work` gives; None, with a line, where it fails: the others are still worth knowing."""
+    """Result of `work`. An error is printed and gives None, so that other cases still run."""
     try:
         return work()
     except Exception as error:
@@ -193,9 +195,9 @@ def main(target: str) -> None:
     results: Arrays = {}
     for make in (convolution_cases, region_cases, other_cases, mixed_cases):
         for name, case in make().items():
-            found = attempt(name, case) or {}
-            results |= {f"{name}: {part}": value for part, value in found.items()}
-    # All at once: their kernels compile side by side.
+            arrays_of_case = attempt(name, case) or {}
+            results |= {f"{name}: {part}": value for part, value in arrays_of_case.items()}
+    # Synchronizing all at once lets Jittor compile their kernels in parallel.
     tensors = [value for value in results.values() if isinstance(value, jt.Var)]
     attempt("all at once", lambda: jt.sync(tensors))
     arrays = {}

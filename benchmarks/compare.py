@@ -1,4 +1,4 @@
-"""Two files of results against each other: the largest difference of each array.
+"""Compares two files of results: largest difference of each array.
 
 python benchmarks/compare.py CPU.npz CUDA.npz
 """
@@ -12,11 +12,13 @@ import numpy as np
 
 
 def differences(cpu: str, cuda: str) -> Iterator[tuple[str, float, float]]:
-    """Name, largest difference and the scale (largest magnitude) of every array; inf where missing
-    or of another shape."""
-    with np.load(cpu) as one, np.load(cuda) as other:
-        for name in one.files:
-            expected = one[name].astype(np.float64)
+    """Name, largest difference and largest magnitude of each array of the file `cpu`.
+
+    The difference is inf where the array is missing in `cuda` or has a different shape.
+    """
+    with np.load(cpu) as reference, np.load(cuda) as other:
+        for name in reference.files:
+            expected = reference[name].astype(np.float64)
             if name not in other.files or other[name].shape != expected.shape:
                 yield name, float("inf"), 0.0
                 continue

@@ -1,13 +1,13 @@
-"""`unidet detect` against the network alone: pictures a second, processor time, memory over many.
+"""`unidet detect` compared with its network alone: images per second, CPU time, memory.
 
-    python benchmarks/detect.py PICTURES RESULTS.json COUNT [rounds=5] [in_round=64] [name=value …]
+    python benchmarks/detect.py IMAGES RESULTS.json COUNT [rounds=5] [in_round=64] [name=value …]
 
-PICTURES is a folder of photographs, COUNT how many are to be detected; links to them are made until
-there are so many; with 0 only rates are measured. Arguments of `unidet.load` follow: study=bench,
-weights=nanodet.pth, …, and names for a model without its own: names="cat, dog". `in_round` pictures
-are timed at once, `rounds` times. The network's own rate is that of decoded pictures; both are
-measured in turns, since a machine's speed changes. Beside other work the milliseconds of the
-processor hold better than the rates.
+IMAGES is a folder of photographs. Memory is measured over COUNT images, which are links to these
+photographs; with 0 only rates are measured. Further arguments are passed to `unidet.load`:
+study=bench, weights=nanodet.pth, …; names="cat, dog" names the classes of a model without names.
+A round times `in_round` images. The rate of the network alone is measured on decoded images. Both
+rates are measured alternately, because the speed of a machine changes. CPU time is more reliable
+than rates while other processes run.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ Detect = Callable[[Iterable[np.ndarray]], Iterator[Detections]]
 
 
 def resident() -> float:
-    """Megabytes of this process."""
+    """Resident memory of this process in megabytes."""
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1000
 
 
 def watched(detect: Detect, memory: list[float]) -> Detect:
-    """The same, noting the memory after each hundredth picture."""
+    """`detect`, with the memory appended to `memory` after every hundredth image."""
 
     def run(images: Iterable[np.ndarray]) -> Iterator[Detections]:
         for count, detections in enumerate(detect(images), start=1):
@@ -53,7 +53,7 @@ def watched(detect: Detect, memory: list[float]) -> Detect:
 
 
 def seconds(work: Callable[[], Any]) -> np.ndarray:
-    """(2,) of the clock, and of the processor in all threads."""
+    """(2,) wall-clock seconds, and CPU seconds of all threads."""
     start = np.array([time.perf_counter(), time.process_time()])
     work()
     return np.array([time.perf_counter(), time.process_time()]) - start
@@ -64,13 +64,13 @@ def detect_into(folder: Path, sources: Sequence[Source], detect: Detect, names: 
 
 
 def rates(detect: Detect, names: Any, some: Sequence[Source], rounds: int) -> dict[str, float]:
-    """Medians of several rounds, of both ways and of their ratio.
+    """Medians over the rounds: images per second, CPU milliseconds per image, and ratios.
 
-    Pictures a second by the clock, and milliseconds of the processor a picture.
+    `alone` is the network on decoded images, `whole` is the command from files to outputs.
     """
     pixels = [read_picture(Path(source.path)).pixels for source in some]
     alone, whole = [], []
-    for number in range(-1, rounds):  # the first compiles
+    for number in range(-1, rounds):  # round -1 compiles and does not count
         with tempfile.TemporaryDirectory() as folder:
             lone = seconds(lambda: list(detect(pixels))) / len(some)
             full = seconds(lambda out=Path(folder): detect_into(out, some, detect, names))
@@ -88,7 +88,7 @@ def rates(detect: Detect, names: Any, some: Sequence[Source], rounds: int) -> di
 
 
 def of_many(sources: Sequence[Source], count: int, detect: Detect, names: Any) -> dict[str, Any]:
-    """Time and memory of `count` pictures, the sources again and again."""
+    """Time and memory of `count` images, the sources repeated."""
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         links = Path(folder, "pictures")
@@ -102,13 +102,13 @@ def of_many(sources: Sequence[Source], count: int, detect: Detect, names: Any) -
     return {"pictures": count, "seconds": took, "resident_mb": memory}
 
 
-def main(pictures: Path, results: Path, count: int, *arguments: str) -> None:
+def main(images: Path, results: Path, count: int, *arguments: str) -> None:
     options = dict(item.split("=", 1) for item in arguments)
     names = options.pop("names", None)
     rounds, in_round = int(options.pop("rounds", 5)), int(options.pop("in_round", 64))
     model = load(**options)
     classes = model.names or tuple(name.strip() for name in str(names).split(","))
-    sources = find_sources([str(pictures)])
+    sources = find_sources([str(images)])
 
     def detect(images: Iterable[np.ndarray]) -> Iterator[Detections]:
         return model.stream(images, names, Options())

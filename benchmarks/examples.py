@@ -1,10 +1,10 @@
-"""AP on the toy world's `val` where categories are shown by examples instead of named.
+"""AP on the toy world's `val` with categories given by example regions instead of names.
 
 python benchmarks/examples.py [STUDY]
 
-Examples are boxes annotated in `dev`, the first ones of each category in different images; their
-regions are embedded by the study's own network. Detections and evaluation are those of stage
-`lvis_eval` without calibration. STUDY is as for `unidet.open_study`; `toy` by default.
+Examples are annotated boxes of `dev`: the first of each category, at most one per image. The
+network of the study embeds these regions. Detection and evaluation are those of stage `lvis_eval`
+without calibration. STUDY is as for `unidet.open_study`; `toy` by default.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVERYTHING = Options(threshold=0, top_k=300, multi_label=True)
 
 
 def average_precision(images: ImageSet, model: Model, vocabulary: Vocabulary) -> float:
-    """LVIS AP of a set whose categories are the vocabulary's, in their order."""
+    """LVIS AP of a set whose categories are those of the vocabulary, in the same order."""
     ids = np.array([category.id for category in images.split.categories])
     pixels = (np.array(images.images.read(row)) for row in range(len(images.split)))
     parts = [
@@ -48,7 +48,7 @@ def average_precision(images: ImageSet, model: Model, vocabulary: Vocabulary) ->
 
 
 def examples(images: ImageSet, model: Model, most: int) -> dict[int, np.ndarray]:
-    """Label -> (K, D) embeddings of annotated regions, at most one an image."""
+    """Label -> embeddings (K, D) of annotated regions, K <= most, at most one per image."""
     embedded: dict[int, list[np.ndarray]] = defaultdict(list)
     for row in range(len(images.split)):
         boxes, labels, _ = images.split.boxes_of(row)
@@ -71,13 +71,13 @@ def main() -> None:
     words = Vocabulary.of([category.name for category in images.split.categories])
     by_words = average_precision(images, model, words)
     print(f"{'words':<20} AP {by_words:.4f}", flush=True)
-    shown = examples(study.images("dev"), model, max(COUNTS))
+    embedded = examples(study.images("dev"), model, max(COUNTS))
     for count in COUNTS:
         vocabulary = words
-        for label, vectors in shown.items():
+        for label, vectors in embedded.items():
             vocabulary = vocabulary.with_example(words.names[label], vectors[:count])
         reached = average_precision(images, model, vocabulary)
-        print(f"{count} examples a class   AP {reached:.4f}, {reached / by_words:.3f}", flush=True)
+        print(f"{count} examples per class AP {reached:.4f}, {reached / by_words:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""From a command's start to the end of its first training step: seconds of the clock and processor.
+"""Time from the start of a command to the end of its first training step, wall-clock and CPU.
 
     python benchmarks/first_step.py [--rounds N] STORE ARGUMENT …
     python benchmarks/first_step.py [--rounds N] full
 
-Runs `unidet ARGUMENT …` with the artefacts in the folder STORE until its log has a step, then stops
-it; what was begun is thrown away. `full`: UniDetector's first stage at its full size, one image of
-800 x 1088, built, filled with weights and trained for one step in a process of its own.
+Runs `unidet ARGUMENT …` with the artefacts in the folder STORE, stops it once its log has a step,
+and deletes the unfinished artefact. `full` builds UniDetector's first stage at full size, sets its
+weights and trains it for one step on an image of 800 x 1088, in a separate process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def full_size() -> None:
 
 
 def until_logged(command: Sequence[str], work: Path) -> tuple[float, float]:
-    """Seconds of the clock and of the processor until a log in `work` has a second line."""
+    """Wall-clock and CPU seconds until a log in `work` has a second line."""
     shutil.rmtree(work, ignore_errors=True)
     started, used = time.perf_counter(), _children()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -75,9 +75,9 @@ def main() -> None:
             command = [sys.executable, "-m", "unidet", *options.arguments]
             work = Path(options.store, "store", "v1", "work")
             runs.append(until_logged([*command, f"store.root={options.store}"], work))
-        print(f"{runs[-1][0]:.2f} s, processor {runs[-1][1]:.2f} s", flush=True)
-    seconds, processor = map(median, zip(*runs, strict=True))
-    print(f"median {seconds:.2f} s, processor {processor:.2f} s")
+        print(f"{runs[-1][0]:.2f} s, CPU {runs[-1][1]:.2f} s", flush=True)
+    seconds, cpu = map(median, zip(*runs, strict=True))
+    print(f"median {seconds:.2f} s, CPU {cpu:.2f} s")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Everything that a GPU has to show: parity with the processor, speed, memory, a study to its end.
+"""Runs all GPU checks: parity with the CPU, speed, memory and a complete study.
 
     python benchmarks/gpu.py FOLDER [--device cuda|cpu] [--seconds 570] [--quick]
 
-Parts (gpu_parts.py) run each in a process of its own and with a limit. Beside the first ones, which
-mostly compile, the toy study runs and the processor computes what they are compared with; before
-speeds are taken, what still runs there is interrupted, and goes on afterwards. A part that fails or
-takes too long leaves the others as they are, and the same command goes on with what is missing.
-FOLDER gets report.json and table.md, new after each part, and each part's .log.
+Each part (gpu_parts.py) runs in its own process with a time limit. The first parts mostly compile;
+the toy study and the CPU's reference results run in parallel with them. Before speeds are measured,
+parts that still run in parallel are interrupted; they continue afterwards. A part that fails or
+exceeds its limit does not affect the others. The same command, run again, continues with missing
+parts. FOLDER receives report.json and table.md, updated after each part, and a .log of each part.
 
-`--references` only computes what needs no GPU, on any machine; FOLDER then goes to the GPU's.
-`--device cpu --quick` rehearses it on small images.
+`--references` only computes the CPU's reference results. It needs no GPU; copy FOLDER to the GPU
+machine afterwards. `--device cpu --quick` is a dry run on small images.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from gpu_report import report
 from whole_files import write_text
 
 DONE, INTERRUPTED = "done", "interrupted"
-PROCESSOR_PATIENCE = 5  # limits are those of a GPU
+CPU_LIMIT_FACTOR = 5  # a part's limit is that of a GPU
 BESIDE = 0.55
-"""Of the time for all, after which speeds are taken, whatever still runs beside the first parts."""
+"""Share of the total time after which parallel parts are interrupted and speeds are measured."""
 SECONDS_TO_SAVE = 20
-SHORTEST = 5.0  # seconds in which no part gets anywhere
+SHORTEST = 5.0  # seconds; with less time left a part is not started
 
 
 class Run:
-    """Parts that are left, run until the time is over; their outcomes in parts.json."""
+    """Runs missing parts until the time is over; parts.json keeps their outcomes."""
 
     def __init__(self, folder: Path, device: str, seconds: float) -> None:
         self.folder, self.device = folder, device
         self.started = time.monotonic()
         self.seconds = seconds
-        self.patience = 1 if device == "cuda" else PROCESSOR_PATIENCE
+        self.limit_factor = 1 if device == "cuda" else CPU_LIMIT_FACTOR
         self.states = folder / "parts.json"
         self.outcomes: dict[str, dict] = {}
         if self.states.is_file():
@@ -55,40 +55,40 @@ class Run:
         self.lock = threading.Lock()
         self.processes: list[subprocess.Popen] = []
 
-    def everything(self, planned: Parts) -> None:
-        if self.device == "cpu":  # two at once would only take the cores from each other
-            self.all(part for group in planned for part in group)
+    def run_all(self, planned: Parts) -> None:
+        if self.device == "cpu":  # parallel parts would compete for the same cores
+            self.run_parts(part for group in planned for part in group)
             return
-        lanes = [self.beside(planned.references)]
-        self.all(planned.first)
-        lanes.append(self.beside(planned.study))
-        self.all(planned.parity)
-        self.quiet(lanes)
+        threads = [self.start_parallel(planned.references)]
+        self.run_parts(planned.first)
+        threads.append(self.start_parallel(planned.study))
+        self.run_parts(planned.parity)
+        self.interrupt_parallel(threads)
         for group in (planned.timed, planned.study, planned.references, planned.last):
-            self.all(group)
+            self.run_parts(group)
 
-    def beside(self, several: Sequence[Part]) -> threading.Thread:
-        lane = threading.Thread(target=self.all, args=(several,), daemon=True)
-        lane.start()
-        return lane
+    def start_parallel(self, wanted: Sequence[Part]) -> threading.Thread:
+        thread = threading.Thread(target=self.run_parts, args=(wanted,), daemon=True)
+        thread.start()
+        return thread
 
-    def all(self, several: Iterable[Part]) -> None:
-        for part in several:
+    def run_parts(self, wanted: Iterable[Part]) -> None:
+        for part in wanted:
             done = self.outcomes.get(part.name, {}).get("outcome") == DONE
             if not done and part.name not in self.tried and not self.interrupting:
-                self.one(part)
+                self.run_part(part)
 
-    def one(self, part: Part) -> None:
+    def run_part(self, part: Part) -> None:
         started = time.monotonic()
         left = self.seconds - (started - self.started)
-        limit = min(part.limit * self.patience, left)
-        outcome = "no time left" if limit < SHORTEST else self.outcome(part, limit)
+        limit = min(part.limit * self.limit_factor, left)
+        outcome = "no time left" if limit < SHORTEST else self.execute(part, limit)
         if outcome != INTERRUPTED:
             self.tried.add(part.name)
         self.note(part, outcome, time.monotonic() - started)
 
-    def outcome(self, part: Part, limit: float) -> str:
-        """DONE, or why not, after `limit` seconds at the latest."""
+    def execute(self, part: Part, limit: float) -> str:
+        """Run the part for at most `limit` seconds; returns DONE or why it is not done."""
         log = self.folder / f"{part.name}.log"
         before = os.environ.get("PYTHONPATH")
         paths = os.pathsep.join([str(HERE), *([before] if before else [])])
@@ -100,7 +100,7 @@ class Run:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **variables},
-                cwd=self.folder,  # of a checkout, Python would take the folder for the package
+                cwd=self.folder,  # in a checkout, `import unidet` would find the folder `unidet`
                 start_new_session=True,
             )
         self.processes.append(process)
@@ -114,19 +114,19 @@ class Run:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return DONE if status == 0 else f"status {status}: {lines[-1][-200:] if lines else ''}"
 
-    def quiet(self, lanes: Iterable[threading.Thread]) -> None:
-        """Wait for what runs beside, until it is time to interrupt it."""
-        for lane in lanes:
-            lane.join(max(0.0, self.started + BESIDE * self.seconds - time.monotonic()))
+    def interrupt_parallel(self, threads: Iterable[threading.Thread]) -> None:
+        """Wait for parallel parts; interrupt those that still run after the share BESIDE."""
+        for thread in threads:
+            thread.join(max(0.0, self.started + BESIDE * self.seconds - time.monotonic()))
         self.interrupting = True
         for process in self.processes:
             interrupt(process)
-        for lane in lanes:
-            lane.join()
+        for thread in threads:
+            thread.join()
         self.interrupting = False
 
     def stop(self) -> None:
-        """End what still runs."""
+        """Kill all processes that still run."""
         for process in self.processes:
             end(process)
 
@@ -137,19 +137,19 @@ class Run:
             print(f"{part.name}: {outcome}, {seconds:.0f} s", flush=True)
             try:
                 self.report()
-            except Exception as error:  # the other parts are worth more
+            except Exception as error:  # a failing report must not stop the other parts
                 print(f"report: {error!r}", flush=True)
 
     def report(self) -> str:
-        """Its tables."""
-        found, table = report(self.folder, self.outcomes, self.device)
-        write_text(self.folder / "report.json", json.dumps(found, indent=1))
+        """Write report.json and table.md; returns the tables."""
+        figures, table = report(self.folder, self.outcomes, self.device)
+        write_text(self.folder / "report.json", json.dumps(figures, indent=1))
         write_text(self.folder / "table.md", table)
         return table
 
 
 def interrupt(process: subprocess.Popen) -> None:
-    """Let it save what it has; a study then ends by itself."""
+    """Send SIGTERM, so that a study saves its state and exits; kill it if it takes too long."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -158,7 +158,7 @@ def interrupt(process: subprocess.Popen) -> None:
 
 
 def end(process: subprocess.Popen) -> None:
-    """With all that it has started."""
+    """Kill the process and its children."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -168,22 +168,22 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=570, help="for all parts together")
+    parser.add_argument("--seconds", type=float, default=570, help="time for all parts (570)")
     parser.add_argument("--quick", action="store_true", help="small images, a tiny study")
-    parser.add_argument("--references", action="store_true", help="what needs no GPU, no more")
-    parser.add_argument("--torch", default=torch_python(), help="a Python that has PyTorch")
+    parser.add_argument("--references", action="store_true", help="only parts that need no GPU")
+    parser.add_argument("--torch", default=torch_python(), help="a Python with PyTorch")
     options = parser.parse_args(arguments)
     folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # with all that was started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # runs `finally` below
     device = "cpu" if options.references else options.device
     run = Run(folder, device, options.seconds)
     planned = parts(folder, options.device, options.quick, options.torch)
     try:
         if options.references:
-            run.all(planned.references)
+            run.run_parts(planned.references)
         else:
-            run.everything(planned)
+            run.run_all(planned)
     finally:
         run.stop()
     print(run.report())

@@ -1,4 +1,4 @@
-"""What benchmarks/gpu.py runs: each part a command with a limit."""
+"""The parts of benchmarks/gpu.py: commands with time limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TINY_STUDY = (
 
 
 class Part(NamedTuple):
-    """`limit` in seconds; `variables` beside those of this process."""
+    """A command; `limit` is in seconds, `variables` are added to the environment."""
 
     name: str
     limit: float
@@ -31,18 +31,18 @@ class Part(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """In the order of what they are worth; `first` before all others."""
+    """All parts in the order of their importance."""
 
     first: Sequence[Part]
-    references: Sequence[Part]  # what the processor computes for comparison
+    references: Sequence[Part]  # the CPU's results, for comparison
     study: Sequence[Part]
     parity: Sequence[Part]
-    timed: Sequence[Part]  # nothing else may run meanwhile
+    timed: Sequence[Part]  # run while nothing else does
     last: Sequence[Part]
 
 
 def parts(folder: Path, device: str, quick: bool, torch: str) -> Parts:
-    """All of them; `torch`: the interpreter that has PyTorch."""
+    """All parts; `torch` is the Python interpreter with PyTorch."""
     own, flags = sys.executable, ("--quick",) if quick else ()
 
     def networks(stage: str) -> Part:
@@ -85,7 +85,7 @@ def parts(folder: Path, device: str, quick: bool, torch: str) -> Parts:
 
 
 def references(folder: Path, quick: bool) -> list[Part]:
-    """On half of the processor's cores; a GPU's machine is not needed for them."""
+    """Reference results of the CPU, computed on half of its cores; they need no GPU."""
     own, flags = sys.executable, ("--quick",) if quick else ()
     cases = (own, str(HERE / "cases.py"), "cpu", str(folder / "cases-cpu.npz"))
     networks = [
@@ -101,5 +101,5 @@ def references(folder: Path, quick: bool) -> list[Part]:
 
 
 def torch_python() -> str:
-    """The interpreter that has PyTorch: our own, else that of `make setup-peers`."""
+    """The Python interpreter with PyTorch: this one, or that of `make setup-peers`."""
     return sys.executable if find_spec("torch") or not PEERS.exists() else str(PEERS)

@@ -1,4 +1,4 @@
-"""What the parts of benchmarks/gpu.py have left, in one dictionary and as tables in Markdown."""
+"""Collects the results of benchmarks/gpu.py into a dictionary and Markdown tables."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 PROGRAMS = {"speed": "unidet", "twin": "PyTorch"}
 STUDY_FIGURES = ("AP", "AP_novel", "AR@300")
 WORST = 3
-"""Of the arrays of a network or operation, so many are in the table."""
+"""Number of arrays per network in the table, those with the largest differences."""
 
 
 def report(
     folder: Path, outcomes: Mapping[str, Mapping[str, Any]], device: str
 ) -> tuple[dict[str, Any], str]:
-    """Everything, and its tables."""
-    found: dict[str, Any] = {
-        "device": card() if device == "cuda" else "processor",
+    """All results as a dictionary for JSON, and as Markdown tables."""
+    figures: dict[str, Any] = {
+        "device": card() if device == "cuda" else "CPU",
         "parts": outcomes,
         "doctor": _lines(folder / "doctor.log"),
         "differences": {part: _differences(folder, part) for part in COMPARED},
@@ -40,20 +40,20 @@ def report(
             if path.is_dir()
         },
     }
-    doctor = "\n".join(["```", *found["doctor"], "```", ""])
+    doctor = "\n".join(["```", *figures["doctor"], "```", ""])
     tables = (
         _parts(outcomes),
         doctor,
-        _parity(found["differences"]),
-        _speeds(found["speed"]),
-        _studies(found["studies"]),
+        _parity(figures["differences"]),
+        _speeds(figures["speed"]),
+        _studies(figures["studies"]),
     )
-    return found, "\n".join([f"{found['device']}\n", *tables])
+    return figures, "\n".join([f"{figures['device']}\n", *tables])
 
 
 @functools.cache
 def card() -> str:
-    """Name and driver, as nvidia-smi tells them."""
+    """Name and driver version from nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -76,7 +76,7 @@ def _differences(folder: Path, part: str) -> dict[str, dict[str, float]]:
 
 
 def _metrics(root: Path) -> dict[str, float]:
-    """Of the study's main evaluation set, the artefact with figures of novel names first."""
+    """Metrics of the study's evaluation set with the highest AP of novel categories, if any."""
     files = sorted(root.glob("artefacts/lvis_eval-*/metrics.json"))
     tables = [json.loads(file.read_text()) for file in files]
     return max(tables, key=lambda table: table.get("AP_novel", -1), default={})
@@ -93,10 +93,10 @@ def _parts(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(("part", "outcome", "seconds"), rows)
 
 
-def _parity(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Relative to the array's largest value, the worst ones of each part and precision first."""
+def _parity(compared: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Largest differences relative to the array's largest value, by part and precision."""
     rows = []
-    for part, arrays in found.items():
+    for part, arrays in compared.items():
         relative = {name: gap["largest"] / (gap["of"] or 1) for name, gap in arrays.items()}
         ordered = sorted(relative, key=relative.__getitem__, reverse=True)
         for precision in ("float32", "bfloat16", "float16"):
@@ -104,23 +104,25 @@ def _parity(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
                 gap = arrays[name]
                 numbers = f"{gap['largest']:.2g}", f"{gap['of']:.2g}", f"{relative[name]:.1e}"
                 rows.append((f"{part}: {name}", *numbers))
-    return _table(("compared with the processor", "largest difference", "of", "relative"), rows)
+    return _table(("compared with the CPU", "largest difference", "of", "relative"), rows)
 
 
 def _precision_of(array: str) -> str:
-    """Of an array of benchmarks/cases.py's `mixed_cases`, as its name says."""
+    """Precision of an array by its name, which `mixed_cases` of benchmarks/cases.py gives it."""
     named = (name for name in ("bfloat16", "float16") if f", {name}:" in array)
     return next(named, "float32")
 
 
-def _speeds(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Milliseconds, and the mebibytes that the card holds after it: those of this work's pool, and
-    of the weights so far. Of a processor, the most that the process has held."""
+def _speeds(speeds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Milliseconds and, in parentheses, memory in MiB.
+
+    On a GPU, memory is what is allocated on the card afterwards; on a CPU, the peak of the process.
+    """
     runs = [
-        (program, precision, found[key])
+        (program, precision, speeds[key])
         for precision in PRECISIONS
         for program in PROGRAMS
-        if (key := f"{program}-{precision}") in found
+        if (key := f"{program}-{precision}") in speeds
     ]
     names = list(dict.fromkeys(name for _, _, figures in runs for name in figures))
 
@@ -135,9 +137,9 @@ def _speeds(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     )
 
 
-def _studies(found: Mapping[str, Mapping[str, float]]) -> str:
+def _studies(studies: Mapping[str, Mapping[str, float]]) -> str:
     rows = (
         (precision, *(f"{metrics[name]:.4f}" if name in metrics else "" for name in STUDY_FIGURES))
-        for precision, metrics in found.items()
+        for precision, metrics in studies.items()
     )
     return _table(("toy study", *STUDY_FIGURES), rows)

@@ -1,4 +1,4 @@
-"""What both programs work on: noise images with their boxes, and weights by name. Numpy alone."""
+"""Inputs of both programs: noise images with boxes, and weights by name. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from speed import FULL, QUICK
 OBJECTS = np.array([[40, 60, 400, 500], [500, 300, 900, 700], [100, 600, 180, 760]], np.float32)
 LABELS = np.array([3, 17, 30], np.int32)
 VOCABULARIES = (80, 365)
-"""Names of the datasets that stage 2 is trained on."""
+"""Number of category names of each dataset that stage 2 is trained on."""
 NAMES = 1230
 EMBEDDING = 1024
 
 
 class Noise(NamedTuple):
-    """Images (N, 3, H, W); for each of them the same proposals (P, 5) xyxy + score, and objects."""
+    """Images (N, 3, H, W) with the same objects (G, 4) and proposals (P, 5), xyxy and score."""
 
     images_NCHW: np.ndarray
     objects_G4: np.ndarray
@@ -48,16 +48,17 @@ def square(side: int) -> np.ndarray:
 
 
 def embeddings(counts: Sequence[int]) -> list[np.ndarray]:
-    """(count, EMBEDDING) of each vocabulary."""
+    """Random text embeddings (count, EMBEDDING) of each vocabulary."""
     rng = np.random.default_rng(2)
     return [rng.standard_normal((count, EMBEDDING)) for count in counts]
 
 
 def weights(shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every weight and bias from one seed; other parameters keep what they start from.
+    """Random weights and biases by name, from one seed; other parameters keep their values.
 
-    Weights are He's normal ones, the last convolution of a residual block a fifth of that. OLN's
-    boxes lie around their anchors, as trained ones do: regions are as large as those.
+    Weights have He's normal initialization, scaled by 0.2 in the last convolution of a residual
+    block. The bias of OLN's box regression is 0.5, so that boxes have about the size of their
+    anchors, as in a trained network.
     """
     rng = np.random.default_rng(1)
     for name, shape in sorted(shapes.items()):

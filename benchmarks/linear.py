@@ -1,10 +1,11 @@
-"""Does cost grow in proportion? Processor time and peak memory of three sizes each, and a figure.
+"""Scaling of CPU time and peak memory with the size of the task, as a table and a figure.
 
     python benchmarks/linear.py FIGURE.png
 
-Pictures that `detect` takes from files to drawings (a NanoDet-Plus that sees 96 x 96 pixels),
-regions of an image in the toy study's second stage, names that an image's regions are scored
-against. Every size is a process of its own; what compiles and loads is not timed.
+Tasks, at three sizes each: images that `detect` processes from files to drawings (NanoDet-Plus with
+an input of 96 x 96 pixels), regions of an image in the toy study's second stage, and names that the
+regions of an image are scored against. Each size runs in its own process. Compiling and loading are
+not timed.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from names import measure, resident
 from unidet.report.style import COLOURS, PAPER
 
 SIZES = {
-    "pictures": (250, 500, 1000),
+    "images": (250, 500, 1000),
     "regions": (250, 500, 1000),
     "names": (5000, 10_000, 20_000),
 }
-IMAGES = 20  # on which regions are timed
-WARM_UP = 50  # pictures before those that count
+IMAGES = 20  # for timing regions
+WARM_UP = 50  # images that are not timed
 
 
-def pictures(count: int) -> float:
+def images(count: int) -> float:
     from flat import detect
 
     from unidet.backend.runtime import bring_up
@@ -71,8 +72,8 @@ def draw(table: dict[str, list[tuple[int, float, float]]], target: Path) -> None
         figure = Figure(figsize=(8, 4.4), layout="constrained")
         axes = figure.subplots(2, len(table), sharex="col", squeeze=False)
         for column, (what, rows) in enumerate(table.items()):
-            counts, seconds, most = zip(*rows, strict=True)
-            for row, (values, label) in enumerate(((seconds, "seconds"), (most, "MiB at most"))):
+            counts, seconds, peaks = zip(*rows, strict=True)
+            for row, (values, label) in enumerate(((seconds, "seconds"), (peaks, "peak MiB"))):
                 axes[row, column].plot(counts, values, color=COLOURS[column], marker="o")
                 axes[row, column].set(xlim=(0, None), ylim=(0, 1.15 * max(values)), ylabel=label)
             axes[1, column].set(xlabel=what, xticks=counts)
@@ -81,21 +82,21 @@ def draw(table: dict[str, list[tuple[int, float, float]]], target: Path) -> None
 
 def main(target: Path) -> None:
     table: dict[str, list[tuple[int, float, float]]] = {}
-    print("| | seconds of the processor | for each | MiB at most |\n|---|---|---|---|")
+    print("| | CPU seconds | each | peak MiB |\n|---|---|---|---|")
     for what, counts in SIZES.items():
         for count in counts:
             command: list[Any] = [sys.executable, __file__, "--one", what, str(count)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            seconds, most = json.loads(output.splitlines()[-1])
-            table.setdefault(what, []).append((count, seconds, most))
+            seconds, peak = json.loads(output.splitlines()[-1])
+            table.setdefault(what, []).append((count, seconds, peak))
             each = 1e6 * seconds / count
-            print(f"| {count:,} {what} | {seconds:.3f} | {each:,.0f} µs | {most:.0f} |", flush=True)
+            print(f"| {count:,} {what} | {seconds:.3f} | {each:,.0f} µs | {peak:.0f} |", flush=True)
     draw(table, target)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--one":
-        one = {"pictures": pictures, "regions": regions, "names": names}[sys.argv[2]]
-        print(json.dumps([one(int(sys.argv[3])), resident("VmHWM")]))
+        seconds_of = {"images": images, "regions": regions, "names": names}[sys.argv[2]]
+        print(json.dumps([seconds_of(int(sys.argv[3])), resident("VmHWM")]))
     else:
         main(Path(sys.argv[1]))

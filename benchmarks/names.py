@@ -1,9 +1,10 @@
-"""Time and peak memory of detections among many names, scored in blocks or all at once.
+"""Time and peak memory of detection with many names, scored in blocks or all at once.
 
 python benchmarks/names.py [NAMES …] [--images 20] [--regions 300]
 
-Every case is a process of its own: regions and embeddings are random, of 1,024 dimensions; soft NMS
-and 300 detections an image, as officially. `at once` is one block of all names.
+Each case runs in its own process. Regions and embeddings are random and have 1,024 dimensions.
+Soft-NMS and 300 detections per image are UniDetector's official settings. `at once` scores all
+names in one block.
 """
 
 from __future__ import annotations
@@ -36,18 +37,19 @@ def measure(names: int, at_once: bool, images: int, regions: int) -> dict[str, f
     vectors = rng.standard_normal((images, regions, DIMENSIONS), np.float32) / 32
     columns = zip(boxes.astype(np.float32), rng.uniform(0, 1, (images, regions)).astype(np.float32),
                   vectors.astype(np.float16), strict=True)  # fmt: skip
-    pictures = [Regions(number, *parts) for number, parts in enumerate(columns)]
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    regions_by_image = [Regions(number, *parts) for number, parts in enumerate(columns)]
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak memory
     before = resident("VmRSS")
     started = time.process_time()
-    (found,) = detections.detect(pictures, text, [detections.Scoring(0.3)], Suppression())
+    scorings = [detections.Scoring(0.3)]
+    (detected,) = detections.detect(regions_by_image, text, scorings, Suppression())
     seconds = time.process_time() - started
     return {"seconds": seconds / images, "before": before, "peak": resident("VmHWM"),
-            "sum": float(found.scores.sum(dtype=np.float64))}  # fmt: skip
+            "sum": float(detected.scores.sum(dtype=np.float64))}  # fmt: skip
 
 
 def resident(field: str) -> float:
-    """MB of this process, as Linux tells it."""
+    """A field of /proc/self/status, e.g. VmRSS (now) or VmHWM (peak), in MB."""
     match = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1]) / 1024
@@ -64,7 +66,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.names[0], options.one == "at once", *sizes)))
         return
-    print("  names  how       s/image  MB before  MB at most  sum of scores")
+    print("  names  how       s/image  MB before     peak MB  sum of scores")
     for names in options.names:
         for how in ("blocks", "at once"):
             command = [sys.executable, __file__, str(names), "--one", how, "--images",

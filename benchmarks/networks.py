@@ -1,10 +1,10 @@
-"""Both full-size networks on one batch: what they compute, to be compared between two devices.
+"""Results of both full-size networks on one batch, for comparing two devices.
 
     python benchmarks/networks.py cpu|cuda first|second RESULTS.npz [--quick]
 
-Weights are drawn by numpy, for every device the same. Images are 800 x 1088 pixels, with `--quick`
-a seventh as high and wide, with 32 regions in place of 512. RESULTS.npz gets a sample of every map,
-loss and gradient.
+Weights are drawn by numpy, so they are the same on all devices. Images are 800 x 1088 pixels. With
+`--quick` height and width are a seventh of that, and there are 32 regions instead of 512.
+RESULTS.npz receives a sample of each map, loss and gradient.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from unidet.backend.runtime import bring_up
 from unidet.cli import compose
 from unidet.records import Batch
 
-SAMPLE = 20_000  # values kept of an array
+SAMPLE = 20_000  # most values saved of an array
 
 
 def example(images: int, quick: bool = False) -> Batch:
-    """`noise` as a batch."""
+    """The images, objects and proposals of `noise` as a batch."""
     pixels, objects, proposals = noise(images, quick)
     height, width = pixels.shape[2:]
     return Batch(
@@ -44,7 +44,7 @@ def example(images: int, quick: bool = False) -> Batch:
 
 
 def fill(network: Any) -> None:
-    """With the weights of `inputs.weights`, as each device draws its own."""
+    """Set the weights of `inputs.weights`; a network's own depend on the device."""
     variables = dict(network.named_parameters())
     for name, array in weights({name: var.shape for name, var in variables.items()}):
         variables[name].update(array)
@@ -71,7 +71,7 @@ def second_stage(quick: bool = False) -> tuple[Any, Any]:
 
 
 class Record:
-    """What was computed, saved after every part."""
+    """Computed arrays, saved after each step."""
 
     def __init__(self, target: str) -> None:
         self.target = Path(target)
@@ -79,7 +79,7 @@ class Record:
         self.started = time.time()
 
     def keep(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """At most SAMPLE values of each, evenly spread."""
+        """Add evenly spaced samples of at most SAMPLE values of each array."""
         for name, array in arrays.items():
             flat = np.asarray(array).reshape(-1)
             self.arrays[name] = flat[:: max(1, len(flat) // SAMPLE)]
@@ -88,7 +88,7 @@ class Record:
 
 
 def first(record: Record, quick: bool) -> None:
-    """UniDetector's first stage."""
+    """Maps, proposals, losses and gradients of UniDetector's first stage."""
     import jittor as jt
 
     network, _ = first_stage()
@@ -100,8 +100,8 @@ def first(record: Record, quick: bool) -> None:
         jt.sync([*maps, output.logits_NA])
     levels = {f"p{2 + row}": as_array(level) for row, level in enumerate(maps)}
     record.keep(levels | {"objectness": output.logits_NA.numpy()})
-    # Where scores are nearly equal, two devices order them differently: each column is compared in
-    # an order of its own, and regions to learn from are drawn from proposals that are given.
+    # Two devices may order nearly equal scores differently. So each column is sorted before it is
+    # compared, and training regions are sampled from given proposals.
     proposals = network.propose(images, batch.sizes_N2)[0]
     record.keep({"proposals, columns sorted": np.sort(proposals, axis=0)})
     network.rpn_head.proposals = lambda output, sizes_N2: batch.proposals
@@ -109,7 +109,7 @@ def first(record: Record, quick: bool) -> None:
 
 
 def second(record: Record, quick: bool) -> None:
-    """UniDetector's second stage on 300 given proposals, 30 in a hurry."""
+    """Regions, losses and gradients of UniDetector's second stage on 300 proposals, or 30."""
     import jittor as jt
 
     network, _ = second_stage(quick)
@@ -128,11 +128,11 @@ def learn(record: Record, network: Any, batch: Any) -> None:
     learned = trainable(network)
     gradients = jt.grad(total(losses), list(learned.values()))
     jt.sync([*losses.values(), *gradients])
-    found = {name: value.numpy() for name, value in losses.items()}
+    arrays = {name: value.numpy() for name, value in losses.items()}
     for name, gradient in zip(learned, gradients, strict=True):
         if name.endswith("weight") and len(gradient.shape) > 1:
-            found[f"gradient of {name}"] = gradient.numpy()
-    record.keep(found)
+            arrays[f"gradient of {name}"] = gradient.numpy()
+    record.keep(arrays)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Training steps of RT-DETR, DETR and NanoDet-Plus beside their official code, in turns.
+"""Training steps of RT-DETR, DETR and NanoDet-Plus and of their official code, run alternately.
 
     python benchmarks/official_steps.py CHECKOUTS [--rounds N] [MODEL …]
 
 CHECKOUTS is a folder with `RT-DETR` (lyuwenyu at 068dfde6), `detr` (facebookresearch at 29901c51)
-and `nanodet` (RangiLyu at be9b4a9), whose networks, matchers and losses run in `.venv-peers` as
-tests/models/curves/record.py and tests/models/nanodet_plus/record_curve.py load them. Weights,
-batches and optimizers are those of these recordings, images larger. The losses of the first step
-have to be equal.
+and `nanodet` (RangiLyu at be9b4a9). Their networks, matchers and losses run in `.venv-peers`,
+loaded by tests/models/curves/record.py and tests/models/nanodet_plus/record_curve.py. Weights,
+batches and optimizers are those of these two recordings, but images are larger. The losses of the
+first step must be equal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NANODET = "nanodet_plus_m_416"
 SIDE, IMAGES = 416, 8
 WARM_UP, CLOSE = 1, 1e-3
 Step = Callable[[], float]
-"""An update; gives the sum of the losses before it."""
+"""Does one training step; returns the sum of the losses before the update."""
 
 
 def transformer_inputs(model: str) -> Any:
@@ -132,11 +132,11 @@ def official(model: str, checkouts: Path) -> Step:
 
 
 def _official_transformer(record: Any, model: str, checkouts: Path) -> tuple[Any, Any, Any]:
-    """Network, groups of its parameters, and the number of a step to its losses."""
+    """Network, its parameter groups, and a function from the number of a step to its losses."""
     from functools import partial
 
     checkout = checkouts / "RT-DETR" / "rtdetr_pytorch"
-    record.rtdetr.stub_packages(checkout)  # torchvision's too, which DETR asks for
+    record.rtdetr.stub_packages(checkout)  # also torchvision, which DETR imports
     sys.path.insert(0, str(checkout))
     if model == "detr_r50":
         network, criterion = record.detr_network(checkouts / "detr")
@@ -150,7 +150,7 @@ def _official_transformer(record: Any, model: str, checkouts: Path) -> tuple[Any
 
 def one(program: str, model: str, checkouts: Path) -> None:
     folders = (TESTS, *(TESTS / "models" / name for name in ("curves", "nanodet_plus")))
-    sys.path[:0] = map(str, folders)  # before this one, which has an inputs.py of its own
+    sys.path[:0] = map(str, folders)  # before this folder, which also has an inputs.py
     step = ours(model) if program == "unidet" else official(model, checkouts)
     print(json.dumps({"loss": step(), **figures(step, WARM_UP)}))
 
@@ -159,9 +159,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkouts", type=Path, metavar="CHECKOUTS")
     parser.add_argument("models", nargs="*", metavar="MODEL")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of every program (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each program (3)")
     options = parser.parse_args(arguments)
-    print("| | unidet: processor, MiB | official | time | memory |\n|" + "---|" * 5)
+    print("| | unidet: CPU seconds, MiB | official | time | memory |\n|" + "---|" * 5)
     for model in options.models or (*SIZES, NANODET):
 
         def command(program: str, model: str = model) -> list[str]:

@@ -1,9 +1,9 @@
-"""Annotation files and proposals as large as Objects365 v2's: seconds, and the most memory.
+"""Time and peak memory of reading annotations and proposals as large as those of Objects365 v2.
 
     python benchmarks/scale.py FOLDER [objects365_half objects365 lvis proposals]
 
-Synthetic files of that size are written to FOLDER (up to 5 GB at a time, deleted afterwards); each
-is read by a process of its own, whose resident memory is watched.
+Synthetic files of that size are written to FOLDER (up to 5 GB at a time) and deleted afterwards.
+Each is read in its own process.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ BOX = (
     '{"id": %d, "image_id": %d, "category_id": %d, "bbox": [%r, %r, %r, %r], "area": %.6f, '
     '"iscrowd": 0, %s}'
 )
-SIZES = {  # images, boxes, categories, numbers of a box's outline
+SIZES = {  # images, boxes, categories, coordinates of a segmentation polygon
     "objects365_half": (850_000, 12_500_000, 365, 0),
     "objects365": (1_700_000, 25_000_000, 365, 0),
-    "lvis": (100_170, 1_270_141, 1203, 56),  # LVIS v1's training set, its mean outline
+    "lvis": (100_170, 1_270_141, 1203, 56),  # LVIS v1's training set with its mean polygon
 }
 PROPOSALS = 1_700_000, 100, 256
-"""Images, proposals of each, images a shard."""
+"""Images, proposals per image, images per shard."""
 READ = 20_000  # images whose proposals are read, in random order
 TEXT, INDEX = "annotations.json", "index.npz"
 
 
 def write_annotations(path: Path, images: int, boxes: int, categories: int, outline: int) -> None:
-    """A file with the fields of Objects365, or of LVIS where boxes have outlines."""
+    """Write a file with the fields of Objects365, or of LVIS where boxes have polygons."""
     rng = np.random.default_rng(0)
     with path.open("w") as file:
         file.write('{"images": [')
@@ -59,7 +59,7 @@ def write_annotations(path: Path, images: int, boxes: int, categories: int, outl
         file.write('], "annotations": [')
         for start in range(0, boxes, RECORDS_AT_ONCE):
             rows = np.arange(start, min(start + RECORDS_AT_ONCE, boxes))
-            # images follow one another, their boxes are in no order
+            # a block of boxes belongs to consecutive images, in shuffled order
             owners = (start + (rows - start) * 7919 % len(rows)) * images // boxes
             file.write((", " if start else "") + _records(rng, rows, owners, categories, outline))
         file.write("]}")
@@ -81,14 +81,14 @@ def _records(
 
 
 def index(folder: Path) -> str:
-    """From the text to the index on disk."""
+    """Read the annotations and write the index."""
     split, _ = split_of(read_annotations(folder / TEXT), None, name=folder.name)
     save_split(split, folder / INDEX)
     return f"{len(split)} images, {len(split.labels)} boxes"
 
 
 def open_index(folder: Path) -> str:
-    """The boxes of every thousandth image of an index."""
+    """Open the index and read the boxes of every thousandth image."""
     split = load_split(folder / INDEX, folder.name)
     rows = range(0, len(split), 1000)
     boxes = sum(len(split.boxes_of(row)[0]) for row in rows)
@@ -115,7 +115,7 @@ def write_proposals(folder: Path) -> None:
 
 
 def read_proposals(folder: Path) -> str:
-    """Those of images in random order, as training asks for them."""
+    """Read proposals of images in random order, as training does."""
     dumped = Sharded(folder)
     rows = np.random.default_rng(1).integers(0, len(dumped), READ)
     total = sum(len(best_proposals(dumped, row, PROPOSALS[1])) for row in rows.tolist())
@@ -123,7 +123,7 @@ def read_proposals(folder: Path) -> str:
 
 
 def measured(what: Callable[[Path], str], place: Path) -> tuple[float, float, str]:
-    """Seconds, GiB at most, and what is said, of a process of its own."""
+    """CPU seconds, peak GiB and the returned text of `what`, run in its own process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measured, (what, place))
@@ -131,13 +131,13 @@ def measured(what: Callable[[Path], str], place: Path) -> tuple[float, float, st
 
 def _measured(what: Callable[[Path], str], place: Path) -> tuple[float, float, str]:
     start = time.process_time()
-    said = what(place)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return time.process_time() - start, most, said
+    text = what(place)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return time.process_time() - start, peak, text
 
 
 def main(folder: Path, names: list[str]) -> None:
-    print("| what | on disk | processor time | memory at most | |\n|---|---|---|---|---|")
+    print("| what | on disk | CPU time | peak memory | |\n|---|---|---|---|---|")
     for name in names:
         place = folder / name
         place.mkdir(parents=True)
@@ -149,8 +149,8 @@ def main(folder: Path, names: list[str]) -> None:
             write_annotations(place / TEXT, *SIZES[name])
         size = sum(file.stat().st_size for file in place.iterdir()) / 1e9
         for label, step in steps.items():
-            seconds, most, said = measured(step, place)
-            print(f"| {label} {name} | {size:.2f} GB | {seconds:.1f} s | {most:.2f} GiB | {said} |")
+            seconds, peak, text = measured(step, place)
+            print(f"| {label} {name} | {size:.2f} GB | {seconds:.1f} s | {peak:.2f} GiB | {text} |")
         shutil.rmtree(place)
 
 

@@ -1,4 +1,4 @@
-"""Programs that do the same work in turns, each run in a process of its own."""
+"""Runs programs that do the same work alternately, each run in its own process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Row:
     """A row of the table.
 
     Attributes:
-        name: as given on the command line.
-        title: what is done, for readers.
-        programs: who does it: ours, then the one whose time is divided by, if there is one.
-        work: (program, folder) -> what is timed, everything before it prepared. `folder` is kept
+        name: argument on the command line that selects the row.
+        title: description in the table.
+        programs: unidet, then the program that it is compared with, if any.
+        work: (program, folder) -> the timed function, with all preparation done. `folder` is kept
             between runs, for files that are made once.
-        goal, memory_goal: largest ratio of the times, of peak memory; None where there is none.
-        quick: measured with `--quick` too.
-        warm_up: calls before the one that counts, in the same process.
+        goal, memory_goal: largest accepted ratio of times and of peak memory; None for no goal.
+        quick: whether `--quick` measures the row.
+        warm_up: calls before the timed one, in the same process.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """Runs of one program: seconds of the clock, of the processor, and peak MiB of each."""
+    """Runs of one program: `seconds` (wall-clock), `cpu` seconds and peak `mib` of each."""
 
     runs: tuple[dict[str, float], ...]
 
@@ -49,13 +49,13 @@ class Measured:
         return median(run[figure] for run in self.runs)
 
     def spread(self) -> float:
-        """Slowest minus fastest run, over the median."""
+        """(Slowest - fastest run) / median."""
         seconds = [run["seconds"] for run in self.runs]
         return (max(seconds) - min(seconds)) / self.median("seconds")
 
 
 def figures(work: Callable[[], Any], warm_up: int) -> dict[str, float]:
-    """Of one call of `work`; peak memory is that of the whole process so far."""
+    """Measure one call of `work`; peak memory is that of the whole process so far."""
     for _ in range(warm_up):
         work()
     started, used = time.perf_counter(), _processor_seconds()
@@ -70,10 +70,10 @@ def figures(work: Callable[[], Any], warm_up: int) -> dict[str, float]:
 def in_turns(
     programs: Sequence[str], command: Callable[[str], list[str]], rounds: int
 ) -> dict[str, Measured]:
-    """Every program once a round, in processes that print `figures` as their last line.
+    """Run all programs once per round, in processes that print `figures` as their last line.
 
     Raises:
-        RuntimeError: a process failed; with the end of what it wrote.
+        RuntimeError: a process failed; the message ends with its stderr.
     """
     runs: dict[str, list[dict[str, float]]] = {program: [] for program in programs}
     for _ in range(rounds):
@@ -86,7 +86,7 @@ def in_turns(
 
 
 def other_load() -> float:
-    """Processors that others keep busy: the mean over half a second in which this one sleeps."""
+    """CPU cores used by other processes: the mean over half a second of sleep."""
     busy, whole = _busy_ticks(), time.perf_counter()
     time.sleep(0.5)
     ticks = os.sysconf("SC_CLK_TCK")

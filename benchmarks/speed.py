@@ -1,9 +1,10 @@
-"""How fast both full-size networks are, and what memory they hold, in one precision.
+"""Speed and memory of both full-size networks in one precision.
 
     python benchmarks/speed.py cpu|cuda RESULTS.json float32|tf32|bfloat16|float16 [--quick]
 
-TF32 is asked for from outside, by NVIDIA_TF32_OVERRIDE=1. Written after every figure. With
-`--quick` images and regions are those of benchmarks/networks.py's, and one turn is timed.
+TF32 also needs NVIDIA_TF32_OVERRIDE=1 in the environment. RESULTS.json is updated after each
+measurement. With `--quick`, images and regions are those of `networks.py --quick`, and one run is
+timed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FULL, QUICK = (800, 1088), (128, 160)
 
 
 def timed(work: Callable[[], Any], wait: Callable[[], Any], quick: bool) -> float:
-    """Seconds of a turn: the median of several, after some that are not counted."""
+    """Median seconds of several runs, after warm-up runs that are not counted."""
     times = []
     for _ in range(2 if quick else WARM_UP + TIMED):
         started = time.perf_counter()
@@ -38,7 +39,7 @@ def timed(work: Callable[[], Any], wait: Callable[[], Any], quick: bool) -> floa
 
 
 class Figures:
-    """Seconds and mebibytes by name, on disk as soon as they are known."""
+    """Seconds and mebibytes by name, written to disk after each measurement."""
 
     def __init__(self, target: str, wait: Callable[[], Any], quick: bool) -> None:
         self.target, self.wait, self.quick = Path(target), wait, quick
@@ -52,7 +53,7 @@ class Figures:
 
 
 def mebibytes_held() -> float:
-    """What lies on the card; of a processor, the most that this process held."""
+    """Memory in use on the GPU; on a CPU, the peak memory of this process."""
     import ctypes
     import resource
 
@@ -66,7 +67,7 @@ def mebibytes_held() -> float:
 
 
 def works(quick: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What is timed, the trunk first: benchmarks/twin.py does the same in PyTorch."""
+    """Names and timed functions. benchmarks/twin.py has the first two in PyTorch."""
     import jittor as jt
     from networks import example, first_stage
     from rows import full_size
@@ -112,14 +113,14 @@ def main(device: str, target: str, precision: str, quick: bool) -> None:
     mixed = precision if precision in ("bfloat16", "float16") else "float32"
     for name, work in works(quick):
         if mixed != "float32" and "inference" in name:
-            continue  # the precision is that of training
+            continue  # inference is always in float32
 
         def run(work: Callable[[], Any] = work) -> None:
             with computing_in(mixed):
                 work()
 
         gc.collect()
-        jt.gc()  # nothing that the last one kept in its pool counts as this one's
+        jt.gc()  # frees the memory pool of the previous measurement
         figures.add(name, run, mebibytes_held)
 
 

@@ -1,4 +1,4 @@
-"""The trunk of stage 1 in PyTorch, timed as benchmarks/speed.py times ours.
+"""Speed of stage 1's backbone, FPN and head in PyTorch, measured as in benchmarks/speed.py.
 
 python benchmarks/twin.py cpu|cuda RESULTS.json float32|tf32|bfloat16|float16 [--quick]
 """
@@ -15,7 +15,7 @@ from torch import nn
 
 
 class Network(nn.Module):
-    """ResNet-50 with frozen batch norm, stem and first layer, FPN, and a proposal head."""
+    """ResNet-50 (frozen batch norms, stem and first layer), FPN and a proposal head."""
 
     def __init__(self) -> None:
         super().__init__()

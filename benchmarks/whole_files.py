@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: a reader may come, and the writer end, at any time."""
+"""Atomic writing of files: a reader sees a complete file or none, even if the writer dies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def save_arrays(target: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """As an .npz file."""
+    """Write arrays to an .npz file."""
     partial = _partial(target)
     with partial.open("wb") as file:
         np.savez(file, **arrays)

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py with parts of a moment: one that fails or hangs costs the others nothing."""
+"""benchmarks/gpu.py with short parts: one that fails or hangs does not affect the others."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_parts_that_fail_hang_and_are_interrupted(gpu: ModuleType, tmp_path: Pat
         timed=[part("speed-float32", speed)],
         last=[],
     )
-    gpu.Run(tmp_path, "cuda", 300).everything(planned)
+    gpu.Run(tmp_path, "cuda", 300).run_all(planned)
     found = json.loads((tmp_path / "report.json").read_text())
     outcomes = {name: part["outcome"] for name, part in found["parts"].items()}
     assert outcomes == {
@@ -70,14 +70,14 @@ def test_parts_that_fail_hang_and_are_interrupted(gpu: ModuleType, tmp_path: Pat
     assert "| ms (MiB) | unidet, float32 |" in table
     assert "| forward | 47 (512) |" in table
     again = gpu.Run(tmp_path, "cuda", 300)
-    again.all([part("doctor", "raise SystemExit(1)"), part("cases", "")])
+    again.run_parts([part("doctor", "raise SystemExit(1)"), part("cases", "")])
     assert [again.outcomes[name]["outcome"] for name in ("doctor", "cases")] == ["done", "done"]
-    gpu.Run(tmp_path, "cuda", 0).all([part("late", "")])
+    gpu.Run(tmp_path, "cuda", 0).run_parts([part("late", "")])
     assert json.loads((tmp_path / "parts.json").read_text())["late"]["outcome"] == "no time left"
 
 
-def test_differences_are_told_by_precision(gpu: ModuleType, tmp_path: Path) -> None:
-    """Those of 16 bits, a thousand times as large, do not hide the others."""
+def test_differences_are_listed_by_precision(gpu: ModuleType, tmp_path: Path) -> None:
+    """Differences in 16 bits, a thousand times as large, do not hide the others."""
     names = [*"abcd", "a, bfloat16: result", "a, float16: result"]
     shifts = (1e-6, 2e-6, 3e-6, 4e-6, 4e-3, 5e-4)
     expected = {name: np.ones(3, np.float32) for name in names}

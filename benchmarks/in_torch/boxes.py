@@ -1,6 +1,6 @@
-"""Boxes, anchors, matching and sampling in PyTorch, as mmdet 2.18 has them.
+"""Boxes, anchors, matching and sampling in PyTorch, as in mmdet 2.18.
 
-Boxes are xyxy in pixels; random numbers come from numpy, so that both programs draw the same.
+Boxes are xyxy in pixels. Random numbers are numpy's, so that both programs draw the same.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ NEGATIVE = -1
 
 
 def anchors(height: int, width: int, stride: int, side: float) -> Tensor:
-    """A square around every cell's corner, (height * width, 4), row by row."""
+    """Square anchors centred on the cells' top left corners, (height * width, 4), row by row."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     centres = torch.stack([x, y], dim=-1).reshape(-1, 2).float() * stride
     return torch.cat([centres - side / 2, centres + side / 2], dim=1)
 
 
 def iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Of boxes and others, broadcast against each other."""
+    """IoU of boxes and others, which broadcast."""
     low = torch.maximum(boxes[..., :2], others[..., :2])
     high = torch.minimum(boxes[..., 2:], others[..., 2:])
     shared = (high - low).clamp(min=0).prod(dim=-1)
@@ -38,7 +38,7 @@ def clipped(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def decode_distances(references: Tensor, distances: Tensor) -> Tensor:
-    """Top, bottom, left and right from the references' centres, in their sides."""
+    """Boxes of distances top, bottom, left, right from the centres, in units of the sides."""
     centres = (references[:, :2] + references[:, 2:]) / 2
     sides = references[:, 2:] - references[:, :2]
     top, bottom, left, right = distances.unbind(dim=1)
@@ -68,8 +68,11 @@ def decode_deltas(references: Tensor, deltas: Tensor) -> Tensor:
 
 
 def match(overlaps: Tensor, positive: float, negative: float, least: float | None = None) -> Tensor:
-    """(G, A) IoU -> (A,) row of the object, `NEGATIVE`, or -2; with `least` every object takes all
-    anchors that tie its best IoU, if that is as large."""
+    """IoU (G, A) -> (A,) row of the object, `NEGATIVE`, or -2 (ignored).
+
+    With `least`, an object is also assigned all anchors with its highest IoU, if that is at least
+    `least`.
+    """
     best, rows = overlaps.max(dim=0)
     matched = torch.full_like(rows, -2)
     matched[best < negative] = NEGATIVE
@@ -97,7 +100,7 @@ def _chosen(flags: Tensor, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def centerness(references: Tensor, boxes: Tensor) -> Tensor:
-    """How central the references' centres lie in their boxes; 0 outside."""
+    """Centerness of the references' centres in their boxes; 0 outside."""
     centres = (references[:, :2] + references[:, 2:]) / 2
     before, after = centres - boxes[:, :2], boxes[:, 2:] - centres
     within = (before > 0).all(dim=1) & (after > 0).all(dim=1)

@@ -1,6 +1,6 @@
 """DETR with a ResNet-50 in PyTorch; forward only.
 
-Written from the paper (arXiv 2005.12872). Parameters have the names that unidet's network has.
+Written from the paper (arXiv 2005.12872). Parameters have the same names as in unidet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HIDDEN, LAYERS, QUERIES, CLASSES = 2048, 6, 100, 91
 
 
 def positions(height: int, width: int) -> Tensor:
-    """(height * width, WIDTH): half for y, half for x; even features sines, odd ones cosines."""
+    """(height * width, WIDTH): y, then x; sines in even features, cosines in odd ones."""
     half = WIDTH // 2
     speeds = 10000.0 ** (2 * (torch.arange(half) // 2) / half)
     parts = []
@@ -80,7 +80,7 @@ class DETR(nn.Module):
 
     @torch.inference_mode()
     def propose(self, images: Tensor) -> Tensor:
-        """(QUERIES, 5) xyxy in pixels and the best class's score, best first."""
+        """(QUERIES, 5): xyxy in pixels and the highest class score, in descending order."""
         feats = self.input_proj(self.backbone(images)[-1])
         cells, places = feats.flatten(2).transpose(1, 2), positions(*feats.shape[2:])
         x = self.transformer(cells, places, self.query_embed.weight[None])[0]

@@ -1,7 +1,7 @@
-"""UniDetector's class-agnostic localization network in PyTorch, as its official settings have it.
+"""UniDetector's class-agnostic localization network in PyTorch with its official settings.
 
-Written from the paper (arXiv 2303.11749) and OLN's (arXiv 2108.06753). N images, A anchors,
-R regions.
+Written from the papers of UniDetector (arXiv 2303.11749) and OLN (arXiv 2108.06753). N: images,
+A: anchors, R: regions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ ALPHA = 0.3
 
 
 class Dense(NamedTuple):
-    """Of all levels: distances (N, A, 4), objectness (N, A), anchors (A, 4); anchors of each."""
+    """Outputs of all levels: distances (N, A, 4), objectness (N, A), anchors (A, 4).
+
+    `counts`: anchors of each level.
+    """
 
     distances: Tensor
     objectness: Tensor
@@ -53,7 +56,7 @@ class DenseHead(nn.Module):
 
     @staticmethod
     def losses(output: Dense, objects: Tensor, size: tuple[int, int], rngs: list) -> dict:
-        """The same objects lie in every image."""
+        """Losses of a batch whose images all have the same objects."""
         inside = ((output.anchors[:, :2] >= 0).all(1)) & (output.anchors[:, 2] < size[1])
         rows = (inside & (output.anchors[:, 3] < size[0])).nonzero().squeeze(1)
         overlaps = boxes.iou(objects[:, None], output.anchors[rows][None])
@@ -80,7 +83,7 @@ class DenseHead(nn.Module):
     @staticmethod
     @torch.no_grad()
     def proposals(output: Dense, size: tuple[int, int]) -> list[Tensor]:
-        """(P, 5) of every image: of each level the best, in all places; no NMS, as officially."""
+        """Proposals (P, 5) of each image: the highest-scoring of each level, without NMS."""
         scores = output.objectness.sigmoid()
         images = []
         for image, own in enumerate(scores):
@@ -108,7 +111,7 @@ class RegionHead(nn.Module):
         self.fc_bbox_score = nn.Linear(hidden, 1)
 
     def forward(self, levels: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of object and background, deltas, logit of the IoU."""
+        """Logits of object and background, deltas, and IoU logits."""
         hidden = self.pooled(levels, rois).flatten(1)
         for layer in self.shared_fcs:
             hidden = F.relu_(layer(hidden))
@@ -116,7 +119,7 @@ class RegionHead(nn.Module):
 
     @staticmethod
     def pooled(levels: list[Tensor], rois: Tensor) -> Tensor:
-        """(R, C, 7, 7), each from the level that fits its size."""
+        """Features (R, C, 7, 7), each from the level for the region's size."""
         sides = (rois[:, 3:] - rois[:, 1:3]).clamp(min=0)
         level = (sides.prod(dim=1).sqrt() / 56 + 1e-6).log2().floor().clamp(0, 3).long()
         pooled = levels[0].new_zeros(len(rois), levels[0].shape[1], 7, 7)
@@ -127,7 +130,7 @@ class RegionHead(nn.Module):
 
 
 class FirstStage(nn.Module):
-    """Parameters have the names that unidet's network has."""
+    """The whole network. Parameters have the same names as in unidet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,14 +138,14 @@ class FirstStage(nn.Module):
         self.neck = FPN(self.backbone.channels)
         self.rpn_head = DenseHead()
         self.box_head = RegionHead()
-        self.eval()  # norms on running statistics, in training too
+        self.eval()  # batch norms use running statistics in training too
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         return self.neck(self.backbone(images))
 
     @torch.inference_mode()
     def propose(self, images: Tensor) -> Tensor:
-        """Proposals (P, 5) of one image, best first."""
+        """Proposals (P, 5) of one image, by descending score."""
         size = images.shape[2:]
         levels = self.pyramid(images)
         (found,) = self.rpn_head.proposals(self.rpn_head(levels), size)
@@ -154,7 +157,7 @@ class FirstStage(nn.Module):
         return torch.cat([moved, scores[:, None]], dim=1)[kept]
 
     def losses(self, images: Tensor, objects: Tensor, seed: tuple[int, ...]) -> dict[str, Tensor]:
-        """The same objects lie in every image."""
+        """Losses of a batch whose images all have the same objects."""
         rngs = [np.random.default_rng((*seed, 1 + row)) for row in range(len(images))]
         size = images.shape[2:]
         levels = self.pyramid(images)
@@ -186,7 +189,7 @@ class FirstStage(nn.Module):
 
 
 def with_image(parts: list[Tensor]) -> Tensor:
-    """(R, 5) of the boxes of every image."""
+    """RoIs (R, 5) of the boxes of all images: index of the image, xyxy."""
     images = [torch.full((len(part), 1), float(row)) for row, part in enumerate(parts)]
     return torch.cat(
         [torch.cat([image, part[:, :4]], dim=1) for image, part in zip(images, parts, strict=True)]

@@ -1,7 +1,7 @@
-"""RoIAlign and NMS for PyTorch on a processor, as threads do them: PyTorch itself has neither.
+"""Multi-threaded RoIAlign and NMS on a CPU for PyTorch, which has neither.
 
-RoIAlign goes sample by sample as mmcv's and torchvision's do, forward over regions and backward
-over channels side by side; mmcv's own runs in one thread.
+RoIAlign computes each sample as mmcv and torchvision do. Threads share the regions in the forward
+pass and the channels in the backward pass; mmcv's runs in one thread.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ extern "C" int suppress(const float* boxes, int count, float threshold, bool* ke
 
 
 def _compiled() -> ctypes.CDLL:
-    """With OpenMP of the library that PyTorch has loaded, which has the same name."""
+    """Compile and load the library; it uses the OpenMP library that PyTorch has loaded."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "regions.cpp"), Path(folder, "regions.so")
         source.write_text(SOURCE)
@@ -170,12 +170,12 @@ class _RoIAlign(torch.autograd.Function):
 
 
 def roi_align(feats: torch.Tensor, rois: torch.Tensor, size: int, scale: float) -> torch.Tensor:
-    """(R, C, size, size) of rois (image, x1, y1, x2, y2); adaptive samples, shifted by half."""
+    """(R, C, size, size) of RoIs (image, x1, y1, x2, y2); adaptive sampling, aligned."""
     return _RoIAlign.apply(feats, rois, size, scale)
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Rows that are kept, best first."""
+    """Rows of the kept boxes, by descending score."""
     order = scores.argsort(descending=True, stable=True)
     ranked = boxes[order].contiguous()
     keeps = torch.empty(len(boxes), dtype=torch.bool)

@@ -1,6 +1,6 @@
 """ResNets of three styles in PyTorch, with a feature pyramid.
 
-Parameters have the names that unidet's have.
+Parameters have the same names as in unidet.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def convolution(
 class Block(nn.Module):
     """Residual block: a bottleneck, or two 3 x 3 convolutions.
 
-    In CLIP's style strides are mean pools before 1 x 1 convolutions, in variant d ("vd") that of
-    the shortcut is.
+    Mean pools before 1 x 1 convolutions replace all strides in CLIP's style, and the stride of the
+    shortcut in variant d ("vd").
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Block(nn.Module):
 def layer(
     style: str, bottleneck: bool, channels_in: int, index: int, count: int
 ) -> tuple[nn.Sequential, int]:
-    """Layer `index` (1 to 4) of `count` blocks, and its channels."""
+    """Layer `index` (1 to 4) of `count` blocks, and its number of output channels."""
     blocks, width = [], 32 << index
     for row in range(count):
         stride = 2 if row == 0 and index > 1 else 1
@@ -73,9 +73,9 @@ def layer(
 
 
 class ResNet(nn.Module):
-    """Stem and layers; gives the maps of the layers named in `outputs`.
+    """Stem and layers; returns the maps of the layers in `outputs`.
 
-    Norms are on running statistics; `frozen`: stem and first layer do not learn.
+    Batch norms use running statistics. `frozen`: stem and first layer are not trained.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class ResNet(nn.Module):
 
 
 class FPN(nn.Module):
-    """Five levels from four maps, as mmdet 2.18 builds them."""
+    """Five levels from four maps, as in mmdet 2.18."""
 
     def __init__(self, channels_in: Sequence[int], channels: int = 256) -> None:
         super().__init__()

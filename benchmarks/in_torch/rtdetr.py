@@ -1,7 +1,8 @@
 """RT-DETR-R18vd in PyTorch: backbone, hybrid encoder, decoder; forward only.
 
-Written from the paper (arXiv 2304.08069). Parameters have the names that unidet's network has. As
-officially the repeated blocks stay apart and samples are taken by `grid_sample`.
+Written from the paper (arXiv 2304.08069). Parameters have the same names as in unidet. As in the
+official code, the branches of RepVGG blocks are not fused, and deformable attention uses
+`grid_sample`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Layers(nn.Module):
 
 
 def positions(height: int, width: int) -> Tensor:
-    """(height * width, WIDTH); token t stands at x = t // height, y = t % height."""
+    """(height * width, WIDTH); token t is at x = t // height, y = t % height."""
     tokens, quarter = torch.arange(height * width), WIDTH // 4
     speeds = 10000.0 ** -(torch.arange(quarter) / quarter)
     x, y = (
@@ -180,7 +181,7 @@ def logit(values: Tensor) -> Tensor:
 
 
 def anchors(sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-    """Logits (S, 4) of a box for each cell, and which are valid (S, 1)."""
+    """Logits (S, 4) of one box per cell, and which are valid (S, 1)."""
     levels = []
     for level, (height, width) in enumerate(sizes):
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -234,7 +235,7 @@ class RTDETR(nn.Module):
 
     @torch.inference_mode()
     def propose(self, images: Tensor) -> Tensor:
-        """(QUERIES, 5) xyxy in pixels and the best class's score, best first."""
+        """(QUERIES, 5): xyxy in pixels and the highest class score, in descending order."""
         (logits,), (boxes,) = self.decoder(self.encoder(self.backbone(images)))
         scores = logits.amax(dim=1).sigmoid()
         half = boxes[:, 2:] / 2

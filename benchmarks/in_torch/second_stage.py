@@ -1,8 +1,8 @@
-"""UniDetector's second stage in PyTorch, as its official settings have it: CLIP's ResNet-50 to C4,
-its last layer and attention pool on regions, compared with names.
+"""UniDetector's second stage in PyTorch with its official settings.
 
-Written from the paper (arXiv 2303.11749) and CLIP's (arXiv 2103.00020). As officially the pool
-attends from all 50 tokens and keeps the first.
+CLIP's ResNet-50 up to C4, its last layer and attention pool on regions, and classification by the
+embeddings of names. Written from the papers of UniDetector (arXiv 2303.11749) and CLIP (arXiv
+2103.00020). As in the official code, the pool computes all 50 tokens and keeps the first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FEDERATED, SCALE = 50, 100.0
 
 
 class AttentionPool(nn.Module):
-    """Maps (R, channels, 7, 7) to (R, embedding)."""
+    """Attention pooling: (R, channels, 7, 7) -> (R, embedding)."""
 
     def __init__(self, channels: int = 2048, heads: int = 32, embedding: int = 1024) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class AttentionPool(nn.Module):
 
 
 class SecondStage(nn.Module):
-    """Parameters have the names that unidet's network has."""
+    """The whole network. Parameters have the same names as in unidet."""
 
     def __init__(self, vocabularies: Sequence[np.ndarray]) -> None:
         super().__init__()
@@ -55,10 +55,10 @@ class SecondStage(nn.Module):
         self.pool = AttentionPool()
         self.box_regressor = nn.Linear(1024, 4)
         self.names = [F.normalize(torch.tensor(text).float()) for text in vocabularies]
-        self.eval()  # norms on running statistics, in training too
+        self.eval()  # batch norms use running statistics in training too
 
     def forward(self, images: Tensor, rois: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Logits of every vocabulary and deltas of the regions."""
+        """Logits for each vocabulary, and deltas of the regions."""
         maps = self.backbone(images)[-1]
         embeddings = self.pool(self.shared_layer(roi_align(maps, rois, 14, 1 / 16)))
         unit = F.normalize(embeddings)
@@ -75,7 +75,7 @@ class SecondStage(nn.Module):
     def losses(
         self, images: Tensor, objects: Tensor, labels: Tensor, proposals: Tensor, seed: tuple
     ) -> dict[str, Tensor]:
-        """Of one image, whose names are the first vocabulary's."""
+        """Losses of one image, whose labels are of the first vocabulary."""
         rng, count = np.random.default_rng((*seed, 1)), len(self.names[0])
         assigned = boxes.match(boxes.iou(objects[:, None], proposals[None, :, :4]), 0.5, 0.5)
         assigned = torch.cat([torch.arange(len(objects)), assigned])

@@ -1,6 +1,6 @@
-"""What rows of networks time in PyTorch: what rows/full_size.py does, with results to compare.
+"""The works of rows/full_size.py in PyTorch, with results for comparison.
 
-As many threads as `OMP_NUM_THREADS` or cores.
+The number of threads is `OMP_NUM_THREADS`, or the number of cores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_thread
 
 
 def filled(network: nn.Module) -> nn.Module:
-    """With the weights of `inputs.weights`."""
+    """Set the weights of `inputs.weights`."""
     parameters = dict(network.named_parameters())
     with torch.no_grad():
         for name, array in weights({name: tuple(part.shape) for name, part in parameters.items()}):

@@ -1,7 +1,7 @@
-"""30 pairs of β and γ against one evaluation with its controls: the size of the toy world.
+"""Calibration sweep over 30 pairs of β and γ, compared with one evaluation and its controls.
 
-400 images of 300 regions, 40 names, embeddings of 64 values; detections of half of the regions lie
-on annotated boxes.
+As large as the toy world: 400 images with 300 regions each, 40 names, embeddings of 64 values. Half
+of the detections are near annotated boxes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GAMMAS, BETAS = (0.0, 0.2, 0.3, 0.4, 0.6, 0.8), (0.2, 0.3, 0.4, 0.6, 1.0)
 
 
 def work(program: str, folder: Path) -> Callable[[], Any]:
-    import pandas  # noqa: F401  of the sweep's table; its import is not what is timed
+    import pandas  # noqa: F401  used by the sweep; its import is not timed
 
     from unidet.evaluation.calibration_grid import sweep
     from unidet.evaluation.controls import carried_by_controls

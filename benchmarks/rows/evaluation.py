@@ -1,7 +1,7 @@
-"""AP from files, reading included, against hotcoco and the reference packages.
+"""AP from files, reading included, compared with hotcoco and the reference packages.
 
-LVIS: 5,000 images, 300 detections each, 1,203 names; COCO: 1,000 images, 100 detections each, 80
-names; half of the detections lie on annotated boxes.
+LVIS: 5,000 images, 300 detections per image, 1,203 names. COCO: 1,000 images, 100 detections per
+image, 80 names. Half of the detections are near annotated boxes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROBLEMS = {
     "coco": (1000, 100, 80, 7),
     "toy": (400, 300, 40, 6),
 }
-"""Images, detections of each, names, boxes of each."""
+"""Images, detections per image, names, boxes per image."""
 TITLES = {
     "lvis": "LVIS AP, 5,000 images x 300 x 1,203 names",
     "coco": "COCO AP, 1,000 images x 100 x 80 names",

@@ -1,4 +1,4 @@
-"""What rows of networks time; imported once Jittor is brought up.
+"""Works of the rows in rows/networks.py. Import this module after `bring_up`.
 
 Networks, images (3 x 800 x 1088) and proposals are those of benchmarks/networks.py.
 """
@@ -76,7 +76,7 @@ def propose_step(images: int = 1, quick: bool = False) -> Work:
 
 
 def classify(count: int, quick: bool = False) -> Work:
-    """Stage 2, one image of `count` proposals, `NAMES` names."""
+    """Stage 2, one image with `count` proposals, `NAMES` names."""
     network, _ = second_stage(quick)
     network.set_vocabularies(embeddings([NAMES]))
     batch = example(1, quick)
@@ -91,12 +91,12 @@ def classify(count: int, quick: bool = False) -> Work:
 
 
 def classify_step(images: int = 1, quick: bool = False) -> Work:
-    """Training step of stage 2, 512 regions of an image."""
+    """Training step of stage 2, 512 regions per image."""
     return _step(*second_stage(quick), images, quick)
 
 
 def rtdetr() -> Work:
-    """RT-DETR-R18vd of 80 classes, one image of 640 x 640."""
+    """RT-DETR-R18vd with 80 classes, one image of 640 x 640."""
     network = RTDETR(compose(["rpn=rtdetr_r18vd"]).rpn.network, classes=80)
     fill(network)
     images, sizes = jt.array(square(640)), np.full((1, 2), 640, np.int32)
@@ -104,7 +104,7 @@ def rtdetr() -> Work:
 
 
 def detr() -> Work:
-    """DETR with a ResNet-50 of 91 classes, one image."""
+    """DETR with a ResNet-50 and 91 classes, one image."""
     network = DETR(compose(["rpn=detr_r50"]).rpn.network, classes=91)
     fill(network)
     batch = example(1)

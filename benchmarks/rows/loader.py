@@ -1,6 +1,6 @@
-"""Loading images: decode, resize to 800, flip, normalize, pad; against OpenCV as mmcv calls it.
+"""Loading of images (decode, resize to 800, flip, normalize, pad), compared with OpenCV.
 
-512 JPEG files of 640 x 480, two threads on both sides.
+OpenCV's functions are those that mmcv calls. 512 JPEG files of 640 x 480, two threads in both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Smooth shapes under some noise: as many bytes as photographs of this size have."""
+    """JPEG files of smooth shapes with noise, about as large as photographs of this size."""
     place = folder / "loader"
     files = [place / f"{number:04d}.jpg" for number in range(IMAGES)]
     if not files[-1].exists():

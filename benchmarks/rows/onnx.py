@@ -1,7 +1,7 @@
-"""NanoDet-Plus-m at 416 pixels, one photograph after the other; against its file in ONNX Runtime.
+"""NanoDet-Plus-m at 416 pixels, image by image, compared with its ONNX file in ONNX Runtime.
 
-From decoded pixels to boxes in pixels of the photograph, on both sides with NMS, on all processors.
-The weights are random; the classes' bias leaves as many candidates for NMS as trained ones do.
+Both programs go from decoded pixels to boxes in image pixels, NMS included, on all CPU cores.
+Weights are random; the class bias is set so that NMS has as many candidates as after training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCORE = 0.05
 
 
 def photographs() -> list[np.ndarray]:
-    """(480, 640, 3) uint8 each: smooth shapes."""
+    """Images of smooth shapes, (480, 640, 3) uint8 each."""
     rng = np.random.default_rng(0)
     coarse = [Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)) for _ in range(PICTURES)]
     smooth = Image.Resampling.BICUBIC
@@ -28,7 +28,7 @@ def photographs() -> list[np.ndarray]:
 
 
 def by_unidet(folder: Path, pictures: list[np.ndarray]) -> Callable[[], Any]:
-    """Also leaves the file that the other program runs."""
+    """Timed function of unidet; also writes the ONNX file for the other program."""
     from unidet.backend.runtime import bring_up
     from unidet.config.compose import compose
     from unidet.pipelines.detector.closed_set import ClosedSet
@@ -55,7 +55,7 @@ def by_unidet(folder: Path, pictures: list[np.ndarray]) -> Callable[[], Any]:
 
 
 def _lift_scores(network: Any, images: Sequence[np.ndarray]) -> None:
-    """Weights of the heads apart, and a bias with which so many pairs pass the threshold."""
+    """Set random head weights, and a bias with which CANDIDATES scores per image pass SCORE."""
     import jittor as jt
 
     from unidet.models.layers import set_batch_norm_training

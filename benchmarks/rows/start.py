@@ -1,6 +1,7 @@
-"""What stands between a person and an answer: the command's own start, against Python's.
+"""Start-up time of the command.
 
-Ratios are to importing the configuration's libraries alone, which every verb about a study needs.
+Ratios are relative to importing only the libraries of the configuration, which every verb on a
+study needs.
 """
 
 from __future__ import annotations
