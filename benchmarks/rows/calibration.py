@@ -73,7 +73,7 @@ ROWS = [
         f"calibration, {len(GAMMAS) * len(BETAS)} pairs of β and γ",
         ("sweep", "one evaluation"),
         work,
-        2.0,
-        True,
+        goal=2.0,
+        quick=True,
     )
 ]

@@ -145,7 +145,8 @@ def work(style: str, program: str, folder: Path) -> Callable[[], Any]:
 
 
 def _row(name: str, style: str, other: str, goal: float | None, quick: bool) -> Row:
-    return Row(name, TITLES[style], ("unidet", other), partial(work, style), goal, quick)
+    programs = ("unidet", other)
+    return Row(name, TITLES[style], programs, partial(work, style), goal, quick=quick)
 
 
 ROWS = [

@@ -97,7 +97,7 @@ ROWS = [
         f"{IMAGES} photographs loaded, {THREADS} threads",
         ("unidet", "OpenCV"),
         work,
-        1.0,
-        True,
+        goal=1.0,
+        quick=True,
     )
 ]
