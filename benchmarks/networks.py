@@ -124,7 +124,7 @@ def learn(record: Record, network: Any, batch: Any) -> None:
     """Losses and gradients of one image."""
     import jittor as jt
 
-    losses = undivided(network.loss(batch, BatchRandom(0, 0)))
+    losses = loss_values(network.loss(batch, BatchRandom(0, 0)))
     learned = trainable(network)
     gradients = jt.grad(total(losses), list(learned.values()))
     jt.sync([*losses.values(), *gradients])
@@ -138,7 +138,7 @@ def learn(record: Record, network: Any, batch: Any) -> None:
 if __name__ == "__main__":
     print(bring_up(sys.argv[1]), flush=True)
     from unidet.ops.blocked_maps import as_array
-    from unidet.ops.loss_term import total, undivided
+    from unidet.ops.loss_term import loss_values, total
     from unidet.ops.sampling import BatchRandom
     from unidet.training.optimizer import trainable
 

@@ -54,7 +54,7 @@ def ours(model: str) -> Step:
     import jittor as jt
 
     from unidet.cli import compose
-    from unidet.ops.loss_term import total, undivided
+    from unidet.ops.loss_term import loss_values, total
     from unidet.training.optimizer import Optimizer
 
     settings = compose([f"rpn={model}"]).rpn.training.optimizer
@@ -66,7 +66,7 @@ def ours(model: str) -> Step:
         images, boxes, labels = given.batch(0)
 
         def losses() -> dict[str, jt.Var]:
-            return undivided(network.losses(jt.array(images), boxes, labels))
+            return loss_values(network.losses(jt.array(images), boxes, labels))
 
     else:
         import test_curves
@@ -76,7 +76,7 @@ def ours(model: str) -> Step:
         batch = test_curves.batch(0, model, given)
 
         def losses() -> dict[str, jt.Var]:
-            return undivided(network.loss(batch, given.noise(0)))
+            return loss_values(network.loss(batch, given.noise(0)))
 
     optimizer = Optimizer(network, replace(settings, lr=rate))
 

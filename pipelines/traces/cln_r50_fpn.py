@@ -14,7 +14,7 @@ from unidet.models.oln_head import OLNHead, OLNOutput
 from unidet.models.oln_targets import AnchorDraw, AnchorTargets, SampledAnchors
 from unidet.models.region_samples import RegionSamples
 from unidet.ops.boxes import elementwise_iou
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.pipelines.proposers import cln
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.localization import Tensors, infer, learn, learned, level_rows, loaded
@@ -96,7 +96,7 @@ def _level_losses(
     with jt.no_grad():
         for level, rows in output.levels():
             part = _within(targets, rows)
-            for name, value in undivided(network.rpn_head.losses(output, part)).items():
+            for name, value in loss_values(network.rpn_head.losses(output, part)).items():
                 losses[name][level] = value.item()
     return losses
 

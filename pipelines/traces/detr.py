@@ -24,7 +24,7 @@ from unidet.models.detr.positions import padding_mask, position_embedding
 from unidet.models.matcher import Targets
 from unidet.models.set_prediction import Prediction, absolute_boxes
 from unidet.ops.blocked_maps import as_array
-from unidet.ops.loss_term import total, undivided
+from unidet.ops.loss_term import loss_values, total
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
@@ -86,7 +86,7 @@ def _step(network: DETR, batch: Batch, targets: Targets) -> tuple[dict[str, np.n
     }
     with seen(methods, {"targets": lambda own: targets}) as results:
         terms = network.loss(batch, BatchRandom())
-    values = undivided(terms)
+    values = loss_values(terms)
     (layers,), (matches,) = results["layers"], results["matches"]
     tensors = _prediction(layers[-1])
     tensors |= {

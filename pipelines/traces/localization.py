@@ -24,8 +24,8 @@ from unidet.models.localization_network import LocalizationNetwork
 from unidet.models.region_samples import RegionSamples
 from unidet.ops.blocked_maps import as_array
 from unidet.ops.coders import encode_deltas
-from unidet.ops.loss_term import total, undivided
-from unidet.ops.rois import by_image, rois_of
+from unidet.ops.loss_term import loss_values, total
+from unidet.ops.rois import rois_of, split_by_image
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.given_proposals import GivenProposals
 from unidet.pipelines.traces.inputs import Inputs
@@ -72,7 +72,7 @@ def infer(
         detections = network.propose(jt.array(images), sizes_of(images))
     (proposals,), (head,) = results["proposals"], results["head"]
     values = {"test_rois": rois_of(proposals)} | _region_tensors(head, region_names)
-    parts = {name: by_image(rows, proposals) for name, rows in values.items()}
+    parts = {name: split_by_image(rows, proposals) for name, rows in values.items()}
     tensors = dense_tensors(results, logits_name)
     for image, rows in enumerate(proposals):
         own = {name: values[image] for name, values in parts.items()}
@@ -99,7 +99,7 @@ def learn(
     changes = {"proposals": GivenProposals(inputs, "train_proposals", len(images))}
     with seen(methods | dict(more), changes) as results:
         batch = plain_batch(images, sizes_of(images), truth)
-        values = undivided(network.loss(batch, np.random.RandomState(SAMPLER_SEED)))
+        values = loss_values(network.loss(batch, np.random.RandomState(SAMPLER_SEED)))
     return results, values, truth
 
 

@@ -25,7 +25,7 @@ from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops.blocked_maps import as_array
 from unidet.ops.boxes import clip_boxes
-from unidet.ops.loss_term import total, undivided
+from unidet.ops.loss_term import loss_values, total
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
@@ -184,7 +184,7 @@ def _step(network: NanoDetPlus, batch: Batch) -> tuple[dict[str, np.ndarray], jt
         "targets": network.targets,
     }
     with seen(methods) as results:
-        values = undivided(network.loss(batch, BatchRandom()))
+        values = loss_values(network.loss(batch, BatchRandom()))
     ((main, auxiliary),), (assignments,), (targets,) = results.values()
     tensors = {"pred_main": main.logits_NPL.numpy(), "pred_aux": auxiliary.logits_NPL.numpy()}
     priors = len(main.priors_P4)

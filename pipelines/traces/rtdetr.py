@@ -31,7 +31,7 @@ from unidet.models.rtdetr.encoder import position_table
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput, best_pairs
 from unidet.models.set_prediction import Prediction, absolute_boxes
 from unidet.ops.blocked_maps import as_array
-from unidet.ops.loss_term import total, undivided
+from unidet.ops.loss_term import loss_values, total
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.inputs import Inputs
@@ -244,7 +244,7 @@ def _step(
         tensors |= match_tensors(layer or "last", matches[suffix], len(images))
     for index, prediction in enumerate(output.denoising_layers):
         tensors |= {f"dn{index}/{name}": own for name, own in _prediction(prediction).items()}
-    values = undivided(terms)
+    values = loss_values(terms)
     loss = total(values)
     if output.denoising is None:  # officially there are no denoising losses then; here they are 0
         values = {name: value for name, value in values.items() if "_dn_" not in name}

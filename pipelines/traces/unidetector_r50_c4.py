@@ -25,8 +25,8 @@ from unidet.evaluation.soft_nms import Suppression, suppressor
 from unidet.models.roi_classifier import RoiClassifier, decoded
 from unidet.models.roi_samples import RoiBatch, RoiSamples
 from unidet.ops.blocked_maps import as_array
-from unidet.ops.loss_term import total, undivided
-from unidet.ops.rois import by_image, rois_of
+from unidet.ops.loss_term import loss_values, total
+from unidet.ops.rois import rois_of, split_by_image
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.traces.inputs import Inputs
 from unidet.pipelines.traces.published_settings import classifier_settings
@@ -79,7 +79,9 @@ def forward(network: RoiClassifier, inputs: Inputs) -> dict[str, np.ndarray]:
     }
     outputs |= _named(scores | {"bbox_pred": deltas}, "test_")
     logits = next(iter(scores.values()))
-    parts = zip(by_image(boxes, proposals), by_image(logits, proposals), proposals, strict=True)
+    parts = zip(
+        split_by_image(boxes, proposals), split_by_image(logits, proposals), proposals, strict=True
+    )
     for image, (own_boxes, own_logits, own_proposals) in enumerate(parts):
         suffix = f"_image{image}" if len(images) > 1 else ""
         size = (images.shape[2], images.shape[3])
@@ -94,7 +96,7 @@ def train(network: RoiClassifier, inputs: Inputs) -> tuple[dict[str, np.ndarray]
     samples = given_samples(network, inputs, len(images))
     classes = compared_classes(network, inputs, samples)
     with seen({"feats": network.features, "heads": network.heads}) as results:
-        values = undivided(network.loss(RoiBatch(images, samples, classes), BatchRandom()))
+        values = loss_values(network.loss(RoiBatch(images, samples, classes), BatchRandom()))
     (feats,), ((embeddings, deltas),) = results.values()
     rows = len(samples.labels_R)
     scores = logits_of(network, embeddings[:rows])

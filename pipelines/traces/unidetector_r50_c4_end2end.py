@@ -19,8 +19,8 @@ from unidet.models.end2end import EndToEnd, EndToEndBatch
 from unidet.models.roi_classifier import decoded
 from unidet.models.roi_samples import RoiSamples
 from unidet.ops.blocked_maps import as_array
-from unidet.ops.loss_term import total, undivided
-from unidet.ops.rois import by_image
+from unidet.ops.loss_term import loss_values, total
+from unidet.ops.rois import split_by_image
 from unidet.pipelines.traces.batch import plain_batch
 from unidet.pipelines.traces.given_proposals import GivenProposals
 from unidet.pipelines.traces.inputs import Inputs
@@ -57,9 +57,9 @@ def forward(network: EndToEnd, inputs: Inputs) -> Tensors:
     ((embeddings, deltas),) = results["heads"]
     proposals = [rows for rows, _, _ in by_images]
     scores = logits_of(network.regions, jt.array(embeddings)) | {"bbox_pred": deltas}
-    logits = by_image(next(iter(scores.values())), proposals)
+    logits = split_by_image(next(iter(scores.values())), proposals)
     tensors = _dense_tensors(results)
-    parts = {f"test_{name}": by_image(rows, proposals) for name, rows in scores.items()}
+    parts = {f"test_{name}": split_by_image(rows, proposals) for name, rows in scores.items()}
     for image, (rows, boxes, _) in enumerate(by_images):
         own = {name: values[image] for name, values in parts.items()}
         own["test_proposals"] = own_proposals.like(image, rows)
@@ -86,7 +86,7 @@ def train(network: EndToEnd, inputs: Inputs) -> tuple[Tensors, jt.Var]:
     batch = plain_batch(images, sizes_of(images), [boxes], [labels])
     stream = np.random.RandomState(SAMPLER_SEED)
     with seen(methods, changes) as results:
-        values = undivided(network.loss(EndToEndBatch(batch, classes), stream))
+        values = loss_values(network.loss(EndToEndBatch(batch, classes), stream))
     (targets,), (proposals,), (samples,), ((embeddings, deltas),) = (
         results[name] for name in ("targets", "proposals", "samples", "heads")
     )

@@ -10,7 +10,7 @@ from batches import make_batch
 
 from unidet.models.end2end import EndToEnd
 from unidet.models.rpn_head import RPNHead
-from unidet.ops.loss_term import total, undivided
+from unidet.ops.loss_term import loss_values, total
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
 
@@ -37,7 +37,7 @@ def _batch(boxes: list[list[list[float]]]) -> Batch:
 def test_both_parts_learn(boxes: list[list[list[float]]]) -> None:
     network = _network()
     rng = np.random.default_rng(0)
-    values = undivided(network.loss(network.prepare(_batch(boxes), rng), rng))
+    values = loss_values(network.loss(network.prepare(_batch(boxes), rng), rng))
     assert list(values)[:4] == ["loss_rpn_cls", "loss_rpn_bbox", "loss_class", "loss_box"]
     assert all(np.isfinite(value.item()) for value in values.values())
     shared = network.regions.backbone.layer3[0].conv1.weight

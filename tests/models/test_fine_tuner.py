@@ -12,7 +12,7 @@ from unidet.models.fine_tuner import FineTuner, Weights
 from unidet.models.roi_classifier import RoiClassifier
 from unidet.models.stored_images import StoredImages
 from unidet.ops.blocked_maps import as_array
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.ops.sampling import BatchRandom
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
@@ -74,7 +74,7 @@ def tuner(start: RoiClassifier, *, trains_head: bool = True, **weights: float) -
 
 def values(learner: FineTuner, images: Batch) -> dict[str, float]:
     rng = BatchRandom(0)
-    terms = undivided(learner.loss(learner.sample(images, rng), rng))
+    terms = loss_values(learner.loss(learner.sample(images, rng), rng))
     return {name: float(value.item()) for name, value in terms.items()}
 
 
@@ -144,9 +144,9 @@ def test_stored_maps_give_what_the_images_would(start: RoiClassifier) -> None:
     drawn = start.sample(images, BatchRandom(1))
     again = start.sample(old.batch([0]), BatchRandom(1))
     np.testing.assert_array_equal(again.samples.rois_R5, drawn.samples.rois_R5)
-    expected = undivided(start.loss(drawn, BatchRandom(1)))
+    expected = loss_values(start.loss(drawn, BatchRandom(1)))
     heads = start.heads(jt.array(again.images_NCHW), again.samples.rois_R5)
-    found = undivided(start.losses(*heads, again.samples, again.classes))
+    found = loss_values(start.losses(*heads, again.samples, again.classes))
     for name, value in expected.items():
         assert float(found[name].item()) == pytest.approx(float(value.item()), rel=5e-3), name
 
@@ -166,7 +166,7 @@ def test_parts_of_a_batch_add_up(start: RoiClassifier) -> None:
     learner.names_0.update(learner.names_0 * 1.5)
     rng = BatchRandom(0)
     whole = learner.sample(images, rng)
-    expected = undivided(learner.loss(whole, rng))
+    expected = loss_values(learner.loss(whole, rng))
     parts = [learner.loss(part, rng) for part in whole.parts(2)]
     for name, value in expected.items():
         count = sum(part[name].count for part in parts)

@@ -12,7 +12,7 @@ from unidet.models.inference import pack_for_inference
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.rtdetr.conv_blocks import CSPRep
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, as_array, blocked, can_block
+from unidet.ops.blocked_maps import LANES, as_array, can_block, to_blocked
 
 pytestmark = pytest.mark.skipif(not can_block(LANES), reason="needs AVX-512 and oneDNN")
 
@@ -34,13 +34,13 @@ def test_the_results_of_the_layers(block: nn.Module) -> None:
     feats = jt.array(np.random.default_rng(1).standard_normal((2, 64, 5, 6)).astype(np.float32))
     with_gradients = block(feats).numpy()
     with jt.no_grad():
-        packed = as_array(block(blocked(feats)))
+        packed = as_array(block(to_blocked(feats)))
     assert_allclose(packed, with_gradients, rtol=1e-5, atol=1e-5 * np.abs(with_gradients).max())
-    assert as_array(block(blocked(feats))).shape == packed.shape
+    assert as_array(block(to_blocked(feats))).shape == packed.shape
 
 
 def test_filters_follow_their_parameters(block: nn.Module) -> None:
-    feats, last = blocked(jt.ones((1, 64, 4, 4))), block.bottlenecks[-1]
+    feats, last = to_blocked(jt.ones((1, 64, 4, 4))), block.bottlenecks[-1]
     with jt.no_grad():
         before = as_array(block(feats))
         assert (as_array(block(feats)) == before).all()

@@ -12,7 +12,7 @@ from batches import make_batch
 
 from unidet.models import box_head
 from unidet.models.localization_network import LocalizationNetwork
-from unidet.ops.loss_term import total, undivided
+from unidet.ops.loss_term import loss_values, total
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.pipelines.proposers import cln, rpn
 from unidet.records import Batch
@@ -90,7 +90,7 @@ def test_it_overfits_two_images(kind: str) -> None:
     parameters = [var for var in network.parameters() if not var.is_stop_grad()]
     optimizer = jt.optim.AdamW(parameters, 5e-3)
     for step in range(90):
-        optimizer.step(total(undivided(network.loss(batch, np.random.default_rng(step)))))
+        optimizer.step(total(loss_values(network.loss(batch, np.random.default_rng(step)))))
         jt.sync_all()
     of_both = network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
     for boxes, proposals in zip(TWO_IMAGES, of_both, strict=True):
@@ -111,7 +111,7 @@ def test_every_weight_gets_a_gradient(kind: str, settings: dict[str, Any], dead:
     """A CLN's official classifier apart, which is trained with weight 0."""
     network = BUILDERS[kind](**settings)
     trainable = {name: var for name, var in network.named_parameters() if not var.is_stop_grad()}
-    loss = total(undivided(network.loss(_batch(TWO_IMAGES), np.random.default_rng(0))))
+    loss = total(loss_values(network.loss(_batch(TWO_IMAGES), np.random.default_rng(0))))
     gradients = jt.grad(loss, list(trainable.values()))
     still = [
         name
@@ -129,7 +129,7 @@ def test_images_without_objects_are_negatives(
     kind: str, settings: dict[str, Any], boxes: list[np.ndarray]
 ) -> None:
     network = BUILDERS[kind](**settings)
-    values = undivided(network.loss(_batch(boxes), np.random.default_rng(0)))
+    values = loss_values(network.loss(_batch(boxes), np.random.default_rng(0)))
     numbers = {name: value.item() for name, value in values.items()}
     assert all(np.isfinite(value) for value in numbers.values())
     assert numbers["loss_rpn_obj" if kind == "cln" else "loss_rpn_cls"] > 0

@@ -16,7 +16,7 @@ from unidet.models.nanodet_plus.criterion import head_losses, kept_apart
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.models.rtdetr import criterion as rtdetr
 from unidet.models.set_prediction import Prediction
-from unidet.ops.loss_term import Losses, undivided
+from unidet.ops.loss_term import Losses, loss_values
 
 CLASSES, QUERIES, BINS, PRIORS = 4, 6, 8, 10
 COUNTS = (3, 1)
@@ -24,7 +24,7 @@ COUNTS = (3, 1)
 
 
 def assert_add_up(whole: Losses, halves: list[Losses]) -> None:
-    expected = undivided(whole)
+    expected = loss_values(whole)
     for name, term in whole.items():
         parts = [half[name] for half in halves]
         assert sum(part.count for part in parts) == pytest.approx(term.count)

@@ -17,7 +17,7 @@ from batches import make_batch
 from unidet.models import roi_classifier
 from unidet.models.roi_classifier import RoiClassifier
 from unidet.models.roi_samples import RoiSamples
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.pipelines.wiring.classifier import build_classifier
 from unidet.records import Batch
 
@@ -53,7 +53,7 @@ def batch() -> Batch:
 
 def values(network: RoiClassifier, batch: Batch, seed: int = 0) -> dict[str, jt.Var]:
     rng = np.random.default_rng(seed)
-    return undivided(network.loss(network.sample(batch, rng), rng))
+    return loss_values(network.loss(network.sample(batch, rng), rng))
 
 
 def expected_class_loss(
@@ -88,7 +88,7 @@ def test_partitioned_losses(network: RoiClassifier) -> None:
     embeddings, deltas = heads()
     classes = [np.array([0, 2, 3]), np.array([1])]
     outputs = jt.array(embeddings), jt.array(deltas.astype(np.float32))
-    losses = undivided(network.losses(*outputs, SAMPLES, classes))
+    losses = loss_values(network.losses(*outputs, SAMPLES, classes))
     first = expected_class_loss(embeddings, SAMPLES, classes, 0) / 2
     second = expected_class_loss(embeddings, SAMPLES, classes, 1) / 1
     assert losses["loss_class"].item() == pytest.approx((first + second) / 2, rel=1e-5)
@@ -102,7 +102,7 @@ def test_the_weight_of_the_boxes_touches_no_other_loss(network: RoiClassifier) -
     outputs = jt.array(embeddings), jt.array(deltas.astype(np.float32))
     classes = [np.array([0, 2, 3]), np.array([1])]
     plain, weighted = (
-        undivided(classifier.losses(*outputs, SAMPLES, classes))
+        loss_values(classifier.losses(*outputs, SAMPLES, classes))
         for classifier in (network, build(box_loss_weight=0.1))
     )
     assert weighted["loss_box"].item() == pytest.approx(0.1 * (2 + 0.5) / 3, rel=1e-5)
@@ -115,7 +115,7 @@ def test_losses_of_a_single_dataset() -> None:
     embeddings, deltas = heads()
     classes = [np.array([1, 2])] * 2
     outputs = jt.array(embeddings), jt.array(deltas.astype(np.float32))
-    losses = undivided(single.losses(*outputs, samples, classes))
+    losses = loss_values(single.losses(*outputs, samples, classes))
     total = sum(expected_class_loss(embeddings, samples, classes, image) for image in (0, 1))
     assert losses["loss_class"].item() == pytest.approx(total / 3, rel=1e-5)
 

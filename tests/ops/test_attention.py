@@ -9,9 +9,9 @@ import pytest
 from unidet.ops import onednn
 from unidet.ops.attention import (
     attention,
-    attention_of_heads,
     batched_matmul,
-    can_attend,
+    can_fuse_attention,
+    fused_attention,
     merge_heads,
     split_heads,
 )
@@ -53,10 +53,10 @@ def test_attention_of_heads(queries: int, masked: bool) -> None:
         hidden[:heads, :, 20:] = -1e9
         mask = jt.array(hidden)
     theirs = merge_heads(attention(*(split_heads(x, heads) for x in placed), mask), heads)
-    assert not can_attend(mask)
+    assert not can_fuse_attention(mask)
     with jt.no_grad():
-        assert can_attend(mask)
-        ours = attention_of_heads(*placed, heads, mask)
+        assert can_fuse_attention(mask)
+        ours = fused_attention(*placed, heads, mask)
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-4, rtol=1e-5)
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from unidet.ops import blocked_inference as inference
 from unidet.ops.activation import silu
-from unidet.ops.blocked_maps import LANES, blocked, can_block, plain
+from unidet.ops.blocked_maps import LANES, can_block, to_blocked, to_plain
 from unidet.ops.depthwise_conv import depthwise_conv
 
 pytestmark = pytest.mark.skipif(not can_block(LANES), reason="needs AVX-512 and oneDNN")
@@ -24,7 +24,9 @@ def normal(*shape: int) -> jt.Var:
 def filled(feats: jt.Var) -> jt.Var:
     """Blocked, with channels of 0 up to the last lane."""
     count, channels, height, width = feats.shape
-    return blocked(jt.concat([feats, jt.zeros((count, -channels % LANES, height, width))], dim=1))
+    return to_blocked(
+        jt.concat([feats, jt.zeros((count, -channels % LANES, height, width))], dim=1)
+    )
 
 
 def scaled(sums: jt.Var, scale: jt.Var, shift: jt.Var) -> jt.Var:
@@ -33,7 +35,7 @@ def scaled(sums: jt.Var, scale: jt.Var, shift: jt.Var) -> jt.Var:
 
 def assert_same(ours: jt.Var, theirs: jt.Var) -> None:
     channels, scale = theirs.shape[1], np.abs(theirs.numpy()).max()
-    values = plain(ours).numpy()
+    values = to_plain(ours).numpy()
     assert_allclose(values[:, :channels], theirs.numpy(), rtol=1e-5, atol=2e-6 * scale)
     assert (values[:, channels:] == 0).all()
 
@@ -49,7 +51,9 @@ def test_convolution(channels: int, filters: int, side: int, stride: int, slope:
         scaled(nn.conv2d(feats, weight, None, stride, side // 2), scale, shift), slope
     )
     maps, image = (feats, True) if channels == 3 else (filled(feats), False)
-    kept = inference.packed(weight, scale, shift, stride=stride, padding=side // 2, image=image)
+    kept = inference.pack_filters(
+        weight, scale, shift, stride=stride, padding=side // 2, image=image
+    )
     assert_same(inference.convolve(maps, kept, slope=slope), theirs)
 
 
@@ -58,10 +62,12 @@ def test_convolution(channels: int, filters: int, side: int, stride: int, slope:
 def test_a_residual_before_silu_or_after(side: int, kind: str, last: bool) -> None:
     feats, weight, residual = normal(1, 32, 9, 8), normal(32, 32, side, side), 3.0
     scale, shift = normal(32), normal(32)
-    kept = inference.packed(weight, scale, shift, stride=1, padding=side // 2)
+    kept = inference.pack_filters(weight, scale, shift, stride=1, padding=side // 2)
     assert kept.kind == kind
-    added = blocked(jt.ones((1, 32, 9, 8)) * residual)
-    ours = inference.convolve(blocked(feats), kept, silu=True, residual=added, residual_last=last)
+    added = to_blocked(jt.ones((1, 32, 9, 8)) * residual)
+    ours = inference.convolve(
+        to_blocked(feats), kept, silu=True, residual=added, residual_last=last
+    )
     sums = scaled(nn.conv2d(feats, weight, None, 1, side // 2), scale, shift)
     assert_same(ours, silu(sums) + residual if last else silu(sums + residual))
 
@@ -70,8 +76,8 @@ def test_a_residual_before_silu_or_after(side: int, kind: str, last: bool) -> No
 def test_winograd_of_any_size(size: tuple[int, int]) -> None:
     """Tiles past the edge; 150 tiles an image are three rounds and a part of one."""
     feats, weight, shift = normal(2, 16, *size), normal(64, 16, 3, 3), normal(64)
-    kept = inference.packed(weight, jt.ones(64), shift, stride=1, padding=1)
-    assert_same(inference.convolve(blocked(feats), kept), nn.conv2d(feats, weight, shift, 1, 1))
+    kept = inference.pack_filters(weight, jt.ones(64), shift, stride=1, padding=1)
+    assert_same(inference.convolve(to_blocked(feats), kept), nn.conv2d(feats, weight, shift, 1, 1))
 
 
 @pytest.mark.parametrize(("side", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)])
@@ -81,17 +87,19 @@ def test_depthwise(side: int, stride: int, size: tuple[int, int]) -> None:
     scale, shift, zeros = normal(58), normal(58), side // 2
     sums = depthwise_conv(feats, weight, stride, zeros, zeros)
     theirs = nn.leaky_relu(scaled(sums, scale, shift), 0.1)
-    kept = inference.packed_depthwise(
+    kept = inference.pack_depthwise_filters(
         weight, scale, shift, stride=stride, before=zeros, after=zeros
     )
     assert_same(inference.convolve(filled(feats), kept, slope=0.1), theirs)
 
 
 def test_what_does_not_fit() -> None:
-    maps = blocked(jt.zeros((1, 16, 3, 3)))
+    maps = to_blocked(jt.zeros((1, 16, 3, 3)))
     follow = jt.ones(16), jt.zeros(16)
-    wide = inference.packed(jt.zeros((16, 17, 1, 1)), *follow, stride=1, padding=0)
-    image = inference.packed(jt.zeros((16, 3, 1, 1)), *follow, stride=1, padding=0, image=True)
+    wide = inference.pack_filters(jt.zeros((16, 17, 1, 1)), *follow, stride=1, padding=0)
+    image = inference.pack_filters(
+        jt.zeros((16, 3, 1, 1)), *follow, stride=1, padding=0, image=True
+    )
     for filters in (wide, image):
         with pytest.raises(ValueError, match="do not fit"):
             inference.convolve(maps, filters)
@@ -105,18 +113,18 @@ def test_interleaved_channels(half: int) -> None:
     both = np.stack([first.numpy(), second.numpy()], axis=2).reshape(2, 2 * half, 3, 5)
     maps = filled(first), filled(second)
     for start, count in ((0, half), (half, half), (0, 2 * half)):
-        ours = plain(inference.interleaved(*maps, half, start, count)).numpy()
+        ours = to_plain(inference.interleave_channels(*maps, half, start, count)).numpy()
         assert_array_equal(ours[:, :count], both[:, start : start + count])
         assert (ours[:, count:] == 0).all()
 
 
 def test_interleaved_by_hand() -> None:
     first, second = (jt.array(np.full((1, 1, 1, 1), value, np.float32)) for value in (1, 2))
-    ours = plain(inference.interleaved(filled(first), filled(second), 1, 0, 2)).numpy()
+    ours = to_plain(inference.interleave_channels(filled(first), filled(second), 1, 0, 2)).numpy()
     assert ours[0, :3, 0, 0].tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize("size", [(10, 26), (5, 13), (7, 6)])
 def test_stretched(size: tuple[int, int]) -> None:
     feats = normal(2, 24, 5, 13)
-    assert_same(inference.stretched(filled(feats), size), nn.interpolate(feats, size=size))
+    assert_same(inference.resize_bilinear(filled(feats), size), nn.interpolate(feats, size=size))

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from unidet.models.resnet import mean_pool
 from unidet.ops import blocked_pools
-from unidet.ops.blocked_maps import LANES, blocked, can_block, convolve, plain
+from unidet.ops.blocked_maps import LANES, can_block, convolve, to_blocked, to_plain
 from unidet.ops.roi_align import roi_align
 
 pytestmark = pytest.mark.skipif(not can_block(LANES), reason="needs AVX-512 and oneDNN")
@@ -36,11 +36,11 @@ def agree(ours: jt.Var, theirs: jt.Var, inputs: list[jt.Var]) -> None:
 
 def test_a_block_by_hand() -> None:
     feats = jt.array(np.arange(2 * LANES * 2, dtype=np.float32).reshape(1, 2 * LANES, 1, 2))
-    blocks = blocked(feats)
+    blocks = to_blocked(feats)
     assert blocks.shape == [1, 2, 1, 2, LANES]
     assert blocks.numpy()[0, 1, 0, 1, :2].tolist() == [2 * LANES + 1, 2 * LANES + 3]
-    assert_array_equal(plain(blocks).numpy(), feats.numpy())
-    agree(plain(blocked(feats)), feats * 1.0, [feats])
+    assert_array_equal(to_plain(blocks).numpy(), feats.numpy())
+    agree(to_plain(to_blocked(feats)), feats * 1.0, [feats])
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_convolution(channels: int, filters: int, side: int, stride: int, slope:
     convolved = scaled + bias.broadcast(scaled, [0, 2, 3])
     residual = normal(*convolved.shape)
     ours = convolve(
-        blocked(feats),
+        to_blocked(feats),
         weight,
         bias,
         scale_O=scale,
         stride=stride,
         padding=padding,
         slope=slope,
-        residual=blocked(residual),
+        residual=to_blocked(residual),
     )
     theirs = nn.leaky_relu(convolved + residual, slope)
-    agree(plain(ours), theirs, [feats, weight, bias, scale, residual])
+    agree(to_plain(ours), theirs, [feats, weight, bias, scale, residual])
 
 
 @pytest.mark.parametrize(
@@ -77,29 +77,29 @@ def test_convolution(channels: int, filters: int, side: int, stride: int, slope:
 def test_convolution_by_transforms(images: int, rows: int, columns: int) -> None:
     feats, weight = normal(images, 64, rows, columns), normal(64, 64, 3, 3) / 24
     bias, scale = normal(64), normal(64)
-    ours = convolve(blocked(feats), weight, bias, scale_O=scale, padding=1, slope=0.0)
+    ours = convolve(to_blocked(feats), weight, bias, scale_O=scale, padding=1, slope=0.0)
     scaled = nn.conv2d(feats, weight, None, 1, 1)
     scaled = scaled * scale.broadcast(scaled, [0, 2, 3])
     theirs = nn.relu(scaled + bias.broadcast(scaled, [0, 2, 3]))
     weights = normal(*theirs.shape)
     gradients = [
-        jt.grad((plain(result) * weights).sum(), [feats, weight, bias, scale])
+        jt.grad((to_plain(result) * weights).sum(), [feats, weight, bias, scale])
         for result in (theirs, ours)
     ]
-    for expected, computed in [(theirs, plain(ours)), *zip(*gradients, strict=True)]:
+    for expected, computed in [(theirs, to_plain(ours)), *zip(*gradients, strict=True)]:
         gap = np.abs(computed.numpy() - expected.numpy()).max()
         assert gap < 1e-5 * np.abs(expected.numpy()).max()
 
 
 def test_an_image_goes_in_plain() -> None:
     images, weight, bias = normal(1, 3, 11, 8).stop_grad(), normal(16, 3, 7, 7), normal(16)
-    ours = plain(convolve(images, weight, bias, stride=2, padding=3))
+    ours = to_plain(convolve(images, weight, bias, stride=2, padding=3))
     agree(ours, nn.conv2d(images, weight, bias, 2, 3), [weight, bias])
 
 
 def test_lanes_past_the_last_filter_are_zero() -> None:
     feats, weight, bias = normal(2, 16, 3, 3), normal(5, 16, 1, 1), normal(5)
-    ours = plain(convolve(blocked(feats), weight, bias))
+    ours = to_plain(convolve(to_blocked(feats), weight, bias))
     assert ours.shape == [2, LANES, 3, 3]
     assert (ours.numpy()[:, 5:] == 0).all()
     agree(ours[:, :5], nn.conv2d(feats, weight, bias), [feats, weight, bias])
@@ -107,7 +107,7 @@ def test_lanes_past_the_last_filter_are_zero() -> None:
 
 def test_channels_must_fit() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        convolve(blocked(jt.zeros((1, 16, 3, 3))), jt.zeros((16, 32, 1, 1)), jt.zeros(16))
+        convolve(to_blocked(jt.zeros((1, 16, 3, 3))), jt.zeros((16, 32, 1, 1)), jt.zeros(16))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_channels_must_fit() -> None:
         (blocked_pools.max_pool, lambda x: nn.max_pool2d(x, 3, 2, 1)),
         (lambda x: mean_pool(x, 2), lambda x: mean_pool(x, 2)),
         (
-            lambda x: blocked_pools.spread(x, (9, 25)),
+            lambda x: blocked_pools.resize_nearest(x, (9, 25)),
             lambda x: nn.interpolate(x, size=(9, 25), mode="nearest"),
         ),
         (
@@ -134,4 +134,4 @@ def test_channels_must_fit() -> None:
 )
 def test_resized(ours: Callable[[jt.Var], jt.Var], theirs: Callable[[jt.Var], jt.Var]) -> None:
     feats = normal(2, 32, 5, 13)
-    agree(plain(ours(blocked(feats))), theirs(feats), [feats])
+    agree(to_plain(ours(to_blocked(feats))), theirs(feats), [feats])

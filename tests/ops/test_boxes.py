@@ -6,7 +6,7 @@ import jittor as jt
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from unidet.ops.anchors import centerness, grid_anchors, inside
+from unidet.ops.anchors import anchors_inside, centerness, grid_anchors
 from unidet.ops.boxes import (
     areas,
     clip_boxes,
@@ -107,7 +107,7 @@ def test_a_cell_has_an_anchor_of_each_ratio_and_in_it_of_each_scale() -> None:
 
 def test_far_border_counts_as_outside() -> None:
     rows = boxes([0, 0, 9, 19], [0, 0, 10, 19], [0, 0, 9, 20], [-1, 0, 9, 9], [0, -1, 9, 9])
-    assert inside(rows, height=20, width=10).tolist() == [True, False, False, False, False]
+    assert anchors_inside(rows, height=20, width=10).tolist() == [True, False, False, False, False]
 
 
 def test_centerness_by_hand() -> None:

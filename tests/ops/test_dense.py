@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from unidet.ops.anchors import grid_points
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.distributions import boxes_around, distances_to, expected_bins
+from unidet.ops.distributions import decode_distances, encode_distances, expected_bins
 from unidet.ops.group_norm import GroupNorm
 from unidet.ops.losses import distribution_focal_loss, quality_focal_loss
 from unidet.ops.nms import class_wise_nms
@@ -58,9 +58,9 @@ def test_expected_bins_match_torch() -> None:
 def test_distances_and_boxes_are_inverse() -> None:
     points = np.array([[8, 16], [0, 8]], np.float32)
     boxes = np.array([[6, 13, 9, 20], [-4, 8, 5, 9]], np.float32)
-    distances = distances_to(points, boxes)
+    distances = encode_distances(points, boxes)
     assert_array_equal(distances, [[2, 3, 1, 4], [4, 0, 5, 1]])
-    assert_array_equal(boxes_around(points, jt.array(distances[None])).numpy(), boxes[None])
+    assert_array_equal(decode_distances(points, jt.array(distances[None])).numpy(), boxes[None])
 
 
 def test_grid_points_are_top_left_corners_row_by_row() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from unidet.ops.anchors import centerness, grid_anchors, inside
+from unidet.ops.anchors import anchors_inside, centerness, grid_anchors
 from unidet.ops.coders import decode_deltas, decode_tblr, encode_deltas
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.losses import binary_cross_entropy, cross_entropy, iou_loss, l1_loss, one_hot
@@ -58,7 +58,7 @@ def test_proposal_network_targets_from_the_recorded_random_stream(
     stage1: Golden, anchors: np.ndarray
 ) -> None:
     stream = np.random.RandomState(123)
-    within = np.flatnonzero(inside(anchors, SIDE, SIDE))
+    within = np.flatnonzero(anchors_inside(anchors, SIDE, SIDE))
     iou = pairwise_iou_numpy(stage1["gt"], anchors[within])
 
     matched = match_by_max_iou(iou, 0.7, 0.3, 0.3, low_quality=True)

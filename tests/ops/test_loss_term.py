@@ -5,7 +5,7 @@ from __future__ import annotations
 import jittor as jt
 import pytest
 
-from unidet.ops.loss_term import LossTerm, tally, total, undivided
+from unidet.ops.loss_term import LossTerm, loss_values, tally, total
 
 
 def term(value: float, count: float, **settings: float) -> LossTerm:
@@ -20,7 +20,7 @@ def test_parts_are_divided_by_the_count_of_all() -> None:
 
 
 def test_a_batch_in_one_piece() -> None:
-    values = undivided({"loss_box": term(6, 4, weight=2), "positives": tally(5)})
+    values = loss_values({"loss_box": term(6, 4, weight=2), "positives": tally(5)})
     assert {name: value.item() for name, value in values.items()} == {"loss_box": 3, "positives": 5}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from unidet.ops.rois import by_image, rois_of
+from unidet.ops.rois import rois_of, split_by_image
 
 FIRST = np.array([[1, 2, 3, 4, 0.5], [5, 6, 7, 8, 0.25]], np.float32)
 NONE = np.zeros((0, 5), np.float32)
@@ -20,5 +20,5 @@ def test_rows_name_their_image() -> None:
 
 
 def test_rows_go_back_to_their_image() -> None:
-    parts = by_image(np.array([1, 2, 3]), [FIRST, NONE, LAST])
+    parts = split_by_image(np.array([1, 2, 3]), [FIRST, NONE, LAST])
     assert [part.tolist() for part in parts] == [[1, 2], [], [3]]

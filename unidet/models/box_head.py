@@ -23,8 +23,8 @@ from unidet.ops.coders import decode_deltas, encode_deltas
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.nms import nms
 from unidet.ops.roi_align import roi_align
-from unidet.ops.rois import by_image, rois_of
-from unidet.ops.sampling import RandomSource, for_image
+from unidet.ops.rois import rois_of, split_by_image
+from unidet.ops.sampling import RandomSource, image_rng
 
 if TYPE_CHECKING:
     from unidet.config.networks import LocalizationConfig
@@ -141,7 +141,7 @@ class BoxHead(nn.Module):
                     iou=self.settings.roi_iou,
                     count=self.settings.roi_samples,
                     positive_fraction=self.settings.positive_fraction,
-                    rng=for_image(rng, row),
+                    rng=image_rng(rng, row),
                 )
                 for row, (regions, truth) in enumerate(zip(proposals, boxes, strict=True))
             ]
@@ -175,7 +175,7 @@ class BoxHead(nn.Module):
         place = jt.array(rows_R5[:, 4]) * jt.sigmoid(output.iou_logits_R)
         scores = classes**self.settings.alpha * place ** (1 - self.settings.alpha)
         moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
-        return by_image(moved, proposals)
+        return split_by_image(moved, proposals)
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
         """The best `max_proposals` after NMS of those above `score_threshold`, best first."""

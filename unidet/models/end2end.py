@@ -19,7 +19,7 @@ from unidet.models.roi_classifier import RoiClassifier, decoded
 from unidet.models.roi_samples import Anywhere, annotated_boxes, nowhere_else
 from unidet.models.rpn_head import RPNHead
 from unidet.ops.loss_term import Losses
-from unidet.ops.rois import by_image, rois_of
+from unidet.ops.rois import rois_of, split_by_image
 from unidet.ops.sampling import BatchRandom, RandomSource
 from unidet.records import Batch
 
@@ -114,5 +114,5 @@ class EndToEnd(nn.Module):
             boxes = decoded(rois, deltas)
         borders = np.tile(sizes_N2[:, ::-1], 2)[rois[:, 0].astype(np.int64)]
         boxes = np.clip(boxes, 0, borders.astype(np.float32))
-        parts = (by_image(boxes, proposals), by_image(embeddings, proposals))
+        parts = (split_by_image(boxes, proposals), split_by_image(embeddings, proposals))
         return list(zip(proposals, *parts, strict=True))

@@ -26,7 +26,7 @@ from unidet.models.roi_samples import Anywhere, RoiBatch, RoiSamples, nowhere_el
 from unidet.models.stored_images import StoredImages
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.losses import binary_cross_entropy, weighted_sum
-from unidet.ops.sampling import BatchRandom, for_image
+from unidet.ops.sampling import BatchRandom, image_rng
 from unidet.records import Batch
 
 NAMES = "names_"
@@ -107,7 +107,7 @@ class FineTuner(nn.Module):
         if not (len(self._stored) and (self._weights.rehearsal or self._weights.negatives)):
             return FineTuningBatch(new, None)
         images = range(len(batch.dataset_ids))
-        rows = [int(for_image(rng, image).integers(len(self._stored))) for image in images]
+        rows = [int(image_rng(rng, image).integers(len(self._stored))) for image in images]
         return FineTuningBatch(new, self.network.sample(self._stored.batch(rows), rng, anywhere))
 
     def loss(self, batch: FineTuningBatch, rng: BatchRandom) -> Losses:

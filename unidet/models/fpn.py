@@ -9,7 +9,7 @@ import jittor as jt
 from jittor import nn
 
 from unidet.models.layers import convolve_bias
-from unidet.ops.blocked_pools import spread
+from unidet.ops.blocked_pools import resize_nearest
 
 
 class FPN(nn.Module):
@@ -38,7 +38,7 @@ class FPN(nn.Module):
         are."""
         merged: list[jt.Var] = []
         for lateral, level in reversed(list(zip(self.lateral_convs, feats, strict=True))):
-            coarser = spread(merged[0], tuple(level.shape[2:4])) if merged else None
+            coarser = resize_nearest(merged[0], tuple(level.shape[2:4])) if merged else None
             merged.insert(0, convolve_bias(level, lateral, residual=coarser))
         pairs = zip(merged, self.fpn_convs, strict=True)
         outputs = [convolve_bias(level, smooth) for level, smooth in pairs]

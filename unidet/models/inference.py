@@ -13,7 +13,7 @@ from jittor import nn
 from unidet.models.folded import norms_below
 from unidet.ops import blocked_inference
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_inference import Filters, norm_factors, packed, packed_depthwise
+from unidet.ops.blocked_inference import Filters, norm_factors, pack_depthwise_filters, pack_filters
 from unidet.ops.blocked_maps import is_blocked
 
 Normed = tuple[nn.Module, BatchNorm2d]
@@ -85,6 +85,8 @@ def _packed(branches: tuple[Normed, ...], image: bool) -> Filters:
     if not isinstance(convolution, nn.Conv):
         before, after = convolution.padding
         stride = convolution.stride
-        return packed_depthwise(weight, scale, shift, stride=stride, before=before, after=after)
+        return pack_depthwise_filters(
+            weight, scale, shift, stride=stride, before=before, after=after
+        )
     stride, padding = convolution.stride[0], convolution.padding[0]
-    return packed(weight, scale, shift, stride=stride, padding=padding, image=image)
+    return pack_filters(weight, scale, shift, stride=stride, padding=padding, image=image)

@@ -11,7 +11,7 @@ from jittor import nn
 from unidet.models.inference import convolve_packed, packs
 from unidet.ops.activation import relu, silu
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, convolve, is_blocked, plain
+from unidet.ops.blocked_maps import LANES, convolve, is_blocked, to_plain
 from unidet.ops.depthwise_conv import depthwise_conv
 from unidet.ops.pointwise_conv import pointwise_conv
 
@@ -69,10 +69,10 @@ def convolve_normalize(
     `blocks`: of an image to a blocked map then. There is a residual or what is added, not both.
     """
     if norm.is_train or not (blocks or is_blocked(feats)):
-        result = norm(convolution(plain(feats)))
-        result = result if residual is None else result + plain(residual)
+        result = norm(convolution(to_plain(feats)))
+        result = result if residual is None else result + to_plain(residual)
         result = result if activation is None else activation(result)
-        return result if added is None else result + plain(added)
+        return result if added is None else result + to_plain(added)
     slope = 0.0 if activation is relu else norm.slope
     if packs(norm):
         other = added if residual is None else residual
@@ -126,7 +126,7 @@ def convolve_bias(
         residual=residual,
     )
     filters = convolution.weight.shape[0]
-    return result if filters % LANES == 0 else plain(result)[:, :filters]
+    return result if filters % LANES == 0 else to_plain(result)[:, :filters]
 
 
 def flat_cells(level: jt.Var) -> jt.Var:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.ops.blocked_maps import plain
+from unidet.ops.blocked_maps import to_plain
 
 
 class MeanPool(nn.Module):
@@ -17,4 +17,4 @@ class MeanPool(nn.Module):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """(N, channels, H, W) -> (N, embedding)."""
-        return self.projection(plain(feats_NCHW).mean(dims=(2, 3)))
+        return self.projection(to_plain(feats_NCHW).mean(dims=(2, 3)))

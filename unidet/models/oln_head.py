@@ -26,7 +26,7 @@ from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import decode_tblr
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.nms import nms
-from unidet.ops.sampling import RandomSource, for_image
+from unidet.ops.sampling import RandomSource, image_rng
 from unidet.ops.vectors import l2_normalize
 from unidet.records import Batch
 
@@ -99,7 +99,7 @@ class OLNHead(nn.Module):
         images = zip(batch.boxes, batch.sizes_N2, strict=True)
         return concatenate(
             [
-                self.anchor_sampler(row, anchors_A4, boxes, (size[0], size[1]), for_image(rng, row))
+                self.anchor_sampler(row, anchors_A4, boxes, (size[0], size[1]), image_rng(rng, row))
                 for row, (boxes, size) in enumerate(images)
             ]
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unidet.models.sampled_rows import with_zeros
-from unidet.ops.anchors import centerness, inside
+from unidet.ops.anchors import anchors_inside, centerness
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.ops.sampling import Shuffler, sample_random
@@ -91,7 +91,7 @@ class SampledAnchors:
         self, anchors: np.ndarray, boxes: np.ndarray, size: tuple[int, int], rng: Shuffler
     ) -> AnchorDraw:
         """The anchors picked by both samplers, those for boxes first."""
-        rows = np.flatnonzero(inside(anchors, *size))
+        rows = np.flatnonzero(anchors_inside(anchors, *size))
         iou = pairwise_iou_numpy(boxes, anchors[rows])
         picked: list[np.ndarray] = []
         for thresholds, fraction in ((self.box_iou, 0.5), (self.objectness_iou, 1.0)):

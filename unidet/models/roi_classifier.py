@@ -28,12 +28,12 @@ from unidet.models.roi_samples import (
     sample_rois,
 )
 from unidet.models.text_classifier import TextClassifier
-from unidet.ops.blocked_maps import channels_held
+from unidet.ops.blocked_maps import channel_count
 from unidet.ops.coders import decode_deltas
 from unidet.ops.loss_term import Losses, LossTerm, Pieces, tally
 from unidet.ops.losses import binary_cross_entropy, l1_loss, one_hot
 from unidet.ops.roi_align import roi_align
-from unidet.ops.rois import by_image, rois_of
+from unidet.ops.rois import rois_of, split_by_image
 from unidet.ops.sampling import BatchRandom, RandomSource
 from unidet.ops.vectors import l2_normalize
 from unidet.records import Batch
@@ -244,7 +244,8 @@ class RoiClassifier(nn.Module):
         limits = np.tile(sizes_N2[:, ::-1], 2)[rois[:, 0].astype(np.int64)]
         boxes, embeddings = self._all_regions(images_NCHW, rois)
         boxes = np.clip(boxes, 0, limits.astype(np.float32))
-        return list(zip(by_image(boxes, proposals), by_image(embeddings, proposals), strict=True))
+        parts = split_by_image(boxes, proposals), split_by_image(embeddings, proposals)
+        return list(zip(*parts, strict=True))
 
     def _all_regions(
         self, images_NCHW: jt.Var, rois_R5: np.ndarray
@@ -265,7 +266,7 @@ class RoiClassifier(nn.Module):
 
     def _regions_that_fit(self, feats_NCHW: jt.Var) -> int:
         """As many as have `_NUMBERS_A_PASS` of features."""
-        return max(_NUMBERS_A_PASS // (channels_held(feats_NCHW) * self.settings.pool_size**2), 1)
+        return max(_NUMBERS_A_PASS // (channel_count(feats_NCHW) * self.settings.pool_size**2), 1)
 
 
 def _filled(values: np.ndarray, rows: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from unidet.models.federated_classes import federated_classes
 from unidet.ops.coders import encode_deltas
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
-from unidet.ops.sampling import BatchRandom, RandomSource, for_all, for_image, sample_random
+from unidet.ops.sampling import BatchRandom, RandomSource, batch_rng, image_rng, sample_random
 from unidet.records import Batch, part_size
 
 POSITIVE_IOU = 0.5
@@ -116,7 +116,7 @@ def sample_rois(
         assigned = np.concatenate([np.arange(len(boxes)), assigned])
         candidates = np.concatenate([boxes, proposals[:, :4]]).astype(np.float32)
         positives, negatives = sample_random(
-            assigned, count, positive_fraction, for_image(rng, image)
+            assigned, count, positive_fraction, image_rng(rng, image)
         )
         sampled = np.concatenate([positives, negatives])
         rois.append(np.insert(candidates[sampled], 0, image, axis=1))
@@ -187,7 +187,7 @@ def draw_classes(
         present = np.zeros(class_counts[0] + 1, bool)  # the background among them
         present[samples.labels_R] = True
         labels = np.flatnonzero(anywhere(present))
-        drawn = federated_classes(labels, count, class_counts[0], allowed[0], for_all(rng))
+        drawn = federated_classes(labels, count, class_counts[0], allowed[0], batch_rng(rng))
         return [drawn] * len(samples.datasets_N)
     return [
         federated_classes(
@@ -195,7 +195,7 @@ def draw_classes(
             count,
             class_counts[dataset],
             allowed[dataset],
-            for_image(rng, image),
+            image_rng(rng, image),
         )
         for image, dataset in enumerate(samples.datasets_N)
     ]

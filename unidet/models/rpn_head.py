@@ -23,7 +23,7 @@ from unidet.ops import losses
 from unidet.ops.coders import decode_deltas, encode_deltas
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.nms import class_wise_nms
-from unidet.ops.sampling import RandomSource, for_image
+from unidet.ops.sampling import RandomSource, image_rng
 from unidet.records import Batch
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RPNHead(nn.Module):
                     iou=self.settings.anchor_iou,
                     minimum_iou=self.settings.minimum_iou,
                     count=self.settings.rpn_samples,
-                    rng=for_image(rng, row),
+                    rng=image_rng(rng, row),
                 )
                 for row, (boxes, size) in enumerate(images)
             ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unidet.models.sampled_rows import with_zeros
-from unidet.ops.anchors import inside
+from unidet.ops.anchors import anchors_inside
 from unidet.ops.iou_assignment import match_by_max_iou
 from unidet.ops.numpy_boxes import pairwise_iou_numpy
 from unidet.ops.sampling import Shuffler, sample_random
@@ -59,7 +59,7 @@ def sample_anchors(
     `iou`: positive from the first on, negative below the second; every ground truth (G, 4) also
     takes its best anchors from `minimum_iou` on.
     """
-    rows = np.flatnonzero(inside(anchors, *size))
+    rows = np.flatnonzero(anchors_inside(anchors, *size))
     overlaps = pairwise_iou_numpy(boxes, anchors[rows])
     matched = match_by_max_iou(overlaps, *iou, minimum_iou, low_quality=True)
     positives, negatives = sample_random(matched, count, 0.5, rng)

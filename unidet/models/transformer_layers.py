@@ -14,8 +14,8 @@ from jittor import nn
 from unidet.ops.activation import relu
 from unidet.ops.attention import (
     attention,
-    attention_of_heads,
-    can_attend,
+    can_fuse_attention,
+    fused_attention,
     merge_heads,
     split_heads,
 )
@@ -83,8 +83,8 @@ class MultiHeadAttention(nn.Module):
     ) -> jt.Var:
         """(N, T, W). `mask` broadcasts to (N * heads, T, S) and is added to the logits."""
         queries, keys, values = self._projected(queries_NTW, keys_NSW, values_NSW)
-        if self._any_order and not self.dropout.is_train and can_attend(mask):
-            attended = attention_of_heads(queries, keys, values, self._heads, mask)
+        if self._any_order and not self.dropout.is_train and can_fuse_attention(mask):
+            attended = fused_attention(queries, keys, values, self._heads, mask)
             return self.out_proj(attended)
         queries, keys, values = (split_heads(x, self._heads) for x in (queries, keys, values))
         attended = attention(queries, keys, values, mask, self.dropout)

@@ -35,7 +35,7 @@ def grid_points(height: int, width: int, stride: int) -> np.ndarray:
     return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
 
 
-def inside(anchors: np.ndarray, height: float, width: float) -> np.ndarray:
+def anchors_inside(anchors: np.ndarray, height: float, width: float) -> np.ndarray:
     """Which anchors lie completely inside the image, (A,) bool.
 
     An anchor that touches the right or bottom border is outside. Same as

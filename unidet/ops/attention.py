@@ -34,20 +34,20 @@ class _BatchedMatmul(jt.Function):
         return self.product(grad, right, "right"), self.product(left, grad, "left")
 
 
-def _by_loops(left: jt.Var, right: jt.Var, swapped: str = "") -> jt.Var:
-    """left @ right; `swapped` names the operand that is transposed first, if any."""
-    left = left.transpose(0, 2, 1) if swapped == "left" else left
-    return jt.matmul(left, right.transpose(0, 2, 1) if swapped == "right" else right)
+def _by_loops(left: jt.Var, right: jt.Var, transposed: str = "") -> jt.Var:
+    """left @ right; `transposed` names the operand that is transposed first, if any."""
+    left = left.transpose(0, 2, 1) if transposed == "left" else left
+    return jt.matmul(left, right.transpose(0, 2, 1) if transposed == "right" else right)
 
 
-def _by_onednn(left: jt.Var, right: jt.Var, swapped: str = "") -> jt.Var:
+def _by_onednn(left: jt.Var, right: jt.Var, transposed: str = "") -> jt.Var:
     batch, rows, columns = left.shape
-    if swapped == "left":
+    if transposed == "left":
         rows, columns = columns, rows
-    width = right.shape[1 if swapped == "right" else 2]
+    width = right.shape[1 if transposed == "right" else 2]
     values = {"batch": batch, "m": rows, "k": columns, "n": width}
     numbers = ", ".join(f'(long long)data["{name}"]' for name in values)
-    flags = ", ".join("true" if swapped == side else "false" for side in ("left", "right"))
+    flags = ", ".join("true" if transposed == side else "false" for side in ("left", "right"))
     source = f"unidet_multiply(in0_p, in1_p, out0_p, {numbers}, {flags});"
     return onednn.run(source, [(batch, rows, width)], [left, right], values)[0]
 
@@ -83,8 +83,8 @@ def attention(
     return batched_matmul(dropout(weights) if dropout else weights, values_BSE)
 
 
-def can_attend(mask: jt.Var | None) -> bool:
-    """Whether `attention_of_heads` can replace `attention`.
+def can_fuse_attention(mask: jt.Var | None) -> bool:
+    """Whether `fused_attention` can replace `attention`.
 
     It needs a CPU with oneDNN and AVX-512, gradients switched off, and a mask, if any, that is the
     same for all queries (shape (B, 1, S)).
@@ -93,7 +93,7 @@ def can_attend(mask: jt.Var | None) -> bool:
     return by_keys and jt.flags.no_grad and not jt.flags.use_cuda and onednn.has_avx512()
 
 
-def attention_of_heads(
+def fused_attention(
     queries_NTW: jt.Var, keys_NSW: jt.Var, values_NSW: jt.Var, heads: int, mask_B1S: jt.Var | None
 ) -> jt.Var:
     """`attention` of all heads in one fused kernel without gradients: (N, T, W).

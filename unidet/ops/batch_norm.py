@@ -128,7 +128,7 @@ class _BatchNorm(jt.Function):
         )[:3]
 
 
-def _over_ranks(value: jt.Var) -> jt.Var:
+def _mean_over_ranks(value: jt.Var) -> jt.Var:
     """Mean over all processes of a data-parallel run; `value` itself in a single process."""
     return value.mpi_all_reduce("mean") if jt.in_mpi else value
 
@@ -172,8 +172,8 @@ class BatchNorm2d(nn.Module):
         count = x.numel() // max(x.shape[1], 1)
         if self.is_train and count < 2:
             raise ValueError(f"batch norm cannot train on one value per channel, x is {x.shape}")
-        by = self._by_tensor_operations if jt.in_mpi else self._by_kernel
-        y, mean, variance = by(x)
+        normalize = self._by_tensor_operations if jt.in_mpi else self._by_kernel
+        y, mean, variance = normalize(x)
         if self.is_train:
             count *= jt.world_size if jt.in_mpi else 1
             self._update(self.running_mean, mean)
@@ -200,9 +200,9 @@ class BatchNorm2d(nn.Module):
         dims = [0, 2, 3]
         mean, variance = self.running_mean, self.running_var
         if self.is_train:
-            mean = _over_ranks(x.mean(dims=dims))
+            mean = _mean_over_ranks(x.mean(dims=dims))
             centred = x - mean.broadcast(x, dims)
-            variance = _over_ranks((centred * centred).mean(dims=dims))
+            variance = _mean_over_ranks((centred * centred).mean(dims=dims))
         scale = self.weight / jt.sqrt(variance + self.eps)
         shift = self.bias - mean * scale
         y = x * scale.broadcast(x, dims) + shift.broadcast(x, dims)

@@ -6,7 +6,7 @@ kernel combines them in double precision.
 
 from __future__ import annotations
 
-from unidet.ops.kernels import GRID_HEADER, SUM_HEADER, each
+from unidet.ops.kernels import GRID_HEADER, SUM_HEADER, grid_stride_loop
 
 SPLITS = 16
 
@@ -128,7 +128,9 @@ feats_gradient<<<blocks_for(out0->num), 256>>>(@ARGS, eps, slope, data["frozen"]
 
 FORWARD, BACKWARD = (
     source.replace("PART", _PART)
-    .replace("EACH", each("(long long)in0_shape0 * in0_shape1 * in0_shape2 * in0_shape3"))
+    .replace(
+        "EACH", grid_stride_loop("(long long)in0_shape0 * in0_shape1 * in0_shape2 * in0_shape3")
+    )
     .replace("SPLITS", str(SPLITS))
     for source in (_FORWARD, _BACKWARD)
 )

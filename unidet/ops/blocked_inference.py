@@ -12,10 +12,10 @@ from typing import Literal
 import jittor as jt
 
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, channels_held, is_blocked
+from unidet.ops.blocked_maps import LANES, channel_count, is_blocked
 from unidet.ops.onednn import run
 
-WIDEST = 256
+WINOGRAD_MAX_CHANNELS = 256
 """Most channels for Winograd: larger transformed filters (16 numbers for 9) do not fit in cache."""
 
 _NUMBERS = """
@@ -33,12 +33,12 @@ def _call(kernel: str, residual: str, *others: str) -> str:
     return f"{_NUMBERS}{kernel}({', '.join(filter(None, arguments))});"
 
 
-_FOLLOW = "slope", "silu", "residual_last"
+_ACTIVATION = "slope", "silu", "residual_last"
 _SOURCES = {
-    ("direct", False): _call("unidet_convolve_packed", "nullptr", *_FOLLOW),
-    ("direct", True): _call("unidet_convolve_packed", "in4_p", *_FOLLOW),
-    ("winograd", False): _call("unidet_winograd", "nullptr", *_FOLLOW),
-    ("winograd", True): _call("unidet_winograd", "in4_p", *_FOLLOW),
+    ("direct", False): _call("unidet_convolve_packed", "nullptr", *_ACTIVATION),
+    ("direct", True): _call("unidet_convolve_packed", "in4_p", *_ACTIVATION),
+    ("winograd", False): _call("unidet_winograd", "nullptr", *_ACTIVATION),
+    ("winograd", True): _call("unidet_winograd", "in4_p", *_ACTIVATION),
     ("depthwise", False): _call("unidet_depthwise_packed", "", "slope"),
     ("image", False): _call("unidet_convolve", "nullptr", "slope", "true"),
 }
@@ -55,7 +55,7 @@ class Filters:
         values: the filters in the layout of that kernel, zero-padded to a multiple of LANES.
         scale, shift: (O padded to a multiple of LANES,), applied to the sums of each filter.
         channels, side, stride: C, K and the stride in cells.
-        zeros, zeros_after: zero padding at the top and left, and at the bottom and right.
+        padding, padding_after: zero padding at the top and left, and at the bottom and right.
     """
 
     kind: Literal["image", "direct", "winograd", "depthwise"]
@@ -65,12 +65,12 @@ class Filters:
     channels: int
     side: int
     stride: int
-    zeros: int
-    zeros_after: int
+    padding: int
+    padding_after: int
 
     def cells(self, size: int) -> int:
         """Height or width of the output for an input of `size` cells."""
-        return (size + self.zeros + self.zeros_after - self.side) // self.stride + 1
+        return (size + self.padding + self.padding_after - self.side) // self.stride + 1
 
 
 def norm_factors(norm: BatchNorm2d) -> tuple[jt.Var, jt.Var]:
@@ -83,7 +83,7 @@ def norm_factors(norm: BatchNorm2d) -> tuple[jt.Var, jt.Var]:
     return scale, shift
 
 
-def packed(
+def pack_filters(
     weight_OCKK: jt.Var,
     scale_O: jt.Var,
     shift_O: jt.Var,
@@ -95,15 +95,16 @@ def packed(
     """Pack the filters of a convolution.
 
     `image` packs for plain maps. Otherwise the kernel takes blocked maps. Winograd is chosen for
-    3 x 3 filters with stride 1 and padding 1 if C and O are at most `WIDEST` and fill their blocks.
+    3 x 3 filters with stride 1 and padding 1 if C and O fill their blocks and are at most
+    `WINOGRAD_MAX_CHANNELS`.
     """
     filters, channels, side = weight_OCKK.shape[:3]
     kind: Literal["image", "direct", "winograd"] = "image" if image else "direct"
     whole = channels % LANES == 0 and filters % (2 * LANES) == 0
     if kind == "direct" and (side, stride, padding) == (3, 1, 1) and whole:
-        kind = "winograd" if max(channels, filters) <= WIDEST else kind
+        kind = "winograd" if max(channels, filters) <= WINOGRAD_MAX_CHANNELS else kind
     if kind == "image":
-        values = _to_lanes(weight_OCKK)
+        values = _pad_to_lanes(weight_OCKK)
     elif kind == "winograd":
         values = run(
             "unidet_transform_filters(in0_p, out0_p, in0_shape0, in0_shape1);",
@@ -117,11 +118,11 @@ def packed(
             [(*blocks, side, side, LANES, LANES)],
             [weight_OCKK],
         )[0]
-    follow = _to_lanes(scale_O), _to_lanes(shift_O)
-    return Filters(kind, values, *follow, channels, side, stride, padding, padding)
+    factors = _pad_to_lanes(scale_O), _pad_to_lanes(shift_O)
+    return Filters(kind, values, *factors, channels, side, stride, padding, padding)
 
 
-def packed_depthwise(
+def pack_depthwise_filters(
     weight_C1KK: jt.Var,
     scale_C: jt.Var,
     shift_C: jt.Var,
@@ -135,12 +136,12 @@ def packed_depthwise(
     `before` is the zero padding at the top and left, `after` that at the bottom and right.
     """
     channels, _, side = weight_C1KK.shape[:3]
-    taps = _to_lanes(weight_C1KK).reshape((-1, LANES, side, side)).permute(0, 2, 3, 1)
-    follow = _to_lanes(scale_C), _to_lanes(shift_C)
-    return Filters("depthwise", taps, *follow, channels, side, stride, before, after)
+    taps = _pad_to_lanes(weight_C1KK).reshape((-1, LANES, side, side)).permute(0, 2, 3, 1)
+    factors = _pad_to_lanes(scale_C), _pad_to_lanes(shift_C)
+    return Filters("depthwise", taps, *factors, channels, side, stride, before, after)
 
 
-def _to_lanes(values: jt.Var) -> jt.Var:
+def _pad_to_lanes(values: jt.Var) -> jt.Var:
     """`values` with the first dimension zero-padded to a multiple of LANES."""
     rest = -values.shape[0] % LANES
     return jt.concat([values, jt.zeros((rest, *values.shape[1:]))], dim=0) if rest else values
@@ -164,8 +165,8 @@ def convolve(
     Raises:
         ValueError: the channels differ, or the kind of filters does not take these options.
     """
-    spare = channels_held(feats) - filters.channels
-    if is_blocked(feats) == (filters.kind == "image") or spare not in range(LANES):
+    padding = channel_count(feats) - filters.channels
+    if is_blocked(feats) == (filters.kind == "image") or padding not in range(LANES):
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
     if filters.kind in ("image", "depthwise") and (silu or residual is not None):
         raise ValueError(f"nothing but a slope follows a convolution of kind {filters.kind}")
@@ -182,7 +183,7 @@ def convolve(
             "lanes": 1 if filters.kind == "image" else LANES,
             "side": filters.side,
             "stride": filters.stride,
-            "zeros": filters.zeros,
+            "zeros": filters.padding,
             "slope": slope,
             "silu": int(silu),
             "last": int(residual_last),
@@ -190,7 +191,7 @@ def convolve(
     )[0]
 
 
-def interleaved(first: jt.Var, second: jt.Var, half: int, start: int, count: int) -> jt.Var:
+def interleave_channels(first: jt.Var, second: jt.Var, half: int, start: int, count: int) -> jt.Var:
     """Channels `start` to `start + count` of two maps whose channels are interleaved.
 
     Channel 2 i of the interleaved map is channel i of `first`, and 2 i + 1 is channel i of
@@ -206,7 +207,7 @@ def interleaved(first: jt.Var, second: jt.Var, half: int, start: int, count: int
     )[0]
 
 
-def stretched(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
+def resize_bilinear(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
     """Bilinear resize to (height, width), with align_corners false."""
     numbers = ("images", "blocks", "rows", "columns")
     values = dict(zip(numbers, feats.shape[:4], strict=True))

@@ -17,7 +17,7 @@ from unidet.ops.onednn import run
 
 LANES = 16
 _TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
-_FEWEST_CHANNELS, _FEWEST_CELLS = 64, 3000  # below these, Winograd gains little or is slower
+_MIN_CHANNELS, _MIN_CELLS = 64, 3000  # below these, Winograd gains little or is slower
 _NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
@@ -30,7 +30,7 @@ def is_blocked(feats: jt.Var) -> bool:
     return len(feats.shape) == 5
 
 
-def channels_held(feats: jt.Var) -> int:
+def channel_count(feats: jt.Var) -> int:
     """Number of channels of a map; of a blocked map with the padding of its last block."""
     return feats.shape[1] * (LANES if is_blocked(feats) else 1)
 
@@ -48,13 +48,13 @@ class _Arrange(jt.Function):
         self.into = into
 
     def execute(self, feats: jt.Var) -> jt.Var:
-        return _arranged(feats, self.into)
+        return _rearrange(feats, self.into)
 
     def grad(self, grad: jt.Var) -> jt.Var:
-        return _arranged(grad, not self.into)
+        return _rearrange(grad, not self.into)
 
 
-def _arranged(feats: jt.Var, into: bool) -> jt.Var:
+def _rearrange(feats: jt.Var, into: bool) -> jt.Var:
     if into:
         count, channels, height, width = feats.shape
         shape: tuple[int, ...] = (count, channels // LANES, height, width, LANES)
@@ -69,12 +69,12 @@ def _arranged(feats: jt.Var, into: bool) -> jt.Var:
     return run(source, [shape], [feats], values)[0]
 
 
-def blocked(feats_NCHW: jt.Var) -> jt.Var:
+def to_blocked(feats_NCHW: jt.Var) -> jt.Var:
     """Convert a plain map to the blocked layout; C must be a multiple of LANES."""
     return _Arrange(True)(feats_NCHW.float32())
 
 
-def plain(feats: jt.Var) -> jt.Var:
+def to_plain(feats: jt.Var) -> jt.Var:
     """Convert a map to (N, C, H, W); a plain map is returned as it is."""
     return _Arrange(False)(feats) if is_blocked(feats) else feats
 
@@ -84,11 +84,11 @@ def as_array(feats: jt.Var, channels: int | None = None) -> np.ndarray:
 
     `channels`: C, where the map has padding in its last block.
     """
-    values = plain(feats).numpy()
+    values = to_plain(feats).numpy()
     return values if channels is None else values[:, :channels]
 
 
-def transforms(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> bool:
+def uses_winograd(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> bool:
     """Whether a convolution in training uses Winograd's algorithm.
 
     It is twice as fast. Its results differ by some 1e-6 of the largest value.
@@ -97,7 +97,7 @@ def transforms(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> boo
     fits = is_blocked(x) and (side, stride, padding) == (3, 1, 1)
     whole = filters % LANES == 0 and channels % LANES == 0
     cells = x.shape[0] * x.shape[2] * x.shape[3]
-    many = min(filters, channels) >= _FEWEST_CHANNELS and cells >= _FEWEST_CELLS
+    many = min(filters, channels) >= _MIN_CHANNELS and cells >= _MIN_CELLS
     return fits and whole and many
 
 
@@ -119,10 +119,10 @@ class _Convolve(jt.Function):
         scale: jt.Var | None,
         residual: jt.Var | None,
     ) -> jt.Var:
-        self.x, self.weight, self.scale, self.wants_x = x, weight, scale, not x.is_stop_grad()
-        self.adds = residual is not None
-        by_transforms = transforms(x, weight, self.stride, self.padding)
-        self.kernel = "unidet_transform" if by_transforms else "unidet_convolve"
+        self.x, self.weight, self.scale, self.needs_x_grad = x, weight, scale, not x.is_stop_grad()
+        self.has_residual = residual is not None
+        winograd = uses_winograd(x, weight, self.stride, self.padding)
+        self.kernel = "unidet_transform" if winograd else "unidet_convolve"
         images, rows, columns = x.shape[0], x.shape[2], x.shape[3]
         filters, channels, side = weight.shape[:3]
         out = [(size + 2 * self.padding - side) // self.stride + 1 for size in (rows, columns)]
@@ -132,8 +132,8 @@ class _Convolve(jt.Function):
         for optional in (scale, residual):
             places.append("nullptr" if optional is None else f"in{len(inputs)}_p")
             inputs += [] if optional is None else [optional]
-        plainly = residual is None and self.slope in (0.0, 1.0)
-        kernel = self.kernel if plainly else "unidet_convolve"
+        supported = residual is None and self.slope in (0.0, 1.0)
+        kernel = self.kernel if supported else "unidet_convolve"
         (y,) = run(
             f"{_NUMBERS}{kernel}(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
             'numbers, data["slope"], data["plain"]);',
@@ -141,17 +141,17 @@ class _Convolve(jt.Function):
             inputs,
             {**self.numbers, "slope": self.slope, "plain": float(not is_blocked(x))},
         )
-        self.clamped = [y] if self.slope != 1 else []
+        self.activated = [y] if self.slope != 1 else []
         return y
 
     def grad(self, grad: jt.Var) -> tuple[jt.Var | None, ...]:
-        for y in self.clamped:
+        for y in self.activated:
             grad = grad * jt.ternary(y > 0, jt.float32(1.0), jt.float32(self.slope))
         weight, x_grad, scale_grad = self.weight, None, None
         if self.scale is not None:
             scale = self.scale.broadcast(weight, [1, 2, 3])
             weight = weight * scale
-        if self.wants_x:
+        if self.needs_x_grad:
             (x_grad,) = run(
                 f"{_NUMBERS}{self.kernel}_backward_data(in0_p, in1_p, out0_p, numbers);",
                 [self.x.shape],
@@ -168,7 +168,7 @@ class _Convolve(jt.Function):
         if self.scale is not None:
             scale_grad = (weight_grad * self.weight).sum([1, 2, 3])
             weight_grad = weight_grad * scale
-        return x_grad, weight_grad, bias_grad, scale_grad, grad if self.adds else None
+        return x_grad, weight_grad, bias_grad, scale_grad, grad if self.has_residual else None
 
 
 def convolve(
@@ -188,6 +188,6 @@ def convolve(
     may also be a plain image with 3 channels, which receives no gradient. Padding channels of the
     result are 0. ValueError where the channels differ.
     """
-    if channels_held(feats) != weight_OCKK.shape[1]:
+    if channel_count(feats) != weight_OCKK.shape[1]:
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")
     return _Convolve(stride, padding, slope)(feats, weight_OCKK, bias_O, scale_O, residual)

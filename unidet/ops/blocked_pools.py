@@ -63,7 +63,7 @@ def mean_pool(feats: jt.Var, stride: int) -> jt.Var:
     return _Resized("unidet_mean_pool", size, {"side": stride})(feats)
 
 
-def spread(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
+def resize_nearest(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
     """Nearest-neighbour resize of a plain or blocked map to (height, width)."""
     if not is_blocked(feats):
         return nn.interpolate(feats, size=size, mode="nearest")

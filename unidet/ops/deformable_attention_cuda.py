@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unidet.ops.kernels import GRID_HEADER, each
+from unidet.ops.kernels import GRID_HEADER, grid_stride_loop
 
 # One thread per output value.
 FORWARD = r"""
@@ -29,7 +29,9 @@ __global__ static void deformable_forward(@ARGS_DEF) {
     }
 }
 deformable_forward<<<blocks_for(out0->num), 256>>>(@ARGS);
-""".replace("EACH", each("(long long)out0_shape0 * out0_shape1 * out0_shape2 * out0_shape3"))
+""".replace(
+    "EACH", grid_stride_loop("(long long)out0_shape0 * out0_shape1 * out0_shape2 * out0_shape3")
+)
 
 # One thread per sampled point. Several points may read one cell, so the gradients of values are
 # added atomically.
@@ -67,6 +69,8 @@ __global__ static void deformable_backward(@ARGS_DEF) {
 }
 cudaMemsetAsync(out0_p, 0, out0->size);
 deformable_backward<<<blocks_for(out2->num), 256>>>(@ARGS);
-""".replace("EACH", each("(long long)in2_shape0 * in2_shape1 * in2_shape2 * in2_shape3"))
+""".replace(
+    "EACH", grid_stride_loop("(long long)in2_shape0 * in2_shape1 * in2_shape2 * in2_shape3")
+)
 
 HEADER = GRID_HEADER

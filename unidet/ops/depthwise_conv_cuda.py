@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unidet.ops.kernels import GRID_HEADER, SUM_HEADER, each
+from unidet.ops.kernels import GRID_HEADER, SUM_HEADER, grid_stride_loop
 
 HEADER = GRID_HEADER + SUM_HEADER
 
@@ -25,7 +25,9 @@ __global__ static void depthwise_forward(@ARGS_DEF, int stride, int before) {
 }
 depthwise_forward<<<blocks_for(out0->num), 256>>>(
     @ARGS, (int)data["stride"], (int)data["before"]);
-""".replace("EACH", each("(long long)out0_shape0 * out0_shape1 * out0_shape2 * out0_shape3"))
+""".replace(
+    "EACH", grid_stride_loop("(long long)out0_shape0 * out0_shape1 * out0_shape2 * out0_shape3")
+)
 
 BACKWARD = r"""
 __global__ static void feats_gradient(@ARGS_DEF, int stride, int before) {
@@ -65,4 +67,6 @@ __global__ static void filter_gradient(@ARGS_DEF, int stride, int before) {
 const int stride = data["stride"], before = data["before"];
 feats_gradient<<<blocks_for(out0->num), 256>>>(@ARGS, stride, before);
 filter_gradient<<<(int)out1->num, 256>>>(@ARGS, stride, before);
-""".replace("EACH", each("(long long)in0_shape0 * in0_shape1 * in0_shape2 * in0_shape3"))
+""".replace(
+    "EACH", grid_stride_loop("(long long)in0_shape0 * in0_shape1 * in0_shape2 * in0_shape3")
+)

@@ -24,12 +24,12 @@ def expected_bins(logits_NPS: jt.Var, bins: int) -> jt.Var:
     return means.reshape((*shape, 4))
 
 
-def boxes_around(points_P2: Array, distances: jt.Var) -> jt.Var:
+def decode_distances(points_P2: Array, distances: jt.Var) -> jt.Var:
     """xyxy boxes (..., P, 4) of points and distances (..., P, 4) left, top, right, bottom."""
     points = as_var(points_P2).broadcast(distances[..., :2])
     return jt.concat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)
 
 
-def distances_to(points_P2: np.ndarray, boxes_P4: np.ndarray) -> np.ndarray:
+def encode_distances(points_P2: np.ndarray, boxes_P4: np.ndarray) -> np.ndarray:
     """Distances (P, 4) left, top, right, bottom from points to the boxes of the same row; numpy."""
     return np.concatenate([points_P2 - boxes_P4[:, :2], boxes_P4[:, 2:] - points_P2], axis=1)

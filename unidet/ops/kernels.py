@@ -67,7 +67,7 @@ __device__ static inline float block_sum(float value, float* parts) {
 """
 
 
-def each(total: str) -> str:
+def grid_stride_loop(total: str) -> str:
     """Head of a grid-stride loop: all threads of a launch share the indices `i` below `total`."""
     return (
         f"const long long step = (long long)blockDim.x * gridDim.x, total = {total};\n"

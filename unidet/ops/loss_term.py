@@ -67,7 +67,7 @@ def tally(number: float) -> LossTerm:
     return LossTerm(jt.array(np.array([number], np.float32)), 0.0)
 
 
-def undivided(losses: Losses) -> dict[str, jt.Var]:
+def loss_values(losses: Losses) -> dict[str, jt.Var]:
     """Losses by name of a batch that has only one part."""
     return {name: term.value for name, term in losses.items()}
 

@@ -30,12 +30,13 @@ def broadcast_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray
     A degenerate box has IoU 0 with all others, as in mmcv's `nms`.
     """
     left, top, right, bottom = np.moveaxis(boxes_xyxy, -1, 0)
-    west, north, east, south = np.moveaxis(others_xyxy, -1, 0)
-    width = np.minimum(right, east) - np.maximum(left, west)
-    height = np.minimum(bottom, south) - np.maximum(top, north)
+    left2, top2, right2, bottom2 = np.moveaxis(others_xyxy, -1, 0)
+    width = np.minimum(right, right2) - np.maximum(left, left2)
+    height = np.minimum(bottom, bottom2) - np.maximum(top, top2)
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
     areas = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
-    union = areas + np.maximum(east - west, 0) * np.maximum(south - north, 0) - intersection
+    areas2 = np.maximum(right2 - left2, 0) * np.maximum(bottom2 - top2, 0)
+    union = areas + areas2 - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 
@@ -46,13 +47,13 @@ def paired_iou(
 
     Where `second_is_crowd` (P,), the intersection is divided by the area of the first box.
     """
-    (left, top, wide, high), (west, north, breadth, depth) = first_xywh, second_xywh
-    width = np.minimum(wide + left, breadth + west) - np.maximum(left, west)
-    height = np.minimum(high + top, depth + north) - np.maximum(top, north)
+    (x1, y1, width1, height1), (x2, y2, width2, height2) = first_xywh, second_xywh
+    width = np.minimum(width1 + x1, width2 + x2) - np.maximum(x1, x2)
+    height = np.minimum(height1 + y1, height2 + y2) - np.maximum(y1, y2)
     intersection = np.where((width > 0) & (height > 0), width * height, 0.0)
-    union = wide * high + breadth * depth - intersection
+    union = width1 * height1 + width2 * height2 - intersection
     if second_is_crowd is not None:
-        union = np.where(second_is_crowd, wide * high, union)
+        union = np.where(second_is_crowd, width1 * height1, union)
     return np.divide(intersection, union, out=np.zeros_like(union), where=intersection > 0)
 
 

@@ -16,6 +16,6 @@ def rois_of(boxes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(rois).astype(np.float32)
 
 
-def by_image(rows: np.ndarray, boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+def split_by_image(rows: np.ndarray, boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Split R rows, in the order of `rois_of(boxes)`, into one array per image."""
     return np.split(rows, np.cumsum([len(own) for own in boxes])[:-1])

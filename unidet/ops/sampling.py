@@ -47,12 +47,12 @@ RandomSource = BatchRandom | Shuffler
 Plain = TypeVar("Plain", bound=Shuffler)
 
 
-def for_image(rng: BatchRandom | Plain, row: int) -> np.random.Generator | Plain:
+def image_rng(rng: BatchRandom | Plain, row: int) -> np.random.Generator | Plain:
     """The source of random numbers for the image at `row`."""
     return rng.image(row) if isinstance(rng, BatchRandom) else rng
 
 
-def for_all(rng: BatchRandom | Plain) -> np.random.Generator | Plain:
+def batch_rng(rng: BatchRandom | Plain) -> np.random.Generator | Plain:
     """The source of random numbers that concern the whole batch."""
     return rng.shared if isinstance(rng, BatchRandom) else rng
 

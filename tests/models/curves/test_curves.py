@@ -18,7 +18,7 @@ from batches import make_batch
 from unidet.cli import compose
 from unidet.models.detr.network import DETR
 from unidet.models.rtdetr.network import RTDETR
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.records import Batch
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.registry import layout_named
@@ -65,7 +65,7 @@ def test_losses_of_the_first_steps(model: str, steps: int, inputs: ModuleType) -
     optimizer = Optimizer(network, replace(settings.optimizer, lr=inputs.RATES[model]))
     curve: dict[str, list[float]] = {name: [] for name in recorded}
     for step in range(steps):
-        losses = undivided(network.loss(batch(step, model, inputs), inputs.noise(step)))
+        losses = loss_values(network.loss(batch(step, model, inputs), inputs.noise(step)))
         trained = {name: value for name, value in losses.items() if name.startswith("loss")}
         assert set(trained) == set(recorded)
         optimizer.add(sum(trained.values()))

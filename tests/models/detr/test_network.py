@@ -10,7 +10,7 @@ from batches import make_batch
 
 from unidet.models.detr.network import DETR
 from unidet.models.transformer_layers import Dropout, set_dropout_training
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.ops.sampling import BatchRandom
 from unidet.records import Batch
 from unidet.training.optimizer import trainable
@@ -33,7 +33,7 @@ def batch() -> Batch:
 
 def test_losses_depend_on_the_generator_alone(network: DETR, batch: Batch) -> None:
     """Dropout among them: its seed is drawn from the generator."""
-    runs = [undivided(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
+    runs = [loss_values(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
     names = {
         f"loss_{kind}{i}"
         for kind in ("ce", "bbox", "giou")
@@ -72,7 +72,7 @@ def test_norms_of_the_backbone(learning: bool, batch: Batch) -> None:
     before = norm.running_mean.numpy()
     network.propose(jt.array(batch.images_NCHW), batch.sizes_N2)
     np.testing.assert_array_equal(norm.running_mean.numpy(), before)
-    losses = undivided(network.loss(batch, BatchRandom(1)))
+    losses = loss_values(network.loss(batch, BatchRandom(1)))
     jt.sync_all()
     assert losses["loss_ce"].item() > 0
     assert (norm.running_mean.numpy() != before).all() == learning

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unidet.models.detr.network import DETR
-from unidet.ops.blocked_maps import plain
+from unidet.ops.blocked_maps import to_plain
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -40,7 +40,7 @@ def test_shapes_at_640(detr: DETR, reference: Path) -> None:
     with jt.no_grad():
         images = jt.zeros((1, 3, 640, 640))
         predictions = detr.predictions(images, np.array([[640, 640]]))
-        layer4 = plain(detr.backbone(images)[-1])
+        layer4 = to_plain(detr.backbone(images)[-1])
         projected = detr.input_proj(layer4)
     assert list(layer4.shape) == recorded["layer4"]
     assert list(projected.shape) == recorded["input_proj"] == recorded["pos"]

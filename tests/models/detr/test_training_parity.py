@@ -21,7 +21,7 @@ from unidet.models.detr.criterion import (
 from unidet.models.detr.network import DETR
 from unidet.models.matcher import Targets, match
 from unidet.models.set_prediction import Prediction
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.detr import R50
 
@@ -114,7 +114,7 @@ def test_gradients_and_update(
     images, sizes = recorded_images("pad")
     predictions = detr.predictions(jt.array(images), sizes)
     targets = _targets(recording, "t32")
-    losses = undivided(detr.losses(predictions, detr.matches(predictions, targets), targets))
+    losses = loss_values(detr.losses(predictions, detr.matches(predictions, targets), targets))
     total = sum(losses.values())
     assert total.item() == pytest.approx(float(recording["t32/loss_total_weighted"]), rel=1e-5)
     variables = dict(detr.named_parameters())

@@ -13,7 +13,7 @@ import pytest
 
 from unidet.config.training import OptimizerConfig, ScheduleConfig
 from unidet.models.nanodet_plus.detector import NanoDetPlus
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.training.optimizer import Optimizer
 from unidet.training.schedule import rate_factor
 from unidet.weights.layouts.nanodet_plus import M
@@ -49,7 +49,7 @@ def test_losses_of_the_first_steps(load_file: Callable[[Path], ModuleType]) -> N
     curve: dict[str, list[float]] = {name: [] for name in recorded}
     for step in range(inputs.STEPS):
         images, boxes, labels = inputs.batch(step)
-        losses = undivided(net.losses(jt.array(images), boxes, labels))
+        losses = loss_values(net.losses(jt.array(images), boxes, labels))
         optimizer.add(sum(losses.values()))
         optimizer.step(rate_factor(schedule, step, inputs.STEPS))
         jt.sync_all()

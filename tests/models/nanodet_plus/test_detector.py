@@ -11,7 +11,7 @@ import pytest
 from batches import make_batch
 
 from unidet.models.nanodet_plus.detector import NanoDetPlus
-from unidet.ops.loss_term import Losses, undivided
+from unidet.ops.loss_term import Losses, loss_values
 from unidet.records import Batch
 
 
@@ -37,7 +37,7 @@ LINES = [np.array([[10, 20, 90, 100], [0, 30, 0, 60], [5, 40, 50, 40]], np.float
 
 
 def values(losses: Losses) -> dict[str, float]:
-    return {name: value.item() for name, value in undivided(losses).items()}
+    return {name: value.item() for name, value in loss_values(losses).items()}
 
 
 def test_the_auxiliary_neck_starts_as_a_copy(net: NanoDetPlus) -> None:
@@ -102,7 +102,7 @@ def test_detached_the_auxiliary_loss_leaves_the_others_alone(
     shared = [net.backbone.stem.conv.weight, net.fpn.reduce[0].conv.weight]
     own = [net.aux_fpn.reduce[0].conv.weight, net.aux_head.predict_classes.bias]
     for detached in (False, True):
-        losses = undivided(net.losses(jt.array(images), BOXES, LABELS, detached=detached))
+        losses = loss_values(net.losses(jt.array(images), BOXES, LABELS, detached=detached))
         total = losses["loss_aux_qfl"] + losses["loss_aux_bbox"] + losses["loss_aux_dfl"]
         sizes = [np.abs(g.numpy()).max() for g in jt.grad(total, [*shared, *own])]
         assert [size == 0 for size in sizes[:2]] == [detached, detached]
@@ -115,7 +115,7 @@ def test_detached_from_its_epoch_on(
 ) -> None:
     net.settings = replace(net.settings, detach_epoch=10)
     late_batch = replace(batch(images, BOXES), epoch=epoch)
-    losses = undivided(net.loss(late_batch, np.random.default_rng(0)))
+    losses = loss_values(net.loss(late_batch, np.random.default_rng(0)))
     net.settings = replace(net.settings, detach_epoch=None)
     gradient = jt.grad(losses["loss_aux_bbox"], net.backbone.stem.conv.weight).numpy()
     assert (np.abs(gradient).max() == 0) == detached

@@ -17,7 +17,7 @@ from unidet.config.training import OptimizerConfig
 from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.models.nanodet_plus.predictions import Predictions
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.nanodet_plus import M
 
@@ -103,7 +103,7 @@ def test_assignment_and_losses(case: str, golden: dict, net: NanoDetPlus, output
     boxes, labels = truth(golden, case)
     for image, assignment in enumerate(net.assignments(auxiliary, boxes, labels)):
         assert_assigned(assignment, golden, case, image)
-    for name, value in undivided(net.losses_of(main, auxiliary, boxes, labels)).items():
+    for name, value in loss_values(net.losses_of(main, auxiliary, boxes, labels)).items():
         recorded = float(golden[f"{case}/loss/{official_loss(name)}"])
         assert value.item() == pytest.approx(recorded, rel=1e-5), name
 
@@ -113,7 +113,7 @@ def test_gradients(
     case: str, expectation: str, golden: dict, net: NanoDetPlus, outputs: dict
 ) -> None:
     main, auxiliary = outputs[case == "Adet"]
-    total = sum(undivided(net.losses_of(main, auxiliary, *truth(golden, case))).values())
+    total = sum(loss_values(net.losses_of(main, auxiliary, *truth(golden, case))).values())
     parameters = dict(net.named_parameters())
     names = [str(name) for name in golden["param_names"]]
     values = jt.grad(total, [parameters[M.our_names[name]] for name in names])
@@ -140,7 +140,7 @@ def test_running_statistics_and_one_adamw_step(
     net = network("m_416", compat="official")
     settings = OptimizerConfig(kind="adamw", lr=1e-3, weight_decay=0.05, clip_norm=35.0)
     boxes, labels = truth(golden, "A")
-    losses = undivided(net.losses(images, boxes, labels))
+    losses = loss_values(net.losses(images, boxes, labels))
     parameters = dict(net.named_parameters())
     for name, expected in recorded_tensors(golden, "A/bn/").items():
         ours = parameters[M.our_names[name]].numpy()
@@ -154,6 +154,6 @@ def test_running_statistics_and_one_adamw_step(
         gradient = np.abs(gradients[name].ravel())
         sure = gradient > 0.05 * np.sqrt((gradient**2).mean())
         np.testing.assert_allclose(ours[sure], expected.ravel()[sure], atol=1e-6, err_msg=name)
-    for name, value in undivided(net.losses(images, boxes, labels)).items():
+    for name, value in loss_values(net.losses(images, boxes, labels)).items():
         recorded = float(golden[f"A/after_step1_loss/{official_loss(name)}"])
         assert value.item() == pytest.approx(recorded, rel=0.02)

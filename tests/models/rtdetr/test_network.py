@@ -9,7 +9,7 @@ import pytest
 from batches import make_batch
 
 from unidet.models.rtdetr.network import RTDETR, best_pairs
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.ops.sampling import BatchRandom
 from unidet.records import Batch
 
@@ -28,7 +28,7 @@ def batch() -> Batch:
 
 
 def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> None:
-    runs = [undivided(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
+    runs = [loss_values(network.loss(batch, BatchRandom(seed))) for seed in (1, 1, 2)]
     assert set(runs[0]) == {
         f"loss_{kind}{suffix}"
         for kind in ("vfl", "bbox", "giou")
@@ -43,7 +43,7 @@ def test_losses_depend_on_the_generator_alone(network: RTDETR, batch: Batch) -> 
 def test_a_batch_without_boxes(network: RTDETR, batch: Batch) -> None:
     """No denoising queries; the classes alone have something to learn."""
     batch = make_batch(batch.images_NCHW, [[], []], sizes=batch.sizes_N2)
-    losses = undivided(network.loss(batch, BatchRandom(0)))
+    losses = loss_values(network.loss(batch, BatchRandom(0)))
     assert len(losses) == 21
     positive = {name for name, value in losses.items() if value.item() > 0}
     assert positive == {"loss_vfl", "loss_vfl_aux_0", "loss_vfl_aux_1", "loss_vfl_aux_2"}

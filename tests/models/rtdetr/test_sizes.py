@@ -11,7 +11,7 @@ import networks
 import pytest
 
 from unidet.models.rtdetr.network import RTDETR, VARIANTS
-from unidet.ops.blocked_maps import plain
+from unidet.ops.blocked_maps import to_plain
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -62,7 +62,7 @@ def test_shapes_at_640(variant: str, reference: Path) -> None:
     network = RTDETR(networks.rtdetr(variant), classes=80)
     network.set_training(False)
     with jt.no_grad():
-        feats = [plain(level) for level in network.backbone(jt.zeros((1, 3, 640, 640)))]
+        feats = [to_plain(level) for level in network.backbone(jt.zeros((1, 3, 640, 640)))]
         maps = network.encoder(feats)
         memory, sizes = network.decoder.memory(maps)
         prediction = network.decoder.decode(memory, sizes, network.decoder.select(memory, sizes))[

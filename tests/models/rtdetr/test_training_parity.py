@@ -26,7 +26,7 @@ from unidet.models.rtdetr.criterion import class_cost, layer_losses, match_queri
 from unidet.models.rtdetr.network import RTDETR, TrainingOutput
 from unidet.models.rtdetr.network import VARIANTS as VARIANT_SETTINGS
 from unidet.models.set_prediction import Prediction
-from unidet.ops.loss_term import undivided
+from unidet.ops.loss_term import loss_values
 from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer
 from unidet.weights.layouts.registry import layout_named
@@ -83,7 +83,7 @@ def forward(
         images = jt.array(recording["img_u8"].astype(np.float32) / 255)
         output = network.training_output(images, targets, noise)
         losses = network.losses(output, network.matches(output, targets), targets)
-        return network, output, targets, undivided(losses), ema
+        return network, output, targets, loss_values(losses), ema
 
     return run
 
@@ -205,7 +205,7 @@ def test_losses_of_recorded_predictions(
             np.testing.assert_array_equal(matched.truths, matches.truths)
         prediction = Prediction(jt.array(logits.astype(np.float32)), jt.array(boxes))
         count = 5.0 * (33 if layer == "dn" else 1)
-        values = undivided(layer_losses(prediction, matches, targets, count))
+        values = loss_values(layer_losses(prediction, matches, targets, count))
         for kind in ("vfl", "bbox", "giou")[bool(suffix) :]:
             expected = float(recording[f"t32/loss/loss_{kind}{suffix}"])
             assert values[f"loss_{kind}"].item() == pytest.approx(expected, rel=1e-5)

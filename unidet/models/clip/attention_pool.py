@@ -17,7 +17,7 @@ import jittor as jt
 from jittor import nn
 
 from unidet.ops.attention import batched_matmul
-from unidet.ops.blocked_maps import is_blocked, plain
+from unidet.ops.blocked_maps import is_blocked, to_plain
 
 Product = Callable[[jt.Var, jt.Var], jt.Var]
 
@@ -46,7 +46,7 @@ class AttentionPool(nn.Module):
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         """ValueError where a map's sides are not `size`."""
         multiply = partial(batched_matmul, by_onednn=is_blocked(feats_NCHW))
-        feats_NCHW = plain(feats_NCHW)
+        feats_NCHW = to_plain(feats_NCHW)
         if feats_NCHW.shape[2:] != [self.size, self.size]:
             raise ValueError(f"maps {tuple(feats_NCHW.shape)}, sides must be {self.size}")
         tokens_NCT = self._tokens(feats_NCHW)

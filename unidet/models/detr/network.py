@@ -26,7 +26,7 @@ from unidet.models.resnet import ResNet
 from unidet.models.set_prediction import Prediction, absolute_boxes, proposals
 from unidet.models.transformer_layers import MLP, set_dropout_training
 from unidet.ops.loss_term import Losses, LossTerm
-from unidet.ops.sampling import BatchRandom, for_image
+from unidet.ops.sampling import BatchRandom, image_rng
 from unidet.records import Batch, Detected
 
 WIDTH, HEADS, HIDDEN, LAYERS = 256, 8, 2048, 6
@@ -66,7 +66,7 @@ class DETR(nn.Module):
 
     def loss(self, batch: Batch, rng: BatchRandom | np.random.Generator) -> Losses:
         """Losses of one training batch; `class_error` and `cardinality_error` to log."""
-        jt.core.set_seed(int(for_image(rng, 0).integers(2**31)))  # of the dropout
+        jt.core.set_seed(int(image_rng(rng, 0).integers(2**31)))  # of the dropout
         self.set_training(True)
         targets = self.targets(batch)
         layers = self.predictions(jt.array(batch.images_NCHW), batch.sizes_N2)

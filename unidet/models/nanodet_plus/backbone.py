@@ -10,7 +10,7 @@ from jittor import nn
 
 from unidet.models.nanodet_plus.conv_blocks import NormedConv, NormedDepthwise, convolutions
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_inference import interleaved
+from unidet.ops.blocked_inference import interleave_channels
 from unidet.ops.blocked_maps import is_blocked
 from unidet.ops.blocked_pools import max_pool
 
@@ -72,13 +72,15 @@ class ShuffleStage(nn.Sequential):
         for block in others:
             first, second = block(*self._exchanged(first, second))
         if is_blocked(feats):
-            return interleaved(first, second, self.half, 0, 2 * self.half)
+            return interleave_channels(first, second, self.half, 0, 2 * self.half)
         return shuffled(first, second)
 
     def _exchanged(self, first: jt.Var, second: jt.Var) -> Halves:
         half = self.half
         if is_blocked(first):
-            low, high = (interleaved(first, second, half, start, half) for start in (0, half))
+            low, high = (
+                interleave_channels(first, second, half, start, half) for start in (0, half)
+            )
             return low, high
         whole = shuffled(first, second)
         return whole[:, :half], whole[:, half:]

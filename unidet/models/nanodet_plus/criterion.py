@@ -15,7 +15,7 @@ import numpy as np
 from unidet.models.nanodet_plus.assigner import Assignment
 from unidet.models.nanodet_plus.predictions import Predictions
 from unidet.ops import losses
-from unidet.ops.distributions import distances_to
+from unidet.ops.distributions import encode_distances
 from unidet.ops.loss_term import Losses, LossTerm
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT = 2.0, 0.25
@@ -53,7 +53,7 @@ def targets_of(
     ):
         priors = priors_P4[assignment.positives]
         matched_boxes = truth[assignment.matched].reshape(-1, 4)
-        distances = distances_to(priors[:, :2], matched_boxes) / priors[:, 2:3]
+        distances = encode_distances(priors[:, :2], matched_boxes) / priors[:, 2:3]
         parts.append(
             (
                 (image * len(priors_P4) + assignment.positives).astype(np.int32),

@@ -15,13 +15,13 @@ from unidet.models.nanodet_plus.conv_blocks import (
     convolutions,
     separable,
 )
-from unidet.ops.blocked_inference import stretched
+from unidet.ops.blocked_inference import resize_bilinear
 from unidet.ops.blocked_maps import is_blocked
 
 
 def _resized(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
     if is_blocked(feats):
-        return stretched(feats, size)
+        return resize_bilinear(feats, size)
     return nn.interpolate(feats, size=size, mode="bilinear", align_corners=False)
 
 

@@ -12,7 +12,7 @@ import jittor as jt
 import numpy as np
 
 from unidet.ops.anchors import grid_points
-from unidet.ops.distributions import boxes_around, expected_bins
+from unidet.ops.distributions import decode_distances, expected_bins
 
 
 @lru_cache(maxsize=64)
@@ -72,4 +72,4 @@ class Predictions:
     def boxes(self) -> jt.Var:
         """(N, P, 4) xyxy in input pixels, not clipped."""
         strides = jt.array(self.priors_P4[None, :, 2:3])
-        return boxes_around(self.priors_P4[:, :2], self.distances() * strides)
+        return decode_distances(self.priors_P4[:, :2], self.distances() * strides)

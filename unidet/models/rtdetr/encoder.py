@@ -16,8 +16,8 @@ from unidet.models.layers import convolve_normalize, flat_cells
 from unidet.models.rtdetr.conv_blocks import ConvNorm, CSPRep
 from unidet.models.transformer_layers import EncoderLayer
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import blocked, is_blocked, plain
-from unidet.ops.blocked_pools import spread
+from unidet.ops.blocked_maps import is_blocked, to_blocked, to_plain
+from unidet.ops.blocked_pools import resize_nearest
 
 HEADS = 8
 REPVGG_BLOCKS = 3
@@ -96,7 +96,7 @@ class HybridEncoder(nn.Module):
     def attended(self, level_NCHW: jt.Var) -> jt.Var:
         """The coarsest map after attention among its cells."""
         if is_blocked(level_NCHW):
-            return blocked(self.attended(plain(level_NCHW)))
+            return to_blocked(self.attended(to_plain(level_NCHW)))
         count, channels, height, width = level_NCHW.shape
         tokens = flat_cells(level_NCHW)
         positions = jt.array(position_table(height, width, channels))
@@ -108,7 +108,7 @@ class HybridEncoder(nn.Module):
         inner = [levels[-1]]
         for step, fine in enumerate(reversed(levels[:-1])):
             inner[0] = self.lateral_convs[step](inner[0])
-            upsampled = spread(inner[0], tuple(fine.shape[2:4]))
+            upsampled = resize_nearest(inner[0], tuple(fine.shape[2:4]))
             inner.insert(0, self.fpn_blocks[step](jt.concat([upsampled, fine], dim=1)))
         outputs = [inner[0]]
         for step, coarse in enumerate(inner[1:]):

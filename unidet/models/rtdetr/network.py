@@ -30,7 +30,7 @@ from unidet.models.rtdetr.encoder import HybridEncoder
 from unidet.models.set_prediction import Prediction, absolute_boxes, proposals
 from unidet.models.transformer_layers import MultiHeadAttention
 from unidet.ops.loss_term import Losses, LossTerm
-from unidet.ops.sampling import BatchRandom, for_all, for_image
+from unidet.ops.sampling import BatchRandom, batch_rng, image_rng
 from unidet.records import Batch, Detected
 
 STRIDE = 32
@@ -157,7 +157,7 @@ class RTDETR(nn.Module):
         images = jt.array(batch.images_NCHW)
         targets = self.targets(batch)
         if self.settings.train_sides:
-            side = int(for_all(rng).choice(self.settings.train_sides))
+            side = int(batch_rng(rng).choice(self.settings.train_sides))
             images = nn.interpolate(images, size=(side, side), mode="nearest")
         output = self.training_output(images, targets, self.noise(targets, rng))
         return self.losses(output, self.matches(output, targets), targets)
@@ -171,7 +171,7 @@ class RTDETR(nn.Module):
     def noise(self, targets: Targets, rng: BatchRandom | np.random.Generator) -> Noise:
         """Of the denoising queries, drawn from the first image's stream for all: how many an image
         gets depends on the others, so a part of a batch has noise of its own anyway."""
-        return Noise.draw(for_image(rng, 0), noise_shape(targets), self.classes)
+        return Noise.draw(image_rng(rng, 0), noise_shape(targets), self.classes)
 
     def training_output(
         self, images_NCHW: jt.Var, targets: Targets, noise: Noise
