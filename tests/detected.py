@@ -13,7 +13,7 @@ from unidet.pipelines.detector.opened_study import Study
 
 
 def pictures_of(study: Study, name: str) -> list[np.ndarray]:
-    """The pictures of an evaluation set, (H, W, 3) uint8 each."""
+    """The images of an evaluation set, (H, W, 3) uint8 each."""
     images = study.images(name).images
     return [np.array(images.read(row)) for row in range(len(images))]
 

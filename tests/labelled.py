@@ -1,4 +1,4 @@
-"""Two labelled pictures in every format, written by hand: `a.png` has a cat and a dog, `in/b.png` a
+"""Two labelled images in every format, written by hand: `a.png` has a cat and a dog, `in/b.png` a
 cat."""
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ LABELS = {
 
 
 def write_pictures(folder: Path) -> Path:
-    """The two pictures in a folder."""
+    """The two images in a folder."""
     for number, (name, size) in enumerate(SIZES.items()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, (number, 80, 160)).save(folder / name)
@@ -174,7 +174,7 @@ def write_labels(folder: Path, format_name: str) -> Path:
 
 
 def write_twelve(folder: Path) -> Labels:
-    """Twelve pictures of 96 x 64 noise, on each one or two of three kinds of plain rectangles."""
+    """Twelve images of 96 x 64 noise, on each one or two of three kinds of plain rectangles."""
     folder.mkdir(parents=True)
     colours = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
     images = []

@@ -1,7 +1,7 @@
 """Open-world object detection studies in pure Jittor (UniDetector, CVPR 2023).
 
 `load(…)` opens a model that detects, `open_study(…)` what a study has left; `Detections` are what
-is found in a picture. Nothing is imported before it is asked for.
+is found in an image. Nothing is imported before it is asked for.
 """
 
 from importlib import import_module

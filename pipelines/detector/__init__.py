@@ -1,1 +1,1 @@
-"""Detection on pictures of one's own: a model, and what it is opened from."""
+"""Detection in your own images: the model and how it is opened."""

@@ -34,10 +34,10 @@ class ClosedSet:
 
     Args:
         network: tells classes apart.
-        images: how pictures come to it.
+        images: how images come to it.
         outputs: the name of each of the network's outputs, None for one that stands for nothing;
             or how many there are where their names are not known.
-        most_proposals: at most so many a picture.
+        most_proposals: at most so many an image.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ def _chosen(
     names: tuple[str, ...],
     options: Options,
 ) -> Detections:
-    """What is wanted of the network's detections, in pixels of the picture."""
+    """What is wanted of the network's detections, in pixels of the image."""
     rows = np.flatnonzero(labels[detected.labels] != NO_LABEL)
     boxes = (detected.boxes[rows].astype(np.float64) / scale).astype(np.float32)
     detections = Detections(

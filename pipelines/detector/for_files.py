@@ -38,7 +38,7 @@ def open_for_files(
 
     Args:
         vocabulary: as `Vocabulary.parse` takes it; None: the model's own names.
-        examples: NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2, each one more example of its name.
+        examples: NAME=IMAGE or NAME=IMAGE@X1,Y1,X2,Y2, each one more example of its name.
         proposals: whether proposals are to be drawn.
 
     Raises:
@@ -99,13 +99,11 @@ def _parsed(example: str) -> tuple[str, Path, np.ndarray | None]:
     """Name, file, (1, 4) box or none."""
     match = _EXAMPLE.fullmatch(example)
     if match is None:
-        raise UserError(
-            f"--example: {example!r:.60} must be NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2"
-        )
+        raise UserError(f"--example: {example!r:.60} must be NAME=IMAGE or NAME=IMAGE@X1,Y1,X2,Y2")
     path = Path(os.path.expanduser(match["file"]))
     if not path.is_file():
-        what = "is a folder, must be a picture" if path.is_dir() else "no such file"
-        advice = "; a box in a picture is @X1,Y1,X2,Y2 in pixels" if "@" in path.name else ""
+        what = "is a folder, must be an image" if path.is_dir() else "no such file"
+        advice = "; a box in an image is @X1,Y1,X2,Y2 in pixels" if "@" in path.name else ""
         raise UserError(f"--example: {path}: {what}{advice}")
     corners = [float(value) for value in match["box"].split(",")] if match["box"] else []
     box = np.array([corners]) if corners else None

@@ -26,9 +26,9 @@ from unidet.vocabularies.vocabulary import Vocabulary
 Names = Sequence[str] | str | Vocabulary
 """A list, text ("cat, dog"), a file of names, a shipped list ("coco"), or a vocabulary."""
 Picture = np.ndarray | Image.Image | str | Path
-"""(H, W, 3) uint8 RGB, a picture of Pillow's, or a file."""
+"""(H, W, 3) uint8 RGB, an image of Pillow's, or a file."""
 _ROUNDING = 1
-"""So many pixels out of the picture a corner may be by rounding."""
+"""So many pixels out of the image a corner may be by rounding."""
 
 
 class Model:
@@ -57,7 +57,7 @@ class Model:
     ) -> Iterator[Detections]:
         """Yields the detections of each image, in order.
 
-        At most one batch is read ahead, and memory does not grow with the number of pictures.
+        At most one batch is read ahead, and memory does not grow with the number of images.
         Images that the network sees at the same size are batched.
 
         Args:
@@ -83,15 +83,15 @@ class Model:
     def detect(
         self, image: Picture | Iterable[Picture], names: Names | None = None, **options: Any
     ) -> Detections | list[Detections]:
-        """The detections of one picture, or of each of several.
+        """The detections of one image, or of each of several.
 
         Args:
-            image: a picture, or a list, an (N, H, W, 3) array or any other iterable of pictures.
+            image: an image, or a list, an (N, H, W, 3) array or any other iterable of images.
             names: as for `stream`.
             options: fields of `Options`: threshold, top_k, gamma, multi_label.
 
         Raises:
-            UserError: as `stream`; an unknown option; a file that is no picture.
+            UserError: as `stream`; an unknown option; a file that is no image.
         """
         chosen = Options.of(options)
         is_one = isinstance(image, Picture) and getattr(image, "ndim", 3) != 4
@@ -117,18 +117,18 @@ class Model:
             yield replace(detections.resized(size_hw), source=source)
 
     def proposals(self, image: Picture) -> np.ndarray:
-        """(P, 5) float32 class-agnostic boxes xyxy + score in pixels of the picture, best first."""
+        """(P, 5) float32 class-agnostic boxes xyxy + score in pixels of the image, best first."""
         return self._network.proposals(_pixels(image))
 
     def embed(self, image: Picture, boxes_xyxy: np.ndarray | None = None) -> np.ndarray:
         """(N, D) float32 of unit length: the embeddings of regions, comparable with those of words.
 
         Args:
-            boxes_xyxy: (N, 4) in pixels of the picture; None: the whole of it.
+            boxes_xyxy: (N, 4) in pixels of the image; None: the whole of it.
 
         Raises:
             UserError: the model has fixed classes, or boxes of another shape, without area or that
-                reach more than a pixel out of the picture.
+                reach more than a pixel out of the image.
         """
         pixels = _pixels(image)
         height, width, _ = pixels.shape
@@ -140,12 +140,12 @@ class Model:
         sound = ((low < high) & (low < (width, height)) & (high > 0) & inside).all(axis=1)
         if not sound.all():
             raise UserError(
-                f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 within the picture's "
+                f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 within the image's "
                 f"{width}x{height} pixels"
             )
         if (fractions := (high <= 1).all(axis=1)).any():
             raise UserError(
-                f"box {boxes[fractions][0].tolist()}: looks like fractions of the picture, must be "
+                f"box {boxes[fractions][0].tolist()}: looks like fractions of the image, must be "
                 f"in its {width}x{height} pixels"
             )
         return self._network.embed(pixels, boxes.astype(np.float32))
@@ -235,7 +235,7 @@ def load(
 
 
 def _pixels(picture: Picture) -> np.ndarray:
-    """(H, W, 3) uint8 RGB in the picture's own frame; UserError where it has too many pixels."""
+    """(H, W, 3) uint8 RGB in the image's own frame; UserError where it has too many pixels."""
     decoded, source = _decoded(picture, WHOLE_PIXELS)
     check_picture(decoded.pixels, "image")
     if decoded.pixels.shape[:2] != decoded.size_hw:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NO_BOXES = np.zeros((0, 4), np.float32)
 NO_LABELS = np.zeros(0, np.int32)
 Shape = tuple[tuple[int, int], ...]
-"""Padded (height, width) of a picture before each part of a network."""
+"""Padded (height, width) of an image before each part of a network."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Prepared:
 
     @classmethod
     def of(cls, pixels: np.ndarray, *samples: Sample) -> Prepared:
-        """The samples of a picture (H, W, 3)."""
+        """The samples of an image (H, W, 3)."""
         height, width, _ = pixels.shape
         return cls((height, width), samples)
 
 
 DetectBatch = Callable[[Sequence[Prepared]], list[Detections]]
-"""Detections of each of some pictures of one shape."""
+"""Detections of each of some images of one shape."""
 
 
 class Network(Protocol):
@@ -63,7 +63,7 @@ class Network(Protocol):
         """
 
     def proposals(self, pixels: np.ndarray) -> np.ndarray:
-        """(P, 5) float32 xyxy + score in pixels of the picture, best first."""
+        """(P, 5) float32 xyxy + score in pixels of the image, best first."""
 
     def embed(self, pixels: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
         """(N, D) float32 of unit length; UserError where it embeds nothing."""

@@ -25,7 +25,7 @@ class Exported:
 
     Attributes:
         names: what its labels count.
-        resize: how pictures come to the size of its images.
+        resize: how images come to the size of its images.
     """
 
     graph: Graph
@@ -57,7 +57,7 @@ def check_onnx_target(path: Path) -> None:
 
 
 def resize_of(images: ImageConfig) -> dict[str, Any]:
-    """How a picture is resized for the network, in words of the configuration."""
+    """How an image is resized for the network, in words of the configuration."""
     common = {"kind": images.kind, "interpolation": images.interpolation}
     if isinstance(images, KeepRatioImages):
         sides = {"short_side": images.test_short_side, "long_side": images.test_long_side}

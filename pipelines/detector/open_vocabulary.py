@@ -47,7 +47,7 @@ class OpenVocabulary(ABC):
 
     @abstractmethod
     def _regions_of(self, batch: Sequence[Prepared]) -> list[Regions]:
-        """Refined boxes in pixels of each picture; embeddings as `lvis_raw` keeps them."""
+        """Refined boxes in pixels of each image; embeddings as `lvis_raw` keeps them."""
 
     def detector(self, vocabulary: Vocabulary | None, options: Options) -> DetectBatch:
         wanted = self._wanted(vocabulary)

@@ -180,7 +180,7 @@ class Study:
         return pd.DataFrame(vectors, index=pd.Index(names, name="category"))
 
     def images(self, dataset: str | None = None) -> ImageSet:
-        """A set's index (`split`) and its pictures (`images.read(row)`).
+        """A set's index (`split`) and its images (`images.read(row)`).
 
         Raises:
             UserError: the study has no such set.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unidet.pipelines.detector.opened_study import Study
 
 TILE = 192
-"""Pixels of a side of a region's picture on the contact sheet."""
+"""Pixels of a side of a region's image on the contact sheet."""
 MARGIN = 0.25
 """Of a region's sides, shown around it."""
 ACROSS = 5

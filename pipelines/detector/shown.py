@@ -33,9 +33,9 @@ class Shown:
         self._sum, self._count = np.zeros(vectors_CD.shape[1]), 0
 
     def after(self, embeddings_RD: np.ndarray) -> np.ndarray:
-        """(C, D) vectors of unit length for the next picture, whose regions these are.
+        """(C, D) vectors of unit length for the next image, whose regions these are.
 
-        The mean region is that of all pictures so far, this one included; without any region,
+        The mean region is that of all images so far, this one included; without any region,
         the examples stay as they are.
         """
         self._sum += embeddings_RD.astype(np.float64).sum(axis=0)

@@ -66,7 +66,7 @@ class TwoStage(OpenVocabulary):
         ]
 
     def _proposed(self, batch: Sequence[Prepared]) -> list[np.ndarray]:
-        """(P, 5) proposals in pixels of each picture, of all networks together."""
+        """(P, 5) proposals in pixels of each image, of all networks together."""
         settings = self._config.proposals
         dumps = [self._proposed_by(number, batch) for number in range(len(self._networks))]
         if len(dumps) == 1:
@@ -89,7 +89,7 @@ class TwoStage(OpenVocabulary):
     def _embedded(
         self, batch: Sequence[Prepared], proposals: Sequence[np.ndarray]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Refined boxes in pixels of each picture and embeddings of its proposals."""
+        """Refined boxes in pixels of each image and embeddings of its proposals."""
         from unidet.training.inference import as_images
 
         images: Batch = self._transforms[-1].collate([picture.samples[-1] for picture in batch])
@@ -134,7 +134,7 @@ class TwoStage(OpenVocabulary):
 
 
 def resized(boxes_xyxy: np.ndarray, sample: Sample) -> np.ndarray:
-    """(P, 4) boxes of the picture in a resized sample of it, clipped to that."""
+    """(P, 4) boxes of the image in a resized sample of it, clipped to that."""
     height, width = sample.pixels.shape[:2]
     limits = np.array([width, height, width, height], np.float32)
     return (boxes_xyxy[:, :4] * sample.scale).clip(0, limits)

@@ -14,7 +14,7 @@ from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import DetectBatch, Network, Prepared, Shape
 
 BATCH_PIXELS = 8 * 416 * 416
-"""Of all pictures of a batch together, as the network sees them; a larger one goes alone."""
+"""Of all images of a batch together, as the network sees them; a larger one goes alone."""
 BATCH_IMAGES = 8
 THREADS = 2
 
@@ -34,7 +34,7 @@ class _Waiting:
 def batch_by_batch(
     images: Iterable[np.ndarray], network: Network, detect: DetectBatch
 ) -> Iterator[Detections]:
-    """The detections of each picture, in order.
+    """The detections of each image, in order.
 
     Images are read in windows. Those of a window with the same shapes are batched; meanwhile
     threads read and prepare the next window. A single image needs none.
@@ -62,7 +62,7 @@ def _windows(
     """Successive windows of one batch of images."""
     window: list[_Waiting] = []
     for number, pixels in enumerate(images):
-        check_picture(pixels, f"picture {number}")
+        check_picture(pixels, f"image {number}")
         shape = network.shape(*pixels.shape[:2])
         waiting = _Waiting(shape, pool.submit(network.prepare, pixels))
         if window and sum(other.pixels for other in window) + waiting.pixels > BATCH_PIXELS:

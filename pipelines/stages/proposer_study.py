@@ -1,6 +1,6 @@
 """Stage `proposer_study`: recall of a proposal network by kind of object, and its cost.
 
-`unidet -m stage=proposer_study rpn=A,B,C` makes a table and a picture of several. Of those that
+`unidet -m stage=proposer_study rpn=A,B,C` makes a table and a figure of several. Of those that
 propose together (`proposals.merge`) times and parameters are summed.
 """
 
@@ -138,7 +138,7 @@ def summary(folders: Mapping[str, Path]) -> str:
 
 
 def draw(table: pd.DataFrame, swept: Sequence[str], folder: Path) -> Path:
-    """The picture of a sweep over proposers, beside its table."""
+    """The figure of a sweep over proposers, beside its table."""
     from unidet.report.proposer_figure import draw_proposer_study
 
     names = [" ".join(map(str, row)) for row in table[list(swept)].to_numpy()]

@@ -1,4 +1,4 @@
-"""`unidet data check|stats|convert|prepare`: pictures and labels, of the study, of any folder, or
+"""`unidet data check|stats|convert|prepare`: images and labels, of the study, of any folder, or
 published ones."""
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def run(options: Namespace, compose: Compose) -> int:
     is_prepare = options.action == "prepare"
     if not is_prepare and options.dataset:
         raise UserError(
-            f"data {options.action}: {options.dataset}: pictures and labels are given as --images "
+            f"data {options.action}: {options.dataset}: images and labels are given as --images "
             "FOLDER --annotations PLACE; without them it is about the sets of the study"
         )
     if not is_prepare and (options.only or options.dry_run):
@@ -72,7 +72,7 @@ def _stats(options: Namespace, compose: Compose) -> int:
     picture = Path(options.out) if options.out else None
     if picture is not None:
         check_target(picture, (".png",))
-        if options.images:  # where it would be a picture without labels, or replace one with
+        if options.images:  # where it would be an image without labels, or replace one with
             require_apart(picture, Path(options.images))
     embeddings = {} if options.images else built_embeddings(compose(options.overrides))
     tell(options, *stats(_sets(options, compose, None), embeddings, picture))

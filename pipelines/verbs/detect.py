@@ -36,8 +36,8 @@ def _add_model(parser: ArgumentParser) -> None:
         "--example",
         action="append",
         default=[],
-        metavar="NAME=PICTURE",
-        help="a category by example: a crop, or PICTURE@X1,Y1,X2,Y2; may be repeated",
+        metavar="NAME=IMAGE",
+        help="a category by example: a crop, or IMAGE@X1,Y1,X2,Y2; may be repeated",
     )
     model.add_argument(
         "--set", action="store_true", help="may stand before key=value, as scripts of old have it"
@@ -106,7 +106,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
     summary = detect_files(sources, open_model, wanted)
     boxes = "1 box" if summary.boxes == 1 else f"{summary.boxes} boxes"
-    pictures = "1 picture" if summary.pictures == 1 else f"{summary.pictures} pictures"
+    pictures = "1 image" if summary.pictures == 1 else f"{summary.pictures} images"
     say(f"{boxes} in {pictures} -> {options.out}")
     if summary.pictures and not summary.boxes:
         say(_nothing_found(options.threshold))

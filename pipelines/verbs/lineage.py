@@ -103,7 +103,7 @@ def dot(nodes: list[Node]) -> str:
 
 
 def label(node: Node) -> list[str]:
-    """What a picture says of an artefact, line by line."""
+    """The lines of text in an artefact's box."""
     if node.state == "lost":
         return [node.label, "record lost"]
     cost = f"{duration(node.seconds)}, {size(node.bytes)}"

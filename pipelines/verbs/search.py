@@ -8,7 +8,7 @@ from unidet.pipelines.verbs.support.arguments import add_json, file_path, tell, 
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 _MOST = 1000
-"""Regions on a sheet that a program for pictures still opens."""
+"""Most regions on a contact sheet, so that image viewers can open it."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -37,7 +37,7 @@ WITHOUT_CROWDS = ("yolo", "labelme", "cvat", "labelstudio")
 
 @dataclass
 class CheckedSet:
-    """A set and what is wrong with it; `digests` of the pictures that can be read, by name."""
+    """A set and what is wrong with it; `digests` of the images that can be read, by name."""
 
     name: str
     file: str
@@ -56,7 +56,7 @@ class CheckedSet:
 
 @dataclass(frozen=True)
 class Check:
-    """All sets, and which evaluation sets have pictures that are trained on."""
+    """All sets, and which evaluation sets have images that are trained on."""
 
     sets: list[CheckedSet]
     overlaps: dict[str, Finding]
@@ -140,7 +140,7 @@ def _overlaps(sets: list[CheckedSet]) -> Iterator[tuple[str, Finding]]:
         for trained in (entry for entry in sets if entry.role == "training"):
             shared = shared_pictures(trained.digests, evaluated.digests)
             if shared is not None:
-                yield f"picture of {evaluated.name} that {trained.name} trains on", shared
+                yield f"image of {evaluated.name} that {trained.name} trains on", shared
 
 
 # --- convert -----------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     """Write the labels in another format to a new folder; what was written and what was lost.
 
     Raises:
-        UserError: labels that cannot be read, pictures of another size than they say, or a folder
+        UserError: labels that cannot be read, images of another size than they say, or a folder
             that is not empty or is the user's own.
     """
     require_apart(out, images, annotations)

@@ -33,7 +33,7 @@ Embeddings = Mapping[str, tuple[list[str], np.ndarray]]
 def stats(
     sets: Iterable[NamedData], embeddings: Embeddings, picture: Path | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Values for programs and lines for people; leaves a picture where one is named."""
+    """Values for programs and lines for people; draws a figure where `picture` names one."""
     splits: dict[str, Split] = {}
     spaces: dict[str, LabelSpace] = {}
     for data in sets:

@@ -1,4 +1,4 @@
-"""Sizes of pictures, batches and trainings that suit the data and this machine.
+"""Sizes of images, batches and trainings that suit the data and this machine.
 
 They are a starting point, not optimal: some ten minutes of training on a laptop.
 """
@@ -22,7 +22,7 @@ _MINUTES = 10
 _SECONDS_A_MEGAPIXEL = 7.0
 """Of one core, in a training step of NanoDet-Plus-m: measured 1.2 s for 416 x 416."""
 _SECONDS_WITH_TEXT = 0.9
-"""Of one core, for a picture in a step of either network of `experiment=bench`."""
+"""Of one core, for an image in a step of either network of `experiment=bench`."""
 _STEPS_ON_GPU, _BATCH_ON_GPU = 2000, 32
 _BATCH, _STEPS = 8, (100, 2000)
 _GIB_A_MEGAPIXEL = 2.0
@@ -59,7 +59,7 @@ def this_machine() -> Machine:
 
 
 def sizes_for(pictures: np.ndarray, knows_text: bool, machine: Machine) -> Sizes:
-    """Sizes for pictures (N, 2) of these widths and heights."""
+    """Sizes for images (N, 2) of these widths and heights."""
     long_side = float(np.median(pictures.max(axis=1)))
     largest = LARGEST_ON_GPU if machine.has_gpu else LARGEST
     side = int(np.clip(-(-long_side // _STRIDE) * _STRIDE, SMALLEST, largest))

@@ -1,4 +1,4 @@
-"""The datasets that `unidet data` is about: a study's, or pictures and labels in folders."""
+"""The datasets that `unidet data` is about: a study's, or images and labels in folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NamedData:
     Attributes:
         name: as the study has it, or the part of the data.
         file: what messages call its labels.
-        images: folder of the pictures.
+        images: folder of the images.
         vocabulary: sets of one have the same names.
         role: what it is for; empty where nothing says so.
         read: its tables as COCO has them, unchecked; of labels that are no study's yet with what

@@ -34,7 +34,7 @@ ANNOTATIONS = "annotations"
 _WRITTEN = (ANNOTATIONS, STUDY.partition("/")[0])
 CLIP_FILES = ("RN50.pt", "bpe_simple_vocab_16e6.txt.gz")
 _FEW = 200
-"""Training pictures below which a detector that starts from scratch learns next to nothing."""
+"""Training images below which a detector that starts from scratch learns next to nothing."""
 _SHOWN_NAMES = 8
 
 
@@ -71,7 +71,7 @@ def new_study(request: Request) -> list[str]:
     """Write the study's folder; returns lines on what was found and what comes next.
 
     Raises:
-        UserError: labels or pictures that cannot be read, a folder that holds a study already or
+        UserError: labels or images that cannot be read, a folder that holds a study already or
             is one of the user's own, files that are not there.
     """
     _check_places(request)
@@ -125,10 +125,10 @@ def _check_places(request: Request) -> None:
 
 
 def _digests(data: OwnData, images: Path) -> dict[str, str]:
-    """Picture -> sha256 of its file."""
+    """Image -> sha256 of its file."""
     documents = data.documents.values()
     names = [image["file_name"] for document in documents for image in document["images"]]
-    progress = Progress("reading pictures")
+    progress = Progress("reading images")
     digests = {}
     for done, name in enumerate(names, start=1):
         digests[name] = sha256_file(images / name)
@@ -153,7 +153,7 @@ def _write_labels(request: Request, data: OwnData, parts: dict[str, Document]) -
     division: dict[str, Any] = {"by": "the data's own parts"}
     if not data.is_divided:
         division = {"by": "content", "seed": request.seed, "evaluation": request.evaluation}
-    # Beside labels of another division a picture would be in both parts: first the old ones go.
+    # Beside labels of another division an image would be in both parts: first the old ones go.
     with ExitStack() as files:
         for part, document in parts.items():
             info = {"format": data.format, "part": part, "division": division}
@@ -179,7 +179,7 @@ def _found(data: OwnData, parts: dict[str, Document]) -> str:
     shown = [f"{name} {count}" for name, count in counts.most_common(_SHOWN_NAMES)]
     pictures = sum(len(document["images"]) for document in parts.values())
     return (
-        f"{data.format}: {pictures} pictures, {len(boxes)} boxes, {len(names)} names "
+        f"{data.format}: {pictures} images, {len(boxes)} boxes, {len(names)} names "
         f"({_some(shown, len(names))})"
     )
 
@@ -193,11 +193,11 @@ def _some(texts: Sequence[str], count: int) -> str:
 def _division(data: OwnData, parts: dict[str, Document], request: Request) -> Iterator[str]:
     train, val = (len(parts[part]["images"]) for part in (TRAIN, VAL))
     how = "as the data say" if data.is_divided else f"by content and seed {request.seed}"
-    yield f"{train} pictures for training, {val} for evaluation, {how}"
+    yield f"{train} images for training, {val} for evaluation, {how}"
     if not data.is_divided and val < round(request.evaluation * _annotated(parts)):
         yield (
             f"note: fewer for evaluation than --evaluation {request.evaluation:g} asks for: every "
-            "name keeps a picture for training, and copies stay together"
+            "name keeps an image for training, and copies stay together"
         )
     for part, use in ((TRAIN, "training"), (VAL, "evaluation")):
         met = {box["category_id"] for box in parts[part]["annotations"]}
@@ -214,13 +214,13 @@ def _copies(parts: dict[str, Document], digests: dict[str, str]) -> Iterator[str
     )
     if shared := shared_pictures(train, val):
         yield (
-            f"note: {shared.count} × picture for evaluation with the content of one for training, "
+            f"note: {shared.count} × image for evaluation with the content of one for training, "
             f"which flatters what is evaluated, first {shared.first}"
         )
 
 
 def _annotated(parts: dict[str, Document]) -> int:
-    """How many pictures have a box."""
+    """How many images have a box."""
     return sum(
         len({box["image_id"] for box in document["annotations"]}) for document in parts.values()
     )
@@ -238,7 +238,7 @@ def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:
     pictures = len(parts[TRAIN]["images"])
     if pictures < _FEW and request.weights is None and not request.knows_text:
         yield (
-            f"{pictures} pictures are few for a detector that starts from scratch: expect AP near "
+            f"{pictures} images are few for a detector that starts from scratch: expect AP near "
             "0; --weights FILE starts from one that was trained on COCO (docs/own-data.md)"
         )
 

@@ -17,16 +17,16 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
 
     Args:
         data: what was read at `place`; all its documents, one at least, have the same categories.
-        images: the folder of the pictures.
+        images: the folder of the images.
 
     Raises:
-        UserError: pictures that are missing or of another size, embeddings that do not fit.
+        UserError: images that are missing or of another size, embeddings that do not fit.
     """
     pictures = PictureFolder(images)
     for document in data.documents.values():
         read = annotations_of(place, tables_of(place, document))
         names, _ = image_names(read.images, images)
-        if data.format == "coco":  # other formats' sizes are the pictures'
+        if data.format == "coco":  # other formats' sizes are the images'
             for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
                 pictures.require_size(name, width, height)
     if embeddings is None:

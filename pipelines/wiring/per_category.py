@@ -13,7 +13,7 @@ MOST_BARS = 120
 
 
 def save_per_category(table: pandas.DataFrame, folder: Path) -> None:
-    """Leave `per_category_table` as CSV, and as a picture where it has few enough rows."""
+    """Leave `per_category_table` as CSV, and as a figure where it has few enough rows."""
     from unidet.report.spreadsheet import write_csv
 
     write_csv(table, folder / TABLE)

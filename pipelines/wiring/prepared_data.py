@@ -32,7 +32,7 @@ class Preparation:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was left out by name, so that the pictures of a part follow."""
+        """Whether nothing was left out by name, so that the images of a part follow."""
         needed = {name for name, file in self.data.files.items() if not file.optional}
         return needed <= {*self.files}
 

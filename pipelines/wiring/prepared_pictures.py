@@ -1,4 +1,4 @@
-"""Pictures of the part that `unidet data prepare` chose: out of archives, or one by one."""
+"""Images of the part that `unidet data prepare` chose: out of archives, or one by one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from unidet.store.disk import whole_file
 
 
 def add_patches(data: PreparedData, root: Path, downloads: Path) -> Iterator[str]:
-    """Of each archive the pictures of the part that are not there; a line for those it lacks."""
+    """Of each archive the images of the part that are not there; a line for those it lacks."""
     if data.patches is None or data.part is None:
         return
     folder = root / data.patches.into
-    with counting("pictures") as progress:
+    with counting("images") as progress:
         names = image_names(part_file(data.part, root), progress)
     for address, own in _by_patch(data.patches, names).items():
         archive = downloads / name_of(address)
@@ -44,14 +44,14 @@ def add_patches(data: PreparedData, root: Path, downloads: Path) -> Iterator[str
             with whole_file(known) as temporary:
                 temporary.write_text("".join(f"{name}\n" for name in sorted(lacks)))
         if lacks:
-            yield f"{archive.name}: lacks {len(lacks)} pictures of the part, listed in {known}"
+            yield f"{archive.name}: lacks {len(lacks)} images of the part, listed in {known}"
 
 
 def _by_patch(patches: Patches, names: Sequence[str]) -> dict[str, list[str]]:
-    """Address of an archive -> the pictures it should hold.
+    """Address of an archive -> the images it should hold.
 
     Raises:
-        UserError: a picture that belongs to none.
+        UserError: an image that belongs to none.
     """
     addresses = {
         f"{folder}/patch{number}": patches.address.replace("{}", str(number))
@@ -62,7 +62,7 @@ def _by_patch(patches: Patches, names: Sequence[str]) -> dict[str, list[str]]:
     for name in names:
         address = addresses.get(name.rpartition("/")[0])
         if address is None:
-            raise UserError(f"picture {name!r:.80} of the part: in no archive of patches.folders")
+            raise UserError(f"image {name!r:.80} of the part: in no archive of patches.folders")
         found.setdefault(address, []).append(name)
     return found
 
@@ -76,7 +76,7 @@ def _add_patch(address: str, archive: Path, folder: Path, wanted: set[str]) -> N
         count = unpack(archive, folder / above, lambda name: f"{above}/{name}" in wanted, progress)
     if not count:  # as if its paths began otherwise: it may be had by hand
         raise UserError(
-            f"{archive}: has none of {len(wanted)} pictures of the part, such as {min(wanted)}; "
+            f"{archive}: has none of {len(wanted)} images of the part, such as {min(wanted)}; "
             f"unpack it yourself, so that they are below {folder}, and run the same command again"
         )
     archive.unlink()
@@ -86,8 +86,8 @@ def _add_patch(address: str, archive: Path, folder: Path, wanted: set[str]) -> N
 
 
 def add_single_pictures(data: PreparedData, root: Path) -> list[str]:
-    """The pictures of a part of OpenImages, its annotations and frequencies, where they are not
-    there; a line for pictures that the server lacks."""
+    """The images of a part of OpenImages, its annotations and frequencies, where they are not
+    there; a line for images that the server lacks."""
     if data.pictures is None or data.part is None:
         return []
     part, notes = part_file(data.part, root), []
@@ -111,14 +111,14 @@ def _add_challenge(pictures: OpenImages, part: Part, root: Path, target: Path) -
     write_kept(kept, target)
     if not missing:
         return []
-    return [f"{len(missing)} pictures of the part are not at the server, first {min(missing)}"]
+    return [f"{len(missing)} images of the part are not at the server, first {min(missing)}"]
 
 
 def _fetch_all(pictures: OpenImages, folder: Path, codes: Sequence[str]) -> set[str]:
-    """Fetch the pictures that are not there, several at once; the codes the server lacks."""
+    """Fetch the images that are not there, several at once; the codes the server lacks."""
     wanted = [code for code in codes if not (folder / file_name(code)).exists()]
     missing: set[str] = set()
-    progress = Progress("pictures", stoppable=False)
+    progress = Progress("images", stoppable=False)
     pool = ThreadPoolExecutor(pictures.connections)
     try:
         jobs = {pool.submit(_fetch_one, pictures.address, folder, code): code for code in wanted}

@@ -104,22 +104,22 @@ def _other_pictures(report: Report, first: Report) -> Iterator[tuple[str, str]]:
 
 
 def _digests(action: Action | None, store: Store) -> set[bytes] | None:
-    """Of the content of a dataset's pictures; None where it is not there any more."""
+    """Of the content of a dataset's images; None where it is not there any more."""
     if action is None or not store.is_complete(action):
         return None
     file = store.folder(action) / DIGESTS
     digests = read_array(file)
     if digests.dtype != np.uint8 or digests.ndim != 2:
-        raise UserError(f"{file}: holds no digests of pictures; its store is not to be trusted")
+        raise UserError(f"{file}: holds no digests of images; its store is not to be trusted")
     return {row.tobytes() for row in digests}
 
 
 def _apart(own: set[bytes] | None, first: set[bytes] | None) -> str:
     if own is None or first is None:
-        return "perhaps other pictures: these are not in the store any more"
+        return "perhaps other images: these are not in the store any more"
     if own == first:
-        return "the same pictures with other annotations"
-    return f"other pictures: {len(own)} instead of {len(first)}, {len(own & first)} in both"
+        return "the same images with other annotations"
+    return f"other images: {len(own)} instead of {len(first)}, {len(own & first)} in both"
 
 
 # --- values ------------------------------------------------------------------------------------

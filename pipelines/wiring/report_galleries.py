@@ -1,4 +1,4 @@
-"""Which images of an evaluation set the report shows, and their pictures."""
+"""Which images of an evaluation set the report shows, and their drawings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def galleries(reported: ReportedSet, most: int) -> list[Gallery]:
     """Best, worst, most confused and missed images of a set, at most `most` of each.
 
     A small set may have no other images for a kind than one above shows: that says so, without
-    pictures.
+    images.
     """
     evaluated, rows = reported.evaluated, reported.rows
     scores = image_scores(evaluated.truth, evaluated.detections, evaluated.naming)

@@ -74,13 +74,13 @@ def test_a_sound_set_has_no_fault(photos: Path) -> None:
         (more(2, id=1), "its id is already taken; ids must be unique", 2, "annotations[3] (id 1)"),
         (
             lambda content: content["images"].append(LOST),
-            "its picture is not in the images folder",
+            "its file is not in the images folder",
             1,
             "images[2] (id 3)",
         ),
         (
             lambda content: content["images"].append({**content["images"][0], "id": 3}),
-            "its picture is that of another image already",
+            "its file is already that of another image",
             1,
             "images[2] (id 3)",
         ),
@@ -156,7 +156,7 @@ def test_what_an_evaluation_refuses_is_a_fault_and_no_note(photos: Path) -> None
     assert not any("negative" in kind for kind in faults.noted)
 
 
-# --- pictures ----------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------
 
 
 def test_every_broken_picture_is_found(photos: Path) -> None:
@@ -167,7 +167,7 @@ def test_every_broken_picture_is_found(photos: Path) -> None:
     assert check_pictures(split, photos, faults, lambda done, total: None) == {"in/b.png"}
     assert {kind: finding.first for kind, finding in faults.refused.items()} == {
         "the file is truncated": "a.png",
-        "picture of another size than its annotations say": "in/b.png",
+        "image of another size than its annotations say": "in/b.png",
     }
 
 
@@ -175,12 +175,12 @@ def test_pictures_that_no_file_lists_are_noted(photos: Path) -> None:
     split, faults = checked(photos, lambda content: content["images"].pop() and None)
     assert split is not None
     note_unlabelled([split], photos, faults)
-    assert faults.noted == {"picture that no annotation file lists": Finding(1, "in/b.png")}
+    assert faults.noted == {"image that no annotation file lists": Finding(1, "in/b.png")}
 
 
 def test_copies_and_pictures_of_both_parts_are_found_by_content() -> None:
     faults = Faults()
     note_copies({"a": "1", "b": "2", "c": "1", "d": "1"}, faults)
-    assert faults.noted == {"picture with the content of another": Finding(2, "c is a")}
+    assert faults.noted == {"image with the content of another": Finding(2, "c is a")}
     assert shared_pictures({"a": "1", "b": "2"}, {"c": "2", "d": "3"}) == Finding(1, "c is b")
     assert shared_pictures({"a": "1"}, {"c": "2"}) is None

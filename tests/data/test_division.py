@@ -13,7 +13,7 @@ from unidet.errors import UserError
 
 
 def document(categories: dict[str, list[int]]) -> dict[str, Any]:
-    """Pictures by name with the categories of their boxes."""
+    """Images by name with the categories of their boxes."""
     images = [{"id": row, "file_name": name} for row, name in enumerate(categories)]
     boxes = [(row, number) for row, own in enumerate(categories.values()) for number in own]
     return {
@@ -27,7 +27,7 @@ def document(categories: dict[str, list[int]]) -> dict[str, Any]:
 
 
 def divided(content: dict[str, list[int]], fraction: float = 0.25, seed: int = 0) -> list[str]:
-    """The pictures for evaluation; a picture's content is its name up to a hyphen."""
+    """The images for evaluation; an image's content is its name up to a hyphen."""
     parts = divide(
         document(content),
         seed=seed,
@@ -66,7 +66,7 @@ def test_copies_of_a_picture_stay_together() -> None:
 
 
 def test_every_name_is_evaluated_and_trained_where_it_can_be() -> None:
-    """Name 2 has two pictures, name 3 one, which is for training."""
+    """Name 2 has two images, name 3 one, which is for training."""
     rare = {"q": [2], "r": [2], "s": [3]}
     for seed in range(20):
         val = divided({**TWENTY, **rare}, seed=seed)
@@ -76,7 +76,7 @@ def test_every_name_is_evaluated_and_trained_where_it_can_be() -> None:
 
 
 def test_the_only_picture_of_a_name_is_for_training() -> None:
-    """By hand: of 4 pictures half are wanted for evaluation, but `s` and `t` are the only ones of
+    """By hand: of 4 images half are wanted for evaluation, but `s` and `t` are the only ones of
     their names, and `a` and `b` the only ones of name 1: one of the latter is all that can go."""
     for seed in range(10):
         val = divided({"a": [1], "b": [1], "s": [2], "t": [3]}, 0.5, seed)
@@ -84,7 +84,7 @@ def test_the_only_picture_of_a_name_is_for_training() -> None:
 
 
 def test_one_is_for_evaluation_even_if_that_costs_a_name() -> None:
-    """Every picture is the only one of a name; `c` of one name, the others of two."""
+    """Every image is the only one of a name; `c` of one name, the others of two."""
     for seed in range(10):
         assert divided({"a": [1, 2], "b": [3, 4], "c": [5]}, 0.9, seed) == ["c"]
 
@@ -95,7 +95,5 @@ def test_pictures_without_boxes_are_for_training() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"a": [1]}, {"a-x": [1], "a-y": [1]}, {"a": [], "b": [1]}])
 def test_too_few_pictures_are_refused(content: dict[str, list[int]]) -> None:
-    with pytest.raises(
-        UserError, match=r"labels\.json: \d different annotated pictures are too few"
-    ):
+    with pytest.raises(UserError, match=r"labels\.json: \d different annotated images are too few"):
         divided(content)

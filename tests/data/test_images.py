@@ -110,12 +110,12 @@ def test_progress_counts_decoded_images(split: Split, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "named"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture"),
-        (b"\0\0\0\x18ftypheix\0\0\0\0mif1heix", "a HEIC picture"),
-        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1", "a HEIC or AVIF picture"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
-        (b"\xff\x0a\xfa\x7f", "a JPEG XL picture"),
-        (b"\0\0\0\x18ftypmp42", "a film or a camera's raw picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image"),
+        (b"\0\0\0\x18ftypheix\0\0\0\0mif1heix", "a HEIC image"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1", "a HEIC or AVIF image"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+        (b"\xff\x0a\xfa\x7f", "a JPEG XL image"),
+        (b"\0\0\0\x18ftypmp42", "a film or a camera's raw image"),
         (b"%PDF-1.7", "a PDF document"),
         (b'<svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
     ],
@@ -140,7 +140,7 @@ def test_a_pillow_without_a_decoder_is_named(
         pytest.skip(f"this Pillow writes no {suffix}")
     Image.new("RGB", (8, 8)).save(path)
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != suffix.upper()])
-    with pytest.raises(UserError, match=rf"photo\.{suffix}: is {named} picture that this Pillow"):
+    with pytest.raises(UserError, match=rf"photo\.{suffix}: is {named} image that this Pillow"):
         read_image(path)
 
 

@@ -24,7 +24,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def write_coco(folder: Path, **files: list[str]) -> None:
-    """Files of COCO that list these of the two pictures, with their boxes."""
+    """Files of COCO that list these of the two images, with their boxes."""
     content = COCO["labels.json"]
     for file, names in files.items():
         images = [image for image in content["images"] if image["file_name"] in names]
@@ -38,7 +38,7 @@ def write_coco(folder: Path, **files: list[str]) -> None:
 
 
 def test_what_coco_leaves_out_is_completed(tmp_path: Path, photos: Path) -> None:
-    """Size by the picture's header, area by the box, the name as it lies on disk."""
+    """Size by the image's header, area by the box, the name as it lies on disk."""
     content = json.loads(json.dumps(COCO["labels.json"]))
     del content["images"][1]["width"], content["images"][1]["height"]
     content["images"][1]["file_name"] = "elsewhere/b.png"
@@ -70,7 +70,7 @@ def test_pictures_for_evaluation_that_training_names_too_are_refused(
     tmp_path: Path, photos: Path, evaluated: str
 ) -> None:
     write_coco(tmp_path, **{"train": ["a.png", "in/b.png"], evaluated: ["in/b.png"]})
-    with pytest.raises(UserError, match=r"train and val share 1 pictures, first in/b\.png"):
+    with pytest.raises(UserError, match=r"train and val share 1 images, first in/b\.png"):
         read_own(tmp_path, photos)
 
 
@@ -118,14 +118,14 @@ def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, phot
     data = read_own(tmp_path, photos)
     assert set(data.documents) == {"train", "val"}
     (note,) = data.notes
-    assert note == "1 × picture of the part test: left out, val is for evaluation, first in/b.png"
+    assert note == "1 × image of the part test: left out, val is for evaluation, first in/b.png"
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda photos: None, "no such folder; --images names the folder of the pictures"),
-        (lambda photos: photos.mkdir(), "holds no picture"),
+        (lambda photos: None, "no such folder; --images names the folder of the images"),
+        (lambda photos: photos.mkdir(), "holds no image"),
     ],
 )
 def test_a_folder_without_pictures_is_refused(tmp_path: Path, make: Any, says: str) -> None:
@@ -136,7 +136,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, make: Any, says: s
 
 
 def test_links_in_a_circle_are_refused(photos: Path) -> None:
-    """Followed, they would show each picture 40 times over, under other names."""
+    """Followed, they would show each image 40 times over, under other names."""
     (photos / "beside").mkdir()
     (photos / "beside/link").symlink_to("../../photos/beside/../beside/..")
     with pytest.raises(UserError, match="beside/link: links go round in a circle; remove it"):
@@ -149,7 +149,7 @@ def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:
         file.write_text("")
     (tmp_path / "coco.json").write_text(json.dumps({**COCO["labels.json"], "annotations": []}))
     for labels in (place, tmp_path / "coco.json"):
-        with pytest.raises(UserError, match=f"{labels}: none of its 2 pictures has a labelled box"):
+        with pytest.raises(UserError, match=f"{labels}: none of its 2 images has a labelled box"):
             read_own(labels, photos)
 
 
@@ -157,7 +157,7 @@ def test_pictures_without_labels_are_counted(tmp_path: Path, photos: Path) -> No
     place = write_labels(tmp_path / "labels", "voc")
     (photos / "c.png").write_bytes((photos / "a.png").read_bytes())
     (note,) = read_own(place, photos).notes
-    assert note == "1 × picture that no annotation file lists, first c.png"
+    assert note == "1 × image that no annotation file lists, first c.png"
 
 
 def test_a_category_without_a_name_is_refused(tmp_path: Path, photos: Path) -> None:

@@ -106,7 +106,12 @@ def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write)
         ("images", 0, {"file_name": "a\0.png"}, "must be a path"),
         ("images", 0, {"file_name": "\udcff.png"}, "must be a path"),
         ("images", 0, {"width": None}, "'width' is None, must be a whole number"),
-        ("images", 0, {"file_name": "a.png"}, r"images\[1\] .* 'a.png' is that of images\[0\]"),
+        (
+            "images",
+            0,
+            {"file_name": "a.png"},
+            r"images\[1\] .* 'a.png' is already that of images\[0\]",
+        ),
         ("images", 0, {"file_name": None}, "neither 'file_name' nor 'coco_url'"),
         ("images", 0, {"file_name": "gone.png"}, r"no image 'gone.png' .*\(1 of 3 images"),
         ("categories", 1, {"id": 9}, r"categories\[1\] \(id 9\): its id is already taken"),
@@ -284,7 +289,7 @@ def test_capitals_do_not_matter_where_one_image_alone_is_meant(
 def test_a_name_in_percent_encoding_is_read_where_no_other_is_there(
     content: Content, write: Write, folder: Path
 ) -> None:
-    """Label Studio exports names so, the pictures' own ones not."""
+    """Label Studio exports names so, the images' own ones not."""
     place = folder / "fo to" / "é #1.png"
     place.parent.mkdir()
     (folder / "c.png").rename(place)
@@ -315,7 +320,7 @@ def test_images_from_another_folder_are_noted(content: Content, write: Write, fo
 def test_one_image_from_another_folder_is_refused(
     content: Content, write: Write, folder: Path
 ) -> None:
-    """Of three images two lie in `val`; the third one of that name may be another picture."""
+    """Of three images two lie in `val`; the third one of that name may be another image."""
     (folder / "val").mkdir()
     for image in content["images"][:2]:
         (folder / image["file_name"]).rename(folder / "val" / image["file_name"])

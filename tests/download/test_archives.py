@@ -149,7 +149,7 @@ def test_no_archive_is_said(tmp_path: Path) -> None:
 def test_what_was_unpacked_is_on_the_disk_before_it_is_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut would leave empty pictures, and the archive is removed next."""
+    """A power cut would leave empty images, and the archive is removed next."""
     into, waited = tmp_path / "out", []
     place = staging(archive(tmp_path, "zip"), into)
     monkeypatch.setattr(

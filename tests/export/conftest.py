@@ -45,7 +45,7 @@ def pictures() -> Callable[[int, int, int], np.ndarray]:
 
 @pytest.fixture(scope="session")
 def normalized() -> Callable[..., np.ndarray]:
-    """(N, 3, H, W) of pictures, as the loader makes them."""
+    """(N, 3, H, W) of images, as the loader makes them."""
     from unidet.data.transforms import Stretch, Transform
 
     def of(pictures_NHWC: np.ndarray, channels: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What tests of pictures are made of."""
+"""What tests of images are made of."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_heic_asks_for_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     with pytest.raises(
-        UserError, match=r"x\.heic: is a HEIC or AVIF picture; run: pip install 'unidet\[heif\]'"
+        UserError, match=r"x\.heic: is a HEIC or AVIF image; run: pip install 'unidet\[heif\]'"
     ):
         read_picture(tmp_path / "x.heic")
 

@@ -33,7 +33,7 @@ NAMES = ("cat", "dog")
 
 
 class WholePicture:
-    """Finds a dog of score 0.75 that fills the picture, reading two pictures ahead."""
+    """Finds a dog of score 0.75 that fills the image, reading two images ahead."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, ...]] = []
@@ -61,7 +61,7 @@ class WholePicture:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with two pictures of 40x30 and one of 20x50 below `photos`."""
+    """The working folder, with two images of 40x30 and one of 20x50 below `photos`."""
     monkeypatch.chdir(tmp_path)
     for name, size in {"x.jpg": (40, 30), "a/x.jpg": (20, 50), "y.png": (40, 30)}.items():
         grey(Path("photos", name), *size)
@@ -223,8 +223,8 @@ def test_what_changes_meanwhile_is_done_again(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.usefixtures("folder")
 def test_broken_pictures_are_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("photos/broken.jpg").write_bytes(b"no picture")
-    Path("notes.txt").write_text("no picture")
+    Path("photos/broken.jpg").write_bytes(b"no image")
+    Path("notes.txt").write_text("no image")
     summary = detect("photos", "notes.txt", "no.jpg")
     assert summary == Summary(pictures=3, boxes=3, faults=3)
     told = capsys.readouterr().err
@@ -262,7 +262,7 @@ def test_an_interrupted_run_leaves_whole_files_and_is_resumed() -> None:
 @pytest.mark.usefixtures("folder")
 def test_a_source_is_not_replaced() -> None:
     before = Path("photos/x.jpg").read_bytes()
-    with pytest.raises(UserError, match=r"photos/x\.jpg would replace a picture"):
+    with pytest.raises(UserError, match=r"photos/x\.jpg would replace an image"):
         detect("photos/x.jpg", folder="photos")
     assert Path("photos/x.jpg").read_bytes() == before
 
@@ -365,7 +365,7 @@ def test_crops_of_a_former_run_go() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_a_folder_holds_what_its_last_run_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the same pictures; those of others stay, and so does what others have written."""
+    """Of the same images; those of others stay, and so does what others have written."""
     detect(crops=True)
     Path("out/crops/x/mine.txt").touch()
     capsys.readouterr()
@@ -374,7 +374,7 @@ def test_a_folder_holds_what_its_last_run_asked_for(capsys: pytest.CaptureFixtur
         *("a/x.jpg", "classes.txt", "crops/a/x/01_dog.jpg", "crops/x/mine.txt"),
         *("labels/x.txt", "labels/y.txt", "x.jpg", "y.png"),
     ]
-    told = "out: 4 files that earlier runs had left of these pictures removed"
+    told = "out: 4 files of earlier runs for these images removed"
     assert told in capsys.readouterr().err
     detect(format="csv", drawings=False)
     assert left() == ["crops/x/mine.txt", "detections.csv"]
@@ -432,7 +432,7 @@ def test_a_very_large_picture_is_drawn_smaller(
 
 @pytest.mark.usefixtures("folder")
 def test_memory_does_not_grow_with_the_number_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 30 pictures of 3 MB, few are alive: 6 MB wait to be seen, two are, eight are written."""
+    """Of 30 images of 3 MB, few are alive: 6 MB wait to be seen, two are, eight are written."""
     monkeypatch.setattr("unidet.pictures.detect_files.READ_AHEAD", 14_000_000)
     for number in range(30):
         grey(Path(f"large/{number:02d}.jpg"), 1000, 1000)

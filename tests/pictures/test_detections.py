@@ -1,4 +1,4 @@
-"""Detections as tables and pictures."""
+"""Detections as tables and images."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_picture_is_read_when_it_is_drawn(tmp_path: Path) -> None:
 
 def test_a_picture_may_be_given() -> None:
     pixels = np.full((160, 200, 3), 9, np.uint8)
-    with pytest.raises(UserError, match="do not know their picture"):
+    with pytest.raises(UserError, match="are not of a file"):
         made().draw()
     drawn = np.asarray(made().draw(pixels))
     assert drawn.shape == pixels.shape

@@ -1,4 +1,4 @@
-"""Labels of one picture in the formats of others; values worked by hand."""
+"""Labels of one image in the formats of others; values worked by hand."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from unidet.pictures.sources import Source, find_sources
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Source]]:
-    """Makes pictures below an empty folder, which is the working folder."""
+    """Makes images below an empty folder, which is the working folder."""
     monkeypatch.chdir(tmp_path)
 
     def make(*names: str) -> list[Source]:
@@ -82,7 +82,7 @@ def test_a_source_is_never_replaced(
 ) -> None:
     given = pictures("x.png", "y.jpg")
     os.symlink(".", "link")
-    with pytest.raises(UserError, match=r"x\.png would replace a picture that is read"):
+    with pytest.raises(UserError, match=r"x\.png would replace an image that is read"):
         check_targets(Path(out), ["x.png"], given, journal)
 
 
@@ -91,10 +91,10 @@ def test_a_source_reached_through_links_is_never_replaced(
 ) -> None:
     given = pictures("album/x.png", "out/y.png")[:1]
     os.symlink("../album/x.png", "out/x.png")
-    with pytest.raises(UserError, match="would replace a picture"):
+    with pytest.raises(UserError, match="would replace an image"):
         check_targets(Path("out"), ["x.png"], given, journal)
     os.symlink("album/x.png", "x.jpg")  # one is given, its link is called as the drawing
-    with pytest.raises(UserError, match="would replace a picture"):
+    with pytest.raises(UserError, match="would replace an image"):
         check_targets(Path("album"), ["x.png"], sources("x.jpg"), journal)
 
 

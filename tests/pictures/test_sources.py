@@ -1,4 +1,4 @@
-"""Which pictures a command line means."""
+"""Which images a command line means."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_what_is_missing_is_a_fault_beside_what_is_there(files: Callable[..., No
     assert [source.fault for source in found] == [
         "no such file or folder",
         "",
-        "no picture has such a name",
+        "no image has such a name",
     ]
 
 
@@ -100,7 +100,7 @@ def test_what_is_missing_is_a_fault_beside_what_is_there(files: Callable[..., No
         ),
         (["0"], r"^0: no such file or folder; a camera is not read"),
         (["no.jpg", "x*"], r"^no\.jpg: no such file or folder \(and 1 others\)$"),
-        (["p"], r"^p: no pictures there; -r looks into their folders too$"),
+        (["p"], r"^p: no images there; -r looks into their folders too$"),
     ],
 )
 def test_nothing_at_all_is_refused(

@@ -1,4 +1,4 @@
-"""docs/own-data.md, command by command, on twelve pictures."""
+"""docs/own-data.md, command by command, on twelve images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def contents(*folders: Path) -> Folder:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all formats: the same pictures and boxes are trained on once."""
+    """One for all formats: the same images and boxes are trained on once."""
     return tmp_path_factory.mktemp("store")
 
 
@@ -77,8 +77,8 @@ def test_two_commands_lead_from_pictures_to_a_report(
     make, report = BLOCKS[0]
     assert run(make, store) == 0
     said = capsys.readouterr().out
-    assert "12 pictures, 18 boxes, 3 names (" in said
-    assert "9 pictures for training, 3 for evaluation, by content and seed 0" in said
+    assert "12 images, 18 boxes, 3 names (" in said
+    assert "9 images for training, 3 for evaluation, by content and seed 0" in said
     assert "next: unidet -C " in said
     study = (desk / "birds/experiment/study.yaml").read_text()
     assert len([line for line in study.splitlines() if not line.startswith("#")]) < 16

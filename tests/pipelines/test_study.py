@@ -401,7 +401,7 @@ def test_another_evaluation_set_runs_only_what_it_needs(
 def test_an_image_that_a_network_has_seen_is_not_run_again(
     study: tuple[str, ...], pictures: Path
 ) -> None:
-    """A second set brings two of the first one's pictures: no network is even loaded."""
+    """A second set brings two of the first one's images: no network is even loaded."""
     extended = (*study, *own_set("extra", pictures, "all"), *own_set("twin", pictures, "two"))
     assert unidet("stage=lvis_eval", *extended[:-1]).returncode == 0
     done = without_jittor("stage=lvis_eval", *extended)

@@ -1,4 +1,4 @@
-"""Pictures with boxes, and the page that holds them."""
+"""Images with boxes, and the page that holds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places of labels: free ones, inside the picture, near their boxes."""
+"""Places of labels: free ones, inside the image, near their boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a proposer study, from a table made by hand."""
+"""The image of a proposer study, from a table made by hand."""
 
 from __future__ import annotations
 

@@ -46,11 +46,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Patches:
-    """Numbered archives of pictures, `{}` in the address; of each the part's pictures are kept.
+    """Numbered archives of images, `{}` in the address; of each the part's images are kept.
 
     Attributes:
         folders: below `into`, first and last number of the archives that are unpacked there.
-        into: the folder of the pictures' names in the annotations.
+        into: the folder of the images' names in the annotations.
     """
 
     address: Address
@@ -60,7 +60,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class OpenImages:
-    """Single pictures, `{}` in the address, and the tables that say which; `into` their folder."""
+    """Single images, `{}` in the address, and the tables that say which; `into` their folder."""
 
     address: Address
     into: Place

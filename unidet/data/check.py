@@ -118,7 +118,7 @@ def _without(tables: Tables, fault: TableFault) -> Tables:
     return {**tables, "annotations": boxes.take(np.flatnonzero(~orphans))}
 
 
-# --- pictures ----------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------
 
 
 def check_pictures(
@@ -131,7 +131,7 @@ def check_pictures(
         name = split.file_names[row]
         reason = str(fault).removeprefix(f"{images / name}: ").partition(";")[0]
         if isinstance(fault, OtherSize):
-            reason = "picture of another size than its annotations say"
+            reason = "image of another size than its annotations say"
         else:
             sound.discard(name)
         faults.refuse(reason, name)
@@ -150,7 +150,7 @@ def note_copies(digests: dict[str, str], faults: Faults) -> None:
     again = [name for name, digest in digests.items() if seen.setdefault(digest, name) != name]
     if again:
         first = f"{again[0]} is {seen[digests[again[0]]]}"
-        faults.note({"picture with the content of another": Finding(len(again), first)})
+        faults.note({"image with the content of another": Finding(len(again), first)})
 
 
 def shared_pictures(training: dict[str, str], evaluation: dict[str, str]) -> Finding | None:

@@ -17,18 +17,18 @@ def divide(
 ) -> dict[str, Document]:
     """Split a document into a training and an evaluation part.
 
-    The split depends only on the seed and the content of the images. Copies of a picture stay
-    together; as far as its pictures allow, a name has boxes in both parts. The only picture of a
+    The split depends only on the seed and the content of the images. Copies of an image stay
+    together; as far as its images allow, a name has boxes in both parts. The only image of a
     name is for training: its AP without any would be 0.
 
     Args:
         fraction: of the annotated images for evaluation, one at least; fewer where every name is
-            to keep a picture for training.
-        digest_of: sha256 of a picture's file, by its name.
+            to keep an image for training.
+        digest_of: sha256 of an image's file, by its name.
         place: where messages say that the document is from.
 
     Raises:
-        UserError: there are fewer than two different annotated pictures.
+        UserError: there are fewer than two different annotated images.
     """
     categories: dict[int, set[int]] = {}
     for box in document["annotations"]:
@@ -42,7 +42,7 @@ def divide(
             groups.setdefault(rank, set()).update(categories[image["id"]])
     if len(groups) < 2:
         raise UserError(
-            f"{place}: {len(groups)} different annotated pictures are too few to divide into "
+            f"{place}: {len(groups)} different annotated images are too few to divide into "
             "training and evaluation"
         )
     count = min(max(round(fraction * len(groups)), 1), len(groups) - 1)
@@ -54,9 +54,9 @@ def divide(
 
 
 def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
-    """At most `count` of the pictures, by rank, for evaluation: first one for each category, rare
+    """At most `count` of the images, by rank, for evaluation: first one for each category, rare
     ones first, then the lowest ranks. None is the last that training has of a category; only where
-    each picture is, one is taken, which costs the fewest categories."""
+    each image is, one is taken, which costs the fewest categories."""
     left = Counter(number for categories in groups.values() for number in categories)
     chosen: dict[str, None] = {}
     evaluated: set[int] = set()

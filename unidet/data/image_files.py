@@ -53,7 +53,7 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
             rows,
             f"no image {shown(_candidates(table, rows[0])[0])} below {root} ({len(rows)} of "
             f"{len(table)} images are missing); point 'images' at the folder that holds them",
-            "its picture is not in the images folder",
+            "its file is not in the images folder",
         )
     _refuse_shared(table, names)
     return names, _moved(table, names) | _respelt(table, names)
@@ -98,7 +98,7 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
             np.flatnonzero(moved).tolist(),
             f"no image {shown(written[row])}, only {shown(names[row])}, which may be another "
             f"({kept} others lie in the folder that they name); move or rename it",
-            "its picture lies in another folder than the one named",
+            "its file is in another folder than the one named",
         )
     rows = np.flatnonzero(moved)
     folders = {_tail(written[row]).partition("/")[0] for row in rows}
@@ -201,6 +201,6 @@ def _refuse_shared(table: Table, names: tuple[str, ...]) -> None:
     name = names[again[0]]
     table.fail(
         again,
-        f"its image {shown(name)} is that of {table.where(seen[name])} already",
-        "its picture is that of another image already",
+        f"its file {shown(name)} is already that of {table.where(seen[name])}",
+        "its file is already that of another image",
     )

@@ -74,7 +74,7 @@ class FolderImages:
         return pixels
 
     def turned(self, row: int) -> str:
-        """What EXIF does to the stored picture, as part of a message; empty where nothing."""
+        """What EXIF does to the stored image, as part of a message; empty where nothing."""
         return turned(self.root / self.file_names[row])
 
 

@@ -57,7 +57,7 @@ class OwnData:
 
 
 def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = strictly) -> OwnData:
-    """Read the labels at a place, whose pictures lie below `images`.
+    """Read the labels at a place, whose images lie below `images`.
 
     Raises:
         UserError: naming file and record, for whatever cannot be read; the first one, unless
@@ -81,7 +81,7 @@ def _require_boxes(documents: dict[str, Document], notes: dict[str, Finding], pl
     if not any(document["annotations"] for document in documents.values()):
         count = sum(len(document["images"]) for document in documents.values())
         reasons = "; ".join(["", *sentences(notes)])
-        raise UserError(f"{place}: none of its {count} pictures has a labelled box{reasons}")
+        raise UserError(f"{place}: none of its {count} images has a labelled box{reasons}")
 
 
 def require_apart(out: Path, images: Path, annotations: Path | None = None) -> None:
@@ -163,7 +163,7 @@ def part_of_file(file: Path, source: Source) -> str:
 
 
 def coco_document(file: Path, pictures: PictureFolder) -> Document:
-    """What a file says; pictures that lie beside it, and not where it says, by their paths below
+    """What a file says; images that lie beside it, and not where it says, by their paths below
     the images folder."""
     document = read_document(file)
     home, root = (Path(os.path.realpath(folder)) for folder in (file.parent, pictures.root))
@@ -209,7 +209,7 @@ def filled(document: Document, pictures: PictureFolder) -> Document:
     """A document, perhaps with faults, with the sizes and areas that it leaves out.
 
     Raises:
-        UserError: a picture without a size that is none.
+        UserError: an image without a size that is none.
     """
     images, annotations = document.get("images"), document.get("annotations")
     if isinstance(images, list):
@@ -249,16 +249,16 @@ def _with_parts(
     evaluation.
 
     Raises:
-        UserError: the parts have other categories, or share pictures.
+        UserError: the parts have other categories, or share images.
     """
     if TEST in documents and VAL not in documents:
         documents[VAL] = documents.pop(TEST)
     if TEST in documents:
-        remark = "picture of the part test: left out, val is for evaluation"
+        remark = "image of the part test: left out, val is for evaluation"
         notes = notes | _left_out(remark, documents.pop(TEST))
     if {TRAIN, VAL} <= documents.keys():
         if "" in documents:
-            notes = notes | _left_out("picture of no part: left out", documents.pop(""))
+            notes = notes | _left_out("image of no part: left out", documents.pop(""))
         _require_same_categories(documents)
         train, val = (_names(documents[part]) for part in (TRAIN, VAL))
         refuse_shared(train, val, place)

@@ -18,27 +18,27 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", "
 
 
 class PictureFolder:
-    """The pictures at any depth below `root`; links to folders are followed.
+    """The images at any depth below `root`; links to folders are followed.
 
     Raises:
-        UserError: it is no folder, or holds no picture.
+        UserError: it is no folder, or holds no image.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         if not root.is_dir():
-            raise UserError(f"{root}: no such folder; --images names the folder of the pictures")
+            raise UserError(f"{root}: no such folder; --images names the folder of the images")
         if not self._names:
-            raise UserError(f"{root}: holds no picture ({', '.join(SUFFIXES)})")
+            raise UserError(f"{root}: holds no image ({', '.join(SUFFIXES)})")
 
     def all(self) -> Sequence[str]:
         """Paths relative to the folder, sorted."""
         return self._names
 
     def find(self, written: str) -> str | None:
-        """The picture of this path, with or without its ending, or the one of this name whose
+        """The image of this path, with or without its ending, or the one of this name whose
         folders agree with the path's most, from the name up; None where there is none, or several
-        agree equally, or it lies in another folder of pictures than the path says.
+        agree equally, or it lies in another folder of images than the path says.
 
         Names are compared as they read, however their accents are composed; of one in percent
         encoding (Label Studio's exports) the decoded one is looked for last."""
@@ -49,7 +49,7 @@ class PictureFolder:
         return None
 
     def of_name(self, written: str) -> Sequence[str]:
-        """Every picture of this path's name, with or without its ending, in whatever folder."""
+        """Every image of this path's name, with or without its ending, in whatever folder."""
         for path in _spellings(written.strip().replace("\\", "/")):
             for name in (path.name, path.stem):
                 if name in self._by_name:
@@ -57,19 +57,19 @@ class PictureFolder:
         return ()
 
     def beside(self, labels: Path, below: Path) -> str | None:
-        """The picture of the same name as a file with labels but for the ending, as `find`; only
-        the file's folders `below` the place of all labels say where the picture must be."""
+        """The image of the same name as a file with labels but for the ending, as `find`; only
+        the file's folders `below` the place of all labels say where the image must be."""
         for path in _spellings(labels.relative_to(below).with_suffix("").as_posix()):
             if found := self._nearest(PurePosixPath(below) / path, path.name, path.parts[:-1]):
                 return found
         return None
 
     def size(self, name: str) -> tuple[int, int]:
-        """Width and height as shown, from the header; UserError where it is no picture."""
+        """Width and height as shown, from the header; UserError where it is no image."""
         return read_size(self.root / name)
 
     def require_size(self, name: str, width: int, height: int) -> None:
-        """UserError where a picture is of another size than its labels say."""
+        """UserError where an image is of another size than its labels say."""
         own = self.size(name)
         if own != (width, height):
             raise UserError(
@@ -93,7 +93,7 @@ class PictureFolder:
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
-        """Name with and without its ending -> the pictures that are called so."""
+        """Name with and without its ending -> the images that are called so."""
         table: dict[str, list[str]] = {}
         for name, path in self._paths.items():
             for text in (path.name, path.stem):
@@ -102,12 +102,12 @@ class PictureFolder:
 
     @cached_property
     def _paths(self) -> dict[str, PurePosixPath]:
-        """Each picture -> its path, its accents composed."""
+        """Each image -> its path, its accents composed."""
         return {name: PurePosixPath(composed(name)) for name in self._names}
 
     @cached_property
     def _folders(self) -> set[str]:
-        """The name of every folder that holds pictures, at any depth."""
+        """The name of every folder that holds images, at any depth."""
         return {folder for path in self._paths.values() for folder in path.parts[:-1]}
 
     def _nearest(self, path: PurePosixPath, name: str, folders: Sequence[str]) -> str | None:
@@ -123,8 +123,8 @@ class PictureFolder:
         return candidates[shared.index(most)] if shared.count(most) == 1 else None
 
     def _may_lie(self, folders: Sequence[str], said: Sequence[str]) -> bool:
-        """Whether a picture in these folders may be meant by what was in those: the last of them
-        that pictures lie in, or that says a part, is among its own."""
+        """Whether an image in these folders may be meant by what was in those: the last of them
+        that images lie in, or that says a part, is among its own."""
         last = next((folder for folder in reversed(said) if folder.lower() not in KINDS), "")
         part = PARTS.get(last.lower())
         own = {PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS}
@@ -136,11 +136,11 @@ class PictureFolder:
 def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Finding]:
     """The images of a folder without labels."""
     names = [name for name in pictures.all() if name not in listed]
-    return {"picture that no annotation file lists": Finding(len(names), names[0])} if names else {}
+    return {"image that no annotation file lists": Finding(len(names), names[0])} if names else {}
 
 
 def _refuse_circle(place: str, folder: str) -> None:
-    """UserError where a folder is a link to one that it lies in: its pictures would be many."""
+    """UserError where a folder is a link to one that it lies in: its images would be many."""
     path = os.path.join(place, folder)
     if os.path.islink(path) and Path(place).resolve().is_relative_to(Path(path).resolve()):
         raise UserError(f"{path}: links go round in a circle; remove it")

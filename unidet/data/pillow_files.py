@@ -1,4 +1,4 @@
-"""Picture files through Pillow: what it finds wrong, in words, and which of its modes are safe."""
+"""Image files through Pillow: what it finds wrong, in words, and which of its modes are safe."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)  # orientations that exchange width and height
 # Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
 _KINDS = (
-    (4, b"ftypavi", "an AVIF picture"),
-    (4, b"ftyphe", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIC or AVIF picture"),
-    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
-    (4, b"ftyp", "a film or a camera's raw picture"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (4, b"JXL ", "a JPEG XL picture"),
-    (8, b"WEBP", "a WebP picture"),
-    (0, b"II*\0", "a TIFF or raw picture of a kind"),
-    (0, b"MM\0*", "a TIFF or raw picture of a kind"),
+    (4, b"ftypavi", "an AVIF image"),
+    (4, b"ftyphe", "a HEIC image"),
+    (4, b"ftypmif1", "a HEIC or AVIF image"),
+    (4, b"ftypmsf1", "a HEIC or AVIF image"),
+    (4, b"ftyp", "a film or a camera's raw image"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
+    (4, b"JXL ", "a JPEG XL image"),
+    (8, b"WEBP", "a WebP image"),
+    (0, b"II*\0", "a TIFF or raw image of a kind"),
+    (0, b"MM\0*", "a TIFF or raw image of a kind"),
     (0, b"%PDF", "a PDF document"),
     (0, b"<svg", "an SVG drawing"),
     (0, b"<?xml", "an XML or SVG document"),
 )
 
-# Pillow warns of large pictures and odd metadata. What cannot be read is an error here, in words.
+# Pillow warns of large images and odd metadata. What cannot be read is an error here, in words.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 

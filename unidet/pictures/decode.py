@@ -24,9 +24,9 @@ from unidet.errors import UserError
 from unidet.store.hashing import require_end
 
 NETWORK_PIXELS = 12_000_000
-"""Networks see at most 1,333 pixels of a side: larger pictures are decoded at a half, a quarter…"""
+"""Networks see at most 1,333 pixels of a side: larger images are decoded at a half, a quarter…"""
 DRAWN_PIXELS = 50_000_000
-"""Drawings are of the picture's own size up to here."""
+"""Drawings are of the image's own size up to here."""
 WHOLE_PIXELS = 120_000_000
 """What cannot be decoded at a reduced size takes 4 bytes a pixel, and 8 with transparency; of a
 progressive JPEG all coefficients are held, 6 bytes a pixel."""
@@ -43,7 +43,7 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """A decoded image.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB, upright; a very large image is downscaled.
@@ -63,7 +63,7 @@ def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
     first image is read. An image of more than `most` pixels is downscaled by 2, 4, … until it fits.
 
     Raises:
-        UserError: one line: missing, damaged, not a picture, of a kind or a mode that is not read,
+        UserError: one line: missing, damaged, not an image, of a kind or a mode that is not read,
             or too large to be decoded at all.
     """
     with _opened(path) as file:
@@ -106,7 +106,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with open(path, "rb") as stream:
             head = stream.read(16)
         if head.startswith(_JPEG):
-            # Not by Image.open, which refuses what it would take whole; of an MPO the main picture
+            # Not by Image.open, which refuses what it would take whole; of an MPO the main image
             with JpegImageFile(path) as file:
                 yield file
             return
@@ -128,7 +128,7 @@ def _register_heif(path: Path, head: bytes) -> None:
         import pillow_heif
     except ImportError:
         raise UserError(
-            f"{path}: is a HEIC or AVIF picture; run: pip install 'unidet[heif]', or convert it"
+            f"{path}: is a HEIC or AVIF image; run: pip install 'unidet[heif]', or convert it"
         ) from None
     pillow_heif.register_heif_opener()
 
@@ -193,7 +193,7 @@ def _with_orientation(image: Image.Image, turn: int) -> Image.Image:
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8; strip by strip, since numpy.asarray holds a large picture three times."""
+    """(H, W, 3) uint8; strip by strip, since numpy.asarray holds a large image three times."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, _STRIP):
         bottom = min(top + _STRIP, image.height)

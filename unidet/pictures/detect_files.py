@@ -27,13 +27,13 @@ from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
 from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
 
-READ_AHEAD = 450_000_000  # bytes that pictures may take which are decoded before their turn
-UNWRITTEN = 8  # pictures that wait to be drawn
-LARGE = 4_000_000  # pixels of a picture from which on two are not drawn at once
+READ_AHEAD = 450_000_000  # bytes that images may take which are decoded before their turn
+UNWRITTEN = 8  # images that wait to be drawn
+LARGE = 4_000_000  # pixels of an image from which on two are not drawn at once
 THREADS = 8
 """That decode, and that write, whatever the number of cores: Jittor keeps Python's lock while it
 computes, so that each thread can end what it is at, within a decoder or an encoder, and no more."""
-MOST_LISTED = 20  # of no more pictures each has a line
+MOST_LISTED = 20  # of no more images each has a line
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Wanted:
 
 @dataclass
 class Summary:
-    """Counts of pictures (or frames), boxes, sources done before, sources that cannot be read."""
+    """Counts of images (or frames), boxes, sources done before, sources that cannot be read."""
 
     pictures: int = 0
     boxes: int = 0
@@ -184,7 +184,7 @@ class _Run:
         if outputs.removed:
             count = len(outputs.removed)
             files = "1 file" if count == 1 else f"{count} files"
-            say(f"{outputs.folder}: {files} that earlier runs had left of these pictures removed")
+            say(f"{outputs.folder}: {files} of earlier runs for these images removed")
 
     def _pixels(
         self, shots: Iterable[Shot], pending: deque[Shot], meter: _Meter
@@ -257,7 +257,7 @@ class _Writer:
 
     After a failure nothing more is begun: a video that lacks a frame never counts as done.
 
-    In turn go the frames of a video, and pictures so large that two at once would take much memory.
+    In turn go the frames of a video, and images so large that two at once would take much memory.
     """
 
     def __init__(self, threads: int) -> None:

@@ -26,11 +26,11 @@ class Detections:
     """Labelled boxes in one image, by descending score.
 
     Args:
-        boxes_xyxy: (N, 4) float32, corners in pixels of the upright picture.
+        boxes_xyxy: (N, 4) float32, corners in pixels of the upright image.
         scores: (N,) float32 in 0..1.
         labels: (N,) int64 positions in `names`.
         names: the C requested categories, or those of the network.
-        size_hw: height and width of the upright picture in pixels.
+        size_hw: height and width of the upright image in pixels.
         source: the pixels for `draw` and `crops`: a file, which is read again, or (H, W, 3) uint8
             RGB; None if they must be passed.
     """
@@ -134,7 +134,7 @@ class Detections:
             data={"class_name": np.array([self.names[label] for label in self.labels], str)},
         )
 
-    # --- pictures ----------------------------------------------------------------------------
+    # --- images ----------------------------------------------------------------------------
 
     def draw(self, image: np.ndarray | None = None) -> Image.Image:
         """The image with labelled boxes; a category always has the same colour.
@@ -190,13 +190,13 @@ class Detections:
 
             return read_picture(source).pixels
         if source is None:
-            raise UserError("these detections do not know their picture; give it as an array")
+            raise UserError("these detections are not of a file: pass their image as an array")
         return source
 
 
 @lru_cache(maxsize=8)
 def _colours(names: tuple[str, ...]) -> list[tuple[int, int, int]]:
-    """Of a whole vocabulary, once for all pictures."""
+    """Of a whole vocabulary, once for all images."""
     from unidet.report.colours import colours_of
 
     return colours_of(names)

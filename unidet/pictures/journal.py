@@ -43,12 +43,12 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         check_folder(folder)
         self.path = folder / JOURNAL
-        self._files: dict[str, str] = {}  # ours -> the picture that a file was last written for
+        self._files: dict[str, str] = {}  # ours -> the image that a file was last written for
         self._places: dict[str, tuple[int, int]] = {}  # offset and length of a line
         self._earlier: dict[str, tuple[int, int]] = {}  # of other settings
         self._settings: Any = None
         self._opened: FileIO | None = None
-        self._lock = threading.Lock()  # pictures are written by several threads
+        self._lock = threading.Lock()  # images are written by several threads
         if os.path.lexists(self.path):
             self._open()
 
@@ -108,7 +108,7 @@ class Journal:
         return self._parsed(os.pread(self._stream.fileno(), length, offset))
 
     def add(self, key: str, record: Mapping[str, Any]) -> list[str]:
-        """A picture, or a frame of a video, is done.
+        """An image, or a frame of a video, is done.
 
         Returns:
             The files of an earlier run that this one has not written.

@@ -1,4 +1,4 @@
-"""Detections of one picture as a file of its own: YOLO, Pascal VOC, Labelme."""
+"""Detections of one image as a file of its own: YOLO, Pascal VOC, Labelme."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unidet.formats.labels.records import Box, Labelled
 from unidet.pictures.detections import Detections
 
 Writer = Callable[[Detections, str], bytes]
-"""Makes the content of a file, from the detections and the picture's path as seen from the file."""
+"""Makes the content of a file, from the detections and the image's path as seen from the file."""
 
 
 def yolo_content(detections: Detections, picture: str) -> bytes:

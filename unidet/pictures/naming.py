@@ -23,7 +23,7 @@ DRAWN_AS = {
     ".gif": "GIF",
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
 }
-"""Endings of files that Pillow writes; other pictures are drawn as NAME.jpg."""
+"""Endings of files that Pillow writes; other images are drawn as NAME.jpg."""
 CROPS = "crops"
 LONGEST = 255
 """Bytes of a file's name on Linux."""
@@ -34,7 +34,7 @@ class Names:
     """Paths of one source's outputs below the folder of all.
 
     Attributes:
-        drawing: of the picture or video with its boxes.
+        drawing: of the image or video with its boxes.
         stem: its name without an ending, or with it where another has the same.
         crops: the folder of its crops.
     """
@@ -98,7 +98,7 @@ def check_targets(
             checked.add(target.parent)
         if os.path.realpath(target) in inputs:
             raise UserError(
-                f"--out: {target} would replace a picture that is read; choose another folder, "
+                f"--out: {target} would replace an image that is read; choose another folder, "
                 "such as --out detections"
             )
         check_target(folder, name, journal)

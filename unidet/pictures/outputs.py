@@ -87,7 +87,7 @@ class Outputs:
             proposals: (N, 5) boxes and scores in the same frame, to be drawn too.
 
         Raises:
-            UserError: a file cannot be written, or would replace another's; or the picture is gone.
+            UserError: a file cannot be written, or would replace another's; or the image is gone.
         """
         stem = f"{names.stem}/{shot.frame:06d}" if shot.frame else names.stem
         files = []

@@ -22,13 +22,13 @@ from unidet.vocabularies.vocabulary import plain
 
 RESULTS, IMAGES, TABLE, CLASSES = "detections.json", "images.json", "detections.csv", "classes.txt"
 FILES = {"coco": (RESULTS, IMAGES), "csv": (TABLE,), "yolo": (CLASSES,), "voc": (), "labelme": ()}
-"""Format -> the files that hold all pictures."""
+"""Format -> the files that hold all images."""
 _LISTED = 12  # categories that a message names
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture or frame: its place below the sources' folders, its path, what was detected."""
+    """One image or frame: its place below the sources' folders, its path, what was detected."""
 
     name: str
     path: str
@@ -53,7 +53,7 @@ class Ids:
         return cls(range(1, len(names) + 1))
 
     def image(self, name: str, number: int) -> int:
-        """The id of the picture of this name, the `number`-th of all."""
+        """The id of the image of this name, the `number`-th of all."""
         if self.images is None:
             return number
         return next(self.images[end] for end in ends_of(name) if end in self.images)
@@ -118,7 +118,7 @@ def ends_of(name: str) -> tuple[str, str]:
 def write_results(
     format: str, place: Callable[[str], Path], rows: Iterator[Row], names: Sequence[str], ids: Ids
 ) -> None:
-    """The files of `FILES[format]`, each whole or not at all, one picture in memory at a time.
+    """The files of `FILES[format]`, each whole or not at all, one image in memory at a time.
 
     Args:
         place: from a file's name to its path.

@@ -17,7 +17,7 @@ from unidet.pictures.sources import Source
 from unidet.pictures.videos import film_of, missing_frames, read_frames
 
 DECODING = 7
-"""Bytes a pixel while a picture is decoded: Pillow's 4 and an array's 3."""
+"""Bytes a pixel while an image is decoded: Pillow's 4 and an array's 3."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Shot:
 
     Attributes:
         number: the source's place in the list of all.
-        frame: counted from 1; 0 for a picture.
+        frame: counted from 1; 0 for an image.
         pixels: (H, W, 3) uint8 RGB as the network sees it, perhaps smaller than `size_hw`; None at
             the end of a video, and with a fault.
         note, fault: remarks for the user.
@@ -43,7 +43,7 @@ class Shot:
 
 
 def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Shot]]:
-    """Every picture and frame of the sources at these places, to be read in any thread.
+    """Every image and frame of the sources at these places, to be read in any thread.
 
     After the frames of a video comes its end, whose `frame` is their count.
     """

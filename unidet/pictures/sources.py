@@ -24,7 +24,7 @@ _VIDEO = re.compile(r".+\.(mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv)", re.I | re.S)
 
 @dataclass(frozen=True)
 class Source:
-    """One picture or video.
+    """One image or video.
 
     Attributes:
         path: as given, or below a folder as given.
@@ -47,7 +47,7 @@ def find_sources(
     """Every image and video among these arguments, in their order, each once.
 
     A folder's are those directly in it, or below it too if `recursive`, by name; what has not the
-    ending of a picture or video is passed over, as are the folders that `unidet detect` has made.
+    ending of an image or video is passed over, as are the folders that `unidet detect` has made.
     Of a pattern (`**` for folders at any depth) the same holds. A file that is named counts
     whatever its ending. `-` stands for the lines of `listed`, by default standard input.
 
@@ -102,7 +102,7 @@ def _entries(item: str) -> list[Entry]:
     matches = sorted(glob.glob(glob.escape(folder) + path[len(folder) :], recursive=True))
     base = folder or "."
     pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]
-    return [(match, base, "") for match in pictures] or [(path, base, "no picture has such a name")]
+    return [(match, base, "") for match in pictures] or [(path, base, "no image has such a name")]
 
 
 def _expanded(entries: Sequence[Entry], recursive: bool) -> Iterator[Entry]:
@@ -134,4 +134,4 @@ def _nothing(given: Sequence[str], found: Sequence[tuple[str, str]], recursive: 
         more = f" (and {len(found) - 1} others)" if len(found) > 1 else ""
         return f"{found[0][0]}: {found[0][1]}{more}"
     hint = "" if recursive else "; -r looks into their folders too"
-    return f"{', '.join(given)}: no pictures there{hint}"
+    return f"{', '.join(given)}: no images there{hint}"

@@ -1,4 +1,4 @@
-"""Pictures, tables and the HTML report."""
+"""Figures, tables and the HTML report."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Colours of categories and scores in pictures; categories stay apart for colour-blind readers."""
+"""Colours of categories and scores in drawings; colour-blind readers can tell them apart."""
 
 from __future__ import annotations
 

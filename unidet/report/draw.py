@@ -1,4 +1,4 @@
-"""Labelled boxes on a picture: the one style of all drawings."""
+"""Labelled boxes on an image: the one style of all drawings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from unidet.report.colours import Colour, colour_of, is_light, score_colour
 from unidet.report.label_places import gaps, place_labels
 from unidet.report.label_text import FONT, label
 
-MINIMUM_SIDE = 384  # smaller pictures of a report are enlarged so that labels can be read
+MINIMUM_SIDE = 384  # smaller images of a report are enlarged so that labels can be read
 MAXIMUM_SIDE = 4096  # but none beyond this: a strip of one pixel would become a wall
 _LEAST_POINTS = 11
 _CROWD = 12  # labels from which on the text is smaller
-_OPAQUE = 209  # of 255: a little of the picture shows through the field of a label
+_OPAQUE = 209  # of 255: a little of the image shows through the field of a label
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -30,7 +30,7 @@ def draw_boxes(
     dashed: Sequence[bool] | None = None,
     enlarge: bool = True,
 ) -> Image.Image:
-    """The picture with one labelled box per row, the first rows on top.
+    """The image with one labelled box per row, the first rows on top.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -68,7 +68,7 @@ def draw_proposals(image: np.ndarray, boxes_xyxy: np.ndarray, scores: np.ndarray
 
 
 def beside(pictures: Sequence[Image.Image], titles: Sequence[str], gap: int = 8) -> Image.Image:
-    """Pictures in a row on white, each under its title."""
+    """Images in a row on white, each under its title."""
     band = 22
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
     height = max(picture.height for picture in pictures) + band
@@ -164,7 +164,7 @@ def _leave_room(sizes: np.ndarray, area: int) -> None:
 
 
 def _points(size: tuple[int, int], labels: int) -> int:
-    """By the picture's size, a fifth smaller in a crowd."""
+    """By the image's size, a fifth smaller in a crowd."""
     points = min(size) / 34 * (0.8 if labels > _CROWD else 1)
     return max(_LEAST_POINTS, round(points))
 

@@ -56,7 +56,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Named:
-    """One picture under its name."""
+    """One image under its name."""
 
     name: str
     picture: Picture

@@ -19,7 +19,7 @@ _PASSES = 2
 def place_labels(
     boxes_xyxy: np.ndarray, sizes_wh: np.ndarray, picture_wh: tuple[int, int]
 ) -> np.ndarray:
-    """(N, 4) rectangles of N labels, inside the picture.
+    """(N, 4) rectangles of N labels, inside the image.
 
     Of the places at its box (above, below, inside its corners, beside, then further away) each
     label takes the one that costs least: labels under it, objects under it by their hidden share,
@@ -27,7 +27,7 @@ def place_labels(
     hidden, all choose again knowing the others.
 
     Args:
-        boxes_xyxy: (N, 4) in pixels of the picture.
+        boxes_xyxy: (N, 4) in pixels of the image.
         sizes_wh: (N, 2) width and height of each label; (0, 0) of a box without one.
     """
     count = len(boxes_xyxy)
@@ -59,7 +59,7 @@ def place_labels(
 def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> Iterator[np.ndarray]:
     """(K, 4) rectangles at the box, the preferred ones first, then these and others away from it.
 
-    All are inside the picture.
+    All are inside the image.
     """
     # Plain numbers: arithmetic with numpy's single ones is several times slower.
     (x1, y1, x2, y2), (width, height) = box.tolist(), size.tolist()

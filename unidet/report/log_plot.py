@@ -1,4 +1,4 @@
-"""Training logs in, one picture or table of curves out."""
+"""Training logs in, one figure or table of curves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lineage as a picture: raw files at the bottom, the artefact asked about on top.
+"""A lineage as a drawing: raw files at the bottom, the artefact asked about on top.
 
 Layered drawing (Sugiyama, Tagawa, Toda 1981): a row for each layer; an arrow that skips rows gets
 a place of its own in each of them, so that none runs through a box; rows are ordered by the mean
@@ -33,7 +33,7 @@ class Layout:
 
 
 def draw(nodes: list[Node], path: Path) -> None:
-    """Write the picture to `path`, by its ending a PNG, SVG or PDF.
+    """Write the drawing to `path`, by its ending a PNG, SVG or PDF.
 
     Raises:
         UserError: it cannot be written.

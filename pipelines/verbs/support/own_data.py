@@ -1,4 +1,4 @@
-"""Arguments that name pictures and labels of any format."""
+"""Arguments that name images and labels of any format."""
 
 from __future__ import annotations
 

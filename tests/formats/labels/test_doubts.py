@@ -1,4 +1,4 @@
-"""What a file may mean in two ways: which picture, which flag, which encoding, which size."""
+"""What a file may mean in two ways: which image, which flag, which encoding, which size."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def annotations(place: Path, photos: Path, format_name: str) -> list[dict[str, A
     return document["annotations"]
 
 
-# --- which picture -----------------------------------------------------------------------------
+# --- which image -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_stale_name_of_the_picture_is_refused(
     tmp_path: Path, photos: Path, format_name: str, name: str, edit: tuple[str, str]
 ) -> None:
     place = edited(tmp_path, format_name, name, edit)
-    with pytest.raises(UserError, match=r"must mean one picture.*got a\.png and in/b\.png"):
+    with pytest.raises(UserError, match=r"must mean one image.*got a\.png and in/b\.png"):
         read_own(place, photos)
 
 
@@ -70,7 +70,7 @@ def test_two_records_of_one_picture_are_refused(
         (place / name.replace("c.", "b.")).rename(place / name)
     text = (place / name).read_text()
     (place / name).write_text(text.replace(*edit))
-    with pytest.raises(UserError, match=r"only labels of its picture.*a\.png, which .* labels too"):
+    with pytest.raises(UserError, match=r"only labels of its image.*a\.png, which .* labels too"):
         read_own(place, photos)
 
 

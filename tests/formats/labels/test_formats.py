@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def boxes_of(document: Document) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
-    """Name of the picture -> names and corners of its boxes."""
+    """Name of the image -> names and corners of its boxes."""
     names = {entry["id"]: entry["name"] for entry in document["categories"]}
     pictures = {image["id"]: image["file_name"] for image in document["images"]}
     boxes: dict[str, list[tuple[str, tuple[float, ...]]]] = {name: [] for name in pictures.values()}
@@ -205,9 +205,7 @@ def test_shapes_that_are_no_boxes_are_the_reason_told_where_no_box_is_left(
         content = json.loads(file.read_text())
         content["shapes"] = [{"label": "cat", "points": [[1, 2], [3, 4]], "shape_type": "line"}] * 2
         file.write_text(json.dumps(content))
-    with pytest.raises(
-        UserError, match=r"none of its 2 pictures has a labelled box; 4 × shape 'li"
-    ):
+    with pytest.raises(UserError, match=r"none of its 2 images has a labelled box; 4 × shape 'li"):
         read_own(place, photos)
 
 
@@ -232,7 +230,7 @@ BROKEN = [
         "2 0.3 0.5 0.4 0.5",
         r"line 1: the class must be 0 to 1, got 2",
     ),
-    ("yolo", "labels/a.txt", "0 30 40 40 40", "must be fractions of the picture, 0 to 1, got 30"),
+    ("yolo", "labels/a.txt", "0 30 40 40 40", "must be fractions of the image, 0 to 1, got 30"),
     ("yolo", "labels/a.txt", "0 0.3 0.5 0.4", "line 1: must be class x y width height"),
     ("yolo", "labels/a.txt", "0 0.3 0.5 0.4 x", "a coordinate must be a number, got 'x'"),
     ("yolo", "labels/a.txt", "0 0.3 nan 0.4 0.5", "a coordinate must be a number, got 'nan'"),
@@ -240,7 +238,7 @@ BROKEN = [
     ("yolo", "data.yaml", "names: [cat, cat]", "'names' must be a list of different names"),
     ("yolo", "data.yaml", "names: {1: cat, 3: dog}", "'names' must be numbered 0, 1"),
     ("yolo", "data.yaml", "names: [cat", "data.yaml: malformed YAML"),
-    ("yolo", "labels/c.txt", "0 0.3 0.5 0.4 0.5", "c.txt: must have one picture of its name below"),
+    ("yolo", "labels/c.txt", "0 0.3 0.5 0.4 0.5", "c.txt: must have one image of its name below"),
     ("voc", "a.xml", "<annotation>", "a.xml: must be whole XML"),
     ("voc", "c.xml", "<annotation><filename>c.png</filename></annotation>", "'c.png'"),
     ("labelme", "a.json", "{", "a.json: malformed JSON"),
@@ -250,7 +248,7 @@ BROKEN = [
         '{"shapes": 3, "imagePath": "a.png"}',
         "a list 'shapes', got 3",
     ),
-    ("labelme", "c.json", '{"shapes": [], "imagePath": "c.png"}', "'imagePath' must be a picture"),
+    ("labelme", "c.json", '{"shapes": [], "imagePath": "c.png"}', "'imagePath' must be an image"),
     ("openimages", "annotations-bbox.csv", "ImageID,LabelName\n", "has no column XMin; it takes"),
     ("cvat", "annotations.xml", "<annotations><track/></annotations>", "holds tracks of a video"),
     ("cvat", "annotations.xml", "<annotations>", "annotations.xml: must be whole XML"),
@@ -285,8 +283,8 @@ CHANGED = [
     ("voc", "a.xml", change("<name>cat</name>", "<name/>"), "the name of a category must be"),
     ("voc", "a.xml", change("<width>100</width>", "<width>0</width>"), "at least 1, got 0x80"),
     ("openimages", "annotations-bbox.csv", change("0.1,0.5", "0.5,0.1"), "ascending fractions"),
-    ("openimages", "annotations-bbox.csv", change("0.1,0.5", "10,50"), "fractions of the picture"),
-    ("openimages", "annotations-bbox.csv", change("\nb,", "\nc,"), "line 4: must name a picture"),
+    ("openimages", "annotations-bbox.csv", change("0.1,0.5", "10,50"), "fractions of the image"),
+    ("openimages", "annotations-bbox.csv", change("\nb,", "\nc,"), "line 4: must name an image"),
     ("labelme", "a.json", change("[50, 60]", "[50]"), "'points' of a rectangle must be 2 or more"),
     ("labelme", "a.json", change('"imageWidth": 100', '"imageWidth": "x"'), "width must be a num"),
     ("labelme", "a.json", change('"label": "cat"', '"label": 3'), "name of a category must be"),

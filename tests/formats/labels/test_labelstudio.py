@@ -1,4 +1,4 @@
-"""Label Studio: which regions are boxes, which picture a task means, what is no region."""
+"""Label Studio: which regions are boxes, which image a task means, what is no region."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_address_that_is_none_names_no_picture(photos: Path) -> None:
 def test_of_several_pictures_that_of_image_counts(photos: Path) -> None:
     data = read(photos, annotated(CAT, prev="in/b.png", image="a.png"))
     assert [image["file_name"] for image in data.documents[""]["images"]] == ["a.png"]
-    with pytest.raises(UserError, match="must name one picture, or that to label as 'image'"):
+    with pytest.raises(UserError, match="must name one image, or that to label as 'image'"):
         read(photos, annotated(CAT, prev="in/b.png", next="a.png"))
 
 
@@ -98,12 +98,12 @@ def test_of_several_annotations_the_first_counts_with_a_note(photos: Path) -> No
 def test_a_region_of_a_picture_of_another_shape_is_refused(
     photos: Path, sides: tuple[int, int]
 ) -> None:
-    """Percents of a picture that was turned upright, or cut, since are of other places."""
+    """Percents of an image that was turned upright, or cut, since are of other places."""
     frame = dict(zip(("original_width", "original_height"), sides, strict=True))
-    with pytest.raises(UserError, match=r"must be of the picture's shape.*the picture is 100x80"):
+    with pytest.raises(UserError, match=r"must have the image's shape.*the image is 100x80"):
         read(photos, annotated({**CAT, **frame}))
     minimal = {"image": "a.png", "label": [{**CAT["value"], **frame}]}
-    with pytest.raises(UserError, match=r"must be of the picture's shape"):
+    with pytest.raises(UserError, match=r"must have the image's shape"):
         read(photos, minimal)
 
 
@@ -124,7 +124,7 @@ def test_regions_of_several_pictures_in_a_task_are_refused(
     first, second = ({**CAT, **source} for source in sources)
     text = {"type": "textarea", "to_name": "right", "value": {"text": ["two"]}}
     assert len(boxes(read(photos, annotated(first, text)))) == 1
-    with pytest.raises(UserError, match=r"task\[0\]: .* must be those of one picture"):
+    with pytest.raises(UserError, match=r"task\[0\]: .* must be those of one image"):
         read(photos, annotated(first, second, image="a.png", other="in/b.png"))
 
 

@@ -70,6 +70,6 @@ def test_a_name_of_several_pictures_is_called_so(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         write_pictures(tmp_path / "photos" / folder)
     place = write_labels(tmp_path / "labels", "voc")
-    says = "its <filename> must say which picture is meant, by its folder: several have that name"
+    says = "its <filename> must say which image is meant, by its folder: several have that name"
     with pytest.raises(UserError, match=f"{says}.*as of one/a.png, two/a.png"):
         read_own(place, tmp_path / "photos")

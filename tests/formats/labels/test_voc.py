@@ -14,7 +14,7 @@ from unidet.formats.labels.voc import content_of
 
 
 def year(root: Path, **lists: bytes) -> Path:
-    """A year of the devkit: pictures a to d, a box in each, and lists."""
+    """A year of the devkit: images a to d, a box in each, and lists."""
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     for name in "abcd":
@@ -82,7 +82,7 @@ def test_a_name_without_a_file_is_noted(tmp_path: Path) -> None:
 
 
 def test_lists_that_share_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"share 1 pictures, first .*Annotations/b\.xml"):
+    with pytest.raises(UserError, match=r"share 1 images, first .*Annotations/b\.xml"):
         read_own(year(tmp_path / "VOC", train=b"a\nb\n", val=b"b\nc\n"), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""YOLO: which picture a file is for, what a line may be, what `data.yaml` says."""
+"""YOLO: which image a file is for, what a line may be, what `data.yaml` says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def written(folder: Path, settings: str, **labels: str) -> Path:
-    """A set of pictures of 10 x 10, by path (`__` parts folders), and the lines of each."""
+    """A set of images of 10 x 10, by path (`__` parts folders), and the lines of each."""
     for name, lines in labels.items():
         path = name.replace("__", "/")
         for kind, ending in (("images", ".png"), ("labels", ".txt")):
@@ -53,17 +53,17 @@ def test_text_files_below_their_settings_are_refused(
         read_own(folder / inner, folder / "images", as_format)
 
 
-# --- which picture -----------------------------------------------------------------------------
+# --- which image -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("other", ["val__c", "a"])
 def test_a_file_whose_picture_is_missing_labels_no_other(tmp_path: Path, other: str) -> None:
-    """labels/val/b.txt is not for images/train/b.png, be there pictures for val or none."""
+    """labels/val/b.txt is not for images/train/b.png, be there images for val or none."""
     place = written(tmp_path, "names: [cat]", train__b=BOX, **{other: BOX})
     (place / "labels/train/b.txt").unlink()
     (place / "labels/val").mkdir(exist_ok=True)
     (place / "labels/val/b.txt").write_text(BOX)
-    refused(place, r"val/b\.txt: must have one picture of its name below")
+    refused(place, r"val/b\.txt: must have one image of its name below")
 
 
 @pytest.mark.parametrize("folder", ["runs/detect/exp/labels", "labels_old"])
@@ -71,7 +71,7 @@ def test_two_files_for_one_picture_are_refused(tmp_path: Path, folder: str) -> N
     place = written(tmp_path, "names: [cat]", a=BOX)
     (place / folder).mkdir(parents=True)
     (place / folder / "a.txt").write_text(BOX)
-    refused(place, r"must be the only labels of its picture, .*got a\.png, which .*labels too")
+    refused(place, r"must be the only labels of its image, .*got a\.png, which .*labels too")
 
 
 def test_a_text_that_holds_no_labels_is_passed_over(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_corners_are_refused(tmp_path: Path) -> None:
     """As centre and sides (0.7, 0.7, 0.9, 0.9) would reach to 1.15."""
     lines = "0 0.15 0.15 0.3 0.3\n0 0.2 0.2 0.4 0.4\n0 0.1 0.2 0.2 0.3\n"
     place = written(tmp_path, "names: [cat]", a=lines + "0 0.7 0.7 0.9 0.9\n")
-    refused(place, "1 of the 4 boxes reach over their picture as x y width height")
+    refused(place, "1 of the 4 boxes reach over their image as x y width height")
     (place / "labels/a.txt").write_text(lines + "0 0.7 0.7 0.4 0.9\n")
     assert len(boxes(read_own(place, place / "images"))) == 4
 
@@ -141,9 +141,9 @@ PARTS = {"train__a": BOX, "val__b": BOX}
 
 
 def test_a_part_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
-    """Its pictures would be mixed into training."""
+    """Its images would be mixed into training."""
     place = written(tmp_path, "names: [cat]\ntrain: images/train\nval: /data/dev", **PARTS)
-    refused(place, "'val: /data/dev' leads to no picture below")
+    refused(place, "'val: /data/dev' leads to no image below")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_parts_that_nothing_depends_on_are_noted(
     place = written(tmp_path, f"names: [cat]\n{settings}", **PARTS)
     data = read_own(place, place / "images")
     assert data.is_divided is divided
-    assert "leads to no picture: passed over" in data.notes[0]
+    assert "leads to no image: passed over" in data.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_parts_are_found_where_a_data_set_was_moved(tmp_path: Path, train: str, 
     }
     assert "is read as Train/Images" in data.notes[0]
     settings.write_text("names: [cat]\ntrain: Train/Images\nval: dev/images\n")
-    with pytest.raises(UserError, match="'val: dev/images' leads to no picture below"):
+    with pytest.raises(UserError, match="'val: dev/images' leads to no image below"):
         read_own(tmp_path, tmp_path)
 
 
@@ -227,13 +227,13 @@ def test_train_and_val_of_one_folder_are_no_parts(tmp_path: Path) -> None:
     data = read_own(place, place / "images")
     assert not data.is_divided
     (note,) = data.notes
-    assert "train and val name the same pictures: read as not divided" in note
+    assert "train and val name the same images: read as not divided" in note
 
 
 def test_pictures_that_train_and_val_share_are_refused(tmp_path: Path) -> None:
     settings = "names: [cat]\ntrain: [images/a, images/b]\nval: images/b"
     place = written(tmp_path, settings, a__1=BOX, b__2=BOX)
-    refused(place, r"train and val share 1 pictures, first b/2\.png; evaluation pictures are not")
+    refused(place, r"train and val share 1 images, first b/2\.png; evaluation images are not")
 
 
 def test_pictures_of_test_that_val_names_are_evaluated(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_pictures_of_test_that_val_names_are_evaluated(tmp_path: Path) -> None:
     data = read_own(place, place / "images")
     names = {part: own["images"][0]["file_name"] for part, own in data.documents.items()}
     assert names == {"train": "a/1.png", "val": "b/2.png"}
-    assert "1 × picture of test that train or val names too" in data.notes[0]
+    assert "1 × image of test that train or val names too" in data.notes[0]
 
 
 @pytest.mark.parametrize("count", ["3", "1", "80", "two"])

@@ -1,4 +1,4 @@
-"""A model's pictures: their order, batches, what is read ahead; and how they are given."""
+"""A model's images: their order, batches, what is read ahead; and how they are given."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Size = tuple[int, int]
 
 
 class WholePicture:
-    """A network that finds every picture whole, and remembers the batches it saw."""
+    """A network that finds every image whole, and remembers the batches it saw."""
 
     names = ("picture",)
 
@@ -130,7 +130,7 @@ def test_memory_holds_two_batches(model: Model) -> None:
 @pytest.mark.parametrize("one", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), "a.jpg", None])
 def test_what_is_no_picture_is_named(model: Model, one: Any) -> None:
     stream = model.stream([picture(10), one])
-    with pytest.raises(UserError, match=r"picture 1: is .*, must be \(height, width, 3\) uint8"):
+    with pytest.raises(UserError, match=r"image 1: is .*, must be \(height, width, 3\) uint8"):
         list(stream)
 
 
@@ -185,7 +185,7 @@ def test_detections_know_their_picture(model: Model, tmp_path: Path) -> None:
 def test_a_large_file_is_detected_in_its_own_frame(
     model: Model, network: WholePicture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """40x30 in at most 300 pixels: a half of each side; boxes count the picture's own."""
+    """40x30 in at most 300 pixels: a half of each side; boxes count the image's own."""
     path = tmp_path / "x.jpg"
     Image.new("RGB", (40, 30)).save(path)
     for name in ("NETWORK_PIXELS", "WHOLE_PIXELS"):
@@ -218,7 +218,7 @@ def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
     with pytest.raises(UserError, match=r"boxes have shape \(4,\)"):
         model.embed(picture(5, 7), np.zeros(4))
     for box in ([3, 2, 1, 4], [7, 0, 9, 5], [-3, 0, 0, 5], [0, 0, float("nan"), 5], [0, 0, 9, 5]):
-        with pytest.raises(UserError, match=r"must be x1 < x2, y1 < y2 within the picture's 7x5"):
+        with pytest.raises(UserError, match=r"must be x1 < x2, y1 < y2 within the image's 7x5"):
             model.embed(picture(5, 7), np.array([[0, 0, 7, 5], box]))
     with pytest.raises(UserError, match=r"\[0\.1, 0\.2, 1\.0, 1\.0\]: looks like fractions"):
         model.embed(picture(5, 7), np.array([[0, 0, 7, 5], [0.1, 0.2, 1, 1]]))

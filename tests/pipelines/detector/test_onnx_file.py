@@ -1,4 +1,4 @@
-"""Files of models: what they find in a picture is what `detect` finds; what has no file."""
+"""Files of models: what they find in an image is what `detect` finds; what has no file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def model(network: Any, *overrides: str, outputs: Sequence[str | None] | int = O
 
 
 def found(file: Path, picture: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes in pixels of the picture, scores and labels."""
+    """Boxes in pixels of the image, scores and labels."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     images = resize_bilinear(picture, side, side)[None]
     boxes, scores, labels = (rows[0] for rows in session.run(None, {"images": images}))

@@ -106,7 +106,7 @@ def test_names_must_be_given(model: Model, pictures: list[np.ndarray]) -> None:
 
 
 def test_calibration_counts_the_pictures_so_far(model: Model, pictures: list[np.ndarray]) -> None:
-    """With two names weights are 1 / n^g over their mean; a picture alone is its own prior."""
+    """With two names weights are 1 / n^g over their mean; an image alone is its own prior."""
     loose = {"threshold": 0, "top_k": 300, "multi_label": True}
     plain = model.detect(pictures[0], WORDS, **loose)
     counts = np.bincount(plain.labels, minlength=2).clip(1)

@@ -33,7 +33,7 @@ COCO_IDS = np.array([number for number in range(1, 91) if number not in GAPS])
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pictures in COCO's layout, with COCO's 80 category ids."""
+    """Two images in COCO's layout, with COCO's 80 category ids."""
     root = tmp_path_factory.mktemp("data")
     document = {
         "images": [
@@ -101,7 +101,7 @@ def study(folder: Path) -> list[str]:
 
 
 def expected(network: Any, folder: Path, rpn: list[str]) -> list[Detected]:
-    """What `network` finds in the first picture, straight from its pixels."""
+    """What `network` finds in the first image, straight from its pixels."""
     from unidet.data.loader import evaluation_batches
     from unidet.training.inference import as_images
 

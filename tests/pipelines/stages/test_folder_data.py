@@ -1,4 +1,4 @@
-"""Real-data stages on four small pictures in the layout of COCO, Objects365 and LVIS."""
+"""Real-data stages on four small images in the layout of COCO, Objects365 and LVIS."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_an_image_has_one_digest_whichever_set_brings_it(folder: Path) -> None:
 
 
 def test_a_changed_picture_is_another_data_set(folder: Path) -> None:
-    """The index stays what it was; the pictures' content makes the artefact."""
+    """The index stays what it was; the images' content makes the artefact."""
     first = run("data", folder)
     picture = folder / "coco/val2017/000000000003.jpg"
     Image.new("RGB", (SIDE, SIDE), (200, 0, 0)).save(picture)
@@ -149,7 +149,7 @@ def test_a_changed_picture_is_another_data_set(folder: Path) -> None:
 
 
 def test_a_picture_that_changes_after_stage_data_is_not_read(folder: Path) -> None:
-    """Else what a network finds in it would be kept as the old picture's."""
+    """Else what a network finds in it would be kept as the old image's."""
     data = data_set(folder, "lvis_v1")
     assert data.images.read(0).shape == (SIDE, SIDE, 3)
     Image.new("RGB", (SIDE, SIDE), (9, 9, 9)).save(folder / "coco/val2017/000000000003.jpg")

@@ -29,7 +29,7 @@ BOX, OTHER = [4.0, 4.0, 20.0, 12.0], [30.0, 30.0, 8.0, 8.0]
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The suite's three sets, of one picture with a box of each name."""
+    """The suite's three sets, of one image with a box of each name."""
     root = tmp_path_factory.mktemp("data")
     suite = compose(["experiment=bench", "suite=odinw13"]).data.evaluation
     for name, names in STAND_INS.items():

@@ -61,8 +61,8 @@ def test_every_fault_is_told_with_its_count_and_first_record(run: Run, photos: P
     assert said.splitlines() == [
         "labels (labels.json): 2 images, 2 boxes",
         "  fault: 1 × category_id is not among the categories, first annotations[1] (id 2)",
-        "  fault: 1 × picture of another size than its annotations say, first in/b.png",
-        "  note: 1 × picture that no annotation file lists, first copy.png",
+        "  fault: 1 × image of another size than its annotations say, first in/b.png",
+        "  note: 1 × image that no annotation file lists, first copy.png",
     ]
 
 
@@ -89,7 +89,7 @@ def test_what_is_read_otherwise_than_written_is_noted(run: Run, photos: Path) ->
     status, said = run("data", "check", *labels)
     assert status == 0
     assert "  note: 1 × shape 'point' has no box" in said
-    assert said.count("picture that no annotation file lists, first c.png") == 1
+    assert said.count("image that no annotation file lists, first c.png") == 1
 
 
 def test_labels_of_which_nothing_is_sound_are_faults_too(run: Run, photos: Path) -> None:
@@ -110,7 +110,7 @@ def test_evaluation_pictures_that_are_trained_on_are_a_fault(run: Run, photos: P
         (place / f"{part}.json").write_text(json.dumps(content))
     status, said = run("data", "check", *places(photos))
     assert status == 1
-    last = "fault: 2 × picture of val that train trains on, first a.png is a.png"
+    last = "fault: 2 × image of val that train trains on, first a.png is a.png"
     assert said.splitlines()[-1] == last
 
 

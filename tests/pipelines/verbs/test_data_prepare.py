@@ -73,7 +73,7 @@ def images_of(file: Path) -> list[Any]:
 
 
 def coco(served: Served, folder: Path) -> tuple[object, ...]:
-    """The command's arguments for a COCO of a few pictures."""
+    """The command's arguments for a COCO of a few images."""
     served.files = {
         "/annotations/annotations_trainval2017.zip": zipped(
             {
@@ -237,7 +237,7 @@ def test_the_official_part_of_objects365(
     pictures = {path.relative_to(folder / "train").as_posix() for path in folder.rglob("*.jpg")}
     assert pictures == {names[row] for row in part[1:]}
     assert (folder / "train" / names[part[1]]).read_bytes() == b"%d" % part[1]
-    lacks = f"patch{lacking % 2}.tar.gz: lacks 1 pictures of the part"
+    lacks = f"patch{lacking % 2}.tar.gz: lacks 1 images of the part"
     assert lacks in capsys.readouterr().out
     asked = len(served.asked)
     assert exit_status(*command) == 0
@@ -248,7 +248,7 @@ def test_the_official_part_of_objects365(
     for noted in (tmp_path / "downloads").glob("*.sha256"):
         noted.unlink()
     assert exit_status(*command) == 2
-    assert "pictures of the part, such as" in capsys.readouterr().err.splitlines()[-1]
+    assert "images of the part, such as" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_official_part_of_openimages(
@@ -286,7 +286,7 @@ def test_the_official_part_of_openimages(
     first = next(record for record in written["annotations"] if record["image_id"] == rows[0] + 1)
     assert (first["bbox"], first["area"], first["category_id"]) == ([10, 4, 10, 20], 200, 2)
     assert all((tmp_path / "openimages" / f"{code[0]}/{code}.jpg").is_file() for code in part[:-1])
-    assert "1 pictures of the part are not at the server" in capsys.readouterr().out
+    assert "1 images of the part are not at the server" in capsys.readouterr().out
 
 
 def test_lvis_shows_the_pictures_of_coco(served: Served, tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_both_archives_of_voc_2007_share_a_folder(served: Served, tmp_path: Path
         (("prepare", "coco", "files.val2017.byte=1"), "files.val2017 has address, into, leaves"),
         (("prepare", "coco", "hosts=x"), "the configuration has files, host, links"),
         (("prepare", "coco", "--out", "file/x"), "file is not a folder"),
-        (("check", "coco"), "data check: coco: pictures and labels are given as --images FOLDER"),
+        (("check", "coco"), "data check: coco: images and labels are given as --images FOLDER"),
         (("check", "--dry-run"), "data check: --only and --dry-run belong to prepare"),
         (
             ("prepare", "coco", "--to", "yolo"),

@@ -23,7 +23,7 @@ from unidet.vocabularies.vocabulary import Vocabulary
 
 
 class HandMade:
-    """Finds the whole picture as its first name, if the threshold lets it."""
+    """Finds the whole image as its first name, if the threshold lets it."""
 
     def __init__(self, names: tuple[str, ...] | None) -> None:
         self.names = names
@@ -59,7 +59,7 @@ Opened = Callable[[tuple[str, ...] | None], HandMade]
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
-    """Makes the model that `load` gives, in a working folder with pictures `a.png`, `b/c.png`."""
+    """Makes the model that `load` gives, in a working folder with images `a.png`, `b/c.png`."""
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "b/c.png"):
         Path(name).parent.mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ def test_a_closed_set_model_has_names_of_its_own(
     assert model.asked[1] is None
     images = json.loads(Path("detections/images.json").read_text())
     assert [category["name"] for category in images["categories"]] == ["person", "bicycle"]
-    assert "1 box in 1 picture -> detections" in capsys.readouterr().err
+    assert "1 box in 1 image -> detections" in capsys.readouterr().err
 
 
 def test_an_open_model_needs_names(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_what_cannot_be_read_is_status_1(
     opened: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened(("person",))
-    Path("b/broken.jpg").write_bytes(b"no picture")
+    Path("b/broken.jpg").write_bytes(b"no image")
     assert exit_status("detect", "b", "--weights", "w.pth") == 1
     told = capsys.readouterr().err
     assert "b/broken.jpg: the file is damaged" in told
@@ -192,8 +192,8 @@ def test_a_false_example_is_called_what_it_is(
 ) -> None:
     opened(None)
     for example, reason in {
-        "cat=b": "b: is a folder, must be a picture",
-        "cat=a.png@-1,2,3,4": "a.png@-1,2,3,4: no such file; a box in a picture is @X1,Y1,X2,Y2",
+        "cat=b": "b: is a folder, must be an image",
+        "cat=a.png@-1,2,3,4": "a.png@-1,2,3,4: no such file; a box in an image is @X1,Y1,X2,Y2",
         "cat=none.png": "none.png: no such file\n",
     }.items():
         assert exit_status("detect", "a.png", "--weights", "w.pth", "--example", example) == 2
@@ -239,7 +239,7 @@ def test_an_example_has_a_name_and_a_picture(
 ) -> None:
     opened(None)
     assert exit_status("detect", "a.png", "--weights", "w.pth", "--example", example) == 2
-    assert "must be NAME=PICTURE or NAME=PICTURE@X1,Y1,X2,Y2" in capsys.readouterr().err
+    assert "must be NAME=IMAGE or NAME=IMAGE@X1,Y1,X2,Y2" in capsys.readouterr().err
 
 
 def test_the_drawings_may_be_left_out(opened: Opened) -> None:

@@ -1,4 +1,4 @@
-"""`lineage` goes back to the raw files, as text, Graphviz and a picture."""
+"""`lineage` goes back to the raw files, as text, Graphviz and an image."""
 
 from __future__ import annotations
 

@@ -136,13 +136,13 @@ def test_what_was_found_is_said_also_as_json(
     folder = new(photos, "birds", "--json")
     told = json.loads(capsys.readouterr().out)
     assert told["study"] == str(folder / "experiment/study.yaml")
-    assert told["lines"][0].startswith("coco: 12 pictures, 18 boxes, 3 names (")
+    assert told["lines"][0].startswith("coco: 12 images, 18 boxes, 3 names (")
 
 
 def test_copies_of_trained_pictures_are_noted_and_odd_names_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Twelve pictures of which the data say that the last is for evaluation; it is the first."""
+    """Twelve images of which the data say that the last is for evaluation; it is the first."""
     labels = write_twelve(tmp_path / "photos")
     parts = [replace(image, part="train") for image in labels.images]
     parts[-1] = replace(parts[-1], part="val")
@@ -152,7 +152,7 @@ def test_copies_of_trained_pictures_are_noted_and_odd_names_refused(
     )
     shutil.copy(tmp_path / "photos/00.png", tmp_path / "photos/11.png")
     new(tmp_path / "photos", "copies")
-    said = "1 × picture for evaluation with the content of one for training"
+    said = "1 × image for evaluation with the content of one for training"
     assert f"note: {said}, which flatters what is evaluated, first 11.png is 00.png" in (
         capfd.readouterr().out
     )
@@ -169,7 +169,7 @@ def test_copies_of_trained_pictures_are_noted_and_odd_names_refused(
 def test_fewer_pictures_for_evaluation_than_asked_for_are_noted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By hand: each of the 3 pictures has a name of its own, so that one of them is all that can
+    """By hand: each of the 3 images has a name of its own, so that one of them is all that can
     go, where 2 are asked for."""
     boxes = [{"category_id": number, "bbox": [1, 1, 4, 4]} for number in (1, 2, 3)]
     names = [f"{number}.png" for number in (1, 2, 3)]
@@ -185,7 +185,7 @@ def test_fewer_pictures_for_evaluation_than_asked_for_are_noted(
     places = ("--images", tmp_path / "photos", "--annotations", tmp_path / "labels.json")
     assert exit_status("new", tmp_path / "own", *places, "--evaluation", 0.6) == 0
     said = capsys.readouterr().out
-    assert "2 pictures for training, 1 for evaluation" in said
+    assert "2 images for training, 1 for evaluation" in said
     assert "note: fewer for evaluation than --evaluation 0.6 asks for: every name keeps" in said
 
 
@@ -303,7 +303,7 @@ def test_what_a_killed_command_has_left_is_written_anew(
 def test_labels_of_two_divisions_never_lie_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture would be in both parts."""
+    """An image would be in both parts."""
     photos = tmp_path / "photos"
     labels = write_twelve(photos)
     (tmp_path / "labels").mkdir()

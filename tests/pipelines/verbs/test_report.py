@@ -36,7 +36,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def publish(store: Store) -> Publish:
-    """A report in a store, made from an evaluation with that γ on that many pictures.
+    """A report in a store, made from an evaluation with that γ on that many images.
 
     Files by a name of `instead` have that content.
     """
@@ -215,7 +215,7 @@ def test_studies_with_a_store_each_are_compared(
     page = Path("report.html").read_text()
     assert (
         "The set val of bees is not that of birds, so AP does not compare: "
-        "other pictures: 4 instead of 3, 3 in both."
+        "other images: 4 instead of 3, 3 in both."
     ) in page
     rows = re.findall(r'<td class="diff">(.*?)</td>', page)
     assert rows
@@ -255,7 +255,7 @@ def test_a_run_leaves_the_page_beside_the_artefacts(
         ("digests.npy", b"", "not a readable .npy array"),
         ("digests.npy", b"\x80\x04N.", "not a readable .npy array"),
         ("digests.npy", b"\x93NUMPY\1\0\x10\0{'descr': '((((\n", "not a readable .npy array"),
-        ("digests.npy", NUMBERS.getvalue(), "holds no digests of pictures"),
+        ("digests.npy", NUMBERS.getvalue(), "holds no digests of images"),
         ("study.json", b"[" * 100_000, "no figures of a report"),
     ],
 )

@@ -145,7 +145,7 @@ def test_the_theme_changes(tab: Page, pages: dict[str, Path]) -> None:
 
 
 def test_a_large_study_is_small_and_quick(tab: Page, pages: dict[str, Path]) -> None:
-    """1,203 categories twice, and pictures that are noise."""
+    """1,203 categories twice, and images that are noise."""
     assert pages["large"].stat().st_size <= MOST_BYTES
     tab.open(pages["study"])
     before = tab.busy()

@@ -54,7 +54,7 @@ class Object:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, (size, size, 3) uint8 RGB, and its objects, farthest first."""
+    """An image, (size, size, 3) uint8 RGB, and its objects, farthest first."""
 
     image: np.ndarray
     objects: tuple[Object, ...]
@@ -165,7 +165,7 @@ def _render(objects: tuple[Object, ...], rng: np.random.Generator, size: int) ->
 
 
 def _paint(picture: np.ndarray, item: Object, rng: np.random.Generator, scale: float) -> None:
-    """Blend an object into the (size, size, 3) float32 picture."""
+    """Blend an object into the (size, size, 3) float32 image."""
     _, colour, texture = (int(value) for value in item.attributes)
     outline = [loop * scale for loop in item.outline]
     x1, y1, mask = _patch(outline, len(picture))

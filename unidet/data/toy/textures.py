@@ -46,7 +46,7 @@ def second_colour(
         mask: (h, w) the patch's mask, for its extent.
         size, angle: of the object, pixels and radians; the texture turns with it.
         rng: draws period and phase.
-        scale: pixels of the picture per pixel of the world.
+        scale: pixels of the image per pixel of the world.
 
     Returns:
         (h, w) float32 in 0..1.

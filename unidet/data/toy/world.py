@@ -52,7 +52,7 @@ def scene_rng(split: str, seed: int, index: int) -> np.random.Generator:
 
 
 def scene_at(split: str, seed: int, index: int, size: int = WORLD) -> Scene:
-    """One scene of a split; at another `size` (pixels a side) the same scene, for pictures."""
+    """One scene of a split; another `size` (side in pixels) renders the same scene larger."""
     return make_scene(scene_rng(split, seed, index), SPACES[split], size)
 
 
@@ -89,7 +89,7 @@ def make_split(
 
 
 def _paint_scenes(name: str, seed: int, images: Path, rows: range) -> list[tuple[Object, ...]]:
-    """Write the pictures of some scenes into the packed file; give back their objects."""
+    """Write the images of some scenes into the packed file; give back their objects."""
     pixels = np.load(images, mmap_mode="r+")
     objects = []
     for row in rows:

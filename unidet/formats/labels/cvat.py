@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: one XML file with a picture's boxes and outlines below each <image>."""
+"""CVAT for images 1.1: one XML file with an image's boxes and outlines below each <image>."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     if root.find("track") is not None:
         raise UserError(
             f"{file}: holds tracks of a video; export the task as 'CVAT for images 1.1', and its "
-            "frames as pictures"
+            "frames as images"
         )
     notes = Notes()
     images = []

@@ -1,4 +1,4 @@
-"""LabelMe: a JSON file for each picture, with shapes of which a box is drawn around each.
+"""LabelMe: a JSON file for each image, with shapes of which a box is drawn around each.
 
 X-AnyLabeling's files are the same, with `rotation`, a turned rectangle by its corners, and
 `difficult`, which is a crowd here, as VOC's is.
@@ -103,7 +103,7 @@ def _xyxy(where: str, kind: str, shape: dict[str, Any]) -> tuple[float, float, f
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """A file for each picture, which is named relative to it."""
+    """A file for each image, which is named relative to it."""
     require_own_files(labels.images, stem_of)
     for image in labels.images:
         file = out / f"{stem_of(image)}.json"
@@ -113,7 +113,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
 
 
 def text_of(image: Labelled, picture: str) -> str:
-    """Rectangles as Labelme 5 reads them; the picture is named, not held."""
+    """Rectangles as Labelme 5 reads them; the image is named, not held."""
     shapes: list[dict[str, Any]] = [
         {
             "label": box.name,

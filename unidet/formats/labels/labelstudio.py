@@ -1,4 +1,4 @@
-"""Label Studio: its JSON and JSON-MIN exports, boxes and outlines in percent of the picture."""
+"""Label Studio: its JSON and JSON-MIN exports, boxes and outlines in percent of the image."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
 _BOXED = ({"points"}, {"x", "y", "width", "height"}, {"x", "y", "radiusX", "radiusY"})
 """What a region has that a box can be drawn around."""
 _SOURCE = ("to_name", "item_index")
-"""What a result says of which picture of its task, or which page, it lies on."""
+"""What a result says of which image of its task, or which page, it lies on."""
 _FRAME = ("image_rotation", "original_width", "original_height", *_SOURCE)
-"""What a result says of the picture, beside its value."""
+"""What a result says of the image, beside its value."""
 Region = dict[str, Any]
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of a file that is uploaded."""
@@ -76,7 +76,7 @@ def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled 
     if len(sources) > 1:
         raise RecordFault(
             where,
-            f"{' and '.join(_SOURCE)} must be those of one picture, give each picture its own task",
+            f"{' and '.join(_SOURCE)} must be those of one image, give each image its own task",
             " and ".join(sorted(sources)),
         )
     return Labelled(name, *sides, tuple(boxed.values()))
@@ -91,7 +91,7 @@ def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box
     if value.get("image_rotation"):
         raise RecordFault(
             where,
-            "'image_rotation' must be 0, boxes lie on the picture's file: turn that instead",
+            "'image_rotation' must be 0, boxes refer to the image file: rotate the file instead",
             shown(value["image_rotation"]),
         )
     texts = value[label]
@@ -103,8 +103,8 @@ def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box
 
 
 def _require_same_frame(where: str, value: Region, sides: tuple[int, int]) -> None:
-    """RecordFault where a region was drawn on a picture of another shape, so that its percents are
-    of others: the picture was turned or cut since. One of another size may be the same."""
+    """RecordFault where a region was drawn on an image of another shape, so that its percents are
+    of others: the image was turned or cut since. One of another size may be the same."""
     written = value.get("original_width"), value.get("original_height")
     if any(side in (None, 0) for side in written):
         return
@@ -113,23 +113,23 @@ def _require_same_frame(where: str, value: Region, sides: tuple[int, int]) -> No
     if abs(width * sides[1] - height * sides[0]) > rounded:
         raise RecordFault(
             where,
-            "its original_width and original_height must be of the picture's shape; it was turned "
-            "or cut since it was labelled",
-            f"{width}x{height}, the picture is {sides[0]}x{sides[1]}",
+            "its original_width and original_height must have the image's shape; it was rotated "
+            "or cropped since it was labelled",
+            f"{width}x{height}, the image is {sides[0]}x{sides[1]}",
         )
 
 
 def _picture(where: str, values: dict[str, Any], pictures: Pictures, tags: set[Any]) -> str:
-    """The only picture that a value names, as a path, an address or an upload; of several that
+    """The only image that a value names, as a path, an address or an upload; of several that
     whose key is the tag that its regions lie on, or else that of `image`."""
     texts = {key: value for key, value in values.items() if isinstance(value, str)}
     named = {key: _named(text, pictures) for key, text in texts.items()}
     names = {key: name for key, name in named.items() if name is not None}
     if not names:
         first = [*texts.values()][:1]
-        raise RecordFault(where, f"must name a picture below {pictures.root}", shown(first))
+        raise RecordFault(where, f"must name an image below {pictures.root}", shown(first))
     if len({*names.values()}) > 1 and not names.keys() & {"image", *tags}:
-        raise RecordFault(where, "must name one picture, or that to label as 'image'", shown(names))
+        raise RecordFault(where, "must name one image, or that to label as 'image'", shown(names))
     tagged = [name for key, name in names.items() if key in tags]
     return tagged[0] if len(tagged) == 1 else names.get("image") or next(iter(names.values()))
 
@@ -222,7 +222,7 @@ def _xyxy(
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """`label_studio.json`; pictures by their paths, as from local storage."""
+    """`label_studio.json`; images by their paths, as from local storage."""
     tasks = [
         {
             "data": {"image": f"/data/local-files/?d={quote(image.file_name)}"},

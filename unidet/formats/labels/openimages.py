@@ -81,7 +81,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 def _require_part(where: str, name: str, part: str, first: str) -> None:
     if part != first:
         both = f"{name} in {first or 'no part'} and in {part or 'no part'}"
-        raise RecordFault(where, "a picture must be of one part alone", both)
+        raise RecordFault(where, "an image must be of one part alone", both)
 
 
 def _may_hold_boxes(file: Path) -> bool:
@@ -148,7 +148,7 @@ def _box(
     if not (-0.01 <= left <= right <= 1.01 and -0.01 <= top <= bottom <= 1.01):
         raise RecordFault(
             where,
-            "XMin, XMax and YMin, YMax must be ascending fractions of the picture, 0 to 1",
+            "XMin, XMax and YMin, YMax must be ascending fractions of the image, 0 to 1",
             f"{left:g} {right:g} {top:g} {bottom:g}",
         )
     width, height = sides

@@ -25,7 +25,7 @@ FORMATS = {
 UNFINISHED = ".unidet-unfinished"
 """File in a folder of labels that is being written."""
 _HEAD = 1 << 20
-"""Bytes of a file that tell what it is: LabelMe's picture, which may be long, comes behind them."""
+"""Bytes of a file that tell what it is: LabelMe's image, which may be long, comes behind them."""
 _LOOKED_AT = 50
 """So many files of a folder are looked into until one is recognised."""
 
@@ -98,7 +98,7 @@ def _formats_of(place: Path) -> list[str]:
 
 
 def _has_lines_of_labels(folder: Path) -> bool:
-    """Whether text files of YOLO lie in it, which the lists of names and of pictures are not."""
+    """Whether text files of YOLO lie in it, which the lists of names and of images are not."""
     for file in label_files(folder, "*.txt"):
         with suppress(RecordFault):  # no text in UTF-8: another kind of file
             if yolo_settings.may_be_labels(file):

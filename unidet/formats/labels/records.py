@@ -22,7 +22,7 @@ PARTS = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validatio
 PARTS |= {"test": TEST, "testing": TEST}
 """How formats call the parts of a data set."""
 KINDS = frozenset({"images", "labels", "annotations", "jpegimages", "obj_train_data"})
-"""Folders that say what kind of files they hold, not which pictures are meant."""
+"""Folders that say what kind of files they hold, not which images are meant."""
 
 
 def part_named(name: str) -> str:
@@ -71,7 +71,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Labelled:
-    """One picture: its path below the images folder, its size, its boxes, and its part (`PARTS`),
+    """One image: its path below the images folder, its size, its boxes, and its part (`PARTS`),
     empty where the format names none."""
 
     file_name: str
@@ -92,25 +92,25 @@ class Labels:
 
 
 class Pictures(Protocol):
-    """The picture files below one folder, by path relative to it."""
+    """The image files below one folder, by path relative to it."""
 
     root: Path
 
     def find(self, written: str) -> str | None:
-        """The picture of this path or, whatever folder it was in, of this name."""
+        """The image of this path or, whatever folder it was in, of this name."""
 
     def of_name(self, written: str) -> Sequence[str]:
-        """Every picture of this path's name, whatever folder it is in."""
+        """Every image of this path's name, whatever folder it is in."""
 
     def beside(self, labels: Path, below: Path) -> str | None:
-        """The picture that a file with labels, somewhere below a folder, belongs to: of the same
+        """The image that a file with labels, somewhere below a folder, belongs to: of the same
         name but for the ending."""
 
     def size(self, name: str) -> tuple[int, int]:
-        """Width and height in pixels, upright; UserError where it is no picture."""
+        """Width and height in pixels, upright; UserError where it is no image."""
 
     def all(self) -> Iterable[str]:
-        """Every picture, sorted."""
+        """Every image, sorted."""
 
 
 class Notes:
@@ -125,7 +125,7 @@ class Notes:
 
 
 def picture_of(pictures: Pictures, where: str, written: str) -> str:
-    """The picture that a record names; RecordFault where there is none."""
+    """The image that a record names; RecordFault where there is none."""
     name = pictures.find(written)
     if name is None:
         raise _no_picture(pictures, where, "", written)
@@ -133,21 +133,21 @@ def picture_of(pictures: Pictures, where: str, written: str) -> str:
 
 
 def _no_picture(pictures: Pictures, where: str, what: str, written: object) -> RecordFault:
-    """What to say of a record whose picture is not known: `what` names it, or the record does."""
+    """What to say of a record whose image is not known: `what` names it, or the record does."""
     alike = pictures.of_name(written) if isinstance(written, str) else ()
     if len(alike) > 1:
-        kind = f"{what} must say which picture is meant, by its folder: several have that name"
+        kind = f"{what} must say which image is meant, by its folder: several have that name"
         return RecordFault(where, kind.strip(), f"{shown(written)}, as of {', '.join(alike[:3])}")
-    kind = f"{what} must be a picture" if what else "must name a picture"
+    kind = f"{what} must be an image" if what else "must name an image"
     return RecordFault(where, f"{kind} below {pictures.root}", shown(written))
 
 
 def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object, what: str) -> str:
-    """The picture that a file with labels of its own is for: of its name, or else the one that it
+    """The image that a file with labels of its own is for: of its name, or else the one that it
     names.
 
     Raises:
-        RecordFault: there is neither, or the two are different pictures: one was renamed.
+        RecordFault: there is neither, or the two are different images: one was renamed.
     """
     own = pictures.beside(file, below)
     named = pictures.find(written) if isinstance(written, str) and written.strip() else None
@@ -156,7 +156,7 @@ def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object
     if own is not None and named is not None and own != named:
         raise RecordFault(
             str(file),
-            f"its {what} and its own name must mean one picture, correct the one that is stale",
+            f"its {what} and its own name must mean one image, correct the one that is stale",
             f"{named} and {own}",
         )
     return own or named or ""
@@ -169,12 +169,12 @@ class Owners:
         self._of: dict[str, str] = {}
 
     def add(self, picture: str, where: str) -> None:
-        """RecordFault where another record has labels of the picture."""
+        """RecordFault where another record has labels of the image."""
         first = self._of.setdefault(picture, where)
         if first != where:
             raise RecordFault(
                 where,
-                "must be the only labels of its picture, give a place without the others",
+                "must be the only labels of its image, give a place without the others",
                 f"{picture}, which {first} labels too",
             )
 
@@ -182,7 +182,7 @@ class Owners:
 def label_files(place: Path, pattern: str) -> Iterator[Path]:
     """The files below a folder that a pattern fits, or the one file.
 
-    Hidden ones and those in hidden folders are passed over, as among the pictures: macOS leaves
+    Hidden ones and those in hidden folders are passed over, as among the images: macOS leaves
     `._a.xml` beside each `a.xml` on drives of other systems, and Jupyter `.ipynb_checkpoints`.
     Capitals are all one, as to the systems that write `A.TXT`.
     """
@@ -216,19 +216,19 @@ def flag(where: str, text: str | None, what: str) -> bool:
 
 
 def require_own_files(images: Iterable[Labelled], file_of: Callable[[Labelled], str]) -> None:
-    """UserError where two pictures would share a file, or a name, in a format that is written."""
+    """UserError where two images would share a file, or a name, in a format that is written."""
     seen: dict[str, str] = {}
     for image in images:
         first = seen.setdefault(file_of(image), image.file_name)
         if first != image.file_name:
             raise UserError(
                 f"{first} and {image.file_name}: would both be {file_of(image)} in this format, "
-                "which has no endings of pictures in its names; rename one picture"
+                "which has no endings of images in its names; rename one image"
             )
 
 
 def stem_of(image: Labelled) -> str:
-    """Path of a picture without its ending."""
+    """Path of an image without its ending."""
     return os.path.splitext(image.file_name)[0]
 
 
@@ -246,7 +246,7 @@ def number(where: str, text: object, what: str) -> float:
 def size_or_header(
     where: str, width: object, height: object, pictures: Pictures, name: str
 ) -> tuple[int, int]:
-    """`size`, or the picture's own where a file leaves it out or says 0."""
+    """`size`, or the image's own where a file leaves it out or says 0."""
     if all(side in (None, "", 0, "0") for side in (width, height)):
         return pictures.size(name)
     return size(where, width, height)
@@ -285,31 +285,31 @@ def by_part(labels: Labels) -> dict[str, Labels]:
 
 
 def by_picture(named: dict[str, set[str]], where: Path, notes: Notes) -> dict[str, str]:
-    """Picture -> its only part, of those that lists or folders name for each part.
+    """Image -> its only part, of those that lists or folders name for each part.
 
-    Where train and val name the same pictures, as datasets that are not divided do, they are no
-    parts. Pictures of theirs that test names too stay theirs.
+    Where train and val name the same images, as datasets that are not divided do, they are no
+    parts. Images of theirs that test names too stay theirs.
 
     Raises:
-        UserError: train and val share some of their pictures.
+        UserError: train and val share some of their images.
     """
     train, val, test = (named.get(part, set()) for part in (TRAIN, VAL, TEST))
     if train and train == val:
-        notes.add("train and val name the same pictures: read as not divided", str(where))
+        notes.add("train and val name the same images: read as not divided", str(where))
         train, val = set(), set()
     refuse_shared(train, val, where)
     for name in sorted(test & (train | val)):
-        notes.add("picture of test that train or val names too: counts for those", name)
+        notes.add("image of test that train or val names too: counts for those", name)
     owners = ((TEST, test), (VAL, val), (TRAIN, train))
     return {name: part for part, names in owners for name in sorted(names)}
 
 
 def refuse_shared(train: set[str], val: set[str], where: Path) -> None:
-    """UserError where pictures are named for training and for evaluation."""
+    """UserError where images are named for training and for evaluation."""
     if shared := sorted(train & val):
         raise UserError(
-            f"{where}: train and val share {len(shared)} pictures, first {shared[0]}; evaluation "
-            "pictures are not trained on: correct what names them"
+            f"{where}: train and val share {len(shared)} images, first {shared[0]}; evaluation "
+            "images are not trained on: correct what names them"
         )
 
 

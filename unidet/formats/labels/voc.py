@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file for each picture, parts as lists in `ImageSets/Main` beside their folder.
+"""Pascal VOC: an XML file for each image, parts as lists in `ImageSets/Main` beside their folder.
 
 Corners count pixels from 1 and belong to the box (VOC devkit): pixel n reaches from n - 1 to n.
 `difficult` boxes are crowds here: VOC leaves them out of training and evaluation, COCO AP too then.
@@ -118,7 +118,7 @@ def _parts(place: Path, files: list[Path], notes: Notes) -> dict[str, str]:
     """XML file -> its part, by the lists of the nearest folder above that has any.
 
     Raises:
-        UserError: a list is no text, or train and val share pictures.
+        UserError: a list is no text, or train and val share images.
     """
     homes = {folder: _home(folder, place) for folder in {file.parent for file in files}}
     files_of: dict[Path, dict[str, list[Path]]] = {}
@@ -163,7 +163,7 @@ def _lines(home: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _stem_meant(line: str, stems: Collection[str]) -> str:
-    """The XML file, without its ending, that a line names: alone or by its picture's path, and with
+    """The XML file, without its ending, that a line names: alone or by its image's path, and with
     or without what ends a line in a list of a class; the line where there is none."""
     name = re.split(r"[/\\]", line)[-1]
     texts = (name, _OF_CLASS.sub("", name))
@@ -172,7 +172,7 @@ def _stem_meant(line: str, stems: Collection[str]) -> str:
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """`Annotations/*.xml` and a list for each part; a picture's folder comes before its name."""
+    """`Annotations/*.xml` and a list for each part; an image's folder comes before its name."""
     require_own_files(labels.images, _stem)
     folder, lists = out / "Annotations", out / "ImageSets" / "Main"
     folder.mkdir()
@@ -194,7 +194,7 @@ def content_of(image: Labelled, picture: str) -> bytes:
     """An annotation with one `object` a box; pixels count from 1, as officially.
 
     Args:
-        picture: its path as the file is to name it.
+        image: its path as the file is to name it.
     """
     root = Element("annotation")
     SubElement(root, "filename").text = picture

@@ -1,8 +1,8 @@
-"""YOLO: `data.yaml`, and a text file for each picture with a line for each box or outline.
+"""YOLO: `data.yaml`, and a text file for each image with a line for each box or outline.
 
-A line is `class x y width height`, centre and sides as fractions of the picture, or `class x1 y1 x2
+A line is `class x y width height`, centre and sides as fractions of the image, or `class x1 y1 x2
 y2 x3 y3 …`, an outline, whose box is around it; with `kpt_shape`, key points follow a box and are
-passed over. A picture without a text file has no objects.
+passed over. An image without a text file has no objects.
 Names may also stand in `classes.txt` (Label Studio) or `obj.names` (Darknet, CVAT).
 """
 
@@ -48,7 +48,7 @@ from unidet.formats.labels.yolo_settings import (
 _NOT_LABELS = {"classes", "train", "val", "valid", "test", "requirements", "readme"}
 """Text files beside labels that hold none."""
 _SLACK = 0.01
-"""So far beyond the picture, in shares of it, rounding may put a coordinate."""
+"""So far beyond the image, in shares of it, rounding may put a coordinate."""
 _FEW = 4
 """So many boxes may look like corners by accident."""
 
@@ -88,7 +88,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 
 
 def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> dict[str, Path]:
-    """Picture -> its file with labels."""
+    """Image -> its file with labels."""
     owners = Owners()
     files: dict[str, Path] = {}
     for file in sorted(label_files(folder, "*.txt")):
@@ -101,7 +101,7 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
                 continue
             elif may_be_labels(file):
                 raise RecordFault(
-                    str(file), f"must have one picture of its name below {pictures.root}"
+                    str(file), f"must have one image of its name below {pictures.root}"
                 )
             else:
                 notes.add("text file without lines of labels: passed over", str(file))
@@ -110,7 +110,7 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
 
 def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:
     """UserError where boxes are plainly x1 y1 x2 y2: as such all are sound, as centre and sides
-    a quarter of them reach over the picture."""
+    a quarter of them reach over the image."""
     if len(quads) < _FEW or any(x2 < x1 or y2 < y1 for x1, y1, x2, y2 in quads):
         return
     beyond = sum(
@@ -120,7 +120,7 @@ def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:
     )
     if 4 * beyond >= len(quads):
         raise UserError(
-            f"{folder}: {beyond} of the {len(quads)} boxes reach over their picture as x y width "
+            f"{folder}: {beyond} of the {len(quads)} boxes reach over their image as x y width "
             "height, none as x1 y1 x2 y2: a line has the centre and the sides of a box"
         )
 
@@ -128,7 +128,7 @@ def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:
 def _boxes(
     file: Path | None, layout: _Layout, sides: tuple[int, int], quads: list[Quad]
 ) -> list[Box]:
-    """The boxes of one picture; those that are given by centre and sides go to `quads` too."""
+    """The boxes of one image; those that are given by centre and sides go to `quads` too."""
     boxes = []
     for row, line in enumerate(text_in(file).splitlines() if file else (), start=1):
         if line.strip():
@@ -169,7 +169,7 @@ def _values(where: str, fields: list[str], layout: _Layout) -> tuple[str, list[f
         )
     if any(not -_SLACK <= value <= 1 + _SLACK for value in values):
         raise RecordFault(
-            where, "coordinates must be fractions of the picture, 0 to 1", " ".join(fields[1:5])
+            where, "coordinates must be fractions of the image, 0 to 1", " ".join(fields[1:5])
         )
     if len(values) == 4 and min(values[2:]) < 0:
         raise RecordFault(where, "width and height must not be negative", " ".join(written))
@@ -205,7 +205,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
 
 
 def text_of(image: Labelled, numbers: Mapping[str, int]) -> str:
-    """A line a box: number of its name, centre and sides as shares of the picture, any score."""
+    """A line a box: number of its name, centre and sides as shares of the image, any score."""
     boxes = (box for box in image.boxes if not box.is_crowd)
     return "".join(f"{_line(box, numbers, image)}\n" for box in boxes)
 

@@ -162,13 +162,13 @@ def _is_count(text: object) -> bool:
 def parts_of(
     settings: dict[str, Any], folder: Path, pictures: Pictures, notes: Notes
 ) -> dict[str, str]:
-    """Picture -> its part, by the folders and lists that `train`, `val` and `test` name.
+    """Image -> its part, by the folders and lists that `train`, `val` and `test` name.
 
-    Where train and val name the same pictures, as datasets that are not divided do, they are no
-    parts. Pictures of theirs that test names too stay theirs.
+    Where train and val name the same images, as datasets that are not divided do, they are no
+    parts. Images of theirs that test names too stay theirs.
 
     Raises:
-        UserError: one of train and val leads to pictures, the other to none: its pictures would
+        UserError: one of train and val leads to images, the other to none: its images would
             count for no part or a wrong one; or they share some.
     """
     by_part: dict[str, set[str]] = {}
@@ -186,10 +186,10 @@ def parts_of(
     for key, text in empty:
         if parts and PARTS[key] != TEST:
             raise UserError(
-                f"{folder}: '{key}: {text}' leads to no picture below {pictures.root}, though "
+                f"{folder}: '{key}: {text}' leads to no image below {pictures.root}, though "
                 "another part does; correct the path in data.yaml, or take the line out"
             )
-        notes.add(f"'{key}: {text}' leads to no picture: passed over", str(folder))
+        notes.add(f"'{key}: {text}' leads to no image: passed over", str(folder))
     return parts
 
 
@@ -224,7 +224,7 @@ def _pictures_at(place: Path, pictures: Pictures) -> Iterator[str]:
 
 
 def _folder_like(written: str, pictures: Pictures) -> str:
-    """The folder of pictures whose path ends most like the written one, whatever its capitals, as
+    """The folder of images whose path ends most like the written one, whatever its capitals, as
     in a data set that was moved; empty where none or several do.
 
     `images` alone, which any part may lie in, says nothing.

@@ -1,4 +1,4 @@
-"""Axes: from values to places in a picture, round ticks, and numbers without exponents."""
+"""Axes: from values to positions in a figure, round ticks, and numbers without exponents."""
 
 from __future__ import annotations
 
@@ -140,5 +140,5 @@ class Frame:
 
 
 def drawing(width: float, height: float, *content: str) -> str:
-    """The inside of a picture of that size; the page gives it its name and its role."""
+    """The content of a figure of that size; the page adds its name and its role."""
     return f'<svg viewBox="0 0 {width:g} {height:g}" aria-hidden="true">{"".join(content)}</svg>'

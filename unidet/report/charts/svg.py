@@ -16,7 +16,7 @@ class Chart:
 
     Attributes:
         title: above it.
-        svg: the picture, without title.
+        svg: the figure, without title.
         says: what it shows, for who does not see it.
         legend: names of its lines in order; empty for a single one.
         note: below it.

@@ -103,7 +103,7 @@ def _study_columns(studies: Sequence[Compared]) -> list[Column]:
 
 
 def _differences(values: Sequence[Number], studies: Sequence[Compared], name: str) -> list[Number]:
-    """From the first study's; None where either is undefined, or of other pictures."""
+    """From the first study's; None where either is undefined, or of other images."""
     first, *others = values
     return [
         None if first is None or other is None or name in item.apart else other - first

@@ -97,7 +97,7 @@ def _lead(study: Study) -> str:
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     parts = [("curves", "Curves"), ("categories", "Categories"), ("names", "Confusion of names")]
-    parts += [("pictures", "Pictures")] if item["galleries"] else []
+    parts += [("pictures", "Images")] if item["galleries"] else []
     name = item["id"]
     return Entry(name, item["title"], [Entry(f"{name}-{key}", title) for key, title in parts])
 

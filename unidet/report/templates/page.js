@@ -78,7 +78,7 @@
     filter();
   }
 
-  // --- pictures
+  // --- images
   const large = document.getElementById("large");
   for (const enlarge of document.querySelectorAll(".enlarge")) {
     enlarge.addEventListener("click", () => {
