@@ -306,14 +306,14 @@ def test_a_record_that_came_into_use_meanwhile_comes_back(
     """Somebody pins it after the choice was made, just when its record is in the trash."""
     data = publish({"a": b"d"}, stage="data")
     rpn = publish({"a": b"r"}, stage="rpn", inputs=[data])
-    into = sweeping._into
+    into = sweeping._move_to_trash
 
     def pinning(path: Path, folder: Path) -> bool:
         moved = into(path, folder)
         pin(store.layout, rpn)
         return moved
 
-    monkeypatch.setattr(sweeping, "_into", pinning)
+    monkeypatch.setattr(sweeping, "_move_to_trash", pinning)
     assert drop(store, [rpn, data]) == []
     sweep(store, 0.0, 0.0)
     assert store.lookup(data.key) == data
@@ -324,14 +324,14 @@ def test_a_record_that_came_into_use_meanwhile_comes_back(
 def moved_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that a clean-up takes from their place, even for a moment."""
     moved: list[str] = []
-    into = sweeping._into
+    into = sweeping._move_to_trash
 
     def noting(path: Path, folder: Path) -> bool:
         moved.append(path.name)
         assert path.suffix != ".json" or store.owner(path.stem) is not None
         return into(path, folder)
 
-    monkeypatch.setattr(sweeping, "_into", noting)
+    monkeypatch.setattr(sweeping, "_move_to_trash", noting)
     return moved
 
 
@@ -382,14 +382,14 @@ def test_a_clean_up_beside_a_publication_brings_content_back(
     record = store.layout.record(action.key)
     hidden = record.with_suffix(".hidden")
     record.rename(hidden)
-    into = sweeping._into
+    into = sweeping._move_to_trash
 
     def appearing(path: Path, folder: Path) -> bool:
         if hidden.exists():
             hidden.rename(record)
         return into(path, folder)
 
-    monkeypatch.setattr(sweeping, "_into", appearing)
+    monkeypatch.setattr(sweeping, "_move_to_trash", appearing)
     sweep(store, 0.0, 0.0)
     assert not hidden.exists()
     assert store.lookup(action.key) == action

@@ -1,7 +1,7 @@
-"""Declarations that new code is equivalent to earlier code, so that nothing has to run again.
+"""Declarations that new code is equivalent to earlier code, so that stages need not run again.
 
-A declaration concerns one stage and joins two digests of its code: results that the earlier code
-made answer for the new code too, under every configuration.
+A declaration belongs to one stage and names two digests of its code. Results of the earlier code
+then count as results of the new code, for all configurations.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from unidet.store.provenance import command, git_state, redact_command, utc
 
 @dataclass(frozen=True)
 class Acceptance:
-    """The code with digest `code` gives what the code with digest `equals` gave.
+    """Declares that code with digest `code` gives the same results as code with digest `equals`.
 
-    `time` is UTC, ISO 8601; `git` is the state of the new code's checkout.
+    `time` is UTC in ISO 8601. `git` is the state of the new code's checkout.
     """
 
     stage: str
@@ -40,17 +40,17 @@ class Acceptance:
 
 
 def accept(layout: Layout, stage: str, code: str, equals: str) -> Acceptance:
-    """Declare new code equivalent; an earlier declaration about it gives way.
+    """Declare new code equivalent; this replaces an earlier declaration about it.
 
     Raises:
         UserError: the store cannot be written.
     """
     now = utc(time.time())
-    one = Acceptance(stage, code, equals, now, socket.gethostname(), command(), git_state())
+    declared = Acceptance(stage, code, equals, now, socket.gethostname(), command(), git_state())
     with clear_errors(layout.root):
         make_folder(layout.base / "work")
-        replace_file(_path(layout, stage, code), to_bytes(one), layout.private(code))
-    return one
+        replace_file(_path(layout, stage, code), to_bytes(declared), layout.private(code))
+    return declared
 
 
 def revoke(layout: Layout, stage: str, code: str) -> bool:
@@ -70,31 +70,31 @@ def revoke(layout: Layout, stage: str, code: str) -> bool:
 
 
 def chain(layout: Layout, stage: str, code: str) -> Iterator[Acceptance]:
-    """Declarations that lead from `code` back to earlier and earlier code."""
+    """Follow the declarations from `code` to earlier code, one after the other."""
     seen = {code}
-    while (found := _read(_path(layout, stage, code))) and found.equals not in seen:
-        yield found
-        code = found.equals
+    while (declared := _read(_path(layout, stage, code))) and declared.equals not in seen:
+        yield declared
+        code = declared.equals
         seen.add(code)
 
 
 def keys(layout: Layout, preimage: Mapping[str, Any]) -> list[str]:
-    """The key of `preimage`, then its keys under code that counts as equivalent."""
-    found = [key_of(preimage)]
-    for one in chain(layout, preimage["stage"], preimage["code"]):
-        found.append(key_of({**preimage, "code": one.equals}))  # noqa: PERF401
-    return found
+    """The key of `preimage`, then its keys with earlier code that was declared equivalent."""
+    declared = chain(layout, preimage["stage"], preimage["code"])
+    earlier = [key_of({**preimage, "code": acceptance.equals}) for acceptance in declared]
+    return [key_of(preimage), *earlier]
 
 
 def everything(layout: Layout) -> list[Acceptance]:
     """All declarations, oldest first."""
-    found = (_read(path) for path in layout.accepted.glob("*/*.json"))
-    return sorted((one for one in found if one is not None), key=lambda one: one.time)
+    read = (_read(path) for path in layout.accepted.glob("*/*.json"))
+    declared = [acceptance for acceptance in read if acceptance is not None]
+    return sorted(declared, key=lambda acceptance: acceptance.time)
 
 
-def to_bytes(one: Acceptance) -> bytes:
+def to_bytes(declared: Acceptance) -> bytes:
     """The declaration as JSON text."""
-    return json.dumps(asdict(one), indent=1, sort_keys=True).encode() + b"\n"
+    return json.dumps(asdict(declared), indent=1, sort_keys=True).encode() + b"\n"
 
 
 def _path(layout: Layout, stage: str, code: str) -> Path:
@@ -103,9 +103,10 @@ def _path(layout: Layout, stage: str, code: str) -> Path:
 
 def _read(path: Path) -> Acceptance | None:
     try:
-        found = parse_record(Acceptance, read_plain(path))
-        check_digest(found.equals)
-        found = replace(found, command=redact_command(found.command))  # which the first were not
+        declared = parse_record(Acceptance, read_plain(path))
+        check_digest(declared.equals)
+        # The first versions wrote commands with passwords.
+        declared = replace(declared, command=redact_command(declared.command))
     except (OSError, ValueError):
         return None
-    return found if (found.stage, found.code) == (path.parent.name, path.stem) else None
+    return declared if (declared.stage, declared.code) == (path.parent.name, path.stem) else None

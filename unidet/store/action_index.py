@@ -1,4 +1,4 @@
-"""An index of the actions, which avoids reading every record; derived, may be deleted any time."""
+"""An index of all actions, so that not every record is read. It may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ GROUPS = {str: (int, [(str, str, str)])}  # name of a folder -> its time, its ro
 def newest_first(
     actions: Path, cache: Path, read: Callable[[Path], Action | None], stage: str | None = None
 ) -> Iterator[Path]:
-    """Paths of the readable records of a stage, or of all, newest first.
+    """Paths of the readable records of a stage, or of all stages, newest first.
 
-    A folder of records changes its time with every record that comes or goes, so only the folders
-    that changed since the last look are gone through.
+    Adding or removing a record changes the modification time of its folder. Only folders with a new
+    modification time are read again.
     """
     known: dict[str, Any] = read_derived(cache, GROUPS) or {}
     groups: dict[str, tuple[int, list[Row]]] = {}

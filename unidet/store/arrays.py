@@ -1,4 +1,4 @@
-"""Files of numpy arrays: written with one error where the disk fails, read through a mapping."""
+"""Writing and reading of numpy arrays: memory-mapped reading, validation, one error per failure."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 Kinds = Mapping[str, tuple[str, tuple[int | None, ...]]]
-"""name -> kinds of numpy types ("iu", "f") and lengths; None is any length."""
+"""name -> (kinds of numpy types, e.g. "iu" or "f", and the shape; None is any length)."""
 _ALIGNMENT = 64
-"""Bytes, at multiples of which arrays begin: so they can be used where they lie."""
+"""Bytes. Arrays start at multiples of this, so that they can be used without a copy."""
 _LOCAL_HEADER = 30
 _PADDING = 0xD935
-"""What Android's zipalign calls an extra field that only makes room."""
+"""Type of a zip extra field that is only padding, as in Android's zipalign."""
 
 
 def save_arrays(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write what `np.load` reads and `map_arrays` maps; names may hold any character, also "/".
+    """Write an .npz archive for `np.load` and `map_arrays`; names may contain any character.
 
-    The same arrays give the same bytes. Where the disk is full, `np.savez` leaves an open archive
-    behind, which complains once more when it is collected.
+    The same arrays give the same bytes. `np.savez` is not used: on a full disk it leaves an archive
+    open, which raises a second error when it is garbage-collected.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     import numpy as np
 
@@ -48,11 +48,13 @@ def save_arrays(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> N
 def save_tensors(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write safetensors, to be read by whoever may read a new file: of itself the library writes
-    for its user alone, whom others of a group can then neither check nor resume.
+    """Write a safetensors file with the permissions of a normal new file.
+
+    The library creates files that only their owner may read, so that other users of a shared store
+    could not verify them or resume from them.
 
     Raises:
-        OSError, SafetensorError: it cannot be written.
+        OSError, SafetensorError: the file cannot be written.
     """
     from safetensors.numpy import save_file
 
@@ -63,21 +65,21 @@ def save_tensors(
 
 
 def _room(start: int, info: zipfile.ZipInfo) -> bytes:
-    """An extra field after which a member that begins at `start` has its content aligned."""
-    sizes = struct.calcsize("<HHQQ")  # what zipfile adds for members of any length
+    """An extra field that aligns the content of a zip member whose header begins at `start`."""
+    sizes = struct.calcsize("<HHQQ")  # the zip64 field that zipfile adds
     header, padding = struct.calcsize("<HH"), _LOCAL_HEADER + sizes + len(info.filename.encode())
     length = -(start + padding + header) % _ALIGNMENT
     return struct.pack("<HH", _PADDING, length) + bytes(length)
 
 
 def map_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an uncompressed archive, which are read from the file where they are looked at.
+    """Memory-map the arrays of an uncompressed .npz archive, read-only.
 
-    They cannot be written to. An archive of `np.savez`, whose arrays are not aligned, is read.
+    Arrays that are not aligned, as `np.savez` writes them, are copied.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError, zipfile.BadZipFile: it is no such archive.
+        OSError: the file cannot be read.
+        ValueError, zipfile.BadZipFile: it is not such an archive.
     """
     import numpy as np
 
@@ -101,11 +103,7 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def malformed(path: Path, why: str) -> NoReturn:
-    """Refuse a file of an artefact.
-
-    Raises:
-        Malformed: always.
-    """
+    """Raise Malformed for a file of an artefact, with the reason `why`."""
     raise Malformed(
         f"{path}: not what its stage writes ({why}); unidet verify --repair brings back what the "
         "disk has altered, unidet rm removes what came from elsewhere"
@@ -114,25 +112,25 @@ def malformed(path: Path, why: str) -> NoReturn:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Context for reading a file of an artefact: any error of a reader becomes Malformed.
+    """Context for reading a file of an artefact: errors of readers become Malformed.
 
     Raises:
         OSError: the disk fails.
-        Malformed: it cannot be read.
+        Malformed: the content cannot be read.
     """
     try:
         yield
     except (OSError, UserError):
         raise
-    except Exception as error:  # of zipfile, struct, tokenize, ast, pickle and numpy
+    except Exception as error:  # raised by zipfile, struct, tokenize, ast, pickle or numpy
         malformed(path, f"{type(error).__name__}: {error!s:.80}".replace("\n", " "))
 
 
 def require_arrays(path: Path, arrays: Mapping[str, np.ndarray], kinds: Kinds) -> None:
-    """Check the names, types and shapes of an artefact's arrays, which may come from elsewhere.
+    """Check names, types and shapes of an artefact's arrays; it may come from another store.
 
     Raises:
-        Malformed: one is missing, or of another type or shape.
+        Malformed: an array is missing, or its type or shape is wrong.
     """
     for name, (types, lengths) in kinds.items():
         if name not in arrays:
@@ -146,7 +144,7 @@ def require_arrays(path: Path, arrays: Mapping[str, np.ndarray], kinds: Kinds) -
 
 
 def load_arrays(path: Path, kinds: Kinds) -> dict[str, np.ndarray]:
-    """The arrays of an archive, checked as `require_arrays` does."""
+    """Load the arrays of an archive and check them with `require_arrays`."""
     import numpy as np
 
     with readable(path), np.load(path) as archive:
@@ -158,11 +156,11 @@ def load_arrays(path: Path, kinds: Kinds) -> dict[str, np.ndarray]:
 def load_array(
     path: Path, types: str, shape: tuple[int | None, ...], *, mapped: bool = False
 ) -> np.ndarray:
-    """The array of a `.npy` file, checked as `require_arrays` does; or read where it is looked at.
+    """Load the array of a `.npy` file, memory-mapped if `mapped`, and check its type and shape.
 
     Raises:
-        OSError: it cannot be read.
-        Malformed: it is none, or of another type or shape.
+        OSError: the file cannot be read.
+        Malformed: it is not such a file, or its type or shape is wrong.
     """
     import numpy as np
 
@@ -173,9 +171,10 @@ def load_array(
 
 
 def reserve_array(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
-    """Make a `.npy` file that is then mapped into memory and filled, with room for all of it.
+    """Create a `.npy` file of full size, to be memory-mapped and filled.
 
-    Without room, whoever fills it would be ended by SIGBUS.
+    All blocks are allocated now: on a full disk, a process that writes to the mapping would be
+    killed by SIGBUS.
 
     Raises:
         OSError: the disk is full.

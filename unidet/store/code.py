@@ -1,9 +1,9 @@
-"""Digest of all source code that a module can reach inside its own package.
+"""Digest of all source code that a module imports, directly or indirectly, from its own package.
 
 Files are found by path and parsed, never imported. Formatting, comments, docstrings, the order of
-neighbouring imports and type-only imports do not count; the same source gives the same digest in a
-checkout, an editable install and a wheel, on every supported Python. Resources that are not Python
-are not part of it.
+consecutive imports and type-only imports do not change the digest. The same source gives the same
+digest in a checkout, an editable install and a wheel, on all supported Python versions. Files other
+than Python source are not part of it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from unidet.store.syntax import VERSION, Source, read_source
 class Sources:
     """Sources of modules, each found and read once.
 
-    An edit made while a long run is under way concerns the next run, as this one goes on with the
-    code that it has loaded.
+    Edits during a run therefore affect only the next run; this one uses the code it has loaded.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
-        """`cache`: a file that remembers what was parsed, by size, inode and times of each."""
+        """`cache`: a file for results of parsing, which are valid for a size, inode and times."""
         self._locate = _Locator()
         self._remembered = _Remembered(cache)
         self._read: dict[str, Source] = {}
@@ -38,12 +37,11 @@ class Sources:
     def closure(self, module: str, exclude: Collection[str] = ()) -> dict[str, str]:
         """Module name -> digest of its code, for `module` and all it imports from its own package.
 
-        Imports count wherever they stand, those inside functions too, and with a submodule its
-        parent packages. `exclude` names modules, and packages with all they hold, that neither
-        count nor are followed.
+        Imports inside functions are included, and so are the parent packages of a submodule.
+        `exclude` names modules and packages that are neither included nor followed.
 
         Raises:
-            ModuleNotFoundError: `module`, or one that is imported, has no source file.
+            ModuleNotFoundError: `module` or an imported module has no source file.
             SyntaxError: a source file does not parse.
         """
         found: dict[str, str] = {}
@@ -59,7 +57,7 @@ class Sources:
             found[name] = source.digest
             pending.extend(_parents(name))
             pending.extend(source.imports)
-            # `from package import name` reaches a submodule only where there is one.
+            # `from package import name` may import a submodule or something else.
             pending.extend(target for target in source.perhaps if self._locate(target) is not None)
         self._remembered.save()
         return dict(sorted(found.items()))
@@ -86,10 +84,11 @@ def _within(name: str, packages: Collection[str]) -> bool:
 
 
 class _Locator:
-    """Finds the source file of a module, None where it has none.
+    """Finds the source file of a module; None where it has none.
 
-    Below the top package the file system decides. Only a package that lies elsewhere (an editable
-    install maps some) is asked of the import system, which loads no more than the top package.
+    Submodules are looked up in the folder of their package. Only the top package, and packages that
+    an editable install maps to other places, are looked up by the import system, which loads
+    nothing but the top package.
     """
 
     def __init__(self) -> None:
@@ -119,11 +118,11 @@ def _origin(name: str) -> Path | None:
     return Path(found.origin) if found is not None and found.origin is not None else None
 
 
-_KEPT = (int, {str: ([int], str, [str], [str])})  # version, path -> state and what was read
+_KEPT = (int, {str: ([int], str, [str], [str])})  # version, path -> state and Source
 
 
 class _Remembered:
-    """Parsed sources of earlier processes, in one file that may be deleted any time."""
+    """Parsed sources of earlier processes, in one file that may be deleted at any time."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -1,6 +1,6 @@
-"""Derived files, which may be deleted: validated when read, or ignored.
+"""Reading of caches, which may be deleted at any time. Invalid ones are ignored.
 
-A store may come from elsewhere with all that lies in it, its caches too.
+They are validated because a store, including its caches, may come from another machine.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from unidet.store.plain_json import parse_json
 
 
 def read_derived(path: Path, shape: Any) -> Any:
-    """The JSON that `write_sealed` has kept; None where it is absent, damaged or something else.
+    """JSON written by `write_sealed`; None where it is missing, damaged or has another shape.
 
     Args:
-        shape: a type; a tuple of the shapes of a list's items, a list of the one that all of them
-            have, or {str: shape} of a mapping's values.
+        shape: a type; a tuple with the shape of each item of a list; a list with the one shape of
+            all items; or {str: shape} for the values of a mapping.
     """
     data = read_sealed(path)
     if data is None:

@@ -1,4 +1,4 @@
-"""File-system operations that survive a crash, with errors that users can act on."""
+"""File-system operations that are safe against crashes, with error messages for users."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ _REASONS = {
 
 @contextmanager
 def clear_errors(root: Path) -> Iterator[None]:
-    """Turn disk errors into one clear line.
+    """Turn disk errors into a UserError of one line.
 
     Raises:
-        UserError: read-only, not permitted, full, broken.
+        UserError: the store is read-only, not permitted, full or broken.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # not the disk's: raised by Python code
+        if error.errno is None:  # raised by Python code, not by the disk
             raise
         reason = _REASONS.get(error.errno, f"cannot be used: {error.strerror}")
         raise UserError(f"store {root} {reason} ({error.filename or error.strerror})") from error
 
 
 def read_plain(path: Path, most: int | None = None) -> bytes:
-    """Content of a plain file; waits for no other process and reads nothing that has no end.
+    """Content of a plain file, without blocking on pipes or endless devices.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: a link, a folder, a device, a pipe, or more than `most` bytes.
+        FileNotFoundError: there is no such file.
+        ValueError: it is a link, folder, device or pipe, or has more than `most` bytes.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -82,7 +82,7 @@ def unreadable_is_damaged() -> Iterator[None]:
 
 
 def sync(path: Path | str) -> None:
-    """Return when a file's bytes, or a folder's names, are on the disk."""
+    """Flush the content of a file, or the entries of a folder, to the disk (fsync)."""
     with _opened(path) as descriptor:
         os.fsync(descriptor)
 
@@ -97,7 +97,7 @@ def _opened(path: Path | str) -> Iterator[int]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents so that they are there after a crash."""
+    """Create a folder and its parents durably."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -107,7 +107,7 @@ def make_folder(path: Path) -> None:
 
 
 def discard(path: Path, trash: Path) -> None:
-    """Remove a file or folder: it leaves its place in one step, its content goes after that."""
+    """Remove a file or folder: move it to `trash` atomically, then delete it there."""
     make_folder(trash)
     bin_path = trash / f"{path.name}.{secrets.token_hex(4)}"
     try:
@@ -118,13 +118,13 @@ def discard(path: Path, trash: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         bin_path = path
-    # A clean-up beside may empty the trash of this at the same time.
+    # A concurrent clean-up may delete it from the trash at the same time.
     with suppress(FileNotFoundError):
         remove(bin_path)
 
 
 def remove(path: Path) -> None:
-    """Remove what lies there, if anything: a folder with all in it, or a file, a link, a pipe."""
+    """Remove a folder with its content, or a file, link or pipe, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -132,7 +132,7 @@ def remove(path: Path) -> None:
 
 
 def set_aside(path: Path, trash: Path) -> None:
-    """Move a faulty file into the trash, where it stays until a clean-up."""
+    """Move a faulty file to the trash, where it stays until a clean-up."""
     make_folder(trash)
     target = trash / f"{path.name}.{secrets.token_hex(4)}"
     os.rename(path, target)
@@ -141,13 +141,13 @@ def set_aside(path: Path, trash: Path) -> None:
 
 
 def touch(path: Path) -> None:
-    """Give it the time of now; another user's file may keep its own."""
+    """Set the modification time to now, where permitted."""
     with suppress(PermissionError):
         os.utime(path, follow_symlinks=False)
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file durably."""
     with open(path, "xb") as stream:
         stream.write(data)
         stream.flush()
@@ -155,9 +155,9 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def create_once(path: Path, data: bytes, temporary: Path) -> bool:
-    """Let a complete file appear at `path` unless one is there; whether it was this one.
+    """Create a complete file at `path` atomically, unless it exists; returns whether it did so.
 
-    `temporary` is a path on the same file system that nobody else uses.
+    `temporary` is an unused path on the same file system.
     """
     make_folder(path.parent)
     try:
@@ -172,7 +172,7 @@ def create_once(path: Path, data: bytes, temporary: Path) -> bool:
 
 
 def replace(path: Path, data: bytes, temporary: Path) -> None:
-    """Put a complete file at `path`, whatever is there."""
+    """Write a complete file to `path` atomically, replacing an existing file."""
     make_folder(path.parent)
     try:
         write_synced(temporary, data)
@@ -183,7 +183,7 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
 
 
 def read_sealed(path: Path) -> bytes | None:
-    """Content of a file written by `write_sealed`; None where it is absent, short or altered."""
+    """Content of a file written by `write_sealed`; None where it is missing or damaged."""
     try:
         seal, _, data = read_plain(path).partition(b"\n")
     except (OSError, ValueError):
@@ -192,9 +192,9 @@ def read_sealed(path: Path) -> bytes | None:
 
 
 def write_sealed(path: Path, data: bytes) -> None:
-    """Keep derived data with its checksum; where that cannot be written, the next run computes it.
+    """Write a cache with its checksum; errors are ignored, as the next run can compute it again.
 
-    A cache owes nobody durability, so nothing waits for the disk here.
+    A cache need not be durable, so this does not wait for the disk.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with suppress(OSError):
@@ -207,12 +207,12 @@ def write_sealed(path: Path, data: bytes) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """The entries of a folder, by name; empty if it does not exist.
+    """Entries of a folder, sorted by name; empty if it does not exist.
 
-    `Path.glob` passes over what this user may not list, as if nothing lay there.
+    `Path.glob` would silently skip folders that this user may not list.
 
     Raises:
-        OSError: it cannot be listed.
+        OSError: the folder cannot be listed.
     """
     try:
         return [folder / name for name in sorted(os.listdir(folder))]
@@ -220,38 +220,40 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
-def unless_gone(error: OSError) -> None:
-    """Of a folder that is walked through: somebody else may take it away meanwhile.
+def ignore_missing(error: OSError) -> None:
+    """Error handler of `os.walk` that ignores folders which another process has just removed.
 
     Raises:
-        OSError: it is there and cannot be listed.
+        OSError: the folder exists but cannot be listed.
     """
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
-def files_below(folder: Path, unlisted: Callable[[OSError], None] = unless_gone) -> Iterator[Path]:
-    """Files and links; `unlisted` is told of folders that cannot be gone through."""
+def files_below(
+    folder: Path, unlisted: Callable[[OSError], None] = ignore_missing
+) -> Iterator[Path]:
+    """Files and links below a folder; `unlisted` is called for folders that cannot be listed."""
     for place, folders, names in os.walk(folder, onerror=unlisted):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         yield from (Path(place, name) for name in (*names, *links))
 
 
-# --- files for people, anywhere -----------------------------------------------------------------
+# --- output files outside the store -------------------------------------------------------------
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, moved to `path` at the end; what fails leaves `path` as it was.
+    """Yield a temporary path that is moved to `path` at the end; on failure `path` is unchanged.
 
-    The path has the suffix of `path`. A device or a pipe is written to as it is.
+    The temporary path has the suffix of `path`. A device or a pipe is written to directly.
 
     Raises:
-        UserError: it cannot be written, or is there and the disk does not confirm its name.
+        UserError: the file cannot be written, or the disk does not confirm that it is durable.
     """
     place = Path(os.path.realpath(path))  # a link stays a link
     special = path.exists() and not path.is_file()
-    # not longer than the name itself may be, which may take all that there is
+    # A prefix before the whole name could exceed the longest allowed file name.
     partial = path if special else place.with_name(f".{secrets.token_hex(8)}{place.suffix}")
     fault = "cannot be written"
     try:
@@ -273,14 +275,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 def check_target(
     path: Path, suffixes: Sequence[str] = (), *, inputs: Iterable[str | Path | None] = ()
 ) -> None:
-    """Before long work: whether `whole_file` can write there, under a name with such an ending.
+    """Check, before long work, that `whole_file` can write `path` and its suffix is allowed.
 
     Args:
-        inputs: what is read; None and what is not there are passed over.
+        inputs: files that are read; None and missing files are ignored.
 
     Raises:
-        UserError: another ending, a folder, one of the inputs under any name, or a place that is
-            not there or not writable.
+        UserError: the suffix is wrong, `path` is a folder or one of the inputs (under any name), or
+            its folder is missing or not writable.
     """
     if suffixes and path.suffix not in suffixes:
         raise UserError(f"{path}: the name must end in {', '.join(suffixes)}")
@@ -300,10 +302,10 @@ def check_target(
 
 
 def check_folder(path: Path) -> None:
-    """Before long work: whether `path` is, or can be made, a folder to write to.
+    """Check, before long work, that `path` is a writable folder or can be created.
 
     Raises:
-        UserError: a file stands in the way, or it is not writable.
+        UserError: part of the path is a file, or the folder is not writable.
     """
     there = nearest_folder(path)
     if not os.access(there, os.W_OK):
@@ -311,10 +313,10 @@ def check_folder(path: Path) -> None:
 
 
 def nearest_folder(path: Path) -> Path:
-    """`path`, or the last folder on the way to it that is there.
+    """`path`, or its nearest existing parent folder.
 
     Raises:
-        UserError: a file stands in the way.
+        UserError: part of the path is a file.
     """
     there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():

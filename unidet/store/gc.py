@@ -1,9 +1,9 @@
-"""Drops artefacts in two phases: into the trash, and after a grace period for good.
+"""Drops artefacts in two phases: into the trash, and for good after a grace period.
 
-Safe beside anything else that works with the store, at any moment and without waiting. What is
-taken away is looked at once more after it is gone from its place: a record that is needed by then,
-or a blob that a record names by then, comes back. Publishing looks the other way round (ingest.py),
-and whoever uses an artefact marks it first and looks it up after that (live.py).
+This is safe at any time while other processes use the store, and it waits for none. After a record
+or blob has been moved to the trash, it is checked again: if a record is needed by then, or a blob
+is named by a record, it is restored. Publishing checks in the opposite order (ingest.py), and users
+of an artefact mark it before they look it up (live.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unidet.errors import UserError
 from unidet.store import live, lock
 from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync, touch
 from unidet.store.gc_plan import closure, protected_roots, records_of
-from unidet.store.ingest import second_name
+from unidet.store.ingest import link_back
 from unidet.store.paths import check_digest
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -31,10 +31,10 @@ _VIEW = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{12}")
 
 @contextmanager
 def cleaning(store: Store) -> Iterator[None]:
-    """One clean-up at a time.
+    """Context that allows one clean-up at a time.
 
     Raises:
-        UserError: another one is at it, or the store cannot be written.
+        UserError: another clean-up is running, or the store cannot be written.
     """
     path = store.layout.gc_lock
 
@@ -52,9 +52,9 @@ def cleaning(store: Store) -> Iterator[None]:
 
 
 def drop(store: Store, actions: Iterable[Action]) -> list[Action]:
-    """Move records into the trash and remove their folders; those that did go.
+    """Move records to the trash and remove their folders; returns those that were dropped.
 
-    A record that somebody needs after all stays. Content goes with `sweep`.
+    A record that has come into use meanwhile stays. `sweep` removes the content.
     """
     taken = [action for action in actions if _drop_record(store, action.key)]
     restored = _restore_needed(store)
@@ -63,25 +63,26 @@ def drop(store: Store, actions: Iterable[Action]) -> list[Action]:
 
 
 def _drop_record(store: Store, key: str) -> bool:
-    """Move one record into the trash unless somebody has begun to use it; whether it went.
+    """Move one record to the trash unless it has come into use; returns whether it was moved.
 
-    Under the lock of its key, so that who looks it up meanwhile does not begin to compute.
+    This holds the lock of the key, so that a process that looks it up meanwhile does not start to
+    compute.
     """
     layout = store.layout
     with _if_free(layout.lock(key)) as free:
         if not free or key in protected_roots(layout):
             return False
-        if not _into(layout.record(key), layout.dropped_records):
+        if not _move_to_trash(layout.record(key), layout.dropped_records):
             return False
         if key in protected_roots(layout):
-            _back(layout.dropped_records / f"{key}.json", layout.record(key))
+            _restore(layout.dropped_records / f"{key}.json", layout.record(key))
             return False
     return True
 
 
 @contextmanager
 def _if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock that nobody holds; whether that went."""
+    """Hold a lock if it is free; yields whether it is held."""
 
     def give_up(owner: lock.Owner | None) -> None:
         raise BlockingIOError
@@ -99,9 +100,9 @@ def _if_free(path: Path) -> Iterator[bool]:
 
 
 def _restore_needed(store: Store) -> set[str]:
-    """Bring records back that are pinned, in use, or that something left was made from; their keys.
+    """Restore records that are pinned, in use or inputs of others; returns their keys.
 
-    The trash may hold such records after a crash too.
+    The trash may also contain such records after a crash.
     """
     layout = store.layout
     dropped = (store.read(path) for path in _digests(layout.dropped_records, ending=".json"))
@@ -109,44 +110,44 @@ def _restore_needed(store: Store) -> set[str]:
     records = records_of(store)
     needed = closure({*protected_roots(layout), *records}, gone | records)
     for key in needed & gone.keys():
-        _back(layout.dropped_records / f"{key}.json", layout.record(key))
+        _restore(layout.dropped_records / f"{key}.json", layout.record(key))
     return needed & gone.keys()
 
 
 def sweep(
     store: Store, grace: float = GRACE_SECONDS, young: float = YOUNG_SECONDS
 ) -> tuple[int, int]:
-    """Content that nothing names: into the trash, and for good what is there for `grace` seconds.
+    """Move content that no record names to the trash; delete what has been there for `grace` s.
 
-    Content that was written or needed in the last `young` seconds, or `grace` if that is more, is
-    left alone: its record may be on the way.
+    Content that was written or touched in the last `young` seconds (or `grace`, if that is more) is
+    kept, because its record may be about to be created.
 
     Returns:
-        bytes that are in the trash after this, bytes removed for good.
+        bytes in the trash after this, bytes removed for good.
 
     Raises:
-        UserError: a record cannot be read, so nobody knows what it names.
+        UserError: a record cannot be read, so it is not known what it names.
     """
     layout = store.layout
     before = time.time() - max(grace, young)
     named = _named(store)
     for blob in _digests(layout.blobs, "??/*"):
         if blob.name not in named and _older(blob, before):
-            _into(blob, layout.dropped_blobs)
+            _move_to_trash(blob, layout.dropped_blobs)
     named = _named(store)
     for dropped in _digests(layout.dropped_blobs):
         if dropped.name in named:
-            _back(dropped, layout.blob(dropped.name))
+            _restore(dropped, layout.blob(dropped.name))
     freed = _purge(store, time.time() - grace)
     live.discard_abandoned(layout)
     return _bytes(layout.trash), freed
 
 
 def drop_unfinished(store: Store, seconds: float) -> int:
-    """Remove work of interrupted runs that nobody touched for so long; how many.
+    """Remove work folders of interrupted runs not touched for `seconds`; returns their number.
 
-    Work whose key a living process has locked or marked as used stays. It goes under its lock, so
-    that nobody begins to work in it meanwhile.
+    Work whose key a running process has locked or marked as used stays. The lock is held during the
+    removal, so that no process starts to work in the folder meanwhile.
     """
     before = time.time() - seconds
     found = 0
@@ -161,16 +162,18 @@ def drop_unfinished(store: Store, seconds: float) -> int:
 
 
 def _purge(store: Store, before: float) -> int:
-    """Remove from the trash for good what nothing names and what has lain there long enough."""
+    """Delete what was moved to the trash before the time `before`; returns the freed bytes."""
     layout = store.layout
     freed = 0
     for dropped in (*layout.dropped_records.glob("*"), *layout.dropped_blobs.glob("*")):
-        if _left(dropped, before):
+        if _dropped_before(dropped, before):
             freed += _bytes(dropped)
             dropped.unlink(missing_ok=True)
-    # After that, for to remove a second name of content gives it a new ctime.
+    # Last, because removing one hard link of a file changes the ctime of the others.
     for path in layout.trash.glob("*"):
-        if path not in (layout.dropped_records, layout.dropped_blobs) and _left(path, before):
+        if path not in (layout.dropped_records, layout.dropped_blobs) and _dropped_before(
+            path, before
+        ):
             freed += _bytes(path)
             discard(path, layout.trash)
     return freed
@@ -181,8 +184,8 @@ def _named(store: Store) -> set[str]:
     return {file.sha256 for action in actions for file in action.files.values()}
 
 
-def _into(path: Path, folder: Path) -> bool:
-    """Move a file into a folder of the trash, where its time starts now; whether it was there."""
+def _move_to_trash(path: Path, folder: Path) -> bool:
+    """Move a file to a folder of the trash with the time of now; returns whether it existed."""
     make_folder(folder)
     try:
         touch(path)
@@ -193,33 +196,33 @@ def _into(path: Path, folder: Path) -> bool:
     return True
 
 
-def _back(dropped: Path, place: Path) -> None:
-    """Move a file out of the trash unless another one has taken its place."""
+def _restore(dropped: Path, place: Path) -> None:
+    """Move a file from the trash back to its place, unless a new one is there."""
     with suppress(FileExistsError):
-        second_name(dropped, place)
+        link_back(dropped, place)
         sync(place.parent)
     dropped.unlink(missing_ok=True)
 
 
 def _remove_views(store: Store) -> None:
-    """Remove folders of artefacts that have no record any more; what somebody added stays."""
+    """Remove folders of artefacts without a record, unless a user has added files to them."""
     layout = store.layout
-    # Folders first: one that is made after this has a record, and the record is older.
+    # List folders before records: a folder that is created later has an older record.
     folders = [path for path in layout.artefacts.glob("*") if _VIEW.fullmatch(path.name)]
     actions = records_of(store).values()
     known = {layout.artefact(action.stage, action.output).name for action in actions}
     for folder in folders:
-        if folder.name not in known and not any(map(_is_somebody_s, files_below(folder))):
+        if folder.name not in known and not any(map(_is_user_file, files_below(folder))):
             discard(folder, layout.trash)
 
 
-def _is_somebody_s(path: Path) -> bool:
-    """What the store links is read-only; hidden files that systems leave do not count."""
+def _is_user_file(path: Path) -> bool:
+    """Whether a user added the file: it is writable and not hidden, unlike the store's links."""
     return not path.name.startswith(".") and bool(os.lstat(path).st_mode & 0o222)
 
 
 def _digests(folder: Path, pattern: str = "*", ending: str = "") -> Iterator[Path]:
-    """What lies there under the name of a digest and this ending; nothing else is ours."""
+    """Entries whose name is a digest with this ending; other files are not the store's."""
     for path in list(folder.glob(pattern + ending)):
         with suppress(ValueError):
             check_digest(path.name.removesuffix(ending))
@@ -233,10 +236,10 @@ def _older(path: Path, before: float) -> bool:
         return False
 
 
-def _left(dropped: Path, before: float) -> bool:
-    """Whether something lies in the trash for so long: since its mtime or, later, its ctime.
+def _dropped_before(dropped: Path, before: float) -> bool:
+    """Whether a file was moved to the trash before this time, by its mtime and its ctime.
 
-    The move has set the latter; another user's file has no mtime that this one may set.
+    Moving sets the ctime; the mtime of another user's file cannot be set.
     """
     try:
         state = os.lstat(dropped)
@@ -246,7 +249,7 @@ def _left(dropped: Path, before: float) -> bool:
 
 
 def _bytes(path: Path) -> int:
-    """Bytes that go with `path`: of content only what has no other name."""
+    """Bytes that deleting `path` frees; files with other hard links do not count."""
     paths = [path] if path.is_file() else files_below(path)
     found = 0
     for one in paths:

@@ -1,4 +1,4 @@
-"""What `unidet gc` may drop, and in which order; changes nothing (gc.py does)."""
+"""Chooses what `unidet gc` drops, and in which order. Nothing is changed here (see gc.py)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from unidet.store.provenance import utc
 from unidet.store.record import Action
 from unidet.store.store import Store
 
-LEAST_SECONDS = 1e-3  # a stage that took no time at all is as cheap as one that took this long
+LEAST_SECONDS = 1e-3  # lower limit of the compute time that bytes are divided by
 
 
 @dataclass(frozen=True)
 class Drop:
-    """An artefact to drop, with the bytes that go with it alone when its turn comes."""
+    """An artefact to drop; `frees` is the number of bytes that only it uses at that point."""
 
     action: Action
     frees: int
@@ -33,9 +33,9 @@ class Drop:
 
 @dataclass(frozen=True)
 class Plan:
-    """Drops in order, bytes of content before and after them, and how many artefacts stay.
+    """Drops in order, bytes of content before and after them, and the number of other artefacts.
 
-    `before` and `after` count content that an artefact names, once however many name it.
+    Content that several artefacts share is counted once.
     """
 
     drops: tuple[Drop, ...]
@@ -47,13 +47,14 @@ class Plan:
 def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = None) -> Plan:
     """Choose what to drop.
 
-    Kept in any case: pins, what living processes use, the `keep_last` artefacts of every stage that
-    were asked for last, and everything those were made from. Without `max_bytes` all others go,
-    with it only so many that the content fits, the most bytes per second of computing first. An
-    artefact goes only after all that were made from it. With neither limit nothing goes.
+    Always kept are pins, artefacts in use by running processes, the `keep_last` most recently
+    requested artefacts of each stage, and the inputs of all these. Without `max_bytes` all others
+    are dropped; with it, as many as needed for the content to fit, those with the most bytes per
+    second of compute time first. An artefact is dropped only after all that were made from it. With
+    neither limit nothing is dropped.
 
     Raises:
-        UserError: a record cannot be read, so nobody knows what it needs.
+        UserError: a record cannot be read, so it is not known what it needs.
     """
     records = records_of(store)
     if keep_last is None:
@@ -70,10 +71,10 @@ def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = Non
 
 
 def records_of(store: Store) -> dict[str, Action]:
-    """Every record by its key.
+    """All records by key.
 
     Raises:
-        UserError: one cannot be read, so that nobody knows what it needs.
+        UserError: a record cannot be read, so it is not known what it needs.
     """
     found = {action.key: action for action in store.actions()}
     groups = [path for path in entries(store.layout.actions) if path.is_dir()]
@@ -91,12 +92,12 @@ def records_of(store: Store) -> dict[str, Action]:
 
 
 def protected_roots(layout: Layout) -> set[str]:
-    """Keys that are pinned or that a living process uses."""
+    """Keys that are pinned or used by a running process."""
     return pinned(layout) | live.used(layout.runs)
 
 
 def closure(roots: Iterable[str], records: Mapping[str, Action]) -> set[str]:
-    """The keys and all that they were made from, as far as there are records."""
+    """`roots` and all their direct and indirect inputs, as far as there are records."""
     found: set[str] = set()
     pending = list(roots)
     while pending:
@@ -108,7 +109,7 @@ def closure(roots: Iterable[str], records: Mapping[str, Action]) -> set[str]:
 
 
 def obstacles(store: Store, action: Action) -> list[str]:
-    """Why an artefact may not be removed alone, in words; empty if it may."""
+    """Reasons why an artefact may not be removed on its own; empty if it may."""
     layout = store.layout
     found = ["it is pinned"] if action.key in pinned(layout) else []
     if action.key in live.used(layout.runs):
@@ -118,10 +119,11 @@ def obstacles(store: Store, action: Action) -> list[str]:
 
 
 def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
-    """The `count` keys of every stage, and of each dataset in it, that were asked for last.
+    """The `count` most recently requested keys of each stage and dataset.
 
-    Asked for in this store, or come into it: what a record says of its time is another clock's
-    where it was made elsewhere. The order is that of the log, for this clock may have been set too.
+    A key counts as requested when a command asked for it in this store or when its record arrived
+    here. Times in records are not used, as they may be of another machine's clock. The order is
+    that of the log, since this machine's clock may have been changed too.
     """
     runs = [run for run in store.runs() if run.key in records][::-1]
     times = sorted(run.time for run in runs)
@@ -129,7 +131,7 @@ def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable
     by_node: dict[tuple[str, str], dict[str, tuple[int, str, str]]] = {}
     for place, run in enumerate(runs, start=1):
         last[run.key] = place
-        # A set that was renamed is asked for by another name than it was made for.
+        # A renamed dataset is requested by another name than its artefact was made for.
         by_node.setdefault((run.stage, run.name), {})[run.key] = (place, "", "")
     for key, action in records.items():
         came = _arrived(store.layout.record(key))
@@ -140,8 +142,10 @@ def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable
 
 
 def _arrived(record: Path) -> str:
-    """When a record was written into this store: UTC, ISO 8601; empty for a time that is to come,
-    which says that the clock was wrong then, and nothing else."""
+    """When a record was written to this store, UTC in ISO 8601; empty for a time in the future.
+
+    A time in the future means that the clock was wrong.
+    """
     try:
         written = os.lstat(record).st_mtime
     except FileNotFoundError:
@@ -150,7 +154,7 @@ def _arrived(record: Path) -> str:
 
 
 class _Content:
-    """Blobs by which of the artefacts that are left name them."""
+    """For each blob, the remaining artefacts that contain it."""
 
     def __init__(self, actions: Iterable[Action]) -> None:
         self.users: dict[str, set[str]] = {}
@@ -161,11 +165,11 @@ class _Content:
                 self.users.setdefault(sha256, set()).add(action.key)
 
     def alone(self, action: Action) -> int:
-        """Bytes that no other artefact names."""
+        """Bytes of blobs that no other artefact contains."""
         return sum(size for sha, size in blobs_of(action).items() if len(self.users[sha]) == 1)
 
     def drop(self, action: Action) -> tuple[int, set[str]]:
-        """Bytes that go with it, and keys that are now alone with what they shared with it."""
+        """Remove an artefact: bytes freed, and keys that are now the only users of shared blobs."""
         frees = self.alone(action)
         self.total -= frees
         heirs: set[str] = set()
@@ -177,14 +181,14 @@ class _Content:
 
 
 def blobs_of(action: Action) -> dict[str, int]:
-    """sha256 -> bytes of an artefact's content, each once."""
+    """sha256 -> size in bytes of an artefact's blobs."""
     return {file.sha256: file.size for file in action.files.values()}
 
 
 def _choose(
     records: Mapping[str, Action], kept: set[str], content: _Content, max_bytes: int | None
 ) -> Iterable[Drop]:
-    """Artefacts that nothing left was made from, the dearest in bytes per second first."""
+    """Artefacts without dependents, those with the most bytes per compute second first."""
     users = Counter(key for one in records.values() for key in set(one.inputs.values()))
 
     def price(key: str) -> tuple[float, str]:
@@ -197,7 +201,7 @@ def _choose(
     while heap and (max_bytes is None or content.total > max_bytes):
         _, key = entry = heapq.heappop(heap)
         if key not in open_now or entry != price(key):
-            continue  # gone already, or here once more with what it has inherited
+            continue  # already dropped, or pushed again with a new price
         open_now.discard(key)
         frees, heirs = content.drop(records[key])
         yield Drop(records[key], frees)

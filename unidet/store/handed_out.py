@@ -1,6 +1,7 @@
-"""What this process has read of stores, to be read again where something fails in an odd way.
+"""Artefacts that this process has used, to be verified after an unexpected error.
 
-At use nothing is hashed: content that the disk has altered ends in whatever its reader makes of it.
+Content is not hashed when it is used. Content that the disk has altered therefore causes an
+arbitrary error in its reader.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ _actions: dict[tuple[str, str], tuple[Layout, Action]] = {}
 
 
 def note(layout: Layout, action: Action) -> None:
-    """The folder of an artefact is given to whoever asked for it."""
+    """Record that the folder of an artefact was requested."""
     _actions[str(layout.root), action.key] = layout, action
 
 
 def altered() -> str:
-    """One file that is not what was stored, with what helps; empty where all are as they were."""
+    """A message that names one altered file and says what helps; empty if none is altered."""
     for layout, action in list(_actions.values()):
         for name, file in action.files.items():
             if not _is_whole(layout, file):
@@ -33,7 +34,7 @@ def altered() -> str:
 def _is_whole(layout: Layout, file: StoredFile) -> bool:
     try:
         return sha256_file(layout.blob(file.sha256)) == file.sha256
-    except FileNotFoundError:  # a clean-up may have taken it away
+    except FileNotFoundError:  # a clean-up may have removed it
         return True
     except OSError:
         return False

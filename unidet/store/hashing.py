@@ -1,4 +1,4 @@
-"""Canonical JSON and SHA-256: the one way in which values, files and artefacts get their names."""
+"""Canonical JSON and SHA-256, by which values, files and artefacts are named."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BUFFER_BYTES = 1 << 20
 
 
 def normalise(value: Any, where: str = "value") -> Any:
-    """Plain JSON data equal to `value`: tuples become lists, numpy scalars become Python numbers.
+    """Convert a value to plain JSON data: tuples to lists, numpy scalars to Python numbers.
 
     Raises:
-        TypeError: a type whose text form is not certain (paths, arrays, objects, non-string keys).
+        TypeError: a type without a unique text form (paths, arrays, objects, non-string keys).
         ValueError: NaN or infinity.
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
@@ -46,11 +46,11 @@ def _normalise_mapping(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one UTF-8 text of a value: sorted keys, no spaces, non-ASCII written as itself."""
+    """The unique JSON text of a value in UTF-8: sorted keys, no spaces, non-ASCII unescaped."""
     text = json.dumps(
         normalise(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    # File names that are not UTF-8 reach Python as escaped surrogates; this gives their bytes back.
+    # Python represents file names that are not UTF-8 by surrogates; this restores their bytes.
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -65,22 +65,22 @@ def digest(value: Any) -> str:
 
 
 def key_of(preimage: Mapping[str, Any]) -> str:
-    """The key of the action that `preimage` describes: all that its result depends on."""
+    """The key of an action; `preimage` describes everything that its result depends on."""
     return digest(preimage)
 
 
 def sha256_file(path: Path | str) -> str:
-    """SHA-256 of a file's content in one streaming pass; other threads go on meanwhile.
+    """SHA-256 of a file's content in one streaming pass, which releases Python's global lock.
 
     Raises:
-        OSError: it cannot be read, or is none whose reading ends.
+        OSError: the file cannot be read, or is a pipe, socket or device.
     """
     require_end(path)
     return _stream(path, None)
 
 
 def require_end(path: Path | str) -> None:
-    """OSError where a path is nothing, or what might never be read to its end."""
+    """OSError where a path is missing or is a pipe, socket or device, which may have no end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         reason = "is no file, but a pipe, a socket or a device"
@@ -88,7 +88,7 @@ def require_end(path: Path | str) -> None:
 
 
 def copy_hashed(source: Path | str, target: Path | str) -> str:
-    """Copy a file's bytes and hash them, in the same pass."""
+    """Copy a file and return its SHA-256, in one pass."""
     return _stream(source, target)
 
 
@@ -112,16 +112,16 @@ def _read_into(stream: FileIO, buffer: memoryview) -> int:
     try:
         return stream.readinto(buffer)
     except OSError as error:
-        error.filename = str(stream.name)  # which a disk that fails does not say
+        error.filename = str(stream.name)  # an error of a read has no file name
         raise
 
 
 def write_all(descriptor: int, data: memoryview | bytes) -> None:
-    """Write all bytes; what the system takes at once may be fewer."""
+    """Write all bytes; one call of `os.write` may write fewer."""
     while data:
         data = data[os.write(descriptor, data) :]
 
 
 def output_digest(files: Iterable[tuple[str, str, int]]) -> str:
-    """Digest of an artefact: its files as (relative path, sha256, size), in order of path."""
+    """Digest of an artefact, given its files as (relative path, sha256, size)."""
     return digest([list(row) for row in sorted(files)])

@@ -1,4 +1,4 @@
-"""Takes the files of a finished artefact into the blobs, durably, linking rather than copying."""
+"""Moves the files of a finished artefact to the blobs, durably, by hard links where possible."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unidet.store.disk import make_folder, sync, touch, unless_gone
+from unidet.store.disk import ignore_missing, make_folder, sync, touch
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name
 
 WORKERS = 8
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # nor where what leads there is no folder
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @contextmanager
 def ingested(out: Path, layout: Layout, key: str) -> Iterator[dict[str, StoredFile]]:
-    """Every file below `out` is a blob, durably; create the record that needs them in the block.
+    """Make all files below `out` blobs, durably; create the record that names them in the block.
 
-    A file with other hard links, or on another file system, is copied: nobody else's file may turn
-    into a blob. A failure at any point leaves whole blobs or none.
+    Files with other hard links or on another file system are copied, because a blob must not be
+    somebody else's file. A failure at any point leaves complete blobs or none.
 
-    A clean-up beside may take away a blob that no record names yet. It looks at the records again
-    after that, and this side looks at the blobs again after the record is there: whichever comes
-    second brings the blob back.
+    A concurrent clean-up may remove a blob that no record names yet. It checks the records again
+    after that, and this function checks the blobs again after the record exists, so that one of the
+    two restores the blob.
 
     Yields:
         relative path -> blob.
 
     Raises:
-        ValueError: links, devices or odd names in `out`.
+        ValueError: `out` contains links, devices or names that are not allowed.
     """
     scratch = layout.private(key)
     try:
@@ -58,7 +58,7 @@ def ingested(out: Path, layout: Layout, key: str) -> Iterator[dict[str, StoredFi
 
 
 def place_all(sources: dict[Path, StoredFile], layout: Layout) -> None:
-    """Link files of this process alone into the blobs; on return the names are on the disk."""
+    """Link files that only this process uses to their blobs, durably."""
     folders = {layout.blob(file.sha256).parent for file in sources.values()}
     _make_groups(folders, layout)
     for source, file in sources.items():
@@ -68,7 +68,7 @@ def place_all(sources: dict[Path, StoredFile], layout: Layout) -> None:
 
 
 def place_missing(sources: dict[Path, StoredFile], layout: Layout) -> None:
-    """Bring back what was taken away since `place_all`; call it once a record names the blobs."""
+    """Restore blobs removed since `place_all`; call it once a record names them."""
     gone = {
         source: file
         for source, file in sources.items()
@@ -82,10 +82,10 @@ def list_files(out: Path) -> list[str]:
     """Relative paths of the regular files below `out`, sorted.
 
     Raises:
-        ValueError: something that is neither a regular file nor a folder, or a name not allowed.
+        ValueError: an entry is neither a regular file nor a folder, or its name is not allowed.
     """
     found = []
-    for folder, _, names in os.walk(out, onerror=unless_gone):
+    for folder, _, names in os.walk(out, onerror=ignore_missing):
         for name in names:
             path = Path(folder, name)
             relative = check_name(path.relative_to(out).as_posix())
@@ -96,9 +96,9 @@ def list_files(out: Path) -> list[str]:
 
 
 def _own(names: list[str], out: Path, scratch: Path, pool: ThreadPoolExecutor) -> dict[str, Path]:
-    """Read-only files that belong to this process alone, on the file system of the store."""
+    """Make the files read-only and private to this process, on the store's file system."""
     device = os.stat(scratch).st_dev
-    # Libraries write files for their user alone; whoever may read the folder may read them too.
+    # Some libraries write files that only their user may read; give them the folder's permissions.
     readers = os.stat(out).st_mode & 0o444
 
     def own(number: int, name: str) -> Path:
@@ -115,7 +115,7 @@ def _own(names: list[str], out: Path, scratch: Path, pool: ThreadPoolExecutor) -
 
 
 def _make_groups(folders: set[Path], layout: Layout) -> None:
-    """The folders of these blobs, durably, with one wait for all that are new."""
+    """Create the folders of these blobs durably, with one sync for all new ones."""
     make_folder(layout.blobs)
     new = [folder for folder in folders if not folder.is_dir()]
     for folder in new:
@@ -126,13 +126,13 @@ def _make_groups(folders: set[Path], layout: Layout) -> None:
 
 
 def _place(source: Path, file: StoredFile, layout: Layout) -> None:
-    """Let `source` be the blob too unless that is there; its folder is there and needs a sync."""
+    """Link `source` to its blob unless it exists. The blob's folder exists; sync it afterwards."""
     blob = layout.blob(file.sha256)
     if not has_blob(blob, file.size):
         os.utime(source)
         _link(source, blob, file.size)
     else:
-        # A fresh time tells a clean-up running beside that this blob is about to be needed.
+        # A new time tells a concurrent clean-up that this blob is about to be needed.
         with suppress(FileNotFoundError):
             touch(blob)
 
@@ -142,16 +142,16 @@ def _link(source: Path, blob: Path, size: int) -> None:
         os.link(source, blob)
     except FileExistsError:
         if not has_blob(blob, size):
-            # Something else lies there under this name; a second name for it is put over it.
+            # A damaged file has this name; replace it by a link to `source`.
             whole = source.with_name(f".{source.name}.{secrets.token_hex(4)}")
             os.link(source, whole)
             os.replace(whole, blob)
 
 
-def second_name(dropped: Path, place: Path) -> None:
-    """Let what is in the trash appear in its place too, unless something is there.
+def link_back(dropped: Path, place: Path) -> None:
+    """Link a file in the trash back to its place, unless that exists.
 
-    Another user's file may have no second name (Linux: fs.protected_hardlinks); that one moves.
+    Linux may forbid hard links to another user's file (fs.protected_hardlinks); then it is moved.
 
     Raises:
         FileExistsError, FileNotFoundError: as `os.link`.
@@ -165,19 +165,19 @@ def second_name(dropped: Path, place: Path) -> None:
 
 
 def rescue(file: StoredFile, layout: Layout) -> bool:
-    """Give content that is in the trash its place again; whether it is there now.
+    """Restore content from the trash if it is there; returns whether the blob exists now.
 
-    A clean-up beside takes content away before it looks whether a new record names it.
+    A concurrent clean-up removes content before it checks whether a new record names it.
     """
     blob = layout.blob(file.sha256)
-    # Not in the trash, in its place already, or a store that may only be read: the answer tells.
+    # Errors (not in the trash, already restored, read-only store) show in the return value.
     with suppress(OSError):
-        second_name(layout.dropped_blobs / file.sha256, blob)
+        link_back(layout.dropped_blobs / file.sha256, blob)
     return has_blob(blob, file.size)
 
 
 def has_blob(blob: Path, size: int) -> bool:
-    """Whether a blob is there with the size that its record gives."""
+    """Whether a blob exists with this size."""
     try:
         state = os.lstat(blob)
     except OSError as error:

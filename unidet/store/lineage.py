@@ -1,4 +1,4 @@
-"""From one artefact back to the raw files, with who, where and at what cost."""
+"""Lineage of an artefact back to the raw files: commands, hosts, code and compute time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unidet.store.store import Store
 
 @dataclass(frozen=True)
 class RawFile:
-    """Content from outside the store: its name in the stage, digest, and path at that time."""
+    """A file from outside the store: its name in the stage, its digest, and its path then."""
 
     name: str
     digest: str
@@ -24,15 +24,15 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Node:
-    """One artefact of a chain.
+    """One artefact of a lineage.
 
     Attributes:
-        label: the stage, and the dataset or vocabulary it was made for.
-        state: `whole`, `incomplete` (content is missing) or `lost` (the record is gone too).
+        label: the stage, and the dataset or vocabulary that the artefact was made for.
+        state: `whole`, `incomplete` (content is missing) or `lost` (the record is missing too).
         inputs: name -> key.
         git: commit and dirty flag of the code, None where unknown.
         accepted: declarations that later code is equivalent to the code that made it.
-        nondeterminism: other output digests that the same key has given.
+        nondeterminism: digests of other outputs that runs with the same key gave.
     """
 
     stage: str
@@ -54,7 +54,7 @@ class Node:
 
 
 def lineage(actions: Iterable[Action], store: Store) -> list[Node]:
-    """The artefacts and all they were made from; every one before its inputs."""
+    """The artefacts and all their direct and indirect inputs; each before its inputs."""
     pins = pinned(store.layout)
     declared = accepted.everything(store.layout)
     found: dict[str, Node] = {}
@@ -78,9 +78,9 @@ def lineage(actions: Iterable[Action], store: Store) -> list[Node]:
 
 
 def direct_inputs(nodes: Sequence[Node]) -> dict[str, list[str]]:
-    """Key -> keys of its inputs that it does not have through another input as well.
+    """Key -> keys of its inputs, without those that are also inputs of another of its inputs.
 
-    `nodes` as `lineage` gives them: every one before its inputs.
+    `nodes` are ordered as `lineage` returns them, each before its inputs.
     """
     above: dict[str, set[str]] = {}
     direct: dict[str, list[str]] = {}
@@ -115,7 +115,7 @@ def _node(one: Action, store: Store, pins: set[str], declared: list[Acceptance])
 
 
 def _later(one: Action, declared: list[Acceptance]) -> Iterator[Acceptance]:
-    """Declarations that make this artefact answer for later code, oldest first."""
+    """Declarations that make this artefact valid for later code, oldest first."""
     codes = {one.preimage.get("code")}
     for acceptance in declared:
         if acceptance.stage == one.stage and acceptance.equals in codes:

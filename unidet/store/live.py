@@ -1,9 +1,9 @@
-"""Keys that living processes use, for a clean-up running beside them.
+"""Keys that running processes use, so that a concurrent clean-up keeps them.
 
-Every process that works with artefacts keeps a file of keys and a lock on it. The operating system
-drops the lock of a process that dies, and then the file says nothing any more. Private folders of a
-process go when it is dead: no process of its number runs here, and nobody holds a lock on its file
-(processes in containers may share a host name and yet not see each other's numbers).
+Each process that works with artefacts keeps a file of keys, with a lock on it. When a process dies,
+the operating system releases its lock, and its file is ignored. Private folders of a process are
+removed when it is dead: no process with its pid runs here, and nobody holds a lock on its file
+(processes in containers may share a host name without seeing each other's pids).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Use = Callable[..., None]
 
 @contextmanager
 def in_use(layout: Layout) -> Iterator[Use]:
-    """A function that marks keys as used until the block ends; call it before looking them up.
+    """Yield a function that marks keys as used until the block ends; call it before a lookup.
 
-    Nothing is marked in a store that may only be read: nobody cleans up there.
+    In a read-only store nothing is marked, since no clean-up can run there.
 
     Raises:
         UserError: the disk is full.
@@ -60,8 +60,11 @@ def in_use(layout: Layout) -> Iterator[Use]:
 
 
 def _create(layout: Layout) -> tuple[Path, int]:
-    """A file that this process has locked; again where somebody took it for a dead one's before it
-    was locked, which another clock may make of it."""
+    """Create a file that this process has locked.
+
+    Another process may remove the file as that of a dead process before it is locked, if its clock
+    differs; then a new file is created.
+    """
     make_folder(layout.runs)
     while True:
         path = layout.live()
@@ -73,7 +76,7 @@ def _create(layout: Layout) -> tuple[Path, int]:
 
 
 def used(folder: Path) -> set[str]:
-    """Keys that living processes have marked; files of the dead are removed."""
+    """Keys that running processes have marked; files of dead processes are removed."""
     found: set[str] = set()
     for path in entries(folder):
         if path.suffix == ".live":
@@ -82,7 +85,7 @@ def used(folder: Path) -> set[str]:
 
 
 def _read(path: Path) -> set[str] | None:
-    """What a living process has marked, None where its process is dead."""
+    """Keys that a running process has marked; None if the process is dead."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -98,7 +101,7 @@ def _read(path: Path) -> set[str] | None:
         marked = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         return set(marked.decode(errors="replace").split())
     else:
-        # Its owner is dead; or it has just made the file and marks keys once it has the lock.
+        # The owner is dead, or has just created the file and has not locked it yet.
         if state.st_size or state.st_mtime < time.time() - JUST_MADE_SECONDS:
             path.unlink(missing_ok=True)
         return None
@@ -106,13 +109,13 @@ def _read(path: Path) -> set[str] | None:
         os.close(descriptor)
 
 
-# --- what the dead left ------------------------------------------------------------------------
+# --- folders of dead processes -----------------------------------------------------------------
 
 _PRIVATE = re.compile(r"(?P<key>[0-9a-f]{64})\.(?P<process>(?P<host>.+)-(?P<pid>\d+))-[0-9a-f]{8}")
 
 
 def discard_abandoned(layout: Layout, key: str | None = None) -> None:
-    """Remove private folders (of `key`, or all) whose process on this host is dead."""
+    """Remove private folders (of `key`, or all) of dead processes of this host."""
     with suppress(FileNotFoundError):
         for name in os.listdir(layout.base / "work"):
             match = _PRIVATE.fullmatch(name)
@@ -129,7 +132,7 @@ def _is_dead(layout: Layout, owner: re.Match[str]) -> bool:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process of this number runs here, whoever it belongs to."""
+    """Whether a process with this pid runs here, of any user."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,7 +1,7 @@
-"""One advisory lock per key, so that nobody computes what somebody is computing already.
+"""One advisory lock per key, so that two processes do not compute the same artefact.
 
-The operating system drops the lock of a process that dies. Nothing is wrong if two processes hold
-it at once (some network file systems allow that): only work is done twice.
+The operating system releases the lock of a process that dies. If two processes hold it at once
+(some network file systems allow that), the result is still correct, but is computed twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock; `since` is UTC, ISO 8601."""
+    """The process that holds a lock; `since` is UTC in ISO 8601."""
 
     host: str
     pid: int
@@ -45,27 +45,27 @@ def acquire(
     waiting: Callable[[Owner | None], None] | None = None,
     check: Callable[[], None] | None = None,
 ) -> BaseFileLock:
-    """Take the lock at `path`, however long that takes, and sign it.
+    """Take the lock at `path`, waiting as long as necessary, and write the owner beside it.
 
     Args:
-        waiting: told whom this process waits for, once for every new owner (None: not known yet).
+        waiting: called with the owner that this process waits for, once per owner (None: unknown).
         check: called between attempts; stops the waiting by raising.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
-    told: list[Owner | None] = []
-    patience = 0.0
+    reported: list[Owner | None] = []
+    timeout = 0.0
     while True:
         try:
-            lock.acquire(timeout=patience, poll_interval=POLL_SECONDS / 4)
+            lock.acquire(timeout=timeout, poll_interval=POLL_SECONDS / 4)
             break
         except Timeout:
-            patience = POLL_SECONDS
+            timeout = POLL_SECONDS
             owner = read_owner(path)
-            if waiting is not None and told != [owner]:
+            if waiting is not None and reported != [owner]:
                 waiting(owner)
-            told = [owner]
+            reported = [owner]
             if check is not None:
                 check()
     try:
@@ -77,19 +77,19 @@ def acquire(
 
 
 def release(lock: BaseFileLock) -> None:
-    """Take the signature away, then the lock."""
+    """Remove the owner's file, then release the lock."""
     _signature(Path(lock.lock_file)).unlink(missing_ok=True)
     lock.release()
 
 
 def holder(path: Path) -> Owner | None:
-    """Who holds the lock at this moment, None if nobody does; changes nothing on the disk."""
+    """The current owner of the lock, None if it is free; changes nothing on the disk."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
-        # A shared lock for an instant: whoever tries to take the real one meanwhile tries again.
+        # A shared lock for a moment: a process that tries to take the lock meanwhile tries again.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return read_owner(path)
@@ -99,7 +99,7 @@ def holder(path: Path) -> Owner | None:
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Who signed the lock last, None if nobody did."""
+    """The last owner of the lock, None if there was none."""
     try:
         return parse_record(Owner, read_plain(_signature(path)))
     except (FileNotFoundError, ValueError):

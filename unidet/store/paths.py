@@ -1,19 +1,19 @@
-"""Where everything lies under the root of a store.
+"""Paths under the root of a store.
 
-<root>/artefacts/<stage>-<digest12>/    what people and stages read: hard links, derived
+<root>/artefacts/<stage>-<digest12>/    files of an artefact: hard links, can be rebuilt
 <root>/store/v1/
     blobs/sha256/ab/<sha256>            content, read-only
-    actions/ab/<key>.json               the only commit point of an artefact
-    actions/ab/<key>.differs/           other results seen for the same key
+    actions/ab/<key>.json               record of an artefact, its only commit point
+    actions/ab/<key>.differs/           records of other results for the same key
     work/<key>/                         checkpoints and finished shards of an unfinished run
     work/<key>.<host>-<pid>-<random>    private to one process: drafts, temporary files
-    locks/                              one lock a key; `gc.lock` lets one clean-up run at a time
-    refs/pins/<key>                     what `unidet gc` must never drop
-    refs/runs/<month>.jsonl             what commands asked for
-    refs/runs/<process>.live            keys that a living process uses; it holds a lock on this
+    locks/                              one lock per key; `gc.lock`: one clean-up at a time
+    refs/pins/<key>                     artefacts that `unidet gc` never drops
+    refs/runs/<month>.jsonl             log of what commands requested
+    refs/runs/<process>.live            keys in use by a running process, which locks this file
     refs/accepted/<stage>/<code>.json   code that was declared equivalent to earlier code
-    trash/records/  trash/blobs/        dropped, and removed for good after a grace period
-    stat-cache/                         derived, may be deleted
+    trash/records/  trash/blobs/        dropped; deleted after a grace period
+    stat-cache/                         caches, may be deleted
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def check_digest(text: str) -> str:
-    """`text` itself, if it is a SHA-256 in lower-case hexadecimal.
+    """Return `text` if it is a SHA-256 in lower-case hexadecimal.
 
     Raises:
-        ValueError: anything else; nothing else may become part of a path in the store.
+        ValueError: it is anything else, which must not become part of a path in the store.
     """
     if not isinstance(text, str) or not _DIGEST.fullmatch(text):
         raise ValueError(f"{text!r:.80} is not a sha256 digest")
@@ -40,13 +40,13 @@ def check_digest(text: str) -> str:
 
 
 def is_digest(text: str) -> bool:
-    """Whether `check_digest` would let it pass."""
+    """Whether `text` is a SHA-256 in lower-case hexadecimal."""
     return bool(_DIGEST.fullmatch(text))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one store; touches no disk."""
+    """Paths of one store; does not access the disk."""
 
     root: Path
 
@@ -122,11 +122,11 @@ class Layout:
         return self.artefacts / f"{stage}-{check_digest(output)[:12]}"
 
     def private(self, key: str) -> Path:
-        """A path that no other process, here or elsewhere, will use."""
+        """A path that no other process on any machine uses."""
         return self.base / "work" / f"{check_digest(key)}.{_own_mark()}"
 
     def live(self) -> Path:
-        """A path for the keys that this process uses, as no other process will name it."""
+        """A path for the keys that this process uses; no other process uses the same path."""
         return self.runs / f"{_own_mark()}.live"
 
 

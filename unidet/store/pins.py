@@ -1,4 +1,4 @@
-"""Pins: artefacts that no clean-up drops, with everything they were made from."""
+"""Pins: artefacts that no clean-up drops, including all their inputs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from unidet.store.record import Action
 
 @dataclass(frozen=True)
 class Pin:
-    """Who pinned which artefact, when (UTC, ISO 8601) and how.
+    """A pinned artefact, with the time (UTC, ISO 8601), host and command that pinned it.
 
-    `label` is what a person calls it, `output` its digest, by which artefacts are named.
+    `label` is its stage and dataset, `output` its digest.
     """
 
     key: str
@@ -32,7 +32,7 @@ class Pin:
 
 
 def pin(layout: Layout, action: Action) -> bool:
-    """Keep an artefact; whether it was not pinned before.
+    """Pin an artefact; returns False if it was already pinned.
 
     Raises:
         UserError: the store cannot be written.
@@ -46,7 +46,7 @@ def pin(layout: Layout, action: Action) -> bool:
 
 
 def unpin(layout: Layout, action: Action) -> bool:
-    """Let an artefact go; whether it was pinned.
+    """Remove a pin; returns whether there was one.
 
     Raises:
         UserError: the store cannot be written.
@@ -61,7 +61,7 @@ def unpin(layout: Layout, action: Action) -> bool:
 
 
 def pinned(layout: Layout) -> set[str]:
-    """Keys of all pins. A pin counts by its name alone, so that a damaged one still protects."""
+    """Keys of all pins. Only file names are read, so that a damaged pin still protects."""
     try:
         names = os.listdir(layout.pins)
     except FileNotFoundError:

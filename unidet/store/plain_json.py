@@ -1,4 +1,4 @@
-"""JSON that somebody else may have written, read so that nothing in it can do harm."""
+"""Safe reading of JSON that may come from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Record = TypeVar("Record")
 
 
 def parse_json(data: bytes | str) -> Any:
-    """The value.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is no JSON, or is nested too deeply to be anything of ours.
+        ValueError: it is not JSON, or is nested deeper than `MAX_DEPTH`.
     """
     try:
         value = json.loads(data)
@@ -36,7 +36,7 @@ def _children(value: Any) -> Iterable[Any]:
 
 
 def parse_record(kind: type[Record], data: bytes) -> Record:
-    """A dataclass of texts and whole numbers, from a JSON object with just its fields.
+    """Parse a dataclass of strings and integers from a JSON object with exactly its fields.
 
     Raises:
         ValueError: it is anything else.

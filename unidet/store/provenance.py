@@ -1,4 +1,4 @@
-"""What is recorded of a run beside its key: the process, the packages, the state of the code."""
+"""Provenance that is recorded of a run in addition to its key: process, packages, git state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-# Bounded, for a record from elsewhere may hold text that makes others take for ever.
+# Bounded repetitions, because text in a record from elsewhere could make others very slow.
 _USER = re.compile(r":/{1,2}[^\s:]*:")  # a path made of an address has one slash
 _WITH_BLANKS = re.compile(r"(://[^\s:@]*:)(?!\*\*\*@)(?:(?!://).)*@", re.DOTALL)
 _AS_SCP = re.compile(r"(^|[='\"])([^\s/:@=]{1,99}):[^\s/@]{1,99}(@[^\s/:@]{1,255}:)")
@@ -28,7 +28,7 @@ _LONGEST_SPLIT = 1 << 15  # characters; shlex is slow
 
 
 def of_this_process() -> dict[str, Any]:
-    """The fields of a record that tell of the process which makes it."""
+    """The fields of a record that describe the current process."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -45,7 +45,7 @@ def utc(seconds: float) -> str:
 
 
 def command() -> str:
-    """The command line as a person would type it again, passwords aside."""
+    """The command line as it can be typed again, without passwords."""
     name, *arguments = sys.argv or [""]
     return shlex.join([os.path.basename(name or "python"), *map(redact_argument, arguments)])
 
@@ -68,7 +68,7 @@ def redact_argument(text: str) -> str:
 
 
 def redact_command(text: str) -> str:
-    """A command line as `command` gives it, without the passwords that earlier ones kept."""
+    """A command line of a record without passwords, which earlier versions recorded."""
     if redact_argument(text) == text:
         return text
     if len(text) > _LONGEST_SPLIT:
@@ -80,7 +80,7 @@ def redact_command(text: str) -> str:
 
 
 def peak_rss() -> int:
-    """Most memory, in bytes, that this process or one of its children has used."""
+    """Peak memory in bytes of this process or of its largest child."""
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
     return max(resource.getrusage(one).ru_maxrss for one in who) * unit
@@ -95,9 +95,9 @@ def freeze() -> dict[str, str]:
 
 @functools.cache
 def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout this code runs from and whether it is dirty; None for an installation.
+    """Commit and dirty flag of the checkout that this code runs from; None if it is installed.
 
-    Taken once a process: what was loaded is what ran.
+    This is read once per process, since a process runs the code that it has loaded.
     """
     package = Path(__file__).resolve().parents[1]
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:

@@ -1,4 +1,4 @@
-"""The record of one action: what was asked, what came out, and where it came from."""
+"""The record of one action: its key, its files and its provenance."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from unidet.store.plain_json import parse_json
 from unidet.store.provenance import redact_command
 
 FORMAT = 2
-_WITHOUT_CHECKSUM = 1  # the first format, which is read as before
-_CHECKSUM = b'\n "checksum": "'  # at the top level alone, for deeper keys stand further in
+_WITHOUT_CHECKSUM = 1  # the first format, which is still read
+_CHECKSUM = b'\n "checksum": "'  # of the top level only; deeper keys are indented further
 _BLANK = "0" * 64
 MAX_BYTES = 256 << 20
-_MOST = 2**63  # of any whole number: what other programs and disks can hold
+_LIMIT = 2**63  # limit of integers, so that they fit 64 bits
 _STAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_NAME_BYTES, _PATH_BYTES = 255, 1024  # what file systems can hold
+_NAME_BYTES, _PATH_BYTES = 255, 1024  # limits of file systems
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,21 @@ class Action:
 
     Attributes:
         key: sha256 of the canonical JSON of `preimage`.
-        preimage: everything the result depends on, as plain data.
+        preimage: everything that the result depends on, as plain data.
         stage: name of the stage.
-        name: the dataset or vocabulary that it was first made for; empty where there is none.
-            Recorded, not keyed.
+        name: the dataset or vocabulary that it was first made for, or empty. Not part of the key.
         files: relative path in the artefact -> blob.
-        output: digest of the artefact, all that downstream keys see.
+        output: digest of the artefact; the only part of it that downstream keys depend on.
         inputs: name -> key of the upstream action that this run read.
-        modules: source module -> digest of its code, for telling what changed.
-        host, pid, command: where and as what it ran.
-        started, finished: UTC, ISO 8601, to the microsecond.
-        seconds: compute time that would be needed again.
-        peak_rss: bytes of memory at the highest point of the process.
+        modules: source module -> digest of its code, for reporting what changed.
+        host, pid, command: the process that ran.
+        started, finished: UTC in ISO 8601, to the microsecond.
+        seconds: compute time that another run would need.
+        peak_rss: peak memory of the process in bytes.
         git: commit and dirty flag of the code, None where it is not in a git checkout.
-        freeze: installed package -> version; recorded, not keyed.
-        sources: name in `preimage["files"]` -> path that it had; recorded, not keyed.
-        nondeterminism: other output digests that the same key has given.
+        freeze: installed package -> version. Not part of the key.
+        sources: name in `preimage["files"]` -> path of the file. Not part of the key.
+        nondeterminism: digests of other outputs that runs with the same key gave.
     """
 
     key: str
@@ -80,12 +79,12 @@ class Action:
 
     @property
     def label(self) -> str:
-        """What a person calls it: `roi`, `proposals[val]`."""
+        """Stage, and dataset if there is one: `roi`, `proposals[val]`."""
         return f"{self.stage}[{self.name}]" if self.name else self.stage
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """Total bytes of all files."""
         return sum(file.size for file in self.files.values())
 
     def with_nondeterminism(self, outputs: tuple[str, ...]) -> Action:
@@ -108,10 +107,10 @@ def digest_files(files: Mapping[str, StoredFile]) -> str:
 
 
 def check_name(name: str) -> str:
-    """`name` itself, if it is a relative path that stays inside the artefact.
+    """Return `name` if it is a relative path inside the artefact.
 
     Raises:
-        ValueError: absolute, empty, with `..`, too long for a disk, or not portable text.
+        ValueError: it is absolute, empty, contains `..`, is too long or is not portable.
     """
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\\" in name or not name.isprintable():
@@ -123,7 +122,7 @@ def check_name(name: str) -> str:
 
 
 def _check_names(names: Iterable[str]) -> None:
-    """No file lies where another one has its folder."""
+    """ValueError where a path is both a file and the folder of another file."""
     known = set(names)
     for name in known:
         parents = name.split("/")[:-1]
@@ -133,7 +132,7 @@ def _check_names(names: Iterable[str]) -> None:
 
 
 def to_bytes(action: Action) -> bytes:
-    """The record as JSON text, readable by people."""
+    """The record as indented JSON."""
     values = {name: getattr(action, name) for name in _STORED}
     values["files"] = {
         name: {"sha256": file.sha256, "size": file.size} for name, file in action.files.items()
@@ -142,7 +141,7 @@ def to_bytes(action: Action) -> bytes:
 
 
 def with_checksum(values: Mapping[str, Any]) -> bytes:
-    """The text of a record, in it the SHA-256 of the same text with zeros in that place."""
+    """The text of a record with its checksum: the SHA-256 of the text with zeros in its place."""
     text = json.dumps({**values, "checksum": _BLANK}, indent=1, sort_keys=True).encode() + b"\n"
     return text.replace(_CHECKSUM + _BLANK.encode(), _CHECKSUM + sha256_bytes(text).encode(), 1)
 
@@ -155,12 +154,12 @@ def _check_checksum(data: bytes, checksum: Any) -> None:
 
 
 def from_bytes(data: bytes) -> Action:
-    """Read a record and check that it is whole and names nothing outside the store.
+    """Parse a record and check that it is complete and names nothing outside the store.
 
-    Fields of later versions are left out. Whether `key` belongs to `preimage` is not checked here.
+    Fields of later versions are ignored. That `key` is the key of `preimage` is not checked here.
 
     Raises:
-        ValueError: damaged, or not a record.
+        ValueError: it is damaged, or not a record.
     """
     try:
         return _action(data)
@@ -174,7 +173,7 @@ def _action(data: bytes) -> Action:
         raise ValueError(f"not an action record of format {_WITHOUT_CHECKSUM} or {FORMAT}")
     if values["format"] != _WITHOUT_CHECKSUM:
         _check_checksum(data, values.get("checksum"))
-    values.setdefault("sources", {})  # which the first records did not have
+    values.setdefault("sources", {})  # the first records do not have these two fields
     values.setdefault("name", "")
     missing = [name for name in _STORED if name not in values]
     if missing:
@@ -194,12 +193,12 @@ def _action(data: bytes) -> Action:
     if not values["name"].isprintable():
         raise ValueError("name: holds characters that cannot be printed")
     _check_preimage(values["preimage"])
-    values["command"] = redact_command(values["command"])  # which the first records did not
+    values["command"] = redact_command(values["command"])  # the first records contain passwords
     return Action(**{name: values[name] for name in _STORED} | {"files": files})
 
 
 def _check_types(values: Mapping[str, Any]) -> None:
-    """Whoever reads a record may rely on its types, wherever it came from."""
+    """ValueError where a field has the wrong type or is out of range."""
     for name, kinds in _TYPES.items():
         if type(values[name]) not in kinds:
             raise ValueError(f"{name}: {values[name]!r:.40} has the wrong type")
@@ -209,16 +208,16 @@ def _check_types(values: Mapping[str, Any]) -> None:
     for key in values["inputs"].values():
         check_digest(key)
     for name in ("pid", "peak_rss"):
-        if not -_MOST <= values[name] < _MOST:
+        if not -_LIMIT <= values[name] < _LIMIT:
             raise ValueError(f"{name}: {values[name]!s:.40} is out of range")
-    if not (0 <= values["seconds"] < _MOST and math.isfinite(values["seconds"])):
+    if not (0 <= values["seconds"] < _LIMIT and math.isfinite(values["seconds"])):
         raise ValueError(f"seconds: {values['seconds']!s:.40} is not a time")
     for name in ("started", "finished"):
         datetime.fromisoformat(values[name])
 
 
 def _check_preimage(preimage: Mapping[str, Any]) -> None:
-    """What a comparison of two preimages relies on, where they have it."""
+    """ValueError where a part of the preimage has a type that comparisons do not expect."""
     for name in ("config", "inputs", "files", "env"):
         part = preimage.get(name, {})
         if type(part) is not dict:
@@ -231,6 +230,6 @@ def _check_preimage(preimage: Mapping[str, Any]) -> None:
 
 def _stored_file(row: Any) -> StoredFile:
     size = row["size"]
-    if type(size) is not int or not 0 <= size < _MOST:
+    if type(size) is not int or not 0 <= size < _LIMIT:
         raise ValueError(f"{size!r:.40} is not a size")
     return StoredFile(check_digest(row["sha256"]), size)

@@ -1,9 +1,9 @@
-"""A store somewhere else, through fsspec: a folder, an SFTP server, S3 and what else it can reach.
+"""A remote store, accessed through fsspec: a folder, an SFTP server, S3 and others.
 
-It has the layout of a store (paths.py), so a remote folder is a store itself and an exported one
-can be read in place. What comes from it is not trusted: records are checked before they are used,
-content is hashed on arrival, and links are refused. It is trusted in one thing that nobody can
-check without computing again: that this result belongs to this key.
+It has the layout of a store (paths.py), so a remote folder can also be used directly as a store.
+Data from a remote are not trusted: records are checked before use, content is hashed when it
+arrives, and links are refused. One thing cannot be checked without computing again: that a result
+belongs to its key.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from unidet.store.paths import Layout, is_digest
 from unidet.store.provenance import redact, redact_argument
 from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_bytes
 
-# Where a name appears with its content whole or not at all only by renaming.
+# Here a file appears atomically only by renaming a temporary one.
 RENAMING = ("file", "local", "sftp", "ssh")
-# They have no folders but buckets, which are for their owner to make.
+# They have no folders, only buckets, which users create.
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 
-# What people type for an address, and what would become the name of a folder here.
-_NO_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/(?!/)|[^/]+@[^/]+:")
+# Mistyped addresses that would otherwise be used as names of local folders.
+_MISTYPED_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/(?!/)|[^/]+@[^/]+:")
 
 Progress = Callable[[int], None]
 
 
 class Refused(UserError):
-    """Something in a remote or an imported folder that is not what it says it is."""
+    """Data of a remote or an imported folder are damaged or not what their name says."""
 
 
 class Remote:
     """The store at `url`: a folder, `sftp://user@host/folder`, `s3://bucket/folder`, …
 
-    Its `url` is fit to be shown: without a password.
+    The attribute `url` has no password, so it can be shown.
 
     Raises:
-        UserError: nothing can be reached under this address.
+        UserError: the address cannot be reached.
     """
 
     def __init__(self, url: str) -> None:
@@ -58,11 +58,11 @@ class Remote:
         self._plain: set[Path] = set()
 
     def cut(self) -> None:
-        """End the connection, if there is one: whatever waits for an answer fails at once.
+        """End the connection, if there is one, so that waiting calls fail immediately.
 
-        May be called from a signal handler.
+        It may be called from a signal handler.
         """
-        cut = getattr(self._system, "cut", None)  # a server has it, a folder needs none
+        cut = getattr(self._system, "cut", None)  # only connections to servers have it
         if cut is not None:
             cut()
 
@@ -73,11 +73,11 @@ class Remote:
         yield from (name.removesuffix(".json") for name, _ in self._list(self.layout.actions))
 
     def blobs(self) -> dict[str, int]:
-        """sha256 -> size of everything that is there; nothing is read."""
+        """sha256 -> size of all blobs, from listings."""
         return dict(self._list(self.layout.blobs))
 
     def action(self, key: str) -> Action | None:
-        """The record behind a key, None where there is none.
+        """The record of a key, None where there is none.
 
         Raises:
             Refused: it is damaged, belongs to another key, or names a path outside the store.
@@ -96,10 +96,10 @@ class Remote:
             raise self._refused(path, str(error)) from error
 
     def download(self, file: StoredFile, target: Path, progress: Progress | None = None) -> None:
-        """Copy content into a new file and check it; a wrong file does not stay.
+        """Copy content to a new file and check it; a wrong file is removed.
 
         Raises:
-            Refused: it is missing, a link, or other content than its name says.
+            Refused: the content is missing, is a link or does not match its name.
         """
         path = self.layout.blob(file.sha256)
         size = self._size(path)
@@ -118,7 +118,7 @@ class Remote:
         sync(target)
 
     def _copy(self, path: Path, target: Path, size: int, progress: Progress | None) -> None:
-        """Copy at most one byte more than expected: enough to see that it is too much."""
+        """Copy at most one byte more than expected, which shows that a file is too long."""
         left = size + 1
         with self._clear_errors():
             stream = self._system.open(str(path), "rb")
@@ -136,19 +136,19 @@ class Remote:
     # --- writing -----------------------------------------------------------------------------
 
     def upload(self, source: Path, file: StoredFile) -> None:
-        """Copy content there; it appears whole or not at all.
+        """Copy content to the remote; it appears there completely or not at all.
 
         Raises:
-            Refused: the content here is not what its name says.
+            Refused: the local content does not match its name.
         """
         if sha256_file(source) != file.sha256:
             raise Refused(f"blob {file.sha256} was altered here; run: unidet verify --repair")
         self._put(source, self.layout.blob(file.sha256), file.sha256)
 
     def put_record(self, action: Action) -> None:
-        """Write a record there, after all the content that it names.
+        """Write a record to the remote; call this after all its content is there.
 
-        As this version writes it: without a password that an older one may have kept.
+        It is written anew, without passwords that older versions have recorded.
         """
         with NamedTemporaryFile() as file:
             file.write(to_bytes(action))
@@ -172,7 +172,7 @@ class Remote:
                 if temporary != path:
                     self._system.mv(str(temporary), str(path))
             except BaseException:
-                with suppress(Exception):  # not there, or the server has gone
+                with suppress(Exception):  # the file does not exist, or the server is gone
                     self._system.rm_file(str(temporary))
                 raise
             if self._is_local():
@@ -197,14 +197,14 @@ class Remote:
             self._plain.add(folder)
 
     def _make_folders(self, folder: Path) -> None:
-        # Another writer may make a part of the way at the same time; then it goes on from there.
+        # Another writer may create some of the folders at the same time; then try again.
         for _ in range(len(folder.parts)):
             with suppress(OSError):
                 return self._system.makedirs(str(folder), exist_ok=True)
         return self._system.makedirs(str(folder), exist_ok=True)
 
     def _list(self, folder: Path) -> Iterator[tuple[str, int]]:
-        """Names and sizes of the files in the folders below; only names that begin with a digest.
+        """Names and sizes of files in the folders below `folder` whose names start with a digest.
 
         Raises:
             Refused: one of the folders is a link.
@@ -229,10 +229,10 @@ class Remote:
                 return []
 
     def _size(self, path: Path) -> int | None:
-        """Size of a plain file, None where there is nothing.
+        """Size of a plain file, None where there is none.
 
         Raises:
-            Refused: it is a link, lies behind one, or is no file.
+            Refused: it is a link, is below one, or is not a file.
         """
         if path.parent not in self._plain:
             self._refuse_links(path.parent)
@@ -243,7 +243,7 @@ class Remote:
         return size if kind == "file" else None
 
     def _refuse_links(self, folder: Path) -> None:
-        """No folder of the store's own may be a link; what lies above it is the user's affair."""
+        """Refuse a folder of the store that is a link; folders above the store may be links."""
         parts = folder.relative_to(self.layout.root).parts
         for count in range(1, len(parts) + 1):
             path = self.layout.root.joinpath(*parts[:count])
@@ -251,7 +251,7 @@ class Remote:
                 raise self._refused(path, "a link")
 
     def _look(self, path: Path) -> tuple[str, int]:
-        """What lies there (file, directory, link, other, nothing) and its size; follows no link."""
+        """Kind of a path (file, directory, link, other, nothing) and its size; follows no links."""
         server = getattr(self._system, "ftp", None)
         with self._clear_errors():
             try:
@@ -274,7 +274,7 @@ class Remote:
 
     @contextmanager
     def _clear_errors(self) -> Iterator[None]:
-        """Whatever a network can say, as one line."""
+        """Turn any error of a network or file system into a UserError of one line."""
         try:
             yield
         except UserError:
@@ -288,7 +288,7 @@ class Remote:
 
 
 def check_record(data: bytes, key: str) -> Action:
-    """A record from elsewhere, if it is the record of this key.
+    """Parse a record from elsewhere and check that it is the record of this key.
 
     Raises:
         ValueError: it is not.
@@ -302,8 +302,8 @@ def check_record(data: bytes, key: str) -> Action:
 
 
 def _connect(url: str) -> tuple[Any, str]:
-    """The file system behind an address, and the path on it; loads no more than that needs."""
-    if "://" not in url and _NO_ADDRESS.match(url) and not os.path.exists(url):
+    """The file system of an address and the path on it; imports only the libraries it needs."""
+    if "://" not in url and _MISTYPED_ADDRESS.match(url) and not os.path.exists(url):
         text = "is no folder, and an address is given as sftp://user@host/folder"
         raise UserError(f"remote {redact_argument(url)}: {text}")
     try:

@@ -1,4 +1,7 @@
-"""Puts right what `verify` found: from the trash, from a remote, or by running the stage again."""
+"""Repairs problems that `verify` found, with content from the trash or from a remote.
+
+What cannot be restored is set aside, so that the stage runs again.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ SET_ASIDE = "set aside in the trash; the next run that needs it makes it again"
 
 
 def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> dict[str, str]:
-    """Bring good content back where there is some, and set bad content and records aside.
+    """Restore content where possible, and set damaged content and records aside.
 
-    Content that is what its name says stays, whatever a record says of it. Files that the store did
-    not put there stay as they are: they may be somebody's.
+    Content that matches its name stays, even if a record gives it another size. Unexpected files
+    stay, because they may belong to a user.
 
     Returns:
-        path of a problem -> what became of it, for those that are problems no more.
+        path of a problem -> what was done, for problems that are solved.
 
     Raises:
         UserError: the remote cannot be reached, or the store cannot be written.
@@ -43,7 +46,7 @@ def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> di
 
 def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> str:
     path = store.layout.base / problem.path
-    with suppress(FileNotFoundError):  # a clean-up beside may have taken it away
+    with suppress(FileNotFoundError):  # a concurrent clean-up may have removed it
         if problem.kind in ("altered", "missing"):
             return _content(store, path, problem.kind, remote)
         if problem.kind == "damaged":
@@ -67,7 +70,7 @@ def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
 
 
 def _is_whole(blob: Path) -> bool:
-    """Whether its content is what its name says; of what the disk gives no more, it is not."""
+    """Whether the content matches the name; False where the disk cannot read it."""
     try:
         return sha256_file(blob) == blob.name
     except OSError:
@@ -75,7 +78,7 @@ def _is_whole(blob: Path) -> bool:
 
 
 def _sizes_of(store: Store, sha256: str) -> list[int]:
-    """Bytes that records say this content has; of several, which a wrong record may give, all."""
+    """Sizes that records give for this content; more than one if a record is wrong."""
     files = (file for action in store.actions() for file in action.files.values())
     return sorted({file.size for file in files if file.sha256 == sha256})
 

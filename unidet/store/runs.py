@@ -1,4 +1,4 @@
-"""What commands asked of the store: an append-only log under refs/runs, one file a month."""
+"""Log of the artefacts that commands requested: append-only, in refs/runs, one file per month."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @dataclass(frozen=True)
 class Run:
-    """One stage of one command: which action answered it, and how. `time` is UTC, ISO 8601.
+    """A request of a command for one artefact: which action it got, and how.
 
-    `name` is the dataset or vocabulary that the command asked for it by.
+    `time` is UTC in ISO 8601; `name` is the requested dataset or vocabulary.
     """
 
     stage: str
@@ -41,10 +41,10 @@ class Run:
 
 
 def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None:
-    """Add one line; in a store that may only be read, no log is kept."""
+    """Add one line; does nothing in a read-only store."""
     now = utc(time.time())
     run = Run(stage, key, how, now, socket.gethostname(), os.getpid(), command(), name)
-    # One write in append mode is one piece; the leading newline ends a line that a crash cut off.
+    # One write in append mode is atomic; the leading newline ends a line that a crash cut off.
     line = b"\n" + json.dumps(asdict(run)).encode() + b"\n"
     try:
         make_folder(folder)
@@ -61,9 +61,9 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
 
 
 def _current(folder: Path, now: str) -> str:
-    """The month's file; one of a later month if there is any, for the clock was set back since.
+    """Name of this month's file, or of a later one if it exists because the clock was set back.
 
-    So lines and files stay in the order in which they were written, whatever time they give.
+    Lines and files thus stay in the order in which they were written.
     """
     return max([f"{now[:7]}.jsonl", *(path.name for path in _files(folder) if path.is_file())])
 
@@ -73,11 +73,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
-    """Runs, newest first by when they were written; lines that a crash cut off are left out."""
+    """Requests in reverse order of writing; lines that a crash cut off are skipped."""
     for path in reversed(_files(folder)):
         try:
             lines = read_plain(path).splitlines()
-        except (FileNotFoundError, ValueError):  # nothing that a run has written
+        except (FileNotFoundError, ValueError):  # not a log file
             continue
         for line in reversed(lines):
             run = _parse(line)

@@ -1,4 +1,4 @@
-"""An SFTP server reached as `ssh` reaches it: ~/.ssh/config, known_hosts and one's own keys."""
+"""Access to SFTP servers with the user's ~/.ssh/config, known_hosts and keys, as `ssh` does."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fsspec.implementations.sftp import SFTPFileSystem
 from unidet.errors import UserError
 from unidet.store.provenance import redact_argument
 
-PATIENCE = 60.0  # seconds that a server may take for one answer
+PATIENCE = 60.0  # seconds to wait for one answer of a server
 
 
 class KnownHosts(SFTPFileSystem):
-    """fsspec's own class trusts any server that answers; this one trusts known hosts alone."""
+    """SFTP file system that accepts only known hosts; fsspec's own class accepts any host."""
 
     cachable = False
 
@@ -39,14 +39,14 @@ class KnownHosts(SFTPFileSystem):
         if transport is None:
             raise paramiko.SSHException("the server has ended the connection")
         channel = transport.open_session(timeout=PATIENCE)
-        channel.settimeout(PATIENCE)  # of every single answer, not of a whole file
+        channel.settimeout(PATIENCE)  # for each answer, not for a whole file
         is_late = threading.Event()
 
         def give_up() -> None:
             is_late.set()
             self.cut()
 
-        silence = threading.Timer(PATIENCE, give_up)  # for the next call waits without end
+        silence = threading.Timer(PATIENCE, give_up)  # the next call has no timeout of its own
         silence.start()
         try:
             channel.invoke_subsystem("sftp")
@@ -59,7 +59,7 @@ class KnownHosts(SFTPFileSystem):
         return channel
 
     def cut(self) -> None:
-        """End the connection under whoever waits for the server; safe in a signal handler."""
+        """End the connection, so that waiting calls fail; safe in a signal handler."""
         transport = self.client.get_transport()
         if transport is not None:
             with suppress(OSError):
@@ -67,9 +67,9 @@ class KnownHosts(SFTPFileSystem):
 
 
 class _Patient:
-    """The channel of an SFTP session, which waits for one answer too long and then for none.
+    """The channel of an SFTP session, which does not wait any more after one timeout.
 
-    Else paramiko, tidying up, would wait as long for each further one.
+    Otherwise paramiko would wait for as long again for each further answer while it closes.
     """
 
     def __init__(self, channel: paramiko.Channel) -> None:
@@ -99,7 +99,7 @@ class _Patient:
 
 
 def connect(url: str) -> tuple[KnownHosts, str]:
-    """The file system behind `sftp://[user@]host[:port]/folder`, and the folder on it.
+    """The file system of `sftp://[user@]host[:port]/folder` and the folder on it.
 
     Raises:
         UserError: the address names no host.
@@ -108,7 +108,7 @@ def connect(url: str) -> tuple[KnownHosts, str]:
     parts = urlsplit(url)
     try:
         host, port = parts.hostname, parts.port
-    except ValueError:  # its message may hold a piece of a password with a slash in it
+    except ValueError:  # its message may contain part of a password with a slash
         host = None
     if not host:
         raise UserError(
@@ -121,7 +121,7 @@ def connect(url: str) -> tuple[KnownHosts, str]:
 
 
 def _of_config(host: str) -> dict[str, Any]:
-    """What ~/.ssh/config says of a host, as arguments of paramiko's connect."""
+    """Settings of a host in ~/.ssh/config, as arguments of paramiko's `connect`."""
     path = os.path.expanduser("~/.ssh/config")
     if not os.path.isfile(path):
         return {"host": host}

@@ -1,4 +1,4 @@
-"""Digests of files and folders outside the store, by content, remembered by what `stat` says."""
+"""Digests of the content of files and folders outside the store, cached by their `stat`."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from unidet.store.disk import write_sealed
 from unidet.store.hashing import digest, sha256_bytes, sha256_file
 from unidet.store.threads import pool_of
 
-# A file changed twice within one tick of its file system's clock looks unchanged; what was changed
-# less than this long before it was read is read again next time. The time that counts is the one of
-# its last change of content or state (ctime), which no program can set.
+# A file that changes twice within one tick of its file system's clock looks unchanged. So files
+# changed less than this before they were read are read again next time. ctime counts too, which
+# programs cannot set.
 SETTLED_NS = 2_000_000_000
 WORKERS = 8
 
 State = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 Entry = tuple[str, str, State]  # relative name, path, state
 
-# Of what is remembered: fingerprint of all names and states, digest; relative name, state, sha256.
+# Shapes of the two files. Head: fingerprint of all names and states, digest. Rows: relative name,
+# state, sha256.
 HEAD = (str, str)
 ROW = (str, (int, int, int, int), str)
 
 
 @dataclass(frozen=True)
 class StatCache:
-    """A folder of two small files for every file or folder asked about; may be deleted any time."""
+    """A folder with two small files per requested path; it may be deleted at any time."""
 
     folder: Path
 
     def digest_of(self, path: Path | str) -> str:
-        """sha256 of a file; of a folder, of its sorted (relative name, sha256) list; follows links.
+        """sha256 of a file's content, or of a folder's sorted list of (relative name, sha256).
 
-        Where a file or folder lies and what the top one is called does not matter.
+        The name and place of `path` do not matter. Links are followed.
 
         Raises:
-            UserError: missing, unreadable, or not made of files and folders.
+            UserError: it is missing or unreadable, or contains other things than files and folders.
         """
         top = os.path.realpath(path)
         try:
@@ -52,10 +53,10 @@ class StatCache:
             raise UserError(f"{error.filename or path}: {error.strerror or error}") from error
 
     def digests_in(self, folder: Path | str) -> dict[str, str]:
-        """Relative path with `/` -> sha256, of every file below a folder; follows links.
+        """Relative path with `/` -> sha256 of all files below a folder; links are followed.
 
         Raises:
-            UserError: missing, unreadable, or not made of files and folders.
+            UserError: it is missing or unreadable, or contains other things than files and folders.
         """
         top = os.path.realpath(folder)
         started = time.time_ns()
@@ -83,7 +84,7 @@ class StatCache:
         return result
 
     def _hash(self, entries: list[Entry], cache: Path, started: int) -> list[str]:
-        """sha256 of every entry; only what the cache does not know is read."""
+        """sha256 of all entries; only files that are not in the cache are read."""
         rows = read_derived(cache, [ROW]) or []
         remembered = {(name, *state): sha256 for name, state, sha256 in rows}
         known = {name: remembered.get((name, *state)) for name, _, state in entries}
@@ -102,10 +103,10 @@ class StatCache:
 
 
 def scan(top: str) -> Iterator[Entry]:
-    """Every file at or below `top`: name relative to it with `/`, path, state. Links are followed.
+    """All files at or below `top`: relative name with `/`, path and state. Links are followed.
 
     Raises:
-        UserError: links in a circle, or something that is neither file nor folder.
+        UserError: links form a cycle, or an entry is neither a file nor a folder.
     """
     found = os.stat(top)
     if stat.S_ISDIR(found.st_mode):

@@ -1,4 +1,4 @@
-"""The store: what was computed once is found again by its key, whole or not at all."""
+"""The store: results under keys, each complete or absent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from unidet.store.view import materialise
 
 
 class Store:
-    """Artefacts under `root`, each behind one record; paths.py draws where everything lies.
+    """Artefacts under `root`, each with one record; paths.py shows the layout.
 
     Methods that write raise UserError where the store is read-only, not permitted or full.
     """
@@ -47,7 +47,7 @@ class Store:
 
     @property
     def code_cache(self) -> Path:
-        """Where `code.closure` may remember what it parsed."""
+        """File for the cache of `code.Sources`."""
         return self.layout.stat_cache / "code"
 
     def digest_of(self, path: Path | str) -> str:
@@ -69,18 +69,18 @@ class Store:
     # --- looking up --------------------------------------------------------------------------
 
     def lookup(self, key: str) -> Action | None:
-        """The action behind a key if all its blobs are there, else None."""
+        """The action of a key if all its blobs exist, else None."""
         action = self.record(key)
         return action if action is not None and self.is_complete(action) else None
 
     def record(self, key: str) -> Action | None:
-        """The action behind a key, whether its blobs are there or not."""
+        """The action of a key, whether its blobs exist or not."""
         return self.read(self.layout.record(key))
 
     def is_complete(self, action: Action) -> bool:
-        """Whether every blob is there with its size; the content is not read again.
+        """Whether all blobs exist with the right size; their content is not read.
 
-        What a clean-up has just put into the trash comes back.
+        Blobs that a clean-up has just moved to the trash are restored.
         """
         return all(
             has_blob(self.layout.blob(file.sha256), file.size) or rescue(file, self.layout)
@@ -96,14 +96,14 @@ class Store:
                 yield action
 
     def runs(self, stage: str | None = None) -> Iterator[Run]:
-        """What commands asked for, newest first."""
+        """Requests of commands, newest first."""
         return runs.read(self.layout.runs, stage)
 
     def folder(self, action: Action) -> Path:
-        """A folder of read-only files with the artefact's content, made again where it is damaged.
+        """A folder with the artefact's files, read-only; it is rebuilt where it is damaged.
 
         Raises:
-            UserError: a blob is missing, or somebody put another file into the folder.
+            UserError: a blob is missing, or a user has added a file to the folder.
         """
         if not self.is_complete(action):
             raise UserError(
@@ -126,7 +126,7 @@ class Store:
         """Hold the advisory lock of a key.
 
         Args:
-            waiting: told whom this process waits for, once for every new owner.
+            waiting: called with the owner that this process waits for, once per owner.
             check: called between attempts; stops the waiting by raising.
         """
         path = self.layout.lock(key)
@@ -139,27 +139,27 @@ class Store:
             lock.release(held)
 
     def owner(self, key: str) -> lock.Owner | None:
-        """Who holds the lock of a key at this moment, None if nobody does."""
+        """The current owner of the lock of a key, None if it is free."""
         with clear_errors(self.root):
             return lock.holder(self.layout.lock(key))
 
     def work(self, key: str) -> Path:
-        """The folder of an unfinished run: survives failure, goes when the key is published."""
+        """The folder of an unfinished run. It survives failures and is removed on publication."""
         path = self.layout.work(key)
         with clear_errors(self.root):
             make_folder(path)
         return path
 
     def has_work(self, key: str) -> bool:
-        """Whether an earlier run of this key left something to go on from."""
+        """Whether an earlier run of this key left files to resume from."""
         with suppress(FileNotFoundError):
             return bool(os.listdir(self.layout.work(key)))
         return False
 
     def draft(self, key: str) -> Path:
-        """A new, empty folder to write an artefact into; call it while holding the key's lock.
+        """A new, empty folder for the files of an artefact; call it while holding the key's lock.
 
-        Drafts that dead processes left for this key are removed.
+        Drafts of dead processes for this key are removed.
         """
         path = self.layout.private(key)
         with clear_errors(self.root):
@@ -168,7 +168,7 @@ class Store:
         return path
 
     def log_run(self, stage: str, key: str, how: How, name: str = "") -> None:
-        """Remember that a command asked for this action; skipped where the store is read-only."""
+        """Log that a command requested this action; does nothing in a read-only store."""
         with clear_errors(self.root):
             runs.append(self.layout.runs, stage, key, how, name)
 
@@ -188,23 +188,23 @@ class Store:
         modules: Mapping[str, str] | None = None,
         sources: Mapping[str, str] | None = None,
     ) -> Action:
-        """Make the files below `out` the artefact of `key`; `out` and work(key) are used up.
+        """Make the files below `out` the artefact of `key`; this removes `out` and work(key).
 
-        The record is created last and is the only commit point. Where the key has a complete action
-        already, that one stays and is returned; if its output differs, the difference is recorded.
+        The record is created last and is the only commit point. If the key already has a complete
+        action, that one is kept and returned; if its output differs, the difference is recorded.
 
         Args:
-            name: the dataset or vocabulary that the artefact is made for; recorded, not keyed.
+            name: the dataset or vocabulary that the artefact is made for; not part of the key.
             started: seconds since the epoch.
-            seconds: compute time, over all attempts; by default the time since `started`. Where
-                that is no time, a clock having been set back, it counts as none.
+            seconds: compute time of all attempts; by default the time since `started`. Negative
+                values, after the clock was set back, count as 0.
             inputs: the upstream actions that were read, by name.
-            modules: digest of every source module behind `preimage["code"]`.
-            sources: where the files behind `preimage["files"]` lay.
+            modules: digest of each source module of `preimage["code"]`.
+            sources: paths of the files of `preimage["files"]`.
 
         Raises:
             UserError: the store cannot be written.
-            ValueError: `key` is not the key of `preimage`, or `out` holds more than plain files.
+            ValueError: `key` is not the key of `preimage`, or `out` contains more than plain files.
         """
         if key_of(preimage) != key:
             raise ValueError(f"{key} is not the key of this preimage")
@@ -234,12 +234,12 @@ class Store:
         return action
 
     def adopt(self, action: Action, files: Mapping[str, Path]) -> Action:
-        """Take in an artefact that was made elsewhere; what is here under its key stays.
+        """Publish an artefact from another store; an existing action of its key is kept.
 
         Args:
-            action: its record, checked by whoever calls.
-            files: sha256 -> a file with just that content in a private folder below work/,
-                for every blob; hard links where the blob is here already.
+            action: its record, checked by the caller.
+            files: sha256 -> a file with that content in a private folder below work/, for each
+                blob; a hard link where the blob exists here already.
 
         Raises:
             UserError: the store cannot be written.
@@ -252,18 +252,18 @@ class Store:
         return standing
 
     def _commit(self, action: Action) -> Action:
-        """Create the record, or give way to the one that is there."""
+        """Create the record, or return the existing one."""
         path = self.layout.record(action.key)
         if create_once(path, to_bytes(action), self.layout.private(action.key)):
             return action
         standing = self.read(path)
         if standing is not None and standing.output == action.output:
-            # Where blobs of it were missing, this result has just brought them back.
+            # If blobs of it were missing, this result has just restored them.
             return standing
         if standing is not None and self.is_complete(standing):
             self._note_difference(action)
         else:
-            # Nobody can be given the standing record any more: damaged, or its content is gone.
+            # The existing record cannot be used any more: it is damaged, or content is missing.
             if standing is not None:
                 self._note_difference(standing)
             if path.is_dir():
@@ -276,7 +276,7 @@ class Store:
         create_once(path, to_bytes(loser), self.layout.private(loser.key))
 
     def read(self, path: Path) -> Action | None:
-        """The record at `path`; a missing or damaged one is no record, so its stage runs again."""
+        """The record at `path`; None if it is missing or damaged, so that its stage runs again."""
         with clear_errors(self.root):
             try:
                 action = from_bytes(read_plain(path, MAX_BYTES))

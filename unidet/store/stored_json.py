@@ -1,4 +1,4 @@
-"""JSON that a stage has left in its artefact, which may come from elsewhere."""
+"""Validated reading of JSON files of artefacts, which may come from another store."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Taken = TypeVar("Taken")
 
 
 def read_json(path: Path, take: Callable[[Any], Taken]) -> Taken:
-    """What `take` makes of the value, which it refuses by whatever it raises.
+    """Parse a JSON file and return `take(value)`.
 
     Raises:
-        OSError: it cannot be read.
-        Malformed: it is no JSON, or is refused.
+        OSError: the file cannot be read.
+        Malformed: it is not JSON, or `take` raises any exception.
     """
     with readable(path):
         return take(parse_json(path.read_bytes()))
 
 
 class Numbers(dict[str, float]):
-    """Numbers by name; one that is asked for and is not there says which file lacks it."""
+    """Numbers by name; a missing name raises Malformed with the path of the file."""
 
     def __init__(self, path: Path, values: dict[str, Any]) -> None:
         super().__init__({name: number(value) for name, value in values.items()})
@@ -40,7 +40,7 @@ def read_numbers(path: Path) -> Numbers:
 
 
 def number(value: Any) -> float:
-    """The number that it is, NaN included; TypeError, or OverflowError past float64."""
+    """`value` if it is a number (or NaN); else TypeError, or OverflowError beyond float64."""
     if type(value) not in (int, float):
         raise TypeError(f"{value!r:.40} is no number")
     float(value)
@@ -48,14 +48,14 @@ def number(value: Any) -> float:
 
 
 def text(value: Any) -> str:
-    """The text that it is; TypeError for anything else."""
+    """`value` if it is a string; TypeError otherwise."""
     if type(value) is not str:
         raise TypeError(f"{value!r:.40} is no text")
     return value
 
 
 def whole(value: Any) -> int:
-    """The whole number of int64 that it is; TypeError, ValueError for anything else."""
+    """`value` if it is an integer of 64 bits; TypeError or ValueError otherwise."""
     if type(value) is not int:
         raise TypeError(f"{value!r:.40} is no whole number")
     if not -(2**63) <= value < 2**63:

@@ -1,4 +1,4 @@
-"""What a Python source file says, apart from how it is written: a digest, and what it imports."""
+"""Digest of a Python source file that ignores formatting and comments, and its imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from unidet.store.hashing import sha256_bytes
 
-VERSION = 1  # of the text that is hashed; raise it when the same source gives another text
+VERSION = 1  # of the hashed text; increase it when the same source gives another text
 
 _TYPE_ONLY = ("__future__", "typing", "typing_extensions", "collections.abc")
 _MEANINGLESS_FIELDS = ("ctx", "kind", "type_comment", "type_ignores")
@@ -22,7 +22,7 @@ class Source:
     Attributes:
         digest: sha256 of its normalised syntax tree.
         imports: absolute names of modules that it imports from its own top package.
-        perhaps: `package.name` for every `from package import name`: a module, or something in one.
+        perhaps: `package.name` for each `from package import name`; it may not be a module.
     """
 
     digest: str
@@ -45,10 +45,10 @@ def read_source(text: bytes, name: str, is_package: bool) -> Source:
 
 
 class _Writer:
-    """Walks a syntax tree once, writing its words and gathering its imports.
+    """Walks a syntax tree once, writes its text and collects its imports.
 
-    `ast.dump` will not do: its output differs between Python versions. Fields that are empty are
-    left out, since newer versions add fields that older source leaves empty.
+    `ast.dump` is not used because its output differs between Python versions. Empty fields are
+    omitted, since newer versions add fields that are empty for older source.
     """
 
     def __init__(self, name: str, is_package: bool) -> None:
@@ -84,7 +84,7 @@ class _Writer:
                 self._write(item)
             self.words.append("]")
         else:
-            # ascii, not repr: which characters count as printable differs between versions.
+            # ascii instead of repr: Python versions differ in which characters are printable.
             self.words.append(ascii(value))
 
     def _write_statements(self, statements: list[ast.stmt]) -> None:
@@ -100,7 +100,7 @@ class _Writer:
         self.words.append("]")
 
     def _end_imports(self, run: list[str]) -> None:
-        """Neighbouring imports are written sorted: a tool that orders them changes nothing."""
+        """Write consecutive imports in sorted order, so that sorting them changes no digest."""
         self.words.extend(sorted(run))
         run.clear()
 
@@ -124,7 +124,7 @@ class _Writer:
         return ".".join([*base, *([statement.module] if statement.module else [])])
 
     def _note_dynamic_import(self, call: ast.Call) -> None:
-        """`import_module("unidet.x")` with the name written out."""
+        """Collect calls such as `import_module("unidet.x")` with a literal name."""
         name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
         if name in ("import_module", "__import__") and call.args:
             target = getattr(call.args[0], "value", None)
@@ -140,7 +140,7 @@ class _Writer:
 
 
 def _meaningful(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements without docstrings and without what only a type checker reads."""
+    """Statements without docstrings and without `if TYPE_CHECKING` blocks."""
     for statement in statements:
         if isinstance(statement, ast.If) and _is_type_checking(statement.test):
             yield from _meaningful(statement.orelse)
@@ -164,7 +164,7 @@ def _is_bare_text(statement: ast.stmt) -> bool:
 
 
 def _join_constants(values: list[ast.expr]) -> Iterator[ast.expr]:
-    """Parts of an f-string without empty texts, which Python 3.12 puts into format specs."""
+    """Parts of an f-string without empty strings, which Python 3.12 adds to format specs."""
     text = ""
     for value in values:
         if isinstance(value, ast.Constant) and isinstance(value.value, str):

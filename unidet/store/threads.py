@@ -1,4 +1,4 @@
-"""Work on many files side by side, which ends soon where it is stopped."""
+"""Thread pools that stop quickly after an interrupt or an error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; what they have not begun when the block is left, by a signal or a fault, is given
-    up. The executor's own `with` does all of it first where a variable holds what `map` gave."""
+    """A thread pool that cancels pending work when the block ends, also by a signal or an error.
+
+    The executor's own `with` would first finish all work whose `map` is still referenced.
+    """
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool

@@ -1,4 +1,4 @@
-"""Artefacts to and from a remote: content first, its record last, inputs before their users."""
+"""Copies artefacts to and from a remote: content before its record, inputs before dependents."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Tell = Callable[[int, int], None]
 
 
 def _silent(done: int, total: int) -> None:
-    """Tells nobody."""
+    """Report no progress."""
 
 
 @dataclass
 class Moved:
-    """What a transfer did.
+    """Result of a transfer.
 
     Attributes:
-        artefacts: keys whose record arrived, or was there already with all content.
-        sent: keys among them whose record was new.
-        bytes: content that was copied.
-        refused: what was not taken, one line each.
+        artefacts: keys whose record was copied, or existed already with all content.
+        sent: keys of these whose record was new.
+        bytes: bytes of content that were copied.
+        refused: one line for each artefact that was not copied.
     """
 
     artefacts: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Moved:
 
 
 def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _silent) -> Moved:
-    """Copy artefacts and all they were made from; what is there already is not sent again.
+    """Copy artefacts and all their inputs; existing content is not sent again.
 
     Raises:
         UserError: the remote cannot be reached or written, or content here was altered.
@@ -91,7 +91,7 @@ def _push_record(store: Store, remote: Remote, action: Action, there: bool, move
 
 
 def with_inputs(actions: Iterable[Action], records: Mapping[str, Action]) -> list[Action]:
-    """The artefacts and all they were made from, as far as there are records; inputs first."""
+    """The artefacts and all their direct and indirect inputs with a record; inputs first."""
     ordered: dict[str, Action] = {}
     entered: set[str] = set()
     pending = [(action, False) for action in reversed(list(actions))]
@@ -110,13 +110,13 @@ def with_inputs(actions: Iterable[Action], records: Mapping[str, Action]) -> lis
 
 
 def fetch(store: Store, remote: Remote, key: str, use: Use, tell: Tell = _silent) -> Action | None:
-    """Bring an artefact and all it was made from; None where the remote does not have it.
+    """Copy an artefact and all its inputs from a remote; None where the remote does not have it.
 
     Args:
         use: marks keys as used by this process (live.py).
 
     Raises:
-        Refused: something of it is not what it says it is; what came before it stays.
+        Refused: a part is damaged or not what its name says; artefacts copied before it stay.
         UserError: the remote cannot be reached, or the store cannot be written.
     """
     use(key)
@@ -133,7 +133,7 @@ def fetch(store: Store, remote: Remote, key: str, use: Use, tell: Tell = _silent
 
 
 def _inputs_first(remote: Remote, action: Action, store: Store) -> list[Action]:
-    """Records at the remote of all that an action was made from and that is not here."""
+    """Records, at the remote, of direct and indirect inputs that are missing here."""
     records: dict[str, Action] = {}
     pending = list(action.inputs.values())
     while pending:
@@ -148,7 +148,7 @@ def _inputs_first(remote: Remote, action: Action, store: Store) -> list[Action]:
 
 
 def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
-    """One artefact whose inputs are here: its content, checked, and then its record."""
+    """Copy one artefact whose inputs are here: its content, which is checked, then its record."""
     scratch = store.layout.private(action.key)
     done = 0
 
@@ -173,17 +173,17 @@ def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
 
 
 def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
-    """A second name for content that is here already; whether it is."""
+    """Link content that exists here already to `target`; returns whether it did."""
     blob = store.layout.blob(file.sha256)
     if has_blob(blob, file.size):
-        with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or another user's
+        with suppress(FileNotFoundError, PermissionError):  # removed meanwhile, or another user's
             os.link(blob, target)
             return True
     return False
 
 
 def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> Moved:
-    """Bring every artefact of a remote; what is refused is named and the others arrive."""
+    """Copy all artefacts of a remote; refused ones are listed and do not stop the others."""
     moved = Moved()
     keys = list(remote.keys())
     new = {key for key in keys if store.lookup(key) is None}

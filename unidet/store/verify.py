@@ -1,4 +1,4 @@
-"""Reads every blob and record again and names whatever is not as it should be."""
+"""Reads all blobs and records of a store and reports problems."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _RECORD = re.compile(r"actions/[0-9a-f]{2}/[0-9a-f]{64}\.json")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with one file.
+    """A problem with one file.
 
     Attributes:
         kind: `altered` (a blob with other content), `missing` (a blob), `damaged` (a record, or
-            what lies in its place), `unreadable` (which says nothing of it) or `unexpected` (what
-            the store did not put there).
+            something else in its place), `unreadable` (cannot be checked) or `unexpected` (not
+            written by the store).
         path: relative to the folder of the store.
-        detail: what is wrong, and which artefacts it touches.
+        detail: what is wrong, and which artefacts are affected.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Findings:
-    """How much was read, and every problem, in order of path."""
+    """Number of blobs and records that were read, and all problems, sorted by path."""
 
     blobs: int
     records: int
@@ -54,7 +54,7 @@ class Findings:
 
 
 def verify(store: Store) -> Findings:
-    """Check the whole store; changes nothing and takes as long as reading it."""
+    """Check the whole store. This changes nothing and takes as long as reading it."""
     base = store.layout.base
     found: list[Problem] = []
 
@@ -81,9 +81,9 @@ def verify(store: Store) -> Findings:
 
 
 def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Problem]:
-    """Content that an artefact lacks; where it is there and whole, its record gives a wrong size.
+    """Missing content of an artefact; if it exists with its hash, the record's size is wrong.
 
-    `altered` are the paths of blobs that have been found out already.
+    `altered`: paths with problems that are reported already.
     """
     base, own = store.layout.base, store.layout.record(action.key)
     for name, file in action.files.items():
@@ -94,12 +94,12 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
         detail = f"{action.label}/{name} should have {file.size} bytes"
         if os.path.lexists(blob):
             yield Problem("damaged", _relative(own, base), f"{detail} and its content has others")
-        elif own.exists():  # else a clean-up beside has dropped both
+        elif own.exists():  # else a concurrent clean-up has dropped both
             yield Problem("missing", where, detail)
 
 
 def _odd(base: Path, unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
-    """Whatever is neither a plain file nor one of the store's folders, blobs and records aside."""
+    """Entries that are neither plain files nor folders of the store, except blobs and records."""
     for group in _GROUPS:
         for place, folders, names in os.walk(base / group, onerror=unlisted):
             for name in folders:
@@ -109,7 +109,7 @@ def _odd(base: Path, unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
                     yield Problem(kind, where, "a folder, where none belongs")
             for name in names if group not in ("actions", "blobs") else ():
                 path = Path(place, name)
-                with suppress(FileNotFoundError):  # marks come and go with other processes
+                with suppress(FileNotFoundError):  # files of other processes come and go
                     if not stat.S_ISREG(path.lstat().st_mode):
                         yield Problem("unexpected", _relative(path, base), "not a plain file")
 
@@ -123,7 +123,7 @@ def _relative(path: Path, base: Path) -> str:
 
 
 def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
-    """The record at `path`; where it is none, the reason goes to `found`."""
+    """The record at `path`; if it is not valid, a problem is added to `found`."""
     where = _relative(path, store.layout.base)
     key = path.parent.stem if path.parent.suffix == ".differs" else path.stem
     if path not in _places(key, path, store):
@@ -133,7 +133,7 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
         action = from_bytes(read_plain(path, MAX_BYTES))
         if action.key != key or key_of(action.preimage) != key:
             raise ValueError("its key is not that of its preimage")
-    except FileNotFoundError:  # a clean-up beside has dropped it
+    except FileNotFoundError:  # a concurrent clean-up has dropped it
         return None
     except PermissionError as error:
         found.append(_unreadable(where, error))
@@ -141,7 +141,7 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
     except (OSError, ValueError) as error:
         found.append(Problem("damaged", where, str(error)))
         return None
-    # Of another result for the same key only the record is kept on purpose.
+    # Records of other results for the same key are kept without their content.
     return action if path == store.layout.record(key) else None
 
 
@@ -165,11 +165,11 @@ def _blob(path: Path, store: Store, users: dict[str, list[str]]) -> Problem | No
             return Problem("unexpected", where, "not a place where a blob lies, or no plain file")
         if sha256_file(path) == path.name:
             return None
-    except FileNotFoundError:  # a clean-up beside has dropped it; `_missing` looks who needs it
+    except FileNotFoundError:  # a concurrent clean-up has dropped it; see `_missing`
         return None
     except PermissionError as error:
         return _unreadable(where, error)
-    except OSError as error:  # of the disk
+    except OSError as error:  # the disk failed
         wrong = f"cannot be read ({error.strerror})"
     used = ", ".join(users.get(path.name, ["no artefact"]))
     return Problem("altered", where, f"{wrong}; used by {used}")

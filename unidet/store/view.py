@@ -1,6 +1,6 @@
-"""The folder of an artefact as people see it: read-only hard links to blobs, rebuilt at need.
+"""The folder of an artefact: read-only hard links to blobs, rebuilt when needed.
 
-Where a blob is another user's, Linux may refuse a link (fs.protected_hardlinks); then it is copied.
+Linux may forbid a link to another user's blob (fs.protected_hardlinks); then the blob is copied.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from unidet.store.record import Action, StoredFile
 
 
 def materialise(action: Action, layout: Layout) -> Path:
-    """The folder that holds exactly the files of `action`, built or completed where necessary.
+    """The folder with exactly the files of `action`, built or completed where necessary.
 
     Raises:
-        UserError: there is a visible file in it that is no part of the artefact.
+        UserError: it contains a visible file that is not part of the artefact.
     """
     folder = layout.artefact(action.stage, action.output)
     wrong = _wrong_files(folder, action, layout)
     if wrong or not folder.is_dir():
         _build(folder, wrong, action, layout)
-    _refuse_strangers(folder, action)
+    _refuse_other_files(folder, action)
     return folder
 
 
 def _wrong_files(folder: Path, action: Action, layout: Layout) -> list[str]:
-    """Files that are missing or are not the blob they should be."""
+    """Files that are missing or differ from their blob."""
 
     def is_right(name: str, file: StoredFile) -> bool:
         try:
@@ -47,13 +47,13 @@ def _wrong_files(folder: Path, action: Action, layout: Layout) -> list[str]:
 
 
 def _is_copy(path: Path, found: os.stat_result, file: StoredFile) -> bool:
-    """Whether it is a read-only copy; its content is read again, for it is not the blob itself."""
+    """Whether it is a read-only copy of the blob; this reads its content."""
     plain = stat.S_ISREG(found.st_mode) and not found.st_mode & 0o222
     return plain and found.st_size == file.size and sha256_file(path) == file.sha256
 
 
 def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> None:
-    """Link `names` into a private folder; a new artefact appears whole, an old one is completed."""
+    """Link `names` into a private folder and move it into place, or complete the existing one."""
     discard_abandoned(layout, action.key)
     scratch = layout.private(action.key)
     make_folder(scratch)
@@ -87,7 +87,7 @@ def _link_or_copy(blob: Path, target: Path) -> None:
         os.chmod(target, 0o444)
 
 
-def _refuse_strangers(folder: Path, action: Action) -> None:
+def _refuse_other_files(folder: Path, action: Action) -> None:
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
