@@ -1,6 +1,6 @@
-"""OLN's RoI stage with a class branch: object or not, a refined box, and how well the RoI fits.
+"""OLN's RoI stage with a class branch: object or background, a refined box, and the RoI's IoU.
 
-R regions, P proposals, C channels, S cells of a pooled side, L pyramid levels in use.
+R: regions, P: proposals, C: channels, S: side of the pooled features, L: pyramid levels in use.
 
 Sources: UniDetector models/roi_heads/oln_roi_head.py, bbox_heads/convfc_bbox_score_head.py and
 mmdet 2.18 roi_extractors/single_level_roi_extractor.py 36-55.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OBJECT = 0
 BACKGROUND = 1
 REGIONS_PER_PASS = 1024
-"""Regions the head takes at a time in inference; bounds memory, changes no result."""
+"""Most regions per pass of the head in inference; it limits memory and changes no result."""
 
 
 @dataclass
@@ -87,7 +87,7 @@ class BoxHead(nn.Module):
         jt.init.constant_(self.fc_bbox_score.bias, 0.0)
 
     def pooled(self, feats: list[jt.Var], rois_R5: np.ndarray) -> jt.Var:
-        """(R, C, S, S) features of the regions, each from its own level."""
+        """Features (R, C, S, S) of the regions, each from the pyramid level for its size."""
         level = self.levels_of(rois_R5)
         parts = [
             roi_align(feats[index], jt.array(rois_R5[level == index]), self.pool_size, 1 / stride)
@@ -101,7 +101,7 @@ class BoxHead(nn.Module):
         return joined[jt.array(place.astype(np.int32))]
 
     def levels_of(self, rois_R5: np.ndarray) -> np.ndarray:
-        """(R,) rows of `strides`: the level that each region is pooled from."""
+        """(R,) index into `strides` of the level that each region is pooled from."""
         return pyramid_level(rois_R5, self.finest_scale, len(self.strides))
 
     def execute(self, feats: list[jt.Var], rois_R5: np.ndarray) -> BoxOutput:
@@ -113,8 +113,7 @@ class BoxHead(nn.Module):
         return BoxOutput(self.fc_cls(hidden), self.fc_reg(hidden), scores)
 
     def in_passes(self, feats: list[jt.Var], proposals: list[np.ndarray]) -> BoxOutput:
-        """Outputs for the proposals (P, 4+) of all images, some at a time, each pass computed
-        before the next; no gradient."""
+        """Outputs for the proposals (P, 4+) of all images, in several passes, without gradients."""
         rois = rois_of(proposals)
         columns = [np.empty((len(rois), *sides), np.float32) for sides in ((2,), (4,), ())]
         # By level, so that pooled features need no reordering, and from top to bottom, so that
@@ -131,7 +130,7 @@ class BoxHead(nn.Module):
     def sample(
         self, proposals: list[np.ndarray], boxes: list[np.ndarray], rng: RandomSource
     ) -> RegionSamples:
-        """The training regions, ground truth among them."""
+        """Sampled training regions, including ground-truth boxes."""
         return concatenate(
             [
                 sample_regions(
@@ -166,8 +165,7 @@ class BoxHead(nn.Module):
     def refined(
         self, proposals: list[np.ndarray], output: BoxOutput, sizes_N2: np.ndarray
     ) -> list[np.ndarray]:
-        """Each image's proposals (P, 5) moved as the box head says, clipped to the image's size,
-        with the final score."""
+        """Proposals (P, 5) of each image with refined boxes, clipped to the image, and scores."""
         rows_R5 = np.concatenate(proposals)
         limits = np.repeat(sizes_N2, [len(rows) for rows in proposals], axis=0)
         boxes = decode_deltas(rows_R5[:, :4], output.deltas_R4, max_shape=limits)
@@ -178,7 +176,7 @@ class BoxHead(nn.Module):
         return split_by_image(moved, proposals)
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:
-        """The best `max_proposals` after NMS of those above `score_threshold`, best first."""
+        """At most `max_proposals` boxes after score threshold and NMS, by descending score."""
         scored = refined_P5[refined_P5[:, 4] > self.settings.score_threshold]
         kept = nms(scored[:, :4], scored[:, 4], self.settings.final_nms)
         return scored[kept[: self.settings.max_proposals]]

@@ -16,11 +16,11 @@ from unidet.ops.anchors import grid_anchors
 
 @dataclass
 class DenseOutput:
-    """Of one batch; rows of all levels one after another.
+    """Output of one batch, with the anchors of all levels in one dimension.
 
     Attributes:
         offsets_NA4: offsets of a box from its anchor, in the head's own encoding.
-        logits_NA: logits of being an object, or of centerness.
+        logits_NA: logits of objectness or of centerness.
         anchors_A4: xyxy, pixels of the padded batch.
         level_counts: anchors of each level.
     """
@@ -31,15 +31,15 @@ class DenseOutput:
     level_counts: tuple[int, ...]
 
     def offsets_at(self, images: np.ndarray, anchors: np.ndarray) -> jt.Var:
-        """(K, 4) of anchor row `anchors[k]` in image row `images[k]`."""
+        """Offsets (K, 4) of anchor `anchors[k]` in image `images[k]`."""
         return self.offsets_NA4.reshape((-1, 4))[self._flat(images, anchors)]
 
     def logits_at(self, images: np.ndarray, anchors: np.ndarray) -> jt.Var:
-        """(K,) of the same rows."""
+        """Logits (K,) of anchor `anchors[k]` in image `images[k]`."""
         return self.logits_NA.reshape((-1,))[self._flat(images, anchors)]
 
     def levels(self) -> Iterator[tuple[int, slice]]:
-        """Each level with its rows of anchors."""
+        """Index of each level with the slice of its anchors."""
         start = 0
         for level, count in enumerate(self.level_counts):
             yield level, slice(start, start + count)
@@ -55,7 +55,7 @@ def anchors_of(
     scales: Sequence[float],
     ratios: Sequence[float] = (1.0,),
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Anchors (A, 4) of all levels (N, C, H, W), and how many each level has."""
+    """Anchors (A, 4) of all levels (N, C, H, W), and their number per level."""
     shapes = [tuple(level.shape[2:4]) for level in feats]
     anchors = [
         grid_anchors(height, width, stride, scales, ratios)
@@ -67,10 +67,10 @@ def anchors_of(
 def best_of_levels(
     output: DenseOutput, count: int, decode: Callable[..., jt.Var], sizes_N2: np.ndarray
 ) -> np.ndarray:
-    """Boxes and scores (N, K, 5), clipped to the images: of every level the best `count` anchors,
-    best first, or all in their order where there are no more.
+    """Boxes and scores (N, K, 5) of the `count` best anchors of each level, clipped to the images.
 
-    `decode` takes references, offsets and `max_shape`; column 4 is sigmoid(logit).
+    Anchors of a level are in descending order of score, or in their own order if it has at most
+    `count`. `decode` takes references, offsets and `max_shape`. Column 4 is sigmoid(logit).
     """
     scores_NA = jt.sigmoid(output.logits_NA).numpy()
     best_NK = np.stack([_best_rows(row, output, count) for row in scores_NA])

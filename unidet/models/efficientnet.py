@@ -40,7 +40,7 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 LAYERS = (2, 3, 5, 7)
-"""Stages at the end of which the stride is 4, 8, 16 and 32: this network's layers 1 to 4."""
+"""Stages after which the stride is 4, 8, 16 and 32; they end this network's layers 1 to 4."""
 
 
 def _norm(channels: int) -> BatchNorm2d:
@@ -146,7 +146,7 @@ class EfficientNetLite0(nn.Module):
         self.freeze(settings.frozen_stages)
 
     def freeze(self, stages: int) -> None:
-        """Keep the stem and layers 1 to `stages` as they are: no gradient, running statistics."""
+        """Freeze the stem and layers 1 to `stages`: no gradients, running statistics."""
         self.frozen_stages = stages
         if stages:
             freeze([self.conv_stem, self.bn0, *list(self.blocks)[: self._ends[stages]]])

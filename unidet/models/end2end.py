@@ -1,7 +1,7 @@
-"""UniDetector in one piece: a region proposal network and the RoI network on one map.
+"""UniDetector end to end: a region proposal network and the RoI network on one feature map.
 
-N images, P proposals of an image, R regions, D length of an embedding. Boxes are xyxy in pixels of
-the network's input.
+N: images, P: proposals of an image, R: regions, D: length of an embedding. Boxes are xyxy in pixels
+of the network's input.
 
 Source: UniDetector configs/singledataset/clip_end2end_faster_rcnn_r50_c4_1x_coco.py.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EndToEndBatch:
-    """A training batch, and per image the names that its regions will be compared with."""
+    """A training batch, and the class indices that the regions of each image are compared with."""
 
     images: Batch
     classes: list[np.ndarray]
@@ -44,14 +44,13 @@ class EndToEndBatch:
 
 
 class EndToEnd(nn.Module):
-    """Proposals of `rpn_head` on the feature map of `regions`, whose heads classify and refine
-    them.
+    """`rpn_head` proposes on the feature map of `regions`, whose heads classify and refine.
 
     Both are trained jointly.
 
     Args:
-        regions: with `set_vocabularies`.
-        rpn_head: on a single level, of the map's stride.
+        regions: call its `set_vocabularies` first.
+        rpn_head: on a single level with the stride of the map.
         settings: those of `rpn_head`.
     """
 
@@ -67,17 +66,17 @@ class EndToEnd(nn.Module):
         rng: BatchRandom | np.random.Generator,
         anywhere: Anywhere = nowhere_else,
     ) -> EndToEndBatch:
-        """The names to compare with; uses no weights.
+        """Sample the classes of the classification loss; this uses no weights.
 
-        They are drawn by the labels of the images' boxes, before it is known which regions are
-        sampled, so that they do not depend on how a batch is divided. All images of a process at
-        once, as `RoiClassifier.sample`. Raises ValueError as that.
+        They depend on the labels of the images' boxes and not on the sampled regions, which are not
+        known yet, so that they do not depend on how a batch is divided. Pass all images of a
+        process at once, as for `RoiClassifier.sample`, which raises the same ValueError.
         """
         labelled = annotated_boxes(batch, self.regions.classifier.class_counts)
         return EndToEndBatch(batch, self.regions.draw_classes(labelled, rng, anywhere))
 
     def loss(self, batch: EndToEndBatch, rng: RandomSource) -> Losses:
-        """`loss_rpn_cls`, `loss_rpn_bbox`, and what the RoI network's `loss` has."""
+        """`loss_rpn_cls`, `loss_rpn_bbox` and the losses of the RoI network."""
         images = batch.images
         feats = self.regions.features(jt.array(images.images_NCHW))
         output = self.rpn_head([feats])
@@ -89,22 +88,22 @@ class EndToEnd(nn.Module):
         return {**rpn_losses, **self.regions.losses(*heads, samples, batch.classes)}
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
-        """Proposals of every image, (P, 5) float32 xyxy + score, best first."""
+        """Proposals of each image, (P, 5) float32 xyxy + score, by descending score."""
         with jt.no_grad():
             return self._proposals(self.regions.features(images_NCHW), sizes_N2)
 
     def _proposals(self, feats_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
-        """Under the limits of inference."""
+        """Proposals with the limits of inference."""
         limits = (self.settings.test_proposals_per_level, self.settings.test_max_rois)
         return self.rpn_head.proposals(self.rpn_head([feats_NCHW]), sizes_N2, limits)
 
     def detect_regions(
         self, images_NCHW: jt.Var, sizes_N2: np.ndarray, most: int | None = None
     ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Per image its proposals (P, 5) with scores, best first, their refined boxes (P, 4),
-        clipped to the image's (height, width), and normalized embeddings (P, D).
+        """Proposals (P, 5), refined boxes (P, 4) and normalized embeddings (P, D) of each image.
 
-        Of the proposals the `most` best.
+        Proposals are sorted by descending score; with `most`, only so many are used. Boxes are
+        clipped to the image's (height, width).
         """
         with jt.no_grad():
             feats = self.regions.features(images_NCHW)

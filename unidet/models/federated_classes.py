@@ -15,12 +15,12 @@ def federated_classes(
     allowed: np.ndarray | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Classes (sorted int64, without background) in the classification loss.
+    """Sample the classes (sorted int64, without background) of the classification loss.
 
-    All labels present, filled up to `count` by uniform draws among the others. The background,
-    label `class_count`, counts as one of the `count`, whether present or drawn, and is then left
-    out. `allowed` (class_count,) bool keeps classes without any image from being drawn; where too
-    few remain, all of them are taken. bbox_head_clip.py lines 315-357.
+    All labels that are present are taken, and others are drawn uniformly up to `count`. The
+    background, label `class_count`, counts towards `count` if it is present or drawn, and is then
+    removed. Only classes with `allowed` (class_count,) true are drawn; if there are too few, all
+    are taken. bbox_head_clip.py lines 315-357.
     """
     present = np.unique(np.asarray(labels_present, np.int64))
     drawable = np.ones(class_count + 1, bool)

@@ -1,11 +1,11 @@
 """Fine-tuning of a RoI classifier without forgetting: learned names, rehearsal, L2-SP.
 
-A new name's embedding is a parameter that starts where the text encoder puts it. The backbone
-stays as it is, so what it makes of an old image can be stored once and serves ever after: training
-sees the old regions as if the image were there. With `trains_head` all behind RoIAlign learns as
-well: last layer, pool, box regressor, the classifier's scale and bias.
+The embedding of a new name is a parameter that is initialized by the text encoder. The backbone is
+frozen, so its feature maps of old images can be stored once and used in training instead of the
+images. With `trains_head`, all layers after RoIAlign are trained too: last layer, pool, box
+regressor, and the classifier's scale and bias.
 
-Dimension letters: N images, R regions, C names, D length of an embedding.
+N: images, R: regions, C: names, D: length of an embedding.
 
 Sources: learned name embeddings, Gal et al., arXiv 2208.01618; rehearsal, Rebuffi et al., arXiv
 1611.07725; distillation on new images, Li and Hoiem, arXiv 1606.09282; L2-SP, Li et al., arXiv
@@ -35,7 +35,7 @@ NAMES = "names_"
 
 @dataclass(frozen=True)
 class FineTuningBatch:
-    """The training data of one step: new images, and as many stored ones (or none)."""
+    """Training data of one step: new images, and the same number of stored ones (or none)."""
 
     new: RoiBatch
     stored: RoiBatch | None
@@ -49,7 +49,7 @@ class FineTuningBatch:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the losses besides that of the new images; 0 disables one."""
+    """Weights of the losses other than those of the new images; 0 disables a loss."""
 
     rehearsal: float
     negatives: float
@@ -59,20 +59,20 @@ class Weights:
 
 @dataclass(frozen=True)
 class _Start:
-    """Holds the initial network, hidden from the module tree so that it is not trained."""
+    """Holds the initial network outside the module tree, so that it is not trained."""
 
     network: RoiClassifier
 
 
 class FineTuner(nn.Module):
-    """A classifier that learns new names besides the known ones.
+    """A classifier that learns new names and keeps the known ones.
 
     Args:
-        network: starts where `start` does, with the same vocabularies: first those of the new
-            sets, then those that it knew. What does not learn is frozen here.
-        start: the network as it was.
-        stored: images of the sets that it knew; may be empty.
-        new: embeddings (C, D) that the names of each new set start from, of any length.
+        network: a copy of `start` with the same vocabularies: those of the new sets, then those of
+            the old sets. Layers that are not trained are frozen here.
+        start: the network before fine-tuning.
+        stored: images of the old sets; may be empty.
+        new: initial embeddings (C, D) of the names of each new set, of any length.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class FineTuner(nn.Module):
     def sample(
         self, batch: Batch, rng: BatchRandom, anywhere: Anywhere = nowhere_else
     ) -> FineTuningBatch:
-        """The training regions and names; every new image is paired with a stored one."""
+        """Sample training regions and names; each new image is paired with a stored one."""
         new = self.network.sample(batch, rng, anywhere)
         if not (len(self._stored) and (self._weights.rehearsal or self._weights.negatives)):
             return FineTuningBatch(new, None)
@@ -111,7 +111,7 @@ class FineTuner(nn.Module):
         return FineTuningBatch(new, self.network.sample(self._stored.batch(rows), rng, anywhere))
 
     def loss(self, batch: FineTuningBatch, rng: BatchRandom) -> Losses:
-        """`loss_class`, `loss_box` of the new images, and the weighted ones beside them."""
+        """`loss_class` and `loss_box` of the new images, and the other weighted losses."""
         for dataset in self._new:
             names = getattr(self, f"{NAMES}{dataset}")
             self.network.classifier.replace_vocabulary(dataset, names)
@@ -134,9 +134,7 @@ class FineTuner(nn.Module):
             return self.network.heads(feats_NCHW, samples.rois_R5)
 
     def _rehearsal(self, stored: RoiBatch) -> Losses:
-        """Losses on old images, from their stored maps: of the old names, and of the new names as
-        negatives.
-        """
+        """Losses of old images from their stored maps: of old names, and new names as negatives."""
         weights, samples = self._weights, stored.samples
         embeddings, deltas = self._heads(jt.array(stored.images_NCHW), samples)
         terms: dict[str, LossTerm] = {}
@@ -158,10 +156,10 @@ class FineTuner(nn.Module):
     def _distillation(
         self, feats_NCHW: jt.Var, embeddings_RD: jt.Var, samples: RoiSamples
     ) -> LossTerm:
-        """How far the old names' probabilities are from the start's, on the new images' regions.
+        """Divergence of the old names' probabilities from those of `start`, on new images.
 
-        Cross entropy less the start's own entropy, summed over names, averaged over an image's
-        regions, divided by the images.
+        Cross entropy minus the entropy of `start`, summed over names, averaged over the regions of
+        an image and then over images.
         """
         start = self._start.network
         with jt.no_grad():
@@ -177,7 +175,7 @@ class FineTuner(nn.Module):
         return LossTerm(total, len(samples.datasets_N), self._weights.distillation)
 
     def _pull(self, images: int) -> LossTerm:
-        """Half the squared distance from the start; the parts of a batch add up to it."""
+        """L2-SP: half the squared distance from `start`; the parts of a batch add up to it."""
         parameters = dict(self.named_parameters())
         distance = sum(
             weighted_sum((parameters[name] - jt.array(anchor)) ** 2)
@@ -187,7 +185,7 @@ class FineTuner(nn.Module):
 
 
 def _shares(samples: RoiSamples, rows: int) -> np.ndarray:
-    """(rows, 1) float32: each image weighs 1, shared among its regions; padding weighs 0."""
+    """Weights (rows, 1) float32: those of an image's regions sum to 1; padding has weight 0."""
     counts = np.bincount(samples.images_R, minlength=len(samples.datasets_N))
     shares = np.zeros((rows, 1), np.float32)
     shares[: len(samples.images_R), 0] = 1 / counts[samples.images_R]

@@ -1,8 +1,9 @@
 """Makes batch norms that were folded into convolutions trainable again.
 
-A folded norm has mean 0 and variance 1 and adds a bias. In training the batch's own statistics take
-their place, and every output changes. Given the moments of what reaches it, with a weight and a
-bias that take them back, the norm computes what it did, and in training nearly the same.
+A folded norm has mean 0 and variance 1 and only adds a bias. In training, the statistics of the
+batch would replace them and change all outputs. Here the norm gets the mean and variance of its
+inputs as running statistics, and a weight and bias that compensate them. It then computes the same
+as before, and nearly the same in training.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from unidet.ops.batch_norm import BatchNorm2d
 
 
 def norms_below(module: nn.Module) -> list[BatchNorm2d]:
-    """Every batch norm of ours below `module`."""
+    """All `BatchNorm2d` below `module`."""
     return [child for child in module.modules() if isinstance(child, BatchNorm2d)]
 
 
 def is_folded(module: nn.Module) -> bool:
-    """Whether no batch norm below `module` has ever seen a value."""
+    """Whether all batch norms below `module` still have their initial statistics."""
     return all(
         (norm.running_mean.numpy() == 0).all() and (norm.running_var.numpy() == 1).all()
         for norm in norms_below(module)
@@ -32,12 +33,14 @@ def is_folded(module: nn.Module) -> bool:
 def unfold(
     module: nn.Module, forward: Callable[[jt.Var], object], batches: Iterable[np.ndarray]
 ) -> None:
-    """Give the norms below `module` the statistics of what reaches them; no output changes.
+    """Set the running statistics of the norms below `module` to those of their inputs.
+
+    Weights and biases are changed so that no output changes.
 
     Args:
-        module: with its batch norms on running statistics.
-        forward: runs it; every norm is reached once.
-        batches: images (N, 3, H, W), batches of about the same size.
+        module: its batch norms use running statistics.
+        forward: runs the module; it must call each norm once.
+        batches: images (N, 3, H, W), in batches of about the same size.
     """
     norms = norms_below(module)
     reaching = [_Moments() for _ in norms]
@@ -52,7 +55,7 @@ def unfold(
 
 
 class _Moments:
-    """Notes the moments of what reaches a norm, (C,) float64 a batch."""
+    """Collects mean and variance of a norm's inputs, (C,) float64 per batch."""
 
     def __init__(self) -> None:
         self._means: list[np.ndarray] = []
@@ -70,7 +73,7 @@ class _Moments:
 
 
 def _restate(norm: BatchNorm2d, mean: np.ndarray, variance: np.ndarray) -> None:
-    """The same scale and shift, said with other statistics."""
+    """Change the running statistics and keep the resulting scale and shift."""
     names = ("weight", "bias", "running_mean", "running_var")
     weight, bias, old_mean, old_variance = (getattr(norm, name).numpy() for name in names)
     scale = weight / np.sqrt(old_variance.astype(np.float64) + norm.eps)

@@ -34,8 +34,10 @@ class FPN(nn.Module):
             jt.init.constant_(convolution.bias, 0.0)
 
     def execute(self, feats: list[jt.Var]) -> list[jt.Var]:
-        """Backbone maps (N, C_i, H_i, W_i) to `levels` maps (N, channels, H, W), blocked if they
-        are."""
+        """Backbone maps (N, C_i, H_i, W_i) to `levels` maps (N, channels, H, W).
+
+        The results are blocked if the inputs are.
+        """
         merged: list[jt.Var] = []
         for lateral, level in reversed(list(zip(self.lateral_convs, feats, strict=True))):
             coarser = resize_nearest(merged[0], tuple(level.shape[2:4])) if merged else None

@@ -1,8 +1,7 @@
-"""Convolutions and their batch norms in inference: filters are packed once for the kernel that
-takes them, and kept until they change.
+"""Convolutions with batch norm in inference, with filters that are packed once and cached.
 
-Sums may be taken in another order than in training (Winograd's transforms, branches whose filters
-are added), which changes rounding by 1e-6 of a map's values: a network must opt in.
+Sums may be in a different order than in training (Winograd, branches whose filters are added). This
+changes results by 1e-6 of a map's values, so a network must enable it.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ from unidet.ops.blocked_inference import Filters, norm_factors, pack_depthwise_f
 from unidet.ops.blocked_maps import is_blocked
 
 Normed = tuple[nn.Module, BatchNorm2d]
-"""A convolution without bias and its norm."""
+"""A convolution without bias and the norm after it."""
 
 
 def pack_for_inference(module: nn.Module) -> None:
-    """Let filters before every norm below `module` be packed, where there are no gradients and
-    maps are blocked."""
+    """Enable packed filters before all norms below `module`, for blocked maps without gradients."""
     for norm in norms_below(module):
         norm.packs = True
 
 
 def packs(norm: BatchNorm2d) -> bool:
-    """Whether the filters before the norm may be packed now."""
+    """Whether the filters before the norm can be packed in the current mode."""
     return bool(norm.packs and jt.flags.no_grad and not norm.is_train)
 
 
@@ -40,10 +38,10 @@ def convolve_packed(
     residual: jt.Var | None = None,
     residual_last: bool = False,
 ) -> jt.Var:
-    """The sum of the branches of `feats`, a blocked map or an image, to a blocked map.
+    """Sum of parallel convolutions with norm of `feats` (a blocked map or an image), blocked.
 
-    The first branch's filters are the largest; others lie in their middle. What follows is said in
-    `ops.blocked_inference.convolve`.
+    The first branch has the largest filters; those of the others are centred in them. See
+    `ops.blocked_inference.convolve` for the other arguments.
     """
     filters = _kept(branches, image=not is_blocked(feats))
     return blocked_inference.convolve(
@@ -52,13 +50,13 @@ def convolve_packed(
 
 
 def depthwise_packed(feats: jt.Var, normed: Normed) -> jt.Var:
-    """norm(convolution(feats)) of a blocked map, with a filter for each channel."""
+    """norm(convolution(feats)) of a blocked map, for a depthwise convolution."""
     return blocked_inference.convolve(feats, _kept((normed,)), slope=normed[1].slope)
 
 
 def _kept(branches: tuple[Normed, ...], image: bool = False) -> Filters:
-    """The packed filters of the branches; packed again if a parameter is another variable than last
-    time.
+    """Packed filters of the branches, from a cache that is valid while all parameters are the same
+    variables.
     """
     sources = [variable for pair in branches for variable in _variables(*pair)]
     numbers = [variable.id for variable in sources]

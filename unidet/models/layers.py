@@ -1,4 +1,4 @@
-"""What the convolutional networks share: layers, freezing of parts, modes, initialization."""
+"""Shared parts of convolutional networks: layers, freezing, modes, initialization."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LastLayer(NamedTuple):
 
 
 class DepthwiseConv(nn.Module):
-    """One `kernel` x `kernel` filter per channel; `padding`: zeros (before, after) each axis."""
+    """One `kernel` x `kernel` filter per channel; `padding`: zeros (before, after) on each axis."""
 
     def __init__(self, channels: int, kernel: int, stride: int, padding: tuple[int, int]) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class DepthwiseConv(nn.Module):
 
 
 class PointwiseConv(nn.Conv):
-    """A 1x1 convolution, faster on a CPU."""
+    """A 1 x 1 convolution that is faster on a CPU than Jittor's."""
 
     def __init__(self, in_channels: int, channels: int, *, bias: bool = True) -> None:
         super().__init__(in_channels, channels, 1, bias=bias)
@@ -65,8 +65,9 @@ def convolve_normalize(
 ) -> jt.Var:
     """activation(norm(convolution(feats)) + residual) + added.
 
-    In one pass where `feats` are blocked and the norm is on running statistics; else of plain maps.
-    `blocks`: of an image to a blocked map then. There is a residual or what is added, not both.
+    One kernel computes this if `feats` are blocked and the norm uses running statistics; otherwise
+    maps become plain. `blocks`: return a blocked map for an image. At most one of `residual` and
+    `added` may be given.
     """
     if norm.is_train or not (blocks or is_blocked(feats)):
         result = norm(convolution(to_plain(feats)))
@@ -92,7 +93,10 @@ def convolve_normalize(
 def fused(
     feats: jt.Var, convolution: nn.Conv, norm: BatchNorm2d, slope: float, residual: jt.Var | None
 ) -> jt.Var:
-    """From a blocked map, or an image, to a blocked map, with gradients."""
+    """Convolution, norm, residual and activation in one kernel, to a blocked map, with gradients.
+
+    `feats` is a blocked map or an image.
+    """
     scale, shift = norm.on_running_statistics()
     return convolve(
         feats,
@@ -111,7 +115,7 @@ def convolve_bias(
 ) -> jt.Var:
     """convolution(feats) + residual, then ReLU if `clamp`.
 
-    Of the kind that `feats` and `residual` are, but plain where the filters do not fill the lanes.
+    The result is blocked if `feats` is and the number of filters is a multiple of LANES.
     """
     if not is_blocked(feats):
         result = convolution(feats) if residual is None else convolution(feats) + residual
@@ -130,7 +134,7 @@ def convolve_bias(
 
 
 def flat_cells(level: jt.Var) -> jt.Var:
-    """(N, C, H, W) -> (N, H * W, C), row by row; or from a blocked map whose channels fill it."""
+    """(N, C, H, W), or a blocked map without padding channels, -> (N, H * W, C), row by row."""
     count, channels = level.shape[:2]
     if is_blocked(level):
         return level.permute(0, 2, 3, 1, 4).reshape((count, -1, channels * LANES))
@@ -138,10 +142,10 @@ def flat_cells(level: jt.Var) -> jt.Var:
 
 
 def set_batch_norm_training(module: nn.Module, training: bool) -> None:
-    """Batch statistics (True) or running ones (False) below `module`; gradients stay on.
+    """Use batch statistics (True) or running ones (False) below `module`; gradients stay on.
 
-    `Module.eval()` would also stop every gradient, so a batch norm that uses running statistics
-    while its weight and bias learn (the official setting) is reached only this way.
+    `Module.eval()` would also stop all gradients. In the official setting, batch norms use running
+    statistics while their weights and biases are trained.
     """
     for child in module.modules():
         if isinstance(child, BatchNorm2d):
@@ -149,7 +153,7 @@ def set_batch_norm_training(module: nn.Module, training: bool) -> None:
 
 
 def freeze(modules: Iterable[nn.Module]) -> None:
-    """Stop the gradients of every parameter below `modules`, batch norm on running statistics."""
+    """Stop the gradients of all parameters below `modules`; batch norms use running statistics."""
     for module in modules:
         set_batch_norm_training(module, False)
         for parameter in module.parameters():
@@ -157,12 +161,12 @@ def freeze(modules: Iterable[nn.Module]) -> None:
 
 
 def freeze_batch_norm(module: nn.Module) -> None:
-    """Every batch norm below `module` on running statistics, its weight and bias as they are."""
+    """Freeze all batch norms below `module`: running statistics, no gradients."""
     freeze(child for child in module.modules() if isinstance(child, BatchNorm2d))
 
 
 def initialize_convolutions(module: nn.Module) -> None:
-    """He's normal initialization over the fan out, as torchvision's networks; biases 0."""
+    """He's normal initialization by fan-out, as in torchvision; biases are 0."""
     for child in module.modules():
         if isinstance(child, nn.Conv):
             jt.init.kaiming_normal_(child.weight, mode="fan_out", nonlinearity="relu")

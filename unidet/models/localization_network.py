@@ -1,8 +1,8 @@
 """Class-agnostic localization: a dense stage proposes boxes, a RoI stage moves and scores them.
 
-With OLN's head as dense stage it is UniDetector's class-agnostic localization network (CLN); a
-plain RPN is its baseline. N images, A anchors, P proposals. Boxes are xyxy in the resized frame, in
-pixels.
+With OLN's head as dense stage it is UniDetector's class-agnostic localization network (CLN); with a
+plain RPN it is the baseline. N: images, A: anchors, P: proposals. Boxes are xyxy in pixels of the
+resized image.
 
 Source: UniDetector (arXiv 2303.11749) 3.2 and its stage-1 configuration.
 """
@@ -30,32 +30,32 @@ class DenseTargets(Protocol):
 
     @property
     def boxes_learned(self) -> int:
-        """The number of anchors with a box target."""
+        """Number of anchors with a box target."""
 
 
 class DenseStage(Protocol):
-    """`models.oln_head`, `models.rpn_head`; outputs and targets are its own kinds."""
+    """Interface of `models.oln_head` and `models.rpn_head`, which have their own targets."""
 
     def __call__(self, feats: list[jt.Var]) -> DenseOutput:
-        """Pyramid levels (N, C, H, W), finest first -> what is said of every anchor."""
+        """Pyramid levels (N, C, H, W), finest first -> outputs of all anchors."""
 
     def execute(self, feats: list[jt.Var]) -> DenseOutput:
-        """What a call runs."""
+        """The computation of a call."""
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> DenseTargets:
-        """Training targets of the anchors of every image."""
+        """Training targets of the anchors of all images."""
 
     def losses(self, output: Any, targets: Any) -> Losses:
         """Named losses of one batch."""
 
     def proposals(self, output: Any, sizes_N2: np.ndarray) -> list[np.ndarray]:
-        """Proposals (P, 5) of every image, clipped to its (height, width); column 4 = score."""
+        """Proposals (P, 5) of each image, clipped to its (height, width); column 4 is the score."""
 
 
 class LocalizationNetwork(nn.Module):
-    """Proposals that know no class, scored by class^alpha * (dense score * IoU)^(1 - alpha).
+    """Class-agnostic proposals with score class^alpha * (dense score * IoU)^(1 - alpha).
 
-    `backbone`, `neck`, `rpn_head`, `box_head` are the parts; their strides and channels must fit.
+    Strides and channels of `backbone`, `neck`, `rpn_head` and `box_head` must fit together.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LocalizationNetwork(nn.Module):
         return self.neck(self.backbone(images_NCHW))
 
     def loss(self, batch: Batch, rng: RandomSource) -> Losses:
-        """Losses of one training batch, and under "positives" the anchors that learn a box."""
+        """Losses of one training batch; "positives" is the number of anchors with a box target."""
         self.backbone.set_batch_norm_training(self.settings.batch_norm_training)
         feats = self.pyramid(jt.array(batch.images_NCHW))
         output = self.rpn_head(feats)
@@ -90,9 +90,9 @@ class LocalizationNetwork(nn.Module):
         return {**dense_losses, **box_losses, "positives": tally(targets.boxes_learned)}
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
-        """Proposals of every image, (P, 5) float32 xyxy + score, best first.
+        """Proposals of each image, (P, 5) float32 xyxy + score, by descending score.
 
-        `images_NCHW` normalized and padded, `sizes_N2` (height, width) before padding.
+        `images_NCHW` are normalized and padded; `sizes_N2` is (height, width) before padding.
         """
         self.backbone.set_batch_norm_training(False)
         with jt.no_grad():

@@ -1,7 +1,8 @@
-"""The matcher of DETR and RT-DETR: ground truth one-to-one with queries, by least cost.
+"""The matcher of DETR and RT-DETR: one-to-one matching of ground truth and queries by cost.
 
-N images, Q queries, G ground-truth boxes of an image, M matched pairs of a batch. Boxes are cxcywh
-in units of the image's sides. Sources: detr models/matcher.py; RT-DETR src/zoo/rtdetr/matcher.py.
+N: images, Q: queries, G: ground-truth boxes of an image, M: matched pairs of a batch. Boxes are
+cxcywh relative to the image size. Sources: detr models/matcher.py; RT-DETR
+src/zoo/rtdetr/matcher.py.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ class Targets:
 
     @property
     def count(self) -> int:
-        """Boxes of all images."""
+        """Number of boxes of all images."""
         return sum(len(labels) for labels in self.labels)
 
 
 def relative_targets(batch: Batch, sizes_N2: np.ndarray, *, drop_empty: bool) -> Targets:
-    """The batch's ground truth in units of `sizes_N2` (height, width).
+    """The ground truth of the batch, relative to `sizes_N2` (height, width).
 
-    `drop_empty` leaves out degenerate boxes, which the official trainers keep.
+    `drop_empty` removes degenerate boxes, which the official code keeps.
     """
     labels, boxes = [], []
     images = zip(batch.labels, batch.boxes, sizes_N2, strict=True)
@@ -59,18 +60,18 @@ class Matches:
 
     @staticmethod
     def of(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Matches:
-        """From (queries, truths) of every image."""
+        """Matches of (queries, ground-truth rows) per image."""
         images = [np.full(len(queries), image) for image, (queries, _) in enumerate(pairs)]
         queries, truths = ([pair[side] for pair in pairs] for side in (0, 1))
         columns = (np.concatenate(parts).astype(np.int64) for parts in (images, queries, truths))
         return Matches(*columns)
 
     def labels(self, targets: Targets) -> np.ndarray:
-        """(M,) labels of the boxes."""
+        """Labels (M,) of the matched boxes."""
         return self._of_truths(targets.labels).astype(np.int64)
 
     def boxes(self, targets: Targets) -> np.ndarray:
-        """(M, 4) the boxes."""
+        """The matched boxes (M, 4)."""
         return self._of_truths(targets.boxes).reshape(-1, 4).astype(np.float32)
 
     def _of_truths(self, values: list[np.ndarray]) -> np.ndarray:
@@ -79,7 +80,7 @@ class Matches:
 
 
 ClassCost = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Logits (Q, C) and labels (G,) of an image to the class part of the cost (Q, G)."""
+"""Logits (Q, C) and labels (G,) of an image -> classification cost (Q, G)."""
 
 
 def match(

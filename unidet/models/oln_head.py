@@ -1,7 +1,7 @@
-"""OLN's region proposal head: a box and an objectness for every anchor, no classes.
+"""OLN's region proposal head: a box and an objectness score per anchor, without classes.
 
-N images, A anchors over all levels, C channels, H and W cells of a level, K sampled anchors, P
-proposals. Boxes are xyxy in the resized frame, in pixels.
+N: images, A: anchors of all levels, C: channels, H, W: cells of a level, K: sampled anchors,
+P: proposals. Boxes are xyxy in pixels of the resized image.
 
 Sources: Kim et al., arXiv 2108.06753; UniDetector models/dense_heads/oln_rpn_head.py.
 """
@@ -39,26 +39,25 @@ class OLNOutput(DenseOutput):
     """Offsets are distances top, bottom, left, right from the anchor's centre, in anchor sides.
 
     Attributes:
-        unused: a number of value 0 through which the official head's dead classifier stays in the
-            graph; None without one.
+        unused: 0, with a gradient to the unused classifier of the official head; None without it.
     """
 
     unused: jt.Var | None
 
     def decoded(self, images: np.ndarray, anchors: np.ndarray) -> jt.Var:
-        """Boxes (K, 4) predicted by anchor row `anchors[k]` in image row `images[k]`, unclipped."""
+        """Boxes (K, 4) predicted by anchor `anchors[k]` in image `images[k]`, not clipped."""
         return decode_tblr(self.anchors_A4[anchors], self.offsets_at(images, anchors))
 
 
 class OLNHead(nn.Module):
-    """3x3 convolution, ReLU, unit length, then 1x1 convolutions; the same for every level.
+    """3 x 3 convolution, ReLU, L2 normalization, then 1 x 1 convolutions, shared by all levels.
 
     Args:
-        settings: of these, `compat: official` holds the official head's `rpn_cls`, which is trained
-            with weight 0 and never read (official checkpoints contain it), and starts the box
-            branch at a point, from which an IoU loss hardly gets away; else every box starts as
-            its anchor. Where all anchors learn objectness (`iou`), a small initial probability
-            keeps the many negatives from ruling the first steps (arXiv 1708.02002, 3.3).
+        settings: `compat: official` adds the official head's `rpn_cls`, which has loss weight 0 and
+            is never used (official checkpoints contain it), and initializes boxes as points, for
+            which an IoU loss has nearly no gradient; otherwise boxes start as their anchors. If all
+            anchors have objectness targets (`iou`), a small initial probability keeps the many
+            negatives from dominating the first steps (arXiv 1708.02002, 3.3).
         strides: pixels per cell of each pyramid level.
     """
 
@@ -81,7 +80,7 @@ class OLNHead(nn.Module):
         jt.init.constant_(self.rpn_obj.bias, math.log(probability / (1 - probability)))
 
     def execute(self, feats: list[jt.Var]) -> OLNOutput:
-        """Pyramid levels (N, C, H, W), finest first, to one `OLNOutput`."""
+        """Outputs for pyramid levels (N, C, H, W), finest first."""
         hidden = [self._hidden(level) for level in feats]
         distances = jt.concat([flat_cells(convolve_bias(x, self.rpn_reg)) for x in hidden], dim=1)
         objectness = jt.concat([flat_cells(convolve_bias(x, self.rpn_obj)) for x in hidden], dim=1)
@@ -95,7 +94,7 @@ class OLNHead(nn.Module):
         return l2_normalize(convolve_bias(level, self.rpn_conv, clamp=True), channel_dims(level))
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> AnchorTargets:
-        """Training targets of the anchors of every image."""
+        """Training targets of the anchors of all images."""
         images = zip(batch.boxes, batch.sizes_N2, strict=True)
         return concatenate(
             [
@@ -105,8 +104,7 @@ class OLNHead(nn.Module):
         )
 
     def losses(self, output: OLNOutput, targets: AnchorTargets) -> Losses:
-        """`loss_rpn_bbox` and `loss_rpn_obj` over all levels and images, divided by the samples of
-        the box sampler."""
+        """`loss_rpn_bbox` and `loss_rpn_obj`, divided by the box sampler's samples."""
         samples = float(targets.box_samples.sum())
         predicted = output.decoded(targets.box_images, targets.box_anchors)
         box = self.box_loss(predicted, targets.boxes)
@@ -128,10 +126,10 @@ class OLNHead(nn.Module):
         }
 
     def proposals(self, output: OLNOutput, sizes_N2: np.ndarray) -> list[np.ndarray]:
-        """Proposals (P, 5) of every image, clipped to it, column 4 = sigmoid(objectness).
+        """Proposals (P, 5) of each image, clipped to it; column 4 is sigmoid(objectness).
 
-        Per level the best `proposals_per_level`; with `proposal_nms` those that NMS keeps, best
-        first, otherwise levels one after another in no particular order.
+        These are the best `proposals_per_level` of each level. With `proposal_nms` they are the
+        boxes kept by NMS, by descending score; otherwise they are level after level, not sorted.
         """
         per_level = self.settings.proposals_per_level
         rows_NK5 = best_of_levels(output, per_level, decode_tblr, sizes_N2)

@@ -1,7 +1,7 @@
 """Training targets of OLN's region proposal head: matching and sampling of anchors, in numpy.
 
-A anchors, G ground-truth boxes, K and J chosen rows. One image at a time; the rows of all images
-are then put one after another (`sampled_rows.concatenate`).
+A: anchors, G: ground-truth boxes, K, J: sampled rows. Images are processed one at a time;
+`sampled_rows.concatenate` joins their rows.
 Source: UniDetector models/dense_heads/oln_rpn_head.py 245-403.
 """
 
@@ -21,15 +21,15 @@ from unidet.ops.sampling import Shuffler, sample_random
 
 @dataclass
 class AnchorTargets:
-    """Chosen anchors of one image or, concatenated, of a batch.
+    """Sampled anchors of one image or, concatenated, of a batch.
 
     Attributes:
-        box_images, box_anchors: (K,) rows of the anchors that learn a box.
+        box_images, box_anchors: (K,) images and anchors with a box target.
         boxes: (K, 4) their ground truth.
         box_samples: positives + negatives of the box sampler, each at least 1 per image; the
             official losses are divided by it.
-        objectness_images, objectness_anchors: (J,) rows of the anchors that learn objectness.
-        objectness: (J,) centerness; where the target is an IoU, 1 for a positive and 0 otherwise.
+        objectness_images, objectness_anchors: (J,) images and anchors with an objectness target.
+        objectness: (J,) centerness, or 1 for positives and 0 for negatives with the target `iou`.
     """
 
     box_images: np.ndarray
@@ -42,7 +42,7 @@ class AnchorTargets:
 
     @property
     def boxes_learned(self) -> int:
-        """The number of anchors with a box target."""
+        """Number of anchors with a box target."""
         return len(self.boxes)
 
 
@@ -52,7 +52,7 @@ AnchorSampler = Callable[[int, np.ndarray, np.ndarray, tuple[int, int], Shuffler
 
 @dataclass(frozen=True)
 class AnchorDraw:
-    """Rows of the anchors that two samplers picked in one image, and the positives' boxes."""
+    """Anchors that the two samplers chose in one image, and the boxes of the positives."""
 
     box_positives: np.ndarray
     boxes: np.ndarray
@@ -64,10 +64,10 @@ class AnchorDraw:
 
 @dataclass(frozen=True)
 class SampledAnchors:
-    """Official targets: two samplers over the anchors inside the image, one for boxes at high IoU,
-    one for centerness at low IoU, which negatives fill up to `count`.
+    """Official targets: two samplers of the anchors inside the image.
 
-    Thresholds are (at least, for a positive; below, for a negative).
+    One chooses anchors with high IoU for boxes, the other with low IoU for centerness, filled up to
+    `count` with negatives. Thresholds are (lower limit of positives, upper limit of negatives).
     """
 
     box_iou: tuple[float, float]
@@ -90,7 +90,7 @@ class SampledAnchors:
     def draw(
         self, anchors: np.ndarray, boxes: np.ndarray, size: tuple[int, int], rng: Shuffler
     ) -> AnchorDraw:
-        """The anchors picked by both samplers, those for boxes first."""
+        """The anchors chosen by both samplers; the box sampler draws first."""
         rows = np.flatnonzero(anchors_inside(anchors, *size))
         iou = pairwise_iou_numpy(boxes, anchors[rows])
         picked: list[np.ndarray] = []
@@ -101,8 +101,11 @@ class SampledAnchors:
         return AnchorDraw(*picked)
 
     def targets(self, image: int, anchors: np.ndarray, draw: AnchorDraw) -> AnchorTargets:
-        """`skip_border_boxes`: a ground truth whose x1 or y1 is <= 0 gives its anchors no box to
-        learn (official, oln_rpn_head.py 320-325)."""
+        """Targets of the chosen anchors.
+
+        With `skip_border_boxes`, anchors of a ground truth with x1 <= 0 or y1 <= 0 have no box
+        target, as in the official code (oln_rpn_head.py 320-325).
+        """
         learns = np.ones(len(draw.box_positives), bool)
         if self.skip_border_boxes:
             learns = (draw.boxes > 0).all(axis=1)
@@ -121,9 +124,9 @@ class SampledAnchors:
 
 @dataclass(frozen=True)
 class DenseAnchors:
-    """All anchors whose centre lies in the image learn objectness, all positives learn a box.
+    """Objectness targets for all anchors with their centre in the image, box targets for positives.
 
-    One matching, thresholds as in `SampledAnchors`; nothing is drawn at random.
+    There is one matching, with thresholds as in `SampledAnchors`, and no random sampling.
     """
 
     objectness_iou: tuple[float, float]

@@ -1,7 +1,7 @@
 """Training regions of the RoI stage of a localization network, in numpy.
 
-G ground-truth boxes, P proposals, K sampled rows. One image at a time; the rows of all images are
-then put one after another (`sampled_rows.concatenate`).
+G: ground-truth boxes, P: proposals, K: sampled rows. Images are processed one at a time;
+`sampled_rows.concatenate` joins their rows.
 Source: mmdet 2.18 roi_heads/standard_roi_head.py.
 """
 
@@ -19,10 +19,10 @@ from unidet.ops.sampling import Shuffler, sample_random
 
 @dataclass
 class RegionSamples:
-    """Regions of one image or of a batch, positives of an image before its negatives.
+    """Regions of one image or of a batch; in each image, positives come before negatives.
 
     Attributes:
-        rois: (K, 5) image row, x1, y1, x2, y2.
+        rois: (K, 5) index of the image, x1, y1, x2, y2.
         positive: (K,) bool.
         boxes: (K, 4) ground truth of positives, zeros for negatives.
     """
@@ -42,7 +42,10 @@ def sample_regions(
     positive_fraction: float,
     rng: Shuffler,
 ) -> RegionSamples:
-    """Regions of one image: ground truth (G, 4) and proposals (P, 4+), positive from `iou` on."""
+    """Sample regions of one image from ground truth (G, 4) and proposals (P, 4+).
+
+    A region is positive if its IoU with a ground truth is at least `iou`.
+    """
     candidates = np.concatenate([boxes, proposals[:, :4]]).astype(np.float32)
     overlaps = pairwise_iou_numpy(boxes, candidates)
     matched = match_by_max_iou(overlaps, iou, iou, iou, low_quality=False)

@@ -1,6 +1,6 @@
 """ResNet in three styles: torchvision's, variant d, and the anti-aliased one of CLIP.
 
-Dimension letters: N images, C channels, H and W pixels of an image or of a feature map.
+N: images, C: channels, H, W: pixels of an image or cells of a feature map.
 
 Parameter names are those of torchvision (`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`)
 and of CLIP's ModifiedResNet (which adds `conv2`, `bn2`, `conv3`, `bn3` in the stem).
@@ -38,8 +38,8 @@ EXPANSION: dict[Block, int] = {"bottleneck": 4, "basic": 1}
 def mean_pool(feats_NCHW: jt.Var, stride: int) -> jt.Var:
     """Mean over stride x stride windows; a remainder at the right or bottom is dropped.
 
-    Written as a reduction: Jittor's pool refuses maps of a single window, and takes three times
-    as long.
+    This is a reduction because Jittor's pooling takes three times as long and does not support maps
+    of a single window.
     """
     if stride == 1:
         return feats_NCHW
@@ -53,10 +53,10 @@ def mean_pool(feats_NCHW: jt.Var, stride: int) -> jt.Var:
 
 
 class _Residual(nn.Module):
-    """Shortcut shared by both blocks: a 1x1 convolution where the shape changes, else the input.
+    """The shortcut of both kinds of blocks: a 1 x 1 convolution where the shape changes.
 
-    In CLIP's style every stride is a mean pool in front of an unstrided convolution, in variant d
-    that of the shortcut, whose first block in a layer always projects.
+    In CLIP's style, all strides are mean pools before convolutions with stride 1. In variant d, the
+    stride of the shortcut is one, and the first block of a layer always has a convolution.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Bottleneck(_Residual):
 class Basic(_Residual):
     """Two 3x3 convolutions to `width` channels.
 
-    CLIP has no such block. The first convolution strides in every style: at full resolution it
-    would cost four times as much, and a pool in front of it would lose detail.
+    CLIP has no such block. The first convolution has the stride in all styles: with stride 1 it
+    would cost four times as much, and a pool before it would lose detail.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Basic(_Residual):
 
 
 def build_layer(settings: ResNetConfig, index: int) -> nn.Sequential:
-    """Layer `index` (1 to 4) alone, as it stands in the whole network.
+    """Layer `index` (1 to 4) on its own, as in the whole network.
 
     It maps (N, C_in, H, W) to (N, C, H / stride, W / stride) with C = `layer_channels(…, index)`
     and C_in that of the layer before it (`width` for the first).
@@ -159,11 +159,11 @@ def build_backbone(settings: ResNetConfig, outputs: tuple[int, ...]) -> ResNet:
 
 
 class ResNet(nn.Module):
-    """Stem and up to four layers; gives the feature maps of the layers named in `outputs`.
+    """Stem and up to four layers; returns the feature maps of the layers in `outputs`.
 
     Args:
         settings: layer i has `width` x 2^(i-1) x 4 channels (x 1 with basic blocks).
-        outputs: layers to return, ascending, 1 to 4; layers behind the last are not built.
+        outputs: layers to return, ascending, 1 to 4; layers after the last are not built.
 
     Attributes:
         channels, strides_out: per output, channels and image pixels per cell.
@@ -204,21 +204,20 @@ class ResNet(nn.Module):
         return [*first, self.conv2, self.bn2, self.conv3, self.bn3]
 
     def freeze(self, stages: int) -> None:
-        """Keep the stem and layers 1 to `stages` as they are: no gradient, running statistics.
+        """Freeze the stem and layers 1 to `stages`: no gradients, running statistics.
 
-        0 freezes nothing. The batch norms of frozen stages stay on running statistics whatever
-        `set_batch_norm_training` says.
+        0 freezes nothing. `set_batch_norm_training` does not affect frozen stages.
         """
         self.frozen_stages = stages
         if stages:
             freeze([*self._stem(), *(getattr(self, f"layer{i}") for i in range(1, stages + 1))])
 
     def freeze_stem(self) -> None:
-        """Keep the stem alone as it is."""
+        """Freeze only the stem."""
         freeze(self._stem())
 
     def set_batch_norm_training(self, training: bool) -> None:
-        """Batch statistics (True) or running ones (False) in all stages that are not frozen."""
+        """Use batch statistics (True) or running ones (False) in all stages that are not frozen."""
         set_batch_norm_training(self, training)
         self.freeze(self.frozen_stages)
 
@@ -235,10 +234,10 @@ class ResNet(nn.Module):
         return blocked_pools.max_pool(feats) if is_blocked(feats) else nn.max_pool2d(feats, 3, 2, 1)
 
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
-        """Feature maps of the chosen layers for normalized images (N, 3, H, W).
+        """Feature maps of the layers in `outputs` for normalized images (N, 3, H, W).
 
-        Blocked (ops/blocked_maps.py) where the processor has it, the width fills its lanes and
-        batch norms use running statistics.
+        They are blocked (ops/blocked_maps.py) if the CPU supports it, the width is a multiple of
+        LANES and batch norms use running statistics.
         """
         maps = []
         with self._keeping(0):
@@ -251,5 +250,5 @@ class ResNet(nn.Module):
         return maps
 
     def _keeping(self, stage: int) -> AbstractContextManager[None]:
-        """What runs a stage (0: the stem): nothing is kept for gradients of a frozen one."""
+        """Context for running a stage (0: the stem); frozen stages run without gradients."""
         return jt.no_grad() if 0 < self.frozen_stages >= stage else nullcontext()

@@ -1,7 +1,7 @@
 """UniDetector's second stage: regions of several datasets classified by the names of their objects.
 
-Dimension letters: N images, P proposals of an image, R regions of a batch, C categories, D length
-of an embedding. Boxes are xyxy in pixels of the network's input.
+N: images, P: proposals of an image, R: regions of a batch, C: categories, D: length of an
+embedding. Boxes are xyxy in pixels of the network's input.
 
 Source: Wang et al., arXiv 2303.11749, 3.2; UniDetector mmdet/models/roi_heads/.
 """
@@ -42,22 +42,22 @@ if TYPE_CHECKING:
     from unidet.config.networks import ClassifierConfig
 
 _ROIS_A_PASS, _NUMBERS_A_PASS = 512, 1 << 25
-"""Most regions that the heads take at a time in inference, and most numbers of their features, in
-training too."""
+"""Most regions per pass of the heads in inference, and most feature values per pass, in training
+too."""
 
 
 class RoiClassifier(nn.Module):
-    """Backbone, RoIAlign, shared last layer, pool; then names and boxes from one embedding.
+    """Backbone, RoIAlign, shared last layer and pool; class logits and boxes from one embedding.
 
-    Batch norms use running statistics, in training too; their weights and biases learn.
+    Batch norms use running statistics, also in training; their weights and biases are trained.
 
     Args:
-        backbone: gives a list of maps, of which the last is taken; frozen stages as it has them.
+        backbone: returns a list of maps, of which the last is used; some stages may be frozen.
         shared_layer: maps of the regions (R, channels, size, size) to (R, C', h, w), for instance
             `build_layer(4, …)`.
         pool: (R, C', h, w) to (R, D): `AttentionPool` or `MeanPool`.
         classifier: holds the names; see `set_vocabularies`.
-        settings: of these, D is `embedding`, and `pool_size` the cells of a region's side.
+        settings: D is `embedding`; the pooled features have `pool_size` x `pool_size` cells.
         stride: image pixels per cell of the backbone's map (16 officially).
     """
 
@@ -84,7 +84,7 @@ class RoiClassifier(nn.Module):
         self.set_batch_norm_training(False)
 
     def set_batch_norm_training(self, training: bool) -> None:
-        """Batch statistics (True) or running ones (False), frozen stages of the backbone apart."""
+        """Use batch statistics (True) or running ones (False), except in frozen stages."""
         set_batch_norm_training(self, training)
         self.backbone.set_batch_norm_training(training)
 
@@ -105,14 +105,14 @@ class RoiClassifier(nn.Module):
         return self.backbone(images_NCHW)[-1]
 
     def region_features(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> jt.Var:
-        """(R, channels, size, size) by RoIAlign; blocked where the map is."""
+        """Features (R, channels, size, size) by RoIAlign; blocked if the map is."""
         size = self.settings.pool_size
         return roi_align(feats_NCHW, jt.array(rois_R5), size, 1.0 / self.stride, keeps_blocks=True)
 
     def heads(self, feats_NCHW: jt.Var, rois_R5: np.ndarray) -> tuple[jt.Var, jt.Var]:
-        """Normalized embeddings and box deltas of max(R, 2) regions; rows past R are padding.
+        """Normalized embeddings and box deltas of max(R, 2) regions; rows after R are padding.
 
-        One region would compile every kernel anew, none would break some of them.
+        For R = 1 all kernels would be compiled again, and for R = 0 some would fail.
         """
         padded = np.zeros((max(len(rois_R5), 2), 5), np.float32)
         padded[: len(rois_R5)] = rois_R5
@@ -125,9 +125,9 @@ class RoiClassifier(nn.Module):
         rng: BatchRandom | np.random.Generator,
         anywhere: Anywhere = nowhere_else,
     ) -> RoiBatch:
-        """Training regions and the names to compare them with; uses no weights.
+        """Sample training regions and the classes to compare them with; this uses no weights.
 
-        All images of a process at once: which names are drawn depends on the labels of all.
+        Pass all images of a process at once, because the classes depend on the labels of all.
 
         Raises:
             ValueError: the batch has no proposals, or a label outside its dataset's names.
@@ -137,7 +137,7 @@ class RoiClassifier(nn.Module):
         return RoiBatch(batch.images_NCHW, samples, classes)
 
     def sample_regions(self, batch: Batch, rng: RandomSource) -> RoiSamples:
-        """The regions alone. Raises ValueError as `sample`."""
+        """Only the regions of `sample`. Raises ValueError as `sample`."""
         return sample_rois(
             batch,
             self.classifier.class_counts,
@@ -152,7 +152,7 @@ class RoiClassifier(nn.Module):
         rng: BatchRandom | np.random.Generator,
         anywhere: Anywhere = nowhere_else,
     ) -> list[np.ndarray]:
-        """The names alone, per image, that regions with these labels are compared with."""
+        """Only the classes of `sample`, per image, for regions with these labels."""
         return draw_classes(
             samples,
             self.classifier.class_counts,
@@ -163,16 +163,16 @@ class RoiClassifier(nn.Module):
         )
 
     def loss(self, batch: RoiBatch, rng: RandomSource) -> Losses:
-        """`loss_class`, `loss_box` and the number of `positives`; `rng` is not asked."""
+        """`loss_class`, `loss_box` and the number of `positives`; `rng` is not used."""
         feats = self.features(jt.array(batch.images_NCHW))
         heads = self.heads(feats, batch.samples.rois_R5)
         return self.losses(*heads, batch.samples, batch.classes)
 
     def loss_in_pieces(self, batch: RoiBatch, rng: RandomSource) -> Losses | Pieces:
-        """As `loss`, some regions at a time where their features are many.
+        """As `loss`, but in pieces of some regions each, if there are many features.
 
-        Full-size features of 512 regions are 0.4 GB, and what their last layer keeps for gradients
-        is six times that.
+        Full-size features of 512 regions take 0.4 GB, and the activations of the last layer six
+        times as much.
         """
         samples, regions = batch.samples, len(batch.samples.labels_R)
         feats = self.features(jt.array(batch.images_NCHW))
@@ -196,14 +196,15 @@ class RoiClassifier(nn.Module):
         classes: Sequence[np.ndarray],
         rows: slice = slice(None),
     ) -> Losses:
-        """As `loss`, for the `heads` of given regions and, per image, the names to compare with.
+        """As `loss`, for given outputs of `heads` and the classes to compare with, per image.
 
-        `rows`: the regions whose heads these are; divisors are those of all.
+        The classification loss is the sigmoid cross entropy of each (region, name), summed over
+        names and divided by the number of regions or, with several datasets, of images. The box
+        loss is the L1 loss of positives divided by the number of all regions, times
+        `box_loss_weight` (bbox_head_clip.py lines 315-383, bbox_head_clip_partitioned.py).
 
-        Classification is a sigmoid cross entropy per (region, name), summed over names, divided by
-        the regions or, with several datasets, by the images; boxes an L1 over positives, divided by
-        all regions (bbox_head_clip.py lines 315-383, bbox_head_clip_partitioned.py likewise), times
-        `box_loss_weight`.
+        Args:
+            rows: the regions of these outputs; divisors are those of all regions.
         """
         counts = self.classifier.class_counts
         regions, padded = len(samples.labels_R), embeddings_RD.shape[0]
@@ -265,19 +266,19 @@ class RoiClassifier(nn.Module):
         return embeddings, deltas
 
     def _regions_that_fit(self, feats_NCHW: jt.Var) -> int:
-        """As many as have `_NUMBERS_A_PASS` of features."""
+        """Number of regions whose features have at most `_NUMBERS_A_PASS` values."""
         return max(_NUMBERS_A_PASS // (channel_count(feats_NCHW) * self.settings.pool_size**2), 1)
 
 
 def _filled(values: np.ndarray, rows: int) -> np.ndarray:
-    """`values` as float32, followed by zeros to `rows` rows."""
+    """`values` as float32, padded with zeros to `rows` rows."""
     filled = np.zeros((rows, *values.shape[1:]), np.float32)
     filled[: len(values)] = values
     return filled
 
 
 def decoded(rois_R5: np.ndarray, deltas_R4: np.ndarray) -> np.ndarray:
-    """(R, 4) boxes that `deltas_R4` make of the regions, not clipped; R may be 0."""
+    """Boxes (R, 4) of regions and their deltas, not clipped; R may be 0."""
     if not len(rois_R5):
         return np.zeros((0, 4), np.float32)
     return decode_deltas(rois_R5[:, 1:], jt.array(deltas_R4)).numpy()

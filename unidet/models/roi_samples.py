@@ -1,6 +1,6 @@
-"""Training regions of the RoI classifier, and the names each is compared with; numpy.
+"""Sampling of the RoI classifier's training regions and of the classes in its loss, in numpy.
 
-Dimension letters: N images, R sampled regions of a batch, C categories of a dataset.
+N: images, R: sampled regions of a batch, C: categories of a dataset.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ POSITIVE_IOU = 0.5
 _UNIT_BOX = np.array([0, 0, 1, 1], np.float32)
 
 Anywhere = Callable[[np.ndarray], np.ndarray]
-"""Flags (bool) of this process's images to those of all processes' images, elementwise "any"."""
+"""Combines bool flags of this process with those of all others by elementwise "or"."""
 
 
 def nowhere_else(flags: np.ndarray) -> np.ndarray:
-    """There is one process."""
+    """`Anywhere` of a single process: return the flags unchanged."""
     return flags
 
 
@@ -34,10 +34,10 @@ class RoiSamples:
     """Regions with their targets, image after image.
 
     Attributes:
-        rois_R5: float32 (image, x1, y1, x2, y2), input pixels.
-        labels_R: int64, position in the own dataset's names, C where background.
+        rois_R5: float32 (image, x1, y1, x2, y2), in input pixels.
+        labels_R: int64, index among the names of the image's dataset; C is background.
         targets_R4: float32 deltas to the matched box, 0 for background.
-        datasets_N: each image's dataset.
+        datasets_N: dataset of each image.
     """
 
     rois_R5: np.ndarray
@@ -50,7 +50,7 @@ class RoiSamples:
         return self.rois_R5[:, 0].astype(np.int64)
 
     def of_images(self, first: int, last: int) -> RoiSamples:
-        """The samples of images `first` up to, not including, `last`, renumbered from 0."""
+        """The samples of images `first` to `last` - 1, which are renumbered from 0."""
         rows = (self.images_R >= first) & (self.images_R < last)
         rois: np.ndarray = self.rois_R5[rows] - np.array([first, 0, 0, 0, 0], np.float32)
         datasets = self.datasets_N[first:last]
@@ -64,7 +64,7 @@ class RoiBatch:
     Attributes:
         images_NCHW: as in `Batch`.
         samples: the images' regions.
-        classes: per image the names that its regions are compared with.
+        classes: per image, the classes that its regions are compared with.
     """
 
     images_NCHW: np.ndarray
@@ -95,10 +95,10 @@ def sample_rois(
 ) -> RoiSamples:
     """At most `count` regions per image, at most int(count * positive_fraction) of them positive.
 
-    Candidates are the ground-truth boxes, each matched to itself, then the proposals; a proposal
-    is positive from `POSITIVE_IOU` on, negative below. An image with too few candidates gives
-    fewer. mmdet standard_roi_head.py and base_sampler.py with add_gt_as_proposals, as configured
-    in UniDetector's 2ndstage configs.
+    Candidates are the ground-truth boxes, each matched to itself, and the proposals. A proposal is
+    positive if its IoU is at least `POSITIVE_IOU`, otherwise negative. An image with too few
+    candidates has fewer regions. Same as mmdet standard_roi_head.py and base_sampler.py with
+    add_gt_as_proposals, as in UniDetector's 2ndstage configs.
 
     Raises:
         ValueError: the batch has no proposals, or a label outside its dataset's names.
@@ -134,7 +134,7 @@ def sample_rois(
 
 
 def annotated_boxes(batch: Batch, class_counts: Sequence[int]) -> RoiSamples:
-    """The images' own boxes, and a background in each, as if these were what is sampled."""
+    """The annotated boxes and one background region per image, in place of sampled regions."""
     rois, labels = [], []
     for image, (boxes, own) in enumerate(zip(batch.boxes, batch.labels, strict=True)):
         background = class_counts[batch.dataset_ids[image]]
@@ -160,7 +160,7 @@ def _check_labels(labels: np.ndarray, class_count: int, image: int) -> None:
 
 
 def _deltas(rois_R4: np.ndarray, matched_R4: np.ndarray) -> np.ndarray:
-    """Deltas (R, 4); rows whose matched box is NaN (background) give 0, whatever the region."""
+    """Deltas (R, 4); 0 where the matched box is NaN (background)."""
     if not len(rois_R4):
         return np.zeros((0, 4), np.float32)
     background = np.isnan(matched_R4)
@@ -177,14 +177,15 @@ def draw_classes(
     allowed: Sequence[np.ndarray | None],
     anywhere: Anywhere = nowhere_else,
 ) -> list[np.ndarray]:
-    """The names that each image's regions are compared with, N arrays of class numbers.
+    """Classes that the regions of each image are compared with: N arrays of class indices.
 
-    With one dataset the names are drawn once, from the labels of all processes' images
-    (bbox_head_clip.py lines 315-357); with several for each image from its own labels
-    (bbox_head_clip_partitioned.py lines 315-363). `allowed` masks classes from being drawn.
+    With one dataset they are drawn once, given the labels of all processes' images
+    (bbox_head_clip.py lines 315-357). With several datasets they are drawn for each image, given
+    its own labels (bbox_head_clip_partitioned.py lines 315-363). Only classes with `allowed` true
+    are drawn.
     """
     if len(class_counts) == 1:
-        present = np.zeros(class_counts[0] + 1, bool)  # the background among them
+        present = np.zeros(class_counts[0] + 1, bool)  # including the background
         present[samples.labels_R] = True
         labels = np.flatnonzero(anywhere(present))
         drawn = federated_classes(labels, count, class_counts[0], allowed[0], batch_rng(rng))
@@ -204,11 +205,10 @@ def draw_classes(
 def class_weights(
     samples: RoiSamples, class_counts: Sequence[int], classes: Sequence[np.ndarray], rows: int
 ) -> list[np.ndarray]:
-    """Weight of each (region, name) pair in the classification loss: per dataset (rows, C) float32.
+    """Weights of (region, name) pairs in the classification loss: (rows, C) float32 per dataset.
 
-    With one dataset each region weighs 1, with several each image, shared among its regions; an
-    image without any adds nothing. Rows of other datasets' images, and those past R (padding),
-    weigh 0.
+    With one dataset each region has weight 1. With several, the weights of an image's regions sum
+    to 1. Rows of other datasets' images, and padding after R, have weight 0.
     """
     weights = [np.zeros((rows, count), np.float32) for count in class_counts]
     for image, dataset in enumerate(samples.datasets_N):

@@ -1,7 +1,7 @@
-"""The region proposal network of Faster R-CNN: object or not, and a box, for every anchor.
+"""The region proposal network of Faster R-CNN: objectness and a box per anchor.
 
-N images, A anchors over all levels, C channels, K sampled anchors, P proposals. Boxes are xyxy in
-the resized frame, in pixels.
+N: images, A: anchors of all levels, C: channels, K: sampled anchors, P: proposals. Boxes are xyxy
+in pixels of the resized image.
 
 Sources: Ren et al., arXiv 1506.01497; mmdet 2.18 dense_heads/rpn_head.py, anchor_head.py.
 """
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from unidet.config.networks import RPNConfig, RPNHeadConfig
 
 STDS = (1.0, 1.0, 1.0, 1.0)
-"""Deltas are learned as they are."""
+"""Deltas are not scaled."""
 
 
 class RPNHead(nn.Module):
-    """3x3 convolution, ReLU, then 1x1 convolutions; the same for every level.
+    """3 x 3 convolution, ReLU, then 1 x 1 convolutions, shared by all levels.
 
     Args:
-        settings: of these, every cell has an anchor of every ratio and scale.
+        settings: each cell has one anchor for each pair of a ratio and a scale.
         strides: pixels per cell of each pyramid level.
     """
 
@@ -67,7 +67,7 @@ class RPNHead(nn.Module):
         )
 
     def targets(self, anchors_A4: np.ndarray, batch: Batch, rng: RandomSource) -> RPNTargets:
-        """Training targets of the sampled anchors of every image."""
+        """Training targets of the sampled anchors of all images."""
         images = zip(batch.boxes, batch.sizes_N2, strict=True)
         return concatenate(
             [
@@ -86,8 +86,7 @@ class RPNHead(nn.Module):
         )
 
     def losses(self, output: DenseOutput, targets: RPNTargets) -> Losses:
-        """`loss_rpn_cls` and `loss_rpn_bbox` over all levels and images, both divided by the
-        number of sampled anchors."""
+        """`loss_rpn_cls` and `loss_rpn_bbox`, both divided by the number of sampled anchors."""
         count = float(targets.counts.sum())
         logits = output.logits_at(targets.images, targets.anchors)
         learns = targets.positive
@@ -103,11 +102,11 @@ class RPNHead(nn.Module):
     def proposals(
         self, output: DenseOutput, sizes_N2: np.ndarray, limits: tuple[int, int] | None = None
     ) -> list[np.ndarray]:
-        """Proposals (P, 5) of every image, clipped to it, best first; column 4 = sigmoid(logit).
+        """Proposals (P, 5) of each image, clipped, by descending score; column 4 is sigmoid(logit).
 
-        Of the best `proposals_per_level` of a level those that have an area and that NMS, level
-        by level, keeps; at most `max_rois`, where that is not 0. `limits` are others than these
-        two settings.
+        They are the best `proposals_per_level` of each level, without degenerate boxes, after NMS
+        within each level; at most `max_rois`, unless that is 0. `limits` replaces these two
+        settings.
         """
         settings = self.settings
         per_level, at_most = limits or (settings.proposals_per_level, settings.max_rois)

@@ -1,7 +1,7 @@
 """Training targets of a region proposal network: matching and sampling of anchors, in numpy.
 
-A anchors, G ground-truth boxes, K sampled anchors. One image at a time; the rows of all images are
-then put one after another (`sampled_rows.concatenate`).
+A: anchors, G: ground-truth boxes, K: sampled anchors. Images are processed one at a time;
+`sampled_rows.concatenate` joins their rows.
 Source: mmdet 2.18 dense_heads/anchor_head.py `_get_targets_single`.
 """
 
@@ -20,10 +20,10 @@ from unidet.ops.sampling import Shuffler, sample_random
 
 @dataclass
 class RPNTargets:
-    """Sampled anchors of one image or of a batch, positives of an image before its negatives.
+    """Sampled anchors of one image or of a batch; in each image, positives come before negatives.
 
     Attributes:
-        images, anchors: (K,) rows.
+        images, anchors: (K,) indices.
         positive: (K,) bool.
         boxes: (K, 4) ground truth of positives, zeros for negatives.
         counts: (images, 2) positives and negatives of each image, each at least 1: the official
@@ -38,7 +38,7 @@ class RPNTargets:
 
     @property
     def boxes_learned(self) -> int:
-        """The number of anchors with a box target."""
+        """Number of anchors with a box target."""
         return int(self.positive.sum())
 
 
@@ -53,11 +53,11 @@ def sample_anchors(
     count: int,
     rng: Shuffler,
 ) -> RPNTargets:
-    """At most `count` anchors that lie wholly in the image of `size` (height, width), half of them
-    positive at most.
+    """Sample at most `count` anchors completely inside the image of `size` (height, width).
 
-    `iou`: positive from the first on, negative below the second; every ground truth (G, 4) also
-    takes its best anchors from `minimum_iou` on.
+    At most half of them are positive. `iou` is (lower limit of positives, upper limit of
+    negatives). The best anchors of each ground truth (G, 4) are positive too, if their IoU is at
+    least `minimum_iou`.
     """
     rows = np.flatnonzero(anchors_inside(anchors, *size))
     overlaps = pairwise_iou_numpy(boxes, anchors[rows])

@@ -1,7 +1,4 @@
-"""Records whose every field has a row for each sample: of several images, and of negatives.
-
-In numpy.
-"""
+"""Concatenation and padding of records of numpy arrays that have one row per sample."""
 
 from __future__ import annotations
 
@@ -22,5 +19,5 @@ def concatenate(parts: Sequence[Record]) -> Record:
 
 
 def with_zeros(values: np.ndarray, count: int) -> np.ndarray:
-    """`values` and behind them `count` rows of zeros."""
+    """`values` followed by `count` rows of zeros."""
     return np.concatenate([values, np.zeros((count, *values.shape[1:]), np.float32)])

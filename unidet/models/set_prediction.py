@@ -1,6 +1,6 @@
-"""What DETR and RT-DETR share: predictions, and the box losses of matched queries.
+"""Shared parts of DETR and RT-DETR: predictions, and box losses of matched queries.
 
-N images, Q queries, M matched pairs of a batch. Boxes are cxcywh in units of the image's sides.
+N: images, Q: queries, M: matched pairs of a batch. Boxes are cxcywh relative to the image size.
 Sources: detr models/detr.py; RT-DETR src/zoo/rtdetr/rtdetr_criterion.py.
 """
 
@@ -33,7 +33,7 @@ class Prediction:
 
 
 def absolute_boxes(boxes_NQ4: jt.Var, sizes_N2: np.ndarray) -> np.ndarray:
-    """Relative cxcywh to xyxy in pixels of images of `sizes_N2` (height, width)."""
+    """Relative cxcywh to xyxy in pixels, for images of `sizes_N2` (height, width)."""
     sides = np.tile(np.asarray(sizes_N2)[:, None, ::-1], (1, 1, 2)).astype(np.float32)
     return cxcywh_to_xyxy(boxes_NQ4.numpy()) * sides
 
@@ -41,7 +41,7 @@ def absolute_boxes(boxes_NQ4: jt.Var, sizes_N2: np.ndarray) -> np.ndarray:
 def proposals(
     boxes_NQ4: np.ndarray, scores_NQ: np.ndarray, sizes_N2: np.ndarray
 ) -> list[np.ndarray]:
-    """Per image (Q, 5) xyxy + score, best first, clipped to (height, width)."""
+    """Per image (Q, 5) xyxy + score, by descending score, clipped to (height, width)."""
     sorted_rows = []
     for boxes, scores, (height, width) in zip(boxes_NQ4, scores_NQ, sizes_N2, strict=True):
         limits = np.array([width, height, width, height], np.float32)
@@ -51,7 +51,7 @@ def proposals(
 
 
 def matched_rows(values_NQX: jt.Var, matches: Matches) -> jt.Var:
-    """(M, X): the rows of the matched queries."""
+    """Rows (M, X) of the matched queries."""
     queries, width = values_NQX.shape[1:]
     rows = (matches.images * queries + matches.queries).astype(np.int32)
     return values_NQX.reshape(-1, width)[jt.array(rows)]

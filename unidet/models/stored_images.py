@@ -1,6 +1,6 @@
-"""Old images as feature maps, which serve in training as the images would. Numpy.
+"""Old images stored as feature maps for training, in numpy.
 
-M images; C channels, h and w cells of a map.
+M: images, C: channels, h, w: cells of a map.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unidet.records import Batch
 
 @dataclass(frozen=True)
 class StoredImages:
-    """Old images as the frozen backbone sees them, M of each column; boxes as in `Batch`.
+    """Feature maps of the frozen backbone for M old images, with boxes and labels.
 
     Attributes:
         maps: (C, h, w) float16 each, of one stride.
@@ -33,7 +33,7 @@ class StoredImages:
         return len(self.maps)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """Those at `rows` with maps in place of images, padded to one size as images are."""
+        """A batch of the images at `rows`, with maps instead of images, padded to one size."""
         maps = [self.maps[row] for row in rows]
         sizes = np.array([item.shape[1:] for item in maps], np.int32)
         padded = np.zeros((len(maps), maps[0].shape[0], *sizes.max(axis=0)), np.float32)

@@ -1,10 +1,10 @@
-"""Region embeddings against the embeddings of category names, one set of names per dataset.
+"""Classification of region embeddings by the embeddings of category names, per dataset.
 
-Dimension letters: R regions, C categories of a dataset, D length of an embedding.
+R: regions, C: categories of a dataset, D: length of an embedding.
 
 Source: Wang et al., arXiv 2303.11749, 3.2; UniDetector bbox_head_clip.py lines 160-180 and
-bbox_head_clip_partitioned.py lines 147-178. The official background column is a zero vector, whose
-logit nothing reads; it does not exist here.
+bbox_head_clip_partitioned.py lines 147-178. The official code has a zero vector for the background,
+whose logit is never used; it is omitted here.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class TextClassifier(nn.Module):
     """logits = scale * cosine(region, name) + bias.
 
-    With `learn_scale` both are learned from where the settings start them, as parameters
-    `logit_scale` (the logarithm of the scale) and `logit_bias`. D is the settings' `embedding`.
+    With `learn_scale` both are trained, as parameters `logit_scale` (the logarithm of the scale)
+    and `logit_bias`, with initial values from the settings. D is the settings' `embedding`.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
@@ -41,10 +41,12 @@ class TextClassifier(nn.Module):
             self.logit_bias = jt.array(np.array([settings.bias], np.float32))
 
     def set_vocabularies(self, texts: Sequence[np.ndarray]) -> None:
-        """Take the names' embeddings, one (C, D) array per dataset, of any length; no parameters.
+        """Set the embeddings of names, one (C, D) array per dataset; they are not parameters.
+
+        Embeddings may have any length; they are normalized.
 
         Raises:
-            UserError: an array of another width, an empty one, or one that is not finite.
+            UserError: an array is empty, not finite, or has another width than D.
         """
         for dataset, text in enumerate(texts):
             if text.ndim != 2 or text.shape[1] != self._embedding or not len(text):
@@ -58,7 +60,7 @@ class TextClassifier(nn.Module):
         self._texts = [l2_normalize(array, 1).stop_grad() for array in arrays]
 
     def replace_vocabulary(self, dataset: int, text_CD: jt.Var) -> None:
-        """Compare with these embeddings, of any length, in place of a dataset's; they may learn."""
+        """Replace the embeddings of a dataset by these, of any length; they may be parameters."""
         self._texts[dataset] = l2_normalize(text_CD, 1)
 
     @property
@@ -76,7 +78,7 @@ class TextClassifier(nn.Module):
         return cosines * scales + self.logit_bias.broadcast(cosines)
 
     def settings(self) -> dict[str, float]:
-        """The current `scale` and `bias`, for computing logits elsewhere."""
+        """The current `scale` and `bias`, for computing logits outside the network."""
         if self._fixed is not None:
             return dict(zip(("scale", "bias"), self._fixed, strict=True))
         return {

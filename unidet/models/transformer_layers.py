@@ -1,6 +1,6 @@
-"""What the transformers share: layer norm, multi-head attention, MLP, an encoder layer.
+"""Shared parts of the transformers: layer norm, multi-head attention, MLP, an encoder layer.
 
-Dimension letters: N images or texts, T and S tokens, W width. Parameter names are torch's.
+N: images or texts, T, S: tokens, W: width. Parameter names are torch's.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from unidet.ops.attention import (
 )
 
 FORBIDDEN = -1e9
-"""Added to the logits of tokens that must not be looked at."""
+"""Added to the attention logits of masked tokens."""
 Activation = Callable[[jt.Var], jt.Var]
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer norm with the variance of the centred values.
+    """Layer norm whose variance is the mean of squared differences from the mean.
 
-    Jittor's own takes E[x^2] - E[x]^2, which loses digits where the mean is large.
+    Jittor's own takes E[x²] - E[x]², which loses digits where the mean is large.
     """
 
     def execute(self, x: jt.Var) -> jt.Var:
@@ -38,7 +38,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class Dropout(nn.Module):
-    """Zeroes values with `probability` and scales the others, while `is_train`."""
+    """Sets values to zero with `probability` and scales the others, while `is_train` is true."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Dropout(nn.Module):
 
 
 def set_dropout_training(module: nn.Module, training: bool) -> None:
-    """Drop (True) or pass everything on (False) below `module`."""
+    """Enable (True) or disable (False) all dropout below `module`."""
     for child in module.modules():
         if isinstance(child, Dropout):
             child.is_train = training
@@ -63,7 +63,7 @@ class MultiHeadAttention(nn.Module):
     """Attention with torch's parameter names; `in_proj_weight` stacks q, k and v.
 
     Args:
-        any_order: in inference sums may be taken in another order than in training.
+        any_order: in inference, sums may be in a different order than in training.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Linear layers of `widths[1:]`, ReLU between them, named `layers.0`, `layers.1`, ..."""
+    """Linear layers with widths `widths[1:]` and ReLU between them, named `layers.0`, …"""
 
     def __init__(self, *widths: int) -> None:
         super().__init__()
@@ -115,10 +115,10 @@ class MLP(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then two linear layers, each with its sum under a layer norm (post-norm).
+    """Self-attention and two linear layers, each with a residual and a layer norm (post-norm).
 
-    Positions are added to queries and keys only. `detr/transformer.py TransformerEncoderLayer`;
-    RT-DETR's AIFI is the same with GELU.
+    Positions are added only to queries and keys. Same as `detr/transformer.py
+    TransformerEncoderLayer`; RT-DETR's AIFI is the same with GELU.
     """
 
     def __init__(
