@@ -138,8 +138,8 @@ def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> It
 
 
 def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dict[str, Any]:
-    """A preimage, perhaps an odd one from elsewhere, without what belongs to one dataset, and without
-    its code."""
+    """A preimage, perhaps an odd one from elsewhere, without its code and without what belongs to
+    one dataset."""
     shared = {**preimage, "code": None}
     if "inputs" in preimage:
         inputs = preimage["inputs"].items()

@@ -24,7 +24,7 @@ from unidet.training.schedule import rate_factor
 from unidet.training.step import LossOf, Prepare, Stepper, as_it_is, check_division
 
 LOG_EVERY = 10
-"""Steps from one row of the log to the next: the same for all, as the log is part of the artefact."""
+"""Steps from one row of the log to the next. Fixed, because the log is part of the artefact."""
 
 
 class Progress(Protocol):
