@@ -76,6 +76,7 @@ class Lineage:
         }
         settings = {name: dict(value) for name, value in subtrees.items() if value is not None}
         if self.merge:
+            settings.setdefault("proposals", {})
             settings["proposals"] |= {"merge": self.merge[0], "merge_nms": self.merge[1]}
             networks = {name: recorded(action, "rpn") for name, action in self.proposers.items()}
             settings["proposers"] = {name: value for name, value in networks.items() if value}
@@ -87,26 +88,30 @@ class Lineage:
     def merge(self) -> tuple[list[str], float] | None:
         """The networks that propose together, where several do, and the NMS of their boxes."""
         union = self._proposals
-        values = union.preimage["config"] if union else {}
-        names = values.get("proposals.merge")
-        return None if names is None else (names, values["proposals.merge_nms"])
+        values = union.preimage.get("config", {}) if union else {}
+        names, nms = values.get("proposals.merge"), values.get("proposals.merge_nms")
+        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return (names, nms) if is_list and isinstance(nms, float | int) else None
 
     @cached_property
     def proposers(self) -> dict[str, Action]:
-        """The artefacts of the networks that propose, by the names that `proposals.merge` has."""
+        """The artefacts of the networks that propose, by the names that `proposals.merge` has.
+
+        Empty where the store does not know all of them.
+        """
         if self.head.stage == "rpn":
             return {"": self.head}
         dumped = self._proposals
         if dumped is None or self.merge is None:
             found = {"": self._network_of(dumped) or self.actions.get("rpn")}
         else:
-            labels = {name: f"proposals[{name}]" for name in self.merge[0]}
+            keys = {name: dumped.inputs.get(f"proposals[{name}]") for name in self.merge[0]}
             found = {
-                name: self._network_of(self.store.record(dumped.inputs[label]))
-                for name, label in labels.items()
-                if label in dumped.inputs
+                name: self._network_of(self.store.record(key)) if key else None
+                for name, key in keys.items()
             }
-        return {name: action for name, action in found.items() if action is not None}
+        known = {name: action for name, action in found.items() if action is not None}
+        return known if len(known) == len(found) else {}
 
     def _network_of(self, dumped: Action | None) -> Action | None:
         """The network that has made some proposals, where the store still knows it."""

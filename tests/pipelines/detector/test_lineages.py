@@ -18,6 +18,7 @@ from unidet.pipelines.detector.lineages import lineage_at
 from unidet.pipelines.engine import graph
 from unidet.pipelines.engine.engine import open_store
 from unidet.store.hashing import key_of
+from unidet.store.record import Action
 from unidet.store.store import Store
 
 Make = Callable[..., Config]
@@ -96,6 +97,50 @@ def test_strange_records_among_a_study_s_are_no_traceback(
     assert (lineage.is_toy, lineage.recorded) == (False, {})
     with pytest.raises(UserError, match="nothing trained"):
         lineage_for(compose(["experiment=toy"]), store)
+
+
+UNION = {"proposals.merge": ["toy", "b"], "proposals.merge_nms": 0.9}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"proposals.merge": 5},
+        {"proposals.merge": [["toy"], "b"]},
+        {"proposals.merge_nms": None},
+        {"proposals.merge": ["toy", "another"]},
+        "one of the networks is gone",
+        {},
+    ],
+)
+def test_networks_that_propose_together_are_all_known_or_none(
+    tmp_path: Path, odd: dict[str, object] | str
+) -> None:
+    store = Store(tmp_path)
+
+    def put(stage: str, name: str, inputs: dict[str, Action], **config: object) -> Action:
+        preimage = {"stage": stage, "name": name, "config": config}
+        draft = store.draft(key_of(preimage))
+        (draft / "value").write_text(name)
+        options = {"name": name, "started": 0.0, "inputs": inputs}
+        return store.publish(key_of(preimage), preimage, stage, draft, **options)
+
+    networks = {name: put("rpn", name, {}) for name in ("toy", "b")}
+    dumps = {
+        f"proposals[{name}]": put("proposals", f"val@{name}", {"rpn": network})
+        for name, network in networks.items()
+    }
+    union = put("proposals", "val", dumps, **{**UNION, **(odd if isinstance(odd, dict) else {})})
+    put("roi", "", {"proposals[val]": union})
+    if isinstance(odd, str):
+        store.layout.record(networks["b"].key).unlink()
+    lineage = lineage_at(tmp_path)
+    assert lineage is not None
+    assert lineage.proposers == ({} if odd else networks)
+    assert lineage.recorded.get("proposers", {}) == {}
+    if odd:
+        with pytest.raises(UserError, match="rpn: not in this study"):
+            lineage.folder("rpn")
 
 
 def test_a_store_without_networks_says_what_helps(tiny: Make) -> None:
