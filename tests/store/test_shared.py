@@ -173,6 +173,14 @@ def test_a_folder_that_cannot_be_listed_is_no_part_left_out(
         list_files(out)
 
 
+def test_files_that_some_disks_take_for_one_are_not_published(store: Store) -> None:
+    out = store.draft("0" * 64)
+    for name in ("loss.png", "Loss.png"):
+        (out / name).touch()
+    with pytest.raises(ValueError, match="are the same name on some disks"):
+        list_files(out)
+
+
 # --- two real users -----------------------------------------------------------------------------
 
 GROUP, FIRST, SECOND, STRANGER = 54320, 54321, 54322, 54323

@@ -15,7 +15,7 @@ from pathlib import Path
 from unidet.store.disk import ignore_missing, make_folder, sync, touch
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.paths import Layout
-from unidet.store.record import StoredFile, check_name
+from unidet.store.record import StoredFile, check_name, check_names
 
 WORKERS = 8
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -92,6 +92,7 @@ def list_files(out: Path) -> list[str]:
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 raise ValueError(f"{path} is not a regular file and cannot be part of an artefact")
             found.append(relative)
+    check_names(found)
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
+from unicodedata import normalize
 
 from unidet.store.hashing import output_digest, sha256_bytes
 from unidet.store.paths import check_digest
@@ -121,14 +122,24 @@ def check_name(name: str) -> str:
     return name
 
 
-def _check_names(names: Iterable[str]) -> None:
-    """ValueError where a path is both a file and the folder of another file."""
-    known = set(names)
-    for name in known:
-        parents = name.split("/")[:-1]
-        for count in range(1, len(parents) + 1):
-            if "/".join(parents[:count]) in known:
-                raise ValueError(f"{'/'.join(parents[:count])!r:.80} is a file and a folder")
+def check_names(names: Iterable[str]) -> None:
+    """On any disk all files can lie beside each other, also where it knows no capitals, or composes
+    accents.
+
+    Raises:
+        ValueError: one lies where another has its folder, or two have names that are spelt alike.
+    """
+    files = set(names)
+    spelt: dict[str, str] = {}
+    for name in sorted(files):
+        parts = name.split("/")
+        for count in range(1, len(parts) + 1):
+            path = "/".join(parts[:count])
+            if count < len(parts) and path in files:
+                raise ValueError(f"{path!r:.80} is a file and a folder")
+            other = spelt.setdefault(normalize("NFC", path).casefold(), path)
+            if other != path:
+                raise ValueError(f"{other!r:.80} and {path!r:.80} are the same name on some disks")
 
 
 def to_bytes(action: Action) -> bytes:
@@ -182,7 +193,7 @@ def _action(data: bytes) -> Action:
     if not _STAGE.fullmatch(values["stage"]):
         raise ValueError(f"{values['stage']!r:.80} is not a stage name")
     files = {check_name(name): _stored_file(row) for name, row in values["files"].items()}
-    _check_names(files)
+    check_names(files)
     if len({(file.sha256, file.size) for file in files.values()}) != len(
         {file.sha256 for file in files.values()}
     ):
