@@ -446,21 +446,56 @@ def test_a_remote_that_ends_with_the_process_is_refused() -> None:
         Remote("memory://x")
 
 
-def test_no_bucket_is_made(store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+class Buckets(MemoryFileSystem):
     """A file system like S3, with which to make the folders of a name is to make its bucket."""
 
-    class Buckets(MemoryFileSystem):
-        protocol = "s3"
+    protocol = "s3"
 
-        def makedirs(self, path: str, exist_ok: bool = False) -> None:
-            pytest.fail(f"makes {path}")
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        pytest.fail(f"makes {path}")
 
-        def put_file(self, lpath: str, rpath: str, **options: object) -> None:
-            self.pipe_file(rpath, Path(lpath).read_bytes())
+    def put_file(self, lpath: str, rpath: str, **options: object) -> None:
+        self.pipe_file(rpath, Path(lpath).read_bytes())
 
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Remote:
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
     monkeypatch.setattr("unidet.store.remote._connect", lambda url: (Buckets(), "/bucket/x"))
+    return Remote("s3://bucket/x")
+
+
+def test_no_bucket_is_made(store: Store, publish: Publish, bucket: Remote) -> None:
     rpn = publish(FILES)
-    assert push(store, Remote("s3://bucket/x"), [rpn]).sent == [rpn.key]
+    assert push(store, bucket, [rpn]).sent == [rpn.key]
+
+
+@pytest.mark.parametrize("error", [OSError("cut"), TimeoutError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("place", range(len(FILES) + 1))
+def test_a_push_that_fails_removes_no_object_of_another_writer(
+    store: Store,
+    publish: Publish,
+    other: Store,
+    bucket: Remote,
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+    error: BaseException,
+) -> None:
+    """Both push the same; the other one is done as this one's transfer of an object fails."""
+    rpn, put = publish(FILES), Buckets.put_file
+    steps = iter(range(len(FILES) + 1))
+
+    def failing(system: Buckets, lpath: str, rpath: str, **options: object) -> None:
+        if next(steps) == place:
+            monkeypatch.setattr(Buckets, "put_file", put)
+            push(store, Remote("s3://bucket/x"), [rpn])
+            raise error
+        put(system, lpath, rpath, **options)
+
+    monkeypatch.setattr(Buckets, "put_file", failing)
+    with pytest.raises((UserError, KeyboardInterrupt)):
+        push(store, bucket, [rpn])
+    assert fetch(other, Remote("s3://bucket/x"), rpn.key, no_use) == rpn
 
 
 def test_new_folders_are_on_the_disk_up_to_the_first_that_was_there(

@@ -172,8 +172,10 @@ class Remote:
                 if temporary != path:
                     self._system.mv(str(temporary), str(path))
             except BaseException:
-                with suppress(Exception):  # the file does not exist, or the server is gone
-                    self._system.rm_file(str(temporary))
+                # An object appears whole or not at all, and may be another writer's.
+                if not self._is_one_of(OBJECT_STORES):
+                    with suppress(Exception):  # the file does not exist, or the server is gone
+                        self._system.rm_file(str(temporary))
                 raise
             if self._is_local():
                 sync(path.parent)
