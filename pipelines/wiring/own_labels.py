@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unidet.data.image_files import image_names
+from unidet.data.images import require_eight_bits
 from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
 from unidet.formats.annotations import annotations_of
@@ -20,12 +21,15 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
         images: the folder of the images.
 
     Raises:
-        UserError: images that are missing or of another size, embeddings that do not fit.
+        UserError: images that are missing, of another size or of more than 8 bits a channel,
+            embeddings that do not fit.
     """
     pictures = PictureFolder(images)
     for document in data.documents.values():
         read = annotations_of(place, tables_of(place, document))
         names, _ = image_names(read.images, images)
+        for name in names:
+            require_eight_bits(images / name)
         if data.format == "coco":  # other formats' sizes are the images'
             for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
                 pictures.require_size(name, width, height)

@@ -68,6 +68,22 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
         assert (picture.pixels == picture.pixels[:, :, :1]).all()
 
 
+@pytest.mark.parametrize(("most", "dark"), [(255, True), (4095, True), (20_000, False)])
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_fewer_bits_in_sixteen_are_told(
+    most: int, dark: bool, kind: type[np.generic], tmp_path: Path
+) -> None:
+    """As cameras of 12 bits write them: what they show becomes nearly black."""
+    file = save(tmp_path / "x.tif", Image.fromarray(np.array([[0, most]], kind)))
+    note = read_picture(file).note
+    assert note == (
+        f"its brightest pixel is {most} of 65535, so the network sees it nearly black; scale it to "
+        "8 bits"
+        if dark
+        else ""
+    )
+
+
 def test_more_than_sixteen_bits_are_refused_by_name(tmp_path: Path) -> None:
     wide = Image.fromarray(np.array([[0, 0x10000]], np.int32))
     with pytest.raises(UserError, match="more than 16 bits"):

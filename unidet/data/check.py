@@ -129,7 +129,7 @@ def check_pictures(
     pictures = FolderImages(images, split.file_names)
     for row, fault in image_faults(pictures, split, progress=progress):
         name = split.file_names[row]
-        reason = str(fault).removeprefix(f"{images / name}: ").partition(";")[0]
+        reason = str(fault).removeprefix(f"{images / name}: ").partition("; ")[0]
         if isinstance(fault, OtherSize):
             reason = "image of another size than its annotations say"
         else:

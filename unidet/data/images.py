@@ -125,14 +125,24 @@ def read_image(path: Path) -> np.ndarray:
             more than eight bits a channel, or of more pixels than Pillow decodes.
     """
     with opened(path) as file:
-        if file.mode not in CONVERTED:
-            raise UserError(
-                f"{path}: its pixels are of mode {file.mode}, which is not 8 bits a channel of RGB "
-                "or grey; convert it to 8 bits a channel"
-            )
+        _require_eight_bits(path, file)
         upright = orientation(file) in (None, 1)
         image = file if upright else ImageOps.exif_transpose(file)
         return np.asarray(as_seen(image))
+
+
+def _require_eight_bits(path: Path, file: Image.Image) -> None:
+    if file.mode not in CONVERTED:
+        raise UserError(
+            f"{path}: its pixels are of mode {file.mode}, which is not 8 bits a channel of RGB or "
+            "grey; convert it to 8 bits a channel"
+        )
+
+
+def require_eight_bits(path: Path) -> None:
+    """UserError where `read_image` would refuse an image for what its header says."""
+    with opened(path) as file:
+        _require_eight_bits(path, file)
 
 
 def read_size(path: Path) -> tuple[int, int]:

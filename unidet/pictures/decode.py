@@ -35,6 +35,8 @@ _ADVICE = "replace it"
 _JPEG = b"\xff\xd8"
 _REDUCED = (1, 2, 4, 8)  # by which a JPEG decoder can divide
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_DARK = 1 << 14
+"""Below it 16 bits hold fewer, as of cameras of 12 or 14 bits, and become at most 63 of 255."""
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
@@ -205,4 +207,9 @@ def _note(file: Image.Image) -> str:
     if file.format in _ANIMATED and getattr(file, "is_animated", False):
         pages = "pages" if file.format == "TIFF" else "frames"
         return f"has several {pages}; the first is read"
+    if file.mode in (*_SIXTEEN_BITS, "I") and (most := np.asarray(file).max(initial=0)) < _DARK:
+        return (
+            f"its brightest pixel is {most} of 65535, so the network sees it nearly black; scale "
+            "it to 8 bits"
+        )
     return ""

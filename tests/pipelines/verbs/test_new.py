@@ -285,6 +285,19 @@ def test_pictures_of_another_size_than_labelled_are_refused(
     assert "a.png: is 100x80, its labels say 10" in complaint_of("new", capsys, "birds", *places)
 
 
+def test_pictures_that_training_does_not_read_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_pictures(tmp_path / "photos")
+    Image.fromarray(np.full((80, 100), 4095, np.uint16)).save(photos / "a.png")
+    write_labels(tmp_path / "labels", "voc")
+    monkeypatch.chdir(tmp_path)
+    places = ("--images", "photos", "--annotations", "labels")
+    assert "a.png: its pixels are of mode I;16, " in complaint_of("new", capsys, "birds", *places)
+    assert exit_status("data", "check", *places) == 1
+    assert "1 × its pixels are of mode I;16, which is not 8 bits" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("again", [(), ("--again",)])
 def test_what_a_killed_command_has_left_is_written_anew(
     tmp_path: Path, again: tuple[str, ...]
