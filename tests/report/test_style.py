@@ -59,7 +59,10 @@ def test_every_figure_is_drawn_in_it() -> None:
 def test_a_place_for_settings_that_cannot_be_written_is_not_spoken_of(tmp_path: Path) -> None:
     """Matplotlib wrote lines of advice among those of a run."""
     (tmp_path / "file").touch()
-    code = "import unidet.report, matplotlib; print(matplotlib.get_cachedir())"
+    code = (
+        "from unidet.console import streams; streams.prepare(); "
+        "import matplotlib; print(matplotlib.get_cachedir())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"MPLCONFIGDIR": str(tmp_path / "file/x"), "PYTHONPATH": str(ROOT)},

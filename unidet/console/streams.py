@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -51,6 +52,13 @@ def prepare() -> None:
             write_through=old.write_through,
         )
     warnings.formatwarning = lambda message, *_, **__: f"unidet: {plain(str(message))}\n"
+    # Matplotlib itself, not its parts, warns where it cannot keep its settings and of what a user's
+    # say. No figure depends on either (`report.style.figure_style`).
+    logging.getLogger("matplotlib").addFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def complain(text: str) -> None:
