@@ -163,7 +163,7 @@ def _verb(name: str, given: list[str], folders: ConfigFolders) -> int:
     if verb.takes_overrides:
         options.overrides = folders.before(each_once(options.overrides))
     elif folders.places:
-        raise UserError(f"{name}: is about no study, so it takes no -C and no --config-dir")
+        raise UserError(f"{name}: does not use a study, so it takes neither -C nor --config-dir")
     if verb.saves:
         return verb.run(options, compose)
     try:

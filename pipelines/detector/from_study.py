@@ -95,7 +95,7 @@ def _naming(study: str | Path, overrides: Sequence[str]) -> list[str]:
         folder, _ = take_folders(["-C", str(study)])
         return folder.before(overrides)
     if len(Path(study).parts) > 1 or Path(study).is_file():
-        raise UserError(f"study: {study} is no store, no artefact in one, and no experiment")
+        raise UserError(f"study: {study} is neither a store, nor an artefact, nor an experiment")
     if Path(study).suffix:  # no experiment's name has one
         raise UserError(f"there is no file or folder {str(study)!r}")
     return [f"experiment={study}", *overrides]

@@ -99,8 +99,8 @@ class Study:
         if self.lineage.head.stage == "finetune":
             before = self.lineage.folder("roi")
             raise UserError(
-                "detections: stage finetune_eval measures AP and keeps none; those before "
-                f"fine-tuning are of the study {before}"
+                "detections: stage finetune_eval stores only AP; the detections before fine-tuning "
+                f"are in the study {before}"
             )
         stage = "lvis_eval" if self.lineage.of("lvis_eval") else "coco_eval"
         name = self.dataset(stage, dataset)

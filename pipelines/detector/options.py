@@ -49,7 +49,7 @@ class Options:
         for name in values:
             if name not in known:
                 raise UserError(
-                    f"{name}: is no option of detect; {suggestion(name, known)}there are "
+                    f"{name}: is not an option of detect; {suggestion(name, known)}there are "
                     f"{', '.join(known)}"
                 )
         return cls(**values)

@@ -206,7 +206,7 @@ def _obtain(node: Node, study: _Study, preimage: dict[str, Any]) -> tuple[Action
             return action, "fetched"
     if config.upstream == "require" and node not in targets(config.stage, config):
         raise UserError(
-            f"{node} is not built and upstream=require forbids to run it; "
+            f"{node} is not built, and upstream=require does not allow running it; "
             f"run stage={node.stage} of this study"
         )
     how: How = "resumed" if store.has_work(key_of(preimage)) else "ran"

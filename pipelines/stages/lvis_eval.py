@@ -75,8 +75,8 @@ def explain_silence(name: str, detections: int, calibration: CalibrationConfig) 
     """Says why there are no detections where the official calibration left none."""
     if calibration.compat == "official" and calibration.gamma and not detections:
         say(
-            f"{name}: no detections; a class that none of the uncalibrated ones is of silences all "
-            "others, as officially; calibration.compat=default counts it once"
+            f"{name}: no detections; as in the official code, a class without any uncalibrated "
+            "detection removes those of all others; calibration.compat=default counts it once"
         )
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, compose: Compose) -> int:
     if bool(options.images) != bool(options.annotations):
-        raise UserError("data: --images and --annotations belong together, or leave both out")
+        raise UserError("data: give both --images and --annotations, or neither")
     is_prepare = options.action == "prepare"
     if not is_prepare and options.dataset:
         raise UserError(
@@ -97,7 +97,9 @@ def _prepare(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.wiring.prepared_data import planned, preparation, prepare
 
     if any(item.startswith("hydra.searchpath=") for item in options.overrides):
-        raise UserError("data prepare: is about no study, so it takes no -C and no --config-dir")
+        raise UserError(
+            "data prepare: does not use a study, so it takes neither -C nor --config-dir"
+        )
     data = compose_prepared(options.dataset, options.overrides)
     root = Path(options.out or "data")
     todo = preparation(data, root, options.only)

@@ -39,7 +39,7 @@ def _checked(folder: str) -> str:
     nearest_folder(path)
     # A killed export may have left `store`, and nothing in it.
     if path.is_dir() and any(files_below(path)) and not (path / "store" / "v1").is_dir():
-        raise UserError(f"export: {folder} holds other things; give a new or empty folder")
+        raise UserError(f"export: {folder} contains other files; give a new or empty folder")
     return os.path.abspath(path)
 
 

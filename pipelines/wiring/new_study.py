@@ -103,7 +103,7 @@ def _check_places(request: Request) -> None:
     require_apart(request.folder, request.images, request.annotations)
     if request.is_there and not request.again:
         raise UserError(
-            f"{request.study}: is there already; --again reads its labels again and keeps the "
+            f"{request.study}: exists already; --again reads its labels again and keeps the "
             "study file, another folder makes another study"
         )
     check_folder(request.folder)

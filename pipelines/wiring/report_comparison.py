@@ -110,7 +110,7 @@ def _digests(action: Action | None, store: Store) -> set[bytes] | None:
     file = store.folder(action) / DIGESTS
     digests = read_array(file)
     if digests.dtype != np.uint8 or digests.ndim != 2:
-        raise UserError(f"{file}: holds no digests of images; its store is not to be trusted")
+        raise UserError(f"{file}: contains no digests of images; do not trust its store")
     return {row.tobytes() for row in digests}
 
 

@@ -63,7 +63,7 @@ def page_of(action: Action, store: Store, compose: Compose) -> str:
     try:
         page = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{file}: is no page; its store is not to be trusted") from None
+        raise UserError(f"{file}: is not a page; do not trust its store") from None
     return with_provenance(page, provenance_of(action, store, compose))
 
 

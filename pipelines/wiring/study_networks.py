@@ -36,7 +36,8 @@ def end_to_end(config: Config) -> EndToEndConfig | None:
         )
     if not isinstance(config.finetune, AbsentFineTuning):
         raise UserError(
-            "finetune: learns on from the network of stage roi, which an end-to-end study lacks; "
+            "finetune: continues from the network of stage roi, which an end-to-end study does not "
+            "have; "
             "give finetune=none, or end2end=none"
         )
     return config.end2end

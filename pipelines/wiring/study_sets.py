@@ -39,7 +39,7 @@ def new_sets(config: Config) -> dict[str, DataSet]:
             known = [key.removeprefix(TRAINING) for key in sets]
             name = name.removeprefix(TRAINING)
             raise UserError(
-                f"finetune.sets: {name!r} is no training set; {suggestion(name, known)}"
+                f"finetune.sets: {name!r} is not a training set; {suggestion(name, known)}"
                 f"data.training has {', '.join(known) or 'none'}"
             )
     return {name: sets[name] for name in new}

@@ -92,7 +92,7 @@ def test_a_verb_that_is_about_no_study_takes_no_folder(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_status("-C", folder, "doctor") == 2
-    assert "doctor: is about no study, so it takes no -C" in capsys.readouterr().err
+    assert "doctor: does not use a study, so it takes neither -C" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_verb_that_is_about_no_study_takes_no_folder(
         ("defaults: [toy, _self_]\nseed: 1\nseed: 2\n", "found duplicate key seed"),
         ("seed: !!python/object/apply:os.getpid []\n", "could not determine a constructor"),
         ("defaults: [toy]\nnull: 2\n", "configuration: cannot be composed"),
-        ("defaults: [study]\n", "nested without end"),
+        ("defaults: [study]\n", "nested endlessly"),
         # whether it is read to its end first is up to the interpreter's limit
-        ("seed: " + "[" * 3000, "nested without end|expected the node content"),
+        ("seed: " + "[" * 3000, "nested endlessly|expected the node content"),
     ],
 )
 def test_a_study_that_is_no_yaml_is_one_line(tmp_path: Path, text: str, says: str) -> None:

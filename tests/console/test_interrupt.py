@@ -173,7 +173,7 @@ def test_a_data_process_that_is_killed_is_one_line(tmp_path: Path) -> None:
     file.write_text(DATA.replace("time.sleep(60)", "os._exit(1)"))
     done = subprocess.run([sys.executable, file, tmp_path], capture_output=True, text=True)
     (last,) = done.stderr.splitlines()[-1:]
-    assert last.startswith("unidet.errors.UserError: one of 2 processes was ended from outside")
+    assert last.startswith("unidet.errors.UserError: one of 2 processes was killed")
 
 
 def test_ctrl_c_reaches_no_data_process(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_an_index_of_other_arrays_is_named(
     with np.load(path) as archive:
         arrays = dict(archive)
     np.savez(path, **arrays | {name: change(arrays[name])})
-    with pytest.raises(Malformed, match=r"index\.npz: not what its stage writes"):
+    with pytest.raises(Malformed, match=r"index\.npz: not a valid file of its stage"):
         load_split(path, "tiny")
 
 

@@ -139,7 +139,7 @@ def test_links_in_a_circle_are_refused(photos: Path) -> None:
     """Followed, they would show each image 40 times over, under other names."""
     (photos / "beside").mkdir()
     (photos / "beside/link").symlink_to("../../photos/beside/../beside/..")
-    with pytest.raises(UserError, match="beside/link: links go round in a circle; remove it"):
+    with pytest.raises(UserError, match="beside/link: links form a cycle; remove it"):
         PictureFolder(photos)
 
 

@@ -90,7 +90,7 @@ def test_images_that_another_file_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"images": [{"id": None}]}, "an image has the id None, no number"),
+        ({"images": [{"id": None}]}, "an image has the id None, must be a number"),
         ({"images": [7]}, "one of its images is 7, must be an object"),
         ({"annotations": [[]]}, "one of its annotations is .., must be an object"),
         ({"images": []}, "8.5 % of its 0 images is none; take more"),

@@ -117,7 +117,7 @@ def test_a_file_that_became_shorter_is_fetched_anew(served: Served, tmp_path: Pa
 def test_a_wrong_sha256_is_said_and_does_not_stay(served: Served, tmp_path: Path) -> None:
     served.files["/a.zip"] = CONTENT
     said = complaint(served, tmp_path / "a.zip", Expected(sha256="0" * 64))
-    assert f"sha256 {DIGEST}, not {'0' * 64}, and was removed" in said
+    assert f"sha256 {DIGEST}, not {'0' * 64} and was removed" in said
     assert [*tmp_path.iterdir()] == []
 
 
@@ -137,7 +137,7 @@ def test_a_missing_file_is_said_at_once(served: Served, tmp_path: Path) -> None:
 def test_a_login_is_said_at_once(served: Served, tmp_path: Path) -> None:
     served.files["/a.zip"] = CONTENT
     served.refuses["/a.zip"] = 403
-    assert "403 Forbidden; may this file be had" in complaint(served, tmp_path / "a.zip")
+    assert "403 Forbidden; is this file available" in complaint(served, tmp_path / "a.zip")
     assert len(served.asked) == 1
 
 
@@ -152,7 +152,7 @@ def test_no_server_is_one_line(served: Served, tmp_path: Path) -> None:
     served.address = "http://127.0.0.1:9"
     said = complaint(served, tmp_path / "a.zip")
     assert "cannot be reached" in said
-    assert "goes on from there" in said
+    assert "continues from there" in said
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(
@@ -161,7 +161,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(
     served.files["/a.zip"] = CONTENT
     disk = shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
-    assert f"{len(CONTENT)} bytes are to come, 100 are free" in complaint(
+    assert f"{len(CONTENT)} bytes are needed, but only 100 are free" in complaint(
         served, tmp_path / "a.zip"
     )
 

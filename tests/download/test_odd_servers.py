@@ -109,7 +109,7 @@ def test_whatever_pieces_come_the_file_is_whole(tmp_path: Path, answers: Answer)
             lambda start: rest(start, total=SIZE + 7) if start >= 0 else whole(CONTENT[:99]),
             "the file has changed at the server; 0 bytes are kept",
         ),
-        (lambda start: answer("302 Found", Location="http://[::1/x"), "no address that can be"),
+        (lambda start: answer("302 Found", Location="http://[::1/x"), "is not valid; correct it"),
         (lambda start: answer("302 Found", Location="/a.bin", Content_Length=0), "302"),
         (lambda start: answer("302 Found", Location="file:///etc/passwd"), "302"),
     ],

@@ -141,5 +141,5 @@ def test_a_place_that_is_closed_to_this_user(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     for check in (check_target, check_folder):
-        with pytest.raises(UserError, match=r"this user may not .*write"):
+        with pytest.raises(UserError, match=r"no permission to .*write"):
             check(closed / "x")

@@ -399,7 +399,7 @@ def test_a_clean_up_beside_a_publication_brings_content_back(
 def test_one_clean_up_at_a_time(store: Store) -> None:
     with (
         cleaning(store),
-        pytest.raises(UserError, match=f"another clean-up works on .* process {os.getpid()}"),
+        pytest.raises(UserError, match=f"another clean-up is running in .* process {os.getpid()}"),
         cleaning(store),
     ):
         pass

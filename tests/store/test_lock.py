@@ -99,7 +99,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(store: Store) -> None:
     (owner,) = owners
     assert owner is not None
     assert (owner.host, owner.pid) == (os.uname().nodename, process.pid)
-    assert str(owner).startswith(f"process {process.pid} on {owner.host}, at it since 20")
+    assert str(owner).startswith(f"process {process.pid} on {owner.host}, since 20")
 
 
 def test_the_owner_is_known_while_there_is_one(store: Store) -> None:

@@ -91,9 +91,12 @@ def test_a_record_names_nothing_outside_its_artefact(name: str) -> None:
         ({"stage": "a" * 65}, "is not a stage name"),
         ({"stage": 3}, "not an action record: TypeError"),
         ({"preimage": {"stage": "rpn", "config": [1]}}, "preimage: config has the wrong type"),
-        ({"preimage": {"inputs": {"a": None}}}, "preimage: inputs holds something that is no text"),
-        ({"preimage": {"files": {"a": {}}}}, "preimage: files holds something that is no text"),
-        ({"preimage": {"code": 3}}, "preimage: code is no text"),
+        (
+            {"preimage": {"inputs": {"a": None}}},
+            "preimage: inputs contains a value that is not text",
+        ),
+        ({"preimage": {"files": {"a": {}}}}, "preimage: files contains a value that is not text"),
+        ({"preimage": {"code": 3}}, "preimage: code is not text"),
         ({"files": {"a": StoredFile(HELLO, 5.0)}}, "5.0 is not a size"),  # type: ignore[arg-type]
     ],
 )

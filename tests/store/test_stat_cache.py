@@ -164,7 +164,7 @@ def test_links_are_followed_but_not_in_circles(store: Store, put: Put, tmp_path:
     (tmp_path / "link").symlink_to(real)
     assert store.digest_of(tmp_path / "link") == plain
     (real / "again").symlink_to(real)
-    with pytest.raises(UserError, match="again: links go round in a circle"):
+    with pytest.raises(UserError, match="again: links form a cycle"):
         store.digest_of(real)
 
 

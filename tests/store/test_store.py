@@ -217,7 +217,7 @@ def test_a_stranger_in_the_folder_is_named(store: Store, publish: Publish) -> No
     (store.folder(action) / ".DS_Store").write_bytes(b"harmless")
     store.folder(action)
     (store.folder(action) / "shard-9.npz").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"shard-9.npz is no part of this artefact"):
+    with pytest.raises(UserError, match=r"shard-9.npz is not part of this artefact"):
         store.folder(action)
 
 
@@ -393,7 +393,7 @@ def _failing(number: int):  # type: ignore[no-untyped-def]
     [
         (errno.ENOSPC, "is on a full disk; free some space"),
         (errno.EROFS, "is read-only; choose another"),
-        (errno.EACCES, "may not be written by this user"),
+        (errno.EACCES, "is not writable for this user"),
         (errno.EDQUOT, "has used up its disk quota"),
     ],
 )

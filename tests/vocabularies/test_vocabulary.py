@@ -172,7 +172,7 @@ def test_known_names_are_found_by_any_of_their_words() -> None:
     ],
 )
 def test_names_that_are_parted_otherwise_are_not_one_name(text: str, meant: str) -> None:
-    with pytest.raises(UserError, match=f'names are parted by commas: "{meant}"'):
+    with pytest.raises(UserError, match=f'separate names by commas: "{meant}"'):
         Vocabulary.parse(text)
 
 

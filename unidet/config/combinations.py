@@ -20,7 +20,7 @@ def combinations(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """The overrides of each job, the last key varying fastest, and the keys that vary.
 
     Raises:
-        UserError: what cannot be read, or is no list of values; more jobs than anybody waits for.
+        UserError: a value cannot be parsed or is not a list of values, or there are too many jobs.
     """
     from hydra.errors import HydraException
 
@@ -52,7 +52,7 @@ def _values(item: Override, override: str) -> list[str]:
     except (HydraException, ValueError, ArithmeticError):
         values = []
     if not values:
-        raise UserError(f"{override}: is no list of values; give them as key=a,b or range(0,3)")
+        raise UserError(f"{override}: is not a list of values; give them as key=a,b or range(0,3)")
     if len(values) > MOST_JOBS:
         raise UserError(f"{override}: is more than {MOST_JOBS} values; give fewer")
     return values

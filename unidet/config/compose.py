@@ -84,7 +84,7 @@ def _plain_values(
         raise UserError(explain(error, overrides, schema=schema)) from None
     except RecursionError:
         raise UserError(
-            "configuration: nested without end; does a page of -C or --config-dir name itself in "
+            "configuration: nested endlessly; does a page of -C or --config-dir name itself in "
             "its defaults?"
         ) from None
 

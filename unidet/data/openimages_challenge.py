@@ -71,7 +71,7 @@ def challenge_part(
         try:
             box = _box(row, sizes[code])
         except (TypeError, ValueError):
-            raise UserError(f"{boxes}: line {line + 2}: a coordinate is no number") from None
+            raise UserError(f"{boxes}: line {line + 2}: a coordinate is not a number") from None
         record = {"id": line, "image_id": numbers[code], "category_id": ids[row["LabelName"]]}
         kept.annotations.append(record | box)
     return kept

@@ -102,7 +102,9 @@ def _of(source: Path, wanted: str, progress: Progress) -> Iterator[Any]:
 
 def _id(source: Path, record: dict[str, Any]) -> Any:
     if not isinstance(record.get("id"), int | str):
-        raise UserError(f"{source}: an image has the id {shown(record.get('id'))}, no number")
+        raise UserError(
+            f"{source}: an image has the id {shown(record.get('id'))}, must be a number"
+        )
     return record["id"]
 
 

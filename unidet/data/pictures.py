@@ -143,7 +143,7 @@ def _refuse_circle(place: str, folder: str) -> None:
     """UserError where a folder is a link to one that it lies in: its images would be many."""
     path = os.path.join(place, folder)
     if os.path.islink(path) and Path(place).resolve().is_relative_to(Path(path).resolve()):
-        raise UserError(f"{path}: links go round in a circle; remove it")
+        raise UserError(f"{path}: links form a cycle; remove it")
 
 
 def _spellings(path: str) -> list[PurePosixPath]:

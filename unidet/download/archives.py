@@ -139,8 +139,8 @@ def _require_room(archive: Path, place: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise UserError(
-            f"{archive}: holds {needed} bytes, {free} are free on this disk; free some space and "
-            "run the same command again"
+            f"{archive}: needs {needed} bytes, but only {free} are free on this disk; free some "
+            "space and run the same command again"
         )
 
 

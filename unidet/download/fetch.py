@@ -85,7 +85,7 @@ def fetch(
     finally:
         partial.close()
     raise UserError(
-        f"{shown(address)}: {reason}; {partial.bytes} bytes are kept, the same command goes on "
+        f"{shown(address)}: {reason}; {partial.bytes} bytes are kept, the same command continues "
         "from there"
     )
 
@@ -165,8 +165,8 @@ def _opened(address: str, partial: Partial) -> Any:
         raise _BrokenOff(f"cannot be reached ({fault.reason})") from None
     except (ValueError, http.client.InvalidURL):
         raise UserError(
-            f"{shown(address)}: this, or where the server sends one from there, is no address that "
-            "can be asked; correct it, letters beyond ASCII as %C3%A9"
+            f"{shown(address)}: this address, or one that the server redirects to, is not valid; "
+            "correct it, with letters beyond ASCII as %C3%A9"
         ) from None
     except _BROKEN as fault:
         raise _BrokenOff(f"cannot be reached ({fault})") from None
@@ -183,7 +183,7 @@ def _refusal(address: str, partial: Partial, fault: HTTPError) -> Exception:
         return _BrokenOff("the file has changed at the server")
     if fault.code in (408, 429) or fault.code >= 500:
         return _BrokenOff(f"the server says {fault.code} {reason}")
-    return UserError(f"{says}; may this file be had without a login?")
+    return UserError(f"{says}; is this file available without a login?")
 
 
 def _version(address: str, answer: Any, partial: Partial) -> Version:
@@ -233,7 +233,9 @@ def _checked(address: str, partial: Partial, expected: Expected) -> str:
         again = "the same command fetches it again"
         if expected.noted:
             again = f"delete {expected.noted} if the publisher has changed the file"
-        raise UserError(f"{shown(address)}: what came has {wrong}, and was removed; {again}")
+        raise UserError(
+            f"{shown(address)}: the downloaded file has {wrong} and was removed; {again}"
+        )
     return digest
 
 
@@ -246,8 +248,8 @@ def _require_room(folder: Path, bytes_needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if bytes_needed > free:
         raise UserError(
-            f"{folder}: {bytes_needed} bytes are to come, {free} are free on this disk; free some "
-            "space, or choose another folder with --out"
+            f"{folder}: {bytes_needed} bytes are needed, but only {free} are free on this disk; "
+            "free some space, or choose another folder with --out"
         )
 
 
@@ -259,5 +261,6 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as fault:
         reason = "the disk is full" if fault.errno in _FULL else str(fault.strerror or fault)
         raise UserError(
-            f"{path}: cannot be written ({reason}); what is here is kept, the same command goes on"
+            f"{path}: cannot be written ({reason}); the part that is here is kept, the same "
+            "command continues"
         ) from None

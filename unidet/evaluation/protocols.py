@@ -128,7 +128,7 @@ def lvis_protocol(
     """
     if truth.negatives is None or truth.not_exhaustive is None:
         raise UserError(
-            f'{truth.source}: not every image has "neg_category_ids", so it is no LVIS '
+            f'{truth.source}: not every image has "neg_category_ids", so it is not LVIS '
             "ground truth; evaluate it with style coco"
         )
     annotated = Annotated.of(

@@ -105,8 +105,8 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
 def malformed(path: Path, why: str) -> NoReturn:
     """Raise Malformed for a file of an artefact, with the reason `why`."""
     raise Malformed(
-        f"{path}: not what its stage writes ({why}); unidet verify --repair brings back what the "
-        "disk has altered, unidet rm removes what came from elsewhere"
+        f"{path}: not a valid file of its stage ({why}); unidet verify --repair restores it if the "
+        "disk has altered it, unidet rm removes it if it comes from elsewhere"
     )
 
 

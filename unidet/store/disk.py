@@ -16,8 +16,8 @@ from unidet.store.hashing import sha256_bytes
 
 _REASONS = {
     errno.EROFS: "is read-only; choose another with store.root=FOLDER",
-    errno.EACCES: "may not be written by this user; choose another with store.root=FOLDER",
-    errno.EPERM: "may not be written by this user, or its file system has no hard links; "
+    errno.EACCES: "is not writable for this user; choose another with store.root=FOLDER",
+    errno.EPERM: "is not writable for this user, or its file system has no hard links; "
     "choose another with store.root=FOLDER",
     errno.ENOTSUP: "is on a file system without hard links; choose another with store.root=FOLDER",
     errno.ENOSPC: "is on a full disk; free some space and run the same command again",
@@ -297,7 +297,7 @@ def check_target(
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
         raise UserError(
-            f"{path}: this user may not list and write {path.parent}; choose another place"
+            f"{path}: no permission to list and write {path.parent}; choose another place"
         )
 
 
@@ -309,7 +309,7 @@ def check_folder(path: Path) -> None:
     """
     there = nearest_folder(path)
     if not os.access(there, os.W_OK):
-        raise UserError(f"{path}: this user may not write in {there}; choose another place")
+        raise UserError(f"{path}: no permission to write in {there}; choose another place")
 
 
 def nearest_folder(path: Path) -> Path:

@@ -39,8 +39,8 @@ def cleaning(store: Store) -> Iterator[None]:
     path = store.layout.gc_lock
 
     def refuse(owner: lock.Owner | None) -> None:
-        who = owner or "it has just begun"
-        raise UserError(f"another clean-up works on store {store.root}: {who}; wait for it")
+        who = owner or "it has just started"
+        raise UserError(f"another clean-up is running in store {store.root}: {who}; wait for it")
 
     with clear_errors(store.root):
         make_folder(path.parent)

@@ -37,7 +37,7 @@ class Owner:
 
     def __str__(self) -> str:
         since = self.since[:19].replace("T", " ")
-        return f"process {self.pid} on {self.host}, at it since {since} UTC"
+        return f"process {self.pid} on {self.host}, since {since} UTC"
 
 
 def acquire(

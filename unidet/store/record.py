@@ -215,7 +215,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}: {values[name]!r:.40} has the wrong type")
     for name in ("modules", "freeze", "sources", "inputs"):
         if any(type(value) is not str for value in values[name].values()):
-            raise ValueError(f"{name}: holds something that is no text")
+            raise ValueError(f"{name}: contains a value that is not text")
     for key in values["inputs"].values():
         check_digest(key)
     for name in ("pid", "peak_rss"):
@@ -234,9 +234,9 @@ def _check_preimage(preimage: Mapping[str, Any]) -> None:
         if type(part) is not dict:
             raise ValueError(f"preimage: {name} has the wrong type")
         if name != "config" and any(type(value) is not str for value in part.values()):
-            raise ValueError(f"preimage: {name} holds something that is no text")
+            raise ValueError(f"preimage: {name} contains a value that is not text")
     if type(preimage.get("code", "")) is not str:
-        raise ValueError("preimage: code is no text")
+        raise ValueError("preimage: code is not text")
 
 
 def _stored_file(row: Any) -> StoredFile:

@@ -126,7 +126,7 @@ def _scan_folder(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -
             elif stat.S_ISDIR(found.st_mode):
                 here = (found.st_dev, found.st_ino)
                 if here in above:
-                    raise UserError(f"{entry.path}: links go round in a circle")
+                    raise UserError(f"{entry.path}: links form a cycle")
                 yield from _scan_folder(entry.path, f"{prefix}{entry.name}/", (*above, here))
             else:
                 raise UserError(f"{entry.path}: neither a file nor a folder")

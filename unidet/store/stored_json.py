@@ -42,7 +42,7 @@ def read_numbers(path: Path) -> Numbers:
 def number(value: Any) -> float:
     """`value` if it is a number (or NaN); else TypeError, or OverflowError beyond float64."""
     if type(value) not in (int, float):
-        raise TypeError(f"{value!r:.40} is no number")
+        raise TypeError(f"{value!r:.40} is not a number")
     float(value)
     return value
 
@@ -50,14 +50,14 @@ def number(value: Any) -> float:
 def text(value: Any) -> str:
     """`value` if it is a string; TypeError otherwise."""
     if type(value) is not str:
-        raise TypeError(f"{value!r:.40} is no text")
+        raise TypeError(f"{value!r:.40} is not text")
     return value
 
 
 def whole(value: Any) -> int:
     """`value` if it is an integer of 64 bits; TypeError or ValueError otherwise."""
     if type(value) is not int:
-        raise TypeError(f"{value!r:.40} is no whole number")
+        raise TypeError(f"{value!r:.40} is not an integer")
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{value!r:.40} does not fit 64 bits")
     return value

@@ -94,6 +94,6 @@ def _refuse_other_files(folder: Path, action: Action) -> None:
             relative = Path(base, name).relative_to(folder).as_posix()
             if relative not in action.files and not name.startswith("."):
                 raise UserError(
-                    f"{folder / relative} is no part of this artefact, which would change what is "
+                    f"{folder / relative} is not part of this artefact and would change what is "
                     f"read from it; move it elsewhere"
                 )

@@ -101,7 +101,7 @@ def _usable(path: Path) -> dict[str, np.ndarray] | None:
                 remove(aside)
             path.replace(aside)
         if ranks.rank() == 0:
-            say(f"  {aside}: a damaged checkpoint ({error}); going on from what was saved before")
+            say(f"  {aside}: a damaged checkpoint ({error}); continuing from the previous state")
         return None
     return arrays
 

@@ -240,7 +240,7 @@ def _require_commas(text: str) -> None:
     bare = (part.strip(" .,;'\"") for part in parts)
     names = ", ".join(filter(None, bare))
     if is_list or len(parts) > 1:
-        raise UserError(f'vocabulary: {text!r:.{_SHOWN}}: names are parted by commas: "{names}"')
+        raise UserError(f'vocabulary: {text!r:.{_SHOWN}}: separate names by commas: "{names}"')
 
 
 def _is_file(name: str) -> bool:

@@ -61,5 +61,7 @@ def test_values_are_checked(name: str, value: Any) -> None:
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(UserError, match="treshold: is no option of detect; did you mean 'thresh"):
+    with pytest.raises(
+        UserError, match="treshold: is not an option of detect; did you mean 'thresh"
+    ):
         Options.of({"treshold": 0.5})

@@ -262,7 +262,7 @@ GOOD = {
         ({"boxes_xyxy": np.zeros((3, 3))}, "boxes_xyxy is float64 of shape"),
         ({"scores": np.zeros(3, complex)}, "scores is complex128 of shape"),
         ({"scores": np.float32(1)}, "scores is float32 of shape"),
-        ({"scores": np.array([{}] * 3)}, "not what its stage writes"),
+        ({"scores": np.array([{}] * 3)}, "not a valid file of its stage"),
     ],
 )
 def test_a_shard_of_somebody_else_that_is_none_is_named(

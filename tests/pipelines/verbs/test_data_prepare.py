@@ -162,7 +162,7 @@ def test_an_interrupted_download_goes_on(
     command = coco(served, tmp_path)
     served.breaks["/zips/val2014.zip"] = [100, 0, 0, 0, 0, 0]
     assert exit_status(*command) == 2
-    assert "100 bytes are kept, the same command goes on" in capsys.readouterr().err
+    assert "100 bytes are kept, the same command continues" in capsys.readouterr().err
     served.breaks.clear()
     assert exit_status(*command) == 0
     assert served.asked[-1] == ("/zips/val2014.zip", "bytes=100-")
@@ -181,7 +181,7 @@ def test_what_was_seen_once_must_come_again(
     served.files["/zips/val2017.zip"] = content + b"other"
     assert exit_status(*command) == 2
     said = capsys.readouterr().err
-    assert "what came has sha256" in said
+    assert "the downloaded file has sha256" in said
     assert "delete " in said
 
 

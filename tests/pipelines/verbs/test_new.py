@@ -119,7 +119,7 @@ def test_labels_are_read_again_and_the_study_file_kept(
     labels.write_text(labels.read_text().replace('"red"', '"crimson"'))
     places = ("--images", photos, "--annotations", photos.parent / "labels")
     assert exit_status("new", folder, *places) == 2
-    assert "is there already; --again reads its labels again" in capsys.readouterr().err
+    assert "exists already; --again reads its labels again" in capsys.readouterr().err
     capsys.readouterr()
     new(photos, "birds", "--again")
     said = capsys.readouterr().out

@@ -255,7 +255,7 @@ def test_a_run_leaves_the_page_beside_the_artefacts(
         ("digests.npy", b"", "not a readable .npy array"),
         ("digests.npy", b"\x80\x04N.", "not a readable .npy array"),
         ("digests.npy", b"\x93NUMPY\1\0\x10\0{'descr': '((((\n", "not a readable .npy array"),
-        ("digests.npy", NUMBERS.getvalue(), "holds no digests of images"),
+        ("digests.npy", NUMBERS.getvalue(), "contains no digests of images"),
         ("study.json", b"[" * 100_000, "no figures of a report"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_page_of_another_store_may_be_no_text(
 ) -> None:
     publish(0.3, store=Store(tmp_path / "other"), instead={"report.html": b"\xff"})
     status, text = command("report", str(tmp_path / "other"))
-    assert (status, text.count("\n"), "is no page" in text) == (2, 1, True)
+    assert (status, text.count("\n"), "is not a page" in text) == (2, 1, True)
 
 
 @pytest.mark.parametrize("reports", [(), ("report",)])

@@ -116,7 +116,7 @@ def test_a_folder_that_is_no_export(tiny: Make, command: Command, tmp_path: Path
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     built(tiny("stage=data"))
-    assert "holds other things" in command("export", str(tmp_path / "full"), "data")[1]
+    assert "contains other files" in command("export", str(tmp_path / "full"), "data")[1]
     assert "was not made by unidet export" in command("import", str(tmp_path / "full"))[1]
     assert command("import", str(tmp_path / "absent"))[0] == 2
 

@@ -16,7 +16,7 @@ from unidet.pipelines.wiring.study_networks import end_to_end
             "proposals.merge=[toy,toy_rpn]",
             r"^proposals\.merge: an end-to-end study has one network",
         ),
-        ("finetune=own", "^finetune: learns on from the network of stage roi, which an end-to-end"),
+        ("finetune=own", "^finetune: continues from the network of stage roi, which an end-to-end"),
     ],
 )
 def test_other_networks_are_refused(override: str, says: str) -> None:

@@ -48,7 +48,7 @@ def map_chunks(
     except BrokenProcessPool:
         check()  # who asks to stop, as `timeout` does, may ask all processes at once
         raise UserError(
-            f"one of {processes} processes was ended from outside, perhaps for want of memory; "
+            f"one of {processes} processes was killed, perhaps because memory ran out; "
             f"take fewer: data.processes={processes - 1}"
         ) from None
     finally:

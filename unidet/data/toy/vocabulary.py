@@ -103,7 +103,7 @@ def attributes_of(name: str) -> Triple:
     colour = COLOURS.index(words.pop()) if words and words[-1] in COLOURS else ANY
     texture = TEXTURES.index(words.pop()) if words else ANY
     if words:
-        raise ValueError(f"{name!r} is no name of the toy world")
+        raise ValueError(f"{name!r} is not a name of the toy world")
     return SHAPES.index(shape), colour, texture
 
 

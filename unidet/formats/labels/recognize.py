@@ -49,7 +49,8 @@ def recognize(place: Path, as_format: str = "") -> Source:
     for folder in (place, *place.absolute().parents):
         if is_unfinished(folder):
             raise UserError(
-                f"{folder}: is not finished: what writes it goes on, or was killed; run that again"
+                f"{folder}: is not finished: the command that writes it still runs or was killed; "
+                "run it again"
             )
     formats = _formats_of(place)
     if as_format and formats and as_format not in formats:
