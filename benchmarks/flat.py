@@ -1,11 +1,11 @@
-"""Does memory grow? Resident memory over many training steps, and over many pictures.
+"""Resident memory over many training steps or many images, which should not grow.
 
     python benchmarks/flat.py RESULTS.json [COUNT] [WHAT …]
 
-WHAT is stage1, stage2, nanodet_plus, rtdetr, detr (COUNT training steps, 2,000, of images whose
-sides, boxes and proposals change from step to step) or detect (COUNT pictures, 10,000, whose sides
-change as well, from files to drawings). Networks are small, so that this takes minutes. Each is a
-process of its own, one after the other; RESULTS.json gets MiB after every `EVERY`th.
+WHAT is stage1, stage2, nanodet_plus, rtdetr or detr (COUNT training steps, default 2,000, with
+images, boxes and proposals of varying size and number) or detect (COUNT images of varying size,
+default 10,000, from files to drawings). Networks are small, so this takes minutes. Each runs in its
+own process, one after the other. RESULTS.json receives MiB after every `EVERY` steps or images.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 EVERY, SETTLED = 50, 50
-"""Of growth counts what comes after the first `SETTLED`."""
+"""Memory is measured every `EVERY` steps; growth is relative to memory after `SETTLED` steps."""
 SIDES = (96, 128, 160, 192)
 
 
 def resident() -> float:
-    """MiB of this process."""
+    """Resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -54,7 +54,7 @@ def nanodet_plus() -> Any:
 
 
 def rtdetr() -> Any:
-    """A decoder of 64 in place of 256, a block a layer."""
+    """RT-DETR with decoder width 64 instead of 256 and one block per layer."""
     from unidet.cli import compose
     from unidet.models.rtdetr import decoder, network
 
@@ -65,7 +65,7 @@ def rtdetr() -> Any:
 
 
 def detr() -> Any:
-    """Of 64 in place of 256, two layers in place of six, on a small ResNet."""
+    """DETR with width 64 instead of 256, two layers instead of six, and a small ResNet."""
     from unidet.cli import compose
     from unidet.models.detr import network
 
@@ -79,7 +79,7 @@ NETWORKS = (stage1, stage2, nanodet_plus, rtdetr, detr)
 
 
 def batch(step: int) -> Any:
-    """One image of a step's own, up to five boxes, up to a hundred proposals."""
+    """The batch of a step: one random image, up to five boxes and a hundred proposals."""
     from unidet.records import Batch
 
     rng = np.random.default_rng(step)
@@ -122,8 +122,8 @@ def train(network: Any, steps: int) -> Iterator[None]:
         yield
 
 
-def detect(pictures: int, note: Callable[[], None]) -> None:
-    """From files to drawings, by a NanoDet-Plus that sees 96 x 96 pixels."""
+def detect(images: int, note: Callable[[], None]) -> None:
+    """Detect in `images` files and draw, with a NanoDet-Plus with an input of 96 x 96 pixels."""
     from PIL import Image
 
     from unidet.cli import compose
@@ -139,8 +139,8 @@ def detect(pictures: int, note: Callable[[], None]) -> None:
     names = [f"class {number}" for number in range(80)]
     model, rng = Model(ClosedSet(network, rpn.images, names, 300)), np.random.default_rng(0)
 
-    def noted(images: Iterable[np.ndarray]) -> Iterator[Any]:
-        for detections in model.stream(images, options=Options(threshold=0.005, top_k=5)):
+    def noted(pixels: Iterable[np.ndarray]) -> Iterator[Any]:
+        for detections in model.stream(pixels, options=Options(threshold=0.005, top_k=5)):
             note()
             yield detections
 
@@ -151,9 +151,9 @@ def detect(pictures: int, note: Callable[[], None]) -> None:
             pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
             originals.append(Path(folder, f"original{number}.jpg"))
             Image.fromarray(pixels).save(originals[-1])
-        links = Path(folder, "pictures")
+        links = Path(folder, "images")
         links.mkdir()
-        for number in range(pictures):
+        for number in range(images):
             (links / f"{number:05d}.jpg").symlink_to(originals[number % 100])
         sources = find_sources([str(links)])
         wanted = Wanted(Path(folder, "out"))

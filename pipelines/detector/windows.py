@@ -43,7 +43,7 @@ def batch_by_batch(
     first = list(islice(images, 2))
     if len(first) < 2:
         for pixels in first:
-            check_picture(pixels, "picture 0")
+            check_picture(pixels, "image 0")
             yield from detect([network.prepare(pixels)])
         return
     images = chain(first, images)
