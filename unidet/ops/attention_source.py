@@ -5,7 +5,7 @@ from __future__ import annotations
 SOURCE = r"""
 namespace {
 
-constexpr int QUERIES = 64;  // of one round: their weights stay in cache
+constexpr int QUERIES = 64;  // per round, so that their attention weights stay in cache
 
 // softmax(row + mask), in place; the mask may be null.
 void softmax(float* row, const float* mask, int count) {
@@ -28,8 +28,8 @@ void softmax(float* row, const float* mask, int count) {
 
 extern "C" {
 
-// y (images, queries, width): each head's softmax(q k^T / sqrt(size of a head) + mask) v. Keys and
-// values are (images, keys, width), the mask (images * heads, keys) or null.
+// y (images, queries, width) is softmax(q k^T / sqrt(size of a head) + mask) v of each head. Keys
+// and values are (images, keys, width); the mask is (images * heads, keys) or null.
 void unidet_attend(const float* q, const float* k, const float* v, const float* mask, float* y,
                    int images, int heads, int queries, int keys, int width) {
     const int size = width / heads, rounds = (queries + QUERIES - 1) / QUERIES;

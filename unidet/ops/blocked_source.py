@@ -9,13 +9,13 @@ from __future__ import annotations
 POOLS = r"""
 namespace {
 
-// For every block of every image.
+// Call `work` for each block of each image, in parallel.
 template <class Work> void over_blocks(int images, int blocks, Work work) {
     #pragma omp parallel for
     for (long long i = 0; i < (long long)images * blocks; i++) work(i);
 }
 
-// Every cell of y in turn: its block of x, its lanes, its row and column.
+// Call `work` for each cell of y with its block of x, its lanes, its row and column.
 template <class Work> void over_cells(const float* x, float* y, int images, int blocks, int rows,
                                       int columns, int rows_out, int columns_out, Work work) {
     over_blocks(images, blocks, [=](long long block) {
@@ -30,7 +30,7 @@ template <class Work> void over_cells(const float* x, float* y, int images, int 
 
 extern "C" {
 
-// Maximum of 3 x 3 cells around every second one.
+// Maximum of 3 x 3 cells with stride 2 and padding 1.
 void unidet_max_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
                      int rows_out, int columns_out) {
     over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
@@ -70,7 +70,7 @@ void unidet_max_pool_backward(const float* x, const float* y, const float* grad,
     });
 }
 
-// Mean of side x side cells; what is left over at the right or bottom is dropped.
+// Mean of side x side cells; a remainder at the right or bottom is dropped.
 void unidet_mean_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
                       int rows_out, int columns_out, int side) {
     const float share = 1.f / (side * side);
@@ -101,7 +101,7 @@ void unidet_mean_pool_backward(const float* grad, float* x_grad, int images, int
     });
 }
 
-// Every cell of y the cell of x under it, as interpolation by nearest cell has it.
+// Nearest-neighbour resize.
 void unidet_spread(const float* x, float* y, int images, int blocks, int rows, int columns,
                    int rows_out, int columns_out) {
     over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
@@ -136,20 +136,20 @@ namespace {
 typedef float Sixteen __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int Whole __attribute__((vector_size(64)));
 
-// What follows the sums of a convolution.
+// Operations on the sums of a convolution.
 struct After {
     const float *scale, *shift, *residual;  // (channels) both, and a map or null
     float slope;
     bool silu, residual_last;
 
-    // The sums of 16 channels of `block`, whose place in the map is `at`.
+    // 16 channels of `block` at the place `at` of the map, given their sums.
     Sixteen of(Sixteen sums, int block, size_t at) const {
         Sixteen z = sums * *(const Sixteen*)(scale + block * LANES)
                     + *(const Sixteen*)(shift + block * LANES);
         if (residual && !residual_last) z += *(const Sixteen*)(residual + at);
         if (silu) {
             #pragma omp simd
-            for (int c = 0; c < LANES; c++)  // fast division knows no infinity
+            for (int c = 0; c < LANES; c++)  // -Ofast does not handle infinity
                 z[c] = z[c] / (1 + std::exp(std::min(-z[c], 80.f)));
         } else {
             const Sixteen leaked = z * slope;
@@ -159,7 +159,7 @@ struct After {
     }
 };
 
-// `WIDTH` cells of a row at once; SIDE, where it is known, unrolls the taps.
+// `WIDTH` cells of a row at once; a SIDE other than 0 unrolls the taps.
 template <int SIDE, int WIDTH>
 inline void convolve_cells(const float* x, int columns, int stride, const float* taps, int side,
                            Sixteen scale, Sixteen shift, float slope, float* y) {
@@ -193,7 +193,7 @@ void convolve_block(const float* x, int columns, const int* n, const float* taps
     }
 }
 
-// A block into a frame of zeros, (rows, columns, LANES), so that every tap lies inside.
+// Copy a block (rows, columns, LANES) to a zero-padded one, so that no tap is outside.
 void frame(const float* x, const int* n, int rows, int columns, float* framed) {
     const int before = n[9], used = std::max(std::min(n[3], columns - before), 0);
     for (int row = 0; row < std::min(n[2], rows - before); row++)
@@ -205,7 +205,7 @@ void frame(const float* x, const int* n, int rows, int columns, float* framed) {
 
 extern "C" {
 
-// Scale and shift of a batch norm on running statistics; they round as PyTorch's.
+// Scale and shift of a batch norm that uses running statistics, rounded as in PyTorch.
 void unidet_norm_factors(const float* weight, const float* bias, const float* mean,
                          const float* variance, float* scale, float* shift, int channels,
                          double eps) {
@@ -216,8 +216,8 @@ void unidet_norm_factors(const float* weight, const float* bias, const float* me
     }
 }
 
-// Filters (filters, channels, side, side) as unidet_convolve_packed takes them, filled with zeros
-// to whole lanes.
+// Pack filters (filters, channels, side, side) for unidet_convolve_packed, zero-padded to multiples
+// of LANES.
 void unidet_pack_filters(const float* from, float* to, int filters, int channels, int side) {
     const int area = side * side, blocks = (channels + LANES - 1) / LANES;
     const size_t all = (size_t)(filters + LANES - 1) / LANES * blocks * area * LANES * LANES;
@@ -230,9 +230,9 @@ void unidet_pack_filters(const float* from, float* to, int filters, int channels
            + o % LANES] = from[((size_t)o * channels + c) * area + k];
 }
 
-// y = f(scale * (x * filters) + shift + residual), or with the residual after f: f is
-// max(z, slope * z), or SiLU. The residual may be null. Numbers as those of unidet_convolve,
-// channels in whole lanes.
+// y = f(scale * (x conv filters) + shift + residual), or with the residual added after f. f(z) is
+// max(z, slope * z), or SiLU. The residual may be null. Numbers are those of unidet_convolve;
+// channels are multiples of LANES.
 void unidet_convolve_packed(const float* x, const float* filters, const float* scale,
                             const float* shift, const float* residual, float* y,
                             const int* numbers, float slope, bool silu, bool residual_last) {
@@ -254,7 +254,7 @@ void unidet_convolve_packed(const float* x, const float* filters, const float* s
     queue.wait();
 }
 
-// y = max(z, slope * z) of z = scale * (x * taps) + shift, a filter for each channel; taps
+// y = max(z, slope * z) with z = scale * (x conv taps) + shift, one filter per channel; taps are
 // (blocks, side, side, LANES).
 void unidet_depthwise_packed(const float* x, const float* taps, const float* scale,
                              const float* shift, float* y, const int* n, float slope) {
@@ -278,12 +278,12 @@ void unidet_depthwise_packed(const float* x, const float* taps, const float* sca
     }
 }
 
-// Channels `start` to `start` + `count` of those of two maps of `half` channels taken in turn.
+// Channels `start` to `start + count` of two interleaved maps of `half` channels.
 void unidet_interleave(const float* first, const float* second, float* y, int images, int half,
                        int cells, int start, int count) {
     const int blocks = (half + LANES - 1) / LANES, blocks_out = (count + LANES - 1) / LANES;
     over_blocks(images, blocks_out, [=](long long i) {
-        // A block takes at most nine channels of either map, which lie in two blocks.
+        // A block takes at most nine channels of each map, which are in at most two blocks.
         const int from = i % blocks_out * LANES, low = (start + from) / 2 / LANES;
         const int high = std::min(low + 1, blocks - 1);
         Whole evens = {}, odds = {}, turns = {};
@@ -306,7 +306,7 @@ void unidet_interleave(const float* first, const float* second, float* y, int im
     });
 }
 
-// Bilinear, cells' centres at halves, as interpolation without aligned corners has it.
+// Bilinear resize with align_corners false.
 void unidet_stretch(const float* x, float* y, int images, int blocks, int rows, int columns,
                     int rows_out, int columns_out) {
     const float high = (float)rows / rows_out, wide = (float)columns / columns_out;

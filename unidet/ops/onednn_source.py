@@ -35,7 +35,7 @@ memory at(const memory::desc& what, const float* place) {
     return {what, processor(), const_cast<float*>(place)};
 }
 
-// What is done with the sums of a convolution, in order, and the arrays of it.
+// Operations on the sums of a convolution, in order, with their arrays.
 struct FollowUp {
     post_ops operations;
     std::unordered_map<int, memory> arguments;
@@ -53,7 +53,7 @@ struct FollowUp {
     }
 };
 
-// The numbers of a convolution; `plain`: what goes in is (images, channels, rows, columns).
+// Shapes of a convolution; `plain`: the input is (images, channels, rows, columns).
 struct Convolution {
     memory::desc x, weights, filters, bias, y, channel;
     memory::dims strides, zeros;
@@ -74,7 +74,7 @@ struct Convolution {
     }
 };
 
-// What lies at `from`, in the format that a primitive asks for.
+// `from`, converted to the layout `asked` of a primitive if necessary.
 memory arranged(stream& queue, memory from, const memory::desc& asked) {
     if (from.get_desc() == asked) return from;
     memory to(asked, processor());
@@ -86,8 +86,8 @@ memory arranged(stream& queue, memory from, const memory::desc& asked) {
 
 extern "C" {
 
-// y = max(z, slope * z) of z = scale * (x * filters) + bias + residual; scale and residual may be
-// null.
+// y = max(z, slope * z) with z = scale * (x conv filters) + bias + residual. Scale and residual may
+// be null.
 void unidet_convolve(const float* x, const float* filters, const float* scale, const float* bias,
                      const float* residual, float* y, const int* numbers, float slope, bool plain) {
     const Convolution it(numbers, plain);
@@ -139,7 +139,7 @@ void unidet_convolve_backward_weights(
     queue.wait();
 }
 
-// Between (images, channels, rows, columns) and blocks; lanes past the last channel are 0.
+// Convert (images, channels, rows, columns) to a blocked map or back; padding channels are 0.
 void unidet_arrange(const float* from, float* to, int images, int channels, int rows, int columns,
                     bool block) {
     const memory::dims sides = {images, channels, rows, columns};
@@ -150,8 +150,8 @@ void unidet_arrange(const float* from, float* to, int images, int channels, int 
     queue.wait();
 }
 
-// y (batch, m, n) = a (batch, m, k) * b (batch, k, n); of what is transposed the last sides lie
-// swapped.
+// y (batch, m, n) = a (batch, m, k) * b (batch, k, n); a transposed operand is stored with its last
+// two sides swapped.
 void unidet_multiply(const float* a, const float* b, float* y, long long batch, long long m,
                      long long k, long long n, bool a_transposed, bool b_transposed) {
     const memory::desc a_side({batch, m, k}, memory::data_type::f32,

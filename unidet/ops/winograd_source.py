@@ -16,11 +16,11 @@ from __future__ import annotations
 SOURCE = r"""
 namespace {
 
-constexpr int POINTS = 16;               // numbers of a transformed tile
+constexpr int POINTS = 16;               // values of a transformed tile
 constexpr int ROWS = 14, PAIR = 2 * LANES;  // tiles and filters whose sums fill the registers
-constexpr int TILES = 3 * ROWS;          // of one round: what is transformed stays in cache
+constexpr int TILES = 3 * ROWS;          // per round, so that transformed tiles stay in cache
 
-// y (ROWS, PAIR) of a (ROWS, depth) and b (depth, PAIR).
+// y (ROWS, PAIR) = a (ROWS, depth) * b (depth, PAIR).
 inline void multiply_tiles(const float* a, const float* b, float* y, int depth, int y_step) {
     Sixteen sums[ROWS][2] = {};
     for (int k = 0; k < depth; k++, b += PAIR) {
@@ -38,7 +38,7 @@ inline void multiply_tiles(const float* a, const float* b, float* y, int depth, 
         *(Sixteen*)(y + (size_t)row * y_step + half * LANES) = sums[row][half];
 }
 
-// 16 channels of 4 x 4 cells to POINTS rows of y, `step` apart.
+// Transform 16 channels of 4 x 4 cells to POINTS rows of y, `step` apart.
 inline void transform_cells(const Sixteen (&cells)[4][4], float* y, size_t step) {
     Sixteen t[4][4];
     for (int j = 0; j < 4; j++) {
@@ -55,7 +55,7 @@ inline void transform_cells(const Sixteen (&cells)[4][4], float* y, size_t step)
     }
 }
 
-// POINTS sums of 16 filters, `step` apart, to 2 x 2 cells.
+// Transform POINTS sums of 16 filters, `step` apart, back to 2 x 2 cells.
 inline void transform_sums(const float* sums, size_t step, Sixteen (&cells)[2][2]) {
     Sixteen t[2][4];
     for (int j = 0; j < 4; j++) {
@@ -69,7 +69,7 @@ inline void transform_sums(const float* sums, size_t step, Sixteen (&cells)[2][2
     }
 }
 
-// What a convolution knows of its maps; tiles are counted over images, rows and columns.
+// Shapes of a convolution; tiles are numbered over images, rows and columns.
 struct Tiling {
     int images, channels, rows, columns, filters, high, wide;
 
@@ -123,7 +123,7 @@ void scatter_tile(const float* sums, const Tiling& out, int tile, size_t step, c
 
 extern "C" {
 
-// Filters (filters, channels, 3, 3) to (POINTS, filters / PAIR, channels, PAIR).
+// Transform filters (filters, channels, 3, 3) to (POINTS, filters / PAIR, channels, PAIR).
 void unidet_transform_filters(const float* from, float* to, int filters, int channels) {
     #pragma omp parallel for
     for (int o = 0; o < filters; o++)
@@ -145,7 +145,7 @@ void unidet_transform_filters(const float* from, float* to, int filters, int cha
     }
 }
 
-// As unidet_convolve_packed at stride 1 and with zeros around the map, of transformed filters.
+// As unidet_convolve_packed with stride 1 and padding 1, with transformed filters.
 void unidet_winograd(const float* x, const float* filters, const float* scale,
                      const float* shift, const float* residual, float* y, const int* numbers,
                      float slope, bool silu, bool residual_last) {
