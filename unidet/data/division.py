@@ -17,15 +17,15 @@ def divide(
 ) -> dict[str, Document]:
     """Split a document into a training and an evaluation part.
 
-    The split depends only on the seed and the content of the images. Copies of an image stay
-    together; as far as its images allow, a name has boxes in both parts. The only image of a
-    name is for training: its AP without any would be 0.
+    The split depends only on the seed and the content of the images. Copies of an image are in the
+    same part. Each name has boxes in both parts if it has enough images. The only image of a name
+    is used for training, because its AP without training would be 0.
 
     Args:
-        fraction: of the annotated images for evaluation, one at least; fewer where every name is
-            to keep an image for training.
-        digest_of: sha256 of an image's file, by its name.
-        place: where messages say that the document is from.
+        fraction: share of the annotated images for evaluation, at least one image; fewer if names
+            need their images for training.
+        digest_of: sha256 of an image file by its name.
+        place: source of the document, for messages.
 
     Raises:
         UserError: there are fewer than two different annotated images.
@@ -54,9 +54,12 @@ def divide(
 
 
 def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
-    """At most `count` of the images, by rank, for evaluation: first one for each category, rare
-    ones first, then the lowest ranks. None is the last that training has of a category; only where
-    each image is, one is taken, which costs the fewest categories."""
+    """Choose at most `count` images for evaluation.
+
+    First one image per category, rare categories first, then those of the lowest rank. The last
+    training image of a category is not taken. If this excludes all images, the one that costs the
+    fewest categories is taken.
+    """
     left = Counter(number for categories in groups.values() for number in categories)
     chosen: dict[str, None] = {}
     evaluated: set[int] = set()
@@ -84,7 +87,7 @@ def _chosen(groups: dict[str, set[int]], count: int) -> set[str]:
 
 
 def part_of(document: Document, keeps: Callable[[int], bool]) -> Document:
-    """The images of which `keeps` holds by id, with their annotations."""
+    """The images for whose id `keeps` is true, with their annotations."""
     return {
         **document,
         "images": [image for image in document["images"] if keeps(image["id"])],

@@ -17,27 +17,25 @@ from unidet.formats.names import composed
 from unidet.formats.table import Table
 
 _COCO_NUMBER = re.compile(r"\d{12}(?=\.\w+$)")
-# control characters, and halves of characters that no file name in UTF-8 can hold
+# control characters, and surrogates, which file names in UTF-8 cannot contain
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[str, Finding]]:
-    """Path of each image relative to `root`, and what is worth a note.
+    """Path of each image relative to `root`, and findings for the user.
 
-    The first of these that exists is taken: the name as written; the end of `coco_url`
-    (LVIS v1: `val2017/000000123456.jpg`); the last folder and name (Objects365 v2:
-    `images/v1/patch8/x.jpg` lies at `patch8/x.jpg`); the name alone; COCO's twelve digits (LVIS
-    v0.5: `COCO_val2014_000000123456.jpg` is `000000123456.jpg` of 2017), also below `train2017` or
-    `val2017`. Names are compared as they read, however their accents are composed, and `\\` parts
-    folders as `/` does; where only one differs by capitals alone, or is what a name in percent
-    encoding decodes to, it is that one. Without a root nothing is looked up and the name as written
-    (or its url) stands.
+    The first of these files that exists is taken: the name as written; the end of `coco_url` (LVIS
+    v1: `val2017/000000123456.jpg`); the last folder and name (Objects365 v2:
+    `images/v1/patch8/x.jpg` is at `patch8/x.jpg`); the name alone; COCO's twelve digits (LVIS v0.5:
+    `COCO_val2014_000000123456.jpg` is `000000123456.jpg` of 2017), also below `train2017` or
+    `val2017`. Unicode names are compared in composed form (NFC), and `\\` separates folders like
+    `/`. A name that differs only in case, or is percent-encoded, also matches if this is
+    unambiguous. Without a root, the names as written (or urls) are returned.
 
     Raises:
-        UserError: no name, a path that leaves the folder, an image that is not there or, where
-            others are in the folder that they name, only in another one; two records with one
-            image.
+        UserError: a name is missing or leaves the folder; an image is missing, or is in another
+            folder while others are in the named one; two records have the same image.
     """
     choices = (_candidates(table, row) for row in range(len(table)))
     if root is None:
@@ -60,8 +58,7 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
 
 
 def _respelt(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
-    """The images that are spelt with other capitals, which only Windows and macOS would find, or in
-    percent encoding."""
+    """Findings for names that differ in case (found only on Windows and macOS) or are encoded."""
     written = [composed(_slashed(table, row)).split("/")[-1] for row in range(len(table))]
     own = [composed(name).split("/")[-1] for name in names]
     pairs = [*zip(written, own, strict=True)]
@@ -77,10 +74,10 @@ def _respelt(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
 
 
 def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
-    """The images that lie in another folder than theirs; UserError if only some of them do.
+    """Findings for images in another folder than the named one; UserError if only some are.
 
-    What the images folder itself is called does not matter, as it does not for a key: where all
-    records name one folder and all images lie in the images folder, this is that one.
+    The name of the images folder itself does not matter, as in keys: if all records name one folder
+    and all images are directly in the images folder, that is the same folder.
     """
     written = [_slashed(table, row) for row in range(len(table))]
     named = np.array(["/" in name for name in written], bool)
@@ -109,7 +106,7 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
 
 
 def _tail(path: str) -> str:
-    """The last folder and the name, however their accents are composed, percent encoding undone."""
+    """The last folder and the name in composed Unicode form (NFC), percent-decoded."""
     return composed(unquote("/".join(path.split("/")[-2:])))
 
 
@@ -121,7 +118,7 @@ class _Folders:
         self.names: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
 
     def find(self, path: str) -> str | None:
-        """The path as the disk spells it; None where there is no such file."""
+        """The path as spelt on the disk; None where there is no such file."""
         place = ""
         for part in path.split("/"):
             names, small = self._listed(place)
@@ -134,8 +131,10 @@ class _Folders:
         return place
 
     def _listed(self, folder: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Name -> name on disk, also from the name with its accents composed (NFC); and from the
-        name in small letters, empty where several are alike."""
+        """Name, also in composed form (NFC) -> name on disk; and the same for lower-case names.
+
+        A lower-case name that is ambiguous maps to an empty string.
+        """
         if folder not in self.names:
             on_disk = self._names_in(folder)
             names = {composed(name): name for name in on_disk}
@@ -155,7 +154,7 @@ class _Folders:
 
 
 def _candidates(table: Table, row: int) -> list[str]:
-    """Possible relative paths of a record's image, most trusted first, without repeats."""
+    """Possible relative paths of a record's image in order of preference, without duplicates."""
     written, url = _text(table, row, "file_name"), _address(table, row)
     if not written and not url:
         table.fail(row, "has neither 'file_name' nor 'coco_url'")
@@ -173,7 +172,7 @@ def _candidates(table: Table, row: int) -> list[str]:
 
 
 def _address(table: Table, row: int) -> str:
-    """`coco_url` without a query or fragment, which are no part of a file's name."""
+    """`coco_url` without query and fragment, which are not part of the file name."""
     url = _text(table, row, "coco_url")
     return re.sub(r"[?#].*$", "", url) if "://" in url else url
 
@@ -184,7 +183,7 @@ def _slashed(table: Table, row: int) -> str:
 
 
 def _text(table: Table, row: int, field: str) -> str:
-    """The field, empty where it is absent; UserError where no file can be called so."""
+    """The field, empty if it is missing; UserError where it is not a possible file name."""
     value = table.value(field, row)
     if value is None:
         return ""

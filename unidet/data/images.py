@@ -30,7 +30,7 @@ _CHUNK = 16
 
 
 class OtherSize(UserError):
-    """An image is of another size than its annotations say."""
+    """The size of an image differs from that in its annotations."""
 
 
 class Images(Protocol):
@@ -39,17 +39,17 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, row: int) -> str:
-        """How a message calls the image."""
+        """Name of the image in messages."""
 
     def read(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
 
 
 class FolderImages:
-    """Image files below one folder; upright by their EXIF orientation, as mmcv reads them.
+    """Image files below one folder, rotated by their EXIF orientation as in mmcv.
 
-    With `digests`, (N, 32) uint8 sha256 of each file, an image that has changed is not read: what
-    is computed from it would be kept under the name of another.
+    With `digests`, (N, 32) uint8 sha256 of each file, an image that has changed is not read, since
+    results would be stored under the digest of the old one.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class FolderImages:
         return pixels
 
     def turned(self, row: int) -> str:
-        """What EXIF does to the stored image, as part of a message; empty where nothing."""
+        """Effect of the EXIF orientation, as part of a message; empty if there is none."""
         return turned(self.root / self.file_names[row])
 
 
@@ -116,13 +116,14 @@ def turned(path: Path) -> str:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """One image file as (H, W, 3) uint8 RGB, upright, transparent parts on white.
+    """Read an image file as (H, W, 3) uint8 RGB, upright, with transparent parts on white.
 
-    `detect` sees them so too (pictures/decode.py); mmcv drops alpha, of which COCO has none.
+    `detect` does the same (pictures/decode.py). mmcv drops the alpha channel, which COCO's images
+    do not have.
 
     Raises:
-        UserError: missing, truncated, not an image, of a kind that this Pillow does not read, of
-            more than eight bits a channel, or of more pixels than Pillow decodes.
+        UserError: the file is missing, truncated, not an image, of a format that this Pillow does
+            not read, has more than eight bits per channel or more pixels than Pillow decodes.
     """
     with opened(path) as file:
         _require_eight_bits(path, file)
@@ -158,7 +159,7 @@ def check_images(
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """UserError about the first image that `image_faults` yields, whose arguments it takes."""
+    """Raise the first error of `image_faults`, which has the same arguments."""
     for _, fault in image_faults(images, split, threads=threads, progress=progress):
         raise fault
 
@@ -170,16 +171,16 @@ def image_faults(
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[tuple[int, UserError]]:
-    """Decode every image and compare its size with the split's.
+    """Decode all images and compare their sizes with those of the split.
 
-    A header alone does not tell of an image that breaks off after it.
+    Reading only the headers would not find truncated images.
 
     Args:
-        threads: decoders side by side; by default one for each processor of this process.
-        progress: called with how many of how many are decoded.
+        threads: number of decoding threads; by default the number of CPUs of this process.
+        progress: called with the number of decoded images and the total.
 
     Yields:
-        Row and what is wrong, in row order: damaged, or of another size (`OtherSize`).
+        Row and error, in row order: damaged, or of another size (`OtherSize`).
     """
 
     def check(first: int) -> tuple[int, list[tuple[int, UserError]]]:

@@ -1,4 +1,4 @@
-"""Batches made ahead by threads: image decoding and array arithmetic release the interpreter."""
+"""Batches prepared by threads; decoding and array arithmetic release Python's global lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unidet.errors import UserError
 from unidet.records import Batch, Split
 
 Proposals = Callable[[int], np.ndarray]
-"""Row of an image -> (P, 5) float32 xyxy + score, original pixels."""
+"""Row of an image -> proposals (P, 5) float32 xyxy + score, in original pixels."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Source:
     proposals_of: Proposals | None = None
 
     def sample(self, row: int, transform: Transform, rng: np.random.Generator) -> Sample:
-        """The image at `row`, transformed, without crowds.
+        """The transformed image at `row` with its boxes, without crowds.
 
         Raises:
             UserError: the image cannot be read.
-            RuntimeError: anything else went wrong; names the image.
+            RuntimeError: any other error; the message names the image.
         """
         try:
             pixels = self.images.read(row)
@@ -51,15 +51,17 @@ class Source:
 
 
 class Loader:
-    """Training batches of the steps `start_step` … `steps` - 1, as an iterator.
+    """Iterator over the training batches of steps `start_step` to `steps` - 1.
 
-    The batch of a step depends on seed and step alone: not on threads, nor on where one started.
-    Augmentation is drawn from `default_rng((seed, epoch, row, dataset))`, with the number of the
-    copy behind it where an epoch shows an image again; what a batch has in common from
-    `default_rng((seed, step))`. `repeats`: how often an epoch shows each image. `share` (n, of N):
-    of each batch only the n-th of N equal parts, for one of N processes. Dataset ids are positions
-    in `sources`. An exception in a thread appears where its batch would have. `close()`, leaving
-    the `with` block, or dropping the loader ends its threads.
+    The batch of a step depends only on seed and step, and not on threads or `start_step`. The
+    augmentation of an image uses `default_rng((seed, epoch, row, dataset))`, extended by the number
+    of the copy if an epoch shows the image again. Random choices for a whole batch use
+    `default_rng((seed, step))`.
+
+    `repeats` is how often an epoch shows each image. `share` (n, N) yields only the n-th of N equal
+    parts of each batch, for one of N processes. Dataset ids are positions in `sources`. An error in
+    a thread is raised in place of its batch. Threads end with `close()`, at the end of a `with`
+    block, or when the loader is garbage-collected.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Loader:
         splits = [source.split for source in sources]
         self.sampler = sampler = Sampler(splits, batch_size, seed, repeats)
         steps_left = range(start_step, steps)
-        # nothing below refers to the loader itself: dropping it ends its threads at once
+        # nothing below refers to the loader itself, so that it can be garbage-collected
         jobs = (_training_job(sources, sampler, transform, step, share) for step in steps_left)
         self._batches = _ahead(jobs, threads, prefetch)
 
@@ -115,11 +117,11 @@ def evaluation_batches(
     threads: int = 2,
     prefetch: int = 4,
 ) -> Iterator[Batch]:
-    """Batches of the given rows, each of images that are padded to one size.
+    """Batches of the given rows; the images of a batch have the same padded size.
 
-    So an image's result does not depend on its neighbours. Rows of one size keep their order, and
-    sizes the order in which they first appear. The transform must be deterministic: one short
-    side, no flips.
+    The result of an image therefore does not depend on the others. Rows with the same size keep
+    their order; sizes are in the order of their first appearance. The transform must be
+    deterministic: one short side, no flips.
     """
     source = Source(split, images, proposals_of)
 
@@ -171,7 +173,7 @@ def _training_job(
 def _ahead(
     jobs: Iterator[Callable[[], Batch]], threads: int, prefetch: int
 ) -> Generator[Batch, None, None]:
-    """Results of the jobs in order; while one is in use, `prefetch` more are made or waiting."""
+    """Results of the jobs in order, prepared up to `prefetch` ahead of the one in use."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="unidet-loader")
     waiting: deque[Future[Batch]] = deque()
     try:

@@ -36,10 +36,10 @@ class OwnData:
 
     Attributes:
         format: one of `recognize.FORMATS`.
-        documents: by part, `train` and `val`, or one under the empty name where there are none;
-            `file_name` is relative to the images folder, every image has a size and every
-            annotation an area.
-        findings: what was read differently than written, or left out.
+        documents: COCO documents by part, `train` and `val`, or one with an empty name if there are
+            no parts. `file_name` is relative to the images folder; all images have a size and all
+            annotations an area.
+        findings: records that were corrected or omitted.
     """
 
     format: str
@@ -57,11 +57,10 @@ class OwnData:
 
 
 def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = strictly) -> OwnData:
-    """Read the labels at a place, whose images lie below `images`.
+    """Read the labels at `place`, whose images are below `images`.
 
     Raises:
-        UserError: naming file and record, for whatever cannot be read; the first one, unless
-            `refuse` takes the faults of records.
+        UserError: the first fault, with file and record, unless `refuse` accepts faults of records.
     """
     source = recognize(place, as_format)
     pictures = PictureFolder(images)
@@ -85,7 +84,7 @@ def _require_boxes(documents: dict[str, Document], notes: dict[str, Finding], pl
 
 
 def require_apart(out: Path, images: Path, annotations: Path | None = None) -> None:
-    """UserError where what is to be written lies in one of the user's own folders."""
+    """UserError where the output would be written to one of the input folders."""
     real = Path(os.path.realpath(out))
     for option, theirs in (("--images", images), ("--annotations", annotations)):
         place = Path(os.path.realpath(theirs)) if theirs else None
@@ -134,8 +133,10 @@ def _of_coco(
 
 
 def _roots(document: Document) -> set[tuple[Any, str]]:
-    """Id and name of the category that is every other's supercategory, and none's box: Roboflow
-    writes the project so."""
+    """Id and name of a category without boxes that is the supercategory of all others.
+
+    Roboflow writes the project as such a category.
+    """
     entries = document["categories"]
     used = {str(box["category_id"]) for box in document["annotations"]}
     return {
@@ -155,16 +156,20 @@ def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict
 
 
 def part_of_file(file: Path, source: Source) -> str:
-    """What one of several files of a source says by its name that it is for, or by its folder's:
-    `train/_annotations.coco.json` and `valid/_annotations.coco.json` of Roboflow."""
+    """The part of one of several files, from its name or the name of its folder.
+
+    Roboflow writes `train/_annotations.coco.json` and `valid/_annotations.coco.json`.
+    """
     if len(source.places) == 1:
         return ""
     return part_named(file.stem) or part_named(file.parent.name)
 
 
 def coco_document(file: Path, pictures: PictureFolder) -> Document:
-    """What a file says; images that lie beside it, and not where it says, by their paths below
-    the images folder."""
+    """The content of a file, with paths of images relative to the images folder.
+
+    This also finds images that are in the folder of the file.
+    """
     document = read_document(file)
     home, root = (Path(os.path.realpath(folder)) for folder in (file.parent, pictures.root))
     if home == root or root not in home.parents or not isinstance(document.get("images"), list):
@@ -180,8 +185,7 @@ def coco_document(file: Path, pictures: PictureFolder) -> Document:
 
 
 def _completed(document: Document, read: Annotations, pictures: PictureFolder) -> Document:
-    """With the names of the files as they lie on disk, sizes and areas; names of categories and
-    flags as they were read, whichever way they were written."""
+    """Complete a document: file names as on disk, sizes, areas, names of categories, flags."""
     names, _ = image_names(read.images, pictures.root)
     images = [
         {**record, "file_name": name}
@@ -206,10 +210,10 @@ def _flagged(record: dict[str, Any], is_crowd: bool, is_ignored: bool) -> dict[s
 
 
 def filled(document: Document, pictures: PictureFolder) -> Document:
-    """A document, perhaps with faults, with the sizes and areas that it leaves out.
+    """Add missing sizes and areas to a document, which may have faults.
 
     Raises:
-        UserError: an image without a size that is none.
+        UserError: a file of an image without a size is not an image.
     """
     images, annotations = document.get("images"), document.get("annotations")
     if isinstance(images, list):
@@ -245,11 +249,12 @@ def _with_area(record: Any) -> Any:
 def _with_parts(
     format_name: str, documents: dict[str, Document], notes: dict[str, Finding], place: Path
 ) -> OwnData:
-    """Training and evaluation part, or all as one; of test images only where nothing else is for
-    evaluation.
+    """Divide into a training and an evaluation part, or one part.
+
+    Test images are used for evaluation only if there are no validation images.
 
     Raises:
-        UserError: the parts have other categories, or share images.
+        UserError: the parts have different categories or share images.
     """
     if TEST in documents and VAL not in documents:
         documents[VAL] = documents.pop(TEST)
@@ -277,7 +282,7 @@ def _left_out(remark: str, document: Document) -> dict[str, Finding]:
 
 
 def joined(first: Document, more: list[Document]) -> Document:
-    """Several documents of the same categories as one; ids are counted anew where they collide."""
+    """Join documents with the same categories; ids are renumbered where they collide."""
     images, annotations = [*first["images"]], [*first["annotations"]]
     for document in more:
         image_shift, box_shift = _largest(images) + 1, _largest(annotations) + 1

@@ -21,7 +21,7 @@ class PictureFolder:
     """The images at any depth below `root`; links to folders are followed.
 
     Raises:
-        UserError: it is no folder, or holds no image.
+        UserError: it is not a folder, or contains no image.
     """
 
     def __init__(self, root: Path) -> None:
@@ -36,12 +36,13 @@ class PictureFolder:
         return self._names
 
     def find(self, written: str) -> str | None:
-        """The image of this path, with or without its ending, or the one of this name whose
-        folders agree with the path's most, from the name up; None where there is none, or several
-        agree equally, or it lies in another folder of images than the path says.
+        """Find the image that a label file refers to; None if there is none or it is ambiguous.
 
-        Names are compared as they read, however their accents are composed; of one in percent
-        encoding (Label Studio's exports) the decoded one is looked for last."""
+        This is the image with this path, with or without its suffix. Otherwise it is the image with
+        this name whose parent folders match the path's best, unless several match equally well or
+        the path names another folder of images. Unicode names are compared in composed form (NFC).
+        A percent-encoded name (exports of Label Studio) is also tried decoded.
+        """
         for path in _spellings(written.strip().replace("\\", "/")):
             for name in (path.name, path.stem):
                 if found := self._nearest(path, name, path.parts[:-1]):
@@ -49,7 +50,7 @@ class PictureFolder:
         return None
 
     def of_name(self, written: str) -> Sequence[str]:
-        """Every image of this path's name, with or without its ending, in whatever folder."""
+        """All images with the name of this path, with or without its suffix, in any folder."""
         for path in _spellings(written.strip().replace("\\", "/")):
             for name in (path.name, path.stem):
                 if name in self._by_name:
@@ -57,19 +58,21 @@ class PictureFolder:
         return ()
 
     def beside(self, labels: Path, below: Path) -> str | None:
-        """The image of the same name as a file with labels but for the ending, as `find`; only
-        the file's folders `below` the place of all labels say where the image must be."""
+        """The image with the name of a label file except for the suffix, as `find`.
+
+        Only the label file's folders below `below` must match those of the image.
+        """
         for path in _spellings(labels.relative_to(below).with_suffix("").as_posix()):
             if found := self._nearest(PurePosixPath(below) / path, path.name, path.parts[:-1]):
                 return found
         return None
 
     def size(self, name: str) -> tuple[int, int]:
-        """Width and height as shown, from the header; UserError where it is no image."""
+        """Upright width and height, from the header; UserError where it is not an image."""
         return read_size(self.root / name)
 
     def require_size(self, name: str, width: int, height: int) -> None:
-        """UserError where an image is of another size than its labels say."""
+        """UserError where the size of an image differs from that in its labels."""
         own = self.size(name)
         if own != (width, height):
             raise UserError(
@@ -93,7 +96,7 @@ class PictureFolder:
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
-        """Name with and without its ending -> the images that are called so."""
+        """Name with and without suffix -> the images with this name."""
         table: dict[str, list[str]] = {}
         for name, path in self._paths.items():
             for text in (path.name, path.stem):
@@ -102,12 +105,12 @@ class PictureFolder:
 
     @cached_property
     def _paths(self) -> dict[str, PurePosixPath]:
-        """Each image -> its path, its accents composed."""
+        """Image -> its path in composed Unicode form (NFC)."""
         return {name: PurePosixPath(composed(name)) for name in self._names}
 
     @cached_property
     def _folders(self) -> set[str]:
-        """The name of every folder that holds images, at any depth."""
+        """Names of all folders that contain images, at any depth."""
         return {folder for path in self._paths.values() for folder in path.parts[:-1]}
 
     def _nearest(self, path: PurePosixPath, name: str, folders: Sequence[str]) -> str | None:
@@ -123,8 +126,10 @@ class PictureFolder:
         return candidates[shared.index(most)] if shared.count(most) == 1 else None
 
     def _may_lie(self, folders: Sequence[str], said: Sequence[str]) -> bool:
-        """Whether an image in these folders may be meant by what was in those: the last of them
-        that images lie in, or that says a part, is among its own."""
+        """Whether an image in `folders` may be one that labels place in the folders `said`.
+
+        The last of `said` that contains images or names a part must be one of `folders`.
+        """
         last = next((folder for folder in reversed(said) if folder.lower() not in KINDS), "")
         part = PARTS.get(last.lower())
         own = {PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS}
@@ -140,20 +145,20 @@ def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Findi
 
 
 def _refuse_circle(place: str, folder: str) -> None:
-    """UserError where a folder is a link to one that it lies in: its images would be many."""
+    """UserError where a folder is a link to one of its parents, which would list images forever."""
     path = os.path.join(place, folder)
     if os.path.islink(path) and Path(place).resolve().is_relative_to(Path(path).resolve()):
         raise UserError(f"{path}: links form a cycle; remove it")
 
 
 def _spellings(path: str) -> list[PurePosixPath]:
-    """A path with its accents composed, then what it decodes to where it is percent-encoded."""
+    """The path in composed Unicode form (NFC) and, if it is percent-encoded, its decoded form."""
     texts = dict.fromkeys((composed(path), composed(unquote(path))))
     return [PurePosixPath(text) for text in texts]
 
 
 def _shared_folders(one: PurePosixPath, other: PurePosixPath) -> int:
-    """How many folders two paths have in common, counted from the names up."""
+    """Number of equal parent folders of two paths, counted from the file names upwards."""
     count = 0
     for mine, theirs in zip(one.parts[-2::-1], other.parts[-2::-1], strict=False):
         if mine != theirs:

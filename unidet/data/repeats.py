@@ -1,5 +1,7 @@
-"""How often an epoch shows each image: once, more often with rare names, or so that all datasets
-count alike."""
+"""Number of times that an epoch shows each image.
+
+Once, more often for rare names, or so that all datasets have the same weight.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ import numpy as np
 from unidet.records import Split
 
 Repeats = Callable[[Sequence[Split], Sequence[np.ndarray]], list[np.ndarray]]
-"""Data sets, and the rows (K,) that are trained on of each, to factors (K,) float64 of each: whole
-ones are repeats, of the rest as many images as it adds up to are drawn anew in every epoch."""
+"""Datasets and their training rows (K,) -> factors (K,) float64 per dataset.
+
+The integer part of a factor is the number of repeats. The fractional parts are summed, and so many
+further images are drawn in each epoch.
+"""
 
 
 def once(splits: Sequence[Split], rows: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The images of a training batch, a function of (seed, step)."""
+"""The images of training batches as a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SMALLEST_IMAGE = 32  # pixels; smaller images are not trained on (mmdet 2.18 dat
 
 
 def trainable_rows(split: Split) -> np.ndarray:
-    """Rows (K,) int64 of the images with a box that is no crowd and no side below 32 pixels.
+    """Rows (K,) int64 of images with a box that is not a crowd and sides of at least 32 pixels.
 
-    mmdet keeps an image with crowds only and finds nothing in it to learn; it is left out here.
+    mmdet also keeps images that have only crowds, which contribute nothing.
     """
     labelled = np.zeros(len(split), bool)
     labelled[split.box_image[~split.is_crowd]] = True
@@ -26,8 +26,10 @@ def trainable_rows(split: Split) -> np.ndarray:
 
 
 class Member(NamedTuple):
-    """An image of a batch: which dataset's, its row there, and how often the epoch has shown it
-    before; fill-ups aside."""
+    """An image of a batch: its dataset, its row, and how often the epoch has shown it before.
+
+    Images that fill up the last batch of a group do not count.
+    """
 
     dataset_id: int
     row: int
@@ -37,9 +39,9 @@ class Member(NamedTuple):
 class Sampler:
     """Shuffled batches over several datasets, as mmdet 2.18's GroupSampler over a ConcatDataset.
 
-    An epoch shows every image as often as `repeats` says. A batch holds only images wider than
-    high, or only others; a group that the batch size does not divide is filled with repeats drawn
-    from it. Position needs no state: `batch(step)` is found without going through earlier steps.
+    An epoch shows each image as often as `repeats` says. A batch has only landscape images or only
+    others. A group whose size is not a multiple of the batch size is filled up with random images
+    of it. `batch(step)` needs no state and no earlier steps.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Sampler:
         self._latest: tuple[int, np.ndarray] | None = None
 
     def _extras(self, fractions: np.ndarray) -> list[tuple[bool, np.ndarray, int]]:
-        """Aspect group, its members in one dataset, how many of these an epoch shows once more."""
+        """Aspect group, its members in one dataset, number of these that an epoch shows again."""
         extras = []
         for group in (False, True):
             for dataset_id in range(int(self.dataset_ids[-1]) + 1):
@@ -77,11 +79,11 @@ class Sampler:
         return extras
 
     def __len__(self) -> int:
-        """Images in an epoch, fill-ups not counted."""
+        """Number of images in an epoch, without those that fill up batches."""
         return int(self._sizes().sum())
 
     def _sizes(self) -> np.ndarray:
-        """(2,) images of each group in an epoch."""
+        """Number of images of each group in an epoch, (2,)."""
         sizes = np.bincount(self.wider, self.copies, minlength=2).astype(np.int64)
         for group, _, count in self.extras:
             sizes[int(group)] += count
@@ -92,7 +94,7 @@ class Sampler:
         return int((-(-self._sizes() // self.batch_size)).sum())
 
     def batch(self, step: int) -> tuple[int, list[Member]]:
-        """Epoch of a global step, and its batch."""
+        """Epoch and batch of a global step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._latest is None or self._latest[0] != epoch:
             self._latest = epoch, self.epoch_batches(epoch)
@@ -112,7 +114,7 @@ class Sampler:
         return rng.permutation(np.concatenate(batches))
 
     def _members(self, group: bool, rng: np.random.Generator) -> np.ndarray:
-        """(n, 2) positions in `rows` and copies, of all that an epoch shows of a group."""
+        """Positions in `rows` and copies (n, 2) of all images of a group in an epoch."""
         own = np.flatnonzero(self.wider == group)
         positions = np.repeat(own, self.copies[own])
         firsts = np.cumsum(self.copies[own]) - self.copies[own]

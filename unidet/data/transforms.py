@@ -1,4 +1,4 @@
-"""From a decoded image and its boxes to a batch: resize or place, flip, colours, normalize, pad.
+"""Preprocessing of images and boxes to batches: resize or place, flip, colours, normalize, pad.
 
 Order and rounding are mmdet 2.18's (datasets/pipelines/transforms.py: Resize, RandomFlip,
 Normalize, Pad). H, W are the original size, h, w the new one.
@@ -18,15 +18,15 @@ from unidet.data.views import Change, View
 from unidet.records import Batch
 
 Triple = tuple[float, float, float]
-_ROWS = 32  # of an image normalized at a time
+_ROWS = 32  # rows of an image that are normalized at a time
 
 
 @dataclass(frozen=True)
 class KeepRatio:
     """Short side a random integer in `short_side` (inclusive), long side at most `long_side`.
 
-    mmdet's Resize with keep_ratio and multiscale_mode 'range'; `truncate` rounds as DETR's
-    datasets/transforms.py `resize`. `step` is between the short sides that are drawn.
+    Same as mmdet's Resize with keep_ratio and multiscale_mode 'range'. `truncate` rounds as DETR's
+    datasets/transforms.py `resize`. `step` is the step between possible short sides.
     """
 
     short_side: tuple[int, int]
@@ -40,38 +40,39 @@ class KeepRatio:
         short = smallest + self.step * int(rng.integers((largest - smallest) // self.step + 1))
         if self.truncate:
             return self._truncated(short, width, height)
-        # mmcv sorts the pair: a "short" side beyond the long one exchanges their roles
+        # mmcv sorts the pair, so a short side larger than the long one becomes the long one
         short, long = sorted((short, self.long_side))
         scale = min(long / max(width, height), short / min(width, height))
         return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
 
     def _truncated(self, short: int, width: int, height: int) -> tuple[int, int]:
-        """The short side exact unless the long one binds, the other one rounded down."""
+        """New (width, height): the short side exact unless the long side limits it, the other
+        rounded down."""
         lesser, greater = sorted((width, height))
         if greater / lesser * short > self.long_side:
             short = round(self.long_side * lesser / greater)
-        # Where less than half a pixel is left, DETR's fails.
+        # For less than half a pixel, DETR's code fails.
         other = max(1, int(short * greater / lesser)) if short else self.long_side
         short = max(1, short)
         return (short, other) if width < height else (other, short)
 
     def for_batch(self, rng: np.random.Generator) -> KeepRatio:
-        """Every image of a batch draws its own size."""
+        """Return itself: each image of a batch draws its own size."""
         return self
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """One (width, height) for all images of a batch, whatever their ratio, drawn from `sizes`."""
+    """One (width, height) for all images of a batch, drawn from `sizes`; ratios are not kept."""
 
     sizes: tuple[tuple[int, int], ...]
 
     def size(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int]:
-        """New (width, height): the first size, the only one after `for_batch`."""
+        """New (width, height): the first size, which is the only one after `for_batch`."""
         return self.sizes[0]
 
     def for_batch(self, rng: np.random.Generator) -> Stretch:
-        """The same with one size."""
+        """A copy with one size, drawn for the batch."""
         return Stretch((self.sizes[int(rng.integers(len(self.sizes)))],))
 
 
@@ -79,7 +80,7 @@ class Stretch:
 class Sample:
     """One image after resizing and flipping, pixels (h, w, 3); frames as in `Batch`.
 
-    Pixels are uint8, or after a change of colours float32 on the same scale.
+    Pixels are uint8, or float32 on the same scale after a colour augmentation.
     """
 
     pixels: np.ndarray
@@ -99,13 +100,14 @@ class Transform:
     Attributes:
         resize: how the new size is chosen.
         mean, std: of 8-bit values, in the order of `channels`.
-        horizontal_flip, vertical_flip: probabilities, independent of one another.
+        horizontal_flip, vertical_flip: independent probabilities.
         divisor: padded height and width are multiples of it.
-        channels: the order in which the network takes them.
-        augmentation: how images are placed in their new size, and what colours they get; None:
-            they fill it, as they are.
-        smooth: resized as by Pillow, not as by OpenCV.
-        before_resize: changes of the image as it was, in this order; proposals do not follow.
+        channels: order of channels that the network expects.
+        augmentation: placement in the new size and change of colours; None fills the size and keeps
+            the colours.
+        smooth: resize as Pillow does instead of OpenCV.
+        before_resize: augmentations of the original image, in this order; proposals are not
+            changed by them.
     """
 
     resize: KeepRatio | Stretch
@@ -120,11 +122,11 @@ class Transform:
     before_resize: tuple[Change, ...] = ()
 
     def for_batch(self, rng: np.random.Generator) -> Transform:
-        """The transform of one batch: what its images have in common is drawn."""
+        """The transform of one batch, with values drawn that its images share."""
         return replace(self, resize=self.resize.for_batch(rng))
 
     def padded_size(self, width: int, height: int) -> tuple[int, int]:
-        """(height, width) that an image alone is padded to, where no size is drawn at random."""
+        """Padded (height, width) of a single image, for transforms without random sizes."""
         new = self.resize.size(width, height, np.random.default_rng(0))
         return self._padded(new[1]), self._padded(new[0])
 
@@ -141,8 +143,8 @@ class Transform:
     ) -> Sample:
         """Resize and flip one image (uint8) with its boxes (M, 4) and proposals (P, 5).
 
-        Numbers are drawn from `rng` in the order changes before the resize, size, horizontal,
-        vertical, augmentation. The sample's scale is that of the changed image.
+        Random numbers are drawn in this order: augmentations before the resize, size, horizontal
+        and vertical flip, augmentation. The sample's scale is relative to the augmented image.
         """
         view = View(image_HWC, boxes, labels)
         for change in self.before_resize:
@@ -188,7 +190,7 @@ class Transform:
         )
 
     def _normalize_into(self, image_CHW: np.ndarray, pixels: np.ndarray) -> None:
-        """A few rows at a time, all channels at once while they are in the cache."""
+        """Normalize some rows at a time, all channels while they are in the CPU's cache."""
         height, width = pixels.shape[:2]
         filled_CHW = image_CHW[:, :height, :width]
         order = slice(None) if self.channels == "rgb" else slice(None, None, -1)
@@ -207,7 +209,7 @@ class Transform:
 def _move(
     rows: np.ndarray, placement: Placement, flips: tuple[bool, bool], size: tuple[int, int]
 ) -> np.ndarray:
-    """Boxes in columns 0:4 placed, clipped to the image, then flipped; other columns untouched."""
+    """Place the boxes in columns 0:4, clip them to the image and flip them; keep other columns."""
     moved = np.array(rows, np.float32)
     moved[:, :4] *= np.tile(placement.scale.astype(np.float32), 2)
     moved[:, :4] += np.tile(placement.shift.astype(np.float32), 2)
