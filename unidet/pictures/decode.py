@@ -24,16 +24,19 @@ from unidet.errors import UserError
 from unidet.store.hashing import require_end
 
 NETWORK_PIXELS = 12_000_000
-"""Networks see at most 1,333 pixels of a side: larger images are decoded at a half, a quarter…"""
+"""Networks use at most 1,333 pixels per side, so larger images are decoded at a half, a quarter…"""
 DRAWN_PIXELS = 50_000_000
-"""Drawings are of the image's own size up to here."""
+"""Drawings have the full size of the image up to this number of pixels."""
 WHOLE_PIXELS = 120_000_000
-"""What cannot be decoded at a reduced size takes 4 bytes a pixel, and 8 with transparency; of a
-progressive JPEG all coefficients are held, 6 bytes a pixel."""
+"""Most pixels of an image that cannot be decoded at a reduced size.
+
+Decoding takes 4 bytes per pixel, 8 with transparency, and 6 for the coefficients of a progressive
+JPEG.
+"""
 
 _ADVICE = "replace it"
 _JPEG = b"\xff\xd8"
-_REDUCED = (1, 2, 4, 8)  # by which a JPEG decoder can divide
+_REDUCED = (1, 2, 4, 8)  # scale divisors of a JPEG decoder
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _DARK = 1 << 14
 """Below it 16 bits hold fewer, as of cameras of 12 or 14 bits, and become at most 63 of 255."""
@@ -50,7 +53,7 @@ class Picture:
     Attributes:
         pixels: (H, W, 3) uint8 RGB, upright; a very large image is downscaled.
         size_hw: original height and width, upright.
-        note: a remark for the user about how it was read; mostly empty.
+        note: a remark for the user about how it was read; usually empty.
     """
 
     pixels: np.ndarray
@@ -59,14 +62,14 @@ class Picture:
 
 
 def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
-    """Decode a file, upright by its EXIF orientation, transparent parts on white.
+    """Decode a file, rotated by its EXIF orientation, with transparent parts on white.
 
-    More than eight bits per channel are scaled to eight. Of an animation, or of several pages, the
-    first image is read. An image of more than `most` pixels is downscaled by 2, 4, … until it fits.
+    More than eight bits per channel are scaled to eight. Of an animation or a document with several
+    pages, the first image is read. An image of more than `most` pixels is downscaled by 2, 4, ….
 
     Raises:
-        UserError: one line: missing, damaged, not an image, of a kind or a mode that is not read,
-            or too large to be decoded at all.
+        UserError: the file is missing, damaged, not an image, of an unsupported format or mode, or
+            too large.
     """
     with _opened(path) as file:
         _check_size(path, file)
@@ -82,7 +85,7 @@ def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.
     """(H, W, 3) uint8 RGB of a Pillow image, converted as by `read_picture`.
 
     Raises:
-        UserError: a mode that has no one meaning; `name` is what it calls the image.
+        UserError: the mode is ambiguous; the message calls the image `name`.
     """
     turn = orientation(image)
     rgb = _to_rgb(name, _halved(image, most))
@@ -92,7 +95,7 @@ def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """(height, width) in the file's header, before EXIF turns it; (0, 0) where it has none."""
+    """(height, width) from the file's header, without EXIF rotation; (0, 0) if it has none."""
     try:
         with _opened(path) as file:
             return file.height, file.width
@@ -102,13 +105,13 @@ def header_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file by its header. JPEG has no limit of pixels: it is decoded at a reduced size."""
+    """Open a file by its header. JPEG has no limit of pixels: it is decoded at reduced size."""
     with faults_named(path, _ADVICE):
         require_end(path)
         with open(path, "rb") as stream:
             head = stream.read(16)
         if head.startswith(_JPEG):
-            # Not by Image.open, which refuses what it would take whole; of an MPO the main image
+            # Image.open would refuse large files by their full size; of an MPO, the main image
             with JpegImageFile(path) as file:
                 yield file
             return
@@ -123,7 +126,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _register_heif(path: Path, head: bytes) -> None:
-    """HEIC through pillow-heif; AVIF too, where Pillow was built without it."""
+    """Register pillow-heif for HEIC, and for AVIF where Pillow was built without it."""
     if head[4:].startswith(_AVIF) and features.check("avif"):
         return
     try:
@@ -150,14 +153,12 @@ def _too_large(path: Path, what: str) -> UserError:
 
 
 def _divisor(pixels: int, most: int) -> int:
-    """The smallest scale divisor of the JPEG decoder that leaves at most so many pixels."""
+    """The smallest scale divisor of the JPEG decoder that gives at most `most` pixels."""
     return next((part for part in _REDUCED if pixels <= most * part * part), _REDUCED[-1])
 
 
 def _halved(image: Image.Image, most: int) -> Image.Image:
-    """An image that is still too large, downscaled by an integer factor, each pixel the mean of its
-    block.
-    """
+    """Downscale an image that is still too large by an integer factor, averaging blocks."""
     part = math.ceil(math.sqrt(image.width * image.height / most))
     if part <= 1:
         return image
@@ -169,7 +170,7 @@ def _halved(image: Image.Image, most: int) -> Image.Image:
 
 
 def _to_rgb(name: str, image: Image.Image) -> Image.Image:
-    """8 bits a channel, RGB."""
+    """Convert to RGB with 8 bits per channel."""
     if image.mode in _SIXTEEN_BITS or image.mode == "I":
         return _from_sixteen_bits(name, image)
     if image.mode not in CONVERTED:
@@ -188,14 +189,14 @@ def _from_sixteen_bits(name: str, image: Image.Image) -> Image.Image:
 
 
 def _with_orientation(image: Image.Image, turn: int) -> Image.Image:
-    """The image with this EXIF orientation alone: a conversion may have lost it."""
+    """The image with only this EXIF orientation, which a conversion may have lost."""
     image = image.copy() if image.readonly else image
     image.getexif()[0x0112] = turn
     return image
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8; strip by strip, since numpy.asarray holds a large image three times."""
+    """(H, W, 3) uint8, copied strip by strip: `numpy.asarray` needs three times the memory."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, _STRIP):
         bottom = min(top + _STRIP, image.height)

@@ -27,13 +27,16 @@ from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
 from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
 
-READ_AHEAD = 450_000_000  # bytes that images may take which are decoded before their turn
-UNWRITTEN = 8  # images that wait to be drawn
-LARGE = 4_000_000  # pixels of an image from which on two are not drawn at once
+READ_AHEAD = 450_000_000  # most bytes of images that are decoded ahead
+UNWRITTEN = 8  # most images that wait to be drawn
+LARGE = 4_000_000  # pixels; larger images are drawn one at a time
 THREADS = 8
-"""That decode, and that write, whatever the number of cores: Jittor keeps Python's lock while it
-computes, so that each thread can end what it is at, within a decoder or an encoder, and no more."""
-MOST_LISTED = 20  # of no more images each has a line
+"""Number of decoding threads and of writing threads, for any number of cores.
+
+Jittor holds Python's global lock while it computes. Meanwhile each thread can only finish its
+current call of a decoder or encoder.
+"""
+MOST_LISTED = 20  # up to this number of images, each has a line of output
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class FileDetector:
 
     Attributes:
         names: the categories, in the order of the labels.
-        detect: (H, W, 3) uint8 RGB to their detections, in order, reading a few ahead at most.
-        propose: (H, W, 3) uint8 RGB to (N, 5) boxes and scores, to be drawn; None if they are not.
+        detect: images (H, W, 3) uint8 RGB -> their detections, in order, reading a few ahead.
+        propose: image (H, W, 3) uint8 RGB -> (N, 5) boxes and scores for drawing, or None.
         identity: everything that the detections depend on, as JSON.
     """
 
@@ -58,10 +61,10 @@ class Wanted:
     """The requested outputs in `folder`.
 
     Attributes:
-        format: of the labels.
-        drawings, crops: whether to write these. annotations: a COCO or LVIS file whose ids of
-            images and categories are used, and whose images alone are detected in; None numbers
-            them 1, 2, ….
+        format: format of the labels.
+        drawings, crops: whether to write these.
+        annotations: a COCO or LVIS file; only its images are processed, and its ids of images and
+            categories are used. Without it, ids are 1, 2, ….
     """
 
     folder: Path
@@ -73,7 +76,7 @@ class Wanted:
 
 @dataclass
 class Summary:
-    """Counts of images (or frames), boxes, sources done before, sources that cannot be read."""
+    """Numbers of images (or frames), boxes, sources done before and unreadable sources."""
 
     pictures: int = 0
     boxes: int = 0
@@ -84,18 +87,18 @@ class Summary:
 def detect_files(
     sources: Sequence[Source], open_model: Callable[[], FileDetector], wanted: Wanted
 ) -> Summary:
-    """Detect in every unfinished source, write its outputs, then the lists of all.
+    """Detect in all unfinished sources and write their outputs, then the lists of all images.
 
-    What is done, by the same detector with the same settings and unchanged since, is not done
-    again. Unreadable sources are reported and skipped. An interrupted run leaves complete files of
-    what is done.
+    A source is finished if it has not changed since the same detector processed it with the same
+    settings. Unreadable sources are reported and skipped. An interrupted run leaves complete files
+    of its finished sources.
 
     Args:
         open_model: called after everything else has been checked.
 
     Raises:
-        UserError: an output would replace another's file, or cannot be written; annotations without
-            a category, or without any source.
+        UserError: an output would replace a file of the user or cannot be written; the annotations
+            lack a category or all sources.
     """
     with Journal(wanted.folder) as journal:
         numbers = Numbers.read(wanted.annotations) if wanted.annotations else None
@@ -125,7 +128,7 @@ def detect_files(
 
 
 class _Run:
-    """One command: its sources, which of them are done, and its progress."""
+    """A run: its sources, which of them are finished, and its progress."""
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class _Run:
         self._done: set[int] = set()
 
     def resume(self, settings: Mapping[str, Any]) -> None:
-        """Find what is already done by this detector with these settings."""
+        """Find sources that this detector has finished with these settings."""
         detector = self._detector
         settings = {name: settings[name] for name in ("format", "drawings", "crops")}
         settings |= {"names": detector.names, "proposals": detector.propose is not None}
@@ -179,7 +182,7 @@ class _Run:
         rows = self._rows()
         outputs = self._outputs
         write_results(outputs.format, outputs.replace, rows, self._detector.names, ids)
-        deque(rows, maxlen=0)  # counts those of formats without such files
+        deque(rows, maxlen=0)  # consumes the rows for formats without lists, to count them
         outputs.remove_other_lists()
         if outputs.removed:
             count = len(outputs.removed)
@@ -189,7 +192,7 @@ class _Run:
     def _pixels(
         self, shots: Iterable[Shot], pending: deque[Shot], meter: _Meter
     ) -> Iterator[np.ndarray]:
-        """What the network takes; the shots that it has taken wait in `pending`."""
+        """Images for the network; their shots are appended to `pending`."""
         for shot in shots:
             if shot.fault:
                 say(f"{shot.fault}; passed over")
@@ -221,7 +224,7 @@ class _Run:
             say(f"{source.path}: {count}")
 
     def _end_videos(self, writer: _Writer, pending: deque[Shot]) -> None:
-        """The ends that wait first: all frames before them are on their way."""
+        """Finish videos whose frames have all been passed to the writer."""
         while pending and pending[0].pixels is None:
             shot = pending.popleft()
             source, names = self._sources[shot.number], self._names[shot.number]
@@ -232,7 +235,7 @@ class _Run:
             )
 
     def _rows(self) -> Iterator[Row]:
-        """What was detected in each source that is done, in the sources' order."""
+        """Detections of all finished sources, in the order of sources."""
         for number in sorted(self._done):
             source = self._sources[number]
             frames = self._recorded(source.path).get("frames")
@@ -253,11 +256,11 @@ class _Run:
 
 
 class _Writer:
-    """Writes in threads; errors are raised here, a little later.
+    """Writes in threads; errors are raised in the main thread at the next call.
 
-    After a failure nothing more is begun: a video that lacks a frame never counts as done.
+    After a failure nothing more is started, so that a video with a missing frame is not finished.
 
-    In turn go the frames of a video, and images so large that two at once would take much memory.
+    Frames of a video, and very large images, are written one after the other.
     """
 
     def __init__(self, threads: int) -> None:
@@ -295,7 +298,7 @@ class _Writer:
 
 
 class _Meter:
-    """Progress in images per second from the first one on, before which kernels are compiled."""
+    """Progress in images per second, measured after the first image, which compiles kernels."""
 
     def __init__(self, total: int) -> None:
         self._progress = Progress("detecting")
@@ -310,7 +313,7 @@ class _Meter:
         self._progress.close()
 
     def update(self) -> None:
-        """One more; a safe point to stop at."""
+        """Count one image; interrupts take effect here."""
         self._done += 1
         self._total = max(self._total, self._done)
         note = ""

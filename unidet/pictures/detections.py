@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-_SHOWN = 3  # rows that repr names
+_SHOWN = 3  # rows that repr shows
 _NOTEBOOK_PIXELS = 1_000_000
 
 
@@ -28,11 +28,11 @@ class Detections:
     Args:
         boxes_xyxy: (N, 4) float32, corners in pixels of the upright image.
         scores: (N,) float32 in 0..1.
-        labels: (N,) int64 positions in `names`.
+        labels: (N,) int64 indices into `names`.
         names: the C requested categories, or those of the network.
         size_hw: height and width of the upright image in pixels.
-        source: the pixels for `draw` and `crops`: a file, which is read again, or (H, W, 3) uint8
-            RGB; None if they must be passed.
+        source: the image for `draw` and `crops`: a file, which is read again, or (H, W, 3) uint8
+            RGB; None if the image must be passed.
     """
 
     boxes_xyxy: np.ndarray
@@ -54,13 +54,13 @@ class Detections:
         return f"Detections({count}{content})"
 
     def rows(self) -> Iterator[tuple[list[float], float, int]]:
-        """(x1, y1, x2, y2), score and label of each, as plain numbers."""
+        """(x1, y1, x2, y2), score and label of each detection, as Python numbers."""
         return zip(
             self.boxes_xyxy.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
         )
 
     def take(self, rows: np.ndarray) -> Detections:
-        """The detections at an index array or mask, in its order."""
+        """The detections selected by an index array or mask, in its order."""
         return replace(
             self,
             boxes_xyxy=self.boxes_xyxy[rows],
@@ -85,7 +85,7 @@ class Detections:
         """Records of a COCO results file: image_id, category_id, bbox (x, y, w, h), score.
 
         Args:
-            category_ids: (C,) of the names; by default 1, 2, ….
+            category_ids: (C,) ids of the names; by default 1, 2, ….
 
         Raises:
             UserError: not an id for each name.

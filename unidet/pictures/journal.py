@@ -1,4 +1,4 @@
-"""The journal of `unidet detect` in a folder, by which it resumes and recognizes its own files.
+"""The journal of `unidet detect` in an output folder, for resuming and recognizing its own files.
 
 One line for each step, appended as it is done: digits of its checksum, a blank, and as JSON
 
@@ -27,7 +27,7 @@ from unidet.errors import UserError
 from unidet.store.disk import check_folder
 
 JOURNAL = ".unidet_detect.jsonl"
-_DIGITS = 16  # of a line's SHA-256
+_DIGITS = 16  # hexadecimal digits of a line's SHA-256
 
 
 class Journal:
@@ -43,9 +43,9 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         check_folder(folder)
         self.path = folder / JOURNAL
-        self._files: dict[str, str] = {}  # ours -> the image that a file was last written for
+        self._files: dict[str, str] = {}  # own file -> the image that it was last written for
         self._places: dict[str, tuple[int, int]] = {}  # offset and length of a line
-        self._earlier: dict[str, tuple[int, int]] = {}  # of other settings
+        self._earlier: dict[str, tuple[int, int]] = {}  # the same for other settings
         self._settings: Any = None
         self._opened: FileIO | None = None
         self._lock = threading.Lock()  # images are written by several threads
@@ -84,7 +84,7 @@ class Journal:
                 return
             self._files[name] = ""
             self._append({"file": name})
-        # Else the file may be there after a power cut, and no word of whose it is.
+        # Otherwise a file could exist after a power cut without an entry in the journal.
         with self._written():
             os.fdatasync(self._stream.fileno())
 
@@ -100,7 +100,7 @@ class Journal:
         return record if there else None
 
     def record(self, key: str) -> dict[str, Any] | None:
-        """What was added last under this key, read from the disk."""
+        """The last record of this key, read from the disk."""
         return self._at(self._places[key]) if key in self._places else None
 
     def _at(self, place: tuple[int, int]) -> dict[str, Any]:
@@ -108,10 +108,10 @@ class Journal:
         return self._parsed(os.pread(self._stream.fileno(), length, offset))
 
     def add(self, key: str, record: Mapping[str, Any]) -> list[str]:
-        """An image, or a frame of a video, is done.
+        """Record that an image, or a frame of a video, is finished.
 
         Returns:
-            The files of an earlier run that this one has not written.
+            Files of an earlier run that this run has not written.
         """
         files = record["files"]
         with self._lock:
@@ -122,7 +122,7 @@ class Journal:
             return [name for name in before if name not in files and self._files.get(name) == key]
 
     def _set_aside(self) -> None:
-        """Set the journal aside: it is of other settings."""
+        """Set aside the journal of other settings."""
         self._earlier |= self._places
         self._places.clear()
 
@@ -166,14 +166,14 @@ class Journal:
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """UserError if the journal cannot be written."""
+        """Context that raises UserError if the journal cannot be written."""
         try:
             yield
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
 
     def _read(self) -> Any:
-        """Take in all lines; returns the last settings."""
+        """Read all lines; returns the last settings."""
         settings = None
         for place, line in self._lines():
             entry = self._parsed(line)
@@ -189,7 +189,7 @@ class Journal:
         return settings
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Each line with its offset; a torn last one is cut off."""
+        """All lines with their offsets; an incomplete last line is cut off."""
         place = 0
         with open(self.path, "rb") as stream:
             for line in stream:
@@ -214,9 +214,9 @@ def _checksum(text: bytes) -> bytes:
 
 
 def stat_of(path: str) -> list[int]:
-    """Size, mtime, ctime and inode of a file, by which a change is noticed.
+    """Size, mtime, ctime and inode of a file, which show whether it has changed.
 
-    A program may set one of the times back, as tools that edit in place do, but not the other.
+    Programs that edit in place may restore the mtime, but not the ctime.
     """
     state = os.stat(path)
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]

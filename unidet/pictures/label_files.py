@@ -13,7 +13,7 @@ from unidet.formats.labels.records import Box, Labelled
 from unidet.pictures.detections import Detections
 
 Writer = Callable[[Detections, str], bytes]
-"""Makes the content of a file, from the detections and the image's path as seen from the file."""
+"""Returns the content of a file, given detections and the image's path relative to the file."""
 
 
 def yolo_content(detections: Detections, picture: str) -> bytes:
@@ -22,7 +22,7 @@ def yolo_content(detections: Detections, picture: str) -> bytes:
 
 
 def voc_content(detections: Detections, picture: str) -> bytes:
-    """Whole pixels, which many readers of this format expect: all that the box touches."""
+    """Boxes in whole pixels, as many readers of this format expect, enlarged to touched pixels."""
     outer = [np.floor(detections.boxes_xyxy[:, :2]), np.ceil(detections.boxes_xyxy[:, 2:])]
     touched = replace(detections, boxes_xyxy=np.concatenate(outer, axis=1))
     return voc.content_of(_labelled(touched, picture), PurePosixPath(picture).name)
@@ -37,11 +37,11 @@ WRITERS: dict[str, tuple[str, str, Writer]] = {
     "voc": ("annotations", ".xml", voc_content),
     "labelme": ("labelme", ".json", labelme_content),
 }
-"""Format -> its folder, the ending of its files, what makes one's content."""
+"""Format -> its folder, the suffix of its files, and their writer."""
 
 
 def _labelled(detections: Detections, picture: str) -> Labelled:
-    """As the formats of labels take it, corners to a hundredth of a pixel."""
+    """Detections for the writers of label formats, corners rounded to 0.01 pixels."""
     height, width = detections.size_hw
     boxes = (
         Box(detections.names[label], (x1, y1, x2, y2), score=round(score, 5))

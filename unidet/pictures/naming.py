@@ -1,4 +1,4 @@
-"""Names of each image's outputs, and which files they never replace."""
+"""Names of the outputs of images, and checks that they replace no files of the user."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ DRAWN_AS = {
     ".gif": "GIF",
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
 }
-"""Endings of files that Pillow writes; other images are drawn as NAME.jpg."""
+"""Suffixes that Pillow can write; drawings of other images are NAME.jpg."""
 CROPS = "crops"
 LONGEST = 255
-"""Bytes of a file's name on Linux."""
+"""Most bytes of a file name on Linux."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """Paths of one source's outputs below the folder of all.
+    """Paths of the outputs of one source, relative to the output folder.
 
     Attributes:
-        drawing: of the image or video with its boxes.
-        stem: its name without an ending, or with it where another has the same.
-        crops: the folder of its crops.
+        drawing: the image or video with its boxes.
+        stem: name without suffix, or with it if another source has the same name.
+        crops: folder of the crops.
     """
 
     drawing: str
@@ -45,10 +45,10 @@ class Names:
 
 
 def name_outputs(sources: Sequence[Source]) -> list[Names]:
-    """Names that are unique, keep the sources' folders and do not depend on the sources' order.
+    """Unique names that keep the folders of the sources and do not depend on their order.
 
-    A drawing has the name of its image, or NAME.jpg if its format cannot be written; names that a
-    suffix makes too long are cut.
+    A drawing has the name of its image, or NAME.jpg if its format cannot be written. Names that
+    would be too long are shortened.
     """
     drawings = [_drawing_name(source) for source in sources]
     twice = {name for name, count in Counter(drawings).items() if count > 1}
@@ -69,8 +69,7 @@ def name_outputs(sources: Sequence[Source]) -> list[Names]:
 
 
 def cut(path: str) -> str:
-    """A path whose file has no longer a name than it may; a cut one tells by a mark of its own
-    whose it is."""
+    """Shorten the file name of a path if it is too long, with a unique mark of the full name."""
     folder, slash, name = path.rpartition("/")
     content = os.fsencode(name)
     if len(content) <= LONGEST:
@@ -84,10 +83,10 @@ def cut(path: str) -> str:
 def check_targets(
     folder: Path, names: Iterable[str], sources: Sequence[Source], journal: Journal
 ) -> None:
-    """Before long work: check that no output replaces a source or a file that no run has written.
+    """Check, before long work, that no output replaces a source or a file of the user.
 
     Raises:
-        UserError: it would, or a place cannot be written.
+        UserError: an output would replace such a file or cannot be written.
     """
     inputs = {os.path.realpath(source.path) for source in sources}
     checked: set[Path] = set()
@@ -105,7 +104,7 @@ def check_targets(
 
 
 def check_target(folder: Path, name: str, journal: Journal) -> None:
-    """UserError if this output would replace a file that no run has written."""
+    """UserError if this output would replace a file that was not written by a run."""
     target = folder / name
     if os.path.lexists(target) and not (journal.owns(name) and target.is_file()):
         raise UserError(

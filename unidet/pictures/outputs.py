@@ -1,4 +1,4 @@
-"""The outputs of `unidet detect` for one image: drawing, labels, crops, a line of the journal."""
+"""Outputs of `unidet detect` for one image: drawing, labels, crops, an entry in the journal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from unidet.store.disk import whole_file
 Format = Literal["coco", "yolo", "voc", "csv", "labelme"]
 
 _SAVE: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 90, "subsampling": 0},  # thin coloured lines suffer from subsampling
+    "JPEG": {"quality": 90, "subsampling": 0},  # subsampling would blur thin coloured lines
     "WEBP": {"quality": 90},
     "TIFF": {"compression": "tiff_lzw"},
 }
@@ -66,7 +66,7 @@ class Outputs:
         self._video.__exit__(*error)
 
     def planned(self, source: Source, names: Names) -> list[str]:
-        """The output files of a source that are known before detection."""
+        """Output files of a source that are known before detection."""
         planned = [names.drawing] if self._drawings else []
         if self.format in WRITERS and not source.is_video:
             planned.append(self._label_name(names.stem))
@@ -83,11 +83,11 @@ class Outputs:
         """Write all outputs of one image or frame.
 
         Args:
-            detections: in the frame of `shot.size_hw`.
-            proposals: (N, 5) boxes and scores in the same frame, to be drawn too.
+            detections: with boxes for an image of `shot.size_hw`.
+            proposals: (N, 5) boxes and scores for an image of that size, which are drawn too.
 
         Raises:
-            UserError: a file cannot be written, or would replace another's; or the image is gone.
+            UserError: a file cannot be written or would replace the user's, or the image is gone.
         """
         stem = f"{names.stem}/{shot.frame:06d}" if shot.frame else names.stem
         files = []
@@ -108,7 +108,7 @@ class Outputs:
             self._add(source.path, {"stat": shot.stat, **record})
 
     def end_video(self, source: Source, names: Names, end: Shot) -> None:
-        """After a video's last frame."""
+        """Finish a video after its last frame."""
         self._video.close()
         self._append = None
         record = {"frames": end.frame, "files": [names.drawing] if self._drawings else []}
@@ -137,7 +137,7 @@ class Outputs:
                         (self.folder / parent).rmdir()
 
     def replace(self, name: str) -> Path:
-        """The place of a file that is about to be written; UserError if it is not ours."""
+        """The path of a file to be written; UserError if it exists and no run has written it."""
         check_target(self.folder, name, self._journal)
         self._journal.will_write(name)
         target = self.folder / name
@@ -210,7 +210,7 @@ def detections_of(record: Mapping[str, Any], names: tuple[str, ...]) -> Detectio
 
 
 def _recorded(detections: Detections) -> dict[str, Any]:
-    """For the journal; read back by `detections_of`."""
+    """Detections as a record of the journal, which `detections_of` reads."""
     return {
         "size_hw": detections.size_hw,
         "boxes": [[round(value, 2) for value in box] for box, _, _ in detections.rows()],
@@ -220,7 +220,7 @@ def _recorded(detections: Detections) -> dict[str, Any]:
 
 
 def save_picture(picture: Image.Image, target: Path) -> None:
-    """In the format of the name's suffix."""
+    """Write an image in the format of the suffix."""
     kind = DRAWN_AS[PurePosixPath(target.name).suffix.lower()]
     with whole_file(target) as partial:
         picture.save(partial, kind, **_SAVE.get(kind, {}))

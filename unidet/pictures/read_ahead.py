@@ -1,4 +1,4 @@
-"""Decoding in threads beside the network: in order, with bounded memory."""
+"""Decoding in threads in parallel with the network, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Work(Generic[Result]):
-    """A read: `read` is called in a thread, its result takes `size` bytes."""
+    """A read operation: `read` is called in a thread; its result takes `size` bytes."""
 
     size: int
     read: Callable[[], Result]
@@ -24,9 +24,9 @@ class Work(Generic[Result]):
 class ReadAhead(Generic[Result]):
     """Iterates over the results of works, in their order; closed by `with`.
 
-    Threads read what comes next until `most` bytes wait to be taken: one work is always read,
-    however large. The works themselves are made in a thread too, one after another. What fails
-    there, or in a read, is raised where its result would be.
+    Threads read ahead until results of `most` bytes are waiting; one work is always read, of any
+    size. The works are also generated in a thread. An error there, or in a read, is raised in place
+    of the result.
     """
 
     def __init__(self, works: Iterable[Work[Result]], *, threads: int, most: int) -> None:
@@ -85,7 +85,7 @@ class ReadAhead(Generic[Result]):
             self._change.notify_all()
 
     def _admitted(self, work: Work[Result]) -> bool:
-        """Start reading when there is room; False if nobody waits for it any more."""
+        """Start reading when there is room; False if the iterator has been closed."""
         with self._change:
             self._change.wait_for(
                 lambda: self._closed or not self._bytes or self._bytes + work.size <= self._most

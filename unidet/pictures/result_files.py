@@ -1,4 +1,4 @@
-"""Detections of all images in one file: COCO results, or a table."""
+"""Files with the detections of all images: COCO results, or a table."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from unidet.vocabularies.vocabulary import plain
 
 RESULTS, IMAGES, TABLE, CLASSES = "detections.json", "images.json", "detections.csv", "classes.txt"
 FILES = {"coco": (RESULTS, IMAGES), "csv": (TABLE,), "yolo": (CLASSES,), "voc": (), "labelme": ()}
-"""Format -> the files that hold all images."""
-_LISTED = 12  # categories that a message names
+"""Format -> the files with the detections of all images."""
+_LISTED = 12  # most categories that a message lists
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image or frame: its place below the sources' folders, its path, what was detected."""
+    """One image or frame: its path below the sources' folders, its path, and its detections."""
 
     name: str
     path: str
@@ -40,8 +40,8 @@ class Ids:
     """Ids of images and categories.
 
     Attributes:
-        categories: (C,) of the names, in their order.
-        images: by the end of their path; None numbers them 1, 2, … as they come.
+        categories: (C,) ids of the names, in their order.
+        images: ids by the end of the path; None numbers images 1, 2, … in order.
     """
 
     categories: Sequence[int]
@@ -49,7 +49,7 @@ class Ids:
 
     @classmethod
     def counted(cls, names: Sequence[str]) -> Ids:
-        """1, 2, … for categories and images."""
+        """Ids 1, 2, … for categories and images."""
         return cls(range(1, len(names) + 1))
 
     def image(self, name: str, number: int) -> int:
@@ -69,12 +69,12 @@ class Numbers:
 
     @classmethod
     def read(cls, path: Path) -> Numbers:
-        """UserError as `read_annotations`; images whose names end alike have no id by that end."""
+        """Read a file; raises UserError as `read_annotations`. Ambiguous names get no id."""
         annotations = read_annotations(path)
         written = (annotations.images.values(field) for field in ("file_name", "coco_url"))
         names = [str(name or url) for name, url in zip(*written, strict=True)]
         images: dict[str, int] = {}
-        for parts in (1, 0):  # what both ends name stays with the longer one
+        for parts in (1, 0):  # an id by folder and name precedes one by name
             ends = [ends_of(name)[parts] for name in names]
             count = Counter(ends)
             pairs = zip(ends, annotations.image_ids.tolist(), strict=True)
@@ -83,14 +83,14 @@ class Numbers:
         return cls(path, images, categories)
 
     def known(self, sources: Sequence[Source]) -> list[Source]:
-        """The sources that are images of the file; UserError where none is."""
+        """The sources that are images of the file; UserError if there are none."""
         known = [source for source in sources if self.images.keys() & set(ends_of(source.name))]
         if not known:
             raise UserError(f"{self.file}: has no image {sources[0].name}, nor any other source")
         return known
 
     def ids(self, names: Sequence[str]) -> Ids:
-        """Of these categories, and all images; UserError where the file has not one of them."""
+        """Ids of these categories and all images; UserError if the file lacks a category."""
         for name in names:
             if plain(name) not in self.categories:
                 raise UserError(
@@ -108,9 +108,7 @@ class Numbers:
 
 
 def ends_of(name: str) -> tuple[str, str]:
-    """The last folder and the name, and the name alone, by which annotation files may know an
-    image.
-    """
+    """The last folder and the name, and the name alone, which annotation files may contain."""
     parts = name.split("/")
     return "/".join(parts[-2:]), parts[-1]
 
@@ -118,10 +116,10 @@ def ends_of(name: str) -> tuple[str, str]:
 def write_results(
     format: str, place: Callable[[str], Path], rows: Iterator[Row], names: Sequence[str], ids: Ids
 ) -> None:
-    """The files of `FILES[format]`, each whole or not at all, one image in memory at a time.
+    """Write the files of `FILES[format]` atomically, with one image in memory at a time.
 
     Args:
-        place: from a file's name to its path.
+        place: returns the path for the name of a file.
     """
     if format == "coco":
         _write_coco(place(RESULTS), place(IMAGES), rows, names, ids)
@@ -135,8 +133,10 @@ def write_results(
 def _write_coco(
     results: Path, images: Path, rows: Iterator[Row], names: Sequence[str], ids: Ids
 ) -> None:
-    """A list of results, and the images and categories that it refers to as annotations without
-    any: `COCO(images).loadRes(results)`, `unidet evaluate images results --style coco`."""
+    """Write a list of results, and a COCO file with their images and categories.
+
+    They are for `COCO(images).loadRes(results)` and `unidet evaluate images results --style coco`.
+    """
     categories = [
         {"id": int(number), "name": name}
         for number, name in zip(ids.categories, names, strict=True)
@@ -156,7 +156,7 @@ def _write_coco(
 
 @contextmanager
 def _list_of(path: Path, opening: str, closing: str) -> Iterator[Callable[[Any], None]]:
-    """Writes one record after another, one per line, between these."""
+    """Yield a function that writes records, one per line, between `opening` and `closing`."""
     with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as stream:
         separator = f"{opening}\n"
 

@@ -17,7 +17,7 @@ from unidet.pictures.sources import Source
 from unidet.pictures.videos import film_of, missing_frames, read_frames
 
 DECODING = 7
-"""Bytes a pixel while an image is decoded: Pillow's 4 and an array's 3."""
+"""Bytes per pixel while an image is decoded: 4 of Pillow and 3 of the array."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Shot:
     """An image or frame on its way through the network.
 
     Attributes:
-        number: the source's place in the list of all.
+        number: index of the source.
         frame: counted from 1; 0 for an image.
-        pixels: (H, W, 3) uint8 RGB as the network sees it, perhaps smaller than `size_hw`; None at
-            the end of a video, and with a fault.
+        pixels: (H, W, 3) uint8 RGB for the network, perhaps smaller than `size_hw`; None at the end
+            of a video, and after a fault.
         note, fault: remarks for the user.
-        stat: of its file before it was read, as `stat_of` gives it; frames have none.
+        stat: `stat_of` its file before it was read; frames have none.
     """
 
     number: int
@@ -43,9 +43,9 @@ class Shot:
 
 
 def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Shot]]:
-    """Every image and frame of the sources at these places, to be read in any thread.
+    """All images and frames of the sources `todo`, to be read in any thread.
 
-    After the frames of a video comes its end, whose `frame` is their count.
+    After the frames of a video follows its end, whose `frame` is their number.
     """
     for number in todo:
         source = sources[number]
@@ -61,7 +61,7 @@ def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Sh
 
 
 def expected(sources: Sequence[Source], todo: Sequence[int]) -> int:
-    """The number of shots, as far as the headers of videos say."""
+    """The number of shots, by the headers of videos."""
     return sum(_expected(sources[number]) for number in todo)
 
 
@@ -75,7 +75,7 @@ def _expected(source: Source) -> int:
         return 1
     try:
         return film_of(Path(source.path)).frames or 1
-    except UserError:  # told when its turn comes
+    except UserError:  # reported when the image is read
         return 1
 
 

@@ -14,7 +14,7 @@ from unidet.errors import UserError
 from unidet.pictures.journal import JOURNAL
 
 STANDARD_INPUT = "-"
-_MARK = "\ufeff"  # that begins a text written on Windows
+_MARK = "\ufeff"  # byte order mark, at the start of text files written on Windows
 _PICTURE = re.compile(
     r".+\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|mpo|jp2|j2k|p[pgbn]m|tga|hei[cf]|avif)",
     re.I | re.S,
@@ -27,9 +27,9 @@ class Source:
     """One image or video.
 
     Attributes:
-        path: as given, or below a folder as given.
-        name: its place below the folders that all sources share, with `/`.
-        fault: why a named source cannot be read; otherwise empty.
+        path: as given, or below a given folder.
+        name: path relative to the common folder of all sources, with `/`.
+        fault: why the source cannot be read, or empty.
     """
 
     path: str
@@ -44,15 +44,15 @@ class Source:
 def find_sources(
     given: Sequence[str], *, recursive: bool = False, listed: TextIO | None = None
 ) -> list[Source]:
-    """Every image and video among these arguments, in their order, each once.
+    """All images and videos of these arguments, in their order, each once.
 
-    A folder's are those directly in it, or below it too if `recursive`, by name; what has not the
-    ending of an image or video is passed over, as are the folders that `unidet detect` has made.
-    Of a pattern (`**` for folders at any depth) the same holds. A file that is named counts
-    whatever its ending. `-` stands for the lines of `listed`, by default standard input.
+    A folder stands for its images and videos, sorted by name, with subfolders if `recursive`. Files
+    with other suffixes, and outputs of `unidet detect`, are skipped. The same applies to patterns,
+    in which `**` matches folders at any depth. A file given by name is used with any suffix. `-`
+    stands for the lines of `listed`, by default standard input.
 
     Raises:
-        UserError: there are none at all.
+        UserError: there are no images and videos.
     """
     entries = [entry for item in _without_lists(given, listed) for entry in _entries(item)]
     bases = [base for _, base, _ in entries]
@@ -71,7 +71,7 @@ def find_sources(
 
 
 Entry = tuple[str, str, str]
-"""A path, the folder below which its name counts, and what is wrong with it."""
+"""A path, the folder that its name is relative to, and a fault."""
 
 
 def _without_lists(given: Sequence[str], listed: TextIO | None) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _entries(item: str) -> list[Entry]:
     folder = os.path.dirname(path)
     while glob.has_magic(folder) and not os.path.isdir(folder):
         folder = os.path.dirname(folder)
-    # A folder that is there is meant as it is called, brackets included.
+    # An existing path is not a pattern, even if it contains brackets.
     matches = sorted(glob.glob(glob.escape(folder) + path[len(folder) :], recursive=True))
     base = folder or "."
     pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]

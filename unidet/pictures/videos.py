@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CODECS = {".avi": "MJPG"}
 _CODEC = "mp4v"
-_RATE = 25.0  # frames a second, where a file does not say
+_RATE = 25.0  # frames per second, if the file does not contain the rate
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def film_of(path: Path) -> Film:
     """The header of a video.
 
     Raises:
-        UserError: missing, or no video that OpenCV reads.
+        UserError: the file is missing or is not a video that OpenCV reads.
     """
     import cv2
 
@@ -49,10 +49,10 @@ def film_of(path: Path) -> Film:
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8 RGB of each frame, turned as its metadata say.
+    """Frames (H, W, 3) uint8 RGB, rotated by the metadata of the video.
 
     Raises:
-        UserError: no video that OpenCV reads, or one without a frame.
+        UserError: it is not a video that OpenCV reads, or has no frames.
     """
     count = 0
     with _opened(path) as capture:
@@ -63,9 +63,9 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def missing_frames(path: Path, count: int) -> str:
-    """The message about a video of which so many frames could be read; empty if it is complete.
+    """A message if fewer frames than expected could be read; empty if the video is complete.
 
-    Headers may be some frames off: a fiftieth, or one, is let pass.
+    Headers may be inexact, so a difference of one frame or 2 % is ignored.
     """
     frames = film_of(path).frames
     if frames - count <= max(1, frames // 50):
@@ -81,13 +81,13 @@ def video_name(name: str) -> str:
 
 @contextmanager
 def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """Takes (H, W, 3) uint8 RGB frames of one size; the video is there when it is whole.
+    """Yield a function that appends (H, W, 3) uint8 RGB frames of one size to a video.
 
-    OpenCV says nothing of a disk that is full: what it has written is counted.
+    The file appears when it is complete. OpenCV does not report a full disk, so the written frames
+    are counted.
 
     Raises:
-        UserError: a size that OpenCV cannot write, or a place where nothing, or not all, can be
-            written.
+        UserError: OpenCV cannot write this size, or the file cannot be written completely.
     """
     import cv2
 
@@ -117,7 +117,7 @@ def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]
 
 
 def _readable_frames(path: Path) -> int:
-    """The number of readable frames; 0 if it is no video."""
+    """The number of readable frames; 0 if it is not a video."""
     count = 0
     with suppress(UserError), _opened(path) as capture:
         while capture.grab():
@@ -127,9 +127,9 @@ def _readable_frames(path: Path) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    """The video, whose frames come as they are shown: OpenCV 4.11 turns none unless it is asked to.
+    """Open a video with rotation enabled, which OpenCV 4.11 does not do by default.
 
-    FFmpeg itself is kept silent: of a damaged video it writes a line for every block.
+    FFmpeg's messages are switched off: for a damaged video it writes a line per block.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
