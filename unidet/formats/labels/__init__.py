@@ -1,1 +1,1 @@
-"""Labels in the formats of other tools: each module reads and writes one, around `records`."""
+"""Label formats of other tools: each module reads and writes one, with the types of `records`."""

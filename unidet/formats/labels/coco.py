@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 def document_of(labels: Labels) -> Document:
-    """COCO's images, categories and annotations; ids count from 1, `area` is the box's."""
+    """A COCO document of labels; ids count from 1, and `area` is that of the box."""
     numbers = {name: number for number, name in enumerate(labels.names, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -40,15 +40,16 @@ def document_of(labels: Labels) -> Document:
 
 
 def labels_of(place: Path, documents: Mapping[str, Document]) -> Labels:
-    """What documents of the same categories say, by part, for the writers of other formats.
+    """Labels of documents with the same categories, by part, for writing other formats.
 
-    Categories of one name become one. Annotations to be ignored are crowds: neither is trained on.
+    Categories with the same name are merged. Ignored annotations become crowds; neither is used in
+    training.
 
     Args:
-        place: where messages say that the documents are from.
+        place: source of the documents, for messages.
 
     Raises:
-        RecordFault: a box that is not finite, or with a negative side.
+        RecordFault: a box is not finite or has a negative side.
     """
     images = []
     names: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: one XML file with an image's boxes and outlines below each <image>."""
+"""CVAT for images 1.1: one XML file with the boxes and polygons of each image in an <image>."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from unidet.formats.labels.voc import root_of
 
 SHAPES = ("box", "polygon", "ellipse", "mask")
 _BESIDE = ("tag",)
-"""What is below an image and no shape."""
+"""Elements of an image that are not shapes."""
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """`annotations.xml`, or the folder of it.
+    """Read `annotations.xml`, or the folder that contains it.
 
     Raises:
-        UserError: of tracks, which the export for videos has.
+        UserError: the file has tracks, which is the export format for videos.
     """
     file = place if place.is_file() else place / "annotations.xml"
     try:
@@ -107,7 +107,7 @@ def _points(where: str, text: str) -> list[tuple[float, float]]:
 def turned(
     points: list[tuple[float, float]], centre: tuple[float, float], degrees: float
 ) -> list[tuple[float, float]]:
-    """Points turned clockwise, as seen, around a centre."""
+    """Points rotated clockwise in the image around a centre."""
     if not degrees:
         return points
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
@@ -124,7 +124,7 @@ def turned(
 def around_ellipse(
     centre: tuple[float, float], radii: tuple[float, float], degrees: float
 ) -> tuple[float, float, float, float]:
-    """The upright box around an ellipse that is turned around its centre."""
+    """The bounding box of an ellipse that is rotated around its centre."""
     (x, y), (first, second) = centre, radii
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     across = math.hypot(first * cosine, second * sine)

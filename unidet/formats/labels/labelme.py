@@ -1,7 +1,7 @@
-"""LabelMe: a JSON file for each image, with shapes of which a box is drawn around each.
+"""LabelMe: a JSON file per image, with shapes whose bounding boxes are read.
 
-X-AnyLabeling's files are the same, with `rotation`, a turned rectangle by its corners, and
-`difficult`, which is a crowd here, as VOC's is.
+X-AnyLabeling's files also have shapes of type `rotation`, which are the corners of a rotated
+rectangle, and flags `difficult`, which become crowds as in VOC.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from unidet.formats.labels.records import (
 
 SHAPES = ("rectangle", "polygon", "circle", "mask", "rotation")
 _LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2, "rotation": 3}
-"""Points of each."""
+"""Least number of points per type of shape."""
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """Every JSON file below a folder that holds shapes, or one file."""
+    """Read all JSON files with shapes below a folder, or one file."""
     notes = Notes()
     below = place.parent if place.is_file() else place
     images = []
@@ -103,7 +103,7 @@ def _xyxy(where: str, kind: str, shape: dict[str, Any]) -> tuple[float, float, f
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """A file for each image, which is named relative to it."""
+    """Write one file per image, with the path of the image relative to it."""
     require_own_files(labels.images, stem_of)
     for image in labels.images:
         file = out / f"{stem_of(image)}.json"
@@ -113,7 +113,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
 
 
 def text_of(image: Labelled, picture: str) -> str:
-    """Rectangles as Labelme 5 reads them; the image is named, not held."""
+    """Content of a file with rectangles for Labelme 5; it has the image's path, not its data."""
     shapes: list[dict[str, Any]] = [
         {
             "label": box.name,

@@ -1,4 +1,4 @@
-"""Label Studio: its JSON and JSON-MIN exports, boxes and outlines in percent of the image."""
+"""Label Studio: JSON and JSON-MIN exports, with boxes and polygons in percent of the image size."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from unidet.formats.labels.records import (
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
 _BOXED = ({"points"}, {"x", "y", "width", "height"}, {"x", "y", "radiusX", "radiusY"})
-"""What a region has that a box can be drawn around."""
+"""Fields of regions that have a bounding box."""
 _SOURCE = ("to_name", "item_index")
-"""What a result says of which image of its task, or which page, it lies on."""
+"""Fields that say which image of the task, or which page, a result belongs to."""
 _FRAME = ("image_rotation", "original_width", "original_height", *_SOURCE)
-"""What a result says of the image, beside its value."""
+"""Fields of a result about its image, in addition to its value."""
 Region = dict[str, Any]
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of a file that is uploaded."""
+"""Prefix that Label Studio adds to names of uploaded files."""
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """A list of tasks; of several annotations of one the first that was not cancelled counts."""
+    """Read a list of tasks; of several annotations of a task, the first not cancelled is used."""
     notes = Notes()
     owners = Owners()
     images: list[Labelled] = []
@@ -59,7 +59,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 
 
 def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled | None:
-    """None where nobody has annotated it."""
+    """The image of a task with its boxes; None if it was not annotated."""
     if not isinstance(task, dict):
         raise RecordFault(where, "must be an object", shown(task))
     values = task["data"] if isinstance(task.get("data"), dict) else task
@@ -83,7 +83,7 @@ def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled 
 
 
 def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box | None:
-    """None where a region is no box, with a note."""
+    """The box of a region; None, with a note, if it has none."""
     label = next((key for key in LABELS if value.get(key)), None)
     if label is None or not any(keys <= value.keys() for keys in _BOXED):
         notes.add(f"region without a box ({', '.join(LABELS)} have): left out", where)
@@ -103,8 +103,11 @@ def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box
 
 
 def _require_same_frame(where: str, value: Region, sides: tuple[int, int]) -> None:
-    """RecordFault where a region was drawn on an image of another shape, so that its percents are
-    of others: the image was turned or cut since. One of another size may be the same."""
+    """RecordFault where a region was drawn on an image with another aspect ratio.
+
+    The image was then rotated or cropped after labelling, and percentages do not fit any more. An
+    image of another size may be the same.
+    """
     written = value.get("original_width"), value.get("original_height")
     if any(side in (None, 0) for side in written):
         return
@@ -120,8 +123,10 @@ def _require_same_frame(where: str, value: Region, sides: tuple[int, int]) -> No
 
 
 def _picture(where: str, values: dict[str, Any], pictures: Pictures, tags: set[Any]) -> str:
-    """The only image that a value names, as a path, an address or an upload; of several that
-    whose key is the tag that its regions lie on, or else that of `image`."""
+    """The image that a task names, as a path, an address or an upload.
+
+    Of several images it is the one whose key is the tag of the regions, or else `image`.
+    """
     texts = {key: value for key, value in values.items() if isinstance(value, str)}
     named = {key: _named(text, pictures) for key, text in texts.items()}
     names = {key: name for key, name in named.items() if name is not None}
@@ -146,7 +151,7 @@ def _named(text: str, pictures: Pictures) -> str | None:
 
 
 def _regions(where: str, task: dict[str, Any], notes: Notes) -> Iterator[tuple[str, Region]]:
-    """Where each region is, and its value with its kind of label; both exports."""
+    """Position and value of each region, for both kinds of exports."""
     annotations = task.get("annotations", task.get("completions"))
     if not isinstance(annotations, list):
         lists = [value for value in task.values() if isinstance(value, list)]
@@ -173,7 +178,7 @@ def _is_region(item: Any) -> bool:
 
 
 def _joined(where: str, results: list[Any], notes: Notes) -> Iterator[tuple[str, Region]]:
-    """The values of an annotation's results; those of one id, a shape and its name, are one."""
+    """Values of an annotation's results; results with the same id (shape and name) are merged."""
     places: dict[str, str] = {}
     values: dict[str, Region] = {}
     for row, item in enumerate(results):
@@ -222,7 +227,7 @@ def _xyxy(
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """`label_studio.json`; images by their paths, as from local storage."""
+    """Write `label_studio.json`, with paths of images as for local storage."""
     tasks = [
         {
             "data": {"image": f"/data/local-files/?d={quote(image.file_name)}"},

@@ -1,4 +1,4 @@
-"""OpenImages: CSV tables of boxes, and of the names of their labels.
+"""OpenImages: CSV tables of boxes and of label names.
 
 `*-annotations-bbox.csv` have ImageID, LabelName, XMin, XMax, YMin, YMax (fractions) and IsGroupOf,
 which is a crowd here; `*class-descriptions*.csv` beside them say what `/m/01g317` is called.
@@ -42,10 +42,10 @@ _UNNAMED = "label without a name in class-descriptions: called by its code"
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """A table of boxes, or every one in a folder.
+    """Read a table of boxes, or all tables of a folder.
 
     Raises:
-        UserError: the folder holds none.
+        UserError: the folder has no table.
     """
     tables = sorted(t for t in label_files(place, "*.csv") if t == place or _may_hold_boxes(t))
     if not tables:
@@ -89,7 +89,7 @@ def _may_hold_boxes(file: Path) -> bool:
 
 
 def is_table(file: Path) -> bool:
-    """Whether a CSV file holds boxes; UserError where it would, with commas for what it has."""
+    """Whether a CSV file has boxes; UserError if it has, but with another separator than commas."""
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         head = next(lines, "")
     for mark, what in _SEPARATORS.items():
@@ -104,7 +104,7 @@ def is_table(file: Path) -> bool:
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number of the line and its fields."""
+    """Line number and fields of each row."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
@@ -121,8 +121,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _descriptions(folder: Path) -> dict[str, list[str]]:
-    """Code of a label -> its names, one if all files agree; newer files of the kind begin with a
-    line of headings."""
+    """Label code -> its names (one if all files agree); newer files start with a header line."""
     names: dict[str, list[str]] = {}
     for file in sorted(label_files(folder, f"*{_DESCRIPTIONS}*.csv")):
         for code, name in (row[:2] for row in _table(file) if len(row) > 1):
@@ -162,8 +161,7 @@ def _box(
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """`annotations-bbox.csv`, one for each part, and `class-descriptions.csv`, whose codes are the
-    names."""
+    """Write `annotations-bbox.csv` per part, and `class-descriptions.csv` with names as codes."""
     require_own_files(labels.images, stem_of)
     with (out / f"{_DESCRIPTIONS}.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([name, name] for name in labels.names)

@@ -1,4 +1,4 @@
-"""Which format a file or folder of labels is in."""
+"""Recognition of the format of a file or folder of labels."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ FORMATS = {
     "labelstudio": "JSON or JSON-MIN of Label Studio",
 }
 UNFINISHED = ".unidet-unfinished"
-"""File in a folder of labels that is being written."""
+"""Marker file in a folder of labels that is being written."""
 _HEAD = 1 << 20
-"""Bytes of a file that tell what it is: LabelMe's image, which may be long, comes behind them."""
+"""Bytes at the start of a file that are examined; LabelMe's image data come after them."""
 _LOOKED_AT = 50
-"""So many files of a folder are looked into until one is recognised."""
+"""Most files of a folder that are examined until one is recognised."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset's labels: their format, and the file, files or folder that its reader takes."""
+    """The format of a dataset's labels, and the file, files or folder for its reader."""
 
     format: str
     places: tuple[Path, ...]
 
 
 def recognize(place: Path, as_format: str = "") -> Source:
-    """The labels at a place, in the recognized or the given format.
+    """The labels at a path, in the given format or the recognized one.
 
     Raises:
-        UserError: nothing is there, no known format, or an unfinished folder.
+        UserError: the path does not exist, has no known format, or is an unfinished folder.
     """
     if not place.exists():
         raise UserError(f"{place}: no such file or folder; --annotations names the labels")
@@ -62,7 +62,7 @@ def recognize(place: Path, as_format: str = "") -> Source:
         if place.is_file() and (reason := _other_kind(place)):
             raise UserError(f"{place}: {reason}")
         if place.is_dir() and _has_lines_of_labels(place):
-            yolo_settings.names_of({}, place)  # says that the names are missing
+            yolo_settings.names_of({}, place)  # raises the error about missing names
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
         raise UserError(f"{place}: holds no labels of a format that is read: {known}")
     if len(formats) > 1 and not as_format:
@@ -74,13 +74,12 @@ def recognize(place: Path, as_format: str = "") -> Source:
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether a process is writing it, or was killed while writing."""
+    """Whether a process is writing the folder, or was killed while writing it."""
     return (folder / UNFINISHED).is_file()
 
 
 def _require_no_settings_above(folder: Path) -> None:
-    """UserError where a folder of YOLO's text files is given in place of the one above, whose
-    `data.yaml` names their classes."""
+    """UserError for a folder of YOLO's text files if its parent folder has a `data.yaml`."""
     for above in folder.absolute().parents[:2]:
         settings = yolo_settings.settings_file(above) if any(label_files(folder, "*.txt")) else None
         if settings is not None:
@@ -91,17 +90,17 @@ def _require_no_settings_above(folder: Path) -> None:
 
 
 def _formats_of(place: Path) -> list[str]:
-    """In the order of `FORMATS`, without repeats."""
+    """Recognized formats in the order of `FORMATS`, without duplicates."""
     found = {_format_of_file(place)} if place.is_file() else set(_formats_in(place))
     if len(found) > 1 and place.is_dir() and not _has_lines_of_labels(place):
-        found.discard("yolo")  # a list of names alone, which lies beside other formats too
+        found.discard("yolo")  # only a list of names, which other formats may have too
     return [name for name in FORMATS if name in found]
 
 
 def _has_lines_of_labels(folder: Path) -> bool:
-    """Whether text files of YOLO lie in it, which the lists of names and of images are not."""
+    """Whether the folder has text files with YOLO labels, unlike lists of names or images."""
     for file in label_files(folder, "*.txt"):
-        with suppress(RecordFault):  # no text in UTF-8: another kind of file
+        with suppress(RecordFault):  # not text in UTF-8, so another kind of file
             if yolo_settings.may_be_labels(file):
                 return True
     return False
@@ -117,7 +116,7 @@ def _formats_in(folder: Path) -> Iterator[str]:
 
 
 def _format_of_file(file: Path) -> str:
-    """Empty where it is none."""
+    """The format of a file; empty if it is not recognized."""
     suffix = file.suffix.lower()
     if suffix in (".yaml", ".yml"):
         return "yolo"
@@ -145,13 +144,13 @@ def _json_format(head: bytes) -> str:
         return "labelstudio" if any(key in head for key in tasks) else ""
     if b'"shapes"' in head:
         return "labelme"
-    # names alone, in a whole file, are Label Studio's notes.json beside its export for YOLO
+    # a file with only names is Label Studio's notes.json, which its YOLO export contains
     cut_off = len(head) == _HEAD and b'"categories"' in head
     return "coco" if cut_off or b'"images"' in head or b'"annotations"' in head else ""
 
 
 def _places(chosen: str, place: Path) -> list[Path]:
-    """The paths for the format's reader; only COCO may have several."""
+    """The paths for the reader of the format; only COCO may have several."""
     if chosen not in ("coco", "labelstudio", "cvat") or place.is_file():
         return [place]
     suffix = "xml" if chosen == "cvat" else "json"

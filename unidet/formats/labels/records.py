@@ -20,19 +20,19 @@ from unidet.formats.names import CLEANED, plain
 TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL}
 PARTS |= {"test": TEST, "testing": TEST}
-"""How formats call the parts of a data set."""
+"""Names of the parts of a dataset in the formats."""
 KINDS = frozenset({"images", "labels", "annotations", "jpegimages", "obj_train_data"})
-"""Folders that say what kind of files they hold, not which images are meant."""
+"""Folder names for kinds of files, which do not identify images."""
 
 
 def part_named(name: str) -> str:
-    """The part that a word of a file's name says, the first one; empty where none does."""
+    """The part named by the first matching word of a file name; empty if there is none."""
     words = re.split(r"[^a-z]+", name.lower())
     return next((PARTS[word] for word in words if word in PARTS), "")
 
 
 class RecordFault(UserError):
-    """A fault of one record: `where` it is, its `kind`, and the offending value."""
+    """A fault of one record: its place, its kind, and the wrong value."""
 
     def __init__(self, where: str, kind: str, value: str = "") -> None:
         super().__init__(f"{where}: {kind}{f', got {value}' if value else ''}")
@@ -41,7 +41,7 @@ class RecordFault(UserError):
 
 
 Refuse = Callable[[RecordFault], None]
-"""What a reader does with a fault: raise it, or note it and leave the record out."""
+"""Handles a fault of a record: raises it, or notes it so that the record is omitted."""
 
 
 def strictly(fault: RecordFault) -> NoReturn:
@@ -51,7 +51,7 @@ def strictly(fault: RecordFault) -> NoReturn:
 
 @contextmanager
 def leaving_out(refuse: Refuse) -> Iterator[None]:
-    """Around the reading of one record: its fault goes to `refuse`."""
+    """Context for reading one record: its fault is passed to `refuse`."""
     try:
         yield
     except RecordFault as fault:
@@ -60,8 +60,11 @@ def leaving_out(refuse: Refuse) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Box:
-    """`xyxy`: absolute pixels, continuous coordinates, as in `unidet.records`; a `score` where the
-    box was detected, not annotated."""
+    """A labelled box.
+
+    `xyxy` is in absolute pixels and continuous coordinates, as in `unidet.records`. Detected boxes
+    have a `score`.
+    """
 
     name: str
     xyxy: tuple[float, float, float, float]
@@ -71,8 +74,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Labelled:
-    """One image: its path below the images folder, its size, its boxes, and its part (`PARTS`),
-    empty where the format names none."""
+    """One image: its path relative to the images folder, its size, its boxes and its part.
+
+    The part is one of `PARTS`, or empty where the format has none.
+    """
 
     file_name: str
     width: int
@@ -83,8 +88,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Labels:
-    """A dataset: names in the order of their categories, and what the reader did otherwise than
-    the files say."""
+    """A dataset: names in the order of categories, images, and notes on corrected records."""
 
     names: tuple[str, ...]
     images: tuple[Labelled, ...]
@@ -92,29 +96,28 @@ class Labels:
 
 
 class Pictures(Protocol):
-    """The image files below one folder, by path relative to it."""
+    """The image files below one folder, by relative path."""
 
     root: Path
 
     def find(self, written: str) -> str | None:
-        """The image of this path or, whatever folder it was in, of this name."""
+        """The image with this path or, in any folder, with this name."""
 
     def of_name(self, written: str) -> Sequence[str]:
-        """Every image of this path's name, whatever folder it is in."""
+        """All images with the name of this path, in any folder."""
 
     def beside(self, labels: Path, below: Path) -> str | None:
-        """The image that a file with labels, somewhere below a folder, belongs to: of the same
-        name but for the ending."""
+        """The image of a label file below a folder: same name except for the suffix."""
 
     def size(self, name: str) -> tuple[int, int]:
-        """Width and height in pixels, upright; UserError where it is no image."""
+        """Width and height in pixels, upright; UserError where it is not an image."""
 
     def all(self) -> Iterable[str]:
-        """Every image, sorted."""
+        """All images, sorted."""
 
 
 class Notes:
-    """Counts remarks, and keeps the first place of each."""
+    """Counts remarks and keeps the first place of each."""
 
     def __init__(self) -> None:
         self.findings: dict[str, Finding] = {}
@@ -133,7 +136,7 @@ def picture_of(pictures: Pictures, where: str, written: str) -> str:
 
 
 def _no_picture(pictures: Pictures, where: str, what: str, written: object) -> RecordFault:
-    """What to say of a record whose image is not known: `what` names it, or the record does."""
+    """The fault of a record whose image is not found; `what` describes the field, if any."""
     alike = pictures.of_name(written) if isinstance(written, str) else ()
     if len(alike) > 1:
         kind = f"{what} must say which image is meant, by its folder: several have that name"
@@ -143,11 +146,10 @@ def _no_picture(pictures: Pictures, where: str, what: str, written: object) -> R
 
 
 def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object, what: str) -> str:
-    """The image that a file with labels of its own is for: of its name, or else the one that it
-    names.
+    """The image of a label file: the one with its name, or else the one that it names.
 
     Raises:
-        RecordFault: there is neither, or the two are different images: one was renamed.
+        RecordFault: there is neither, or the two are different images because one was renamed.
     """
     own = pictures.beside(file, below)
     named = pictures.find(written) if isinstance(written, str) and written.strip() else None
@@ -163,13 +165,13 @@ def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object
 
 
 class Owners:
-    """The record with the labels of each image; a second one is a fault."""
+    """The record with the labels of each image; a second record is a fault."""
 
     def __init__(self) -> None:
         self._of: dict[str, str] = {}
 
     def add(self, picture: str, where: str) -> None:
-        """RecordFault where another record has labels of the image."""
+        """RecordFault where another record has labels for the image."""
         first = self._of.setdefault(picture, where)
         if first != where:
             raise RecordFault(
@@ -180,11 +182,11 @@ class Owners:
 
 
 def label_files(place: Path, pattern: str) -> Iterator[Path]:
-    """The files below a folder that a pattern fits, or the one file.
+    """The files below a folder that match a pattern, or the one file.
 
-    Hidden ones and those in hidden folders are passed over, as among the images: macOS leaves
-    `._a.xml` beside each `a.xml` on drives of other systems, and Jupyter `.ipynb_checkpoints`.
-    Capitals are all one, as to the systems that write `A.TXT`.
+    Hidden files and folders are skipped, as for images: macOS writes `._a.xml` next to each `a.xml`
+    on other file systems, and Jupyter writes `.ipynb_checkpoints`. Case is ignored, as some systems
+    write `A.TXT`.
     """
     if place.is_file():
         yield place
@@ -196,7 +198,7 @@ def label_files(place: Path, pattern: str) -> Iterator[Path]:
 
 
 def text_in(file: Path) -> str:
-    """A text file in UTF-8, with or without a byte order mark; RecordFault where it is none."""
+    """Content of a text file in UTF-8, with or without byte order mark; otherwise RecordFault."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -206,7 +208,7 @@ def text_in(file: Path) -> str:
 
 
 def flag(where: str, text: str | None, what: str) -> bool:
-    """A flag in any of several spellings; RecordFault for anything else."""
+    """A flag in one of several spellings; RecordFault for anything else."""
     word = (text or "").strip().lower()
     if word in ("1", "1.0", "true", "yes"):
         return True
@@ -216,7 +218,7 @@ def flag(where: str, text: str | None, what: str) -> bool:
 
 
 def require_own_files(images: Iterable[Labelled], file_of: Callable[[Labelled], str]) -> None:
-    """UserError where two images would share a file, or a name, in a format that is written."""
+    """UserError where two images would have the same file or name in the written format."""
     seen: dict[str, str] = {}
     for image in images:
         first = seen.setdefault(file_of(image), image.file_name)
@@ -228,12 +230,12 @@ def require_own_files(images: Iterable[Labelled], file_of: Callable[[Labelled], 
 
 
 def stem_of(image: Labelled) -> str:
-    """Path of an image without its ending."""
+    """Path of an image without its suffix."""
     return os.path.splitext(image.file_name)[0]
 
 
 def number(where: str, text: object, what: str) -> float:
-    """A finite number that a file holds as text or number; RecordFault where it is none."""
+    """A finite number, written as text or number; otherwise RecordFault."""
     try:
         value = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -246,14 +248,14 @@ def number(where: str, text: object, what: str) -> float:
 def size_or_header(
     where: str, width: object, height: object, pictures: Pictures, name: str
 ) -> tuple[int, int]:
-    """`size`, or the image's own where a file leaves it out or says 0."""
+    """`size`, or the size of the image itself where a file omits it or has 0."""
     if all(side in (None, "", 0, "0") for side in (width, height)):
         return pictures.size(name)
     return size(where, width, height)
 
 
 def size(where: str, width: object, height: object) -> tuple[int, int]:
-    """Whole sides of at least one pixel; RecordFault otherwise."""
+    """Integer width and height of at least one pixel; otherwise RecordFault."""
     sides = number(where, width, "width"), number(where, height, "height")
     if any(side < 1 or side % 1 for side in sides):
         raise RecordFault(
@@ -263,7 +265,7 @@ def size(where: str, width: object, height: object) -> tuple[int, int]:
 
 
 def name_of(where: str, text: object) -> str:
-    """The name of a category; RecordFault where it is empty or no text."""
+    """The name of a category; RecordFault where it is empty or not text."""
     if not isinstance(text, str) or not plain(text):
         raise RecordFault(where, "the name of a category must be a non-empty text", shown(text))
     return text.strip()
@@ -285,13 +287,13 @@ def by_part(labels: Labels) -> dict[str, Labels]:
 
 
 def by_picture(named: dict[str, set[str]], where: Path, notes: Notes) -> dict[str, str]:
-    """Image -> its only part, of those that lists or folders name for each part.
+    """Image -> its part, from the images that lists or folders name for each part.
 
-    Where train and val name the same images, as datasets that are not divided do, they are no
-    parts. Images of theirs that test names too stay theirs.
+    If train and val name the same images, the dataset is not divided and there are no parts. Images
+    of train or val that are also in test stay in train or val.
 
     Raises:
-        UserError: train and val share some of their images.
+        UserError: train and val share some, but not all, of their images.
     """
     train, val, test = (named.get(part, set()) for part in (TRAIN, VAL, TEST))
     if train and train == val:
@@ -305,7 +307,7 @@ def by_picture(named: dict[str, set[str]], where: Path, notes: Notes) -> dict[st
 
 
 def refuse_shared(train: set[str], val: set[str], where: Path) -> None:
-    """UserError where images are named for training and for evaluation."""
+    """UserError where images are in both the training and the evaluation part."""
     if shared := sorted(train & val):
         raise UserError(
             f"{where}: train and val share {len(shared)} images, first {shared[0]}; evaluation "
@@ -314,12 +316,12 @@ def refuse_shared(train: set[str], val: set[str], where: Path) -> None:
 
 
 def is_pair(value: object) -> bool:
-    """Whether a value of a JSON file may be a point."""
+    """Whether a JSON value can be a point."""
     return isinstance(value, list) and len(value) == 2
 
 
 def with_plain_names(labels: Labels) -> Labels:
-    """Names without control characters, as COCO's files are read; names that become one are one."""
+    """Labels with control characters removed from names, as for COCO; equal names are merged."""
     names = {name: plain(name) for name in labels.names}
     cleaned = [name for name in labels.names if names[name] != name]
     if not cleaned:

@@ -1,7 +1,8 @@
-"""Pascal VOC: an XML file for each image, parts as lists in `ImageSets/Main` beside their folder.
+"""Pascal VOC: an XML file per image, and lists of the parts in `ImageSets/Main`.
 
-Corners count pixels from 1 and belong to the box (VOC devkit): pixel n reaches from n - 1 to n.
-`difficult` boxes are crowds here: VOC leaves them out of training and evaluation, COCO AP too then.
+Pixels are counted from 1, and the corners are inside the box (VOC devkit): pixel n is from n - 1 to
+n. `difficult` boxes become crowds: VOC excludes them from training and evaluation, and so does
+COCO AP.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ from unidet.formats.names import composed
 
 _MAIN = Path("ImageSets", "Main")
 _OF_CLASS = re.compile(r"\s+-?[01]$")
-"""What ends a line of the devkit's lists of a class."""
+"""End of a line in the devkit's lists of a class."""
 _ENCODING = re.compile(rb"\s*<\?xml[^>]*?encoding=[\"']([\w.-]+)")
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """Every XML file below a folder, or one file."""
+    """Read all XML files below a folder, or one file."""
     files = sorted(label_files(place, "*.xml"))
     notes = Notes()
     parts = _parts(place, files, notes)
@@ -66,13 +67,13 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 
 
 def root_of(file: Path) -> Element:
-    """The root element of an XML file; RecordFault where it is none."""
+    """The root element of an XML file; RecordFault where it is not XML."""
     try:
         content = file.read_bytes()
         declared = _ENCODING.match(content)
         if declared is None:
             return ElementTree.fromstring(content)
-        # by Python's codecs: the parser itself knows few of more than one byte a character
+        # decoded by Python, because the parser supports few multi-byte encodings
         return ElementTree.fromstring(content.decode(declared[1].decode()))
     except ElementTree.ParseError as error:
         raise RecordFault(str(file), f"must be whole XML ({error})") from None
@@ -115,10 +116,10 @@ def _box(where: str, item: Element) -> Box:
 
 
 def _parts(place: Path, files: list[Path], notes: Notes) -> dict[str, str]:
-    """XML file -> its part, by the lists of the nearest folder above that has any.
+    """XML file -> its part, from the lists of the nearest parent folder that has lists.
 
     Raises:
-        UserError: a list is no text, or train and val share images.
+        UserError: a list is not text, or train and val share images.
     """
     homes = {folder: _home(folder, place) for folder in {file.parent for file in files}}
     files_of: dict[Path, dict[str, list[Path]]] = {}
@@ -139,8 +140,10 @@ def _parts(place: Path, files: list[Path], notes: Notes) -> dict[str, str]:
 
 
 def _home(folder: Path, place: Path) -> Path | None:
-    """The folder with `ImageSets/Main` that a folder of XML files is in, as each year of a devkit
-    is; at most the one that a place lies in."""
+    """The parent folder of XML files that has `ImageSets/Main`, such as a year of the devkit.
+
+    The search ends at the parent of `place`.
+    """
     for above in (folder, *folder.parents):
         if (above / _MAIN).is_dir():
             return above
@@ -150,7 +153,7 @@ def _home(folder: Path, place: Path) -> Path | None:
 
 
 def _lines(home: Path) -> Iterator[tuple[str, str, str]]:
-    """Part, place and text of each line of the lists; `trainval` where there is neither."""
+    """Part, place and text of each line of the lists; `trainval` if train and val are missing."""
     lists = {home / _MAIN / f"{name}.txt": part for name, part in PARTS.items()}
     existing = {file: part for file, part in lists.items() if file.is_file()}
     both = home / _MAIN / "trainval.txt"
@@ -163,8 +166,10 @@ def _lines(home: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _stem_meant(line: str, stems: Collection[str]) -> str:
-    """The XML file, without its ending, that a line names: alone or by its image's path, and with
-    or without what ends a line in a list of a class; the line where there is none."""
+    """The XML file, without suffix, that a line of a list names; the line itself if there is none.
+
+    A line may contain a name or a path of an image, and the flag of a list of a class.
+    """
     name = re.split(r"[/\\]", line)[-1]
     texts = (name, _OF_CLASS.sub("", name))
     meant = (stem for text in texts for stem in (text, os.path.splitext(text)[0]))
@@ -172,7 +177,7 @@ def _stem_meant(line: str, stems: Collection[str]) -> str:
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
-    """`Annotations/*.xml` and a list for each part; an image's folder comes before its name."""
+    """Write `Annotations/*.xml` and a list per part; folders of images become part of the names."""
     require_own_files(labels.images, _stem)
     folder, lists = out / "Annotations", out / "ImageSets" / "Main"
     folder.mkdir()
@@ -191,7 +196,7 @@ def _stem(image: Labelled) -> str:
 
 
 def content_of(image: Labelled, picture: str) -> bytes:
-    """An annotation with one `object` a box; pixels count from 1, as officially.
+    """Content of an annotation file with one `object` per box; pixels are counted from 1.
 
     Args:
         image: its path as the file is to name it.
