@@ -90,8 +90,9 @@ class Lineage:
         union = self._proposals
         values = union.preimage.get("config", {}) if union else {}
         names, nms = values.get("proposals.merge"), values.get("proposals.merge_nms")
-        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        return (names, nms) if is_list and isinstance(nms, float | int) else None
+        if not isinstance(names, list) or not isinstance(nms, float | int):
+            return None
+        return (names, nms) if all(isinstance(name, str) for name in names) else None
 
     @cached_property
     def proposers(self) -> dict[str, Action]:
