@@ -8,7 +8,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +33,7 @@ class Row:
     title: str
     programs: tuple[str, ...]
     work: Callable[[str, Path], Callable[[], Any]]
+    _: KW_ONLY
     goal: float | None = None
     memory_goal: float | None = None
     quick: bool = False

@@ -146,7 +146,7 @@ def work(style: str, program: str, folder: Path) -> Callable[[], Any]:
 
 def _row(name: str, style: str, other: str, goal: float | None, quick: bool) -> Row:
     programs = ("unidet", other)
-    return Row(name, TITLES[style], programs, partial(work, style), goal, quick=quick)
+    return Row(name, TITLES[style], programs, partial(work, style), goal=goal, quick=quick)
 
 
 ROWS = [

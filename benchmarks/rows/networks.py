@@ -46,7 +46,8 @@ def work(name: str, program: str, folder: Path) -> Callable[[], Any]:
 
 def _row(name: str, title: str, goal: float, memory_goal: float | None = None) -> Row:
     programs = ("unidet", "PyTorch")
-    return Row(name, title, programs, partial(work, name), goal, memory_goal, warm_up=1)
+    timed = partial(work, name)
+    return Row(name, title, programs, timed, goal=goal, memory_goal=memory_goal, warm_up=1)
 
 
 ROWS = [
