@@ -27,6 +27,7 @@ import hashlib
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from unidet.backend import files
@@ -95,6 +96,7 @@ _HOOK = """\
 namespace jittor {
 
 extern jit_op_entry_t (*do_compile_hook)(Op*);
+extern unordered_map<string, OpInfo> op_info_map;
 static std::mutex writing;
 
 // The same as Jittor's do_compile_inner (op_compiler.cc), but for the lock.
@@ -112,6 +114,9 @@ static jit_op_entry_t compile(Op* op) {
 }  // namespace jittor
 
 extern "C" void install() { jittor::do_compile_hook = jittor::compile; }
+extern "C" void take_source(const char* operation, const char* path) {
+    jittor::op_info_map.at(operation).source_path = path;
+}
 """
 LAUNCHER = """\
 #!/bin/sh
@@ -166,6 +171,26 @@ def write_one_kernel_at_a_time(folder: Path, compiler: Path) -> None:
     """
     import jittor as jt
 
+    if hook := _hook(folder, compiler):
+        hook.install()
+    else:
+        jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, it only takes longer
+
+
+def take_sources(sources: Mapping[str, Path], folder: Path, compiler: Path) -> None:
+    """Has Jittor make the kernels of these operations of other sources than its own.
+
+    `folder` and the rest as for `write_one_kernel_at_a_time`; where the hook could not be compiled
+    Jittor's own remain.
+    """
+    if hook := _hook(folder, compiler):
+        for operation, source in sources.items():
+            hook.take_source(operation.encode(), os.fsencode(source))
+
+
+def _hook(folder: Path, compiler: Path) -> ctypes.CDLL | None:
+    import jittor as jt
+
     flags = _compiling(jt.flags.cc_flags)
     digest = hashlib.sha256("\n".join([*flags, _HOOK]).encode()).hexdigest()[:12]
     source = folder / f"hook-{digest}.cc"
@@ -174,9 +199,8 @@ def write_one_kernel_at_a_time(folder: Path, compiler: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         files.write(source, _HOOK)
         if not _compile(compiler, [*flags, "-shared"], source, library):
-            jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, it only takes longer
-            return
-    ctypes.CDLL(str(library)).install()
+            return None
+    return ctypes.CDLL(str(library))
 
 
 def _compiling(flags: str) -> list[str]:

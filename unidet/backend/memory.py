@@ -8,7 +8,7 @@ Pages of 2 MiB took longer to clear than they saved.
 oneDNN keeps the last 1,024 primitives, each with code of its own and a place in that heap, so that
 a run whose images vary in size went on growing until it had met as many. A training step of our
 networks needs 90 to 280 different ones, which the limit here exceeds; making one anew takes a tenth
-of a millisecond.
+of a millisecond. The less are kept, the less is in the way of large blocks (onednn_sources.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # M_… of malloc.h
 _NEVER = -1  # the largest size_t
 _STEP = 64 << 20  # the heap grows by so much at least
-PRIMITIVES = 384
+PRIMITIVES = 288
 
 
 def keep_memory() -> None:

@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.backend import build as jittor_build
-from unidet.backend import cuda_build, importing, memory, nccl, process_gpus, toolchain, trial
+from unidet.backend import (
+    cuda_build,
+    importing,
+    memory,
+    nccl,
+    onednn_sources,
+    process_gpus,
+    toolchain,
+    trial,
+)
 from unidet.backend.gpu import Cuda, NoCuda, NoGpu, find_cuda, require_free
 from unidet.backend.interpreter import python_command
 from unidet.backend.toolchain import OneDNN
@@ -137,6 +146,8 @@ def _bring_up(
         memory.keep_memory()
         if onednn is not None:
             memory.keep_few_primitives(onednn.library)
+            sources = onednn_sources.copy_convolutions(_jittor_folder(), home / "onednn")
+            jittor_build.take_sources(sources, home / "build", tools.compiler)
         core = prepared["cc_flags"].strip()
         jittor_build.speed_up_kernels(home / "build", tools.compiler, core)
     _settle(cuda is not None, threads, root, verbose)
