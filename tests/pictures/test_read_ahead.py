@@ -18,19 +18,20 @@ def test_results_come_in_order_whatever_takes_longest() -> None:
         return number
 
     works = (Work(1, lambda number=number: slow(number)) for number in range(20))
-    with ReadAhead(works, threads=3, most=8) as results:
+    with ReadAhead(works, threads=3, most=8, count=9) as results:
         assert list(results) == list(range(20))
 
 
-def test_no_more_is_read_than_may_wait() -> None:
-    """Works of 4 bytes in 10: two wait, and the next begins when one was taken."""
+@pytest.mark.parametrize(("most", "count"), [(10, 9), (99, 2)])
+def test_no_more_is_read_than_may_wait(most: int, count: int) -> None:
+    """Works of 4 bytes in 10, or two of any size, wait; the next begins when one was taken."""
     begun: list[int] = []
 
     def works() -> Iterator[Work[int]]:
         for number in range(6):
             yield Work(4, lambda number=number: begun.append(number) or number)
 
-    with ReadAhead(works(), threads=2, most=10) as results:
+    with ReadAhead(works(), threads=2, most=most, count=count) as results:
         assert eventually(lambda: len(begun) == 2, 5)
         time.sleep(0.05)
         assert sorted(begun) == [0, 1]
@@ -39,7 +40,8 @@ def test_no_more_is_read_than_may_wait() -> None:
 
 
 def test_one_that_is_larger_than_all_may_be_is_read_alone() -> None:
-    with ReadAhead([Work(99, lambda: 1), Work(99, lambda: 2)], threads=2, most=10) as results:
+    works = [Work(99, lambda: 1), Work(99, lambda: 2)]
+    with ReadAhead(works, threads=2, most=10, count=9) as results:
         assert list(results) == [1, 2]
 
 
@@ -53,7 +55,7 @@ def test_faults_are_raised_in_their_place() -> None:
         yield Work(1, lambda: 3)
         raise OSError("in the works")
 
-    with ReadAhead(works(), threads=1, most=10) as results:
+    with ReadAhead(works(), threads=1, most=10, count=9) as results:
         assert next(results) == 1
         with pytest.raises(ValueError, match="in a read"):
             next(results)
@@ -65,6 +67,7 @@ def test_faults_are_raised_in_their_place() -> None:
 
 def test_leaving_early_ends_the_threads() -> None:
     before = threading.active_count()
-    with ReadAhead((Work(1, lambda: 0) for _ in iter(int, 1)), threads=2, most=10) as results:
+    works = (Work(1, lambda: 0) for _ in iter(int, 1))
+    with ReadAhead(works, threads=2, most=10, count=9) as results:
         assert next(results) == 0
     assert eventually(lambda: threading.active_count() == before, 5)

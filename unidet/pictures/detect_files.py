@@ -28,6 +28,7 @@ from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
 
 READ_AHEAD = 450_000_000  # most bytes of images that are decoded ahead
+IMAGES_AHEAD = 64  # most images: of small ones, more take memory and save no time
 UNWRITTEN = 8  # most images that wait to be drawn
 LARGE = 4_000_000  # pixels; larger images are drawn one at a time
 THREADS = 8
@@ -170,7 +171,8 @@ class _Run:
             stack.enter_context(self._outputs)
             writer = stack.enter_context(_Writer(THREADS))
             works = shots_of(self._sources, todo)
-            shots = stack.enter_context(ReadAhead(works, threads=THREADS, most=READ_AHEAD))
+            ahead = ReadAhead(works, threads=THREADS, most=READ_AHEAD, count=IMAGES_AHEAD)
+            shots = stack.enter_context(ahead)
             for detections in self._detector.detect(self._pixels(shots, pending, meter)):
                 self._write(writer, pending.popleft(), detections)
                 self._end_videos(writer, pending)

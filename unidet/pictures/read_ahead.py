@@ -24,15 +24,17 @@ class Work(Generic[Result]):
 class ReadAhead(Generic[Result]):
     """Iterates over the results of works, in their order; closed by `with`.
 
-    Threads read ahead until results of `most` bytes are waiting; one work is always read, of any
-    size. The works are also generated in a thread. An error there, or in a read, is raised in place
-    of the result.
+    Threads read ahead until `count` results or results of `most` bytes are waiting; one work is
+    always read, of any size. The works are also generated in a thread. An error there, or in a
+    read, is raised in place of the result.
     """
 
-    def __init__(self, works: Iterable[Work[Result]], *, threads: int, most: int) -> None:
+    def __init__(
+        self, works: Iterable[Work[Result]], *, threads: int, most: int, count: int
+    ) -> None:
         self._waiting: deque[tuple[int, Future[Result]]] = deque()
         self._bytes = 0
-        self._most = most
+        self._most, self._count = most, count
         self._change = threading.Condition()
         self._ended: BaseException | None = None
         self._closed = False
@@ -84,12 +86,14 @@ class ReadAhead(Generic[Result]):
             self._ended = ended
             self._change.notify_all()
 
+    def _has_room(self, size: int) -> bool:
+        fits = self._bytes + size <= self._most and len(self._waiting) < self._count
+        return fits or not self._bytes
+
     def _admitted(self, work: Work[Result]) -> bool:
         """Start reading when there is room; False if the iterator has been closed."""
         with self._change:
-            self._change.wait_for(
-                lambda: self._closed or not self._bytes or self._bytes + work.size <= self._most
-            )
+            self._change.wait_for(lambda: self._closed or self._has_room(work.size))
             if not self._closed:
                 self._bytes += work.size
                 self._waiting.append((work.size, self._pool.submit(work.read)))
