@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows.evaluation import write_problem
+from rows.evaluation import problem
 from side_by_side import Row
 
 IMAGES, REGIONS, NAMES, DIMENSIONS = 400, 300, 40, 64
@@ -28,11 +28,7 @@ def work(program: str, folder: Path) -> Callable[[], Any]:
     from unidet.evaluation.soft_nms import Suppression
     from unidet.formats.ground_truth import read_ground_truth
 
-    place = folder / "calibration"
-    if not (place / "results.json").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        write_problem(place, "toy")
-    truth = read_ground_truth(place / "truth.json")
+    truth = read_ground_truth(problem(folder, "toy")[0])
     rng = np.random.default_rng(0)
     text = TextClassifier.of(rng.normal(size=(NAMES, DIMENSIONS)), truth.category_ids, 20.0, -4.0)
     images, suppression = regions(truth, text, rng), Suppression()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,22 @@ TITLES = {
 }
 
 
-def write_problem(folder: Path, style: str) -> None:
+def problem(folder: Path, style: str) -> tuple[Path, Path]:
+    """Annotations and results, written by another process if they do not exist: its memory is not
+    that of the program which is measured."""
+    place = folder / style
+    truth, results = place / "truth.json", place / "results.json"
+    if not results.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        writer = Process(target=_write_problem, args=(place, style))
+        writer.start()
+        writer.join()
+        if writer.exitcode:
+            raise RuntimeError(f"{place}: not written")
+    return truth, results
+
+
+def _write_problem(folder: Path, style: str) -> None:
     images, detections, names, boxes = PROBLEMS[style]
     rng = np.random.default_rng(0)
     rows = np.repeat(np.arange(images), boxes)
@@ -137,11 +153,7 @@ PROGRAMS = {
 
 
 def work(style: str, program: str, folder: Path) -> Callable[[], Any]:
-    place = folder / style
-    if not (place / "results.json").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        write_problem(place, style)
-    return PROGRAMS[program](style, place / "truth.json", place / "results.json")
+    return PROGRAMS[program](style, *problem(folder, style))
 
 
 def _row(name: str, style: str, other: str, goal: float | None, quick: bool) -> Row:
