@@ -203,6 +203,14 @@ def is_whole(value: Any) -> bool:
     return type(value) is int and abs(value) < LARGEST
 
 
+def missed_limit(value: Any) -> str:
+    """What else a number must be that is whole, but not `is_whole`; empty for other values."""
+    if type(value) is int:
+        return " between -2^63 and 2^63"
+    is_rounded = type(value) is float and value.is_integer()
+    return " with all its digits" if is_rounded else ""
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a number that a float64 holds, perhaps not finite."""
     return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-CLEANED = "control characters taken out of a category's name"
+CLEANED = "control characters or outer spaces taken out of a category's name"
 """The remark on names that `plain` changes."""
 
 
@@ -16,9 +16,9 @@ def composed(name: str) -> str:
 def plain(name: str) -> str:
     """Line breaks and the like become spaces: they end lines in messages, tables and figures.
 
-    Empty where nothing else is left.
+    Spaces at either end go, which nobody sees. Empty where nothing else is left.
     """
     if name.isprintable():
-        return name if name.strip() else ""
+        return name.strip()
     kinds = {"Cc", "Cs", "Zl", "Zp"}
     return "".join(" " if unicodedata.category(c) in kinds else c for c in name).strip()

@@ -24,6 +24,7 @@ from unidet.formats.columns import (
     is_id_list,
     is_number,
     is_whole,
+    missed_limit,
 )
 from unidet.formats.findings import Finding, TableFault
 from unidet.formats.growing import blocks, forget
@@ -296,7 +297,9 @@ class Table:
         written = self.columns[name].written
         rows = sorted(row for row, value in written.items() if not fits(value))
         if rows:
-            self.fail(rows, f"'{name}' is {shown(written[rows[0]])}, must be {wanted}")
+            value = written[rows[0]]
+            limit = missed_limit(value) if fits is is_whole else ""
+            self.fail(rows, f"'{name}' is {shown(value)}, must be {wanted}{limit}")
 
     def _refuse(
         self,

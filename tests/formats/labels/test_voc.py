@@ -90,3 +90,22 @@ def test_a_list_in_another_encoding_is_one_line(tmp_path: Path) -> None:
     root = year(tmp_path / "VOC", train="a\n".encode("utf-16"), val=b"c\n")
     with pytest.raises(UserError, match=r"train\.txt: must be a text file in UTF-8"):
         read_own(root, root)
+
+
+def test_an_object_with_several_boxes_is_as_many_objects(tmp_path: Path) -> None:
+    """As ybat writes all objects of a name; parts of an object (`<part>`) have boxes of their own.
+
+    Left and top are counted from 1: xmin 3 is x 2.
+    """
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    corners = "<xmin>{}</xmin><ymin>2</ymin><xmax>{}</xmax><ymax>9</ymax>"
+    boxes = "".join(f"<bndbox>{corners.format(*ends)}</bndbox>" for ends in ((3, 8), (11, 19)))
+    part = f"<part><name>head</name><bndbox>{corners.format(4, 5)}</bndbox></part>"
+    (tmp_path / "a.xml").write_text(
+        f"<annotation><object><name>cat</name>{boxes}{part}</object></annotation>"
+    )
+    data = read_own(tmp_path, tmp_path)
+    (document,) = data.documents.values()
+    assert [entry["bbox"] for entry in document["annotations"]] == [[2, 1, 6, 8], [10, 1, 9, 8]]
+    (note,) = (note for note in data.notes if "<bndbox>" in note)
+    assert note.startswith("1 × <object> with several <bndbox>: each is read as an object, first ")

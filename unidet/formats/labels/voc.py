@@ -60,7 +60,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     owners = Owners()
     for file in files:
         with leaving_out(refuse):
-            image = _image(file, below, pictures, parts.get(str(file), ""))
+            image = _image(file, below, pictures, parts.get(str(file), ""), notes)
             owners.add(image.file_name, str(file))
             images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
@@ -85,7 +85,7 @@ def root_of(file: Path) -> Element:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def _image(file: Path, below: Path, pictures: Pictures, part: str) -> Labelled:
+def _image(file: Path, below: Path, pictures: Pictures, part: str, notes: Notes) -> Labelled:
     root = root_of(file)
     if root.tag != "annotation":
         raise RecordFault(str(file), "must be an <annotation> of Pascal VOC", f"<{root.tag}>")
@@ -93,16 +93,26 @@ def _image(file: Path, below: Path, pictures: Pictures, part: str) -> Labelled:
     name = picture_of_file(pictures, file, below, written, "<filename>")
     sides = root.findtext("size/width"), root.findtext("size/height")
     width, height = size_or_header(f"{file}: <size>", *sides, pictures, name)
-    objects = enumerate(root.findall("object"))
-    boxes = [_box(f"{file}: object[{row}]", item) for row, item in objects]
+    boxes: list[Box] = []
+    for row, item in enumerate(root.findall("object")):
+        boxes += _boxes(f"{file}: object[{row}]", item, notes)
     return Labelled(name, width, height, tuple(boxes), part)
 
 
-def _box(where: str, item: Element) -> Box:
+def _boxes(where: str, item: Element, notes: Notes) -> list[Box]:
+    """The box of an object; of several, as ybat writes all objects of a name, each is one."""
     name = name_of(where, item.findtext("name"))
-    bounds = item.find("bndbox")
-    if bounds is None:
+    is_difficult = flag(where, item.findtext("difficult"), "<difficult>")
+    boxes = [Box(name, _corners(where, bounds), is_difficult) for bounds in item.findall("bndbox")]
+    if not boxes:
         raise RecordFault(where, "must have a <bndbox>")
+    if len(boxes) > 1:
+        notes.add("<object> with several <bndbox>: each is read as an object", where)
+    return boxes
+
+
+def _corners(where: str, bounds: Element) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom in pixels counted from 0."""
     keys = ("xmin", "ymin", "xmax", "ymax")
     left, top, right, bottom = (number(where, bounds.findtext(key), f"<{key}>") for key in keys)
     if right < left or bottom < top:
@@ -111,8 +121,7 @@ def _box(where: str, item: Element) -> Box:
             "xmax and ymax must not lie before xmin and ymin",
             f"{left:g} {top:g} {right:g} {bottom:g}",
         )
-    is_difficult = flag(where, item.findtext("difficult"), "<difficult>")
-    return Box(name, (left - 1, top - 1, right, bottom), is_difficult)
+    return left - 1, top - 1, right, bottom
 
 
 def _parts(place: Path, files: list[Path], notes: Notes) -> dict[str, str]:
