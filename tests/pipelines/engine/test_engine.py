@@ -170,7 +170,7 @@ def test_free_fields_change_no_key(tiny: Make, counted: Counted) -> None:
 
 
 def test_upstream_require_runs_nothing_upstream(tiny: Make, counted: Counted) -> None:
-    with pytest.raises(UserError, match="data is not built and upstream=require"):
+    with pytest.raises(UserError, match="data is not built, and upstream=require"):
         built(tiny("stage=rpn", "upstream=require"))
     assert counted.calls == []
 

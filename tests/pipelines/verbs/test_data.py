@@ -255,7 +255,7 @@ def test_labels_of_the_present_folder_are_called_by_its_name(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("check", "--images", "photos"), "--images and --annotations belong together"),
+        (("check", "--images", "photos"), "give both --images and --annotations"),
         (("convert",), "needs --images FOLDER --annotations PLACE --to FORMAT --out FOLDER"),
         (("check",), "this study has no set in folders"),
         (
