@@ -13,6 +13,7 @@ In both an annotation of id 0 can be taken but its match counts for nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -221,9 +222,8 @@ def _by_category(
     categories: np.ndarray,
 ) -> Evaluated:
     """The detections at `rows`, which ascend; `images`, `categories`: (K,) rows of all."""
-    scores = detections.scores[rows]
-    order = np.lexsort((narrow(images[rows]), -scores, narrow(categories[rows])))
-    rows = rows[order]
+    rows = rows[np.lexsort((narrow(images[rows]), narrow(categories[rows])))]
+    _sort_each_by_score(rows, categories[rows], detections.scores[rows])
     images, categories = images[rows], categories[rows]
     boxes_xywh = detections.boxes_xywh[rows]
     return Evaluated(
@@ -235,6 +235,17 @@ def _by_category(
         ranks=None,
         excused=_outside_ranges(boxes_xywh[:, 2] * boxes_xywh[:, 3]),
     )
+
+
+def _sort_each_by_score(rows: np.ndarray, categories: np.ndarray, scores: np.ndarray) -> None:
+    """Puts the best of each category first in `rows`, in place; of equal scores, those before.
+
+    Sorting the categories one by one takes half the time of sorting all by two keys.
+    """
+    bounds = [0, *(np.flatnonzero(np.diff(categories)) + 1).tolist(), len(rows)]
+    for start, stop in pairwise(bounds):
+        if stop - start > 1:
+            rows[start:stop] = rows[start:stop][np.argsort(-scores[start:stop], kind="stable")]
 
 
 def _groups(truth: GroundTruth, images: np.ndarray, categories: np.ndarray) -> np.ndarray:
