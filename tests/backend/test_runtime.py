@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -13,7 +12,6 @@ import time
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -184,26 +182,6 @@ def test_a_kernel_is_compiled_once_whatever_pass_marked_it(tmp_path: Path) -> No
     linker = tmp_path / "ld.gold"
     linker.touch(0o755)
     assert compiler_says() == f"-fuse-ld=gold {source} -o x y\n"
-
-
-def test_one_thread_writes_kernels_at_a_time() -> None:
-    """Jittor compiles through our function, which holds a lock while it writes."""
-    runtime.bring_up()
-    core = ctypes.CDLL(sys.modules["jittor_core"].__file__)
-    hook = ctypes.c_void_p.in_dll(core, "_ZN6jittor15do_compile_hookE")
-    assert hook.value is not None
-
-
-def test_without_the_lock_only_one_thread_compiles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runtime.bring_up()
-    import jittor as jt
-
-    flags = SimpleNamespace(cc_flags="", use_parallel_op_compiler=16)
-    monkeypatch.setattr(jt, "flags", flags)
-    jittor_build.write_one_kernel_at_a_time(tmp_path / "build", Path("/bin/false"))
-    assert flags.use_parallel_op_compiler == 1
 
 
 def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

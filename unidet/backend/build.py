@@ -11,23 +11,13 @@ twice in order to turn aligned vector stores into non-temporal ones, for a pass 
 marks as untested. GCC 12 wrote no such store in any of the 68 kernels of the toy study that this
 was for, and it took four times as long; a shell script in its place compiles once. Where there is
 `gold`, it links them: a fifth less of a kernel's time.
-
-Jittor writes and compiles new kernels in several threads (`parallel_compile_all_ops`), also when
-all are in its cache. Writing is not safe there: for a convolution it adds nodes to the graph and
-frees others, in lists, counters and a buffer that the threads share without a lock. Now and then a
-process died of it; ThreadSanitizer found nodes used after another thread had freed them, in a graph
-of eight convolutions. A function for Jittor's `do_compile_hook` lets one thread write at a time,
-with which it finds nothing; compilers still run side by side.
 """
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 from unidet.backend import files
@@ -86,38 +76,6 @@ _KERNEL_HEADER = """\
 #include "ops/ternary_op.h"
 #include "ops/unary_op.h"
 """
-_HOOK = """\
-#include <mutex>
-#include "fused_op.h"
-#include "op_compiler.h"
-#include "ops/op_register.h"
-#include "opt/tuner_manager.h"
-
-namespace jittor {
-
-extern jit_op_entry_t (*do_compile_hook)(Op*);
-extern unordered_map<string, OpInfo> op_info_map;
-static std::mutex writing;
-
-// The same as Jittor's do_compile_inner (op_compiler.cc), but for the lock.
-static jit_op_entry_t compile(Op* op) {
-    std::unique_lock<std::mutex> lock(writing);
-    OpCompiler compiler(op);
-    for (OpByType* type : op_types) type->post_pass(&compiler);
-    string source = compiler.op ? TunerManager(&compiler).tune() : compiler.src;
-    op->compile_optimize(source);
-    string key = op->get_jit_key(get_jk());
-    lock.unlock();
-    return compiler.compile(key, source);
-}
-
-}  // namespace jittor
-
-extern "C" void install() { jittor::do_compile_hook = jittor::compile; }
-extern "C" void take_source(const char* operation, const char* path) {
-    jittor::op_info_map.at(operation).source_path = path;
-}
-"""
 LAUNCHER = """\
 #!/bin/sh
 # $1 is Jittor's asm_tuner.py, $2 its --cc_path=COMPILER, $3 the source.
@@ -155,56 +113,14 @@ def speed_up_kernels(folder: Path, compiler: Path, core: str) -> None:
     script.chmod(0o755)
     header = folder / "kernel.h"
     flags = jt.flags.cc_flags.replace(core, "-w")
-    compiling = _compiling(flags)
-    _precompile(header, _KERNEL_HEADER, compiling, compiler)
+    words = compiling(flags)
+    _precompile(header, _KERNEL_HEADER, words, compiler)
     jt.flags.cc_flags = f'{flags} -include "{header}" '
     jt.flags.python_path = f'"{script}"'
 
 
-def write_one_kernel_at_a_time(folder: Path, compiler: Path) -> None:
-    """Gives an imported Jittor a hook under which no two threads write kernels at once.
-
-    To be called while `cc_flags` are still those of the core.
-
-    Args:
-        folder: where the hook is kept; belongs to one compiler, one Python and one Jittor.
-    """
-    import jittor as jt
-
-    if hook := _hook(folder, compiler):
-        hook.install()
-    else:
-        jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, it only takes longer
-
-
-def take_sources(sources: Mapping[str, Path], folder: Path, compiler: Path) -> None:
-    """Has Jittor make the kernels of these operations of other sources than its own.
-
-    `folder` and the rest as for `write_one_kernel_at_a_time`; where the hook could not be compiled
-    Jittor's own remain.
-    """
-    if hook := _hook(folder, compiler):
-        for operation, source in sources.items():
-            hook.take_source(operation.encode(), os.fsencode(source))
-
-
-def _hook(folder: Path, compiler: Path) -> ctypes.CDLL | None:
-    import jittor as jt
-
-    flags = _compiling(jt.flags.cc_flags)
-    digest = hashlib.sha256("\n".join([*flags, _HOOK]).encode()).hexdigest()[:12]
-    source = folder / f"hook-{digest}.cc"
-    library = source.with_suffix(".so")
-    if not library.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write(source, _HOOK)
-        if not _compile(compiler, [*flags, "-shared"], source, library):
-            return None
-    return ctypes.CDLL(str(library))
-
-
-def _compiling(flags: str) -> list[str]:
-    """The words of `flags` without those for the linker."""
+def compiling(flags: str) -> list[str]:
+    """The words of Jittor's `flags` without those for the linker."""
     linking = ("-l", "-L", "-shared")
     return [word for word in shlex.split(flags) if not word.startswith(linking)]
 
@@ -216,10 +132,10 @@ def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> No
         return
     header.parent.mkdir(parents=True, exist_ok=True)
     files.write(header, text)
-    _compile(compiler, [*flags, "-x", "c++-header"], header, compiled)
+    compile_file(compiler, [*flags, "-x", "c++-header"], header, compiled)
 
 
-def _compile(compiler: Path, flags: list[str], source: Path, target: Path) -> bool:
+def compile_file(compiler: Path, flags: list[str], source: Path, target: Path) -> bool:
     """Whether the compiler could do it; `target` is there whole or not at all."""
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     command = [str(compiler), *flags, str(source), "-o", str(partial)]

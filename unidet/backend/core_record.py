@@ -31,7 +31,7 @@ def remembered(path: Path, jittor_folder: Path) -> Iterator[None]:
     """
     import jittor_utils
 
-    state = _state_of(jittor_folder)
+    state = state_of(jittor_folder)
     record = _read(path, state)
     before = json.dumps(record)
     bindings = _load_bindings(jittor_folder)
@@ -46,7 +46,7 @@ def remembered(path: Path, jittor_folder: Path) -> Iterator[None]:
         files.write(path, json.dumps(record))
 
 
-def _state_of(folder: Path) -> str:
+def state_of(folder: Path) -> str:
     """A digest of paths, sizes and times of what Jittor's core is made of."""
     sources = sorted([*(folder / "src").rglob("*"), *folder.glob("*.py")])
     lines = []

@@ -26,8 +26,10 @@ from typing import Literal
 
 from unidet.backend import build as jittor_build
 from unidet.backend import (
+    core_record,
     cuda_build,
     importing,
+    kernels,
     memory,
     nccl,
     onednn_sources,
@@ -136,7 +138,7 @@ def _bring_up(
     environment |= prepared | importing.waiting(threads) | ({"use_mpi": "1"} if mpi else {})
     importing.measure_floats()
     importing.import_jittor(home, _jittor_folder(), environment, tools.headers, verbose)
-    jittor_build.write_one_kernel_at_a_time(home / "build", tools.compiler)
+    kernels.manage(core_record.state_of(_jittor_folder()), home / "build", tools.compiler)
     if cuda:
         cuda_build.add_operations(home / "cuda")
         cuda_build.settle_kernels(cuda)
@@ -147,7 +149,7 @@ def _bring_up(
         if onednn is not None:
             memory.keep_few_primitives(onednn.library)
             sources = onednn_sources.copy_convolutions(_jittor_folder(), home / "onednn")
-            jittor_build.take_sources(sources, home / "build", tools.compiler)
+            kernels.take_sources(sources, home / "build", tools.compiler)
         core = prepared["cc_flags"].strip()
         jittor_build.speed_up_kernels(home / "build", tools.compiler, core)
     _settle(cuda is not None, threads, root, verbose)
