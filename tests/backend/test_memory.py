@@ -29,11 +29,45 @@ print(before, pages_cleared_again())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+# Whether a block that a thread takes lies in the heap of the process (proc(5)).
+IN_A_THREAD = """
+import ctypes, re, threading
+from pathlib import Path
+from unidet.backend.memory import keep_memory
+
+keep_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_size_t
+
+def look():
+    block = libc.malloc(100_000)
+    maps = Path("/proc/self/maps").read_text()
+    heaps = re.findall(r"^(\\w+)-(\\w+) .*\\[heap\\]$", maps, re.M)
+    print(any(int(start, 16) <= block < int(end, 16) for start, end in heaps))
+
+thread = threading.Thread(target=look)
+thread.start()
+thread.join()
+"""
+
+glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone"
+)
+
+
+@glibc
 def test_a_freed_block_is_used_again() -> None:
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     before, after = map(int, run.stdout.split())
     assert after * 10 < before
+
+
+@glibc
+def test_threads_share_one_heap() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "True\n"
 
 
 def test_onednn_keeps_few_primitives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 The C library maps every large block anew and gives it back when it is freed, so that a network
 spends a fifth of its time on pages that the kernel has to find and clear. Here blocks come from a
 heap that never shrinks: Jittor keeps freed tensors to a limit, and what lies beyond returns there.
-Pages of 2 MiB took longer to clear than they saved.
+Pages of 2 MiB took longer to clear than they saved. All threads share that heap: with one for each,
+those that decode and draw images kept in theirs what the others could have used.
 
 oneDNN keeps the last 1,024 primitives, each with code of its own and a place in that heap, so that
 a run whose images vary in size went on growing until it had met as many. A training step of our
@@ -17,7 +18,7 @@ import ctypes
 import os
 from pathlib import Path
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # M_… of malloc.h
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # M_… of malloc.h
 _NEVER = -1  # the largest size_t
 _STEP = 64 << 20  # the heap grows by so much at least
 PRIMITIVES = 288
@@ -30,6 +31,7 @@ def keep_memory() -> None:
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, _NEVER)
         libc.mallopt(_TOP_PAD, _STEP)
+        libc.mallopt(_ARENA_MAX, 1)
 
 
 def keep_few_primitives(onednn: Path) -> None:

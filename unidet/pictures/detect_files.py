@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ class _Run:
         self._detector = detector
         self._outputs = outputs
         self._journal = journal
-        self._done: set[int] = set()
+        self._done = bytearray(len(sources))  # by the number of a source, 1 if it is finished
 
     def resume(self, settings: Mapping[str, Any]) -> None:
         """Find sources that this detector has finished with these settings."""
@@ -153,18 +153,16 @@ class _Run:
         settings = {name: settings[name] for name in ("format", "drawings", "crops")}
         settings |= {"names": detector.names, "proposals": detector.propose is not None}
         self._journal.begin({**detector.identity, **settings})
-        self._done = {
-            number
-            for number, source in enumerate(self._sources)
-            if not source.fault and self._journal.done(source.path) is not None
-        }
-        self.summary.resumed = len(self._done)
-        if self._done:
-            say(f"{len(self._done)} of {len(self._sources)} are done already")
+        for number, source in enumerate(self._sources):
+            if not source.fault and self._journal.done(source.path) is not None:
+                self._finish(number)
+        self.summary.resumed = self._done.count(1)
+        if self.summary.resumed:
+            say(f"{self.summary.resumed} of {len(self._sources)} are done already")
 
     def detect(self) -> None:
         """Process all unfinished sources."""
-        todo = [number for number in range(len(self._sources)) if number not in self._done]
+        todo = [number for number, done in enumerate(self._done) if not done]
         pending: deque[Shot] = deque()
         with ExitStack() as stack:
             meter = stack.enter_context(_Meter(expected(self._sources, todo)))
@@ -218,7 +216,7 @@ class _Run:
         own = detections.resized(shot.size_hw)
         writer.submit(
             partial(self._outputs.write, source, names, shot, own, proposals),
-            None if shot.frame else partial(self._done.add, shot.number),
+            None if shot.frame else partial(self._finish, shot.number),
             in_turn=bool(shot.frame) or math.prod(shot.size_hw) > LARGE,
         )
         if len(self._sources) <= MOST_LISTED and not shot.frame:
@@ -232,14 +230,16 @@ class _Run:
             source, names = self._sources[shot.number], self._names[shot.number]
             writer.submit(
                 partial(self._outputs.end_video, source, names, shot),
-                partial(self._done.add, shot.number),
+                partial(self._finish, shot.number),
                 in_turn=True,
             )
 
+    def _finish(self, number: int) -> None:
+        self._done[number] = 1
+
     def _rows(self) -> Iterator[Row]:
         """Detections of all finished sources, in the order of sources."""
-        for number in sorted(self._done):
-            source = self._sources[number]
+        for source in compress(self._sources, self._done):
             frames = self._recorded(source.path).get("frames")
             keys = [("", source.path)]
             if frames is not None:

@@ -44,8 +44,8 @@ class Journal:
         check_folder(folder)
         self.path = folder / JOURNAL
         self._files: dict[str, str] = {}  # own file -> the image that it was last written for
-        self._places: dict[str, tuple[int, int]] = {}  # offset and length of a line
-        self._earlier: dict[str, tuple[int, int]] = {}  # the same for other settings
+        self._places: dict[str, int] = {}  # offset of a line
+        self._earlier: dict[str, int] = {}  # the same for other settings
         self._settings: Any = None
         self._opened: FileIO | None = None
         self._lock = threading.Lock()  # images are written by several threads
@@ -103,9 +103,10 @@ class Journal:
         """The last record of this key, read from the disk."""
         return self._at(self._places[key]) if key in self._places else None
 
-    def _at(self, place: tuple[int, int]) -> dict[str, Any]:
-        offset, length = place
-        return self._parsed(os.pread(self._stream.fileno(), length, offset))
+    def _at(self, place: int) -> dict[str, Any]:
+        with open(self.path, "rb") as stream:
+            stream.seek(place)
+            return self._parsed(stream.readline())
 
     def add(self, key: str, record: Mapping[str, Any]) -> list[str]:
         """Record that an image, or a frame of a video, is finished.
@@ -115,8 +116,10 @@ class Journal:
         """
         files = record["files"]
         with self._lock:
-            place = self._places.get(key) or self._earlier.pop(key, None)
-            before = self._at(place)["files"] if place else []
+            place = self._places.get(key)
+            if place is None:
+                place = self._earlier.pop(key, None)
+            before = [] if place is None else self._at(place)["files"]
             self._places[key] = self._append({"picture": key, **record})
             self._files |= dict.fromkeys(files, key)
             return [name for name in before if name not in files and self._files.get(name) == key]
@@ -149,7 +152,7 @@ class Journal:
             stream.close()
             raise
 
-    def _append(self, line: Mapping[str, Any]) -> tuple[int, int]:
+    def _append(self, line: Mapping[str, Any]) -> int:
         text = json.dumps(line).encode()
         data = _checksum(text) + b" " + text + b"\n"
         place = self._stream.seek(0, os.SEEK_END)
@@ -162,7 +165,7 @@ class Journal:
                 with suppress(OSError):
                     self._stream.truncate(place)
                 raise
-        return place, len(data)
+        return place
 
     @contextmanager
     def _written(self) -> Iterator[None]:
@@ -184,7 +187,7 @@ class Journal:
                 self._files.setdefault(entry["file"], "")
             else:
                 key = entry["picture"]
-                self._places[key] = place, len(line)
+                self._places[key] = place
                 self._files |= dict.fromkeys(entry["files"], key)
         return settings
 
