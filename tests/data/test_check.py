@@ -119,7 +119,7 @@ def test_several_kinds_are_all_found_with_the_numbers_of_the_file(photos: Path) 
 
 
 def test_annotations_of_an_image_at_fault_are_not_faults_too(photos: Path) -> None:
-    split, faults = checked(photos, lambda content: content["images"][0].update(height=0))
+    split, faults = checked(photos, lambda content: content["images"][0].update(height=-1))
     assert split is not None
     assert len(split.labels) == 1
     assert list(faults.refused) == ["'height' must be at least 1 pixel"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -96,16 +97,17 @@ def test_overhanging_boxes_are_clipped_and_noted(content: Content, write: Write)
     [
         ("images", 1, {"id": 30}, r"images\[1\] \(id 30\): its id is already taken by images\[0\]"),
         ("images", 1, {"id": "x"}, r"images\[1\] \(id 'x'\): 'id' is 'x', must be a whole number"),
-        ("images", 2, {"width": 0}, r"images\[2\] \(id 20\): 'width' is 0"),
+        ("images", 2, {"width": 0}, r"images\[2\] \(id 20\): 'width' is missing or 0"),
+        ("images", 2, {"width": -1}, r"images\[2\] \(id 20\): 'width' is -1"),
         ("images", 2, {"height": 9.5}, r"'height' is 9.5, must be a whole number"),
-        ("images", 0, {"file_name": "../c.png"}, "must be a path inside the images folder"),
-        ("images", 0, {"file_name": "..\\c.png"}, "must be a path inside the images folder"),
-        ("images", 0, {"file_name": "C:\\c.png"}, "must be a path inside the images folder"),
+        ("images", 0, {"file_name": "../images.json"}, r"no image '\.\./images\.json' below"),
+        ("images", 0, {"file_name": "c.jpg"}, r"\(1 of 3 .* 'c.png' has another ending"),
         ("images", 0, {"file_name": 3}, "'file_name' is 3, must be a path"),
         ("images", 0, {"file_name": "a\nb.png"}, "must be a path, in characters that print"),
         ("images", 0, {"file_name": "a\0.png"}, "must be a path"),
         ("images", 0, {"file_name": "\udcff.png"}, "must be a path"),
-        ("images", 0, {"width": None}, "'width' is None, must be a whole number"),
+        ("images", 0, {"width": None}, "'width' is missing or 0"),
+        ("images", 0, {"width": "9"}, "'width' is '9', must be a whole number"),
         (
             "images",
             0,
@@ -303,6 +305,68 @@ def test_a_name_in_percent_encoding_is_read_where_no_other_is_there(
     (folder / "fo%20to").mkdir()
     (folder / written).touch()
     assert read_split(write(content), folder, name="tiny")[0].file_names == (written,)
+
+
+@pytest.mark.parametrize(
+    "home",
+    [
+        *(
+            "/home/me/set/",
+            "C:\\Users\\me\\set\\",
+            "..\\..\\media\\upload\\4\\",
+            "../",
+            "/",
+            "file:///set/",
+        ),
+        *("https://me.example/set/", "s3://bucket/set/", "/data/local-files/?d=set/"),
+    ],
+)
+def test_paths_of_another_machine_end_as_those_below_the_folder(
+    content: Content, write: Write, folder: Path, home: str
+) -> None:
+    """Where the longest end is there, before a shorter one."""
+    names = ("x/c.png", "a.png", "b.png")
+    (folder / "x").mkdir()
+    (folder / "c.png").rename(folder / "x" / "c.png")
+    shutil.copytree(folder, folder.parent / "set")
+    (folder.parent / "set").rename(folder / "set")
+    for image, name in zip(content["images"], names, strict=True):
+        image["file_name"] = home + name
+    split, report = read_split(write(content), folder, name="tiny")
+    assert split.file_names == tuple(f"set/{name}" if "set" in home else name for name in names)
+    assert "taken from" not in str(report)
+    shutil.rmtree(folder / "set")
+    split, report = read_split(write(content), folder, name="tiny")
+    assert split.file_names == names
+    assert "taken from" not in str(report)
+
+
+def test_paths_of_other_machines_are_told(content: Content, write: Write, folder: Path) -> None:
+    """One begins otherwise: it may be another image."""
+    for image, home in zip(content["images"], ("/one", "/one", "/two"), strict=True):
+        image["file_name"] = f"{home}/{image['file_name']}"
+    _, report = read_split(write(content), folder, name="tiny")
+    remark = "image taken from another folder than the one named ('c.png')"
+    assert report.noted[remark].count == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "remark"),
+    [
+        ("c", "file name without the image's ending"),
+        ("c.png ", ""),
+        ("0a1b2c3d-c.png", "file name with the mark of an upload to Label Studio"),
+        ("upload/3/0a1b2c3d-c.png", "file name with the mark of an upload to Label Studio"),
+    ],
+)
+def test_names_that_tools_change(
+    content: Content, write: Write, folder: Path, written: str, remark: str
+) -> None:
+    content["images"] = [{**content["images"][0], "file_name": written}]
+    content["annotations"] = [content["annotations"][1]]
+    split, report = read_split(write(content), folder, name="tiny")
+    assert split.file_names == ("c.png",)
+    assert [text.startswith(remark) for text in report.noted] == [True] * bool(remark)
 
 
 def test_images_from_another_folder_are_noted(content: Content, write: Write, folder: Path) -> None:

@@ -119,7 +119,7 @@ def test_spellings_that_disagree(document: Document, write: Write) -> None:
         ("images", "id", None, "'id' is None, must be a whole number"),
         ("images", "width", "20", "'width' is '20', must be a whole number"),
         ("images", "width", True, "'width' is True, must be a whole number"),
-        ("images", "height", 0, "'height' is 0, must be at least 1 pixel"),
+        ("images", "height", -1, "'height' is -1, must be at least 1 pixel"),
         ("images", "height", 2**40, "'height' is 1099511627776, must be at least 1 pixel"),
         ("categories", "name", 3, "'name' is 3, must be a non-empty text"),
         ("categories", "name", "\n", r"'name' is '\n', must be a non-empty text"),

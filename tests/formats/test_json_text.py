@@ -145,8 +145,8 @@ def test_records_that_are_taken_keep_their_names(
     assert table is not None
     left = table.take(np.array([1, 2]))
     with pytest.raises(UserError, match=r"annotations\[2\] \(id 3\): 'bbox' is \[1, 2\], must"):
-        left.boxes("bbox")
-    assert left.take(np.array([0])).boxes("bbox").tolist() == [[8, 1, 4, 4.5]]
+        left.boxes()
+    assert left.take(np.array([0])).boxes().tolist() == [[8, 1, 4, 4.5]]
 
 
 def test_some_records_are_read_again(

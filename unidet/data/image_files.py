@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 
+from unidet.data.image_paths import is_foreign, likely, slashed, unlikely, without_address
 from unidet.errors import UserError
 from unidet.formats.annotations import findings
 from unidet.formats.findings import Finding
 from unidet.formats.json_text import shown
-from unidet.formats.names import composed
+from unidet.formats.names import composed, without_upload_mark
 from unidet.formats.table import Table
 
-_COCO_NUMBER = re.compile(r"\d{12}(?=\.\w+$)")
 # control characters, and surrogates, which file names in UTF-8 cannot contain
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[str, Finding]]:
@@ -31,34 +30,58 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
     `COCO_val2014_000000123456.jpg` is `000000123456.jpg` of 2017), also below `train2017` or
     `val2017`. Unicode names are compared in composed form (NFC), and `\\` separates folders like
     `/`. A name that differs only in case, or is percent-encoded, also matches if this is
-    unambiguous. Without a root, the names as written (or urls) are returned.
+    unambiguous. Of a path on another machine, absolute or not, or an address, the longest end that
+    is there counts. Without a root, the names as written (or urls) are returned.
 
     Raises:
-        UserError: a name is missing or leaves the folder; an image is missing, or is in another
-            folder while others are in the named one; two records have the same image.
+        UserError: a name is missing; an image is missing, or is in another folder while others are
+            in the named one; two records have the same image.
     """
-    choices = (_candidates(table, row) for row in range(len(table)))
     if root is None:
-        return tuple(names[0] for names in choices), {}
+        return tuple(_written(table, row) for row in range(len(table))), {}
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; the images of {table.file} belong there")
     folders = _Folders(root)
-    places = [next(filter(None, map(folders.find, names)), None) for names in choices]
+    places = [_place(folders, table, row) for row in range(len(table))]
     names = tuple(place for place in places if place is not None)
     if len(names) < len(places):
         rows = [row for row, place in enumerate(places) if place is None]
+        written = _written(table, rows[0])
+        alike = folders.alike(slashed(written))
         table.fail(
             rows,
-            f"no image {shown(_candidates(table, rows[0])[0])} below {root} ({len(rows)} of "
-            f"{len(table)} images are missing); point 'images' at the folder that holds them",
+            f"no image {shown(written)} below {root} ({len(rows)} of {len(table)} images are "
+            "missing); "
+            + (f"{shown(alike)} has another ending" if alike else "point 'images' at the folder")
+            + ("" if alike else " that holds them"),
             "its file is not in the images folder",
         )
     _refuse_shared(table, names)
     return names, _moved(table, names) | _respelt(table, names)
 
 
+def _place(folders: _Folders, table: Table, row: int) -> str | None:
+    """The path of a record's image on the disk; None where there is none."""
+    written = _written(table, row)
+    own = _text(table, row, "file_name")
+    for names in (lambda: likely(own, _address(table, row)), lambda: unlikely(written)):
+        for name in names():
+            if place := folders.find(name):
+                return place
+    return None
+
+
+def _written(table: Table, row: int) -> str:
+    """The name or the address of a record's image; UserError where it has neither."""
+    written = _text(table, row, "file_name") or _text(table, row, "coco_url")
+    if not written:
+        table.fail(row, "has neither 'file_name' nor 'coco_url'")
+    return written
+
+
 def _respelt(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
-    """Findings for names that differ in case (found only on Windows and macOS) or are encoded."""
+    """Findings for names that differ in case (found only on Windows and macOS), are encoded, lack
+    their ending, or have the mark of an upload."""
     written = [composed(_slashed(table, row)).split("/")[-1] for row in range(len(table))]
     own = [composed(name).split("/")[-1] for name in names]
     pairs = [*zip(written, own, strict=True)]
@@ -69,6 +92,12 @@ def _respelt(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
         "file name in percent encoding, which the image's is not": [
             a.lower() != b.lower() == composed(unquote(a)).lower() for a, b in pairs
         ],
+        "file name without the image's ending": [
+            a != b and a.lower() == b.rpartition(".")[0].lower() for a, b in pairs
+        ],
+        "file name with the mark of an upload to Label Studio, which the image's has not": [
+            a.lower() != b.lower() == without_upload_mark(a).lower() for a, b in pairs
+        ],
     }
     return findings(table, {remark: np.array(mask, bool) for remark, mask in masks.items()})
 
@@ -77,7 +106,8 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
     """Findings for images in another folder than the named one; UserError if only some are.
 
     The name of the images folder itself does not matter, as in keys: if all records name one folder
-    and all images are directly in the images folder, that is the same folder.
+    and all images are directly in the images folder, that is the same folder; and so is one that
+    all absolute paths begin with.
     """
     written = [_slashed(table, row) for row in range(len(table))]
     named = np.array(["/" in name for name in written], bool)
@@ -88,6 +118,12 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
         ],
         bool,
     )
+    foreign = np.array([is_foreign(name) for name in written], bool)
+    homes = {
+        _before(name, own) for name, own in zip(written, names, strict=True) if is_foreign(name)
+    }
+    if len(homes) == 1 and None not in homes:
+        there |= foreign
     moved, kept = named & ~there, int(np.count_nonzero(named & there))
     row = int(np.argmax(moved))
     if moved.any() and kept:
@@ -103,6 +139,12 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
         return {}
     remark = f"image taken from another folder than the one named ({shown(names[row])})"
     return findings(table, {remark: moved})
+
+
+def _before(path: str, own: str) -> str | None:
+    """What a path has before that of its image; None where it does not end so."""
+    whole, end = (composed(unquote(text)).lower() for text in (path, f"/{own}"))
+    return whole.removesuffix(end) if whole.endswith(end) else None
 
 
 def _tail(path: str) -> str:
@@ -130,6 +172,16 @@ class _Folders:
             place = f"{place}/{name}" if place else name
         return place
 
+    def alike(self, path: str) -> str:
+        """A file of that name but for its ending, in that folder or the first; empty without."""
+        folder, _, name = path.rpartition("/")
+        stem = name.rpartition(".")[0] or name
+        for place in dict.fromkeys((folder, "")):
+            for own in sorted(self._listed(place)[0]) if ".." not in place.split("/") else ():
+                if own.rpartition(".")[0] == stem:
+                    return f"{place}/{own}" if place else own
+        return ""
+
     def _listed(self, folder: str) -> tuple[dict[str, str], dict[str, str]]:
         """Name, also in composed form (NFC) -> name on disk; and the same for lower-case names.
 
@@ -153,33 +205,14 @@ class _Folders:
             raise UserError(f"{self.root / folder}: cannot be listed ({fault.strerror})") from None
 
 
-def _candidates(table: Table, row: int) -> list[str]:
-    """Possible relative paths of a record's image in order of preference, without duplicates."""
-    written, url = _text(table, row, "file_name"), _address(table, row)
-    if not written and not url:
-        table.fail(row, "has neither 'file_name' nor 'coco_url'")
-    slashed = _slashed(table, row)
-    if slashed.startswith("/") or ".." in slashed.split("/") or _DRIVE.match(slashed):
-        table.fail(row, f"'file_name' {shown(written)} must be a path inside the images folder")
-    names = [path for path in (str(PurePosixPath(written)), slashed) if written]
-    for path in (url, slashed):
-        names += ["/".join(path.split("/")[-2:]), path.rpartition("/")[2]] if path else []
-    number = _COCO_NUMBER.search(written)
-    if number:
-        plain = written[number.start() :]
-        names += [plain, f"train2017/{plain}", f"val2017/{plain}"]
-    return list(dict.fromkeys(names))
-
-
 def _address(table: Table, row: int) -> str:
-    """`coco_url` without query and fragment, which are not part of the file name."""
+    """`coco_url` as a path; empty where there is none."""
     url = _text(table, row, "coco_url")
-    return re.sub(r"[?#].*$", "", url) if "://" in url else url
+    return without_address(url) if "://" in url else url
 
 
 def _slashed(table: Table, row: int) -> str:
-    written = _text(table, row, "file_name").replace("\\", "/")
-    return str(PurePosixPath(written)) if written else ""
+    return slashed(_text(table, row, "file_name"))
 
 
 def _text(table: Table, row: int, field: str) -> str:

@@ -27,7 +27,10 @@ from unidet.formats.labels.records import (
     strictly,
     with_plain_names,
 )
+from unidet.formats.outlines import box_around
 from unidet.formats.tables import tables_of
+
+_SIDES = ("width", "height")
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ def coco_document(file: Path, pictures: PictureFolder) -> Document:
 
 
 def _completed(document: Document, read: Annotations, pictures: PictureFolder) -> Document:
-    """Complete a document: file names as on disk, sizes, areas, names of categories, flags."""
+    """Complete a document: file names as on disk, sizes, boxes, areas, category names, flags."""
     names, _ = image_names(read.images, pictures.root)
     images = [
         {**record, "file_name": name}
@@ -196,11 +199,19 @@ def _completed(document: Document, read: Annotations, pictures: PictureFolder) -
         for record, category in zip(document["categories"], read.classes, strict=True)
     ]
     flags = zip(read.is_crowd.tolist(), read.is_ignored.tolist(), strict=True)
-    annotations = [
-        _flagged(record, *own) for record, own in zip(document["annotations"], flags, strict=True)
-    ]
+    boxed = map(_boxed, document["annotations"])
+    annotations = [_flagged(record, *own) for record, own in zip(boxed, flags, strict=True)]
     tables = {"images": images, "categories": categories, "annotations": annotations}
     return filled({**document, **tables}, pictures)
+
+
+def _boxed(record: Any) -> Any:
+    """An annotation without a box with the one around its segmentation."""
+    if not isinstance(record, dict) or record.get("bbox"):
+        return record
+    around = box_around(record.get("segmentation"))
+    bare = {key: value for key, value in record.items() if key != "segmentation"}
+    return record if around is None else {**bare, "bbox": around}
 
 
 def _flagged(record: dict[str, Any], is_crowd: bool, is_ignored: bool) -> dict[str, Any]:
@@ -219,19 +230,23 @@ def filled(document: Document, pictures: PictureFolder) -> Document:
     if isinstance(images, list):
         document = {**document, "images": [_sized(record, pictures) for record in images]}
     if isinstance(annotations, list):
-        document = {**document, "annotations": [_with_area(record) for record in annotations]}
+        boxed = map(_boxed, annotations)
+        document = {**document, "annotations": [_with_area(record) for record in boxed]}
     return document
 
 
 def _sized(record: Any, pictures: PictureFolder) -> Any:
-    if not isinstance(record, dict) or {"width", "height"} <= record.keys():
+    if not isinstance(record, dict):
+        return record
+    unknown = [row for row, side in enumerate(_SIDES) if record.get(side) in (None, 0)]
+    if not unknown:
         return record
     written = record.get("file_name")
     name = pictures.find(written) if isinstance(written, str) else None
     if name is None:
         return record
-    width, height = pictures.size(name)
-    return {"width": width, "height": height, **record}
+    sides = pictures.size(name)
+    return {**record, **{_SIDES[row]: sides[row] for row in unknown}}
 
 
 def _with_area(record: Any) -> Any:

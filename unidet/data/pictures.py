@@ -8,13 +8,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from unidet.data.image_paths import SUFFIXES
 from unidet.data.images import read_size, turned
 from unidet.errors import UserError
 from unidet.formats.findings import Finding
 from unidet.formats.labels.records import KINDS, PARTS
-from unidet.formats.names import composed
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+from unidet.formats.names import composed, without_upload_mark
 
 
 class PictureFolder:
@@ -58,13 +57,15 @@ class PictureFolder:
         return ()
 
     def beside(self, labels: Path, below: Path) -> str | None:
-        """The image with the name of a label file except for the suffix, as `find`.
+        """The image with the name of a label file except for the suffix, as `find`; or without the
+        mark of an upload to Label Studio.
 
         Only the label file's folders below `below` must match those of the image.
         """
         for path in _spellings(labels.relative_to(below).with_suffix("").as_posix()):
-            if found := self._nearest(PurePosixPath(below) / path, path.name, path.parts[:-1]):
-                return found
+            for name in dict.fromkeys((path.name, without_upload_mark(path.name))):
+                if found := self._nearest(PurePosixPath(below) / path, name, path.parts[:-1]):
+                    return found
         return None
 
     def size(self, name: str) -> tuple[int, int]:

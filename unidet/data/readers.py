@@ -134,7 +134,7 @@ def _require_sizes_and_names(read: Annotations) -> None:
     for column, side in enumerate(("width", "height")):
         unknown = read.sizes[:, column] == 0
         if unknown.any():
-            read.images.fail(np.flatnonzero(unknown).tolist(), f"'{side}' is missing")
+            read.images.fail(np.flatnonzero(unknown).tolist(), f"'{side}' is missing or 0")
     read.categories.texts("name")
 
 

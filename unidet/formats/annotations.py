@@ -34,7 +34,8 @@ class Annotations:
         classes: the categories, without counts; `is_novel` as the file says.
         sizes: (N, 2) int32 width, height in pixels; 0 where the file does not say.
         image_rows, category_rows: (M,) int32 rows into the images and categories.
-        boxes_xywh: (M, 4) float64 as written, so perhaps not finite.
+        boxes_xywh: (M, 4) float64 as written, so perhaps not finite; around its segmentation where
+            an annotation has none.
         is_crowd, is_ignored: (M,) bool.
         notes: remark -> records that were read otherwise than written, or than others read them.
     """
@@ -81,7 +82,7 @@ def annotations_of(path: Path, tables: Tables, *, limit: int = 0) -> Annotations
     image_rows = boxes.rows_in("image_id", image_ids, "images")
     category_ids = np.array([category.id for category in classes])
     category_rows = boxes.rows_in("category_id", category_ids, "categories")
-    boxes_xywh = boxes.boxes("bbox")
+    boxes_xywh = boxes.boxes()
     check_frame(path, "annotations", boxes_xywh, sizes, image_rows)
     is_crowd, crowds_noted = boxes.flags("iscrowd")
     is_ignored, ignored_noted = boxes.flags("ignore")
@@ -102,6 +103,10 @@ def annotations_of(path: Path, tables: Tables, *, limit: int = 0) -> Annotations
         notes=findings(
             boxes,
             {
+                "box that is missing: taken around the segmentation": boxes.outlined(),
+                "box that CVAT turned ('attributes'): read upright, as officially": (
+                    boxes.numbers("attributes", default=0) != 0
+                ),
                 "annotation of id 0: official AP counts it as never found": annotation_ids == 0,
                 "annotation that came before, same category and box: AP counts it as missed": (
                     repeated(image_rows, category_rows, boxes_xywh)
@@ -128,12 +133,11 @@ def sentences(notes: dict[str, Finding]) -> list[str]:
 
 
 def image_sizes(table: Table) -> np.ndarray:
-    """(N, 2) int32 width, height; 0 where the record does not say."""
+    """(N, 2) int32 width, height; 0 where the record does not say, has `null` or 0."""
     columns = []
     for side in ("width", "height"):
-        lengths = table.integers(side, default=0)
-        wrong = (lengths < 1) | (lengths > np.iinfo(np.int32).max)
-        rows = np.flatnonzero(wrong & table.present(side)).tolist()
+        lengths = table.integers_if_any(side)
+        rows = np.flatnonzero((lengths < 0) | (lengths > np.iinfo(np.int32).max)).tolist()
         if rows:
             table.fail(rows, f"'{side}' is {lengths[rows[0]]}, must be at least 1 pixel")
         columns.append(lengths.astype(np.int32))

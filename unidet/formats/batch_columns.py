@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unidet.formats.columns import ANYTHING, FLAG, Column, Kind
+from unidet.formats.columns import ANYTHING, FLAG, OUTLINE, Column, Kind
 from unidet.formats.json_window import Batch
 
 # The keys that other tools write for these flags, without case and underscores.
@@ -18,6 +18,8 @@ _SPELLINGS = {
     "ignore": ("ignore", "ignored", "isignore", "isignored"),
 }
 Fields = Mapping[str, Kind]
+BOX, SHAPE = "bbox", "segmentation"
+"""The box of an annotation or a detection, and the outline that has one where a record has none."""
 
 
 def parts_of(batch: Batch, fields: Fields) -> tuple[dict[str, Column], Mapping[int, Any]]:
@@ -38,7 +40,7 @@ def _columns(records: list[Any], fields: Fields) -> tuple[dict[str, Column], Map
     parts = {}
     for key in set(chain.from_iterable(records)):
         kind = kind_of(key, fields)
-        if kind is None:
+        if kind is None or (kind is OUTLINE and all(record.get(BOX) for record in records)):
             continue
         absent = None
         try:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from unidet.formats.growing import Growing, taken
+from unidet.formats.outlines import box_around
 
 LARGEST = 2.0**63
 """No id, size, score or coordinate is that large; products of two such still fit a float64."""
@@ -169,6 +170,19 @@ def _texts(values: list[Any]) -> tuple[list[Any], Written]:
     return values, {} if kinds else {row: v for row, v in enumerate(values) if type(v) is not str}
 
 
+def _outlines(values: list[Any]) -> tuple[np.ndarray, Written]:
+    """(N, 4) float64, the boxes around; NaN where there is none."""
+    boxes = [box_around(value) or [np.nan] * 4 for value in values]
+    return np.array(boxes, np.float64).reshape(-1, 4), {}
+
+
+def _rotations(values: list[Any]) -> tuple[np.ndarray, Written]:
+    """(N,) float64, the degrees."""
+    angles = (value.get("rotation") if type(value) is dict else None for value in values)
+    degrees = [angle % 360 if is_number(angle) and abs(angle) < LARGEST else 0 for angle in angles]
+    return np.array(degrees, np.float64), {}
+
+
 def _id_lists(values: list[Any]) -> tuple[list[Any], Written]:
     fits = _types(values) <= {list} and _types(chain.from_iterable(values)) <= {int}
     return values, {} if fits else {row: v for row, v in enumerate(values) if not is_id_list(v)}
@@ -180,6 +194,10 @@ BOX = Kind(_boxes, [0.0] * 4, np.float64, 4, scanned=3)
 FLAG = Kind(_flags, None, np.int8, scanned=4)
 TEXT = Kind(_texts, None)
 ID_LIST = Kind(_id_lists, ())
+OUTLINE = Kind(_outlines, None, np.float64, 4)
+"""Polygons or a mask; read of batches in which a record has no box."""
+ROTATION = Kind(_rotations, None, np.float64)
+"""CVAT's `attributes` of a box, of which one says by how much it was turned."""
 ANYTHING = Kind(lambda values: (values, {}), None)
 """Whatever a file has; for tables of few records, which are decoded exactly."""
 

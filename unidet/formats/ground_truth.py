@@ -33,7 +33,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
 
 def ground_truth_of(read: Annotations) -> GroundTruth:
     """The ground truth in a file that was read; raises as `read_ground_truth`."""
-    read.boxes.require_sound("bbox", read.boxes_xywh)
+    read.boxes.require_sound(read.boxes_xywh)
     areas = read.boxes.finite_numbers("area")
     images, image_ranks = _ascending(read.image_ids)
     category_ids = np.array([category.id for category in read.classes], np.int64)

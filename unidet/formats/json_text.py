@@ -48,7 +48,8 @@ def members(
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, without `segmentation`s: these are most of a file and never used.
+    """The object in a JSON file, without `segmentation`s: these are most of a file, and used only
+    where a record has no box.
 
     Raises:
         UserError: as `members`.
@@ -104,12 +105,14 @@ def _pass_over(text: Window) -> None:
 
 
 def without_segmentation(value: Any) -> Any:
-    """The same, changed in place: without that key, however deep."""
+    """The same, changed in place: without that key, however deep, unless nothing else says where
+    the object is."""
     values = [value]
     while values:
         inner = values.pop()
         if type(inner) is dict:
-            inner.pop("segmentation", None)
+            if inner.get("bbox") or "image_id" not in inner:
+                inner.pop("segmentation", None)
             values += inner.values()
         elif type(inner) is list:
             values += inner

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 CLEANED = "control characters or outer spaces taken out of a category's name"
 """The remark on names that `plain` changes."""
+
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+
+
+def without_upload_mark(name: str) -> str:
+    """A file name without what Label Studio puts before the names of uploaded files."""
+    return _UPLOADED.sub("", name)
 
 
 def composed(name: str) -> str:

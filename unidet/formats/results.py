@@ -8,7 +8,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.formats.batch_columns import Fields
-from unidet.formats.columns import BOX, NUMBER, WHOLE
+from unidet.formats.columns import BOX, NUMBER, OUTLINE, WHOLE
 from unidet.formats.frames import check_frame
 from unidet.formats.json_text import record_batches
 from unidet.formats.repeats import repeated
@@ -22,6 +22,7 @@ FIELDS: Fields = {
     "image_id": WHOLE,
     "category_id": WHOLE,
     "bbox": BOX,
+    "segmentation": OUTLINE,
     "score": NUMBER,
 }
 
@@ -72,8 +73,8 @@ def read_detections(
         categories = table.integers("category_id")
     else:
         categories = np.zeros(len(table), np.int64)
-    boxes, scores = table.boxes("bbox"), table.finite_numbers("score")
-    table.require_sound("bbox", boxes)
+    boxes, scores = table.boxes(), table.finite_numbers("score")
+    table.require_sound(boxes)
     return Detections(images, categories, boxes, scores)
 
 

@@ -16,7 +16,8 @@ from unidet.backend.library import compiled
 from unidet.backend.toolchain import find_compiler
 from unidet.config.places import cache_root
 from unidet.errors import UserError
-from unidet.formats.batch_columns import Fields, kind_of
+from unidet.formats.batch_columns import BOX, Fields, kind_of
+from unidet.formats.columns import OUTLINE, ROTATION
 from unidet.formats.json_window import Scan, Scanned
 from unidet.formats.scanner_source import SOURCE
 
@@ -24,6 +25,9 @@ WORTHWHILE = 1 << 18
 """Characters below which nobody waits for a compiler."""
 _FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared")
 _MOST_KEYS = 64
+_RARE = (OUTLINE, ROTATION)
+"""Kinds that matter in few files: those are read without the scanner, in others they are passed
+over."""
 
 
 class _Field(ctypes.Structure):
@@ -37,7 +41,7 @@ class _Field(ctypes.Structure):
 
 def scan_of(fields: Fields) -> Scan | None:
     """A scanner of these fields, and other spellings of flags; None if it could read none."""
-    if any(kind.scanned == 0 for kind in fields.values()):
+    if any(kind.scanned == 0 and kind not in _RARE for kind in fields.values()):
         return None
     return functools.partial(_scan, fields)
 
@@ -49,12 +53,15 @@ def _scan(fields: Fields, text: str) -> Scanned | None:
     keys = _keys(library, encoded)
     if not keys or "\\" in "".join(keys) or len(set(keys)) < len(keys):
         return None
+    kinds = [fields.get(key) for key in keys]
+    if (OUTLINE in kinds and BOX not in keys) or (ROTATION in kinds and '"rotation"' in text):
+        return None
     most = np.count_nonzero(np.frombuffer(encoded, np.uint8) == ord("{"))
     columns, places = {}, (_Field * len(keys))()
     for place, key in zip(places, keys, strict=True):
         kind = kind_of(key, fields)
         place.key, place.length = key.encode(), len(key)
-        if kind is not None:
+        if kind is not None and kind not in _RARE:
             columns[key] = np.empty((most, kind.width) if kind.width else most, kind.dtype)
             place.values, place.kind = columns[key].ctypes.data, kind.scanned
     passed = ctypes.c_int64()

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from unidet.formats.batch_columns import Fields, kind_of, parts_of, spellings_of
+from unidet.formats.batch_columns import BOX, SHAPE, Fields, kind_of, parts_of, spellings_of
 from unidet.formats.columns import (
     AS_TEXT,
     FLAG,
@@ -146,6 +146,12 @@ class Table:
         """(N,) int64; records without the field take `default`, and are an error if it is None."""
         return self._fitting(name, default, is_whole, "a whole number", np.int64)
 
+    def integers_if_any(self, name: str) -> np.ndarray:
+        """(N,) int64; 0 for records without the field, or with `null`."""
+        return self._fitting(
+            name, 0, lambda value: value is None or is_whole(value), "a whole number", np.int64
+        )
+
     def known_integers(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(N,) int64, and (N,) bool whether a record has such a number; of a table with faults."""
         if name not in self.columns:
@@ -164,17 +170,31 @@ class Table:
         self._refuse(name, column, lambda values: ~(np.abs(values) < LARGEST), "a finite number")
         return column
 
-    def boxes(self, name: str) -> np.ndarray:
-        """(N, 4) float64 x, y, width, height as written, like `numbers`."""
-        return self._fitting(name, None, is_box, _BOX, np.float64).reshape(-1, 4)
+    def boxes(self) -> np.ndarray:
+        """(N, 4) float64 x, y, width, height as written, like `numbers`, or around an outline."""
+        outlined = self.outlined()
+        if not outlined.any():
+            return self._fitting(BOX, None, is_box, _BOX, np.float64).reshape(-1, 4)
+        boxes = self.columns[SHAPE].values.copy()
+        boxes[~outlined] = self.take(np.flatnonzero(~outlined)).boxes()
+        return boxes
 
-    def require_sound(self, name: str, boxes: np.ndarray) -> None:
-        """UserError where a box of the column (N, 4) is not finite or has a negative side."""
+    def outlined(self) -> np.ndarray:
+        """(N,) bool, whether a record has no box, or an empty one, but an outline."""
+        if SHAPE not in self.columns:
+            return np.zeros(self.count, bool)
+        lacking = ~self.present(BOX)
+        written = self.columns[BOX].written if BOX in self.columns else {}
+        lacking[[row for row, box in written.items() if box is None or box == []]] = True
+        return lacking & np.isfinite(self.columns[SHAPE].values).all(axis=1)
+
+    def require_sound(self, boxes: np.ndarray) -> None:
+        """UserError where one of the `boxes` is not finite or has a negative side."""
         self._refuse(
-            name, boxes, lambda odd: ~(np.abs(odd) < LARGEST).all(axis=1), f"{_BOX}, all finite"
+            BOX, boxes, lambda odd: ~(np.abs(odd) < LARGEST).all(axis=1), f"{_BOX}, all finite"
         )
         self._refuse(
-            name, boxes, lambda odd: (odd[:, 2:] < 0).any(axis=1), f"{_BOX}, no side negative"
+            BOX, boxes, lambda odd: (odd[:, 2:] < 0).any(axis=1), f"{_BOX}, no side negative"
         )
 
     def ids(self) -> np.ndarray:

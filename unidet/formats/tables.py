@@ -10,7 +10,17 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.formats.batch_columns import Fields
-from unidet.formats.columns import ANYTHING, BOX, FLAG, ID_LIST, NUMBER, TEXT, WHOLE
+from unidet.formats.columns import (
+    ANYTHING,
+    BOX,
+    FLAG,
+    ID_LIST,
+    NUMBER,
+    OUTLINE,
+    ROTATION,
+    TEXT,
+    WHOLE,
+)
 from unidet.formats.json_text import members, without_segmentation
 from unidet.formats.json_window import Batch
 from unidet.formats.scanner import scan_of
@@ -31,6 +41,8 @@ FIELDS: dict[str, Fields] = {
         "image_id": WHOLE,
         "category_id": WHOLE,
         "bbox": BOX,
+        "segmentation": OUTLINE,
+        "attributes": ROTATION,
         "area": NUMBER,
         "iscrowd": FLAG,
         "ignore": FLAG,
@@ -82,8 +94,8 @@ def table_in(path: Path, tables: Tables, key: str, *, empty: bool = False) -> Ta
 
 
 def read_records(path: Path, rows: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
-    """The document of a file, without `segmentation`s, with only these rows, which ascend, of some
-    of its lists."""
+    """The document of a file, without `segmentation`s beside boxes, with only these rows, which
+    ascend, of some of its lists."""
     document: dict[str, Any] = {}
     for key, batches, value in members(path, exactly=True):
         if batches is not None:

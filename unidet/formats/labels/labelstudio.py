@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from unidet.formats.labels.records import (
     size,
     strictly,
 )
+from unidet.formats.names import without_upload_mark
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
 _BOXED = ({"points"}, {"x", "y", "width", "height"}, {"x", "y", "radiusX", "radiusY"})
@@ -38,8 +38,6 @@ _SOURCE = ("to_name", "item_index")
 _FRAME = ("image_rotation", "original_width", "original_height", *_SOURCE)
 """Fields of a result about its image, in addition to its value."""
 Region = dict[str, Any]
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""Prefix that Label Studio adds to names of uploaded files."""
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
@@ -146,7 +144,7 @@ def _named(text: str, pictures: Pictures) -> str | None:
         return None
     path = parse_qs(address.query).get("d", [unquote(address.path)])[0]
     folder, _, name = path.rpartition("/")
-    plain = _UPLOADED.sub("", name)
+    plain = without_upload_mark(name)
     return pictures.find(path) or pictures.find(f"{folder}/{plain}" if folder else plain)
 
 
