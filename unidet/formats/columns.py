@@ -178,9 +178,12 @@ def _outlines(values: list[Any]) -> tuple[np.ndarray, Written]:
 
 def _rotations(values: list[Any]) -> tuple[np.ndarray, Written]:
     """(N,) float64, the degrees."""
-    angles = (value.get("rotation") if type(value) is dict else None for value in values)
-    degrees = [angle % 360 if is_number(angle) and abs(angle) < LARGEST else 0 for angle in angles]
-    return np.array(degrees, np.float64), {}
+    return np.array([*map(_degrees, values)], np.float64), {}
+
+
+def _degrees(attributes: Any) -> float:
+    angle: Any = attributes.get("rotation") if type(attributes) is dict else None
+    return angle % 360 if is_number(angle) and abs(angle) < LARGEST else 0.0
 
 
 def _id_lists(values: list[Any]) -> tuple[list[Any], Written]:

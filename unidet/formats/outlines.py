@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def _around_mask(size: Any, counts: Any) -> list[float] | None:
     return [left, top, right - left + 1, bottom - top + 1]
 
 
-def _are_counts(values: Any) -> bool:
+def _are_counts(values: Any) -> TypeGuard[list[int]]:
     return type(values) is list and all(type(v) is int and v >= 0 for v in values)
 
 
