@@ -81,6 +81,29 @@ def test_a_text_that_holds_no_labels_is_passed_over(tmp_path: Path) -> None:
     assert "text file without lines of labels: passed over" in note
 
 
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_a_list_is_no_labels_of_an_image_of_its_name(tmp_path: Path, name: str) -> None:
+    settings = "names: [cat]\ntrain: train.txt\nval: val.txt"
+    place = written(tmp_path, settings, **{name: BOX, "b": BOX, "c": BOX})
+    lists = {"train": "./images/train.png\n", "val": "images/val.png \r\n"}
+    lists = {part: line if part == name else "images/b.png\n" for part, line in lists.items()}
+    (place / "train.txt").write_text(lists["train"] + "# more\n\nimages/gone.png\n")
+    (place / "val.txt").write_text(lists["val"])
+    data = read_own(place, place / "images")
+    assert {part: len(own["annotations"]) for part, own in data.documents.items()} == {
+        "train": 1,
+        "val": 1,
+    }
+    note = "2 × line of a list that leads to no image: passed over"
+    assert any(text.startswith(note) and "train.txt: line 2" in text for text in data.notes)
+
+
+def test_the_mark_of_an_upload_is_no_part_of_a_name(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]", a=BOX)
+    (place / "labels/a.txt").rename(place / "labels/0a1b2c3d-a.txt")
+    assert boxes(read_own(place, place / "images")) == [pytest.approx([4, 3, 2, 4])]
+
+
 # --- lines -------------------------------------------------------------------------------------
 
 
@@ -103,6 +126,29 @@ def test_key_points_follow_a_box(tmp_path: Path) -> None:
 )
 def test_other_lines_are_refused(tmp_path: Path, settings: str, line: str, says: str) -> None:
     refused(written(tmp_path, f"names: [cat]{settings}", a=line), says)
+
+
+@pytest.mark.parametrize(
+    ("line", "got"),
+    [
+        ("0 0.5 0.5 0.2 1.03", "1.03"),
+        ("0 -0.04 0.5 0.2 0.2", "-0.04"),
+        ("0 0.5 0.5 0.2 0.2 0.1 0.1 2 0.2 0.2 2", "2 2"),  # key points without kpt_shape
+        ("0 10 20 30 40 50 60 70 80", "10 20 30 40"),
+    ],
+)
+def test_what_is_no_fraction_is_shown(tmp_path: Path, line: str, got: str) -> None:
+    place = written(tmp_path, "names: [cat]", a=line)
+    refused(place, f"must be fractions of the image, 0 to 1, got {got}$")
+
+
+def test_a_line_that_came_before_is_left_out(tmp_path: Path) -> None:
+    other = "1 0.5 0.5 0.2 0.4\n"
+    lines = BOX + other + BOX.replace("0.50", "0.5") + "0 .5 5e-1 0.20 0.4\n"
+    data = read_own(written(tmp_path, "names: [cat, dog]", a=lines), tmp_path / "images")
+    assert len(boxes(data)) == 2
+    assert data.notes[0].startswith("2 × line that came before: left out, as by YOLO, first")
+    assert data.notes[0].endswith("a.txt: line 3")
 
 
 def test_corners_are_refused(tmp_path: Path) -> None:
@@ -135,6 +181,70 @@ def test_names_are_what_is_written(tmp_path: Path, settings: str, names: list[st
     place = written(tmp_path, settings, a=BOX)
     (document,) = read_own(place, place / "images").documents.values()
     assert [entry["name"] for entry in document["categories"]] == names
+
+
+@pytest.mark.parametrize("usual", ["data.yaml", "data.yml", "dataset.yaml", "Data.yaml"])
+def test_the_usual_settings_are_read_before_others(tmp_path: Path, usual: str) -> None:
+    place = written(tmp_path, "names: [cat]", a=BOX)
+    (place / "data.yaml").rename(place / usual)
+    (place / "coco.yaml").write_text("names: [person]")
+    (place / "args.yaml").write_text("mode: [")  # malformed, and none of the data
+    data = read_own(place, place / "images")
+    assert [entry["name"] for entry in data.documents[""]["categories"]] == ["cat"]
+    assert any("coco.yaml: class 0 is 'person' there" in note for note in data.notes)
+
+
+def test_settings_that_disagree_are_refused(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]", a=BOX)
+    (place / "data.yaml").rename(place / "birds.yaml")
+    (place / "coco.yaml").write_text("names: [person]")
+    refused(place, "birds.yaml and coco.yaml list different names of classes; give the one that")
+    data = read_own(place / "coco.yaml", place / "images")
+    assert [entry["name"] for entry in data.documents[""]["categories"]] == ["person"]
+    (place / "coco.yaml").write_text("names: [cat]")
+    assert len(boxes(read_own(place, place / "images"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("names:\t[cat]", r"at line 1, column 7: found character '\\t'"),
+        ('names: [cat]\npath: "C:\\data"', "at line 2, column 11: found unknown escape character"),
+        ("names: [cat", r"at line 1, column \d+: expected ',' or '\]'"),
+        ("names: [c\7at]", "special characters are not allowed"),
+    ],
+)
+def test_malformed_settings_are_told_by_their_line(
+    tmp_path: Path, settings: str, says: str
+) -> None:
+    refused(written(tmp_path, settings, a=BOX), f"malformed YAML.*{says}")
+
+
+@pytest.mark.parametrize("name", ["coco.names", "_darknet.labels", "obj.names"])
+@pytest.mark.parametrize("below", ["", "labels", "labels/train"])
+def test_lists_of_names_are_found(tmp_path: Path, name: str, below: str) -> None:
+    place = written(tmp_path, "", train__a=BOX)
+    (place / "data.yaml").rename(place / below / name)
+    (place / below / name).write_text("cat\n")
+    data = read_own(place, place / "images")
+    assert [entry["name"] for entry in data.documents[""]["categories"]] == ["cat"]
+
+
+def test_lists_below_that_disagree_are_refused(tmp_path: Path) -> None:
+    """As labelImg leaves one in every folder, in the order in which names were met."""
+    place = written(tmp_path, "", **PARTS)
+    (place / "data.yaml").unlink()
+    (place / "labels/train/classes.txt").write_text("cat\ndog\n")
+    (place / "labels/val/classes.txt").write_text("cat\ndog\n\n")
+    assert len(boxes(read_own(place, place / "images"))) == 2
+    (place / "labels/val/classes.txt").write_text("dog\ncat\n")
+    refused(place, r"labels/train/classes\.txt and labels/val/classes\.txt list different names")
+
+
+def test_settings_further_below_are_named(tmp_path: Path) -> None:
+    place = written(tmp_path / "birds" / "set", "names: [cat]", a=BOX)
+    with pytest.raises(UserError, match=r"are in .*set/data\.yaml; give .*birds/set$"):
+        read_own(tmp_path / "birds", place / "images")
 
 
 PARTS = {"train__a": BOX, "val__b": BOX}

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from unidet.errors import UserError, other_kind
-from unidet.formats.labels import openimages, yolo_settings
+from unidet.formats.labels import openimages, yolo_names, yolo_settings
 from unidet.formats.labels.records import RecordFault, label_files
 
 FORMATS = {
@@ -62,7 +62,7 @@ def recognize(place: Path, as_format: str = "") -> Source:
         if place.is_file() and (reason := _other_kind(place)):
             raise UserError(f"{place}: {reason}")
         if place.is_dir() and _has_lines_of_labels(place):
-            yolo_settings.names_of({}, place)  # raises the error about missing names
+            yolo_names.names_of({}, place)  # raises the error about missing names
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
         raise UserError(f"{place}: holds no labels of a format that is read: {known}")
     if len(formats) > 1 and not as_format:
@@ -107,8 +107,7 @@ def _has_lines_of_labels(folder: Path) -> bool:
 
 
 def _formats_in(folder: Path) -> Iterator[str]:
-    lists = (folder / name for name in yolo_settings.NAME_FILES)
-    if yolo_settings.settings_file(folder) or any(file.is_file() for file in lists):
+    if yolo_settings.settings_file(folder) or yolo_names.name_lists(folder):
         yield "yolo"
     for suffix in ("json", "xml", "csv"):
         files = sorted(islice(label_files(folder, f"*.{suffix}"), _LOOKED_AT))

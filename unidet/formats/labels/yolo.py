@@ -3,7 +3,7 @@
 A line is `class x y width height`, centre and sides as fractions of the image, or `class x1 y1 x2
 y2 x3 y3 …`, an outline, whose box is around it; with `kpt_shape`, key points follow a box and are
 passed over. An image without a text file has no objects.
-Names may also stand in `classes.txt` (Label Studio) or `obj.names` (Darknet, CVAT).
+Names may also stand in `classes.txt` (labelImg, Label Studio) or `obj.names` (Darknet, CVAT).
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ from unidet.formats.labels.records import (
     strictly,
     text_in,
 )
+from unidet.formats.labels.yolo_names import names_of, note_other_names
 from unidet.formats.labels.yolo_settings import (
     key_point_values,
     may_be_labels,
-    names_of,
-    note_other_names,
     parts_of,
     settings_of,
 )
@@ -81,7 +80,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     for name in pictures.all():
         with leaving_out(refuse):
             sides = pictures.size(name)
-            boxes = _boxes(files.get(name), layout, sides, quads)
+            boxes = _boxes(files.get(name), layout, sides, quads, notes)
             images.append(Labelled(name, *sides, tuple(boxes), parts.get(name, "")))
     _check_corners(folder, quads)
     return Labels(layout.names, tuple(images), notes.findings)
@@ -93,6 +92,8 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
     files: dict[str, Path] = {}
     for file in sorted(label_files(folder, "*.txt")):
         with leaving_out(refuse):
+            if file.stem.lower() in _NOT_LABELS and _is_list(file, pictures):
+                continue
             name = pictures.beside(file, folder)
             if name is not None:
                 owners.add(name, str(file))
@@ -106,6 +107,11 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
             else:
                 notes.add("text file without lines of labels: passed over", str(file))
     return files
+
+
+def _is_list(file: Path, pictures: Pictures) -> bool:
+    """Whether a text file lists images, whatever image is called as it is."""
+    return any(pictures.find(line) for line in text_in(file).splitlines() if line.strip())
 
 
 def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:
@@ -126,14 +132,23 @@ def _check_corners(folder: Path, quads: Sequence[Quad]) -> None:
 
 
 def _boxes(
-    file: Path | None, layout: _Layout, sides: tuple[int, int], quads: list[Quad]
+    file: Path | None,
+    layout: _Layout,
+    sides: tuple[int, int],
+    quads: list[Quad],
+    notes: Notes,
 ) -> list[Box]:
     """The boxes of one image; those that are given by centre and sides go to `quads` too."""
-    boxes = []
+    boxes: list[Box] = []
+    met: set[tuple[float | str, ...]] = set()
     for row, line in enumerate(text_in(file).splitlines() if file else (), start=1):
         if line.strip():
             where = f"{file}: line {row}"
             name, values = _values(where, line.split(), layout)
+            if (name, *values) in met:
+                notes.add("line that came before: left out, as by YOLO", where)
+                continue
+            met.add((name, *values))
             if len(values) == 4:
                 quads.append((values[0], values[1], values[2], values[3]))
             left, top, right, bottom = _corners(values)
@@ -167,13 +182,18 @@ def _values(where: str, fields: list[str], layout: _Layout) -> tuple[str, list[f
             "a whole number ends six values, as a track's id does; leave out confidence and id",
             " ".join(written),
         )
-    if any(not -_SLACK <= value <= 1 + _SLACK for value in values):
+    wrong = [text for text, v in zip(written, values, strict=True) if not _is_fraction(v)]
+    if wrong:
         raise RecordFault(
-            where, "coordinates must be fractions of the image, 0 to 1", " ".join(fields[1:5])
+            where, "coordinates must be fractions of the image, 0 to 1", " ".join(wrong[:4])
         )
     if len(values) == 4 and min(values[2:]) < 0:
         raise RecordFault(where, "width and height must not be negative", " ".join(written))
     return layout.names[int(row)], values
+
+
+def _is_fraction(value: float) -> bool:
+    return -_SLACK <= value <= 1 + _SLACK
 
 
 def _corners(values: list[float]) -> Quad:

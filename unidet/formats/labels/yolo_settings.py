@@ -1,10 +1,9 @@
-"""What stands beside YOLO's text files: `data.yaml`, or a list of names; parts and key points."""
+"""What `data.yaml` says beside YOLO's text files: parts and key points; names: `yolo_names`."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,39 +22,63 @@ from unidet.formats.labels.records import (
     by_picture,
     text_in,
 )
-from unidet.formats.names import plain
 
-NAME_FILES = ("classes.txt", "obj.names")
+_USUAL = ("data", "dataset")
+"""Stems of the file that belongs to a data set, which one of its training may lie beside."""
 _ABSENT = ("", "null", "~")
 """Ways in which YAML says nothing."""
 
 
 def settings_file(folder: Path) -> Path | None:
-    """The YAML file of a folder that lists names."""
-    return next((file for file in _yaml_files(folder) if "names" in _yaml(file)), None)
+    """The YAML file of a folder that lists names, `data.yaml` before others."""
+    return next((file for file in yaml_files(folder) if "names" in yaml_of(file)), None)
 
 
-def _yaml_files(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("[!.]*.yaml"), *folder.glob("[!.]*.yml")])
+def yaml_files(folder: Path) -> list[Path]:
+    files = [*folder.glob("[!.]*.yaml"), *folder.glob("[!.]*.yml")]
+    return sorted(files, key=lambda file: (file.stem.lower() not in _USUAL, file))
 
 
 def settings_of(place: Path) -> dict[str, Any]:
-    """The values of a YAML file, or of that in a folder, every one as the text that is written."""
+    """The values of a YAML file, or of that in a folder, every one as the text that is written.
+
+    Raises:
+        UserError: the file is malformed, or several of a folder list names, none as `data.yaml`.
+    """
     file = place if place.is_file() else settings_file(place)
-    return _yaml(file) if file is not None and file.suffix in (".yaml", ".yml") else {}
+    if file is None or file.suffix not in (".yaml", ".yml"):
+        return {}
+    if not place.is_file() and file.stem.lower() not in _USUAL:
+        _require_no_other(file)
+    return yaml_of(file)
 
 
-def _yaml(file: Path) -> dict[str, Any]:
+def _require_no_other(file: Path) -> None:
+    names = yaml_of(file)["names"]
+    for other in yaml_files(file.parent):
+        if yaml_of(other).get("names", names) != names:
+            raise UserError(
+                f"{file.parent}: {file.name} and {other.name} list different names of classes; "
+                "give the one that belongs to the labels"
+            )
+
+
+def yaml_of(file: Path) -> dict[str, Any]:
     """All values as texts: YAML 1.1 takes `no` for false, `007` for 7 and `12:30` for 750."""
     try:
-        content = yaml.load(_text(file), Loader=yaml.BaseLoader)
+        content = yaml.load(text_of(file), Loader=yaml.BaseLoader)
+    except yaml.MarkedYAMLError as error:
+        place = error.problem_mark or error.context_mark
+        at = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
+        raise UserError(f"{file}: malformed YAML{at}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         line = str(error).splitlines()[0]
         raise UserError(f"{file}: malformed YAML ({line})") from None
     return content if isinstance(content, dict) else {}
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """Content of a text file; UserError where it is none."""
     try:
         return text_in(file)
     except RecordFault as fault:
@@ -66,81 +89,6 @@ def may_be_labels(file: Path) -> bool:
     """Whether a line begins with the number of a class; RecordFault where it is no text."""
     lines = (line.split() for line in text_in(file).splitlines())
     return any(fields and fields[0].isdecimal() and len(fields) > 4 for fields in lines)
-
-
-def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
-    """UserError where there are none, or they are no list of different texts."""
-    names = settings.get("names")
-    if names is None:
-        names = _listed(folder)
-    if isinstance(names, dict):
-        numbered = [str(row) for row in range(len(names))]
-        if {*names} != {*numbered}:
-            raise UserError(f"{folder}: 'names' must be numbered 0, 1, …, got {shown([*names])}")
-        names = [names[row] for row in numbered]
-    texts = [name.strip() if isinstance(name, str) and plain(name) else "" for name in names]
-    if isinstance(names, str) or not all(texts) or not texts or len({*texts}) < len(texts):
-        raise UserError(f"{folder}: 'names' must be a list of different names, got {shown(names)}")
-    if settings.get("nc", str(len(texts))) != str(len(texts)):
-        raise UserError(
-            f"{folder}: 'nc' is {shown(settings['nc'])}, but there are {len(texts)} names, so "
-            "classes may have another's; correct the one that is wrong"
-        )
-    return tuple(texts)
-
-
-def _listed(folder: Path) -> list[str]:
-    """The lines of a list of names; blank ones may end it, but an inner one counts as a class."""
-    file = next((folder / name for name in NAME_FILES if (folder / name).is_file()), None)
-    if file is None:
-        raise UserError(
-            f"{folder}: YOLO labels need the names of their classes: a data.yaml with names: "
-            f"[cat, dog], or {' or '.join(NAME_FILES)} with a name a line"
-        )
-    lines = [line.strip() for line in _text(file).rstrip().splitlines()]
-    if "" in lines:
-        raise UserError(
-            f"{file}: line {lines.index('') + 1} is blank, so the classes after it may have either "
-            "of two numbers; give the class a name, or delete the line"
-        )
-    return lines
-
-
-def note_other_names(names: Sequence[str], folder: Path, notes: Notes) -> None:
-    """Notes every other list of names in the folder that gives a number to another class.
-
-    labelImg writes its `classes.txt` anew in the order in which names were met, Label Studio a
-    `notes.json`; boxes that were drawn by one list are of other classes by the other.
-    """
-    for file in sorted({*_in_lines(folder), *folder.glob("notes.json"), *_yaml_files(folder)}):
-        listed = _names_in(file)
-        for number, (name, other) in enumerate(zip(names, listed, strict=False)):
-            if name.lower() != str(other).lower().strip():
-                place = f"{file}: class {number} is {shown(other)} there, {shown(name)} as read"
-                notes.add("list that names a class otherwise than it was read", place)
-                break
-
-
-def _in_lines(folder: Path) -> list[Path]:
-    """Lists with a name a line: in the folder, and among the labels, where labelImg writes one."""
-    places = (folder / below / name for below in ("", "labels") for name in NAME_FILES)
-    return [file for file in places if file.is_file()]
-
-
-def _names_in(file: Path) -> list[str]:
-    """The names of a list by number; those of a file that holds none are none."""
-    try:
-        if file.suffix == ".json":
-            entries = json.loads(_text(file))["categories"]
-            return [entry["name"] for _, entry in sorted((int(e["id"]), e) for e in entries)]
-        if file.name in NAME_FILES:
-            return [line.strip() for line in _text(file).splitlines()]
-        names = _yaml(file).get("names")
-        if isinstance(names, dict):
-            return [names[key] for key in sorted(names, key=int)]
-        return names if isinstance(names, list) else []
-    except (UserError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return []
 
 
 def key_point_values(settings: dict[str, Any], folder: Path) -> int:
@@ -175,7 +123,7 @@ def parts_of(
     empty: list[tuple[str, str]] = []
     for key, part in PARTS.items():
         for text in _places(settings, key, folder):
-            names = _pictures_of(text, settings, folder, pictures)
+            names = _pictures_of(text, settings, folder, pictures, notes)
             if not names and (moved := _folder_like(text, pictures)):
                 notes.add(f"'{key}: {text}' is read as {moved}", str(folder))
                 names = _below(moved, pictures)
@@ -200,24 +148,28 @@ def _places(settings: dict[str, Any], key: str, folder: Path) -> list[str]:
         raise UserError(f"{folder}: '{key}' must be a path or a list of paths, got {written!r:.60}")
     if any("\0" in text for text in places):
         raise UserError(f"{folder}: '{key}' must be a path, got {shown(written)}")
-    return [text for text in places if text.strip() not in _ABSENT]
+    return [text.strip() for text in places if text.strip() not in _ABSENT]
 
 
 def _pictures_of(
-    text: str, settings: dict[str, Any], folder: Path, pictures: Pictures
+    text: str, settings: dict[str, Any], folder: Path, pictures: Pictures, notes: Notes
 ) -> list[str]:
     written = settings.get("path", "")
     base = written if isinstance(written, str) and "\0" not in written else ""
     bare = text.removeprefix("../").removeprefix("./")
     below = {folder / base / text, folder / text, folder / bare}
     places = sorted(map(os.path.realpath, below))
-    return [name for place in places for name in _pictures_at(Path(place), pictures)]
+    return [name for place in places for name in _pictures_at(Path(place), pictures, notes)]
 
 
-def _pictures_at(place: Path, pictures: Pictures) -> Iterator[str]:
+def _pictures_at(place: Path, pictures: Pictures, notes: Notes) -> Iterator[str]:
     if place.suffix == ".txt" and place.is_file():
-        lines = _text(place).splitlines()
-        yield from filter(None, (pictures.find(line.strip()) for line in lines if line.strip()))
+        for row, line in enumerate(text_of(place).splitlines(), start=1):
+            if name := pictures.find(line):
+                yield name
+            elif line.strip():
+                where = f"{place}: line {row}"
+                notes.add("line of a list that leads to no image: passed over", where)
     elif place.is_dir():
         root = Path(os.path.realpath(pictures.root))
         yield from (name for name in pictures.all() if (root / name).is_relative_to(place))
