@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -24,9 +23,10 @@ from unidet.formats.labels.records import (
     names_met,
     number,
     picture_of,
-    size,
+    size_or_header,
     strictly,
 )
+from unidet.formats.labels.turning import around_ellipse, turned
 from unidet.formats.labels.voc import root_of
 
 SHAPES = ("box", "polygon", "ellipse", "mask")
@@ -53,20 +53,26 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     notes = Notes()
     images = []
     owners = Owners()
-    for row, element in enumerate(root.findall("image")):
+    elements = root.findall("image")
+    if not elements:
+        raise UserError(f"{file}: holds no <image>; export the task as 'CVAT for images 1.1'")
+    for row, element in enumerate(elements):
         with leaving_out(refuse):
             where = f"{file}: image[{row}]"
             image = _image(where, element, pictures, notes)
             owners.add(image.file_name, where)
             images.append(image)
-    listed = ((label.text or "").strip() for label in root.iterfind(".//label/name"))
+    # labels with a <parent> are those of a skeleton's points
+    labels = (label for label in root.iterfind(".//label") if not label.findtext("parent"))
+    listed = ((label.findtext("name") or "").strip() for label in labels)
     names = dict.fromkeys([*filter(None, listed), *names_met(images)])
     return Labels(tuple(names), tuple(images), notes.findings)
 
 
 def _image(where: str, element: Element, pictures: Pictures, notes: Notes) -> Labelled:
     name = picture_of(pictures, where, element.get("name", ""))
-    width, height = size(where, element.get("width"), element.get("height"))
+    sides = element.get("width"), element.get("height")
+    width, height = size_or_header(where, *sides, pictures, name)
     boxes = []
     for row, shape in enumerate(element):
         place = f"{where}: {shape.tag}[{row}]"
@@ -98,38 +104,10 @@ def _xyxy(where: str, shape: Element) -> tuple[float, float, float, float]:
 
 
 def _points(where: str, text: str) -> list[tuple[float, float]]:
-    pairs = [pair.split(",") for pair in text.split(";")]
+    pairs = [pair.split(",") for pair in text.strip().removesuffix(";").split(";")]
     if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
         raise RecordFault(where, "points must be three or more x,y with ; between", text[:40])
     return [(number(where, x, "x"), number(where, y, "y")) for x, y in pairs]
-
-
-def turned(
-    points: list[tuple[float, float]], centre: tuple[float, float], degrees: float
-) -> list[tuple[float, float]]:
-    """Points rotated clockwise in the image around a centre."""
-    if not degrees:
-        return points
-    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
-    (x0, y0) = centre
-    return [
-        (
-            x0 + (x - x0) * cosine - (y - y0) * sine,
-            y0 + (x - x0) * sine + (y - y0) * cosine,
-        )
-        for x, y in points
-    ]
-
-
-def around_ellipse(
-    centre: tuple[float, float], radii: tuple[float, float], degrees: float
-) -> tuple[float, float, float, float]:
-    """The bounding box of an ellipse that is rotated around its centre."""
-    (x, y), (first, second) = centre, radii
-    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
-    across = math.hypot(first * cosine, second * sine)
-    down = math.hypot(first * sine, second * cosine)
-    return x - across, y - down, x + across, y + down
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ from unidet.formats.labels.records import (
     strictly,
 )
 
-SHAPES = ("rectangle", "polygon", "circle", "mask", "rotation")
-_LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2, "rotation": 3}
+SHAPES = ("rectangle", "polygon", "circle", "mask", "rotation", "quadrilateral")
+_LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2, "rotation": 3, "quadrilateral": 3}
 """Least number of points per type of shape."""
+_NO_CLASSES = ("__ignore__", "_background_")
+"""Labels that Labelme's own converters leave out."""
+Quad = tuple[float, float, float, float]
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
@@ -51,7 +55,11 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     owners = Owners()
     for file in sorted(label_files(place, "*.json")):
         with leaving_out(refuse):
-            image = _image(file, below, pictures, notes)
+            document = _document(file)
+            if "shapes" not in document and file != place and not pictures.beside(file, below):
+                notes.add("JSON file without shapes: passed over", str(file))
+                continue
+            image = _image(file, document, below, pictures, notes)
             owners.add(image.file_name, str(file))
             images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
@@ -64,27 +72,56 @@ def _document(file: Path) -> dict[str, Any]:
         raise RecordFault(str(file), str(fault).removeprefix(f"{file}: ")) from None
 
 
-def _image(file: Path, below: Path, pictures: Pictures, notes: Notes) -> Labelled:
-    document = _document(file)
+def _image(
+    file: Path, document: dict[str, Any], below: Path, pictures: Pictures, notes: Notes
+) -> Labelled:
     shapes = document.get("shapes")
     if not isinstance(shapes, list):
         raise RecordFault(str(file), "must have a list 'shapes'", shown(shapes))
     name = picture_of_file(pictures, file, below, document.get("imagePath"), "'imagePath'")
     sides = document.get("imageWidth"), document.get("imageHeight")
     width, height = size_or_header(str(file), *sides, pictures, name)
-    boxes = []
+    boxes: dict[object, Box] = {}
     for row, shape in enumerate(shapes):
         where = f"{file}: shapes[{row}]"
-        if not isinstance(shape, dict):
-            raise RecordFault(where, "must be an object", shown(shape))
-        kind = shape.get("shape_type") or "polygon"
-        if kind in SHAPES:
-            is_difficult = flag(where, str(shape.get("difficult") or ""), "'difficult'")
-            name_of_box = name_of(where, shape.get("label"))
-            boxes.append(Box(name_of_box, _xyxy(where, kind, shape), is_difficult))
-        else:
-            notes.add(f"shape {shown(kind)} has no box ({', '.join(SHAPES)} have): left out", where)
-    return Labelled(name, width, height, tuple(boxes))
+        box = _box(where, shape, notes)
+        if box is not None:
+            key = _instance(shape) or row
+            if key in boxes:
+                notes.add("shapes of one label and 'group_id': read as one object", where)
+                box = replace(box, xyxy=_around_both(boxes[key].xyxy, box.xyxy))
+            boxes[key] = box
+    return Labelled(name, width, height, tuple(boxes.values()))
+
+
+def _box(where: str, shape: Any, notes: Notes) -> Box | None:
+    """The box of a shape; None, with a note, where it has none."""
+    if not isinstance(shape, dict):
+        raise RecordFault(where, "must be an object", shown(shape))
+    kind = shape.get("shape_type") or "polygon"
+    if kind not in SHAPES:
+        notes.add(f"shape {shown(kind)} has no box ({', '.join(SHAPES)} have): left out", where)
+        return None
+    if shape.get("points") == []:
+        notes.add("shape without a point: left out", where)
+        return None
+    name = name_of(where, shape.get("label"))
+    if name in _NO_CLASSES:
+        notes.add(f"shape labelled {name}: left out, as by Labelme", where)
+        return None
+    is_difficult = flag(where, str(shape.get("difficult") or ""), "'difficult'")
+    return Box(name, _xyxy(where, kind, shape), is_difficult)
+
+
+def _instance(shape: dict[str, Any]) -> str:
+    """What the parts of one object share, as in labelme2coco; rectangles are objects each."""
+    group = shape.get("group_id")
+    is_part = group is not None and shape.get("shape_type") != "rectangle"
+    return f"{shape['label'].strip()} {group}" if is_part else ""
+
+
+def _around_both(one: Quad, other: Quad) -> Quad:
+    return around([one[:2], one[2:], other[:2], other[2:]])
 
 
 def _xyxy(where: str, kind: str, shape: dict[str, Any]) -> tuple[float, float, float, float]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from unidet.formats.json_text import record_batches, shown
-from unidet.formats.labels.cvat import around_ellipse, turned
+from unidet.formats.json_text import read_document, record_batches, shown
 from unidet.formats.labels.records import (
     Box,
     Labelled,
@@ -28,6 +27,7 @@ from unidet.formats.labels.records import (
     size,
     strictly,
 )
+from unidet.formats.labels.turning import around_ellipse, turned
 from unidet.formats.names import without_upload_mark
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
@@ -38,6 +38,8 @@ _SOURCE = ("to_name", "item_index")
 _FRAME = ("image_rotation", "original_width", "original_height", *_SOURCE)
 """Fields of a result about its image, in addition to its value."""
 Region = dict[str, Any]
+_BEFORE = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""Bytes before the first value: byte order marks and spaces."""
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
@@ -45,15 +47,25 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     notes = Notes()
     owners = Owners()
     images: list[Labelled] = []
-    for batch in record_batches(place, exactly=True):
-        for row, task in enumerate(batch.values, start=batch.start):
-            with leaving_out(refuse):
-                where = f"{place}: task[{row}]"
-                image = _image(where, task, pictures, notes)
-                if image is not None:
-                    owners.add(image.file_name, where)
-                    images.append(image)
+    for row, task in enumerate(_tasks(place)):
+        with leaving_out(refuse):
+            where = f"{place}: task[{row}]"
+            image = _image(where, task, pictures, notes)
+            if image is not None:
+                owners.add(image.file_name, where)
+                images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
+
+
+def _tasks(place: Path) -> Iterator[Any]:
+    """The tasks of a list, or the one of a file that holds one."""
+    with place.open("rb") as file:
+        is_one = file.read(64).lstrip(_BEFORE).startswith(b"{")
+    if is_one:
+        yield read_document(place)
+        return
+    for batch in record_batches(place, exactly=True):
+        yield from batch.values
 
 
 def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled | None:
@@ -83,7 +95,11 @@ def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled 
 def _box(where: str, value: Region, sides: tuple[int, int], notes: Notes) -> Box | None:
     """The box of a region; None, with a note, if it has none."""
     label = next((key for key in LABELS if value.get(key)), None)
-    if label is None or not any(keys <= value.keys() for keys in _BOXED):
+    is_boxed = any(keys <= value.keys() for keys in _BOXED)
+    if label is None and is_boxed:
+        notes.add(f"region without a name ({', '.join(LABELS)} hold it): left out", where)
+        return None
+    if label is None or not is_boxed:
         notes.add(f"region without a box ({', '.join(LABELS)} have): left out", where)
         return None
     if value.get("image_rotation"):

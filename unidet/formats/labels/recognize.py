@@ -24,8 +24,11 @@ FORMATS = {
 }
 UNFINISHED = ".unidet-unfinished"
 """Marker file in a folder of labels that is being written."""
+_SUFFIXES = ("json", "xml", "csv")
 _HEAD = 1 << 20
 """Bytes at the start of a file that are examined; LabelMe's image data come after them."""
+_OF_TASKS = (b'"data"', b'"result"', b'"completions"', b'"rectanglelabels"', b'"annotation_id"')
+"""Keys of Label Studio's exports, which lists of other tools (CreateML) have not."""
 _LOOKED_AT = 50
 """Most files of a folder that are examined until one is recognised."""
 
@@ -59,8 +62,9 @@ def recognize(place: Path, as_format: str = "") -> Source:
         _require_no_settings_above(place)
     chosen = as_format or next(iter(formats), "")
     if not chosen:
-        if place.is_file() and (reason := _other_kind(place)):
-            raise UserError(f"{place}: {reason}")
+        for file in [place] if place.is_file() else _first_files(place):
+            if reason := _other_kind(file):
+                raise UserError(f"{file}: {reason}")
         if place.is_dir() and _has_lines_of_labels(place):
             yolo_names.names_of({}, place)  # raises the error about missing names
         known = "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
@@ -109,7 +113,7 @@ def _has_lines_of_labels(folder: Path) -> bool:
 def _formats_in(folder: Path) -> Iterator[str]:
     if yolo_settings.settings_file(folder) or yolo_names.name_lists(folder):
         yield "yolo"
-    for suffix in ("json", "xml", "csv"):
+    for suffix in _SUFFIXES:
         files = sorted(islice(label_files(folder, f"*.{suffix}"), _LOOKED_AT))
         yield from filter(None, map(_format_of_file, files))
 
@@ -132,6 +136,12 @@ def _format_of_file(file: Path) -> str:
     return ""
 
 
+def _first_files(folder: Path) -> Iterator[Path]:
+    """Some of the files with endings of labels, as pointers and empty files have too."""
+    for suffix in _SUFFIXES:
+        yield from sorted(islice(label_files(folder, f"*.{suffix}"), _LOOKED_AT))
+
+
 def _other_kind(file: Path) -> str:
     with file.open("rb") as content:
         return other_kind(content.read(64))
@@ -139,10 +149,11 @@ def _other_kind(file: Path) -> str:
 
 def _json_format(head: bytes) -> str:
     if re.match(rb"[^\w{\[]{0,8}\[", head):
-        tasks = (b'"data"', b'"annotations"', b'"rectanglelabels"', b'"annotation_id"')
-        return "labelstudio" if any(key in head for key in tasks) else ""
+        return "labelstudio" if any(key in head for key in _OF_TASKS) else ""
     if b'"shapes"' in head:
         return "labelme"
+    if b'"result"' in head and b'"images"' not in head:
+        return "labelstudio"  # one task
     # a file with only names is Label Studio's notes.json, which its YOLO export contains
     cut_off = len(head) == _HEAD and b'"categories"' in head
     return "coco" if cut_off or b'"images"' in head or b'"annotations"' in head else ""

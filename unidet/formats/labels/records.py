@@ -212,7 +212,7 @@ def flag(where: str, text: str | None, what: str) -> bool:
     word = (text or "").strip().lower()
     if word in ("1", "1.0", "true", "yes"):
         return True
-    if word in ("", "0", "0.0", "-1", "false", "no"):  # -1: OpenImages' unknown
+    if word in ("", "0", "0.0", "-1", "false", "no", "unspecified"):  # -1: OpenImages' unknown
         return False
     raise RecordFault(where, f"{what} must be 1 or 0, true or false, yes or no", shown(text))
 

@@ -7,6 +7,7 @@ COCO AP.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -27,6 +28,7 @@ from unidet.formats.labels.records import (
     Pictures,
     RecordFault,
     Refuse,
+    around,
     by_part,
     by_picture,
     flag,
@@ -42,8 +44,10 @@ from unidet.formats.labels.records import (
     strictly,
     text_in,
 )
+from unidet.formats.labels.turning import turned
 from unidet.formats.names import composed
 
+Quad = tuple[float, float, float, float]
 _MAIN = Path("ImageSets", "Main")
 _OF_CLASS = re.compile(r"\s+-?[01]$")
 """End of a line in the devkit's lists of a class."""
@@ -60,10 +64,20 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     owners = Owners()
     for file in files:
         with leaving_out(refuse):
+            if _is_of_others(file, place, pictures):
+                notes.add("XML file without <annotation>: passed over", str(file))
+                continue
             image = _image(file, below, pictures, parts.get(str(file), ""), notes)
             owners.add(image.file_name, str(file))
             images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
+
+
+def _is_of_others(file: Path, place: Path, pictures: Pictures) -> bool:
+    """Whether a file of a folder is no annotation, and belongs to no image."""
+    if file == place or pictures.beside(file, place) is not None:
+        return False
+    return root_of(file).tag != "annotation"
 
 
 def root_of(file: Path) -> Element:
@@ -101,17 +115,20 @@ def _image(file: Path, below: Path, pictures: Pictures, part: str, notes: Notes)
 
 def _boxes(where: str, item: Element, notes: Notes) -> list[Box]:
     """The box of an object; of several, as ybat writes all objects of a name, each is one."""
+    if flag(where, item.findtext("deleted"), "<deleted>"):
+        notes.add("<object> that is marked <deleted>: left out", where)
+        return []
     name = name_of(where, item.findtext("name"))
     is_difficult = flag(where, item.findtext("difficult"), "<difficult>")
-    boxes = [Box(name, _corners(where, bounds), is_difficult) for bounds in item.findall("bndbox")]
-    if not boxes:
-        raise RecordFault(where, "must have a <bndbox>")
-    if len(boxes) > 1:
+    quads = [_corners(where, bounds, notes) for bounds in item.findall("bndbox")]
+    if len(quads) > 1:
         notes.add("<object> with several <bndbox>: each is read as an object", where)
-    return boxes
+    angle = _rotation(where, item)
+    quads = [_around_turned(quad, angle) for quad in quads] or [_around_outline(where, item, notes)]
+    return [Box(name, quad, is_difficult) for quad in quads]
 
 
-def _corners(where: str, bounds: Element) -> tuple[float, float, float, float]:
+def _corners(where: str, bounds: Element, notes: Notes) -> Quad:
     """Left, top, right, bottom in pixels counted from 0."""
     keys = ("xmin", "ymin", "xmax", "ymax")
     left, top, right, bottom = (number(where, bounds.findtext(key), f"<{key}>") for key in keys)
@@ -121,7 +138,58 @@ def _corners(where: str, bounds: Element) -> tuple[float, float, float, float]:
             "xmax and ymax must not lie before xmin and ymin",
             f"{left:g} {top:g} {right:g} {bottom:g}",
         )
+    if min(left, top) < 1:
+        notes.add(
+            "<bndbox> that begins before pixel 1, the first of VOC: all boxes of files that count "
+            "from 0 are read a pixel too far to the left and up",
+            where,
+        )
     return left - 1, top - 1, right, bottom
+
+
+def _rotation(where: str, item: Element) -> float:
+    """Degrees by which CVAT turned a box, clockwise."""
+    for attribute in item.iterfind("attributes/attribute"):
+        if attribute.findtext("name") == "rotation":
+            return number(where, attribute.findtext("value"), "the attribute rotation")
+    return 0.0
+
+
+def _around_turned(quad: Quad, degrees: float) -> Quad:
+    left, top, right, bottom = quad
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return around(turned(corners, ((left + right) / 2, (top + bottom) / 2), degrees))
+
+
+def _around_outline(where: str, item: Element, notes: Notes) -> Quad:
+    """The box around a <polygon> (LabelMe, Labelbox) or the turned <robndbox> (roLabelImg)."""
+    robust = item.find("robndbox")
+    if robust is not None:
+        keys = ("cx", "cy", "w", "h", "angle")
+        x, y, w, h, angle = (number(where, robust.findtext(key), f"<{key}>") for key in keys)
+        quad = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        notes.add("<object> with a <robndbox>: the upright box around it", where)
+        return _around_turned(quad, math.degrees(angle))
+    points = [
+        (number(where, x, "<polygon>"), number(where, y, "<polygon>"))
+        for x, y in _points(item.find("polygon"))
+    ]
+    if len(points) < 3:
+        raise RecordFault(where, "must have a <bndbox>, or a <polygon> of three or more points")
+    notes.add("<object> with a <polygon> alone: the box around it", where)
+    return around(points)
+
+
+def _points(polygon: Element | None) -> Iterator[tuple[str | None, str | None]]:
+    """Those of <pt><x/><y/></pt>, or of <x1/><y1/><x2/><y2/>."""
+    if polygon is None:
+        return
+    for point in polygon.findall("pt"):
+        yield point.findtext("x"), point.findtext("y")
+    row = 1
+    while (x := polygon.find(f"x{row}")) is not None:
+        yield x.text, polygon.findtext(f"y{row}")
+        row += 1
 
 
 def _parts(place: Path, files: list[Path], notes: Notes) -> dict[str, str]:

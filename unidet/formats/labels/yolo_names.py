@@ -48,13 +48,14 @@ def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
 
 def _listed(folder: Path) -> list[str]:
     """The lines of a list of names; blank ones may end it, but an inner one counts as a class."""
-    file, *others = name_lists(folder) or [None]
-    if file is None:
+    lists = name_lists(folder)
+    if not lists:
         _tell_of_settings(folder)
         raise UserError(
             f"{folder}: YOLO labels need the names of their classes: a data.yaml with names: "
             "[cat, dog], or classes.txt or obj.names with a name a line"
         )
+    file, *others = lists
     lines = _lines(file)
     if "" in lines:
         raise UserError(
