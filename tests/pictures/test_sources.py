@@ -75,6 +75,15 @@ def test_a_list_on_standard_input(files: Callable[..., None]) -> None:
     assert [source.path for source in found] == ["a b.jpg", "c.jpg", "p/d.jpg"]
 
 
+def test_blanks_and_comments_of_a_list_name_nothing(files: Callable[..., None]) -> None:
+    """Unless a file is called so."""
+    files("a.jpg", "b.jpg ", "# c.jpg", "#d.jpg", " e.jpg")
+    lines = ["# of May", "a.jpg  ", "  ", "\t", "b.jpg ", "# c.jpg", "  #d.jpg", " e.jpg", " a.jpg"]
+    found = find_sources(["-"], listed=io.StringIO("\r\n".join(lines)))
+    assert [source.path for source in found] == ["a.jpg", "b.jpg ", "# c.jpg", "#d.jpg", " e.jpg"]
+    assert not any(source.fault for source in found)
+
+
 def test_a_file_that_is_named_counts_whatever_its_ending(files: Callable[..., None]) -> None:
     files("p/notes.txt", "p/a.jpg")
     assert paths("p/notes.txt", "p") == ["p/notes.txt", "p/a.jpg"]

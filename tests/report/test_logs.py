@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -49,8 +50,11 @@ def test_mmdet_2_text_counts_steps_over_epochs(logs: Path) -> None:
     assert not {"eta", "memory", "time", "AP_small"} & set(run.table.columns)
 
 
-def test_mmdet_2_json_takes_the_largest_iteration_for_an_epoch(logs: Path) -> None:
-    run = read(logs / "mmdet2.log.json")
+def test_mmdet_2_json_takes_the_largest_iteration_for_an_epoch(logs: Path, tmp_path: Path) -> None:
+    """Where no text log says how many steps there are."""
+    shutil.copy(logs / "mmdet2.log.json", tmp_path)
+    run = read(tmp_path / "mmdet2.log.json")
+    assert run.guessed_epoch == 100
     assert rows(run, "train", "epoch", "step", "loss", "lr") == [
         [1, 50, 1.75, 0.00198],
         [1, 100, 1.5, 0.00398],
@@ -58,6 +62,12 @@ def test_mmdet_2_json_takes_the_largest_iteration_for_an_epoch(logs: Path) -> No
     ]
     assert rows(run, "val", "epoch", "step", "AP", "AP50") == [[1, 100, 0.125, 0.25]]
     assert "AP_small" not in run.table
+    shutil.copy(logs / "mmdet2.log", tmp_path)
+    run = read(tmp_path / "mmdet2.log.json")
+    assert run.guessed_epoch == 0
+    assert [row[0] for row in rows(run, "train", "step")] == [50, 100, 170]
+    (tmp_path / "mmdet2.log").write_text("2026 - mmdet - INFO - Epoch [3] begins\n")
+    assert read(tmp_path / "mmdet2.log.json").guessed_epoch == 100
 
 
 def test_mmdet_2_by_iterations(logs: Path) -> None:
@@ -111,9 +121,9 @@ def test_logs_of_unidetector_s_first_stage(logs: Path) -> None:
 
 @pytest.mark.parametrize("name", ["unidetector_lvis.log", "unidetector_lvis.log.json"])
 def test_logs_of_unidetector_on_lvis(logs: Path, name: str) -> None:
-    """The end-to-end network's; of 2,483 steps in an epoch JSON knows those to the last line."""
+    """The end-to-end network's; JSON has the 2,483 steps of an epoch from the text beside it."""
     run = read(logs / name)
-    epoch = 2483 if name.endswith(".log") else 2450
+    epoch = 2483
     steps = [row[1] for row in rows(run, "train", "epoch", "step")]
     assert steps == [50, 100, epoch + 2450, 2 * epoch + 50]
     columns = ("AP", "AP50", "AP75", "APr", "APc", "APf")

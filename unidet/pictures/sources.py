@@ -49,7 +49,7 @@ def find_sources(
     A folder stands for its images and videos, sorted by name, with subfolders if `recursive`. Files
     with other suffixes, and outputs of `unidet detect`, are skipped. The same applies to patterns,
     in which `**` matches folders at any depth. A file given by name is used with any suffix. `-`
-    stands for the lines of `listed`, by default standard input.
+    stands for the lines of `listed`, by default standard input, without blank ones and comments.
 
     Raises:
         UserError: there are no images and videos.
@@ -79,8 +79,19 @@ def _without_lists(given: Sequence[str], listed: TextIO | None) -> Iterator[str]
         if item != STANDARD_INPUT:
             yield item
             continue
-        lines = (line.rstrip("\r\n").removeprefix(_MARK) for line in listed or sys.stdin)
-        yield from (line for line in lines if line)
+        yield from filter(None, map(_path_of, listed or sys.stdin))
+
+
+def _path_of(line: str) -> str:
+    """What a line of a list names; empty for a blank one and a comment, `# …`.
+
+    Spaces around it belong to it where there is such a file, as the mark of a comment does.
+    """
+    written = line.rstrip("\r\n").removeprefix(_MARK)
+    if os.path.exists(written):
+        return written
+    bare = written.strip()
+    return "" if bare.startswith("#") and not os.path.exists(bare) else bare
 
 
 def _entries(item: str) -> list[Entry]:

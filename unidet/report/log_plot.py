@@ -63,4 +63,9 @@ def _repairs(run: Run) -> list[str]:
         repairs.append(f"rows written twice: {run.replaced}, the later ones count")
     if run.cut_off:
         repairs.append(f"incomplete last lines skipped: {run.cut_off}")
+    if run.guessed_epoch:
+        repairs.append(
+            f"{run.guessed_epoch} steps an epoch assumed, the most in its log; the text log beside "
+            "it would say how many"
+        )
     return repairs

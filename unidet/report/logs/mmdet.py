@@ -15,9 +15,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from unidet.report.logs.log_lines import LogText, json_records, number, require_counts
+from unidet.report.logs.log_lines import (
+    LogText,
+    json_records,
+    number,
+    read_text,
+    require_counts,
+)
 from unidet.report.logs.rows import Rows, metric_name
 
 NAME = "mmdet"
@@ -83,7 +90,9 @@ def _read_json(log: LogText) -> Rows:
     records = [
         record for _, record in numbered if "env_info" not in record and "exp_name" not in record
     ]
-    length, trained = _epoch_length(records), False
+    length, trained = _length_beside(log.path), False
+    if not length:
+        length = rows.guessed_epoch = _longest_epoch(records)
     for record in records:
         values = _values(record)
         if not values:
@@ -106,7 +115,19 @@ def _is_training(record: Mapping[str, Any]) -> bool:
     return "iter" in record and any("loss" in name for name in record)
 
 
-def _epoch_length(records: list[dict[str, Any]]) -> int:
+def _length_beside(path: Path) -> int:
+    """Steps of an epoch by the text log that 2.x writes beside `….log.json`; 0 without one."""
+    beside = path.with_suffix("")
+    if beside.suffix != ".log" or not beside.is_file():
+        return 0
+    for row in map(_ROW.search, read_text(beside).lines):
+        counts = re.findall(_COUNT, row[3]) if row and row[2] is None else []
+        if len(counts) == 2 and "/" in counts[1]:
+            return int(counts[1].strip("[] ").split("/")[1])
+    return 0
+
+
+def _longest_epoch(records: list[dict[str, Any]]) -> int:
     """Steps of an epoch where "iter" starts again with each, otherwise 0.
 
     The log does not hold the number: it is taken to be the largest "iter", which falls short of it

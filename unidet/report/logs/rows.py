@@ -34,10 +34,12 @@ class Rows:
     Attributes:
         replaced: how many rows were replaced so, or stood there twice.
         cut_off: how many lines at the end of the file were incomplete.
+        guessed_epoch: steps of an epoch, where the log does not say how many there are.
     """
 
     replaced: int = 0
     cut_off: int = 0
+    guessed_epoch: int = 0
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
     def train(self, epoch: float | None, step: int | None, values: Mapping[str, float]) -> None:

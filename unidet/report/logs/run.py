@@ -49,6 +49,7 @@ class Run:
             among them loss, lr, AP, AP50; NaN where it was not logged.
         replaced: rows that a resumed run wrote again.
         cut_off: incomplete lines at the end.
+        guessed_epoch: steps of an epoch that were assumed; 0 where the log says how many.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Run:
     table: pd.DataFrame
     replaced: int = 0
     cut_off: int = 0
+    guessed_epoch: int = 0
 
 
 def read_runs(places: Sequence[str | Path], names: Sequence[str] = ()) -> list[Run]:
@@ -87,7 +89,7 @@ def _read(path: Path, name: str) -> Run:
             len(log.lines) - 1,
             f"the log of {kind.NAME} ends before its first complete row; try again once it has one",
         )
-    return Run(name, kind.NAME, table, rows.replaced, rows.cut_off)
+    return Run(name, kind.NAME, table, rows.replaced, rows.cut_off, rows.guessed_epoch)
 
 
 def _format_of(log: LogText) -> Format:
