@@ -81,6 +81,17 @@ def test_a_text_that_holds_no_labels_is_passed_over(tmp_path: Path) -> None:
     assert "text file without lines of labels: passed over" in note
 
 
+def test_few_files_without_a_picture_are_passed_over(tmp_path: Path) -> None:
+    """COCO128 as it is published has two for 126."""
+    place = written(tmp_path, "names: [cat]", **dict.fromkeys("abcdefghij", BOX))
+    (place / "labels/gone.txt").write_text(BOX)
+    data = read_own(place, place / "images")
+    assert len(boxes(data)) == 10
+    assert "1 × text file whose name no image has: passed over, as by YOLO" in data.notes[0]
+    (place / "labels/gone2.txt").write_text(BOX)
+    refused(place, r"gone\.txt: must have one image of its name below")
+
+
 @pytest.mark.parametrize("name", ["train", "val"])
 def test_a_list_is_no_labels_of_an_image_of_its_name(tmp_path: Path, name: str) -> None:
     settings = "names: [cat]\ntrain: train.txt\nval: val.txt"

@@ -48,6 +48,8 @@ _NOT_LABELS = {"classes", "train", "val", "valid", "test", "requirements", "read
 """Text files beside labels that hold none."""
 _SLACK = 0.01
 """So far beyond the image, in shares of it, rounding may put a coordinate."""
+_FEW_ALONE = 10
+"""So many files with an image there must be for one without."""
 _FEW = 4
 """So many boxes may look like corners by accident."""
 
@@ -87,9 +89,14 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 
 
 def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> dict[str, Path]:
-    """Image -> its file with labels."""
+    """Image -> its file with labels.
+
+    Few files without an image are passed over, as by YOLO; RecordFault of each, if they are many,
+    since the images then lie elsewhere or have other names.
+    """
     owners = Owners()
     files: dict[str, Path] = {}
+    alone: list[Path] = []
     for file in sorted(label_files(folder, "*.txt")):
         with leaving_out(refuse):
             if file.stem.lower() in _NOT_LABELS and _is_list(file, pictures):
@@ -101,11 +108,14 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
             elif file.stem.lower() in _NOT_LABELS:
                 continue
             elif may_be_labels(file):
-                raise RecordFault(
-                    str(file), f"must have one image of its name below {pictures.root}"
-                )
+                alone.append(file)
             else:
                 notes.add("text file without lines of labels: passed over", str(file))
+    for file in alone:
+        if len(alone) * _FEW_ALONE <= len(files):
+            notes.add("text file whose name no image has: passed over, as by YOLO", str(file))
+        else:
+            refuse(RecordFault(str(file), f"must have one image of its name below {pictures.root}"))
     return files
 
 
