@@ -17,6 +17,7 @@ from unidet.data.check import (
     shared_pictures,
 )
 from unidet.data.own_data import read_own, reader_of, require_apart
+from unidet.data.own_parts import unknown_names
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.annotations import sentences
@@ -87,7 +88,8 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
     """
     checked: list[CheckedSet] = []
     splits: dict[Path, list[Split]] = {}
-    names: dict[str, set[tuple[int, str]]] = {}
+    trained: set[str] = set()
+    evaluated: set[str] = set()
     for data in _listed(sets, foreign):
         faults = foreign if not checked else Faults()
         entry = CheckedSet(data.name, data.file.resolve().name, data.role, faults)
@@ -103,13 +105,11 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
         note_copies(entry.digests, faults)
         splits.setdefault(data.images, []).append(split)
         if data.vocabulary == OWN and data.role:
-            names.setdefault(data.name, {(entry.id, entry.name) for entry in split.categories})
-    first, *others = names.values() or [set()]
-    if strange := set().union(
-        *(first ^ other for other in others)
-    ):  # as `unidet new` and `convert` refuse them
-        kind = f"other categories, by id and name, in {' than in '.join(names)}"
-        checked[0].faults.refuse(kind, min(name for _, name in strange), len(strange))
+            names = trained if data.role == "training" else evaluated
+            names |= {category.name for category in split.categories}
+    if trained and (strange := unknown_names(trained, evaluated)):
+        # as `unidet new` and `convert` refuse them
+        checked[0].faults.refuse("category of val that train has not", strange[0], len(strange))
     for images, own in splits.items():
         note_unlabelled(own, images, checked[0].faults)
     return Check(checked or [CheckedSet("labels", "", "", foreign)], dict(_overlaps(checked)))

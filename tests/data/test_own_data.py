@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from labelled import COCO, write_labels, write_pictures
+from PIL import Image
 
 from unidet.data.image_files import image_names
-from unidet.data.own_data import read_own
+from unidet.data.own_data import read_own, reader_of
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
 from unidet.formats.annotations import annotations_of
-from unidet.formats.labels.records import strictly
+from unidet.formats.labels.records import Box, Labelled, Labels, strictly
 from unidet.pipelines.wiring.named_data import sets_in_folder
 
 
@@ -94,6 +95,71 @@ def test_the_folders_of_a_part_hold_its_file_and_its_pictures(tmp_path: Path) ->
     }
 
 
+def test_categories_of_parts_are_matched_by_name(tmp_path: Path, photos: Path) -> None:
+    """Each part is numbered by itself, and lacks what no image of it shows."""
+    write_coco(tmp_path, train=["a.png"], val=["in/b.png"])
+    file = tmp_path / "val.json"
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 7, "name": "cat"}]
+    for box in content["annotations"]:
+        box["category_id"] = 7
+    file.write_text(json.dumps(content))
+    data = read_own(tmp_path, photos)
+    assert data.documents["val"]["categories"] == data.documents["train"]["categories"]
+    assert [box["category_id"] for box in data.documents["val"]["annotations"]] == [1]
+    (note,) = data.notes
+    assert note.startswith("2 × category that val numbers otherwise than train, or lacks")
+    content["categories"] = [{"id": 7, "name": "cat"}, {"id": 8, "name": "cat"}]
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"different categories \(2 and 2, by name\), first"):
+        read_own(tmp_path, photos)
+
+
+def test_other_files_of_coco_beside_its_boxes_are_passed_over(tmp_path: Path, photos: Path) -> None:
+    """`annotations` as it is published."""
+    write_coco(tmp_path, instances_train2017=["a.png"], instances_val2017=["in/b.png"])
+    for part in ("train2017", "val2017"):
+        text = (tmp_path / f"instances_{part}.json").read_text()
+        (tmp_path / f"person_keypoints_{part}.json").write_text(text)
+        (tmp_path / f"captions_{part}.json").write_text('{"images": [], "annotations": []}')
+    assert set(read_own(tmp_path, photos).documents) == {"train", "val"}
+
+
+@pytest.mark.parametrize("format_name", ["yolo", "voc", "labelme", "cvat"])
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        (("train", "valid"), {"train": ["train/a.png"], "val": ["valid/b.png"]}),
+        (("Train", "test"), {"train": ["Train/a.png"], "val": ["test/b.png"]}),
+        (("train/cats", "val/dogs"), {"train": ["train/cats/a.png"], "val": ["val/dogs/b.png"]}),
+        (("train", "more"), {"": ["more/b.png", "train/a.png"]}),
+        (("val", "test"), {"": ["test/b.png", "val/a.png"]}),
+    ],
+)
+def test_folders_of_images_that_name_parts_are_the_parts(
+    tmp_path: Path, format_name: str, folders: tuple[str, str], parts: dict[str, list[str]]
+) -> None:
+    """As Roboflow exports Pascal VOC: else copies of one image would be in both parts."""
+    images = []
+    for folder, name in zip(folders, "ab", strict=True):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        Image.new("RGB", (20, 10), name == "a").save(tmp_path / "photos" / folder / f"{name}.png")
+        images.append(Labelled(f"{folder}/{name}.png", 20, 10, (Box("cat", (1, 1, 9, 9)),)))
+    place = tmp_path / "labels"
+    place.mkdir()
+    reader_of(format_name).write(Labels(("cat",), tuple(images)), place, tmp_path / "photos")
+    if format_name == "yolo":
+        (place / "data.yaml").write_text("names: [cat]\n")
+    data = read_own(place, tmp_path / "photos", format_name)
+    found = {
+        part: sorted(image["file_name"] for image in own["images"])
+        for part, own in data.documents.items()
+    }
+    assert found == parts
+    told = any("2 × image in a folder that is called like a part" in note for note in data.notes)
+    assert told == ("train" in parts)
+
+
 @pytest.mark.parametrize("is_root", [True, False])
 def test_a_category_that_stands_for_all_others_is_left_out(tmp_path: Path, is_root: bool) -> None:
     """As Roboflow writes the project; one with boxes, or beside others, is a category."""
@@ -107,7 +173,9 @@ def test_a_category_that_stands_for_all_others_is_left_out(tmp_path: Path, is_ro
     data = read_own(file, tmp_path / "photos")
     names = [entry["name"] for entry in data.documents[""]["categories"]]
     assert ("pets" in names) != is_root
-    left_out = "1 × category that stands for all others and has no box: left out, first pets"
+    left_out = (
+        "1 × category that stands for all others, or none, and has no box: left out, first pets"
+    )
     assert (left_out in data.notes) == is_root
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unidet.data.image_files import image_names
+from unidet.data.own_parts import in_parts, names_of, parts_of_folders
 from unidet.data.pictures import PictureFolder, unlisted
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, sentences
@@ -17,13 +18,9 @@ from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
 from unidet.formats.labels.recognize import Source, recognize
 from unidet.formats.labels.records import (
-    TEST,
-    TRAIN,
-    VAL,
     Refuse,
     by_part,
     part_named,
-    refuse_shared,
     strictly,
     with_plain_names,
 )
@@ -71,12 +68,13 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
         documents, notes = _of_coco(source, pictures)
     else:
         read = reader_of(source.format).read(source.places[0], pictures, refuse)
-        labels = with_plain_names(read)
+        labels = parts_of_folders(with_plain_names(read))
         documents = {part: document_of(own) for part, own in by_part(labels).items()}
         notes = labels.notes
     _require_boxes(documents, notes, place)
     notes = notes | _unlabelled(documents, pictures)
-    return _with_parts(source.format, documents, notes, place)
+    documents, more = in_parts(documents, place)
+    return OwnData(source.format, documents, notes | more)
 
 
 def _require_boxes(documents: dict[str, Document], notes: dict[str, Finding], place: Path) -> None:
@@ -128,7 +126,9 @@ def _of_coco(
             notes[remark] = Finding(known.count + finding.count, known.first)
     roots = set.intersection(*(_roots(document) for document in documents.values()))
     for number, name in sorted(roots):
-        notes["category that stands for all others and has no box: left out"] = Finding(1, name)
+        notes["category that stands for all others, or none, and has no box: left out"] = Finding(
+            1, name
+        )
         for part, document in documents.items():
             kept = [entry for entry in document["categories"] if entry["id"] != number]
             documents[part] = {**document, "categories": kept}
@@ -136,26 +136,29 @@ def _of_coco(
 
 
 def _roots(document: Document) -> set[tuple[Any, str]]:
-    """Id and name of a category without boxes that is the supercategory of all others.
-
-    Roboflow writes the project as such a category.
+    """Id and name of a category without boxes that is the supercategory of all others, as Roboflow
+    writes the project, or Labelme's background.
     """
     entries = document["categories"]
     used = {str(box["category_id"]) for box in document["annotations"]}
     return {
         (entry["id"], entry["name"])
         for entry in entries
-        if len(entries) > 1
-        and entry.get("supercategory") == "none"
-        and str(entry["id"]) not in used
-        if all(
-            other.get("supercategory") == entry["name"] for other in entries if other is not entry
-        )
+        if len(entries) > 1 and str(entry["id"]) not in used
+        if entry["name"] == "_background_" or _is_above(entry, entries)
     }
 
 
+def _is_above(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
+    """Whether a category is the supercategory of all others, and has none."""
+    others = [other for other in entries if other is not entry]
+    return entry.get("supercategory") == "none" and all(
+        other.get("supercategory") == entry["name"] for other in others
+    )
+
+
 def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict[str, Finding]:
-    return unlisted(set().union(*map(_names, documents.values())), pictures)
+    return unlisted(set().union(*map(names_of, documents.values())), pictures)
 
 
 def part_of_file(file: Path, source: Source) -> str:
@@ -256,70 +259,3 @@ def _with_area(record: Any) -> Any:
     if len(sides) != 2 or not all(isinstance(side, int | float) for side in sides):
         return record
     return {**record, "area": sides[0] * sides[1]}
-
-
-# --- parts -------------------------------------------------------------------------------------
-
-
-def _with_parts(
-    format_name: str, documents: dict[str, Document], notes: dict[str, Finding], place: Path
-) -> OwnData:
-    """Divide into a training and an evaluation part, or one part.
-
-    Test images are used for evaluation only if there are no validation images.
-
-    Raises:
-        UserError: the parts have different categories or share images.
-    """
-    if TEST in documents and VAL not in documents:
-        documents[VAL] = documents.pop(TEST)
-    if TEST in documents:
-        remark = "image of the part test: left out, val is for evaluation"
-        notes = notes | _left_out(remark, documents.pop(TEST))
-    if {TRAIN, VAL} <= documents.keys():
-        if "" in documents:
-            notes = notes | _left_out("image of no part: left out", documents.pop(""))
-        _require_same_categories(documents)
-        train, val = (_names(documents[part]) for part in (TRAIN, VAL))
-        refuse_shared(train, val, place)
-        return OwnData(format_name, documents, notes)
-    first, *more = documents.values()
-    return OwnData(format_name, {"": joined(first, more)}, notes)
-
-
-def _names(document: Document) -> set[str]:
-    return {image["file_name"] for image in document["images"]}
-
-
-def _left_out(remark: str, document: Document) -> dict[str, Finding]:
-    names = [image["file_name"] for image in document["images"]]
-    return {remark: Finding(len(names), names[0])} if names else {}
-
-
-def joined(first: Document, more: list[Document]) -> Document:
-    """Join documents with the same categories; ids are renumbered where they collide."""
-    images, annotations = [*first["images"]], [*first["annotations"]]
-    for document in more:
-        image_shift, box_shift = _largest(images) + 1, _largest(annotations) + 1
-        images += [{**image, "id": image["id"] + image_shift} for image in document["images"]]
-        annotations += [
-            {**box, "id": box["id"] + box_shift, "image_id": box["image_id"] + image_shift}
-            for box in document["annotations"]
-        ]
-    return {**first, "images": images, "annotations": annotations}
-
-
-def _largest(records: list[dict[str, Any]]) -> int:
-    return max((int(record["id"]) for record in records), default=0)
-
-
-def _require_same_categories(documents: dict[str, Document]) -> None:
-    train, val = (
-        {(entry["id"], entry["name"]) for entry in documents[part]["categories"]}
-        for part in (TRAIN, VAL)
-    )
-    if train != val:
-        raise UserError(
-            f"train and val have different categories ({len(train)} and {len(val)}, by id and "
-            f"name), first {sorted(train ^ val)[0]}; one study learns and evaluates the same names"
-        )

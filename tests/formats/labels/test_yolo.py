@@ -271,7 +271,7 @@ def test_a_part_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     ("settings", "divided"),
     [
         ("train: images/train\nval: images/val\ntest: images/test", True),
-        ("path: 5\ntrain: 5", False),
+        ("path: 5\ntrain: 5", True),  # the folders' names say it
     ],
 )
 def test_parts_that_nothing_depends_on_are_noted(
@@ -313,6 +313,23 @@ def test_parts_are_found_where_a_data_set_was_moved(tmp_path: Path, train: str, 
 @pytest.mark.parametrize("settings", [r'train: "a\0b"', "train: {a: b}", "train: [[a]]"])
 def test_parts_that_are_no_paths_are_refused(tmp_path: Path, settings: str) -> None:
     refused(written(tmp_path, f"names: [cat]\n{settings}", **PARTS), "'train' must be a path")
+
+
+@pytest.mark.parametrize("valid", ["valid = data/val.txt", "valid=C:\\data\\val.txt"])
+def test_darknets_lists_are_the_parts(tmp_path: Path, valid: str) -> None:
+    """As CVAT exports YOLO 1.1, with paths on the machine of the training."""
+    place = written(tmp_path, "", a=BOX, b=BOX)
+    (place / "data.yaml").rename(place / "obj.names")
+    (place / "obj.names").write_text("cat\n")
+    lines = f"classes = 1\ntrain = data/train.txt\n{valid}\nnames = data/obj.names\n"
+    (place / "obj.data").write_text(f"{lines}backup = backup/\n")
+    (place / "train.txt").write_text("data/obj_train_data/a.png\n")
+    (place / "val.txt").write_text("data/obj_train_data/b.png\n")
+    data = read_own(place, place / "images")
+    assert {part: own["images"][0]["file_name"] for part, own in data.documents.items()} == {
+        "train": "a.png",
+        "val": "b.png",
+    }
 
 
 def test_a_date_that_is_none_is_a_text(tmp_path: Path) -> None:

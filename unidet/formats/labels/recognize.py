@@ -29,6 +29,8 @@ _HEAD = 1 << 20
 """Bytes at the start of a file that are examined; LabelMe's image data come after them."""
 _OF_TASKS = (b'"data"', b'"result"', b'"completions"', b'"rectanglelabels"', b'"annotation_id"')
 """Keys of Label Studio's exports, which lists of other tools (CreateML) have not."""
+_OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+"""What COCO's files begin with that lie beside `instances_…` and are about the same images."""
 _LOOKED_AT = 50
 """Most files of a folder that are examined until one is recognised."""
 
@@ -165,6 +167,8 @@ def _places(chosen: str, place: Path) -> list[Path]:
         return [place]
     suffix = "xml" if chosen == "cvat" else "json"
     files = [f for f in sorted(label_files(place, f"*.{suffix}")) if _format_of_file(f) == chosen]
+    if any(file.stem.startswith("instances_") for file in files):
+        files = [file for file in files if not file.stem.startswith(_OTHER_TASKS)]
     if chosen != "coco" and len(files) > 1:
         names = ", ".join(str(file.relative_to(place)) for file in files[:3])
         raise UserError(f"{place}: holds {len(files)} exports ({names}); give one of the files")

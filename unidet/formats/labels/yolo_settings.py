@@ -40,17 +40,27 @@ def yaml_files(folder: Path) -> list[Path]:
 
 
 def settings_of(place: Path) -> dict[str, Any]:
-    """The values of a YAML file, or of that in a folder, every one as the text that is written.
+    """The values of a YAML file, or of that in a folder, every one as the text that is written; the
+    parts of Darknet's `obj.data` where there is no such file.
 
     Raises:
         UserError: the file is malformed, or several of a folder list names, none as `data.yaml`.
     """
     file = place if place.is_file() else settings_file(place)
     if file is None or file.suffix not in (".yaml", ".yml"):
-        return {}
+        return {} if place.is_file() else _of_darknet(place)
     if not place.is_file() and file.stem.lower() not in _USUAL:
         _require_no_other(file)
     return yaml_of(file)
+
+
+def _of_darknet(folder: Path) -> dict[str, Any]:
+    """The lists of parts that `obj.data` names, a `key = value` a line; they lie beside it."""
+    file = next(iter(sorted(folder.glob("[!.]*.data"))), None)
+    lines = text_of(file).splitlines() if file else ()
+    pairs = ((text.strip() for text in line.partition("=")[::2]) for line in lines)
+    lists = {key: PurePosixPath(value.replace("\\", "/")).name for key, value in pairs}
+    return {key: name for key, name in lists.items() if key in PARTS and name}
 
 
 def _require_no_other(file: Path) -> None:
