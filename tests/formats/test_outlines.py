@@ -13,10 +13,12 @@ import pytest
 from unidet.data.own_data import read_own
 from unidet.errors import UserError
 from unidet.formats import scanner
-from unidet.formats.annotations import read_annotations
+from unidet.formats.annotations import annotations_of, read_annotations
 from unidet.formats.ground_truth import read_ground_truth
+from unidet.formats.labels.records import strictly
 from unidet.formats.outlines import box_around
 from unidet.formats.results import read_results
+from unidet.pipelines.wiring.named_data import sets_in_folder
 
 Document = dict[str, Any]
 Write = Callable[[Document], Path]
@@ -128,7 +130,10 @@ def test_own_labels_get_the_box(document: Document, write: Write, tmp_path: Path
     for field in ("bbox", "area"):
         del document["annotations"][0][field]
     document["annotations"][0]["segmentation"] = SHAPE
-    data = read_own(write(document), tmp_path)
+    path = write(document)
+    (entry,) = sets_in_folder(path, tmp_path, "", strictly, [].append)
+    assert annotations_of(path, entry.read()).notes[TAKEN].count == 1
+    data = read_own(path, tmp_path)
     first = data.documents[""]["annotations"][0]
     assert (first["bbox"], first["area"]) == ([2, 1, 4, 3], 12)
     assert "segmentation" not in first

@@ -233,8 +233,7 @@ def filled(document: Document, pictures: PictureFolder) -> Document:
     if isinstance(images, list):
         document = {**document, "images": [_sized(record, pictures) for record in images]}
     if isinstance(annotations, list):
-        boxed = map(_boxed, annotations)
-        document = {**document, "annotations": [_with_area(record) for record in boxed]}
+        document = {**document, "annotations": [_with_area(record) for record in annotations]}
     return document
 
 
@@ -255,7 +254,8 @@ def _sized(record: Any, pictures: PictureFolder) -> Any:
 def _with_area(record: Any) -> Any:
     if not isinstance(record, dict) or "area" in record:
         return record
-    sides = record["bbox"][2:] if isinstance(record.get("bbox"), list) else []
+    box = record.get("bbox") or box_around(record.get("segmentation"))
+    sides = box[2:] if isinstance(box, list) else []
     if len(sides) != 2 or not all(isinstance(side, int | float) for side in sides):
         return record
     return {**record, "area": sides[0] * sides[1]}
