@@ -188,3 +188,11 @@ def test_areas_that_no_box_has_are_noted(
     truth_path.write_text(json.dumps(content))
     noted = [note for note in read_ground_truth(truth_path).notes if "'area'" in note]
     assert [note.split(" × ")[0] for note in noted] == ([str(count)] if count else [])
+
+
+def test_a_frequency_that_some_categories_lack_is_noted(truth_path: Path) -> None:
+    """The lvis package ends in a KeyError."""
+    truth_path.write_text(json.dumps(changed("categories", 1, frequency="f")))
+    (note,) = read_ground_truth(truth_path).notes
+    assert note.startswith("1 × category without 'frequency', which others have")
+    assert note.endswith("first categories[0] (id 3)")

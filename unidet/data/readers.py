@@ -30,7 +30,7 @@ from unidet.records import Category, Split
 SMALLEST_SIDE = 1.0  # pixels; thinner boxes are left out, as officially
 _REASONS = (
     "annotation marked 'ignore'",
-    "box that is not finite",
+    "box or area that is not finite",
     "box with a negative side",
     "box in 0..1, which is no pixel",
     f"box thinner than {SMALLEST_SIDE:g} pixel",

@@ -76,19 +76,32 @@ def _notes(read: Annotations, areas: np.ndarray) -> dict[str, Finding]:
     known = sizes.all(axis=1)
     outside = (boxes[:, :2] >= sizes).any(axis=1) | (boxes[:, :2] + boxes[:, 2:] <= 0).any(axis=1)
     flat = (boxes[:, 2:] == 0).any(axis=1)
-    return findings(
-        read.boxes,
-        {
-            "annotation marked 'ignore': LVIS AP ignores it, COCO AP counts it unless it is a "
-            "crowd": read.is_ignored & ~read.is_crowd,
-            "degenerate box: COCO AP counts it as missed, LVIS AP leaves it out": flat,
-            "box outside its image": outside & known & ~flat,
-            "'area' that is neither its box's nor an outline's: AP of small, medium and large goes "
-            "by it": _foreign(areas, boxes[:, 2:]),
-        },
-    ) | findings(
-        read.images, {"image with a file name that came before": _named_again(read.images)}
+    of_boxes = {
+        "annotation marked 'ignore': LVIS AP ignores it, COCO AP counts it unless it is a crowd": (
+            read.is_ignored & ~read.is_crowd
+        ),
+        "degenerate box: COCO AP counts it as missed, LVIS AP leaves it out": flat,
+        "box outside its image": outside & known & ~flat,
+        "'area' that is neither its box's nor an outline's: AP of small, medium and large goes by "
+        "it": _foreign(areas, boxes[:, 2:]),
+    }
+    of_images = {"image with a file name that came before": _named_again(read.images)}
+    of_categories = {
+        "category without 'frequency', which others have: in AP, in none of APr, APc and APf": (
+            _without_frequency(read)
+        )
+    }
+    return (
+        findings(read.boxes, of_boxes)
+        | findings(read.images, of_images)
+        | findings(read.categories, of_categories)
     )
+
+
+def _without_frequency(read: Annotations) -> np.ndarray:
+    """(C,) bool; none where no category has one."""
+    lacking = np.array([category.frequency is None for category in read.classes], bool)
+    return lacking & ~lacking.all()
 
 
 def _foreign(areas: np.ndarray, sides: np.ndarray) -> np.ndarray:
