@@ -59,10 +59,13 @@ def test_whole_numbers_beyond_64_bits_are_exact_where_it_matters(tmp_path: Path)
     assert batch.exact()[0]["id"] == 2**64
 
 
-def test_a_key_that_stands_twice_is_the_last(piece: int, tmp_path: Path) -> None:
+def test_a_key_that_stands_twice_is_refused(piece: int, tmp_path: Path) -> None:
+    """As where files were joined by hand: Python's decoder, and so others, keeps the last."""
     path = tmp_path / "twice.json"
-    path.write_text('{"a": [{"id": 1}, {"id": 2}], "a": [{"id": 3}]}')
-    assert read_document(path) == {"a": [{"id": 3}]}
+    path.write_text('{"images": [{"id": 1}], "a": {"b": 1, "b": 2}, "images": [{"id": 2}]}')
+    for read in (read_document, read_tables):
+        with pytest.raises(UserError, match="'images' stands twice, and others read the last"):
+            read(path)
 
 
 def test_segmentations_are_left_out_however_deep(tmp_path: Path) -> None:

@@ -32,10 +32,16 @@ def members(
                 f"{path}: holds no object; annotations are a JSON object with images, annotations "
                 "and categories"
             )
+        met: set[str] = set()
         for _ in text.items("}"):
             if text.next() != '"':
                 text.fail("Expecting property name enclosed in double quotes")
             key = text.value()
+            if key in met:
+                raise UserError(
+                    f"{path}: {shown(key)} stands twice, and others read the last alone; join them"
+                )
+            met.add(key)
             text.take(":")
             if text.next() == "[":
                 batches = _batches(text, scans.get(key))

@@ -194,6 +194,33 @@ def test_names_are_what_is_written(tmp_path: Path, settings: str, names: list[st
     assert [entry["name"] for entry in document["categories"]] == names
 
 
+@pytest.mark.parametrize(
+    ("settings", "images"),
+    [
+        ("path: {}", "set/images"),  # an absolute path
+        ("path: ../set", "set/images"),
+        ("path: elsewhere", "set/images"),  # beside the images
+        ("train: images/train", "set/images/train"),
+    ],
+)
+def test_labels_lie_where_yolo_looks_for_them(tmp_path: Path, settings: str, images: str) -> None:
+    """`data.yaml` may lie with the code."""
+    place = written(tmp_path / "set", "", train__a=BOX)
+    (place / "data.yaml").unlink()
+    (tmp_path / "code").mkdir()
+    file = tmp_path / "code" / "birds.yaml"
+    file.write_text("names: [cat]\n" + settings.format(place))
+    for given in (file, file.parent):
+        assert boxes(read_own(given, tmp_path / images)) == [pytest.approx([4, 3, 2, 4])]
+
+
+def test_settings_without_labels_are_told(tmp_path: Path) -> None:
+    place = written(tmp_path, "names: [cat]\ntrain: train.txt", a=BOX)
+    (place / "labels/a.txt").unlink()
+    (place / "train.txt").write_text("images/a.png\n")
+    refused(place, "no text file below it holds labels; give the folder that has them")
+
+
 @pytest.mark.parametrize("usual", ["data.yaml", "data.yml", "dataset.yaml", "Data.yaml"])
 def test_the_usual_settings_are_read_before_others(tmp_path: Path, usual: str) -> None:
     place = written(tmp_path, "names: [cat]", a=BOX)

@@ -40,6 +40,7 @@ from unidet.formats.labels.yolo_names import names_of, note_other_names
 from unidet.formats.labels.yolo_settings import (
     key_point_values,
     may_be_labels,
+    named_folder,
     parts_of,
     settings_of,
 )
@@ -65,16 +66,18 @@ class _Layout:
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
-    """A `data.yaml`, or the folder of one, with the text files below its folder.
+    """A `data.yaml`, or the folder of one, with the text files below its folder; or below the one
+    that its `path` names, or beside the images, where there is none.
 
     Raises:
-        UserError: the names are none, a part leads nowhere, or the boxes are corners.
+        UserError: the names are none, no text file has labels, a part leads nowhere, or the boxes
+            are corners.
     """
     folder = place.parent if place.is_file() else place
     settings = settings_of(place)
     layout = _Layout(names_of(settings, folder), key_point_values(settings, folder))
     notes = Notes()
-    files = _files(folder, pictures, refuse, notes)
+    files = _files(_home(folder, settings, pictures), pictures, refuse, notes)
     note_other_names(layout.names, folder, notes)
     parts = parts_of(settings, folder, pictures, notes)
     images: list[Labelled] = []
@@ -86,6 +89,29 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
             images.append(Labelled(name, *sides, tuple(boxes), parts.get(name, "")))
     _check_corners(folder, quads)
     return Labels(layout.names, tuple(images), notes.findings)
+
+
+def _home(folder: Path, settings: dict[str, Any], pictures: Pictures) -> Path:
+    """The folder below which the text files of labels lie."""
+    root = Path(os.path.realpath(pictures.root))
+    homes = [folder, *filter(None, (named_folder(settings, folder), _beside(root)))]
+    for home in homes:
+        for file in label_files(home, "*.txt") if home.is_dir() else ():
+            if pictures.beside(file, home) or may_be_labels(file):
+                return home
+    raise UserError(
+        f"{folder}: no text file below it holds labels; give the folder that has them as well as "
+        "data.yaml, or name it there as path"
+    )
+
+
+def _beside(root: Path) -> Path | None:
+    """`labels` beside the last folder called `images`, in which YOLO looks for labels."""
+    parts = list(root.parts)
+    if "images" not in parts:
+        return None
+    row = len(parts) - 1 - parts[::-1].index("images")
+    return Path(*parts[:row], "labels", *parts[row + 1 :])
 
 
 def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> dict[str, Path]:

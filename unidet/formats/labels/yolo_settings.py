@@ -101,6 +101,14 @@ def may_be_labels(file: Path) -> bool:
     return any(fields and fields[0].isdecimal() and len(fields) > 4 for fields in lines)
 
 
+def named_folder(settings: dict[str, Any], folder: Path) -> Path | None:
+    """The folder that `path` names, from that of the settings on."""
+    written = settings.get("path")
+    if not isinstance(written, str) or not written.strip() or "\0" in written:
+        return None
+    return folder / os.path.expanduser(written.strip())
+
+
 def key_point_values(settings: dict[str, Any], folder: Path) -> int:
     """How many values of key points follow a box in each line: `kpt_shape`, 0 without."""
     shape = settings.get("kpt_shape")
