@@ -48,12 +48,14 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
         rows = [row for row, place in enumerate(places) if place is None]
         written = _written(table, rows[0])
         alike = folders.alike(slashed(written))
+        advice = (
+            f"images are missing); {shown(alike)} has another ending"
+            if alike
+            else "images are missing); point 'images' at the folder that holds them"
+        )
         table.fail(
             rows,
-            f"no image {shown(written)} below {root} ({len(rows)} of {len(table)} images are "
-            "missing); "
-            + (f"{shown(alike)} has another ending" if alike else "point 'images' at the folder")
-            + ("" if alike else " that holds them"),
+            f"no image {shown(written)} below {root} ({len(rows)} of {len(table)} {advice}",
             "its file is not in the images folder",
         )
     _refuse_shared(table, names)
