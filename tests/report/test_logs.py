@@ -70,6 +70,14 @@ def test_mmdet_2_json_takes_the_largest_iteration_for_an_epoch(logs: Path, tmp_p
     assert read(tmp_path / "mmdet2.log.json").guessed_epoch == 100
 
 
+def test_colours_of_a_terminal_do_not_matter(logs: Path, tmp_path: Path) -> None:
+    """As in `python tools/train.py … > run.log` with colours forced."""
+    lines = (logs / "mmdet2.log").read_text().splitlines()
+    coloured = [line.replace("Epoch", "\x1b[0;32mEpoch\x1b[0m") for line in lines]
+    (tmp_path / "run.log").write_text("\n".join(coloured) + "\n")
+    assert read(tmp_path / "run.log").table.equals(read(logs / "mmdet2.log").table)
+
+
 def test_mmdet_2_by_iterations(logs: Path) -> None:
     run = read(logs / "mmdet2_iterations.log")
     assert rows(run, "train", "step", "loss") == [[50, 0.75], [100, 0.5]]

@@ -27,10 +27,19 @@ def box_around(segmentation: Any) -> list[float] | None:
     if any(type(polygon) is not list or len(polygon) % 2 for polygon in polygons):
         return None
     values = [value for polygon in polygons for value in polygon]
-    if len(values) < 4 or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+    if len(values) < 4 or not _are_finite(values):
         return None
     left, top = min(values[::2]), min(values[1::2])
     return [left, top, max(values[::2]) - left, max(values[1::2]) - top]
+
+
+def _are_finite(values: list[Any]) -> bool:
+    if {*map(type, values)} - {int, float}:
+        return False
+    try:
+        return math.isfinite(math.fsum(values))
+    except (OverflowError, ValueError):  # beyond a float64; infinities of both signs
+        return False
 
 
 def _around_mask(size: Any, counts: Any) -> list[float] | None:

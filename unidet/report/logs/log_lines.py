@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ KNOWN = (
 
 LARGEST_COUNT = 10**15
 """No training has more steps."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, whose output was saved
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -50,7 +52,7 @@ def read_text(path: Path) -> LogText:
         raise UserError(f"{path}, line {line}: not text; a log is one of: {KNOWN}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    lines = text.splitlines()
+    lines = _COLOURS.sub("", text).splitlines()
     if not text.strip():
         raise UserError(f"{path}, line 1: the file is empty; a log is one of: {KNOWN}")
     return LogText(path, lines, open_end=not text.endswith("\n"))
