@@ -319,7 +319,14 @@ def test_a_name_in_percent_encoding_is_read_where_no_other_is_there(
             "/",
             "file:///set/",
         ),
-        *("https://me.example/set/", "s3://bucket/set/", "/data/local-files/?d=set/"),
+        *(
+            "set/",
+            ".\\set\\",
+            "data/set/",
+            "https://me.example/set/",
+            "s3://bucket/set/",
+            "/data/local-files/?d=set/",
+        ),
     ],
 )
 def test_paths_of_another_machine_end_as_those_below_the_folder(

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from unidet.data.image_paths import is_foreign, likely, slashed, unlikely, without_address
+from unidet.data.image_paths import likely, slashed, unlikely, without_address
 from unidet.errors import UserError
 from unidet.formats.annotations import findings
 from unidet.formats.findings import Finding
@@ -107,9 +107,9 @@ def _respelt(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
 def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
     """Findings for images in another folder than the named one; UserError if only some are.
 
-    The name of the images folder itself does not matter, as in keys: if all records name one folder
-    and all images are directly in the images folder, that is the same folder; and so is one that
-    all absolute paths begin with.
+    The name of the images folder itself does not matter, as in keys: what all records have before
+    the paths of their images is that folder, and so is the one folder that all records name if all
+    images are directly in the images folder.
     """
     written = [_slashed(table, row) for row in range(len(table))]
     named = np.array(["/" in name for name in written], bool)
@@ -120,12 +120,10 @@ def _moved(table: Table, names: tuple[str, ...]) -> dict[str, Finding]:
         ],
         bool,
     )
-    foreign = np.array([is_foreign(name) for name in written], bool)
-    homes = {
-        _before(name, own) for name, own in zip(written, names, strict=True) if is_foreign(name)
-    }
+    pairs = zip(written, names, strict=True)
+    homes = {_before(f"/{name}", own) for name, own in pairs if "/" in name}
     if len(homes) == 1 and None not in homes:
-        there |= foreign
+        return {}
     moved, kept = named & ~there, int(np.count_nonzero(named & there))
     row = int(np.argmax(moved))
     if moved.any() and kept:

@@ -44,10 +44,9 @@ def likely(written: str, url: str) -> list[str]:
         url: as a path, without its query; empty where the record has none.
     """
     path = slashed(written)
-    as_written = [str(PurePosixPath(written)), path] if written else []
-    names = _ends(path) if is_foreign(path) else as_written
-    for text in (url, path):
-        names += ["/".join(text.split("/")[-2:]), text.rpartition("/")[2]] if text else []
+    names = [str(PurePosixPath(written)), path] if written and not is_foreign(path) else []
+    names += ["/".join(url.split("/")[-2:]), url.rpartition("/")[2]] if url else []
+    names += _ends(path)
     if number := _COCO_NUMBER.search(written):
         plain = written[number.start() :]
         names += [plain, f"train2017/{plain}", f"val2017/{plain}"]
@@ -55,8 +54,8 @@ def likely(written: str, url: str) -> list[str]:
 
 
 def unlikely(written: str) -> list[str]:
-    """Further ones where there is none of these: from any folder of the path on; without the mark
-    that Label Studio puts before the names of uploads; with an ending where there is none."""
+    """Further ones where there is none of these: without the mark that Label Studio puts before the
+    names of uploads; with an ending where there is none."""
     ends = _ends(slashed(written))
     split = [end.rpartition("/") for end in ends]
     names = ends + [f"{folder}{slash}{without_upload_mark(name)}" for folder, slash, name in split]
