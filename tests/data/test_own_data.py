@@ -160,6 +160,18 @@ def test_folders_of_images_that_name_parts_are_the_parts(
     assert told == ("train" in parts)
 
 
+def test_a_picture_in_no_such_folder_leaves_all_undivided(tmp_path: Path) -> None:
+    images = []
+    for name in ("train/a.png", "val/b.png", "c.png"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 10), len(images)).save(tmp_path / "photos" / name)
+        images.append(Labelled(name, 20, 10, (Box("cat", (1, 1, 9, 9)),)))
+    (tmp_path / "labels").mkdir()
+    labels = Labels(("cat",), tuple(images))
+    reader_of("cvat").write(labels, tmp_path / "labels", tmp_path / "photos")
+    assert set(read_own(tmp_path / "labels", tmp_path / "photos").documents) == {""}
+
+
 @pytest.mark.parametrize("is_root", [True, False])
 def test_a_category_that_stands_for_all_others_is_left_out(tmp_path: Path, is_root: bool) -> None:
     """As Roboflow writes the project; one with boxes, or beside others, is a category."""
