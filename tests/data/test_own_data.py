@@ -35,6 +35,21 @@ def write_coco(folder: Path, **files: list[str]) -> None:
         (folder / f"{file}.json").write_text(json.dumps(document))
 
 
+@pytest.mark.parametrize(("format_name", "told"), [("yolo", 1), ("openimages", 1), ("voc", 0)])
+def test_pictures_that_exif_turns_are_noted_where_labels_do_not_say_their_size(
+    tmp_path: Path, photos: Path, format_name: str, told: int
+) -> None:
+    place = write_labels(tmp_path / "labels", format_name)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    stored = Image.new("RGB", (80, 100))
+    stored.save(photos / "a.png", exif=exif)
+    data = read_own(place, photos)
+    note = "1 × image turned upright by its EXIF orientation: its labels are read as of the upright"
+    assert [text.startswith(note) for text in data.notes].count(True) == told
+    assert data.documents[""]["images"][0]["width"] == 100
+
+
 # --- COCO's files ------------------------------------------------------------------------------
 
 

@@ -262,6 +262,6 @@ def test_logs_without_losses_draw_what_they_have(tmp_path: Path) -> None:
 def test_control_codes_of_a_log_do_not_reach_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "log.csv").write_text("step,\x1b[31mloss\n0,1\n1,2\n")
+    (tmp_path / "log.csv").write_text("step,\x1b]31mloss\n0,1\n1,2\n")
     assert plot(tmp_path / "log.csv", "--out", tmp_path / "out.csv") == 0
-    assert capsys.readouterr().out.endswith("out.csv: ?[31mloss\n")
+    assert capsys.readouterr().out.endswith("out.csv: ?]31mloss\n")

@@ -148,8 +148,13 @@ def require_eight_bits(path: Path) -> None:
 
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file in pixels, upright, from its header; errors as above."""
+    return read_size_and_turn(path)[0]
+
+
+def read_size_and_turn(path: Path) -> tuple[tuple[int, int], bool]:
+    """`read_size`, and whether EXIF turns or mirrors the stored image."""
     with opened(path) as file:
-        return upright_size(file)
+        return upright_size(file), orientation(file) not in (None, 1)
 
 
 def check_images(

@@ -28,6 +28,8 @@ from unidet.formats.outlines import box_around
 from unidet.formats.tables import tables_of
 
 _SIDES = ("width", "height")
+_IN_FRACTIONS = ("yolo", "openimages")
+"""Formats that say nothing of the size of an image."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
         read = reader_of(source.format).read(source.places[0], pictures, refuse)
         labels = parts_of_folders(with_plain_names(read))
         documents = {part: document_of(own) for part, own in by_part(labels).items()}
-        notes = labels.notes
+        notes = labels.notes | (pictures.turned() if source.format in _IN_FRACTIONS else {})
     _require_boxes(documents, notes, place)
     notes = notes | _unlabelled(documents, pictures)
     documents, more = in_parts(documents, place)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from unidet.data.image_paths import SUFFIXES
-from unidet.data.images import read_size, turned
+from unidet.data.images import read_size_and_turn, turned
 from unidet.errors import UserError
 from unidet.formats.findings import Finding
 from unidet.formats.labels.records import KINDS, PARTS
@@ -25,6 +25,7 @@ class PictureFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._turned: set[str] = set()
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; --images names the folder of the images")
         if not self._names:
@@ -70,7 +71,20 @@ class PictureFolder:
 
     def size(self, name: str) -> tuple[int, int]:
         """Upright width and height, from the header; UserError where it is not an image."""
-        return read_size(self.root / name)
+        sides, is_turned = read_size_and_turn(self.root / name)
+        if is_turned:
+            self._turned.add(name)
+        return sides
+
+    def turned(self) -> dict[str, Finding]:
+        """A note on the images whose size was read and that EXIF turns; labels in fractions of an
+        image do not say of which side."""
+        if not self._turned:
+            return {}
+        remark = (
+            "image turned upright by its EXIF orientation: its labels are read as of the upright"
+        )
+        return {f"{remark} image": Finding(len(self._turned), min(self._turned))}
 
     def require_size(self, name: str, width: int, height: int) -> None:
         """UserError where the size of an image differs from that in its labels."""
