@@ -137,7 +137,7 @@ def _show(log: IO[bytes]) -> None:
 
 def reason(log: Path, status: int) -> str:
     """One line on why the processes ended, from their output and that of `mpirun`."""
-    lines = log.read_text(errors="replace").splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     ours = [line.removeprefix("unidet: ") for line in lines if line.startswith("unidet: ")]
     if ours:
         return ours[-1]

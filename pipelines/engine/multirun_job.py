@@ -134,7 +134,7 @@ def _asked_to_stop(stop: Path) -> bool:
 
 
 def _last_line(file: Path) -> str:
-    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 

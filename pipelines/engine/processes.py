@@ -220,7 +220,11 @@ def end(child: subprocess.Popen) -> int:
 
 def why_ended(status: int, log: Path) -> str:
     """One line on a process that failed: its own last words, or the signal that ended it."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     if status == 2 and lines:
         return lines[-1].removeprefix("unidet: ")
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"

@@ -97,7 +97,7 @@ def _save_ground_truth(read: Annotations, limit: int, path: Path) -> None:
 
     if limit:
         rows = {"images": read.images.positions, "annotations": read.boxes.positions}
-        path.write_text(json.dumps(read_records(read.file, rows)))
+        path.write_text(json.dumps(read_records(read.file, rows)), encoding="utf-8")
     else:
         shutil.copyfile(read.file, path)
 

@@ -92,7 +92,7 @@ def files(config: Config, name: str) -> dict[str, Path]:
 def summary(folders: Mapping[str, Path]) -> str:
     (folder,) = folders.values()
     with readable(folder / "summary.txt"):
-        return (folder / "summary.txt").read_text().rstrip("\n")
+        return (folder / "summary.txt").read_text("utf-8").rstrip("\n")
 
 
 STAGE = Stage(

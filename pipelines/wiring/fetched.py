@@ -27,7 +27,7 @@ def add_file(address: str, target: Path, expected: Expected) -> None:
     def note(digest: str) -> None:
         if not expected.sha256:
             with whole_file(seen) as temporary:
-                temporary.write_text(f"{digest}  {target.name}\n")
+                temporary.write_text(f"{digest}  {target.name}\n", "utf-8")
 
     fetch(address, target, expected, update, note)
     progress.close()
@@ -35,5 +35,5 @@ def add_file(address: str, target: Path, expected: Expected) -> None:
 
 def _noted(seen: Path) -> str:
     """The sha256 at the beginning of a file as sha256sum writes it; empty where there is none."""
-    first = seen.read_text(errors="replace").partition(" ")[0] if seen.is_file() else ""
+    first = seen.read_text("utf-8", "replace").partition(" ")[0] if seen.is_file() else ""
     return first if is_digest(first) else ""

@@ -71,7 +71,7 @@ def save_image_set(split: Split, digests: np.ndarray, folder: Path) -> None:
     np.save(folder / DIGESTS, digests)
     keys = ("id", "name", "synonyms")
     categories = [{key: asdict(c)[key] for key in keys} for c in split.categories]
-    (folder / VOCABULARY).write_text(json.dumps(categories, ensure_ascii=False))
+    (folder / VOCABULARY).write_text(json.dumps(categories, ensure_ascii=False), "utf-8")
 
 
 def open_image_set(job: Job, label: str = "data") -> ImageSet:

@@ -36,13 +36,13 @@ def add_patches(data: PreparedData, root: Path, downloads: Path) -> Iterator[str
     for address, own in _by_patch(data.patches, names).items():
         archive = downloads / name_of(address)
         known = archive.with_name(f"{archive.name}.lacks")
-        lacks = set(known.read_text(errors="replace").splitlines()) if known.is_file() else set()
+        lacks = set(known.read_text("utf-8", "replace").splitlines()) if known.is_file() else set()
         wanted = {name for name in own if name not in lacks and not (folder / name).exists()}
         if wanted:
             _add_patch(address, archive, folder, wanted)
             lacks |= {name for name in wanted if not (folder / name).exists()}
             with whole_file(known) as temporary:
-                temporary.write_text("".join(f"{name}\n" for name in sorted(lacks)))
+                temporary.write_text("".join(f"{name}\n" for name in sorted(lacks)), "utf-8")
         if lacks:
             yield f"{archive.name}: lacks {len(lacks)} images of the part, listed in {known}"
 

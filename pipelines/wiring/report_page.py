@@ -55,7 +55,7 @@ def write_report(job: Job) -> None:
     for stage, table in TABLES.items():
         metrics = {name: read_metrics(folder) for name, folder in artefacts(job, stage)}
         tables += [table(metrics)] if metrics else []
-    (job.out / SUMMARY).write_text("\n".join(tables) + "\n")
+    (job.out / SUMMARY).write_text("\n".join(tables) + "\n", "utf-8")
 
 
 def _study(job: Job, sets: list[EvaluatedSet], recalls: list[Recall]) -> Study:

@@ -128,7 +128,7 @@ def compiling(flags: str) -> list[str]:
 def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> None:
     """Writes `header` and its .gch; a compiler that cannot do it only costs time later."""
     compiled = header.with_name(header.name + ".gch")
-    if compiled.is_file() and header.read_text() == text:
+    if compiled.is_file() and header.read_text("utf-8") == text:
         return
     header.parent.mkdir(parents=True, exist_ok=True)
     files.write(header, text)

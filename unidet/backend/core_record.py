@@ -58,7 +58,7 @@ def state_of(folder: Path) -> str:
 
 def _read(path: Path, state: str) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         if record["state"] == state:
             return record
     except (FileNotFoundError, ValueError, KeyError, TypeError):

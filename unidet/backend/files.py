@@ -8,10 +8,10 @@ from pathlib import Path
 
 def write(path: Path, text: str) -> None:
     """The file with this text; untouched where it has it."""
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_text("utf-8") == text:
         return
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(text)
+    partial.write_text(text, "utf-8")
     partial.replace(path)
 
 

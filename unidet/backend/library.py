@@ -36,7 +36,7 @@ def compiled(
 def _compile(source: str, command: Sequence[str], library: Path, linked: Sequence[str]) -> None:
     partial = library.with_name(f"{library.name}.{os.getpid()}")
     file = partial.with_name(f"{partial.name}.cc")
-    file.write_text(source)
+    file.write_text(source, "utf-8")
     words = [*command, str(file), *linked, "-o", str(partial)]
     done = subprocess.run(words, capture_output=True)
     file.unlink()

@@ -40,7 +40,7 @@ def copy_convolutions(jittor: Path, folder: Path) -> dict[str, Path]:
     copies = {}
     for name in NAMES:
         source = jittor / "extern" / "mkl" / "ops" / f"{name}_op.cc"
-        text, taken = _TAKEN.subn(r"room(\1)", source.read_text())
+        text, taken = _TAKEN.subn(r"room(\1)", source.read_text("utf-8"))
         if text.count(_START) != 1 or taken < 3:
             raise RuntimeError(f"{source} takes memory otherwise: not of Jittor 1.3.11")
         includes = '#include <list>\n#include "mem/allocator.h"\n'

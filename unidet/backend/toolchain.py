@@ -158,7 +158,7 @@ def cores_are_free(threads: int, *, looks: int = 5, pause: float = 0.005) -> boo
     counts = []
     for _ in range(looks):
         try:
-            counts.append(int(LOAD.read_text().split()[3].split("/")[0]))
+            counts.append(int(LOAD.read_text(encoding="utf-8").split()[3].split("/")[0]))
         except (OSError, IndexError, ValueError):  # not Linux, or hidden from a container
             return False
         time.sleep(pause)

@@ -72,7 +72,11 @@ def _try(log: Path) -> str:
 
 def _reason(log: Path) -> str:
     """The first line that a compiler or the linker calls an error, else the last one."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line for line in lines if _ERROR.search(line)]
     return [*errors[:1], *lines[-1:], "nothing printed"][0][:200]
 

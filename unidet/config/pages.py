@@ -54,7 +54,7 @@ def check_aliases(places: Iterable[Path]) -> None:
         except (OSError, OverflowError):  # Hydra says what it makes of such a folder
             continue
         for page in pages:
-            text = page.read_text(errors="replace")
+            text = page.read_text("utf-8", "replace")
             if "&" not in text or "*" not in text:
                 continue
             try:

@@ -89,7 +89,7 @@ def write_events(log: Path, path: Path) -> None:
     TensorBoard's own writers put the time and the host into the file and its name; the same run
     would then never give the same artefact. Here the wall time is the step.
     """
-    with log.open(newline="") as file:
+    with log.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     events = [Event(wall_time=0.0, file_version="brain.Event:2")]
     for row in rows:

@@ -249,7 +249,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
         }
         for image in labels.images
     ]
-    (out / "label_studio.json").write_text(json.dumps(tasks, ensure_ascii=False))
+    (out / "label_studio.json").write_text(json.dumps(tasks, ensure_ascii=False), "utf-8")
 
 
 def _drawn(image: Labelled) -> list[Box]:

@@ -248,7 +248,7 @@ def write(labels: Labels, out: Path, images: Path) -> None:
     for image in labels.images:
         file = out / "labels" / PurePosixPath(image.file_name).with_suffix(".txt")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text_of(image, numbers))
+        file.write_text(text_of(image, numbers), "utf-8")
     content: dict[str, Any] = {"path": str(out.absolute()), "train": "images", "val": "images"}
     for part, own in by_part(labels).items():
         if part:
