@@ -27,6 +27,7 @@ _PAGE = re.compile(
     rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|\?xml[^>]*>\s*<error)\b", re.IGNORECASE
 )
 _POINTER = b"version https://git-lfs"
+_SHOWN = 40
 
 
 def other_kind(head: bytes) -> str:
@@ -41,6 +42,22 @@ def other_kind(head: bytes) -> str:
         return "is a web page, not the file itself: the download was refused; fetch it again"
     packed = next((name for mark, name in _PACKED.items() if head.startswith(mark)), "")
     return f"is packed ({packed}): unpack it first" if packed else ""
+
+
+def text_or_zeros(head: bytes) -> str:
+    """What a file with these first bytes is that should hold binary data: text, or the zeros of a
+    copy that broke off; empty if neither.
+    """
+    if head and not head.strip(b"\0"):
+        return "begins with zeros, as a copy that broke off"
+    text = head[:_SHOWN].decode("utf-8", "ignore")
+    if (
+        not text
+        or b"\0" in head
+        or not all(letter.isprintable() or letter.isspace() for letter in text)
+    ):
+        return ""
+    return f"is text, which begins with {text.strip()!r}"
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:

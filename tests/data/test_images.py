@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,7 +116,12 @@ def test_progress_counts_decoded_images(split: Split, folder: Path) -> None:
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1", "a HEIC or AVIF image"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
         (b"\xff\x0a\xfa\x7f", "a JPEG XL image"),
-        (b"\0\0\0\x18ftypmp42", "a film or a camera's raw image"),
+        (b"\0\0\0\x18ftypcrx ", "a camera's raw image (CR3)"),
+        (b"FUJIFILMCCD-RAW 0201", "a camera's raw image (RAF)"),
+        (bytes(128) + b"DICM", "a DICOM image"),
+        (b"v/1\x01\x02\0\0\0", "an OpenEXR image"),
+        (b"#?RADIANCE\n", "a Radiance image (HDR)"),
+        (b"8BPS\0\1", "a Photoshop image of a kind"),
         (b"%PDF-1.7", "a PDF document"),
         (b'<svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
     ],
@@ -129,6 +135,24 @@ def test_what_has_no_reader_is_named(tmp_path: Path, head: bytes, named: str) ->
     assert str(caught.value) == (
         f"{path}: is {named} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        (b"\0\0\0\x18ftypmp42", "is a film, not an image; detect reads it under a film's suffix"),
+        (b"RIFF\0\0\0\0AVI LIST", "is a film, not an image"),
+        ((b"G" + bytes(187)) * 2, "is a film, not an image"),
+        (b"\0\5\x16\7\0\2", "holds what macOS notes about a file"),
+        (b'{"error": 404}', """is text, which begins with '{"error": 404}'; replace it, or"""),
+        (bytes(64), "begins with zeros"),
+    ],
+)
+def test_what_is_no_image_is_named(tmp_path: Path, head: bytes, named: str) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(head)
+    with pytest.raises(UserError, match=rf"photo\.jpg: {re.escape(named)}"):
+        read_image(path)
 
 
 @pytest.mark.parametrize(("suffix", "named"), [("avif", "an AVIF"), ("webp", "a WebP")])
@@ -203,7 +227,7 @@ def test_what_has_no_end_is_named(read: Callable[[Path], object], tmp_path: Path
 
 def test_other_damage_is_named(split: Split, folder: Path) -> None:
     images = FolderImages(folder, split.file_names)
-    (folder / "b.png").write_bytes(b"no image")
+    (folder / "b.png").write_bytes(b"\xfe\1 no image")
     with pytest.raises(UserError, match=r"b\.png: the file is damaged or not an image"):
         check_images(images, split)
     (folder / "a.png").unlink()

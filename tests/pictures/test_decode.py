@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +79,45 @@ def test_fewer_bits_in_sixteen_are_told(
     file = save(tmp_path / "x.tif", Image.fromarray(np.array([[0, most]], kind)))
     note = read_picture(file).note
     assert note == (
-        f"its brightest pixel is {most} of 65535, so the network sees it nearly black; scale it to "
-        "8 bits"
+        f"its brightest pixel is {most >> 8} of 255 once its 16 bits are scaled to 8, so the "
+        "network sees it nearly black; scale it to 8 bits yourself"
         if dark
         else ""
     )
+
+
+@pytest.mark.parametrize(("colours", "mode"), [(2, "RGB"), (6, "RGBA"), (4, "LA")])
+def test_fewer_bits_in_sixteen_are_told_of_colours_too(
+    colours: int, mode: str, tmp_path: Path
+) -> None:
+    """Pillow keeps the upper byte of these PNGs, and says nothing."""
+    content = deep_png(colours, [4095] * (len(mode) - mode.count("A")) + [0xFFFF] * mode.count("A"))
+    (tmp_path / "x.png").write_bytes(content)
+    picture = read_picture(tmp_path / "x.png")
+    assert picture.pixels.tolist() == [[[15, 15, 15]]]
+    assert picture.note.startswith("its brightest pixel is 15 of 255 once its 16 bits")
+
+
+def deep_png(colours: int, values: list[int]) -> bytes:
+    """One pixel of 16 bits a channel (PNG specification, 11.2)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        end = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + end
+
+    header = struct.pack(">IIBBBBB", 1, 1, 16, colours, 0, 0, 0)
+    row = zlib.compress(b"\0" + struct.pack(f">{len(values)}H", *values))
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def test_what_nobody_sees_is_told(tmp_path: Path) -> None:
+    image = halves()
+    image.putalpha(0)
+    picture = read_picture(save(tmp_path / "x.png", image))
+    assert picture.note.startswith("is transparent all over, so the network sees it white")
+    image.putalpha(1)
+    assert read_picture(save(tmp_path / "y.png", image)).note == ""
 
 
 def test_more_than_sixteen_bits_are_refused_by_name(tmp_path: Path) -> None:
@@ -201,7 +237,9 @@ def test_heic_asks_for_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("content", "complaint"),
     [
         (b"", "is empty: fetch or write it again"),
-        (b"plain text", "the file is damaged or not an image; replace it"),
+        (b"plain text", "is text, which begins with 'plain text'; replace it"),
+        (bytes(300), "begins with zeros, as a copy that broke off; replace it"),
+        (b"\xfe\x01 of no kind", "the file is damaged or not an image; replace it"),
         (b"\xff\xd8\xff\xe0 and no more", "the file is damaged or not an image; replace it"),
         (None, "cannot be opened: No such file or directory"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from unidet.errors import UserError, other_kind
+from unidet.data import file_kinds, tiff_files
+from unidet.errors import UserError
 from unidet.store.hashing import require_end
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -21,25 +23,11 @@ _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 REPLACE = "replace it, or remove it and its annotations"
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)  # orientations that exchange width and height
-# Files that are whole, but not read by every Pillow: where a signature stands, and what it says.
-_KINDS = (
-    (4, b"ftypavi", "an AVIF image"),
-    (4, b"ftyphe", "a HEIC image"),
-    (4, b"ftypmif1", "a HEIC or AVIF image"),
-    (4, b"ftypmsf1", "a HEIC or AVIF image"),
-    (4, b"ftyp", "a film or a camera's raw image"),
-    (0, b"\xff\x0a", "a JPEG XL image"),
-    (4, b"JXL ", "a JPEG XL image"),
-    (8, b"WEBP", "a WebP image"),
-    (0, b"II*\0", "a TIFF or raw image of a kind"),
-    (0, b"MM\0*", "a TIFF or raw image of a kind"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"<svg", "an SVG drawing"),
-    (0, b"<?xml", "an XML or SVG document"),
-)
 
-# Pillow warns of large images and odd metadata. What cannot be read is an error here, in words.
+# Pillow warns of large images and odd metadata, and logs what it cannot read. That is an error
+# here, in words.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @contextmanager
@@ -51,7 +39,14 @@ def opened(path: Path, advice: str = REPLACE) -> Iterator[Image.Image]:
     with faults_named(path, advice):
         require_end(path)
         with Image.open(path) as file:
+            require_as_meant(path, file)
             yield file
+
+
+def require_as_meant(path: Path, image: Image.Image) -> None:
+    """UserError for an opened file whose pixels Pillow would show otherwise than they mean."""
+    if isinstance(image, TiffImageFile):
+        tiff_files.require_as_meant(path, image)
 
 
 @contextmanager
@@ -129,12 +124,10 @@ def _unreadable(path: Path, error: Exception, advice: str) -> UserError:
 
 
 def _unidentified(path: Path, advice: str) -> str:
-    """What a file is that no reader of Pillow's took, by its first bytes."""
+    """What a file is that no reader of Pillow's took."""
     with open(path, "rb") as stream:
-        head = stream.read(64)
-    if reason := other_kind(head):
-        return reason
-    for start, signature, kind in _KINDS:
-        if head[start:].startswith(signature):
-            return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
-    return f"the file is damaged or not an image; {advice}"
+        head = stream.read(file_kinds.HEAD)
+    reason = file_kinds.no_image(head, advice)
+    if "TIFF" in reason and (pixels := tiff_files.layout(path)):
+        return reason.replace(" of a kind", f" of {pixels},", 1)
+    return reason

@@ -18,6 +18,7 @@ from unidet.data.pillow_files import (
     faults_named,
     is_transparent,
     orientation,
+    require_as_meant,
     upright_size,
 )
 from unidet.errors import UserError
@@ -38,8 +39,8 @@ _ADVICE = "replace it"
 _JPEG = b"\xff\xd8"
 _REDUCED = (1, 2, 4, 8)  # scale divisors of a JPEG decoder
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_DARK = 1 << 14
-"""Below it 16 bits hold fewer, as of cameras of 12 or 14 bits, and become at most 63 of 255."""
+_DARK = 64
+"""Below it 16 bits, scaled to 8, have held fewer, as of cameras of 12 or 14 bits."""
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
@@ -73,12 +74,14 @@ def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
     """
     with _opened(path) as file:
         _check_size(path, file)
+        is_deep = _is_deep(file)
         width, height = upright_size(file)
         reduced = _divisor(width * height, most)
         if isinstance(file, JpegImageFile):
             file.draft(None, (file.width // reduced, file.height // reduced))
         file.load()
-        return Picture(image_pixels(file, str(path), most), (height, width), _note(file))
+        pixels = image_pixels(file, str(path), most)
+        return Picture(pixels, (height, width), _note(file, pixels, is_deep))
 
 
 def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.ndarray:
@@ -122,6 +125,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         except Image.DecompressionBombError:
             raise _too_large(path, "has too many") from None
         with file:
+            require_as_meant(path, file)
             yield file
 
 
@@ -204,13 +208,25 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return pixels
 
 
-def _note(file: Image.Image) -> str:
+def _is_deep(file: Image.Image) -> bool:
+    """Whether an opened file, not decoded yet, has 16 bits a channel; Pillow may keep 8."""
+    raw = any("16" in str(tile[3]) for tile in file.tile)
+    return raw or file.mode in (*_SIXTEEN_BITS, "I")
+
+
+def _note(file: Image.Image, pixels: np.ndarray, is_deep: bool) -> str:
     if file.format in _ANIMATED and getattr(file, "is_animated", False):
         pages = "pages" if file.format == "TIFF" else "frames"
         return f"has several {pages}; the first is read"
-    if file.mode in (*_SIXTEEN_BITS, "I") and (most := np.asarray(file).max(initial=0)) < _DARK:
+    if is_transparent(file) and pixels.min(initial=255) == 255 and _is_invisible(file):
+        return "is transparent all over, so the network sees it white; save it without alpha"
+    if is_deep and (most := int(pixels.max(initial=0))) < _DARK:
         return (
-            f"its brightest pixel is {most} of 65535, so the network sees it nearly black; scale "
-            "it to 8 bits"
+            f"its brightest pixel is {most} of 255 once its 16 bits are scaled to 8, so the "
+            "network sees it nearly black; scale it to 8 bits yourself"
         )
     return ""
+
+
+def _is_invisible(file: Image.Image) -> bool:
+    return file.convert("RGBA").getchannel("A").getextrema() == (0, 0)
