@@ -96,6 +96,11 @@ def test_a_file_with_synonyms(tmp_path: Path) -> None:
         ("cat\x07", r"vocabulary, name 1: 'cat\\x07' holds control characters"),
         ("names.txt", r"there is no file names\.txt; give names"),
         ("folder/names", "there is no file folder/names"),
+        ("data.yaml", r"there is no file data\.yaml; give names"),
+        ("COCO", "'COCO' is no list of names that is known; .* or one of coco, lvis_v1"),
+        ("lvis", "'lvis' is no list of names"),
+        ("coco80", "'coco80' is no list of names"),
+        ("imagenet", "'imagenet' is no list of names"),
     ],
 )
 def test_names_that_are_none(text: str, complaint: str) -> None:
@@ -112,7 +117,21 @@ def test_names_that_are_none(text: str, complaint: str) -> None:
         (b"cat\t\n", ", line 1: is empty"),
         (b"cat\n\ncat\n", ", line 3: 'cat' is there already"),
         (b"c\x0bat\n", ", line 1: .* control characters"),
-        (b"\xff\xfe\n", ": is not text in UTF-8"),
+        (b"\xff\xfe\n", ": is not text in UTF-8 but in UTF-16; save it as UTF-8"),
+        ("café\n".encode("latin-1"), ": is not text in UTF-8$"),
+        # lists as other programs write them: each line would be a category
+        (b'["cat", "dog"]', ": is JSON, begins with "),
+        (b'{"0": "cat",\n "1": "dog"}', ": is JSON, begins with "),
+        (b"names:\n  0: cat\n  1: dog\n", ": is YAML, begins with 'names:'; write one name a line"),
+        (b"nc: 2\nnames: [cat, dog]\n", ": is YAML, begins with 'nc: 2'"),
+        (b"# of YOLO\n- cat\n- dog\n", ": is YAML, begins with '- cat'"),
+        (b"item {\n  name: 'cat'\n}\n", ": is a label map"),
+        (b"<annotation>", ": is XML or HTML"),
+        (b"id,name\n1,cat\n", r": has commas in every line \('id,name'\)"),
+        (b"cat, dog\n", ": has commas in every line"),
+        (b"0 cat\n1 dog\n", r": numbers its lines \('0 cat'\)"),
+        (b"1: cat\n2: dog\n", ": numbers its lines"),
+        (b"cat . dog .\n", ": has several names in one line"),
     ],
 )
 def test_files_that_hold_no_names(content: bytes, complaint: str, tmp_path: Path) -> None:
@@ -120,6 +139,13 @@ def test_files_that_hold_no_names(content: bytes, complaint: str, tmp_path: Path
     file.write_bytes(content)
     with pytest.raises(UserError, match=str(file) + complaint):
         Vocabulary.read(file)
+
+
+def test_numbers_and_commas_may_stand_in_names(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    for lines in (["3 d printer", "1 euro coin"], ["0", "1", "2"], ["salt, coarse", "coconut"]):
+        file.write_text("\n".join(lines))
+        assert list(Vocabulary.read(file).names) == lines
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
@@ -163,6 +189,9 @@ def test_known_names_are_found_by_any_of_their_words() -> None:
         ("cat . dog .", "cat, dog"),  # GroundingDINO
         ("cat . traffic light", "cat, traffic light"),
         ("cat .", "cat"),
+        ("cat. dog.", "cat, dog"),
+        ("cat.dog. .", "cat.dog"),
+        ("cat\ndog", "cat, dog"),
         ("cat; dog", "cat, dog"),
         ("cat;dog;", "cat, dog"),
         ("['cat', 'dog']", "cat, dog"),  # as a list is written in Python, JSON, YAML

@@ -7,6 +7,7 @@ Lines that start with `#` are comments; empty lines are ignored. Four lists come
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import UserError, suggestion
+from unidet.vocabularies import other_lists
 
 SHIPPED = ("coco", "lvis_v1", "objects365", "openimages")
 _COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
@@ -24,8 +26,8 @@ _COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_IDS = [number for number in range(1, 91) if number not in _COCO_GAPS]
 """Official ids of the 80 names of `coco`, in their order."""
 _SHOWN = 60
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNDECODED = re.compile(r"[\ud800-\udfff]")  # bytes that were not text where Python read them
-_QUOTED = re.compile(r"(['\"])[^'\"]*\1(\s*,\s*\1[^'\"]*\1)*")
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,8 @@ class Vocabulary:
             return shipped(name)
         if _is_file(name):
             return cls.read(Path(name))
-        if "," not in name and (name.endswith(".txt") or "/" in name):
-            raise UserError(
-                f'vocabulary: there is no file {name}; give names ("cat, dog"), a file with one '
-                f"a line, or one of {', '.join(SHIPPED)}"
-            )
-        _require_commas(name)
+        other_lists.require_names(name, SHIPPED)
+        other_lists.require_commas(name)
         return _checked("vocabulary", [(part.strip(),) for part in text.split(",")])
 
     @classmethod
@@ -108,12 +106,14 @@ class Vocabulary:
             UserError: as `parse`; the line is named.
         """
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        try:
+            return _from_lines(str(path), content.decode("utf-8-sig"))
         except UnicodeDecodeError:
-            raise UserError(f"{path}: is not text in UTF-8") from None
-        return _from_lines(str(path), text)
+            wide = " but in UTF-16; save it as UTF-8" if content.startswith(_WIDE) else ""
+            raise UserError(f"{path}: is not text in UTF-8{wide}") from None
 
     def with_example(self, name: str, embeddings_KD: np.ndarray) -> Vocabulary:
         """The category shown instead of named, in the place of one of that name, or at the end.
@@ -204,6 +204,7 @@ def _from_lines(where: str, text: str) -> Vocabulary:
         for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1)
         if line.strip() and not line.startswith("#")
     ]
+    other_lists.require_one_a_line(where, [line for _, line in lines])
     words = [tuple(word.strip() for word in line.split("\t")) for _, line in lines]
     return _checked(where, words, [number for number, _ in lines])
 
@@ -230,17 +231,6 @@ def _checked(where: str, words: Sequence[tuple[str, ...]], lines: Sequence[int] 
     if not words:
         raise UserError(f'{where}: names no category; give them like "cat, traffic light"')
     return Vocabulary(tuple(Entry(name, tuple(synonyms)) for name, *synonyms in words))
-
-
-def _require_commas(text: str) -> None:
-    """UserError where names are parted as others part them: GroundingDINO's `cat . dog .`, a list
-    of Python's or JSON's."""
-    is_list = (text.startswith("[") and text.endswith("]")) or bool(_QUOTED.fullmatch(text))
-    parts = text.strip("[]").split(",") if is_list else re.split(r"\s\.(?:\s|$)|;", text)
-    bare = (part.strip(" .,;'\"") for part in parts)
-    names = ", ".join(filter(None, bare))
-    if is_list or len(parts) > 1:
-        raise UserError(f'vocabulary: {text!r:.{_SHOWN}}: separate names by commas: "{names}"')
 
 
 def _is_file(name: str) -> bool:
