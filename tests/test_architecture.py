@@ -50,7 +50,7 @@ ALLOWED = {
         "unidet.store.disk",
         "unidet.store.hashing",
     }
-    | {"unidet.data.pillow_files", "unidet.vocabularies"},
+    | {"unidet.data.pillow_files", "unidet.data.file_kinds", "unidet.vocabularies"},
 }
 HYDRA = {
     "unidet.cli",

@@ -35,8 +35,11 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
+FILMS = (".avi", ".mov", ".mp4")
+
+
 def sources(*names: str) -> list[Source]:
-    return [Source(name, name) for name in names]
+    return [Source(name, name, is_video=name.endswith(FILMS)) for name in names]
 
 
 def test_a_drawing_is_called_as_its_picture() -> None:

@@ -125,6 +125,86 @@ def test_videos_are_told_by_their_ending(files: Callable[..., None]) -> None:
     assert [source.is_video for source in find_sources(["a.MP4", "b.jpg"])] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "is_video"),
+    [
+        # whatever the suffix, but for those of images
+        ("a", b"\0\0\0\x18ftypisom\0\0\2\0", True),
+        ("b.ts", (b"G" + bytes(187)) * 2, True),
+        ("c.dat", b"\x1a\x45\xdf\xa3" + bytes(40), True),
+        ("d.divx", b"RIFF\0\0\0\0AVI LIST", True),
+        ("e.FLV", b"", True),
+        ("f.jpg", b"\0\0\0\x18ftypisom\0\0\2\0", False),
+        ("g", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", False),
+        ("h.ts", b"export const a = 1", False),
+    ],
+)
+def test_videos_of_other_endings_are_told_by_their_content(
+    name: str, content: bytes, is_video: bool, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (source,) = find_sources([str(tmp_path / name)])
+    assert source.is_video == is_video
+
+
+def test_a_list_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("photos/a.jpg\n")
+    with pytest.raises(UserError) as caught:
+        find_sources(["list.txt"])
+    assert str(caught.value) == (
+        "list.txt: is text, which begins with 'photos/a.jpg'; a list of images is given by -: "
+        "unidet detect - < FILE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a.jpg\0b\nc.jpg\0", ["a.jpg", "b\nc.jpg"]),  # of find -print0
+        ("a.jpg\r\nb\nc.jpg", ["a.jpg", "b", "c.jpg"]),
+    ],
+)
+def test_lists_parted_by_lines_or_nul_bytes(
+    text: str, found: list[str], files: Callable[..., None]
+) -> None:
+    files("a.jpg", "b\nc.jpg", "b", "c.jpg")
+    assert [source.path for source in find_sources(["-"], listed=io.StringIO(text))] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "^-: the list on standard input is empty$"),
+        ("\n\r\n", "^-: the list on standard input is empty$"),
+        ("\udcff\udcfea\0.\0", "^-: the list is text in UTF-16; write it in UTF-8$"),
+    ],
+)
+def test_lists_that_name_nothing(text: str, complaint: str, files: Callable[..., None]) -> None:
+    files("a.jpg")
+    with pytest.raises(UserError, match=complaint):
+        find_sources(["-"], listed=io.StringIO(text))
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        ("p/a.JPG", "p/a.jpg"),
+        ("'p/a.jpg'", "p/a.jpg"),
+        ("p/a.jpg ", "p/a.jpg"),
+        ("p\\a.jpg", "p/a.jpg"),
+        ("p/Käse.png", "p/Ka\u0308se.png"),
+    ],
+)
+def test_a_missing_file_that_is_there_in_another_spelling(
+    given: str, there: str, files: Callable[..., None]
+) -> None:
+    files("p/a.jpg", "p/Ka\u0308se.png", "p/b.jpg")
+    with pytest.raises(UserError) as caught:
+        find_sources([given])
+    assert str(caught.value) == f"{given}: no such file or folder; there is {there!r}"
+
+
 def test_a_pipe_is_no_picture(files: Callable[..., None]) -> None:
     """Opening one would wait for ever."""
     files("p/a.png")

@@ -102,9 +102,27 @@ def test_no_video(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     with pytest.raises(UserError, match=r"x\.mp4: no such file"):
         film_of(path)
-    path.write_bytes(b"plain text")
-    with pytest.raises(UserError, match="is no video that OpenCV reads"):
-        next(read_frames(path))
+    for content, complaint in [
+        (b"", "is empty: fetch or write it again"),
+        (b"plain text", "is text, which begins with 'plain text'$"),
+        (b"<!DOCTYPE html><html>", "is a web page, not the file itself"),
+        (bytes(5000), "begins with zeros, as a copy that broke off$"),
+        (b"\xfe\x01 of no kind", "is no video that OpenCV reads$"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"x\.mp4: {complaint}"):
+            next(read_frames(path))
+
+
+def test_a_video_without_its_end_is_cut_short(tmp_path: Path) -> None:
+    """An MP4's index stands behind its frames, and goes first where a copy breaks off."""
+    path = tmp_path / "x.mp4"
+    with video_file(path, 5) as append:
+        for _ in range(4):
+            append(np.zeros((32, 32, 3), np.uint8))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"x\.mp4: is cut short: it has no index \(moov\)"):
+        film_of(path)
 
 
 def test_names() -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from unidet.errors import UserError
+from unidet.data.file_kinds import HEAD, is_film
+from unidet.errors import UserError, text_or_zeros
+from unidet.formats.names import composed
 from unidet.pictures.journal import JOURNAL
 
 STANDARD_INPUT = "-"
@@ -19,7 +21,10 @@ _PICTURE = re.compile(
     r".+\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|mpo|jp2|j2k|p[pgbn]m|tga|hei[cf]|avif)",
     re.I | re.S,
 )
-_VIDEO = re.compile(r".+\.(mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv)", re.I | re.S)
+_VIDEO = re.compile(
+    r".+\.(mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv|3gp|3g2|m2ts|mts|vob|ogv|asf)", re.I | re.S
+)
+_WIDE = ("\udcff\udcfe", "\udcfe\udcff", "\xff\xfe", "\xfe\xff")  # UTF-16, read as UTF-8
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,13 @@ class Source:
         path: as given, or below a given folder.
         name: path relative to the common folder of all sources, with `/`.
         fault: why the source cannot be read, or empty.
+        is_video: by its suffix; a file of another suffix than those of images, by its content.
     """
 
     path: str
     name: str
     fault: str = ""
-
-    @property
-    def is_video(self) -> bool:
-        return _VIDEO.fullmatch(self.path) is not None
+    is_video: bool = False
 
 
 def find_sources(
@@ -49,10 +52,11 @@ def find_sources(
     A folder stands for its images and videos, sorted by name, with subfolders if `recursive`. Files
     with other suffixes, and outputs of `unidet detect`, are skipped. The same applies to patterns,
     in which `**` matches folders at any depth. A file given by name is used with any suffix. `-`
-    stands for the lines of `listed`, by default standard input, without blank ones and comments.
+    stands for the lines of `listed`, by default standard input, without blank ones and comments, or
+    for what NUL bytes part there (`find -print0`).
 
     Raises:
-        UserError: there are no images and videos.
+        UserError: there are no images and videos, or the list is not text in UTF-8.
     """
     entries = [entry for item in _without_lists(given, listed) for entry in _entries(item)]
     bases = [base for _, base, _ in entries]
@@ -60,12 +64,12 @@ def find_sources(
     for path, _, fault in _expanded(entries, recursive):
         if not fault and os.path.exists(path) and not os.path.isfile(path):
             fault = "is no file, but a pipe, a socket or a device"  # which might never be read
-        found.setdefault(os.path.abspath(path), (path, fault))
+        found.setdefault(os.path.abspath(path), (path, fault or _no_picture(path)))
     if all(fault for _, fault in found.values()):
         raise UserError(_nothing(given, [*found.values()], recursive))
     shared = os.path.commonpath([os.path.abspath(base) for base in bases])
     return [
-        Source(path, os.path.relpath(place, shared), fault)
+        Source(path, os.path.relpath(place, shared), fault, _is_video(path))
         for place, (path, fault) in found.items()
     ]
 
@@ -79,7 +83,17 @@ def _without_lists(given: Sequence[str], listed: TextIO | None) -> Iterator[str]
         if item != STANDARD_INPUT:
             yield item
             continue
-        yield from filter(None, map(_path_of, listed or sys.stdin))
+        yield from _listed((listed or sys.stdin).read())
+
+
+def _listed(text: str) -> Iterator[str]:
+    if text.startswith(_WIDE):
+        raise UserError("-: the list is text in UTF-16; write it in UTF-8")
+    text = text.removeprefix(_MARK)
+    if "\0" in text:
+        yield from filter(None, text.split("\0"))
+    else:
+        yield from filter(None, map(_path_of, text.replace("\r\n", "\n").split("\n")))
 
 
 def _path_of(line: str) -> str:
@@ -87,10 +101,9 @@ def _path_of(line: str) -> str:
 
     Spaces around it belong to it where there is such a file, as the mark of a comment does.
     """
-    written = line.rstrip("\r\n").removeprefix(_MARK)
-    if os.path.exists(written):
-        return written
-    bare = written.strip()
+    if os.path.exists(line):
+        return line
+    bare = line.strip()
     return "" if bare.startswith("#") and not os.path.exists(bare) else bare
 
 
@@ -105,7 +118,7 @@ def _entries(item: str) -> list[Entry]:
         return [(item, ".", "is an address, and files alone are read; fetch it first")]
     if not glob.has_magic(path):
         camera = "; a camera is not read, a video that it has taken is" * item.isdecimal()
-        return [(path, base, f"no such file or folder{camera}")]
+        return [(path, base, f"no such file or folder{camera}{_as_there(item)}")]
     folder = os.path.dirname(path)
     while glob.has_magic(folder) and not os.path.isdir(folder):
         folder = os.path.dirname(folder)
@@ -140,9 +153,49 @@ def _looks_like_one(name: str) -> bool:
     return known is not None and not name.startswith(".")
 
 
+def _is_video(path: str) -> bool:
+    """By suffix, or by the first bytes of a file that has none of an image."""
+    if _VIDEO.fullmatch(path):
+        return True
+    return _PICTURE.fullmatch(path) is None and is_film(_head(path))
+
+
+def _no_picture(path: str) -> str:
+    """Why a file of text that is given as a source is none; empty if it may be one."""
+    if not path.lower().endswith((".txt", ".lst", ".list", ".csv")) or not os.path.isfile(path):
+        return ""
+    text = text_or_zeros(_head(path))
+    return f"{text}; a list of images is given by -: unidet detect - < FILE" if text else ""
+
+
+def _head(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except OSError:  # reported when it is read
+        return b""
+
+
+def _as_there(item: str) -> str:
+    """How a missing path is spelt where it is there: without quotes or blanks, with other folder
+    signs, capitals or Unicode forms.
+    """
+    plain = item.strip().strip("'\"").replace("\\", "/")
+    folder, name = os.path.split(plain)
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return ""
+    wanted = composed(name).casefold()
+    same = next((other for other in sorted(names) if composed(other).casefold() == wanted), "")
+    return f"; there is {os.path.join(folder, same)!r}" if same else ""
+
+
 def _nothing(given: Sequence[str], found: Sequence[tuple[str, str]], recursive: bool) -> str:
     if found:
         more = f" (and {len(found) - 1} others)" if len(found) > 1 else ""
         return f"{found[0][0]}: {found[0][1]}{more}"
+    if list(given) == [STANDARD_INPUT]:
+        return "-: the list on standard input is empty"
     hint = "" if recursive else "; -r looks into their folders too"
     return f"{', '.join(given)}: no images there{hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unidet.errors import UserError
+from unidet.data.file_kinds import HEAD
+from unidet.errors import UserError, other_kind, text_or_zeros
 from unidet.store.disk import whole_file
 
 if TYPE_CHECKING:
@@ -145,5 +147,33 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 def _require_opened(path: Path, opened: bool) -> None:
     if not opened:
-        what = "is no video that OpenCV reads" if path.is_file() else "no such file"
-        raise UserError(f"{path}: {what}")
+        raise UserError(f"{path}: {_no_video(path) if path.is_file() else 'no such file'}")
+
+
+def _no_video(path: Path) -> str:
+    """Why OpenCV does not open a file."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if reason := other_kind(head) or text_or_zeros(head):
+        return reason
+    if head[4:8] == b"ftyp" and not _has_index(path):
+        return "is cut short: it has no index (moov), which stands at its end; copy or record again"
+    return "is no video that OpenCV reads"
+
+
+def _has_index(path: Path) -> bool:
+    """Whether an MP4 has its box `moov`, without which it cannot be decoded (ISO 14496-12, 8.1)."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        place = 0
+        while place + 8 <= end:
+            file.seek(place)
+            size, kind = struct.unpack(">I4s", file.read(8))
+            if size == 1:  # of 64 bits, behind the kind
+                size = int.from_bytes(file.read(8), "big")
+            if kind == b"moov" and place + size <= end:
+                return True
+            if size < 8:  # 0: up to the end
+                return False
+            place += size
+    return False
