@@ -23,6 +23,7 @@ from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.engine import bring_up_jittor
 from unidet.pipelines.wiring.study_networks import END_TO_END, end_to_end
 from unidet.vocabularies.vocabulary import names_by_number
+from unidet.weights.other_files import require_file
 
 PAGES = {
     "unidetector_stage1": "rpn=cln_r50_fpn",
@@ -64,8 +65,7 @@ def open_network(files: Mapping[str, Path], overrides: Sequence[str]) -> Network
         UserError: a file is missing or not what its name says.
     """
     for name, path in files.items():
-        if not path.is_file():
-            raise UserError(f"{name}: there is no file {path}")
+        require_file(path, f"{name}: there is no file {path}")
     if "weights" not in files:
         raise UserError(
             f"{', '.join(files)}: says which part of a detector, not which one; give weights=FILE, "
@@ -104,7 +104,7 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
     """A checkpoint and its page: the one chosen by the overrides, else that of its layout."""
     from unidet.weights.class_names import read_class_names
     from unidet.weights.layouts.layout import KEPT, VOCABULARY
-    from unidet.weights.layouts.registry import open_weights
+    from unidet.weights.layouts.registry import NoLayout, open_weights
     from unidet.weights.read import read_checkpoint
 
     try:
@@ -113,9 +113,8 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
         groups = ("roi", END_TO_END, "rpn") if name == "weights" else ("rpn",)
         page = next(filter(None, (_chosen(group, overrides) for group in groups)), "")
         if not page:
-            raise UserError(
-                f"{error}; for a network of your own: rpn=PAGE, roi=PAGE, or end2end=PAGE"
-            ) from None
+            own = "; for a network of your own: rpn=PAGE, roi=PAGE, or end2end=PAGE"
+            raise UserError(f"{error}{own * isinstance(error, NoLayout)}") from None
         arrays = read_checkpoint(path)
         own = {
             key: array for key, array in arrays.items() if not key.startswith((KEPT, VOCABULARY))

@@ -228,8 +228,12 @@ def test_broken_pictures_are_passed_over(capsys: pytest.CaptureFixture[str]) -> 
     summary = detect("photos", "notes.txt", "no.jpg")
     assert summary == Summary(pictures=3, boxes=3, faults=3)
     told = capsys.readouterr().err
-    assert "photos/broken.jpg: is text, which begins with 'no image'; replace it; passed over" in told
-    assert "notes.txt: the file is damaged or not an image" in told
+    assert (
+        "photos/broken.jpg: is text, which begins with 'no image'; replace it; passed over" in told
+    )
+    assert (
+        "notes.txt: is text, which begins with 'no image'; a list of images is given by -" in told
+    )
     assert "no.jpg: no such file or folder; passed over" in told
     assert len(content("images.json")["images"]) == 3
 

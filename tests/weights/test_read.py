@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import sys
+import tarfile
 import types
 import zipfile
 from collections import OrderedDict
@@ -245,10 +247,15 @@ def test_a_view_beyond_its_storage_is_refused(tmp_path: Path) -> None:
 def test_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint at"):
         read_checkpoint(tmp_path / "absent.pth")
-    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "odd.pth").write_bytes(b"\xfe\x01 of no kind")
     with pytest.raises(UserError, match="neither a PyTorch checkpoint, nor safetensors, nor npz"):
-        read_checkpoint(tmp_path / "text.pth")
+        read_checkpoint(tmp_path / "odd.pth")
     for content, reason in (
+        (b"hello", "text, which begins with 'hello': fetch or write it again"),
+        (b"ftrt" + bytes(60), "a TensorRT engine, which holds no weights by name"),
+        (b"\x1c\0\0\0TFL3" + bytes(9), "a TensorFlow Lite model"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b'<?xml version="1.0"?><net>', "an XML document, such as OpenVINO's"),
         (b"", "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>Sign in</html>", "a web page"),
@@ -266,6 +273,70 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(UserError, match="neither a PyTorch checkpoint nor numpy arrays"):
         read_checkpoint(tmp_path / "some.zip")
+
+
+def test_other_programs_files_are_named(tmp_path: Path) -> None:
+    """By their suffix where they begin with nothing of their own, and a folder by what is in it."""
+    (tmp_path / "x.onnx").write_bytes(b"\x08\x08\x12\x07pytorch" + bytes(9))
+    with pytest.raises(UserError, match=r"x\.onnx is an ONNX graph, .*; give the checkpoint that"):
+        read_checkpoint(tmp_path / "x.onnx")
+    (tmp_path / "zeros.pth").write_bytes(bytes(999))
+    with pytest.raises(UserError, match=r"zeros\.pth begins with zeros, as a copy that broke off:"):
+        read_checkpoint(tmp_path / "zeros.pth")
+    with tarfile.open(tmp_path / "x.pth.tar", "w") as archive:
+        archive.add(tmp_path / "zeros.pth", "zeros.pth")
+    with pytest.raises(UserError, match=r"x\.pth\.tar is packed \(tar\): unpack it first"):
+        read_checkpoint(tmp_path / "x.pth.tar")
+    with zipfile.ZipFile(tmp_path / "x.pt2", "w") as archive:
+        archive.writestr("x/data/sample_inputs/model.pt", b"")
+        archive.writestr("x/models/model.json", b"{}")
+    with pytest.raises(UserError, match=r"x\.pt2: a program of torch\.export"):
+        read_checkpoint(tmp_path / "x.pt2")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r": is a folder, must be a file$"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "config.json").touch()
+    (tmp_path / "a.pth").touch()
+    with pytest.raises(UserError, match=r": is a folder; give a file in it, such as .*/a\.pth$"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").touch()  # as Hugging Face calls it
+    with pytest.raises(UserError, match=r"such as .*/model\.safetensors$"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "data.pkl").touch()
+    with pytest.raises(UserError, match=r": is a folder that a checkpoint was unpacked to; give"):
+        read_checkpoint(tmp_path)
+
+
+def test_the_list_of_an_unpacked_checkpoint_is_called_so(tmp_path: Path) -> None:
+    with zipfile.ZipFile(FOLDER / "plain.pth") as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        (tmp_path / "data.pkl").write_bytes(archive.read(name))
+    with pytest.raises(UserError, match=r"data\.pkl: it was unpacked from a checkpoint, whose"):
+        read_checkpoint(tmp_path / "data.pkl")
+
+
+def test_safetensors_whose_length_begins_like_a_pickle(tmp_path: Path) -> None:
+    """A header of 0x80 bytes, under a name that says nothing."""
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(0x80)
+    path = tmp_path / "x.bin"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + np.float32(2.5).tobytes())
+    assert {name: array.tolist() for name, array in read_checkpoint(path).items()} == {"a": [2.5]}
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("_rebuild_meta_tensor_no_storage", "tensors without values"),
+        ("_rebuild_sparse_tensor", "sparse tensors; save them after .to_dense()"),
+    ],
+)
+def test_tensors_that_are_not_read_are_named(function: str, reason: str, tmp_path: Path) -> None:
+    pickled = f"\x80\x02}}X\x01\0\0\0actorch._utils\n{function}\n)Rs.".encode("latin-1")
+    (tmp_path / "x.pkl").write_bytes(pickled)
+    with pytest.raises(UserError, match=rf"x\.pkl: holds {re.escape(reason)}"):
+        read_checkpoint(tmp_path / "x.pkl")
 
 
 @pytest.mark.parametrize("part", ["00002-of-00003", "index.json"])

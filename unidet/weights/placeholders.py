@@ -35,6 +35,20 @@ class Placeholder:
     extend = add = append
 
 
+_TENSORS = {
+    "torch._utils._rebuild_meta_tensor_no_storage": "tensors without values (device 'meta'); save "
+    "the network after its weights are loaded",
+    "torch._utils._rebuild_sparse_tensor": "sparse tensors; save them after .to_dense()",
+    "torch._utils._rebuild_sparse_csr_tensor": "sparse tensors; save them after .to_dense()",
+    "torch._utils._rebuild_wrapper_subclass": "tensors of a class of their own; save plain ones",
+    "torch.distributed.tensor.DTensor": "tensors that are divided between processes (DTensor); "
+    "save them whole, after .full_tensor()",
+    "torch.distributed._shard.sharded_tensor.api.ShardedTensor": "tensors that are divided between "
+    "processes (FSDP); save a full state_dict",
+}
+"""Functions of PyTorch for other tensors than those with values in one place."""
+
+
 class Placeholders:
     """One placeholder for each name, in the order in which a pickle names them."""
 
@@ -63,7 +77,12 @@ def called(value: Any) -> str | None:
 
 
 def refusal(called: str) -> UserError:
+    """What a placeholder stands for, and what to save instead."""
+    if reason := _TENSORS.get(called):
+        return UserError(f"holds {reason} ({called})")
+    advice = "where it is a whole network, save its state_dict() instead"
+    if called.startswith("ultralytics."):
+        advice = "it is a YOLO of Ultralytics, which is no network of this program"
     return UserError(
-        f"refused: it wants to call {called:.200}, which tensors and arrays never need; "
-        "where it is a whole network, save its state_dict() instead"
+        f"refused: it wants to call {called:.200}, which tensors and arrays never need; {advice}"
     )

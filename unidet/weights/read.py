@@ -25,7 +25,8 @@ from typing import IO, Any, cast
 import numpy as np
 from safetensors import SafetensorError
 
-from unidet.errors import UserError, other_kind
+from unidet.errors import UserError
+from unidet.weights import other_files
 from unidet.weights.pickle_bounds import Allowance
 from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain, text_of
 from unidet.weights.read_safetensors import read_safetensors
@@ -83,26 +84,23 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
             than tensors, or tensors of a type that is not read (8-bit floats, quantized, complex).
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
+    other_files.require_file(path, f"no checkpoint at {path}")
     if part := _PART.search(path.name):
         raise UserError(f"{path} is {part[0]} of a checkpoint in several files: join them to one")
     with _named(path), path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(other_files.HEAD)
         file.seek(0)
+        size = path.stat().st_size
         if head.startswith(b"PK\x03\x04"):
-            return _read_zip(file, path.stat().st_size)
+            return _read_zip(file, size)
+        if other_files.is_safetensors(head, size):
+            return read_safetensors(path)
         if head.startswith(b"\x80"):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 return _read_legacy(cast("IO[bytes]", mapped), len(mapped))
         if head[8:9] == b"{" or path.suffix == ".safetensors":
             return read_safetensors(path)
-    raise UserError(f"{path} {_unknown(head)}")
-
-
-def _unknown(head: bytes) -> str:
-    """What kind of file begins like this and holds no weights."""
-    return other_kind(head) or "is neither a PyTorch checkpoint, nor safetensors, nor npz"
+    raise UserError(f"{path} {other_files.unknown(path, head)}")
 
 
 def read_entries(path: Path) -> Any:
@@ -231,6 +229,8 @@ def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
 def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     names = [name for name in archive.namelist() if name.endswith(".npy")]
     if not names:
+        if graph := other_files.graph_in(archive.namelist()):
+            raise UserError(graph)
         for name in archive.namelist():
             if name.endswith(_CHECKPOINTS):
                 raise UserError(f"a zip file around {name!r:.60}: unpack it first")
@@ -275,7 +275,7 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         return load(file, size, load_storage)
 
     _check_jittor(file, size)
-    first = load_next()
+    first = load(file, size, _elsewhere)
     if isinstance(first.value, dict):
         return _weights(first, size)
     if first.value != _LEGACY_MAGIC:
@@ -287,6 +287,12 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     for key in load_next().value:
         _fill(storages[str(key)], file)
     return _weights(contents, size)
+
+
+def _elsewhere(_: tuple[Any, ...]) -> Storage:
+    raise UserError(
+        "it was unpacked from a checkpoint, whose tensors lie beside it; give the checkpoint itself"
+    )
 
 
 def _check_jittor(file: IO[bytes], size: int) -> None:

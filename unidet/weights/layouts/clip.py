@@ -111,7 +111,7 @@ def _layouts(name: str, size: Size) -> tuple[Layout, ...]:
             (r"^visual\.", "image.backbone."),
             (r"^(?!image\.|logit_scale$)", "text."),
         ),
-        kept=("input_resolution", "context_length", "vocab_size"),
+        kept=("input_resolution", "context_length", "vocab_size", "attn_mask"),  # of TorchScript
     )
     image = replace(
         whole,

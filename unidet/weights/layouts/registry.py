@@ -25,6 +25,7 @@ from unidet.weights.layouts import (
     torchvision,
     unidetector,
 )
+from unidet.weights.layouts.foreign import whose
 from unidet.weights.layouts.layout import Layout, Problems, Weights, from_ours, shapes_of, to_ours
 from unidet.weights.ncnn import is_ncnn, read_ncnn
 from unidet.weights.read import read_checkpoint
@@ -53,6 +54,10 @@ LAYOUT_KEY = "layout"
 """Under it the metadata of a file of ours says which layout it was read from."""
 _MOST_PARTS = 9
 """A file whose names begin in more ways holds no few networks side by side."""
+
+
+class NoLayout(UserError):
+    """A checkpoint whose names are of no layout, perhaps of a network of the user's own."""
 
 
 def layout_named(name: str) -> Layout:
@@ -87,7 +92,7 @@ def open_weights(
         read = Layout.from_official if reading.is_official else from_ours
         weights = read(reading.layout, reading.way.of(arrays))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     classes = read_class_names(Path(path))
     return replace(weights, removed=reading.way.removed, classes=classes)
 
@@ -134,7 +139,9 @@ def recognize(shapes: Mapping[str, tuple[int, ...]], candidates: Sequence[Layout
     nearest = _nearest(tried)
     if not _is_near(nearest) and (whole := list(_whole_parts(shapes, candidates))):
         raise UserError(f"holds networks below {' and '.join(whole)}; save one of them alone")
-    raise UserError(_no_layout(tried, nearest))
+    foreign = whose(shapes)
+    kind = UserError if foreign else NoLayout
+    raise kind(_no_layout(tried, nearest, foreign))
 
 
 def _whole_parts(
@@ -191,13 +198,16 @@ def _nearest(readings: Sequence[Reading]) -> Reading:
     )
 
 
-def _no_layout(readings: Sequence[Reading], nearest: Reading) -> str:
+def _no_layout(readings: Sequence[Reading], nearest: Reading, foreign: str) -> str:
+    """The message; `foreign` says whose names they are, where that is known."""
     tried = list(dict.fromkeys(reading.layout for reading in readings))
     if len(tried) == 1:
         return f"does not fit {nearest}"
     fits = "fits no layout" if len(tried) == len(LAYOUTS) else f"fits none of {_names(tried)}"
     if _is_near(nearest):
         return f"{fits}; nearest is {nearest}; docs/convert.md lists all layouts"
+    if foreign:
+        return f"{fits}: is {foreign}; docs/convert.md lists all layouts"
     return (
         f"{fits}, and most of its names are of none; docs/convert.md lists all layouts; a network "
         "of ours of another size than the official one has no official form"
