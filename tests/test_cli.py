@@ -144,6 +144,13 @@ def test_help_of_a_verb_has_an_example_that_it_takes(
     parse(name, load(name), arguments)
 
 
+@pytest.mark.parametrize("arguments", [("help", "gc"), ("-h", "gc"), ("--help", "gc")])
+def test_help_about_a_verb(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    status, out, err = answer(capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert out.startswith("usage: unidet gc ")
+
+
 def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     out = answer(capsys, "detect", "-h")[1]
     assert "minimum score, 0 to 1 (default: 0.3)" in out
@@ -182,6 +189,10 @@ def test_of_two_values_none_wins_in_silence(
         (("why", "rio"), "did you mean 'roi'?"),
         (("lineage", "rio"), "did you mean 'roi'?"),
         (("gc", "--keep-lst", "3"), "did you mean --keep-last?"),
+        # as other programs call it; nothing is proposed that is not near
+        (("detect", "a.jpg", "--conf", "0.3"), "--conf 0.3; it is --threshold here; see"),
+        (("detect", "a.jpg", "--device", "0"), "0; it is runtime.device=cpu or cuda here; see"),
+        (("detect", "a.jpg", "--source", "b"), "arguments: --source b; see: unidet detect -h"),
     ],
 )
 def test_a_misspelt_word_is_answered_with_the_nearest(

@@ -147,7 +147,8 @@ def _dispatch(arguments: list[str]) -> int:
     if first in names():
         return _verb(first, rest, folders)
     if first == "help" or {*given} & {*HELP}:
-        return _help()
+        named = next((word for word in rest if word in names()), "")
+        return _verb(named, ["-h"], folders) if named else _help()
     if first == "--version":
         return _version()
     if first in ("-m", "--multirun"):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from unidet.backend.importing import reason_of
+
 COMPILING = """
 import multiprocessing, os, signal, time
 from unidet.backend.importing import _mortal
@@ -26,3 +30,23 @@ def test_a_signal_to_the_whole_group_ends_no_compiler_amid_its_work() -> None:
     subprocess.run(
         [sys.executable, "-c", COMPILING], check=True, start_new_session=True, timeout=60
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "\x1b[38;5;1m[f 1127 16:36:13.159190 80 log.cc:605] Check failed: ret>=0 && ret<=256  "
+            'Run cmd failed: "/usr/bin/g++" "/x/jittor/src/op_compiler.cc" -c -o "x.o"\nreturn 9',
+            "the compiler was stopped at op_compiler.cc, by a signal or for lack of memory or "
+            "disk; the same command goes on",
+        ),
+        (
+            "\x1b[38;5;1m[f 1127 16:36:13.159190 80 cache_compile.cc:9] no such header\x1b[m\nmore",
+            "no such header",
+        ),
+        ("\n\n", "RuntimeError"),
+    ],
+)
+def test_what_jittor_says_in_a_line(said: str, told: str) -> None:
+    assert reason_of(RuntimeError(said)) == told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import platform
+import re
 import signal
 import sys
 import sysconfig
@@ -17,6 +18,11 @@ from unidet.backend import core_record, files, toolchain
 from unidet.backend.process_state import signals_kept, tls_kept, variables_set
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
+
+COMPILER_FAILED = "Run cmd failed"  # Jittor's words where a compiler was killed
+_COLOUR = re.compile(r"\x1b\[[\d;]*[mK]")
+_PREFIX = re.compile(r"\[\w \d{4} [\d:.]+ \d+ [\w.]+:\d+\] ")
+_SOURCE = re.compile(r"/([\w.]+\.(?:cc|cu|cpp))\"")
 
 
 def link_onednn(onednn: OneDNN, home: Path) -> None:
@@ -102,7 +108,7 @@ def import_jittor(
                 import jittor  # noqa: F401
         except Exception as error:
             raise UserError(
-                f"Jittor does not start: {first_line(error)}; `unidet doctor` may tell more, "
+                f"Jittor does not start: {reason_of(error)}; `unidet doctor` may tell more, "
                 f"or delete {home} to build it anew"
             ) from error
         if jittor_utils.pool_size:
@@ -156,6 +162,17 @@ def say_compiling(verbose: bool) -> None:
         print("compiling Jittor, once per machine (one to two minutes)…", file=sys.stderr)
 
 
-def first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def reason_of(error: Exception) -> str:
+    """What an error of Jittor's says, in a line: without its colours, its log's prefix, and the
+    whole command of a compiler that failed.
+    """
+    text = _COLOUR.sub("", str(error))
+    if COMPILER_FAILED in text:
+        source = _SOURCE.search(text)
+        where = f" at {source[1]}" if source else ""
+        return (
+            f"the compiler was stopped{where}, by a signal or for lack of memory or disk; the same "
+            "command goes on"
+        )
+    lines = [_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

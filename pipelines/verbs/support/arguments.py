@@ -23,6 +23,34 @@ WIDTH = 80
 
 _OVERRIDE = re.compile(r"(\+\+?)?[A-Za-z_]\w*([./@:]\w+)*=|~[A-Za-z_][\w./@:]*(=|$)")
 
+_NEAR = 0.7  # of 1: --conf is as near to --crops as 0.62
+_ELSEWHERE = {
+    "--conf": "--threshold",
+    "--conf-thres": "--threshold",
+    "--score-thr": "--threshold",
+    "--pred-score-thr": "--threshold",
+    "--confidence-threshold": "--threshold",
+    "--box-threshold": "--threshold",
+    "--max-det": "--top-k",
+    "--topk": "--top-k",
+    "--classes": "--vocab",
+    "--texts": "--vocab",
+    "--text-prompt": "--vocab",
+    "--names": "--vocab",
+    "--checkpoint": "--weights",
+    "--model": "--weights",
+    "--out-dir": "--out",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--project": "--out",
+    "--device": "runtime.device=cpu or cuda",
+    "--seed": "seed=N",
+    "--cfg": "experiment=NAME",
+    "--cfg-options": "key=value",
+    "--opts": "key=value",
+}
+"""What options of Ultralytics, mmdetection, detectron2 and GroundingDINO are called here."""
+
 
 class _Help(argparse.RawDescriptionHelpFormatter):
     """80 columns wide, with all informative defaults."""
@@ -48,7 +76,12 @@ class _Parser(ArgumentParser):
     def _near(self, message: str) -> str:
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         known = [option for option in self._option_string_actions if option.startswith("--")]
-        near = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+        if unknown is None:
+            return ""
+        meant = _ELSEWHERE.get(unknown[1], "")
+        if meant in known or ("=" in meant and self.get_default("overrides") is not None):
+            return f"; it is {meant} here"
+        near = difflib.get_close_matches(unknown[1], known, n=1, cutoff=_NEAR)
         return f"; did you mean {near[0]}?" if near else ""
 
 
