@@ -113,8 +113,8 @@ def _read(name: str, path: Path, overrides: Sequence[str]) -> _Checkpoint:
         groups = ("roi", END_TO_END, "rpn") if name == "weights" else ("rpn",)
         page = next(filter(None, (_chosen(group, overrides) for group in groups)), "")
         if not page:
-            own = "; for a network of your own: rpn=PAGE, roi=PAGE, or end2end=PAGE"
-            raise UserError(f"{error}{own * isinstance(error, NoLayout)}") from None
+            hint = "; for a network of your own: rpn=PAGE, roi=PAGE, or end2end=PAGE"
+            raise UserError(f"{error}{hint * isinstance(error, NoLayout)}") from None
         arrays = read_checkpoint(path)
         own = {
             key: array for key, array in arrays.items() if not key.startswith((KEPT, VOCABULARY))

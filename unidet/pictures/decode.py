@@ -210,7 +210,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
 
 def _is_deep(file: Image.Image) -> bool:
     """Whether an opened file, not decoded yet, has 16 bits a channel; Pillow may keep 8."""
-    raw = any("16" in str(tile[3]) for tile in file.tile)
+    raw = any("16" in str(tile[3]) for tile in getattr(file, "tile", ()))
     return raw or file.mode in (*_SIXTEEN_BITS, "I")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any, NoReturn
 
 from unidet.errors import UserError, other_kind, text_or_zeros
 
@@ -74,6 +75,13 @@ def is_safetensors(head: bytes, size: int) -> bool:
     pickle.
     """
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size
+
+
+def elsewhere(_: tuple[Any, ...]) -> NoReturn:
+    """UserError where a pickle refers to tensors before any could be read."""
+    raise UserError(
+        "it was unpacked from a checkpoint, whose tensors lie beside it; give the checkpoint itself"
+    )
 
 
 def graph_in(names: Collection[str]) -> str:

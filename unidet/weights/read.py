@@ -275,7 +275,7 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         return load(file, size, load_storage)
 
     _check_jittor(file, size)
-    first = load(file, size, _elsewhere)
+    first = load(file, size, other_files.elsewhere)
     if isinstance(first.value, dict):
         return _weights(first, size)
     if first.value != _LEGACY_MAGIC:
@@ -287,12 +287,6 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     for key in load_next().value:
         _fill(storages[str(key)], file)
     return _weights(contents, size)
-
-
-def _elsewhere(_: tuple[Any, ...]) -> Storage:
-    raise UserError(
-        "it was unpacked from a checkpoint, whose tensors lie beside it; give the checkpoint itself"
-    )
 
 
 def _check_jittor(file: IO[bytes], size: int) -> None:
