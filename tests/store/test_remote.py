@@ -7,12 +7,15 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import COMMAND
 from fsspec.implementations.memory import MemoryFileSystem
 
 from unidet.errors import UserError
@@ -431,14 +434,75 @@ def test_an_address_that_leads_nowhere_is_one_line(url: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0-x\r\n"], ids=["nothing", "its version"])
+def test_a_server_that_does_not_answer_is_given_up(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ssh = pytest.importorskip("unidet.store.ssh", exc_type=ImportError)
-    monkeypatch.setattr(ssh, "PATIENCE", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    monkeypatch.setattr(ssh, "PATIENCE", 0.5)
+    with answering(said, stays=True) as port:
         started = time.monotonic()
-        with pytest.raises(UserError, match="remote sftp://"):
-            Remote(f"sftp://me@127.0.0.1:{silent.getsockname()[1]}/x")
+        with pytest.raises(UserError, match=r"remote sftp://.*: does not answer; look at"):
+            Remote(f"sftp://me@127.0.0.1:{port}/x")
     assert time.monotonic() - started < 20
+
+
+def test_a_server_that_does_not_let_in_is_given_up(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paramiko
+
+    monkeypatch.setattr(
+        paramiko.auth_handler.AuthHandler, "_parse_service_accept", lambda self, message: None
+    )
+    monkeypatch.setattr("unidet.store.ssh.PATIENCE", 1.0)
+    monkeypatch.setenv("HOME", str(sshd.home))
+    with pytest.raises(UserError, match=r"remote sftp://.*: does not answer; look at"):
+        Remote(sshd.url(tmp_path))
+
+
+@contextmanager
+def answering(said: bytes, *, stays: bool = False) -> Iterator[int]:
+    """The port of a server that says this to one who calls, and goes, unless it `stays`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.sendall(said)
+            if stays:
+                over.wait()
+            connection.close()
+
+        over = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+WORDS = {
+    "nothing": b"",
+    "another protocol": b"\x1b[31mHTTP/1.0 400 bad\r\n" * 200,
+}
+
+
+@pytest.mark.parametrize("said", WORDS.values(), ids=WORDS)
+def test_a_server_of_another_kind_is_one_line(said: bytes, tmp_path: Path) -> None:
+    """paramiko writes tracebacks of its own, and what the server said, with its escape codes."""
+    pytest.importorskip("paramiko")
+    with answering(said) as port:
+        url = f"sftp://me:S3cret@127.0.0.1:{port}/x"
+        done = subprocess.run(
+            [*COMMAND, "fetch", "--all", "--remote", url, f"store.root={tmp_path / 'store'}"],
+            capture_output=True,
+            text=True,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("unidet: remote sftp://me:***@127.0.0.1:")
+    assert "\x1b" not in done.stderr
 
 
 def test_a_remote_that_ends_with_the_process_is_refused() -> None:

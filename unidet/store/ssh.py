@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -17,6 +18,15 @@ from unidet.errors import UserError
 from unidet.store.provenance import redact_argument
 
 PATIENCE = 60.0  # seconds to wait for one answer of a server
+# What paramiko says of a server that does not answer, by how far it has come.
+_SILENT = (
+    "Error reading SSH protocol banner",
+    "No existing session",
+    "Authentication timeout.",
+    "Timeout opening channel.",
+)
+# It writes tracebacks, with what the server said, beside the errors that it raises.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 class KnownHosts(SFTPFileSystem):
@@ -31,8 +41,14 @@ class KnownHosts(SFTPFileSystem):
         limits = dict.fromkeys(
             ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), PATIENCE
         )
-        self.client.connect(self.host, **limits, **self.ssh_kwargs)
-        self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(self._session())))
+        try:
+            self.client.connect(self.host, **limits, **self.ssh_kwargs)
+            session = self._session()
+        except paramiko.SSHException as error:
+            if str(error) in _SILENT:
+                raise TimeoutError from error
+            raise
+        self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(session)))
 
     def _session(self) -> paramiko.Channel:
         transport = self.client.get_transport()
