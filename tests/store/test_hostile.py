@@ -392,10 +392,10 @@ def test_passwords_that_older_versions_kept_go_nowhere(
 
 def test_a_password_is_looked_for_in_linear_time() -> None:
     """A record from elsewhere may hold a text that is made to take for ever."""
-    started = time.monotonic()
+    started = time.process_time()
     for piece in ("://a:", "://", "a.", "?pass", "://a:'", "?a-", "://a: "):
         redact_command(f"{piece * 400_000}@")
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,15 @@ def test_a_host_of_the_ssh_config(
     config.unlink()
 
 
+def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh = pytest.importorskip("unidet.store.ssh", exc_type=ImportError)
+    monkeypatch.setenv("HOME", "/nowhere")
+    monkeypatch.setattr(ssh, "KnownHosts", lambda host, **options: (host, options))
+    (host, options), path = ssh.connect("sftp://me%40here:a%2Fb%3F%23@cluster:99/data")
+    assert (host, path) == ("cluster", "/data")
+    assert options == {"username": "me@here", "password": "a/b?#", "port": 99}
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [
@@ -425,6 +434,8 @@ def test_a_host_of_the_ssh_config(
         ("sftp://127.0.0.1:1/x", "remote sftp://127.0.0.1:1/x: "),
         ("me@host:/data", "remote me@host:/data: is no folder, and an address is given as"),
         ("sftp:/me:S3cret@host/data", "remote sftp:/me:***@host/data: is no folder"),
+        ("s3://bucket/x?token=S3cret", "remote s3://bucket/x?token=***: an address takes no ?"),
+        ("sftp://me@127.0.0.1/data#2", "remote sftp://me@127.0.0.1/data#2: an address takes no ?"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_one_line(url: str, says: str) -> None:

@@ -308,6 +308,10 @@ def _connect(url: str) -> tuple[Any, str]:
     if "://" not in url and _MISTYPED_ADDRESS.match(url) and not os.path.exists(url):
         text = "is no folder, and an address is given as sftp://user@host/folder"
         raise UserError(f"remote {redact_argument(url)}: {text}")
+    if "://" in url and {"?", "#"} & {*url}:
+        # S3 would take it for the name of a folder, token and all; SFTP would leave it out.
+        text = "an address takes no ? and no #; in a password write %3F and %23"
+        raise UserError(f"remote {redact_argument(url)}: {text}")
     try:
         if url.partition("://")[0] in ("sftp", "ssh"):
             from unidet.store.ssh import connect

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
@@ -131,8 +131,10 @@ def connect(url: str) -> tuple[KnownHosts, str]:
             f"remote {redact_argument(url)}: names no host; give sftp://user@host/folder"
         )
     options = _of_config(host)
-    given = {"username": parts.username, "port": port, "password": parts.password}
-    options |= {name: value for name, value in given.items() if value is not None}
+    given = {"username": parts.username, "password": parts.password}
+    options |= {name: unquote(value) for name, value in given.items() if value is not None}
+    if port is not None:
+        options["port"] = port
     return KnownHosts(options.pop("host"), **options), parts.path
 
 
