@@ -472,6 +472,25 @@ def test_a_server_that_does_not_let_in_is_given_up(
         Remote(sshd.url(tmp_path))
 
 
+def test_s3_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore and s3fs would try 25 times, a minute each."""
+    pytest.importorskip("s3fs")
+    monkeypatch.setattr("unidet.store.s3.PATIENCE", 0.3)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        remote = Remote("s3://bucket/x")
+        with pytest.raises(UserError, match=r"remote s3://bucket/x: does not answer; look at"):
+            remote.blobs()
+        silent.setblocking(False)
+        for _ in range(3):
+            silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
 @contextmanager
 def answering(said: bytes, *, stays: bool = False) -> Iterator[int]:
     """The port of a server that says this to one who calls, and goes, unless it `stays`."""

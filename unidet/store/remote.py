@@ -281,11 +281,11 @@ class Remote:
             yield
         except UserError:
             raise
-        except TimeoutError as error:
-            text = "does not answer; look at the server or the network, and run this again"
-            raise UserError(f"remote {self.url}: {text}") from error
         except Exception as error:
             text = redact(" ".join(str(error).split())) or type(error).__name__
+            # botocore's are errors of its own
+            if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+                text = "does not answer; look at the server or the network, and run this again"
             raise UserError(f"remote {self.url}: {text}") from error
 
 
@@ -313,10 +313,15 @@ def _connect(url: str) -> tuple[Any, str]:
         text = "an address takes no ? and no #; in a password write %3F and %23"
         raise UserError(f"remote {redact_argument(url)}: {text}")
     try:
-        if url.partition("://")[0] in ("sftp", "ssh"):
-            from unidet.store.ssh import connect
+        protocol = url.partition("://")[0]
+        if protocol in ("sftp", "ssh"):
+            from unidet.store import ssh
 
-            return connect(url)
+            return ssh.connect(url)
+        if protocol in ("s3", "s3a"):
+            from unidet.store import s3
+
+            return s3.connect(url)
         from fsspec.core import url_to_fs
 
         return url_to_fs(url, skip_instance_cache=True)
