@@ -23,6 +23,8 @@ from unidet.errors import UserError
 from unidet.formats.annotations import sentences
 from unidet.formats.findings import Finding
 from unidet.formats.labels.coco import labels_of
+from unidet.formats.labels.records import stem_of
+from unidet.pictures.spelling import require_told_apart
 from unidet.pipelines.wiring.named_data import OWN, NamedData
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
 from unidet.records import Split
@@ -31,6 +33,7 @@ from unidet.store.hashing import sha256_file
 
 WITHOUT_CROWDS = ("yolo", "labelme", "cvat", "labelstudio")
 """Formats that cannot say that a box holds several objects."""
+FILE_PER_IMAGE = ("yolo", "labelme", "voc")
 
 
 # --- check -------------------------------------------------------------------------------------
@@ -161,6 +164,8 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     pictures = PictureFolder(images)
     for image in labels.images:
         pictures.require_size(image.file_name, image.width, image.height)
+    if target in FILE_PER_IMAGE:
+        require_told_apart(out, map(stem_of, labels.images))
     with new_folder(out):
         reader_of(target).write(labels, out, images)
     boxes = [box for image in labels.images for box in image.boxes]

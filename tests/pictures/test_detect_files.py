@@ -314,6 +314,17 @@ def test_a_video_of_which_a_frame_could_not_be_noted_is_not_done(
     assert detect("v.mp4") == Summary(pictures=3, boxes=3)
 
 
+@pytest.mark.parametrize("kind", ["drawings", "crops"])
+def test_no_output_replaces_another_where_the_disk_knows_no_capitals(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("unidet.pictures.spelling.tells_apart", lambda folder: False)
+    grey(Path("photos/Y.png"), 40, 30)
+    wanted = Wanted(folder / "out", drawings=kind == "drawings", crops=kind == "crops")
+    with pytest.raises(UserError, match=r"its disk takes (crops/)?\w(\.png)? and (crops/)?\w"):
+        detect_files(find_sources(["photos"]), WholePicture, wanted)
+
+
 def test_a_list_that_finds_no_room_is_named(tmp_path: Path) -> None:
     with no_room(), pytest.raises(UserError, match=r"/images\.json: cannot be written"):
         write_results("coco", tmp_path.joinpath, iter(()), NAMES, Ids.counted(NAMES))

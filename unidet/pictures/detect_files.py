@@ -26,6 +26,7 @@ from unidet.pictures.read_ahead import ReadAhead
 from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
 from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
+from unidet.pictures.spelling import require_told_apart
 
 READ_AHEAD = 450_000_000  # most bytes of images that are decoded ahead
 IMAGES_AHEAD = 64  # most images: of small ones, more take memory and save no time
@@ -115,6 +116,8 @@ def detect_files(
         names = name_outputs(sources)
         planned = [outputs.planned(*pair) for pair in zip(sources, names, strict=True)]
         check_targets(wanted.folder, chain(FILES[wanted.format], *planned), sources, journal)
+        crops = [own.crops for own in names] if wanted.crops else []
+        require_told_apart(wanted.folder, chain(*planned, crops))
         detector = open_model()
         ids = numbers.ids(detector.names) if numbers else Ids.counted(detector.names)
         run = _Run(sources, names, detector, outputs, journal)

@@ -185,6 +185,28 @@ def test_labels_are_converted(run: Run, photos: Path, target: str) -> None:
     assert sorted(photos.rglob("*")) == before
 
 
+@pytest.mark.parametrize("target", FORMATS)
+def test_no_label_file_replaces_another_where_the_disk_knows_no_capitals(
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+) -> None:
+    monkeypatch.setattr("unidet.pictures.spelling.tells_apart", lambda folder: False)
+    (photos / "A.png").write_bytes((photos / "a.png").read_bytes())
+    labels = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    labels["images"].append({**labels["images"][0], "id": 99, "file_name": "A.png"})
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(labels))
+    out = photos.parent / "out"
+    given = ("convert", *places(photos), "--to", target, "--out", out)
+    if target in ("yolo", "voc", "labelme"):
+        said = complaint_of("data", capsys, *given, folder=photos.parent)
+        assert "its disk takes a and A for one name" in said
+    else:
+        assert exit_status("data", *given) == 0
+
+
 def test_crowds_that_are_lost_are_counted(run: Run, photos: Path) -> None:
     content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
     content["annotations"][0]["iscrowd"] = 1
