@@ -10,7 +10,10 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.formats.labels.recognize import UNFINISHED, is_unfinished
-from unidet.store.disk import entries, remove, sync
+from unidet.store.disk import entries, make_folder, remove, sync
+from unidet.store.threads import pool_of
+
+WORKERS = 8
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def new_folder(path: Path, names: Collection[str] = ()) -> Iterator[None]:
     """
     was_there = path.is_dir()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         with _marked(path, names):
             yield
     except BaseException as error:
@@ -61,11 +64,13 @@ def _marked(path: Path, names: Collection[str]) -> Iterator[None]:
             _empty(path)
             sync(path)
             yield
+            _sync_below(path)  # before the mark goes: an empty file of labels says "no objects"
+            (path / UNFINISHED).unlink()
+            sync(path)
         except BaseException:
             _empty(path)
-            (path / UNFINISHED).unlink()
+            (path / UNFINISHED).unlink(missing_ok=True)
             raise
-        (path / UNFINISHED).unlink()
     finally:
         os.close(descriptor)
 
@@ -88,6 +93,17 @@ def _lock(path: Path, names: Collection[str]) -> int:
             return descriptor
     os.close(descriptor)
     raise UserError(f"{path}: another process writes it; wait for its end")
+
+
+def _sync_below(path: Path) -> None:
+    """Flush all files and folders below a folder to the disk; links are not followed."""
+    places, files = [], []
+    for place, _, names in os.walk(path):
+        places.append(Path(place))
+        files += [Path(place, name) for name in names if not os.path.islink(Path(place, name))]
+    with pool_of(WORKERS) as pool:
+        list(pool.map(sync, files))
+        list(pool.map(sync, places))
 
 
 def _empty(path: Path) -> None:

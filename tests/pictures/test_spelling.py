@@ -19,7 +19,7 @@ def test_names_that_are_one_on_this_disk_are_refused(
 ) -> None:
     monkeypatch.setattr(spelling, "tells_apart", lambda folder: False)
     require_told_apart(tmp_path / "new", ["b.png", one])
-    with pytest.raises(UserError, match="takes .* for one name"):
+    with pytest.raises(UserError, match=r"takes .* for one name"):
         require_told_apart(tmp_path / "new", ["b.png", one, other])
     assert list(tmp_path.iterdir()) == []
 

@@ -66,6 +66,51 @@ def test_a_fault_at_the_first_step_takes_the_mark_away(
     assert [*tmp_path.iterdir()] == []
 
 
+def test_all_is_on_the_disk_before_the_mark_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut may leave empty files of labels, which say that there are no objects."""
+    out, steps = tmp_path / "x/out", []
+
+    def note(path: Path) -> None:
+        marked = (out / UNFINISHED).exists()
+        steps.append((path.relative_to(tmp_path).as_posix(), "marked" if marked else "finished"))
+
+    monkeypatch.setattr("unidet.store.disk.sync", note)  # of new folders
+    monkeypatch.setattr(whole_folder, "sync", note)
+    with new_folder(out):
+        (out / "labels").mkdir()
+        (out / "labels/a.txt").touch()
+        (out / "images").symlink_to(tmp_path, target_is_directory=True)
+        (out / "link").symlink_to(tmp_path / "nowhere")
+    assert steps[:2] == [(".", "finished"), ("x", "finished")]
+    assert ("x/out/labels/a.txt", "marked") in steps
+    assert ("x/out/labels", "marked") in steps
+    assert steps[-1] == ("x/out", "finished")
+    assert not any("images" in path or "link" in path for path, _ in steps)
+
+
+@pytest.mark.parametrize("step", range(2, 7))
+def test_a_disk_that_fails_at_the_end_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    left = step
+
+    def failing(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(whole_folder, "sync", failing)
+    with (
+        pytest.raises(UserError, match=r"out: cannot be written \(broken\)"),
+        new_folder(tmp_path / "out"),
+    ):
+        half(tmp_path / "out")
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_nothing_of_the_users_is_removed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/photo.png").touch()
