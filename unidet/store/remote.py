@@ -31,6 +31,7 @@ OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 
 # Mistyped addresses that would otherwise be used as names of local folders.
 _MISTYPED_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/(?!/)|[^/]+@[^/]+:")
+_OF_FILES = re.compile(r"(file|local):(?!///)", re.IGNORECASE)
 
 Progress = Callable[[int], None]
 
@@ -305,13 +306,9 @@ def check_record(data: bytes, key: str) -> Action:
 
 def _connect(url: str) -> tuple[Any, str]:
     """The file system of an address and the path on it; imports only the libraries it needs."""
-    if "://" not in url and _MISTYPED_ADDRESS.match(url) and not os.path.exists(url):
-        text = "is no folder, and an address is given as sftp://user@host/folder"
-        raise UserError(f"remote {redact_argument(url)}: {text}")
-    if "://" in url and {"?", "#"} & {*url}:
-        # S3 would take it for the name of a folder, token and all; SFTP would leave it out.
-        text = "an address takes no ? and no #; in a password write %3F and %23"
-        raise UserError(f"remote {redact_argument(url)}: {text}")
+    wrong = _wrong_address(url)
+    if wrong:
+        raise UserError(f"remote {redact_argument(url)}: {wrong}")
     try:
         protocol = url.partition("://")[0]
         if protocol in ("sftp", "ssh"):
@@ -328,6 +325,21 @@ def _connect(url: str) -> tuple[Any, str]:
     except ImportError as error:
         remedy = "run in the checkout: pip install '.[remote,s3]'"
         raise UserError(f"remote {redact_argument(url)}: {error}; {remedy}") from error
+
+
+def _wrong_address(url: str) -> str:
+    """Why an address is not used, although fsspec would make something of it; else empty."""
+    if "::" in url:  # fsspec's own SFTP would take any host for the one that is meant
+        return "an address names one server, or is a folder without ::"
+    if _OF_FILES.match(url):
+        return "names a server or no whole path; give the folder as a path"
+    if "://" not in url:
+        mistyped = _MISTYPED_ADDRESS.match(url) and not os.path.exists(url)
+        text = "is no folder, and an address is given as sftp://user@host/folder"
+        return text if mistyped else ""
+    # S3 would take it for the name of a folder, token and all; SFTP would leave it out.
+    text = "an address takes no ? and no #; in a password write %3F and %23"
+    return text if {"?", "#"} & {*url} else ""
 
 
 def _protocols(system: Any) -> tuple[str, ...]:
