@@ -9,6 +9,7 @@ import pytest
 
 from unidet.store.record import (
     Action,
+    LaterFormat,
     StoredFile,
     digest_files,
     from_bytes,
@@ -108,7 +109,11 @@ def test_a_record_that_is_not_right_is_refused(changes: dict[str, Any], says: st
 def test_a_record_of_another_format_is_refused() -> None:
     values = json.loads(to_bytes(record()))
     with pytest.raises(ValueError, match="format 1 or 2"):
+        from_bytes(with_checksum({**values, "format": 0}))
+    with pytest.raises(LaterFormat, match="of format 3, from a later version; update unidet"):
         from_bytes(with_checksum({**values, "format": 3}))
+    with pytest.raises(ValueError, match="it was altered"):
+        from_bytes(to_bytes(record()).replace(b'"format": 2', b'"format": 3'))
     del values["seconds"]
     with pytest.raises(ValueError, match="without seconds"):
         from_bytes(with_checksum(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from unidet.store.disk import read_plain
 from unidet.store.hashing import sha256_file
-from unidet.store.record import Action, from_bytes
+from unidet.store.record import FORMAT, Action, from_bytes, with_checksum
 from unidet.store.repair import SET_ASIDE, repair
 from unidet.store.store import Store
 from unidet.store.verify import verify
@@ -128,6 +129,20 @@ def test_a_damaged_record(store: Store, publish: Publish) -> None:
     path = store.layout.record(publish({"a": b"one"}).key)
     path.write_bytes(path.read_bytes()[:-40])
     assert kinds(store) == [("damaged", path.name)]
+
+
+def test_the_record_of_a_later_version_is_left_to_it(store: Store, publish: Publish) -> None:
+    path = store.layout.record(publish({"a": b"one"}).key)
+    later = with_checksum({**json.loads(path.read_bytes()), "format": FORMAT + 1})
+    path.write_bytes(later)
+    found = verify(store)
+    (problem,) = found.problems
+    assert (problem.kind, problem.detail) == (
+        "unreadable",
+        f"a record of format {FORMAT + 1}, from a later version; update unidet",
+    )
+    assert repair(store, found, None, lambda *keys: None) == {}
+    assert path.read_bytes() == later
 
 
 def test_a_record_whose_preimage_was_edited(store: Store, publish: Publish) -> None:

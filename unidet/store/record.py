@@ -27,6 +27,10 @@ _STAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NAME_BYTES, _PATH_BYTES = 255, 1024  # limits of file systems
 
 
+class LaterFormat(ValueError):
+    """A record of a later version of the program, which is not damaged for that."""
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """One file of an artefact: the name of its blob and its size in bytes."""
@@ -170,6 +174,7 @@ def from_bytes(data: bytes) -> Action:
     Fields of later versions are ignored. That `key` is the key of `preimage` is not checked here.
 
     Raises:
+        LaterFormat: a later version has written it.
         ValueError: it is damaged, or not a record.
     """
     try:
@@ -180,7 +185,11 @@ def from_bytes(data: bytes) -> Action:
 
 def _action(data: bytes) -> Action:
     values = parse_json(data)
-    if not isinstance(values, dict) or values.get("format") not in (_WITHOUT_CHECKSUM, FORMAT):
+    known = values.get("format") if isinstance(values, dict) else None
+    if type(known) is int and known > FORMAT:
+        _check_checksum(data, values.get("checksum"))  # else the digit may be a flipped bit's
+        raise LaterFormat(f"a record of format {known}, from a later version; update unidet")
+    if not isinstance(values, dict) or known not in (_WITHOUT_CHECKSUM, FORMAT):
         raise ValueError(f"not an action record of format {_WITHOUT_CHECKSUM} or {FORMAT}")
     if values["format"] != _WITHOUT_CHECKSUM:
         _check_checksum(data, values.get("checksum"))

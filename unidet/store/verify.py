@@ -14,7 +14,7 @@ from unidet.store.disk import files_below, read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
 from unidet.store.paths import check_digest
-from unidet.store.record import MAX_BYTES, Action, from_bytes
+from unidet.store.record import MAX_BYTES, Action, LaterFormat, from_bytes
 from unidet.store.store import Store
 from unidet.store.threads import pool_of
 
@@ -137,6 +137,9 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
         return None
     except PermissionError as error:
         found.append(_unreadable(where, error))
+        return None
+    except LaterFormat as error:
+        found.append(Problem("unreadable", where, str(error)))
         return None
     except (OSError, ValueError) as error:
         found.append(Problem("damaged", where, str(error)))
