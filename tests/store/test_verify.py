@@ -165,6 +165,21 @@ def test_what_stands_in_place_of_all_content_is_named(
         folder.unlink()
 
 
+@pytest.mark.parametrize("group", ["blobs", "actions", "locks", "refs"])
+def test_a_link_in_place_of_a_folder_is_named_and_not_followed(
+    store: Store, publish: Publish, tmp_path: Path, group: str
+) -> None:
+    """One to / would have all files of the machine read."""
+    publish({"a": b"one"})
+    (tmp_path / "elsewhere/sha256").mkdir(parents=True)
+    (tmp_path / "elsewhere/sha256/stranger").touch()
+    shutil.rmtree(store.layout.base / group, ignore_errors=True)
+    (store.layout.base / group).symlink_to(tmp_path / "elsewhere")
+    found = verify(store)
+    assert ("unexpected", group) in [(one.kind, one.path) for one in found.problems]
+    assert "stranger" not in "".join(one.path for one in found.problems)
+
+
 def test_strangers_and_links(store: Store, publish: Publish) -> None:
     action = publish({"a": b"one"})
     blob = blob_of(store, action, "a")

@@ -62,9 +62,11 @@ def verify(store: Store) -> Findings:
         if not isinstance(error, FileNotFoundError):
             found.append(_unreadable(_relative(Path(error.filename), base), error))
 
-    blobs = sorted(files_below(base / "blobs", unlisted))
-    records = sorted(files_below(store.layout.actions, unlisted))
-    found += _odd(base, unlisted)
+    linked = [name for name in _GROUPS if os.path.islink(base / name)]  # anywhere: not followed
+    found += [Problem("unexpected", name, "a link, where a folder belongs") for name in linked]
+    blobs = [] if "blobs" in linked else sorted(files_below(base / "blobs", unlisted))
+    records = [] if "actions" in linked else sorted(files_below(store.layout.actions, unlisted))
+    found += _odd(base, [name for name in _GROUPS if name not in linked], unlisted)
     actions = [one for one in (_record(path, store, found) for path in records) if one is not None]
     users: dict[str, list[str]] = {}
     for action in actions:
@@ -98,9 +100,9 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
             yield Problem("missing", where, detail)
 
 
-def _odd(base: Path, unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
+def _odd(base: Path, groups: list[str], unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
     """Entries that are neither plain files nor folders of the store, except blobs and records."""
-    for group in _GROUPS:
+    for group in groups:
         for place, folders, names in os.walk(base / group, onerror=unlisted):
             for name in folders:
                 where = _relative(Path(place, name), base)
