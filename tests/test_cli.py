@@ -144,6 +144,13 @@ def test_help_of_a_verb_has_an_example_that_it_takes(
     parse(name, load(name), arguments)
 
 
+def test_after_two_dashes_everything_is_a_file() -> None:
+    given = ["--out", "x", "a.jpg", "seed=3", "--", "-dash.jpg", "--out", "seed=4", "-"]
+    options = parse("detect", load("detect"), given)
+    assert options.sources == ["a.jpg", "./-dash.jpg", "./--out", "seed=4", "-"]
+    assert (options.out, options.overrides) == ("x", ["seed=3"])
+
+
 @pytest.mark.parametrize("arguments", [("help", "gc"), ("-h", "gc"), ("--help", "gc")])
 def test_help_about_a_verb(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     status, out, err = answer(capsys, *arguments)

@@ -45,6 +45,7 @@ PLANES = {258: [16] * 3, 262: [2], 273: [0] * 3, 277: [3], 279: [4] * 3, 284: [2
         (GREY | {254: [1]}, b"ab", "its first page, of 2x1, is a preview of the image"),
         (GREY | {50706: [1, 4]}, b"ab", "is a camera's raw image"),
         (DEEP, b"abcd", "its 0 is white, which Pillow does not heed at more than 8 bits"),
+        (DEEP | {262: [1], 339: [2]}, b"abcd", "its numbers are signed"),
         (PLANES, bytes(12), "keeps its channels of more than 8 bits in separate planes"),
         (
             {258: [32] * 3, 262: [2], 277: [3], 339: [3] * 3},

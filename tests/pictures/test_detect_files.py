@@ -96,6 +96,17 @@ def left() -> list[str]:
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("format", ["csv", "labelme"])
+def test_a_name_that_is_no_text_is_told_before_detection(format: str) -> None:
+    name = os.fsdecode(b"photos/\xff.jpg")
+    grey(Path(name), 40, 30)
+    with pytest.raises(UserError, match="hold names as text in UTF-8"):
+        detect(name, format=format)
+    assert not Path("out").exists()
+    assert detect(name).pictures == 1
+
+
+@pytest.mark.usefixtures("folder")
 def test_pictures_keep_their_names_formats_and_sizes() -> None:
     summary = detect()
     assert summary == Summary(pictures=3, boxes=3)

@@ -18,6 +18,7 @@ _SAMPLES, _PLANES, _SAMPLE_FORMAT, _DNG_VERSION = 277, 284, 339, 50706
 _IS_PREVIEW = 1  # a bit of NewSubfileType
 _WHITE_IS_ZERO, _SENSOR = 0, (32803, 34892)
 _SEPARATE = 2
+_SIGNED = 2
 _NUMBERS = {1: "unsigned", 2: "signed", 3: "floating-point", 6: "complex"}
 _CONVERT = "; convert it to 8-bit JPEG or PNG"
 _BROKEN = (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError)
@@ -41,6 +42,10 @@ def require_as_meant(path: Path, image: TiffImageFile) -> None:
         raise UserError(
             f"{path}: keeps its channels of more than 8 bits in separate planes, which Pillow "
             f"mixes up{_CONVERT}"
+        )
+    if _SIGNED in (tags.get(_SAMPLE_FORMAT) or ()):
+        raise UserError(
+            f"{path}: its numbers are signed, of which no one says where white is{_CONVERT}"
         )
     if deep and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise UserError(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from unidet.errors import UserError
 from unidet.pictures.decode import DRAWN_PIXELS, read_picture
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
@@ -32,6 +33,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_lzw"},
 }
 _UNWANTED = re.compile(r"[^\w-]+")
+_NAMING = ("csv", "labelme")
+"""Formats with the images' names as text in UTF-8."""
 
 
 class Outputs:
@@ -66,7 +69,14 @@ class Outputs:
         self._video.__exit__(*error)
 
     def planned(self, source: Source, names: Names) -> list[str]:
-        """Output files of a source that are known before detection."""
+        """Output files of a source that are known before detection.
+
+        Raises:
+            UserError: the format cannot hold the source's name.
+        """
+        if self.format in _NAMING and not _is_text(source.name):
+            formats = "csv and labelme hold names as text in UTF-8, which this one is not"
+            raise UserError(f"{source.path}: {formats}; rename it, or choose another --format")
         planned = [names.drawing] if self._drawings else []
         if self.format in WRITERS and not source.is_video:
             planned.append(self._label_name(names.stem))
@@ -195,6 +205,13 @@ class Outputs:
             files.append(f"{folder}/{start}{number:02d}_{word}.jpg")
             save_picture(Image.fromarray(crop), self.replace(files[-1]))
         return files
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def detections_of(record: Mapping[str, Any], names: tuple[str, ...]) -> Detections:

@@ -105,12 +105,15 @@ def parser_of(name: str, verb: Verb) -> ArgumentParser:
 def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
     """The options of a verb; `overrides` among them, where it takes any.
 
+    After `--` there are neither options nor overrides.
+
     Raises:
         UserError: arguments that it does not take, in one line.
     """
     parser = parser_of(name, verb)
+    arguments, named = _parted(arguments)
     if not verb.takes_overrides:
-        return parser.parse_intermixed_args(arguments)
+        return parser.parse_intermixed_args([*arguments, *named])
     taking = {name for action in parser._actions for name in _taking_one(action)}
     is_override = [
         before not in taking and _OVERRIDE.match(item) is not None
@@ -118,12 +121,25 @@ def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
     ]
     overrides = list(compress(arguments, is_override))
     options = parser.parse_intermixed_args(
-        list(compress(arguments, (not flag for flag in is_override)))
+        [*compress(arguments, (not flag for flag in is_override)), *named]
     )
     if options.overrides:
         parser.error(f"unrecognized arguments: {' '.join(options.overrides)}")
     options.overrides = overrides
     return options
+
+
+def _parted(arguments: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+    """What is before `--`, and the files named after it; argparse itself forgets the mark when
+    options and others are mixed, so that a name with a dash gets the folder it is in."""
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    named = [
+        f"./{item}" if item.startswith("-") and item != "-" else item
+        for item in arguments[place + 1 :]
+    ]
+    return arguments[:place], named
 
 
 def _taking_one(action: argparse.Action) -> Sequence[str]:
