@@ -6,14 +6,19 @@ changes results by 1e-6 of a map's values, so a network must enable it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from threading import Lock
+
 import jittor as jt
+import numpy as np
 from jittor import nn
 
 from unidet.models.folded import norms_below
-from unidet.ops import blocked_inference
+from unidet.ops import blocked_inference, onednn
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_inference import Filters, norm_factors, pack_depthwise_filters, pack_filters
 from unidet.ops.blocked_maps import is_blocked
+from unidet.ops.recording import Recording
 
 Normed = tuple[nn.Module, BatchNorm2d]
 """A convolution without bias and the norm after it."""
@@ -54,6 +59,14 @@ def depthwise_packed(feats: jt.Var, normed: Normed) -> jt.Var:
     return blocked_inference.convolve(feats, _kept((normed,)), slope=normed[1].slope)
 
 
+def convolve_bias_packed(feats: jt.Var, convolution: nn.Conv) -> jt.Var:
+    """convolution(feats) of a recorded map, whose recording keeps the packed filters."""
+    weight, stride, padding = convolution.weight, convolution.stride[0], convolution.padding[0]
+    ones = jt.ones_like(convolution.bias)
+    filters = pack_filters(weight, ones, convolution.bias, stride=stride, padding=padding)
+    return blocked_inference.convolve(feats, filters)
+
+
 def _kept(branches: tuple[Normed, ...], image: bool = False) -> Filters:
     """Packed filters of the branches, from a cache that is valid while all parameters are the same
     variables.
@@ -88,3 +101,41 @@ def _packed(branches: tuple[Normed, ...], image: bool) -> Filters:
         )
     stride, padding = convolution.stride[0], convolution.padding[0]
     return pack_filters(weight, scale, shift, stride=stride, padding=padding, image=image)
+
+
+class RecordedNetwork:
+    """Repeats a network's kernels without Jittor, recorded for the last shape of its images.
+
+    They are recorded again when the shape or a parameter has changed.
+
+    Args:
+        forward: from images (N, 3, H, W) to the output, by packed filters and other kernels alone.
+        modules: all that it uses.
+    """
+
+    def __init__(self, forward: Callable[[jt.Var], jt.Var], modules: Sequence[nn.Module]) -> None:
+        self._forward = forward
+        self._variables = [
+            (names, name)
+            for module in modules
+            for part in module.modules()
+            for names in [vars(part)]
+            for name, value in names.items()
+            if isinstance(value, jt.Var)
+        ]
+        self._recorded: tuple[object, Recording] | None = None
+        self._lock = Lock()
+
+    def __call__(self, images_NCHW: np.ndarray) -> np.ndarray:
+        """The output for normalized float32 images; gradients must be switched off."""
+        with self._lock:
+            state = images_NCHW.shape, [names[name].id for names, name in self._variables]
+            if self._recorded is None or self._recorded[0] != state:
+                self._recorded = None  # so that its memory is free
+                self._recorded = state, self._record(images_NCHW.shape)
+            return self._recorded[1].repeat(images_NCHW)
+
+    def _record(self, shape: tuple[int, ...]) -> Recording:
+        recording = Recording(onednn.load(), shape)
+        recording.finish(self._forward(recording.input))
+        return recording

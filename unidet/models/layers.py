@@ -8,12 +8,14 @@ from typing import NamedTuple
 import jittor as jt
 from jittor import nn
 
-from unidet.models.inference import convolve_packed, packs
+from unidet.models.inference import convolve_bias_packed, convolve_packed, packs
 from unidet.ops.activation import relu, silu
 from unidet.ops.batch_norm import BatchNorm2d
+from unidet.ops.blocked_inference import flatten_cells
 from unidet.ops.blocked_maps import LANES, convolve, is_blocked, to_plain
 from unidet.ops.depthwise_conv import depthwise_conv
 from unidet.ops.pointwise_conv import pointwise_conv
+from unidet.ops.recording import Recorded
 
 Activation = Callable[[jt.Var], jt.Var]
 """`relu` or `silu`."""
@@ -131,6 +133,13 @@ def convolve_bias(
     )
     filters = convolution.weight.shape[0]
     return result if filters % LANES == 0 else to_plain(result)[:, :filters]
+
+
+def predict_cells(feats: jt.Var, convolution: nn.Conv) -> jt.Var:
+    """convolution(feats), cell by cell: (N, H * W, O). Also of recorded maps."""
+    if not isinstance(feats, Recorded):
+        return flat_cells(convolve_bias(feats, convolution))
+    return flatten_cells(convolve_bias_packed(feats, convolution), convolution.weight.shape[0])
 
 
 def flat_cells(level: jt.Var) -> jt.Var:

@@ -45,11 +45,8 @@ def _by_onednn(left: jt.Var, right: jt.Var, transposed: str = "") -> jt.Var:
     if transposed == "left":
         rows, columns = columns, rows
     width = right.shape[1 if transposed == "right" else 2]
-    values = {"batch": batch, "m": rows, "k": columns, "n": width}
-    numbers = ", ".join(f'(long long)data["{name}"]' for name in values)
-    flags = ", ".join("true" if transposed == side else "false" for side in ("left", "right"))
-    source = f"unidet_multiply(in0_p, in1_p, out0_p, {numbers}, {flags});"
-    return onednn.run(source, [(batch, rows, width)], [left, right], values)[0]
+    numbers = (batch, rows, columns, width, transposed == "left", transposed == "right")
+    return onednn.run("multiply", [(batch, rows, width)], [left, right], numbers)[0]
 
 
 def batched_matmul(left_BMK: jt.Var, right_BKN: jt.Var, *, by_onednn: bool = False) -> jt.Var:
@@ -102,16 +99,9 @@ def fused_attention(
     different order than in `attention`.
     """
     images, queries, width = queries_NTW.shape
-    inputs = [queries_NTW, keys_NSW, values_NSW]
-    inputs += [] if mask_B1S is None else [mask_B1S]
-    mask = "nullptr" if mask_B1S is None else "in3_p"
-    return onednn.run(
-        f'unidet_attend(in0_p, in1_p, in2_p, {mask}, out0_p, in0_shape0, (int)data["heads"], '
-        "in0_shape1, in1_shape1, in0_shape2);",
-        [(images, queries, width)],
-        inputs,
-        {"heads": heads},
-    )[0]
+    inputs = [queries_NTW, keys_NSW, values_NSW, mask_B1S]
+    numbers = (images, heads, queries, keys_NSW.shape[1], width)
+    return onednn.run("attend", [(images, queries, width)], inputs, numbers)[0]
 
 
 def split_heads(tokens_NTW: jt.Var, heads: int) -> jt.Var:

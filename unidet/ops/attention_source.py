@@ -24,14 +24,10 @@ void softmax(float* row, const float* mask, int count) {
     for (int i = 0; i < count; i++) row[i] *= share;
 }
 
-}  // namespace
-
-extern "C" {
-
 // y (images, queries, width) is softmax(q k^T / sqrt(size of a head) + mask) v of each head. Keys
 // and values are (images, keys, width); the mask is (images * heads, keys) or null.
-void unidet_attend(const float* q, const float* k, const float* v, const float* mask, float* y,
-                   int images, int heads, int queries, int keys, int width) {
+void attend(const float* q, const float* k, const float* v, const float* mask, float* y,
+            int images, int heads, int queries, int keys, int width) {
     const int size = width / heads, rounds = (queries + QUERIES - 1) / QUERIES;
     const float scale = 1 / std::sqrt((float)size);
     #pragma omp parallel
@@ -55,5 +51,5 @@ void unidet_attend(const float* q, const float* k, const float* v, const float* 
     }
 }
 
-}  // extern "C"
+}  // namespace
 """

@@ -18,31 +18,13 @@ from unidet.ops.onednn import run
 WINOGRAD_MAX_CHANNELS = 256
 """Most channels for Winograd: larger transformed filters (16 numbers for 9) do not fit in cache."""
 
-_NUMBERS = """
-const int channels = in0_shape1 * data["lanes"];
-const int numbers[10] = {
-    in0_shape0, channels, in0_shape2, in0_shape3, out0_shape1 * out0_shape4, out0_shape2,
-    out0_shape3, (int)data["side"], (int)data["stride"], (int)data["zeros"]};
-const float slope = data["slope"];
-const bool silu = data["silu"] != 0, residual_last = data["last"] != 0;
-"""
-
-
-def _call(kernel: str, residual: str, *others: str) -> str:
-    arguments = ("in0_p", "in1_p", "in2_p", "in3_p", residual, "out0_p", "numbers", *others)
-    return f"{_NUMBERS}{kernel}({', '.join(filter(None, arguments))});"
-
-
-_ACTIVATION = "slope", "silu", "residual_last"
-_SOURCES = {
-    ("direct", False): _call("unidet_convolve_packed", "nullptr", *_ACTIVATION),
-    ("direct", True): _call("unidet_convolve_packed", "in4_p", *_ACTIVATION),
-    ("winograd", False): _call("unidet_winograd", "nullptr", *_ACTIVATION),
-    ("winograd", True): _call("unidet_winograd", "in4_p", *_ACTIVATION),
-    ("depthwise", False): _call("unidet_depthwise_packed", "", "slope"),
-    ("image", False): _call("unidet_convolve", "nullptr", "slope", "true"),
+_KERNELS = {
+    "image": "convolve",
+    "direct": "convolve_packed",
+    "winograd": "winograd",
+    "depthwise": "depthwise_packed",
 }
-"""Source of the call, by kernel and by whether there is a residual."""
+"""Kernel by kind of filters."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +58,8 @@ class Filters:
 def norm_factors(norm: BatchNorm2d) -> tuple[jt.Var, jt.Var]:
     """Scale and shift (C,) of a batch norm that uses its running statistics."""
     statistics = [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-    source = (
-        'unidet_norm_factors(in0_p, in1_p, in2_p, in3_p, out0_p, out1_p, in0_shape0, data["eps"]);'
-    )
-    scale, shift = run(source, [norm.weight.shape] * 2, statistics, {"eps": norm.eps})
+    channels = norm.weight.shape[0]
+    scale, shift = run("norm_factors", [(channels,)] * 2, statistics, (channels, norm.eps))
     return scale, shift
 
 
@@ -106,18 +86,11 @@ def pack_filters(
     if kind == "image":
         values = _pad_to_lanes(weight_OCKK)
     elif kind == "winograd":
-        values = run(
-            "unidet_transform_filters(in0_p, out0_p, in0_shape0, in0_shape1);",
-            [(16, filters // (2 * LANES), channels, 2 * LANES)],
-            [weight_OCKK],
-        )[0]
+        transformed = (16, filters // (2 * LANES), channels, 2 * LANES)
+        (values,) = run("transform_filters", [transformed], [weight_OCKK], (filters, channels))
     else:
-        blocks = (-(-filters // LANES), -(-channels // LANES))
-        values = run(
-            "unidet_pack_filters(in0_p, out0_p, in0_shape0, in0_shape1, in0_shape2);",
-            [(*blocks, side, side, LANES, LANES)],
-            [weight_OCKK],
-        )[0]
+        packed = (-(-filters // LANES), -(-channels // LANES), side, side, LANES, LANES)
+        (values,) = run("pack_filters", [packed], [weight_OCKK], (filters, channels, side))
     factors = _pad_to_lanes(scale_O), _pad_to_lanes(shift_O)
     return Filters(kind, values, *factors, channels, side, stride, padding, padding)
 
@@ -170,24 +143,21 @@ def convolve(
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
     if filters.kind in ("image", "depthwise") and (silu or residual is not None):
         raise ValueError(f"nothing but a slope follows a convolution of kind {filters.kind}")
-    inputs = [feats, filters.values, filters.scale, filters.shift]
-    if residual is not None:
-        inputs.append(residual)
     images, _, rows, columns = feats.shape[:4]
     blocks = filters.shift.shape[0] // LANES
+    out = filters.cells(rows), filters.cells(columns)
+    numbers = (images, channel_count(feats), rows, columns, blocks * LANES, *out)
+    inputs = [feats, filters.values, filters.scale, filters.shift]
+    inputs += [] if filters.kind == "depthwise" else [residual]
+    after = {"image": (slope, True), "depthwise": (slope,)}
     return run(
-        _SOURCES[filters.kind, residual is not None],
-        [(images, blocks, filters.cells(rows), filters.cells(columns), LANES)],
+        _KERNELS[filters.kind],
+        [(images, blocks, *out, LANES)],
         inputs,
-        {
-            "lanes": 1 if filters.kind == "image" else LANES,
-            "side": filters.side,
-            "stride": filters.stride,
-            "zeros": filters.padding,
-            "slope": slope,
-            "silu": int(silu),
-            "last": int(residual_last),
-        },
+        (
+            *(*numbers, filters.side, filters.stride, filters.padding),
+            *after.get(filters.kind, (slope, silu, residual_last)),
+        ),
     )[0]
 
 
@@ -199,19 +169,22 @@ def interleave_channels(first: jt.Var, second: jt.Var, half: int, start: int, co
     """
     images, _, rows, columns, _ = first.shape
     return run(
-        'unidet_interleave(in0_p, in1_p, out0_p, data["images"], data["half"], data["cells"], '
-        'data["start"], data["count"]);',
+        "interleave",
         [(images, -(-count // LANES), rows, columns, LANES)],
         [first, second],
-        {"images": images, "half": half, "cells": rows * columns, "start": start, "count": count},
+        (images, half, rows * columns, start, count),
     )[0]
 
 
 def resize_bilinear(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
     """Bilinear resize to (height, width), with align_corners false."""
-    numbers = ("images", "blocks", "rows", "columns")
-    values = dict(zip(numbers, feats.shape[:4], strict=True))
-    values |= {"rows_out": size[0], "columns_out": size[1]}
-    pointers = ", ".join(f'data["{name}"]' for name in values)
-    source = f"unidet_stretch(in0_p, out0_p, {pointers});"
-    return run(source, [(*feats.shape[:2], *size, LANES)], [feats], values)[0]
+    shape = (*feats.shape[:2], *size, LANES)
+    return run("stretch", [shape], [feats], (*feats.shape[:4], *size))[0]
+
+
+def flatten_cells(feats: jt.Var, channels: int) -> jt.Var:
+    """(N, H * W, channels) of a blocked map: its cells row by row, without padding channels."""
+    images, blocks, rows, columns, _ = feats.shape
+    cells = rows * columns
+    numbers = images, blocks, cells, channels
+    return run("flatten", [(images, cells, channels)], [feats], numbers)[0]

@@ -16,9 +16,7 @@ from unidet.ops import onednn
 from unidet.ops.onednn import run
 
 LANES = 16
-_TEN = ", ".join(f'(int)data["n{row}"]' for row in range(10))
 _MIN_CHANNELS, _MIN_CELLS = 64, 3000  # below these, Winograd gains little or is slower
-_NUMBERS = f"const int numbers[10] = {{{_TEN}}};\n"
 
 
 def can_block(channels: int) -> bool:
@@ -62,11 +60,7 @@ def _rearrange(feats: jt.Var, into: bool) -> jt.Var:
         count, blocks, height, width, _ = feats.shape
         channels = blocks * LANES
         shape = (count, channels, height, width)
-    names = ("images", "channels", "rows", "columns")
-    values = dict(zip(names, (count, channels, height, width), strict=True))
-    numbers = ", ".join(f'data["{name}"]' for name in names)
-    source = f"unidet_arrange(in0_p, out0_p, {numbers}, {'true' if into else 'false'});"
-    return run(source, [shape], [feats], values)[0]
+    return run("arrange", [shape], [feats], (count, channels, height, width, into))[0]
 
 
 def to_blocked(feats_NCHW: jt.Var) -> jt.Var:
@@ -122,24 +116,18 @@ class _Convolve(jt.Function):
         self.x, self.weight, self.scale, self.needs_x_grad = x, weight, scale, not x.is_stop_grad()
         self.has_residual = residual is not None
         winograd = uses_winograd(x, weight, self.stride, self.padding)
-        self.kernel = "unidet_transform" if winograd else "unidet_convolve"
+        self.kernel = "transform" if winograd else "convolve"
         images, rows, columns = x.shape[0], x.shape[2], x.shape[3]
         filters, channels, side = weight.shape[:3]
         out = [(size + 2 * self.padding - side) // self.stride + 1 for size in (rows, columns)]
-        numbers = (images, channels, rows, columns, filters, *out, side, self.stride, self.padding)
-        self.numbers = {f"n{row}": float(number) for row, number in enumerate(numbers)}
-        inputs, places = [x, weight, bias], []
-        for optional in (scale, residual):
-            places.append("nullptr" if optional is None else f"in{len(inputs)}_p")
-            inputs += [] if optional is None else [optional]
+        sides = (images, channels, rows, columns, filters, *out, side)
+        self.numbers = (*sides, self.stride, self.padding)
         supported = residual is None and self.slope in (0.0, 1.0)
-        kernel = self.kernel if supported else "unidet_convolve"
         (y,) = run(
-            f"{_NUMBERS}{kernel}(in0_p, in1_p, {places[0]}, in2_p, {places[1]}, out0_p, "
-            'numbers, data["slope"], data["plain"]);',
+            self.kernel if supported else "convolve",
             [(images, -(-filters // LANES), *out, LANES)],
-            inputs,
-            {**self.numbers, "slope": self.slope, "plain": float(not is_blocked(x))},
+            [x, weight, scale, bias, residual],
+            (*self.numbers, self.slope, not is_blocked(x)),
         )
         self.activated = [y] if self.slope != 1 else []
         return y
@@ -152,18 +140,13 @@ class _Convolve(jt.Function):
             scale = self.scale.broadcast(weight, [1, 2, 3])
             weight = weight * scale
         if self.needs_x_grad:
-            (x_grad,) = run(
-                f"{_NUMBERS}{self.kernel}_backward_data(in0_p, in1_p, out0_p, numbers);",
-                [self.x.shape],
-                [grad, weight],
-                self.numbers,
-            )
+            backward = f"{self.kernel}_backward_data"
+            (x_grad,) = run(backward, [self.x.shape], [grad, weight], self.numbers)
         weight_grad, bias_grad = run(
-            f"{_NUMBERS}{self.kernel}_backward_weights(in0_p, in1_p, out0_p, out1_p, numbers, "
-            'data["plain"]);',
+            f"{self.kernel}_backward_weights",
             [self.weight.shape, (self.weight.shape[0],)],
             [self.x, grad],
-            {**self.numbers, "plain": float(not is_blocked(self.x))},
+            (*self.numbers, not is_blocked(self.x)),
         )
         if self.scale is not None:
             scale_grad = (weight_grad * self.weight).sum([1, 2, 3])

@@ -8,8 +8,6 @@ from jittor import nn
 from unidet.ops.blocked_maps import is_blocked
 from unidet.ops.onednn import run
 
-_SIDES = ("images", "blocks", "rows", "columns")
-
 
 class _Resized(jt.Function):
     """An operation that maps (N, C / LANES, H, W, LANES) to another height and width.
@@ -17,7 +15,7 @@ class _Resized(jt.Function):
     Args:
         kernel: name of the C++ function; `{kernel}_backward` is its gradient.
         size: height and width of the result.
-        values: further numbers for both functions.
+        numbers: further ones for both functions.
         keeps: whether the gradient also takes the input and the result.
     """
 
@@ -25,12 +23,11 @@ class _Resized(jt.Function):
         self,
         kernel: str,
         size: tuple[int, int],
-        values: dict[str, int] | None = None,
-        *,
+        *numbers: int,
         keeps: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel, self.size, self.values, self.keeps = kernel, size, values or {}, keeps
+        self.kernel, self.size, self.numbers, self.keeps = kernel, size, numbers, keeps
 
     def execute(self, feats: jt.Var) -> jt.Var:
         images, blocks, _, _, lanes = self.shape = feats.shape
@@ -43,28 +40,24 @@ class _Resized(jt.Function):
         return self._call(f"{self.kernel}_backward", self.shape, [*self.saved, grad])[0]
 
     def _call(self, name: str, shape: tuple[int, ...], inputs: list[jt.Var]) -> list[jt.Var]:
-        values = dict(zip(_SIDES, self.shape, strict=False))
-        values |= dict(zip(("rows_out", "columns_out"), self.size, strict=True)) | self.values
-        pointers = ", ".join(f"in{row}_p" for row in range(len(inputs)))
-        numbers = ", ".join(f'data["{name}"]' for name in values)
-        return run(f"{name}({pointers}, out0_p, {numbers});", [shape], inputs, values)
+        return run(name, [shape], inputs, [*self.shape[:4], *self.size, *self.numbers])
 
 
 def max_pool(feats: jt.Var) -> jt.Var:
     """Max pooling of 3 x 3 cells with stride 2 and padding 1: half the sides, rounded up."""
     rows, columns = feats.shape[2:4]
-    return _Resized("unidet_max_pool", ((rows + 1) // 2, (columns + 1) // 2), keeps=True)(feats)
+    return _Resized("max_pool", ((rows + 1) // 2, (columns + 1) // 2), keeps=True)(feats)
 
 
 def mean_pool(feats: jt.Var, stride: int) -> jt.Var:
     """Mean of stride x stride cells; a remainder at the right or bottom is dropped."""
     rows, columns = feats.shape[2:4]
     size = rows // stride, columns // stride
-    return _Resized("unidet_mean_pool", size, {"side": stride})(feats)
+    return _Resized("mean_pool", size, stride)(feats)
 
 
 def resize_nearest(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
     """Nearest-neighbour resize of a plain or blocked map to (height, width)."""
     if not is_blocked(feats):
         return nn.interpolate(feats, size=size, mode="nearest")
-    return _Resized("unidet_spread", size)(feats)
+    return _Resized("spread", size)(feats)

@@ -26,13 +26,9 @@ template <class Work> void over_cells(const float* x, float* y, int images, int 
     });
 }
 
-}  // namespace
-
-extern "C" {
-
 // Maximum of 3 x 3 cells with stride 2 and padding 1.
-void unidet_max_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
-                     int rows_out, int columns_out) {
+void max_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
+              int rows_out, int columns_out) {
     over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
                [=](const float* source, float* target, int i, int j) {
         std::memcpy(target, source + ((size_t)i * 2 * columns + j * 2) * LANES,
@@ -47,9 +43,9 @@ void unidet_max_pool(const float* x, float* y, int images, int blocks, int rows,
 }
 
 // The gradient goes to the first cell that is the maximum.
-void unidet_max_pool_backward(const float* x, const float* y, const float* grad, float* x_grad,
-                              int images, int blocks, int rows, int columns, int rows_out,
-                              int columns_out) {
+void max_pool_backward(const float* x, const float* y, const float* grad, float* x_grad,
+                       int images, int blocks, int rows, int columns, int rows_out,
+                       int columns_out) {
     over_blocks(images, blocks, [=](long long block) {
         const size_t start = block * rows * columns * LANES;
         const size_t start_out = block * rows_out * columns_out * LANES;
@@ -71,8 +67,8 @@ void unidet_max_pool_backward(const float* x, const float* y, const float* grad,
 }
 
 // Mean of side x side cells; a remainder at the right or bottom is dropped.
-void unidet_mean_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
-                      int rows_out, int columns_out, int side) {
+void mean_pool(const float* x, float* y, int images, int blocks, int rows, int columns,
+               int rows_out, int columns_out, int side) {
     const float share = 1.f / (side * side);
     over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
                [=](const float* source, float* target, int i, int j) {
@@ -87,8 +83,8 @@ void unidet_mean_pool(const float* x, float* y, int images, int blocks, int rows
     });
 }
 
-void unidet_mean_pool_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
-                               int columns, int rows_out, int columns_out, int side) {
+void mean_pool_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
+                        int columns, int rows_out, int columns_out, int side) {
     const float share = 1.f / (side * side);
     over_cells(grad, x_grad, images, blocks, rows_out, columns_out, rows, columns,
                [=](const float* source, float* target, int h, int w) {
@@ -102,8 +98,8 @@ void unidet_mean_pool_backward(const float* grad, float* x_grad, int images, int
 }
 
 // Nearest-neighbour resize.
-void unidet_spread(const float* x, float* y, int images, int blocks, int rows, int columns,
-                   int rows_out, int columns_out) {
+void spread(const float* x, float* y, int images, int blocks, int rows, int columns,
+            int rows_out, int columns_out) {
     over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
                [=](const float* source, float* target, int i, int j) {
         const int h = (long long)i * rows / rows_out, w = (long long)j * columns / columns_out;
@@ -111,8 +107,8 @@ void unidet_spread(const float* x, float* y, int images, int blocks, int rows, i
     });
 }
 
-void unidet_spread_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
-                            int columns, int rows_out, int columns_out) {
+void spread_backward(const float* grad, float* x_grad, int images, int blocks, int rows,
+                     int columns, int rows_out, int columns_out) {
     over_blocks(images, blocks, [=](long long block) {
         const float* source = grad + block * rows_out * columns_out * LANES;
         float* target = x_grad + block * rows * columns * LANES;
@@ -127,7 +123,7 @@ void unidet_spread_backward(const float* grad, float* x_grad, int images, int bl
     });
 }
 
-}  // extern "C"
+}  // namespace
 """
 
 INFERENCE = r"""
@@ -201,14 +197,10 @@ void frame(const float* x, const int* n, int rows, int columns, float* framed) {
                     x + (size_t)row * n[3] * LANES, sizeof(float) * used * LANES);
 }
 
-}  // namespace
-
-extern "C" {
-
 // Scale and shift of a batch norm that uses running statistics, rounded as in PyTorch.
-void unidet_norm_factors(const float* weight, const float* bias, const float* mean,
-                         const float* variance, float* scale, float* shift, int channels,
-                         double eps) {
+void norm_factors(const float* weight, const float* bias, const float* mean,
+                  const float* variance, float* scale, float* shift, int channels,
+                  double eps) {
     for (int c = 0; c < channels; c++) {
         const float inverse = 1 / std::sqrt(variance[c] + eps);
         scale[c] = weight[c] * inverse;
@@ -216,9 +208,9 @@ void unidet_norm_factors(const float* weight, const float* bias, const float* me
     }
 }
 
-// Pack filters (filters, channels, side, side) for unidet_convolve_packed, zero-padded to multiples
+// Pack filters (filters, channels, side, side) for convolve_packed, zero-padded to multiples
 // of LANES.
-void unidet_pack_filters(const float* from, float* to, int filters, int channels, int side) {
+void pack_filters(const float* from, float* to, int filters, int channels, int side) {
     const int area = side * side, blocks = (channels + LANES - 1) / LANES;
     const size_t all = (size_t)(filters + LANES - 1) / LANES * blocks * area * LANES * LANES;
     std::memset(to, 0, all * sizeof(float));
@@ -231,11 +223,11 @@ void unidet_pack_filters(const float* from, float* to, int filters, int channels
 }
 
 // y = f(scale * (x conv filters) + shift + residual), or with the residual added after f. f(z) is
-// max(z, slope * z), or SiLU. The residual may be null. Numbers are those of unidet_convolve;
+// max(z, slope * z), or SiLU. The residual may be null. Numbers are those of convolve;
 // channels are multiples of LANES.
-void unidet_convolve_packed(const float* x, const float* filters, const float* scale,
-                            const float* shift, const float* residual, float* y,
-                            const int* numbers, float slope, bool silu, bool residual_last) {
+void convolve_packed(const float* x, const float* filters, const float* scale,
+                     const float* shift, const float* residual, float* y,
+                     const int* numbers, float slope, bool silu, bool residual_last) {
     Convolution it(numbers, false);
     it.weights = described({numbers[4], numbers[1], numbers[7], numbers[7]}, tag::OIhw16i16o);
     FollowUp after;
@@ -256,8 +248,8 @@ void unidet_convolve_packed(const float* x, const float* filters, const float* s
 
 // y = max(z, slope * z) with z = scale * (x conv taps) + shift, one filter per channel; taps are
 // (blocks, side, side, LANES).
-void unidet_depthwise_packed(const float* x, const float* taps, const float* scale,
-                             const float* shift, float* y, const int* n, float slope) {
+void depthwise_packed(const float* x, const float* taps, const float* scale,
+                      const float* shift, float* y, const int* n, float slope) {
     const int blocks = n[1] / LANES, side = n[7];
     const int rows = (n[5] - 1) * n[8] + side, columns = (n[6] - 1) * n[8] + side;
     #pragma omp parallel
@@ -279,8 +271,8 @@ void unidet_depthwise_packed(const float* x, const float* taps, const float* sca
 }
 
 // Channels `start` to `start + count` of two interleaved maps of `half` channels.
-void unidet_interleave(const float* first, const float* second, float* y, int images, int half,
-                       int cells, int start, int count) {
+void interleave(const float* first, const float* second, float* y, int images, int half,
+                int cells, int start, int count) {
     const int blocks = (half + LANES - 1) / LANES, blocks_out = (count + LANES - 1) / LANES;
     over_blocks(images, blocks_out, [=](long long i) {
         // A block takes at most nine channels of each map, which are in at most two blocks.
@@ -306,9 +298,28 @@ void unidet_interleave(const float* first, const float* second, float* y, int im
     });
 }
 
+// (images, blocks, cells, LANES) to (images, cells, channels).
+void flatten(const float* x, float* y, int images, int blocks, int cells, int channels) {
+    #pragma omp parallel for
+    for (int i = 0; i < images * cells; i++)
+    for (int block = 0; block < blocks; block++) {
+        const float* from = x + (((size_t)i / cells * blocks + block) * cells + i % cells) * LANES;
+        const int used = std::min(LANES, channels - block * LANES);
+        std::copy(from, from + used, y + (size_t)i * channels + block * LANES);
+    }
+}
+
+// Copy rows to a place in longer rows.
+void copy_part(const float* x, float* y, long long rows, long long count, long long whole,
+               long long start) {
+    #pragma omp parallel for
+    for (long long i = 0; i < rows; i++)
+        std::copy(x + i * count, x + (i + 1) * count, y + i * whole + start);
+}
+
 // Bilinear resize with align_corners false.
-void unidet_stretch(const float* x, float* y, int images, int blocks, int rows, int columns,
-                    int rows_out, int columns_out) {
+void stretch(const float* x, float* y, int images, int blocks, int rows, int columns,
+             int rows_out, int columns_out) {
     const float high = (float)rows / rows_out, wide = (float)columns / columns_out;
     over_cells(x, y, images, blocks, rows, columns, rows_out, columns_out,
                [=](const float* source, float* target, int i, int j) {
@@ -326,5 +337,5 @@ void unidet_stretch(const float* x, float* y, int images, int blocks, int rows, 
     });
 }
 
-}  // extern "C"
+}  // namespace
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jittor as jt
@@ -22,6 +22,17 @@ from unidet.ops import (
     transform_source,
     winograd_source,
 )
+from unidet.ops.kernel_calls import calling, declared, exported
+from unidet.ops.recording import recording_of
+
+KERNELS = (
+    *("convolve", "convolve_backward_data", "convolve_backward_weights"),
+    *("transform", "transform_backward_data", "transform_backward_weights"),
+    *("convolve_packed", "depthwise_packed", "winograd", "pack_filters", "transform_filters"),
+    *("norm_factors", "arrange", "interleave", "flatten", "copy_part"),
+    *("max_pool", "max_pool_backward", "mean_pool", "mean_pool_backward"),
+    *("spread", "spread_backward", "stretch", "multiply", "attend"),
+)
 
 SOURCE = "".join(
     (
@@ -31,62 +42,40 @@ SOURCE = "".join(
         blocked_source.INFERENCE,
         winograd_source.SOURCE,
         attention_source.SOURCE,
+        exported(KERNELS),
     )
 )
 
 _AVX512_CORE = 0x27  # dnnl_cpu_isa_avx512_core; later instruction sets have all these bits too
 
 
-_HEADER = r"""
-extern "C" {
-void unidet_convolve(const float*, const float*, const float*, const float*, const float*, float*,
-                     const int*, float, bool);
-void unidet_convolve_backward_data(const float*, const float*, float*, const int*);
-void unidet_convolve_backward_weights(const float*, const float*, float*, float*, const int*, bool);
-void unidet_transform(const float*, const float*, const float*, const float*, const float*, float*,
-                      const int*, float, bool);
-void unidet_transform_backward_data(const float*, const float*, float*, const int*);
-void unidet_transform_backward_weights(const float*, const float*, float*, float*, const int*,
-                                       bool);
-void unidet_arrange(const float*, float*, int, int, int, int, bool);
-void unidet_multiply(const float*, const float*, float*, long long, long long, long long, long long,
-                     bool, bool);
-void unidet_max_pool(const float*, float*, int, int, int, int, int, int);
-void unidet_max_pool_backward(const float*, const float*, const float*, float*, int, int, int, int,
-                              int, int);
-void unidet_mean_pool(const float*, float*, int, int, int, int, int, int, int);
-void unidet_mean_pool_backward(const float*, float*, int, int, int, int, int, int, int);
-void unidet_spread(const float*, float*, int, int, int, int, int, int);
-void unidet_spread_backward(const float*, float*, int, int, int, int, int, int);
-void unidet_norm_factors(const float*, const float*, const float*, const float*, float*, float*,
-                         int, double);
-void unidet_pack_filters(const float*, float*, int, int, int);
-void unidet_transform_filters(const float*, float*, int, int);
-void unidet_convolve_packed(const float*, const float*, const float*, const float*, const float*,
-                            float*, const int*, float, bool, bool);
-void unidet_winograd(const float*, const float*, const float*, const float*, const float*, float*,
-                     const int*, float, bool, bool);
-void unidet_depthwise_packed(const float*, const float*, const float*, const float*, float*,
-                             const int*, float);
-void unidet_attend(const float*, const float*, const float*, const float*, float*, int, int, int,
-                   int, int);
-void unidet_interleave(const float*, const float*, float*, int, int, int, int, int);
-void unidet_stretch(const float*, float*, int, int, int, int, int, int);
-}
-"""
-
-
 def run(
-    source: str,
+    kernel: str,
     shapes: Sequence[Sequence[int]],
-    inputs: list[jt.Var],
-    values: Mapping[str, float] | None = None,
+    inputs: Sequence[jt.Var | None],
+    numbers: Sequence[float] = (),
 ) -> list[jt.Var]:
-    """Outputs of `source`, which calls the functions; `values` are its numbers by name."""
+    """Outputs of a kernel, which takes arrays and numbers in this order; None is a null pointer.
+
+    Of recorded maps the call is recorded (recording.py).
+    """
+    recording = recording_of(inputs)
+    if recording is not None:
+        return recording.add(kernel, shapes, inputs, numbers)
     load()
-    types = ["float32"] * len(shapes)
-    data = dict(values or {})
-    return jt.code(list(shapes), types, inputs, cpu_header=_HEADER, cpu_src=source, data=data)
+    given = [array for array in inputs if array is not None]
+    places = iter(range(len(given)))
+    arrays = ["nullptr" if array is None else f"in{next(places)}_p" for array in inputs]
+    arrays += [f"out{row}_p" for row in range(len(shapes))]
+    data = {f"n{row}": float(number) for row, number in enumerate(numbers)}
+    return jt.code(
+        list(shapes),
+        ["float32"] * len(shapes),
+        given,
+        cpu_header=f'extern "C" {declared(kernel)};',
+        cpu_src=calling(kernel, arrays, [f'data["{name}"]' for name in data]),
+        data=data,
+    )
 
 
 @functools.cache
@@ -99,13 +88,13 @@ def has_avx512() -> bool:
 
 
 @functools.cache
-def load() -> None:
-    """Load the functions, so that kernels can call them. RuntimeError if compiling them fails."""
+def load() -> ctypes.CDLL:
+    """Load the kernels, so that others can call them. RuntimeError if compiling them fails."""
     flags = ["-std=c++14", "-Ofast", "-march=native", "-fopenmp", "-fPIC", "-shared", "-w"]
     command = [*shlex.split(jt.flags.cc_path), *flags, f"-I{_onednn() / 'include'}"]
     linked = [str(_onednn() / "lib" / "libdnnl.so.2")]
     library = compiled(SOURCE, command, Path(jt.flags.cache_path), "onednn", linked)
-    ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
 
 
 def _onednn() -> Path:

@@ -13,7 +13,9 @@ SOURCE = r"""
 #include <cstring>
 #include <dnnl.hpp>
 #include <memory>
+#include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -82,14 +84,10 @@ memory arranged(stream& queue, memory from, const memory::desc& asked) {
     return to;
 }
 
-}  // namespace
-
-extern "C" {
-
 // y = max(z, slope * z) with z = scale * (x conv filters) + bias + residual. Scale and residual may
 // be null.
-void unidet_convolve(const float* x, const float* filters, const float* scale, const float* bias,
-                     const float* residual, float* y, const int* numbers, float slope, bool plain) {
+void convolve(const float* x, const float* filters, const float* scale, const float* bias,
+              const float* residual, float* y, const int* numbers, float slope, bool plain) {
     const Convolution it(numbers, plain);
     stream queue(processor());
     FollowUp after;
@@ -106,7 +104,7 @@ void unidet_convolve(const float* x, const float* filters, const float* scale, c
     queue.wait();
 }
 
-void unidet_convolve_backward_data(
+void convolve_backward_data(
     const float* grad, const float* filters, float* x_grad, const int* numbers) {
     const Convolution it(numbers, false);
     stream queue(processor());
@@ -120,7 +118,7 @@ void unidet_convolve_backward_data(
     queue.wait();
 }
 
-void unidet_convolve_backward_weights(
+void convolve_backward_weights(
     const float* x, const float* grad, float* filters_grad, float* bias_grad, const int* numbers,
     bool plain) {
     const Convolution it(numbers, plain);
@@ -140,8 +138,8 @@ void unidet_convolve_backward_weights(
 }
 
 // Convert (images, channels, rows, columns) to a blocked map or back; padding channels are 0.
-void unidet_arrange(const float* from, float* to, int images, int channels, int rows, int columns,
-                    bool block) {
+void arrange(const float* from, float* to, int images, int channels, int rows, int columns,
+             bool block) {
     const memory::dims sides = {images, channels, rows, columns};
     stream queue(processor());
     memory source = at(described(sides, block ? tag::nchw : tag::nChw16c), from);
@@ -152,8 +150,8 @@ void unidet_arrange(const float* from, float* to, int images, int channels, int 
 
 // y (batch, m, n) = a (batch, m, k) * b (batch, k, n); a transposed operand is stored with its last
 // two sides swapped.
-void unidet_multiply(const float* a, const float* b, float* y, long long batch, long long m,
-                     long long k, long long n, bool a_transposed, bool b_transposed) {
+void multiply(const float* a, const float* b, float* y, long long batch, long long m,
+              long long k, long long n, bool a_transposed, bool b_transposed) {
     const memory::desc a_side({batch, m, k}, memory::data_type::f32,
         a_transposed ? memory::dims{m * k, 1, m} : memory::dims{m * k, k, 1});
     const memory::desc b_side({batch, k, n}, memory::data_type::f32,
@@ -167,5 +165,5 @@ void unidet_multiply(const float* a, const float* b, float* y, long long batch, 
     queue.wait();
 }
 
-}  // extern "C"
+}  // namespace
 """

@@ -139,20 +139,16 @@ const float* turned(const float* filters, const int* n, Room& room) {
     return result;
 }
 
-}  // namespace
-
-extern "C" {
-
-// These take what those of unidet_convolve take; there is no residual, the map is blocked, and the
+// These take what those of convolve take; there is no residual, the map is blocked, and the
 // slope is 0 or 1.
-void unidet_transform(
+void transform(
     const float* x, const float* filters, const float* scale, const float* bias, const float*,
     float* y, const int* numbers, float slope, bool) {
     Room room;
     convolve_by_winograd(x, scaled(filters, scale, numbers, room), bias, y, numbers, slope == 0);
 }
 
-void unidet_transform_backward_data(
+void transform_backward_data(
     const float* grad, const float* filters, float* x_grad, const int* n) {
     const int back[10] = {n[0], n[4], n[5], n[6], n[1], n[2], n[3], 3, 1, 1};
     const std::vector<float> none(n[1]);
@@ -160,7 +156,7 @@ void unidet_transform_backward_data(
     convolve_by_winograd(grad, turned(filters, n, room), none.data(), x_grad, back, false);
 }
 
-void unidet_transform_backward_weights(
+void transform_backward_weights(
     const float* x, const float* grad, float* filters_grad, float* bias_grad, const int* numbers,
     bool) {
     stream queue(processor());
@@ -197,5 +193,5 @@ void unidet_transform_backward_weights(
     }
 }
 
-}  // extern "C"
+}  // namespace
 """

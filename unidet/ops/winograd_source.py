@@ -119,12 +119,8 @@ void scatter_tile(const float* sums, const Tiling& out, int tile, size_t step, c
     }
 }
 
-}  // namespace
-
-extern "C" {
-
 // Transform filters (filters, channels, 3, 3) to (POINTS, filters / PAIR, channels, PAIR).
-void unidet_transform_filters(const float* from, float* to, int filters, int channels) {
+void transform_filters(const float* from, float* to, int filters, int channels) {
     #pragma omp parallel for
     for (int o = 0; o < filters; o++)
     for (int c = 0; c < channels; c++) {
@@ -145,10 +141,10 @@ void unidet_transform_filters(const float* from, float* to, int filters, int cha
     }
 }
 
-// As unidet_convolve_packed with stride 1 and padding 1, with transformed filters.
-void unidet_winograd(const float* x, const float* filters, const float* scale,
-                     const float* shift, const float* residual, float* y, const int* numbers,
-                     float slope, bool silu, bool residual_last) {
+// As convolve_packed with stride 1 and padding 1, with transformed filters.
+void winograd(const float* x, const float* filters, const float* scale,
+              const float* shift, const float* residual, float* y, const int* numbers,
+              float slope, bool silu, bool residual_last) {
     const Tiling tiles(numbers);
     const After after{scale, shift, residual, slope, silu, residual_last};
     const size_t step = (size_t)TILES * tiles.channels, step_out = (size_t)TILES * tiles.filters;
@@ -174,5 +170,5 @@ void unidet_winograd(const float* x, const float* filters, const float* scale,
     }
 }
 
-}  // extern "C"
+}  // namespace
 """

@@ -17,7 +17,7 @@ import numpy as np
 from jittor import nn
 
 from unidet.models.folded import norms_below, unfold
-from unidet.models.inference import pack_for_inference
+from unidet.models.inference import RecordedNetwork, pack_for_inference
 from unidet.models.nanodet_plus.assigner import Assignment, assign
 from unidet.models.nanodet_plus.backbone import ShuffleNetV2
 from unidet.models.nanodet_plus.criterion import Targets, head_losses, kept_apart, targets_of
@@ -65,6 +65,10 @@ class NanoDetPlus(nn.Module):
             _copy(self.fpn, self.aux_fpn)
         self._norms = norms_below(self)
         pack_for_inference(self)
+        backbone, fpn, head = self.backbone, self.fpn, self.head
+        self._recorded = RecordedNetwork(
+            lambda images: head(fpn(backbone(images, blocks=True))), (backbone, fpn, head)
+        )
 
     def _train_norms(self, on: bool) -> None:
         """As `set_batch_norm_training`, which takes a millisecond to find them."""
@@ -74,9 +78,11 @@ class NanoDetPlus(nn.Module):
     def predict(self, images_NCHW: jt.Var) -> Predictions:
         """Output of the head that is kept. H and W multiples of 32."""
         inference = jt.flags.no_grad and not self.backbone.stem.norm.is_train
-        blocks = inference and can_block(self.settings.channels // 2)
-        levels = self.fpn(self.backbone(images_NCHW, blocks=blocks))
-        return self._predictions(self.head(levels), levels)
+        if inference and can_block(self.settings.channels // 2):
+            logits = jt.array(self._recorded(images_NCHW.data))
+        else:
+            logits = self.head(self.fpn(self.backbone(images_NCHW)))
+        return self._predictions(logits, images_NCHW)
 
     def predict_both(
         self, images_NCHW: jt.Var, *, detached: bool = False
@@ -100,11 +106,12 @@ class NanoDetPlus(nn.Module):
             jt.concat([level, other], dim=1)
             for level, other in zip(seen, self.aux_fpn(own), strict=True)
         ]
-        main = self._predictions(self.head(levels), levels)
-        return main, self._predictions(self.aux_head(doubled), levels)
+        main = self._predictions(self.head(levels), images_NCHW)
+        return main, self._predictions(self.aux_head(doubled), images_NCHW)
 
-    def _predictions(self, logits: jt.Var, levels: list[jt.Var]) -> Predictions:
-        shapes = tuple((level.shape[2], level.shape[3]) for level in levels)
+    def _predictions(self, logits: jt.Var, images_NCHW: jt.Var) -> Predictions:
+        height, width = images_NCHW.shape[2:]
+        shapes = tuple((-(-height // stride), -(-width // stride)) for stride in STRIDES)
         return Predictions(logits, grid_priors(shapes, STRIDES), self.classes, BINS)
 
     def unfold(self, batches: Iterable[np.ndarray]) -> None:

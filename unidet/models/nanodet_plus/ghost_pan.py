@@ -17,6 +17,7 @@ from unidet.models.nanodet_plus.conv_blocks import (
 )
 from unidet.ops.blocked_inference import resize_bilinear
 from unidet.ops.blocked_maps import is_blocked
+from unidet.ops.recording import join
 
 
 def _resized(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
@@ -36,7 +37,7 @@ class GhostModule(nn.Module):
 
     def execute(self, feats_NCHW: jt.Var) -> jt.Var:
         primary = self.primary(feats_NCHW)
-        return jt.concat([primary, self.cheap(primary)], dim=1)
+        return join([primary, self.cheap(primary)], dim=1)
 
 
 class GhostBottleneck(nn.Module):
@@ -83,12 +84,14 @@ class GhostPAN(nn.Module):
         levels = [reduced[-1]]
         for block, lower in zip(self.top_down, reduced[-2::-1], strict=True):
             upper = _resized(levels[0], lower.shape[2:4])
-            levels.insert(0, block(jt.concat([upper, lower], dim=1)))
+            levels.insert(0, block(join([upper, lower], dim=1)))
         outputs = [levels[0]]
         steps = zip(self.downsample, self.bottom_up, levels[1:], strict=True)
         for downsample, block, level in steps:
-            outputs.append(block(jt.concat([downsample(outputs[-1]), level], dim=1)))
-        return [*outputs, self.extra_in(reduced[-1]) + self.extra_out(outputs[-1])]
+            outputs.append(block(join([downsample(outputs[-1]), level], dim=1)))
+        depthwise, pointwise = self.extra_in
+        extra = pointwise(depthwise(reduced[-1]), residual=self.extra_out(outputs[-1]))
+        return [*outputs, extra]
 
     def _initialize(self) -> None:
         """Ghost blocks: uniform in 1 / sqrt(fan in), PyTorch's default; the rest He, fan out."""

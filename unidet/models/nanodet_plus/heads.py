@@ -11,9 +11,10 @@ from __future__ import annotations
 import jittor as jt
 from jittor import nn
 
-from unidet.models.layers import PointwiseConv, convolve_bias, flat_cells
+from unidet.models.layers import PointwiseConv, flat_cells, predict_cells
 from unidet.models.nanodet_plus.conv_blocks import LEAK, convolutions, separable
 from unidet.ops.group_norm import GroupNorm
+from unidet.ops.recording import join
 
 RARE = -4.595
 """Logit of probability 0.01: what every cell says at first."""
@@ -46,9 +47,7 @@ class NanoDetPlusHead(nn.Module):
     def execute(self, levels: list[jt.Var]) -> jt.Var:
         """Levels (N, channels, H, W) to logits (N, P, C + 4K)."""
         stages = zip(self.towers, self.predict, levels, strict=True)
-        return jt.concat(
-            [flat_cells(convolve_bias(tower(x), last)) for tower, last, x in stages], dim=1
-        )
+        return join([predict_cells(tower(x), last) for tower, last, x in stages], dim=1)
 
 
 class GroupedConv(nn.Module):
