@@ -58,9 +58,12 @@ def forward(network: NanoDetPlus, inputs: Inputs) -> dict[str, np.ndarray]:
     """Feature maps, logits, decoded boxes, scores and detections."""
     images = jt.array(_images(inputs))
     sizes = np.tile(np.array(images.shape[2:], np.int32), (len(images), 1))
-    with seen(_parts(network)) as results:
+    with seen({"output": network.predict}) as outputs:
         detections = network.detect(images, sizes)
-    tensors = _tensors(network, {name: calls[0] for name, calls in results.items()}, sizes[0])
+    with seen(_parts(network)) as results, jt.no_grad():
+        network.logits(images)
+    parts = {name: calls[0] for name, calls in (outputs | results).items()}
+    tensors = _tensors(network, parts, sizes[0])
     tensors["n_candidates_over_0.05"] = np.array(int((tensors["scores"] > 0.05).sum()))
     tensors |= _detections("det{}", detections)
     everything = network.detect(images, sizes, max_detections=None)
@@ -109,14 +112,13 @@ def _parts(network: NanoDetPlus) -> dict[str, Callable]:
         "stem_maxpool": network.backbone.pooled,
         "maps": network.backbone.execute,
         "levels": network.fpn.execute,
-        "output": network.predict,
     }
 
 
 def _tensors(
     network: NanoDetPlus, results: dict[str, Any], size: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Of the results of `_parts`; `size` (height, width) of the images."""
+    """Of the results of `_parts` and the output; `size` (height, width) of the images."""
     output = results["output"]
     boxes = output.boxes()
     start, *stages = network.settings.backbone_channels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Any
 
 import jittor as jt
 import numpy as np
@@ -109,12 +110,10 @@ class RecordedNetwork:
     They are recorded again when the shape or a parameter has changed.
 
     Args:
-        forward: from images (N, 3, H, W) to the output, by packed filters and other kernels alone.
         modules: all that it uses.
     """
 
-    def __init__(self, forward: Callable[[jt.Var], jt.Var], modules: Sequence[nn.Module]) -> None:
-        self._forward = forward
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._variables = [
             (names, name)
             for module in modules
@@ -126,16 +125,22 @@ class RecordedNetwork:
         self._recorded: tuple[object, Recording] | None = None
         self._lock = Lock()
 
-    def __call__(self, images_NCHW: np.ndarray) -> np.ndarray:
-        """The output for normalized float32 images; gradients must be switched off."""
+    def __call__(self, forward: Callable[[Any], Any], images_NCHW: np.ndarray) -> jt.Var:
+        """forward(images) of float32 images (N, 3, H, W), where gradients are switched off.
+
+        Args:
+            forward: the same function in every call. It may use packed filters and other kernels of
+                ours alone.
+        """
         with self._lock:
             state = images_NCHW.shape, [names[name].id for names, name in self._variables]
             if self._recorded is None or self._recorded[0] != state:
                 self._recorded = None  # so that its memory is free
-                self._recorded = state, self._record(images_NCHW.shape)
-            return self._recorded[1].repeat(images_NCHW)
+                self._recorded = state, _record(forward, images_NCHW.shape)
+            return jt.array(self._recorded[1].repeat(images_NCHW))
 
-    def _record(self, shape: tuple[int, ...]) -> Recording:
-        recording = Recording(onednn.load(), shape)
-        recording.finish(self._forward(recording.input))
-        return recording
+
+def _record(forward: Callable[[Any], Any], shape: tuple[int, ...]) -> Recording:
+    recording = Recording(onednn.load(), shape)
+    recording.finish(forward(recording.input))
+    return recording

@@ -29,19 +29,25 @@ def as_var(values: Array) -> jt.Var:
     return jt.array(values) if isinstance(values, np.ndarray) else values
 
 
+def of_the_kind(values: np.ndarray, other: AnyArray) -> AnyArray:
+    """A tensor of `values` where the other is one."""
+    return values if isinstance(other, np.ndarray) else jt.array(values)
+
+
 def cxcywh_to_xyxy(boxes_cxcywh: AnyArray) -> AnyArray:
     """(..., 4) centre, width and height -> corners."""
     half = boxes_cxcywh[..., 2:] * 0.5
-    return _joined(boxes_cxcywh[..., :2] - half, boxes_cxcywh[..., :2] + half)
+    return joined(boxes_cxcywh[..., :2] - half, boxes_cxcywh[..., :2] + half)
 
 
 def xyxy_to_cxcywh(boxes_xyxy: AnyArray) -> AnyArray:
     """(..., 4) corners -> centre, width and height."""
     low, high = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
-    return _joined((low + high) * 0.5, high - low)
+    return joined((low + high) * 0.5, high - low)
 
 
-def _joined(left: AnyArray, right: AnyArray) -> AnyArray:
+def joined(left: AnyArray, right: AnyArray) -> AnyArray:
+    """Both, one after the other along the last axis."""
     if isinstance(left, np.ndarray):
         return np.concatenate([left, right], axis=-1)
     return jt.concat([left, right], dim=-1)
@@ -68,7 +74,9 @@ def elementwise_iou(boxes_xyxy: Array, others_xyxy: Array, floor: float = UNION_
     return shared / jt.maximum(areas(boxes) + areas(others) - shared, floor)
 
 
-def clip_boxes(boxes_xyxy: jt.Var, size: Size) -> jt.Var:
+def clip_boxes(boxes_xyxy: AnyArray, size: Size) -> AnyArray:
     """Clip the corners of boxes (N, 4) to 0 <= x <= width and 0 <= y <= height."""
-    limits = jt.array(np.asarray(size, np.float32)[..., [1, 0, 1, 0]])
-    return jt.minimum(jt.maximum(boxes_xyxy, 0.0), limits.broadcast(boxes_xyxy))
+    limits = np.asarray(size, np.float32)[..., [1, 0, 1, 0]]
+    if isinstance(boxes_xyxy, np.ndarray):
+        return boxes_xyxy.clip(0, limits)
+    return jt.minimum(jt.maximum(boxes_xyxy, 0.0), jt.array(limits).broadcast(boxes_xyxy))

@@ -10,24 +10,33 @@ import jittor as jt
 import numpy as np
 from jittor import nn
 
-from unidet.ops.boxes import Array, as_var
+from unidet.ops.boxes import AnyArray, joined, of_the_kind
 
 
-def expected_bins(logits_NPS: jt.Var, bins: int) -> jt.Var:
+def expected_bins(logits_NPS: AnyArray, bins: int) -> AnyArray:
     """Expected bin of each side's distribution: (..., 4 * bins) -> (..., 4), in [0, bins - 1].
 
     Same as nanodet model/head/gfl_head.py `Integral`, lines 36-67.
     """
-    shape = logits_NPS.shape[:-1]
-    probabilities = nn.softmax(logits_NPS.reshape((-1, bins)), dim=1)
-    means = (probabilities * jt.array(np.arange(bins, dtype=np.float32)[None])).sum(dim=1)
-    return means.reshape((*shape, 4))
+    sides = (*logits_NPS.shape[:-1], 4)
+    probabilities = _softmax(logits_NPS.reshape((-1, bins)))
+    numbers_1K = of_the_kind(np.arange(bins, dtype=np.float32)[None], logits_NPS)
+    return (probabilities * numbers_1K).sum(1).reshape(sides)
 
 
-def decode_distances(points_P2: Array, distances: jt.Var) -> jt.Var:
+def _softmax(rows: AnyArray) -> AnyArray:
+    if not isinstance(rows, np.ndarray):
+        return nn.softmax(rows, dim=1)
+    powers = np.exp(rows - rows.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def decode_distances(points_P2: np.ndarray, distances: AnyArray) -> AnyArray:
     """xyxy boxes (..., P, 4) of points and distances (..., P, 4) left, top, right, bottom."""
-    points = as_var(points_P2).broadcast(distances[..., :2])
-    return jt.concat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)
+    points = points_P2
+    if not isinstance(distances, np.ndarray):
+        points = jt.array(points_P2).broadcast(distances[..., :2])
+    return joined(points - distances[..., :2], points + distances[..., 2:])
 
 
 def encode_distances(points_P2: np.ndarray, boxes_P4: np.ndarray) -> np.ndarray:

@@ -124,10 +124,10 @@ class Recording:
         self._all = np.array(rows, np.uintp)
 
     def repeat(self, images: np.ndarray) -> np.ndarray:
-        """The output for an input; not for several threads at once."""
+        """The output for an input, until the next call; not for several threads at once."""
         np.copyto(self._images, images)
         self._library.unidet_call_all(ctypes.c_void_p(self._all.ctypes.data), len(self._all))
-        return self._output.copy()
+        return self._output
 
     def _view(self, part: Recorded) -> np.ndarray:
         root, start = part.located()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jittor as jt
@@ -24,6 +25,7 @@ from unidet.models.nanodet_plus.criterion import Targets, head_losses, kept_apar
 from unidet.models.nanodet_plus.ghost_pan import GhostPAN
 from unidet.models.nanodet_plus.heads import AuxiliaryHead, NanoDetPlusHead
 from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
+from unidet.ops.activation import sigmoid
 from unidet.ops.blocked_maps import can_block
 from unidet.ops.boxes import clip_boxes
 from unidet.ops.loss_term import Losses
@@ -65,10 +67,7 @@ class NanoDetPlus(nn.Module):
             _copy(self.fpn, self.aux_fpn)
         self._norms = norms_below(self)
         pack_for_inference(self)
-        backbone, fpn, head = self.backbone, self.fpn, self.head
-        self._recorded = RecordedNetwork(
-            lambda images: head(fpn(backbone(images, blocks=True))), (backbone, fpn, head)
-        )
+        self._recorded = RecordedNetwork((self.backbone, self.fpn, self.head))
 
     def _train_norms(self, on: bool) -> None:
         """As `set_batch_norm_training`, which takes a millisecond to find them."""
@@ -77,12 +76,22 @@ class NanoDetPlus(nn.Module):
 
     def predict(self, images_NCHW: jt.Var) -> Predictions:
         """Output of the head that is kept. H and W multiples of 32."""
-        inference = jt.flags.no_grad and not self.backbone.stem.norm.is_train
-        if inference and can_block(self.settings.channels // 2):
-            logits = jt.array(self._recorded(images_NCHW.data))
-        else:
-            logits = self.head(self.fpn(self.backbone(images_NCHW)))
+        logits = (
+            self._recorded(self.logits, images_NCHW.data)
+            if self._blocks
+            else self.logits(images_NCHW)
+        )
         return self._predictions(logits, images_NCHW)
+
+    @property
+    def _blocks(self) -> bool:
+        """Whether maps are blocked."""
+        inference = jt.flags.no_grad and not self.backbone.stem.norm.is_train
+        return bool(inference and can_block(self.settings.channels // 2))
+
+    def logits(self, images_NCHW: jt.Var) -> jt.Var:
+        """(N, P, C + 4K) of images, which may be recorded (ops/recording.py)."""
+        return self.head(self.fpn(self.backbone(images_NCHW, blocks=self._blocks)))
 
     def predict_both(
         self, images_NCHW: jt.Var, *, detached: bool = False
@@ -191,10 +200,11 @@ class NanoDetPlus(nn.Module):
         return self.losses(images_NCHW, batch.boxes, batch.labels, detached=detached)
 
     def _output(self, images_NCHW: jt.Var) -> Predictions:
-        """Of the head that is kept, batch norm on running statistics, without gradients."""
+        """Of the head that is kept, batch norm on running statistics, in arrays."""
         self._train_norms(False)
         with jt.no_grad():
-            return self.predict(images_NCHW)
+            output = self.predict(images_NCHW)
+        return replace(output, logits_NPL=output.logits_NPL.numpy())
 
     def detect(
         self,
@@ -211,19 +221,20 @@ class NanoDetPlus(nn.Module):
         None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
         output = self._output(images_NCHW)
-        class_logits_NPC = output.logits_NPL.numpy()[:, :, : self.classes]
-        likely_NP = class_logits_NPC.max(axis=2) > _logit(score_threshold) - MARGIN
+        least = _logit(score_threshold) - MARGIN
         detections = []
         for row, size in enumerate(sizes_N2):
-            cells = np.flatnonzero(likely_NP[row])
-            boxes, probabilities = _scored(output.at(row, cells), size)
-            scores_KC = probabilities.numpy()
+            logits_PC = output.logits_NPL[row, :, : self.classes]
             # of one dimension numpy finds them seven times as fast as of two
-            places = np.flatnonzero(scores_KC > score_threshold)
-            rows, labels = np.divmod(places, scores_KC.shape[1])
-            scores, candidates = scores_KC[rows, labels], boxes.numpy()[rows]
-            kept = class_wise_nms(candidates, scores, labels, iou_threshold)[:max_detections]
-            detections.append(Detected(candidates[kept], scores[kept], labels[kept]))
+            places = np.flatnonzero(logits_PC > least)
+            cells, labels = np.divmod(places, self.classes)
+            scores = sigmoid(logits_PC[cells, labels])
+            chosen = scores > score_threshold
+            cells, labels, scores = cells[chosen], labels[chosen], scores[chosen]
+            needed, rows = np.unique(cells, return_inverse=True)
+            boxes = clip_boxes(output.of_image(row, needed).boxes()[0], size)[rows]
+            kept = class_wise_nms(boxes, scores, labels, iou_threshold)[:max_detections]
+            detections.append(Detected(boxes[kept], scores[kept], labels[kept]))
         return detections
 
     def propose(self, images_NCHW: jt.Var, sizes_N2: np.ndarray) -> list[np.ndarray]:
@@ -234,19 +245,13 @@ class NanoDetPlus(nn.Module):
         proposals = []
         output = self._output(images_NCHW)
         for row, size in enumerate(sizes_N2):
-            boxes, probabilities = _scored(output.at(row), size)
-            scores = probabilities.max(dim=1).numpy()
+            one = output.of_image(row)
+            boxes, scores = clip_boxes(one.boxes()[0], size), sigmoid(one.class_logits[0].max(1))
             order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
-            rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
+            rows = np.concatenate([boxes, scores[:, None]], axis=1)[order]
             kept = nms(rows[:, :4], rows[:, 4], self.settings.proposal_nms)
             proposals.append(rows[kept[: self.settings.max_proposals]])
         return proposals
-
-
-def _scored(output: Predictions, size: np.ndarray) -> tuple[jt.Var, jt.Var]:
-    """Boxes (P, 4) clipped to the image and probabilities (P, C) of one image."""
-    with jt.no_grad():
-        return clip_boxes(output.boxes()[0], size), jt.sigmoid(output.class_logits)[0]
 
 
 def _logit(probability: float) -> float:

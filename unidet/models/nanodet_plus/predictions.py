@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-import jittor as jt
 import numpy as np
 
 from unidet.ops.anchors import grid_points
+from unidet.ops.boxes import of_the_kind
 from unidet.ops.distributions import decode_distances, expected_bins
 
 
@@ -32,7 +33,7 @@ def grid_priors(shapes: tuple[tuple[int, int], ...], strides: tuple[int, ...]) -
 
 @dataclass
 class Predictions:
-    """Raw output of one head.
+    """Raw output of one head, in tensors or in arrays.
 
     Attributes:
         logits_NPL: C class logits, then 4K DFL logits of the sides left, top, right, bottom.
@@ -40,36 +41,32 @@ class Predictions:
         classes, bins: C and K.
     """
 
-    logits_NPL: jt.Var
+    logits_NPL: Any
     priors_P4: np.ndarray
     classes: int
     bins: int
 
-    def at(self, image: int, cells_K: np.ndarray | None = None) -> Predictions:
-        """Those of one image, of all its cells or of some; of two more where these are fewer than
-        two, of which kernels would be compiled anew."""
-        logits_PL, priors_P4 = self.logits_NPL[image], self.priors_P4
-        if cells_K is not None:
-            if len(cells_K) < 2:
-                cells_K = np.union1d(cells_K, [0, 1])
-            logits_PL, priors_P4 = logits_PL[jt.array(cells_K.astype(np.int32))], priors_P4[cells_K]
-        return Predictions(logits_PL.unsqueeze(0), priors_P4, self.classes, self.bins)
+    def of_image(self, image: int, cells: np.ndarray | slice = slice(None)) -> Predictions:
+        """Those of one image of a batch of arrays, of all its cells or of some."""
+        logits_1PL = self.logits_NPL[image][cells][None]
+        return Predictions(logits_1PL, self.priors_P4[cells], self.classes, self.bins)
 
     @property
-    def class_logits(self) -> jt.Var:
+    def class_logits(self) -> Any:
         """(N, P, C)."""
         return self.logits_NPL[:, :, : self.classes]
 
     @property
-    def dfl_logits(self) -> jt.Var:
+    def dfl_logits(self) -> Any:
         """(N, P, 4K)."""
         return self.logits_NPL[:, :, self.classes :]
 
-    def distances(self) -> jt.Var:
+    def distances(self) -> Any:
         """(N, P, 4) left, top, right, bottom in strides."""
         return expected_bins(self.dfl_logits, self.bins)
 
-    def boxes(self) -> jt.Var:
+    def boxes(self) -> Any:
         """(N, P, 4) xyxy in input pixels, not clipped."""
-        strides = jt.array(self.priors_P4[None, :, 2:3])
-        return decode_distances(self.priors_P4[:, :2], self.distances() * strides)
+        distances = self.distances()
+        strides = of_the_kind(self.priors_P4[None, :, 2:3], distances)
+        return decode_distances(self.priors_P4[:, :2], distances * strides)
