@@ -1,7 +1,8 @@
 """NanoDet-Plus-m at 416 pixels, image by image, compared with its ONNX file in ONNX Runtime.
 
 Both programs go from decoded pixels to boxes in image pixels, NMS included, on all CPU cores.
-Weights are random; the class bias is set so that NMS has as many candidates as after training.
+Weights are random. The class logits are scaled and shifted so that NMS has as many candidates as
+after training.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from side_by_side import Row
 
 PICTURES, SIDE, CLASSES, CANDIDATES = 64, 416, 80, 1000
 SCORE = 0.05
+SPREAD = 1.5
+"""Standard deviation of the class logits."""
 
 
 def photographs() -> list[np.ndarray]:
@@ -43,7 +46,7 @@ def by_unidet(folder: Path, pictures: list[np.ndarray]) -> Callable[[], Any]:
     closed = ClosedSet(network, rpn.images, names, 300)
     transform = evaluation_transform(rpn.images)
     samples = [closed.prepare(picture).samples[0] for picture in pictures[::8]]
-    _lift_scores(network, [transform.collate([sample]).images_NCHW for sample in samples])
+    _draw_weights(network, [transform.collate([sample]).images_NCHW for sample in samples])
     model = Model(closed)
     model.export_onnx(folder / "nanodet.onnx")
 
@@ -54,20 +57,29 @@ def by_unidet(folder: Path, pictures: list[np.ndarray]) -> Callable[[], Any]:
     return run
 
 
-def _lift_scores(network: Any, images: Sequence[np.ndarray]) -> None:
-    """Set random head weights, and a bias with which CANDIDATES scores per image pass SCORE."""
+def _draw_weights(network: Any, images: Sequence[np.ndarray]) -> None:
+    """Set random weights with which CANDIDATES scores per image pass SCORE."""
     import jittor as jt
 
     from unidet.models.layers import set_batch_norm_training
+    from unidet.models.nanodet_plus.conv_blocks import convolutions
 
     rng = np.random.default_rng(1)
-    for layer in network.head.predict:
-        weight = rng.normal(0, 0.3, layer.weight.shape).astype(np.float32)
+    for layer in convolutions(network):
+        shape = layer.weight.shape
+        weight = rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
         layer.weight.update(jt.array(weight))
     set_batch_norm_training(network, False)
-    with jt.no_grad():
-        logits = [network.predict(jt.array(image)).class_logits.numpy() for image in images]
-    last = np.sort(np.concatenate(logits, axis=None))[-CANDIDATES * len(images)]
+
+    def class_logits() -> np.ndarray:
+        with jt.no_grad():
+            logits = [network.predict(jt.array(image)).class_logits.numpy() for image in images]
+        return np.concatenate(logits, axis=None)
+
+    spread = class_logits().std()
+    for layer in network.head.predict:
+        layer.weight.update(layer.weight * float(SPREAD / spread))
+    last = np.sort(class_logits())[-CANDIDATES * len(images)]
     for layer in network.head.predict:
         layer.bias.update(layer.bias + float(np.log(SCORE / (1 - SCORE)) - last))
 

@@ -92,10 +92,10 @@ class ClosedSet:
             return np.arange(self._outputs)
         labels = np.full(len(self._outputs), NO_LABEL, np.int64)
         named = [place for place, name in enumerate(self._outputs) if name is not None]
-        known = Known(name for name in self._outputs if name is not None)
         if vocabulary is None:
             labels[named] = np.arange(len(named))
             return labels
+        known = Known(name for name in self._outputs if name is not None)
         for label, entry in enumerate(vocabulary.entries):
             place = None if entry.embedding is not None else known.place(entry)
             if place is None:

@@ -41,8 +41,8 @@ BINS = 8
 """Whole distances a side can have, in strides from 0."""
 SCORE_THRESHOLD, IOU_THRESHOLD, MAX_DETECTIONS = 0.05, 0.6, 100
 """Of `detect`; the IoU is that of NMS."""
-MARGIN = 0.01
-"""Cells whose logits lie so far below the threshold's are not looked at; sigmoid rounds by less."""
+ROUNDING = 1e-6
+"""Probabilities so far below the threshold are not computed; sigmoid rounds by less."""
 
 
 class NanoDetPlus(nn.Module):
@@ -221,7 +221,7 @@ class NanoDetPlus(nn.Module):
         None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
         output = self._output(images_NCHW)
-        least = _logit(score_threshold) - MARGIN
+        least = _logit(score_threshold - ROUNDING)
         detections = []
         for row, size in enumerate(sizes_N2):
             logits_PC = output.logits_NPL[row, :, : self.classes]
