@@ -57,7 +57,7 @@ def test_convolution(channels: int, filters: int, side: int, stride: int, slope:
     assert_same(inference.convolve(maps, kept, slope=slope), theirs)
 
 
-@pytest.mark.parametrize(("side", "kind"), [(1, "direct"), (3, "winograd")])
+@pytest.mark.parametrize(("side", "kind"), [(1, "pointwise"), (3, "winograd")])
 @pytest.mark.parametrize("last", [False, True])
 def test_a_residual_before_silu_or_after(side: int, kind: str, last: bool) -> None:
     feats, weight, residual = normal(1, 32, 9, 8), normal(32, 32, side, side), 3.0
@@ -70,6 +70,20 @@ def test_a_residual_before_silu_or_after(side: int, kind: str, last: bool) -> No
     )
     sums = scaled(nn.conv2d(feats, weight, None, 1, side // 2), scale, shift)
     assert_same(ours, silu(sums) + residual if last else silu(sums + residual))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (2, 7), (5, 3), (70, 90)])
+@pytest.mark.parametrize(("channels", "filters"), [(3, 40), (58, 64), (520, 16)])
+def test_filters_of_one_cell(size: tuple[int, int], channels: int, filters: int) -> None:
+    """Fewer cells than are summed at once, as many, a remainder, and more than stay in cache."""
+    feats, weight, shift = (
+        normal(2, channels, *size),
+        normal(filters, channels, 1, 1),
+        normal(filters),
+    )
+    kept = inference.pack_filters(weight, jt.ones(filters), shift, stride=1, padding=0)
+    assert kept.kind == ("direct" if channels > 512 else "pointwise")
+    assert_same(inference.convolve(filled(feats), kept), nn.conv2d(feats, weight, shift))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (13, 12), (20, 30)])

@@ -18,9 +18,12 @@ from unidet.ops.onednn import run
 WINOGRAD_MAX_CHANNELS = 256
 """Most channels for Winograd: larger transformed filters (16 numbers for 9) do not fit in cache."""
 
+POINTWISE_MAX_CHANNELS = 512
+"""Most channels for our own product of cells and filters; oneDNN's is faster on more."""
 _KERNELS = {
     "image": "convolve",
     "direct": "convolve_packed",
+    "pointwise": "multiply_packed",
     "winograd": "winograd",
     "depthwise": "depthwise_packed",
 }
@@ -32,15 +35,15 @@ class Filters:
     """Filters of a convolution in a kernel's memory layout, with the scale and shift of its sums.
 
     Attributes:
-        kind: the kernel. `image` takes plain maps; `direct` and `winograd` take blocked maps;
-            `depthwise` has one filter per channel.
+        kind: the kernel. `image` takes plain maps, the others blocked ones; `pointwise` has filters
+            of one cell, `depthwise` one filter per channel.
         values: the filters in the layout of that kernel, zero-padded to a multiple of LANES.
         scale, shift: (O padded to a multiple of LANES,), applied to the sums of each filter.
         channels, side, stride: C, K and the stride in cells.
         padding, padding_after: zero padding at the top and left, and at the bottom and right.
     """
 
-    kind: Literal["image", "direct", "winograd", "depthwise"]
+    kind: Literal["image", "direct", "pointwise", "winograd", "depthwise"]
     values: jt.Var
     scale: jt.Var
     shift: jt.Var
@@ -76,13 +79,15 @@ def pack_filters(
 
     `image` packs for plain maps. Otherwise the kernel takes blocked maps. Winograd is chosen for
     3 x 3 filters with stride 1 and padding 1 if C and O fill their blocks and are at most
-    `WINOGRAD_MAX_CHANNELS`.
+    `WINOGRAD_MAX_CHANNELS`, a product of matrices for filters of one cell.
     """
     filters, channels, side = weight_OCKK.shape[:3]
-    kind: Literal["image", "direct", "winograd"] = "image" if image else "direct"
+    kind: Literal["image", "direct", "pointwise", "winograd"] = "image" if image else "direct"
     whole = channels % LANES == 0 and filters % (2 * LANES) == 0
     if kind == "direct" and (side, stride, padding) == (3, 1, 1) and whole:
         kind = "winograd" if max(channels, filters) <= WINOGRAD_MAX_CHANNELS else kind
+    if kind == "direct" and (side, stride, padding) == (1, 1, 0):
+        kind = "pointwise" if channels <= POINTWISE_MAX_CHANNELS else kind
     if kind == "image":
         values = _pad_to_lanes(weight_OCKK)
     elif kind == "winograd":
@@ -146,7 +151,8 @@ def convolve(
     images, _, rows, columns = feats.shape[:4]
     blocks = filters.shift.shape[0] // LANES
     out = filters.cells(rows), filters.cells(columns)
-    numbers = (images, channel_count(feats), rows, columns, blocks * LANES, *out)
+    channels = filters.channels if filters.kind == "pointwise" else channel_count(feats)
+    numbers = (images, channels, rows, columns, blocks * LANES, *out)
     inputs = [feats, filters.values, filters.scale, filters.shift]
     inputs += [] if filters.kind == "depthwise" else [residual]
     after = {"image": (slope, True), "depthwise": (slope,)}

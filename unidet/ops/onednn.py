@@ -28,7 +28,14 @@ from unidet.ops.recording import recording_of
 KERNELS = (
     *("convolve", "convolve_backward_data", "convolve_backward_weights"),
     *("transform", "transform_backward_data", "transform_backward_weights"),
-    *("convolve_packed", "depthwise_packed", "winograd", "pack_filters", "transform_filters"),
+    *(
+        "convolve_packed",
+        "multiply_packed",
+        "depthwise_packed",
+        "winograd",
+        "pack_filters",
+        "transform_filters",
+    ),
     *("norm_factors", "arrange", "interleave", "flatten", "copy_part"),
     *("max_pool", "max_pool_backward", "mean_pool", "mean_pool_backward"),
     *("spread", "spread_backward", "stretch", "multiply", "attend"),
