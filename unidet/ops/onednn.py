@@ -1,7 +1,8 @@
 """Compiles and calls the C++ functions on blocked maps, most of which use oneDNN.
 
 They are compiled once per compile cache of Jittor. Their source is in onednn_source.py,
-transform_source.py, blocked_source.py, winograd_source.py and attention_source.py.
+transform_source.py, blocked_source.py, pointwise_source.py, winograd_source.py and
+attention_source.py; kernel_calls.py has the calls.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from unidet.ops import (
     attention_source,
     blocked_source,
     onednn_source,
+    pointwise_source,
     transform_source,
     winograd_source,
 )
@@ -47,6 +49,7 @@ SOURCE = "".join(
         transform_source.SOURCE,
         blocked_source.POOLS,
         blocked_source.INFERENCE,
+        pointwise_source.SOURCE,
         winograd_source.SOURCE,
         attention_source.SOURCE,
         exported(KERNELS),
