@@ -86,6 +86,23 @@ def test_filters_of_one_cell(size: tuple[int, int], channels: int, filters: int)
     assert_same(inference.convolve(filled(feats), kept), nn.conv2d(feats, weight, shift))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (9, 3), (5, 28), (7, 40)])
+@pytest.mark.parametrize(("side", "stride", "filters"), [(1, 1, 16), (3, 2, 24), (7, 2, 48)])
+def test_an_image(size: tuple[int, int], side: int, stride: int, filters: int) -> None:
+    """Also with a residual and SiLU; of one image, two blocks and three."""
+    images, weight = normal(2, 3, *size), normal(filters, 3, side, side)
+    scale, shift = normal(filters), normal(filters)
+    sums = scaled(nn.conv2d(images, weight, None, stride, side // 2), scale, shift)
+    kept = inference.pack_filters(
+        weight, scale, shift, stride=stride, padding=side // 2, image=True
+    )
+    assert_same(inference.convolve(images, kept, slope=0.1), nn.leaky_relu(sums, 0.1))
+    residual = filled(normal(*sums.shape))
+    plain = to_plain(residual)[:, :filters]
+    ours = inference.convolve(images, kept, silu=True, residual=residual, residual_last=True)
+    assert_same(ours, silu(sums) + plain)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (13, 12), (20, 30)])
 def test_winograd_of_any_size(size: tuple[int, int]) -> None:
     """Tiles past the edge; 150 tiles an image are three rounds and a part of one."""
@@ -95,7 +112,7 @@ def test_winograd_of_any_size(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(("side", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)])
-@pytest.mark.parametrize("size", [(9, 13), (1, 2)])
+@pytest.mark.parametrize("size", [(9, 13), (1, 2), (20, 6)])
 def test_depthwise(side: int, stride: int, size: tuple[int, int]) -> None:
     feats, weight = normal(2, 58, *size), normal(58, 1, side, side)
     scale, shift, zeros = normal(58), normal(58), side // 2
@@ -117,8 +134,11 @@ def test_what_does_not_fit() -> None:
     for filters in (wide, image):
         with pytest.raises(ValueError, match="do not fit"):
             inference.convolve(maps, filters)
+    none = inference.pack_depthwise_filters(
+        jt.zeros((16, 1, 3, 3)), *follow, stride=1, before=1, after=1
+    )
     with pytest.raises(ValueError, match="nothing but a slope"):
-        inference.convolve(jt.zeros((1, 3, 4, 4)), image, silu=True)
+        inference.convolve(maps, none, silu=True)
 
 
 @pytest.mark.parametrize("half", [29, 58, 116])

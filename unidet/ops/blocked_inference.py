@@ -21,7 +21,7 @@ WINOGRAD_MAX_CHANNELS = 256
 POINTWISE_MAX_CHANNELS = 512
 """Most channels for our own product of cells and filters; oneDNN's is faster on more."""
 _KERNELS = {
-    "image": "convolve",
+    "image": "convolve_image",
     "direct": "convolve_packed",
     "pointwise": "multiply_packed",
     "winograd": "winograd",
@@ -88,9 +88,7 @@ def pack_filters(
         kind = "winograd" if max(channels, filters) <= WINOGRAD_MAX_CHANNELS else kind
     if kind == "direct" and (side, stride, padding) == (1, 1, 0):
         kind = "pointwise" if channels <= POINTWISE_MAX_CHANNELS else kind
-    if kind == "image":
-        values = _pad_to_lanes(weight_OCKK)
-    elif kind == "winograd":
+    if kind == "winograd":
         transformed = (16, filters // (2 * LANES), channels, 2 * LANES)
         (values,) = run("transform_filters", [transformed], [weight_OCKK], (filters, channels))
     else:
@@ -137,8 +135,8 @@ def convolve(
     """Convolution with scale, shift, activation and residual, to a blocked map.
 
     Computes f(scale * (feats conv filters) + shift + residual); with `residual_last` the residual
-    is added after f. f(z) is max(z, slope * z), or SiLU with `silu`. Filters of kind `image` and
-    `depthwise` take only a slope.
+    is added after f. f(z) is max(z, slope * z), or SiLU with `silu`. Filters of kind `depthwise`
+    take only a slope.
 
     Raises:
         ValueError: the channels differ, or the kind of filters does not take these options.
@@ -146,24 +144,22 @@ def convolve(
     padding = channel_count(feats) - filters.channels
     if is_blocked(feats) == (filters.kind == "image") or padding not in range(LANES):
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
-    if filters.kind in ("image", "depthwise") and (silu or residual is not None):
-        raise ValueError(f"nothing but a slope follows a convolution of kind {filters.kind}")
+    if filters.kind == "depthwise" and (silu or residual is not None):
+        raise ValueError("nothing but a slope follows a depthwise convolution")
     images, _, rows, columns = feats.shape[:4]
     blocks = filters.shift.shape[0] // LANES
     out = filters.cells(rows), filters.cells(columns)
     channels = filters.channels if filters.kind == "pointwise" else channel_count(feats)
     numbers = (images, channels, rows, columns, blocks * LANES, *out)
     inputs = [feats, filters.values, filters.scale, filters.shift]
-    inputs += [] if filters.kind == "depthwise" else [residual]
-    after = {"image": (slope, True), "depthwise": (slope,)}
+    after: tuple[float, ...] = (slope,)
+    if filters.kind != "depthwise":
+        inputs, after = [*inputs, residual], (slope, silu, residual_last)
     return run(
         _KERNELS[filters.kind],
         [(images, blocks, *out, LANES)],
         inputs,
-        (
-            *(*numbers, filters.side, filters.stride, filters.padding),
-            *after.get(filters.kind, (slope, silu, residual_last)),
-        ),
+        (*numbers, filters.side, filters.stride, filters.padding, *after),
     )[0]
 
 
@@ -189,7 +185,7 @@ def resize_bilinear(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
 
 
 def flatten_cells(feats: jt.Var, channels: int) -> jt.Var:
-    """(N, H * W, channels) of a blocked map: its cells row by row, without padding channels."""
+    """(N, H * W, channels): the first channels of a blocked map, cell by cell, row by row."""
     images, blocks, rows, columns, _ = feats.shape
     cells = rows * columns
     numbers = images, blocks, cells, channels

@@ -1,7 +1,8 @@
 """C++ source of loops over blocked maps. It is compiled after onednn_source.py in one file.
 
-A blocked map is (images, blocks, rows, columns, LANES); its padding channels are 0. Threads share
-the pairs (image, block), so that results do not depend on the number of threads.
+A blocked map is (images, blocks, rows, columns, LANES); its padding channels are 0. Most loops
+share an image's rows among the threads, all blocks of a row before the next. So a thread finds in
+its own cache what it wrote in the kernel before. Results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ template <class Work> void over_blocks(int images, int blocks, Work work) {
     for (long long i = 0; i < (long long)images * blocks; i++) work(i);
 }
 
-// Call `work` for each cell of y with its block of x, its lanes, its row and column.
+// Call `work` for each cell of y with its block of x, its lanes, its row and column, in parallel.
 template <class Work> void over_cells(const float* x, float* y, int images, int blocks, int rows,
                                       int columns, int rows_out, int columns_out, Work work) {
-    over_blocks(images, blocks, [=](long long block) {
-        const float* source = x + block * rows * columns * LANES;
-        float* target = y + block * rows_out * columns_out * LANES;
-        for (int i = 0; i < rows_out; i++)
-        for (int j = 0; j < columns_out; j++, target += LANES) work(source, target, i, j);
-    });
+    #pragma omp parallel for
+    for (long long i = 0; i < (long long)images * rows_out * blocks; i++) {
+        const int row = i / blocks % rows_out;
+        const size_t map = i / blocks / rows_out * blocks + i % blocks;
+        const float* source = x + map * rows * columns * LANES;
+        float* target = y + (map * rows_out + row) * columns_out * LANES;
+        for (int j = 0; j < columns_out; j++, target += LANES) work(source, target, row, j);
+    }
 }
 
 // Maximum of 3 x 3 cells with stride 2 and padding 1.
@@ -155,47 +158,49 @@ struct After {
     }
 };
 
-// `WIDTH` cells of a row at once; a SIDE other than 0 unrolls the taps.
-template <int SIDE, int WIDTH>
-inline void convolve_cells(const float* x, int columns, int stride, const float* taps, int side,
-                           Sixteen scale, Sixteen shift, float slope, float* y) {
-    const int reach = SIDE ? SIDE : side;
-    const Sixteen* tap = (const Sixteen*)taps;
-    Sixteen sums[WIDTH] = {};
-    for (int h = 0; h < reach; h++)
-    for (int w = 0; w < reach; w++, tap++)
-    for (int i = 0; i < WIDTH; i++)
-        sums[i] += *tap * *(const Sixteen*)(x + ((size_t)h * columns + w + i * stride) * LANES);
-    for (int i = 0; i < WIDTH; i++) {
-        const Sixteen z = sums[i] * scale + shift, leaked = z * slope;
-        *(Sixteen*)(y + i * LANES) = z > leaked ? z : leaked;
-    }
+// The first place of a cache line from `place` on.
+float* aligned(float* place) {
+    return place + (LANES - (size_t)place / sizeof(float) % LANES) % LANES;
 }
 
-template <int SIDE>
-void convolve_block(const float* x, int columns, const int* n, const float* taps, Sixteen scale,
-                    Sixteen shift, float slope, float* y) {
-    constexpr int WIDTH = 4;
-    const int rows_out = n[5], columns_out = n[6], side = n[7], stride = n[8];
-    for (int i = 0; i < rows_out; i++) {
-        const float* row = x + (size_t)i * stride * columns * LANES;
-        int j = 0;
-        for (; j + WIDTH <= columns_out; j += WIDTH, y += WIDTH * LANES)
-            convolve_cells<SIDE, WIDTH>(row + j * stride * LANES, columns, stride, taps, side,
-                                        scale, shift, slope, y);
-        for (; j < columns_out; j++, y += LANES)
-            convolve_cells<SIDE, 1>(row + j * stride * LANES, columns, stride, taps, side, scale,
-                                    shift, slope, y);
-    }
-}
+// A convolution with one filter per channel, of 16 channels in `columns` columns, zero-padded.
+struct Depthwise {
+    int columns, columns_out, side, stride;
+    const Sixteen* taps;
+    Sixteen scale, shift;
+    float slope;
 
-// Copy a block (rows, columns, LANES) to a zero-padded one, so that no tap is outside.
-void frame(const float* x, const int* n, int rows, int columns, float* framed) {
-    const int before = n[9], used = std::max(std::min(n[3], columns - before), 0);
-    for (int row = 0; row < std::min(n[2], rows - before); row++)
-        std::memcpy(framed + ((size_t)(row + before) * columns + before) * LANES,
-                    x + (size_t)row * n[3] * LANES, sizeof(float) * used * LANES);
-}
+    // WIDTH cells at once, whose sums do not wait for each other; a SIDE unrolls the taps.
+    template <int SIDE, int WIDTH> void cells(const float* x, float* y) const {
+        const int reach = SIDE ? SIDE : side;
+        const Sixteen* tap = taps;
+        Sixteen sums[WIDTH] = {};
+        for (int h = 0; h < reach; h++)
+        for (int w = 0; w < reach; w++, tap++)
+        for (int i = 0; i < WIDTH; i++)
+            sums[i] += *tap * *(const Sixteen*)(x + ((size_t)h * columns + w + i * stride) * LANES);
+        for (int i = 0; i < WIDTH; i++) {
+            const Sixteen z = sums[i] * scale + shift, leaked = z * slope;
+            *(Sixteen*)(y + i * LANES) = z > leaked ? z : leaked;
+        }
+    }
+
+    // Some rows of y; the last cells of a row again where fewer are left.
+    template <int SIDE, int WIDTH> void rows(const float* x, int count, float* y) const {
+        for (int i = 0; i < count; i++, x += (size_t)stride * columns * LANES)
+        for (int j = 0; j < columns_out; j += WIDTH) {
+            const int first = std::min(j, columns_out - WIDTH);
+            cells<SIDE, WIDTH>(x + (size_t)first * stride * LANES,
+                               y + ((size_t)i * columns_out + first) * LANES);
+        }
+    }
+
+    template <int SIDE> void rows(const float* x, int count, float* y) const {
+        if (columns_out >= 8) rows<SIDE, 8>(x, count, y);
+        else if (columns_out >= 4) rows<SIDE, 4>(x, count, y);
+        else rows<SIDE, 1>(x, count, y);
+    }
+};
 
 // Scale and shift of a batch norm that uses running statistics, rounded as in PyTorch.
 void norm_factors(const float* weight, const float* bias, const float* mean,
@@ -247,25 +252,40 @@ void convolve_packed(const float* x, const float* filters, const float* scale,
 }
 
 // y = max(z, slope * z) with z = scale * (x conv taps) + shift, one filter per channel; taps are
-// (blocks, side, side, LANES).
-void depthwise_packed(const float* x, const float* taps, const float* scale,
-                      const float* shift, float* y, const int* n, float slope) {
-    const int blocks = n[1] / LANES, side = n[7];
-    const int rows = (n[5] - 1) * n[8] + side, columns = (n[6] - 1) * n[8] + side;
+// (blocks, side, side, LANES). Some rows at a time are copied between zeros, where no tap is
+// outside.
+void depthwise_packed(const float* x, const float* taps, const float* scale, const float* shift,
+                      float* y, const int* n, float slope) {
+    constexpr int ROWS = 8;
+    const int blocks = n[1] / LANES, side = n[7], stride = n[8], before = n[9];
+    const int portions = (n[5] + ROWS - 1) / ROWS, columns = (n[6] - 1) * stride + side;
+    const size_t row = (size_t)columns * LANES;
+    const int copied = std::max(std::min(n[3], columns - before), 0);
     #pragma omp parallel
     {
-        std::vector<float> framed((size_t)rows * columns * LANES);
+        std::vector<float> room(((ROWS - 1) * stride + side) * row + LANES);
+        float* const framed = aligned(room.data());
         #pragma omp for
-        for (int i = 0; i < n[0] * blocks; i++) {
-            const size_t first = (size_t)(i % blocks) * LANES;
-            const Sixteen by = *(const Sixteen*)(scale + first);
-            const Sixteen added = *(const Sixteen*)(shift + first);
-            frame(x + (size_t)i * n[2] * n[3] * LANES, n, rows, columns, framed.data());
-            float* target = y + (size_t)i * n[5] * n[6] * LANES;
-            const auto convolve = side == 3 ? convolve_block<3> : side == 5 ? convolve_block<5>
-                                                                            : convolve_block<0>;
-            const float* tap = taps + first * side * side;
-            convolve(framed.data(), columns, n, tap, by, added, slope, target);
+        for (int i = 0; i < n[0] * blocks * portions; i++) {
+            const int block = i % blocks, top = i / blocks % portions * ROWS;
+            const int map = i / blocks / portions * blocks + block;
+            const int count = std::min(ROWS, n[5] - top);
+            for (int h = 0; h < (count - 1) * stride + side; h++) {
+                const int from = top * stride + h - before;
+                float* to = framed + h * row + before * LANES;
+                const size_t size = sizeof(float) * copied * LANES;
+                if (from < 0 || from >= n[2]) std::memset(to, 0, size);
+                else std::memcpy(to, x + ((size_t)map * n[2] + from) * n[3] * LANES, size);
+            }
+            const size_t first = (size_t)block * LANES;
+            const Depthwise it{columns, n[6], side, stride,
+                               (const Sixteen*)(taps + first * side * side),
+                               *(const Sixteen*)(scale + first),
+                               *(const Sixteen*)(shift + first), slope};
+            float* target = y + ((size_t)map * n[5] + top) * n[6] * LANES;
+            if (side == 3) it.rows<3>(framed, count, target);
+            else if (side == 5) it.rows<5>(framed, count, target);
+            else it.rows<0>(framed, count, target);
         }
     }
 }
@@ -273,8 +293,11 @@ void depthwise_packed(const float* x, const float* taps, const float* scale,
 // Channels `start` to `start + count` of two interleaved maps of `half` channels.
 void interleave(const float* first, const float* second, float* y, int images, int half,
                 int cells, int start, int count) {
+    constexpr int CELLS = 256;
     const int blocks = (half + LANES - 1) / LANES, blocks_out = (count + LANES - 1) / LANES;
-    over_blocks(images, blocks_out, [=](long long i) {
+    const int portions = (cells + CELLS - 1) / CELLS;
+    #pragma omp parallel for
+    for (int i = 0; i < images * portions * blocks_out; i++) {
         // A block takes at most nine channels of each map, which are in at most two blocks.
         const int from = i % blocks_out * LANES, low = (start + from) / 2 / LANES;
         const int high = std::min(low + 1, blocks - 1);
@@ -286,26 +309,29 @@ void interleave(const float* first, const float* second, float* y, int images, i
             turns[c] = channel % 2 ? LANES + c : c;
             used[c] = from + c < count;
         }
-        const size_t image = i / blocks_out * blocks;
-        const float *a = first + (image + low) * cells * LANES, *b = second + (a - first);
+        const size_t image = i / blocks_out / portions;
+        const int first_cell = i / blocks_out % portions * CELLS;
+        const float* a = first + ((image * blocks + low) * cells + first_cell) * LANES;
+        const float* b = second + (a - first);
         const size_t next = (size_t)(high - low) * cells * LANES;
-        float* target = y + i * cells * LANES;
+        float* target = y + ((image * blocks_out + i % blocks_out) * cells + first_cell) * LANES;
         const auto at = [](const float* place) { return *(const Sixteen*)place; };
-        for (int cell = 0; cell < cells; cell++, a += LANES, b += LANES, target += LANES)
+        const int end = std::min(cells, first_cell + CELLS);
+        for (int cell = first_cell; cell < end; cell++, a += LANES, b += LANES, target += LANES)
             *(Sixteen*)target = used * __builtin_shuffle(
                 __builtin_shuffle(at(a), at(a + next), evens),
                 __builtin_shuffle(at(b), at(b + next), odds), turns);
-    });
+    }
 }
 
-// (images, blocks, cells, LANES) to (images, cells, channels).
+// (images, blocks, cells, LANES) to (images, cells, channels), the first ones.
 void flatten(const float* x, float* y, int images, int blocks, int cells, int channels) {
     #pragma omp parallel for
     for (int i = 0; i < images * cells; i++)
-    for (int block = 0; block < blocks; block++) {
-        const float* from = x + (((size_t)i / cells * blocks + block) * cells + i % cells) * LANES;
-        const int used = std::min(LANES, channels - block * LANES);
-        std::copy(from, from + used, y + (size_t)i * channels + block * LANES);
+    for (int low = 0; low < channels; low += LANES) {
+        const size_t block = (size_t)i / cells * blocks + low / LANES;
+        const float* from = x + (block * cells + i % cells) * LANES;
+        std::copy(from, from + std::min(LANES, channels - low), y + (size_t)i * channels + low);
     }
 }
 

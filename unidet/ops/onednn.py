@@ -1,7 +1,7 @@
 """Compiles and calls the C++ functions on blocked maps, most of which use oneDNN.
 
 They are compiled once per compile cache of Jittor. Their source is in onednn_source.py,
-transform_source.py, blocked_source.py, pointwise_source.py, winograd_source.py and
+transform_source.py, blocked_source.py, direct_source.py, winograd_source.py and
 attention_source.py; kernel_calls.py has the calls.
 """
 
@@ -19,8 +19,8 @@ from unidet.backend.library import compiled
 from unidet.ops import (
     attention_source,
     blocked_source,
+    direct_source,
     onednn_source,
-    pointwise_source,
     transform_source,
     winograd_source,
 )
@@ -32,6 +32,7 @@ KERNELS = (
     *("transform", "transform_backward_data", "transform_backward_weights"),
     *(
         "convolve_packed",
+        "convolve_image",
         "multiply_packed",
         "depthwise_packed",
         "winograd",
@@ -49,7 +50,7 @@ SOURCE = "".join(
         transform_source.SOURCE,
         blocked_source.POOLS,
         blocked_source.INFERENCE,
-        pointwise_source.SOURCE,
+        direct_source.SOURCE,
         winograd_source.SOURCE,
         attention_source.SOURCE,
         exported(KERNELS),

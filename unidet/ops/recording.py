@@ -72,6 +72,10 @@ class Recording:
     Args:
         library: exports the kernels and `unidet_call_all`.
         shape: of the network's input, float32.
+
+    Attributes:
+        input: a recorded map.
+        numbers: float32 numbers of memory for all maps, once it is laid out.
     """
 
     def __init__(self, library: ctypes.CDLL, shape: Sequence[int]) -> None:
@@ -108,8 +112,8 @@ class Recording:
 
     def finish(self, output: Any) -> None:
         """Lay out the memory; `output` is what `repeat` returns."""
-        starts, size = _layout(self._calls, self.input, output)
-        self._room = np.empty(size + LINE, np.float32)
+        starts, self.numbers = _layout(self._calls, self.input, output)
+        self._room = np.empty(self.numbers + LINE, np.float32)
         self._skipped = -self._room.ctypes.data // self._room.itemsize % LINE
         self._starts, self._constants = starts, list[np.ndarray]()
         self._images, self._output = self._view(self.input), self._view(output)
