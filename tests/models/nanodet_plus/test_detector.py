@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from batches import make_batch
 
+from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import NanoDetPlus
+from unidet.ops.blocked_maps import LANES, can_block
 from unidet.ops.loss_term import Losses, loss_values
 from unidet.records import Batch
 
@@ -125,3 +127,32 @@ def test_without_auxiliary_parts_nothing_is_learned(images: np.ndarray) -> None:
     small = NanoDetPlus(networks.small_nanodet_plus(), classes=1, auxiliary=False)
     with pytest.raises(ValueError, match="built without its auxiliary head"):
         small.losses(jt.array(images), BOXES, [np.zeros(0)] * 2)
+
+
+@pytest.mark.skipif(not can_block(LANES), reason="needs AVX-512 and oneDNN")
+def test_inference_is_recorded_again_when_anything_has_changed(
+    net: NanoDetPlus, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, on_maps = [], net.logits
+    monkeypatch.setattr(net, "logits", lambda maps: recorded.append(maps) or on_maps(maps))
+
+    def check(batch: np.ndarray) -> np.ndarray:
+        logits = net.predict(jt.array(batch)).logits_NPL.numpy()
+        np.testing.assert_array_equal(logits, on_maps(jt.array(batch)).numpy())
+        return logits
+
+    set_batch_norm_training(net, False)
+    with jt.no_grad():
+        before = check(images)
+        assert (check(images) == before).all()
+        assert len(recorded) == 1
+        assert (check(images[:1, :, :64]) == check(images[:1, :, :64])).all()
+        assert len(recorded) == 2
+        stem, last = net.backbone.stem, net.head.predict[-1]
+        changed = (stem.conv.weight, stem.norm.bias, stem.norm.running_mean, last.bias)
+        for count, variable in enumerate(changed, start=3):
+            variable.update(variable + 0.1)
+            after = check(images)
+            assert (after != before).any()
+            assert len(recorded) == count
+            before = after
