@@ -8,10 +8,12 @@ of them, with the lock released. It is for inference on a CPU.
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import itemgetter
 from typing import Any
 
 import jittor as jt
@@ -164,14 +166,14 @@ def _layout(
         for root in call.roots():
             needed.setdefault(root, [number, number])[1] = number
     needed[last.located()[0]][1] = len(calls)
-    placed: list[tuple[int, int, Recorded]] = []
+    placed: list[tuple[int, int, Recorded]] = []  # in the order of their first numbers
     for root in sorted(needed, key=lambda root: -root.size):
         begin, end = needed[root]
         start, size = 0, -(-root.size // LINE) * LINE
-        for low, high, other in sorted(placed, key=lambda place: place[:2]):
+        for low, high, other in placed:
             if needed[other][0] <= end and begin <= needed[other][1]:
                 if start + size <= low:
                     break
                 start = max(start, high)
-        placed.append((start, start + size, root))
+        bisect.insort(placed, (start, start + size, root), key=itemgetter(0))
     return {root: start for start, _, root in placed}, max(high for _, high, _ in placed)

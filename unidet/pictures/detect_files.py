@@ -35,8 +35,8 @@ LARGE = 4_000_000  # pixels; larger images are drawn one at a time
 THREADS = 8
 """Number of decoding threads and of writing threads, for any number of cores.
 
-Jittor holds Python's global lock while it computes. Meanwhile each thread can only finish its
-current call of a decoder or encoder.
+Jittor holds Python's global lock while it computes, unless a network is recorded. Meanwhile each
+thread can only finish its current call of a decoder or encoder.
 """
 MOST_LISTED = 20  # up to this number of images, each has a line of output
 
