@@ -1,7 +1,8 @@
-"""C++ source of convolutions in inference that oneDNN is slow at: of one cell, and of an image.
+"""C++ source of convolutions in inference that oneDNN is slower at, with direct sums.
 
 Filters of one cell are matrix products of cells and filters. With few channels, or the three of an
-image, oneDNN takes up to twice as long. It is compiled after blocked_source.py in one file.
+image, oneDNN takes up to twice as long. Depthwise filters are here too. It is compiled after
+blocked_source.py in one file.
 """
 
 from __future__ import annotations
@@ -142,6 +143,89 @@ void convolve_image(const float* x, const float* filters, const float* scale, co
                 if (block + 1 == blocks) it.over<1>(block, start, step);
                 else it.over<2>(block, start, step);
             }
+        }
+    }
+}
+
+// The first place of a cache line from `place` on.
+float* aligned(float* place) {
+    return place + (LANES - (size_t)place / sizeof(float) % LANES) % LANES;
+}
+
+// A convolution with one filter per channel, of 16 channels in `columns` columns, zero-padded.
+struct Depthwise {
+    int columns, columns_out, side, stride;
+    const Sixteen* taps;
+    Sixteen scale, shift;
+    float slope;
+
+    // WIDTH cells at once, whose sums do not wait for each other; a SIDE unrolls the taps.
+    template <int SIDE, int WIDTH> void cells(const float* x, float* y) const {
+        const int reach = SIDE ? SIDE : side;
+        const Sixteen* tap = taps;
+        Sixteen sums[WIDTH] = {};
+        for (int h = 0; h < reach; h++)
+        for (int w = 0; w < reach; w++, tap++)
+        for (int i = 0; i < WIDTH; i++)
+            sums[i] += *tap * *(const Sixteen*)(x + ((size_t)h * columns + w + i * stride) * LANES);
+        for (int i = 0; i < WIDTH; i++) {
+            const Sixteen z = sums[i] * scale + shift, leaked = z * slope;
+            *(Sixteen*)(y + i * LANES) = z > leaked ? z : leaked;
+        }
+    }
+
+    // Some rows of y; the last cells of a row again where fewer are left.
+    template <int SIDE, int WIDTH> void rows(const float* x, int count, float* y) const {
+        for (int i = 0; i < count; i++, x += (size_t)stride * columns * LANES)
+        for (int j = 0; j < columns_out; j += WIDTH) {
+            const int first = std::min(j, columns_out - WIDTH);
+            cells<SIDE, WIDTH>(x + (size_t)first * stride * LANES,
+                               y + ((size_t)i * columns_out + first) * LANES);
+        }
+    }
+
+    template <int SIDE> void rows(const float* x, int count, float* y) const {
+        if (columns_out >= 8) rows<SIDE, 8>(x, count, y);
+        else if (columns_out >= 4) rows<SIDE, 4>(x, count, y);
+        else rows<SIDE, 1>(x, count, y);
+    }
+};
+
+// y = max(z, slope * z) with z = scale * (x conv taps) + shift, one filter per channel; taps are
+// (blocks, side, side, LANES). Some rows at a time are copied between zeros, where no tap is
+// outside.
+void depthwise_packed(const float* x, const float* taps, const float* scale, const float* shift,
+                      float* y, const int* n, float slope) {
+    constexpr int ROWS = 8;
+    const int blocks = n[1] / LANES, side = n[7], stride = n[8], before = n[9];
+    const int portions = (n[5] + ROWS - 1) / ROWS, columns = (n[6] - 1) * stride + side;
+    const size_t row = (size_t)columns * LANES;
+    const int copied = std::max(std::min(n[3], columns - before), 0);
+    #pragma omp parallel
+    {
+        std::vector<float> room(((ROWS - 1) * stride + side) * row + LANES);
+        float* const framed = aligned(room.data());
+        #pragma omp for
+        for (int i = 0; i < n[0] * blocks * portions; i++) {
+            const int block = i % blocks, top = i / blocks % portions * ROWS;
+            const int map = i / blocks / portions * blocks + block;
+            const int count = std::min(ROWS, n[5] - top);
+            for (int h = 0; h < (count - 1) * stride + side; h++) {
+                const int from = top * stride + h - before;
+                float* to = framed + h * row + before * LANES;
+                const size_t size = sizeof(float) * copied * LANES;
+                if (from < 0 || from >= n[2]) std::memset(to, 0, size);
+                else std::memcpy(to, x + ((size_t)map * n[2] + from) * n[3] * LANES, size);
+            }
+            const size_t first = (size_t)block * LANES;
+            const Depthwise it{columns, n[6], side, stride,
+                               (const Sixteen*)(taps + first * side * side),
+                               *(const Sixteen*)(scale + first),
+                               *(const Sixteen*)(shift + first), slope};
+            float* target = y + ((size_t)map * n[5] + top) * n[6] * LANES;
+            if (side == 3) it.rows<3>(framed, count, target);
+            else if (side == 5) it.rows<5>(framed, count, target);
+            else it.rows<0>(framed, count, target);
         }
     }
 }
