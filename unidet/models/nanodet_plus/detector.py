@@ -200,11 +200,10 @@ class NanoDetPlus(nn.Module):
         return self.losses(images_NCHW, batch.boxes, batch.labels, detached=detached)
 
     def _output(self, images_NCHW: jt.Var) -> Predictions:
-        """Of the head that is kept, batch norm on running statistics, in arrays."""
+        """Of the head that is kept, batch norm on running statistics, without gradients."""
         self._train_norms(False)
         with jt.no_grad():
-            output = self.predict(images_NCHW)
-        return replace(output, logits_NPL=output.logits_NPL.numpy())
+            return self.predict(images_NCHW)
 
     def detect(
         self,
@@ -221,6 +220,7 @@ class NanoDetPlus(nn.Module):
         None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
         output = self._output(images_NCHW)
+        output = replace(output, logits_NPL=output.logits_NPL.numpy())
         least = _logit(score_threshold - ROUNDING)
         detections = []
         for row, size in enumerate(sizes_N2):
@@ -246,9 +246,11 @@ class NanoDetPlus(nn.Module):
         output = self._output(images_NCHW)
         for row, size in enumerate(sizes_N2):
             one = output.of_image(row)
-            boxes, scores = clip_boxes(one.boxes()[0], size), sigmoid(one.class_logits[0].max(1))
+            with jt.no_grad():
+                boxes = clip_boxes(one.boxes()[0], size)
+                scores = jt.sigmoid(one.class_logits)[0].max(dim=1).numpy()
             order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
-            rows = np.concatenate([boxes, scores[:, None]], axis=1)[order]
+            rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
             kept = nms(rows[:, :4], rows[:, 4], self.settings.proposal_nms)
             proposals.append(rows[kept[: self.settings.max_proposals]])
         return proposals

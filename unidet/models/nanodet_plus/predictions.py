@@ -46,10 +46,13 @@ class Predictions:
     classes: int
     bins: int
 
-    def of_image(self, image: int, cells: np.ndarray | slice = slice(None)) -> Predictions:
-        """Those of one image of a batch of arrays, of all its cells or of some."""
-        logits_1PL = self.logits_NPL[image][cells][None]
-        return Predictions(logits_1PL, self.priors_P4[cells], self.classes, self.bins)
+    def of_image(self, image: int, cells: np.ndarray | None = None) -> Predictions:
+        """Those of one image, of all its cells or, in arrays, of some."""
+        logits_PL, priors_P4 = self.logits_NPL[image], self.priors_P4
+        if cells is not None:
+            logits_PL, priors_P4 = logits_PL[cells], priors_P4[cells]
+        logits_1PL = logits_PL.reshape((1, *logits_PL.shape))
+        return Predictions(logits_1PL, priors_P4, self.classes, self.bins)
 
     @property
     def class_logits(self) -> Any:
