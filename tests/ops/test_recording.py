@@ -15,13 +15,18 @@ from unidet.ops import onednn
 from unidet.ops.blocked_inference import flatten_cells, interleave_channels, resize_bilinear
 from unidet.ops.blocked_maps import LANES, can_block
 from unidet.ops.blocked_pools import max_pool, resize_nearest
-from unidet.ops.recording import Recording, join
+from unidet.ops.recording import Recording, join, memory_for
 
 pytestmark = pytest.mark.skipif(not can_block(LANES), reason="needs AVX-512 and oneDNN")
 
 
 def new(*shape: int) -> Recording:
     return Recording(onednn.load(), shape)
+
+
+def finish(recording: Recording, output: Any) -> None:
+    recording.lay_out(output)
+    recording.settle(memory_for(recording.numbers))
 
 
 def some_maps(feats: Any) -> Any:
@@ -38,7 +43,7 @@ def some_maps(feats: Any) -> Any:
 def test_the_results_of_tensors(images: int) -> None:
     """More than once, of different images."""
     recording = new(images, 1, 5, 6, LANES)
-    recording.finish(some_maps(recording.input))
+    finish(recording, some_maps(recording.input))
     for seed in (0, 1):
         rng = np.random.default_rng(seed)
         values = rng.standard_normal((images, 1, 5, 6, LANES)).astype(np.float32)
@@ -47,7 +52,7 @@ def test_the_results_of_tensors(images: int) -> None:
 
 def test_an_input_that_is_also_the_output() -> None:
     recording = new(1, 4)
-    recording.finish(recording.input)
+    finish(recording, recording.input)
     assert recording.repeat(np.arange(4, dtype=np.float32)[None]).tolist() == [[0, 1, 2, 3]]
 
 
@@ -57,11 +62,11 @@ def test_maps_share_memory_when_they_are_not_needed_together() -> None:
     feats = recording.input
     for _ in range(5):
         feats = resize_nearest(feats, (4, 4))
-    recording.finish(feats)
+    finish(recording, feats)
     assert recording.numbers == 2 * 4 * 4 * LANES
     recording = new(1, 1, 4, 4, LANES)
     parts = [resize_nearest(recording.input, (4, 4)) for _ in range(3)]
-    recording.finish(join(parts, 1))
+    finish(recording, join(parts, 1))
     assert recording.numbers == 4 * 4 * 4 * LANES
 
 
@@ -77,7 +82,7 @@ def test_other_threads_run_meanwhile() -> None:
     feats = recording.input
     for _ in range(30):
         feats = resize_bilinear(feats, (400, 400))
-    recording.finish(feats)
+    finish(recording, feats)
     images = np.zeros(feats.shape, np.float32)
     times = []
 

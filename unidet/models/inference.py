@@ -19,7 +19,10 @@ from unidet.ops import blocked_inference, onednn
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_inference import Filters, norm_factors, pack_depthwise_filters, pack_filters
 from unidet.ops.blocked_maps import is_blocked
-from unidet.ops.recording import Recording
+from unidet.ops.recording import Recording, memory_for
+
+MOST_RECORDINGS = 32
+"""So many shapes of images are kept; the memory of their maps is shared."""
 
 Normed = tuple[nn.Module, BatchNorm2d]
 """A convolution without bias and the norm after it."""
@@ -105,9 +108,10 @@ def _packed(branches: tuple[Normed, ...], image: bool) -> Filters:
 
 
 class RecordedNetwork:
-    """Repeats a network's kernels without Jittor, recorded for the last shape of its images.
+    """Repeats a network's kernels without Jittor, recorded once for each shape of its images.
 
-    They are recorded again when the shape or a parameter has changed.
+    They are recorded again when a parameter has changed. Recordings of all shapes share the memory
+    of the largest.
 
     Args:
         modules: all that it uses.
@@ -122,7 +126,9 @@ class RecordedNetwork:
             for name, value in names.items()
             if isinstance(value, jt.Var)
         ]
-        self._recorded: tuple[object, Recording] | None = None
+        self._ids: list[int] = []
+        self._recordings: dict[tuple[int, ...], Recording] = {}
+        self._memory = memory_for(0)
         self._lock = Lock()
 
     def __call__(self, forward: Callable[[Any], Any], images_NCHW: np.ndarray) -> jt.Var:
@@ -133,14 +139,22 @@ class RecordedNetwork:
                 ours alone.
         """
         with self._lock:
-            state = images_NCHW.shape, [names[name].id for names, name in self._variables]
-            if self._recorded is None or self._recorded[0] != state:
-                self._recorded = None  # so that its memory is free
-                self._recorded = state, _record(forward, images_NCHW.shape)
-            return jt.array(self._recorded[1].repeat(images_NCHW))
+            ids = [names[name].id for names, name in self._variables]
+            if ids != self._ids:
+                self._recordings.clear()
+                self._ids = ids
+            if images_NCHW.shape not in self._recordings:
+                self._record(forward, images_NCHW.shape)
+            return jt.array(self._recordings[images_NCHW.shape].repeat(images_NCHW))
 
-
-def _record(forward: Callable[[Any], Any], shape: tuple[int, ...]) -> Recording:
-    recording = Recording(onednn.load(), shape)
-    recording.finish(forward(recording.input))
-    return recording
+    def _record(self, forward: Callable[[Any], Any], shape: tuple[int, ...]) -> None:
+        recording = Recording(onednn.load(), shape)
+        recording.lay_out(forward(recording.input))
+        if recording.numbers > self._memory.size:
+            self._recordings.clear()  # they refer to the memory there was
+            self._memory = memory_for(0)
+            self._memory = memory_for(recording.numbers)
+        while len(self._recordings) >= MOST_RECORDINGS:
+            del self._recordings[next(iter(self._recordings))]
+        recording.settle(self._memory)
+        self._recordings[shape] = recording

@@ -77,7 +77,7 @@ class Recording:
 
     Attributes:
         input: a recorded map.
-        numbers: float32 numbers of memory for all maps, once it is laid out.
+        numbers: float32 numbers of memory for all maps, once they are laid out.
     """
 
     def __init__(self, library: ctypes.CDLL, shape: Sequence[int]) -> None:
@@ -112,13 +112,15 @@ class Recording:
             start += count
         return whole
 
-    def finish(self, output: Any) -> None:
-        """Lay out the memory; `output` is what `repeat` returns."""
-        starts, self.numbers = _layout(self._calls, self.input, output)
-        self._room = np.empty(self.numbers + LINE, np.float32)
-        self._skipped = -self._room.ctypes.data // self._room.itemsize % LINE
-        self._starts, self._constants = starts, list[np.ndarray]()
-        self._images, self._output = self._view(self.input), self._view(output)
+    def lay_out(self, output: Any) -> None:
+        """Divide memory among the maps; `output` is what `repeat` returns."""
+        self._output = output
+        self._starts, self.numbers = _layout(self._calls, self.input, output)
+
+    def settle(self, memory: np.ndarray) -> None:
+        """Take memory (`memory_for`) of at least `numbers`, which other recordings may use too."""
+        self._memory, self._constants = memory, list[np.ndarray]()
+        self._images, self._result = self._view(self.input), self._view(self._output)
         self._tables = [self._table(call) for call in self._calls]
         rows = [
             (
@@ -130,15 +132,15 @@ class Recording:
         self._all = np.array(rows, np.uintp)
 
     def repeat(self, images: np.ndarray) -> np.ndarray:
-        """The output for an input, until the next call; not for several threads at once."""
+        """The output for an input, until its memory is used again. One thread at a time."""
         np.copyto(self._images, images)
         self._library.unidet_call_all(ctypes.c_void_p(self._all.ctypes.data), len(self._all))
-        return self._output
+        return self._result
 
     def _view(self, part: Recorded) -> np.ndarray:
         root, start = part.located()
-        first = self._skipped + self._starts[root] + start
-        return self._room[first : first + part.size].reshape(part.shape)
+        first = self._starts[root] + start
+        return self._memory[first : first + part.size].reshape(part.shape)
 
     def _table(self, call: _Call) -> tuple[np.ndarray, np.ndarray]:
         """Addresses of a call's arrays, and its numbers."""
@@ -151,6 +153,12 @@ class Recording:
                 array = self._view(array)
             addresses.append(0 if array is None else array.ctypes.data)
         return np.array(addresses, np.uintp), np.array(call.numbers, np.float64)
+
+
+def memory_for(numbers: int) -> np.ndarray:
+    """(numbers,) float32, not cleared, from the start of a cache line on."""
+    memory = np.empty(numbers + LINE, np.float32)
+    return memory[-memory.ctypes.data // memory.itemsize % LINE :][:numbers]
 
 
 def _layout(
