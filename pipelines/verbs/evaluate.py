@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from unidet.records import Detections, GroundTruth
 
 TOLERANCE = 1e-6
+POOR = 0.1
+"""Below this AP50 a line says whether the categories seem to be others."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -98,13 +100,7 @@ def evaluate_files(
     part = _part_of(truth, whole, Path(images)) if images else truth
     del whole
     metrics = {
-        name: _metrics_of(
-            _detections_of(Path(name), truth, part, style),
-            part,
-            style,
-            max_detections_per_category,
-            per_category,
-        )
+        name: _metrics_of(Path(name), truth, part, style, max_detections_per_category, per_category)
         for name in results
     }
     _print(metrics)
@@ -151,42 +147,45 @@ def _detections_of(results: Path, truth: GroundTruth, part: GroundTruth, style: 
     """Those of a `part` of the images that the file may speak of."""
     import numpy as np
 
-    from unidet.evaluation.protocols import uncounted
+    from unidet.evaluation.results_notes import notes_of
     from unidet.formats.results import read_results, repeated_detections
 
     detections = read_results(results, truth, class_agnostic=style == "proposals")
+    if part is not truth:
+        detections = detections.take(np.isin(detections.image_ids, part.image_ids))
+    notes = [*notes_of(part, detections, style)]
     if again := repeated_detections(detections):
-        say(
-            f"note: {results}: {again} × detection that came before, same box and score: it counts "
-            "as false"
+        notes.insert(
+            0, f"{again} × detection that came before, same box and score: it counts as false"
         )
-    if style != "proposals":
-        count, best = uncounted(truth, detections, style)
-        if count:
-            say(f"note: {results}: {count} × detection beyond {best}: not counted, as officially")
-    if part is truth:
-        return detections
-    return detections.take(np.isin(detections.image_ids, part.image_ids))
+    for note in notes:
+        say(f"note: {results}: {note}")
+    return detections
 
 
 def _metrics_of(
-    detections: Detections,
+    results: Path,
     truth: GroundTruth,
+    part: GroundTruth,
     style: str,
     max_per_category: int | None,
     per_category: str | None,
 ) -> dict[str, float]:
-    """The metrics; the table of the categories goes to `per_category`."""
+    """The metrics on a `part` of the images; the table of the categories goes to `per_category`."""
     from unidet.evaluation.evaluate import evaluate, evaluate_categories
     from unidet.evaluation.fixed_ap import fixed_ap_metrics
+    from unidet.evaluation.results_notes import other_categories
 
-    metrics = evaluate(truth, detections, style)
+    detections = _detections_of(results, truth, part, style)
+    metrics = evaluate(part, detections, style)
+    if 0 <= metrics.get("AP50", 1) < POOR and (doubt := other_categories(part, detections)):
+        say(f"note: {results}: {doubt}")
     if max_per_category:
-        metrics |= fixed_ap_metrics(truth, detections, max_per_category=max_per_category)
+        metrics |= fixed_ap_metrics(part, detections, max_per_category=max_per_category)
     if per_category:
         from unidet.report.spreadsheet import write_csv
 
-        errors, table = evaluate_categories(truth, detections, style)
+        errors, table = evaluate_categories(part, detections, style)
         metrics |= errors
         with whole_file(Path(per_category)) as partial:
             write_csv(table, partial)

@@ -89,6 +89,19 @@ def test_a_file_that_is_named_counts_whatever_its_ending(files: Callable[..., No
     assert paths("p/notes.txt", "p") == ["p/notes.txt", "p/a.jpg"]
 
 
+def test_a_list_that_is_named_is_no_picture(files: Callable[..., None]) -> None:
+    """As YOLO's predict takes one, and Darknet's `train.txt`; a text of another kind stays one."""
+    files("a.jpg", "my photos.txt", "odd.txt", "notes.TXT", "more.jpg")
+    Path("my photos.txt").write_text("\ufeff\n# of May\r\nholiday photos/a (1).JPG\r\n")
+    Path("odd.txt").write_bytes(b"\xff\xd8 a.jpg is here\n")
+    Path("notes.TXT").write_text("film.mp4\n")
+    with pytest.raises(UserError, match=r"is a list of files; give it on standard input: unidet"):
+        find_sources(["my photos.txt"])
+    found = find_sources(["my photos.txt", "a.jpg", "odd.txt", "notes.TXT"])
+    assert [bool(source.fault) for source in found] == [True, False, False, True]
+    assert found[0].fault.endswith("unidet detect - < 'my photos.txt'")
+
+
 def test_what_is_missing_is_a_fault_beside_what_is_there(files: Callable[..., None]) -> None:
     files("a.jpg")
     found = find_sources(["no.jpg", "a.jpg", "no*.jpg"])

@@ -45,8 +45,9 @@ class PictureFolder:
         """
         for path in _spellings(written.strip().replace("\\", "/")):
             for name in (path.name, path.stem):
-                if found := self._nearest(path, name, path.parts[:-1]):
-                    return found
+                found = self._nearest(path, name, path.parts[:-1])
+                if len(found) == 1:
+                    return found[0]
         return None
 
     def of_name(self, written: str) -> Sequence[str]:
@@ -63,11 +64,18 @@ class PictureFolder:
 
         Only the label file's folders below `below` must match those of the image.
         """
+        sets = self._sets_beside(labels, below)
+        return next((images[0] for images in sets if len(images) == 1), None)
+
+    def rivals(self, labels: Path, below: Path) -> Sequence[str]:
+        """Several images that a label file could be of, where `beside` finds none for that."""
+        return next((images for images in self._sets_beside(labels, below) if len(images) > 1), ())
+
+    def _sets_beside(self, labels: Path, below: Path) -> Iterator[Sequence[str]]:
+        """The nearest images of each name that a label file's image may have."""
         for path in _spellings(labels.relative_to(below).with_suffix("").as_posix()):
             for name in dict.fromkeys((path.name, without_upload_mark(path.name))):
-                if found := self._nearest(PurePosixPath(below) / path, name, path.parts[:-1]):
-                    return found
-        return None
+                yield self._nearest(PurePosixPath(below) / path, name, path.parts[:-1])
 
     def size(self, name: str) -> tuple[int, int]:
         """Upright width and height, from the header; UserError where it is not an image."""
@@ -128,17 +136,19 @@ class PictureFolder:
         """Names of all folders that contain images, at any depth."""
         return {folder for path in self._paths.values() for folder in path.parts[:-1]}
 
-    def _nearest(self, path: PurePosixPath, name: str, folders: Sequence[str]) -> str | None:
+    def _nearest(self, path: PurePosixPath, name: str, folders: Sequence[str]) -> Sequence[str]:
+        """The images with a name whose parent folders match a path's equally well, and best."""
         candidates = [
             candidate
             for candidate in self._by_name.get(name, ())
             if self._may_lie(self._paths[candidate].parts[:-1], folders)
         ]
         if len(candidates) < 2:
-            return next(iter(candidates), None)
+            return candidates
         shared = [_shared_folders(self._paths[candidate], path) for candidate in candidates]
-        most = max(shared)
-        return candidates[shared.index(most)] if shared.count(most) == 1 else None
+        return [
+            name for name, count in zip(candidates, shared, strict=True) if count == max(shared)
+        ]
 
     def _may_lie(self, folders: Sequence[str], said: Sequence[str]) -> bool:
         """Whether an image in `folders` may be one that labels place in the folders `said`.

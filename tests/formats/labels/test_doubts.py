@@ -214,6 +214,26 @@ def test_a_code_has_one_name_in_all_descriptions(tmp_path: Path, photos: Path) -
         read_own(place, photos)
 
 
+def test_the_names_of_a_challenge_are_read(tmp_path: Path, photos: Path) -> None:
+    """Its tables have no Source and Confidence, its list of names has a number in each line."""
+    place = write_labels(tmp_path / "labels", "openimages")
+    boxes = (place / "annotations-bbox.csv").read_text().splitlines()
+    fields = [line.split(",") for line in boxes]
+    (place / "annotations-bbox.csv").unlink()
+    (place / "challenge-2019-validation-detection-bbox.csv").write_text(
+        "".join(",".join([line[0], line[2], *line[4:]]) + "\n" for line in fields)
+    )
+    (place / "class-descriptions-boxable.csv").unlink()
+    (place / "challenge-2019-classes-description-500.csv").write_text(
+        "/m/01yrx,cat,1\n/m/0bt9lr,dog,2\n"
+    )
+    data = read_own(place, photos)
+    (document,) = data.documents.values()
+    assert [entry["name"] for entry in document["categories"]] == ["cat", "dog"]
+    assert len(document["annotations"]) == sum(map(len, BOXES.values()))
+    assert not data.notes
+
+
 def test_descriptions_in_another_encoding_are_one_line(tmp_path: Path, photos: Path) -> None:
     place = write_labels(tmp_path / "labels", "openimages")
     (place / "class-descriptions-boxable.csv").write_bytes("a,b".encode("utf-16"))

@@ -92,6 +92,34 @@ def test_few_files_without_a_picture_are_passed_over(tmp_path: Path) -> None:
     refused(place, r"gone\.txt: must have one image of its name below")
 
 
+@pytest.mark.parametrize("pair", [("x__a", "y__a"), ("k.webp", "k")], ids=["folders", "ending"])
+def test_a_file_that_may_be_of_two_pictures_is_not_passed_over(
+    tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    """As Label Studio exports images of one name from several folders: however few these are."""
+    place = written(tmp_path, "names: [cat]", **dict.fromkeys("abcdefghijlmnopqrstu", BOX))
+    first, second = ((place / "images" / name.replace("__", "/")) for name in pair)
+    for path in (first, second):
+        path.parent.mkdir(exist_ok=True)
+    endings = (".png", ".png") if first.parent != second.parent else ("", ".jpg")
+    for path, ending in zip((first, second), endings, strict=True):
+        Image.new("RGB", (10, 10)).save(f"{path}{ending}")
+    (place / "images/a.png").unlink()
+    (place / "labels/a.txt").rename(place / f"labels/{first.stem}.txt")
+    refused(place, rf"labels/{first.stem}\.txt: must be of one image, but several have its name")
+
+
+def test_few_files_of_a_part_without_pictures_are_passed_over(tmp_path: Path) -> None:
+    """labels/val/z.txt is of none of two images called z, which are of other parts."""
+    place = written(tmp_path, "names: [cat]", **dict.fromkeys("abcdefghijklmnopqrstu", BOX))
+    for part in ("train", "test"):
+        (place / "images" / part).mkdir()
+        Image.new("RGB", (10, 10)).save(place / "images" / part / "z.png")
+    (place / "labels/val").mkdir()
+    (place / "labels/val/z.txt").write_text(BOX)
+    assert "1 × text file whose name no image has" in read_own(place, place / "images").notes[0]
+
+
 @pytest.mark.parametrize("name", ["train", "val"])
 def test_a_list_is_no_labels_of_an_image_of_its_name(tmp_path: Path, name: str) -> None:
     settings = "names: [cat]\ntrain: train.txt\nval: val.txt"

@@ -173,6 +173,38 @@ def test_detections_that_are_too_many_are_said(
         assert noted in notes
 
 
+def test_images_without_detections_and_other_categories_are_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The second image is in no part of the first; twelve boxes of one category are called so."""
+    write_two_images()
+    one = json.loads(Path("results.json").read_text())[0]
+    Path("results.json").write_text(json.dumps([one]))
+    command = ("evaluate", "truth.json", "results.json", "--style", "coco")
+    assert exit_status(*command) == 0
+    assert "note: results.json: 1 × image with boxes, of 2" in capsys.readouterr().err
+    assert exit_status(*command, "--images", "subset.json") == 0
+    assert "note" not in capsys.readouterr().err
+
+    truth = json.loads(Path("truth.json").read_text())
+    truth["categories"].append({"id": 2, "name": "dog", "frequency": "r"})
+    box = truth["annotations"][0]
+    truth["annotations"] = [
+        box | {"id": row + 1, "category_id": 2, "bbox": [row, 0, 1, 1], "area": 1}
+        for row in range(12)
+    ]
+    truth["images"] = [truth["images"][0] | {"width": 12}]
+    Path("truth.json").write_text(json.dumps(truth))
+    results = [one | {"bbox": [row, 0, 1, 1]} for row in range(12)]
+    Path("results.json").write_text(json.dumps(results))
+    assert exit_status(*command) == 0
+    notes = capsys.readouterr().err
+    assert "of 12 detections that lie on a box (IoU .5) 0 have its category, those call" in notes
+    Path("results.json").write_text(json.dumps([row | {"category_id": 2} for row in results]))
+    assert exit_status(*command) == 0
+    assert "note" not in capsys.readouterr().err
+
+
 def test_one_file_is_not_asked_to_hold_metrics_and_categories(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,7 +1,8 @@
 """OpenImages: CSV tables of boxes and of label names.
 
 `*-annotations-bbox.csv` have ImageID, LabelName, XMin, XMax, YMin, YMax (fractions) and IsGroupOf,
-which is a crowd here; `*class-descriptions*.csv` beside them say what `/m/01g317` is called.
+which is a crowd here; `*class-descriptions*.csv` beside them, or `*classes-description*.csv` of the
+challenges, say what `/m/01g317` is called.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from unidet.formats.labels.records import (
 COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _DESCRIPTIONS = "class-descriptions"
+_DESCRIBING = "*class*-description*.csv"
 _UNNAMED = "label without a name in class-descriptions: called by its code"
 
 
@@ -123,7 +125,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _descriptions(folder: Path) -> dict[str, list[str]]:
     """Label code -> its names (one if all files agree); newer files start with a header line."""
     names: dict[str, list[str]] = {}
-    for file in sorted(label_files(folder, f"*{_DESCRIPTIONS}*.csv")):
+    for file in sorted(label_files(folder, _DESCRIBING)):
         for code, name in (row[:2] for row in _table(file) if len(row) > 1):
             if name not in names.setdefault(code, []):
                 names[code].append(name)

@@ -109,6 +109,9 @@ class Pictures(Protocol):
     def beside(self, labels: Path, below: Path) -> str | None:
         """The image of a label file below a folder: same name except for the suffix."""
 
+    def rivals(self, labels: Path, below: Path) -> Sequence[str]:
+        """Several images that a label file could be of, where `beside` finds none for that."""
+
     def size(self, name: str) -> tuple[int, int]:
         """Width and height in pixels, upright; UserError where it is not an image."""
 

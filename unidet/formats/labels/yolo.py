@@ -133,6 +133,9 @@ def _files(folder: Path, pictures: Pictures, refuse: Refuse, notes: Notes) -> di
                 files[name] = file
             elif file.stem.lower() in _NOT_LABELS:
                 continue
+            elif rivals := pictures.rivals(file, folder):
+                kind = "must be of one image, but several have its name: rename all others"
+                raise RecordFault(str(file), kind, ", ".join(rivals[:3]))
             elif may_be_labels(file):
                 alone.append(file)
             else:

@@ -1,0 +1,110 @@
+"""What is said of results beside their metrics; numbers are counted by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from unidet.evaluation.results_notes import notes_of, other_categories
+from unidet.records import Detections, GroundTruth
+
+
+def truth_of(*boxes: tuple[int, int], crowds: tuple[int, ...] = ()) -> GroundTruth:
+    """Images 1 to 4, categories 1 to 4, and a box for each (image, category); each in a place of
+    its own within its image."""
+    rows = np.array(boxes, dtype=np.int64).reshape(-1, 2) - 1
+    count = len(rows)
+    is_crowd = np.isin(np.arange(count), crowds)
+    return GroundTruth(
+        source="truth.json",
+        image_ids=np.arange(1, 5),
+        category_ids=np.arange(1, 5),
+        category_names=("ant", "bee", "cat", "dog"),
+        frequencies=(None,) * 4,
+        novel=None,
+        annotation_ids=np.arange(1, count + 1),
+        image_rows=rows[:, 0],
+        category_rows=rows[:, 1],
+        boxes_xywh=np.array([[20.0 * row, 0, 10, 10] for row in range(count)]).reshape(-1, 4),
+        areas=np.full(count, 100.0),
+        is_crowd=is_crowd,
+        is_ignored=np.zeros(count, bool),
+        negatives=None,
+        not_exhaustive=None,
+    )
+
+
+def found(truth: GroundTruth, rows: list[int], categories: list[int]) -> Detections:
+    """Detections on the boxes at `rows`, with other categories; no two have the same score."""
+    return Detections(
+        truth.image_ids[truth.image_rows[rows]],
+        np.array(categories, dtype=np.int64),
+        truth.boxes_xywh[rows],
+        np.linspace(0.9, 0.5, len(rows)),
+    )
+
+
+def test_detections_in_every_image_with_boxes_are_not_spoken_of() -> None:
+    truth = truth_of((1, 1), (2, 2), (3, 1), crowds=(2,))
+    assert not [*notes_of(truth, found(truth, [0, 1], [1, 2]), "coco")]
+
+
+@pytest.mark.parametrize("style", ["coco", "lvis", "proposals"])
+def test_images_without_detections(style: str) -> None:
+    truth = truth_of((1, 1), (2, 1), (2, 1), (4, 1))
+    (note,) = notes_of(truth, found(truth, [0], [1]), style)
+    assert note.startswith("2 × image with boxes, of 3, that has no detection: its boxes count as")
+    assert "first image 2; if the results are of a part of the images, name that by --im" in note
+
+
+def test_detections_of_categories_that_are_not_annotated() -> None:
+    """Of category 3 there is a crowd alone, of 4 nothing; LVIS knows absent ones of each image."""
+    truth = truth_of((1, 1), (1, 3), crowds=(1,))
+    detections = found(truth, [0, 1, 0, 0], [1, 3, 4, 4])
+    (note,) = notes_of(truth, detections, "coco")
+    assert note.startswith("3 × detection of a category that has no box in the ground truth")
+    assert "first 'cat': not counted" in note
+    assert not [*notes_of(truth, detections, "lvis")]
+
+
+def test_ids_that_count_from_another_number() -> None:
+    """Twelve boxes, each detected with an id that is one too low."""
+    truth = truth_of(*[(1, 2), (2, 2), (3, 2), (1, 3), (2, 3), (4, 4)] * 2)
+    rows = [*range(12)]
+    shifted = (truth.category_rows[rows]).tolist()  # rows are ids less 1
+    assert other_categories(truth, found(truth, rows, shifted)) == (
+        "of 12 detections that lie on a box (IoU .5) 0 have its category, those called 'ant' "
+        "mostly on 'bee', those called 'bee' mostly on 'cat', those called 'cat' mostly on 'dog': "
+        "are their category ids those of truth.json?"
+    )
+    right = (truth.category_rows[rows] + 1).tolist()
+    assert not other_categories(truth, found(truth, rows, right))
+    # few detections, and such as are of any category, tell nothing
+    assert not other_categories(truth, found(truth, rows[:9], shifted[:9]))
+    any_one = truth_of(*[(image, category) for image in (1, 2, 3) for category in (1, 2, 3, 4)])
+    called = [(row + 1 + image) % 4 + 1 for image in range(3) for row in range(4)]
+    assert not other_categories(any_one, found(any_one, rows, called))
+
+
+def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
+    """Of two boxes that overlap; crowds and boxes of other images are passed over."""
+    truth = truth_of(*[(1, 1), (1, 2)] * 10, *[(2, 3)] * 10, crowds=tuple(range(20, 30)))
+    boxes = truth.boxes_xywh.copy()
+    boxes[1:20:2] = boxes[0:20:2] + np.array([0, 0, 5, 0])  # IoU 10/15 with the box before
+    boxes[20:] = boxes[0:20:2]
+    truth = dataclasses.replace(truth, boxes_xywh=boxes)
+    wider = [*range(1, 20, 2)]
+    note = other_categories(truth, found(truth, wider, [4] * 10))
+    assert "of 10 detections that lie on a box (IoU .5) 0 have its category, those called" in note
+    assert "'dog' mostly on 'bee':" in note
+
+
+def test_no_detection_on_any_box() -> None:
+    truth = truth_of((1, 1))
+    far = Detections(np.array([1]), np.array([1]), np.array([[50.0, 50, 5, 5]]), np.array([0.5]))
+    assert not other_categories(truth, far)
+    nothing = truth_of()
+    assert not other_categories(nothing, far)
+    assert not [*notes_of(nothing, far, "proposals")]
