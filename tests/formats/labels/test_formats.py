@@ -236,6 +236,7 @@ BROKEN = [
     ("yolo", "labels/a.txt", "0 0.3 nan 0.4 0.5", "a coordinate must be a number, got 'nan'"),
     ("yolo", "data.yaml", "nc: 2", "need the names of their classes: a data.yaml"),
     ("yolo", "data.yaml", "names: [cat, cat]", "'names' must be a list of different names"),
+    ("yolo", "data.yaml", "names:\n0: cat\n1: dog\n", "'names' is empty in its YAML file; indent"),
     ("yolo", "data.yaml", "names: {1: cat, 3: dog}", "'names' must be numbered 0, 1"),
     ("yolo", "data.yaml", "names: [cat", "data.yaml: malformed YAML"),
     ("yolo", "labels/c.txt", "0 0.3 0.5 0.4 0.5", "c.txt: must have one image of its name below"),

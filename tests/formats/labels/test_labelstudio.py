@@ -94,6 +94,24 @@ def test_of_several_annotations_the_first_counts_with_a_note(photos: Path) -> No
     assert "1 × task with several annotations: the first counts" in data.notes[0]
 
 
+@pytest.mark.parametrize("key", ["annotations", "completions"])
+def test_tasks_that_were_skipped_or_not_annotated_are_no_images_without_objects(
+    photos: Path, key: str
+) -> None:
+    """One that was annotated with nothing is."""
+    skipped = {"result": [], "was_cancelled": True}
+    second = {"data": {"image": "in/b.png"}}
+    for annotations, note in (
+        ([skipped, skipped], "1 × task whose annotations were skipped: left out"),
+        ([], "1 × task that nobody has annotated: left out"),
+        ([skipped, {"result": []}], ""),
+    ):
+        data = read(photos, annotated(CAT), {**second, key: annotations})
+        names = [image["file_name"] for own in data.documents.values() for image in own["images"]]
+        assert sorted(names) == (["a.png"] if note else ["a.png", "in/b.png"])
+        assert [text for text in data.notes if note and note in text] or not note
+
+
 @pytest.mark.parametrize("sides", [(80, 100), (100, 60), (1000, 2000)])
 def test_a_region_of_a_picture_of_another_shape_is_refused(
     photos: Path, sides: tuple[int, int]

@@ -76,8 +76,10 @@ def _image(where: str, task: Any, pictures: Pictures, notes: Notes) -> Labelled 
     regions = list(_regions(where, task, notes))
     tags = {value.get("to_name") for _, value in regions if any(value.get(key) for key in LABELS)}
     name = _picture(where, values, pictures, tags)
-    if not regions and "annotations" in task and not task["annotations"]:
-        notes.add("task that nobody has annotated: left out", where)
+    annotations = _annotations(task)
+    if isinstance(annotations, list) and all(item.get("was_cancelled") for item in annotations):
+        reason = "whose annotations were skipped" if annotations else "that nobody has annotated"
+        notes.add(f"task {reason}: left out", where)
         return None
     sides = pictures.size(name)
     boxes = {row: _box(*region, sides, notes) for row, region in enumerate(regions)}
@@ -166,7 +168,7 @@ def _named(text: str, pictures: Pictures) -> str | None:
 
 def _regions(where: str, task: dict[str, Any], notes: Notes) -> Iterator[tuple[str, Region]]:
     """Position and value of each region, for both kinds of exports."""
-    annotations = task.get("annotations", task.get("completions"))
+    annotations = _annotations(task)
     if not isinstance(annotations, list):
         lists = [value for value in task.values() if isinstance(value, list)]
         regions = [item for items in lists for item in items if _is_region(item)]
@@ -185,6 +187,11 @@ def _regions(where: str, task: dict[str, Any], notes: Notes) -> Iterator[tuple[s
     if not isinstance(results, list):
         raise RecordFault(where, "'result' must be a list", shown(results))
     yield from _joined(where, results, notes)
+
+
+def _annotations(task: dict[str, Any]) -> Any:
+    """Those of a task, skipped ones included; no list in JSON-MIN."""
+    return task.get("annotations", task.get("completions"))
 
 
 def _is_region(item: Any) -> bool:

@@ -30,6 +30,11 @@ def names_of(settings: dict[str, Any], folder: Path) -> tuple[str, ...]:
     names = settings.get("names")
     if names is None:
         names = _listed(folder)
+    if names == "":
+        raise UserError(
+            f"{folder}: 'names' is empty in its YAML file; indent the lines that belong to it, or "
+            "write names: [cat, dog]"
+        )
     if isinstance(names, dict):
         numbered = [str(row) for row in range(len(names))]
         if {*names} != {*numbered}:
