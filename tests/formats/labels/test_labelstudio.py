@@ -101,12 +101,12 @@ def test_tasks_that_were_skipped_or_not_annotated_are_no_images_without_objects(
     """One that was annotated with nothing is."""
     skipped = {"result": [], "was_cancelled": True}
     second = {"data": {"image": "in/b.png"}}
-    for annotations, note in (
+    for made, note in (
         ([skipped, skipped], "1 × task whose annotations were skipped: left out"),
         ([], "1 × task that nobody has annotated: left out"),
         ([skipped, {"result": []}], ""),
     ):
-        data = read(photos, annotated(CAT), {**second, key: annotations})
+        data = read(photos, annotated(CAT), {**second, key: made})
         names = [image["file_name"] for own in data.documents.values() for image in own["images"]]
         assert sorted(names) == (["a.png"] if note else ["a.png", "in/b.png"])
         assert [text for text in data.notes if note and note in text] or not note
