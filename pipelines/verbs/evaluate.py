@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 POOR = 0.1
-"""Below this AP50 a line says whether the categories seem to be others."""
+"""Below this AP50 a line says whether the ids seem to be others."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -174,12 +174,12 @@ def _metrics_of(
     """The metrics on a `part` of the images; the table of the categories goes to `per_category`."""
     from unidet.evaluation.evaluate import evaluate, evaluate_categories
     from unidet.evaluation.fixed_ap import fixed_ap_metrics
-    from unidet.evaluation.results_notes import other_categories
+    from unidet.evaluation.results_notes import doubt
 
     detections = _detections_of(results, truth, part, style)
     metrics = evaluate(part, detections, style)
-    if 0 <= metrics.get("AP50", 1) < POOR and (doubt := other_categories(part, detections)):
-        say(f"note: {results}: {doubt}")
+    if 0 <= metrics.get("AP50", 1) < POOR and (line := doubt(part, detections)):
+        say(f"note: {results}: {line}")
     if max_per_category:
         metrics |= fixed_ap_metrics(part, detections, max_per_category=max_per_category)
     if per_category:

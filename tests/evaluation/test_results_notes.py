@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from unidet.evaluation.results_notes import notes_of, other_categories
+from unidet.evaluation.results_notes import doubt, notes_of
 from unidet.records import Detections, GroundTruth
 
 
@@ -74,18 +74,18 @@ def test_ids_that_count_from_another_number() -> None:
     truth = truth_of(*[(1, 2), (2, 2), (3, 2), (1, 3), (2, 3), (4, 4)] * 2)
     rows = [*range(12)]
     shifted = (truth.category_rows[rows]).tolist()  # rows are ids less 1
-    assert other_categories(truth, found(truth, rows, shifted)) == (
+    assert doubt(truth, found(truth, rows, shifted)) == (
         "of 12 detections that lie on a box (IoU .5) 0 have its category, those called 'ant' "
         "mostly on 'bee', those called 'bee' mostly on 'cat', those called 'cat' mostly on 'dog': "
         "are their category ids those of truth.json?"
     )
     right = (truth.category_rows[rows] + 1).tolist()
-    assert not other_categories(truth, found(truth, rows, right))
+    assert not doubt(truth, found(truth, rows, right))
     # few detections, and such as are of any category, tell nothing
-    assert not other_categories(truth, found(truth, rows[:9], shifted[:9]))
+    assert not doubt(truth, found(truth, rows[:9], shifted[:9]))
     any_one = truth_of(*[(image, category) for image in (1, 2, 3) for category in (1, 2, 3, 4)])
     called = [(row + 1 + image) % 4 + 1 for image in range(3) for row in range(4)]
-    assert not other_categories(any_one, found(any_one, rows, called))
+    assert not doubt(any_one, found(any_one, rows, called))
 
 
 def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
@@ -96,15 +96,57 @@ def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
     boxes[20:] = boxes[0:20:2]
     truth = dataclasses.replace(truth, boxes_xywh=boxes)
     wider = [*range(1, 20, 2)]
-    note = other_categories(truth, found(truth, wider, [4] * 10))
+    note = doubt(truth, found(truth, wider, [4] * 10))
     assert "of 10 detections that lie on a box (IoU .5) 0 have its category, those called" in note
     assert "'dog' mostly on 'bee':" in note
+
+
+@pytest.mark.parametrize(("step", "where"), [(-1, "next"), (1, "previous")])
+def test_ids_of_other_images(step: int, where: str) -> None:
+    """Twelve boxes in each of the two images in the middle, detections of the image beside."""
+    truth = truth_of(*[(2, 1), (3, 1)] * 12)
+    rows = [*range(24)]
+    detections = found(truth, rows, [1] * 24)
+    assert not doubt(truth, detections)
+    shifted = dataclasses.replace(detections, image_ids=detections.image_ids + step)
+    assert doubt(truth, shifted) == (
+        "0 of 12 boxes in images with detections are hit (IoU .5), but 24 would be if each "
+        f"detection were of the {where} image: are their image ids those of truth.json?"
+    )
+
+
+def test_boxes_of_another_scale() -> None:
+    """In images of half the size, one that which the first box is at 0."""
+    truth = truth_of(*[(1, 1)] * 11)
+    rows = [*range(11)]
+    detections = found(truth, rows, [1] * 11)
+    half = dataclasses.replace(detections, boxes_xywh=detections.boxes_xywh / 2)
+    note = doubt(truth, half)
+    assert note.startswith("0 of 11 boxes in images with detections are hit (IoU .5), by whatever")
+    assert note.endswith("and boxes x, y, width, height in pixels of the whole image?")
+    for hit, told in ((1, True), (2, False)):
+        mixed = half.boxes_xywh.copy()
+        mixed[:hit] = detections.boxes_xywh[:hit]
+        assert bool(doubt(truth, dataclasses.replace(half, boxes_xywh=mixed))) == told
+    few = truth_of(*[(1, 1)] * 9)
+    assert not doubt(few, dataclasses.replace(half, boxes_xywh=half.boxes_xywh + 7))
+
+
+@pytest.mark.parametrize("style", ["coco", "lvis", "proposals"])
+def test_scores_that_rank_nothing(style: str) -> None:
+    truth = truth_of((1, 1), (1, 2))
+    detections = found(truth, [0, 1], [1, 2])
+    equal = dataclasses.replace(detections, scores=np.ones(2))
+    (note,) = notes_of(truth, equal, style)
+    assert note.startswith("all 2 detections have the same score: what ranks them is their order")
+    assert not [*notes_of(truth, detections, style)]
+    assert not [*notes_of(truth, equal.take(np.array([0])), style)]
 
 
 def test_no_detection_on_any_box() -> None:
     truth = truth_of((1, 1))
     far = Detections(np.array([1]), np.array([1]), np.array([[50.0, 50, 5, 5]]), np.array([0.5]))
-    assert not other_categories(truth, far)
+    assert not doubt(truth, far)
     nothing = truth_of()
-    assert not other_categories(nothing, far)
+    assert not doubt(nothing, far)
     assert not [*notes_of(nothing, far, "proposals")]

@@ -1,5 +1,5 @@
 """What the metrics of a results file do not show: detections that do not count, boxes that nothing
-was detected for, ids of other categories."""
+was detected for, scores that rank nothing, ids of other categories or images."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unidet.evaluation.matching import find_pairs
+from unidet.evaluation.matching import Pairs, find_pairs
 from unidet.evaluation.protocols import uncounted
 from unidet.records import Detections, GroundTruth
 
 MOST_LOOKED_AT = 100_000
-"""So many of the best detections tell of which categories a file speaks."""
+"""So many of the best detections are compared with all boxes of their images."""
 _FEWEST = 10
-_OTHERWISE = 3
-"""So many categories are named as examples."""
+"""So many detections, or boxes, tell something."""
+_EXAMPLES = 3
 
 
 def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator[str]:
@@ -24,6 +24,11 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
     Args:
         style: "lvis", "coco" or "proposals".
     """
+    if len(detections) > 1 and np.ptp(detections.scores) == 0:
+        yield (
+            f"all {len(detections)} detections have the same score: what ranks them is their order "
+            "in the file, and metrics depend on it"
+        )
     if style != "proposals":
         count, best = uncounted(truth, detections, style)
         if count:
@@ -57,20 +62,45 @@ def _without_detections(truth: GroundTruth, detections: Detections) -> Iterator[
         )
 
 
-def other_categories(truth: GroundTruth, detections: Detections) -> str:
-    """A line where the detections lie on boxes but have other categories, each mostly one and the
-    same, as with ids that count from 0 instead of 1; empty if they do not."""
-    called, named = _called_and_named(truth, detections)
+def doubt(truth: GroundTruth, detections: Detections) -> str:
+    """A line on detections that seem to be meant otherwise than they are read; empty if none do.
+
+    They lie on boxes, but have other categories, each mostly one and the same, as with ids that
+    count from 0 instead of 1; or they lie on hardly any box, as with ids of other images.
+    """
+    best = np.argsort(-detections.scores, kind="stable")[:MOST_LOOKED_AT]
+    looked_at = detections.take(best)
+    images = truth.rows_of_images(looked_at.image_ids)
+    counted = np.flatnonzero(~(truth.is_crowd | truth.is_ignored))
+    boxes = counted[np.argsort(truth.image_rows[counted], kind="stable")]
+    pairs = _pairs(truth, boxes, looked_at, images)
+    return _other_categories(truth, boxes, looked_at, pairs) or _elsewhere(
+        truth, boxes, looked_at, images, pairs
+    )
+
+
+def _pairs(truth: GroundTruth, boxes: np.ndarray, found: Detections, images: np.ndarray) -> Pairs:
+    """Detections in images at these rows, and boxes at these of the truth, of whatever category."""
+    xywh = found.boxes_xywh.astype(np.float64)
+    return find_pairs(images, xywh, truth.image_rows[boxes], truth.boxes_xywh[boxes])
+
+
+def _other_categories(
+    truth: GroundTruth, boxes: np.ndarray, found: Detections, pairs: Pairs
+) -> str:
+    order = np.lexsort((-pairs.ious, pairs.detections))
+    nearest = order[np.diff(pairs.detections[order], prepend=-1) > 0]
+    called = truth.rows_of_categories(found.category_ids[pairs.detections[nearest]])
+    named = truth.category_rows[boxes[pairs.truths[nearest]]]
     right = int(np.count_nonzero(called == named))
-    pairs, counts = np.unique(np.stack([called, named]), axis=1, return_counts=True)
-    order = np.lexsort((-counts, pairs[0]))
-    pairs, counts = pairs[:, order], counts[order]
-    mostly = np.diff(pairs[0], prepend=-1) > 0
-    pairs, counts = pairs[:, mostly], counts[mostly]
+    kinds, counts = np.unique(np.stack([called, named]), axis=1, return_counts=True)
+    order = np.lexsort((-counts, kinds[0]))
+    mostly = order[np.diff(kinds[0, order], prepend=-1) > 0]
+    kinds, counts = kinds[:, mostly], counts[mostly]
     if len(called) < _FEWEST or 10 * right > len(called) or 2 * counts.sum() < len(called):
         return ""
-    frequent = np.argsort(-counts, kind="stable")[:_OTHERWISE]
-    names = [[truth.category_names[row] for row in pair] for pair in pairs[:, frequent].T]
+    frequent = np.argsort(-counts, kind="stable")[:_EXAMPLES]
+    names = [[truth.category_names[row] for row in kind] for kind in kinds[:, frequent].T]
     examples = ", ".join(f"those called {ours!r} mostly on {theirs!r}" for ours, theirs in names)
     return (
         f"of {len(called)} detections that lie on a box (IoU .5) {right} have its category, "
@@ -78,19 +108,22 @@ def other_categories(truth: GroundTruth, detections: Detections) -> str:
     )
 
 
-def _called_and_named(truth: GroundTruth, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Category rows of the best detections that lie on a box, and of the box."""
-    best = np.argsort(-detections.scores, kind="stable")[:MOST_LOOKED_AT]
-    kept = np.flatnonzero(~(truth.is_crowd | truth.is_ignored))
-    boxes = kept[np.argsort(truth.image_rows[kept], kind="stable")]
-    pairs = find_pairs(
-        truth.rows_of_images(detections.image_ids[best]),
-        detections.boxes_xywh[best].astype(np.float64),
-        truth.image_rows[boxes],
-        truth.boxes_xywh[boxes],
+def _elsewhere(
+    truth: GroundTruth, boxes: np.ndarray, found: Detections, images: np.ndarray, pairs: Pairs
+) -> str:
+    among = int(np.count_nonzero(np.isin(truth.image_rows[boxes], images)))
+    hit = len(np.unique(pairs.truths))
+    if among < _FEWEST or 10 * hit > among:
+        return ""
+    start = f"{hit} of {among} boxes in images with detections are hit (IoU .5)"
+    for step, where in ((1, "next"), (-1, "previous")):
+        others = len(np.unique(_pairs(truth, boxes, found, images + step).truths))
+        if 2 * others > among:
+            return (
+                f"{start}, but {others} would be if each detection were of the {where} image: are "
+                f"their image ids those of {truth.source}?"
+            )
+    return (
+        f"{start}, by whatever category: are image ids those of {truth.source}, and boxes x, y, "
+        "width, height in pixels of the whole image?"
     )
-    order = np.lexsort((-pairs.ious, pairs.detections))
-    found = pairs.detections[order]
-    nearest = np.diff(found, prepend=-1) > 0
-    called = truth.rows_of_categories(detections.category_ids[best[found[nearest]]])
-    return called, truth.category_rows[boxes[pairs.truths[order][nearest]]]
