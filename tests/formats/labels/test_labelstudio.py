@@ -47,6 +47,15 @@ def test_an_address_that_is_none_names_no_picture(photos: Path) -> None:
     assert len(boxes(read(photos, annotated(CAT, text="http://[x", image="a.png")))) == 1
 
 
+def test_a_list_of_pictures_is_refused_as_such(photos: Path) -> None:
+    """A gallery, or the pages of a document."""
+    task = {"data": {"pages": ["a.png", "in/b.png"]}, "annotations": [{"result": [CAT]}]}
+    with pytest.raises(UserError, match=r"must name one image, not a list, got \['a\.png', 'in"):
+        read(photos, task)
+    with pytest.raises(UserError, match=r"must name an image below .*, got \[\]"):
+        read(photos, {"data": {"pages": []}, "annotations": [{"result": [CAT]}]})
+
+
 def test_of_several_pictures_that_of_image_counts(photos: Path) -> None:
     data = read(photos, annotated(CAT, prev="in/b.png", image="a.png"))
     assert [image["file_name"] for image in data.documents[""]["images"]] == ["a.png"]

@@ -148,6 +148,9 @@ def _picture(where: str, values: dict[str, Any], pictures: Pictures, tags: set[A
     names = {key: name for key, name in named.items() if name is not None}
     if not names:
         first = [*texts.values()][:1]
+        lists = [value for value in values.values() if isinstance(value, list)]
+        if not first and (several := [item for item in lists if {*map(type, item)} == {str}]):
+            raise RecordFault(where, "must name one image, not a list", shown(several[0]))
         raise RecordFault(where, f"must name an image below {pictures.root}", shown(first))
     if len({*names.values()}) > 1 and not names.keys() & {"image", *tags}:
         raise RecordFault(where, "must name one image, or that to label as 'image'", shown(names))
