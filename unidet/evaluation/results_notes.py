@@ -53,7 +53,9 @@ def _without_truth(truth: GroundTruth, detections: Detections) -> Iterator[str]:
 
 def _without_detections(truth: GroundTruth, detections: Detections) -> Iterator[str]:
     annotated = np.unique(truth.image_rows[~(truth.is_crowd | truth.is_ignored)])
-    missed = np.setdiff1d(annotated, truth.rows_of_images(detections.image_ids))
+    spoken_of = np.zeros(len(truth.image_ids), bool)
+    spoken_of[truth.rows_of_images(detections.image_ids)] = True
+    missed = annotated[~spoken_of[annotated]]
     if len(missed):
         yield (
             f"{len(missed)} × image with boxes, of {len(annotated)}, that has no detection: its "
@@ -113,12 +115,13 @@ def _elsewhere(
 ) -> str:
     among = int(np.count_nonzero(np.isin(truth.image_rows[boxes], images)))
     hit = len(np.unique(pairs.truths))
-    if among < _FEWEST or 10 * hit > among:
+    possible = min(among, len(found))
+    if possible < _FEWEST or 10 * hit > possible:
         return ""
     start = f"{hit} of {among} boxes in images with detections are hit (IoU .5)"
     for step, where in ((1, "next"), (-1, "previous")):
         others = len(np.unique(_pairs(truth, boxes, found, images + step).truths))
-        if 2 * others > among:
+        if 2 * others > possible:
             return (
                 f"{start}, but {others} would be if each detection were of the {where} image: are "
                 f"their image ids those of {truth.source}?"
