@@ -101,6 +101,13 @@ def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
     assert "'dog' mostly on 'bee':" in note
 
 
+def test_a_category_that_is_its_own_is_no_example() -> None:
+    """One dog of twelve boxes is called so; the others are bees that are called ants."""
+    truth = truth_of((1, 4), *[(1, 2)] * 11)
+    note = doubt(truth, found(truth, [*range(12)], [4, *[1] * 11]))
+    assert "1 have its category, those called 'ant' mostly on 'bee': are their" in note
+
+
 @pytest.mark.parametrize(("step", "where"), [(-1, "next"), (1, "previous")])
 def test_ids_of_other_images(step: int, where: str) -> None:
     """Twelve boxes in each of the two images in the middle, detections of the image beside."""

@@ -101,7 +101,8 @@ def _other_categories(
     kinds, counts = kinds[:, mostly], counts[mostly]
     if len(called) < _FEWEST or 10 * right > len(called) or 2 * counts.sum() < len(called):
         return ""
-    frequent = np.argsort(-counts, kind="stable")[:_EXAMPLES]
+    frequent = np.argsort(-counts * (kinds[0] != kinds[1]), kind="stable")[:_EXAMPLES]
+    frequent = frequent[kinds[0, frequent] != kinds[1, frequent]]
     names = [[truth.category_names[row] for row in kind] for kind in kinds[:, frequent].T]
     examples = ", ".join(f"those called {ours!r} mostly on {theirs!r}" for ours, theirs in names)
     return (
