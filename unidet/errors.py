@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable
@@ -50,12 +51,12 @@ def text_or_zeros(head: bytes) -> str:
     """
     if head and not head.strip(b"\0"):
         return "begins with zeros, as a copy that broke off"
-    text = head[:_SHOWN].decode("utf-8", "ignore")
-    if (
-        not text
-        or b"\0" in head
-        or not all(letter.isprintable() or letter.isspace() for letter in text)
-    ):
+    try:  # a letter may be cut off at the end
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head[:_SHOWN])
+    except UnicodeDecodeError:
+        return ""
+    printable = all(letter.isprintable() or letter.isspace() for letter in text)
+    if not text or b"\0" in head or not printable:
         return ""
     return f"is text, which begins with {text.strip()!r}"
 

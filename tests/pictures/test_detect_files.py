@@ -242,9 +242,7 @@ def test_broken_pictures_are_passed_over(capsys: pytest.CaptureFixture[str]) -> 
     assert (
         "photos/broken.jpg: is text, which begins with 'no image'; replace it; passed over" in told
     )
-    assert (
-        "notes.txt: is text, which begins with 'no image'; a list of images is given by -" in told
-    )
+    assert "notes.txt: is text, which begins with 'no image'; a list of images is given" in told
     assert "no.jpg: no such file or folder; passed over" in told
     assert len(content("images.json")["images"]) == 3
 

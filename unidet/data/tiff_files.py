@@ -37,13 +37,14 @@ def require_as_meant(path: Path, image: TiffImageFile) -> None:
             f"{path}: its first page, of {image.width}x{image.height}, is a preview of the image "
             f"and not the image itself{_CONVERT}"
         )
-    deep = max(tags.get(_BITS) or (1,)) > 8
+    bits = max(tags.get(_BITS) or (1,))
+    deep = bits > 8
     if deep and tags.get(_PLANES) == _SEPARATE and tags.get(_SAMPLES, 1) > 1:
         raise UserError(
             f"{path}: keeps its channels of more than 8 bits in separate planes, which Pillow "
             f"mixes up{_CONVERT}"
         )
-    if _SIGNED in (tags.get(_SAMPLE_FORMAT) or ()):
+    if bits <= 16 and _SIGNED in (tags.get(_SAMPLE_FORMAT) or ()):
         raise UserError(
             f"{path}: its numbers are signed, of which no one says where white is{_CONVERT}"
         )

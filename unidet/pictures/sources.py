@@ -9,7 +9,6 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TextIO
 
 from unidet.data.file_kinds import HEAD, is_film
@@ -18,7 +17,6 @@ from unidet.formats.names import composed
 from unidet.pictures.journal import JOURNAL
 
 STANDARD_INPUT = "-"
-_LINES_READ = 100
 """So many lines of a file may be blank or comments before it is no list."""
 _MARK = "\ufeff"  # byte order mark, at the start of text files written on Windows
 _PICTURE = re.compile(
@@ -117,7 +115,7 @@ def _entries(item: str) -> list[Entry]:
         return [(path, path, "")]
     base = os.path.dirname(path) or "."
     if os.path.exists(path):
-        return [(path, base, _fault_of_list(path))]
+        return [(path, base, "")]
     if re.match(r"\w+://", item):
         return [(item, ".", "is an address, and files alone are read; fetch it first")]
     if not glob.has_magic(path):
@@ -131,20 +129,6 @@ def _entries(item: str) -> list[Entry]:
     base = folder or "."
     pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]
     return [(match, base, "") for match in pictures] or [(path, base, "no image has such a name")]
-
-
-def _fault_of_list(path: str) -> str:
-    """Why a text file whose first line names an image or video is none itself; else empty."""
-    if not path.lower().endswith((".txt", ".lst")) or not os.path.isfile(path):
-        return ""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            first = next(filter(None, map(_path_of, islice(lines, _LINES_READ))), "")
-    except OSError:
-        return ""  # whoever reads it says why it cannot be read
-    if not _looks_like_one(first):
-        return ""
-    return f"is a list of files; give it on standard input: unidet detect - < {shlex.quote(path)}"
 
 
 def _expanded(entries: Sequence[Entry], recursive: bool) -> Iterator[Entry]:
@@ -183,7 +167,8 @@ def _no_picture(path: str) -> str:
     if not path.lower().endswith((".txt", ".lst", ".list", ".csv")) or not os.path.isfile(path):
         return ""
     text = text_or_zeros(_head(path))
-    return f"{text}; a list of images is given by -: unidet detect - < FILE" if text else ""
+    command = f"unidet detect - < {shlex.quote(path)}"
+    return f"{text}; a list of images is given on standard input: {command}" if text else ""
 
 
 def _head(path: str) -> bytes:
