@@ -15,8 +15,12 @@ import pytest
 from unidet.data.images import read_size
 from unidet.errors import UserError, other_kind
 from unidet.formats.annotations import read_annotations
+from unidet.formats.embeddings import read_embeddings, read_named_embeddings
 from unidet.formats.labels.recognize import recognize
+from unidet.models.clip.tokenizer import read_merges
 from unidet.pictures.decode import read_picture
+from unidet.vocabularies.vocabulary import Vocabulary
+from unidet.weights.ncnn import read_ncnn
 from unidet.weights.read import read_checkpoint
 
 
@@ -68,6 +72,36 @@ def test_so_are_weights(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(UserError, match=rf"w\.pth {KINDS[content]}"):
         read_checkpoint(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("w.safetensors", read_checkpoint),
+        ("net.bin", read_ncnn),
+        ("names.npy", read_embeddings),
+        ("names.npz", read_named_embeddings),
+        ("merges.txt", read_merges),
+        ("vocabulary.txt", Vocabulary.read),
+        ("merges.txt.gz", read_merges),
+    ],
+)
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(content, id=kind)
+        for content, kind in KINDS.items()
+        if content[:1] in (b"v", b"\n", b"<")
+    ],
+)
+def test_so_is_what_the_suffix_calls_binary(
+    tmp_path: Path, name: str, read: Callable[[Path], object], content: bytes
+) -> None:
+    """A clone without Git LFS, or a refused download, leaves such files under any name."""
+    (tmp_path / "net.param").write_text("7767517\n1 1\nConvolution first 0 1 out 0=1 1=1 6=1\n")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}:? .*{KINDS[content]}"):
+        read(tmp_path / name)
 
 
 def test_a_checkpoint_in_a_zip_file_is_to_be_unpacked(tmp_path: Path) -> None:

@@ -29,11 +29,13 @@ _PAGE = re.compile(
 )
 _POINTER = b"version https://git-lfs"
 _SHOWN = 40
+HEAD = 64
+"""First bytes of a file that are enough to tell what it is."""
 
 
 def other_kind(head: bytes) -> str:
     """What a file with these first bytes is instead of the expected format, and what to do; empty
-    if unknown. Some 64 bytes are enough.
+    if unknown. `HEAD` of them are enough.
     """
     if not head:
         return "is empty: fetch or write it again"
@@ -59,6 +61,16 @@ def text_or_zeros(head: bytes) -> str:
     if not text or b"\0" in head or not printable:
         return ""
     return f"is text, which begins with {text.strip()!r}"
+
+
+def not_binary(head: bytes) -> str:
+    """What a file with these first bytes is that should hold binary data, a format of its own
+    apart: another kind of file, text or zeros, and what to do; empty if none is known.
+    """
+    if reason := other_kind(head):
+        return reason
+    text = text_or_zeros(head)
+    return f"{text}: fetch or write it again" if text else ""
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:

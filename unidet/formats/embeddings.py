@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.errors import UserError
+from unidet.errors import HEAD, UserError, not_binary
 from unidet.weights.read import read_npz
 
 # What numpy's reader of headers raises, which are Python literals.
@@ -71,8 +71,9 @@ def read_array(path: Path) -> np.ndarray:
     """
     try:
         with path.open("rb") as file:
-            if file.read(6) != np.lib.format.MAGIC_PREFIX:
-                raise ValueError("it does not begin as one")
+            head = file.read(HEAD)
+            if not head.startswith(np.lib.format.MAGIC_PREFIX):
+                raise ValueError(not_binary(head) or "it does not begin as one")
         return np.lib.format.open_memmap(path, mode="r")
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror})") from None

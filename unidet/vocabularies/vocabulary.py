@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.errors import UserError, suggestion
+from unidet.errors import HEAD, UserError, other_kind, suggestion
 from unidet.vocabularies import other_lists
 
 SHIPPED = ("coco", "lvis_v1", "objects365", "openimages")
@@ -109,6 +109,8 @@ class Vocabulary:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        if content and (reason := other_kind(content[:HEAD])):
+            raise UserError(f"{path}: {reason}")
         try:
             return _from_lines(str(path), content.decode("utf-8-sig"))
         except UnicodeDecodeError:

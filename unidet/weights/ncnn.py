@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.errors import UserError
+from unidet.errors import HEAD, UserError, other_kind
 
 MAGIC = b"7767517"
 """First line of every `.param`."""
@@ -67,12 +67,13 @@ def read_ncnn(path: Path) -> list[Convolution]:
 
 @dataclass(frozen=True)
 class _Layer:
+    graph: Path
     kind: str
     name: str
     values: dict[int, int]
 
     def complain(self, what: str) -> UserError:
-        return UserError(f"layer {self.name} ({self.kind}) {what}")
+        return UserError(f"{self.graph}: layer {self.name} ({self.kind}) {what}")
 
 
 def _layers(graph: Path) -> Iterator[_Layer]:
@@ -104,7 +105,7 @@ def _layer(graph: Path, row: list[str]) -> _Layer:
         numbers = {int(key): int(value) for key, value in pairs if value.isdigit()}
     except (IndexError, ValueError):
         raise UserError(f"{graph}: malformed layer {' '.join(row[:2])}") from None
-    return _Layer(row[0], row[1], numbers)
+    return _Layer(graph, row[0], row[1], numbers)
 
 
 class _Data:
@@ -112,6 +113,8 @@ class _Data:
 
     def __init__(self, path: Path) -> None:
         self._path, self._bytes, self._at = path, path.read_bytes(), 0
+        if reason := other_kind(self._bytes[:HEAD]):
+            raise UserError(f"{path} {reason}")
 
     def numbers(self, count: int, kind: str) -> np.ndarray:
         """The next `count` numbers as float32."""

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unidet.errors import UserError, other_kind, text_or_zeros
+from unidet.errors import HEAD, UserError, not_binary, other_kind
 
-HEAD = 64
+ZIP = b"PK\x03\x04"
 _GIVE = "give the checkpoint that it was made from"
 # Where a signature stands, and what it says; as file(1) and the formats' own sources have them.
 _KINDS = (
@@ -44,6 +44,18 @@ def require_file(path: Path, missing: str) -> None:
         raise UserError(missing)
 
 
+def require_archive(path: Path) -> None:
+    """UserError if a file that should be a zip archive is known to be something else.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if not head.startswith(ZIP) and (reason := not_binary(head)):
+        raise UserError(reason)
+
+
 def _inside(folder: Path) -> str:
     """What to give instead of a folder, as part of a message."""
     names = sorted(item.name for item in folder.iterdir() if item.is_file())
@@ -62,8 +74,8 @@ def unknown(path: Path, head: bytes) -> str:
     kind = next(kinds, "") or _SUFFIXES.get(path.suffix.lower(), "")
     if kind:
         return f"is {kind}, which holds no weights by name; {_GIVE}"
-    if reason := text_or_zeros(head):
-        return f"{reason}: fetch or write it again"
+    if reason := not_binary(head):
+        return reason
     with path.open("rb") as file:
         if file.read(262).endswith(b"ustar"):
             return "is packed (tar): unpack it first"

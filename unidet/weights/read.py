@@ -25,7 +25,7 @@ from typing import IO, Any, cast
 import numpy as np
 from safetensors import SafetensorError
 
-from unidet.errors import UserError
+from unidet.errors import HEAD, UserError, not_binary
 from unidet.weights import other_files
 from unidet.weights.pickle_bounds import Allowance
 from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain, text_of
@@ -88,17 +88,17 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     if part := _PART.search(path.name):
         raise UserError(f"{path} is {part[0]} of a checkpoint in several files: join them to one")
     with _named(path), path.open("rb") as file:
-        head = file.read(other_files.HEAD)
+        head = file.read(HEAD)
         file.seek(0)
         size = path.stat().st_size
-        if head.startswith(b"PK\x03\x04"):
+        if head.startswith(other_files.ZIP):
             return _read_zip(file, size)
         if other_files.is_safetensors(head, size):
             return read_safetensors(path)
         if head.startswith(b"\x80"):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 return _read_legacy(cast("IO[bytes]", mapped), len(mapped))
-        if head[8:9] == b"{" or path.suffix == ".safetensors":
+        if head[8:9] == b"{" or (path.suffix == ".safetensors" and not not_binary(head)):
             return read_safetensors(path)
     raise UserError(f"{path} {other_files.unknown(path, head)}")
 
@@ -113,7 +113,7 @@ def read_entries(path: Path) -> Any:
     with _named(path), path.open("rb") as file:
         head = file.read(len(_LEGACY_HEAD))
         file.seek(0)
-        if head.startswith(b"PK\x03\x04"):
+        if head.startswith(other_files.ZIP):
             with zipfile.ZipFile(file) as archive:
                 _check_zip(archive, path.stat().st_size)
                 pickled = _pickle_in(archive)
@@ -134,6 +134,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             to far more than its size.
     """
     try:
+        other_files.require_archive(path)
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             _check_zip(archive, path.stat().st_size)
             return _read_npz(archive)

@@ -22,7 +22,7 @@ import ftfy
 import numpy as np
 import regex
 
-from unidet.errors import UserError
+from unidet.errors import HEAD, UserError, other_kind
 
 Merge = tuple[str, str]
 
@@ -58,6 +58,7 @@ def _byte_encoder() -> dict[int, str]:
 
 
 _BYTE_ENCODER = _byte_encoder()
+_GZIP = b"\x1f\x8b"
 
 
 def read_merges(path: Path) -> list[Merge]:
@@ -67,7 +68,11 @@ def read_merges(path: Path) -> list[Merge]:
         UserError: the file cannot be read or a line is not two symbols.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+        is_packed = path.suffix == ".gz" and content.startswith(_GZIP)
+        if not is_packed and (reason := other_kind(content[:HEAD])):
+            raise UserError(f"{path}: {reason}")
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
         lines = content.decode("utf-8").split("\n")[1 : CLIP_MERGES + 1]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable BPE merges file ({error})") from None
