@@ -119,6 +119,15 @@ def test_pictures_keep_their_names_formats_and_sizes() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("given", ["photos", "photos/**/*.*"])
+def test_results_beside_the_images_are_no_images_of_the_next_run(given: str) -> None:
+    for wishes in ({"drawings": False}, {"folder": "photos/out", "crops": True}):
+        assert detect(given, **{"folder": "photos", **wishes}).pictures == 3
+        assert detect(given, **{"folder": "photos", **wishes}).resumed == 3
+    assert detect(given).pictures == 3
+
+
+@pytest.mark.usefixtures("folder")
 def test_results_are_taken_by_evaluate_and_by_pycocotools() -> None:
     from pycocotools.coco import COCO
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unidet.errors import UserError
-from unidet.pictures.journal import JOURNAL
+from unidet.pictures.journal import JOURNAL, Journal
 from unidet.pictures.sources import find_sources
 
 
@@ -44,9 +44,59 @@ def test_a_folder_s_pictures_by_name(files: Callable[..., None]) -> None:
     assert names("p", recursive=True) == ["a.png", "b.JPG", "c.mp4", "d/e.jpg"]
 
 
-def test_what_detect_has_left_is_no_source(files: Callable[..., None]) -> None:
-    files("p/a.jpg", "p/out/a.jpg", f"p/out/{JOURNAL}", "p/out/deep/b.jpg", "p/z/b.jpg")
-    assert paths("p", recursive=True) == ["p/a.jpg", "p/z/b.jpg"]
+@pytest.fixture
+def left(files: Callable[..., None]) -> None:
+    """Images below `p`, and in `p/out` what detect wrote and an image that somebody put there."""
+    files("p/a.jpg", "p/z/b.jpg", "p/out/a.jpg", "p/out/z/b.jpg", "p/out/c.jpg")
+    with Journal(Path("p/out")) as journal:
+        journal.begin({})
+        journal.will_write("a.jpg")
+        journal.will_write("z/b.jpg")
+
+
+@pytest.mark.usefixtures("left")
+def test_what_detect_has_left_is_no_source() -> None:
+    assert paths("p", recursive=True) == ["p/a.jpg", "p/out/c.jpg", "p/z/b.jpg"]
+    assert paths("p/out", recursive=True) == ["p/out/c.jpg"]
+    Path("p/out/c.jpg").unlink()
+    with pytest.raises(UserError, match="no images there"):
+        find_sources(["p/out"], recursive=True)
+    assert paths("p/out/z") == ["p/out/z/b.jpg"], "a folder in its output is what is asked for"
+
+
+@pytest.mark.usefixtures("left")
+def test_nor_where_a_pattern_a_list_or_a_shell_finds_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for given in (["p/**/?.jpg"], ["p/a.jpg", "p/out/a.jpg", "p/out/z/b.jpg", "p/z/b.jpg"], ["-"]):
+        listed = io.StringIO("p/z/b.jpg\n./p/out/a.jpg\np/a.jpg\np/out/z/b.jpg\n")
+        Path("p/out/c.jpg").unlink(missing_ok=True)
+        found = find_sources(given, listed=listed)
+        assert {source.path for source in found} == {"p/a.jpg", "p/z/b.jpg"}
+        assert {source.name for source in found} == {"a.jpg", "z/b.jpg"}, "as without them"
+        said = capsys.readouterr().err
+        assert said.endswith("p/out/a.jpg: was written by detect; it and 1 more are passed over\n")
+    assert paths("p/a.jpg", "p/out/a.jpg") == ["p/a.jpg"]
+    assert capsys.readouterr().err == "p/out/a.jpg: was written by detect; it is passed over\n"
+
+
+@pytest.mark.usefixtures("left")
+def test_it_is_one_where_it_is_named_alone() -> None:
+    assert paths("p/out/a.jpg") == ["p/out/a.jpg"]
+    assert paths("p/out/z/*.jpg") == ["p/out/z/b.jpg"]
+    found = find_sources(["p/out/a.jpg", "p/gone.jpg"])
+    assert [bool(source.fault) for source in found] == [False, True]
+
+
+def test_a_damaged_journal_names_what_its_other_lines_name(files: Callable[..., None]) -> None:
+    files("p/a.jpg", "p/b.jpg")
+    with Journal(Path("p")) as journal:
+        journal.begin({})
+        journal.will_write("a.jpg")
+        journal.will_write("b.jpg")
+    path = Path("p", JOURNAL)
+    path.write_bytes(path.read_bytes().replace(b"b.jpg", b"c.jpg") + b"\xff torn")
+    assert paths("p") == ["p/b.jpg"]
 
 
 def test_patterns(files: Callable[..., None]) -> None:

@@ -212,6 +212,40 @@ class Journal:
         return json.loads(text)
 
 
+class Written:
+    """Which files `unidet detect` has written, as the journals of its output folders tell."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, frozenset[str]] = {}
+
+    def has(self, path: str, top: str = os.sep) -> bool:
+        """Whether a journal in the folder `top` or below it names this file in it."""
+        path, top = os.path.abspath(path), os.path.abspath(top)
+        folder, below = path, ""
+        while folder != top and folder != os.path.dirname(folder):
+            folder, name = os.path.split(folder)
+            below = os.path.join(name, below) if below else name
+            if below in self._of(folder):
+                return True
+        return False
+
+    def _of(self, folder: str) -> frozenset[str]:
+        """What the journal of this folder names, relative to it; nothing if there is none."""
+        if folder not in self._known:
+            journal = os.path.join(folder, JOURNAL)
+            self._known[folder] = frozenset(_named(journal) if os.path.isfile(journal) else ())
+        return self._known[folder]
+
+
+def _named(journal: str) -> Iterator[str]:
+    """The files that a journal names; damaged lines name none."""
+    with open(journal, "rb") as stream:
+        for line in stream:
+            checksum, _, text = line.rstrip(b"\n").partition(b" ")
+            if text.startswith(b'{"file"') and checksum == _checksum(text):
+                yield json.loads(text)["file"]
+
+
 def _checksum(text: bytes) -> bytes:
     return hashlib.sha256(text).hexdigest()[:_DIGITS].encode()
 

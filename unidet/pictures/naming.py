@@ -97,8 +97,7 @@ def check_targets(
             checked.add(target.parent)
         if os.path.realpath(target) in inputs:
             raise UserError(
-                f"--out: {target} would replace an image that is read; choose another folder, "
-                "such as --out detections"
+                f"--out: {target} would replace an image that is read; {_elsewhere(folder)}"
             )
         check_target(folder, name, journal)
 
@@ -108,9 +107,13 @@ def check_target(folder: Path, name: str, journal: Journal) -> None:
     target = folder / name
     if os.path.lexists(target) and not (journal.owns(name) and target.is_file()):
         raise UserError(
-            f"--out: {target} is there and was not made by unidet detect; choose another folder, "
-            "such as --out detections"
+            f"--out: {target} is there and was not made by unidet detect; {_elsewhere(folder)}"
         )
+
+
+def _elsewhere(folder: Path) -> str:
+    name = "detections" if folder.resolve().name != "detections" else "detections_2"
+    return f"choose another folder, such as --out {name}"
 
 
 def _drawing_name(source: Source) -> str:

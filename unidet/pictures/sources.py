@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from unidet.console.terminal import say
 from unidet.data.file_kinds import HEAD, is_film
 from unidet.errors import UserError, text_or_zeros
 from unidet.formats.names import composed
-from unidet.pictures.journal import JOURNAL
+from unidet.pictures.journal import Written
 
 STANDARD_INPUT = "-"
 """So many lines of a file may be blank or comments before it is no list."""
@@ -52,18 +53,23 @@ def find_sources(
     """All images and videos of these arguments, in their order, each once.
 
     A folder stands for its images and videos, sorted by name, with subfolders if `recursive`. Files
-    with other suffixes, and outputs of `unidet detect`, are skipped. The same applies to patterns,
-    in which `**` matches folders at any depth. A file given by name is used with any suffix. `-`
-    stands for the lines of `listed`, by default standard input, without blank ones and comments, or
-    for what NUL bytes part there (`find -print0`).
+    with other suffixes are skipped, in patterns too, in which `**` matches folders at any depth. A
+    file given by name is used with any suffix. `-` stands for the lines of `listed`, by default
+    standard input, without blank ones and comments, or for what NUL bytes part there (`find
+    -print0`).
+
+    What `unidet detect` has written is skipped: a pattern, a list or a shell that finds it beside
+    the images would make its drawings images of the next run. It is used where it is named alone.
 
     Raises:
         UserError: there are no images and videos, or the list is not text in UTF-8.
     """
     entries = [entry for item in _without_lists(given, listed) for entry in _entries(item)]
+    written = Written()
+    entries = _without_outputs(entries, written)
     bases = [base for _, base, _ in entries]
     found: dict[str, tuple[str, str]] = {}
-    for path, _, fault in _expanded(entries, recursive):
+    for path, _, fault in _expanded(entries, recursive, written):
         if not fault and os.path.exists(path) and not os.path.isfile(path):
             fault = "is no file, but a pipe, a socket or a device"  # which might never be read
         found.setdefault(os.path.abspath(path), (path, fault or _no_picture(path)))
@@ -131,18 +137,30 @@ def _entries(item: str) -> list[Entry]:
     return [(match, base, "") for match in pictures] or [(path, base, "no image has such a name")]
 
 
-def _expanded(entries: Sequence[Entry], recursive: bool) -> Iterator[Entry]:
+def _without_outputs(entries: list[Entry], written: Written) -> list[Entry]:
+    """Without files that `detect` has written, unless these are all that is given."""
+    is_output = [not os.path.isdir(path) and written.has(path) for path, _, _ in entries]
+    count, usable = sum(is_output), sum(not fault for _, _, fault in entries)
+    if count in (0, usable):
+        return entries
+    first = entries[is_output.index(True)][0]
+    what = "it is" if count == 1 else f"it and {count - 1} more are"
+    say(f"{first}: was written by detect; {what} passed over")
+    return [entry for entry, output in zip(entries, is_output, strict=True) if not output]
+
+
+def _expanded(entries: Sequence[Entry], recursive: bool, written: Written) -> Iterator[Entry]:
     """The files of folders."""
     for path, base, fault in entries:
         if fault or not os.path.isdir(path):
             yield path, base, fault
             continue
         for place, folders, names in os.walk(path, onerror=_refuse):
-            own = JOURNAL in names
-            folders[:] = sorted(folders) if recursive and not own else []
-            if not own:
-                pictures = filter(_looks_like_one, sorted(names))
-                yield from ((os.path.join(place, name), base, "") for name in pictures)
+            folders[:] = sorted(folders) if recursive else []
+            pictures = (
+                os.path.join(place, name) for name in filter(_looks_like_one, sorted(names))
+            )
+            yield from ((item, base, "") for item in pictures if not written.has(item, path))
 
 
 def _refuse(error: OSError) -> None:
