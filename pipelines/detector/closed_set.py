@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unidet.config.images import ImageConfig, KeepRatioImages
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pictures.detections import Detections
 from unidet.pipelines.detector.network import (
@@ -38,6 +39,8 @@ class ClosedSet:
         outputs: the name of each of the network's outputs, None for one that stands for nothing;
             or how many there are where their names are not known.
         most_proposals: at most so many an image.
+        are_supposed: whether the names are those of a published network with as many outputs, and
+            not the file's own; then as many other names are taken in the order of the outputs.
     """
 
     def __init__(
@@ -46,10 +49,13 @@ class ClosedSet:
         images: ImageConfig,
         outputs: Sequence[str | None] | int,
         most_proposals: int,
+        *,
+        are_supposed: bool = False,
     ) -> None:
         self._network, self._images = network, images
         self._transform = evaluation_transform(images)
         self._outputs, self._most = outputs, most_proposals
+        self._are_supposed, self._is_told = are_supposed, False
         named = None if isinstance(outputs, int) else outputs
         self.names = None if named is None else tuple(name for name in named if name is not None)
 
@@ -93,13 +99,17 @@ class ClosedSet:
         labels = np.full(len(self._outputs), NO_LABEL, np.int64)
         named = [place for place, name in enumerate(self._outputs) if name is not None]
         if vocabulary is None:
+            self._tell_of_names([str(self._outputs[place]) for place in named])
             labels[named] = np.arange(len(named))
             return labels
         known = Known(name for name in self._outputs if name is not None)
+        if self._are_by_position(vocabulary, known):
+            return np.arange(len(labels))
         for label, entry in enumerate(vocabulary.entries):
             place = None if entry.embedding is not None else known.place(entry)
             if place is None:
-                raise known.refuse(entry, "other names need an open-vocabulary model")
+                every = f", or all {len(labels)} in the order of its outputs" * self._are_supposed
+                raise known.refuse(entry, f"other names need an open-vocabulary model{every}")
             if (twin := labels[named[place]]) != NO_LABEL:
                 raise UserError(
                     f"vocabulary: {entry.name!r} and {vocabulary.names[twin]!r} are one name to "
@@ -107,6 +117,25 @@ class ClosedSet:
                 )
             labels[named[place]] = label
         return labels
+
+    def _are_by_position(self, vocabulary: Vocabulary, known: Known) -> bool:
+        """Whether these are a network's own names, and not some of a published one's."""
+        if not self._are_supposed or isinstance(self._outputs, int):
+            return False
+        entries = vocabulary.entries
+        are_words = all(entry.embedding is None for entry in entries)
+        is_every = are_words and len(vocabulary) == len(self._outputs)
+        return is_every and any(known.place(entry) is None for entry in entries)
+
+    def _tell_of_names(self, names: Sequence[str]) -> None:
+        if self._are_supposed and not self._is_told:
+            self._is_told = True
+            some = ", ".join(map(repr, names[:3]))
+            say(
+                f"the weights name none of their {len(names)} classes, which are taken for "
+                f"{some}, …; if they are others, give all their names (--vocab) in the order of "
+                "the outputs"
+            )
 
     def proposals(self, pixels: np.ndarray) -> np.ndarray:
         from unidet.training.inference import as_images

@@ -185,8 +185,14 @@ def _closed_set(
     assert isinstance(network, Detector)
     count = _classes(config, checkpoint)
     names = checkpoint.classes if len(checkpoint.classes) == count else ()
-    outputs = names or names_by_number(count) or count
-    return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)
+    supposed = () if names else names_by_number(count)
+    return ClosedSet(
+        network,
+        config.rpn.images,
+        names or supposed or count,
+        config.proposals.keep,
+        are_supposed=bool(supposed),
+    )
 
 
 def _proposer(config: Config, checkpoint: _Checkpoint) -> Any:

@@ -39,9 +39,10 @@ class ThreeOutputs:
         return [np.array([[0, 0, 208, 416, 1], [0, 0, 416, 416, 0.5]], np.float32)]
 
 
-def model(outputs: Sequence[str | None] | int) -> Model:
+def model(outputs: Sequence[str | None] | int, *, are_supposed: bool = False) -> Model:
     images = compose(["rpn=nanodet_plus_m_416"]).rpn.images
-    return Model(ClosedSet(ThreeOutputs(), images, outputs, 1))  # type: ignore[arg-type]
+    network: Any = ThreeOutputs()
+    return Model(ClosedSet(network, images, outputs, 1, are_supposed=are_supposed))
 
 
 PIXELS = np.zeros((100, 200, 3), np.uint8)
@@ -95,6 +96,28 @@ def test_outputs_without_names_take_as_many() -> None:
     for names in (None, ["x"]):
         with pytest.raises(UserError, match="3 classes whose names are not known"):
             unnamed.detect(PIXELS, names)
+
+
+def test_names_that_are_only_supposed_are_told_once_and_give_way_to_as_many(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Weights of 80 outputs without names may be of 80 classes of somebody's own."""
+    supposed = model(["cat", None, "dog"], are_supposed=True)
+    for names in ("x, y, z", "cat, y, z"):
+        (found,) = supposed.stream([PIXELS], Vocabulary.parse(names), EVERYTHING)
+        assert [found.names[label] for label in found.labels] == ["z", "y", names.split(",")[0]]
+    assert supposed.detect(PIXELS, "dog").names == ("dog",)
+    assert capsys.readouterr().err == ""
+    for _ in range(2):
+        assert supposed.detect(PIXELS).names == ("cat", "dog")
+    assert capsys.readouterr().err == (
+        "the weights name none of their 2 classes, which are taken for 'cat', 'dog', …; if they "
+        "are others, give all their names (--vocab) in the order of the outputs\n"
+    )
+    with pytest.raises(UserError, match=r"model, or all 3 in the order of its outputs$"):
+        supposed.detect(PIXELS, "x, y")
+    with pytest.raises(UserError, match=r"open-vocabulary model$"):
+        model(["cat", None, "dog"]).detect(PIXELS, "x, y, z")
 
 
 def test_what_fixed_classes_cannot() -> None:
