@@ -71,6 +71,8 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
         return State(node, "running", f"by {owner}")
     if store.has_work(key):
         return State(node, "partial", "interrupted; the same command resumes")
+    if store.record(key) is not None:
+        return State(node, "stale", "content of it is gone from the store; unidet verify names it")
     if _built_once(node, store):
         return State(node, "stale", "its configuration, inputs or code changed")
     return State(node, "missing", "never built")

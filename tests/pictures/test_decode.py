@@ -86,6 +86,19 @@ def test_fewer_bits_in_sixteen_are_told(
     )
 
 
+@pytest.mark.parametrize(("most", "told"), [(30_000, True), (29_000 + 32 * 256, False)])
+def test_a_narrow_part_of_sixteen_bits_is_told(most: int, told: bool, tmp_path: Path) -> None:
+    """As thermal cameras write it: 29,000 and 30,000 are 113 and 117 of 255."""
+    values = np.array([[29_000, most]], np.uint16)
+    note = read_picture(save(tmp_path / "x.tif", Image.fromarray(values))).note
+    assert note == (
+        "its pixels are 113 to 117 of 255 once its 16 bits are scaled to 8, so the network sees it "
+        "nearly uniform; scale it to 8 bits yourself"
+        if told
+        else ""
+    )
+
+
 @pytest.mark.parametrize(("colours", "mode"), [(2, "RGB"), (6, "RGBA"), (4, "LA")])
 def test_fewer_bits_in_sixteen_are_told_of_colours_too(
     colours: int, mode: str, tmp_path: Path

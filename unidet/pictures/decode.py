@@ -41,6 +41,8 @@ _REDUCED = (1, 2, 4, 8)  # scale divisors of a JPEG decoder
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _DARK = 64
 """Below it 16 bits, scaled to 8, have held fewer, as of cameras of 12 or 14 bits."""
+_NARROW = 32
+"""Fewer levels of 255 than this, as of thermal cameras, show a network little of what is there."""
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
@@ -220,12 +222,20 @@ def _note(file: Image.Image, pixels: np.ndarray, is_deep: bool) -> str:
         return f"has several {pages}; the first is read"
     if is_transparent(file) and pixels.min(initial=255) == 255 and _is_invisible(file):
         return "is transparent all over, so the network sees it white; save it without alpha"
-    if is_deep and (most := int(pixels.max(initial=0))) < _DARK:
-        return (
-            f"its brightest pixel is {most} of 255 once its 16 bits are scaled to 8, so the "
-            "network sees it nearly black; scale it to 8 bits yourself"
-        )
-    return ""
+    return _depth_note(pixels) if is_deep and pixels.size else ""
+
+
+def _depth_note(pixels: np.ndarray) -> str:
+    """That little is left of the 16 bits a channel that the pixels had."""
+    least, most = int(pixels.min()), int(pixels.max())
+    if most >= _DARK and most - least >= _NARROW:
+        return ""
+    dark, flat = f"its brightest pixel is {most}", f"its pixels are {least} to {most}"
+    what, sight = (dark, "nearly black") if most < _DARK else (flat, "nearly uniform")
+    return (
+        f"{what} of 255 once its 16 bits are scaled to 8, so the network sees it {sight}; scale it "
+        "to 8 bits yourself"
+    )
 
 
 def _is_invisible(file: Image.Image) -> bool:

@@ -11,7 +11,7 @@ from studies import built
 
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine import graph
+from unidet.pipelines.engine import engine, graph
 
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str]]
@@ -27,6 +27,15 @@ def test_status_check_exits_with_3_unless_all_is_fresh(tiny: Make, command: Comm
     rows = {row.split()[0]: " ".join(row.split()[1:]) for row in text.splitlines()}
     assert rows["rpn"] == "stale its configuration, inputs or code changed"
     assert rows["roi"] == "stale waits for proposals; stays if its content does"
+
+
+def test_lost_content_is_no_change(tiny: Make, command: Command) -> None:
+    done = built(tiny("stage=rpn"))["rpn"]
+    file = next(iter(done.action.files.values()))
+    engine.open_store(tiny()).layout.blob(file.sha256).unlink()
+    rows = {line.split()[0]: line.split()[1:] for line in command("status")[1].splitlines()}
+    assert rows["rpn"][:8] == ["stale", "content", "of", "it", "is", "gone", "from", "the"]
+    assert rows["data"][0] == "fresh"
 
 
 def test_a_missing_file_blocks_its_artefact_and_is_told(
