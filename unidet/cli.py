@@ -35,6 +35,8 @@ HELP = ("-h", "--help")
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
 COMPILER_FAILED = "Run cmd failed"  # Jittor's words
+UTF8 = "utf-8"
+IN_UTF8 = "try again with PYTHONUTF8=1 before the command"
 NEAR = 30  # characters that are shown before and behind one
 
 
@@ -54,8 +56,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     streams.prepare()
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # a crash in compiled code names the line before it
+    _tell_of_locale()
     listen()
     sys.exit(_status(given))
+
+
+def _tell_of_locale() -> None:
+    """A note where Python takes the bytes of file names for letters of another encoding than UTF-8:
+    images are then missing, and names in results garbled. Of the locales C and POSIX it does not.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding != UTF8:
+        streams.complain(
+            f"file names are read as {encoding}, as this terminal's locale says; where they are "
+            f"UTF-8, {IN_UTF8}"
+        )
 
 
 def _status(given: list[str]) -> int:
@@ -107,13 +122,16 @@ def _full_gpu(error: Exception) -> str:
 
 def _no_text(error: Exception) -> str:
     """The message if a given name cannot be written as text; otherwise empty."""
-    if not isinstance(error, UnicodeEncodeError) or "surrogates" not in error.reason:
+    if not isinstance(error, UnicodeEncodeError):
         return ""
     near = error.object[max(0, error.start - NEAR) : error.end + NEAR]
+    if error.encoding == sys.getfilesystemencoding() != UTF8:
+        return f"{near!r}: holds letters that file names lack in this terminal's locale; {IN_UTF8}"
+    if "surrogates" not in error.reason:
+        return ""
     return (
         f"{near!r}: holds a name that is not text in UTF-8, as the file to be written is; rename "
-        "it, or, where this terminal's locale is another, try again with PYTHONUTF8=1 before the "
-        "command"
+        f"it, or, where this terminal's locale is another, {IN_UTF8}"
     )
 
 

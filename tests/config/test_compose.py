@@ -111,6 +111,16 @@ def test_a_tilde_at_the_start_of_a_path_means_home(
         assert value == meant
 
 
+@pytest.mark.parametrize("key", ["data.evaluation.val", "rpn.nope"])
+def test_what_is_not_there_cannot_be_removed(key: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compose(["experiment=toy", f"~{key}"])
+    assert str(caught.value) == (
+        f"~{key}: there is no such key in this study, so it cannot be removed; unidet config "
+        "prints all that there are"
+    )
+
+
 def test_a_tilde_elsewhere_is_a_tilde() -> None:
     assert compose(["experiment=toy", "clip_embeddings.templates=['~/{}']"])
 

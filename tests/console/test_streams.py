@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 PREPARED = "import warnings; from unidet.console.streams import prepare; prepare(); "
 
@@ -47,6 +48,55 @@ def test_no_stream_at_all_changes_no_status() -> None:
 def test_a_full_standard_error_changes_no_status() -> None:
     assert shell("unidet nonsense 2> /dev/full").returncode == 2
     assert shell("unidet --version 2> /dev/full").returncode == 0
+
+
+def test_a_locale_whose_file_names_are_not_utf8_is_told(tmp_path: Path) -> None:
+    """Images would be missing, and names in results garbled."""
+    bytes_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "é.jpg")
+    (tmp_path / "labels.json").write_text(
+        '{"images": [{"id": 1, "file_name": "é.jpg", "width": 9, "height": 9}], "annotations": '
+        '[{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12, '
+        '"iscrowd": 0}], "categories": [{"id": 1, "name": "cat"}]}',
+        encoding="utf-8",
+    )
+    script = f"cd {tmp_path}; unidet data convert --images images"
+    script += " --annotations labels.json --to voc --out voc"
+    done = shell(script, **bytes_only)
+    told, line = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert told == (
+        "unidet: file names are read as ascii, as this terminal's locale says; where they are "
+        "UTF-8, try again with PYTHONUTF8=1 before the command"
+    )
+    assert "no image" in line
+    done = shell(script, **{**bytes_only, "PYTHONUTF8": "1"})
+    assert done.returncode == 0
+    assert "locale" not in done.stderr
+    assert (tmp_path / "voc" / "Annotations" / "é.xml").is_file()
+
+
+def test_a_name_that_such_a_locale_cannot_write_is_one_line() -> None:
+    script = """
+from unidet import cli
+def write(given):
+    open("\\xe9.txt", "w")
+cli._dispatch = write
+cli.main([])
+"""
+    values = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **values, "PYTHONIOENCODING": "utf-8"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == [
+        "unidet: 'é.txt': holds letters that file names lack in this terminal's locale; "
+        "try again with PYTHONUTF8=1 before the command"
+    ]
 
 
 def test_a_terminal_without_the_letters_gets_escapes() -> None:

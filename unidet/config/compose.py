@@ -150,6 +150,12 @@ def explain(
             name = unknown[1]
             return f"{name}: takes no value itself; single values are given like {name}.key=value"
         return unknown_key([unknown[1]], known_keys)
+    absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", message)
+    if absent:
+        return (
+            f"~{absent[1]}: there is no such key in this study, so it cannot be removed; unidet "
+            "config prints all that there are"
+        )
     options = re.search(
         r"Could not find '([\w/]+)/([^/']*|\.[^']*)'\s+"
         r"Available options in .*:\s+((?:\w+\n\s*)+?)Config search",
