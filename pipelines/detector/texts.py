@@ -132,6 +132,11 @@ class Texts:
                 f"vocabulary: the embeddings are of {count:,} names that are not known; give "
                 f"exactly these, in their order, or a .npz with `embeddings` and `names`"
             )
+        if self.ready.known.place(entry) is not None:
+            return UserError(
+                f"vocabulary: the ready embedding of {entry.name!r} is zero, which matches "
+                f"nothing; {NEEDS_ENCODER}"
+            )
         return self.ready.known.refuse(entry, NEEDS_ENCODER)
 
 

@@ -12,7 +12,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
-from unidet.pipelines.wiring.ready_embeddings import order_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
 from unidet.pipelines.wiring.study_networks import naming, naming_network
 from unidet.pipelines.wiring.study_sets import (
     VOCABULARY,
@@ -79,14 +79,15 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
                 "vocabulary"
             )
     for path in files(config, name).values():
-        width, ours = read_ready(path, names).shape[1], naming_network(config).embedding
+        vectors = read_ready(path, names)
+        width, ours = vectors.shape[1], naming_network(config).embedding
         if width != ours:
             raise UserError(
                 f"clip_embeddings.files.{name}: {path} has {width} dimensions, the network that "
                 f"names regions {ours} ({naming(config)}.network.embedding); embed the names with "
                 "the CLIP that the others are from"
             )
-        if note := order_note(path, names):
+        for note in filter(None, (order_note(path, names), empty_note(path, names, vectors))):
             say(f"note: {note}")
 
 

@@ -10,7 +10,7 @@ from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
 from unidet.formats.annotations import annotations_of
 from unidet.formats.tables import tables_of
-from unidet.pipelines.wiring.ready_embeddings import order_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
 
 
 def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | None) -> str:
@@ -36,5 +36,5 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
     if embeddings is None:
         return ""
     classes = [entry.name for entry in sorted(read.classes, key=lambda entry: entry.id)]
-    read_ready(embeddings, classes)
-    return order_note(embeddings, classes)
+    vectors = read_ready(embeddings, classes)
+    return order_note(embeddings, classes) or empty_note(embeddings, classes, vectors)

@@ -33,6 +33,17 @@ def read_ready(path: Path, names: Sequence[str]) -> np.ndarray:
     return vectors[[rows[name] for name in names]]
 
 
+def empty_note(path: Path, names: Sequence[str], vectors_CD: np.ndarray) -> str:
+    """What to say of embeddings that are zero; empty where none is."""
+    empty = [name for name, vector in zip(names, vectors_CD, strict=True) if not vector.any()]
+    if not empty:
+        return ""
+    return (
+        f"{path}: {len(empty)} of {len(names)} embeddings are zero, first that of {empty[0]!r}; "
+        "such a name matches nothing"
+    )
+
+
 def order_note(path: Path, names: Sequence[str]) -> str:
     """What to say of rows without names whose vocabulary is a published one in another order, as
     Objects365 v1 is of v2; empty where it is not."""

@@ -119,6 +119,15 @@ def test_any_number_of_categories_where_none_is_asked_for(tmp_path: Path) -> Non
 # --- with their names -------------------------------------------------------------------------
 
 
+def test_a_name_has_one_embedding(tmp_path: Path) -> None:
+    path = tmp_path / "names.npz"
+    names = np.array(["a", "b", "a"])
+    np.savez(path, embeddings=np.array([[1, 2], [3, 4], [1, 5]]), names=names)
+    assert "rows 1 and 3 are both of 'a' and differ" in named_refusal(path)
+    np.savez(path, embeddings=np.array([[1, 2], [3, 4], [1, 2]]), names=names)
+    assert read_named_embeddings(path)[1] == ["a", "b", "a"]
+
+
 def test_embeddings_with_their_names(tmp_path: Path) -> None:
     path = tmp_path / "names.npz"
     np.savez(path, embeddings=np.ones((2, 3), "<f2"), names=np.array(["a", "b"]))

@@ -31,7 +31,7 @@ def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
     """(C, D) float32 and the C names of a `.npz`, as stage `clip_embeddings` leaves it.
 
     Raises:
-        UserError: as `read_embeddings`, or an array is missing.
+        UserError: as `read_embeddings`; an array is missing, or a name has two embeddings.
     """
     arrays = read_npz(path)
     for name in ("embeddings", "names"):
@@ -43,7 +43,20 @@ def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
     vectors, names = arrays["embeddings"], arrays["names"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UserError(f"{path}: its names are {names.dtype} {names.shape}, must be text (C,)")
-    return _checked(path, vectors, len(names)), names.tolist()
+    checked = _checked(path, vectors, len(names))
+    _require_one_each(path, checked, names.tolist())
+    return checked, names.tolist()
+
+
+def _require_one_each(path: Path, vectors: np.ndarray, names: list[str]) -> None:
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        other = first.setdefault(name, row)
+        if other != row and (vectors[row] != vectors[other]).any():
+            raise UserError(
+                f"{path}: rows {other + 1} and {row + 1} are both of {name!r} and differ; leave "
+                "one out, or give them names of their own"
+            )
 
 
 def _checked(path: Path, vectors: np.ndarray, count: int | None) -> np.ndarray:

@@ -55,6 +55,13 @@ def test_a_name_without_an_embedding_is_refused() -> None:
         Texts(None, None).embed(Vocabulary.of(["dog"]))
 
 
+def test_a_zero_embedding_is_called_so() -> None:
+    """The name is known, so another spelling is no help."""
+    ready = Ready(np.array([[1.0, 0.0], [0.0, 0.0]]), ["cat", "dog"])
+    with pytest.raises(UserError, match=r"the ready embedding of 'Dog' is zero, which matches not"):
+        Texts(ready, None).embed(Vocabulary.of(["cat", "Dog"]))
+
+
 def test_the_encoder_embeds_what_is_not_ready_once(
     encoder: Callable[[], Encode], asked: list[list[str]]
 ) -> None:

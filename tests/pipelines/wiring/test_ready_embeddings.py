@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.pipelines.wiring.ready_embeddings import order_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
 from unidet.vocabularies.vocabulary import shipped
 
 NPY = Path("objects365.npy")
@@ -21,6 +21,15 @@ def test_embeddings_with_names_are_taken_by_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_ready(file, ["fox", "cat"]), vectors[[2, 0]])
     with pytest.raises(UserError, match=r"no embedding of 'owl' \(1 of 2 names are missing\)"):
         read_ready(file, ["cat", "owl"])
+
+
+def test_embeddings_of_zeros_are_noted() -> None:
+    vectors = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, -0.0]])
+    assert empty_note(NPY, ["cat", "dog", "fox"], vectors) == (
+        "objects365.npy: 2 of 3 embeddings are zero, first that of 'cat'; such a name matches "
+        "nothing"
+    )
+    assert empty_note(NPY, ["dog"], vectors[1:2]) == empty_note(NPY, [], vectors[:0]) == ""
 
 
 @pytest.mark.parametrize("name", ["coco", "objects365", "lvis_v1", "openimages"])

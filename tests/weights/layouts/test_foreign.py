@@ -38,6 +38,12 @@ def test_names(name: str, network: str) -> None:
     assert bool(whose([name])) == bool(network)
 
 
+def test_detectron2_s_box_predictor_is_called_as_torchvision_s() -> None:
+    names = ["roi_heads.box_predictor.cls_score.weight", "backbone.bottom_up.stem.conv1.weight"]
+    assert whose(names).startswith("a detector of detectron2")
+    assert whose(names[:1]).startswith("a detector of torchvision")
+
+
 def test_the_message(tmp_path: Path) -> None:
     write_torch(tmp_path / "x.pth", {"model.0.conv.weight": np.zeros((2, 2), np.float32)})
     with pytest.raises(UserError) as caught:

@@ -24,12 +24,12 @@ _FOREIGN = (
         "a YOLO of Ultralytics, which is no network of this program",
     ),
     (
-        r"backbone\.body\.|roi_heads\.box_predictor\.cls_score",
-        "a detector of torchvision, which is no network of this program",
-    ),
-    (
         r"backbone\.bottom_up\.|proposal_generator\.",
         "a detector of detectron2, which is no network of this program",
+    ),
+    (
+        r"backbone\.body\.|roi_heads\.box_predictor\.cls_score",
+        "a detector of torchvision, which is no network of this program",
     ),
     (
         r"bert\.|transformer\.encoder\.text_layers\.|language_model\.",
