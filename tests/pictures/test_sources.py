@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 from collections.abc import Callable
@@ -42,6 +43,34 @@ def test_a_folder_s_pictures_by_name(files: Callable[..., None]) -> None:
     assert paths("p") == ["p/a.png", "p/b.JPG", "p/c.mp4"]
     assert paths("p", recursive=True) == ["p/a.png", "p/b.JPG", "p/c.mp4", "p/d/e.jpg"]
     assert names("p", recursive=True) == ["a.png", "b.JPG", "c.mp4", "d/e.jpg"]
+
+
+def test_linked_folders_are_folders_and_circles_end(files: Callable[..., None]) -> None:
+    files("p/a.jpg", "q/b.jpg", "r/c.jpg", "p/d/e.jpg")
+    Path("p/q").symlink_to("../q")
+    Path("p/d/up").symlink_to("..")
+    Path("q/r").symlink_to("../r")
+    Path("r/q").symlink_to("../q")
+    found = ["p/a.jpg", "p/d/e.jpg", "p/q/b.jpg", "p/q/r/c.jpg"]
+    assert paths("p", recursive=True) == found
+    assert paths("p") == ["p/a.jpg"]
+    assert paths("p/**/*.jpg") == paths("p/**") == found
+    assert paths("p/*/*.jpg") == ["p/d/e.jpg", "p/q/b.jpg"]
+
+
+def test_patterns_find_what_glob_finds(files: Callable[..., None]) -> None:
+    files("a/x.jpg", "a/b/x.jpg", "a/.h/x.jpg", "a/.y.jpg", "a/b/c/z1.png", "a/b[1]/x.jpg", "w.jpg")
+    patterns = ("**/*.jpg", "a/**/x.jpg", "*/x.jpg", "a/*", "a/b/../*.jpg", "a/?/x.jpg", "./**/z*")
+    for pattern in (*patterns, "a/.h/*.jpg", "**/c/**", "a/**/b/**/*.png", "a/[b]/*/*.png", "**"):
+        wanted = [name for name in sorted(glob.glob(pattern, recursive=True)) if "." in name[-4:]]
+        assert wanted, pattern
+        assert set(paths(pattern)) >= set(wanted), pattern
+    assert paths("a/*/") == ["a/b/x.jpg", "a/b[1]/x.jpg"]
+    assert paths("a//*//x.jpg") == ["a/b/x.jpg", "a/b[1]/x.jpg"]
+    assert paths("**/?.jpg") == ["a/b/x.jpg", "a/b[1]/x.jpg", "a/x.jpg", "w.jpg"]
+    assert paths(f"{Path.cwd()}/*.jpg") == [f"{Path.cwd()}/w.jpg"]
+    with pytest.raises(UserError, match="no image has such a name"):
+        find_sources(["nowhere/**/*.jpg"])
 
 
 @pytest.fixture

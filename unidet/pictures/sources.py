@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import re
@@ -131,10 +132,45 @@ def _entries(item: str) -> list[Entry]:
     while glob.has_magic(folder) and not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     # An existing path is not a pattern, even if it contains brackets.
-    matches = sorted(glob.glob(glob.escape(folder) + path[len(folder) :], recursive=True))
+    parts = path[len(folder) :].lstrip("/").split("/")
+    matches = sorted(set(_matching(folder, parts, (os.path.realpath(folder or "."),))))
     base = folder or "."
     pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]
     return [(match, base, "") for match in pictures] or [(path, base, "no image has such a name")]
+
+
+def _matching(folder: str, parts: Sequence[str], above: tuple[str, ...]) -> Iterator[str]:
+    """What a pattern finds, in any order, as `glob.glob`, which follows links in a circle forty
+    times.
+
+    Args:
+        folder: where the first of `parts` is looked for; empty for the working folder.
+        above: the real paths of the folders on the way here, this one the last.
+    """
+    part, *others = parts
+    anywhere = part == "**"
+    if anywhere and others:
+        yield from _matching(folder, others, above)
+    for name in _names_like("*" if anywhere else part, folder):
+        path, further = os.path.join(folder, name), parts if anywhere else others
+        real = os.path.realpath(path) if os.path.isdir(path) else ""
+        if real in above and name not in ("", os.curdir, os.pardir):
+            continue
+        if not others:
+            yield path
+        if further and real:
+            yield from _matching(path, further, (*above, real))
+
+
+def _names_like(part: str, folder: str) -> list[str]:
+    """What is in a folder and fits one part of a pattern; names with a dot only if it has it."""
+    if not glob.has_magic(part):
+        return [part] if os.path.lexists(os.path.join(folder, part)) else []
+    try:
+        names = fnmatch.filter(os.listdir(folder or os.curdir), part)
+    except OSError:
+        return []
+    return names if part.startswith(".") else [name for name in names if not name.startswith(".")]
 
 
 def _without_outputs(entries: list[Entry], written: Written) -> list[Entry]:
@@ -155,16 +191,23 @@ def _expanded(entries: Sequence[Entry], recursive: bool, written: Written) -> It
         if fault or not os.path.isdir(path):
             yield path, base, fault
             continue
-        for place, folders, names in os.walk(path, onerror=_refuse):
-            folders[:] = sorted(folders) if recursive else []
-            pictures = (
-                os.path.join(place, name) for name in filter(_looks_like_one, sorted(names))
-            )
-            yield from ((item, base, "") for item in pictures if not written.has(item, path))
+        pictures = _below(path, recursive, (os.path.realpath(path),))
+        yield from ((item, base, "") for item in pictures if not written.has(item, path))
 
 
-def _refuse(error: OSError) -> None:
-    raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
+def _below(folder: str, recursive: bool, above: tuple[str, ...]) -> Iterator[str]:
+    """The images and videos of a folder, then those of its folders; links are followed, but for
+    those in a circle, to one of the real paths `above`.
+    """
+    try:
+        with os.scandir(folder) as listed:
+            items = sorted(listed, key=lambda item: item.name)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
+    yield from (item.path for item in items if _looks_like_one(item.name) and not item.is_dir())
+    for item in items if recursive else ():
+        if item.is_dir() and (real := os.path.realpath(item.path)) not in above:
+            yield from _below(item.path, recursive, (*above, real))
 
 
 def _looks_like_one(name: str) -> bool:
