@@ -238,6 +238,14 @@ def test_links_in_a_circle_are_refused(photos: Path) -> None:
         PictureFolder(photos)
 
 
+def test_so_are_two_folders_that_link_to_each_other(photos: Path) -> None:
+    for one, other in (("left", "right"), ("right", "left")):
+        (photos / one).mkdir()
+        (photos / one / "link").symlink_to(f"../{other}")
+    with pytest.raises(UserError, match=r"/link/link: links form a cycle; remove it"):
+        PictureFolder(photos)
+
+
 def test_labels_without_a_box_are_refused(tmp_path: Path, photos: Path) -> None:
     place = write_labels(tmp_path / "labels", "yolo")
     for file in (place / "labels").rglob("*.txt"):

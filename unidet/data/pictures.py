@@ -170,9 +170,14 @@ def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Findi
 
 
 def _refuse_circle(place: str, folder: str) -> None:
-    """UserError where a folder is a link to one of its parents, which would list images forever."""
+    """UserError where a folder is a link to one of its parents, or to one that the way to it leads
+    through by other links, which would list images forever."""
     path = os.path.join(place, folder)
-    if os.path.islink(path) and Path(place).resolve().is_relative_to(Path(path).resolve()):
+    if not os.path.islink(path):
+        return
+    target = Path(path).resolve()
+    way = (Path(place), *Path(place).parents)
+    if Path(place).resolve().is_relative_to(target) or target in (each.resolve() for each in way):
         raise UserError(f"{path}: links form a cycle; remove it")
 
 
