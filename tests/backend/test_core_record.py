@@ -37,7 +37,7 @@ class Start:
         monkeypatch.setitem(sys.modules, BINDINGS, types.ModuleType(BINDINGS))
 
     def __call__(self, *commands: str, fails: bool = False) -> list[str]:
-        with remembered(self.cache / "core.json", self.installed):
+        with remembered(self.cache / "core.json", self.installed, {Path("a.cc"): Path("b/a.cc")}):
             sources = sys.modules[BINDINGS].compile(str(self.cache), str(self.installed))
             self.utils.run_cmds(list(commands), str(self.cache), str(self.installed), "core")
             if fails:
@@ -98,3 +98,8 @@ def test_a_damaged_record_is_written_anew(content: str, start: Start) -> None:
     start("g++ op.cc")
     start("g++ op.cc")
     assert start.ran == [["g++ op.cc"]]
+
+
+def test_mended_sources_are_compiled_in_place_of_jittor_s_own(start: Start) -> None:
+    start('g++ "a.cc" -o a.cc.o', 'g++ "aa.cc"')
+    assert start.ran == [['g++ "b/a.cc" -o a.cc.o', 'g++ "aa.cc"']]

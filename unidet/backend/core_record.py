@@ -11,23 +11,25 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unidet.backend import files
+from unidet.backend.core_sources import with_mended
 
 BINDINGS = "jittor.pyjt_compiler"
 
 
 @contextmanager
-def remembered(path: Path, jittor_folder: Path) -> Iterator[None]:
+def remembered(path: Path, jittor_folder: Path, mended: Mapping[Path, Path]) -> Iterator[None]:
     """Around `import jittor`: asks the record at `path` first, and keeps in it what was done.
 
     Args:
         path: of the record, in the cache of this Jittor and compiler.
         jittor_folder: of the installed package.
+        mended: sources that are compiled in place of Jittor's own (core_sources.py).
     """
     import jittor_utils
 
@@ -37,7 +39,7 @@ def remembered(path: Path, jittor_folder: Path) -> Iterator[None]:
     bindings = _load_bindings(jittor_folder)
     generate, run_commands = bindings.compile, jittor_utils.run_cmds
     bindings.compile = _generating(generate, record)
-    jittor_utils.run_cmds = _running(run_commands, record)
+    jittor_utils.run_cmds = _running(run_commands, record, mended)
     try:
         yield
     finally:
@@ -89,12 +91,15 @@ def _generating(
     return remembered_sources
 
 
-def _running(run: Callable[..., None], record: dict[str, Any]) -> Callable[..., None]:
+def _running(
+    run: Callable[..., None], record: dict[str, Any], mended: Mapping[Path, Path]
+) -> Callable[..., None]:
     """Each target's last commands are kept: others of the same target overwrite its files."""
 
     def run_what_is_new(
         commands: Sequence[str], cache_path: str, jittor_path: str, target: str
     ) -> None:
+        commands = with_mended(commands, mended)
         digest = hashlib.sha256("\n".join(commands).encode()).hexdigest()
         place = f"{cache_path} {target}"
         if record["commands"].get(place) != digest:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from unidet.backend import core_record, files, toolchain
+from unidet.backend import core_record, core_sources, files, toolchain
 from unidet.backend.process_state import signals_kept, tls_kept, variables_set
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
@@ -104,7 +104,8 @@ def import_jittor(
         if not has_core(Path(jittor_utils.cache_path)):
             say_compiling(verbose)
         try:
-            with core_record.remembered(home / "core.json", jittor_folder):
+            mended = core_sources.mend(jittor_folder, home / "core")
+            with core_record.remembered(home / "core.json", jittor_folder, mended):
                 import jittor  # noqa: F401
         except Exception as error:
             raise UserError(
