@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -476,3 +477,23 @@ def test_files_that_are_not_ours_are_left_alone(store: Store, publish: Publish) 
     stranger.write_text("notes")
     clean(store, keep_last=0)
     assert stranger.read_text() == "notes"
+
+
+@pytest.mark.parametrize("name", ["trash", "trash/blobs", "work", "blobs/sha256/{}", "actions/{}"])
+def test_no_clean_up_where_a_folder_is_a_link(
+    store: Store, publish: Publish, tmp_path: Path, name: str
+) -> None:
+    """A store may come from elsewhere, and its trash lead to the home of who cleans it up."""
+    action = publish({"a": b"1"})
+    parts = {"blobs/sha256/{}": action.files["a"].sha256, "actions/{}": action.key}
+    link = store.layout.base / name.format(parts.get(name, "")[:2])
+    link.parent.mkdir(parents=True, exist_ok=True)
+    other = tmp_path / "home"
+    other.mkdir()
+    if link.exists():
+        shutil.rmtree(link)
+    (other / ("0" * 64)).write_text("mine")
+    link.symlink_to(other)
+    with pytest.raises(UserError, match="is a link, and a clean-up would"), cleaning(store):
+        sweep(store, grace=0, young=0)
+    assert (other / ("0" * 64)).read_text() == "mine"

@@ -226,6 +226,28 @@ def test_odd_things_stop_nothing_and_are_named(
     assert plan(store, keep_last=1).drops == ()
 
 
+def outside(path: Path) -> None:
+    (path.parent / "outside").write_text("mine")
+    path.symlink_to("outside")
+
+
+@pytest.mark.parametrize("make", [folder, fifo, loop, outside])
+def test_an_odd_thing_where_the_log_of_runs_lies_stays_and_nothing_is_written_to_it(
+    store: Store, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe that nobody reads would have made every run wait without end."""
+    monkeypatch.setattr(runs, "utc", lambda seconds: "2026-11-24T00:00:00")
+    store.log_run("rpn", "0" * 64, "ran")
+    monkeypatch.setattr(runs, "utc", lambda seconds: "2026-12-24T00:00:00")
+    for name in ("2026-12.jsonl", "2027-01.jsonl"):
+        make(store.layout.runs / name)
+    store.log_run("rpn", "1" * 64, "ran")
+    store.log_run("rpn", "2" * 64, "ran")
+    assert [run.key[0] for run in store.runs()] == ["2", "1", "0"]
+    if make is outside:
+        assert (store.layout.runs / "outside").read_text() == "mine"
+
+
 def test_a_link_to_a_record_is_none(store: Store, publish: Publish, tmp_path: Path) -> None:
     """What it leads to may be another one at the next look."""
     action = publish({"a": b"1"})

@@ -180,6 +180,17 @@ def test_a_link_in_place_of_a_folder_is_named_and_not_followed(
     assert "stranger" not in "".join(one.path for one in found.problems)
 
 
+@pytest.mark.parametrize("name", ["trash", "trash/blobs", "work", "refs/pins", "refs/accepted/rpn"])
+def test_a_link_in_place_of_a_folder_that_is_not_read_is_named(
+    store: Store, publish: Publish, tmp_path: Path, name: str
+) -> None:
+    publish({"a": b"one"})
+    shutil.rmtree(store.layout.base / name, ignore_errors=True)
+    (store.layout.base / name).parent.mkdir(parents=True, exist_ok=True)
+    (store.layout.base / name).symlink_to(tmp_path)
+    assert [(one.kind, one.path) for one in verify(store).problems] == [("unexpected", name)]
+
+
 def test_strangers_and_links(store: Store, publish: Publish) -> None:
     action = publish({"a": b"one"})
     blob = blob_of(store, action, "a")

@@ -20,6 +20,7 @@ from unidet.store import live, lock
 from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync, touch
 from unidet.store.gc_plan import closure, protected_roots, records_of
 from unidet.store.ingest import link_back
+from unidet.store.links import linked_folders
 from unidet.store.paths import check_digest
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -34,8 +35,14 @@ def cleaning(store: Store) -> Iterator[None]:
     """Context that allows one clean-up at a time.
 
     Raises:
-        UserError: another clean-up is running, or the store cannot be written.
+        UserError: another clean-up is running, a folder of the store is a link, or the store
+            cannot be written.
     """
+    for link in linked_folders(store.layout.base):
+        raise UserError(
+            f"{link} is a link, and a clean-up would remove files where it leads; put a folder in "
+            "its place"
+        )
     path = store.layout.gc_lock
 
     def refuse(owner: lock.Owner | None) -> None:

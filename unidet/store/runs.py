@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -48,7 +49,7 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
     line = b"\n" + json.dumps(asdict(run)).encode() + b"\n"
     try:
         make_folder(folder)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(folder / _current(folder, now), flags, 0o666)
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
@@ -63,9 +64,17 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
 def _current(folder: Path, now: str) -> str:
     """Name of this month's file, or of a later one if it exists because the clock was set back.
 
-    Lines and files thus stay in the order in which they were written.
+    Lines and files thus stay in the order in which they were written. A pipe, a link or a folder
+    of that name, which may be a user's, stays, and the next month's name is taken.
     """
-    return max([f"{now[:7]}.jsonl", *(path.name for path in _files(folder) if path.is_file())])
+    files = _files(folder)
+    plain = [path.name for path in files if stat.S_ISREG(path.lstat().st_mode)]
+    odd = {path.name for path in files} - {*plain}
+    current = max([f"{now[:7]}.jsonl", *plain])
+    while current in odd:
+        year, month = divmod(int(current[:4]) * 12 + int(current[5:7]), 12)
+        current = f"{year:04d}-{month + 1:02d}.jsonl"
+    return current
 
 
 def _files(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from unidet.store.disk import files_below, read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
+from unidet.store.links import linked_folders
 from unidet.store.paths import check_digest
 from unidet.store.record import MAX_BYTES, Action, LaterFormat, from_bytes
 from unidet.store.store import Store
@@ -62,8 +63,8 @@ def verify(store: Store) -> Findings:
         if not isinstance(error, FileNotFoundError):
             found.append(_unreadable(_relative(Path(error.filename), base), error))
 
-    linked = [name for name in _GROUPS if os.path.islink(base / name)]  # anywhere: not followed
-    found += [Problem("unexpected", name, "a link, where a folder belongs") for name in linked]
+    linked = [_relative(path, base) for path in linked_folders(base)]  # anywhere: not followed
+    found += [Problem("unexpected", where, "a link, where a folder belongs") for where in linked]
     blobs = [] if "blobs" in linked else sorted(files_below(base / "blobs", unlisted))
     records = [] if "actions" in linked else sorted(files_below(store.layout.actions, unlisted))
     found += _odd(base, [name for name in _GROUPS if name not in linked], unlisted)
