@@ -24,7 +24,8 @@ SHOWN_INPUTS = 2  # by name, of those that a node waits for
 class State:
     """One node: `fresh`, `stale`, `missing`, `partial`, `running` or `blocked`, and why.
 
-    A blocked one cannot run as configured: a file that it reads is not there.
+    A blocked one cannot run as configured: a file that it reads is not there, or its record is of a
+    later version of the program.
     """
 
     node: Node
@@ -56,10 +57,10 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
         return _waiting(node, list(dict.fromkeys(waiting)), store)
     try:
         preimage = preimage_of(node, config, store, fresh)
+        action = find(preimage, store)
     except UserError as error:
         return State(node, "blocked", str(error))
     key = key_of(preimage)
-    action = find(preimage, store)
     if action:
         fresh[node] = action
         reason = f"built {moment(action.finished)}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from unidet.console.terminal import printable
 from unidet.pipelines.verbs.support.arguments import add_json
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -63,7 +64,8 @@ def _lines(nodes: list[State]) -> Iterator[str]:
 
 
 def _line(label: str, state: str, reason: str) -> list[str]:
-    return textwrap.wrap(f"{label:<24} {state:<8} {reason}", 80, subsequent_indent=" " * 34)
+    text = printable(f"{label:<24} {state:<8} {reason}")
+    return textwrap.wrap(text, 80, subsequent_indent=" " * 34)
 
 
 VERB = Verb(

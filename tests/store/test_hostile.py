@@ -20,10 +20,10 @@ from unidet.store.gc_plan import plan
 from unidet.store.live import used
 from unidet.store.pins import pin, pins
 from unidet.store.provenance import redact, redact_command
-from unidet.store.record import Action, StoredFile, digest_files, with_checksum
+from unidet.store.record import FORMAT, Action, StoredFile, digest_files, with_checksum
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import SET_ASIDE, repair
-from unidet.store.store import Store, key_of
+from unidet.store.store import LaterRecord, Store, key_of
 from unidet.store.transfer import fetch, fetch_all, push
 from unidet.store.verify import verify
 
@@ -169,6 +169,33 @@ def test_a_chain_of_thousands_is_followed(store: Store, publish: Publish, tmp_pa
     remote = Remote(str(tmp_path / "remote"))
     assert len(push(store, remote, [newest]).sent) == 1501
     assert fetch(Store(tmp_path / "other"), remote, newest.key, no_use) == newest
+
+
+def test_the_record_of_a_later_version_is_not_replaced(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    """Older programs run in the same store, and a remote holds what they have published."""
+    old, other = publish({"a": b"1"}), publish({"b": b"2"}, seed=1)
+    remote = Remote(str(tmp_path / "remote"))
+    push(store, remote, [old, other])
+    path = store.layout.record(old.key)
+    rewrite(path, format=FORMAT + 1)
+    later = path.read_bytes()
+    for work in (
+        lambda: store.lookup(old.key),
+        lambda: publish({"a": b"other"}),
+        lambda: fetch(store, remote, old.key, no_use),
+        lambda: plan(store, keep_last=1),
+    ):
+        with pytest.raises(LaterRecord, match=f"of format {FORMAT + 1}, from a later version"):
+            work()
+        assert path.read_bytes() == later
+    assert list(store.actions()) == [other]
+    store.layout.record(other.key).unlink()
+    moved = fetch_all(store, remote, no_use)
+    assert moved.sent == [other.key]
+    assert len(moved.refused) == 1
+    assert path.read_bytes() == later
 
 
 # --- odd things in the store -------------------------------------------------------------------

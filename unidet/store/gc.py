@@ -112,7 +112,7 @@ def _restore_needed(store: Store) -> set[str]:
     The trash may also contain such records after a crash.
     """
     layout = store.layout
-    dropped = (store.read(path) for path in _digests(layout.dropped_records, ending=".json"))
+    dropped = (store.readable(path) for path in _digests(layout.dropped_records, ending=".json"))
     gone = {one.key: one for one in dropped if one is not None}
     records = records_of(store)
     needed = closure({*protected_roots(layout), *records}, gone | records)

@@ -26,10 +26,21 @@ from unidet.store.hashing import key_of, normalise
 from unidet.store.ingest import has_blob, ingested, place_all, place_missing, rescue
 from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
-from unidet.store.record import MAX_BYTES, Action, digest_files, from_bytes, to_bytes
+from unidet.store.record import (
+    MAX_BYTES,
+    Action,
+    LaterFormat,
+    digest_files,
+    from_bytes,
+    to_bytes,
+)
 from unidet.store.runs import How, Run
 from unidet.store.stat_cache import StatCache
 from unidet.store.view import materialise
+
+
+class LaterRecord(UserError):
+    """A later version of the program has written the record; it is neither read nor replaced."""
 
 
 class Store:
@@ -69,12 +80,16 @@ class Store:
     # --- looking up --------------------------------------------------------------------------
 
     def lookup(self, key: str) -> Action | None:
-        """The action of a key if all its blobs exist, else None."""
+        """The action of a key if all its blobs exist, else None; raises as `record`."""
         action = self.record(key)
         return action if action is not None and self.is_complete(action) else None
 
     def record(self, key: str) -> Action | None:
-        """The action of a key, whether its blobs exist or not."""
+        """The action of a key, whether its blobs exist or not.
+
+        Raises:
+            LaterRecord: this version cannot read it.
+        """
         return self.read(self.layout.record(key))
 
     def is_complete(self, action: Action) -> bool:
@@ -90,8 +105,8 @@ class Store:
     def actions(self, stage: str | None = None) -> Iterator[Action]:
         """Actions with a readable record, complete or not, newest first."""
         cache = self.layout.stat_cache / "actions"
-        for path in newest_first(self.layout.actions, cache, self.read, stage):
-            action = self.read(path)
+        for path in newest_first(self.layout.actions, cache, self.readable, stage):
+            action = self.readable(path)
             if action is not None:
                 yield action
 
@@ -203,6 +218,7 @@ class Store:
             sources: paths of the files of `preimage["files"]`.
 
         Raises:
+            LaterRecord: a later version of the program has published under this key meanwhile.
             UserError: the store cannot be written.
             ValueError: `key` is not the key of `preimage`, or `out` contains more than plain files.
         """
@@ -269,17 +285,29 @@ class Store:
             if path.is_dir():
                 set_aside(path, self.layout.trash)
             replace(path, to_bytes(action), self.layout.private(action.key))
-        return self.read(path) or action
+        return self.readable(path) or action
 
     def _note_difference(self, loser: Action) -> None:
         path = self.layout.differing(loser.key) / f"{loser.output}.json"
         create_once(path, to_bytes(loser), self.layout.private(loser.key))
 
+    def readable(self, path: Path) -> Action | None:
+        """The record at `path`; None if it is missing, damaged or of a later version."""
+        with suppress(LaterRecord):
+            return self.read(path)
+        return None
+
     def read(self, path: Path) -> Action | None:
-        """The record at `path`; None if it is missing or damaged, so that its stage runs again."""
+        """The record at `path`; None if it is missing or damaged, so that its stage runs again.
+
+        Raises:
+            LaterRecord: this version cannot read it.
+        """
         with clear_errors(self.root):
             try:
                 action = from_bytes(read_plain(path, MAX_BYTES))
+            except LaterFormat as error:
+                raise LaterRecord(f"store {self.root}: {path.name[:12]}… is {error}") from error
             except (FileNotFoundError, ValueError):
                 return None
         if action.key != path.stem:

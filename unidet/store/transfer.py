@@ -14,7 +14,7 @@ from unidet.store.ingest import has_blob
 from unidet.store.live import discard_abandoned
 from unidet.store.record import Action, StoredFile
 from unidet.store.remote import Refused, Remote
-from unidet.store.store import Store
+from unidet.store.store import LaterRecord, Store
 
 Use = Callable[..., None]
 Tell = Callable[[int, int], None]
@@ -117,6 +117,7 @@ def fetch(store: Store, remote: Remote, key: str, use: Use, tell: Tell = _silent
 
     Raises:
         Refused: a part is damaged or not what its name says; artefacts copied before it stay.
+        LaterRecord: the record of it or of an input here is one that this version cannot read.
         UserError: the remote cannot be reached, or the store cannot be written.
     """
     use(key)
@@ -186,11 +187,11 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
     """Copy all artefacts of a remote; refused ones are listed and do not stop the others."""
     moved = Moved()
     keys = list(remote.keys())
-    new = {key for key in keys if store.lookup(key) is None}
+    new = {key for key in keys if not _is_here(store, key)}
     for key in keys:
         try:
             action = fetch(store, remote, key, use, tell)
-        except Refused as error:
+        except (Refused, LaterRecord) as error:
             moved.refused.append(str(error))
             continue
         if action is not None:
@@ -199,3 +200,10 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
                 moved.sent.append(key)
                 moved.bytes += action.size
     return moved
+
+
+def _is_here(store: Store, key: str) -> bool:
+    try:
+        return store.lookup(key) is not None
+    except LaterRecord:
+        return True
