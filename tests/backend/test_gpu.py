@@ -347,6 +347,18 @@ def test_a_gpu_that_fails_its_trial_is_not_used(
     assert len(trials) == 2
 
 
+def test_a_trial_that_was_stopped_is_not_kept(
+    toolkit: Path, driver: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ctrl-C ends it as well; no later run would have used the GPU."""
+    driver(Library())
+    stop = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    monkeypatch.setattr(trial, "python_command", lambda code: [sys.executable, "-c", stop])
+    with pytest.raises(NoCuda, match="was stopped; the next command tries again"):
+        trial.require_success(find_cuda(), tmp_path)
+    assert not (tmp_path / "trial.json").exists()
+
+
 def test_a_trial_is_made_again_where_its_record_is_damaged(
     toolkit: Path, driver: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ def test_processes_that_compile_at_once_share_no_file(
         Path(command[-1]).write_text("library")
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(library.subprocess, "run", compiler)
+    monkeypatch.setattr(library, "run_tool", compiler)
     target = tmp_path / "some.so"
     for process in (11, 12):
         monkeypatch.setattr(library.os, "getpid", lambda process=process: process)

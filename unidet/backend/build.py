@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from pathlib import Path
 
 from unidet.backend import files
+from unidet.backend.tools import run_tool
 
 CORE_FLAGS = "-O1 -w"
 _CORE_HEADER = """\
@@ -139,7 +139,7 @@ def compile_file(compiler: Path, flags: list[str], source: Path, target: Path) -
     """Whether the compiler could do it; `target` is there whole or not at all."""
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     command = [str(compiler), *flags, str(source), "-o", str(partial)]
-    done = subprocess.run(command, capture_output=True)
+    done = run_tool(command)
     if done.returncode == 0:
         partial.replace(target)
     return done.returncode == 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from unidet.backend.tools import run_tool
 
 
 def compiled(
@@ -38,7 +39,7 @@ def _compile(source: str, command: Sequence[str], library: Path, linked: Sequenc
     file = partial.with_name(f"{partial.name}.cc")
     file.write_text(source, "utf-8")
     words = [*command, str(file), *linked, "-o", str(partial)]
-    done = subprocess.run(words, capture_output=True)
+    done = run_tool(words)
     file.unlink()
     if done.returncode:
         raise RuntimeError(f"the compiler refuses {library.name}: {done.stderr.decode()}")

@@ -11,7 +11,6 @@ import re
 import shutil
 import site
 import statistics
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from unidet.backend.tools import run_tool
 from unidet.errors import UserError
 
 ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp==2022.2.*'"
@@ -94,9 +94,17 @@ def find_compiler() -> Path:
 
 
 def compiler_version(compiler: Path) -> str:
-    """As the compiler prints it, e.g. "12.2.0"."""
-    output = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
-    match = re.search(r"\d+\.\d+(\.\d+)?", output.stdout)
+    """As the compiler prints it, e.g. "12.2.0".
+
+    Raises:
+        UserError: it fails.
+    """
+    done = run_tool([str(compiler), "--version"], text=True)
+    if done.returncode:
+        raise UserError(
+            f"{compiler} --version: exit status {done.returncode}; is it a C++ compiler?"
+        )
+    match = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)
     return match.group() if match else "unknown"
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.backend.toolchain import installed
+from unidet.backend.tools import run_tool
 
 OLDEST_TOOLKIT = 11
 SYSTEM_TOOLKITS = (Path("/usr/local/cuda"), Path("/opt/cuda"))
@@ -83,9 +84,7 @@ def _behind(nvcc: Path) -> Path:
 def _says(nvcc: Path, *arguments: str) -> str:
     """All that it prints; nothing where it cannot be started."""
     try:
-        done = subprocess.run(
-            [str(nvcc), *arguments], capture_output=True, text=True, timeout=_SECONDS
-        )
+        done = run_tool([str(nvcc), *arguments], text=True, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout + done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from unidet.backend.gpu import Cuda, NoCuda
 from unidet.backend.interpreter import python_command
 
 _SECONDS = 1200  # for compiling the core and the first kernels on a slow machine
+_STOP = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _TOLERANCE = 1e-4
 _ERROR = re.compile(r"\b(fatal|error)\s*:|\bfatal\s+:|cannot open shared object", re.IGNORECASE)
 
@@ -26,7 +28,7 @@ def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
     """Tries CUDA once; `again` also where the last trial failed.
 
     Raises:
-        NoCuda: the trial fails, or has failed before.
+        NoCuda: the trial fails, has failed before, or was stopped, which is not kept.
     """
     record = home / "trial.json"
     try:
@@ -58,7 +60,7 @@ def _recorded(record: Path, cuda: Cuda) -> str | None:
 
 
 def _try(log: Path) -> str:
-    """What is wrong; empty where nothing is."""
+    """What is wrong; empty where nothing is. NoCuda where somebody stopped it."""
     with log.open("wb") as output:
         command = python_command("from unidet.backend.trial import main; main()")
         try:
@@ -67,6 +69,8 @@ def _try(log: Path) -> str:
             ).returncode
         except subprocess.TimeoutExpired:
             return f"no answer within {_SECONDS} s"
+    if -status in _STOP:  # Ctrl-C and a closed terminal reach it too; that is no fault of the GPU
+        raise NoCuda("the trial of the GPU was stopped; the next command tries again")
     return "" if status == 0 else f"exit status {status}, {_reason(log)}"
 
 
