@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable
@@ -219,6 +220,22 @@ def test_a_stranger_in_the_folder_is_named(store: Store, publish: Publish) -> No
     (store.folder(action) / "shard-9.npz").write_bytes(b"x")
     with pytest.raises(UserError, match=r"shard-9.npz is not part of this artefact"):
         store.folder(action)
+
+
+@pytest.mark.parametrize("name", ["", "deep", "deep/deeper"])
+def test_nothing_is_written_where_a_link_in_the_folder_leads(
+    store: Store, publish: Publish, tmp_path: Path, name: str
+) -> None:
+    action = publish({"deep/deeper/a": b"1"})
+    link = store.folder(action) / name
+    shutil.rmtree(link)
+    own = tmp_path / "own" / "deep/deeper/a".removeprefix(name).lstrip("/")
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    link.symlink_to(tmp_path / "own")
+    with pytest.raises(UserError, match="is a link in place of a folder of this artefact"):
+        store.folder(action)
+    assert own.read_text() == "mine"
 
 
 def test_a_finished_artefact_is_used_without_writing(
