@@ -432,6 +432,17 @@ def test_what_the_dead_left_goes_and_unfinished_work_stays(
     assert mine.is_dir()
 
 
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, lambda path: path.symlink_to(path)])
+def test_what_is_no_folder_of_work_stops_no_clean_up(
+    store: Store, publish: Publish, make: Callable[[Path], None]
+) -> None:
+    publish({"a": b"1"})
+    odd = store.layout.work("0" * 64)
+    make(odd)
+    assert drop_unfinished(store, -60) == 1
+    assert not os.path.lexists(odd)
+
+
 def test_unfinished_work_that_a_living_process_has_marked_stays(store: Store) -> None:
     """Also where its lock is not seen, as between machines on some file systems."""
     key = key_of({"a": 1})

@@ -159,13 +159,18 @@ def drop_unfinished(store: Store, seconds: float) -> int:
     before = time.time() - seconds
     found = 0
     for work in _digests(store.layout.base / "work"):
-        if not all(_older(path, before) for path in (work, *files_below(work))):
+        inside = files_below(work) if _is_folder(work) else ()
+        if not all(_older(path, before) for path in (work, *inside)):
             continue
         with _if_free(store.layout.lock(work.name)) as free:
             if free and work.name not in live.used(store.layout.runs):
                 discard(work, store.layout.trash)
                 found += 1
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _purge(store: Store, before: float) -> int:
