@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from unidet.store.gc import cleaning
 from unidet.store.lock import Owner
 from unidet.store.store import Store, key_of
 
@@ -185,3 +187,17 @@ def test_without_any_lock_the_first_writer_still_wins(tmp_path: Path) -> None:
     winner = (store.folder(action) / "model").read_text()
     assert winner in computed
     assert len(action.nondeterminism) == len(computed) - 1
+
+
+def test_a_full_disk_keeps_nobody_from_a_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clean-up takes one too, and is to free the disk."""
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with cleaning(store):
+        assert store.layout.gc_lock.exists()
+    assert os.listdir(store.layout.gc_lock.parent) in ([], ["gc.lock"])

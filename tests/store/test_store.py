@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from unidet.errors import UserError
+from unidet.store.live import in_use
 from unidet.store.record import Action
 from unidet.store.store import Store, key_of
 
@@ -431,6 +433,32 @@ def test_a_disk_that_fails_gives_one_clear_line(
     assert "\n" not in str(caught.value)
     assert store.lookup(key) is None
     assert (store.work(key) / "checkpoint").read_bytes() == b"hours of work"
+
+
+@pytest.mark.parametrize("step", ["fsync", "write", "flock"])
+def test_an_error_of_an_open_file_names_it(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The system gives no name with it, so the line named no path."""
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    publish({"a": b"1"})
+    store.log_run("rpn", "0" * 64, "ran")
+    with in_use(store.layout) as use:
+        monkeypatch.setattr(fcntl if step == "flock" else os, step, fail)
+        work: dict[str, Callable[[], object]] = {
+            "fsync": lambda: publish({"a": b"2"}, seed=1),
+            "write": lambda: use("0" * 64),
+            "flock": lambda: in_use(store.layout).__enter__(),
+        }
+        with pytest.raises(UserError, match=rf"Input/output error \({store.root}/store/v1/\w+"):
+            work[step]()
+        if step == "write":
+            with pytest.raises(UserError, match=r"error \(.*/refs/runs/.*\.jsonl\)"):
+                store.log_run("rpn", "0" * 64, "ran")
+        monkeypatch.undo()
 
 
 def test_any_other_error_of_the_disk_is_one_line_too(

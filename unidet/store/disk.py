@@ -12,14 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.store.hashing import sha256_bytes
+from unidet.store.hashing import naming, sha256_bytes
 
 _REASONS = {
     errno.EROFS: "is read-only; choose another with store.root=FOLDER",
     errno.EACCES: "is not writable for this user; choose another with store.root=FOLDER",
     errno.EPERM: "is not writable for this user, or its file system has no hard links; "
     "choose another with store.root=FOLDER",
-    errno.ENOTSUP: "is on a file system without hard links; choose another with store.root=FOLDER",
+    errno.ENOTSUP: "is on a file system without hard links or locks; choose another with "
+    "store.root=FOLDER",
     errno.ENOSPC: "is on a full disk; free some space and run the same command again",
     errno.EDQUOT: "has used up its disk quota; free some space and run the same command again",
 }
@@ -60,7 +61,7 @@ def read_plain(path: Path, most: int | None = None) -> bytes:
             raise ValueError("a folder, a device or a pipe, not a plain file")
         if most is not None and state.st_size > most:
             raise ValueError(f"{state.st_size} bytes, more than the {most} that it may have")
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        with naming(path), os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read()
     finally:
         os.close(descriptor)
@@ -83,7 +84,7 @@ def unreadable_is_damaged() -> Iterator[None]:
 
 def sync(path: Path | str) -> None:
     """Flush the content of a file, or the entries of a folder, to the disk (fsync)."""
-    with _opened(path) as descriptor:
+    with naming(path), _opened(path) as descriptor:
         os.fsync(descriptor)
 
 
@@ -148,7 +149,7 @@ def touch(path: Path) -> None:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Write a new file durably."""
-    with open(path, "xb") as stream:
+    with naming(path), open(path, "xb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def _stream(source: Path | str, target: Path | str | None) -> str:
             while count := _read_into(stream, buffer):
                 hasher.update(buffer[:count])
                 if out is not None:
-                    write_all(out.fileno(), buffer[:count])
+                    with naming(out.name):
+                        write_all(out.fileno(), buffer[:count])
     finally:
         if out is not None:
             out.close()
@@ -109,10 +111,18 @@ def _stream(source: Path | str, target: Path | str | None) -> str:
 
 
 def _read_into(stream: FileIO, buffer: memoryview) -> int:
-    try:
+    with naming(stream.name):
         return stream.readinto(buffer)
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Meanwhile errors of an open file get its name, which only errors of opening have."""
+    try:
+        yield
     except OSError as error:
-        error.filename = str(stream.name)  # an error of a read has no file name
+        if error.filename is None:
+            error.filename = os.fspath(path)
         raise
 
 

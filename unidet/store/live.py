@@ -21,7 +21,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.disk import clear_errors, discard, entries, make_folder
-from unidet.store.hashing import write_all
+from unidet.store.hashing import naming, write_all
 from unidet.store.paths import Layout
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -48,7 +48,7 @@ def in_use(layout: Layout) -> Iterator[Use]:
         return
 
     def use(*keys: str) -> None:
-        with clear_errors(layout.root):
+        with clear_errors(layout.root), naming(path):
             write_all(descriptor, "".join(f"{key}\n" for key in keys).encode())
 
     try:
@@ -69,7 +69,8 @@ def _create(layout: Layout) -> tuple[Path, int]:
     while True:
         path = layout.live()
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with naming(path):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.path.lexists(path):
             return path, descriptor
         os.close(descriptor)

@@ -6,6 +6,7 @@ The operating system releases the lock of a process that dies. If two processes 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unidet.store.disk import read_plain
+from unidet.store.hashing import naming
 from unidet.store.plain_json import parse_record
 from unidet.store.provenance import utc
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 POLL_SECONDS = 0.2
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,11 @@ def acquire(
                 check()
     try:
         _sign(path)
-    except BaseException:
-        lock.release()
-        raise
+    except BaseException as error:
+        # Who holds it is only told to others; a clean-up of a full disk must not fail of that.
+        if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
+            lock.release()
+            raise
     return lock
 
 
@@ -114,7 +119,8 @@ def _sign(path: Path) -> None:
     owner = Owner(socket.gethostname(), os.getpid(), utc(time.time()))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        temporary.write_text(json.dumps(asdict(owner)))
+        with naming(temporary):
+            temporary.write_text(json.dumps(asdict(owner)))
         os.replace(temporary, _signature(path))
     finally:
         temporary.unlink(missing_ok=True)

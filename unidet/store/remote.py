@@ -19,7 +19,7 @@ from typing import Any
 
 from unidet.errors import UserError
 from unidet.store.disk import make_folder, sync
-from unidet.store.hashing import BUFFER_BYTES, key_of, sha256_file
+from unidet.store.hashing import BUFFER_BYTES, key_of, naming, sha256_file
 from unidet.store.paths import Layout, is_digest
 from unidet.store.provenance import redact, redact_argument
 from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_bytes
@@ -123,7 +123,7 @@ class Remote:
         left = size + 1
         with self._clear_errors():
             stream = self._system.open(str(path), "rb")
-        with stream, open(target, "xb") as out:
+        with naming(target), stream, open(target, "xb") as out:
             while left:
                 with self._clear_errors():
                     piece = stream.read(min(left, BUFFER_BYTES))

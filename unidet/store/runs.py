@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from unidet.store.disk import entries, make_folder, read_plain
-from unidet.store.hashing import write_all
+from unidet.store.hashing import naming, write_all
 from unidet.store.plain_json import parse_record
 from unidet.store.provenance import command, utc
 
@@ -50,13 +50,15 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
     try:
         make_folder(folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(folder / _current(folder, now), flags, 0o666)
+        path = folder / _current(folder, now)
+        descriptor = os.open(path, flags, 0o666)
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
             return
         raise
     try:
-        write_all(descriptor, line)
+        with naming(path):
+            write_all(descriptor, line)
     finally:
         os.close(descriptor)
 
