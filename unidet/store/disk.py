@@ -143,7 +143,7 @@ def set_aside(path: Path, trash: Path) -> None:
 
 def touch(path: Path) -> None:
     """Set the modification time to now, where permitted."""
-    with suppress(PermissionError):
+    with suppress(PermissionError), naming(path):
         os.utime(path, follow_symlinks=False)
 
 
