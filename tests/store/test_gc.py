@@ -432,6 +432,19 @@ def test_what_the_dead_left_goes_and_unfinished_work_stays(
     assert mine.is_dir()
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
+@pytest.mark.parametrize("place", ["records/{}.json", "blobs/{}", "{}"])
+def test_an_odd_thing_in_the_trash_is_removed_too(
+    store: Store, publish: Publish, make: Callable[[Path], None], place: str
+) -> None:
+    publish({"a": b"1"})
+    odd = store.layout.trash / place.format("0" * 64)
+    odd.parent.mkdir(parents=True, exist_ok=True)
+    make(odd)
+    sweep(store, grace=-60, young=0)
+    assert not os.path.lexists(odd)
+
+
 @pytest.mark.parametrize("make", [Path.touch, os.mkfifo, lambda path: path.symlink_to(path)])
 def test_what_is_no_folder_of_work_stops_no_clean_up(
     store: Store, publish: Publish, make: Callable[[Path], None]

@@ -466,3 +466,23 @@ def test_no_password_in_an_error(url: str) -> None:
 def test_no_password_in_a_message_that_shows_an_argument() -> None:
     assert redact("remote=sftp://me:my S3cret@h/x{: wrong") == "remote=sftp://me:***@h/x{: wrong"
     assert redact("sftp://me:S3cret@h/x: no me@h there") == "sftp://me:***@h/x: no me@h there"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("remote=sftp//me:S3cret@h/x", "remote=sftp//me:***@h/x"),
+        ("remote=sftp:me:S3cret@h/x", "remote=sftp:***@h/x"),
+        ("remote=me:S3c/ret@h", "remote=me:***@h"),
+        ("remote=sftp://me:S3cret", "remote=sftp://me:***"),
+        ("sftp://me:S3cret/h/x", "sftp://me:***/h/x"),
+        ("sftp://me:22x/h", "sftp://me:***/h"),
+        ("sftp://h:22/x", "sftp://h:22/x"),
+        ("sftp://h:22", "sftp://h:22"),
+        ("sftp://[::1]:22/x", "sftp://[::1]:22/x"),
+        ("proposals:val", "proposals:val"),
+        ("/data/me@here/a:b", "/data/me@here/a:b"),
+    ],
+)
+def test_a_password_in_a_mistyped_address_is_hidden(given: str, told: str) -> None:
+    assert redact(given) == redact(redact(given)) == told

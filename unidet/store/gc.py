@@ -17,7 +17,15 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store import live, lock
-from unidet.store.disk import clear_errors, discard, files_below, make_folder, sync, touch
+from unidet.store.disk import (
+    clear_errors,
+    discard,
+    files_below,
+    make_folder,
+    remove,
+    sync,
+    touch,
+)
 from unidet.store.gc_plan import closure, protected_roots, records_of
 from unidet.store.ingest import link_back
 from unidet.store.links import linked_folders
@@ -180,7 +188,7 @@ def _purge(store: Store, before: float) -> int:
     for dropped in (*layout.dropped_records.glob("*"), *layout.dropped_blobs.glob("*")):
         if _dropped_before(dropped, before):
             freed += _bytes(dropped)
-            dropped.unlink(missing_ok=True)
+            remove(dropped)
     # Last, because removing one hard link of a file changes the ctime of the others.
     for path in layout.trash.glob("*"):
         if path not in (layout.dropped_records, layout.dropped_blobs) and _dropped_before(
@@ -262,7 +270,7 @@ def _dropped_before(dropped: Path, before: float) -> bool:
 
 def _bytes(path: Path) -> int:
     """Bytes that deleting `path` frees; files with other hard links do not count."""
-    paths = [path] if path.is_file() else files_below(path)
+    paths = files_below(path) if _is_folder(path) else [path]
     found = 0
     for one in paths:
         with suppress(FileNotFoundError):

@@ -18,7 +18,10 @@ from typing import Any
 # Bounded repetitions, because text in a record from elsewhere could make others very slow.
 _USER = re.compile(r":/{1,2}[^\s:]*:")  # a path made of an address has one slash
 _WITH_BLANKS = re.compile(r"(://[^\s:@]*:)(?!\*\*\*@)(?:(?!://).)*@", re.DOTALL)
-_AS_SCP = re.compile(r"(^|[='\"])([^\s/:@=]{1,99}):[^\s/@]{1,99}(@[^\s/:@]{1,255}:)")
+# No address, but typed for one: user:password@host, also behind a mistyped sftp: or sftp//
+_UNMARKED = re.compile(r"(^|[='\"/])([^\s/:@=]{1,99}):(?!/)[^\s@]{1,99}@")
+# A port is a number; anything else is a password whose host was forgotten.
+_NO_PORT = re.compile(r"(://[^\s/:@\[]{1,99}:)(?!\*\*\*|\d{1,5}(?!\w))[^\s/@]{1,255}(?=/|$)")
 _TOKEN = re.compile(
     r"([?&;#][\w.\[%-]{0,40}"
     r"(?:pass\w{0,20}|pwd|secret|token|signature|credential|auth|sig|key)(?:\]|%5D)?=).+",
@@ -63,7 +66,7 @@ def redact_argument(text: str) -> str:
     user = _USER.search(before)
     if user is not None:
         text = f"{before[: user.end()]}***@{host}"
-    text = _AS_SCP.sub(r"\1\2:***\3", text)  # no address, but typed for one
+    text = _NO_PORT.sub(r"\1***", _UNMARKED.sub(r"\1\2:***@", text))
     return _TOKEN.sub(r"\1***", text)
 
 

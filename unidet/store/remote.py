@@ -30,7 +30,9 @@ RENAMING = ("file", "local", "sftp", "ssh")
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 
 # Mistyped addresses that would otherwise be used as names of local folders.
-_MISTYPED_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*:/(?!/)|[^/]+@[^/]+:")
+_MISTYPED_ADDRESS = re.compile(
+    r"[A-Za-z][\w+.-]*:/(?!/)|(?:sftp|ssh|s3)(?::|/{1,2}[^/]*@)|[^/]+@[^/]+:|[^/]*:[^/]*@"
+)
 _OF_FILES = re.compile(r"(file|local):(?!///)", re.IGNORECASE)
 
 Progress = Callable[[int], None]
@@ -242,7 +244,8 @@ class Remote:
             self._plain.add(path.parent)
         kind, size = self._look(path)
         if kind not in ("file", "nothing"):
-            raise self._refused(path, f"a {kind}, not a plain file")
+            shown = "pipe, a socket or a device" if kind == "other" else kind
+            raise self._refused(path, f"a {shown}, not a plain file")
         return size if kind == "file" else None
 
     def _refuse_links(self, folder: Path) -> None:
