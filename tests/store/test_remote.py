@@ -434,7 +434,7 @@ def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) ->
         ("sftp://127.0.0.1:1/x", "remote sftp://127.0.0.1:1/x: "),
         ("me@host:/data", "remote me@host:/data: is no folder, and an address is given as"),
         ("sftp//me:pw@host/x", "remote sftp//me:***@host/x: is no folder, and an address"),
-        ("sftp:me@host/x", "remote sftp:me@host/x: is no folder, and an address is given"),
+        ("sftp:me@host/x", "remote sftp:***@host/x: is no folder, and an address is given"),
         ("me:pw@host", "remote me:***@host: is no folder, and an address is given"),
         ("sftp:/me:S3cret@host/data", "remote sftp:/me:***@host/data: is no folder"),
         ("s3://bucket/x?token=S3cret", "remote s3://bucket/x?token=***: an address takes no ?"),
