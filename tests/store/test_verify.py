@@ -191,6 +191,19 @@ def test_a_link_in_place_of_a_folder_that_is_not_read_is_named(
     assert [(one.kind, one.path) for one in verify(store).problems] == [("unexpected", name)]
 
 
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
+@pytest.mark.parametrize("name", ["trash", "trash/records", "work", "stat-cache"])
+def test_what_is_no_folder_in_place_of_one_that_is_not_read_is_named(
+    store: Store, publish: Publish, make: Callable[[Path], None], name: str
+) -> None:
+    publish({"a": b"one"})
+    place = store.layout.base / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(exist_ok=True)
+    make(place)
+    assert [(one.kind, one.path) for one in verify(store).problems] == [("unexpected", name)]
+
+
 def test_strangers_and_links(store: Store, publish: Publish) -> None:
     action = publish({"a": b"one"})
     blob = blob_of(store, action, "a")

@@ -21,6 +21,7 @@ from unidet.store.threads import pool_of
 
 WORKERS = 8
 _GROUPS = ("blobs", "actions", "locks", "refs")
+_UNREAD = ("trash", "trash/records", "trash/blobs", "work", "stat-cache")
 _FOLDER = re.compile(
     r"blobs/sha256(/[0-9a-f]{2})?|actions/[0-9a-f]{2}(/[0-9a-f]{64}\.differs)?"
     r"|refs/(pins|runs|accepted(/[a-z][a-z0-9_]*)?)"
@@ -65,6 +66,8 @@ def verify(store: Store) -> Findings:
 
     linked = [_relative(path, base) for path in linked_folders(base)]  # anywhere: not followed
     found += [Problem("unexpected", where, "a link, where a folder belongs") for where in linked]
+    taken = [name for name in _UNREAD if (base / name).exists() and not (base / name).is_dir()]
+    found += [Problem("unexpected", where, "not a folder, where one belongs") for where in taken]
     blobs = [] if "blobs" in linked else sorted(files_below(base / "blobs", unlisted))
     records = [] if "actions" in linked else sorted(files_below(store.layout.actions, unlisted))
     found += _odd(base, [name for name in _GROUPS if name not in linked], unlisted)
