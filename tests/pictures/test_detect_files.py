@@ -27,7 +27,7 @@ from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL, Journal
 from unidet.pictures.result_files import Ids, write_results
 from unidet.pictures.sources import find_sources
-from unidet.pictures.videos import film_of, video_file
+from unidet.pictures.videos import film_of, frame_rate, video_file
 
 NAMES = ("cat", "dog")
 
@@ -305,7 +305,8 @@ def test_a_video_comes_out_as_a_video(make_video: Callable[..., None]) -> None:
     detector = WholePicture()
     assert detect("photos/film.avi", "photos/x.jpg", finds=detector).pictures == 4
     film = film_of(Path("out/film.avi"))
-    assert (film.frames, film.rate, film.size_hw) == (3, 12.0, (48, 64))
+    assert (film.frames, film.size_hw) == (3, (48, 64))
+    assert frame_rate(Path("out/film.avi")) == 12.0
     names = [image["file_name"] for image in content("images.json")["images"]]
     assert names == ["film.avi#1", "film.avi#2", "film.avi#3", "x.jpg"]
     assert detect("photos/film.avi", "photos/x.jpg", finds=detector).resumed == 2

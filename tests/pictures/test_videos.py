@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from disks import no_room
+from PIL import Image
 
 from unidet.errors import UserError
-from unidet.pictures.videos import film_of, missing_frames, read_frames, video_file, video_name
+from unidet.pictures.videos import (
+    film_of,
+    frame_rate,
+    missing_frames,
+    read_frames,
+    video_file,
+    video_name,
+)
 
 RED_BLUE_GREEN = ((200, 30, 30), (30, 30, 200), (30, 160, 30))
 
@@ -22,11 +31,54 @@ def test_what_is_written_is_read(
 ) -> None:
     make_video(tmp_path / name, 5.0)
     film = film_of(tmp_path / name)
-    assert (film.size_hw, film.rate, film.frames) == ((48, 64), 5.0, 3)
+    assert (film.size_hw, film.frames, frame_rate(tmp_path / name)) == ((48, 64), 3, 5.0)
     frames = list(read_frames(tmp_path / name))
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3
     means = np.array([frame.mean(axis=(0, 1)) for frame in frames])
     assert np.abs(means - RED_BLUE_GREEN).max() < 12, "red, blue and green, in RGB"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "rate"),
+    [
+        ([0, 33, 74, 101, 130], 4000 / 130),  # FFmpeg guesses 1000 frames per second
+        ([0, 100, 200, 300, 400], 10.0),
+        ([0, 8, 16, 24, 524, 1024, 1524], 6000 / 1524),  # dense at first
+        ([0], 25.0),
+    ],
+)
+def test_a_rate_that_no_header_names_is_that_of_the_times(
+    milliseconds: list[int], rate: float, tmp_path: Path
+) -> None:
+    _matroska(tmp_path / "screen.mkv", milliseconds)
+    assert len(list(read_frames(tmp_path / "screen.mkv"))) == len(milliseconds)
+    assert frame_rate(tmp_path / "screen.mkv") == pytest.approx(rate, rel=0.03)
+
+
+def _matroska(path: Path, milliseconds: list[int]) -> None:
+    """Frames of 64x48 at these times and no rate, as browsers record (RFC 9559)."""
+
+    def element(identity: str, content: bytes) -> bytes:
+        return bytes.fromhex(identity) + (len(content) | 1 << 56).to_bytes(8, "big") + content
+
+    def number(identity: str, value: int) -> bytes:
+        return element(identity, value.to_bytes(4, "big"))
+
+    jpeg = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(jpeg, "JPEG")
+    size = element("e0", number("b0", 64) + number("ba", 48))
+    film = number("d7", 1) + number("73c5", 1) + number("83", 1) + element("86", b"V_MJPEG")
+    frames = (
+        element("a3", b"\x81" + time.to_bytes(2, "big") + b"\x80" + jpeg.getvalue())
+        for time in milliseconds
+    )
+    parts = [
+        element("1549a966", number("2ad7b1", 1_000_000)),
+        element("1654ae6b", element("ae", film + size)),
+        element("1f43b675", number("e7", 0) + b"".join(frames)),
+    ]
+    head = element("1a45dfa3", element("4282", b"matroska"))
+    path.write_bytes(head + element("18538067", b"".join(parts)))
 
 
 def test_a_video_that_fails_is_not_there(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from unidet.pictures.naming import DRAWN_AS, Names, check_target, cut
 from unidet.pictures.result_files import FILES
 from unidet.pictures.shots import Shot, frame_key
 from unidet.pictures.sources import Source
-from unidet.pictures.videos import film_of, video_file
+from unidet.pictures.videos import frame_rate, video_file
 from unidet.store.disk import whole_file
 
 Format = Literal["coco", "yolo", "voc", "csv", "labelme"]
@@ -183,9 +183,9 @@ class Outputs:
         proposals: np.ndarray | None,
     ) -> None:
         if self._append is None:
-            film = film_of(Path(source.path))
+            rate = frame_rate(Path(source.path))
             target = self.replace(names.drawing)
-            self._append = self._video.enter_context(video_file(target, film.rate))
+            self._append = self._video.enter_context(video_file(target, rate))
         self._append(np.asarray(_drawn(detections, pixels, proposals)))
 
     def _write_crops(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _CODECS = {".avi": "MJPG"}
 _CODEC = "mp4v"
-_RATE = 25.0  # frames per second, if the file does not contain the rate
+_RATE = 25.0  # frames per second, if the file contains neither the rate nor times
+_NEAR = 0.1  # of the rate: a header this far from the mean of the frames' times is taken
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Film:
     """The header of a video; `frames` is 0 if unknown, and may be inexact."""
 
     size_hw: tuple[int, int]
-    rate: float
     frames: int
 
 
@@ -45,9 +45,31 @@ def film_of(path: Path) -> Film:
         height, width = (
             int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
         )
-        rate = capture.get(cv2.CAP_PROP_FPS)
         frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        return Film((height, width), rate if 0 < rate < 1000 else _RATE, frames)
+        return Film((height, width), frames)
+
+
+def frame_rate(path: Path) -> float:
+    """Frames per second: what the header says, or the mean over the frames' times where that is
+    another. Browsers' and screen recorders name no rate, which FFmpeg then guesses (1000, 120).
+
+    Raises:
+        UserError: as `film_of`.
+    """
+    import cv2
+
+    with _opened(path) as capture:
+        named = capture.get(cv2.CAP_PROP_FPS)
+        capture.set(cv2.CAP_PROP_FORMAT, -1)  # packets, not decoded, in the order of decoding
+        times = []
+        while capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+    seconds = (max(times) - min(times)) / 1000 if times else 0.0
+    mean = (len(times) - 1) / seconds if seconds > 0 else 0.0
+    plausible = [rate for rate in (mean, named) if 0 < rate < 1000]
+    if not plausible:
+        return _RATE
+    return named if abs(named - mean) <= _NEAR * named else plausible[0]
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
