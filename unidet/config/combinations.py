@@ -20,27 +20,33 @@ def combinations(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """The overrides of each job, the last key varying fastest, and the keys that vary.
 
     Raises:
-        UserError: a value cannot be parsed or is not a list of values, or there are too many jobs.
+        UserError: a value cannot be parsed or is not a list of values, a key that varies is given
+            again, which alone would count in all jobs, or there are too many jobs.
     """
     from hydra.errors import HydraException
 
     from unidet.config.compose import explain
 
-    choices, swept = [], []
+    choices: list[list[str]] = []
+    swept: dict[str, tuple[str, str]] = {}  # without the `+`: as given, and with its values
     for override in overrides:
         try:
             item = parsed(override)
         except HydraException as error:
             raise UserError(explain(error, [override], sweep=True)) from None
+        name = str(item.key_or_group)
+        if name in swept:
+            raise UserError(f"{override}: comes after {swept[name][1]}; give {name} once")
         if item.is_sweep_override():
             key = item.get_key_element()
             choices.append([f"{key}={value}" for value in _values(item, override)])
-            swept.append(key)
+            swept[name] = key, override
         else:
             choices.append([str(item.input_line)])
+    keys = [key for key, _ in swept.values()]
     if prod(map(len, choices)) > MOST_JOBS:
-        raise UserError(f"{', '.join(swept)}: more than {MOST_JOBS} combinations; give fewer")
-    return [list(job) for job in product(*choices)], swept
+        raise UserError(f"{', '.join(keys)}: more than {MOST_JOBS} combinations; give fewer")
+    return [list(job) for job in product(*choices)], keys
 
 
 def _values(item: Override, override: str) -> list[str]:

@@ -87,6 +87,12 @@ def test_combinations_vary_the_last_key_fastest() -> None:
     assert jobs == [["stage=rpn", *pair] for pair in expected]
 
 
+def test_what_a_script_gives_first_may_be_swept() -> None:
+    jobs, swept = combinations(["a.b=2", "a.b=0,1"])
+    assert swept == ["a.b"]
+    assert jobs == [["a.b=2", "a.b=0"], ["a.b=2", "a.b=1"]]
+
+
 def test_a_list_is_one_value_and_no_sweep() -> None:
     jobs, swept = combinations(["calibration_sweep.betas=[0.1,0.2]"])
     assert (jobs, swept) == ([["calibration_sweep.betas=[0.1,0.2]"]], [])
@@ -104,6 +110,8 @@ def test_a_list_is_one_value_and_no_sweep() -> None:
         (["seed=range(0,inf)"], "seed=range(0,inf): is more than 10000 values"),
         (["seed=range(0,200)", "a=range(0,200)"], "seed, a: more than 10000 combinations"),
         ([f"seed={'9' * 5000}"], "9: the value cannot be read"),
+        (["a.b=0,1", "a.b=2"], "a.b=2: comes after a.b=0,1; give a.b once"),
+        (["+a.b=0,1", "seed=1,2", "++a.b=2,3"], "++a.b=2,3: comes after +a.b=0,1; give a.b once"),
     ],
 )
 def test_what_is_no_sweep_is_one_line(overrides: list[str], says: str) -> None:
