@@ -58,6 +58,10 @@ class ClosedSet:
         self._are_supposed, self._is_told = are_supposed, False
         named = None if isinstance(outputs, int) else outputs
         self.names = None if named is None else tuple(name for name in named if name is not None)
+        self.asks = (
+            f"this model has {outputs} classes whose names are not known; give all {outputs}, "
+            "in the order of its outputs"
+        )
 
     def shape(self, height: int, width: int) -> Shape:
         return (self._transform.padded_size(width, height),)
@@ -91,10 +95,7 @@ class ClosedSet:
         """(O,) int64 position in the vocabulary of each output, `NO_LABEL` for none."""
         if isinstance(self._outputs, int):
             if vocabulary is None or len(vocabulary) != self._outputs:
-                raise UserError(
-                    f"vocabulary: this model has {self._outputs} classes whose names are not "
-                    "known; give all their names in the order of its outputs"
-                )
+                raise UserError(f"vocabulary: {self.asks}")
             return np.arange(self._outputs)
         labels = np.full(len(self._outputs), NO_LABEL, np.int64)
         named = [place for place, name in enumerate(self._outputs) if name is not None]

@@ -60,10 +60,7 @@ def open_for_files(
     names = _with_examples(model, names, examples)
     classes = model.names if names is None else names.names
     if classes is None:
-        raise UserError(
-            '--vocab: this model has no names of its own; give some ("cat, traffic light"), a file '
-            "with one a line, or a list such as coco"
-        )
+        raise UserError(f"--vocab: {model.asks}")
     return FileDetector(
         names=classes,
         detect=lambda images: model.stream(images, names, options),

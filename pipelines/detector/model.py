@@ -44,6 +44,11 @@ class Model:
         self.names = network.names
 
     @property
+    def asks(self) -> str:
+        """Which names must be given, to say so where `names` is None."""
+        return self._opened.asks
+
+    @property
     def _network(self) -> Network:
         """UserError in a process that was forked after loading."""
         require_own_process()

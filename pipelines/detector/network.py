@@ -45,9 +45,11 @@ class Network(Protocol):
 
     Attributes:
         names: the default categories; None if names must be given.
+        asks: which names must be given, to say so where `names` is None.
     """
 
     names: tuple[str, ...] | None
+    asks: str
 
     def shape(self, height: int, width: int) -> Shape:
         """Images with the same shapes are batched."""

@@ -36,6 +36,11 @@ class OpenVocabulary(ABC):
     Every value is the configuration's, as stages `proposals`, `lvis_raw` and `lvis_eval` take it.
     """
 
+    asks = (
+        'this model takes any name; say which, such as "cat, traffic light", a file with one a '
+        "line, or a list such as coco"
+    )
+
     def __init__(self, config: Config, regions: RoiClassifier, texts: Texts) -> None:
         self._config, self._regions, self._texts = config, regions, texts
         self.names = texts.names
@@ -62,9 +67,7 @@ class OpenVocabulary(ABC):
     def _wanted(self, vocabulary: Vocabulary | None) -> Vocabulary:
         """The given categories, or the model's own."""
         if vocabulary is None and self.names is None:
-            raise UserError(
-                'vocabulary: this model takes any name; say which, such as "cat, traffic light"'
-            )
+            raise UserError(f"vocabulary: {self.asks}")
         own = tuple(Entry(name) for name in self.names or ())  # may differ in case alone
         return Vocabulary(own) if vocabulary is None else vocabulary
 

@@ -93,6 +93,7 @@ def test_outputs_without_names_take_as_many() -> None:
     unnamed = model(3)
     assert unnamed.names is None
     assert unnamed.detect(PIXELS, "x, y, z").names == ("x", "y", "z")
+    assert "give all 3, in the order of its outputs" in unnamed.asks
     for names in (None, ["x"]):
         with pytest.raises(UserError, match="3 classes whose names are not known"):
             unnamed.detect(PIXELS, names)

@@ -30,6 +30,7 @@ class WholePicture:
     """A network that finds every image whole, and remembers the batches it saw."""
 
     names = ("picture",)
+    asks = ""
 
     def __init__(self) -> None:
         self.batches: list[list[Size]] = []

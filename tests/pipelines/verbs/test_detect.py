@@ -25,6 +25,8 @@ from unidet.vocabularies.vocabulary import Vocabulary
 class HandMade:
     """Finds the whole image as its first name, if the threshold lets it."""
 
+    asks = "this model takes any name; say which"
+
     def __init__(self, names: tuple[str, ...] | None) -> None:
         self.names = names
         self.asked: list[Any] = []
@@ -113,7 +115,7 @@ def test_a_closed_set_model_has_names_of_its_own(
 def test_an_open_model_needs_names(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
     opened(None)
     assert exit_status("detect", "a.png", "--weights", "w.pth") == 2
-    assert "--vocab: this model has no names of its own; give some" in capsys.readouterr().err
+    assert "--vocab: this model takes any name; say which" in capsys.readouterr().err
     assert not Path("detections").exists()
 
 
@@ -138,7 +140,7 @@ def test_what_cannot_be_read_is_status_1(
     Path("b/broken.jpg").write_bytes(b"no image")
     assert exit_status("detect", "b", "--weights", "w.pth") == 1
     told = capsys.readouterr().err
-    assert "b/broken.jpg: is text, which begins with" in told
+    assert "b/broken.jpg: is text, which begins with 'no image'" in told
     assert "1 of 2 could not be read" in told
     assert len(results()) == 1
 
