@@ -70,7 +70,12 @@ def test_a_sound_set_has_no_fault(photos: Path) -> None:
             "annotations[3] (id 10)",
         ),
         (more(3, image_id=7), "image_id is not among the images", 3, "annotations[3] (id 10)"),
-        (more(1, category_id=True), "'category_id' must be a whole number", 1, "annotations[3]"),
+        (
+            more(1, category_id=True),
+            "'category_id' must be a whole number: the id of one of the categories",
+            1,
+            "annotations[3]",
+        ),
         (more(2, id=1), "its id is already taken; ids must be unique", 2, "annotations[3] (id 1)"),
         (
             lambda content: content["images"].append(LOST),

@@ -110,7 +110,7 @@ def test_spellings_that_disagree(document: Document, write: Write) -> None:
 @pytest.mark.parametrize(
     ("table", "field", "value", "problem"),
     [
-        ("images", "id", "9", "'id' is '9', must be a whole number"),
+        ("images", "id", "9", "'id' is '9', must be a whole number; number the records"),
         ("images", "id", True, "'id' is True, must be a whole number"),
         ("images", "id", 9.5, "'id' is 9.5, must be a whole number"),
         ("images", "id", 2**63, "must be a whole number between -2^63 and 2^63"),
@@ -129,6 +129,7 @@ def test_spellings_that_disagree(document: Document, write: Write) -> None:
         ("categories", "is_novel", [1], "'is_novel' is [1], must be 0 or 1"),
         ("annotations", "id", "1", "'id' is '1', must be a whole number"),
         ("annotations", "image_id", "4", "'image_id' is '4', must be a whole number"),
+        ("annotations", "category_id", "car", "a whole number: the id of one of the categories"),
         ("annotations", "image_id", 5, "image_id 5 is not among the 2 images"),
         ("annotations", "category_id", 2, "category_id 2 is not among the 2 categories"),
         ("annotations", "bbox", [1, 2, 3], "'bbox' is [1, 2, 3], must be [x, y, width, height]"),

@@ -87,6 +87,10 @@ FAULTY_RESULTS = {
         record(image_id=4.5),
         "detections[2]: 'image_id' is 4.5, must be a whole number",
     ),
+    "file name as id": (
+        record(image_id="0001.jpg"),
+        "detections[2]: 'image_id' is '0001.jpg', must be a whole number: the id of one of the ",
+    ),
     "no object": ([1, 2], "detections[2]: is [1, 2], must be an object"),
 }
 

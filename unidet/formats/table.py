@@ -142,9 +142,12 @@ class Table:
         """What `values` has at a row."""
         return self.columns[name].values[row] if name in self.columns else None
 
-    def integers(self, name: str, default: int | None = None) -> np.ndarray:
-        """(N,) int64; records without the field take `default`, and are an error if it is None."""
-        return self._fitting(name, default, is_whole, "a whole number", np.int64)
+    def integers(self, name: str, default: int | None = None, advice: str = "") -> np.ndarray:
+        """(N,) int64; records without the field take `default`, and are an error if it is None.
+
+        `advice` says what to do about a value that is none.
+        """
+        return self._fitting(name, default, is_whole, "a whole number", np.int64, advice)
 
     def integers_if_any(self, name: str) -> np.ndarray:
         """(N,) int64; 0 for records without the field, or with `null`."""
@@ -199,7 +202,7 @@ class Table:
 
     def ids(self) -> np.ndarray:
         """The records' own ids, (N,) int64, each used once."""
-        ids = self.integers("id")
+        ids = self.integers("id", advice="; number the records, and refer to them by these numbers")
         ordered = np.sort(ids)
         if (ordered[1:] == ordered[:-1]).any():
             self._fail_of_repeated(ids)
@@ -223,7 +226,7 @@ class Table:
         Raises:
             UserError: a record refers to an id that is not there.
         """
-        wanted = self.integers(name)
+        wanted = self.integers(name, advice=f": the id of one of the {what}")
         rows = np.empty(len(wanted), np.int32)
         unknown: list[int] = []
         for block in blocks(wanted):
@@ -297,13 +300,14 @@ class Table:
         fits: Callable[[Any], bool],
         wanted: str,
         dtype: type,
+        advice: str = "",
     ) -> np.ndarray:
         """The numbers of a column; UserError where one does not fit, or is needed and absent."""
         if default is None:
             self._require_present(name)
         if name not in self.columns:
             return np.full(self.count, default or 0, dtype)
-        self._require(name, fits, wanted)
+        self._require(name, fits, wanted, advice)
         column = self.columns[name]
         if column.absent is None:
             return column.values
@@ -313,13 +317,15 @@ class Table:
         if self.count and not self.has(name):
             self.fail(np.flatnonzero(~self.present(name)).tolist(), f"'{name}' is missing")
 
-    def _require(self, name: str, fits: Callable[[Any], bool], wanted: str) -> None:
+    def _require(
+        self, name: str, fits: Callable[[Any], bool], wanted: str, advice: str = ""
+    ) -> None:
         written = self.columns[name].written
         rows = sorted(row for row, value in written.items() if not fits(value))
         if rows:
             value = written[rows[0]]
             limit = missed_limit(value) if fits is is_whole else ""
-            self.fail(rows, f"'{name}' is {shown(value)}, must be {wanted}{limit}")
+            self.fail(rows, f"'{name}' is {shown(value)}, must be {wanted}{limit or advice}")
 
     def _refuse(
         self,
