@@ -155,7 +155,8 @@ def main(arguments: Sequence[str]) -> None:
     (options.out / "table.md").write_text(
         "\n".join([HEAD, *(line.table() for line in lines)]) + "\n"
     )
-    draw(history, options.out / "history.png")
+    if history.exists():
+        draw(history, options.out / "history.png")
 
 
 def one(name: str, program: str, folder: Path) -> None:
