@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 HELP = ("-h", "--help")
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
-COMPILER_FAILED = "Run cmd failed"  # Jittor's words
 UTF8 = "utf-8"
 IN_UTF8 = "try again with PYTHONUTF8=1 before the command"
 NEAR = 30  # characters that are shown before and behind one
@@ -98,6 +97,8 @@ def _status(given: list[str]) -> int:
         streams.complain("stopped; the same command resumes from the last save")
         return EXIT_CODE
     except Exception as error:  # a fault of the program, unless it has read what is damaged
+        from unidet.backend.importing import COMPILER_FAILED
+
         if stop_requested() and COMPILER_FAILED in str(error):  # the signal has ended it as well
             streams.complain("stopped while a kernel was compiled; the same command resumes")
             return EXIT_CODE

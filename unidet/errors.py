@@ -47,6 +47,11 @@ def other_kind(head: bytes) -> str:
     return f"is packed ({packed}): unpack it first" if packed else ""
 
 
+def kind_among(kinds: Iterable[tuple[int, bytes, str]], head: bytes) -> str:
+    """The first kind whose signature stands in a file's first bytes where it says; else empty."""
+    return next((kind for start, mark, kind in kinds if head.startswith(mark, start)), "")
+
+
 def text_or_zeros(head: bytes) -> str:
     """What a file with these first bytes is that should hold binary data: text, or the zeros of a
     copy that broke off; empty if neither.

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from unidet.backend.cudnn_sources import NAMES, copy_convolutions
-
-
-@pytest.fixture
-def jittor() -> Path:
-    spec = find_spec("jittor")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
 
 
 def test_sums_are_float32_whatever_goes_in(jittor: Path, tmp_path: Path) -> None:

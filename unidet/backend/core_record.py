@@ -23,17 +23,20 @@ BINDINGS = "jittor.pyjt_compiler"
 
 
 @contextmanager
-def remembered(path: Path, jittor_folder: Path, mended: Mapping[Path, Path]) -> Iterator[None]:
+def remembered(path: Path, jittor_folder: Path, mended: Mapping[Path, Path]) -> Iterator[str]:
     """Around `import jittor`: asks the record at `path` first, and keeps in it what was done.
 
     Args:
         path: of the record, in the cache of this Jittor and compiler.
         jittor_folder: of the installed package.
         mended: sources that are compiled in place of Jittor's own (core_sources.py).
+
+    Yields:
+        A digest of the state of Jittor's own files.
     """
     import jittor_utils
 
-    state = state_of(jittor_folder)
+    state = _state_of(jittor_folder)
     record = _read(path, state)
     before = json.dumps(record)
     bindings = _load_bindings(jittor_folder)
@@ -41,14 +44,14 @@ def remembered(path: Path, jittor_folder: Path, mended: Mapping[Path, Path]) -> 
     bindings.compile = _generating(generate, record)
     jittor_utils.run_cmds = _running(run_commands, record, mended)
     try:
-        yield
+        yield state
     finally:
         bindings.compile, jittor_utils.run_cmds = generate, run_commands
     if json.dumps(record) != before:
         files.write(path, json.dumps(record))
 
 
-def state_of(folder: Path) -> str:
+def _state_of(folder: Path) -> str:
     """A digest of paths, sizes and times of what Jittor's core is made of."""
     sources = sorted([*(folder / "src").rglob("*"), *folder.glob("*.py")])
     lines = []

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+
+def changed(source: Path, changes: Iterable[tuple[str, str]]) -> str:
+    """One of Jittor's sources, with what stands there once in place of what is to stand there.
+
+    Raises:
+        RuntimeError: it is not that of Jittor 1.3.11.
+    """
+    text = source.read_text("utf-8")
+    for before, after in changes:
+        if text.count(before) != 1:
+            raise RuntimeError(f"{source} has not one {before!r}: not of Jittor 1.3.11")
+        text = text.replace(before, after)
+    return text
 
 
 def write(path: Path, text: str) -> None:

@@ -84,7 +84,12 @@ def measure_floats() -> None:
 
 def import_jittor(
     home: Path, jittor_folder: Path, values: Mapping[str, str], headers: Path, verbose: bool
-) -> None:
+) -> str:
+    """Imports it; a digest of the state of its files.
+
+    Raises:
+        UserError: it does not start.
+    """
     variables = {**values, "HOME": str(home), "JITTOR_HOME": str(home)}
     with (
         variables_set(variables),
@@ -105,7 +110,7 @@ def import_jittor(
             say_compiling(verbose)
         try:
             mended = core_sources.mend(jittor_folder, home / "core")
-            with core_record.remembered(home / "core.json", jittor_folder, mended):
+            with core_record.remembered(home / "core.json", jittor_folder, mended) as state:
                 import jittor  # noqa: F401
         except Exception as error:
             raise UserError(
@@ -117,6 +122,7 @@ def import_jittor(
             atexit.unregister(jittor_utils.pool_cleanup)
             jittor_utils.pool_cleanup()
             jittor_utils.pool_size = 0
+    return state
 
 
 def _then(

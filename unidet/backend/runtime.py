@@ -26,7 +26,6 @@ from typing import Literal
 
 from unidet.backend import build as jittor_build
 from unidet.backend import (
-    core_record,
     cuda_build,
     importing,
     kernels,
@@ -137,8 +136,8 @@ def _bring_up(
     environment = importing.environment(tools.compiler, onednn, threads, verbose)
     environment |= prepared | importing.waiting(threads) | ({"use_mpi": "1"} if mpi else {})
     importing.measure_floats()
-    importing.import_jittor(home, _jittor_folder(), environment, tools.headers, verbose)
-    kernels.manage(core_record.state_of(_jittor_folder()), home / "build", tools.compiler)
+    state = importing.import_jittor(home, _jittor_folder(), environment, tools.headers, verbose)
+    kernels.manage(state, home / "build", tools.compiler)
     if cuda:
         cuda_build.add_operations(home / "cuda")
         cuda_build.settle_kernels(cuda)

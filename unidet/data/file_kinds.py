@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unidet.errors import other_kind, text_or_zeros
+from unidet.errors import kind_among, other_kind, text_or_zeros
 
 HEAD = 192
 """Bytes from which all of these are told."""
@@ -58,11 +58,11 @@ _STREAM_MARK = 0x47
 
 def is_film(head: bytes) -> bool:
     """Whether a file with these first bytes is a video, whatever its suffix."""
-    if any(head[start:].startswith(signature) for start, signature, _ in _KINDS):
+    if kind_among(_KINDS, head):
         return False
     if len(head) > _PACKET and head[0] == head[_PACKET] == _STREAM_MARK:
         return True
-    return any(head[start:].startswith(signature) for start, signature in _FILMS)
+    return any(head.startswith(signature, start) for start, signature in _FILMS)
 
 
 def no_image(head: bytes, advice: str) -> str:
@@ -71,9 +71,8 @@ def no_image(head: bytes, advice: str) -> str:
     """
     if reason := other_kind(head):
         return reason
-    for start, signature, kind in _KINDS:
-        if head[start:].startswith(signature):
-            return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
+    if kind := kind_among(_KINDS, head):
+        return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
     if is_film(head):
         return "is a film, not an image; detect reads it under a film's suffix, such as .mp4"
     if head.startswith(b"\0\x05\x16\x07"):

@@ -66,11 +66,8 @@ def _place(folders: _Folders, table: Table, row: int) -> str | None:
     """The path of a record's image on the disk; None where there is none."""
     written = _written(table, row)
     own = _text(table, row, "file_name")
-    for names in (lambda: likely(own, _address(table, row)), lambda: unlikely(written)):
-        for name in names():
-            if place := folders.find(name):
-                return place
-    return None
+    place = next(filter(None, map(folders.find, likely(own, _address(table, row)))), None)
+    return place or next(filter(None, map(folders.find, unlikely(written))), None)
 
 
 def _written(table: Table, row: int) -> str:

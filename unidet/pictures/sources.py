@@ -19,7 +19,6 @@ from unidet.formats.names import composed
 from unidet.pictures.journal import Written
 
 STANDARD_INPUT = "-"
-"""So many lines of a file may be blank or comments before it is no list."""
 _MARK = "\ufeff"  # byte order mark, at the start of text files written on Windows
 _PICTURE = re.compile(
     r".+\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|mpo|jp2|j2k|p[pgbn]m|tga|hei[cf]|avif)",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unidet.errors import HEAD, UserError, not_binary, other_kind
+from unidet.errors import HEAD, UserError, kind_among, not_binary, other_kind
 
 ZIP = b"PK\x03\x04"
 _GIVE = "give the checkpoint that it was made from"
@@ -70,8 +70,7 @@ def unknown(path: Path, head: bytes) -> str:
     """What a file with these first bytes is."""
     if reason := other_kind(head):
         return reason
-    kinds = (kind for start, signature, kind in _KINDS if head[start:].startswith(signature))
-    kind = next(kinds, "") or _SUFFIXES.get(path.suffix.lower(), "")
+    kind = kind_among(_KINDS, head) or _SUFFIXES.get(path.suffix.lower(), "")
     if kind:
         return f"is {kind}, which holds no weights by name; {_GIVE}"
     if reason := not_binary(head):

@@ -22,6 +22,7 @@ from unidet.formats.labels.records import (
     Notes,
     Owners,
     Pictures,
+    Quad,
     RecordFault,
     Refuse,
     around,
@@ -44,7 +45,6 @@ _LEAST = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2, "rotation": 3, "
 """Least number of points per type of shape."""
 _NO_CLASSES = ("__ignore__", "_background_")
 """Labels that Labelme's own converters leave out."""
-Quad = tuple[float, float, float, float]
 
 
 def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unidet.errors import UserError, other_kind
+from unidet.errors import HEAD, UserError, other_kind
 from unidet.formats.labels import openimages, yolo_names, yolo_settings
 from unidet.formats.labels.records import RecordFault, label_files
 
@@ -146,7 +146,7 @@ def _first_files(folder: Path) -> Iterator[Path]:
 
 def _other_kind(file: Path) -> str:
     with file.open("rb") as content:
-        return other_kind(content.read(64))
+        return other_kind(content.read(HEAD))
 
 
 def _json_format(head: bytes) -> str:

@@ -42,6 +42,8 @@ class RecordFault(UserError):
 
 Refuse = Callable[[RecordFault], None]
 """Handles a fault of a record: raises it, or notes it so that the record is omitted."""
+Quad = tuple[float, float, float, float]
+"""Left, top, right, bottom, or four other numbers of a box."""
 
 
 def strictly(fault: RecordFault) -> NoReturn:
@@ -67,7 +69,7 @@ class Box:
     """
 
     name: str
-    xyxy: tuple[float, float, float, float]
+    xyxy: Quad
     is_crowd: bool = False
     score: float | None = None
 
@@ -274,7 +276,7 @@ def name_of(where: str, text: object) -> str:
     return text.strip()
 
 
-def around(points: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
+def around(points: Iterable[tuple[float, float]]) -> Quad:
     """The bounding box of points."""
     columns, rows = zip(*points, strict=True)
     return min(columns), min(rows), max(columns), max(rows)

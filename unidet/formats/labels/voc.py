@@ -26,6 +26,7 @@ from unidet.formats.labels.records import (
     Notes,
     Owners,
     Pictures,
+    Quad,
     RecordFault,
     Refuse,
     around,
@@ -47,7 +48,6 @@ from unidet.formats.labels.records import (
 from unidet.formats.labels.turning import turned
 from unidet.formats.names import composed
 
-Quad = tuple[float, float, float, float]
 _MAIN = Path("ImageSets", "Main")
 _OF_CLASS = re.compile(r"\s+-?[01]$")
 """End of a line in the devkit's lists of a class."""
@@ -64,20 +64,14 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
     owners = Owners()
     for file in files:
         with leaving_out(refuse):
-            if _is_of_others(file, place, pictures):
+            root = root_of(file)
+            if root.tag != "annotation" and file != place and not pictures.beside(file, place):
                 notes.add("XML file without <annotation>: passed over", str(file))
                 continue
-            image = _image(file, below, pictures, parts.get(str(file), ""), notes)
+            image = _image(file, root, below, pictures, parts.get(str(file), ""), notes)
             owners.add(image.file_name, str(file))
             images.append(image)
     return Labels(names_met(images), tuple(images), notes.findings)
-
-
-def _is_of_others(file: Path, place: Path, pictures: Pictures) -> bool:
-    """Whether a file of a folder is no annotation, and belongs to no image."""
-    if file == place or pictures.beside(file, place) is not None:
-        return False
-    return root_of(file).tag != "annotation"
 
 
 def root_of(file: Path) -> Element:
@@ -99,8 +93,9 @@ def root_of(file: Path) -> Element:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def _image(file: Path, below: Path, pictures: Pictures, part: str, notes: Notes) -> Labelled:
-    root = root_of(file)
+def _image(
+    file: Path, root: Element, below: Path, pictures: Pictures, part: str, notes: Notes
+) -> Labelled:
     if root.tag != "annotation":
         raise RecordFault(str(file), "must be an <annotation> of Pascal VOC", f"<{root.tag}>")
     written = root.findtext("filename", "")

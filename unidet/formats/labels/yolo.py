@@ -24,6 +24,7 @@ from unidet.formats.labels.records import (
     Notes,
     Owners,
     Pictures,
+    Quad,
     RecordFault,
     Refuse,
     around,
@@ -53,8 +54,6 @@ _FEW_ALONE = 10
 """So many files with an image there must be for one without."""
 _FEW = 4
 """So many boxes may look like corners by accident."""
-
-Quad = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
