@@ -379,6 +379,7 @@ def test_doctor_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
         "python",
         "numpy",
         "opencv",
+        "packages",
         "g++",
         "oneDNN",
         "cache",
@@ -415,6 +416,19 @@ def test_doctor_tells_what_is_wrong_with_opencv(monkeypatch: pytest.MonkeyPatch)
     assert doctor.check_opencv().remedy.startswith("pip install 'opencv-python<4.12'")
     versions.clear()
     assert doctor.check_opencv().detail.startswith("not installed")
+
+
+def test_doctor_names_packages_built_for_another_numpy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doctor.check_packages().state == "OK"
+    (tmp_path / "built_for_2.py").write_text("import numpy; numpy.no_such_type")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(doctor.BUILT_FOR_NUMPY, "scipy", "built_for_2")
+    found = doctor.check_packages()
+    assert found.state == "FAIL"
+    assert "AttributeError: module 'numpy' has no attribute 'no_such_type'" in found.detail
+    assert found.remedy == "pip install --force-reinstall 'numpy<2' scipy"
 
 
 def test_headers_are_precompiled_below_a_folder_with_a_space(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +30,13 @@ OPENCV_REMEDY = "pip install 'opencv-python<4.12' (newer ones want numpy 2)"
 HEADLESS_REMEDY = (
     "apt install libgl1, or: pip uninstall opencv-python; pip install 'opencv-python-headless<4.12'"
 )
+BUILT_FOR_NUMPY = {
+    "scipy": "scipy.optimize",
+    "pandas": "pandas",
+    "matplotlib": "matplotlib.pyplot",
+    "pycocotools": "pycocotools.mask",
+}
+"""Packages with compiled parts of their own, and the module of each that unidet uses."""
 _GIBIBYTE = 1 << 30
 _SPACE_NEEDED = 2 * _GIBIBYTE  # compile cache, weights and a toy study
 
@@ -101,6 +110,31 @@ def check_opencv() -> Finding:
         remedy = HEADLESS_REMEDY if "libGL" in str(error) else OPENCV_REMEDY
         return Finding("WARN", "opencv", detail, remedy)
     return Finding("OK", "opencv", detail)
+
+
+def check_packages() -> Finding:
+    """Newer versions of these want numpy 2; in a shared environment they may stand beside 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy's of another numpy, told by the fault itself
+        tried = {name: _import_fault(module) for name, module in BUILT_FOR_NUMPY.items()}
+    faults = {name: fault for name, fault in tried.items() if fault}
+    versions = {name: f"{name} {toolchain.installed(name)}" for name in BUILT_FOR_NUMPY}
+    if faults:
+        detail = ", ".join(
+            f"{versions[name]} cannot be imported: {faults[name]}" for name in faults
+        )
+        remedy = f"pip install --force-reinstall 'numpy<2' {' '.join(faults)}"
+        return Finding("FAIL", "packages", detail, remedy)
+    return Finding("OK", "packages", ", ".join(versions.values()))
+
+
+def _import_fault(module: str) -> str:
+    """Why it cannot be imported; empty if it can."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a package built for another numpy may raise anything
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def check_compiler() -> Finding:
@@ -196,6 +230,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_python,
     check_numpy,
     check_opencv,
+    check_packages,
     check_compiler,
     check_onednn,
     check_cache,
