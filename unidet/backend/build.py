@@ -1,16 +1,15 @@
-"""Makes Jittor compile two to four times faster and without a crash; what it computes stays.
+"""Speeds up Jittor's compilation two to four times without changing results.
 
-Jittor builds its core on first import and one small C++ file per fused kernel ever after. Nearly
-all of that time goes into parsing the same headers, so both kinds are given a precompiled header
-(`-include FILE.h`, which GCC replaces by FILE.h.gch where its flags agree and reads as text where
-they do not). The core is built with -O1: it only walks graphs, the arithmetic sits in the kernels,
-which stay at Jittor's own -Ofast.
+Jittor compiles its core at the first import, and later one small C++ file per fused kernel. Most of
+that time goes into parsing the same headers, so both use a precompiled header (`-include FILE.h`;
+GCC reads FILE.h.gch instead if its flags match, else FILE.h as text). The core is compiled with
+-O1, because it only traverses graphs. The kernels do the arithmetic and keep Jittor's -Ofast.
 
-Kernels normally pass through a Python script of Jittor's (`asm_tuner.py`) that starts the compiler
-twice in order to turn aligned vector stores into non-temporal ones, for a pass that Jittor itself
-marks as untested. GCC 12 wrote no such store in any of the 68 kernels of the toy study that this
-was for, and it took four times as long; a shell script in its place compiles once. Where there is
-`gold`, it links them: a fifth less of a kernel's time.
+By default Jittor passes kernels through a Python script (`asm_tuner.py`), which runs the compiler
+twice to turn aligned vector stores into non-temporal ones. Jittor itself marks this pass as
+untested. It found no such store in any of the toy study's 68 kernels that request it (GCC 12), and
+it took four times as long. A shell script replaces it and compiles once. If `gold` is installed, it
+links the kernels, which takes a fifth off the time per kernel.
 """
 
 from __future__ import annotations
@@ -87,11 +86,11 @@ exec "$compiler" "$@"
 
 
 def core_flags(folder: Path, compiler: Path, jittor_sources: Path, python_headers: Path) -> str:
-    """Flags for Jittor's `cc_flags`; builds the core's precompiled header at need.
+    """Flags for Jittor's `cc_flags`; builds the core's precompiled header if it is missing.
 
     Args:
-        folder: where headers are kept; belongs to one compiler, one Python and one Jittor.
-        jittor_sources: the installed package's `src`.
+        folder: for the headers; specific to one compiler, one Python and one Jittor.
+        jittor_sources: `src` of the installed package.
     """
     header = folder / "core.h"
     flags = ["-std=c++14", "-fPIC", "-march=native", *CORE_FLAGS.split()]
@@ -101,10 +100,10 @@ def core_flags(folder: Path, compiler: Path, jittor_sources: Path, python_header
 
 
 def speed_up_kernels(folder: Path, compiler: Path, core: str) -> None:
-    """Gives an imported Jittor the kernels' precompiled header and the shorter way to the compiler.
+    """Sets the kernels' precompiled header and compile script in an imported Jittor.
 
     Args:
-        core: the flags that `core_flags` returned, which kernels do not want.
+        core: the flags that `core_flags` returned; they are removed for kernels.
     """
     import jittor as jt
 
@@ -120,13 +119,13 @@ def speed_up_kernels(folder: Path, compiler: Path, core: str) -> None:
 
 
 def compiling(flags: str) -> list[str]:
-    """The words of Jittor's `flags` without those for the linker."""
+    """The words of Jittor's `flags`, without linker options."""
     linking = ("-l", "-L", "-shared")
     return [word for word in shlex.split(flags) if not word.startswith(linking)]
 
 
 def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> None:
-    """Writes `header` and its .gch; a compiler that cannot do it only costs time later."""
+    """Writes `header` and its .gch. If the compiler fails, compilation is only slower."""
     compiled = header.with_name(header.name + ".gch")
     if compiled.is_file() and header.read_text("utf-8") == text:
         return
@@ -136,7 +135,7 @@ def _precompile(header: Path, text: str, flags: list[str], compiler: Path) -> No
 
 
 def compile_file(compiler: Path, flags: list[str], source: Path, target: Path) -> bool:
-    """Whether the compiler could do it; `target` is there whole or not at all."""
+    """Returns whether compilation succeeded; `target` is replaced atomically."""
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     command = [str(compiler), *flags, str(source), "-o", str(partial)]
     done = run_tool(command)

@@ -1,8 +1,8 @@
-"""What Jittor finds out at every start about its compiled core, kept beside it.
+"""Caches the results of Jittor's checks of its compiled core.
 
-At import Jittor 1.3.11 writes the sources of its bindings anew and has a pool of processes hash all
-of its sources, only to see that nothing has to be compiled: 0.8 of 1.2 s of processor time. While
-its own files are what they were (path, size, time), and the commands too, the answer is the same.
+At each import Jittor 1.3.11 regenerates the sources of its bindings and hashes all its sources in a
+pool of processes, to find that nothing needs compiling: 0.8 of 1.2 s of processor time. The result
+is the same as long as its files (path, size, time) and the compile commands are unchanged.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BINDINGS = "jittor.pyjt_compiler"
 
 @contextmanager
 def remembered(path: Path, jittor_folder: Path, mended: Mapping[Path, Path]) -> Iterator[str]:
-    """Around `import jittor`: asks the record at `path` first, and keeps in it what was done.
+    """Use around `import jittor`: skips steps recorded at `path`, and records those that ran.
 
     Args:
-        path: of the record, in the cache of this Jittor and compiler.
-        jittor_folder: of the installed package.
-        mended: sources that are compiled in place of Jittor's own (core_sources.py).
+        path: the record, in the cache of this Jittor and compiler.
+        jittor_folder: folder of the installed package.
+        mended: Jittor's source -> patched source to compile instead (core_sources.py).
 
     Yields:
         A digest of the state of Jittor's own files.
@@ -52,7 +52,7 @@ def remembered(path: Path, jittor_folder: Path, mended: Mapping[Path, Path]) -> 
 
 
 def _state_of(folder: Path) -> str:
-    """A digest of paths, sizes and times of what Jittor's core is made of."""
+    """A digest of paths, sizes and modification times of the files of Jittor's core."""
     sources = sorted([*(folder / "src").rglob("*"), *folder.glob("*.py")])
     lines = []
     for source in sources:
@@ -67,12 +67,12 @@ def _read(path: Path, state: str) -> dict[str, Any]:
         if record["state"] == state:
             return record
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass  # none yet, or of no use: it is written anew
+        pass  # missing or invalid: it is written again
     return {"state": state, "bindings": {}, "commands": {}}
 
 
 def _load_bindings(folder: Path) -> Any:
-    """Jittor's module that generates the bindings, before the package itself is imported."""
+    """Loads Jittor's module that generates bindings, before the package itself is imported."""
     spec = importlib.util.spec_from_file_location(BINDINGS, folder / "pyjt_compiler.py")
     assert spec is not None
     assert spec.loader is not None
@@ -97,7 +97,7 @@ def _generating(
 def _running(
     run: Callable[..., None], record: dict[str, Any], mended: Mapping[Path, Path]
 ) -> Callable[..., None]:
-    """Each target's last commands are kept: others of the same target overwrite its files."""
+    """Keeps only the last commands of each target: a later build overwrites its files."""
 
     def run_what_is_new(
         commands: Sequence[str], cache_path: str, jittor_path: str, target: str

@@ -1,9 +1,9 @@
-"""Sources of Jittor's core with its mistakes mended, compiled in place of its own.
+"""Patched sources of Jittor's core, compiled instead of the originals.
 
-At the end of a process Jittor tells the threads that compile its kernels to end, and waits for
-them. A thread that had not begun by then, on a busy machine, missed that and waited for ever, and
-the process with it. While the threads compile, it looks for their end at intervals that double each
-time, up to a second, so that kernels which took half a second were waited for up to a second.
+They fix two faults. At exit, Jittor signals its compiling threads to end and joins them. A thread
+that had not started yet, as on a busy machine, missed the signal, and the process never ended.
+While threads compile, Jittor polls for their end at intervals that double up to a second, so that
+kernels that took half a second could cost a whole one.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ _CHANGES = {
         ("std::min(sleep_us*2, 1000000)", "std::min(sleep_us*2, 2000)"),
     ),
 }
-"""By file of Jittor's package: what stands there once, and what is to stand there."""
+"""File of Jittor's package -> replacements (old, new); each old text occurs once."""
 
 
 def mend(jittor: Path, folder: Path) -> dict[Path, Path]:
-    """The mended sources in `folder`, by Jittor's own.
+    """Writes the patched sources to `folder`; returns Jittor's source -> patched source.
 
     Args:
-        jittor: its installed package.
+        jittor: folder of the installed package.
 
     Raises:
-        RuntimeError: they are not those of Jittor 1.3.11.
+        RuntimeError: the sources are not those of Jittor 1.3.11.
     """
     mended = {}
     for name, changes in _CHANGES.items():
         source = jittor / name
         text = files.changed(source, changes)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        # Under its own name, after which Jittor names what it compiles.
+        # Keeps the file name: Jittor names object files after it.
         mended[source] = folder / digest / source.name
         if not mended[source].is_file():
             mended[source].parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def mend(jittor: Path, folder: Path) -> dict[Path, Path]:
 
 
 def with_mended(commands: Sequence[str], mended: Mapping[Path, Path]) -> list[str]:
-    """Commands for the compiler, of these sources in place of Jittor's own."""
+    """Replaces Jittor's own sources with the patched ones in compiler commands."""
     changed = list(commands)
     for source, copy in mended.items():
         changed = [command.replace(f'"{source}"', f'"{copy}"') for command in changed]

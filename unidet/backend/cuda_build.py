@@ -1,12 +1,15 @@
-"""Lets Jittor 1.3.11 compile with a CUDA toolkit of today, its installation untouched.
+"""Lets Jittor 1.3.11 compile with current CUDA toolkits, without changing its installation.
 
-Three things are in the way. Jittor looks for headers and libraries in one folder beside `nvcc`:
-`lay_out` makes such a folder of links. It compiles as C++14, which the templates of CUDA 13 refuse
-(`bin/nvcc` in that folder is a script that asks for C++17), and reads two members that CUDA 13
-took from `cudaDeviceProp` (a header that comes before all others stands in for them). It links
-names of cuDNN 8 and functions that cuDNN 9 has dropped: `add_operations` builds its 2-D
-convolutions alone, which are the ones in use here, from Jittor's sources (cudnn_sources.py), and
-beside them transposes (transpose_source.py).
+It removes three obstacles:
+
+- Jittor expects headers and libraries in one folder beside `nvcc`. `lay_out` makes such a folder of
+  links.
+- Jittor compiles as C++14 and reads two members that CUDA 13 removed from `cudaDeviceProp`. CUDA
+  13's templates need C++17: `bin/nvcc` in that folder is a script that sets it. A header, included
+  before all others, replaces the two members.
+- Jittor uses names of cuDNN 8 and functions that cuDNN 9 removed. `add_operations` builds only its
+  2-D convolutions, the ones that unidet uses, from Jittor's sources (cudnn_sources.py), and
+  transposes (transpose_source.py).
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ struct TransformInputIterator : ReadOnlyIterator<T> {
 #endif
 #endif
 """
-# Of the image library NPP, Jittor's cuda_limits.h takes these eight numbers and no more.
+# Jittor's cuda_limits.h needs only these eight constants of the image library NPP.
 _NPP = """\
 #define NPP_MIN_32U (0)
 #define NPP_MAX_32U (4294967295U)
@@ -90,11 +93,11 @@ _NPP = """\
 #define NPP_MIN_64S (-9223372036854775807LL - 1)
 #define NPP_MAX_64S (9223372036854775807LL)
 """
-_HEADERS_SOUGHT = ("cublas.h", "curand.h")  # by name, in `include` (compile_extern.py)
+_HEADERS_SOUGHT = ("cublas.h", "curand.h")  # compile_extern.py looks for them in `include`
 
 
 def lay_out(toolkit: Toolkit, folder: Path) -> Path:
-    """Makes `bin/nvcc`, `include` and `lib64` in `folder`; returns that nvcc."""
+    """Makes `bin/nvcc`, `include` and `lib64` in `folder`; returns the path of that nvcc."""
     for name in ("bin", "include", "lib64"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     nvcc = folder / "bin" / "nvcc"
@@ -106,18 +109,17 @@ def lay_out(toolkit: Toolkit, folder: Path) -> Path:
         files.link(folder / "include" / name, header)
     for name, library in toolkit.libraries.items():
         files.link(folder / "lib64" / f"lib{name}.so", library)
-    static = toolkit.libraries["cudart"].with_name("libcudadevrt.a")  # nvcc always links it
+    static = toolkit.libraries["cudart"].with_name("libcudadevrt.a")  # nvcc always links this
     if static.is_file():
         files.link(folder / "lib64" / static.name, static)
     return nvcc
 
 
 def _linked_headers(toolkit: Toolkit) -> dict[str, Path]:
-    """By name: those that Jittor looks for in one place, and of wheels what the compiler's own
-    folders lack.
+    """File name -> header to link: those Jittor expects in one place, and those that wheels add.
 
-    A folder of wheels as a whole would bring its CUB and its runtime beside the compiler's, which
-    are searched after all that is named to it.
+    Wheels only add names that the compiler's own folders lack. A whole folder of wheels would also
+    bring its CUB and runtime headers; the compiler searches its own folders last.
     """
     own = {entry.name: entry for place in toolkit.headers for entry in place.iterdir()}
     linked = {name: own[name] for name in _HEADERS_SOUGHT if name in own}
@@ -129,16 +131,16 @@ def _linked_headers(toolkit: Toolkit) -> dict[str, Path]:
 
 
 def core_flags(toolkit: Toolkit, folder: Path) -> str:
-    """For Jittor's `cc_flags`: where headers lie, and the one that comes first."""
+    """Options for Jittor's `cc_flags`: include folders, and the header that comes first."""
     folders = " ".join(f'-I"{place}"' for place in toolkit.headers)
     return f'-O1 -w {folders} -include "{folder}/include/unidet_cuda.h"'
 
 
 def load_libraries(toolkit: Toolkit) -> None:
-    """So that Jittor's, which name them without a place, find these.
+    """Loads the toolkit's libraries, so that Jittor's libraries resolve to them by name.
 
-    cuBLAS and cuDNN would round float32 to 10 bits (TF32) in convolutions on GPUs of 2020 and
-    later; NVIDIA's own variable forbids it unless the user has set it.
+    By default cuBLAS and cuDNN round float32 to 10 bits (TF32) in convolutions on GPUs since 2020.
+    This sets NVIDIA's variable that forbids it, unless the user has set it.
     """
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
     for name in ("cudart", "cublasLt", "cublas", "curand", "cudnn"):
@@ -146,11 +148,11 @@ def load_libraries(toolkit: Toolkit) -> None:
 
 
 def settle_kernels(cuda: Cuda) -> None:
-    """Gives an imported Jittor the flags of its kernels and of its memory.
+    """Sets the kernel and memory flags of an imported Jittor.
 
-    Machine code for the GPUs that are here and nothing else: intermediate code of a toolkit newer
-    than the driver would not run. Without `--use_fast_math`, so that exp, log and division round
-    as on the CPU.
+    Kernels are built as machine code for this machine's GPUs only: PTX of a toolkit newer than the
+    driver would not run. `--use_fast_math` is removed, so that exp, log and division round as on
+    the CPU.
     """
     import jittor as jt
 
@@ -159,14 +161,14 @@ def settle_kernels(cuda: Cuda) -> None:
     for capability in cuda.capabilities:
         flags += f" -gencode=arch=compute_{capability},code=sm_{capability} "
     jt.flags.nvcc_flags = flags
-    # What numpy holds goes to the GPU in one copy beside its work. By default Jittor fetches the
-    # memory meant for it to the host first, waits for the GPU, fills it and sends it back.
+    # Numpy arrays go to the GPU in one asynchronous copy. By default Jittor first moves the target
+    # buffer to the host, waits for the GPU, fills it and copies it back.
     jt.flags.use_cuda_host_allocator = 0
     jt.flags.cc_flags = jt.flags.cc_flags.replace("-O1", "")
 
 
 def add_operations(folder: Path) -> None:
-    """Registers 2-D convolutions by cuDNN and transposes with an imported Jittor."""
+    """Registers cuDNN's 2-D convolutions and transposes with an imported Jittor."""
     import jittor as jt
 
     jittor = Path(jt.flags.jittor_path)

@@ -1,8 +1,8 @@
-"""Jittor's 2-D convolutions by cuDNN, in copies that differ in two places.
+"""Jittor's 2-D convolutions with cuDNN, in copies with two changes.
 
-Jittor has cuDNN add up in the type of the result: float16 loses digits so, and bfloat16 is refused.
-Here sums are in float32, whatever goes in. And Jittor remembers the fastest algorithm for shapes
-alone, though another type may have no such algorithm; here types are part of what it looks up.
+Jittor lets cuDNN accumulate in the type of the result: float16 loses precision, and bfloat16 is
+rejected. The copies accumulate in float32 for all types. Jittor also caches the fastest algorithm
+by shape alone, although another type may not support it; the copies include types in the cache key.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ _CHANGES = (
 
 
 def copy_convolutions(jittor: Path, folder: Path) -> list[Path]:
-    """The sources in `folder`, changed; Jittor is its installed package.
+    """Writes the changed sources to `folder` and returns their paths.
+
+    Args:
+        jittor: folder of the installed package.
 
     Raises:
-        RuntimeError: they are not those of Jittor 1.3.11.
+        RuntimeError: the sources are not those of Jittor 1.3.11.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copies = []

@@ -1,4 +1,4 @@
-"""`unidet doctor`: is this machine ready, part by part, and what to do where it is not."""
+"""`unidet doctor`: checks each part of the installation and suggests fixes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ BUILT_FOR_NUMPY = {
     "matplotlib": "matplotlib.pyplot",
     "pycocotools": "pycocotools.mask",
 }
-"""Packages with compiled parts of their own, and the module of each that unidet uses."""
+"""Packages with compiled extensions -> the module that unidet imports."""
 _GIBIBYTE = 1 << 30
 _SPACE_NEEDED = 2 * _GIBIBYTE  # compile cache, weights and a toy study
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One row: what was looked at, how it stands, and what to do where it is not well."""
+    """One row of the table: what was checked, its state, and how to fix it."""
 
     state: Literal["OK", "WARN", "FAIL"]
     subject: str
@@ -52,7 +52,7 @@ class Finding:
 
 
 def run() -> int:
-    """Prints the table; 1 where something is at fault, 0 where all is well or merely warned of."""
+    """Prints the table; returns 1 if any check fails, else 0 (also with warnings)."""
     findings = []
     for check in CHECKS:
         finding = check()
@@ -65,7 +65,7 @@ def run() -> int:
 
 
 def rows(finding: Finding) -> list[str]:
-    """The finding in lines of at most 80 columns."""
+    """The finding as lines of at most 80 columns."""
     indent = " " * 16
     head = f"{finding.state:5}{finding.subject:11}"
     wrap = {"width": WIDTH, "subsequent_indent": indent, "break_on_hyphens": False}
@@ -95,7 +95,7 @@ def check_numpy() -> Finding:
 
 
 def check_opencv() -> Finding:
-    """Videos, and the lvis package; several of its wheels write into one folder."""
+    """For videos and the lvis package. OpenCV's wheels overwrite each other's files."""
     found = {name: toolchain.installed(name) for name in OPENCV}
     there = [f"{name} {version}" for name, version in found.items() if version]
     detail = ", ".join(there) or "not installed: no videos"
@@ -105,7 +105,7 @@ def check_opencv() -> Finding:
         return Finding("WARN", "opencv", detail, remedy + OPENCV_REMEDY)
     try:
         import cv2  # noqa: F401
-    except (ImportError, AttributeError) as error:  # the latter: built for another numpy
+    except (ImportError, AttributeError) as error:  # AttributeError: built for another numpy
         detail += f"; cannot be imported: {error}"
         remedy = HEADLESS_REMEDY if "libGL" in str(error) else OPENCV_REMEDY
         return Finding("WARN", "opencv", detail, remedy)
@@ -113,9 +113,9 @@ def check_opencv() -> Finding:
 
 
 def check_packages() -> Finding:
-    """Newer versions of these want numpy 2; in a shared environment they may stand beside 1."""
+    """Newer versions need numpy 2, but may be installed beside numpy 1 in a shared environment."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy's of another numpy, told by the fault itself
+        warnings.simplefilter("ignore")  # scipy warns of another numpy; the import error tells it
         tried = {name: _import_fault(module) for name, module in BUILT_FOR_NUMPY.items()}
     faults = {name: fault for name, fault in tried.items() if fault}
     versions = {name: f"{name} {toolchain.installed(name)}" for name in BUILT_FOR_NUMPY}
@@ -129,7 +129,7 @@ def check_packages() -> Finding:
 
 
 def _import_fault(module: str) -> str:
-    """Why it cannot be imported; empty if it can."""
+    """The error of the import; empty if it succeeds."""
     try:
         importlib.import_module(module)
     except Exception as error:  # a package built for another numpy may raise anything
@@ -165,9 +165,9 @@ def check_cache() -> Finding:
 
 
 def check_space() -> Finding:
-    """Both places that grow: the compile cache and the working folder with its store."""
+    """Free space of the compile cache and of the working folder, which has the store."""
     places = {"here": Path.cwd()}
-    with suppress(UserError):  # told by check_cache
+    with suppress(UserError):  # reported by check_cache
         places = {"cache": cache_root(), **places}
     free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
     detail = ", ".join(f"{name} {size / _GIBIBYTE:.1f} GiB free" for name, size in free.items())
@@ -181,7 +181,7 @@ def _existing(path: Path) -> Path:
 
 
 def check_cuda() -> Finding:
-    """No GPU is no fault: everything runs on the processor. One that is there is tried."""
+    """A missing GPU is no fault, because everything runs on the CPU. A GPU is tested."""
     from unidet.backend.runtime import try_cuda
 
     try:
@@ -198,7 +198,7 @@ def check_cuda() -> Finding:
 
 
 def _parts_of_cuda() -> list[str]:
-    """The driver and the toolkit, as far as there are any."""
+    """Summaries of the driver and the toolkit, if found."""
     parts = []
     for part in (find_driver, find_toolkit):
         with suppress(NoCuda):
@@ -216,7 +216,7 @@ def check_jittor() -> Finding:
         error = max(errors().values())
     except UserError as problem:
         return Finding("FAIL", "jittor", str(problem))
-    except Exception as problem:  # whatever a broken build raises is what has to be shown
+    except Exception as problem:  # a broken build may raise anything; it is shown
         return Finding("FAIL", "jittor", f"{type(problem).__name__}: {str(problem)[:300]}")
     version = runtime.versions["jittor"]
     if error > 1e-4:

@@ -1,4 +1,4 @@
-"""Files and links that are there whole or not at all, whoever else writes them at once."""
+"""Files and links that are written atomically, also beside other processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def changed(source: Path, changes: Iterable[tuple[str, str]]) -> str:
-    """One of Jittor's sources, with what stands there once in place of what is to stand there.
+    """The text of a Jittor source with replacements (old, new), each of which occurs once.
 
     Raises:
-        RuntimeError: it is not that of Jittor 1.3.11.
+        RuntimeError: an old text does not occur exactly once: not Jittor 1.3.11.
     """
     text = source.read_text("utf-8")
     for before, after in changes:
@@ -22,7 +22,7 @@ def changed(source: Path, changes: Iterable[tuple[str, str]]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """The file with this text; untouched where it has it."""
+    """Writes `text`, unless the file already has it."""
     if path.is_file() and path.read_text("utf-8") == text:
         return
     partial = path.with_name(f"{path.name}.{os.getpid()}")
@@ -31,7 +31,7 @@ def write(path: Path, text: str) -> None:
 
 
 def link(path: Path, target: Path) -> None:
-    """The symbolic link to `target`; untouched where it is that already."""
+    """Makes a symbolic link to `target`, unless it already exists."""
     if path.is_symlink() and path.readlink() == target:
         return
     partial = path.with_name(f"{path.name}.{os.getpid()}")

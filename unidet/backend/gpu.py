@@ -1,4 +1,4 @@
-"""What this machine offers for CUDA: a driver with its GPUs, and a toolkit that fits them.
+"""CUDA on this machine: the driver with its GPUs, and a toolkit that is compatible with them.
 
 Nothing here imports Jittor.
 """
@@ -20,20 +20,20 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR 
 
 
 class NoCuda(UserError):
-    """Why CUDA cannot be used here, and what would help, in one line."""
+    """CUDA cannot be used; the message says why and what would help, in one line."""
 
     def refusal(self) -> UserError:
-        """What `device=cuda` ends with."""
+        """The error for `device=cuda`."""
         return UserError(f"device=cuda: {self}; or use device=cpu")
 
 
 class NoGpu(NoCuda):
-    """There is none, or none that is shown: nothing for CUDA to run on."""
+    """There is no GPU, or CUDA_VISIBLE_DEVICES hides all."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """`capability`: 90 is compute capability 9.0."""
+    """`capability`: the compute capability, times 10: 90 for 9.0."""
 
     name: str
     capability: int
@@ -41,7 +41,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Driver:
-    """`version`: of CUDA, the newest that the driver runs, e.g. (13, 0)."""
+    """`version`: the newest CUDA version that the driver supports, e.g. (13, 0)."""
 
     version: tuple[int, int]
     gpus: tuple[Gpu, ...]
@@ -57,7 +57,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Cuda:
-    """A driver with a GPU and a toolkit that fits it."""
+    """A driver with at least one GPU, and a compatible toolkit."""
 
     driver: Driver
     toolkit: Toolkit
@@ -72,20 +72,20 @@ class Cuda:
 
 
 def find_cuda() -> Cuda:
-    """The driver and the first complete toolkit that fits it and its GPUs.
+    """The driver, and the first complete toolkit that is compatible with it and its GPUs.
 
     Raises:
-        NoCuda: what is missing, too old, or at odds with the rest.
+        NoCuda: a part is missing, too old or incompatible.
     """
     driver = find_driver()
     return Cuda(driver, find_toolkit(driver))
 
 
 def require_cuda() -> None:
-    """What `device=cuda` needs, without a trial of it.
+    """Checks what `device=cuda` needs, without testing it.
 
     Raises:
-        UserError: something is missing.
+        UserError: a part is missing or incompatible.
     """
     try:
         find_cuda()
@@ -95,10 +95,10 @@ def require_cuda() -> None:
 
 @lru_cache(maxsize=2)
 def find_toolkit(driver: Driver | None = None) -> Toolkit:
-    """The first complete one; where a driver is given, the first that fits it.
+    """The first complete toolkit; with `driver`, the first that is compatible with it.
 
     Raises:
-        NoCuda: there is none; says what is wrong with the nearest one.
+        NoCuda: there is none; says what is wrong with the most suitable one.
     """
     lacks, misfits = [], []
     for toolkit in toolkits():
@@ -112,7 +112,7 @@ def find_toolkit(driver: Driver | None = None) -> Toolkit:
 
 
 def _misfit(driver: Driver, toolkit: Toolkit) -> str:
-    """Why they do not go together, and what would help; empty where they do."""
+    """Why driver and toolkit are incompatible, and how to fix it; empty if they are compatible."""
     if toolkit.version[0] > driver.version[0]:
         newest = ".".join(map(str, driver.version))
         return (
@@ -133,16 +133,16 @@ def _misfit(driver: Driver, toolkit: Toolkit) -> str:
 
 
 def _usual_capabilities(toolkit: Toolkit) -> range:
-    """Of a compiler that does not list them."""
+    """Compute capabilities assumed for a compiler that does not list them."""
     return range(75 if toolkit.version[0] >= 13 else OLDEST_CAPABILITY, 1000)
 
 
 def find_driver() -> Driver:
-    """What libcuda says; it heeds CUDA_VISIBLE_DEVICES.
+    """The driver and its GPUs, as libcuda reports them; it respects CUDA_VISIBLE_DEVICES.
 
     Raises:
         NoGpu: there is no driver, or it shows no GPU.
-        NoCuda: it does not start.
+        NoCuda: the driver does not start.
     """
     try:
         library = ctypes.CDLL(_DRIVER)
@@ -164,10 +164,10 @@ def find_driver() -> Driver:
 
 
 def require_free() -> None:
-    """Opens the first GPU and closes it: where that fails, Jittor would end the process.
+    """Opens and closes the first GPU. If that fails, Jittor would end the process.
 
     Raises:
-        NoCuda: others have filled its memory, or hold it for themselves.
+        NoCuda: its memory is full, or another process uses it exclusively.
     """
     library = ctypes.CDLL(_DRIVER)
     status = library.cuDevicePrimaryCtxRetain(ctypes.byref(ctypes.c_void_p()), 0)
@@ -190,7 +190,7 @@ def _gpu(library: ctypes.CDLL, index: int) -> Gpu:
 
 
 def _ask(question: ctypes._NamedFuncPointer, *arguments: int) -> int:
-    """The number that a driver's function writes; 0 where it fails."""
+    """The number that a driver function writes; 0 if it fails."""
     answer = ctypes.c_int(0)
     status = question(ctypes.byref(answer), *arguments)
     return answer.value if status == 0 else 0

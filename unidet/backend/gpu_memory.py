@@ -1,6 +1,6 @@
-"""A GPU whose memory is full: how Jittor and NVIDIA's libraries say so, and what we say of it.
+"""Full GPU memory: recognizes errors of Jittor and NVIDIA's libraries, and explains them.
 
-Jittor's memory of a GPU is not usable afterwards: the process has to end.
+Jittor's GPU memory is not usable afterwards, so the process has to end.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ _ALWAYS_HELPS = (
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether this is what a full GPU ends in."""
+    """Whether `error` means that the GPU's memory is full."""
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
 
 
 def when_full(kept: str, setting: str = "") -> str:
-    """One line: what helps, and what is `kept`; `setting`: one that needs less memory."""
+    """The message for a full GPU, in one line.
+
+    Args:
+        kept: what of the work so far is kept.
+        setting: a setting that needs less memory.
+    """
     ways = f"give {setting}, {_ALWAYS_HELPS}" if setting else _ALWAYS_HELPS
     return f"the GPU's memory is full: {ways}; {kept}"

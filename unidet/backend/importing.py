@@ -1,4 +1,4 @@
-"""Jittor's import: the variables it reads, the files it looks for, and the state it spoils."""
+"""Imports Jittor: sets its variables, provides its files, restores the state of the process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from unidet.backend.process_state import signals_kept, tls_kept, variables_set
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
 
-COMPILER_FAILED = "Run cmd failed"  # Jittor's words where a compiler was killed
+COMPILER_FAILED = "Run cmd failed"  # Jittor's message if the compiler was killed
 _COLOUR = re.compile(r"\x1b\[[\d;]*[mK]")
 _PREFIX = re.compile(r"\[\w \d{4} [\d:.]+ \d+ [\w.]+:\d+\] ")
 _SOURCE = re.compile(r"/([\w.]+\.(?:cc|cu|cpp))\"")
 
 
 def link_onednn(onednn: OneDNN, home: Path) -> None:
-    """Puts oneDNN where Jittor's install_mkl (compile_extern.py) looks for its own download."""
+    """Links oneDNN at the place where Jittor's install_mkl (compile_extern.py) downloads it to."""
     name = {"aarch64": "dnnl_lnx_2.2.0_cpu_gomp_aarch64"}.get(
         platform.machine(), "dnnl_lnx_2.2.0_cpu_gomp"
     )
@@ -43,7 +43,7 @@ def link_onednn(onednn: OneDNN, home: Path) -> None:
 def environment(
     compiler: Path, onednn: OneDNN | None, threads: int, verbose: bool
 ) -> dict[str, str]:
-    """Variables that Jittor reads at its import; those of CUDA's extras would start downloads."""
+    """Variables for Jittor's import; CUDA extras are off, because they would start downloads."""
     return {
         "cc_path": str(compiler),
         "cache_name": "unidet",
@@ -60,12 +60,12 @@ def environment(
 
 
 def waiting(threads: int) -> dict[str, str]:
-    """How a thread waits for the next loop to share, where the user has not said it.
+    """Variables for how OpenMP threads wait for the next loop, unless the user has set them.
 
-    OpenMP lets it spin for some milliseconds before it sleeps. On a virtual machine whose host has
-    other guests, sleeping at once made a toy study a third slower: every waking waits for the host.
-    But beside another busy process spinning takes the cores from both: two trainings at once on
-    two cores took 3.4 times as long (docs/training.md).
+    By default OpenMP threads spin for some milliseconds before they sleep. Sleeping at once made a
+    toy study a third slower on a virtual machine with a shared host, where each wake-up waits for
+    the host. Beside another busy process, however, spinning takes cores from both: two trainings
+    at once on two cores took 3.4 times as long (docs/training.md).
     """
     said = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
     if threads == 1 or said or toolchain.cores_are_free(threads):
@@ -74,8 +74,10 @@ def waiting(threads: int) -> dict[str, str]:
 
 
 def measure_floats() -> None:
-    """Let numpy measure its types, which it keeps: once Jittor's kernels flush denormals, it would
-    find the smallest one to be zero and warn."""
+    """Lets numpy measure and cache the limits of its float types.
+
+    Jittor's kernels flush denormals; numpy would then find the smallest one to be zero, and warn.
+    """
     import numpy as np
 
     for kind in (np.float16, np.float32, np.float64):
@@ -85,10 +87,10 @@ def measure_floats() -> None:
 def import_jittor(
     home: Path, jittor_folder: Path, values: Mapping[str, str], headers: Path, verbose: bool
 ) -> str:
-    """Imports it; a digest of the state of its files.
+    """Imports Jittor; returns a digest of the state of its files.
 
     Raises:
-        UserError: it does not start.
+        UserError: Jittor does not start.
     """
     variables = {**values, "HOME": str(home), "JITTOR_HOME": str(home)}
     with (
@@ -97,11 +99,11 @@ def import_jittor(
         tls_kept(),
         warnings.catch_warnings(),
     ):
-        # Python's, of Jittor's own strings, where its files have not been compiled before.
+        # Python warns of Jittor's strings the first time it compiles its files.
         warnings.filterwarnings("ignore", "invalid escape sequence")
         import jittor_utils
 
-        # In a virtual environment Jittor would ask some other Python's python3-config, or none.
+        # In a virtual environment Jittor would run another Python's python3-config, or none.
         jittor_utils._py3_include_path = f'-I"{headers}"'
         jittor_utils._py3_extension_suffix = sysconfig.get_config_var("EXT_SUFFIX")
         jittor_utils.pool_initializer = _mortal(jittor_utils.pool_initializer)
@@ -118,7 +120,7 @@ def import_jittor(
                 f"or delete {home} to build it anew"
             ) from error
         if jittor_utils.pool_size:
-            # The processes that compiled the core would stay, and hold memory, until the end.
+            # Otherwise the processes that compiled the core keep running, and hold memory.
             atexit.unregister(jittor_utils.pool_cleanup)
             jittor_utils.pool_cleanup()
             jittor_utils.pool_size = 0
@@ -128,8 +130,11 @@ def import_jittor(
 def _then(
     restore: Callable[[], None], scope: Callable[[int], AbstractContextManager[None]]
 ) -> Callable[[int], AbstractContextManager[None]]:
-    """Jittor's scope around each load of its libraries, which take over the signals: seconds before
-    its import has ended, and in between they would end the process in their own words."""
+    """Wraps Jittor's scope around each load of its libraries, to restore signal handlers after it.
+
+    The libraries install signal handlers seconds before the import ends. In between, a signal would
+    end the process with Jittor's own messages.
+    """
 
     @contextmanager
     def restoring(flags: int) -> Iterator[None]:
@@ -143,17 +148,17 @@ def _then(
 
 
 def _mortal(initialize: Callable[[], None]) -> Callable[[], None]:
-    """Compiling processes end on their own SIGTERM, whatever this process has made of that signal.
+    """Lets compiling processes end on their own SIGTERM, and on no signal of the group.
 
-    They are forked, and would otherwise inherit a handler that only takes note; Jittor waits for
-    them to end. What is meant for the whole group (Ctrl-C, `timeout`, a closed terminal) must not
-    reach them: of one that ends amid its work Jittor waits for the result for ever, and holds the
+    They are forked and would otherwise inherit a handler that only records the signal, while Jittor
+    waits for them to end. Signals to the whole group (Ctrl-C, `timeout`, a closed terminal) must
+    not reach them: if one ends during its work, Jittor waits for its result forever, and holds the
     lock that every other start waits for.
     """
 
     def start() -> None:
         os.setpgrp()
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # they may write, though in the background
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # may write to the terminal in the background
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         initialize()
 
@@ -170,9 +175,7 @@ def say_compiling(verbose: bool) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of Jittor's says, in a line: without its colours, its log's prefix, and the
-    whole command of a compiler that failed.
-    """
+    """The first line of a Jittor error, without colours, log prefix and compiler command."""
     text = _COLOUR.sub("", str(error))
     if COMPILER_FAILED in text:
         source = _SOURCE.search(text)

@@ -1,18 +1,18 @@
-"""How Jittor comes by its kernels: they are written one at a time, and known ones loaded at once.
+"""Makes Jittor's kernel compilation thread-safe, and loads known kernels without regenerating them.
 
-Jittor writes and compiles new kernels in several threads (`parallel_compile_all_ops`), also when
-all are in its cache. Writing is not safe there: for a convolution it adds nodes to the graph and
-frees others, in lists, counters and a buffer that the threads share without a lock. Now and then a
-process died of it; ThreadSanitizer found nodes used after another thread had freed them, in a graph
-of eight convolutions. A function for Jittor's `do_compile_hook` lets one thread write at a time,
-with which it finds nothing; compilers still run side by side.
+Jittor generates and compiles new kernels in several threads (`parallel_compile_all_ops`), even if
+all are in its cache. Generating is not thread-safe: for a convolution it adds nodes to the graph
+and frees others, in lists, counters and a buffer that the threads share without a lock. This
+occasionally crashed a process; ThreadSanitizer reports use after free, in a graph of eight
+convolutions. The function set as Jittor's `do_compile_hook` lets only one thread generate at a
+time, and ThreadSanitizer then reports nothing. Compilers still run in parallel.
 
-Jittor writes the source of a kernel anew in every process, reads the 60 headers it includes, and
-only then finds that its cache holds the library: two thirds of a second for the 160 kernels of a
-first training step. The hook keeps beside each library a record of the kernel's key, which has all
-that its source depends on but Jittor itself and the flags, and a digest of these; where the record
-is the same, it loads the library. A convolution made of other operations is an exception: what
-Jittor finds while it writes those, it needs to run them.
+Jittor generates each kernel's source in every process and reads the 60 headers it includes, before
+it finds the library in its cache: two thirds of a second for the 160 kernels of a first training
+step. The hook keeps a record beside each library: the kernel's key, the flags, and a digest of
+Jittor's files and of the hook. If the record matches, the hook loads the library at once.
+Exceptions are fused operations with relay groups (a convolution made of other operations): Jittor
+needs what it finds while generating them.
 """
 
 from __future__ import annotations
@@ -121,24 +121,27 @@ extern "C" void take_source(const char* operation, const char* path, const char*
 
 
 def manage(jittor_state: str, folder: Path, compiler: Path) -> None:
-    """Gives an imported Jittor the hook. To be called while `cc_flags` are still those of the core.
+    """Installs the hook in an imported Jittor. Call it while `cc_flags` are still the core's.
 
     Args:
-        jittor_state: a digest of its files.
-        folder: where the hook is kept; belongs to one compiler, one Python and one Jittor.
+        jittor_state: digest of Jittor's files.
+        folder: for the compiled hook; specific to one compiler, one Python and one Jittor.
     """
     import jittor as jt
 
     if hook := _hook(folder, compiler):
         hook.install(f"{jittor_state} {hashlib.sha256(_HOOK.encode()).hexdigest()}".encode())
     else:
-        jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, it only takes longer
+        jt.flags.use_parallel_op_compiler = 1  # one thread needs no lock, but takes longer
 
 
 def take_sources(sources: Mapping[str, Path], folder: Path, compiler: Path) -> None:
-    """Has Jittor make the kernels of these operations of other sources than its own.
+    """Lets Jittor generate the kernels of these operations from other sources than its own.
 
-    `folder` and the rest as for `manage`; where the hook could not be compiled Jittor's own remain.
+    Without effect if the hook cannot be compiled. `folder` and `compiler` are as for `manage`.
+
+    Args:
+        sources: operation name -> source file.
     """
     if hook := _hook(folder, compiler):
         for operation, source in sources.items():

@@ -1,4 +1,4 @@
-"""C++ of our own outside Jittor's kernels: compiled once, kept as a library in a cache."""
+"""Compiles C++ code outside Jittor's kernels into cached shared libraries."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from unidet.backend.tools import run_tool
 def compiled(
     source: str, command: Sequence[str], folder: Path, name: str, linked: Sequence[str] = ()
 ) -> Path:
-    """The library of a source, compiled where `folder` does not have it yet.
+    """The shared library of `source`; compiled if `folder` does not have it yet.
 
-    It is there whole or not at all, also beside another process that compiles it.
+    It is written atomically, also beside another process that compiles it.
 
     Args:
-        command: the compiler and its flags; `linked`: libraries, which follow the source.
-        name: the file's, before the digest of all that it is made of.
+        command: the compiler and its flags.
+        name: prefix of the file name; a digest of source, command and machine follows.
+        linked: libraries, passed after the source.
 
     Raises:
-        RuntimeError: the compiler refuses the source.
-        OSError: there is no such compiler, or the folder cannot be written to.
+        RuntimeError: the compiler rejects the source.
+        OSError: the compiler does not exist, or the folder is not writable.
     """
     recipe = "\n".join([platform.machine(), *command, *linked, source])
     library = folder / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.so"

@@ -1,15 +1,15 @@
-"""Memory that was used once is kept for the next use.
+"""Keeps freed memory for reuse in the process.
 
-The C library maps every large block anew and gives it back when it is freed, so that a network
-spends a fifth of its time on pages that the kernel has to find and clear. Here blocks come from a
-heap that never shrinks: Jittor keeps freed tensors to a limit, and what lies beyond returns there.
-Pages of 2 MiB took longer to clear than they saved. All threads share that heap: with one for each,
-those that decode and draw images kept in theirs what the others could have used.
+glibc maps each large block anew and unmaps it when it is freed, so that a network spends a fifth of
+its time in page faults. Here blocks come from a heap that never shrinks: Jittor caches freed
+tensors up to a limit and returns the rest to that heap. Pages of 2 MiB took longer to clear than
+they saved. All threads share one heap (arena); with one each, the threads that decode and draw
+images kept memory that others could have used.
 
-oneDNN keeps the last 1,024 primitives, each with code of its own and a place in that heap, so that
-a run whose images vary in size went on growing until it had met as many. A training step of our
-networks needs 90 to 280 different ones, which the limit here exceeds; making one anew takes a tenth
-of a millisecond. The less are kept, the less is in the way of large blocks (onednn_sources.py).
+oneDNN caches the last 1,024 primitives, each with generated code and memory in that heap. If images
+vary in size, memory grew until there were as many. A training step of our networks needs 90 to 280
+different primitives; the limit here is just above that, and creating one takes a tenth of a
+millisecond. Fewer primitives also fragment the heap less (onednn_sources.py).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import os
 from pathlib import Path
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # M_… of malloc.h
-_NEVER = -1  # the largest size_t
-_STEP = 64 << 20  # the heap grows by so much at least
+_NEVER = -1  # converts to the largest size_t
+_STEP = 64 << 20  # minimum growth of the heap, in bytes
 PRIMITIVES = 288
 
 
 def keep_memory() -> None:
-    """For this process, from now on; nothing where the C library is not glibc."""
+    """Configures malloc for this process; without effect if the C library is not glibc."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_MMAP_MAX, 0)
@@ -35,7 +35,7 @@ def keep_memory() -> None:
 
 
 def keep_few_primitives(onednn: Path) -> None:
-    """`PRIMITIVES` at most, unless the environment says how many (oneDNN's own variables).
+    """Limits oneDNN's cache to `PRIMITIVES`, unless one of its environment variables is set.
 
     Args:
         onednn: the shared library that Jittor has loaded.

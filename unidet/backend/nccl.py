@@ -1,9 +1,9 @@
-"""Sums over processes from GPU to GPU, by NVIDIA's library NCCL where it is installed.
+"""Sums over processes, directly between GPUs, with NVIDIA's library NCCL if it is installed.
 
-Jittor's own start of it takes a machine with more processes than GPUs in sight for one that shares
-GPUs, and stays away; here each process sees its own GPU alone (process_gpus.py). So its operations
-are built beside a start of our own. Without NCCL the same sums go through Open MPI: Jittor copies
-what they take to the host and what they give back.
+Jittor's own initialization of NCCL assumes that processes share GPUs, and stays off, if there are
+more processes than visible GPUs. Here each process sees only its own GPU (process_gpus.py), so
+Jittor's operations are built with a different initialization. Without NCCL the sums go through Open
+MPI: Jittor copies inputs to the host and results back.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Nccl(NamedTuple):
 
 
 def find_nccl() -> Nccl | None:
-    """That of the wheel (`pip install nvidia-nccl-cu13`), then the system's; None without one."""
+    """NCCL of the wheel (`pip install nvidia-nccl-cu13`), else of the system; None without one."""
     wheels = [folder for folder in wheel_folders() if folder.name == "nccl"]
     places = [(wheel / "include", wheel / "lib") for wheel in wheels]
     for headers, libraries in [*places, SYSTEM_FOLDERS]:
@@ -58,10 +58,10 @@ def find_nccl() -> Nccl | None:
 
 
 def add_collectives(nccl: Nccl, folder: Path) -> None:
-    """Joins the processes of `mpirun`, which all call this, and gives Jittor's sums to NCCL.
+    """Connects the processes of `mpirun`, and lets Jittor sum with NCCL. All processes call it.
 
     Args:
-        folder: where the start's source is kept.
+        folder: for the source of the initialization.
     """
     import jittor as jt
 
@@ -72,7 +72,7 @@ def add_collectives(nccl: Nccl, folder: Path) -> None:
 
 
 def sources_of(jittor: Path, folder: Path) -> list[Path]:
-    """Jittor's operations, and the start, which is written to `folder`."""
+    """Jittor's operations, and the initialization, which is written to `folder`."""
     start = folder / "nccl_start.cc"
     files.write(start, START)
     nccl = jittor / "extern" / "cuda" / "nccl"

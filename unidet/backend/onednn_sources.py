@@ -1,10 +1,10 @@
-"""Jittor's convolutions by oneDNN, in copies whose passing arrays lie in Jittor's own memory.
+"""Jittor's convolutions with oneDNN, in copies that take temporary memory from Jittor's allocator.
 
-Before and after a convolution maps and filters are rearranged, a hundred times in a training step,
-each time into memory that oneDNN takes from the C library and gives back. Small blocks that stay,
-of oneDNN's primitives, settled in what was given back, so that the next large one needed new pages:
-where images vary in size, free pieces of the heap grew from 14 MiB after 50 steps to 22 after 200
-of 178 MiB in all. Jittor's memory holds no such small blocks, and its freed tensors make room.
+Before and after a convolution, maps and filters are reordered, about a hundred times in a training
+step. oneDNN allocates a buffer each time with malloc and frees it. Small, long-lived blocks of
+oneDNN's primitives then fragmented the freed memory, and the next large buffer needed new pages:
+with images of varying size, free pieces of the heap grew from 14 MiB after 50 steps to 22 MiB after
+200, of 178 MiB in all. Jittor's allocator has no such small blocks and reuses freed tensors.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _ROOMS = """\
 
 
 def copy_convolutions(jittor: Path, folder: Path) -> dict[str, Path]:
-    """The sources in `folder`, changed, by the names of Jittor's operations.
+    """Writes the changed sources to `folder`; returns operation name -> source.
 
     Args:
-        jittor: its installed package.
+        jittor: folder of the installed package.
 
     Raises:
-        RuntimeError: they are not those of Jittor 1.3.11.
+        RuntimeError: the sources are not those of Jittor 1.3.11.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copies = {}

@@ -1,4 +1,4 @@
-"""A GPU for each of the processes that train one network together."""
+"""Assigns a GPU to each process of a training by several processes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def take_own_gpu() -> None:
-    """Show this process, one of `mpirun`, the GPU of its number and no other.
+    """Makes only one GPU visible to this process of `mpirun`: the one with its local rank.
 
-    Of CUDA_VISIBLE_DEVICES, where that is set, process 0 of a machine takes the first. To be called
-    before anything asks the driver, which reads the variable once.
+    The ranks count the entries of CUDA_VISIBLE_DEVICES if it is set. Call it before anything asks
+    the driver, which reads the variable once.
 
     Raises:
-        NoCuda: fewer are shown than there are processes on this machine.
+        NoCuda: fewer GPUs are visible than there are processes on this machine.
     """
     rank, count = int(os.environ.get(RANK, "0")), int(os.environ.get(COUNT, "1"))
     shown = os.environ.get(VISIBLE)
@@ -28,7 +28,7 @@ def take_own_gpu() -> None:
 
 
 def too_few(processes: int, gpus: int) -> str:
-    """What is wrong, and what to set, where each process would need a GPU of its own."""
+    """The message for too few GPUs, with the setting that works."""
     shown = "one GPU is" if gpus == 1 else f"{gpus} GPUs are"
     return (
         f"{processes} processes of train.processes need a GPU each, {shown} shown on this "

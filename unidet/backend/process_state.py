@@ -1,4 +1,4 @@
-"""What Jittor's import changes about the process, and what is put back after it."""
+"""Saves and restores what Jittor's import changes in the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-_SIGNALS = (  # that Jittor answers itself (src/utils/log.cc); SIGTERM: its compiling processes
+_SIGNALS = (  # handlers that Jittor's import may replace (src/utils/log.cc, compiling processes)
     signal.SIGINT,
     signal.SIGTERM,
     signal.SIGCHLD,
@@ -19,12 +19,12 @@ _SIGNALS = (  # that Jittor answers itself (src/utils/log.cc); SIGTERM: its comp
     signal.SIGILL,
     signal.SIGBUS,
 )
-_SIGACTION_BYTES = 256  # more than `struct sigaction` has anywhere
+_SIGACTION_BYTES = 256  # larger than `struct sigaction` on all platforms
 
 
 @contextmanager
 def variables_set(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables, for the block."""
+    """Sets environment variables within the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -39,9 +39,10 @@ def variables_set(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def signals_kept() -> Iterator[Callable[[], None]]:
-    """What answers signals; yields what puts it back before the block ends.
+    """Restores signal handlers after the block; yields a function that restores them earlier.
 
-    Read with the C library's call: Python's knows nothing of handlers in C (faulthandler's).
+    Uses the C library's sigaction, because Python's functions do not see handlers in C
+    (faulthandler's).
     """
     libc = ctypes.CDLL(None)
     kept = {number: ctypes.create_string_buffer(_SIGACTION_BYTES) for number in _SIGNALS}
@@ -60,7 +61,7 @@ def signals_kept() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def tls_kept() -> Iterator[None]:
-    """How TLS certificates are verified."""
+    """Restores the verification of TLS certificates after the block."""
     create = ssl._create_default_https_context
     try:
         yield

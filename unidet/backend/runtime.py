@@ -1,9 +1,9 @@
-"""Brings Jittor up: oneDNN, CPU or CUDA, compile cache, threads. Call before anything imports it.
+"""Imports and configures Jittor: oneDNN, CPU or CUDA, compile cache, threads.
 
-Jittor decides everything at its import, from environment variables and from files below the home
-folder. `bring_up` sets those only while the import runs and puts the process back as it was: signal
+Jittor configures itself at import, from environment variables and files below the home folder.
+`bring_up` sets them only during the import and then restores the state of the process: signal
 handlers (Jittor's end the process at once, also on Ctrl-C), TLS verification (Jittor turns it off),
-HOME, and every variable.
+HOME and every other variable. Call it before anything imports Jittor.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class Runtime:
-    """What was decided when Jittor came up."""
+    """The configuration with which Jittor runs."""
 
     device: Literal["cpu", "cuda"]
     cuda: str  # why CUDA is or is not used
@@ -56,14 +56,14 @@ class Runtime:
     cache: Path
     compiler: Path
     versions: dict[str, str]
-    seconds: float  # of the import, with compilation where the cache was cold
+    seconds: float  # of the import, including compilation if the cache was empty
     warnings: tuple[str, ...]
-    process: int = field(default_factory=os.getpid)  # in which Jittor's threads are
+    process: int = field(default_factory=os.getpid)  # the process that has Jittor's threads
 
 
 @dataclass(frozen=True)
 class _Tools:
-    """What every build takes: the C++ compiler and the folder of Python.h."""
+    """Needed for every build: the C++ compiler and the folder of Python.h."""
 
     compiler: Path
     headers: Path
@@ -76,18 +76,21 @@ _ahead: subprocess.Popen[bytes] | None = None
 def bring_up(
     device: Device = "auto", threads: int = 0, verbose: bool = False, *, mpi: bool = False
 ) -> Runtime:
-    """Imports Jittor with settings that work; a second call returns what the first decided.
+    """Imports Jittor with suitable settings; later calls return the first call's result.
 
     Args:
-        device: "auto" takes CUDA where a trial has shown that it works.
-        threads: of OpenMP; 0 means `$OMP_NUM_THREADS`, else every core the process may use.
-        verbose: let Jittor and the compiler talk.
-        mpi: this process is one of several that `mpirun` has started; they train together. On
-            "cuda" each takes a GPU of its own; whoever started them has tried it.
+        device: "auto" uses CUDA if a trial has shown that it works.
+        threads: number of OpenMP threads; 0 means `$OMP_NUM_THREADS`, else the number of cores that
+            the process may use.
+        verbose: show the output of Jittor and the compiler.
+        mpi: this process is one of several that `mpirun` has started for one training. With "cuda"
+            each uses its own GPU, which the process that started them has tried.
 
     Raises:
-        UserError: no compiler, no Python.h, numpy 2, an unwritable cache, CUDA asked for and not
-            usable, a different device asked for than in the first call, or a forked process.
+        UserError: there is no compiler, Python.h or Jittor; numpy is 2 or later; the cache is not
+            writable; `device` is "cuda" and CUDA is not usable; `device` differs from the first
+            call's; the process was forked after Jittor was imported; Jittor does not start.
+        RuntimeError: Jittor was imported before the first call.
     """
     global _runtime
     require_own_process()
@@ -99,8 +102,10 @@ def bring_up(
 
 
 def require_own_process() -> None:
-    """UserError in a process that was forked from one with Jittor: the first kernel would wait for
-    threads that are not there, for ever."""
+    """Raises UserError in a process that was forked after Jittor was imported.
+
+    Its first kernel would wait forever, for threads that the fork did not copy.
+    """
     if _runtime is not None and _runtime.process != os.getpid():
         raise UserError(
             "this process was forked from one in which Jittor runs, and lacks its threads; start "
@@ -109,7 +114,7 @@ def require_own_process() -> None:
 
 
 def bring_up_untried() -> Runtime:
-    """`bring_up` on CUDA without asking first whether it works: the trial itself."""
+    """`bring_up` on CUDA without a trial; the trial itself calls it."""
     global _runtime
     _runtime = _bring_up("cuda", 0, True, False, tried=True)
     return _runtime
@@ -166,31 +171,34 @@ def _bring_up(
 
 
 def _for_cpu(tools: _Tools, home: Path) -> dict[str, str]:
-    """What Jittor's import has to find for the processor alone."""
+    """Prepares the build for the CPU; returns variables for Jittor's import."""
     sources = _jittor_folder() / "src"
     core = jittor_build.core_flags(home / "build", tools.compiler, sources, tools.headers)
     return {"nvcc_path": "", "cc_flags": f" {core} ", "kernel_flags": " -Ofast "}
 
 
 def _for_cuda(cuda: Cuda, home: Path) -> dict[str, str]:
-    """The same for a GPU: the toolkit laid out and its libraries loaded."""
+    """Prepares the toolkit and loads its libraries; returns variables for Jittor's import."""
     nvcc = cuda_build.lay_out(cuda.toolkit, home / "cuda")
     cuda_build.load_libraries(cuda.toolkit)
     return {
         "nvcc_path": str(nvcc),
         "cc_flags": f" {cuda_build.core_flags(cuda.toolkit, home / 'cuda')} ",
         "kernel_flags": " -Ofast ",
-        "conv_opt": "1",  # no cuDNN, cuFFT, cuSPARSE by Jittor, which stops where one is missing
+        "conv_opt": "1",  # no cuDNN, cuFFT, cuSPARSE: Jittor stops if one of them is missing
         "cuda_archs": " ".join(map(str, cuda.capabilities)),
     }
 
 
 @contextmanager
 def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes] | None]:
-    """Where Jittor is not in the cache yet, compiles it beside work that needs no tensors.
+    """Compiles Jittor in a separate process while the block runs, if the cache does not have it.
 
-    A process of its own does so, which `bring_up` waits for, and which ends with the block at the
-    latest. Whatever is missing here, `bring_up` reports, if it comes to that.
+    `bring_up` waits for that process, and the process ends with the block at the latest. Errors are
+    not reported here: `bring_up` reports them if Jittor is needed.
+
+    Yields:
+        The process; None if there is nothing to compile, or a requirement is missing.
     """
     global _ahead
     if not _can_compile(device):
@@ -205,20 +213,20 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
         yield process
     finally:
         _ahead = None
-        if process.poll() is None:  # with the compilers that it has started
+        if process.poll() is None:  # its compilers end with it: they are in the same group
             os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
 def _wait_for_compilers(verbose: bool) -> None:
-    """They are no other work on the cores, for which our threads would sleep ever after."""
+    """Waits for them, so that `importing.waiting` does not count them as other load."""
     if _ahead is not None and _ahead.poll() is None:
         importing.say_compiling(verbose)
         _ahead.wait()
 
 
 def _can_compile(device: Device) -> bool:
-    """Whether there is all that it takes, and no core yet."""
+    """Whether all requirements are met and the core is not compiled yet."""
     cuda = None
     if device != "cpu":
         with suppress(NoCuda):
@@ -232,10 +240,11 @@ def _can_compile(device: Device) -> bool:
 
 
 def try_cuda(*, again: bool = False) -> Cuda:
-    """The GPU and its toolkit, once a trial has shown that they work; `again`: try anew.
+    """The GPU and its toolkit, after a trial has succeeded; `again`: repeat a failed trial.
 
     Raises:
-        NoCuda: there is none (NoGpu), or it does not work.
+        NoCuda: CUDA cannot be used (NoGpu: there is no GPU), or the trial failed.
+        UserError: there is no compiler or Python.h.
     """
     cuda = find_cuda()
     require_free()
@@ -248,7 +257,7 @@ def try_cuda(*, again: bool = False) -> Cuda:
 def _choose_device(
     device: Device, *, mpi: bool = False, tried: bool = False
 ) -> tuple[Cuda | None, str, str]:
-    """CUDA where it works; why, or why not; and the warning that a GPU lies idle."""
+    """CUDA or None; the reason; and a warning if there is a GPU that is not used."""
     if device == "cpu" or (mpi and device == "auto"):
         return None, "not asked for", ""
     try:
@@ -278,7 +287,7 @@ def _versions(compiler: Path) -> dict[str, str]:
 
 
 def _home(root: Path, tools: _Tools, onednn: OneDNN | None, cuda: Cuda | None = None) -> Path:
-    """The cache of one combination; two of them never share a precompiled header."""
+    """The cache folder of one combination; no two combinations share a precompiled header."""
     parts = [
         str(_jittor_folder()),
         metadata.version("jittor"),
@@ -301,9 +310,9 @@ def _settle(cuda: bool, threads: int, root: Path, verbose: bool) -> None:
     if cuda:
         jt.flags.use_cuda = 1
     if not verbose:
-        # Jittor prints progress of compilation to std::cerr whatever log_silent says.
+        # Jittor prints compilation progress to std::cerr even with log_silent.
         jt.flags.log_file = str(root / "jittor.log")
-    # OMP_NUM_THREADS comes too late where another library has loaded OpenMP already.
+    # OMP_NUM_THREADS has no effect if another library has already loaded OpenMP.
     ctypes.CDLL("libgomp.so.1").omp_set_num_threads(threads)
 
 

@@ -1,7 +1,6 @@
-"""What this machine offers to build and run Jittor with: compiler, headers, oneDNN, cache.
+"""Finds what Jittor needs to build and run: compiler, headers, oneDNN, a writable cache.
 
-Nothing here imports Jittor, so `unidet doctor` can report on each part even when Jittor cannot
-start.
+Nothing here imports Jittor, so `unidet doctor` can check each part even if Jittor does not start.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LOAD = Path("/proc/loadavg")
 
 @dataclass(frozen=True)
 class OneDNN:
-    """Where the convolution library lies."""
+    """The installed oneDNN, a library of convolutions."""
 
     include: Path
     library: Path
@@ -39,7 +38,7 @@ def require_writable(folder: Path) -> None:
     """Creates `folder` and writes a file into it.
 
     Raises:
-        UserError: it cannot be written to.
+        UserError: it is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ def require_writable(folder: Path) -> None:
 
 
 def installed(package: str) -> str | None:
-    """The version of a package, without importing it; None where it is not installed."""
+    """The version of a package, without importing it; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -64,7 +63,7 @@ def require_numpy_1() -> str:
     """The version of numpy, without importing it.
 
     Raises:
-        UserError: it is missing, or 2 and later, with which Jittor silently corrupts data.
+        UserError: numpy is missing, or is 2 or later: Jittor then silently corrupts data.
     """
     version = installed("numpy")
     if version is None:
@@ -81,7 +80,7 @@ def find_compiler() -> Path:
     """The C++ compiler: `$cc_path` (Jittor's own variable) or the `g++` on PATH.
 
     Raises:
-        UserError: there is none.
+        UserError: it is not found.
     """
     chosen = os.environ.get("cc_path") or "g++"  # noqa: SIM112 (Jittor's own spelling)
     found = shutil.which(chosen)
@@ -94,10 +93,10 @@ def find_compiler() -> Path:
 
 
 def compiler_version(compiler: Path) -> str:
-    """As the compiler prints it, e.g. "12.2.0".
+    """The version as the compiler prints it, e.g. "12.2.0"; "unknown" if it prints none.
 
     Raises:
-        UserError: it fails.
+        UserError: the compiler fails.
     """
     done = run_tool([str(compiler), "--version"], text=True)
     if done.returncode:
@@ -109,7 +108,7 @@ def compiler_version(compiler: Path) -> str:
 
 
 def find_python_headers() -> Path:
-    """The folder of this very interpreter's Python.h, also inside a virtual environment.
+    """The folder with this interpreter's Python.h, also inside a virtual environment.
 
     Raises:
         UserError: the headers are not installed.
@@ -125,7 +124,7 @@ def find_python_headers() -> Path:
 
 
 def find_onednn() -> OneDNN | None:
-    """oneDNN 2.6 from its wheels, wherever pip put them; None where they are not installed."""
+    """oneDNN 2.6 from its wheels; None if they are not installed."""
     library = _installed_file("onednn-cpu-gomp", "lib", "libdnnl.so.2")
     header = _installed_file("onednn-devel-cpu-gomp", "include", "dnnl.hpp")
     if library is None or header is None:
@@ -152,16 +151,20 @@ def _installed_file(distribution_name: str, folder: str, name: str) -> Path | No
 
 
 def default_threads() -> int:
-    """`$OMP_NUM_THREADS`, else the cores this process may run on, which a container may limit."""
+    """`$OMP_NUM_THREADS`, else the number of cores that this process may use."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else len(os.sched_getaffinity(0))
 
 
 def cores_are_free(threads: int, *, looks: int = 5, pause: float = 0.005) -> bool:
-    """Whether `threads` cores of this machine have nothing else to run at the moment.
+    """Whether at least `threads` cores of this machine are idle.
 
-    Counts the runnable tasks in /proc/loadavg (proc(5)) a few times, this process being one of
-    them, and takes the median: a task that runs for an instant is no load.
+    Takes the median of a few counts of runnable tasks in /proc/loadavg (proc(5)), minus this
+    process, so that short tasks do not count as load. False if the file is not readable.
+
+    Args:
+        looks: number of counts.
+        pause: between counts, in seconds.
     """
     counts = []
     for _ in range(looks):

@@ -1,8 +1,8 @@
-"""CUDA toolkits on this machine: each compiler, and the headers and libraries that go with it.
+"""Finds CUDA toolkits on this machine: each compiler with its headers and libraries.
 
-A toolkit comes from the system or from wheels (`pip install 'unidet[cuda]'`), which put one into
-site-packages in pieces. Every library is the one of the compiler's own major version. Nothing here
-imports Jittor.
+A toolkit comes from the system or from wheels (`pip install 'unidet[cuda]'`), which install it into
+site-packages in parts. All libraries match the compiler's major version. Nothing here imports
+Jittor.
 """
 
 from __future__ import annotations
@@ -31,16 +31,22 @@ HEADERS = (
     "cub/cub.cuh",
 )
 LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cudnn")
-_SECONDS = 60  # for a compiler's answer about itself
+_SECONDS = 60  # time limit for a query to the compiler
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """`capabilities`: what it builds machine code for, 90 being 9.0; empty where it does not say.
+    """A complete CUDA toolkit.
 
-    `libraries`: from names such as "cublas" to files; `headers`: the compiler's own folders;
-    `more_headers`: those of wheels, for names that the former lack. Headers of two versions side by
-    side do not go together.
+    Headers of two versions cannot be mixed, so headers of wheels only fill gaps.
+
+    Attributes:
+        version: major and minor version of CUDA.
+        headers: include folders of the compiler's own toolkit.
+        libraries: short name, such as "cublas" -> file.
+        capabilities: compute capabilities, times 10 (90 for 9.0), for which it builds machine code;
+            empty if the compiler does not list them.
+        more_headers: include folders of wheels, for names that `headers` lack.
     """
 
     nvcc: Path
@@ -57,12 +63,12 @@ class Toolkit:
 
 
 def toolkits() -> Iterator[Toolkit | str]:
-    """All there are, or what each lacks: `nvcc` on PATH, the usual folders, then wheels."""
+    """Toolkits, or what each lacks: of `nvcc` on PATH, of usual folders, then of wheels."""
     return map(_toolkit, compilers())
 
 
 def compilers() -> Iterator[Path]:
-    """Every `nvcc`, once."""
+    """Every `nvcc`, without duplicates."""
     on_path = shutil.which("nvcc")
     system = [folder / "bin" / "nvcc" for folder in SYSTEM_TOOLKITS]
     wheels = [folder / "bin" / "nvcc" for folder in wheel_folders()]
@@ -75,14 +81,14 @@ def compilers() -> Iterator[Path]:
 
 
 def _behind(nvcc: Path) -> Path:
-    """The compiler in its toolkit, where `nvcc` is a script that starts it."""
+    """The compiler itself if `nvcc` is a script that starts it."""
     shown = _says(nvcc, "--dryrun", "-x", "cu", "-c", os.devnull)
     match = re.search(r"^#\$ _HERE_=(.+)$", shown, flags=re.MULTILINE)
     return Path(match.group(1)).resolve() / "nvcc" if match else nvcc
 
 
 def _says(nvcc: Path, *arguments: str) -> str:
-    """All that it prints; nothing where it cannot be started."""
+    """Its output and error output; empty if it does not start or answer in time."""
     try:
         done = run_tool([str(nvcc), *arguments], text=True, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
@@ -91,7 +97,7 @@ def _says(nvcc: Path, *arguments: str) -> str:
 
 
 def _toolkit(nvcc: Path) -> Toolkit | str:
-    """The toolkit around a compiler, or what it lacks."""
+    """The toolkit of a compiler, or what it lacks."""
     match = re.search(r"release (\d+)\.(\d+)", _says(nvcc, "--version"))
     if match is None:
         return f"{nvcc} does not run"
@@ -123,12 +129,12 @@ def _toolkit(nvcc: Path) -> Toolkit | str:
 
 
 def _is_of(major: int, wheel: Path) -> bool:
-    """No wheel of another CUDA: those of 13 and later share a folder named after it."""
+    """Whether a wheel folder fits this CUDA; from 13 on a folder is named after its CUDA."""
     return wheel.name == f"cu{major}" or not re.fullmatch(r"cu\d+", wheel.name)
 
 
 def _header_folders(own: Path, wheels: list[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Those of the toolkit in `own`, and those of wheels beside it."""
+    """Include folders of the toolkit in `own`, and those of the other wheels."""
     headers, more_headers = (
         [
             place
@@ -142,7 +148,7 @@ def _header_folders(own: Path, wheels: list[Path]) -> tuple[tuple[Path, ...], tu
 
 
 def _has_header(name: str, headers: tuple[Path, ...], more_headers: tuple[Path, ...]) -> bool:
-    """Whether it is there. A folder such as `cub` comes whole from one place."""
+    """Whether a header is found; its top folder, such as `cub`, must not mix both groups."""
     for places in ([*headers, SYSTEM_FOLDERS[0]], more_headers):
         if any((place / Path(name).parts[0]).exists() for place in places):
             return any((place / name).is_file() for place in places)
@@ -150,7 +156,7 @@ def _has_header(name: str, headers: tuple[Path, ...], more_headers: tuple[Path, 
 
 
 def _library(name: str, major: int, places: list[Path]) -> Path | None:
-    """A file whose number fits; those of cuRAND and cuDNN are not CUDA's."""
+    """The library file of a matching version; cuRAND and cuDNN are numbered differently."""
     number = {"curand": "10", "cudnn": "[89]"}.get(name, f"{major}*")
     for place in places:
         if matches := sorted(place.glob(f"lib{name}.so.{number}")):
@@ -159,7 +165,7 @@ def _library(name: str, major: int, places: list[Path]) -> Path | None:
 
 
 def _cudnn_of_another_cuda(major: int) -> str:
-    """cuDNN's wheels for each CUDA have one folder between them, and one name for the library."""
+    """What to do if cuDNN's wheel is for another CUDA; its wheels share a folder and file names."""
     names = [f"nvidia-cudnn-cu{cuda}" for cuda in (11, 12, 13)]
     there, wanted = [name for name in names if installed(name)], f"nvidia-cudnn-cu{major}"
     if len(there) > 1:
@@ -173,7 +179,7 @@ def _cudnn_of_another_cuda(major: int) -> str:
 
 
 def wheel_folders() -> list[Path]:
-    """Where wheels of NVIDIA put `bin`, `include` and `lib`: nvidia/cu13, nvidia/cudnn, …"""
+    """Folders with `bin`, `include` and `lib` of NVIDIA's wheels: nvidia/cu13, nvidia/cudnn, …"""
     spec = importlib.util.find_spec("nvidia")
     places = list(spec.submodule_search_locations or ()) if spec else []
     return [folder for place in places for folder in sorted(Path(place).iterdir())]

@@ -1,4 +1,4 @@
-"""Compilers and other programs that this one asks and waits for."""
+"""Runs compilers and other programs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import Any
 
 
 def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-    """Run a program to its end, and return what it prints.
+    """Runs a program to its end and captures its output.
 
-    It is in a session of its own. What stops a whole process group (Ctrl-C, a closed terminal,
-    `timeout`) would end it too, and then look like a compiler that does not work; this process,
-    which gets the same signal, stops where it is safe.
+    It runs in its own session. Otherwise a signal to the process group (Ctrl-C, a closed terminal,
+    `timeout`) would also end it, which would look like a broken compiler. This process gets the
+    same signal and stops at a safe point.
+
+    Args:
+        options: further arguments of `subprocess.run`.
+
+    Raises:
+        OSError: the program cannot be started.
+        subprocess.TimeoutExpired: with the option `timeout`.
     """
     return subprocess.run(command, capture_output=True, start_new_session=True, **options)

@@ -1,8 +1,9 @@
 """Transposes that stay on the GPU.
 
-With CUDA, Jittor 1.3.11 transposes by the library cuTT, which it would download; without it, on the
-host, with a copy there and back, wherever the last axis moves. Its fused kernels can do it on the
-GPU (`fuse_transpose`); an operation under the name of cuTT's hands every transpose to them.
+With CUDA, Jittor 1.3.11 transposes with the library cuTT, which it would download. Without cuTT, a
+transpose that moves the last axis runs on the host, with copies there and back. Jittor's fused
+kernels can transpose on the GPU (`fuse_transpose`). This operation has the name of cuTT's and
+passes every transpose to them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ void CuttTransposeOp::jit_run() {}
 
 
 def write_transpose(folder: Path) -> list[Path]:
-    """The operation's two files in `folder`."""
+    """Writes the operation's header and source to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     header, source = folder / "cutt_transpose_op.h", folder / "cutt_transpose_op.cc"
     files.write(header, _HEADER)

@@ -1,8 +1,8 @@
-"""Whether Jittor comes up on this machine's GPU and computes rightly, tried in its own process.
+"""Tests in a separate process whether Jittor starts on this machine's GPU and computes correctly.
 
-A driver and a toolkit that are there may still not go together, and Jittor then ends the process
-instead of raising. What was found is kept beside the compile cache, so that later runs, of the same
-driver, GPUs and toolkit, lose no time over it.
+Even if driver and toolkit are found they may be incompatible, and Jittor then ends the process
+instead of raising. The result is kept beside the compile cache, so that later runs with the same
+driver, GPUs and toolkit skip the test.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from unidet.backend.files import write
 from unidet.backend.gpu import Cuda, NoCuda
 from unidet.backend.interpreter import python_command
 
-_SECONDS = 1200  # for compiling the core and the first kernels on a slow machine
+_SECONDS = 1200  # enough to compile the core and the first kernels on a slow machine
 _STOP = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _TOLERANCE = 1e-4
 _ERROR = re.compile(r"\b(fatal|error)\s*:|\bfatal\s+:|cannot open shared object", re.IGNORECASE)
 
 
 def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
-    """Tries CUDA once; `again` also where the last trial failed.
+    """Tests CUDA, unless a result is recorded; `again` ignores the record.
 
     Raises:
-        NoCuda: the trial fails, has failed before, or was stopped, which is not kept.
+        NoCuda: the trial fails or has failed before, was stopped (which is not recorded), or its
+            result cannot be written.
     """
     record = home / "trial.json"
     try:
@@ -51,7 +52,7 @@ def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
 
 
 def _recorded(record: Path, cuda: Cuda) -> str | None:
-    """What was wrong with the very same; None where it was not tried, or the record is damaged."""
+    """The recorded problem with this CUDA, empty if there was none; None without a valid record."""
     try:
         kept = json.loads(record.read_bytes())
         return str(kept["problem"]) if kept["tried"] == repr(cuda) else None
@@ -60,7 +61,11 @@ def _recorded(record: Path, cuda: Cuda) -> str | None:
 
 
 def _try(log: Path) -> str:
-    """What is wrong; empty where nothing is. NoCuda where somebody stopped it."""
+    """What is wrong; empty if nothing is.
+
+    Raises:
+        NoCuda: the trial was stopped by a signal.
+    """
     with log.open("wb") as output:
         command = python_command("from unidet.backend.trial import main; main()")
         try:
@@ -69,13 +74,13 @@ def _try(log: Path) -> str:
             ).returncode
         except subprocess.TimeoutExpired:
             return f"no answer within {_SECONDS} s"
-    if -status in _STOP:  # Ctrl-C and a closed terminal reach it too; that is no fault of the GPU
+    if -status in _STOP:  # Ctrl-C or a closed terminal stops it too: no fault of the GPU
         raise NoCuda("the trial of the GPU was stopped; the next command tries again")
     return "" if status == 0 else f"exit status {status}, {_reason(log)}"
 
 
 def _reason(log: Path) -> str:
-    """The first line that a compiler or the linker calls an error, else the last one."""
+    """The first line with an error of a compiler or linker, else the last line."""
     lines = [
         line.strip()
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -86,7 +91,7 @@ def _reason(log: Path) -> str:
 
 
 def main() -> None:
-    """The trial itself: exits with 0 where every answer is right."""
+    """Runs the trial; exits with 0 if every result is correct."""
     from unidet.backend.runtime import bring_up_untried
 
     bring_up_untried()
@@ -96,7 +101,7 @@ def main() -> None:
 
 
 def errors() -> dict[str, float]:
-    """Largest error of a convolution, its gradients, a product and a sort against numpy."""
+    """Name -> largest absolute error against numpy: convolution, its gradients, product, sort."""
     import jittor as jt
     import numpy as np
 
