@@ -1,4 +1,4 @@
-"""The schema of everything in `conf/`: frozen dataclasses, one per subtree.
+"""Schema and composition of the configuration: frozen dataclasses, one per subtree of `conf/`.
 
-A subtree is what a stage may declare to read.
+A stage declares the subtrees that it reads.
 """

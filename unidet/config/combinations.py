@@ -17,18 +17,18 @@ MOST_JOBS = 10_000
 
 
 def combinations(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
-    """The overrides of each job, the last key varying fastest, and the keys that vary.
+    """The overrides of each job, with the last key varying fastest, and the keys that vary.
 
     Raises:
-        UserError: a value cannot be parsed or is not a list of values, a key that varies is given
-            again, which alone would count in all jobs, or there are too many jobs.
+        UserError: a value cannot be parsed or is not a list of values, a varying key is given
+            again (the later value would apply to all jobs), or there are too many jobs.
     """
     from hydra.errors import HydraException
 
     from unidet.config.compose import explain
 
     choices: list[list[str]] = []
-    swept: dict[str, tuple[str, str]] = {}  # without the `+`: as given, and with its values
+    swept: dict[str, tuple[str, str]] = {}  # key without `+` -> key as given, whole override
     for override in overrides:
         try:
             item = parsed(override)
@@ -50,7 +50,7 @@ def combinations(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
 
 
 def _values(item: Override, override: str) -> list[str]:
-    """The values that an argument sweeps over, as text, at least one."""
+    """The values that an override sweeps over, as text; at least one."""
     from hydra.errors import HydraException
 
     try:

@@ -1,4 +1,4 @@
-"""From key=value overrides to the typed configuration, with Hydra."""
+"""Composes `conf/` and key=value overrides into the typed configuration, with Hydra."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from unidet.errors import UserError, suggestion
 
 
 def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None) -> Config:
-    """The typed configuration that `conf/` and the overrides make.
+    """The typed configuration from `conf/` and the overrides.
 
     Args:
         recorded: subtrees that replace those of `conf/`, such as an artefact's; overrides take
             precedence.
 
     Raises:
-        UserError: one line that names the key and what is allowed.
+        UserError: one line that names the key and the allowed values.
     """
     if recorded:
         return build_config(_plain_values(list(overrides), recorded))
@@ -38,7 +38,7 @@ def compose_prepared(name: str, overrides: Sequence[str]) -> PreparedData:
     """The page `conf/prepare/NAME.yaml` with the overrides.
 
     Raises:
-        UserError: there is no such page, or as `compose`.
+        UserError: there is no such page, or a reason of `compose`.
     """
     if name not in prepared_names():
         raise UserError(
@@ -80,7 +80,7 @@ def _plain_values(
             _put(plain, recorded, overrides)
             return plain
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
-        # TypeError: Hydra's, of lists where names of pages belong
+        # Hydra raises TypeError for lists in place of page names.
         raise UserError(explain(error, overrides, schema=schema)) from None
     except RecursionError:
         raise UserError(
@@ -90,10 +90,10 @@ def _plain_values(
 
 
 def _merged(composed: Mapping[str, Any]) -> list[str]:
-    """The pages of `conf/rpn/` that `proposals.merge` names; the schema says what it may hold.
+    """The pages of `conf/rpn/` named in `proposals.merge`; the schema validates the list itself.
 
     Raises:
-        UserError: a value for a network that it does not name.
+        UserError: there is a value for a network that `merge` does not name.
     """
     names = _below(composed, "proposals").get("merge")
     listed = names if isinstance(names, Sequence) and not isinstance(names, str) else ()
@@ -105,16 +105,16 @@ def _merged(composed: Mapping[str, Any]) -> list[str]:
 
 
 def _below(composed: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The mapping below a key; empty for a single value, which the schema refuses."""
+    """The mapping at a key; empty if the value is not a mapping, which the schema rejects."""
     value = composed.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
 def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str]) -> None:
-    """Put recorded subtrees into composed values, and what the overrides say on top.
+    """Replaces subtrees of `plain` with recorded ones, then applies the overrides to them.
 
-    A subtree whose page an override chooses (`rpn=PAGE`) stays as composed. What is recorded may
-    come from elsewhere: it is text, in which no `${…}` is looked up.
+    A subtree stays as composed if an override chooses its page (`rpn=PAGE`). Recorded values may
+    come from another machine, so `${…}` in them is plain text and not interpolated.
     """
     given = map(parsed, overrides)
     keys = [str(item.key_or_group) for item in given if not item.is_delete()]
@@ -128,7 +128,7 @@ def _put(plain: dict[str, Any], recorded: Mapping[str, Any], overrides: list[str
 
 
 def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> None:
-    """Let `target` have the value of `source` at this path."""
+    """Copies the value at a path from `source` to `target`."""
     *above, last = path
     for step in above:
         source, target = source[step], target.setdefault(step, {})
@@ -138,7 +138,7 @@ def _copy(source: dict[str, Any], target: dict[str, Any], path: list[str]) -> No
 def explain(
     error: Exception, overrides: Sequence[str], *, sweep: bool = False, schema: type = Config
 ) -> str:
-    """Hydra's many lines as one: which argument it is about and what would have been right."""
+    """Hydra's error as one line: which argument it concerns, and what is allowed."""
     for override in overrides:
         if message := fault(override, sweep):
             return message
@@ -174,7 +174,7 @@ def explain(
 
 
 def _text(error: BaseException) -> str:
-    """What an error says, or the one behind it: Hydra's own may be empty."""
+    """An error's message, or its cause's: the message of Hydra's own error may be empty."""
     behind = error.__cause__ or error.__context__
     if str(error).strip() or behind is None:
         return str(error) or type(error).__name__
@@ -182,8 +182,8 @@ def _text(error: BaseException) -> str:
 
 
 def _open(override: str) -> str:
-    """`a.b=c` as `++a.b=c`: Hydra then sets whatever key it is, and the schema checks it.
+    """`a.b=c` as `++a.b=c`, so that Hydra accepts any key; the schema validates it.
 
-    Otherwise a field with a default could not be given, because no file in `conf/` names it.
+    Otherwise a field with a default could not be set, because no file in `conf/` contains it.
     """
     return f"++{override}" if re.match(r"(?!hydra\.)\w+(\.\w+)+=", override) else override

@@ -1,4 +1,4 @@
-"""The schema of `conf/data/`, and the datasets of a study by their names."""
+"""Schema of `conf/data/`: the datasets of a study, by name."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from unidet.config.fields import FilePath, NonNegative, Positive, Tagged, Within
 
 Style = Literal["lvis", "coco"]
 Vocabulary = Annotated[str, Within(pattern=r"^\w[\w .+-]*$")]
-"""No brackets, commas or signs that no terminal shows: it names artefacts."""
+"""No brackets, commas or invisible characters: it is part of the names of artefacts."""
 SetName = Annotated[str, Within(pattern=r"^\w[\w.-]*$")]
-"""Neither `/` nor brackets: `training/NAME` and `stage[NAME]` must stay unambiguous."""
+"""No `/` and no brackets, so that `training/NAME` and `stage[NAME]` are unambiguous."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """COCO-style annotations and their images, both relative to `data.root`.
+    """COCO-style annotations and their images; paths are relative to `data.root`.
 
-    `limit`: only the first so many images that have annotations; 0 for all. Both paths enter a key
-    by the content that lies there.
+    `limit`: use only the first images that have annotations, this many; 0 for all. Keys contain
+    the content of the files, not their paths.
     """
 
     annotations: FilePath = free(...)
@@ -30,16 +30,16 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class EvaluationSet(TrainingSet):
-    """As a training set, with the style in which it is evaluated."""
+    """As a training set, and the style in which it is evaluated."""
 
     style: Style = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class ToySet:
-    """One split of the toy world; a scene depends on split, seed and its number alone.
+    """One split of the toy world; a scene depends only on split, seed and its number.
 
-    Those that end in `_new` call ten things by words that no caption has.
+    Splits that end in `_new` name ten things with words that occur in no caption.
     """
 
     split: Literal["train_a", "train_b", "train_new", "val", "val_new", "dev", "dev_new"]
@@ -51,11 +51,11 @@ class ToySet:
 
 @dataclass(frozen=True)
 class ToyData:
-    """The embedded toy world, and sets in folders beside it; sizes count scenes.
+    """The embedded toy world, and further sets in folders; sizes are numbers of scenes.
 
-    `train_sets` are those of its two that are there. `dev_scenes` 0 leaves `dev` out.
-    `new_scenes` above 0 adds the training set `new`: ten novel names called by words that no
-    caption has, here and in `val` and `dev`.
+    `train_sets` are those of its two training sets that are used. `dev_scenes` 0 omits `dev`.
+    `new_scenes` > 0 adds the training set `new`, which names ten novel categories with words that
+    occur in no caption, as `val` and `dev` then do.
     """
 
     kind: Literal["toy"]
@@ -74,8 +74,10 @@ class ToyData:
 
 @dataclass(frozen=True)
 class FolderData:
-    """Datasets in folders; `training` in the order of dataset ids, the first evaluation set is
-    the main one."""
+    """Datasets in folders.
+
+    The order of `training` is the order of dataset ids. The first evaluation set is the main one.
+    """
 
     kind: Literal["folder"]
     training: dict[SetName, TrainingSet]

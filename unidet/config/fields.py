@@ -1,8 +1,7 @@
-"""Building blocks of the schema: number ranges, and fields that are not part of a result's
-identity.
+"""Building blocks of the schema: ranges of numbers, and fields that do not affect results.
 
-The schema consists of plain dataclasses. Pydantic, whose import takes longer than most commands, is
-imported only to validate values (`config.validate`).
+The schema consists of plain dataclasses. Pydantic is imported only for validation
+(`config.validate`), because its import takes longer than most commands.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 from unidet.config.places import home_path, local_path
 
 SCHEMA = {"extra": "forbid", "allow_inf_nan": False}
-"""What a whole schema gives pydantic as its `__pydantic_config__`; it holds for all parts."""
+"""Pydantic's `__pydantic_config__` for the root class of a schema; nested classes inherit it."""
 
 
 class Within:
@@ -29,7 +28,7 @@ class Within:
 
 
 class Check:
-    """A function that returns a value of the right type, or raises ValueError."""
+    """A function that validates a parsed value: returns it, or raises ValueError."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
@@ -41,7 +40,7 @@ class Check:
 
 
 class Tagged:
-    """A union of dataclasses, told apart by the value of this field."""
+    """A union of dataclasses; the value of this field selects the class."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -52,7 +51,7 @@ class Tagged:
         return handler(Annotated[source, Field(discriminator=self._name)])
 
 
-MOST = 2**63 - 1  # what arrays and kernels take
+MOST = 2**63 - 1  # the largest int64, for arrays and kernels
 Positive = Annotated[int, Within(gt=0, le=MOST)]
 NonNegative = Annotated[int, Within(ge=0, le=MOST)]
 Rate = Annotated[float, Within(gt=0)]
@@ -87,19 +86,19 @@ Fractions = Annotated[tuple[Fraction, Fraction], Check(_ascending)]
 Pixels = Annotated[tuple[Positive, Positive], Check(_ascending)]
 Expression = Annotated[str, Check(_expression)]
 FilePath = Annotated[str, Check(local_path)]
-"""A file or folder; `~` at its start means home, as a shell does not see it after `key=`."""
+"""A file or folder. `~` at the start is expanded, because shells do not expand it after `key=`."""
 StoreAddress = Annotated[str, Check(home_path)]
-"""Such a path, or an address."""
+"""A path as above, or an address."""
 FolderPath = Annotated[FilePath, Check(_not_empty)]
 
 
 def free(default: Any) -> Any:
-    """A field that is not part of a result's identity."""
+    """A field that does not affect results and is not part of keys."""
     return field(default=default, metadata={"identity": False})
 
 
 def identity(value: Any) -> Any:
-    """What a result depends on in a configuration value: plain data without free fields."""
+    """The part of a configuration value that affects results, as plain data."""
     if is_dataclass(value):
         kept = (item for item in fields(value) if item.metadata.get("identity", True))
         return {item.name: identity(getattr(value, item.name)) for item in kept}

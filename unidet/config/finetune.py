@@ -1,4 +1,4 @@
-"""The schema of `conf/finetune/`: new names that a finished study learns later."""
+"""Schema of `conf/finetune/`: names that a finished study learns later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unidet.config.training import TrainingConfig
 
 @dataclass(frozen=True)
 class AbsentFineTuning:
-    """Nothing is learned later."""
+    """No fine-tuning."""
 
     kind: Literal["none"]
 
@@ -21,13 +21,13 @@ class AbsentFineTuning:
 class Rehearsal:
     """The RoI head of stage `roi` learns new names and keeps the old ones (docs/fine-tuning.md).
 
-    `sets`: those of `data.training` that are new; no other stage trains on them. `keep`: the
-    vocabularies whose names are kept, those of the other training sets where none is named.
-    `learns`: embeddings of the new names alone, or what lies behind RoIAlign as well. `images`: old
-    images of each training set that are stored as feature maps. Weights of losses, 0 for none:
-    `rehearsal` of old names on old images, `negatives` that no old region has a new name,
-    `distillation` of old names on the new images, `pull` toward the start. `plain` trains a second
-    network on the new images and nothing else, to compare with.
+    `sets`: the new sets of `data.training`; no other stage trains on them. `keep`: vocabularies of
+    the names to keep; empty for those of the other training sets. `learns`: the embeddings of the
+    new names ("names"), or also the layers after RoIAlign ("head"). `images`: number of old images
+    of each training set whose feature maps are stored. Weights of losses, 0 for none: `rehearsal`
+    (old names on old images), `negatives` (old regions have no new name), `distillation` (old names
+    on the new images), `pull` (distance from the initial weights). `plain` also trains a network on
+    the new images only, for comparison.
     """
 
     kind: Literal["rehearsal"]

@@ -1,6 +1,6 @@
-"""Folders of configuration beside `conf/`: `-C DIR` is a study there, `--config-dir DIR` adds one.
+"""The options `-C DIR`, a study in DIR, and `--config-dir DIR`, further configuration files.
 
-Both become overrides, so that a run, a verb, a sweep and its jobs take them alike.
+Both become overrides, so that runs, verbs, sweeps and their jobs handle them in the same way.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from unidet.config.overrides import quoted, texts_of
 from unidet.errors import UserError
 
 STUDY = "experiment/study.yaml"
-"""What `-C DIR` runs, below DIR."""
+"""The experiment that `-C DIR` runs, relative to DIR."""
 _OPTIONS = ("-C", "--config-dir")
 _SEARCH_PATH, _EXPERIMENT = "hydra.searchpath=", "experiment="
 
 
 @dataclass(frozen=True)
 class ConfigFolders:
-    """The folders of a command, absolute, and whether one of them contains its study."""
+    """The configuration folders of a command, absolute, and whether `-C` chose a study."""
 
     places: tuple[Path, ...] = ()
     has_study: bool = False
 
     def before(self, overrides: Sequence[str]) -> list[str]:
-        """`overrides` behind those that make Hydra look in the folders.
+        """`overrides`, preceded by those that add the folders to Hydra's search path.
 
-        What is given stands: another experiment, a search path of one's own.
+        An experiment or a search path among `overrides` is kept.
         """
         added = []
         if self.places and not any(item.startswith(_SEARCH_PATH) for item in overrides):
@@ -41,7 +41,7 @@ class ConfigFolders:
 
 
 def study_folder(overrides: Sequence[str]) -> Path | None:
-    """The DIR of a `-C DIR` that is part of these overrides; None if another study is chosen."""
+    """The DIR of the `-C DIR` behind these overrides; None if they choose another study."""
     chosen = [item for item in overrides if item.startswith(_EXPERIMENT)]
     if chosen[-1:] != [f"{_EXPERIMENT}{Path(STUDY).stem}"]:
         return None
@@ -55,10 +55,11 @@ def searched_folders(overrides: Sequence[str]) -> list[Path]:
 
 
 def take_folders(arguments: Sequence[str]) -> tuple[ConfigFolders, list[str]]:
-    """The folders that `-C` and `--config-dir` name, wherever they stand, and the other arguments.
+    """The folders given by `-C` and `--config-dir`, and the other arguments.
 
     Raises:
-        UserError: no folder follows, or none of that name is there, or it holds no study for `-C`.
+        UserError: an option without a folder, a folder that does not exist, or one without a study
+            for `-C`.
     """
     places, rest, has_study = [], [], False
     waiting = iter(arguments)

@@ -1,4 +1,4 @@
-"""The schema of how images reach a network, and of what changes them while it is trained."""
+"""Schema of how images are prepared for a network, and of training augmentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unidet.config.fields import (
 )
 
 Interpolation = Literal["opencv", "pillow"]
-"""Pillow's smooths when it shrinks; torchvision's data pipelines use it, mmdet's OpenCV's."""
+"""Pillow's antialiases when shrinking, as torchvision's pipelines; mmdet's use OpenCV's."""
 AtLeastOne = Annotated[float, Within(ge=1)]
 
 
@@ -31,8 +31,7 @@ def _ends_with_one(overlaps: tuple[float, ...]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class PhotometricConfig:
-    """The fields are explained in `data.views.PhotometricDistortion`; its defaults are
-    torchvision's."""
+    """For the fields see `data.views.PhotometricDistortion`; the defaults are torchvision's."""
 
     kind: Literal["photometric"]
     probability: Fraction = 0.5
@@ -44,7 +43,7 @@ class PhotometricConfig:
 
 @dataclass(frozen=True)
 class ZoomOutConfig:
-    """The fields are explained in `data.views.ZoomOut`."""
+    """For the fields see `data.views.ZoomOut`."""
 
     kind: Literal["zoom_out"]
     probability: Fraction = 0.5
@@ -53,8 +52,11 @@ class ZoomOutConfig:
 
 @dataclass(frozen=True)
 class IoUCropConfig:
-    """The fields are explained in `data.views.IoUCrop`. `overlaps` end with 1, no crop, without
-    which an image without boxes would be cropped for ever."""
+    """For the fields see `data.views.IoUCrop`.
+
+    `overlaps` must end with 1, which means no crop; otherwise cropping an image without boxes would
+    not end.
+    """
 
     kind: Literal["iou_crop"]
     probability: Fraction = 0.8
@@ -68,7 +70,7 @@ class IoUCropConfig:
 
 @dataclass(frozen=True)
 class ResizedCropConfig:
-    """The fields are explained in `data.views.ResizedCrop`."""
+    """For the fields see `data.views.ResizedCrop`."""
 
     kind: Literal["resized_crop"]
     short_sides: tuple[Positive, ...]
@@ -84,11 +86,11 @@ ChangeConfig = Annotated[
 
 @dataclass(frozen=True)
 class KeepRatioImages:
-    """How images reach a network: mmdet's keep-ratio Resize, flips, normalization, padding.
+    """mmdet's keep-ratio Resize, flips, normalization and padding.
 
-    `mean` and `std` are of 8-bit values, in the order of `channels`. Short sides are drawn in steps
-    of `short_step`. With Pillow's interpolation sizes are rounded as DETR rounds them.
-    `before_resize` are changes of a training image, made in this order.
+    Sides are in pixels. `mean` and `std` refer to 8-bit values, in the order of `channels`. Short
+    sides are drawn in steps of `short_step`. With interpolation "pillow" sizes are rounded as in
+    DETR. `before_resize` are augmentations of a training image, applied in this order.
     """
 
     kind: Literal["keep_ratio"]
@@ -109,7 +111,7 @@ class KeepRatioImages:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Ranges that training images draw from; explained in `data.augmentation.Augmentation`."""
+    """Ranges from which training images draw; see `data.augmentation.Augmentation`."""
 
     scale: Sizes = (1.0, 1.0)
     stretch: Sizes = (1.0, 1.0)
@@ -121,10 +123,10 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class StretchedImages:
-    """Images stretched to a square; a training batch draws its side from `sides`.
+    """Images stretched to a square; each training batch draws its side, in pixels, from `sides`.
 
-    `augmentation` places an image in its square, where it otherwise fills it; the other fields are
-    those of `KeepRatioImages`.
+    With `augmentation` null an image fills its square; otherwise `augmentation` places the image
+    in it. The other fields are those of `KeepRatioImages`.
     """
 
     kind: Literal["stretch"]

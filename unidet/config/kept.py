@@ -1,15 +1,14 @@
-"""A cache of composed configurations: the same overrides of the same pages are composed and checked
-once.
+"""A cache of composed configurations: equal overrides of equal pages are composed only once.
 
-An entry is a small file in the user's cache folder, named by the digest of everything that
+An entry is a small file in the user's cache folder, named after the digest of everything that
 composing depends on: the content of every page in `conf/` and the searched folders, the overrides,
 the code of this package, Python and the installed packages, and the home folder. Entries are
-written atomically, validated when read, and may be deleted any time; if the folder cannot be
-written, nothing is cached.
+written atomically, validated when read, and may be deleted at any time. If the folder is not
+writable, nothing is cached.
 
-Not cached are compositions that depend on more than pages and overrides (user pages with `${…}`,
-which may read the environment, or `~user`; Hydra's own settings), searched folders with very many
-files, values with a password, and pages that were edited during composition.
+Compositions are not cached if they depend on more than pages and overrides (user pages with `${…}`,
+which may read the environment, or `~user`; Hydra's own settings), if a searched folder has very
+many files, if a value contains a password, or if pages were edited during composition.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def _name(overrides: Sequence[str]) -> str | None:
     if any(_OPEN.search(text.decode(errors="replace")) for text in others.values()):
         return None
     pages = [(page, sha256_bytes(text)) for page, text in (ours | others).items()]
-    given = json.dumps(list(overrides))  # in ASCII, whatever somebody gives
+    given = json.dumps(list(overrides))  # ASCII, with any characters in the overrides
     return digest([_program(), pages, given, os.path.expanduser("~")])
 
 
@@ -88,7 +87,7 @@ def _read_pages(places: Iterable[str]) -> dict[str, bytes]:
 
 @cache
 def _program() -> list[Any]:
-    """The code as this process loaded it, and its environment: a later edit is another program."""
+    """The code that this process has loaded, and its environment; later edits do not count."""
     installed = {name for place in sys.path if os.path.isdir(place) for name in os.listdir(place)}
     sources = sorted(path for place in config.__path__ for path in Path(place).glob("*.py"))
     return [
@@ -114,7 +113,7 @@ def _read(path: Path) -> Config | None:
 
 
 def _write(path: Path, composed: Config) -> None:
-    """Write an entry, and remove the oldest ones beyond `MOST_KEPT`."""
+    """Writes an entry, and removes the oldest ones beyond `MOST_KEPT`."""
     text = json.dumps([path.stem, _plain(composed)])
     if _value(json.loads(text)[1]) == composed:
         write_sealed(path, text.encode())
@@ -124,7 +123,7 @@ def _write(path: Path, composed: Config) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON: a dataclass as {"is": its name, "has": its fields}, a mapping as {"has": …}."""
+    """As JSON: a dataclass as {"is": name, "has": fields}, a mapping as {"has": items}."""
     kind = type(value)
     if is_dataclass(kind):
         name = f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
@@ -135,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def _value(plain: Any) -> Any:
-    """The inverse of `_plain`; other data raises one of several errors."""
+    """The inverse of `_plain`; invalid data raises one of several errors."""
     if isinstance(plain, list):
         return tuple(map(_value, plain))
     if not isinstance(plain, dict):

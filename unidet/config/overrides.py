@@ -1,4 +1,4 @@
-"""The text of key=value overrides, before Hydra reads it."""
+"""Parses key=value overrides and explains errors in them, before Hydra composes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def readable(override: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """Text quoted for Hydra, whatever it contains."""
+    """`value` quoted for Hydra, with any content."""
     if not re.search(r"['\"\\]", value):
         return f"'{value}'"
     from hydra.core.override_parser.types import Quote, QuotedString
@@ -35,8 +35,13 @@ def quoted(value: str) -> str:
 
 
 def each_once(overrides: Sequence[str]) -> Sequence[str]:
-    """The overrides as they are; UserError where what is run, or a page, is given in two ways: the
-    last one would win in silence. Of single values (`a.b=c`) it may, as a script's own come first.
+    """The overrides, unchanged.
+
+    The last of two values for one key would win silently. That is accepted for single values
+    (`a.b=c`), because scripts put their own first.
+
+    Raises:
+        UserError: a key of the first level, or a page, is given twice with different values.
     """
     given: dict[str, str] = {}
     for override in overrides:
@@ -47,28 +52,28 @@ def each_once(overrides: Sequence[str]) -> Sequence[str]:
 
 
 def parsed(override: str) -> Override:
-    """What Hydra reads in an argument.
+    """An override as Hydra parses it.
 
     Raises:
-        HydraException: it is not key=value, or its value cannot be read.
+        HydraException: it is not key=value, or its value cannot be parsed.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
         return OverridesParser.create().parse_override(readable(override))
-    except ValueError as error:  # Python reads no number of more than 4,300 digits
+    except ValueError as error:  # Python does not parse numbers of more than 4,300 digits
         raise HydraException(str(error)) from error
 
 
 def texts_of(override: str) -> list[str]:
-    """The text, or the texts of a list, that an override gives its key."""
+    """The text of an override's value, or the texts of a list."""
     value = parsed(override).value()
     return [str(item) for item in (value if isinstance(value, list) else [value])]
 
 
 def fault(override: str, sweep: bool) -> str:
-    """Why an argument cannot be read as key=value; empty if it can."""
+    """Why an argument cannot be parsed as key=value; empty if it can."""
     from hydra.errors import HydraException
 
     key, equals, value = override.partition("=")
@@ -97,13 +102,13 @@ def fault(override: str, sweep: bool) -> str:
 
 
 def _is_group(key: str) -> bool:
-    """Whether a key chooses among the files of a folder in `conf/`."""
+    """Whether a key chooses a page of a folder in `conf/`."""
     name = key.lstrip("+~").partition("@")[0]
     return bool(name) and resources.files("unidet.conf").joinpath(name).is_dir()
 
 
 def _is_subtree(key: str) -> bool:
-    """Whether a first-level key has keys below it."""
+    """Whether a key of the first level has keys below it."""
     from unidet.config.study import Config
 
     kind = get_type_hints(Config).get(key)
@@ -111,14 +116,14 @@ def _is_subtree(key: str) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    """Whether it is the name of a page, or names of several."""
+    """Whether a value is the name of a page, or a list of such names."""
     return isinstance(value, str) or (
         isinstance(value, list) and all(isinstance(item, str) for item in value)
     )
 
 
 def _for_shell(argument: str) -> str:
-    """An argument as it is typed into a shell."""
+    """An argument quoted for a shell."""
     if "!" in argument:
         return shlex.quote(argument)
     key, _, value = argument.partition("=")

@@ -1,4 +1,4 @@
-"""Pages of configuration in the user's folders."""
+"""YAML files of configuration (pages) in the user's folders."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     import yaml
 
 MOST_ENTRIES = 5000
-"""Files and folders of a searched folder that are gone through."""
+"""Limit of the files and folders visited in a searched folder."""
 MOST_VALUES = 20_000
-"""Values of a page, each as often as aliases repeat it: OmegaConf makes an object of every one."""
+"""Limit of the values of a page with aliases expanded: OmegaConf makes an object of each."""
 
 
 def pages_below(place: Path) -> list[Path]:
-    """The YAML files below a folder, but not in a store, which holds no other's.
+    """The YAML files below a folder, except those of a store.
 
     Raises:
-        OverflowError: it holds too much to go through.
+        OverflowError: more than `MOST_ENTRIES` files and folders.
+        OSError: a folder cannot be read.
     """
     pages, folders, seen = [], [place], 0
     while folders:
@@ -41,17 +42,17 @@ def pages_below(place: Path) -> list[Path]:
 
 
 def check_aliases(places: Iterable[Path]) -> None:
-    """Check that the pages of these folders stay small when their YAML aliases are expanded.
+    """Checks that the pages of these folders stay small when their YAML aliases are expanded.
 
     Raises:
-        UserError: one does not: aliases of aliases, a few lines of which would take for ever.
+        UserError: one does not: a few lines of nested aliases would take forever to expand.
     """
     import yaml
 
     for place in places:
         try:
             pages = pages_below(place)
-        except (OSError, OverflowError):  # Hydra says what it makes of such a folder
+        except (OSError, OverflowError):  # Hydra reports what is wrong with the folder
             continue
         for page in pages:
             text = page.read_text("utf-8", "replace")
@@ -59,7 +60,7 @@ def check_aliases(places: Iterable[Path]) -> None:
                 continue
             try:
                 is_small = _values(yaml.compose(text, yaml.SafeLoader), {}) <= MOST_VALUES
-            except yaml.YAMLError:  # Hydra tells of it
+            except yaml.YAMLError:  # Hydra reports it
                 continue
             except RecursionError:
                 is_small = False
@@ -71,9 +72,9 @@ def check_aliases(places: Iterable[Path]) -> None:
 
 
 def _values(node: yaml.Node | None, known: dict[int, int]) -> int:
-    """How many values a node stands for, aliases replaced; nodes that were counted are `known`."""
+    """Number of values below a node with aliases expanded; `known` caches counts by node id."""
     if id(node) not in known:
-        known[id(node)] = 1  # of one that holds itself
+        known[id(node)] = 1  # a node that contains itself
         content = getattr(node, "value", ())
         children = content if isinstance(content, list) else ()
         pairs = [child if isinstance(child, tuple) else (child,) for child in children]

@@ -1,4 +1,4 @@
-"""Files and folders of this machine, as users write them."""
+"""Paths that users give for files and folders of this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from unidet.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/")
-"""Also with one slash, as mistyped addresses of common protocols have it."""
+"""With one slash too: common protocols are often mistyped in this way."""
 
 
 def home_path(text: str) -> str:
-    """`text`, its `~` at the start being home.
+    """`text` with `~` at its start replaced by the home folder.
 
     Raises:
-        ValueError: no disk can hold a file of this name, or nothing says where home is.
+        ValueError: the text cannot be a file name, or the home folder is unknown.
     """
     try:
         possible = b"\0" not in os.fsencode(text)
@@ -31,11 +31,12 @@ def home_path(text: str) -> str:
 
 
 def local_path(text: str) -> str:
-    """As `home_path`.
+    """As `home_path`, for paths that must not be addresses.
+
+    An address would create a folder with its name, password included.
 
     Raises:
-        ValueError: as there, or an address, of which a folder of that name would be made, its
-            password in it.
+        ValueError: as in `home_path`, or the text is an address.
     """
     if _ADDRESS.match(text):
         raise ValueError(
@@ -46,10 +47,10 @@ def local_path(text: str) -> str:
 
 
 def cache_root() -> Path:
-    """`$UNIDET_CACHE`, or `unidet` in the user's cache folder; need not exist yet.
+    """`$UNIDET_CACHE`, or `unidet` in the user's cache folder; it may not exist yet.
 
     Raises:
-        UserError: nothing says where it is, as in a container whose user has no home.
+        UserError: the home folder is unknown, as for a container's user without one.
     """
     chosen = os.environ.get("UNIDET_CACHE")
     base = chosen or os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -1,4 +1,4 @@
-"""The schema of `conf/prepare/`: what a published dataset consists of, and where it is."""
+"""Schema of `conf/prepare/`: the files of published datasets, and their addresses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 from unidet.config.fields import SCHEMA, NonNegative, Positive, Within
 
 Address = Annotated[str, Within(pattern=r"^https?://[^\s/?#@]+(/\S*)?$")]
-"""Of a file or a server, without user and password, which would be told to whoever reads along."""
+"""Of a file or a server. No user and password: messages show addresses."""
 Sha256 = Annotated[str, Within(pattern=r"^([0-9a-f]{64})?$")]
 Place = Annotated[str, Within(pattern=r"^[^/\\][^\\]*$")]
-"""A path below the folder that is prepared."""
+"""A path relative to the folder of the prepared dataset."""
 Percent = Annotated[float, Within(gt=0, le=100)]
 
 
@@ -20,11 +20,11 @@ class RemoteFile:
     """A file or an archive.
 
     Attributes:
-        into: the folder where it belongs, or is unpacked.
-        leaves: of an archive: what is unpacked, paths of files and of folders with their number of
-            files; it is there if all these are. 0: a folder that others fill too.
-        bytes, sha256: 0 and empty where the publisher does not say.
-        optional: fetched only where `--only` names it.
+        into: target folder of the file, or of the archive's content.
+        leaves: for an archive: path of a file or folder to unpack -> its number of files. The
+            content is complete if all of these exist. 0: a folder that other archives fill too.
+        bytes, sha256: 0 and empty if the publisher does not state them.
+        optional: fetched only if `--only` names it.
     """
 
     address: Address
@@ -37,7 +37,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Part:
-    """A seeded part of the images of an annotation file; 100 percent: all of them."""
+    """A random part of the images of an annotation file, with a seed; 100 percent for all."""
 
     annotations: Place
     percent: Percent
@@ -46,11 +46,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Patches:
-    """Numbered archives of images, `{}` in the address; of each the part's images are kept.
+    """Numbered archives of images, with `{}` in the address; only images of the part are kept.
 
     Attributes:
-        folders: below `into`, first and last number of the archives that are unpacked there.
-        into: the folder of the images' names in the annotations.
+        folders: folder below `into` -> first and last number of the archives unpacked there.
+        into: the folder to which the images' names in the annotations are relative.
     """
 
     address: Address
@@ -60,7 +60,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class OpenImages:
-    """Single images, `{}` in the address, and the tables that say which; `into` their folder."""
+    """Single images, with `{}` in the address, and the tables that list them; `into` a folder."""
 
     address: Address
     into: Place
@@ -73,7 +73,7 @@ class OpenImages:
 
 @dataclass(frozen=True)
 class Complement:
-    """The images of one annotation file that another lacks."""
+    """The images of one annotation file that are not in another."""
 
     images_of: Place
     without: Place
@@ -84,10 +84,10 @@ class PreparedData:
     """One page of `conf/prepare/`.
 
     Attributes:
-        files: by the name that `--only` takes.
-        links: folder -> the folder it shows, both below the one that is prepared.
-        complements: annotation file -> what it is made of.
-        host: for the addresses of the page to begin with.
+        files: by the name for `--only`.
+        links: folder -> target folder, both below the prepared one.
+        complements: annotation file -> how it is made.
+        host: start of the page's addresses.
     """
 
     __pydantic_config__ = SCHEMA

@@ -1,4 +1,4 @@
-"""The schema of what each stage reads."""
+"""Schema of the configuration of each stage."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from unidet.config.training import SamplerConfig, TrainingConfig
 
 @dataclass(frozen=True)
 class TrainedClip:
-    """A small CLIP trained on captioned crops of the toy world.
+    """A small CLIP that is trained on captioned crops of the toy world.
 
-    Crops come to the last layer through RoIAlign to `pool_size` cells a side; every training step
-    draws the side of its crops from `crop_sizes` (pixels).
+    RoIAlign samples a crop's feature map to `pool_size` by `pool_size` cells before the last layer.
+    Each training step draws the side of its crops, in pixels, from `crop_sizes`.
     """
 
     kind: Literal["train"]
@@ -50,10 +50,10 @@ class TrainedClip:
 
 @dataclass(frozen=True)
 class PublishedClip:
-    """OpenAI's CLIP (RN50 or RN50x4) from its files; paths relative to `data.root`.
+    """OpenAI's CLIP (RN50 or RN50x4) from its files; paths are relative to `data.root`.
 
-    `checkpoint` is the published `.pt` or a file of ours made of it, `merges` the BPE merges
-    `bpe_simple_vocab_16e6.txt.gz`.
+    `checkpoint` is the published `.pt` file, or a file converted from it by unidet. `merges` are
+    the BPE merges, `bpe_simple_vocab_16e6.txt.gz`.
     """
 
     kind: Literal["openai"]
@@ -63,7 +63,7 @@ class PublishedClip:
 
 @dataclass(frozen=True)
 class AbsentClip:
-    """No CLIP network: text embeddings are given."""
+    """No CLIP network: text embeddings are read from files."""
 
     kind: Literal["none"]
 
@@ -73,11 +73,12 @@ Clip = Annotated[TrainedClip | PublishedClip | AbsentClip, Tagged("kind")]
 
 @dataclass(frozen=True)
 class TextEmbeddings:
-    """Names embedded by the `clip` stage's text encoder, averaged over templates.
+    """Names embedded by the text encoder of stage `clip`, averaged over templates.
 
-    `normalize_each` true is CLIP's own recipe; false averages raw features as the official
-    UniDetector embeddings do. `replacements` are made in every name before it enters a template.
-    `truncate` cuts a text that is too long for CLIP, which otherwise is an error.
+    `normalize_each` true normalizes each embedding before averaging, as CLIP does; false averages
+    raw features, as the official UniDetector embeddings do. `replacements` apply to every name
+    before it is inserted into a template. `truncate` cuts text that is too long for CLIP; otherwise
+    it is an error.
     """
 
     source: Literal["clip"]
@@ -89,7 +90,7 @@ class TextEmbeddings:
 
 @dataclass(frozen=True)
 class FileEmbeddings:
-    """Ready (C, D) `.npy` arrays, rows in order of category id; paths relative to `data.root`."""
+    """Precomputed (C, D) `.npy` arrays, rows ordered by category id; relative to `data.root`."""
 
     source: Literal["files"]
     files: dict[str, FilePath] = free(...)
@@ -97,7 +98,7 @@ class FileEmbeddings:
 
 @dataclass(frozen=True)
 class AbsentEmbeddings:
-    """No text at all: a closed-set study, which ends in `coco_eval` and has no RoI head."""
+    """No text: a closed-set study, evaluated by `coco_eval`, without a RoI head."""
 
     source: Literal["none"]
 
@@ -109,11 +110,11 @@ Embeddings = Annotated[TextEmbeddings | FileEmbeddings | AbsentEmbeddings, Tagge
 class RpnConfig:
     """The proposal network.
 
-    `classes`: "agnostic" learns one class, object, on every training dataset; "dataset" learns the
-    categories of the first one on its images alone, "category_ids" the same with an output for
-    every number up to the largest category id, as official DETR has it. `weights`: a checkpoint to
-    start from, ours or official, relative to `data.root`; the network keeps it where `training` is
-    null.
+    `classes`: "agnostic" learns one class, object, on all training datasets. "dataset" learns the
+    categories of the first training dataset, on its images only. "category_ids" is the same with an
+    output for every number up to the largest category id, as in official DETR. `weights`: a
+    checkpoint to start from, ours or official, relative to `data.root`; if `training` is null, the
+    network uses it unchanged.
     """
 
     network: ProposerConfig
@@ -128,13 +129,13 @@ class RpnConfig:
 class ProposalsConfig:
     """Proposals: at most `keep` per image.
 
-    `files`: those of others in place of the network's, a file (mmdet's pickle, or results in JSON)
-    for each training and evaluation dataset; paths relative to `data.root`. A training dataset is
-    called `training/NAME` where an evaluation dataset is called NAME. `training` false leaves the
-    training datasets out, which a RoI head that is not trained here does not need.
+    `files` replace the network's proposals: dataset -> file (mmdet's pickle, or results in JSON),
+    for training and evaluation datasets; paths are relative to `data.root`. A training dataset is
+    called `training/NAME` if an evaluation dataset is called NAME. `training` false skips training
+    datasets, which a RoI head without training does not need.
 
-    `merge`: the networks of these pages of `conf/rpn/` propose together, in place of `rpn`; of
-    their boxes NMS at IoU `merge_nms` leaves one.
+    `merge`: pages of `conf/rpn/` whose networks are used together, instead of `rpn`. Their boxes
+    are merged by NMS at IoU `merge_nms`.
     """
 
     keep: Positive
@@ -155,17 +156,17 @@ class ProposalsConfig:
 
 @dataclass(frozen=True)
 class ProposerStudyConfig:
-    """`timed_images`: images that the network's speed is measured on."""
+    """`timed_images`: number of images on which the network's speed is measured."""
 
     timed_images: Positive = 20
 
 
 @dataclass(frozen=True)
 class RegionNetworkConfig:
-    """A network that classifies regions, and its training. `weights`, and `training` null: as in
-    `RpnConfig`.
+    """A network that classifies regions, and its training.
 
-    `text`: "random" trains it with random embeddings of the names, a control.
+    `weights`, and `training` null, are as in `RpnConfig`. `text` "random" trains with random
+    embeddings of the names, as a control.
     """
 
     network: ClassifierConfig
@@ -186,7 +187,7 @@ def _keeps_proposals(images: ImageConfig) -> ImageConfig:
 class RoiConfig(RegionNetworkConfig):
     """The RoI head, on the proposals of stage `proposals`.
 
-    `images` with nothing before the resize, which proposals would not follow.
+    `images.before_resize` must be empty, because it would not change the proposals accordingly.
     """
 
     images: Annotated[ImageConfig, Check(_keeps_proposals)]
@@ -195,7 +196,7 @@ class RoiConfig(RegionNetworkConfig):
 
 @dataclass(frozen=True)
 class EndToEndConfig(RegionNetworkConfig):
-    """The RoI network with an RPN on its feature map, which replaces stages `rpn` and `roi`."""
+    """The RoI network with an RPN on its feature map; replaces stages `rpn` and `roi`."""
 
     kind: Literal["rpn"] = field(kw_only=True)
     rpn_head: RPNHeadConfig = field(kw_only=True)
@@ -203,7 +204,7 @@ class EndToEndConfig(RegionNetworkConfig):
 
 @dataclass(frozen=True)
 class Decoupled:
-    """Two networks, of stages `rpn` and `roi`."""
+    """Two separate networks, of stages `rpn` and `roi`."""
 
     kind: Literal["none"]
 
@@ -213,9 +214,9 @@ EndToEnd = Annotated[Decoupled | EndToEndConfig, Tagged("kind")]
 
 @dataclass(frozen=True)
 class RawConfig:
-    """The network's pass over the evaluation images; `proposals` an image.
+    """Inference of the RoI network on the evaluation images; `proposals` are per image.
 
-    `precision` is that of the region embeddings that it keeps.
+    `precision` is the type in which region embeddings are stored.
     """
 
     proposals: Positive
@@ -236,7 +237,7 @@ class CalibrationConfig:
 
 @dataclass(frozen=True)
 class DetectionConfig:
-    """From scored regions to detections."""
+    """How scored regions become detections."""
 
     suppression: Literal["soft", "hard"]
     nms: Fraction
@@ -246,14 +247,14 @@ class DetectionConfig:
 
 @dataclass(frozen=True)
 class LvisEvalConfig:
-    """With `max_detections_per_category`, fixed and pooled AP too; 0 is without."""
+    """`max_detections_per_category` > 0 adds fixed and pooled AP; 0 omits them."""
 
     max_detections_per_category: NonNegative
 
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """The grid that `calibration_sweep` evaluates."""
+    """The grid of values that `calibration_sweep` evaluates."""
 
     betas: tuple[Fraction, ...]
     gammas: tuple[Annotated[float, Within(ge=0, le=2)], ...]
@@ -262,6 +263,6 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """How many example images a report shows."""
+    """`examples`: number of example images in a report."""
 
     examples: NonNegative

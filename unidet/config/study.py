@@ -1,4 +1,4 @@
-"""The schema of a whole study."""
+"""Schema of a complete study."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """`threads` 0 means one per core; `precision` is that of training (docs/gpu.md)."""
+    """How stages run.
+
+    `threads` 0 means `$OMP_NUM_THREADS`, else one per core. `precision` applies to training
+    (docs/gpu.md).
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     threads: NonNegative
@@ -44,13 +48,13 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run composes, whatever its target stage.
+    """The complete configuration of a run, for any target stage.
 
-    `stage` is a stage, or one of its artefacts as `proposals:val`.
+    `stage` is a stage, or one of its artefacts, such as `proposals:val`.
 
-    `remote` is the address of another store in which a run looks before it computes.
+    `remote` is the address of another store, which a run searches before it computes.
 
-    `proposers` are the networks that `proposals.merge` names, each as its page of `conf/rpn/`.
+    `proposers` has the page of `conf/rpn/` of each network in `proposals.merge`.
     """
 
     __pydantic_config__ = SCHEMA

@@ -1,4 +1,4 @@
-"""The schema of a training run: optimizer, schedule, length."""
+"""Schema of a training run: optimizer, schedule, length."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Precision = Literal["float32", "float16", "bfloat16"]
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """`groups` maps a part of a parameter's name to a factor on the learning rate.
+    """`groups` maps part of a parameter's name to a factor on the learning rate.
 
-    `no_decay` are regular expressions; a parameter whose name one of them is found in is not
-    decayed.
+    `no_decay` are regular expressions; parameters with a match anywhere in their name have no
+    weight decay. `clip_norm` is the maximum norm of the gradients; 0 for none.
     """
 
     kind: Literal["sgd", "adamw"]
@@ -39,10 +39,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Linear warm-up, then steps down at `milestones` or a cosine to `floor`.
+    """Linear warm-up, then steps down at `milestones`, or a cosine decay to `floor`.
 
-    `milestones` are counted as the run's length is, in steps or in epochs; so is `every`, how long
-    the cosine holds a value. `floor` and `warmup_ratio` are fractions of the learning rate.
+    `milestones` and `every`, the length of each constant step of the cosine, are in the unit of the
+    run's length: steps or epochs. `floor` and `warmup_ratio` are fractions of the learning rate.
     """
 
     kind: Literal["multistep", "cosine", "constant"]
@@ -56,10 +56,11 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """Which images an epoch contains. "concatenation" (official): each image of all training
-    datasets once. "repeat_factor": in each dataset those with a name that is in less than
-    `threshold` of its images more often, by LVIS's repeat factors. "balanced": as many images of
-    every dataset as the largest has.
+    """Which images an epoch contains.
+
+    "concatenation" (official): each image of all training datasets once. "repeat_factor": in each
+    dataset, images with a category that occurs in less than `threshold` of its images are repeated,
+    by LVIS's repeat factors. "balanced": each dataset contributes as many images as the largest.
     """
 
     kind: Literal["concatenation", "repeat_factor", "balanced"] = "concatenation"
@@ -68,12 +69,11 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run.
+    """One training run, with a length in `steps` or in `epochs` of the training images.
 
-    Its length is `steps`, or `epochs` of the training images (an aspect group that the batch does
-    not divide is filled up, so that an epoch is a whole number of steps).
-    `ema_decay` is the decay of the weights' exponential moving average (EMA), 0 for none; it rises
-    to that over some `ema_warmup` steps, as if `ema_offset` of them lay behind it.
+    An epoch is a whole number of steps: an aspect group that the batch size does not divide is
+    filled up. `ema_decay` is the decay of the weights' exponential moving average (EMA), 0 for
+    none. The decay rises to it over about `ema_warmup` steps, counted from `ema_offset`.
     """
 
     batch_size: Positive

@@ -1,4 +1,4 @@
-"""From composed values to the typed configuration, with one line per error."""
+"""Validates composed values into the typed configuration, with one line per error."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Schema = TypeVar("Schema")
 
 
 def build_config(values: Mapping[str, Any]) -> Config:
-    """The typed configuration of a study from plain values; raises as `build`."""
+    """The typed configuration of a study from plain values; errors as in `build`."""
     return build(Config, values)
 
 
 def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
-    """A dataclass of the schema from plain values.
+    """Validates plain values into a dataclass of the schema.
 
     Raises:
-        UserError: one line that names the key and what is allowed there.
+        UserError: one line that names the key and the allowed values.
     """
     from pydantic import TypeAdapter, ValidationError
 
     try:
         built = TypeAdapter(schema).validate_python(dict(values))
     except ValidationError as error:
-        # A misspelt key first: it is why another one is missing.
+        # Misspelt keys come first: they are the reason why others are missing.
         problems = sorted(
             error.errors(include_url=False),
             key=lambda problem: problem["type"] != "unexpected_keyword_argument",
@@ -41,7 +41,7 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
 
 
 def _refuse_flags(value: Any, built: Any, keys: tuple[str, ...]) -> None:
-    """UserError where true or false stands for a number: pydantic takes them for 1 and 0."""
+    """UserError for true or false in place of a number: pydantic accepts them as 1 and 0."""
     if isinstance(value, bool) and not isinstance(built, bool):
         raise UserError(f"{'.'.join(keys)}: Input should be a number, got {value}")
     if isinstance(value, Mapping):
@@ -64,7 +64,7 @@ def _line(schema: type, problem: Mapping[str, Any]) -> str:
         return f"{'.'.join([*keys, str(last)])}: must be given{choice}"
     tagged = _variants(holder).get(str(last)) is not None
     key = ".".join(keys if tagged else [*keys, str(last)])
-    if problem["type"] == "value_error":  # what a class of ours says of its fields together
+    if problem["type"] == "value_error":  # from `__post_init__` or a `Check` of ours
         return f"{'.'.join([*keys, str(last)])}: {problem['ctx']['error']}"
     value = problem["input"]
     got = "" if isinstance(value, dict | list) else f", got {_shown(value)}"
@@ -72,14 +72,14 @@ def _line(schema: type, problem: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value in a message; Python writes no number of more than 4,300 digits."""
+    """A value as text for a message; Python cannot print integers of more than 4,300 digits."""
     if isinstance(value, int) and value.bit_length() > 64:
         return f"a number of {value.bit_length()} bits"
     return repr(value)
 
 
 def _hint(key: str, problem: Mapping[str, Any]) -> str:
-    """A suggestion for a misspelt key."""
+    """A suggestion for a misspelt or unquoted value; empty without one."""
     if problem["type"] == "literal_error":
         allowed = re.findall(r"'([^']+)'", problem["ctx"]["expected"])
         hint = suggestion(str(problem["input"]), allowed).rstrip()
@@ -98,9 +98,9 @@ def unknown_key(keys: list[str], known: list[str]) -> str:
 
 
 def _walk(schema: type, path: list[str | int]) -> tuple[Any, list[str]]:
-    """The type at a pydantic location, and the location as a user writes it.
+    """The type at a pydantic location, and the location as dotted keys.
 
-    Pydantic puts the tag of the chosen variant after the name of a union; users do not.
+    Pydantic inserts the tag of the chosen variant after the name of a union; keys do not have it.
     """
     holder: Any = schema
     keys: list[str] = []
@@ -116,18 +116,18 @@ def _walk(schema: type, path: list[str | int]) -> tuple[Any, list[str]]:
 
 
 def _hints_of(holder: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields; nothing for a tuple, whose parts have no names."""
+    """Type hints of a dataclass's fields; empty for other types, such as tuples."""
     return get_type_hints(holder) if is_dataclass(holder) else {}
 
 
 def _given(kind: Any) -> Any:
-    """The type of a value that is not null."""
+    """The type without None, if it is `kind | None`; else `kind`."""
     members = [member for member in get_args(kind) if member is not type(None)]
     return members[0] if len(members) == 1 < len(get_args(kind)) else kind
 
 
 def _variants(union: Any) -> dict[str, Any]:
-    """The dataclasses of a tagged union by tag; nothing for any other type."""
+    """Tag -> dataclass of a tagged union; empty for any other type."""
     return {tag: member for member in get_args(union) for tag in _tags(member)}
 
 
