@@ -1,1 +1,1 @@
-"""Files from servers of the web: fetching, and unpacking of archives."""
+"""Downloads files and unpacks archives."""

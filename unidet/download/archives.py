@@ -1,4 +1,4 @@
-"""Unpacking zip and tar: nothing outside the folder, nothing overwritten, nothing left half-way."""
+"""Unpacks zip and tar archives: only into the folder, without overwriting, all files or none."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ _DAMAGE = (
     EOFError,
     zlib.error,
     lzma.LZMAError,
-    OSError,  # of gzip and bzip2; those of the disk have a number
-    ValueError,  # names in no encoding
+    OSError,  # of gzip and bzip2; errors of the disk have an errno
+    ValueError,  # names with an invalid encoding
     LookupError,
     struct.error,
-    NotImplementedError,  # a compression that zipfile does not know
+    NotImplementedError,  # a compression method that zipfile does not support
 )
-_ENCRYPTED = 1  # bit of a zip's flags
+_ENCRYPTED = 1  # bit of a zip member's flags
 
 Wants = Callable[[str], bool]
-"""Whether a file of an archive, by its path in there, is to be unpacked."""
+"""Whether to unpack a file, by its path in the archive."""
 
 
 def unpack(
     archive: Path, into: Path, wants: Wants, progress: Callable[[int], None] = lambda count: None
 ) -> int:
-    """Unpack files into a folder, where those that are there stay; returns how many were wanted.
+    """Unpacks files into a folder and returns their number. Existing files are kept.
 
-    They are written to a place of their own first and moved when all are there, so that a fault
-    leaves the folder as it was. `staging` names the place in between, on the folder's own disk.
+    The files are written to `staging` first, on the folder's own disk, and moved when all are
+    complete, so that an error leaves the folder unchanged.
 
     Args:
-        progress: told after each file how many there are.
+        wants: selects the files to unpack.
+        progress: called after each file with the number of files so far.
 
     Raises:
-        UserError: no archive, damaged or cut off, a path that leaves the folder, a link, a device,
-            a full disk.
+        UserError: the file is no archive, is damaged or truncated, contains a path outside the
+            folder, a link, a device or an encrypted file, or the disk is full.
     """
     place = staging(archive, into)
     shutil.rmtree(place, ignore_errors=True)
@@ -66,27 +67,27 @@ def unpack(
                 progress(count)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
-        with suppress(OSError):  # there was something
+        with suppress(OSError):  # the folder was not empty
             into.rmdir()
         raise
-    os.sync()  # the archive goes next: what was in it is on the disk by then
-    with disk_errors(into):  # from here on `place` says that not all are where they belong
+    os.sync()  # the caller deletes the archive next, so its content must be on the disk
+    with disk_errors(into):  # from here on `place` shows that not all files are moved yet
         _move(place, into)
     return count
 
 
 def staging(archive: Path, into: Path) -> Path:
-    """The folder that holds what was unpacked until it is in its place."""
+    """The folder for unpacked files until they are moved."""
     return into / f".{archive.name}.unpacked"
 
 
 def is_archive(name: str) -> bool:
-    """Whether a name is that of a file which `unpack` can read."""
+    """Whether `unpack` supports the format, by the file's name."""
     return name.endswith(ENDINGS)
 
 
 def _members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Path and content of the files that are wanted; `place` is where they will be written."""
+    """Path and content of each wanted file; `place` is the folder they will be written to."""
     if archive.name.endswith(".zip"):
         yield from _zip_members(archive, wants, place)
     else:
@@ -118,11 +119,11 @@ def _tar_members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]
                 with content:
                     yield _plain(member.name), content
         while file.fileobj is not None and file.fileobj.read(BUFFER_BYTES):
-            pass  # gzip's checksum comes after all that tar reads
+            pass  # read to the end: gzip's checksum comes after all that tarfile reads
 
 
 def _plain(name: str) -> str:
-    """Without the `./` that some archives begin with."""
+    """The path without the leading `./` of some archives."""
     return str(PurePosixPath(name))
 
 
@@ -158,11 +159,11 @@ def _damage_named(archive: Path) -> Iterator[None]:
 
 
 def _write(content: IO[bytes], file: Path) -> None:
-    """Copy what an archive holds; a fault of the archive and one of the disk stay apart."""
+    """Copies a file; errors of the archive and of the disk are raised separately."""
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        # without a buffer, whose rest would meet a full disk at the end, outside `disk_errors`
-        out = open(file, "xb", buffering=0)  # noqa: SIM115  closed below, whatever fails
+        # Unbuffered: a buffer would be flushed at close, outside `disk_errors`.
+        out = open(file, "xb", buffering=0)  # noqa: SIM115  closed below
     with out:
         while piece := content.read(BUFFER_BYTES):
             with disk_errors(file):
@@ -170,7 +171,7 @@ def _write(content: IO[bytes], file: Path) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a folder's content into another; what is there stays as it is."""
+    """Moves a folder's content into another; existing files are kept."""
     if not os.path.lexists(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(source, target)

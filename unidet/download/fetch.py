@@ -1,4 +1,4 @@
-"""One file from a server: resumed where it broke off, checked, in its place whole or not at all."""
+"""Downloads one file: resumes, verifies, and moves it to its place only when complete."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from unidet.errors import UserError
 from unidet.store.hashing import BUFFER_BYTES
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes are here, and of how many; 0 where the server does not say."""
+"""Called with the number of bytes received and the total; 0 if the server does not say."""
 
 SILENCE = 60.0
-"""So many seconds a server may say nothing."""
+"""Time limit for a silent server, in seconds."""
 ATTEMPTS = 5
-"""So often a server may break off without having sent anything new."""
+"""Number of consecutive attempts without new bytes, after which the download fails."""
 _PAUSE = 1.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BROKEN = (OSError, http.client.HTTPException)
@@ -34,9 +34,9 @@ _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file must be; 0 and an empty text where nobody knows.
+    """Expected size and digest; 0 and empty if unknown.
 
-    `noted` is the file in which an earlier download has noted the sha256 that nobody publishes.
+    `noted`: the file in which an earlier download recorded the sha256, if nobody publishes it.
     """
 
     bytes: int = 0
@@ -49,7 +49,7 @@ class Missing(UserError):
 
 
 class _BrokenOff(Exception):
-    """The connection ended before the file; what has come is kept."""
+    """The connection ended before the file was complete; received bytes are kept."""
 
 
 def fetch(
@@ -59,17 +59,19 @@ def fetch(
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda digest: None,
 ) -> str:
-    """Bring a file to `target`, which must not be there; returns its sha256.
+    """Downloads a file to `target`, which must not exist; returns its sha256.
 
-    `note` is told that before the file is in its place.
-
-    What has come lies in `target` with `.part` behind, from which the next call goes on, if the
+    Received bytes are kept in `target` with the suffix `.part`. The next call resumes there if the
     server still has the same file.
 
+    Args:
+        progress: see `Progress`.
+        note: called with the sha256 before the file is moved to `target`.
+
     Raises:
-        Missing: 404 or 410.
-        UserError: another refusal, a server that cannot be reached or breaks off again and again,
-            another size or content than expected, a full disk.
+        Missing: the server answers 404 or 410.
+        UserError: the server refuses, cannot be reached or keeps breaking off; size or content
+            differ from `expected`; the disk is full.
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +93,12 @@ def fetch(
 
 
 def shown(address: str) -> str:
-    """An address as messages name it, without what only its owner may know: password and query."""
+    """An address for messages, without secrets: user, password and query are removed."""
     return re.sub("//[^/]*@", "//***@", _without_query(address))
 
 
 def name_of(address: str) -> str:
-    """The name of the file at an address."""
+    """The file name in an address."""
     return _without_query(address).rpartition("/")[2]
 
 
@@ -105,10 +107,10 @@ def _without_query(address: str) -> str:
 
 
 def _receive_all(address: str, partial: Partial, expected: Expected, progress: Progress) -> str:
-    """Until all has come, which gives an empty text, or the server gives no more, and why."""
+    """Repeats until the file is complete; returns an empty text, or why the server stopped."""
     failures, most, reason = 0, partial.bytes, ""
     while failures < ATTEMPTS and (reason := _broken(address, partial, expected, progress)):
-        # A server that always begins anew must get further than ever, else this has no end.
+        # Only bytes beyond the previous maximum count: a server may always restart the file.
         failures = 0 if partial.bytes > most else failures + 1
         most = max(most, partial.bytes)
         if failures < ATTEMPTS:
@@ -117,7 +119,7 @@ def _receive_all(address: str, partial: Partial, expected: Expected, progress: P
 
 
 def _broken(address: str, partial: Partial, expected: Expected, progress: Progress) -> str:
-    """Why one attempt ended before the file; empty where all has come."""
+    """Why one attempt ended before the file was complete; empty if it is complete."""
     try:
         _receive(address, partial, expected, progress)
     except _BrokenOff as fault:
@@ -126,12 +128,12 @@ def _broken(address: str, partial: Partial, expected: Expected, progress: Progre
 
 
 def _receive(address: str, partial: Partial, expected: Expected, progress: Progress) -> None:
-    """Append what is lacking; _BrokenOff where the server stops before the end."""
+    """Appends the missing bytes; raises _BrokenOff if the server stops before the end."""
     if expected.bytes and partial.bytes == expected.bytes:
         return
     with disk_errors(partial.path):
-        # A rest is of use where something will tell if it is of another version: the server, or
-        # the sha256 that is known.
+        # Resume only if a change of the file would be noticed: by the server's tag, or by a known
+        # sha256.
         if not (partial.version.tag or expected.sha256):
             partial.start_anew()
         with _opened(address, partial) as answer:
@@ -150,7 +152,7 @@ def _receive(address: str, partial: Partial, expected: Expected, progress: Progr
 
 
 def _opened(address: str, partial: Partial) -> Any:
-    """The answer of the server to a request for all that has not come."""
+    """The server's answer to a request for the missing bytes."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "unidet"}
     if partial.bytes:
         headers["Range"] = f"bytes={partial.bytes}-"
@@ -173,12 +175,12 @@ def _opened(address: str, partial: Partial) -> Any:
 
 
 def _refusal(address: str, partial: Partial, fault: HTTPError) -> Exception:
-    """What an answer of 400 or more means: try again, or what to say."""
+    """The error for a status of 400 or more: _BrokenOff to try again, else UserError."""
     reason = next(iter(str(fault.reason).splitlines()), "")
     says = f"{shown(address)}: the server says {fault.code} {reason}"
     if fault.code in (404, 410):
         return Missing(f"{says}; has the file moved? another address can be given")
-    if fault.code == 416:  # what is here is longer than the file there
+    if fault.code == 416:  # the partial file is longer than the server's file
         partial.start_anew()
         return _BrokenOff("the file has changed at the server")
     if fault.code in (408, 429) or fault.code >= 500:
@@ -187,10 +189,10 @@ def _refusal(address: str, partial: Partial, fault: HTTPError) -> Exception:
 
 
 def _version(address: str, answer: Any, partial: Partial) -> Version:
-    """What the server is about to send; `partial` is emptied where that is the whole file."""
+    """The version that the server sends; empties `partial` if it sends the whole file."""
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     tag = tag if tag.isascii() and tag.isprintable() and not tag.startswith("W/") else ""
-    if answer.status == 200:  # the whole file, because it is another or ranges are not served
+    if answer.status == 200:  # the whole file: it has changed, or ranges are not supported
         partial.start_anew()
         return Version(tag, _number(answer.headers.get("Content-Length", "")))
     part = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
@@ -207,7 +209,7 @@ def _version(address: str, answer: Any, partial: Partial) -> Version:
 
 
 def _copy(answer: Any, partial: Partial, total: int, progress: Progress) -> None:
-    """Take what comes until the server ends."""
+    """Copies received bytes until the server ends."""
     progress(partial.bytes, total)
     while True:
         try:
@@ -222,7 +224,7 @@ def _copy(answer: Any, partial: Partial, total: int, progress: Progress) -> None
 
 
 def _checked(address: str, partial: Partial, expected: Expected) -> str:
-    """The sha256 of what has come; what is wrong does not stay."""
+    """The sha256 of the complete file; a file with a wrong size or digest is removed."""
     digest, wrong = partial.sha256, ""
     if expected.bytes and partial.bytes != expected.bytes:
         wrong = f"{partial.bytes} bytes, not {expected.bytes}"
@@ -240,7 +242,7 @@ def _checked(address: str, partial: Partial, expected: Expected) -> str:
 
 
 def _number(text: str) -> int:
-    """0 where it is none that a file could have."""
+    """A size as a number; 0 if the text is no valid size."""
     return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else 0
 
 
@@ -255,7 +257,7 @@ def _require_room(folder: Path, bytes_needed: int) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Around writing: a full disk is a line that says so; other errors name the file."""
+    """Turns OSError into UserError: one line that names the file and the reason."""
     try:
         yield
     except OSError as fault:

@@ -1,4 +1,4 @@
-"""What has come of a file: its bytes, and a note by which they are known again."""
+"""A partial download: the received bytes, and a note that validates them."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from unidet.store.disk import read_sealed, sync, write_sealed
 from unidet.store.hashing import BUFFER_BYTES
 
 NOTED_BYTES = 64 << 20
-"""After so many bytes what has come is on the disk, and noted: more are not lost by a crash."""
+"""Number of bytes between notes; a crash loses at most these."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """Of a file at the server: what it calls it (or nothing), and its bytes (0: not told)."""
+    """A file's version at the server: its tag (or empty), and its size in bytes (0: unknown)."""
 
     tag: str
     total: int
 
 
 class Partial:
-    """A file that is on its way at `path`; closed by `close`.
+    """A partial download at `path`. End with `close`.
 
-    What lies there counts as far as the note beside it tells the SHA-256 of: a crash may leave a
-    tail of zeros, and disks alter bytes, which nobody would see where no sha256 is published.
+    Only bytes that the note beside it covers by their SHA-256 are resumed: a crash can leave zeros
+    at the end, and disks can alter bytes. Without a published sha256 nobody would notice.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class Partial:
         return self._hash.hexdigest()
 
     def start_anew(self) -> None:
-        """Nothing has come, and of no version."""
+        """Discards all received bytes and the version."""
         self._note_path.unlink(missing_ok=True)
         self._file.truncate(0)
         self._file.seek(0)
@@ -68,7 +68,7 @@ class Partial:
             self._note()
 
     def move(self, target: Path) -> None:
-        """Give it its name, for good."""
+        """Syncs the file, moves it to `target` and removes the note."""
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self.path, target)
@@ -76,8 +76,7 @@ class Partial:
         self._note_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unless it was moved: what has come is noted; where that fails, what was noted before is
-        what counts."""
+        """Writes a note, unless the file was moved. If that fails, the previous note remains."""
         if self._file.closed:
             return
         with suppress(OSError):

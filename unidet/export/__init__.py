@@ -1,1 +1,1 @@
-"""Networks as ONNX files: their code runs once on symbols, which record each operation."""
+"""Networks as ONNX files: their code runs once on symbols, which record every operation."""

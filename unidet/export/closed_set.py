@@ -1,6 +1,6 @@
 """Closed-set detectors as graphs, from pixels to detections.
 
-N images, B boxes of an image, C classes.
+N images, B boxes per image, C classes.
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ from unidet.models.set_prediction import Prediction
 from unidet.ops.boxes import cxcywh_to_xyxy
 
 FARTHEST_LOGIT = 1e4
-"""In place of infinite logits, of which runtimes with half precision make NaN."""
+"""Replaces infinite logits, which become NaN in half precision."""
 Boxes = tuple[Symbol, Symbol]
-"""Boxes (N, B, 4) xyxy in input pixels and probabilities (N, B, C)."""
+"""Boxes (N, B, 4) xyxy in input pixels, and probabilities (N, B, C)."""
 
 
 @dataclass(frozen=True)
 class _Head:
-    """A detector's parts of the graph: from normalized images to boxes, their selection, and the
-    maximum number of detections.
+    """A detector's parts of the graph.
+
+    Attributes:
+        boxes: from the network and normalized images to boxes and scores.
+        suppress: from boxes and scores to scores after NMS.
+        most: maximum number of detections.
     """
 
     boxes: Callable[[Any, Symbol], Boxes]
@@ -55,12 +59,12 @@ def closed_set_graph(
     """The graph of a detector.
 
     Args:
-        size: height and width of its images.
-        classes: the selected outputs of the network; labels are indices into these.
+        size: height and width of the input images, in pixels.
+        classes: outputs of the network to keep; labels are indices into these.
         every_box: output all boxes and all scores, without NMS and sorting.
 
     Raises:
-        KeyError: an unknown network; see `HEADS`.
+        KeyError: the network's type is not in `HEADS`.
     """
     head = HEADS[type(network)]
     with tracing(network) as graph:
@@ -106,7 +110,7 @@ def _rtdetr_boxes(network: RTDETR, images_NCHW: Symbol) -> Boxes:
 
 
 def _selection(decoder: Any, memory_NSW: Symbol, sizes: Sizes) -> Any:
-    """`Decoder.select`, which sorts in numpy."""
+    """`Decoder.select` on symbols; the original sorts with numpy."""
     anchors, valid = anchor_logits(sizes)
     anchors = np.where(np.isinf(anchors), np.float32(FARTHEST_LOGIT), anchors)
     encoded_NSW = decoder.enc_output(memory_NSW * valid.astype(np.float32)[None, :, None])

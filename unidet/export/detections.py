@@ -1,4 +1,4 @@
-"""The outputs of a graph: detections best first, or all boxes with all scores.
+"""Outputs of a graph: detections sorted by score, or all boxes with all scores.
 
 N images, B boxes of an image, C classes, D detections, K pairs that NMS keeps.
 """
@@ -13,11 +13,11 @@ from unidet.export.graph import Port
 from unidet.export.symbol import Free, Symbol
 
 NOTHING = -1
-"""Label of rows beyond the last detection; their score is 0."""
+"""Label of rows after the last detection; their score is 0."""
 
 
 def add_output(value: Symbol, name: str, dtype: str, shape: Sequence[int | str], text: str) -> None:
-    """Make a value an output of its graph."""
+    """Makes a value an output of its graph."""
     value.graph.add_named("Identity", [value.reference()], name)
     value.graph.outputs.append(Port(name, dtype, tuple(shape), text))
 
@@ -31,9 +31,10 @@ def add_every_box(boxes_NB4: Symbol, scores_NBC: Symbol) -> None:
 
 
 def add_detections(boxes_NB4: Symbol, scores_NBC: Symbol, most: int) -> None:
-    """Outputs `boxes`, `scores` and `labels` of the best pairs of box and class that score > 0.
+    """Outputs `boxes`, `scores` and `labels`: the best pairs of box and class with a score > 0.
 
-    Equal scores: the lower box first, then the lower class.
+    The outputs have min(`most`, B * C) rows. Of equal scores the lower box comes first, then the
+    lower class.
     """
     images, boxes, classes = scores_NBC.shape
     count = min(most, boxes * classes)
@@ -60,7 +61,7 @@ def top_k(values_NX: Symbol, count: int) -> tuple[Symbol, Symbol]:
 
 
 def rows_at(values_NBX: Symbol, places_ND: Symbol) -> Symbol:
-    """(N, D, X): of each image the rows at its places."""
+    """(N, D, X): for each image, the rows at the given indices."""
     images, count = places_ND.shape
     width = values_NBX.shape[2]
     repeats = np.array([1, 1, width], np.int64)
@@ -72,7 +73,7 @@ def rows_at(values_NBX: Symbol, places_ND: Symbol) -> Symbol:
 def suppressed(
     boxes_NB4: Symbol, scores_NBC: Symbol, *, iou_threshold: float, score_threshold: float
 ) -> Symbol:
-    """The scores (N, B, C) that class-wise NMS keeps, 0 in place of the others."""
+    """The scores (N, B, C) after class-wise NMS; suppressed ones are 0."""
     pairs_K3 = _kept_pairs(boxes_NB4, scores_NBC, iou_threshold, score_threshold)
     shape = scores_NBC.shape
     kept_K = scores_NBC.node("GatherND", pairs_K3, shape=pairs_K3.shape[:1])
@@ -84,7 +85,7 @@ def suppressed(
 def _kept_pairs(
     boxes_NB4: Symbol, scores_NBC: Symbol, iou_threshold: float, score_threshold: float
 ) -> Symbol:
-    """(K, 3) int64 image, box and class of each pair that is kept."""
+    """(K, 3) int64: image, box and class of each pair that NMS keeps."""
     graph, boxes = boxes_NB4.graph, boxes_NB4.shape[1]
     limits = (
         Symbol.constant(graph, np.array([value], kind))
@@ -97,5 +98,5 @@ def _kept_pairs(
     found_K3 = boxes_NB4.node(
         "NonMaxSuppression", scores_NBC.transpose(0, 2, 1), *limits, shape=[Free(boxes), 3]
     )
-    order = np.array([0, 2, 1], np.int64)  # the operator has the class before the box
+    order = np.array([0, 2, 1], np.int64)  # the operator returns the class before the box
     return found_K3.node("Gather", order, shape=found_K3.shape, axis=1)

@@ -1,4 +1,4 @@
-"""A graph as an ONNX file."""
+"""Saves a graph as an ONNX file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import onnx
 
 IR_VERSION = 8
-"""Of ONNX 1.12, the first with opset 17, so that runtimes as old read the file."""
+"""Of ONNX 1.12, the first with opset 17: the oldest runtimes that support it read the file."""
 
 
 def need_onnx() -> None:
-    """UserError where the package is not installed."""
+    """Raises UserError if the package onnx is not installed."""
     try:
         import onnx  # noqa: F401
     except ModuleNotFoundError:
@@ -31,7 +31,11 @@ def need_onnx() -> None:
 
 
 def save_graph(graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the model in one step."""
+    """Writes the model atomically.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     import onnx
 
     model = checked_model(graph, metadata)
@@ -40,8 +44,10 @@ def save_graph(graph: Graph, path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def checked_model(graph: Graph, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """The graph with its batch norms folded, and what no node reads left out; checked by `onnx`,
-    types and shapes included."""
+    """The ONNX model of a graph: batch norms folded, unused constants removed.
+
+    Changes `graph`. `onnx` checks the model, types and shapes included.
+    """
     import onnx
     from onnx import helper
 
@@ -63,7 +69,7 @@ def checked_model(graph: Graph, metadata: Mapping[str, str]) -> onnx.ModelProto:
 
 
 def _node(node: Node) -> onnx.NodeProto:
-    """With whole numbers that are Python's own."""
+    """An ONNX node; its list attributes become Python integers."""
     from onnx import helper
 
     attributes: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them, as every runtime would when it loads."""
+"""Folds batch norms into the convolutions before them, as runtimes do when they load a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unidet.export.graph import Graph, Node
 
 
 def fold_batch_norms(graph: Graph) -> None:
-    """Convolutions take over scale and shift of a norm that alone reads them."""
+    """Folds each norm whose convolution has no other reader. Changes `graph`."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     makers = {name: node for node in graph.nodes for name in node.outputs}
     kept = []

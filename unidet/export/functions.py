@@ -1,6 +1,6 @@
-"""The functions that networks call, on symbols: of Jittor, and of ours that have kernels.
+"""Symbolic versions of the functions that networks call: Jittor's, and ours with kernels.
 
-Each entry is the operator, or operators, that give the same values.
+Each one adds the operators that give the same values.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def stack(values: Sequence[Symbol], dim: int = 0) -> Symbol:
 
 
 def chunk(value: Symbol, chunks: int, dim: int = 0) -> list[Symbol]:
-    """Equal parts."""
+    """Splits an axis into equal parts."""
     size, rest = divmod(value.shape[dim], chunks)
     if rest:
         raise ValueError(f"{chunks} parts of {value.shape}")
@@ -92,7 +92,7 @@ def leaky_relu(value: Symbol, scale: float) -> Symbol:
 def interpolate(
     value: Symbol, size: Sequence[int], mode: str = "bilinear", align_corners: bool = False
 ) -> Symbol:
-    """By whole factors alone: the graph holds factors, for the batch's size is free."""
+    """Only whole factors: the graph stores factors, because the batch size is dynamic."""
     factors = [new / old for new, old in zip(size, value.shape[2:], strict=True)]
     if align_corners or any(factor != int(factor) for factor in factors):
         raise ValueError(f"interpolation of {value.shape} to {list(size)}")
@@ -103,7 +103,7 @@ def interpolate(
 
 
 def pad(value: Symbol, padding: Sequence[int]) -> Symbol:
-    """Zeros at the left, right, top and bottom of maps."""
+    """Pads maps with zeros; `padding` is left, right, top, bottom."""
     left, right, top, bottom = padding
     height, width = value.shape[2:]
     pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
@@ -123,7 +123,7 @@ def max_pool(value: Symbol, kernel: int, stride: int, padding: int) -> Symbol:
 
 
 def mean_pool(value: Symbol, stride: int) -> Symbol:
-    """`models.resnet.mean_pool`, whose reshape knows the sides."""
+    """`models.resnet.mean_pool`, which reshapes to fixed sides."""
     if stride == 1:
         return value
     shape = [*value.shape[:2], *(side // stride for side in value.shape[2:])]
@@ -152,9 +152,9 @@ PLACES: dict[tuple[Any, str], Callable[..., Any]] = {
     (nn, "max_pool2d"): max_pool,
     (resnet, "mean_pool"): mean_pool,
 }
-"""Module and name of a function -> what it is on symbols."""
+"""(module, function name) -> its symbolic version."""
 NEVER = ((onednn, "has_avx512"),)
-"""Questions that are answered with no, so that maps stay plain."""
+"""(module, function name) of checks that return False, so that maps have the plain layout."""
 
 # --- of ours with kernels ------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ def _deformable_attention(
     weights_NQAK: Symbol,
     levels_L3: Symbol,
 ) -> Symbol:
-    """Every level is sampled as a map of its own, for each head of each image."""
+    """Samples each level as a separate map, for each head of each image."""
     images, cells, heads, width = values_NSAD.shape
     queries, samples = weights_NQAK.shape[1], weights_NQAK.shape[3]
     assert levels_L3.value is not None
@@ -196,7 +196,7 @@ def _deformable_attention(
 
 
 def _roi_align(function: _RoiAlign, feats_NCHW: Symbol, rois_R5: Symbol) -> Symbol:
-    """The operator has the same samples as ours: adaptive, and shifted by half a cell."""
+    """The operator samples at the same points as ours; `aligned` is its mode half_pixel."""
     height, width = function.size
     aligned = function.values["aligned"]
     rows = rois_R5[:, 0].node("Cast", shape=rois_R5.shape[:1], to=INT64)
@@ -221,4 +221,4 @@ FUNCTIONS: dict[type, Callable[..., Symbol]] = {
     _DeformableAttention: _deformable_attention,
     _RoiAlign: _roi_align,
 }
-"""`jt.Function` -> what it is on symbols, given the function and its arguments."""
+"""`jt.Function` -> its symbolic version, called with the function and its arguments."""

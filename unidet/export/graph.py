@@ -1,4 +1,4 @@
-"""A graph of ONNX operators under construction: plain records, without the package `onnx`."""
+"""A graph of ONNX operators under construction, in plain records without the package `onnx`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 OPSET = 17
-"""LayerNormalization is of 17, GridSample and RoiAlign as ours are of 16."""
+"""The first with LayerNormalization; GridSample and RoiAlign have our semantics since 16."""
 FLOAT, INT64 = 1, 7
-"""Types as `Cast` takes them."""
+"""ONNX element types for `Cast`."""
 
 
 @dataclass
@@ -30,9 +30,9 @@ class Port:
     """An input or output of the whole graph.
 
     Attributes:
-        dtype: numpy's name.
-        shape: a text is the name of a dynamic dimension.
-        text: what it holds, for readers.
+        dtype: name of the numpy type.
+        shape: sides; a text is the name of a dynamic dimension.
+        text: description of the value.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Port:
 
 
 class Graph:
-    """Nodes in the order in which they run, constants by name, inputs and outputs.
+    """Nodes in execution order, constants by name, inputs and outputs.
 
     Attributes:
-        scope: the module whose code is running, a prefix of node names.
+        scope: path of the module that is running; prefix of node names.
     """
 
     def __init__(self) -> None:
@@ -57,18 +57,18 @@ class Graph:
         self._count = 0
 
     def add(self, op: str, inputs: Sequence[str], outputs: int = 1, **attributes: Any) -> list[str]:
-        """A node; the names of its outputs."""
+        """Adds a node with generated names; returns the names of its outputs."""
         name = self._name(op)
         made = [name if index == 0 else f"{name}.{index}" for index in range(outputs)]
         self.nodes.append(Node(op, name, list(inputs), made, attributes))
         return made
 
     def add_named(self, op: str, inputs: Sequence[str], output: str) -> None:
-        """A node whose output has a name of its own."""
+        """Adds a node with one output of the given name."""
         self.nodes.append(Node(op, output, list(inputs), [output], {}))
 
     def constant(self, value: np.ndarray, name: str | None = None) -> str:
-        """The name of a constant; an existing equal one is reused."""
+        """Adds a constant and returns its name; an existing constant of that name is kept."""
         name = name or self._name("constant")
         self.constants.setdefault(name, value)
         return name

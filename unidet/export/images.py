@@ -11,15 +11,16 @@ from unidet.export.graph import FLOAT, Graph, Port
 from unidet.export.symbol import Free, Symbol
 
 EXAMPLES = 7
-"""Of a free batch; unlike any other side, so that none is taken for it."""
+"""Batch size while tracing; differs from all fixed sides, so that they are not confused."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """How a network's images are normalized: `data.transforms.Transform`.
+    """How a network's images are normalized; see `data.transforms.Transform`.
 
     Attributes:
         mean, std: of 8-bit values, in the order of `channels`.
+        channels: order of the network's input channels.
     """
 
     mean: tuple[float, float, float]
@@ -27,7 +28,7 @@ class Pixels:
     channels: Literal["rgb", "bgr"]
 
     def normalized(self, images_NHWC: Symbol) -> Symbol:
-        """(N, 3, H, W) in the network's order of uint8 RGB."""
+        """(N, 3, H, W) float32 in the network's channel order, from (N, H, W, 3) uint8 RGB."""
         graph = images_NHWC.graph
         order = [0, 1, 2] if self.channels == "rgb" else [2, 1, 0]
         mean = np.array(self.mean, np.float32)[order]
@@ -41,7 +42,7 @@ class Pixels:
 
 
 def add_images(graph: Graph, height: int | None, width: int | None) -> Symbol:
-    """The input `images`, (N, H, W, 3) uint8 RGB; None: a dynamic dimension."""
+    """Adds the input `images`, (N, H, W, 3) uint8 RGB; a side None is dynamic."""
     free = {"H": height, "W": width}
     sides = [name if side is None else side for name, side in free.items()]
     graph.inputs.append(
@@ -52,4 +53,4 @@ def add_images(graph: Graph, height: int | None, width: int | None) -> Symbol:
 
 
 EXAMPLE_SIDE = 352
-"""Of a free side: a multiple of every stride."""
+"""Dynamic sides while tracing, in pixels: a multiple of every stride."""

@@ -1,4 +1,4 @@
-"""The layers that networks are made of, on symbols. Their parameters are symbols as well."""
+"""Symbolic versions of the layers of networks. Their parameters are symbols as well."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _conv(
     dilations: tuple[int, int],
     groups: int,
 ) -> Symbol:
-    """`pads`: zeros at the top, left, bottom and right."""
+    """`pads`: number of zeros at the top, left, bottom and right."""
     count, _, *sides = feats_NCHW.shape
     kernel = layer.weight.shape[2:]
     cells = [
@@ -59,7 +59,7 @@ def _depthwise_conv(layer: DepthwiseConv, feats_NCHW: Symbol) -> Symbol:
 
 
 def _batch_norm(layer: BatchNorm2d, feats_NCHW: Symbol) -> Symbol:
-    """On running statistics."""
+    """Uses running statistics."""
     statistics = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
     normalized = feats_NCHW.node(
         "BatchNormalization", *statistics, shape=feats_NCHW.shape, epsilon=layer.eps
@@ -98,5 +98,5 @@ LAYERS: dict[type, Callable[..., Symbol]] = {
     nn.Linear: lambda layer, value: linear(value, layer.weight, layer.bias),
     nn.Pool: _pool,
 }
-"""Type of a module -> what it is on symbols, given the module and its arguments. The other modules'
-own code runs."""
+"""Type of a module -> its symbolic version, called with the module and its arguments. Modules that
+are not listed run their own code."""

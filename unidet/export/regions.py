@@ -1,6 +1,6 @@
 """UniDetector's second stage as a graph: classifies given regions with a fixed vocabulary.
 
-N images, R regions of all of them, C names, D length of an embedding.
+N images, R regions of all images, C names, D length of an embedding.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from unidet.ops.coders import decode_deltas
 from unidet.ops.vectors import l2_normalize
 
 EXAMPLE_REGIONS = 11
-"""Unlike any other side."""
+"""Of a dynamic number of regions; must differ from all fixed sides."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """The vocabulary that regions are compared with: `evaluation.detections.TextClassifier` and the
-    fusion.
+    """The vocabulary with the classifier (`evaluation.detections.TextClassifier`) and the fusion.
 
     Attributes:
         embeddings_CD: of unit length.
-        scale, bias: probability = sigmoid(scale * cosine + bias), the logit at most `limit`.
+        scale, bias: probability = sigmoid(scale * cosine + bias).
+        limit: maximum absolute value of that logit.
         beta: score = probability ^ beta * objectness ^ (1 - beta).
     """
 
@@ -43,7 +43,7 @@ class Names:
     beta: float
 
     def scores(self, embeddings_RD: Symbol, objectness_R: Symbol) -> Symbol:
-        """(R, C)."""
+        """(R, C) scores in [0, 1] from (R, D) embeddings and (R,) objectness."""
         cosines = matmul(embeddings_RD, embeddings_RD.like(self.embeddings_CD.T))
         logits = clamp(cosines * self.scale + self.bias, -self.limit, self.limit)
         weight = objectness_R.unsqueeze(1).elementwise("Pow", 1 - self.beta)
@@ -51,7 +51,7 @@ class Names:
 
 
 def regions_graph(network: RoiClassifier, pixels: Pixels, names: Names) -> Graph:
-    """The graph of a second stage: boxes, scores and embeddings of given regions, no NMS."""
+    """The graph of a second stage: boxes, scores and embeddings of given regions, without NMS."""
     with tracing(network) as graph:
         images = add_images(graph, None, None)
         sizes_N2 = _input(graph, "sizes", "int64", ("N", 2), "height, width without padding")
@@ -83,7 +83,7 @@ def _input(graph: Graph, name: str, dtype: str, shape: tuple[int | str, ...], te
 
 
 def _without_padding(images_NCHW: Symbol, sizes_N2: Symbol) -> Symbol:
-    """Zeros in the padding at the right and bottom, whatever its pixels are."""
+    """Images with zeros in the padding at the right and bottom; `sizes_N2` is height, width."""
     graph, count = images_NCHW.graph, images_NCHW.shape[0]
     shape = images_NCHW.node("Shape", shape=[4])
     inside = images_NCHW
@@ -104,7 +104,7 @@ def _without_padding(images_NCHW: Symbol, sizes_N2: Symbol) -> Symbol:
 
 
 def _clipped(boxes_R4: Symbol, sizes_N2: Symbol, rois_R5: Symbol) -> Symbol:
-    """Clip boxes to their images."""
+    """Boxes (R, 4) clipped to their images."""
     rows_R = rois_R5[:, 0].node("Cast", shape=rois_R5.shape[:1], to=INT64)
     order, shape = np.array([1, 0, 1, 0], np.int64), [sizes_N2.shape[0], 4]
     sides_N4 = sizes_N2.node("Gather", order, shape=shape, axis=1)

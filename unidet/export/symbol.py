@@ -1,6 +1,6 @@
-"""Tensors without values: operations on them become nodes of a graph.
+"""Symbols: tensors without values; operations on them add nodes to a graph.
 
-A symbol has the operations of `jt.Var` that our networks use; any other fails at once.
+A symbol has the operations of `jt.Var` that our networks use; others fail at once.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from unidet.export.graph import Graph
 Operand = Any
 """A symbol, a tensor, an array or a number."""
 END = 2**63 - 1
-"""Of a slice that goes to the end, whatever that is."""
+"""End of a slice without end."""
 
 
 class Free(int):
-    """A dynamic dimension, such as the batch size, with an example value while the graph is built.
-    Values computed from it are dynamic as well.
+    """A dynamic dimension, such as the batch size, with an example value for tracing.
+
+    Values computed from it are dynamic too.
     """
 
 
@@ -42,12 +43,12 @@ def is_free(side: int) -> bool:
 
 
 class Symbol:
-    """A value of a graph.
+    """A value in a graph.
 
     Attributes:
-        name: in the graph.
-        shape: its sides, `Free` where they are known only when the graph runs.
-        value: the array of a constant.
+        name: in the graph; empty for a constant that is not added yet.
+        shape: its sides; dynamic ones are `Free`.
+        value: the array of a constant, else None.
     """
 
     def __init__(
@@ -55,11 +56,11 @@ class Symbol:
     ) -> None:
         self.graph, self.name, self.shape, self.value = graph, name, list(shape), value
 
-    # --- making --------------------------------------------------------------------------------
+    # --- creation ------------------------------------------------------------------------------
 
     @classmethod
     def constant(cls, graph: Graph, value: Operand, name: str | None = None) -> Symbol:
-        """Of a tensor, an array or a number; float64 becomes float32, as Jittor has it."""
+        """A constant from a tensor, an array or a number; float64 becomes float32, as in Jittor."""
         array = value.numpy() if isinstance(value, jt.Var) else np.asarray(value)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
@@ -67,20 +68,20 @@ class Symbol:
         return cls(graph, name or "", array.shape, array)
 
     def like(self, value: Operand) -> Symbol:
-        """`value` in this symbol's graph; a number is float32."""
+        """`value` as a symbol in this graph; Python numbers become float32."""
         if isinstance(value, Symbol):
             return value
         number = isinstance(value, int | float)
         return Symbol.constant(self.graph, np.float32(value) if number else value)
 
     def node(self, op: str, *others: Operand, shape: Sequence[int], **attributes: Any) -> Symbol:
-        """The result of an operator on this symbol and others."""
+        """The result of an operator on this symbol and others; `shape` is the result's."""
         inputs = [self, *map(self.like, others)]
         (name,) = self.graph.add(op, [value.reference() for value in inputs], **attributes)
         return Symbol(self.graph, name, shape)
 
     def reference(self) -> str:
-        """Its name as a node's input; a constant is added to the graph at its first use."""
+        """The name as a node's input; adds a constant to the graph at its first use."""
         if self.value is not None:
             self.name = self.graph.constant(self.value, self.name or None)
         return self.name
@@ -88,7 +89,7 @@ class Symbol:
     # --- arithmetic ----------------------------------------------------------------------------
 
     def elementwise(self, op: str, *others: Operand) -> Symbol:
-        """An operator that broadcasts."""
+        """The result of an operator that broadcasts."""
         shapes = [self.shape, *(self.like(other).shape for other in others)]
         return self.node(op, *others, shape=broadcast_shape(shapes))
 
@@ -116,7 +117,7 @@ class Symbol:
     def __rtruediv__(self, other: Operand) -> Symbol:
         return self.like(other) / self
 
-    # --- what changes nothing ------------------------------------------------------------------
+    # --- identities ----------------------------------------------------------------------------
 
     def float32(self) -> Symbol:
         return self
@@ -131,7 +132,11 @@ class Symbol:
         return len(self.shape)
 
     def reshape(self, *sides: Any) -> Symbol:
-        """As Jittor's; at most one side of the result may be free."""
+        """As Jittor's; at most one side may be dynamic.
+
+        Raises:
+            ValueError: the shapes are incompatible, or a dynamic side would be lost.
+        """
         given = list(sides[0]) if isinstance(sides[0], tuple | list) else list(sides)
         if self.value is not None:
             return Symbol.constant(self.graph, self.value.reshape(given))
@@ -148,7 +153,7 @@ class Symbol:
         return self.node("Reshape", target, shape=shape)
 
     def transpose(self, *axes: Any) -> Symbol:
-        """All axes in a new order."""
+        """All axes in the given order."""
         order = list(axes[0]) if isinstance(axes[0], tuple | list) else list(axes)
         if self.value is not None:
             return Symbol.constant(self.graph, self.value.transpose(order))
@@ -164,7 +169,7 @@ class Symbol:
         return self.node("Unsqueeze", np.array([axis], np.int64), shape=shape)
 
     def broadcast(self, like: Symbol, dims: Sequence[int] = ()) -> Symbol:
-        """With axes `dims` of length 1; the operators of a graph broadcast by themselves."""
+        """Inserts axes `dims` of length 1; the graph's operators broadcast implicitly."""
         broadcast_shape([like.shape, self.shape if not dims else [1]])
         placed = self
         for axis in sorted(dims):
@@ -172,7 +177,11 @@ class Symbol:
         return placed
 
     def __getitem__(self, key: Any) -> Symbol:
-        """Slices of step 1 and whole numbers."""
+        """Slices with step 1, and integers.
+
+        Raises:
+            ValueError: another step, or a part of a dynamic side.
+        """
         keys = list(key) if isinstance(key, tuple) else [key]
         if Ellipsis in keys:
             place = keys.index(Ellipsis)
@@ -231,10 +240,10 @@ class Symbol:
 
 
 def broadcast_shape(shapes: Sequence[Sequence[int]]) -> list[int]:
-    """The common shape of operands.
+    """The broadcast shape of operands.
 
     Raises:
-        ValueError: they do not fit, or a fixed side has the length of a free one's example.
+        ValueError: the shapes do not broadcast, or a fixed side equals a dynamic side's example.
     """
     longest = max(map(len, shapes))
     filled = [[1] * (longest - len(shape)) + list(shape) for shape in shapes]

@@ -1,7 +1,8 @@
-"""Tracing: a network's code runs on symbols, and every layer and function becomes nodes of a graph.
+"""Tracing: a network's code runs on symbols; each layer and function adds nodes to a graph.
 
-So no second description of a network could differ from it. Anything not listed in `layers` or
-`functions` fails, because Jittor takes no symbols.
+This avoids a second description of each network, which could differ from the code. Layers and
+functions that are not listed in `layers` or `functions` fail, because Jittor does not accept
+symbols.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from unidet.export.symbol import Symbol
 
 @contextmanager
 def tracing(network: nn.Module) -> Iterator[Graph]:
-    """Inside the context `network` and Jittor's functions take symbols of the graph.
+    """Within the context, `network` and Jittor's functions accept symbols of the graph.
 
-    Parameters are symbols too, and `jt.array` makes some. Nothing else may run Jittor meanwhile.
+    The network's parameters become symbols, and `jt.array` returns symbols. Do not use Jittor for
+    anything else within the context.
     """
     graph = Graph()
     paths = {id(module): path for path, module in network.named_modules()}
@@ -43,7 +45,7 @@ def tracing(network: nn.Module) -> Iterator[Graph]:
             nn.Module: _module_call(graph, paths),
             jt.Function: _function_call,
         }
-        # Jittor has given a class a call of its own once an instance has had a hook.
+        # Jittor sets `__call__` on a class as soon as an instance has a hook.
         hooked = {type(module) for module in network.modules() if "__call__" in vars(type(module))}
         for kind, call in (calls | dict.fromkeys(hooked, calls[nn.Module])).items():
             restored.callback(setattr, kind, "__call__", kind.__call__)
@@ -58,7 +60,7 @@ def _replace(restored: ExitStack, names: dict[str, Any], name: str, value: Any) 
 
 
 def _either(original: Callable[..., Any], on_symbols: Callable[..., Any]) -> Callable[..., Any]:
-    """The original function if no argument is a symbol."""
+    """Calls `on_symbols` if an argument, or an item of one, is a symbol; else `original`."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         values = [*arguments, *options.values()]
