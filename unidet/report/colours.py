@@ -1,4 +1,4 @@
-"""Colours of categories and scores in drawings; colour-blind readers can tell them apart."""
+"""Colours of categories and scores in drawings, distinguishable for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ CATEGORIES: tuple[Colour, ...] = (
     (0, 60, 134),
     (255, 113, 253),
 )
-"""From the sets of Krzywinski, of Okabe and Ito, and of Tol: at least 20 apart (CIE76), for readers
-with protanopia, deuteranopia or tritanopia too."""
+"""From the palettes of Krzywinski, of Okabe and Ito, and of Tol. The CIE76 difference is at least
+20, also with protanopia, deuteranopia or tritanopia."""
 
 
 def colour_of(name: str) -> Colour:
-    """A category's colour, from its name alone."""
+    """A category's colour, which depends on its name only."""
     return CATEGORIES[_place(name)]
 
 
 def colours_of(names: Sequence[str]) -> list[Colour]:
-    """A colour for each of C categories: mostly the name's own, distinct for the first twelve.
+    """A colour for each of C categories, distinct for the first twelve names.
 
-    Where two names share a colour, the later one takes the next that is free.
+    Mostly the name's own colour; if it is taken, the next free one.
     """
     taken: dict[str, int] = {}
     used: set[int] = set()
@@ -60,7 +60,7 @@ def score_colour(score: float) -> Colour:
 
 
 def is_light(colour: Colour) -> bool:
-    """Whether black text reads better on it than white: by the contrast ratio of WCAG 2."""
+    """Whether black text has more contrast on the colour than white (contrast ratio of WCAG 2)."""
     linear = [
         value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
         for value in (part / 255 for part in colour)

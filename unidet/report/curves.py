@@ -1,4 +1,4 @@
-"""Curves of training runs: one panel for each quantity, one colour for each run."""
+"""Curves of training runs: one panel per quantity, one colour per run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from unidet.report.logs.rows import TRAIN, VALIDATION
 from unidet.report.logs.run import Run
 from unidet.report.style import COLOURS, PAPER, figure_style, save
 
-LOG_RATIO = 20  # losses whose largest is this many times their smallest get a logarithmic axis
-PEAK_RATIO = 5  # so do learning rates of runs whose peaks are so far apart
-LOG_DECADES = 1e4  # a cosine that ends at 1e-9 leaves room for the rest of its schedule
-MARKED = 25  # curves of no more points show each
-SMOOTHED_PART = 25  # by default a loss is averaged over a 25th of its rows
-_ROOM = 0.05  # of an axis above its highest value, for the marks of curves
+LOG_RATIO = 20  # ratio of largest to smallest loss from which the axis is logarithmic
+PEAK_RATIO = 5  # the same for the ratio of the runs' maximum learning rates
+LOG_DECADES = 1e4  # largest range of such an axis: a cosine may end at 1e-9
+MARKED = 25  # curves with at most this many points have markers
+SMOOTHED_PART = 25  # by default a loss is averaged over 1/25 of its rows
+_ROOM = 0.05  # space above the highest value, as a fraction of it, for markers
 _STYLES = ("-", "-.", ":")
 _GREY = "#666666"
-_LONGEST = 60  # characters of a run's name in the legend
+_LONGEST = 60  # maximum number of characters of a run's name in the legend
 _BROKEN: Any = (0, (3, 1.5))
 _FIRST = ("loss", "lr", "AP")
 _TITLES = {"loss": "total loss", "lr": "learning rate"}
-# Losses of decoder layers, denoising groups, auxiliary heads, and DETR's unweighted copies.
+# Losses of decoder layers, denoising groups and auxiliary heads, and DETR's unweighted copies.
 _AUXILIARY = re.compile(r"(^|[._])(aux|dn|enc|d\d+)([._]|$)|_\d+$|_unscaled$")
 
 
@@ -44,7 +44,7 @@ class Curves:
 
     Attributes:
         axis: "step" or "epoch".
-        tables: one for each run: its table with the place on that axis as column x.
+        tables: one per run: its table with the position on that axis as column x.
     """
 
     axis: str
@@ -52,19 +52,19 @@ class Curves:
     tables: Sequence[pd.DataFrame]
 
     def quantities(self) -> list[str]:
-        """Every quantity of any run, in the order of the logs."""
+        """All quantities of all runs, in the order of the logs."""
         names = {name: None for table in self.tables for name in table.columns}
         return [name for name in names if name not in ("split", "epoch", "step", "x")]
 
 
 def on_one_axis(runs: Sequence[Run], epoch_steps: int | None = None) -> Curves:
-    """Steps where every run has them, otherwise epochs: training is then averaged over each epoch.
+    """Puts runs on an axis of steps if all have them, else of epochs, with means per epoch.
 
     Args:
-        epoch_steps: steps of one epoch, which places epochs among steps.
+        epoch_steps: steps of one epoch, to convert epochs into steps.
 
     Raises:
-        UserError: one log counts epochs only, another steps only, and `epoch_steps` is not given.
+        UserError: one log has only epochs, another only steps, and `epoch_steps` is not given.
     """
     steps = [_counts(run, "step") for run in runs]
     epochs = [_counts(run, "epoch") for run in runs]
@@ -89,7 +89,7 @@ def _by_step(table: pd.DataFrame, epoch_steps: int | None) -> pd.DataFrame:
     place = pd.to_numeric(table["step"])
     if place.isna().all():
         place = pd.to_numeric(table["epoch"]) * (epoch_steps or 1)
-    # An evaluation before the first step stands at 0.
+    # An evaluation before the first step is at 0.
     return table.assign(x=place.fillna(0))
 
 
@@ -100,14 +100,14 @@ def _by_epoch(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose(curves: Curves, patterns: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """(quantities to draw, losses that are left out).
+    """(quantities to draw, losses that are omitted).
 
-    By default the total loss, the learning rate, AP, then the parts of the loss, without those of
-    auxiliary heads and layers, or all there is where there is none of these. Patterns such as
-    "loss_*" or "AP*" choose instead.
+    By default the total loss, the learning rate, AP, and the parts of the loss without those of
+    auxiliary heads and layers; all quantities if there are none of these. Patterns such as "loss_*"
+    or "AP*" select instead.
 
     Raises:
-        UserError: a pattern that fits nothing, or logs of steps alone.
+        UserError: a pattern matches nothing, or the logs contain only steps.
     """
     known = curves.quantities()
     if not known:
@@ -135,12 +135,15 @@ def draw_curves(
     smooth: int | None = None,
     title: str = "",
 ) -> None:
-    """One panel for each quantity, the runs in colours, on one axis of steps or epochs.
+    """Draws one panel per quantity, with one colour per run, on an axis of steps or epochs.
 
     Args:
         target: .png, .pdf or .svg.
-        smooth: rows of the moving average of losses, 1 for none; the raw curve stays visible,
-            faint. By default a 25th of the rows, and none for means of epochs.
+        smooth: rows of the moving average of losses, 1 for none; the raw curve is drawn faintly.
+            By default 1/25 of the rows, and none for means per epoch.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     rows, columns = _grid(len(quantities))
     with figure_style(PAPER):
@@ -163,7 +166,7 @@ def draw_curves(
 
 
 def _grid(count: int) -> tuple[int, int]:
-    """Rows and columns: up to four panels beside one another, with the fewest empty places."""
+    """Rows and columns: up to four panels in a row, with the fewest empty places."""
     if count <= 4:
         return 1, count
     columns = min((3, 4), key=lambda columns: -count % columns)
@@ -171,7 +174,7 @@ def _grid(count: int) -> tuple[int, int]:
 
 
 def _panel(axes: Axes, curves: Curves, name: str, smooth: int | None) -> tuple[bool, set[int]]:
-    """Draw one quantity; returns whether a validation curve is dashed in it, and rows of means."""
+    """Draws one quantity; returns whether a validation curve is dashed, and window sizes."""
     drawn: list[np.ndarray] = []
     dashed, windows = False, set[int]()
     for index, table in enumerate(curves.tables):
@@ -207,26 +210,26 @@ def _look(index: int) -> tuple[str, Any]:
 
 
 def _points(table: pd.DataFrame, name: str, split: str) -> np.ndarray:
-    """(N, 2) places and finite values."""
+    """(N, 2) positions and values, finite ones only."""
     rows = table.loc[table["split"] == split, ["x", name]]
     points = rows.apply(pd.to_numeric).to_numpy(float)
     return points[np.isfinite(points).all(axis=1)]
 
 
 def _window(name: str, rows: int, smooth: int | None, averaged: bool) -> int:
-    """Rows of the mean; odd unless it was given, so that it lies in the middle."""
+    """Rows of the moving average; odd, so that it is centred, unless given."""
     if "loss" not in name:
         return 1
     return smooth or (1 if averaged else rows // SMOOTHED_PART // 2 * 2 + 1)
 
 
 def _width(curves: Curves, name: str, index: int) -> float:
-    """Equal schedules lie on one another: the first runs' lines are wider and stay visible."""
+    """Line width. Equal schedules overlap, so the first runs' lines are wider to stay visible."""
     return 1.2 + 0.6 * min(2, len(curves.runs) - 1 - index) if name == "lr" else 1.3
 
 
 def _line(axes: Axes, points: np.ndarray, look: dict[str, Any], window: int) -> np.ndarray:
-    """The curve, and faint behind it the raw one if it is a mean; returns what was drawn."""
+    """Draws the smoothed curve, with the raw one faintly behind it; returns the drawn values."""
     x, y = points.T
     if window > 1:
         axes.plot(x, y, color=look["color"], linewidth=0.6, alpha=0.22)
@@ -236,7 +239,7 @@ def _line(axes: Axes, points: np.ndarray, look: dict[str, Any], window: int) -> 
 
 
 def _axis(axes: Axes, curves: Curves, name: str, drawn: list[np.ndarray]) -> None:
-    """Title, scale and ticks, from the values that were drawn."""
+    """Sets title, scale and ticks from the drawn values."""
     axes.set_title(_TITLES.get(name, label(name)))
     values = np.concatenate(drawn) if drawn else np.zeros(1)
     if _far_apart(name, drawn):
@@ -244,7 +247,7 @@ def _axis(axes: Axes, curves: Curves, name: str, drawn: list[np.ndarray]) -> Non
         if values[values > 0].min() < values.max() / LOG_DECADES:
             axes.set_ylim(bottom=values.max() / LOG_DECADES)
     elif values.min() >= 0:
-        # Matplotlib's room above is a share of the values' own span: of equal ones it is none.
+        # Matplotlib's margin is a fraction of the values' span, which is 0 for equal values.
         axes.set_ylim(0, max(axes.get_ylim()[1], (1 + _ROOM) * values.max()))
         if name == "lr":
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -276,7 +279,7 @@ def _legend(figure: Figure, curves: Curves, dashed: bool, title: str) -> None:
             Line2D([], [], color=_GREY, linewidth=1.3, label="validation", linestyle=_BROKEN)
         )
     widest = min(_LONGEST, max(len(run.name) for run in curves.runs))
-    # A letter takes 0.08 inches at this size, the line and the gaps 0.6.
+    # A letter takes 0.08 inches at this font size, the line and the gaps 0.6.
     room = int(figure.get_figwidth() / (0.08 * widest + 0.6))
     figure.legend(
         handles=handles,
@@ -288,7 +291,7 @@ def _legend(figure: Figure, curves: Curves, dashed: bool, title: str) -> None:
 
 
 def long_table(curves: Curves, quantities: Sequence[str]) -> pd.DataFrame:
-    """The values as rows: run, split, step or epoch, quantity, value; nothing smoothed."""
+    """The values as rows: run, split, step or epoch, quantity, value; without smoothing."""
     parts = []
     for run, table in zip(curves.runs, curves.tables, strict=True):
         here = [name for name in quantities if name in table]

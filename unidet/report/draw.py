@@ -1,4 +1,4 @@
-"""Labelled boxes on an image: the one style of all drawings."""
+"""Draws labelled boxes on images; all drawings share this style."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from unidet.report.colours import Colour, colour_of, is_light, score_colour
 from unidet.report.label_places import gaps, place_labels
 from unidet.report.label_text import FONT, label
 
-MINIMUM_SIDE = 384  # smaller images of a report are enlarged so that labels can be read
-MAXIMUM_SIDE = 4096  # but none beyond this: a strip of one pixel would become a wall
+MINIMUM_SIDE = 384  # smaller images of a report are enlarged for readable labels
+MAXIMUM_SIDE = 4096  # limit of the enlarged image, for very narrow ones
 _LEAST_POINTS = 11
-_CROWD = 12  # labels from which on the text is smaller
-_OPAQUE = 209  # of 255: a little of the image shows through the field of a label
+_CROWD = 12  # with more labels than this, the text is smaller
+_OPAQUE = 209  # alpha of a label's background, of 255
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -34,11 +34,11 @@ def draw_boxes(
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        boxes_xyxy: (N, 4) in the image's pixels.
-        texts: N labels; an empty one leaves the box bare.
+        boxes_xyxy: (N, 4) in pixels of the image.
+        texts: N labels; a box with an empty text has no label.
         colours: N RGB colours; by default one for each distinct text without its last word.
-        dashed: which boxes have a dashed outline (novel categories).
-        enlarge: small images are enlarged, so that labels are readable.
+        dashed: N flags for a dashed outline (novel categories).
+        enlarge: enlarge small images, so that labels are readable.
     """
     picture = Image.fromarray(image)
     factor = _enlargement(*picture.size) if enlarge else 1
@@ -57,7 +57,7 @@ def draw_boxes(
 
 
 def draw_proposals(image: np.ndarray, boxes_xyxy: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB with thin bare boxes, tinted by score (viridis), the best on top."""
+    """(H, W, 3) uint8 RGB with thin boxes, tinted by score (viridis), the best ones on top."""
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     width = max(1, _line_width(*picture.size) // 2)
@@ -68,7 +68,7 @@ def draw_proposals(image: np.ndarray, boxes_xyxy: np.ndarray, scores: np.ndarray
 
 
 def beside(pictures: Sequence[Image.Image], titles: Sequence[str], gap: int = 8) -> Image.Image:
-    """Images in a row on white, each under its title."""
+    """Images in a row on white, with a title above each."""
     band = 22
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
     height = max(picture.height for picture in pictures) + band
@@ -88,12 +88,12 @@ def _enlargement(width: int, height: int) -> int:
 
 
 def _line_width(width: int, height: int) -> int:
-    """By the image's size: 2 at 640x480, 12 at 4000x3000."""
+    """Line width in pixels, by the image's size: 2 at 640x480, 12 at 4000x3000."""
     return max(2, round(min(width, height) / 240))
 
 
 def _upright(boxes: np.ndarray) -> np.ndarray:
-    """Corners in order, whatever the order they came in."""
+    """Boxes with x1 <= x2 and y1 <= y2."""
     first, second = boxes[:, :2], boxes[:, 2:]
     return np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
 
@@ -101,9 +101,9 @@ def _upright(boxes: np.ndarray) -> np.ndarray:
 def _outline(
     pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: int, dashed: bool
 ) -> None:
-    """The colour between thin black or white lines, so that it stands out on any image."""
+    """A coloured outline between thin black or white lines, visible on any image."""
     x1, y1, x2, y2 = (float(value) for value in box)
-    # A line takes a sixth of a small object's side at most.
+    # At most a sixth of a small object's side.
     width = int(np.clip(min(x2 - x1, y2 - y1) / 6, 1, width))
     edge = max(1, width // 3)
     contrast = _BLACK if is_light(colour) else _WHITE
@@ -132,7 +132,7 @@ def _write_labels(
     texts: Sequence[str],
     colours: Sequence[Colour],
 ) -> None:
-    """Every text on a field of its box's colour, joined to the box where it stands apart."""
+    """Writes each label on its box's colour; a line joins distant labels to their boxes."""
     font = _font(_points(picture.size, sum(map(bool, texts))))
     margin = max(1, round(font.size / 5))
     most = max(8, min(40, int(picture.width / (0.6 * font.size))))
@@ -158,13 +158,13 @@ def _write_labels(
 
 
 def _leave_room(sizes: np.ndarray, area: int) -> None:
-    """Drop the last labels, those with the lowest scores, if all would hide half the image."""
+    """Drops the last labels, which have the lowest scores, if all would hide half the image."""
     hidden = np.cumsum(np.prod(sizes, axis=1))
     sizes[hidden > area / 2] = 0
 
 
 def _points(size: tuple[int, int], labels: int) -> int:
-    """By the image's size, a fifth smaller in a crowd."""
+    """Font size in points, by the image's size; a fifth smaller with many labels."""
     points = min(size) / 34 * (0.8 if labels > _CROWD else 1)
     return max(_LEAST_POINTS, round(points))
 
@@ -172,7 +172,7 @@ def _points(size: tuple[int, int], labels: int) -> int:
 def _join(
     pen: ImageDraw.ImageDraw, place: np.ndarray, box: np.ndarray, colour: Colour, width: int
 ) -> None:
-    """A line between the nearest points of a label and its box."""
+    """Draws a line between the nearest points of a label and its box."""
     start = np.clip((box[:2] + box[2:]) / 2, place[:2], place[2:])
     end = np.clip(start, box[:2], box[2:])
     pen.line([tuple(start), tuple(end)], fill=colour, width=width)

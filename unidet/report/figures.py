@@ -1,4 +1,4 @@
-"""The figures of one evaluation set from ground truth and detections."""
+"""Computes the figures of one evaluation set from ground truth and detections."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Evaluated:
     Attributes:
         closed: whether the detector is a closed-set one.
         novel: category id -> whether it is novel; None in a closed-set study.
-        metrics: the evaluator's, `UNDEFINED` where they are.
+        metrics: the evaluator's; undefined ones are `UNDEFINED`.
         table: `per_category_table` of the same evaluation.
     """
 
@@ -66,17 +66,17 @@ class Evaluated:
 
     @cached_property
     def naming(self) -> Naming:
-        """Outcomes with the shown detections; without any if there are none."""
+        """Outcomes of the shown detections; there are none without an operating point."""
         score = np.inf if self.point is None else self.point.score
         return naming(self.truth, self.detections, self.outcomes, score)
 
     def is_novel(self, row: int) -> bool:
-        """Whether the category of that row is novel."""
+        """Whether the category at `row` of the ground truth is novel."""
         return self.novel is not None and self.novel[int(self.truth.category_ids[row])]
 
 
 def figures_of(evaluated: Evaluated) -> EvaluatedSet:
-    """All figures of a set."""
+    """Computes all figures of a set."""
     truth, found = evaluated.truth, evaluated.naming
     categories = _categories(evaluated)
     groups = _groups(categories)
@@ -135,7 +135,7 @@ def _categories(evaluated: Evaluated) -> list[CategoryFigures]:
 
 
 def _groups(categories: Sequence[CategoryFigures]) -> dict[str, np.ndarray]:
-    """(C,) bool by the name of a group; base and novel only where there are both."""
+    """Group -> (C,) bool; base and novel only if both exist."""
     novel = np.array([category.novel is True for category in categories], bool)
     groups = {"all": np.ones(len(categories), bool)}
     if novel.any() and not novel.all():
@@ -150,7 +150,7 @@ def _groups(categories: Sequence[CategoryFigures]) -> dict[str, np.ndarray]:
 def _metrics(
     metrics: Mapping[str, float], categories: Sequence[CategoryFigures]
 ) -> dict[str, Number]:
-    """The evaluator's metrics, with AP of base and novel categories if it has none."""
+    """The evaluator's metrics; AP of base and novel categories is added if missing."""
     values: dict[str, Number] = {name: _number(value) for name, value in metrics.items()}
     for name, wanted in (("AP_base", False), ("AP_novel", True)):
         if name not in values and any(category.novel is not None for category in categories):
@@ -181,7 +181,7 @@ def _reliability(found: Outcomes, flags: np.ndarray) -> ReliabilityFigures:
 
 
 def _matrix(truth: GroundTruth, found: Naming) -> Matrix:
-    """The confusion matrix of the names that are confused most, on either side."""
+    """The confusion matrix of the names with the most confusions, as annotated or found name."""
     count = len(truth.category_ids)
     wrong = np.flatnonzero(found.fates == CONFUSED)
     own, called = truth.category_rows[wrong], found.names[wrong]

@@ -19,14 +19,14 @@ from unidet.report.figures import Evaluated
 SHORT_SIDE, LONGEST_SIDE = 400, 1280
 QUALITY = 80
 MOST_BOXES, MOST_WORDS = 40, 12
-# Sky blue and orange of Okabe and Ito, and a magenta: apart for every kind of colour vision.
+# Sky blue and orange of Okabe and Ito, and a magenta: distinct for all types of colour vision.
 RIGHT_COLOUR, CONFUSED_COLOUR, WRONG_COLOUR = (86, 180, 233), (240, 165, 0), (232, 62, 140)
 IGNORED_COLOUR = (150, 150, 150)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a page: a JPEG as text, its size in pixels, and a description."""
+    """One image of a page: a JPEG as a data URL, its size in pixels, and a description."""
 
     source: str
     width: int
@@ -46,7 +46,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images of one kind: `title` says which, `text` how they were chosen."""
+    """Images of one kind: `title` names it, `text` says how they were chosen."""
 
     kind: str
     title: str
@@ -56,14 +56,14 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Named:
-    """One image under its name."""
+    """One image with its name."""
 
     name: str
     picture: Picture
 
 
 def proposals_of(name: str, pixels: np.ndarray, proposals: np.ndarray) -> Named:
-    """Proposals (P, 5) xyxy and score, best first, tinted by score; `pixels` as in `pair_of`."""
+    """Draws proposals (P, 5), xyxy and score, tinted by score; `pixels` as in `pair_of`."""
     sized, factor = _sized(pixels)
     scores = proposals[:, 4]
     drawn = draw_proposals(sized, proposals[:, :4] * factor, scores)
@@ -75,7 +75,7 @@ def proposals_of(name: str, pixels: np.ndarray, proposals: np.ndarray) -> Named:
 
 
 def picture_of(image: Image.Image, says: str) -> Picture:
-    """As JPEG; the same pixels are the same bytes."""
+    """The image as JPEG; equal pixels give equal bytes."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=QUALITY)
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -85,7 +85,7 @@ def picture_of(image: Image.Image, says: str) -> Picture:
 def pair_of(
     evaluated: Evaluated, row: int, pixels: np.ndarray, name: str, scores: ImageScores
 ) -> Pair:
-    """The image at `row` of the ground truth; `pixels` (H, W, 3) uint8 as its boxes measure it."""
+    """The image at `row` of the ground truth; `pixels` (H, W, 3) uint8 RGB, in its boxes' scale."""
     sized, factor = _sized(pixels)
     counts = f"{scores.right[row]} of {scores.boxes[row]} boxes under their own name"
     if scores.confused[row]:
@@ -138,7 +138,7 @@ def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float)
     for place, detection, category in zip(places, rows, categories, strict=True):
         text = f"{truth.category_names[category]} {detections.scores[detection]:.2f}"
         wrong, right = found.is_false[place], found.is_true[place]
-        # Of what does not count, the box alone: its names would hide those that do.
+        # Ignored detections have no label: it would hide others.
         texts.append(text if right else f"{text} ✗" if wrong else "")
         words.append(text if right else f"{text} ({'wrong' if wrong else 'does not count'})")
         colours.append(RIGHT_COLOUR if right else WRONG_COLOUR if wrong else IGNORED_COLOUR)
@@ -149,7 +149,7 @@ def _detected(evaluated: Evaluated, row: int, pixels: np.ndarray, factor: float)
 
 
 def _sized(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image with a side of `SHORT_SIDE` or one of `LONGEST_SIDE`, and the factor."""
+    """The image, resized to short side `SHORT_SIDE` or long side `LONGEST_SIDE`, and the factor."""
     height, width = pixels.shape[:2]
     factor = min(SHORT_SIDE / min(height, width), LONGEST_SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -157,7 +157,7 @@ def _sized(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _listed(words: Iterable[str]) -> str:
-    """Equal words counted, in order; at most `MOST_WORDS` of them."""
+    """A list of at most `MOST_WORDS` different words, equal ones counted, in order."""
     counts = Counter(words)
     parts = [word if count == 1 else f"{count} × {word}" for word, count in counts.items()]
     shown: Sequence[str] = parts[:MOST_WORDS]

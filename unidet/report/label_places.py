@@ -1,4 +1,4 @@
-"""Where the labels of boxes go, so that they hide neither the objects nor each other."""
+"""Places labels of boxes so that they hide neither objects nor each other."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-_LABEL_HIDDEN = 40.0  # cost of a label that lies wholly under another
-_OBJECT_HIDDEN = 6.0  # of an object that lies wholly under a label
-_AWAY = 0.25  # of each label's height between a label and its box
-_RANK = 0.02  # of each place further down in the list of those at a box
-_FREE = _RANK * 16  # no place at the box costs so much unless it hides something
-_STEPS = (0.0, 0.5, 1.0)  # places along an edge, from its start to its end
-_RINGS = 3  # how many heights a label may move away
+_LABEL_HIDDEN = 40.0  # cost of a label that is completely hidden by another
+_OBJECT_HIDDEN = 6.0  # cost of an object that is completely hidden by a label
+_AWAY = 0.25  # cost of a gap between a label and its box, per height of the label
+_RANK = 0.02  # cost of each rank in the list of places at a box
+_FREE = _RANK * 16  # upper limit of the cost of a place at the box that hides nothing
+_STEPS = (0.0, 0.5, 1.0)  # positions along an edge, from its start to its end
+_RINGS = 3  # maximum distance of a label from its box, in heights of the label
 _PASSES = 2
 
 
@@ -21,21 +21,22 @@ def place_labels(
 ) -> np.ndarray:
     """(N, 4) rectangles of N labels, inside the image.
 
-    Of the places at its box (above, below, inside its corners, beside, then further away) each
-    label takes the one that costs least: labels under it, objects under it by their hidden share,
-    distance. Labels of small objects, which have fewest places, choose first; where something is
-    hidden, all choose again knowing the others.
+    Each label takes the cheapest of its places: above, below, inside the corners, beside, then
+    further away. The cost counts hidden labels, hidden objects (by their hidden fraction) and
+    distance. Labels of small objects have the fewest good places and choose first. If anything is
+    hidden, all labels choose again, given the others.
 
     Args:
         boxes_xyxy: (N, 4) in pixels of the image.
-        sizes_wh: (N, 2) width and height of each label; (0, 0) of a box without one.
+        sizes_wh: (N, 2) width and height of each label in pixels; (0, 0) for a box without one.
+        picture_wh: width and height of the image in pixels.
     """
     count = len(boxes_xyxy)
     places = np.zeros((count, 4))
     wanted = np.flatnonzero(sizes_wh[:, 0] > 0)
     order = wanted[np.argsort(_areas(boxes_xyxy[wanted]), kind="stable")]
     placed = np.zeros(count)
-    # What a label may hide: labels, then objects; what a pixel of each costs.
+    # What a label may hide: labels, then objects; the weight is the cost per hidden pixel.
     rectangles = np.concatenate([places, boxes_xyxy])
     weights = np.concatenate([placed, _OBJECT_HIDDEN / _areas(boxes_xyxy).clip(1)])
     for _ in range(_PASSES):
@@ -57,11 +58,11 @@ def place_labels(
 
 
 def _choices(box: np.ndarray, size: np.ndarray, picture_wh: Sequence[int]) -> Iterator[np.ndarray]:
-    """(K, 4) rectangles at the box, the preferred ones first, then these and others away from it.
+    """(K, 4) rectangles at the box, preferred ones first; then these and others further away.
 
     All are inside the image.
     """
-    # Plain numbers: arithmetic with numpy's single ones is several times slower.
+    # Python floats: arithmetic with numpy scalars is several times slower.
     (x1, y1, x2, y2), (width, height) = box.tolist(), size.tolist()
     along = [x1 + step * max(x2 - x1 - width, 0) for step in _STEPS]
     down = [y1 + step * max(y2 - y1 - height, 0) for step in _STEPS]
@@ -89,10 +90,10 @@ def _inside(
 def _costs(
     choices: np.ndarray, box: np.ndarray, rectangles: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """(K,) of each choice for the label of a box.
+    """(K,) cost of each choice for the label of a box.
 
     Args:
-        rectangles: (R, 4) that it may hide, `weights` (R,) times their hidden area being the cost.
+        rectangles: (R, 4) that the label may hide; hiding costs `weights` (R,) per pixel.
     """
     height = max(float(choices[0, 3] - choices[0, 1]), 1.0)
     return (
@@ -103,7 +104,7 @@ def _costs(
 
 
 def gaps(rectangles: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """(K,) distance in pixels between each rectangle and the box; 0 where they touch."""
+    """(K,) distance in pixels between each rectangle and the box; 0 if they touch."""
     before = box[:2] - rectangles[:, 2:]
     after = rectangles[:, :2] - box[2:]
     apart = np.maximum(before, after).clip(0)
@@ -111,7 +112,7 @@ def gaps(rectangles: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(A, B) areas in common."""
+    """(A, B) areas of the intersections."""
     widths = np.minimum(a[:, 2:3], b[:, 2]) - np.maximum(a[:, 0:1], b[:, 0])
     heights = np.minimum(a[:, 3:4], b[:, 3]) - np.maximum(a[:, 1:2], b[:, 1])
     return widths.clip(0) * heights.clip(0)

@@ -1,4 +1,4 @@
-"""Names of any length and content as text in a figure."""
+"""Prepares names of any length and content as text in figures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import matplotlib
 from matplotlib.ft2font import FT2Font
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-"""DejaVu, which Matplotlib carries: no font need be installed."""
-_TAIL = 6  # characters kept at the end: a score often stands there
+"""DejaVu Sans, which Matplotlib contains, so that no font has to be installed."""
+_TAIL = 6  # characters kept at the end, which is often a score
 
 
 def label(text: str, most: int = 40) -> str:
-    """One line of at most `most` characters, shortened in its middle, that the font can show.
+    """`text` as one line of at most `most` characters, shortened in the middle.
 
-    A control character becomes a space, one that the font lacks a box: Matplotlib would warn of
-    either, and a long name would leave a figure no room.
+    Control characters become spaces, and characters that the font lacks become boxes: Matplotlib
+    would warn of both.
     """
     shown = "".join(_shown(mark) for mark in text)
     if len(shown) <= most:

@@ -1,4 +1,4 @@
-"""Training logs in, one figure or table of curves out."""
+"""Draws training logs as one figure, or writes them as one table."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ def plot_logs(
     epoch_steps: int | None = None,
     title: str = "",
 ) -> list[str]:
-    """Draw the logs into `out` (or write their values, if it ends in .csv); returns what to tell.
+    """Draws the logs into `out`, or writes their values if it ends in .csv; returns a summary.
+
+    Args:
+        keys, names, smooth, epoch_steps: see `choose`, `read_runs`, `draw_curves`, `on_one_axis`.
 
     Raises:
-        UserError: an unknown or empty log, keys that no log has, or an `out` that cannot be.
+        UserError: a log is unknown or empty, no log has one of the keys, or `out` is not writable.
     """
     target = Path(out)
     check_target(target, (*PICTURES, ".csv"), inputs=logs_at(logs))
@@ -43,7 +46,7 @@ def plot_logs(
 
 
 def _summary(curves: Curves) -> list[str]:
-    """A line for each run: how far it came, its training loss and best AP, and what was mended."""
+    """One line per run: its length, last training loss, best AP, and repairs of the log."""
     width = max(len(run.name) for run in curves.runs)
     lines = []
     for run, table in zip(curves.runs, curves.tables, strict=True):

@@ -23,14 +23,14 @@ from unidet.report.style import COLOURS, MARKERS, PAPER, figure_style
 matplotlib.use("Agg")
 
 LEAST_SPAN = 0.05
-"""Of an axis of AP or AR: what differs by a thousandth looks as small as it is."""
+"""Minimum span of an axis of AP or AR, so that tiny differences do not look large."""
 _BASE, _NOVEL = COLOURS[0], COLOURS[1]
 MOST_NAMES = 20
 _STYLE: Any = {**PAPER, "axes.prop_cycle": cycler(color=[c for c in COLOURS if c != "#000000"])}
 
 
 def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
-    """Every loss of a training log against the step, smoothed, with the total in black."""
+    """All losses of a training log against the step, smoothed; the total is black."""
     losses = [name for name in log.columns if name.startswith("loss")]
     window = max(1, len(log) // 25)
     with figure_style(_STYLE):
@@ -57,7 +57,7 @@ def loss_curves(log: pd.DataFrame, target: Path, title: str) -> None:
 def metric_curves(
     table: pd.DataFrame, along: str, metric: str, others: list[str], target: Path
 ) -> None:
-    """`metric` against the column `along`, one line for each combination of `others`."""
+    """`metric` against the column `along`, one line per combination of values of `others`."""
     with figure_style(_STYLE):
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -74,7 +74,7 @@ def metric_curves(
 
 
 def calibration_curves(table: pd.DataFrame, target: Path, title: str) -> None:
-    """AP against γ, one panel for each max detections per image (cap), one line for each β.
+    """AP against γ: one panel per maximum number of detections (cap), one line per β.
 
     `table` has the columns beta, gamma, cap and AP.
     """
@@ -103,7 +103,7 @@ def _sweep_line(
 
 
 def _widen(axes: Axes) -> None:
-    """Let the y axis span at least `LEAST_SPAN`, but not below 0 where nothing is."""
+    """Extends the y axis to a span of `LEAST_SPAN`; not below 0 if all values are positive."""
     bottom, top = axes.get_ylim()
     missing = LEAST_SPAN - (top - bottom)
     if missing > 0:
@@ -113,9 +113,9 @@ def _widen(axes: Axes) -> None:
 
 
 def category_bars(table: pd.DataFrame, target: Path) -> None:
-    """AP of every category, sorted, novel ones in another colour (columns name, novel, AP).
+    """AP of every category, sorted; novel ones in another colour (columns name, novel, AP).
 
-    Two categories of one name have a bar each.
+    Categories with equal names have one bar each; those with undefined AP have none.
     """
     rows = table[table["AP"] >= 0].sort_values("AP")
     novel = rows["novel"].fillna(False).astype(bool)
@@ -142,8 +142,9 @@ def data_overview(
     overlaps: Mapping[tuple[str, str], Overlap],
     target: Path,
 ) -> None:
-    """Boxes of the most frequent names, and sizes of boxes, for each set; below, where there are
-    several label spaces, how much of each the others have.
+    """Boxes of the most frequent names, and sizes of boxes, for each set.
+
+    Below, if there are several label spaces: their overlap by name and by embedding.
 
     Args:
         box_sides: name of the set -> (M,) square roots of the boxes' areas, in pixels.
@@ -173,7 +174,7 @@ def data_overview(
 def _overlap_map(
     axes: Axes, spaces: list[str], values: Mapping[tuple[str, str], float], title: str, form: str
 ) -> None:
-    """Label spaces against label spaces; nothing where no value is known."""
+    """A matrix over pairs of label spaces; empty if there are no values."""
     if not values:
         axes.set_axis_off()
         return

@@ -1,4 +1,4 @@
-"""The figure of a proposer study: recall by kind of object, and cost, of each network."""
+"""The figure of a proposer study: recall by number, category and size, and cost, per network."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ COLUMNS = (
     *("AR_base@300", "AR_novel@300"),
     *("ms", "parameters"),
 )
-_TIMES_APART = 5  # times of which the longest is so many times the shortest get a logarithmic axis
+_TIMES_APART = 5  # ratio of the longest to the shortest time from which the axis is logarithmic
 _NOVEL: Any = {"alpha": 0.4, "hatch": "////", "edgecolor": "white", "linewidth": 0}
 
 
 def draw_proposer_study(table: pd.DataFrame, path: Path, title: str = "") -> None:
-    """Four panels, one colour and marker for each proposer, in the order of the table.
+    """Draws four panels, with one colour and marker per proposer, in the order of the table.
 
     Recall against the number of proposals; recall of base and of novel categories; recall by size
-    of the object; recall against time, where marks grow with the parameters, which the legend says.
+    of the object; recall against time, with markers whose size shows the number of parameters.
 
     Args:
-        table: one row for each proposer, with the columns
-            proposer      its name, each once
-            AR@10 … AR@1000            average recall over IoU .5:.95 of so many proposals per image
-            ARs@300, ARm@300, ARl@300  of small, medium and large objects
-            AR_base@300, AR_novel@300  of categories with and without labels in training
-            ms            milliseconds per image
-            parameters    trainable ones, as a count
-            A value that is negative or NaN is undefined and is not drawn.
+        table: one row per proposer, with the columns
+            proposer                   its name, unique
+            AR@10 … AR@1000            mean recall over IoU .5:.95 of so many proposals per image
+            ARs@300, ARm@300, ARl@300  the same for small, medium and large objects
+            AR_base@300, AR_novel@300  the same for categories with and without training labels
+            ms                         milliseconds per image
+            parameters                 number of trainable parameters
+            Negative values and NaN are undefined and not drawn.
         path: .png, .pdf or .svg.
 
     Raises:
-        UserError: a file of that name cannot be written.
-        ValueError: a column is missing, or a proposer is there twice or not at all.
+        UserError: the file cannot be written.
+        ValueError: a column is missing, the table is empty, or a proposer occurs twice.
     """
     check_target(path, PICTURES)
     missing = [name for name in COLUMNS if name not in table]
@@ -72,7 +72,7 @@ def _look(index: int) -> dict[str, Any]:
 
 
 def _lines(axes: Axes, numbers: pd.DataFrame, columns: Sequence[str], x: Sequence[float]) -> None:
-    """One line for each proposer over these columns."""
+    """Draws one line per proposer over these columns."""
     for index, values in enumerate(numbers[list(columns)].to_numpy()):
         axes.plot(x, values, linewidth=1.3, markersize=4, **_look(index))
     axes.set_ylim(bottom=0)
@@ -94,7 +94,7 @@ def _recall_by_size(axes: Axes, numbers: pd.DataFrame) -> None:
 
 
 def _base_and_novel(axes: Axes, numbers: pd.DataFrame) -> None:
-    """Two bars for each proposer, from the top in the order of the table."""
+    """Draws two bars per proposer, from the top in the order of the table."""
     height = 0.38
     for index, (base, novel) in enumerate(numbers[["AR_base@300", "AR_novel@300"]].to_numpy()):
         colour = _look(index)["color"]
@@ -110,7 +110,7 @@ def _base_and_novel(axes: Axes, numbers: pd.DataFrame) -> None:
                     va="center",
                     fontsize=6,
                 )
-        # The mark of the legend takes the place of the name.
+        # The marker of the legend replaces the name.
         mark = axes.get_yaxis_transform()
         axes.plot(-0.035, index, markersize=4, clip_on=False, transform=mark, **_look(index))
     axes.set_ylim(len(numbers) - 0.4, -0.6)
@@ -120,7 +120,7 @@ def _base_and_novel(axes: Axes, numbers: pd.DataFrame) -> None:
 
 
 def _recall_by_time(axes: Axes, numbers: pd.DataFrame) -> None:
-    """Marks whose area grows with the square root of the parameters."""
+    """Draws markers; their area grows with the square root of the parameters."""
     for index, (time, recall, count) in enumerate(
         numbers[["ms", "AR@300", "parameters"]].to_numpy()
     ):

@@ -1,4 +1,4 @@
-"""Tables as CSV that a spreadsheet shows and does not compute."""
+"""Writes tables as CSV without formulas."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """Writes a table; text that a spreadsheet would take for a formula gets a leading apostrophe.
 
-    Category names and paths come from other people's files (CWE-1236).
+    Category names and paths come from files of others (CSV injection, CWE-1236).
     """
     plain = table.copy()
     for name, column in table.items():

@@ -1,6 +1,6 @@
-"""The figures of a study that its page shows, as plain data: what `study.json` holds.
+"""The figures of a study's page as plain data, stored in `study.json`.
 
-None stands for what is undefined. IoU is .5 wherever none is named.
+None means undefined. IoU is .5 unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from pydantic import TypeAdapter, ValidationError
 from unidet.errors import UserError
 
 PAGE, FIGURES = "report.html", "study.json"
-"""Files of a report's artefact."""
+"""Files in a report's artefact."""
 Number = float | None
 FREQUENCY_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 Lines = dict[str, list[Number]]
-"""Values of several lines by name, over a common axis."""
+"""Name of a line -> its values over a common axis."""
 
 
 def _require_lengths(count: int, *lists: Sequence[object]) -> None:
-    """ValueError where they do not have a value for each place of their axis: such a file is not
-    of our making."""
+    """ValueError if the lists do not have one value per place of their axis.
+
+    Such a file was not written by unidet.
+    """
     if any(len(values) != count for values in lists):
         raise ValueError(f"{[len(values) for values in lists]} values for {count} places")
 
 
 @dataclass(frozen=True)
 class CategoryFigures:
-    """One category of an evaluation set; `images` and `boxes` are annotated there."""
+    """One category of an evaluation set; `images` and `boxes` are numbers of annotated ones."""
 
     id: int
     name: str
@@ -47,7 +49,10 @@ class CategoryFigures:
 
 @dataclass(frozen=True)
 class ReliabilityFigures:
-    """Per bin of the score: detections, their mean score, the share of them that is right."""
+    """Per bin of the score: number of detections, their mean score, and their precision.
+
+    `error` is the expected calibration error.
+    """
 
     counts: list[int]
     scores: list[Number]
@@ -60,7 +65,7 @@ class ReliabilityFigures:
 
 @dataclass(frozen=True)
 class Point:
-    """The score from which on detections are shown, where F1 is highest."""
+    """The score threshold with the highest F1; detections above it are shown."""
 
     score: float
     precision: float
@@ -70,7 +75,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Confused:
-    """`count` boxes of `name`, a `share` of all that have it, are `called` something else."""
+    """`count` boxes of `name`, a fraction `share` of all with this name, are found as `called`."""
 
     name: str
     called: str
@@ -80,7 +85,7 @@ class Confused:
 
 @dataclass(frozen=True)
 class Fates:
-    """Annotated boxes: found under their name, found under another one only, or missed."""
+    """Annotated boxes: found under their name, found only under another one, or missed."""
 
     right: int
     confused: int
@@ -89,7 +94,7 @@ class Fates:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Boxes by their own name (rows) and by the one they are given (columns).
+    """Confusion matrix: boxes by their own name (rows) and by the name they are found under.
 
     Columns are `names`, then any other name, then missed.
     """
@@ -104,14 +109,14 @@ class Matrix:
 
 @dataclass(frozen=True)
 class EvaluatedSet:
-    """What a detector reaches on one evaluation set.
+    """Results of a detector on one evaluation set.
 
     Attributes:
-        closed: whether a closed-set detector is evaluated, not the open-world one.
+        closed: whether the detector is a closed-set one; else open-world.
         metrics: in the evaluator's order.
-        precision: by group of categories, at recall 0, .01 … 1; the mean over the group.
+        precision: group of categories -> mean precision at recall 0, .01 … 1.
         reliability: by group of categories.
-        point: None where nothing is found.
+        point: None if nothing is detected.
     """
 
     name: str
@@ -134,12 +139,12 @@ class EvaluatedSet:
 
 @dataclass(frozen=True)
 class Recall:
-    """Class-agnostic recall of a set's proposals, the best of each image.
+    """Class-agnostic recall of a set's proposals, the best ones per image.
 
     Attributes:
-        numbers: of proposals.
+        numbers: numbers of proposals per image.
         lines: mean recall over IoU .5:.95, by size of the boxes.
-        groups: the same for boxes of base and of novel categories, where both are known.
+        groups: the same for boxes of base and of novel categories, if both are known.
     """
 
     name: str
@@ -154,7 +159,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Grid:
-    """AP over β (rows) and γ (columns) at a number of detections of an image."""
+    """AP over β (rows) and γ (columns) with at most `most` detections per image."""
 
     most: int
     AP: list[list[Number]]
@@ -162,7 +167,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What `calibration_sweep` measured on a set."""
+    """Results of `calibration_sweep` on one set."""
 
     name: str
     betas: list[float]
@@ -177,7 +182,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Training:
-    """A training log: each quantity at `steps`, no more than a chart can show."""
+    """A training log: each quantity at `steps`, reduced to what a chart can show."""
 
     stage: str
     steps: list[int]
@@ -190,7 +195,7 @@ class Training:
 
 @dataclass(frozen=True)
 class DataFigures:
-    """One dataset; `novel` categories are labelled in no training set."""
+    """One dataset; `novel` counts categories that no training set labels."""
 
     name: str
     use: str
@@ -202,9 +207,10 @@ class DataFigures:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What a network reaches on an evaluation set, before or after it learned new names.
+    """AP of a network on an evaluation set, before or after it learned new names.
 
-    `names` and `AP` by group: "new" learned by fine-tuning, "old" trained before, "other" neither.
+    `names` and `AP` are by group: "new" names learned by fine-tuning, "old" ones learned before,
+    and "other" ones.
     """
 
     name: str
@@ -215,12 +221,13 @@ class FineTuned:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything the page says in numbers; the first evaluated set is the main one.
+    """All numbers of a page; the first evaluated set is the main one.
 
     Attributes:
         beta, gamma: of the calibration; None in a closed-set study.
         inputs: text of a node -> digest of the artefact that was read.
-        fine_tuned: networks of every set, the one before fine-tuning first; empty without any.
+        fine_tuned: networks of every set, the one before fine-tuning first; empty without
+            fine-tuning.
     """
 
     beta: Number
@@ -240,15 +247,15 @@ def _adapter() -> TypeAdapter[Study]:
 
 
 def save_study(study: Study, path: Path) -> None:
-    """Write the figures as JSON; the same figures are the same bytes."""
+    """Writes the figures as JSON; equal figures give equal bytes."""
     path.write_bytes(_adapter().dump_json(study, indent=1))
 
 
 def load_study(path: Path) -> Study:
-    """Read what `save_study` wrote.
+    """Reads a file of `save_study`.
 
     Raises:
-        UserError: absent, or of another version.
+        UserError: the file does not exist, or has the format of another version.
     """
     try:
         return _adapter().validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The look of figures for papers: sans serif, thin grid, colours that colour-blind readers see."""
+"""Style of figures for papers: sans serif, thin grid, colours for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Figure
 
 from unidet.store.disk import whole_file
 
-# Okabe and Ito (2008); violet for their yellow, which is too pale for lines on white.
+# Okabe and Ito (2008), with violet for their yellow, which is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7B4FA3")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 PAPER: Any = {
@@ -34,9 +34,9 @@ PAPER: Any = {
     "ytick.major.width": 0.7,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "axes.formatter.useoffset": False,  # 0.3801 is 0.3801, not 1e-4 and +3.8e-1 in a corner
-    "text.parse_math": False,  # a $ in a name is a $
-    "pdf.fonttype": 42,  # text stays text: journals refuse Type 3
+    "axes.formatter.useoffset": False,  # ticks show 0.3801, not 1e-4 with an offset of 0.38
+    "text.parse_math": False,  # a $ in a name is literal
+    "pdf.fonttype": 42,  # embeds text as TrueType: journals reject Type 3
     "svg.fonttype": "none",
 }
 PICTURES = (".png", ".pdf", ".svg")
@@ -44,10 +44,10 @@ PICTURES = (".png", ".pdf", ".svg")
 
 @contextmanager
 def figure_style(settings: Any) -> Iterator[None]:
-    """Matplotlib's own defaults and these settings; none of a user's `matplotlibrc`.
+    """Matplotlib's defaults with these settings, independent of the user's `matplotlibrc`.
 
-    With `text.usetex` there, or other fonts, a figure would look otherwise than on another machine,
-    or fail where LaTeX is missing, at the end of a training.
+    A setting there, such as `text.usetex` or another font, would change figures between machines,
+    or make them fail without LaTeX, at the end of a training.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -56,12 +56,12 @@ def figure_style(settings: Any) -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path, dpi: int = 200) -> None:
-    """The figure under its name, whole or not at all; the suffix says the format.
+    """Writes the figure atomically, in the format of the suffix.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
-    drawn = BytesIO()  # where matplotlib meets an error of the disk, it leaves the file open
+    drawn = BytesIO()  # matplotlib leaves the file open after an error of the disk
     figure.savefig(drawn, dpi=dpi, format=path.suffix[1:])
     with whole_file(path) as partial:
         partial.write_bytes(drawn.getvalue())

@@ -1,1 +1,1 @@
-"""Charts as inline SVG that follow the page's theme and say in words what they show."""
+"""Charts as inline SVG that follow the page's theme and have a description in words."""

@@ -1,4 +1,4 @@
-"""Axes: from values to positions in a figure, round ticks, and numbers without exponents."""
+"""Axes: convert values to positions in a chart, with round ticks and numbers without exponents."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from unidet.report.charts.svg import element, words
 WIDTH, HEIGHT = 420, 280
 LEFT, RIGHT, TOP, FLOOR = 52, 14, 12, HEIGHT - 42
 _STEPS = (1, 2, 5, 10)
-MOST_STEPS = 6  # from tick to tick along an axis
+MOST_STEPS = 6  # maximum number of steps between ticks along an axis
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis from `low` to `high`; values outside lie at its ends.
+    """One axis from `low` to `high`; values outside are drawn at its ends.
 
     Attributes:
         label: with the unit, if there is one.
-        factor: what the values are divided by where they stand beside the axis.
-        ticks: None for round ones.
+        factor: tick labels show values divided by this.
+        ticks: values of the ticks; None for round ones.
     """
 
     label: str
@@ -34,10 +34,10 @@ class Axis:
 
     @classmethod
     def of(cls, label: str, values: Sequence[float], *, log: bool = False) -> Axis:
-        """An axis that holds the values and, where it is not logarithmic, zero."""
+        """An axis that covers the values and, if it is linear, zero."""
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         if log:
-            # So far beyond the values that a point at an end is whole.
+            # A margin, so that points at the ends are fully visible.
             return cls(label, max(low, 1e-12) / 1.15, max(high, 1e-12) * 1.15, log=True)
         low = min(low, 0.0)
         if high <= low:
@@ -50,14 +50,14 @@ class Axis:
         return cls(f"{label} (×{_power(power)})", low, high, factor=10.0**power)
 
     def place(self, value: float) -> float:
-        """0 at the low end, 1 at the high one."""
+        """Relative position: 0 at the low end, 1 at the high end."""
         value = min(max(value, self.low), self.high)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def marks(self) -> list[tuple[float, str]]:
-        """Values of the ticks and what stands beside them."""
+        """Values of the ticks and their labels."""
         if self.ticks is not None:
             return [(value, compact(value)) for value in self.ticks]
         if self.log:
@@ -92,7 +92,7 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def compact(value: float) -> str:
-    """A tick's number in few characters: 0.25, 300, 1,000, 50k, 2M."""
+    """A number for a tick label, with few characters: 0.25, 300, 1,000, 50k, 2M."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:g}M"
     if abs(value) >= 1e4:
@@ -102,7 +102,7 @@ def compact(value: float) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where two axes stand, and what is drawn between them."""
+    """The area of a chart between two axes; converts values to coordinates."""
 
     across: Axis
     up: Axis
@@ -114,7 +114,7 @@ class Frame:
         return FLOOR - self.up.place(value) * (FLOOR - TOP)
 
     def picture(self, *content: str) -> str:
-        """The grid, the axes with their labels, and the content over them."""
+        """The chart: grid, content, then axes with labels."""
         grid, labels = [], []
         for value, text in self.across.marks():
             grid.append(element("path", d=f"M{self.x(value):.1f} {TOP}V{FLOOR}"))
@@ -140,5 +140,5 @@ class Frame:
 
 
 def drawing(width: float, height: float, *content: str) -> str:
-    """The content of a figure of that size; the page adds its name and its role."""
+    """An SVG of this size; the page adds its name and its role."""
     return f'<svg viewBox="0 0 {width:g} {height:g}" aria-hidden="true">{"".join(content)}</svg>'

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from unidet.report.charts.axes import WIDTH, drawing
 from unidet.report.charts.svg import Chart, element, hint, shortened, words
 
-# Matplotlib's viridis at nine even steps: even in lightness, for colour-blind readers too.
+# Matplotlib's viridis at nine equal steps: uniform in lightness, also for colour-blind readers.
 _VIRIDIS = (
     *((68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140)),
     *((40, 174, 128), (94, 201, 98), (173, 220, 48), (253, 231, 37)),
@@ -18,13 +18,13 @@ _ROW, _TITLE = 26, 20
 
 @dataclass(frozen=True)
 class Cells:
-    """What a heat map shows: R rows, C columns.
+    """Content of a heat map: R rows, C columns.
 
     Attributes:
         values: (R, C); None is an empty cell.
-        texts: (R, C), what stands in the cells.
+        texts: (R, C) labels in the cells.
         marked: row and column of the cell with a frame.
-        upright: whether the columns' names stand upright, being long.
+        upright: whether column names are written vertically, because they are long.
     """
 
     rows: Sequence[str]
@@ -38,7 +38,7 @@ class Cells:
 
 
 def heat_map(title: str, cells: Cells, low: float, high: float, says: str, note: str = "") -> Chart:
-    """Colours from `low` to `high`, the numbers in the cells."""
+    """A chart of coloured cells with numbers; colours range from `low` to `high`."""
     longest = max((len(shortened(name, 18)) for name in cells.rows), default=1)
     left = 30 + 6.4 * longest
     names = [shortened(name, 18) for name in cells.columns]
@@ -98,7 +98,7 @@ def _axis_label(text: str, x: float, y: float) -> str:
 
 
 def colour(value: float, low: float, high: float) -> tuple[int, int, int]:
-    """Viridis from `low` to `high`; the middle where they are equal."""
+    """The RGB colour of viridis between `low` and `high`; its middle if they are equal."""
     share = 0.5 if high <= low else min(max((value - low) / (high - low), 0.0), 1.0)
     place = share * (len(_VIRIDIS) - 1)
     first = min(int(place), len(_VIRIDIS) - 2)

@@ -13,11 +13,11 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart; where a value is None it has a gap.
+    """One line of a chart, with a gap at each value None.
 
     Attributes:
-        series: number of its colour and dashes.
-        dots: whether each value has a mark that tells its numbers.
+        series: number of its colour and dash pattern.
+        dots: whether each value has a marker with a tooltip.
     """
 
     name: str
@@ -31,7 +31,8 @@ def line_chart(title: str, frame: Frame, lines: Sequence[Line], says: str, **mor
     """Lines over two axes, the first one on top.
 
     Args:
-        more: `before`, drawn under the lines; `note`, below the chart.
+        says: description of the chart in words.
+        more: `before`, SVG drawn below the lines; `note`, text under the chart.
     """
     drawn = [_line(frame, line) for line in reversed(lines)]
     legend = [(line.series % SERIES, line.name) for line in lines]
@@ -75,7 +76,7 @@ def _strokes(frame: Frame, points: Sequence[tuple[float, float | None]]) -> Iter
 
 
 def diagonal(frame: Frame) -> str:
-    """Where both axes say the same."""
+    """A line through the points where both axes have the same value."""
     first, last = frame.up.low, frame.up.high
     path = f"M{frame.x(first):.1f} {frame.y(first):.1f}L{frame.x(last):.1f} {frame.y(last):.1f}"
     return element("path", class_="diagonal", d=path)
@@ -83,7 +84,7 @@ def diagonal(frame: Frame) -> str:
 
 @dataclass(frozen=True)
 class Dot:
-    """One point of a scatter chart and what it stands for."""
+    """One point of a scatter chart and its name."""
 
     x: float
     y: float
@@ -98,7 +99,7 @@ def scatter(
     says: str,
     before: str = "",
 ) -> Chart:
-    """Points in groups, the later ones on top; every one tells its name."""
+    """Points in groups, later ones on top; each has a tooltip with its name."""
     drawn = []
     for group, dots in groups.items():
         drawn += [
@@ -123,7 +124,7 @@ def bars(
     groups: Mapping[str, Sequence[float]],
     says: str,
 ) -> Chart:
-    """Bars between neighbouring edges, those of the groups side by side; a zero has none."""
+    """Bars between adjacent edges, with the groups side by side; zeros have no bar."""
     bottom, drawn = frame.y(frame.up.low), []
     for series, (name, values) in enumerate(groups.items()):
         for place, value in enumerate(values):
@@ -148,5 +149,5 @@ def bars(
 
 
 def unit(label: str) -> Axis:
-    """From 0 to 1."""
+    """An axis from 0 to 1."""
     return Axis(label, 0.0, 1.0, ticks=(0, 0.2, 0.4, 0.6, 0.8, 1))

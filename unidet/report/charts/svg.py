@@ -1,4 +1,4 @@
-"""SVG as text: elements, their escaping, and the chart that a page places."""
+"""SVG as text: elements with escaping, and charts to place on a page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 from typing import Literal
 
 SERIES = 8
-"""Colours and dash patterns there are; the style sheet defines them as s0 … s7."""
+"""Number of colours and dash patterns; the style sheet defines them as s0 … s7."""
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Chart:
     """One chart.
 
     Attributes:
-        title: above it.
-        svg: the figure, without title.
-        says: what it shows, for who does not see it.
-        legend: names of its lines in order; empty for a single one.
-        note: below it.
-        mark: what stands before a name of the legend: line, dot or bar.
+        title: heading of the chart.
+        svg: the drawing, without title.
+        says: description in words, for screen readers.
+        legend: (series, name) of its lines in order; empty for a single line.
+        note: text under the chart.
+        mark: symbol before a name in the legend.
     """
 
     title: str
@@ -32,9 +32,10 @@ class Chart:
 
 
 def element(name: str, text: str | None = None, **attributes: object) -> str:
-    """`<name …>text</name>`; text is content already in SVG, attributes are escaped.
+    """`<name …>text</name>`; `text` is SVG and is not escaped, attributes are.
 
-    `_` in a name stands for `-`, a trailing one is dropped (`class_`); numbers get two decimals.
+    In attribute names `_` becomes `-`, and a trailing `_` is dropped (`class_`). Floats have at
+    most two decimals.
     """
     parts = [name]
     for key, value in attributes.items():
@@ -46,22 +47,22 @@ def element(name: str, text: str | None = None, **attributes: object) -> str:
 
 
 def words(text: str, x: float, y: float, **attributes: object) -> str:
-    """Text at a place, whatever it holds."""
+    """A text element at a position, with any text."""
     return element("text", escape(plain(text), quote=False), x=float(x), y=float(y), **attributes)
 
 
 def hint(text: str) -> str:
-    """What a pointer that rests on an element is told."""
+    """A tooltip."""
     return element("title", escape(plain(text), quote=False))
 
 
 def plain(text: str) -> str:
-    """On one line, without control characters, which XML does not know."""
+    """Text on one line: control characters, which XML does not allow, become spaces."""
     return "".join(mark if mark.isprintable() else " " for mark in text)
 
 
 def shortened(text: str, most: int) -> str:
-    """At most `most` characters, cut in the middle."""
+    """Text of at most `most` characters, shortened in the middle."""
     text = plain(text)
     if len(text) <= most:
         return text

@@ -1,1 +1,1 @@
-"""From figures and charts to one self-contained HTML file."""
+"""Renders figures and charts as one self-contained HTML file."""

@@ -1,4 +1,4 @@
-"""The page of several studies side by side; differences are from the first one."""
+"""The page that compares several studies; differences are relative to the first one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from unidet.report.study import CategoryFigures, EvaluatedSet, Number, Recall, S
 
 @dataclass(frozen=True)
 class Compared:
-    """One of the studies, under the name that the page calls it.
+    """One of the studies, with its name on the page.
 
-    `apart` holds, by its name, in what an evaluation set is not the first study's of this name.
+    `apart`: evaluation set -> how it differs from the first study's set of this name.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Different:
-    """A value that is not the same in all studies, as text, in their order."""
+    """A value that differs between studies, as text, in their order."""
 
     key: str
     values: Sequence[str]
@@ -44,7 +44,7 @@ def comparison_page(studies: Sequence[Compared], different: Sequence[Different])
     """The page as HTML.
 
     Args:
-        studies: two or more; the others are compared with the first.
+        studies: two or more; all are compared with the first.
     """
     sections = [*_sets(studies), *_training(studies)]
     contents = [Entry("figures", "Figures"), Entry("run", "What was run")]
@@ -64,7 +64,7 @@ def comparison_page(studies: Sequence[Compared], different: Sequence[Different])
 
 
 def _set_names(studies: Sequence[Compared]) -> list[str]:
-    """Of all evaluation sets, those of the first study first."""
+    """Names of all evaluation sets, those of the first study first."""
     return list(dict.fromkeys(item.name for each in studies for item in each.study.sets))
 
 
@@ -80,7 +80,7 @@ def _series(studies: Sequence[Compared]) -> dict[str, int]:
 
 
 def _figures(studies: Sequence[Compared], name: str) -> Table:
-    """One row a metric; every study, then the differences."""
+    """One row per metric: the value of every study, then the differences."""
     sets = [_set_of(item.study, name) for item in studies]
     wanted = (*LVIS_TILES, *COCO_TILES, "AP_shuffled_text", "AP_equal_text")
     known = {metric for item in sets if item for metric in item.metrics}
@@ -103,7 +103,7 @@ def _study_columns(studies: Sequence[Compared]) -> list[Column]:
 
 
 def _differences(values: Sequence[Number], studies: Sequence[Compared], name: str) -> list[Number]:
-    """From the first study's; None where either is undefined, or of other images."""
+    """Differences from the first study; None if undefined, or if the sets differ."""
     first, *others = values
     return [
         None if first is None or other is None or name in item.apart else other - first
@@ -112,7 +112,7 @@ def _differences(values: Sequence[Number], studies: Sequence[Compared], name: st
 
 
 def _apart(studies: Sequence[Compared], name: str) -> list[str]:
-    """What to say of the studies that evaluate something else under this name."""
+    """Notes on the studies whose evaluation set of this name differs."""
     return [
         f"The set {name} of {item.name} is not that of {studies[0].name}, so AP does not compare: "
         f"{item.apart[name]}."
@@ -169,7 +169,7 @@ def _sets(studies: Sequence[Compared]) -> Iterator[Section]:
 
 
 def _precision(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
-    """One chart for each of these groups of categories that some study has."""
+    """One chart for each of these groups of categories that a study has."""
     for group in ("all", "base", "novel"):
         lines = {}
         for item in studies:
@@ -195,7 +195,7 @@ def _recall(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
 
 
 def _against_first(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
-    """AP of each category in another study against that in the first one."""
+    """AP of each category in another study against AP in the first one."""
     first = _set_of(studies[0].study, name)
     if first is None:
         return

@@ -1,7 +1,7 @@
-"""Provenance: the part of a page that does not follow from its inputs.
+"""Provenance: the part of a page that does not depend only on its inputs.
 
-A report is an artefact, the same bytes for the same inputs. Who made them, when, where and at what
-cost is recorded beside artefacts; it enters a copy of the page, in a place that is kept for it.
+A report is an artefact: equal inputs give equal bytes. Who made the inputs, when, where and at what
+cost is recorded beside artefacts. It is inserted at a placeholder in a copy of the page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unidet.report.html.tables import Column, Table
 
 @dataclass(frozen=True)
 class Made:
-    """One artefact, in texts as a person reads them; `cost` is time of computing."""
+    """One artefact, as text for readers; `cost` is computing time."""
 
     label: str
     digits: str
@@ -32,7 +32,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Value:
-    """A value of the configuration that is not the experiment's."""
+    """A configuration value that differs from the experiment's."""
 
     key: str
     before: str
@@ -41,7 +41,7 @@ class Value:
 
 @dataclass(frozen=True)
 class RawFile:
-    """Content from outside the store: whose it is, its name and its digest."""
+    """Content from outside the store: the node that reads it, its name and its digest."""
 
     label: str
     name: str
@@ -71,13 +71,13 @@ class Provenance:
 
 
 def with_provenance(page: str, provenance: Provenance, number: int = 1) -> str:
-    """The page with its provenance, and the experiment's name in its title and heading.
+    """The page with its provenance, and with the experiment's name in its title and heading.
 
     Args:
-        number: tells apart the tables of several provenances on one page.
+        number: distinguishes the tables of several provenances on one page.
 
     Raises:
-        UserError: the page keeps no place for it.
+        UserError: the page has no placeholder for it.
     """
     before, mark, after = page.partition(PROVENANCE)
     if not mark:

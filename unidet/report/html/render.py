@@ -1,6 +1,6 @@
-"""Jinja's environment: templates, style and script of the page, numbers as text.
+"""Jinja's environment: templates, style and script of the page, and filters for numbers.
 
-Everything is escaped but what is `Markup`: SVG of our own charts, which escape what they are given.
+All values are escaped except `Markup`: the SVG of our charts, which escape their inputs.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parents[1] / "templates"
 DASH = "–"
 TITLE = "Detection study"
-"""Heading of the page of one study, whose copies have the study's name behind it."""
+"""Heading of a study's page; in copies the study's name follows it."""
 PROVENANCE = "<!-- unidet: provenance -->"
-"""Where a copy of the page says who made its artefacts; no text that is escaped holds it."""
+"""Placeholder for the provenance in copies of the page; escaped text cannot contain it."""
 
 
 def render(template: str, **context: Any) -> str:
-    """The page that a template makes: one file, which asks for nothing else."""
+    """Renders a template as one page, which loads nothing else."""
     return _environment().get_template(template).render(**context)
 
 
 @cache
 def _environment() -> Environment:
-    # Imported here: a run of what is cached renders nothing.
+    # Imported here: a run whose artefacts are all cached renders nothing.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -50,7 +50,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "style": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         "script": Markup(script),
-        # Nothing is fetched, and no script runs but the page's own, whatever a name contains.
+        # Nothing is fetched, and only the page's own script runs, whatever names contain.
         "policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
     }
@@ -65,25 +65,25 @@ def _environment() -> Environment:
 
 
 def _on_one_line(value: Any) -> Any:
-    """Text of others without control characters, which HTML does not know."""
+    """Replaces control characters in text, which HTML does not allow."""
     return plain(value) if type(value) is str else value
 
 
 def number(value: Number) -> str:
-    """With three decimals; a dash where it is undefined."""
+    """A number with three decimals; a dash if undefined."""
     return DASH if value is None else f"{value:.3f}"
 
 
 def signed(value: Number) -> str:
-    """A difference with its sign; a dash where it is undefined."""
+    """A difference with its sign; a dash if undefined."""
     return DASH if value is None else f"{value:+.3f}".replace("-", "−")
 
 
 def count(value: int | None) -> str:
-    """With commas; a dash where it is undefined."""
+    """A count with thousands separators; a dash if undefined."""
     return DASH if value is None else f"{value:,}"
 
 
 def percent(value: Number) -> str:
-    """A fraction as percent without decimals."""
+    """A fraction as a percentage without decimals; a dash if undefined."""
     return DASH if value is None else f"{100 * value:.0f} %"

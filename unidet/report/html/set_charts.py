@@ -22,12 +22,12 @@ SERIES = {
     "medium": 4,
     "large": 5,
 }
-"""One colour for one group of categories or sizes in all charts."""
+"""Group of categories or sizes -> its colour in all charts."""
 RECALLS = RECALL_THRESHOLDS.tolist()
 
 
 def set_charts(evaluated: EvaluatedSet) -> Iterator[Chart]:
-    """Of one study."""
+    """All charts of an evaluation set of one study."""
     names = {name: SERIES[name] for name in evaluated.precision}
     yield precision_chart(evaluated.precision, names)
     measured = {name: item for name, item in evaluated.reliability.items() if any(item.counts)}
@@ -38,7 +38,7 @@ def set_charts(evaluated: EvaluatedSet) -> Iterator[Chart]:
 
 
 def precision_chart(lines: Lines, series: Mapping[str, int], title: str = "") -> Chart:
-    """Precision against recall, lines by group of categories or by study."""
+    """Precision against recall, with one line per group of categories or per study."""
     drawn = [Line(name, RECALLS, values, series[name]) for name, values in lines.items()]
     areas = ", ".join(f"{name} {_mean(values):.3f}" for name, values in lines.items())
     return line_chart(
@@ -54,7 +54,7 @@ def precision_chart(lines: Lines, series: Mapping[str, int], title: str = "") ->
 def reliability_chart(
     measured: Mapping[str, ReliabilityFigures], series: Mapping[str, int]
 ) -> Chart:
-    """The fraction of right detections against the score."""
+    """The fraction of correct detections against their score."""
     frame = Frame(unit("score"), unit("share of detections that are right"))
     drawn = []
     for name, item in measured.items():
@@ -74,7 +74,7 @@ def reliability_chart(
 
 
 def scores_chart(item: ReliabilityFigures) -> Chart:
-    """The distribution of scores."""
+    """The distribution of scores, of all and of correct detections."""
     bins = len(item.counts)
     edges = [place / bins for place in range(bins + 1)]
     right = [count * (share or 0.0) for count, share in zip(item.counts, item.shares, strict=True)]
@@ -90,7 +90,7 @@ def scores_chart(item: ReliabilityFigures) -> Chart:
 
 
 def categories_chart(evaluated: EvaluatedSet) -> Iterator[Chart]:
-    """AP of each category against how often it is annotated."""
+    """AP of each category against its number of annotated boxes."""
     shown = [item for item in evaluated.categories if item.AP is not None and item.boxes > 0]
     if len(shown) < 2:
         return
@@ -114,7 +114,7 @@ def categories_chart(evaluated: EvaluatedSet) -> Iterator[Chart]:
 
 
 def matrix_chart(matrix: Matrix) -> Chart:
-    """The confusion matrix of the names that are confused most."""
+    """The confusion matrix of the names with the most confusions."""
     totals = [max(sum(row), 1) for row in matrix.counts]
     values = [
         [count / total if count else None for count in row]

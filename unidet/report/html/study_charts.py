@@ -1,4 +1,4 @@
-"""Charts of proposals, of calibration and of training."""
+"""Charts of proposals, calibration and training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from unidet.report.charts.svg import Chart
 from unidet.report.html.set_charts import SERIES
 from unidet.report.study import Lines, Number, Recall, Study, Sweep, Training
 
-WARM_UP, ROOM = 0.1, 1.6  # how high above all later losses the first ones may stand in a chart
+WARM_UP, ROOM = 0.1, 1.6  # first fraction of a run; limit of its losses, relative to later ones
 
 
 def recall_charts(recall: Recall, closed: bool) -> Iterator[Chart]:
-    """By size of the boxes, and by novelty."""
+    """Recall by size of the boxes, and by novelty."""
     what = "detections" if closed else "proposals"
     for title, lines in (("by size", recall.lines), ("base and novel", recall.groups)):
         if lines:
@@ -28,7 +28,7 @@ def recall_charts(recall: Recall, closed: bool) -> Iterator[Chart]:
 def recall_chart(
     title: str, what: str, numbers: Sequence[int], lines: Lines, series: Mapping[str, int]
 ) -> Chart:
-    """Recall against the number of boxes that an image may have."""
+    """Recall against the number of boxes per image."""
     frame = Frame(
         Axis(f"{what} of an image", numbers[0], numbers[-1], log=True, ticks=numbers),
         unit("recall, mean over IoU .5:.95"),
@@ -44,7 +44,7 @@ def _at(numbers: Sequence[int], values: Sequence[Number]) -> str:
 
 
 def sweep_charts(sweep: Sweep, study: Study) -> Iterator[Chart]:
-    """One map of AP over β and γ for each number of detections of an image."""
+    """One map of AP over β and γ for each maximum number of detections per image."""
     known = [v for grid in sweep.grids for row in grid.AP for v in row if v is not None]
     if not known:
         return
@@ -78,7 +78,7 @@ def sweep_charts(sweep: Sweep, study: Study) -> Iterator[Chart]:
 
 
 def training_charts(training: Training) -> Iterator[Chart]:
-    """The losses, and the learning rate."""
+    """Charts of the losses and of the learning rate."""
     stage, steps = training.stage, training.steps
     total = training.losses.get("loss", [])
     if len(steps) < 2:
@@ -111,7 +111,7 @@ def training_charts(training: Training) -> Iterator[Chart]:
 
 
 def loss_frame(lines: Sequence[Line]) -> tuple[Frame, list[Line], str]:
-    """Axes for losses, the lines without what lies above, and a note where anything does."""
+    """Axes for losses, the lines without values above the axis, and a note if there are any."""
     high = _top([line.y for line in lines])
     cut = any(value is not None and value > high for line in lines for value in line.y)
     shown = [replace(line, y=[None if v and v > high else v for v in line.y]) for line in lines]
@@ -127,7 +127,7 @@ def _plain(name: str) -> str:
 
 
 def _top(lines: Sequence[Sequence[Number]]) -> float:
-    """The highest value, or `ROOM` times the highest after the first steps where that is less."""
+    """The highest value, but at most `ROOM` times the highest value after the warm-up."""
     values = [value for line in lines for value in line if value is not None]
     late = [v for line in lines for v in line[int(len(line) * WARM_UP) :] if v is not None]
     return min(max(values, default=1.0), ROOM * max(late, default=1.0))

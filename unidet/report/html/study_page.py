@@ -31,7 +31,7 @@ GLOSSARY = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the contents."""
+    """One entry of the table of contents."""
 
     id: str
     title: str
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure at the top."""
+    """One headline figure at the top."""
 
     name: str
     value: Number
@@ -49,7 +49,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that is charts and tables alone."""
+    """A part of the page with charts and tables only."""
 
     id: str
     title: str
@@ -65,7 +65,7 @@ def study_page(
     """The page as HTML.
 
     Args:
-        galleries: by place in `study.sets`.
+        galleries: position in `study.sets` -> galleries of that set.
         proposed: images with their proposals.
     """
     sets = [
@@ -135,7 +135,7 @@ def _has_novel(evaluated: EvaluatedSet) -> bool:
 
 
 def tiles(evaluated: EvaluatedSet) -> list[Tile]:
-    """The headline figures, those of novelty only where there is such a question."""
+    """The headline figures; those of novel and base categories only if some are novel."""
     names = LVIS_TILES if evaluated.style == "lvis" else COCO_TILES
     known = [name for name in names if name in evaluated.metrics]
     if not _has_novel(evaluated):

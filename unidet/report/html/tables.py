@@ -13,7 +13,7 @@ Kind = Literal["text", "tag", "int", "number", "bar", "share", "diff"]
 
 @dataclass(frozen=True)
 class Column:
-    """`kind` says how cells are written; `sorted` how the rows come, `says` what is meant."""
+    """`kind`: format of the cells; `says`: tooltip; `sorted`: initial order of the rows."""
 
     key: str
     title: str
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Filter:
-    """A choice among the values of a column: what stands in a cell -> what it means."""
+    """A choice among the values of a column: cell text -> label of the choice."""
 
     column: str
     label: str
@@ -33,7 +33,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Table:
-    """`cells` of each row in the order of `columns`; None is a dash."""
+    """`cells` of each row are in the order of `columns`; None is shown as a dash."""
 
     id: str
     caption: str
@@ -56,7 +56,7 @@ NOVELTY = Column("novelty", "novel", "tag", "novel: labelled in no training set"
 def traits(
     categories: Sequence[CategoryFigures],
 ) -> tuple[list[Column], list[Filter], list[list[str]]]:
-    """Columns that tell categories apart where the set says them, filters by them, and cells."""
+    """Columns for frequency and novelty if the set has them, filters for them, and cells."""
     columns: list[Column] = []
     filters: list[Filter] = []
     values: list[list[str]] = []
@@ -72,7 +72,7 @@ def traits(
 
 
 def categories_table(identity: str, caption: str, categories: Sequence[CategoryFigures]) -> Table:
-    """One row a category, best AP first."""
+    """One row per category, highest AP first."""
     extra, filters, cells = traits(categories)
     columns = [
         NAME,
@@ -96,7 +96,7 @@ def categories_table(identity: str, caption: str, categories: Sequence[CategoryF
 
 
 def confusions_table(identity: str, caption: str, confusions: Sequence[Confused]) -> Table:
-    """Annotated name, the name it is found under, how often."""
+    """One row per pair: annotated name, name it is found under, and counts."""
     columns = [
         Column("name", "annotated", "text"),
         Column("called", "found as", "text"),

@@ -1,1 +1,1 @@
-"""Training logs of unidet and of the official code of its detectors, as tables."""
+"""Reads training logs of unidet and of the official code of its detectors as tables."""

@@ -1,7 +1,7 @@
-"""`log.txt` of DETR and RT-DETR: one JSON object an epoch, written after its evaluation.
+"""Reads `log.txt` of DETR and RT-DETR: one JSON object per epoch, written after its evaluation.
 
 Source: facebookresearch/detr main.py:main and lyuwenyu/RT-DETR src/solver/det_solver.py:fit. Keys
-are `train_…` and `test_…`; `test_coco_eval_bbox` holds COCO's twelve numbers; `epoch` begins at 0.
+are `train_…` and `test_…`; `test_coco_eval_bbox` has COCO's twelve metrics; `epoch` starts at 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read(log: LogText) -> Rows:
     """A training and a validation row for each epoch; the first epoch ends at 1.
 
     Raises:
-        UserError: a line before the last that is no JSON object, or one without `epoch`.
+        UserError: a line before the last is no JSON object, or a line has no valid `epoch`.
     """
     rows = Rows()
     records, rows.cut_off = json_records(log)
@@ -51,7 +51,7 @@ def _numbers(record: dict[str, Any], prefix: str) -> dict[str, float]:
 
 
 def _coco(values: Any) -> dict[str, float]:
-    """The twelve numbers by name."""
+    """COCO's twelve metrics by name."""
     if not isinstance(values, list):
         return {}
     numbers = zip(COCO, map(number, values), strict=False)

@@ -1,4 +1,4 @@
-"""A log file as lines, and errors that name one of them."""
+"""Reads a log file as lines; errors name the line."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ KNOWN = (
 
 
 LARGEST_COUNT = 10**15
-"""No training has more steps."""
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, whose output was saved
+"""Larger than the number of steps of any training."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # in saved output of a terminal
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
 class LogText:
-    """Lines without their ends; `open_end` where the last one has none, its writer being busy."""
+    """Lines without line ends; `open_end`: the last line is unfinished, as while being written."""
 
     path: Path
     lines: list[str]
     open_end: bool
 
     def error(self, index: int, what: str) -> UserError:
-        """What is wrong with the line at `index`, which people count from 1."""
+        """An error about the line at `index`; the message counts lines from 1."""
         return UserError(f"{self.path}, line {index + 1}: {what}")
 
 
 def read_text(path: Path) -> LogText:
-    """The file's lines, in UTF-8 or, with a byte order mark, as PowerShell's `>` writes them.
+    """The file's lines, in UTF-8, or in UTF-16 with a byte order mark (PowerShell's `>`).
 
     Raises:
-        UserError: no such file, not text, or nothing in it.
+        UserError: the file does not exist, is not readable, is no text, or is empty.
     """
     try:
         content = path.read_bytes()
@@ -59,10 +59,10 @@ def read_text(path: Path) -> LogText:
 
 
 def json_records(log: LogText) -> tuple[list[tuple[int, dict[str, Any]]], int]:
-    """(index, object) of every line of JSON lines, and how many lines at the end were cut off.
+    """(index, object) of every line of JSON Lines, and the number of incomplete lines at the end.
 
     Raises:
-        UserError: a line before the last that is no JSON object.
+        UserError: a line before the last is no JSON, or a line is no JSON object.
     """
     records: list[tuple[int, dict[str, Any]]] = []
     last = max(index for index, line in enumerate(log.lines) if line.strip())
@@ -82,7 +82,7 @@ def json_records(log: LogText) -> tuple[list[tuple[int, dict[str, Any]]], int]:
 
 
 def number(value: Any) -> float | None:
-    """A number of a JSON record; None for whatever else stands there."""
+    """A number of a JSON record as float; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -94,7 +94,7 @@ def number(value: Any) -> float | None:
 def require_counts(
     log: LogText, index: int, record: dict[str, Any], names: tuple[str, ...]
 ) -> None:
-    """UserError where one of these is there and no count; a float holds it exactly."""
+    """UserError if one of these values exists and is no whole number that a float can represent."""
     for name in names:
         value = record.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_COUNT:

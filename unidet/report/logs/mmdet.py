@@ -1,4 +1,4 @@
-"""Text and JSON logs of mmdet, 2.x (mmcv) and 3.x (mmengine).
+"""Reads text and JSON logs of mmdet, 2.x (mmcv) and 3.x (mmengine).
 
 Source: open-mmlab/mmcv mmcv/runner/hooks/logger/text.py:TextLoggerHook and open-mmlab/mmengine
 mmengine/runner/log_processor.py:LogProcessor. Text:
@@ -6,7 +6,7 @@ mmengine/runner/log_processor.py:LogProcessor. Text:
          … - mmdet - INFO - Epoch(val) [1][625]<tab>bbox_mAP: 0.3740, …
     3.x  … - mmengine - INFO - Epoch(train)  [1][  50/7330]  lr: 2.0000e-02  eta: …  loss: 0.5
          … - mmengine - INFO - Epoch(val) [1][625/625]    coco/bbox_mAP: 0.3740  …
-or `Iter` with one bracket where training counts iterations. JSON: one object a line, 2.x with
+or `Iter` with one bracket if training counts iterations. JSON: one object per line, 2.x with
 "mode", "epoch" and the "iter" within the epoch, 3.x with "step" over the whole run.
 """
 
@@ -33,7 +33,7 @@ _ROW = re.compile(rf"\b(Epoch|Iter)(?:\((\w+)\))?\s*((?:{_COUNT})+)\s*(.*)")
 _NUMBER = r"[-+]?(?:nan|inf|\d+\.?\d*(?:[eE][-+]?\d+)?)"
 _VALUE = re.compile(rf"([^\W\d].*?): ({_NUMBER})(?=\s|$)")
 _BETWEEN = re.compile(r",\s|\s{2,}|\t")
-"""2.x parts values by commas, 3.x by several blanks: a name may hold one, as `hot dog` does."""
+"""2.x separates values by commas, 3.x by several spaces; names may contain one, as `hot dog`."""
 _NO_CURVES = {"eta", "time", "data_time", "memory", "mode", "epoch", "iter", "step", "seed"}
 
 
@@ -47,7 +47,8 @@ def read(log: LogText) -> Rows:
     """Training and validation rows.
 
     Raises:
-        UserError: a line before the last of a JSON log that is no JSON object.
+        UserError: a line before the last of a JSON log is no JSON, a line is no JSON object, or a
+            count is no whole number.
     """
     return _read_json(log) if log.lines[0].lstrip().startswith("{") else _read_text(log)
 
@@ -65,7 +66,7 @@ def _read_text(log: LogText) -> Rows:
         values = _values({name: float(value) for name, value in pairs})
         counts = [[int(count) for count in part.split("/")] for part in row[3][1:-1].split("][")]
         if row[1] == "Epoch" and len(counts) == 1:
-            continue  # what someone's own code prints: `Epoch [3] begins`
+            continue  # output of custom code, such as `Epoch [3] begins`
         if row[2] in (None, "train"):
             epoch, step = _text_place(row[1], counts)
             rows.train(epoch, step, values)
@@ -104,7 +105,7 @@ def _read_json(log: LogText) -> Rows:
             before = (record.get("epoch", 1) - 1) * length
             rows.train(epoch, before + step, values)
         else:
-            # 3.x writes the epoch of an evaluation as its "step".
+            # 3.x stores the epoch of an evaluation as its "step".
             rows.validation(values, epoch if trained else record.get("epoch", record.get("step")))
     return rows
 
@@ -116,7 +117,7 @@ def _is_training(record: Mapping[str, Any]) -> bool:
 
 
 def _length_beside(path: Path) -> int:
-    """Steps of an epoch by the text log that 2.x writes beside `….log.json`; 0 without one."""
+    """Steps per epoch from the text log that 2.x writes beside `….log.json`; 0 without one."""
     beside = path.with_suffix("")
     if beside.suffix != ".log" or not beside.is_file():
         return 0
@@ -128,10 +129,10 @@ def _length_beside(path: Path) -> int:
 
 
 def _longest_epoch(records: list[dict[str, Any]]) -> int:
-    """Steps of an epoch where "iter" starts again with each, otherwise 0.
+    """Steps per epoch if "iter" restarts with each epoch, else 0.
 
-    The log does not hold the number: it is taken to be the largest "iter", which falls short of it
-    by less than the logging interval.
+    The log does not contain the number. This returns the largest "iter", which is less than one
+    logging interval below it.
     """
     trained = [record for record in records if _is_training(record) and "step" not in record]
     restarts = any(
@@ -142,7 +143,7 @@ def _longest_epoch(records: list[dict[str, Any]]) -> int:
 
 
 def _values(logged: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers that make a curve. Of several learning rates the first becomes "lr"."""
+    """The numbers to draw; the first of several learning rates becomes "lr"."""
     values: dict[str, float] = {}
     rates = logged.get("lr")
     if isinstance(rates, dict) and rates:

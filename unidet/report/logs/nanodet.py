@@ -1,10 +1,10 @@
-"""`logs.txt` of nanodet, or what it prints.
+"""Reads `logs.txt` or the output of nanodet.
 
 Source: RangiLyu/nanodet nanodet/trainer/task.py:training_step, validation_step and
-nanodet/util/logger.py:log_metrics. A line holds
-`Train|Epoch1/300|Iter50(51/153)| mem:9G| lr:1.00e-04| loss_qfl:0.8| …` with the steps of the whole
-run behind `Iter`, or `Val_metrics: {'mAP': 0.27, …}`. The total is not logged: it is the sum of all
-that are, which carry their weights already.
+nanodet/util/logger.py:log_metrics. A line contains
+`Train|Epoch1/300|Iter50(51/153)| mem:9G| lr:1.00e-04| loss_qfl:0.8| …`, with steps over the whole
+run after `Iter`, or `Val_metrics: {'mAP': 0.27, …}`. The total loss is not logged: it is the sum of
+the logged losses, which include their weights.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def recognises(log: LogText) -> bool:
 
 
 def read(log: LogText) -> Rows:
-    """Training rows; one validation row for each evaluation, its losses averaged over the batches.
+    """Training rows; one validation row per evaluation, with its losses averaged over batches.
 
     Raises:
-        UserError: a value that is no number.
+        UserError: a value is no number.
     """
     rows = Rows()
     batches: list[dict[str, float]] = []

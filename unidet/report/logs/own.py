@@ -1,4 +1,4 @@
-"""`log.csv` of unidet.training.log: a header that begins with `step`, then a row a logged step."""
+"""Reads `log.csv` of unidet.training.log: a header that starts with `step`, then logged steps."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def read(log: LogText) -> Rows:
     """Training rows; an empty cell is a quantity that was not logged at that step.
 
     Raises:
-        UserError: a row before the last with another number of cells than the header, or a cell
-            that is no number.
+        UserError: a row before the last has another number of cells than the header, or a cell is
+            no number.
     """
     header, *table = _cells(log)
     names = [metric_name(name) for name in header]
@@ -47,5 +47,5 @@ def _cells(log: LogText) -> list[list[str]]:
     reader = csv.reader(log.lines)
     try:
         return list(reader)
-    except csv.Error as error:  # a NUL byte before Python 3.11, a cell without end
+    except csv.Error as error:  # a NUL byte before Python 3.11, or an unclosed quote
         raise log.error(reader.line_num - 1, f"no row of a table ({error})") from None

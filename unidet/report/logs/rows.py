@@ -1,4 +1,4 @@
-"""The common form of all logs: training and validation rows on one axis."""
+"""The common format of all logs: training and validation rows on one axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 TRAIN, VALIDATION = "train", "val"
-# Names of mmdet, nanodet and unidet's own; what is not named here keeps its name.
+# Names in mmdet, nanodet and unidet; other names are kept.
 _NAMES = {
     "mAP": "AP",
     "mAP_50": "AP50",
@@ -28,13 +28,13 @@ _NAMES = {
 class Rows:
     """Collects rows in the order of the file.
 
-    A training row that does not lie after those before it comes from a run that was resumed at an
-    earlier step: it replaces everything from its own place on, as the resumed weights did.
+    A training row that is not after all previous ones is from a run that was resumed at an earlier
+    step: it replaces all rows from its position on, as the resumed weights did.
 
     Attributes:
-        replaced: how many rows were replaced so, or stood there twice.
-        cut_off: how many lines at the end of the file were incomplete.
-        guessed_epoch: steps of an epoch, where the log does not say how many there are.
+        replaced: number of rows replaced in this way.
+        cut_off: number of incomplete lines at the end of the file.
+        guessed_epoch: assumed steps per epoch, if the log does not contain the number; else 0.
     """
 
     replaced: int = 0
@@ -43,7 +43,7 @@ class Rows:
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
     def train(self, epoch: float | None, step: int | None, values: Mapping[str, float]) -> None:
-        """Add what training logged at a step, or over an epoch where only epochs are known."""
+        """Adds the values that training logged at a step, or over an epoch without steps."""
         place = _place(epoch, step)
         while self._rows and _place(self._rows[-1]["epoch"], self._rows[-1]["step"]) >= place:
             self._rows.pop()
@@ -51,9 +51,9 @@ class Rows:
         self._rows.append({"split": TRAIN, "epoch": epoch, "step": step, **values})
 
     def validation(self, values: Mapping[str, float], epoch: float | None = None) -> None:
-        """Add an evaluation: it stands where training stood, at `epoch` if the log says so.
+        """Adds an evaluation at the current position of training, or at `epoch` if given.
 
-        A metric of -1 is left out: COCO's evaluation writes it for sizes that no object has.
+        A metric of -1 is left out: COCO's evaluation writes it for sizes without objects.
         """
         values = {
             name: value
@@ -70,7 +70,7 @@ class Rows:
             self._rows.append(place | values)
 
     def table(self) -> pd.DataFrame:
-        """Columns split, epoch, step, then one for each quantity, NaN where it was not logged."""
+        """Columns split, epoch, step, then one per quantity; NaN if it was not logged."""
         columns = {name: None for row in self._rows for name in row}
         return pd.DataFrame(self._rows, columns=list(columns))
 
@@ -80,7 +80,7 @@ def _place(epoch: float | None, step: int | None) -> tuple[float, float]:
 
 
 def metric_name(name: str) -> str:
-    """`coco/bbox_mAP_50`, `bbox_mAP_50` and `AP_50` as AP50; `val/loss` as loss."""
+    """`coco/bbox_mAP_50`, `bbox_mAP_50` and `AP_50` become AP50; `val/loss` becomes loss."""
     name = name.removeprefix("train/").removeprefix("val/")
     plain = name.rsplit("/", 1)[-1].removeprefix("bbox_")
     plain = _NAMES.get(plain, plain)

@@ -1,4 +1,4 @@
-"""Any known log as a run: a name for the legend and a table."""
+"""Reads any known log as a run: a name for the legend and a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unidet.report.logs.rows import Rows
 
 
 class Format(Protocol):
-    """What each module of a format offers."""
+    """Interface of the modules for log formats."""
 
     NAME: str
 
@@ -28,12 +28,12 @@ class Format(Protocol):
 
 
 FORMATS: tuple[Format, ...] = (own, detr, nanodet, mmdet)
-# What a folder is searched for, in this order: mmdet's text says more than its JSON.
+# Names searched in a folder, in this order: mmdet's text log is more complete than its JSON.
 _IN_FOLDERS = (
     *("log.csv", "log.txt", "logs.txt", "logs-*/logs.txt"),
     *("vis_data/scalars.json", "*/vis_data/scalars.json", "*.log", "*.log.json"),
 )
-# File and folder names that say nothing about the run: mmdet's and nanodet's hold the time only.
+# File and folder names without information about the run: mmdet's and nanodet's are timestamps.
 _PLAIN = re.compile(r"logs?|scalars|vis_data|(logs-)?[\d_-]{8,}")
 _NOTHING = re.compile("")
 
@@ -44,12 +44,12 @@ class Run:
 
     Attributes:
         name: for legends.
-        kind: whose log it is.
-        table: columns split ("train" or "val"), epoch, step, and one for each logged quantity,
-            among them loss, lr, AP, AP50; NaN where it was not logged.
-        replaced: rows that a resumed run wrote again.
-        cut_off: incomplete lines at the end.
-        guessed_epoch: steps of an epoch that were assumed; 0 where the log says how many.
+        kind: name of the log's format.
+        table: columns split ("train" or "val"), epoch, step, and one per logged quantity, among
+            them loss, lr, AP, AP50; NaN if it was not logged.
+        replaced: number of rows that a resumed run wrote again.
+        cut_off: number of incomplete lines at the end.
+        guessed_epoch: assumed steps per epoch; 0 if the log contains the number.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Run:
 
 
 def read_runs(places: Sequence[str | Path], names: Sequence[str] = ()) -> list[Run]:
-    """The runs of logs or of folders that hold one.
+    """Reads logs, given as files or as folders with one log.
 
     Args:
-        names: one for each run; otherwise the shortest ends of their paths that differ.
+        names: one per run; by default the shortest ends of their paths that differ.
 
     Raises:
-        UserError: no or no known log, one without a row, one given twice, or names that do not fit.
+        UserError: a log is missing, unknown, empty or given twice, or the names do not match.
     """
     paths = logs_at(places)
     twice = [path for index, path in enumerate(paths) if path in paths[:index]]
@@ -103,12 +103,12 @@ def _format_of(log: LogText) -> Format:
 
 
 def logs_at(places: Sequence[str | Path]) -> list[Path]:
-    """The logs themselves; UserError where a folder holds none, or several."""
+    """The log files; UserError if a folder contains none, or several."""
     return [_log_of(Path(place)) for place in places]
 
 
 def _log_of(place: Path) -> Path:
-    """The log itself, or the one that a folder holds."""
+    """The log file, or the one in a folder."""
     if not place.is_dir():
         return place
     for pattern in _IN_FOLDERS:
@@ -122,10 +122,10 @@ def _log_of(place: Path) -> Path:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart.
+    """The shortest ends of the paths that differ.
 
-    `a/first/log.csv` and `a/second/log.csv` are "first" and "second"; dates and times stand in a
-    name only where nothing else tells two runs apart.
+    `a/first/log.csv` and `a/second/log.csv` become "first" and "second". Dates and times are part
+    of a name only if the runs do not differ otherwise.
     """
     for plain, whole in ((_PLAIN, False), (_NOTHING, False), (_NOTHING, True)):
         paths_parts = [_parts(path, whole) for path in paths]
@@ -140,6 +140,6 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _parts(path: Path, whole: bool) -> list[str]:
-    """Folders, then the file's name, `whole` or up to its first dot."""
-    full = Path(os.path.realpath(path))  # also of a link that leads to itself
+    """Folders, then the file's name, complete (`whole`) or up to its first dot."""
+    full = Path(os.path.realpath(path))  # handles links that lead to themselves
     return [*full.parent.parts[1:], full.name if whole else full.name.split(".")[0]]
