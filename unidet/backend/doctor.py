@@ -115,7 +115,7 @@ def check_opencv() -> Finding:
 def check_packages() -> Finding:
     """Newer versions need numpy 2, but may be installed beside numpy 1 in a shared environment."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns of another numpy; the import error tells it
+        warnings.simplefilter("ignore")  # scipy warns of a wrong numpy; the import error reports it
         tried = {name: _import_fault(module) for name, module in BUILT_FOR_NUMPY.items()}
     faults = {name: fault for name, fault in tried.items() if fault}
     versions = {name: f"{name} {toolchain.installed(name)}" for name in BUILT_FOR_NUMPY}

@@ -47,7 +47,7 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         raise UserError(
             f"compile cache {folder} cannot be written ({error.strerror}): "
-            "set UNIDET_CACHE to a folder that can"
+            "set UNIDET_CACHE to a writable folder"
         ) from error
 
 

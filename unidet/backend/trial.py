@@ -41,8 +41,8 @@ def require_success(cuda: Cuda, home: Path, *, again: bool = False) -> None:
             write(record, json.dumps({"tried": repr(cuda), "problem": problem}))
     except OSError as error:
         raise NoCuda(
-            f"{error.filename or home} cannot be written ({error.strerror}), where a trial of the "
-            "GPU is kept: set UNIDET_CACHE to a folder that can"
+            f"{error.filename or home} cannot be written ({error.strerror}); the result of the GPU "
+            "trial is kept there: set UNIDET_CACHE to a writable folder"
         ) from error
     if problem:
         raise NoCuda(

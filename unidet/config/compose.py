@@ -38,7 +38,7 @@ def compose_prepared(name: str, overrides: Sequence[str]) -> PreparedData:
     """The page `conf/prepare/NAME.yaml` with the overrides.
 
     Raises:
-        UserError: there is no such page, or a reason of `compose`.
+        UserError: there is no such page; else as for `compose`.
     """
     if name not in prepared_names():
         raise UserError(

@@ -30,7 +30,7 @@ RESIZES: dict[str, dict[str, Any]] = {
     },
 }
 
-# --- of Jittor -----------------------------------------------------------------------------------
+# --- Jittor's functions --------------------------------------------------------------------------
 
 
 def unary(op: str) -> Callable[[Symbol], Symbol]:
@@ -156,7 +156,7 @@ PLACES: dict[tuple[Any, str], Callable[..., Any]] = {
 NEVER = ((onednn, "has_avx512"),)
 """(module, function name) of checks that return False, so that maps have the plain layout."""
 
-# --- of ours with kernels ------------------------------------------------------------------------
+# --- our functions with kernels ------------------------------------------------------------------
 
 
 def _silu(function: _Silu, value: Symbol) -> Symbol:

@@ -38,7 +38,7 @@ def draw_proposer_study(table: pd.DataFrame, path: Path, title: str = "") -> Non
     Args:
         table: one row per proposer, with the columns
             proposer                   its name, unique
-            AR@10 … AR@1000            mean recall over IoU .5:.95 of so many proposals per image
+            AR@10 … AR@1000            mean recall over IoU .5:.95 at this many proposals
             ARs@300, ARm@300, ARl@300  the same for small, medium and large objects
             AR_base@300, AR_novel@300  the same for categories with and without training labels
             ms                         milliseconds per image
