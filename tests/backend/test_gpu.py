@@ -367,7 +367,7 @@ def test_a_trial_is_made_again_where_its_record_is_damaged(
     for content in ("", "[]", '{"tried": 1}'):
         (tmp_path / "trial.json").write_text(content)
         trial.require_success(find_cuda(), tmp_path)
-    with pytest.raises(NoCuda, match=r"cannot be written \(.*\), .*: set UNIDET_CACHE"):
+    with pytest.raises(NoCuda, match=r"cannot be written \(.*\); .*: set UNIDET_CACHE"):
         trial.require_success(find_cuda(), tmp_path / "trial.json" / "folder")
 
 
