@@ -6,10 +6,10 @@ tensors up to a limit and returns the rest to that heap. Pages of 2 MiB took lon
 they saved. All threads share one heap (arena); with one each, the threads that decode and draw
 images kept memory that others could have used.
 
-oneDNN caches the last 1,024 primitives, each with generated code and memory in that heap. If images
-vary in size, memory grew until there were as many. A training step of our networks needs 90 to 280
-different primitives; the limit here is just above that, and creating one takes a tenth of a
-millisecond. Fewer primitives also fragment the heap less (onednn_sources.py).
+By default oneDNN caches the last 1,024 primitives, each with generated code and memory in that
+heap. With images of varying size, memory grew until the cache was full. A training step of our
+networks needs 90 to 280 different primitives; the limit here is just above that, and creating one
+takes a tenth of a millisecond. Fewer primitives also fragment the heap less (onednn_sources.py).
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def _can_compile(device: Device) -> bool:
 
 
 def try_cuda(*, again: bool = False) -> Cuda:
-    """The GPU and its toolkit, after a trial has succeeded; `again`: repeat a failed trial.
+    """The GPU and its toolkit, after a trial has succeeded; `again`: repeat the trial.
 
     Raises:
         NoCuda: CUDA cannot be used (NoGpu: there is no GPU), or the trial failed.
