@@ -4,13 +4,44 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from omegaconf import _utils as omegaconf_reading
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages_parsed_once() -> Iterator[None]:
+    """Hydra parses the same twenty pages for each of a thousand compositions, which is a third of
+    their time: what a text says is kept."""
+    loader = omegaconf_reading.get_yaml_loader()
+    values: dict[str, Any] = {}
+
+    class Remembering:
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def get_single_data(self) -> Any:
+            if isinstance(self.stream, str):
+                text = self.stream
+            else:
+                text = self.stream.read()
+                self.stream.seek(0)  # an error names the file
+            if text not in values:
+                values[text] = yaml.load(self.stream, loader)
+            return deepcopy(values[text])
+
+        def dispose(self) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(omegaconf_reading, "get_yaml_loader", lambda: Remembering)
+        yield
 
 
 @pytest.fixture(scope="session")

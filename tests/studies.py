@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from unidet.cli import compose
 from unidet.config.study import Config
 from unidet.pipelines.engine import acceptance, changes, engine, keys
 from unidet.pipelines.engine.graph import targets
@@ -15,6 +17,18 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.progress_lines import Done
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.engine.states import current, states
+
+
+def in_store(folder: Path, *overrides: str) -> Config:
+    """A study in this store, unless the overrides name another.
+
+    Its folder is put in afterwards: the same overrides of another test are composed already, which
+    takes a quarter of a second otherwise.
+    """
+    config = compose(overrides)
+    if any(override.startswith("store.root=") for override in overrides):
+        return config
+    return replace(config, store=replace(config.store, root=str(folder)))
 
 
 def built(config: Config) -> dict[str, Done]:

@@ -29,6 +29,7 @@ signal.signal(signal.SIGINT, lambda *_: asked.append(1))
 sys.addaudithook(lambda event, about: "import" == event and about[0] == "jittor.compile_extern"
                  and signal.raise_signal(signal.SIGINT))  # its core is loaded by then
 before = dict(os.environ), signal.getsignal(signal.SIGINT), ssl._create_default_https_context
+recursion_limit = sys.getrecursionlimit()
 from unidet.backend.runtime import bring_up
 brought = bring_up("cpu", threads=1)
 import jittor as jt
@@ -37,6 +38,7 @@ assert not changed, changed
 assert signal.getsignal(signal.SIGINT) is before[1] and asked == [1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 assert ssl._create_default_https_context is before[2]
+assert sys.getrecursionlimit() == recursion_limit
 assert brought.threads == 1 and brought.device == "cpu"
 import jittor_utils
 jittor_utils.cc.log("compiler.py:1", "e", 0, "chatter that log_silent lets through")

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from studies import same_code, writing
+from studies import in_store, same_code, writing
 
-from unidet.cli import compose
 from unidet.config.study import Config
 
 TINY = (
@@ -44,7 +43,7 @@ def tiny(tmp_path: Path) -> Callable[..., Config]:
     """Composes the tiny study in a store of its own."""
 
     def make(*overrides: str) -> Config:
-        return compose([*TINY, f"store.root={tmp_path / 'store'}", *overrides])
+        return in_store(tmp_path / "store", *TINY, *overrides)
 
     return make
 

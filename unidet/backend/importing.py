@@ -15,7 +15,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from unidet.backend import core_record, core_sources, files, toolchain
-from unidet.backend.process_state import signals_kept, tls_kept, variables_set
+from unidet.backend.process_state import (
+    recursion_limit_kept,
+    signals_kept,
+    tls_kept,
+    variables_set,
+)
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
 
@@ -97,6 +102,7 @@ def import_jittor(
         variables_set(variables),
         signals_kept() as restore_signals,
         tls_kept(),
+        recursion_limit_kept(),
         warnings.catch_warnings(),
     ):
         # Python warns of Jittor's strings the first time it compiles its files.

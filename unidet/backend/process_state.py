@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -67,3 +68,14 @@ def tls_kept() -> Iterator[None]:
         yield
     finally:
         ssl._create_default_https_context = create
+
+
+@contextmanager
+def recursion_limit_kept() -> Iterator[None]:
+    """How deep Python recurses: with Jittor's million what is nested endlessly takes a minute to be
+    refused, or overflows the stack."""
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

@@ -3,7 +3,7 @@
 Jittor configures itself at import, from environment variables and files below the home folder.
 `bring_up` sets them only during the import and then restores the state of the process: signal
 handlers (Jittor's end the process at once, also on Ctrl-C), TLS verification (Jittor turns it off),
-HOME and every other variable. Call it before anything imports Jittor.
+the recursion limit, HOME and every other variable. Call it before anything imports Jittor.
 """
 
 from __future__ import annotations

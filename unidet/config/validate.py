@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Schema = TypeVar("Schema")
 
@@ -24,10 +28,10 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
     Raises:
         UserError: one line that names the key and the allowed values.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        built = TypeAdapter(schema).validate_python(dict(values))
+        built: Schema = _adapter(schema).validate_python(dict(values))
     except ValidationError as error:
         # Misspelt keys come first: they are the reason why others are missing.
         problems = sorted(
@@ -38,6 +42,14 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
         raise UserError(_line(schema, problems[0]) + more) from None
     _refuse_flags(values, built, ())
     return built
+
+
+@cache
+def _adapter(schema: type) -> TypeAdapter[Any]:
+    """What checks values against a schema: making it takes a third of a composition."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
 
 
 def _refuse_flags(value: Any, built: Any, keys: tuple[str, ...]) -> None:

@@ -6,13 +6,14 @@ import hashlib
 import json
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from studies import built
+from studies import built, in_store
 
 from unidet.cli import compose
 from unidet.config.study import Config
@@ -81,15 +82,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def bench(folder: Path, *overrides: str) -> Config:
-    return compose(
-        [
-            "experiment=bench",
-            f"data.root={folder}",
-            f"store.root={folder.parent / 'store'}",
-            "roi.network.embedding=6",
-            *overrides,
-        ]
+    config = in_store(
+        folder.parent / "store", "experiment=bench", "roi.network.embedding=6", *overrides
     )
+    return replace(config, data=replace(config.data, root=str(folder)))
 
 
 def run(target: str, folder: Path, *overrides: str) -> dict[str, Done]:
