@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,14 @@ def exit_status(*arguments: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main([*map(str, arguments)])
     return int(stop.value.code or 0)
+
+
+def answer(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """What a process of the command would leave behind, run in this one."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = exit_status(*arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 def complaint_of(

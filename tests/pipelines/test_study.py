@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import COMMAND
+from commands import answer as unidet
 from PIL import Image
 from stage_pages import departures
 
@@ -23,7 +24,8 @@ from unidet.pipelines.engine.states import built as artefacts
 AP_KEYS = {"AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR@300"}
 
 
-def unidet(*arguments: str) -> subprocess.CompletedProcess:
+def process(*arguments: str) -> subprocess.CompletedProcess:
+    """The command as a person has it; `unidet` is the same in this process, which starts sooner."""
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
 
@@ -31,7 +33,7 @@ def unidet(*arguments: str) -> subprocess.CompletedProcess:
 def study(overrides: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Overrides of a tiny study that has run to its report."""
     command = (*overrides, f"store.root={tmp_path_factory.mktemp('study')}")
-    result = unidet("stage=report", *command)
+    result = process("stage=report", *command)
     assert result.returncode == 0, result.stderr
     assert re.search(r"^report: \S+/reports/toy-[0-9a-f]{12}\.html$", result.stdout, re.MULTILINE)
     assert result.stderr.count(" ran ") == 22
@@ -100,11 +102,11 @@ def test_evaluate_agrees_with_the_stage(study: tuple[str, ...], tmp_path: Path) 
 
 
 def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> None:
-    result = unidet("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
+    result = process("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
     assert result.returncode == 0, result.stderr
     assert len(re.findall(r"^lvis_raw \(2\) +cached", result.stderr, re.MULTILINE)) == 2
     assert "calibration.gamma" in result.stdout
-    again = unidet("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
+    again = process("-m", "stage=lvis_eval", "calibration.gamma=0.3,0.6", *study)
     assert again.stdout == result.stdout
     assert again.stderr == ""
 
@@ -115,7 +117,7 @@ def test_calibration_is_swept_without_the_network(study: tuple[str, ...]) -> Non
 def test_a_sweep_through_another_launcher(study: tuple[str, ...], launcher: str) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     gammas = "0.1,0.2" if launcher == "joblib" else "0.4,0.5"
-    result = unidet(
+    result = process(
         "-m", "stage=lvis_eval", f"calibration.gamma={gammas},-1", *study,
         f"hydra/launcher={launcher}",
     )  # fmt: skip
@@ -130,7 +132,7 @@ def test_a_sweep_through_another_launcher(study: tuple[str, ...], launcher: str)
 
 
 def test_a_launcher_that_is_not_installed_is_one_line(study: tuple[str, ...]) -> None:
-    result = unidet(
+    result = process(
         "-m", "stage=lvis_eval", "calibration.gamma=0.7,0.8", "hydra/launcher=nowhere", *study
     )
     assert result.returncode == 2

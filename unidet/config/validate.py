@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
@@ -31,7 +31,7 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
     from pydantic import ValidationError
 
     try:
-        built: Schema = _adapter(schema).validate_python(dict(values))
+        built: Schema = _adapter(cast(Any, schema)).validate_python(dict(values))
     except ValidationError as error:
         # Misspelt keys come first: they are the reason why others are missing.
         problems = sorted(
