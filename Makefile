@@ -43,7 +43,7 @@ overfit: setup  ## a detector learns 20 images: DETECTOR=nanodet_plus|rtdetr|det
 test: export PYTHONDONTWRITEBYTECODE :=
 test: export OMP_NUM_THREADS := 1
 test: setup-dev  ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup-dev setup-peers  ## speeds and memory beside other programs': QUICK=1, ROWS="loader coco"
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(ROWS)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from longest import LONGEST
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"unidet": ROOT / "unidet", "unidet.conf": ROOT / "conf"} | {
     "unidet.pipelines": ROOT / "pipelines"
@@ -260,3 +262,8 @@ def test_every_dependency_has_its_reason() -> None:
             bare.append(line)
     assert len(lines) > 10
     assert bare == []
+
+
+def test_the_files_that_are_said_to_take_longest_are_there() -> None:
+    """Of a file that moved, tests/longest.py would say nothing any more."""
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []

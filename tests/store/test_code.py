@@ -323,7 +323,8 @@ def test_edits_reach_just_the_stages_that_run_the_code(tmp_path: Path) -> None:
         "from unidet.pipelines.engine.graph import STAGES\n"
         "stages = ('data', 'rpn', 'proposals', 'clip_embeddings', 'roi', 'lvis_eval')\n"
         "roots = {s: (STAGES[s].run.__module__, *STAGES[s].code(compose([]))) for s in stages}\n"
-        "print(json.dumps({s: [Sources().closure(root) for root in roots[s]] for s in stages}))"
+        "sources = Sources()\n"
+        "print(json.dumps({s: [sources.closure(root) for root in roots[s]] for s in stages}))"
     )
 
     def digests() -> dict[str, str]:

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from commands import COMMAND
 from disks import no_room
+from studies import in_store
 
-from unidet.cli import compose
 from unidet.config.combinations import combinations
 from unidet.config.study import Config
 from unidet.console import interrupt
@@ -63,7 +63,7 @@ def sweep(overrides: tuple[str, ...], tmp_path: Path) -> Make:
     """A sweep over the tiny study in an empty store."""
 
     def composed(job_overrides: Sequence[str]) -> Config:
-        return compose([*job_overrides, *overrides, f"store.root={tmp_path / 'store'}"])
+        return in_store(tmp_path / "store", *job_overrides, *overrides)
 
     def make(*choices: str) -> Sweep:
         jobs, swept = combinations(list(choices))
