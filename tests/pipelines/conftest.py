@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from studies import in_store, same_code, writing
 
 from unidet.config.study import Config
+from unidet.store.store import Store
 
 TINY = (
     "data.train_scenes=8",
@@ -30,6 +31,16 @@ TINY = (
     "report.examples=1",
     "runtime.device=cpu",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sources_read_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A store keeps what it has read of the sources for its keys; with a store of its own every
+    test would read them all anew, which takes a second."""
+    kept = tmp_path_factory.mktemp("sources") / "code"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "code_cache", kept)
+        yield
 
 
 @pytest.fixture(scope="session")
