@@ -72,8 +72,8 @@ def tls_kept() -> Iterator[None]:
 
 @contextmanager
 def recursion_limit_kept() -> Iterator[None]:
-    """How deep Python recurses: with Jittor's million what is nested endlessly takes a minute to be
-    refused, or overflows the stack."""
+    """Restores the recursion limit: Jittor sets a million, with which endlessly nested input is
+    refused only after a minute, or overflows the stack."""
     limit = sys.getrecursionlimit()
     try:
         yield

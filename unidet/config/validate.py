@@ -46,7 +46,7 @@ def build(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
 
 @cache
 def _adapter(schema: type) -> TypeAdapter[Any]:
-    """What checks values against a schema: making it takes a third of a composition."""
+    """Validator of a schema, kept: building one takes a third of the time of a composition."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(schema)
