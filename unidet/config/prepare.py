@@ -88,12 +88,14 @@ class PreparedData:
         links: folder -> target folder, both below the prepared one.
         complements: annotation file -> how it is made.
         host: start of the page's addresses.
+        images_host: the same of images on another server.
     """
 
     __pydantic_config__ = SCHEMA
 
     files: dict[str, RemoteFile]
     host: Address
+    images_host: Address | None = None
     links: dict[Place, Place] = field(default_factory=dict)
     complements: dict[Place, Complement] = field(default_factory=dict)
     part: Part | None = None

@@ -91,10 +91,9 @@ def coco(served: Served, folder: Path) -> tuple[object, ...]:
         "/zips/val2017.zip": zipped({f"val2017/{row}.jpg": b"x" for row in range(2, 4)}),
         "/zips/val2014.zip": zipped({f"val2014/{row}.jpg": b"x" for row in range(1, 6)}),
     }
-    address = f"files.val2017.address={served.address}/zips/val2017.zip"
     counts = {"val2017": "coco/val2017: 2", "val2014": "coco/images/val2014: 5"}
     page = unchecked("coco", served, **counts)
-    return ("data", "prepare", "coco", "--out", folder, *page, address)
+    return ("data", "prepare", "coco", "--out", folder, *page)
 
 
 def test_every_page_composes_and_says_what_it_would_fetch(
@@ -106,6 +105,21 @@ def test_every_page_composes_and_says_what_it_would_fetch(
         assert exit_status("data", "prepare", name, "--out", tmp_path / "data", "--dry-run") == 0
         assert "http" in capsys.readouterr().out
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", prepared_names())
+def test_a_mirror_is_asked_for_every_file_of_a_page(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`host=` alone for COCO, whose images of 2017 are also those of LVIS."""
+    mirror = "http://mirror.example/x"
+    hosts = [f"host={mirror}"]
+    if name.startswith(("lvis", "openimages")):
+        hosts.append(f"images_host={mirror}")
+    command = ("data", "prepare", name, "--out", tmp_path / "data", "--dry-run", *hosts)
+    assert exit_status(*command) == 0
+    said = capsys.readouterr().out
+    assert said.count("http") == said.count(f"{mirror}/") > 0
 
 
 def test_coco_is_laid_out_as_the_experiments_read_it(
@@ -271,7 +285,7 @@ def test_the_official_part_of_openimages(
         ).encode(),
     } | {f"/train/{code}.jpg": picture.getvalue() for code in part[:-1]}
     page = unchecked("openimages_2019", served)
-    page += [f"pictures.address='{served.address}/train/{{}}.jpg'", "part.percent=20"]
+    page += [f"images_host={served.address}", "part.percent=20"]
     assert exit_status("data", "prepare", "openimages_2019", "--out", tmp_path, *page) == 0
     written = json.loads(
         (tmp_path / "openimages/oid_challenge_2019_train_bbox.1@20.0.json").read_text()
@@ -326,10 +340,10 @@ def test_both_archives_of_voc_2007_share_a_folder(served: Served, tmp_path: Path
         (("prepare",), "there are coco, lvis_v0.5"),
         (("prepare", "cocco"), "did you mean 'coco'?"),
         (("prepare", "coco", "--only", "val201"), "did you mean 'val2017'?"),
-        (("prepare", "coco", "host=ftp://x"), "files.annotations2017.address: String should match"),
+        (("prepare", "coco", "host=ftp://x"), "files.val2017.address: String should match"),
         (("prepare", "coco", "host=http://me:mine@x"), "got 'http://me:***@x/"),
         (("prepare", "coco", "files.val2017.byte=1"), "files.val2017 has address, into, leaves"),
-        (("prepare", "coco", "hosts=x"), "the configuration has files, host, links"),
+        (("prepare", "coco", "hosts=x"), "the configuration has files, host, images_host, links"),
         (("prepare", "coco", "--out", "file/x"), "file is not a folder"),
         (("check", "coco"), "data check: coco: images and labels are given as --images FOLDER"),
         (("check", "--dry-run"), "data check: --only and --dry-run belong to prepare"),
