@@ -24,7 +24,12 @@ from unidet.pipelines.wiring.per_image import (
     shards_of,
 )
 from unidet.pipelines.wiring.study_networks import end_to_end
-from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets, training_sets
+from unidet.pipelines.wiring.study_sets import (
+    data_of,
+    evaluation_sets,
+    training_sets,
+    why_untrained,
+)
 
 
 def run(job: Job) -> None:
@@ -96,7 +101,8 @@ def why_none(config: Config) -> str:
             "rpn.classes=dataset"
         )
     if not training_sets(config):
-        return "data.training is empty; the first training set says what the network's outputs are"
+        why = why_untrained(config)
+        return f"{why}; the first training set says what the network's outputs are"
     return (
         "no evaluation set of style coco has the vocabulary of the first training set, "
         f"{next(iter(training_sets(config).values())).vocabulary!r}"

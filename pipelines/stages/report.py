@@ -18,6 +18,7 @@ from unidet.pipelines.stages import (
     lvis_eval,
     proposals,
 )
+from unidet.pipelines.wiring.fine_tuning import fine_tuning
 from unidet.pipelines.wiring.study_networks import naming, proposing_nodes
 from unidet.pipelines.wiring.study_sets import (
     all_sets,
@@ -42,6 +43,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     """Raises UserError where there is nothing to report on."""
     if not evaluation_sets(config):
         raise UserError("data.evaluation: a report needs an evaluation set; there is none")
+    fine_tuning(config)  # says first why there can be none
     nodes = [Node("data", entry) for entry in all_sets(config)]
     if not (knows_text(config) or is_closed_set(config)):
         raise UserError(f"report: {coco_eval.why_none(config)}")

@@ -29,6 +29,7 @@ from unidet.pipelines.wiring.study_sets import (
     training_data,
     training_sets,
     training_vocabularies,
+    why_untrained,
 )
 
 
@@ -92,7 +93,7 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     if not vocabularies:
         raise UserError(
             f"rpn.classes: {config.rpn.classes} takes the categories of the first training set, "
-            "but data.training is empty"
+            f"but {why_untrained(config)}"
         )
     first = next(iter(vocabularies))
     return {first: vocabularies[first]} | starting

@@ -113,8 +113,9 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
     if trained and (strange := unknown_names(trained, evaluated)):
         # as `unidet new` and `convert` refuse them
         checked[0].faults.refuse("category of val that train has not", strange[0], len(strange))
+    are_whole = not any(entry.faults.refused for entry in checked)
     for images, own in splits.items():
-        note_unlabelled(own, images, checked[0].faults)
+        note_unlabelled(own, images, checked[0].faults, are_whole=are_whole)
     return Check(checked or [CheckedSet("labels", "", "", foreign)], dict(_overlaps(checked)))
 
 

@@ -20,7 +20,7 @@ from unidet.data.check import shared_pictures
 from unidet.data.division import divide
 from unidet.data.own_data import OwnData, read_own, require_apart
 from unidet.errors import UserError
-from unidet.formats.labels.coco import Document
+from unidet.formats.labels.coco import Document, is_object
 from unidet.formats.labels.recognize import is_unfinished
 from unidet.formats.labels.records import TRAIN, VAL
 from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
@@ -76,13 +76,13 @@ def new_study(request: Request) -> list[str]:
     """
     _check_places(request)
     data = read_own(request.annotations, request.images, request.format)
-    order = check_labels(data, request.annotations, request.images, request.embeddings)
+    notes = check_labels(data, request.annotations, request.images, request.embeddings)
     digests = _digests(data, request.images)
     parts = data.documents
     if not data.is_divided:
         parts = _divided(data.documents[""], digests, request)
     lines = [_found(data, parts), *_division(data, parts, request), *_copies(parts, digests)]
-    lines += [f"note: {note}" for note in [*data.notes, order] if note]
+    lines += [f"note: {note}" for note in [*data.notes, *notes]]
     if request.is_there:
         _write_labels(request, data, parts)
         lines.append(f"{request.study}: kept; its labels were read again")
@@ -200,7 +200,7 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
             "name keeps an image for training, and copies stay together"
         )
     for part, use in ((TRAIN, "training"), (VAL, "evaluation")):
-        met = {box["category_id"] for box in parts[part]["annotations"]}
+        met = {box["category_id"] for box in filter(is_object, parts[part]["annotations"])}
         absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
         if absent:
             have = "name has" if len(absent) == 1 else "names have"
@@ -220,9 +220,10 @@ def _copies(parts: dict[str, Document], digests: dict[str, str]) -> Iterator[str
 
 
 def _annotated(parts: dict[str, Document]) -> int:
-    """How many images have a box."""
+    """How many images have a box to train on."""
     return sum(
-        len({box["image_id"] for box in document["annotations"]}) for document in parts.values()
+        len({box["image_id"] for box in filter(is_object, document["annotations"])})
+        for document in parts.values()
     )
 
 

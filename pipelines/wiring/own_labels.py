@@ -8,33 +8,41 @@ from unidet.data.image_files import image_names
 from unidet.data.images import require_eight_bits
 from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
-from unidet.formats.annotations import annotations_of
+from unidet.data.readers import CROWD, split_of
+from unidet.formats.annotations import annotations_of, findings, sentences
+from unidet.formats.findings import Finding, together
 from unidet.formats.tables import tables_of
 from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
 
 
-def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | None) -> str:
-    """What is to be said of the order of ready embeddings; empty where nothing is.
+def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | None) -> list[str]:
+    """Notes on boxes that are not trained on, and on the order of ready embeddings.
 
     Args:
         data: what was read at `place`; all its documents, one at least, have the same categories.
         images: the folder of the images.
 
     Raises:
-        UserError: images that are missing, of another size or of more than 8 bits a channel,
-            embeddings that do not fit.
+        UserError: images that are missing, of another size or of more than 8 bits a channel, a
+            document of which no box is trained on, embeddings that do not fit.
     """
     pictures = PictureFolder(images)
+    left_out: dict[str, Finding] = {}
     for document in data.documents.values():
         read = annotations_of(place, tables_of(place, document))
+        _, report = split_of(read, images, name=place.stem)
+        skipped = {f"skipped: {reason}": finding for reason, finding in report.skipped.items()}
+        left_out = together(left_out, skipped | findings(read.boxes, {CROWD: read.is_crowd}))
         names, _ = image_names(read.images, images)
         for name in names:
             require_eight_bits(images / name)
         if data.format == "coco":  # other formats' sizes are the images'
             for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
                 pictures.require_size(name, width, height)
+    notes = sentences(left_out)
     if embeddings is None:
-        return ""
+        return notes
     classes = [entry.name for entry in sorted(read.classes, key=lambda entry: entry.id)]
     vectors = read_ready(embeddings, classes)
-    return order_note(embeddings, classes) or empty_note(embeddings, classes, vectors)
+    order = order_note(embeddings, classes) or empty_note(embeddings, classes, vectors)
+    return [*notes, order] if order else notes

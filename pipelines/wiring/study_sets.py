@@ -45,6 +45,13 @@ def new_sets(config: Config) -> dict[str, DataSet]:
     return {name: sets[name] for name in new}
 
 
+def why_untrained(config: Config) -> str:
+    """Why there is no set that the networks are trained on."""
+    if _all_training_sets(config):
+        return "finetune.sets names all of data.training, and no other stage trains on those"
+    return "data.training is empty"
+
+
 def _new_names(config: Config) -> tuple[str, ...]:
     fine_tuning = config.finetune
     if fine_tuning.kind == "none":

@@ -179,8 +179,11 @@ def test_every_broken_picture_is_found(photos: Path) -> None:
 def test_pictures_that_no_file_lists_are_noted(photos: Path) -> None:
     split, faults = checked(photos, lambda content: content["images"].pop() and None)
     assert split is not None
-    note_unlabelled([split], photos, faults)
+    note_unlabelled([split], photos, faults, are_whole=True)
     assert faults.noted == {"image that no annotation file lists": Finding(1, "in/b.png")}
+    note_unlabelled([split], photos, faults, are_whole=False)
+    said = "image that no annotation file lists, or only records at fault"
+    assert faults.noted == {said: Finding(1, "in/b.png")}
 
 
 def test_copies_and_pictures_of_both_parts_are_found_by_content() -> None:

@@ -83,6 +83,27 @@ def test_the_only_picture_of_a_name_is_for_training() -> None:
         assert val in (["a"], ["b"])
 
 
+@pytest.mark.parametrize("flag", ["iscrowd", "ignore"])
+def test_boxes_that_are_not_trained_on_do_not_count(flag: str) -> None:
+    """Of name 2 all boxes but that of `s` are crowds: it would be evaluated on one of those, and
+    not be trained."""
+    content = document({"s": [1, 2], **{f"p{number}": [1, 2] for number in range(7)}, "c": [2]})
+    for box in content["annotations"][2:]:
+        if box["category_id"] == 2:
+            box[flag] = 1
+    for seed in range(8):
+        parts = divide(
+            content,
+            seed=seed,
+            fraction=0.25,
+            digest_of=lambda name: hashlib.sha256(name.encode()).hexdigest(),
+            place=Path("labels.json"),
+        )
+        assert "s" in [image["file_name"] for image in parts["train"]["images"]]
+        assert {"s", "c"}.isdisjoint(image["file_name"] for image in parts["val"]["images"])
+        assert len(parts["val"]["images"]) == 2
+
+
 def test_one_is_for_evaluation_even_if_that_costs_a_name() -> None:
     """Every image is the only one of a name; `c` of one name, the others of two."""
     for seed in range(10):

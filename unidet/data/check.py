@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from unidet.data.images import FolderImages, OtherSize, image_faults
-from unidet.data.pictures import PictureFolder, unlisted
-from unidet.data.readers import split_of
+from unidet.data.pictures import UNLISTED, PictureFolder, unlisted
+from unidet.data.readers import CROWD, split_of
 from unidet.errors import UserError
-from unidet.formats.annotations import Annotations, annotations_of
+from unidet.formats.annotations import Annotations, annotations_of, findings
 from unidet.formats.findings import Finding, TableFault
 from unidet.formats.ground_truth import ground_truth_of
 from unidet.formats.labels.records import RecordFault
@@ -59,7 +59,7 @@ def check_tables(
     def index(read: Annotations) -> Split:
         split, report = split_of(read, images, name=path.stem)
         faults.note({f"skipped: {kind}": finding for kind, finding in report.skipped.items()})
-        faults.note(report.noted)
+        faults.note(report.noted | findings(read.boxes, {CROWD: read.is_crowd}))
         return split
 
     if is_evaluated:  # first, so that what an evaluation refuses is not said to be skipped as well
@@ -138,10 +138,20 @@ def check_pictures(
     return sound
 
 
-def note_unlabelled(splits: Iterable[Split], images: Path, faults: Faults) -> None:
-    """Note the images of a folder that none of its sets lists."""
+def note_unlabelled(
+    splits: Iterable[Split], images: Path, faults: Faults, *, are_whole: bool
+) -> None:
+    """Note the images of a folder that none of its sets lists.
+
+    Args:
+        are_whole: the sets have all records of their files; else records at fault are not in them.
+    """
     listed = {name for split in splits for name in split.file_names}
-    faults.note(unlisted(listed, PictureFolder(images)))
+    faults.noted.pop(UNLISTED, None)  # of the reader, which knows no more
+    found = unlisted(listed, PictureFolder(images))
+    if not are_whole:
+        found = {f"{UNLISTED}, or only records at fault": found[remark] for remark in found}
+    faults.note(found)
 
 
 def note_copies(digests: dict[str, str], faults: Faults) -> None:

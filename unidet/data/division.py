@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unidet.errors import UserError
-from unidet.formats.labels.coco import Document
+from unidet.formats.labels.coco import Document, is_object
 from unidet.formats.labels.records import TRAIN, VAL
 
 
@@ -19,7 +19,8 @@ def divide(
 
     The split depends only on the seed and the content of the images. Copies of an image are in the
     same part. Each name has boxes in both parts if it has enough images. The only image of a name
-    is used for training, because its AP without training would be 0.
+    is used for training, because its AP without training would be 0. Crowds and ignored boxes do
+    not count, because they are not trained on.
 
     Args:
         fraction: share of the annotated images for evaluation, at least one image; fewer if names
@@ -31,7 +32,7 @@ def divide(
         UserError: there are fewer than two different annotated images.
     """
     categories: dict[int, set[int]] = {}
-    for box in document["annotations"]:
+    for box in filter(is_object, document["annotations"]):
         categories.setdefault(box["image_id"], set()).add(box["category_id"])
     groups: dict[str, set[int]] = {}
     copies: dict[str, list[int]] = {}

@@ -13,7 +13,7 @@ from unidet.data.own_parts import in_parts, names_of, parts_of_folders
 from unidet.data.pictures import PictureFolder, unlisted
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, sentences
-from unidet.formats.findings import Finding
+from unidet.formats.findings import Finding, together
 from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
 from unidet.formats.labels.recognize import Source, recognize
@@ -123,9 +123,7 @@ def _of_coco(
         read = annotations_of(file, tables_of(file, document))
         read.categories.texts("name")
         documents[part] = _completed(document, read, pictures)
-        for remark, finding in read.notes.items():
-            known = notes.get(remark, Finding(0, finding.first))
-            notes[remark] = Finding(known.count + finding.count, known.first)
+        notes = together(notes, read.notes)
     roots = set.intersection(*(_roots(document) for document in documents.values()))
     for number, name in sorted(roots):
         notes["category that stands for all others, or none, and has no box: left out"] = Finding(

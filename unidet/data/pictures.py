@@ -163,10 +163,13 @@ class PictureFolder:
         return last not in self._folders or last in folders
 
 
+UNLISTED = "image that no annotation file lists"
+
+
 def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Finding]:
     """The images of a folder without labels."""
     names = [name for name in pictures.all() if name not in listed]
-    return {"image that no annotation file lists": Finding(len(names), names[0])} if names else {}
+    return {UNLISTED: Finding(len(names), names[0])} if names else {}
 
 
 def _refuse_circle(place: str, folder: str) -> None:

@@ -38,6 +38,9 @@ _REASONS = (
     "area that is not positive",
 )
 """Why a box is left out; it is counted under the first that holds."""
+_FLAGS = "'iscrowd', IsGroupOf, difficult"
+CROWD = f"crowd ({_FLAGS}): not trained on, COCO AP does not count it"
+"""A remark on a box that is kept."""
 _IMAGES_AT_ONCE = 1 << 16
 
 
@@ -97,8 +100,8 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
         )
     if read.is_crowd[order].all():
         raise UserError(
-            f"{read.file}: all {len(order):,} usable boxes are crowds ('iscrowd', IsGroupOf, "
-            "difficult), which are neither trained on nor counted; write 0 where each is one object"
+            f"{read.file}: all {len(order):,} usable boxes are crowds ({_FLAGS}), which are "
+            "neither trained on nor counted; write 0 where each is one object"
         )
     order = _by_image(order, read.image_rows)
     by_id = np.argsort([category.id for category in read.classes])

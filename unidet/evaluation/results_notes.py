@@ -40,15 +40,24 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
 
 def _without_truth(truth: GroundTruth, detections: Detections) -> Iterator[str]:
     """COCO AP is the mean over the categories that are annotated, and knows no others."""
-    annotated = np.bincount(truth.category_rows[~truth.is_crowd], minlength=len(truth.category_ids))
+    count = len(truth.category_ids)
+    boxes = np.bincount(truth.category_rows, minlength=count)
+    objects = np.bincount(truth.category_rows[~truth.is_crowd], minlength=count)
     rows = truth.rows_of_categories(detections.category_ids)
-    others = rows[annotated[rows] == 0]
-    if len(others):
-        first = truth.category_names[others[0]]
-        yield (
-            f"{len(others)} × detection of a category that has no box in the ground truth, first "
-            f"{first!r}: not counted, as officially"
-        )
+    for others, has, advice in (
+        (rows[boxes[rows] == 0], "no box", ""),
+        (
+            rows[(boxes[rows] > 0) & (objects[rows] == 0)],
+            "only crowds ('iscrowd')",
+            "; write 0 where each is one object",
+        ),
+    ):
+        if len(others):
+            first = truth.category_names[others[0]]
+            yield (
+                f"{len(others)} × detection of a category that has {has} in the ground truth, "
+                f"first {first!r}: not counted, as officially{advice}"
+            )
 
 
 def _without_detections(truth: GroundTruth, detections: Detections) -> Iterator[str]:

@@ -16,6 +16,14 @@ class Finding:
     first: str
 
 
+def together(some: dict[str, Finding], more: dict[str, Finding]) -> dict[str, Finding]:
+    """By remark, with the counts of both and the first of the first."""
+    both = some | more
+    for remark in some.keys() & more.keys():
+        both[remark] = Finding(some[remark].count + more[remark].count, some[remark].first)
+    return both
+
+
 class TableFault(UserError):
     """Records with the same fault; the message is about the first.
 

@@ -45,3 +45,15 @@ def test_asked_for_them_it_says_what_there_is(stage: str) -> None:
 def test_a_report_says_what_keeps_a_set_from_being_evaluated() -> None:
     with pytest.raises(UserError, match="report: no evaluation set of style coco has"):
         needed("report", config("data.evaluation.own.vocabulary=other"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("report", "finetune: it trains a RoI head, but a closed-set study "),
+        ("coco_eval", "coco_eval: finetune.sets names all of data.training, and no other stage "),
+    ],
+)
+def test_names_to_learn_later_are_not_said_to_be_none(stage: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        needed(stage, config("finetune=own", "finetune.sets=[own]"))

@@ -62,7 +62,7 @@ def test_every_fault_is_told_with_its_count_and_first_record(run: Run, photos: P
         "labels (labels.json): 2 images, 2 boxes",
         "  fault: 1 × category_id is not among the categories, first annotations[1] (id 2)",
         "  fault: 1 × image of another size than its annotations say, first in/b.png",
-        "  note: 1 × image that no annotation file lists, first copy.png",
+        "  note: 1 × image that no annotation file lists, or only records at fault, first copy.png",
     ]
 
 
@@ -75,6 +75,8 @@ def test_a_fault_of_another_format_names_its_file(run: Run, photos: Path) -> Non
     assert told["sound"] is False
     (kind,) = told["sets"][0]["faults"]["refused"]
     assert kind == "the class must be 0 to 1"
+    (note,) = told["sets"][0]["faults"]["noted"]
+    assert note == "image that no annotation file lists, or only records at fault"
     assert told["sets"][0]["faults"]["refused"][kind]["first"].endswith("a.txt: line 1")
 
 
@@ -90,6 +92,20 @@ def test_what_is_read_otherwise_than_written_is_noted(run: Run, photos: Path) ->
     assert status == 0
     assert "  note: 1 × shape 'point' has no box" in said
     assert said.count("image that no annotation file lists, first c.png") == 1
+
+
+def test_crowds_are_noted(run: Run, photos: Path) -> None:
+    """Masks of CVAT's brush are crowds, which nobody asked for."""
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    content["annotations"][1]["iscrowd"] = 1
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    status, said = run("data", "check", *places(photos))
+    assert status == 0
+    assert said.splitlines()[1] == (
+        "  note: 1 × crowd ('iscrowd', IsGroupOf, difficult): not trained on, COCO AP does not "
+        "count it, first annotations[1] (id 2)"
+    )
 
 
 def test_labels_of_which_nothing_is_sound_are_faults_too(run: Run, photos: Path) -> None:

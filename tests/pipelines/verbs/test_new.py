@@ -189,7 +189,43 @@ def test_fewer_pictures_for_evaluation_than_asked_for_are_noted(
     assert "note: fewer for evaluation than --evaluation 0.6 asks for: every name keeps" in said
 
 
+def with_flags(folder: Path, flags: dict[str, dict[str, int]]) -> tuple[object, ...]:
+    """Arguments for the twelve images, their boxes of names with more fields."""
+    reader_of("coco").write(write_twelve(folder / "photos"), folder, folder / "photos")
+    file = folder / "annotations.json"
+    content = json.loads(file.read_text())
+    names = {entry["id"]: entry["name"] for entry in content["categories"]}
+    for box in content["annotations"]:
+        box |= flags.get(names[box["category_id"]], {})
+    file.write_text(json.dumps(content))
+    return "--images", folder / "photos", "--annotations", file
+
+
+def test_boxes_that_are_not_trained_on_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six boxes of each of the three names: in 18 boxes two names of which nothing is learned."""
+    places = with_flags(tmp_path, {"red": {"iscrowd": 1}, "blue": {"ignore": 1}})
+    assert exit_status("new", tmp_path / "own", *places) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("coco: 12 images, 18 boxes, 3 names")
+    assert "note: 2 names have no box for training: red, blue" in said
+    assert "note: 2 names have no box for evaluation: red, blue" in said
+    assert "note: 6 × skipped: annotation marked 'ignore', first annotations[2] (id 3)" in said
+    assert (
+        "note: 6 × crowd ('iscrowd', IsGroupOf, difficult): not trained on, COCO AP does not count "
+        "it, first annotations[0] (id 1)"
+    ) in said
+
+
 # --- what is refused ---------------------------------------------------------------------------
+
+
+def test_crowds_alone_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = with_flags(tmp_path, {name: {"iscrowd": 1} for name in ("red", "green", "blue")})
+    said = complaint_of("new", capsys, tmp_path / "own", *places)
+    assert "annotations.json: all 18 usable boxes are crowds ('iscrowd', IsGroupOf, diff" in said
+    assert not (tmp_path / "own").exists()
 
 
 @pytest.mark.parametrize("inside", ["photos", "photos/study", "labels", "labels/a/b"])

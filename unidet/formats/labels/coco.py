@@ -81,8 +81,12 @@ def _box(place: Path, record: Mapping[str, Any], categories: Mapping[int, str]) 
             shown(record["bbox"]),
         )
     xyxy = (left, top, left + width, top + height)
-    is_crowd = bool(record.get("iscrowd") or record.get("ignore"))
-    return Box(categories[record["category_id"]], xyxy, is_crowd)
+    return Box(categories[record["category_id"]], xyxy, not is_object(record))
+
+
+def is_object(record: Mapping[str, Any]) -> bool:
+    """Whether an annotation is one to train on: neither a crowd nor ignored."""
+    return not (record.get("iscrowd") or record.get("ignore"))
 
 
 def write(labels: Labels, out: Path, images: Path) -> None:
