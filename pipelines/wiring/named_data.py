@@ -72,7 +72,7 @@ def sets_in_folder(
     if source.format == "coco":
         pictures = PictureFolder(images)
         for file in source.places:
-            part, read = part_of_file(file, source), partial(_filled, file, pictures)
+            part, read = part_of_file(file, source), partial(_filled, file, pictures, note)
             yield NamedData(part or file.stem, file, images, OWN, _ROLES.get(part, ""), read)
         return
     data = read_own(annotations, images, as_format, refuse)
@@ -84,5 +84,7 @@ def sets_in_folder(
         )
 
 
-def _filled(file: Path, pictures: PictureFolder) -> Tables:
-    return tables_of(file, filled(coco_document(file, pictures), pictures))
+def _filled(file: Path, pictures: PictureFolder, note: Note) -> Tables:
+    document, notes = coco_document(file, pictures)
+    note(notes)
+    return tables_of(file, filled(document, pictures))

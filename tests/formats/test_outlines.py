@@ -16,7 +16,7 @@ from unidet.formats import scanner
 from unidet.formats.annotations import annotations_of, read_annotations
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.labels.records import strictly
-from unidet.formats.outlines import box_around
+from unidet.formats.outlines import box_around, is_elsewhere
 from unidet.formats.results import read_results
 from unidet.pipelines.wiring.named_data import sets_in_folder
 
@@ -183,3 +183,23 @@ def test_long_files_are_read_the_same(
         if record["bbox"] is None:
             del record["bbox"]
     assert [*read_annotations(write(document)).notes][:1] == ([note] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("box", "polygons", "is_so"),
+    [
+        ([0, 0, 10, 10], [[0, 0, 10, 0, 10, 10, 0, 10]], False),
+        ([0, 0, 10, 10], [[0, 4, 10, 4, 10, 10, 0, 10]], False),  # IoU .6
+        ([0, 0, 10, 10], [[0, 4, 10, 4, 10, 14, 0, 14]], True),  # 60 of 140
+        ([0, 0, 10, 10], [[20, 0, 30, 0, 30, 10]], True),
+        ([0, 0, 10, 10], [[0, 0, 2, 2, 0, 2], [8, 8, 10, 8, 10, 10]], False),  # in two parts
+        ([0, 0, 10, 10], [[20, 0, 30, 0]], False),  # of no height: tells nothing
+        ([0, 0, 10, 10], [[]], False),
+        ([0, 0, 10, 10], {"size": [1, 1], "counts": [1]}, False),
+        ([0, 0, 10], [[20, 0, 30, 0, 30, 10]], False),
+        ([0, 0, "10", 10], [[20, 0, 30, 0, 30, 10]], False),
+        ({"x": 0}, [[20, 0, 30, 0, 30, 10]], False),
+    ],
+)
+def test_boxes_that_are_not_where_their_polygons_are(box: Any, polygons: Any, is_so: bool) -> None:
+    assert is_elsewhere(box, polygons) == is_so

@@ -24,7 +24,7 @@ from unidet.formats.labels.records import (
     strictly,
     with_plain_names,
 )
-from unidet.formats.outlines import box_around
+from unidet.formats.outlines import box_around, is_elsewhere
 from unidet.formats.tables import tables_of
 
 _SIDES = ("width", "height")
@@ -119,7 +119,8 @@ def _of_coco(
                 f"{file.parent}: holds {len(source.places)} annotation files ({names}); give one "
                 "of them, or have two whose names, or whose folders', say train and val"
             )
-        document = coco_document(file, pictures)
+        document, elsewhere = coco_document(file, pictures)
+        notes = together(notes, elsewhere)
         read = annotations_of(file, tables_of(file, document))
         read.categories.texts("name")
         documents[part] = _completed(document, read, pictures)
@@ -171,12 +172,29 @@ def part_of_file(file: Path, source: Source) -> str:
     return part_named(file.stem) or part_named(file.parent.name)
 
 
-def coco_document(file: Path, pictures: PictureFolder) -> Document:
-    """The content of a file, with paths of images relative to the images folder.
+def coco_document(file: Path, pictures: PictureFolder) -> tuple[Document, dict[str, Finding]]:
+    """The content of a file, with paths of images relative to the images folder, and a note on
+    boxes that are not where their polygons are, as in TACO's first release.
 
     This also finds images that are in the folder of the file.
     """
-    document = read_document(file)
+    rows: list[int] = []
+
+    def look(key: str, start: int, records: list[Any]) -> None:
+        if key == "annotations":
+            rows.extend(row for row, record in enumerate(records, start) if _is_elsewhere(record))
+
+    document = read_document(file, look)
+    remark = "box that is not around its 'segmentation': kept, as officially"
+    notes = {remark: Finding(len(rows), f"annotations[{rows[0]}]")} if rows else {}
+    return _beside(document, file, pictures), notes
+
+
+def _is_elsewhere(record: Any) -> bool:
+    return isinstance(record, dict) and is_elsewhere(record.get("bbox"), record.get("segmentation"))
+
+
+def _beside(document: Document, file: Path, pictures: PictureFolder) -> Document:
     home, root = (Path(os.path.realpath(folder)) for folder in (file.parent, pictures.root))
     if home == root or root not in home.parents or not isinstance(document.get("images"), list):
         return document

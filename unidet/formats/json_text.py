@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from unidet.errors import UserError
 from unidet.formats.json_window import Batch, Scan, Window, opened
+
+Look = Callable[[str, int, list[Any]], object]
+"""Takes a key, the place of the first of some records in the list under it, and the records."""
 
 
 def members(
@@ -53,19 +55,27 @@ def members(
         text.require_end()
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path, look: Look = lambda key, start, records: None) -> dict[str, Any]:
     """The object in a JSON file, without `segmentation`s: these are most of a file, and used only
     where a record has no box.
+
+    Args:
+        look: called with the records of each list as they are written, piece by piece.
 
     Raises:
         UserError: as `members`.
     """
-    document = {}
+    document: dict[str, Any] = {}
     for key, batches, value in members(path, exactly=True):
         if key == "segmentation":
             continue
-        lists = (without_segmentation(batch.values) for batch in batches or ())
-        document[key] = without_segmentation(value) if batches is None else [*chain(*lists)]
+        if batches is None:
+            document[key] = without_segmentation(value)
+            continue
+        records = document[key] = []
+        for batch in batches:
+            look(key, len(records), batch.values)
+            records += without_segmentation(batch.values)
     return document
 
 

@@ -33,6 +33,19 @@ def box_around(segmentation: Any) -> list[float] | None:
     return [left, top, max(values[::2]) - left, max(values[1::2]) - top]
 
 
+def is_elsewhere(box: Any, segmentation: Any) -> bool:
+    """Whether a box x, y, width, height is hardly the one around its polygons: IoU below .5."""
+    around = box_around(segmentation) if type(segmentation) is list else None
+    if around is None or type(box) is not list or len(box) != 4 or not _are_finite(box):
+        return False
+    sizes = [own[2] * own[3] for own in (box, around)]
+    shared = 1.0
+    for side in (0, 1):
+        ends = (own[side] + own[side + 2] for own in (box, around))
+        shared *= max(min(ends) - max(box[side], around[side]), 0.0)
+    return min(sizes) > 0 and 3 * shared < sum(sizes)
+
+
 def _are_finite(values: list[Any]) -> bool:
     if {*map(type, values)} - {int, float}:
         return False
