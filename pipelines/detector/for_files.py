@@ -111,4 +111,4 @@ def _stats(source: Mapping[str, Any], examples: Sequence[str]) -> list[list[Any]
     """The files that the detections depend on, so that no other's are resumed."""
     files = [Path(source[name]) for name in FILES if source.get(name)]
     files += [_parsed(text)[1] for text in examples]
-    return [[str(path), *stat_of(str(path))] for path in files if path.exists()]
+    return [[os.path.abspath(path), *stat_of(str(path))] for path in files if path.exists()]

@@ -44,6 +44,22 @@ def test_what_is_done_is_known_to_the_next_run(tmp_path: Path, picture: str) -> 
         assert not journal.owns("other.jpg")
 
 
+def test_an_image_is_one_however_it_is_spelt(
+    tmp_path: Path, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(tmp_path / "out", picture)
+    monkeypatch.chdir(tmp_path)
+    with Journal(Path("out")) as journal:
+        journal.begin(SETTINGS)
+        for spelling in ("x.jpg", "./x.jpg", "out/../x.jpg"):
+            assert journal.done(spelling) is not None
+        record = {"stat": stat_of(picture), "files": ["y.jpg"]}
+        assert journal.add("./x.jpg", record) == ["x.jpg"]
+    monkeypatch.chdir("/")
+    with Journal(tmp_path / "out") as journal:
+        assert journal.record(picture) == {"picture": "../x.jpg", **record}
+
+
 def test_what_has_changed_is_not_done(tmp_path: Path, picture: str) -> None:
     out = tmp_path / "out"
     remember(out, picture)
@@ -91,7 +107,9 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, picture: str) -> None:
         assert path.read_bytes() == whole
         assert journal.done(picture) is not None
         journal.add("z.jpg", {"files": []})
-        assert journal.record("z.jpg") == {"picture": "z.jpg", "files": []}
+        record = journal.record("z.jpg")
+        assert record is not None
+        assert record["files"] == []
     assert path.read_bytes().startswith(whole)
 
 

@@ -4,9 +4,9 @@ One line for each step, appended as it is done: digits of its checksum, a blank,
 
     {"settings": {…}}                a run's settings; results of other settings do not count
     {"file": "a/x.jpg"}              is about to be written, so that it may be replaced later
-    {"picture": "photos/a/x.jpg", …} is done: the file's `stat_of`, and what was detected
+    {"picture": "../photos/x.jpg", …} is done: the file's `stat_of`, and what was detected
 
-A crash leaves a torn last line at most, which is cut off.
+Images are named by their way from the output folder, however they were given. A crash leaves a torn last line at most, which is cut off.
 """
 
 from __future__ import annotations
@@ -90,31 +90,36 @@ class Journal:
 
     def done(self, path: str) -> dict[str, Any] | None:
         """The record of an image; None if it is not done, has changed, or lost an output file."""
-        record = self.record(path)
+        record, key = self.record(path), self._key(path)
         if record is None or not os.path.exists(path) or record["stat"] != stat_of(path):
             return None
         there = all(
-            self._files.get(name) == path and (self.path.parent / name).exists()
+            self._files.get(name) == key and (self.path.parent / name).exists()
             for name in record["files"]
         )
         return record if there else None
 
-    def record(self, key: str) -> dict[str, Any] | None:
-        """The last record of this key, read from the disk."""
+    def record(self, path: str) -> dict[str, Any] | None:
+        """The last record of an image, or a frame of a video, read from the disk."""
+        key = self._key(path)
         return self._at(self._places[key]) if key in self._places else None
+
+    def _key(self, path: str) -> str:
+        """One name for all ways to spell a path, which moves with the folders."""
+        return os.path.relpath(os.path.abspath(path), os.path.abspath(self.path.parent))
 
     def _at(self, place: int) -> dict[str, Any]:
         with open(self.path, "rb") as stream:
             stream.seek(place)
             return self._parsed(stream.readline())
 
-    def add(self, key: str, record: Mapping[str, Any]) -> list[str]:
+    def add(self, path: str, record: Mapping[str, Any]) -> list[str]:
         """Record that an image, or a frame of a video, is finished.
 
         Returns:
             Files of an earlier run that this run has not written.
         """
-        files = record["files"]
+        files, key = record["files"], self._key(path)
         with self._lock:
             place = self._places.get(key)
             if place is None:
