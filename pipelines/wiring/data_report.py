@@ -90,32 +90,32 @@ def check(sets: Iterable[NamedData], foreign: Faults) -> Check:
         foreign: where the reader of the labels puts its own; they count for the first set.
     """
     checked: list[CheckedSet] = []
-    splits: dict[Path, list[Split]] = {}
+    listed: dict[Path, set[str]] = {}
     trained: set[str] = set()
     evaluated: set[str] = set()
     for data in _listed(sets, foreign):
         faults = foreign if not checked else Faults()
         entry = CheckedSet(data.name, data.file.resolve().name, data.role, faults)
         checked.append(entry)
-        split = _indexed(data, faults)
+        split, written = _indexed(data, faults)
         if split is None:
             continue
+        if not data.is_converted:
+            listed.setdefault(data.images, set()).update(split.file_names, written)
         entry.images, entry.boxes = len(split), len(split.labels)
         progress = Progress(f"decoding {data.name}")
         sound = check_pictures(split, data.images, faults, progress.update)
         progress.close()
         entry.digests = {name: sha256_file(data.images / name) for name in sorted(sound)}
         note_copies(entry.digests, faults)
-        splits.setdefault(data.images, []).append(split)
         if data.vocabulary == OWN and data.role:
             names = trained if data.role == "training" else evaluated
             names |= {category.name for category in split.categories}
     if trained and (strange := unknown_names(trained, evaluated)):
         # as `unidet new` and `convert` refuse them
         checked[0].faults.refuse("category of val that train has not", strange[0], len(strange))
-    are_whole = not any(entry.faults.refused for entry in checked)
-    for images, own in splits.items():
-        note_unlabelled(own, images, checked[0].faults, are_whole=are_whole)
+    for images, names in listed.items():
+        note_unlabelled(names, images, checked[0].faults)
     return Check(checked or [CheckedSet("labels", "", "", foreign)], dict(_overlaps(checked)))
 
 
@@ -129,14 +129,18 @@ def _listed(sets: Iterable[NamedData], foreign: Faults) -> list[NamedData]:
         return []
 
 
-def _indexed(data: NamedData, faults: Faults) -> Split | None:
+def _indexed(data: NamedData, faults: Faults) -> tuple[Split | None, list[str]]:
+    """The index of what is sound, and the names of all images, as written."""
     try:
         tables = data.read()
     except UserError as fault:
         faults.refuse(str(fault).removeprefix(f"{data.file}: "), data.file.name)
-        return None
+        return None, []
     is_evaluated = data.role != "training"  # labels of no study yet may become either
-    return check_tables(data.file, tables, data.images, faults, is_evaluated=is_evaluated)
+    split = check_tables(data.file, tables, data.images, faults, is_evaluated=is_evaluated)
+    images = tables.get("images")
+    written = [] if images is None else images.values("file_name") + images.values("coco_url")
+    return split, [name for name in written if isinstance(name, str)]
 
 
 def _overlaps(sets: list[CheckedSet]) -> Iterator[tuple[str, Finding]]:

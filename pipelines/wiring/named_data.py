@@ -38,6 +38,7 @@ class NamedData:
         role: what it is for; empty where nothing says so.
         read: its tables as COCO has them, unchecked; of labels that are no study's yet with what
             `unidet new` would fill in.
+        is_converted: from another format, whose reader has noted the images without labels.
     """
 
     name: str
@@ -46,6 +47,7 @@ class NamedData:
     vocabulary: str
     role: Role
     read: Callable[[], Tables]
+    is_converted: bool = False
 
 
 def sets_of_study(config: Config) -> Iterator[NamedData]:
@@ -79,9 +81,8 @@ def sets_in_folder(
     note(data.findings)
     for part, document in data.documents.items():
         name, role = part or annotations.resolve().name, _ROLES.get(part, "")
-        yield NamedData(
-            name, annotations, images, OWN, role, partial(tables_of, annotations, document)
-        )
+        read = partial(tables_of, annotations, document)
+        yield NamedData(name, annotations, images, OWN, role, read, is_converted=True)
 
 
 def _filled(file: Path, pictures: PictureFolder, note: Note) -> Tables:

@@ -130,6 +130,17 @@ def test_annotations_of_an_image_at_fault_are_not_faults_too(photos: Path) -> No
     assert list(faults.refused) == ["'height' must be at least 1 pixel"]
 
 
+def test_nothing_left_is_no_further_fault(photos: Path) -> None:
+    def quote(content: dict[str, Any]) -> None:
+        for image in content["images"]:
+            image["id"] = str(image["id"])
+
+    split, faults = checked(photos, quote)
+    assert split is None
+    (kind,) = faults.refused
+    assert kind.startswith("'id' must be a whole number without quotation marks")
+
+
 def test_what_stops_reading_is_a_fault_of_the_file(photos: Path) -> None:
     split, faults = checked(photos, lambda content: content.pop("categories"))
     assert split is None
@@ -179,11 +190,8 @@ def test_every_broken_picture_is_found(photos: Path) -> None:
 def test_pictures_that_no_file_lists_are_noted(photos: Path) -> None:
     split, faults = checked(photos, lambda content: content["images"].pop() and None)
     assert split is not None
-    note_unlabelled([split], photos, faults, are_whole=True)
+    note_unlabelled(split.file_names, photos, faults)
     assert faults.noted == {"image that no annotation file lists": Finding(1, "in/b.png")}
-    note_unlabelled([split], photos, faults, are_whole=False)
-    said = "image that no annotation file lists, or only records at fault"
-    assert faults.noted == {said: Finding(1, "in/b.png")}
 
 
 def test_copies_and_pictures_of_both_parts_are_found_by_content() -> None:

@@ -263,6 +263,27 @@ def test_pictures_without_labels_are_counted(tmp_path: Path, photos: Path) -> No
     assert note == "1 × image that no annotation file lists, first c.png"
 
 
+@pytest.mark.parametrize("format_name", ["openimages", "labelstudio", "cvat", "voc", "labelme"])
+def test_pictures_that_are_not_there_are_counted(
+    tmp_path: Path, photos: Path, format_name: str
+) -> None:
+    place = write_labels(tmp_path / "labels", format_name)
+    (photos / "a.png").unlink()
+    told = f"below {photos}, got .*; 1 of the 2 images that the labels name are not there: give"
+    with pytest.raises(UserError, match=told):
+        read_own(place, photos)
+
+
+def test_an_annotation_of_id_0_gets_another(tmp_path: Path, photos: Path) -> None:
+    content = json.loads(json.dumps(COCO["labels.json"]))
+    content["annotations"][0]["id"] = 0
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    data = read_own(tmp_path / "labels.json", photos)
+    assert [box["id"] for box in data.documents[""]["annotations"]] == [4, 2, 3]
+    (note,) = data.notes
+    assert note.startswith("1 × annotation of id 0: given another, as official AP would count it")
+
+
 def test_a_category_without_a_name_is_refused(tmp_path: Path, photos: Path) -> None:
     content = json.loads(json.dumps(COCO["labels.json"]))
     del content["categories"][1]["name"]

@@ -58,7 +58,10 @@ FAULTY_RESULTS = {
     ),
     "infinite score": (record(score=float("inf")), "detections[2]: 'score' is inf, must"),
     "null score": (record(score=None), "detections[2]: 'score' is None, must"),
-    "text score": (record(score="0.5"), "detections[2]: 'score' is '0.5', must be a number"),
+    "text score": (
+        record(score="0.5"),
+        "detections[2]: 'score' is '0.5', must be a number without quotation marks",
+    ),
     "huge integer": (record(score=10**30), "detections[2]: 'score' is 1000"),
     "nan box": (
         record(bbox=[0, float("nan"), 1, 1]),

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from unidet.data.images import FolderImages, OtherSize, image_faults
-from unidet.data.pictures import UNLISTED, PictureFolder, unlisted
+from unidet.data.pictures import PictureFolder
 from unidet.data.readers import CROWD, split_of
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, findings
@@ -84,10 +84,19 @@ def _sound_part(
         known = counted.get(fault.kind, Finding(0, fault.first))
         counted[fault.kind] = Finding(known.count + len(fault.rows), known.first)
         tables = _without(tables, fault)
-    if fault is not None and not isinstance(fault, TableFault):
+    if (
+        fault is not None
+        and not isinstance(fault, TableFault)
+        and not (counted and _is_emptied(tables))
+    ):
         counted[str(fault).removeprefix(f"{path}: ")] = Finding(1, path.name)
     faults.refused |= counted
     return result, tables
+
+
+def _is_emptied(tables: Tables) -> bool:
+    """Whether nothing is left of a table: that it is empty then is no fault of the file."""
+    return any(table is not None and not len(table) for table in tables.values())
 
 
 def _tried(
@@ -138,20 +147,10 @@ def check_pictures(
     return sound
 
 
-def note_unlabelled(
-    splits: Iterable[Split], images: Path, faults: Faults, *, are_whole: bool
-) -> None:
-    """Note the images of a folder that none of its sets lists.
-
-    Args:
-        are_whole: the sets have all records of their files; else records at fault are not in them.
-    """
-    listed = {name for split in splits for name in split.file_names}
-    faults.noted.pop(UNLISTED, None)  # of the reader, which knows no more
-    found = unlisted(listed, PictureFolder(images))
-    if not are_whole:
-        found = {f"{UNLISTED}, or only records at fault": found[remark] for remark in found}
-    faults.note(found)
+def note_unlabelled(listed: Iterable[str], images: Path, faults: Faults) -> None:
+    """Note the images of a folder that none of its sets lists, by their names in its files."""
+    pictures = PictureFolder(images)
+    faults.note(pictures.unlisted({name for name in map(pictures.find, listed) if name}))
 
 
 def note_copies(digests: dict[str, str], faults: Faults) -> None:

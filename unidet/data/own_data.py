@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 
 from unidet.data.image_files import image_names
 from unidet.data.own_parts import in_parts, names_of, parts_of_folders
-from unidet.data.pictures import PictureFolder, unlisted
+from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
-from unidet.formats.annotations import Annotations, annotations_of, sentences
+from unidet.formats.annotations import ID_ZERO, Annotations, annotations_of, sentences
 from unidet.formats.findings import Finding, together
 from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
 from unidet.formats.labels.recognize import Source, recognize
 from unidet.formats.labels.records import (
+    Labels,
+    NoPicture,
+    RecordFault,
     Refuse,
     by_part,
     part_named,
@@ -28,6 +32,7 @@ from unidet.formats.outlines import box_around, is_elsewhere
 from unidet.formats.tables import tables_of
 
 _SIDES = ("width", "height")
+NUMBERED = "annotation of id 0: given another, as official AP would count it as never found"
 _IN_FRACTIONS = ("yolo", "openimages")
 """Formats that say nothing of the size of an image."""
 
@@ -69,7 +74,7 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
     if source.format == "coco":
         documents, notes = _of_coco(source, pictures)
     else:
-        read = reader_of(source.format).read(source.places[0], pictures, refuse)
+        read = _read(source, pictures, refuse)
         labels = parts_of_folders(with_plain_names(read))
         documents = {part: document_of(own) for part, own in by_part(labels).items()}
         notes = labels.notes | (pictures.turned() if source.format in _IN_FRACTIONS else {})
@@ -77,6 +82,30 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
     notes = notes | _unlabelled(documents, pictures)
     documents, more = in_parts(documents, place)
     return OwnData(source.format, documents, notes | more)
+
+
+def _read(source: Source, pictures: PictureFolder, refuse: Refuse) -> Labels:
+    """The labels of another format than COCO's.
+
+    Raises:
+        UserError: as `read_own`; where an image is not there, with the number of such.
+    """
+    place, reader = source.places[0], reader_of(source.format)
+    try:
+        return reader.read(place, pictures, refuse)
+    except NoPicture as first:
+        lacking = {first.written}
+
+        def count(fault: RecordFault) -> None:
+            lacking.update({fault.written} if isinstance(fault, NoPicture) else ())
+
+        with suppress(UserError):  # the first fault is told
+            reader.read(place, pictures, count)
+        total = len(lacking) + pictures.named
+        raise UserError(
+            f"{first}; {len(lacking)} of the {total} images that the labels name are not there: "
+            "give their folder by --images, or fetch them, or take their records out"
+        ) from None
 
 
 def _require_boxes(documents: dict[str, Document], notes: dict[str, Finding], place: Path) -> None:
@@ -124,7 +153,8 @@ def _of_coco(
         read = annotations_of(file, tables_of(file, document))
         read.categories.texts("name")
         documents[part] = _completed(document, read, pictures)
-        notes = together(notes, read.notes)
+        own = {NUMBERED if it == ID_ZERO else it: found for it, found in read.notes.items()}
+        notes = together(notes, own)
     roots = set.intersection(*(_roots(document) for document in documents.values()))
     for number, name in sorted(roots):
         notes["category that stands for all others, or none, and has no box: left out"] = Finding(
@@ -159,7 +189,7 @@ def _is_above(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
 
 
 def _unlabelled(documents: dict[str, Document], pictures: PictureFolder) -> dict[str, Finding]:
-    return unlisted(set().union(*map(names_of, documents.values())), pictures)
+    return pictures.unlisted(set().union(*map(names_of, documents.values())))
 
 
 def part_of_file(file: Path, source: Source) -> str:
@@ -222,8 +252,14 @@ def _completed(document: Document, read: Annotations, pictures: PictureFolder) -
     flags = zip(read.is_crowd.tolist(), read.is_ignored.tolist(), strict=True)
     boxed = map(_boxed, document["annotations"])
     annotations = [_flagged(record, *own) for record, own in zip(boxed, flags, strict=True)]
-    tables = {"images": images, "categories": categories, "annotations": annotations}
+    tables = {"images": images, "categories": categories, "annotations": _counted(annotations)}
     return filled({**document, **tables}, pictures)
+
+
+def _counted(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With another id in place of 0, as Label Studio numbers: official AP would never find that."""
+    spare = max((int(record["id"]) for record in annotations), default=0) + 1
+    return [{**record, "id": spare} if record["id"] == 0 else record for record in annotations]
 
 
 def _boxed(record: Any) -> Any:

@@ -15,6 +15,8 @@ from unidet.formats.findings import Finding
 from unidet.formats.labels.records import KINDS, PARTS
 from unidet.formats.names import composed, without_upload_mark
 
+UNLISTED = "image that no annotation file lists"
+
 
 class PictureFolder:
     """The images at any depth below `root`; links to folders are followed.
@@ -26,6 +28,7 @@ class PictureFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._turned: set[str] = set()
+        self._named: set[str] = set()
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; --images names the folder of the images")
         if not self._names:
@@ -47,7 +50,7 @@ class PictureFolder:
             for name in (path.name, path.stem):
                 found = self._nearest(path, name, path.parts[:-1])
                 if len(found) == 1:
-                    return found[0]
+                    return self._noted(found[0])
         return None
 
     def of_name(self, written: str) -> Sequence[str]:
@@ -65,7 +68,23 @@ class PictureFolder:
         Only the label file's folders below `below` must match those of the image.
         """
         sets = self._sets_beside(labels, below)
-        return next((images[0] for images in sets if len(images) == 1), None)
+        only = next((images[0] for images in sets if len(images) == 1), None)
+        return None if only is None else self._noted(only)
+
+    def _noted(self, name: str) -> str:
+        self._named.add(name)
+        return name
+
+    @property
+    def named(self) -> int:
+        """How many images labels have asked for."""
+        return len(self._named)
+
+    def unlisted(self, listed: Container[str]) -> dict[str, Finding]:
+        """The images that are not listed, and that no label has asked for: those of labels that
+        were left out are not without labels."""
+        names = [name for name in self._names if name not in listed and name not in self._named]
+        return {UNLISTED: Finding(len(names), names[0])} if names else {}
 
     def rivals(self, labels: Path, below: Path) -> Sequence[str]:
         """Several images that a label file could be of, where `beside` finds none for that."""
@@ -161,15 +180,6 @@ class PictureFolder:
         if part is not None and own:
             return part in own
         return last not in self._folders or last in folders
-
-
-UNLISTED = "image that no annotation file lists"
-
-
-def unlisted(listed: Container[str], pictures: PictureFolder) -> dict[str, Finding]:
-    """The images of a folder without labels."""
-    names = [name for name in pictures.all() if name not in listed]
-    return {UNLISTED: Finding(len(names), names[0])} if names else {}
 
 
 def _refuse_circle(place: str, folder: str) -> None:

@@ -22,6 +22,8 @@ from unidet.formats.table import Table
 from unidet.formats.tables import Tables, read_tables, table_in
 from unidet.records import FREQUENCIES, Category
 
+ID_ZERO = "annotation of id 0: official AP counts it as never found"
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -107,7 +109,7 @@ def annotations_of(path: Path, tables: Tables, *, limit: int = 0) -> Annotations
                 "box that CVAT turned ('attributes'): read upright, as officially": (
                     boxes.numbers("attributes", default=0) != 0
                 ),
-                "annotation of id 0: official AP counts it as never found": annotation_ids == 0,
+                ID_ZERO: annotation_ids == 0,
                 "annotation that came before, same category and box: AP counts it as missed": (
                     repeated(image_rows, category_rows, boxes_xywh)
                 ),

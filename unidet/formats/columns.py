@@ -6,6 +6,7 @@ Python's types decide, not numpy's: to numpy `true` is 1 and text may be a numbe
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ LARGEST = 2.0**63
 _EXACT = 2**53  # beyond this a float no longer tells neighbouring whole numbers apart
 TRUE, AS_TEXT, NULL = 1, 2, 4
 """Bits of a flag: what it says, whether it is written as text, whether nothing is written."""
+_NUMBER = re.compile(r"\s*-?\d+(\.\d+)?([eE][+-]?\d+)?\s*", re.ASCII)
 _FLAGS = {None: NULL, 0: 0, 1: TRUE}
 _FLAG_WORDS = {"0": AS_TEXT, "1": AS_TEXT + TRUE, "false": AS_TEXT, "true": AS_TEXT + TRUE}
 Written = dict[int, Any]
@@ -225,11 +227,15 @@ def is_whole(value: Any) -> bool:
 
 
 def missed_limit(value: Any) -> str:
-    """What else a number must be that is whole, but not `is_whole`; empty for other values."""
-    if type(value) is int:
+    """What else a number must be that is whole, but not `is_whole`, or is written as text; empty
+    for other values."""
+    if type(value) is str:
+        return " without quotation marks" if _NUMBER.fullmatch(value) else ""
+    if type(value) is float and not value.is_integer():
+        return ""
+    if type(value) in (int, float) and abs(value) >= LARGEST:
         return " between -2^63 and 2^63"
-    is_rounded = type(value) is float and value.is_integer()
-    return " with all its digits" if is_rounded else ""
+    return " with all its digits" if type(value) is float else ""
 
 
 def is_number(value: Any) -> bool:

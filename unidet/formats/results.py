@@ -70,7 +70,7 @@ def read_detections(
         what = f"categories of {source}"
         categories = category_ids[table.rows_in("category_id", category_ids, what)]
     elif table.has("category_id"):
-        categories = table.integers("category_id")
+        categories = table.integers("category_id", advice="; of proposals, any")
     else:
         categories = np.zeros(len(table), np.int64)
     boxes, scores = table.boxes(), table.finite_numbers("score")

@@ -324,8 +324,8 @@ class Table:
         rows = sorted(row for row, value in written.items() if not fits(value))
         if rows:
             value = written[rows[0]]
-            limit = missed_limit(value) if fits is is_whole else ""
-            self.fail(rows, f"'{name}' is {shown(value)}, must be {wanted}{limit or advice}")
+            limit = missed_limit(value) if wanted.endswith("number") else ""
+            self.fail(rows, f"'{name}' is {shown(value)}, must be {wanted}{limit}{advice}")
 
     def _refuse(
         self,

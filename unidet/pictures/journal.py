@@ -6,7 +6,8 @@ One line for each step, appended as it is done: digits of its checksum, a blank,
     {"file": "a/x.jpg"}              is about to be written, so that it may be replaced later
     {"picture": "../photos/x.jpg", …} is done: the file's `stat_of`, and what was detected
 
-Images are named by their way from the output folder, however they were given. A crash leaves a torn last line at most, which is cut off.
+Images are named by their way from the output folder, however they were given. A crash leaves a torn
+last line at most, which is cut off.
 """
 
 from __future__ import annotations

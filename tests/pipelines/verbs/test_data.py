@@ -62,7 +62,7 @@ def test_every_fault_is_told_with_its_count_and_first_record(run: Run, photos: P
         "labels (labels.json): 2 images, 2 boxes",
         "  fault: 1 × category_id is not among the categories, first annotations[1] (id 2)",
         "  fault: 1 × image of another size than its annotations say, first in/b.png",
-        "  note: 1 × image that no annotation file lists, or only records at fault, first copy.png",
+        "  note: 1 × image that no annotation file lists, first copy.png",
     ]
 
 
@@ -75,8 +75,6 @@ def test_a_fault_of_another_format_names_its_file(run: Run, photos: Path) -> Non
     assert told["sound"] is False
     (kind,) = told["sets"][0]["faults"]["refused"]
     assert kind == "the class must be 0 to 1"
-    (note,) = told["sets"][0]["faults"]["noted"]
-    assert note == "image that no annotation file lists, or only records at fault"
     assert told["sets"][0]["faults"]["refused"][kind]["first"].endswith("a.txt: line 1")
 
 
@@ -125,6 +123,31 @@ def test_boxes_elsewhere_than_their_polygons_are_noted(
     assert status == 0
     note = f"{count} × box that is not around its 'segmentation': kept, as officially, first anno"
     assert (note in said) == (count > 0)
+def test_labels_that_are_left_out_are_labels(run: Run, photos: Path) -> None:
+    """A task that was skipped, and a record at fault: their images are not unlisted too."""
+    labels = places(photos, "labelstudio")
+    file = photos.parent / "labels/export.json"
+    content = json.loads(file.read_text())
+    content[1]["annotations"] = []
+    file.write_text(json.dumps(content))
+    status, said = run("data", "check", *labels)
+    assert (status, said.count("note:")) == (0, 1)
+    assert "task that nobody has annotated: left out" in said
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes())
+    assert (
+        "  note: 1 × image that no annotation file lists, first c.png"
+        in run("data", "check", *labels)[1]
+    )
+
+
+def test_a_record_at_fault_lists_its_image(run: Run, photos: Path) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    content["images"][1]["id"] = "2"
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    status, said = run("data", "check", *places(photos))
+    assert status == 1
+    assert "no annotation file lists" not in said
 
 
 def test_labels_of_which_nothing_is_sound_are_faults_too(run: Run, photos: Path) -> None:

@@ -13,6 +13,7 @@ from unidet.formats.labels.records import (
     Box,
     Labelled,
     Labels,
+    NoPicture,
     Notes,
     Owners,
     Pictures,
@@ -151,7 +152,8 @@ def _picture(where: str, values: dict[str, Any], pictures: Pictures, tags: set[A
         lists = [value for value in values.values() if isinstance(value, list)]
         if not first and (several := [item for item in lists if {*map(type, item)} == {str}]):
             raise RecordFault(where, "must name one image, not a list", shown(several[0]))
-        raise RecordFault(where, f"must name an image below {pictures.root}", shown(first))
+        written = first[0] if first else first
+        raise NoPicture(where, f"must name an image below {pictures.root}", written)
     if len({*names.values()}) > 1 and not names.keys() & {"image", *tags}:
         raise RecordFault(where, "must name one image, or that to label as 'image'", shown(names))
     tagged = [name for key, name in names.items() if key in tags]

@@ -40,6 +40,14 @@ class RecordFault(UserError):
         self.kind = kind
 
 
+class NoPicture(RecordFault):
+    """A record names an image that is not there, by the text `written`."""
+
+    def __init__(self, where: str, kind: str, written: object) -> None:
+        super().__init__(where, kind, shown(written))
+        self.written = str(written)
+
+
 Refuse = Callable[[RecordFault], None]
 """Handles a fault of a record: raises it, or notes it so that the record is omitted."""
 Quad = tuple[float, float, float, float]
@@ -147,7 +155,7 @@ def _no_picture(pictures: Pictures, where: str, what: str, written: object) -> R
         kind = f"{what} must say which image is meant, by its folder: several have that name"
         return RecordFault(where, kind.strip(), f"{shown(written)}, as of {', '.join(alike[:3])}")
     kind = f"{what} must be an image" if what else "must name an image"
-    return RecordFault(where, f"{kind} below {pictures.root}", shown(written))
+    return NoPicture(where, f"{kind} below {pictures.root}", written)
 
 
 def picture_of_file(pictures: Pictures, file: Path, below: Path, written: object, what: str) -> str:
