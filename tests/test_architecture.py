@@ -52,7 +52,8 @@ ALLOWED = {
         "unidet.store.disk",
         "unidet.store.hashing",
     }
-    | {"unidet.data.pillow_files", "unidet.data.file_kinds", "unidet.vocabularies"},
+    | {"unidet.data.pillow_files", "unidet.data.file_kinds", "unidet.data.seen"}
+    | {"unidet.vocabularies"},
 }
 HYDRA = {
     "unidet.cli",

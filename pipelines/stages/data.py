@@ -63,7 +63,7 @@ def run(job: Job) -> None:
 def _index_folder(job: Job, source: TrainingSet) -> None:
     from unidet.data.images import FolderImages, check_images
     from unidet.data.readers import split_of
-    from unidet.formats.annotations import read_annotations
+    from unidet.formats.annotations import read_annotations, sentences
     from unidet.formats.ground_truth import ground_truth_of
 
     annotations, images = job.files["annotations"], job.files["images"]
@@ -81,8 +81,10 @@ def _index_folder(job: Job, source: TrainingSet) -> None:
         lines += [note for note in notes if note not in lines]
         _save_ground_truth(read, source.limit, job.out / GROUND_TRUTH)
     progress = job.progress(f"decoding {job.name}")
-    check_images(FolderImages(images, split.file_names), split, progress=progress.update)
+    pictures = FolderImages(images, split.file_names)
+    remarks = check_images(pictures, split, progress=progress.update)
     progress.close()
+    lines += [f"  note: {remark}" for remark in sentences(remarks)]
     for line in lines:
         say("  " + line.replace(str(annotations), source.annotations).replace(f"{images}/", ""))
     save_image_set(split, _file_digests(job, images, split.file_names), job.out)

@@ -81,8 +81,8 @@ def sets_in_folder(
     note(data.findings)
     for part, document in data.documents.items():
         name, role = part or annotations.resolve().name, _ROLES.get(part, "")
-        read = partial(tables_of, annotations, document)
-        yield NamedData(name, annotations, images, OWN, role, read, is_converted=True)
+        tables = partial(tables_of, annotations, document)
+        yield NamedData(name, annotations, images, OWN, role, tables, is_converted=True)
 
 
 def _filled(file: Path, pictures: PictureFolder, note: Note) -> Tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unidet.data.image_files import image_names
-from unidet.data.images import require_eight_bits
+from unidet.data.images import require_readable
 from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
 from unidet.data.readers import CROWD, split_of
@@ -23,7 +23,7 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
         images: the folder of the images.
 
     Raises:
-        UserError: images that are missing, of another size or of more than 8 bits a channel, a
+        UserError: images that are missing, of another size or of a kind that is not read, a
             document of which no box is trained on, embeddings that do not fit.
     """
     pictures = PictureFolder(images)
@@ -35,7 +35,7 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
         left_out = together(left_out, skipped | findings(read.boxes, {CROWD: read.is_crowd}))
         names, _ = image_names(read.images, images)
         for name in names:
-            require_eight_bits(images / name)
+            require_readable(images / name)
         if data.format == "coco":  # other formats' sizes are the images'
             for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
                 pictures.require_size(name, width, height)

@@ -18,6 +18,7 @@ from splits import read_split
 from unidet.data.images import FolderImages, PackedImages, check_images, read_image, read_size
 from unidet.data.index import load_split, save_split
 from unidet.errors import Malformed, UserError
+from unidet.formats.findings import Finding
 from unidet.pictures.decode import read_picture
 from unidet.records import Category, Split
 from unidet.store.hashing import sha256_file
@@ -58,10 +59,32 @@ def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(tmp_path / name), seen)
 
 
-def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.full((3, 3), 40000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(UserError, match="convert it to 8 bits"):
-        read_image(tmp_path / "deep.png")
+@pytest.mark.parametrize("turn", [1, 6])
+def test_sixteen_bits_are_read_as_by_detect(tmp_path: Path, turn: int) -> None:
+    values = np.arange(0, 0x10000, 0x111, dtype=np.uint16)[:240].reshape(12, 20)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = tmp_path / "deep.png"
+    Image.fromarray(values).save(path, exif=exif)
+    seen = read_picture(path)
+    np.testing.assert_array_equal(read_image(path), seen.pixels)
+    assert seen.pixels.max() == (239 * 0x111) >> 8
+
+
+def test_what_a_network_hardly_sees_is_remarked(split: Split, folder: Path) -> None:
+    """12 bits in 16, and an image that is transparent all over; see test_decode.py too."""
+    images = FolderImages(folder, split.file_names)
+    sides = [(split.heights[row], split.widths[row]) for row in range(2)]
+    Image.fromarray(np.full(sides[0], 4095, np.uint16)).save(folder / split.file_names[0], "PNG")
+    clear = np.zeros((*sides[1], 4), np.uint8)
+    Image.fromarray(clear, "RGBA").save(folder / split.file_names[1], "PNG")
+    remarks = check_images(images, split)
+    assert list(remarks.values()) == [
+        Finding(1, split.file_names[0]),
+        Finding(1, split.file_names[1]),
+    ]
+    assert "nearly black, once its 16 bits are scaled to 8" in next(iter(remarks))
+    assert "transparent all over, which the network sees white" in [*remarks][1]
 
 
 def test_images_stand_upright(tmp_path: Path) -> None:
@@ -178,18 +201,20 @@ def test_a_pointer_and_an_empty_file_are_named(tmp_path: Path) -> None:
         read_image(path)
 
 
-@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
-def test_more_than_eight_bits_are_named(tmp_path: Path, kind: type) -> None:
+@pytest.mark.parametrize(
+    ("kind", "named"), [(np.int32, "of more than 16 bits"), (np.float32, "of mode F, .*8-bit RGB")]
+)
+def test_more_than_sixteen_bits_are_named(tmp_path: Path, kind: type, named: str) -> None:
     path = tmp_path / "deep.tif"
-    Image.fromarray(np.full((3, 3), 40000, kind)).save(path)
-    with pytest.raises(UserError, match=r"deep\.tif: its pixels are of mode (I;16|I|F), .*8 bits"):
+    Image.fromarray(np.full((3, 3), 70000, kind)).save(path)
+    with pytest.raises(UserError, match=rf"deep\.tif: its pixels are {named}"):
         read_image(path)
 
 
 def test_lab_pixels_are_named(tmp_path: Path) -> None:
     path = tmp_path / "lab.tif"
     Image.new("LAB", (3, 3)).save(path)
-    with pytest.raises(UserError, match=r"lab\.tif: its pixels are of mode LAB, .*RGB or grey"):
+    with pytest.raises(UserError, match=r"lab\.tif: its pixels are of mode LAB, .*8-bit RGB"):
         read_image(path)
 
 

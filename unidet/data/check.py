@@ -136,7 +136,7 @@ def check_pictures(
     """Decode every image of a set; returns the names of the readable ones."""
     sound = set(split.file_names)
     pictures = FolderImages(images, split.file_names)
-    for row, fault in image_faults(pictures, split, progress=progress):
+    for row, fault in image_faults(pictures, split, faults.noted, progress=progress):
         name = split.file_names[row]
         reason = str(fault).removeprefix(f"{images / name}: ").partition("; ")[0]
         if isinstance(fault, OtherSize):

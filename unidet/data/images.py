@@ -13,8 +13,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from unidet.data.pillow_files import (
-    CONVERTED,
-    as_seen,
     faults_named,
     is_turned,
     opened,
@@ -22,7 +20,9 @@ from unidet.data.pillow_files import (
     stored_size,
     upright_size,
 )
+from unidet.data.seen import Remark, is_deep, remark_on, require_mode, to_rgb
 from unidet.errors import UserError
+from unidet.formats.findings import Finding
 from unidet.records import Split
 from unidet.store.hashing import sha256_file
 
@@ -67,11 +67,15 @@ class FolderImages:
 
     def read(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB; UserError naming the file: missing, damaged or changed."""
+        return self.read_remarked(row)[0]
+
+    def read_remarked(self, row: int) -> tuple[np.ndarray, Remark]:
+        """`read`, and what the pixels do not show of the file."""
         path = self.root / self.file_names[row]
-        pixels = read_image(path)
+        read = read_remarked(path)
         if self.digests is not None and sha256_file(path) != self.digests[row].tobytes().hex():
             raise UserError(f"{path}: has changed since stage data read it; run the command again")
-        return pixels
+        return read
 
     def turned(self, row: int) -> str:
         """Effect of the EXIF orientation, as part of a message; empty if there is none."""
@@ -123,27 +127,25 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises:
         UserError: the file is missing, truncated, not an image, of a format that this Pillow does
-            not read, has more than eight bits per channel or more pixels than Pillow decodes.
+            not read, has more than 16 bits per channel or more pixels than Pillow decodes.
     """
+    return read_remarked(path)[0]
+
+
+def read_remarked(path: Path) -> tuple[np.ndarray, Remark]:
+    """`read_image`, and what the pixels do not show of the file."""
     with opened(path) as file:
-        _require_eight_bits(path, file)
+        was_deep = is_deep(file)
         upright = orientation(file) in (None, 1)
         image = file if upright else ImageOps.exif_transpose(file)
-        return np.asarray(as_seen(image))
+        pixels = np.asarray(to_rgb(str(path), image))
+        return pixels, remark_on(file, pixels, was_deep)
 
 
-def _require_eight_bits(path: Path, file: Image.Image) -> None:
-    if file.mode not in CONVERTED:
-        raise UserError(
-            f"{path}: its pixels are of mode {file.mode}, which is not 8 bits a channel of RGB or "
-            "grey; convert it to 8 bits a channel"
-        )
-
-
-def require_eight_bits(path: Path) -> None:
+def require_readable(path: Path) -> None:
     """UserError where `read_image` would refuse an image for what its header says."""
     with opened(path) as file:
-        _require_eight_bits(path, file)
+        require_mode(str(path), file)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -163,15 +165,18 @@ def check_images(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Raise the first error of `image_faults`, which has the same arguments."""
-    for _, fault in image_faults(images, split, threads=threads, progress=progress):
+) -> dict[str, Finding]:
+    """Raise the first error of `image_faults`, which has the same arguments; else its remarks."""
+    remarks: dict[str, Finding] = {}
+    for _, fault in image_faults(images, split, remarks, threads=threads, progress=progress):
         raise fault
+    return remarks
 
 
 def image_faults(
     images: FolderImages,
     split: Split,
+    remarks: dict[str, Finding],
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -181,6 +186,7 @@ def image_faults(
     Reading only the headers would not find truncated images.
 
     Args:
+        remarks: what images do not show of their files is put here.
         threads: number of decoding threads; by default the number of CPUs of this process.
         progress: called with the number of decoded images and the total.
 
@@ -188,27 +194,33 @@ def image_faults(
         Row and error, in row order: damaged, or of another size (`OtherSize`).
     """
 
-    def check(first: int) -> tuple[int, list[tuple[int, UserError]]]:
+    def check(first: int) -> tuple[range, list[UserError | str]]:
         rows = range(first, min(first + _CHUNK, len(split)))
-        faults = ((row, _fault(images, split, row)) for row in rows)
-        return rows.stop, [(row, fault) for row, fault in faults if fault is not None]
+        return rows, [_checked(images, split, row) for row in rows]
 
     with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
-        for done, faults in pool.map(check, range(0, len(split), _CHUNK)):
-            yield from faults
-            progress(done, len(split))
+        for rows, found in pool.map(check, range(0, len(split), _CHUNK)):
+            for row, what in zip(rows, found, strict=True):
+                if isinstance(what, UserError):
+                    yield row, what
+                elif what:
+                    known = remarks.get(what, Finding(0, images.file_names[row]))
+                    remarks[what] = Finding(known.count + 1, known.first)
+            progress(rows.stop, len(split))
 
 
-def _fault(images: FolderImages, split: Split, row: int) -> UserError | None:
+def _checked(images: FolderImages, split: Split, row: int) -> UserError | str:
+    """What is wrong with an image, or a remark on it, which may be empty."""
     try:
-        _check_size(images, split, row)
+        pixels, remark = images.read_remarked(row)
+        _check_size(images, split, row, pixels)
     except UserError as fault:
         return fault
-    return None
+    return remark.kind
 
 
-def _check_size(images: FolderImages, split: Split, row: int) -> None:
-    height, width, _ = images.read(row).shape
+def _check_size(images: FolderImages, split: Split, row: int, pixels: np.ndarray) -> None:
+    height, width, _ = pixels.shape
     annotated = f"{split.widths[row]}x{split.heights[row]}"
     if f"{width}x{height}" != annotated:
         raise OtherSize(

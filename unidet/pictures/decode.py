@@ -13,14 +13,13 @@ from PIL import Image, ImageOps, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from unidet.data.pillow_files import (
-    CONVERTED,
-    as_seen,
     faults_named,
     is_transparent,
     orientation,
     require_as_meant,
     upright_size,
 )
+from unidet.data.seen import SIXTEEN_BITS, is_deep, remark_on, to_rgb
 from unidet.errors import UserError
 from unidet.store.hashing import require_end
 
@@ -38,15 +37,9 @@ JPEG.
 _ADVICE = "replace it"
 _JPEG = b"\xff\xd8"
 _REDUCED = (1, 2, 4, 8)  # scale divisors of a JPEG decoder
-_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_DARK = 64
-"""Below it 16 bits, scaled to 8, have held fewer, as of cameras of 12 or 14 bits."""
-_NARROW = 32
-"""Fewer levels of 255 than this, as of thermal cameras, show a network little of what is there."""
 _STRIP = 256  # rows that are converted at once
 _AVIF = b"ftypavi"
 _BRANDS = (_AVIF, b"ftyphe", b"ftypmif1", b"ftypmsf1")
-_ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 
 
 @dataclass(frozen=True)
@@ -76,14 +69,14 @@ def read_picture(path: Path, most: int = DRAWN_PIXELS) -> Picture:
     """
     with _opened(path) as file:
         _check_size(path, file)
-        is_deep = _is_deep(file)
+        was_deep = is_deep(file)
         width, height = upright_size(file)
         reduced = _divisor(width * height, most)
         if isinstance(file, JpegImageFile):
             file.draft(None, (file.width // reduced, file.height // reduced))
         file.load()
         pixels = image_pixels(file, str(path), most)
-        return Picture(pixels, (height, width), _note(file, pixels, is_deep))
+        return Picture(pixels, (height, width), remark_on(file, pixels, was_deep).text)
 
 
 def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.ndarray:
@@ -93,7 +86,7 @@ def image_pixels(image: Image.Image, name: str, most: int = DRAWN_PIXELS) -> np.
         UserError: the mode is ambiguous; the message calls the image `name`.
     """
     turn = orientation(image)
-    rgb = _to_rgb(name, _halved(image, most))
+    rgb = to_rgb(name, _halved(image, most))
     if turn not in (None, 1):
         rgb = ImageOps.exif_transpose(_with_orientation(rgb, turn))
     return _pixels(rgb)
@@ -170,28 +163,9 @@ def _halved(image: Image.Image, most: int) -> Image.Image:
         return image
     if image.mode in ("1", "P", "PA"):
         image = image.convert("RGBA" if is_transparent(image) else "RGB")
-    if image.mode in _SIXTEEN_BITS:
+    if image.mode in SIXTEEN_BITS:
         image = image.convert("I")
     return image.reduce(part)
-
-
-def _to_rgb(name: str, image: Image.Image) -> Image.Image:
-    """Convert to RGB with 8 bits per channel."""
-    if image.mode in _SIXTEEN_BITS or image.mode == "I":
-        return _from_sixteen_bits(name, image)
-    if image.mode not in CONVERTED:
-        raise UserError(
-            f"{name}: its pixels are of mode {image.mode}, which has no one meaning as colours; "
-            "convert it to 8-bit RGB"
-        )
-    return as_seen(image)
-
-
-def _from_sixteen_bits(name: str, image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if values.size and not 0 <= values.min() <= values.max() <= 0xFFFF:
-        raise UserError(f"{name}: its pixels are of more than 16 bits; convert it to 8-bit RGB")
-    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
 
 
 def _with_orientation(image: Image.Image, turn: int) -> Image.Image:
@@ -208,35 +182,3 @@ def _pixels(image: Image.Image) -> np.ndarray:
         bottom = min(top + _STRIP, image.height)
         pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
     return pixels
-
-
-def _is_deep(file: Image.Image) -> bool:
-    """Whether an opened file, not decoded yet, has 16 bits a channel; Pillow may keep 8."""
-    raw = any("16" in str(tile[3]) for tile in getattr(file, "tile", ()))
-    return raw or file.mode in (*_SIXTEEN_BITS, "I")
-
-
-def _note(file: Image.Image, pixels: np.ndarray, is_deep: bool) -> str:
-    if file.format in _ANIMATED and getattr(file, "is_animated", False):
-        pages = "pages" if file.format == "TIFF" else "frames"
-        return f"has several {pages}; the first is read"
-    if is_transparent(file) and pixels.min(initial=255) == 255 and _is_invisible(file):
-        return "is transparent all over, so the network sees it white; save it without alpha"
-    return _depth_note(pixels) if is_deep and pixels.size else ""
-
-
-def _depth_note(pixels: np.ndarray) -> str:
-    """That little is left of the 16 bits a channel that the pixels had."""
-    least, most = int(pixels.min()), int(pixels.max())
-    if most >= _DARK and most - least >= _NARROW:
-        return ""
-    dark, flat = f"its brightest pixel is {most}", f"its pixels are {least} to {most}"
-    what, sight = (dark, "nearly black") if most < _DARK else (flat, "nearly uniform")
-    return (
-        f"{what} of 255 once its 16 bits are scaled to 8, so the network sees it {sight}; scale it "
-        "to 8 bits yourself"
-    )
-
-
-def _is_invisible(file: Image.Image) -> bool:
-    return file.convert("RGBA").getchannel("A").getextrema() == (0, 0)

@@ -325,13 +325,26 @@ def test_pictures_that_training_does_not_read_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = write_pictures(tmp_path / "photos")
-    Image.fromarray(np.full((80, 100), 4095, np.uint16)).save(photos / "a.png")
+    Image.new("F", (100, 80)).save(photos / "a.png", "TIFF")
     write_labels(tmp_path / "labels", "voc")
     monkeypatch.chdir(tmp_path)
     places = ("--images", "photos", "--annotations", "labels")
-    assert "a.png: its pixels are of mode I;16, " in complaint_of("new", capsys, "birds", *places)
+    assert "a.png: its pixels are of mode F, " in complaint_of("new", capsys, "birds", *places)
     assert exit_status("data", "check", *places) == 1
-    assert "1 × its pixels are of mode I;16, which is not 8 bits" in capsys.readouterr().out
+    assert "1 × its pixels are of mode F, which has no one meaning" in capsys.readouterr().out
+
+
+def test_pictures_of_twelve_bits_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_pictures(tmp_path / "photos")
+    Image.fromarray(np.full((80, 100), 4095, np.uint16)).save(photos / "a.png")
+    write_labels(tmp_path / "labels", "voc")
+    places = ("--images", photos, "--annotations", tmp_path / "labels")
+    assert exit_status("data", "check", *places) == 0
+    said = capsys.readouterr().out
+    assert "note: 1 × image that the network sees nearly black, once its 16 bits" in said
+    assert exit_status("new", tmp_path / "birds", *places) == 0
 
 
 @pytest.mark.parametrize("again", [(), ("--again",)])
