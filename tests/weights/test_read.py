@@ -264,7 +264,7 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"other\.pth is {reason}"):
             read_checkpoint(tmp_path / "other.pth")
     (tmp_path / "other.pkl").write_bytes(pickle.dumps(OrderedDict(a=1), protocol=2))
-    with pytest.raises(UserError, match="there are no tensors inside"):
+    with pytest.raises(UserError, match="there are no tensors inside, only 'a'; give a file with"):
         read_checkpoint(tmp_path / "other.pkl")
     (tmp_path / "number.pkl").write_bytes(pickle.dumps(7, protocol=2))
     with pytest.raises(UserError, match="not one of weights"):

@@ -66,6 +66,7 @@ _LEGACY_HEAD = pickle.dumps(_LEGACY_MAGIC, 2)
 # stand inside another.
 _WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params")
 _MAX_NESTED = 4
+_SHOWN = 4  # keys in a message
 # Under these they keep the average (EMA) of the weights, with which they evaluate: RT-DETR, DeiT,
 # timm, detrex, BasicSR. mmengine's `ema_state_dict` is none: when it saves, it exchanges the two.
 _AVERAGE_KEYS = ("ema", "model_ema", "state_dict_ema", "ema_state", "params_ema")
@@ -277,7 +278,7 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
 
     _check_jittor(file, size)
     first = load(file, size, other_files.elsewhere)
-    if isinstance(first.value, dict):
+    if isinstance(first.value, (dict, list, tuple)):
         return _weights(first, size)
     if first.value != _LEGACY_MAGIC:
         first.placeholders.require_none()
@@ -321,7 +322,9 @@ def _weights(loaded: Loaded, size: int) -> dict[str, np.ndarray]:
         contents = _inner(contents)
     tensors = flatten(contents, Allowance.of(loaded.opcodes, size))
     if not tensors:
-        raise UserError("there are no tensors inside")
+        keys = [f"{text_of(key)!r:.40}" for key in contents] if isinstance(contents, dict) else []
+        what = f", only {', '.join(keys[:_SHOWN])}" if keys else ""
+        raise UserError(f"there are no tensors inside{what}; give a file with a network's weights")
     return tensors
 
 

@@ -1,11 +1,13 @@
 """Names under which wrappers keep a network: DataParallel, torch.compile, Lightning, a trainer.
 
 A wrapper puts a component of its own in front of every name (`module.backbone.conv1.weight`), or
-inside, where it wraps a part (`backbone._orig_mod.conv1.weight`).
+inside, where it wraps a part (`backbone._orig_mod.conv1.weight`). Beside the network it may keep
+what training alone needs (`criterion.empty_weight`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +15,8 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 _INSIDE = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_IN_TRAINING = re.compile(r"\w*(loss|criteri|metric|matcher|accuracy|evaluator)\w*", re.I)
+"""Modules that no inference needs: of the loss, of metrics."""
 _TRAINED, _AVERAGED = "model.", "avg_model."
 """Where NanoDet-Plus' trainer keeps the weights and their EMA."""
 _COUNTER = "n_averaged"  # of PyTorch's AveragedModel, beside the network that it wraps
@@ -40,7 +44,7 @@ def unwrapped(names: Iterable[str]) -> Iterator[Unwrapped]:
     """
     way = Unwrapped({name: name for name in names})
     yield way
-    for remove in (_without_inside, _without_copies, _trainers):
+    for remove in (_without_inside, _without_losses, _without_copies, _trainers):
         if shorter := remove(way):
             way = shorter
             yield way
@@ -60,6 +64,19 @@ def _without_inside(way: Unwrapped) -> Unwrapped | None:
     if not removed or len(names) < len(way.names):
         return None
     return Unwrapped(names, (*way.removed, *(f"{part}." for part in removed)))
+
+
+def _without_losses(way: Unwrapped) -> Unwrapped | None:
+    gone = {
+        name: part
+        for name in way.names
+        if (part := next(filter(_IN_TRAINING.fullmatch, name.split(".")), None))
+    }
+    if not gone or len(gone) == len(way.names):
+        return None
+    names = {name: in_file for name, in_file in way.names.items() if name not in gone}
+    removed = dict.fromkeys(f"{part}.*" for part in gone.values())
+    return Unwrapped(names, (*way.removed, *removed))
 
 
 def _without_copies(way: Unwrapped) -> Unwrapped | None:

@@ -30,6 +30,12 @@ from unidet.weights.write import write_torch
         ("backbone.image_model.stem.conv.weight", "YOLO-World of mmyolo"),
         ("image_encoder.patch_embed.proj.weight", "Segment Anything"),
         ("state.0.exp_avg", "the state of an optimizer"),
+        ("optimizer_states.0.state.0.exp_avg", "the state of an optimizer"),
+        ("optimizer.state.0.exp_avg", "the state of an optimizer"),
+        ("17", "tensors without names, of a list"),
+        ("0.3", "tensors without names, of a list"),
+        ("arr_0", "tensors without names, of a list"),
+        ("0.weight", ""),
         ("body.conv.weight", ""),
     ],
 )

@@ -145,10 +145,22 @@ def test_a_teacher_and_a_student_are_not_chosen_from(
         firsts = [name.partition(".")[0] + r"\." for name in (first, second)]
         with pytest.raises(UserError, match=f"networks below {' and '.join(firsts)}; save one"):
             open_weights(tmp_path / "x.pth")
-    beside = {"criterion.weight": np.zeros(3, np.float32)}
+    beside = {"necks.weight": np.zeros(3, np.float32)}
     write_torch(tmp_path / "x.pth", under("detector.", official) | beside)
     with pytest.raises(UserError, match=r"holds networks below detector\.; save one"):
         open_weights(tmp_path / "x.pth")
+
+
+def test_what_training_alone_needs_is_passed_over(
+    two: tuple[Layout, Layout], tmp_path: Path
+) -> None:
+    """As Lightning keeps the modules of a loss and of metrics beside the network's."""
+    official = values(dict(two[0].expected))
+    beside = {"criterion.empty_weight": np.zeros(3), "val_metric.sum": np.zeros(1)}
+    write_torch(tmp_path / "x.pth", under("detector.", official) | beside)
+    opened = open_weights(tmp_path / "x.pth")
+    assert opened.layout == two[0]
+    assert opened.removed == ("criterion.*", "val_metric.*", "detector.")
 
 
 def test_shapes_of_neither(two: tuple[Layout, Layout], tmp_path: Path) -> None:

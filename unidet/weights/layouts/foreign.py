@@ -43,7 +43,14 @@ _FOREIGN = (
         r"(image_encoder|mask_decoder|sam_mask_decoder)\.",
         "Segment Anything, which detects no names",
     ),
-    (r"(state|param_groups)\.", "the state of an optimizer, without weights"),
+    (
+        r"(optim\w*\.)?(\d+\.)?(state|param_groups)\.",
+        "the state of an optimizer, without weights; give the file with the network's state_dict",
+    ),
+    (
+        r"(\d+\.)*\d+$|arr_\d+$",
+        "tensors without names, of a list; save the network's state_dict, which names them",
+    ),
 )
 
 
