@@ -148,7 +148,7 @@ class Model:
                 f"box {boxes[~sound][0].tolist()}: must be x1 < x2, y1 < y2 within the image's "
                 f"{width}x{height} pixels"
             )
-        if (fractions := (high <= 1).all(axis=1)).any():
+        if (fractions := (high <= 1).all(axis=1) & (max(width, height) > 1)).any():
             raise UserError(
                 f"box {boxes[fractions][0].tolist()}: looks like fractions of the image, must be "
                 f"in its {width}x{height} pixels"

@@ -64,7 +64,8 @@ class Sweep:
         self._jobs: list[Planned] = []
         for number, overrides in enumerate(jobs):
             shown = list(map(redact_argument, overrides))
-            label = " ".join(item for item in shown if item.split("=")[0] in swept)
+            last = {item.split("=")[0]: item for item in shown}  # of a key given twice
+            label = " ".join(item for key, item in last.items() if key in swept)
             self._labels.append(label or " ".join(shown))
             try:
                 planned = Planned(f"{number:03d}", tuple(overrides), compose(overrides))

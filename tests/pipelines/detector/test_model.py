@@ -214,6 +214,7 @@ def test_several_pictures_give_a_list(model: Model) -> None:
 
 def test_a_region_is_a_box_or_the_whole_picture(model: Model) -> None:
     assert model.embed(picture(5, 7)).tolist() == [[0, 0, 7, 5]]
+    assert model.embed(picture(1, 1)).tolist() == [[0, 0, 1, 1]]  # no fractions
     assert model.embed(picture(5, 7), np.zeros((0, 4))).shape == (0, 4)
     assert len(model.embed(picture(5, 7), np.array([[-0.5, 0, 7.9, 5]]))) == 1  # by rounding
     with pytest.raises(UserError, match=r"boxes have shape \(4,\)"):

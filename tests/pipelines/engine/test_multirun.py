@@ -80,6 +80,14 @@ def gammas(*more: str) -> tuple[str, ...]:
     return ("stage=lvis_eval", "calibration.gamma=0,0.3", *more)
 
 
+def test_a_key_given_twice_is_labelled_by_the_value_that_counts(
+    sweep: Make, tmp_path: Path
+) -> None:
+    launcher = Launcher(tmp_path)
+    sweep("stage=lvis_eval", "calibration.gamma=0.9", "calibration.gamma=0,0.3").run(launcher)
+    assert launcher.waves[-1] == ["calibration.gamma=0", "calibration.gamma=0.3"]
+
+
 def test_combinations_vary_the_last_key_fastest() -> None:
     jobs, swept = combinations(["stage=rpn", "seed=1,2", "rpn.network.alpha=0.1,0.2"])
     assert swept == ["seed", "rpn.network.alpha"]
