@@ -36,6 +36,7 @@ HOSTILE = (
 """Category names that some user may have."""
 
 PROVENANCE_MADE = Provenance(
+    report="0123456789ab",
     commands=["unidet stage=report 'data.root=<x>'"],
     experiment="toy",
     values=[Value("calibration.gamma", "0.0", "<0.3>")],

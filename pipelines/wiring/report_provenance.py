@@ -76,6 +76,7 @@ def provenance_of(action: Action, store: Store, compose: Compose) -> Provenance:
     total = duration(sum(node.seconds for node in chain))
     weight = size(sum(node.bytes for node in chain))
     return Provenance(
+        report=action.output[:DIGITS],
         commands=list(dict.fromkeys(node.command for node in chain)),
         experiment=experiment,
         values=values,

@@ -11,6 +11,7 @@ from unidet.config.study import Config
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.selection import select
 from unidet.pipelines.wiring.report_comparison import Report
+from unidet.report.html.provenance import reports_on
 from unidet.store.record import Action
 from unidet.store.store import Store
 
@@ -34,11 +35,37 @@ def report_of(what: str, config: Config, store: Store) -> Report:
     theirs = next((place for place in path.parents if (place / "store" / "v1").is_dir()), None)
     if theirs is not None and path.exists():
         store = Store(theirs) if theirs != Path(os.path.abspath(store.root)) else store
-    delivered = _DELIVERED.search(what)
-    (action,) = select(delivered[1] if delivered else what, config, store)[:1]
+    named = _named(what, path)
+    try:
+        (action,) = select(named, config, store)[:1]
+    except UserError:
+        if not path.is_file():
+            raise
+        shows = f"shows the report {named}, which" if named != what else "shows no report that"
+        raise UserError(
+            f"{what}: {shows} store {store.root} {'does not hold' if named != what else 'holds'}; "
+            "give the folder of its study or store, stage report, or a page that it has left"
+        ) from None
     if action.stage != "report":
         raise UserError(f"{what}: is an artefact of {action.label}; name one of stage report")
     return _report(action, store)
+
+
+def _named(what: str, path: Path) -> str:
+    """The digits of the report that a page shows, by its name or by what it says; others as they
+    are.
+
+    Raises:
+        UserError: the page compares several.
+    """
+    if delivered := _DELIVERED.search(what):
+        return delivered[1]
+    if path.suffix != ".html" or not path.is_file():
+        return what
+    shown = reports_on(path.read_text(encoding="utf-8", errors="replace"))
+    if len(shown) > 1:
+        raise UserError(f"{what}: compares several reports; name one of them: {', '.join(shown)}")
+    return shown[0] if shown else what
 
 
 def _store_of_study(folder: Path) -> Path | None:

@@ -107,6 +107,28 @@ def test_a_page_with_its_provenance(publish: Publish, command: Callable, store: 
     assert page != (store.folder(action) / "report.html").read_text()
 
 
+def test_a_page_that_was_written_is_known_again(
+    publish: Publish, command: Callable, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Under any name; a comparison, a page of another store and other files are called so."""
+    digits = [publish(0.3 * seed, seed=seed).output[:12] for seed in (0, 1)]
+    assert command("report", digits[0], "--out", "r.html")[0] == 0
+    assert command("report", "r.html", "--out", "again.html")[0] == 0
+    assert Path("again.html").read_bytes() == Path("r.html").read_bytes()
+    assert command("report", *digits, "--out", "both.html")[0] == 0
+    said = complaint_of("report", capsys, "both.html", "--out", "x.html")
+    assert f"both.html: compares several reports; name one of them: {', '.join(digits)}" in said
+    elsewhere = f"store.root={tmp_path / 'empty'}"
+    said = complaint_of("report", capsys, "r.html", elsewhere, "--out", "x.html")
+    assert (
+        f"r.html: shows the report {digits[0]}, which store {tmp_path / 'empty'} does not" in said
+    )
+    Path("plot.html").write_text("<html>")
+    said = complaint_of("report", capsys, "plot.html", "--out", "x.html")
+    assert "plot.html: shows no report that store" in said
+    assert not Path("x.html").exists()
+
+
 def test_the_experiment_of_a_folder(
     publish: Publish, command: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

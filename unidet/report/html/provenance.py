@@ -6,6 +6,7 @@ cost is recorded beside artefacts. It is inserted at a placeholder in a copy of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from unidet.errors import UserError
 from unidet.report.charts.svg import plain
 from unidet.report.html.render import PROVENANCE, TITLE, render
 from unidet.report.html.tables import Column, Table
+
+_REPORT = re.compile(r'<dl class="facts" data-report="([0-9a-f]+)">')
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,14 @@ class Provenance:
     """Where a report comes from.
 
     Attributes:
+        report: the first digits of its digest, by which a page is known again.
         commands: those that made its artefacts, each once.
         experiment: the one that it is a variation of.
         values: what differs from it; None where it is not at hand.
         total: of computing and of bytes, in words.
     """
 
+    report: str
     commands: Sequence[str]
     experiment: str
     values: Sequence[Value] | None
@@ -68,6 +73,11 @@ class Provenance:
     code: Sequence[str]
     built: str
     total: str
+
+
+def reports_on(page: str) -> list[str]:
+    """The digits of the reports that a page shows: one, or those that it compares."""
+    return list(dict.fromkeys(_REPORT.findall(page)))
 
 
 def with_provenance(page: str, provenance: Provenance, number: int = 1) -> str:
