@@ -21,6 +21,7 @@ from unidet.pipelines.detector.one_network import OneNetwork
 from unidet.pipelines.detector.texts import Encode, Texts
 from unidet.pipelines.detector.two_stage import TwoStage
 from unidet.pipelines.engine.engine import bring_up_jittor
+from unidet.pipelines.wiring.class_outputs import CLASS_ROWS, named_outputs
 from unidet.pipelines.wiring.study_networks import END_TO_END, end_to_end
 from unidet.vocabularies.vocabulary import names_by_number
 from unidet.weights.other_files import require_file
@@ -41,12 +42,6 @@ PAGES = {
     "unidetector_end2end_partitioned": "end2end=clip_r50_c4",
 }
 """Layout of a checkpoint -> the page of settings of its network, in `conf/GROUP`."""
-CLASS_ROWS = {
-    "nanodet_plus": ("head.predict.0.weight", 32),  # beside 8 bins for each of four sides
-    "rtdetr": ("decoder.enc_score_head.weight", 0),
-    "detr": ("class_embed.weight", 1),  # "no object"
-}
-"""Kind of a network -> the array with a row for each class, and its rows that are none."""
 BASE = (
     "clip_embeddings=prompts81",
     "calibration.compat=default",  # officially a name that is never found silences all others
@@ -184,7 +179,7 @@ def _closed_set(
     network = _proposer(config, checkpoint)
     assert isinstance(network, Detector)
     count = _classes(config, checkpoint)
-    names = checkpoint.classes if len(checkpoint.classes) == count else ()
+    names = named_outputs(checkpoint.classes, count)
     supposed = () if names else names_by_number(count)
     return ClosedSet(
         network,

@@ -18,6 +18,12 @@ Names: TypeAlias = "Sequence[str | None]"
 Places: TypeAlias = "list[int | None]"
 """For each output the one of the file that it starts from, None for a new one."""
 _SHOWN = 3
+CLASS_ROWS = {
+    "nanodet_plus": ("head.predict.0.weight", 32),  # beside 8 bins for each of four sides
+    "rtdetr": ("decoder.enc_score_head.weight", 0),
+    "detr": ("class_embed.weight", 1),  # "no object"
+}
+"""Kind of a network -> the array with a row for each class, and its rows that are none."""
 
 
 def with_own_classes(
@@ -60,8 +66,9 @@ def _places(names: Names, count: int, in_file: Names, is_trained_further: bool) 
     """None to take the file's outputs as they are."""
     if not names:
         return None if count == 1 else [None]
-    has_names = len(in_file) == count
-    places = _by_name(names, in_file if has_names else names_by_number(count))
+    own = named_outputs(in_file, count)
+    has_names = bool(own)
+    places = _by_name(names, own or names_by_number(count))
     missing = [name for name, at in zip(names, places, strict=True) if name and at is None]
     if not missing or (is_trained_further and (has_names or len(missing) < len(names))):
         return places
@@ -76,6 +83,17 @@ def _places(names: Names, count: int, in_file: Names, is_trained_further: bool) 
     return places if is_trained_further else None
 
 
+def named_outputs(in_file: Names, count: int) -> Names:
+    """The names in a file of so many outputs; none, which is said, where they are of others."""
+    if in_file and len(in_file) != count:
+        say(
+            f"  the weights name {len(in_file)} classes ({_some(in_file)}) and have {count} "
+            "outputs: which is which is not known, so their names are passed over"
+        )
+        return ()
+    return in_file
+
+
 def _by_name(names: Names, known: Names) -> Places:
     """What stands for nothing starts from what stands for nothing at its place."""
     places = [at for at, name in enumerate(known) if name is not None]
@@ -88,6 +106,19 @@ def _by_name(names: Names, known: Names) -> Places:
         return None if found is None else places[found]
 
     return [place_of(at, name) for at, name in enumerate(names)]
+
+
+def kept_outputs(names: Sequence[str], count: int, in_file: Names) -> str:
+    """What outputs of these names take over from weights with `count` outputs, in a line."""
+    has = f"has outputs for {count} classes"
+    known = named_outputs(in_file, count) or names_by_number(count)
+    if not known and count == len(names):
+        return f"{has} and no names: taken by position, as {_some(names)}"
+    new = [name for name, at in zip(names, _by_name(names, known), strict=True) if at is None]
+    if not new:
+        return f"{has}, those of your {len(names)} names among them"
+    kept = len(names) - len(new)
+    return f"{has}, {kept} of your {len(names)} names among them; new are {_some(new)}"
 
 
 def _tell(places: Places, count: int) -> None:

@@ -236,6 +236,11 @@ def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:
             f"for any name: --clip FOLDER with OpenAI's {' and '.join(CLIP_FILES)}, or "
             f"--embeddings FILE.npy with {count} x 1024 numbers"
         )
+    if request.weights is not None and not request.knows_text:
+        from unidet.pipelines.wiring.new_weights import start_of
+
+        by_id = sorted(parts[TRAIN]["categories"], key=lambda entry: entry["id"])
+        yield from start_of(request.weights, [entry["name"] for entry in by_id])
     pictures = len(parts[TRAIN]["images"])
     if pictures < _FEW and request.weights is None and not request.knows_text:
         yield (

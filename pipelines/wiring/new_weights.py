@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from unidet.errors import UserError
+from unidet.pipelines.wiring.class_outputs import CLASS_ROWS, kept_outputs
 from unidet.weights.layouts.layout import Layout
 from unidet.weights.layouts.registry import open_weights
 from unidet.weights.read import read_checkpoint
@@ -33,6 +35,15 @@ def require_start(path: Path, *, knows_text: bool) -> None:
     else:
         return
     raise UserError(f"--weights {path}: {what_it_is(layout)}; {starts} (docs/own-data.md)")
+
+
+def start_of(path: Path, names: Sequence[str]) -> Iterator[str]:
+    """A line on what a closed-set study of these names starts with; none of a mere backbone."""
+    weights = open_weights(path)
+    array, others = CLASS_ROWS["nanodet_plus"]
+    if array in weights.arrays:
+        count = len(weights.arrays[array]) - others
+        yield f"--weights {path}: {kept_outputs(names, count, weights.classes)}"
 
 
 def what_it_is(layout: Layout) -> str:

@@ -101,12 +101,17 @@ def test_a_study_with_ready_embeddings_reads_them(photos: Path) -> None:
     assert "clip" not in [str(node) for node in needed("report", config)]
 
 
-def test_weights_are_where_training_starts(photos: Path) -> None:
+def test_weights_are_where_training_starts(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = photos.parent / "net.safetensors"
     shapes = nanodet_plus.M.shapes()  # a side is None where any number of classes will do
-    zeros = {name: [side or 3 for side in shape] for name, shape in shapes.items()}
+    zeros = {name: [side or 35 for side in shape] for name, shape in shapes.items()}
     write_safetensors(weights, {name: np.zeros(own, np.float32) for name, own in zeros.items()})
+    capsys.readouterr()
     assert study(new(photos, "started", "--weights", weights)).rpn.weights == str(weights)
+    said = capsys.readouterr().out
+    assert "has outputs for 3 classes, 0 of your 2 names among them; new are 'cat', 'dog'" in said
 
 
 def test_labels_are_read_again_and_the_study_file_kept(

@@ -13,7 +13,7 @@ import pytest
 from unidet.backend.runtime import bring_up
 from unidet.errors import UserError
 from unidet.pipelines.proposers import detr, nanodet_plus, rtdetr
-from unidet.pipelines.wiring.class_outputs import with_own_classes
+from unidet.pipelines.wiring.class_outputs import kept_outputs, with_own_classes
 from unidet.pipelines.wiring.starting_weights import ClassOutputs, load_starting_weights
 from unidet.vocabularies.vocabulary import shipped
 from unidet.weights.layouts.registry import layout_named
@@ -53,7 +53,7 @@ def rows(
         ((None, "dog"), (None, "dog"), [1, 2], ""),
         (("a", "b"), (), [1, 2], "without names for their outputs: taken by position, as 'a', 'b'"),
         (("a", "b", "c"), (), [0, 0, 0], "weights for 2 classes: 3 new\n"),
-        (("a", "b"), ("only one",), [1, 2], "taken by position, as 'a', 'b'"),
+        (("a", "b"), ("only one",), [1, 2], "the weights name 1 classes ('only one') and have 2 "),
         ((), (), [0], "weights for 2 classes: 1 new\n"),
     ],
 )
@@ -69,6 +69,23 @@ def test_outputs_of_equal_names_are_taken_over(
     error = capsys.readouterr().err
     assert said in error
     assert bool(said) == bool(error)
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "in_file", "said"),
+    [
+        (("cat", "dog"), 80, (), "has outputs for 80 classes, those of your 2 names among them"),
+        (("cat", "fox"), 80, (), "80 classes, 1 of your 2 names among them; new are 'fox'"),
+        (("elk", "fox"), 80, (), "80 classes, 0 of your 2 names among them; new are 'elk', 'fox'"),
+        (("elk",), 3, ("fox", "owl", "elk"), "3 classes, those of your 1 names among them"),
+        (("elk", "fox"), 2, (), "2 classes and no names: taken by position, as 'elk', 'fox'"),
+        (("elk",), 3, ("elk",), "3 classes, 0 of your 1 names among them; new are 'elk'"),
+    ],
+)
+def test_what_is_said_of_weights_before_training(
+    names: Sequence[str], count: int, in_file: Sequence[str], said: str
+) -> None:
+    assert kept_outputs(names, count, in_file).endswith(said)
 
 
 def test_the_one_output_of_class_agnostic_weights_is_taken_over(
