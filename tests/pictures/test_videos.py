@@ -14,9 +14,10 @@ from PIL import Image
 
 from unidet.errors import UserError
 from unidet.pictures.videos import (
+    _may_be_flat,
+    damage_note,
     film_of,
     frame_rate,
-    missing_frames,
     read_frames,
     video_file,
     video_name,
@@ -139,15 +140,51 @@ def test_a_video_that_breaks_off_is_told(tmp_path: Path, capfd: pytest.CaptureFi
         for frame in np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8):
             write(frame)
     whole = path.read_bytes()
-    assert missing_frames(path, len(list(read_frames(path)))) == ""
+    assert damage_note(path, len(list(read_frames(path)))) == ""
     path.write_bytes(whole[: len(whole) // 2])
     count = len(list(read_frames(path)))
     assert 0 < count < 10
-    assert missing_frames(path, count) == (
+    assert damage_note(path, count) == (
         f"breaks off: {count} of the 12 frames that its header names could be read"
     )
-    assert missing_frames(path, 11) == "", "headers may be a frame off"
+    assert damage_note(path, 11) == "", "headers may be a frame off"
     assert capfd.readouterr() == ("", ""), "FFmpeg is silent"
+
+
+def filmed(path: Path, count: int = 12) -> bytes:
+    frame = np.random.default_rng(0).integers(0, 255, (15, 20, 3), np.uint8)
+    frame = np.asarray(Image.fromarray(frame).resize((320, 240)))
+    with video_file(path, 5.0) as write:
+        for number in range(count):
+            write(np.roll(frame, 5 * number, 1))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["x.avi", "x.mp4"])
+def test_a_stretch_of_zeros_is_told(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Within a frame it leaves colours that nobody filmed, and over two a frame is lost."""
+    path = tmp_path / name
+    whole = filmed(path)
+    assert damage_note(path, 12) == ""
+    assert damage_note(path, 11) == "", "headers may be a frame off"
+    for place in range(len(whole) // 3, len(whole) * 2 // 3, len(whole) // 30):
+        path.write_bytes(whole[:place] + bytes(1200) + whole[place + 1200 :])
+        note = damage_note(path, len(list(read_frames(path))))
+        assert note.startswith(("has stretches of zeros, as a copy", "breaks off: ")), place
+    assert capfd.readouterr() == ("", "")
+
+
+def test_zeros_of_one_colour_are_none(tmp_path: Path) -> None:
+    """Optimal tables have the shortest codes, zeros alone, for what a flat image consists of."""
+    flat = io.BytesIO()
+    Image.new("RGB", (4096, 4096)).save(flat, "JPEG", optimize=True)
+    frame = flat.getvalue()
+    assert bytes(512) in frame
+    assert _may_be_flat(frame)
+    Image.new("RGB", (64, 64)).save(flat, "JPEG")
+    assert not _may_be_flat(flat.getvalue()[len(frame) :])
 
 
 def test_no_video(tmp_path: Path) -> None:

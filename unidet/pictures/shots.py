@@ -14,7 +14,7 @@ from unidet.pictures.decode import DRAWN_PIXELS, NETWORK_PIXELS, header_size, re
 from unidet.pictures.journal import stat_of
 from unidet.pictures.read_ahead import Work
 from unidet.pictures.sources import Source
-from unidet.pictures.videos import film_of, missing_frames, read_frames
+from unidet.pictures.videos import damage_note, film_of, read_frames
 
 DECODING = 7
 """Bytes per pixel while an image is decoded: 4 of Pillow and 3 of the array."""
@@ -109,7 +109,7 @@ def _frames(number: int, path: Path) -> Iterator[Work[Shot]]:
             height, width, _ = frame.shape
             shot = Shot(number, count, frame, (height, width))
             yield Work(frame.nbytes, partial(_same, shot))
-        note = missing_frames(path, count)
+        note = damage_note(path, count)
     except (UserError, OSError) as error:
         yield Work(0, partial(_same, _fault(number, path, error)))
         return

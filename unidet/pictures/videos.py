@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +18,18 @@ from unidet.data.file_kinds import HEAD
 from unidet.errors import UserError, other_kind, text_or_zeros
 from unidet.store.disk import whole_file
 
-if TYPE_CHECKING:
-    import cv2
-
 _CODECS = {".avi": "MJPG"}
 _CODEC = "mp4v"
 _RATE = 25.0  # frames per second, if the file contains neither the rate nor times
+_ZEROS = bytes(512)
+_WITHOUT_ZEROS = (
+    *(b"MJPG", b"FMP4", b"MP4V", b"XVID", b"DIVX", b"AVC1", b"H264", b"HEVC", b"HVC1", b"HEV1"),
+    *(b"VP80", b"VP90", b"AV01"),
+)
+"""Codecs, as OpenCV calls them, whose frames have no long stretch of zeros."""
+_PADDING = (b"JUNK", b"free", b"skip", b"\xec")
+_NAMED = 64
+"""So near before its zeros is what a container calls a piece of padding."""
 _NEAR = 0.1  # of the rate: a header this far from the mean of the frames' times is taken
 
 
@@ -39,8 +47,7 @@ def film_of(path: Path) -> Film:
     Raises:
         UserError: the file is missing or is not a video that OpenCV reads.
     """
-    import cv2
-
+    cv2 = _opencv()
     with _opened(path) as capture:
         height, width = (
             int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
@@ -56,8 +63,7 @@ def frame_rate(path: Path) -> float:
     Raises:
         UserError: as `film_of`.
     """
-    import cv2
-
+    cv2 = _opencv()
     with _opened(path) as capture:
         named = capture.get(cv2.CAP_PROP_FPS)
         capture.set(cv2.CAP_PROP_FORMAT, -1)  # packets, not decoded, in the order of decoding
@@ -86,15 +92,69 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     _require_opened(path, count > 0)
 
 
-def missing_frames(path: Path, count: int) -> str:
-    """A message if fewer frames than expected could be read; empty if the video is complete.
+def damage_note(path: Path, count: int) -> str:
+    """What is wrong with a video of which so many frames could be read; empty if nothing is.
 
-    Headers may be inexact, so a difference of one frame or 2 % is ignored.
+    Headers may be inexact, so a difference of one frame or 2 % is ignored, unless the file has a
+    stretch of zeros, as a copy that was broken off and resumed has.
     """
     frames = film_of(path).frames
-    if frames - count <= max(1, frames // 50):
+    lost = frames - count
+    if lost > max(1, frames // 50):
+        return f"breaks off: {count} of the {frames} frames that its header names could be read"
+    holed = _holed_frames(path)
+    if not holed and lost > 0 and _has_zeros(path):
+        holed = lost
+    if not holed:
         return ""
-    return f"breaks off: {count} of the {frames} frames that its header names could be read"
+    what = "1 frame is" if holed == 1 else f"{holed} frames are"
+    return (
+        f"has stretches of zeros, as a copy that is not whole: {what} lost or not what was filmed; "
+        "copy it again"
+    )
+
+
+def _holed_frames(path: Path) -> int:
+    """How many compressed frames hold a stretch of zeros, which no encoder of these writes; what
+    some fill frames up with at the end is none."""
+    cv2 = _opencv()
+    count = 0
+    with _opened(path) as capture:
+        code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=False)
+        if code.upper() not in _WITHOUT_ZEROS:
+            return 0
+        capture.set(cv2.CAP_PROP_FORMAT, -1)  # packets, not decoded
+        while (grabbed := capture.read())[0]:
+            packet = grabbed[1].tobytes().rstrip(b"\0")
+            count += _ZEROS in packet and not (code == b"MJPG" and _may_be_flat(packet))
+    return count
+
+
+def _may_be_flat(frame: bytes) -> bool:
+    """Whether zeros of a JPEG may be blocks of one colour: where its shortest AC codes, of zeros
+    alone, end a block (ITU-T T.81, F.1.2.2), as encoders of optimal tables choose them."""
+    place, firsts = 0, list[int]()
+    while (place := frame.find(b"\xff\xc4", place)) >= 0:
+        end = place + 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+        table = place + 4
+        while table + 17 < end:
+            symbols = sum(frame[table + 1 : table + 17])
+            firsts += [frame[table + 17]] * (frame[table] >> 4)
+            table += 17 + symbols
+        place += 2
+    return firsts != [] and not any(firsts)
+
+
+def _has_zeros(path: Path) -> bool:
+    """Whether a file has a stretch of zeros before its end that is no padding of the container."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        start = mapped.find(_ZEROS)
+        while start >= 0:
+            if not any(name in mapped[max(0, start - _NAMED) : start] for name in _PADDING):
+                return True
+            behind = re.compile(b"[^\0]").search(mapped, start)
+            start = mapped.find(_ZEROS, behind.start()) if behind else -1
+    return False
 
 
 def video_name(name: str) -> str:
@@ -113,11 +173,10 @@ def video_file(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]
     Raises:
         UserError: OpenCV cannot write this size, or the file cannot be written completely.
     """
-    import cv2
-
+    cv2 = _opencv()
     count = 0
     code = cv2.VideoWriter.fourcc(*_CODECS.get(path.suffix.lower(), _CODEC))
-    writer: cv2.VideoWriter | None = None
+    writer: Any = None
     with whole_file(path) as partial:
 
         def write(frame: np.ndarray) -> None:
@@ -149,15 +208,19 @@ def _readable_frames(path: Path) -> int:
     return count
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    """Open a video with rotation enabled, which OpenCV 4.11 does not do by default.
-
-    FFmpeg's messages are switched off: for a damaged video it writes a line per block.
-    """
+def _opencv() -> Any:
+    """OpenCV, with FFmpeg's messages switched off: of a damaged video it writes a line per block.
+    It looks at this when the first video is read or written."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
+    return cv2
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a video with rotation enabled, which OpenCV 4.11 does not do by default."""
+    cv2 = _opencv()
     capture = cv2.VideoCapture(str(path))
     try:
         _require_opened(path, capture.isOpened())

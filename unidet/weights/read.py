@@ -65,8 +65,7 @@ _LEGACY_HEAD = pickle.dumps(_LEGACY_MAGIC, 2)
 # Under these names training frameworks keep the weights, next to an optimizer's state; one may
 # stand inside another.
 _WEIGHT_KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params")
-_MAX_NESTED = 4
-_SHOWN = 4  # keys in a message
+_MAX_NESTED, _SHOWN = 4, 4  # dicts in dicts; keys in a message
 # Under these they keep the average (EMA) of the weights, with which they evaluate: RT-DETR, DeiT,
 # timm, detrex, BasicSR. mmengine's `ema_state_dict` is none: when it saves, it exchanges the two.
 _AVERAGE_KEYS = ("ema", "model_ema", "state_dict_ema", "ema_state", "params_ema")

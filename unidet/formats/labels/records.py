@@ -142,16 +142,14 @@ class Notes:
 
 def picture_of(pictures: Pictures, where: str, written: str) -> str:
     """The image that a record names; RecordFault where there is none."""
-    name = pictures.find(written)
-    if name is None:
-        raise _no_picture(pictures, where, "", written)
-    return name
+    if (name := pictures.find(written)) is not None:
+        return name
+    raise _no_picture(pictures, where, "", written)
 
 
 def _no_picture(pictures: Pictures, where: str, what: str, written: object) -> RecordFault:
     """The fault of a record whose image is not found; `what` describes the field, if any."""
-    alike = pictures.of_name(written) if isinstance(written, str) else ()
-    if len(alike) > 1:
+    if len(alike := pictures.of_name(written) if isinstance(written, str) else ()) > 1:
         kind = f"{what} must say which image is meant, by its folder: several have that name"
         return RecordFault(where, kind.strip(), f"{shown(written)}, as of {', '.join(alike[:3])}")
     kind = f"{what} must be an image" if what else "must name an image"
