@@ -16,6 +16,7 @@ from unidet.pipelines.proposers.proposer import code_of, open_detector
 from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set, read_vocabulary
 from unidet.pipelines.wiring.metrics_table import coco_table, read_metrics
+from unidet.pipelines.wiring.odd_detections import tell_oddities
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.per_image import (
     batch_by_batch,
@@ -45,6 +46,7 @@ def run(job: Job) -> None:
     detections = detections_of(dumped, data.split.image_ids)
     write_results(job.out / "detections.json", detections)
     truth = read_ground_truth(data.ground_truth)
+    tell_oddities(data.name, truth, detections, "coco")
     evaluation = evaluate_coco(truth, detections)
     found = outcomes(truth, detections, "coco")
     columns = outcome_columns(truth, detections, found)

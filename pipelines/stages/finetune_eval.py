@@ -21,6 +21,7 @@ from unidet.pipelines.wiring.fine_tuning_table import GROUPS, fine_tuning_table
 from unidet.pipelines.wiring.image_sets import open_image_set, read_vocabulary
 from unidet.pipelines.wiring.learned_names import with_learned_names
 from unidet.pipelines.wiring.metrics_table import read_metrics
+from unidet.pipelines.wiring.odd_detections import tell_oddities
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import detections_of, regions_of, text_classifier
 from unidet.pipelines.wiring.study_sets import data_of, evaluation_sets
@@ -44,6 +45,7 @@ def run(job: Job) -> None:
     truth = read_ground_truth(data.ground_truth)
     detections = detections_of(job, data, text_classifier(job, data, vectors))
     coco = job.settings["data"]["style"] == "coco"
+    tell_oddities(data.name, truth, detections, job.settings["data"]["style"])
     evaluation = (evaluate_coco if coco else evaluate_lvis)(truth, detections)
     table = per_category_table(truth, evaluation)
     table["group"] = groups = _groups(job, data.split.categories)

@@ -15,6 +15,7 @@ from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.metrics_table import lvis_table, read_metrics
 from unidet.pipelines.wiring.novelty import novelty
+from unidet.pipelines.wiring.odd_detections import tell_oddities
 from unidet.pipelines.wiring.per_category import save_per_category
 from unidet.pipelines.wiring.region_scoring import (
     regions_of,
@@ -53,6 +54,7 @@ def run(job: Job) -> None:
     runs = detect(images, text, scorings, suppression)
     detections = next(runs)
     explain_silence(data.name, len(detections), job.config.calibration)
+    tell_oddities(data.name, truth, detections, job.settings["data"]["style"])
     write_results(job.out / "detections.json", detections)
     novel = novelty(job, data.split.categories)
     evaluation = (evaluate_coco if is_coco else evaluate_lvis)(truth, detections, novel)

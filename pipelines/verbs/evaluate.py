@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 POOR = 0.1
-"""Below this AP50 a line says whether the ids seem to be others."""
+"""Below this AP50, or recall of proposals, a line says whether the ids seem to be others."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -178,7 +178,8 @@ def _metrics_of(
 
     detections = _detections_of(results, truth, part, style)
     metrics = evaluate(part, detections, style)
-    if 0 <= metrics.get("AP50", 1) < POOR and (line := doubt(part, detections)):
+    found = metrics["R50@300" if style == "proposals" else "AP50"]
+    if 0 <= found < POOR and (line := doubt(part, detections, style)):
         say(f"note: {results}: {line}")
     if max_per_category:
         metrics |= fixed_ap_metrics(part, detections, max_per_category=max_per_category)

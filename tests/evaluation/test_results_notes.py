@@ -77,18 +77,18 @@ def test_ids_that_count_from_another_number() -> None:
     truth = truth_of(*[(1, 2), (2, 2), (3, 2), (1, 3), (2, 3), (4, 4)] * 2)
     rows = [*range(12)]
     shifted = (truth.category_rows[rows]).tolist()  # rows are ids less 1
-    assert doubt(truth, found(truth, rows, shifted)) == (
+    assert doubt(truth, found(truth, rows, shifted), "coco") == (
         "of 12 detections that lie on a box (IoU .5) 0 have its category, those called 'ant' "
         "mostly on 'bee', those called 'bee' mostly on 'cat', those called 'cat' mostly on 'dog': "
         "are their category ids those of truth.json?"
     )
     right = (truth.category_rows[rows] + 1).tolist()
-    assert not doubt(truth, found(truth, rows, right))
+    assert not doubt(truth, found(truth, rows, right), "coco")
     # few detections, and such as are of any category, tell nothing
-    assert not doubt(truth, found(truth, rows[:9], shifted[:9]))
+    assert not doubt(truth, found(truth, rows[:9], shifted[:9]), "coco")
     any_one = truth_of(*[(image, category) for image in (1, 2, 3) for category in (1, 2, 3, 4)])
     called = [(row + 1 + image) % 4 + 1 for image in range(3) for row in range(4)]
-    assert not doubt(any_one, found(any_one, rows, called))
+    assert not doubt(any_one, found(any_one, rows, called), "coco")
 
 
 def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
@@ -99,7 +99,7 @@ def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
     boxes[20:] = boxes[0:20:2]
     truth = dataclasses.replace(truth, boxes_xywh=boxes)
     wider = [*range(1, 20, 2)]
-    note = doubt(truth, found(truth, wider, [4] * 10))
+    note = doubt(truth, found(truth, wider, [4] * 10), "coco")
     assert "of 10 detections that lie on a box (IoU .5) 0 have its category, those called" in note
     assert "'dog' mostly on 'bee':" in note
 
@@ -107,7 +107,7 @@ def test_a_detection_is_of_the_box_that_it_fits_best() -> None:
 def test_a_category_that_is_its_own_is_no_example() -> None:
     """One dog of twelve boxes is called so; the others are bees that are called ants."""
     truth = truth_of((1, 4), *[(1, 2)] * 11)
-    note = doubt(truth, found(truth, [*range(12)], [4, *[1] * 11]))
+    note = doubt(truth, found(truth, [*range(12)], [4, *[1] * 11]), "coco")
     assert "1 have its category, those called 'ant' mostly on 'bee': are their" in note
 
 
@@ -117,9 +117,9 @@ def test_ids_of_other_images(step: int, where: str) -> None:
     truth = truth_of(*[(2, 1), (3, 1)] * 12)
     rows = [*range(24)]
     detections = found(truth, rows, [1] * 24)
-    assert not doubt(truth, detections)
+    assert not doubt(truth, detections, "coco")
     shifted = dataclasses.replace(detections, image_ids=detections.image_ids + step)
-    assert doubt(truth, shifted) == (
+    assert doubt(truth, shifted, "coco") == (
         "0 of 12 boxes in images with detections are hit (IoU .5), but 24 would be if each "
         f"detection were of the {where} image: are their image ids those of truth.json?"
     )
@@ -131,15 +131,15 @@ def test_boxes_of_another_scale() -> None:
     rows = [*range(11)]
     detections = found(truth, rows, [1] * 11)
     half = dataclasses.replace(detections, boxes_xywh=detections.boxes_xywh / 2)
-    note = doubt(truth, half)
+    note = doubt(truth, half, "coco")
     assert note.startswith("0 of 11 boxes in images with detections are hit (IoU .5), by whatever")
     assert note.endswith("and boxes x, y, width, height in pixels of the whole image?")
     for hit, told in ((1, True), (2, False)):
         mixed = half.boxes_xywh.copy()
         mixed[:hit] = detections.boxes_xywh[:hit]
-        assert bool(doubt(truth, dataclasses.replace(half, boxes_xywh=mixed))) == told
+        assert bool(doubt(truth, dataclasses.replace(half, boxes_xywh=mixed), "coco")) == told
     few = truth_of(*[(1, 1)] * 9)
-    assert not doubt(few, dataclasses.replace(half, boxes_xywh=half.boxes_xywh + 7))
+    assert not doubt(few, dataclasses.replace(half, boxes_xywh=half.boxes_xywh + 7), "coco")
 
 
 @pytest.mark.parametrize("style", ["coco", "lvis", "proposals"])
@@ -156,7 +156,7 @@ def test_scores_that_rank_nothing(style: str) -> None:
 def test_no_detection_on_any_box() -> None:
     truth = truth_of((1, 1))
     far = Detections(np.array([1]), np.array([1]), np.array([[50.0, 50, 5, 5]]), np.array([0.5]))
-    assert not doubt(truth, far)
+    assert not doubt(truth, far, "coco")
     nothing = truth_of()
-    assert not doubt(nothing, far)
+    assert not doubt(nothing, far, "coco")
     assert not [*notes_of(nothing, far, "proposals")]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from unidet.evaluation.matching import Pairs, find_pairs
+from unidet.evaluation.odd_results import oddities
 from unidet.evaluation.protocols import uncounted
 from unidet.records import Detections, GroundTruth
 
@@ -24,11 +25,7 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
     Args:
         style: "lvis", "coco" or "proposals".
     """
-    if len(detections) > 1 and np.ptp(detections.scores) == 0:
-        yield (
-            f"all {len(detections)} detections have the same score: what ranks them is their order "
-            "in the file, and metrics depend on it"
-        )
+    yield from oddities(truth, detections, style)
     if style != "proposals":
         count, best = uncounted(truth, detections, style)
         if count:
@@ -73,7 +70,7 @@ def _without_detections(truth: GroundTruth, detections: Detections) -> Iterator[
         )
 
 
-def doubt(truth: GroundTruth, detections: Detections) -> str:
+def doubt(truth: GroundTruth, detections: Detections, style: str) -> str:
     """A line on detections that seem to be meant otherwise than they are read; empty if none do.
 
     They lie on boxes, but have other categories, each mostly one and the same, as with ids that
@@ -85,9 +82,8 @@ def doubt(truth: GroundTruth, detections: Detections) -> str:
     counted = np.flatnonzero(~(truth.is_crowd | truth.is_ignored))
     boxes = counted[np.argsort(truth.image_rows[counted], kind="stable")]
     pairs = _pairs(truth, boxes, looked_at, images)
-    return _other_categories(truth, boxes, looked_at, pairs) or _elsewhere(
-        truth, boxes, looked_at, images, pairs
-    )
+    others = "" if style == "proposals" else _other_categories(truth, boxes, looked_at, pairs)
+    return others or _elsewhere(truth, boxes, looked_at, images, pairs)
 
 
 def _pairs(truth: GroundTruth, boxes: np.ndarray, found: Detections, images: np.ndarray) -> Pairs:
