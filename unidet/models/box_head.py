@@ -20,6 +20,7 @@ from unidet.models.sampled_rows import concatenate
 from unidet.ops import losses
 from unidet.ops.boxes import elementwise_iou
 from unidet.ops.coders import decode_deltas, encode_deltas
+from unidet.ops.finite import require_finite
 from unidet.ops.loss_term import Losses, LossTerm
 from unidet.ops.nms import nms
 from unidet.ops.roi_align import roi_align
@@ -172,7 +173,7 @@ class BoxHead(nn.Module):
         classes = nn.softmax(output.class_logits_R2, dim=1)[:, OBJECT]
         place = jt.array(rows_R5[:, 4]) * jt.sigmoid(output.iou_logits_R)
         scores = classes**self.settings.alpha * place ** (1 - self.settings.alpha)
-        moved = jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy()
+        moved = require_finite(jt.concat([boxes, scores.unsqueeze(1)], dim=1).numpy())
         return split_by_image(moved, proposals)
 
     def suppressed(self, refined_P5: np.ndarray) -> np.ndarray:

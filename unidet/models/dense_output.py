@@ -12,6 +12,7 @@ import jittor as jt
 import numpy as np
 
 from unidet.ops.anchors import grid_anchors
+from unidet.ops.finite import require_finite
 
 
 @dataclass
@@ -72,7 +73,7 @@ def best_of_levels(
     Anchors of a level are in descending order of score, or in their own order if it has at most
     `count`. `decode` takes references, offsets and `max_shape`. Column 4 is sigmoid(logit).
     """
-    scores_NA = jt.sigmoid(output.logits_NA).numpy()
+    scores_NA = require_finite(jt.sigmoid(output.logits_NA).numpy())
     best_NK = np.stack([_best_rows(row, output, count) for row in scores_NA])
     offsets = np.take_along_axis(output.offsets_NA4.numpy(), best_NK[..., None], axis=1)
     boxes = decode(

@@ -30,6 +30,7 @@ from unidet.models.roi_samples import (
 from unidet.models.text_classifier import TextClassifier
 from unidet.ops.blocked_maps import channel_count
 from unidet.ops.coders import decode_deltas
+from unidet.ops.finite import require_finite
 from unidet.ops.loss_term import Losses, LossTerm, Pieces, tally
 from unidet.ops.losses import binary_cross_entropy, l1_loss, one_hot
 from unidet.ops.roi_align import roi_align
@@ -263,7 +264,7 @@ class RoiClassifier(nn.Module):
             part = rois_R5[start : start + step]
             parts.append([output.numpy()[: len(part)] for output in self.heads(feats_NCHW, part)])
         embeddings, deltas = map(np.concatenate, zip(*parts, strict=True))
-        return embeddings, deltas
+        return require_finite(embeddings), require_finite(deltas)
 
     def _regions_that_fit(self, feats_NCHW: jt.Var) -> int:
         """Number of regions whose features have at most `_NUMBERS_A_PASS` values."""

@@ -14,6 +14,7 @@ import numpy as np
 from unidet.models.matcher import Matches, Targets
 from unidet.ops import losses
 from unidet.ops.boxes import RELATIVE_FLOOR, cxcywh_to_xyxy
+from unidet.ops.finite import require_finite
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Prediction:
 def absolute_boxes(boxes_NQ4: jt.Var, sizes_N2: np.ndarray) -> np.ndarray:
     """Relative cxcywh to xyxy in pixels, for images of `sizes_N2` (height, width)."""
     sides = np.tile(np.asarray(sizes_N2)[:, None, ::-1], (1, 1, 2)).astype(np.float32)
-    return cxcywh_to_xyxy(boxes_NQ4.numpy()) * sides
+    return cxcywh_to_xyxy(require_finite(boxes_NQ4.numpy())) * sides
 
 
 def proposals(

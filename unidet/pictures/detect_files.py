@@ -21,6 +21,7 @@ from unidet.console.terminal import Progress, say
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.naming import Names, check_targets, name_outputs
+from unidet.pictures.odd_detections import Alike
 from unidet.pictures.outputs import Format, Outputs, detections_of
 from unidet.pictures.read_ahead import ReadAhead
 from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
@@ -148,6 +149,7 @@ class _Run:
         self._detector = detector
         self._outputs = outputs
         self._journal = journal
+        self._alike = Alike()
         self._done = bytearray(len(sources))  # by the number of a source, 1 if it is finished
 
     def resume(self, settings: Mapping[str, Any]) -> None:
@@ -186,6 +188,8 @@ class _Run:
         outputs = self._outputs
         write_results(outputs.format, outputs.replace, rows, self._detector.names, ids)
         deque(rows, maxlen=0)  # consumes the rows for formats without lists, to count them
+        if line := self._alike.line():
+            say(f"note: {line}")
         outputs.remove_other_lists()
         if outputs.removed:
             count = len(outputs.removed)
@@ -252,6 +256,7 @@ class _Run:
                 detections = detections_of(self._recorded(key), self._detector.names)
                 self.summary.pictures += 1
                 self.summary.boxes += len(detections)
+                self._alike.add(detections)
                 yield Row(source.name + end, key, detections)
 
     def _recorded(self, key: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from unidet.models.nanodet_plus.predictions import Predictions, grid_priors
 from unidet.ops.activation import sigmoid
 from unidet.ops.blocked_maps import can_block
 from unidet.ops.boxes import clip_boxes
+from unidet.ops.finite import require_finite
 from unidet.ops.loss_term import Losses
 from unidet.ops.nms import class_wise_nms, nms
 from unidet.ops.sampling import RandomSource
@@ -220,7 +221,7 @@ class NanoDetPlus(nn.Module):
         None keeps all that NMS keeps. nanodet_plus_head.py lines 464-513, module/nms.py.
         """
         output = self._output(images_NCHW)
-        output = replace(output, logits_NPL=output.logits_NPL.numpy())
+        output = replace(output, logits_NPL=require_finite(output.logits_NPL.numpy()))
         least = _logit(score_threshold - ROUNDING)
         detections = []
         for row, size in enumerate(sizes_N2):
@@ -248,7 +249,7 @@ class NanoDetPlus(nn.Module):
             one = output.of_image(row)
             with jt.no_grad():
                 boxes = clip_boxes(one.boxes()[0], size)
-                scores = jt.sigmoid(one.class_logits)[0].max(dim=1).numpy()
+                scores = require_finite(jt.sigmoid(one.class_logits)[0].max(dim=1).numpy())
             order = np.argsort(-scores, kind="stable")[: self.settings.candidates]
             rows = np.concatenate([boxes.numpy(), scores[:, None]], axis=1)[order]
             kept = nms(rows[:, :4], rows[:, 4], self.settings.proposal_nms)
