@@ -6,11 +6,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unidet.config.compose import compose
 from unidet.config.folders import STUDY, study_folder, take_folders
-from unidet.config.stages import TextEmbeddings
+from unidet.config.stages import TextEmbeddings, TrainedClip
 from unidet.config.study import Config
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.formats.embeddings import read_named_embeddings
 from unidet.pipelines.detector import texts
@@ -37,6 +39,10 @@ from unidet.pipelines.wiring.study_sets import proposers
 from unidet.store.disk import nearest_folder
 from unidet.store.record import Action
 from unidet.store.store import Store
+from unidet.vocabularies.vocabulary import plain
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
 """What a folder's artefacts do not say is as in one of these."""
@@ -272,7 +278,28 @@ def _encoder(clip: Path, config: Config) -> Encode:
     assert isinstance(config.clip_embeddings, TextEmbeddings)
     prompts = config.clip_embeddings
     encoder = open_text_encoder(clip, config.clip)
-    return lambda names: encoder.embed(names, prompts)
+
+    is_told = not isinstance(config.clip, TrainedClip)  # that one has read the toy world alone
+
+    def encode(names: Sequence[str]) -> np.ndarray:
+        nonlocal is_told
+        if not is_told and (unread := _unread(names)):
+            is_told = True
+            say(
+                f"note: this study's text encoder has read the toy world's words alone, and not "
+                f"{unread[0]!r}: what is found for other words means nothing"
+            )
+        return encoder.embed(names, prompts)
+
+    return encode
+
+
+def _unread(names: Sequence[str]) -> list[str]:
+    """The words that are not of the toy world."""
+    from unidet.data.toy.vocabulary import COLOURS, SHAPES, TEXTURES
+
+    words = (word for name in names for word in plain(name).split())
+    return [word for word in words if word not in {*COLOURS, *SHAPES, *TEXTURES}]
 
 
 def _closed(lineage: Lineage, config: Config) -> ClosedSet:

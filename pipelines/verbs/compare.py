@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 
-from unidet.console.terminal import printable
+from unidet.console.terminal import printable, say
 from unidet.pipelines.verbs.support.arguments import file_path, number
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -43,6 +44,8 @@ def run(options: Namespace, compose: Compose) -> int:
     comparison = compare_files(
         options.first, options.second, rtol=options.rtol, atol=options.atol, only=options.only
     )
+    if os.path.realpath(options.first) == os.path.realpath(options.second):
+        say(f"note: {options.first} and {options.second} are one file, equal to itself")
     print("\n".join(map(printable, table(comparison))))
     return 0 if comparison.fits(common=options.common) else 1
 

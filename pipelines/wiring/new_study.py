@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,13 +77,13 @@ def new_study(request: Request) -> list[str]:
     """
     _check_places(request)
     data = read_own(request.annotations, request.images, request.format)
-    notes = check_labels(data, request.annotations, request.images, request.embeddings)
+    noted = check_labels(data, request.annotations, request.images, request.embeddings)
     digests = _digests(data, request.images)
     parts = data.documents
     if not data.is_divided:
         parts = _divided(data.documents[""], digests, request)
     lines = [_found(data, parts), *_division(data, parts, request), *_copies(parts, digests)]
-    lines += [f"note: {note}" for note in [*data.notes, *notes]]
+    lines += [f"note: {note}" for note in (*data.notes, *noted, *_of_names(request, parts))]
     if request.is_there:
         _write_labels(request, data, parts)
         lines.append(f"{request.study}: kept; its labels were read again")
@@ -216,6 +217,15 @@ def _copies(parts: dict[str, Document], digests: dict[str, str]) -> Iterator[str
         yield (
             f"note: {shared.count} × image for evaluation with the content of one for training, "
             f"which flatters what is evaluated, first {shared.first}"
+        )
+
+
+def _of_names(request: Request, parts: dict[str, Document]) -> Iterator[str]:
+    names = [entry["name"] for entry in parts[TRAIN]["categories"]]
+    if request.clip is not None and all(re.fullmatch(r"\D{0,9}\d+", name) for name in names):
+        yield (
+            f"all names are numbers ({printable(', '.join(names[:3]))}, …), which mean nothing to "
+            "a text encoder; call the categories by words"
         )
 
 

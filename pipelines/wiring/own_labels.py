@@ -8,7 +8,7 @@ from unidet.data.image_files import image_names
 from unidet.data.images import require_readable
 from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
-from unidet.data.readers import CROWD, split_of
+from unidet.data.readers import CROWD, PLACELESS, split_of
 from unidet.formats.annotations import annotations_of, findings, sentences
 from unidet.formats.findings import Finding, together
 from unidet.formats.tables import tables_of
@@ -16,7 +16,7 @@ from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, rea
 
 
 def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | None) -> list[str]:
-    """Notes on boxes that are not trained on, and on the order of ready embeddings.
+    """Notes on boxes that are not trained on or all alike, and on the order of ready embeddings.
 
     Args:
         data: what was read at `place`; all its documents, one at least, have the same categories.
@@ -27,19 +27,21 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
             document of which no box is trained on, embeddings that do not fit.
     """
     pictures = PictureFolder(images)
-    left_out: dict[str, Finding] = {}
+    noted: dict[str, Finding] = {}
     for document in data.documents.values():
         read = annotations_of(place, tables_of(place, document))
         _, report = split_of(read, images, name=place.stem)
         skipped = {f"skipped: {reason}": finding for reason, finding in report.skipped.items()}
-        left_out = together(left_out, skipped | findings(read.boxes, {CROWD: read.is_crowd}))
+        alike = {remark: own for remark, own in report.noted.items() if remark.endswith(PLACELESS)}
+        crowds = findings(read.boxes, {CROWD: read.is_crowd})
+        noted = together(noted, skipped | alike | crowds)
         names, _ = image_names(read.images, images)
         for name in names:
             require_readable(images / name)
         if data.format == "coco":  # other formats' sizes are the images'
             for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
                 pictures.require_size(name, width, height)
-    notes = sentences(left_out)
+    notes = sentences(noted)
     if embeddings is None:
         return notes
     classes = [entry.name for entry in sorted(read.classes, key=lambda entry: entry.id)]

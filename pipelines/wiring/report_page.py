@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.fine_tuning_table import fine_tuning_table
+from unidet.pipelines.wiring.image_sets import open_image_set
 from unidet.pipelines.wiring.metrics_table import coco_table, lvis_table, read_metrics
 from unidet.pipelines.wiring.report_figures import (
     data_figures,
@@ -55,7 +61,30 @@ def write_report(job: Job) -> None:
     for stage, table in TABLES.items():
         metrics = {name: read_metrics(folder) for name, folder in artefacts(job, stage)}
         tables += [table(metrics)] if metrics else []
-    (job.out / SUMMARY).write_text("\n".join(tables) + "\n", "utf-8")
+    (job.out / SUMMARY).write_text("\n".join([*tables, *trained_on(job)]) + "\n", "utf-8")
+
+
+def trained_on(job: Job) -> Iterator[str]:
+    """A note on each evaluation set with images, by content, that the study trains on."""
+    order = job.settings["data"]
+    trained = [_digests(job, name) for name in order["training"]]
+    for name, _ in order["evaluation"]:
+        own = _digests(job, name)
+        is_shared = np.zeros(len(own), bool)
+        for others in trained:
+            is_shared |= np.isin(own, others)
+        if shared := int(is_shared.sum()):
+            yield (
+                f"note: {shared} of the {len(own)} images of {name} are trained on, which flatters "
+                "its metrics; unidet data check names them, and another data.training leaves "
+                "them out"
+            )
+
+
+def _digests(job: Job, name: str) -> np.ndarray:
+    """(N,) uint64: of each image's digest as much as tells images apart."""
+    digests = open_image_set(job, str(Node("data", name))).digests
+    return np.ascontiguousarray(digests[:, :8]).view(np.uint64)[:, 0]
 
 
 def _study(job: Job, sets: list[EvaluatedSet], recalls: list[Recall]) -> Study:

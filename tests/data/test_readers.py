@@ -45,6 +45,28 @@ def test_columns(content: Content, write: Write, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        ({10: [0, 0, 40, 60], 30: [0, 0, 64, 48]}, "box that is the whole image, as all are"),
+        ({10: [5, 5, 20, 30], 30: [5, 5, 20, 30]}, "box that is the same as every other, as"),
+        ({10: [5, 5, 20, 30], 30: [5, 6, 20, 30]}, ""),
+        ({10: [0, 0, 40, 60]}, ""),
+    ],
+)
+def test_boxes_that_teach_no_place_are_noted(
+    content: Content, write: Write, folder: Path, boxes: dict[int, list[int]], said: str
+) -> None:
+    content["annotations"] = [
+        {"id": number, "image_id": image, "category_id": 9, "bbox": boxes[image]}
+        for number, image in enumerate([*boxes] * 6, start=1)
+    ]
+    noted = read_split(write(content), folder, name="tiny")[1].noted
+    told = [remark for remark in noted if remark.startswith("box that is the")]
+    assert [remark[: len(said)] for remark in told] == ([said] if said else [])
+    assert all(noted[remark].count == 12 for remark in told)
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"ignore": 1}, "annotation marked 'ignore'"),

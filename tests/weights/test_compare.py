@@ -47,6 +47,14 @@ def test_exit_status_and_table(files, capsys: pytest.CaptureFixture[str]) -> Non
     assert run(*files(good, bad), "--atol", "0.1", "--only", "*layer0*", "*layer1*") == 0
 
 
+def test_a_file_is_equal_to_itself(files, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = files({"a": np.ones(3)}, {"a": np.ones(3)})
+    assert exit_status("compare", first, first) == 0
+    assert f"note: {first} and {first} are one file" in capsys.readouterr().err
+    exit_status("compare", first, second)
+    assert "one file" not in capsys.readouterr().err
+
+
 def test_what_one_file_lacks_is_a_difference(files, capsys: pytest.CaptureFixture[str]) -> None:
     """Excerpts of a tensor that the other file holds whole are not lacking."""
     whole = np.arange(6.0)

@@ -41,6 +41,10 @@ _REASONS = (
 _FLAGS = "'iscrowd', IsGroupOf, difficult"
 CROWD = f"crowd ({_FLAGS}): not trained on, COCO AP does not count it"
 """A remark on a box that is kept."""
+PLACELESS = "as all are: labels of images? no place can be learned from them"
+"""The end of a remark on boxes that are alike."""
+_FEWEST = 10
+"""So many boxes, in two images at least, tell something of all."""
 _IMAGES_AT_ONCE = 1 << 16
 
 
@@ -128,6 +132,7 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
         noted=read.notes
         | moved
         | findings(read.boxes, {"box clipped to its image": boxes.clipped})
+        | findings(read.boxes, _placeless(split, len(read.boxes), order))
         | findings(read.images, {"image without boxes": _boxless(split)}),
     )
     return split, report
@@ -215,6 +220,26 @@ def _counted(
         replace(category, image_count=int(images), instance_count=int(boxes), is_novel=None)
         for category, images, boxes in zip(categories, image_counts, instances, strict=True)
     )
+
+
+def _placeless(split: Split, count: int, order: np.ndarray) -> dict[str, np.ndarray]:
+    """Remark -> mask (count,) of all usable boxes, at rows `order`, that teach a detector no place:
+    each is its whole image, or all are one."""
+    boxes = split.boxes_xyxy
+    if len(boxes) < _FEWEST or len(np.unique(split.box_image)) < 2:
+        return {}
+    first = slice(0, _FEWEST)  # of millions of usual boxes no more are looked at
+    sides = np.stack([split.widths, split.heights], axis=1)
+    for part in (first, slice(None)):
+        edges = np.pad(sides[split.box_image[part]], ((0, 0), (2, 0)))
+        is_whole = (np.abs(boxes[part] - edges) <= 1).all()
+        is_one = (boxes[part] == boxes[0]).all()
+        if not (is_whole or is_one):
+            return {}
+    what = "that is the whole image" if is_whole else "that is the same as every other"
+    mask = np.zeros(count, bool)
+    mask[order] = True
+    return {f"box {what}, {PLACELESS}": mask}
 
 
 def _boxless(split: Split) -> np.ndarray:

@@ -213,12 +213,16 @@ def test_search_as_a_command(
     sheet = tmp_path / "sheet.png"
     options = ("--study", store, "--dataset", "dev", "--top", 7, "--out", sheet)
     assert exit_status("search", "framed ring", *options) == 0
-    lines = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert "note" not in said.err
     assert len(lines) == 8
     assert lines[-1] == str(sheet)
     with Image.open(sheet) as picture:
         assert picture.width == 5 * 192 + 4 * 8
         assert picture.height == 2 * (192 + 22)
+    assert exit_status("search", "framed zebra", *options) == 0
+    assert "has read the toy world's words alone, and not 'zebra'" in capsys.readouterr().err
     assert "must end in .png" in complaint_of(
         "search", capsys, "ring", "--out", tmp_path / "sheet.jpg", folder=tmp_path
     )

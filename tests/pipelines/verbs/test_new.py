@@ -339,6 +339,25 @@ def test_pictures_that_training_does_not_read_are_refused(
     assert "1 × its pixels are of mode F, which has no one meaning" in capsys.readouterr().out
 
 
+def test_labels_that_training_cannot_use_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stage `data` would, after the study is written; what it leaves out in part is told."""
+    photos = write_pictures(tmp_path / "photos")
+    file = write_labels(tmp_path / "labels", "coco") / "labels.json"
+    content = json.loads(file.read_text())
+    content["annotations"].append({**content["annotations"][0], "id": 9, "bbox": [1, 1, 0, 9]})
+    file.write_text(json.dumps(content))
+    places = ("--images", photos, "--annotations", file)
+    assert exit_status("new", tmp_path / "birds", *places) == 0
+    assert "note: 1 × skipped: box thinner than 1 pixel, first" in capsys.readouterr().out
+    for box in content["annotations"]:
+        box["bbox"] = [1, 1, 0, 9]
+    file.write_text(json.dumps(content))
+    said = complaint_of("new", capsys, tmp_path / "cats", *places)
+    assert "none of its 4 annotations has a usable box" in said
+
+
 def test_pictures_of_twelve_bits_are_noted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,7 @@ from unidet.pipelines.stages import report
 from unidet.pipelines.wiring import report_galleries
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, PACKED, save_image_set
 from unidet.pipelines.wiring.per_category import save_per_category
-from unidet.pipelines.wiring.report_page import write_report
+from unidet.pipelines.wiring.report_page import trained_on, write_report
 from unidet.records import Category, Split
 from unidet.report.figures import Evaluated
 from unidet.report.study import load_study
@@ -155,7 +155,26 @@ def test_a_closed_set_study(tmp_path: Path, training: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<b>dog</b>" not in page
     assert page.count('<figure class="pair">') > 4
-    assert (tmp_path / "out" / "summary.txt").read_text().splitlines()[1].startswith("val ")
+    summary = (tmp_path / "out" / "summary.txt").read_text().splitlines()
+    assert summary[1].startswith("val ")
+    count = len(made.truth.image_ids)  # whose content is the same in both sets, zeros
+    start = f"note: {count} of the {count} images of val are trained on, which flatters"
+    assert summary[-1].startswith(start)
+
+
+def test_sets_of_other_images_share_none(tmp_path: Path, training: Path) -> None:
+    made = evaluated(NAMES, style="coco", closed=True)
+    data = data_artefact(tmp_path / "data-0123456789ab", made)
+    digests = np.load(data / "digests.npy")
+    inputs = {"data[training/a]": training, "data[val]": data}
+    reported = job(tmp_path, inputs, [["val", "coco"]])
+    for row, said in ((slice(0, 0), f"note: {len(digests)} of"), (slice(1, None), "note: 1 of")):
+        digests[row] = 1 + np.arange(len(digests[row]))[:, None]
+        np.save(data / "digests.npy", digests)
+        (line,) = trained_on(reported)
+        assert line.startswith(said)
+    np.save(data / "digests.npy", digests + 100)
+    assert not [*trained_on(reported)]
 
 
 def test_a_mixture_of_styles_is_the_same_bytes_twice(tmp_path: Path, training: Path) -> None:
