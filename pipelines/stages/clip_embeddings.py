@@ -12,7 +12,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
-from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, same_note, read_ready
 from unidet.pipelines.wiring.study_networks import naming, naming_network
 from unidet.pipelines.wiring.study_sets import (
     VOCABULARY,
@@ -87,7 +87,8 @@ def check(config: Config, name: str, data: Mapping[Node, Path]) -> None:
                 f"names regions {ours} ({naming(config)}.network.embedding); embed the names with "
                 "the CLIP that the others are from"
             )
-        for note in filter(None, (order_note(path, names), empty_note(path, names, vectors))):
+        of_vectors = (empty_note(path, names, vectors), same_note(path, names, vectors))
+        for note in filter(None, (order_note(path, names), *of_vectors)):
             say(f"note: {note}")
 
 

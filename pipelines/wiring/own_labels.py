@@ -12,7 +12,7 @@ from unidet.data.readers import CROWD, PLACELESS, split_of
 from unidet.formats.annotations import annotations_of, findings, sentences
 from unidet.formats.findings import Finding, together
 from unidet.formats.tables import tables_of
-from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready, same_note
 
 
 def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | None) -> list[str]:
@@ -46,5 +46,6 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
         return notes
     classes = [entry.name for entry in sorted(read.classes, key=lambda entry: entry.id)]
     vectors = read_ready(embeddings, classes)
-    order = order_note(embeddings, classes) or empty_note(embeddings, classes, vectors)
-    return [*notes, order] if order else notes
+    note = order_note(embeddings, classes) or empty_note(embeddings, classes, vectors)
+    note = note or same_note(embeddings, classes, vectors)
+    return [*notes, note] if note else notes

@@ -44,6 +44,24 @@ def empty_note(path: Path, names: Sequence[str], vectors_CD: np.ndarray) -> str:
     )
 
 
+def same_note(path: Path, names: Sequence[str], vectors_CD: np.ndarray) -> str:
+    """What to say of names with one embedding, as of a text encoder that was given one text for
+    all; empty where each has its own."""
+    first: dict[bytes, str] = {}
+    again = [
+        (name, first[vector.tobytes()])
+        for name, vector in zip(names, vectors_CD, strict=True)
+        if vector.any() and first.setdefault(vector.tobytes(), name) != name
+    ]
+    if not again:
+        return ""
+    name, other = again[0]
+    return (
+        f"{path}: {len(again)} of {len(names)} embeddings are another name's too, first that of "
+        f"{name!r}, the same as of {other!r}; such names cannot be told apart"
+    )
+
+
 def order_note(path: Path, names: Sequence[str]) -> str:
     """What to say of rows without names whose vocabulary is a published one in another order, as
     Objects365 v1 is of v2; empty where it is not."""

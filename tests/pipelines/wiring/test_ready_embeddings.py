@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unidet.errors import UserError
-from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready, same_note
 from unidet.vocabularies.vocabulary import shipped
 
 NPY = Path("objects365.npy")
@@ -30,6 +30,16 @@ def test_embeddings_of_zeros_are_noted() -> None:
         "nothing"
     )
     assert empty_note(NPY, ["dog"], vectors[1:2]) == empty_note(NPY, [], vectors[:0]) == ""
+
+
+def test_names_with_one_embedding_are_noted() -> None:
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    names = ["cat", "dog", "fox", "owl", "elk"]
+    assert same_note(NPY, names, vectors) == (
+        "objects365.npy: 1 of 5 embeddings are another name's too, first that of 'fox', the "
+        "same as of 'cat'; such names cannot be told apart"
+    )
+    assert same_note(NPY, names[:2], vectors[:2]) == same_note(NPY, [], vectors[:0]) == ""
 
 
 @pytest.mark.parametrize("name", ["coco", "objects365", "lvis_v1", "openimages"])
