@@ -12,7 +12,7 @@ from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
 from unidet.pipelines.wiring.image_sets import read_vocabulary
-from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, same_note, read_ready
+from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, read_ready, same_note
 from unidet.pipelines.wiring.study_networks import naming, naming_network
 from unidet.pipelines.wiring.study_sets import (
     VOCABULARY,
