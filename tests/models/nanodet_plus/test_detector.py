@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from batches import make_batch
 
+from unidet.errors import UserError
 from unidet.models.layers import set_batch_norm_training
 from unidet.models.nanodet_plus.detector import NanoDetPlus
 from unidet.ops.blocked_maps import LANES, can_block
@@ -87,6 +88,14 @@ def test_cells_below_the_threshold_change_nothing(
         kept = all_cells.scores > threshold
         np.testing.assert_array_equal(detected.boxes, all_cells.boxes[kept])
         np.testing.assert_array_equal(detected.scores, all_cells.scores[kept])
+
+
+def test_outputs_that_are_no_numbers_are_refused(net: NanoDetPlus, images: np.ndarray) -> None:
+    """As with images.std of 0: no comparison holds, so that no box would be found in silence."""
+    odd, sizes = jt.array(np.full_like(images[:1], np.nan)), np.array([[128, 192]], np.int32)
+    for look in (net.detect, net.propose):
+        with pytest.raises(UserError, match="the network's outputs are NaN or infinite"):
+            look(odd, sizes)
 
 
 def test_a_single_cell_is_detected_once(net: NanoDetPlus, images: np.ndarray) -> None:
