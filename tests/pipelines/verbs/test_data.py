@@ -123,6 +123,8 @@ def test_boxes_elsewhere_than_their_polygons_are_noted(
     assert status == 0
     note = f"{count} × box that is not around its 'segmentation': kept, as officially, first anno"
     assert (note in said) == (count > 0)
+
+
 def test_labels_that_are_left_out_are_labels(run: Run, photos: Path) -> None:
     """A task that was skipped, and a record at fault: their images are not unlisted too."""
     labels = places(photos, "labelstudio")
