@@ -40,6 +40,7 @@ from unidet.store.disk import nearest_folder, read_plain, replace, unreadable_is
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
+from unidet.store.places import require_folders
 from unidet.store.record import Action
 from unidet.store.runs import How
 from unidet.store.store import Store
@@ -81,7 +82,9 @@ def run(config: Config) -> dict[Node, Done]:
         UserError: bad input, or something upstream missing under `upstream=require`.
         Interrupted: asked to stop; the same call resumes.
     """
-    study = _Study(config, open_store(config), needed(config.stage, config))
+    store = open_store(config)
+    require_folders(store.layout)
+    study = _Study(config, store, needed(config.stage, config))
     for node in study.nodes:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
         modules_of(node, config, study.store)

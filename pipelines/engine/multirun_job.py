@@ -44,24 +44,26 @@ def write_job(folder: Path, name: str, label: str, overrides: Sequence[str]) -> 
     _outcome(folder, name).unlink(missing_ok=True)
     # A launcher sets this for Hydra, which a job would take for a person's wish.
     full = os.environ.get(FULL_ERROR, "0")
-    job = {"label": label, "overrides": list(overrides), "full_error": full}
-    _write(folder / f"{name}.json", job)
+    _write(folder / f"{name}.json", {"label": label, "overrides": [*overrides], "full_error": full})
 
 
 def hide_passwords(folder: Path, name: str) -> None:
     """Remove passwords in a remote's address from the file of a finished job."""
     path = folder / f"{name}.json"
     job = json.loads(path.read_bytes())
-    hidden = {**job, "overrides": list(map(redact_argument, job["overrides"]))}
-    if hidden != job:
-        _write(path, hidden)
+    if _without_passwords(job) != job:
+        _write(path, _without_passwords(job))
 
 
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file that only its owner can read."""
+def _without_passwords(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {**job, "overrides": [redact_argument(override) for override in job["overrides"]]}
+
+
+def _write(path: Path, job: Mapping[str, Any]) -> None:
+    """Write the file of a job; where it holds a password, only its owner can read it."""
     with whole_file(path) as partial:
-        partial.touch(mode=0o600)
-        partial.write_text(json.dumps(values))
+        partial.touch(mode=0o666 if _without_passwords(job) == job else 0o600)
+        partial.write_text(json.dumps(job))
 
 
 def read_outcome(folder: Path, name: str) -> Outcome:

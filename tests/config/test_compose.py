@@ -39,6 +39,13 @@ def test_a_value_is_refused_with_a_quoting_that_works(folder: str) -> None:
         assert compose([typed.stdout]).data.root == f"/srv/{folder}"
 
 
+@pytest.mark.parametrize("folder", ["données", "日本", "é #1", "a\udcff", "a\udcff (1), [b]"])
+def test_letters_of_all_languages_need_no_quotes(folder: str) -> None:
+    """Nor do bytes that are not UTF-8: quotes around what a terminal shows of them name another."""
+    assert compose([f"store.root=/srv/{folder}"]).store.root == f"/srv/{folder}"
+    assert compose([f"store.root='/srv/{folder}'"]).store.root == f"/srv/{folder}"
+
+
 def test_the_quoting_of_a_plain_case_is_easy_to_read() -> None:
     assert refusal("data.root=/srv/epoch=3") == (
         "data.root=/srv/epoch=3: the value cannot be read; if it is text, quote it: "

@@ -18,6 +18,7 @@ import pytest
 from commands import COMMAND
 from fsspec.implementations.memory import MemoryFileSystem
 
+import unidet.store
 from unidet.errors import UserError
 from unidet.store.live import in_use
 from unidet.store.paths import Layout
@@ -430,7 +431,7 @@ def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) ->
     ("url", "says"),
     [
         ("sftp:///folder", "names no host; give sftp://user@host/folder"),
-        ("nonsense://x/y", "Protocol not known: nonsense"),
+        ("nonsense://x/y", "no store can be reached by nonsense://; give"),
         ("sftp://127.0.0.1:1/x", "remote sftp://127.0.0.1:1/x: "),
         ("me@host:/data", "remote me@host:/data: is no folder, and an address is given as"),
         ("sftp//me:pw@host/x", "remote sftp//me:***@host/x: is no folder, and an address"),
@@ -541,9 +542,56 @@ def test_a_server_of_another_kind_is_one_line(said: bytes, tmp_path: Path) -> No
     assert "\x1b" not in done.stderr
 
 
-def test_a_remote_that_ends_with_the_process_is_refused() -> None:
-    with pytest.raises(UserError, match="remote memory://x: ends with this process"):
-        Remote("memory://x")
+@pytest.mark.parametrize("protocol", ["memory", "http", "https", "ftp", "SFTP"])
+def test_no_store_is_reached_by_other_protocols(protocol: str) -> None:
+    """One in memory ends with this process, of a web server nothing can be listed."""
+    text = f"remote {protocol}://x: no store can be reached by {protocol}://; give a folder, sftp:"
+    with pytest.raises(UserError, match=text):
+        Remote(f"{protocol}://x")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "module", "remedy"),
+    [
+        ("sftp", "paramiko", "run in the checkout: pip install '.[remote]'"),
+        ("s3", "s3fs", "run in the checkout: pip install '.[s3]'"),
+        ("gs", "gcsfs", "run pip install gcsfs"),
+        ("az", "adlfs", "run pip install adlfs"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, module: str, remedy: str
+) -> None:
+    for name in (module, "unidet.store.ssh"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delattr(unidet.store, "ssh", raising=False)
+    with pytest.raises(UserError) as caught:
+        Remote(f"{protocol}://x/y")
+    says = f"remote {protocol}://x/y: a library for {protocol}:// is not installed; {remedy}"
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to(path.parent)])
+def test_what_is_no_file_at_a_remote_is_no_content_that_is_there(
+    store: Store, publish: Publish, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """A folder of the right size counted as sent, and the file was moved into another one."""
+    remote = Remote(str(tmp_path / "remote"))
+    action = publish({"model": bytes(4096)})
+    path = remote.layout.blob(action.files["model"].sha256)
+    path.parent.mkdir(parents=True)
+    make(path)
+    size = path.stat().st_size
+    action = publish({"model": bytes(size)})
+    if path.is_symlink():
+        push(store, remote, [action])
+        assert Store(tmp_path / "remote").lookup(action.key) == action
+    else:
+        with pytest.raises(Refused, match="a folder, not a plain file"):
+            push(store, remote, [action])
+        assert list(path.iterdir()) == []
+        assert Store(tmp_path / "remote").lookup(action.key) is None
+    assert not [*(tmp_path / "remote/store/v1/work").iterdir()]
 
 
 class Buckets(MemoryFileSystem):
@@ -561,7 +609,7 @@ class Buckets(MemoryFileSystem):
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Remote:
     monkeypatch.setattr(MemoryFileSystem, "store", {})
-    monkeypatch.setattr("unidet.store.remote._connect", lambda url: (Buckets(), "/bucket/x"))
+    monkeypatch.setattr("unidet.store.remote.connect", lambda url: (Buckets(), "/bucket/x"))
     return Remote("s3://bucket/x")
 
 

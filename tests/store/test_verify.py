@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from unidet.store.disk import read_plain
-from unidet.store.hashing import sha256_file
+from unidet.errors import UserError
+from unidet.store.disk import make_folder, read_plain
+from unidet.store.hashing import sha256_bytes, sha256_file
+from unidet.store.places import require_folders
 from unidet.store.record import FORMAT, Action, from_bytes, with_checksum
-from unidet.store.repair import SET_ASIDE, repair
+from unidet.store.repair import MOVED, SET_ASIDE, free_folders, repair
 from unidet.store.store import Store
 from unidet.store.verify import verify
 
@@ -201,7 +203,7 @@ def test_what_is_no_folder_in_place_of_one_that_is_not_read_is_named(
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True)
     make(place)
-    assert [(one.kind, one.path) for one in verify(store).problems] == [("unexpected", name)]
+    assert [(one.kind, one.path) for one in verify(store).problems] == [("damaged", name)]
 
 
 def test_strangers_and_links(store: Store, publish: Publish) -> None:
@@ -216,3 +218,119 @@ def test_strangers_and_links(store: Store, publish: Publish) -> None:
         ("unexpected", "copy.json"),
         ("unexpected", "notes.txt"),
     ]
+
+
+# --- a folder in place of a file, and a file in place of a folder -------------------------------
+
+DIGEST = "ab" + "0" * 62
+
+
+def taken(place: Path) -> None:
+    """A folder with something in it stands where a file belongs."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    (place / "notes").touch()
+
+
+def in_trash(store: Store) -> list[str]:
+    return sorted(path.name.partition(".")[0] for path in store.layout.trash.glob("*.*"))
+
+
+def test_content_goes_where_a_folder_has_its_name(store: Store, publish: Publish) -> None:
+    """A stage would have worked for long, and its result found no place."""
+    sha256 = sha256_bytes(b"one")
+    taken(store.layout.blob(sha256))
+    action = publish({"a": b"one"})
+    assert store.lookup(action.key) == action
+    assert (in_trash(store), verify(store).problems) == ([sha256], ())
+
+
+def test_a_folder_in_place_of_content_is_altered_and_goes(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"one"})
+    blob = blob_of(store, action, "a")
+    taken(blob)
+    found = verify(store)
+    assert [(one.kind, Path(one.path).name) for one in found.problems] == [("altered", blob.name)]
+    assert [*repair(store, found, None, lambda *keys: None).values()] == [SET_ASIDE]
+    assert (in_trash(store), kinds(store)) == ([blob.name], [("missing", blob.name)])
+    assert publish({"a": b"one"}) == action
+    assert verify(store).problems == ()
+
+
+def test_content_in_the_trash_takes_the_place_of_a_folder(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"one"})
+    blob = blob_of(store, action, "a")
+    store.layout.dropped_blobs.mkdir(parents=True)
+    blob.rename(store.layout.dropped_blobs / blob.name)
+    taken(blob)
+    repair(store, verify(store), None, lambda *keys: None)
+    assert store.lookup(action.key) == action
+    assert verify(store).problems == ()
+
+
+PLACES = (
+    *("blobs", "blobs/sha256", f"blobs/sha256/{DIGEST[:2]}", "actions", f"actions/{DIGEST[:2]}"),
+    *(f"actions/{DIGEST[:2]}/{DIGEST}.differs", f"work/{DIGEST}", "work", "locks", "stat-cache"),
+    *("refs", "refs/runs", "refs/pins", "refs/accepted", "refs/accepted/rpn", "trash/records"),
+)
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
+@pytest.mark.parametrize("name", PLACES)
+def test_a_file_in_place_of_a_folder_is_told_before_work_and_goes(
+    store: Store, publish: Publish, make: Callable[[Path], None], name: str
+) -> None:
+    publish({"a": b"one"})
+    place = store.layout.base / name
+    require_folders(store.layout)
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    make(place)
+    with pytest.raises(UserError, match=r"is not a folder, .*; run: unidet verify --repair"):
+        require_folders(store.layout)
+    found = [(one.kind, one.path) for one in verify(store).problems if one.kind != "missing"]
+    assert found == [("damaged", name)]
+    assert free_folders(store) == {name: MOVED}
+    require_folders(store.layout)
+    assert not [one for one in verify(store).problems if one.kind != "missing"]
+    assert len(in_trash(store)) == 1
+    assert publish({"a": b"one"}).files
+    assert verify(store).problems == ()
+
+
+@pytest.mark.parametrize("name", ["../v1", "trash", "../../artefacts"])
+def test_what_cannot_go_to_the_trash_is_to_be_moved(store: Store, name: str) -> None:
+    place = store.layout.base / name
+    place.parent.resolve().mkdir(parents=True, exist_ok=True)
+    Path(os.path.normpath(place)).touch()
+    with pytest.raises(UserError, match="is not a folder, where the store needs one; move it"):
+        require_folders(store.layout)
+
+
+def test_a_link_that_leads_to_no_folder_is_told_before_work(store: Store, publish: Publish) -> None:
+    publish({"a": b"one"})
+    store.layout.blobs.joinpath("ff").symlink_to("nowhere")
+    with pytest.raises(UserError, match="where the store needs one; remove the link"):
+        require_folders(store.layout)
+
+
+def test_a_folder_in_place_of_a_lock_goes(store: Store, publish: Publish) -> None:
+    taken(store.layout.lock(DIGEST))
+    with (
+        pytest.raises(UserError, match="a folder where a file belongs; run: unidet verify --rep"),
+        store.locked(DIGEST),
+    ):
+        pass
+    found = verify(store)
+    assert [(one.kind, one.path) for one in found.problems] == [("damaged", f"locks/{DIGEST}.lock")]
+    repair(store, found, None, lambda *keys: None)
+    with store.locked(DIGEST):
+        pass
+
+
+def test_a_folder_where_a_folder_cannot_be_made_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotADirectoryError):
+            make_folder(path)

@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 
 from unidet.errors import UserError
 
+# Lists, choices and what is in quotes already are left as they are. What Python reads as surrogates
+# are bytes that are not UTF-8, which nobody could type into quotes as a message shows them.
+_TEXT = re.compile(
+    r"~(/|$)|(?=.*[^\x00-\x7f])[^'\"\\,()\[\]{}]*$|(?=.*[\udc80-\udcff])[^'\"]", re.DOTALL
+)
+
 
 def readable(override: str) -> str:
-    """As Hydra can read it: `~/…` in quotes, and `stage=proposals[val]`, where brackets would be a
-    list, as `stage=proposals:val`. Whether `~` means home is up to the schema.
+    """As Hydra can read it: in quotes what begins with `~/` or has letters beyond ASCII, even bytes
+    that are no text, and `stage=proposals[val]`, where brackets would be a list, as
+    `stage=proposals:val`. Whether `~` means home is up to the schema.
     """
     override = re.sub(r"^stage=(\w+)\[(.+)\]$", r"stage=\1:\2", override)
     key, _, value = override.partition("=")
-    return f"{key}={quoted(value)}" if re.match("~(/|$)", value) else override
+    return f"{key}={quoted(value)}" if _TEXT.match(value) else override
 
 
 def quoted(value: str) -> str:

@@ -21,6 +21,8 @@ _REASONS = {
     "choose another with store.root=FOLDER",
     errno.ENOTSUP: "is on a file system without hard links or locks; choose another with "
     "store.root=FOLDER",
+    errno.ENOTDIR: "has a file where a folder belongs; run: unidet verify --repair",
+    errno.EISDIR: "has a folder where a file belongs; run: unidet verify --repair",
     errno.ENOSPC: "is on a full disk; free some space and run the same command again",
     errno.EDQUOT: "has used up its disk quota; free some space and run the same command again",
 }
@@ -102,8 +104,11 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     make_folder(path.parent)
-    with suppress(FileExistsError):
+    try:
         os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir():  # else another process has just made it
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(path)) from None
     sync(path.parent)
 
 

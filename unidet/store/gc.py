@@ -28,8 +28,8 @@ from unidet.store.disk import (
 )
 from unidet.store.gc_plan import closure, protected_roots, records_of
 from unidet.store.ingest import link_back
-from unidet.store.links import linked_folders
 from unidet.store.paths import check_digest
+from unidet.store.places import linked_folders
 from unidet.store.record import Action
 from unidet.store.store import Store
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unidet.store.disk import ignore_missing, make_folder, sync, touch
+from unidet.store.disk import ignore_missing, make_folder, set_aside, sync, touch
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name, check_names
@@ -131,6 +131,8 @@ def _place(source: Path, file: StoredFile, layout: Layout) -> None:
     blob = layout.blob(file.sha256)
     if not has_blob(blob, file.size):
         os.utime(source)
+        if blob.is_dir() and not blob.is_symlink():
+            set_aside(blob, layout.trash)
         _link(source, blob, file.size)
     else:
         # A new time tells a concurrent clean-up that this blob is about to be needed.

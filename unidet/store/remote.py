@@ -9,7 +9,6 @@ belongs to its key.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,22 +17,12 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from unidet.errors import UserError
+from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, naming, sha256_file
 from unidet.store.paths import Layout, is_digest
 from unidet.store.provenance import redact, redact_argument
 from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_bytes
-
-# Here a file appears atomically only by renaming a temporary one.
-RENAMING = ("file", "local", "sftp", "ssh")
-# They have no folders, only buckets, which users create.
-OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")
-
-# Mistyped addresses that would otherwise be used as names of local folders.
-_MISTYPED_ADDRESS = re.compile(
-    r"[A-Za-z][\w+.-]*:/(?!/)|(?:sftp|ssh|s3)(?::|/{1,2}[^/]*@)|[^/]+@[^/]+:|[^/]*:[^/]*@"
-)
-_OF_FILES = re.compile(r"(file|local):(?!///)", re.IGNORECASE)
 
 Progress = Callable[[int], None]
 
@@ -54,9 +43,7 @@ class Remote:
     def __init__(self, url: str) -> None:
         self.url = redact_argument(url)
         with self._clear_errors():
-            self._system, root = _connect(url)
-        if self._is_one_of(("memory",)):
-            raise UserError(f"remote {self.url}: ends with this process; give a folder or a server")
+            self._system, root = connect(url)
         self.layout = Layout(Path(root))
         self._plain: set[Path] = set()
 
@@ -173,7 +160,7 @@ class Remote:
                 if self._is_local():
                     sync(temporary)
                 if temporary != path:
-                    self._system.mv(str(temporary), str(path))
+                    self._rename(temporary, path)
             except BaseException:
                 # An object appears whole or not at all, and may be another writer's.
                 if not self._is_one_of(OBJECT_STORES):
@@ -183,13 +170,30 @@ class Remote:
             if self._is_local():
                 sync(path.parent)
 
+    def _rename(self, temporary: Path, path: Path) -> None:
+        """Move a file to its place at the remote, where it replaces a file or a link.
+
+        Raises:
+            Refused: a folder stands there. (Python's `shutil.move` would move the file into it.)
+        """
+        move = os.replace if self._is_local() else self._system.mv
+        try:
+            move(str(temporary), str(path))
+        except OSError as error:
+            if self._look(path)[0] != "directory":
+                raise
+            raise self._refused(path, "a folder, not a plain file") from error
+
     # --- the file system behind it -----------------------------------------------------------
 
     def _is_local(self) -> bool:
         return self._is_one_of(("file",))
 
     def _is_one_of(self, kinds: tuple[str, ...]) -> bool:
-        return any(name in kinds for name in _protocols(self._system))
+        protocol = self._system.protocol
+        return any(
+            name in kinds for name in ([protocol] if isinstance(protocol, str) else protocol)
+        )
 
     def _make_folder(self, folder: Path) -> None:
         if folder not in self._plain:
@@ -211,6 +215,8 @@ class Remote:
     def _list(self, folder: Path) -> Iterator[tuple[str, int]]:
         """Names and sizes of files in the folders below `folder` whose names start with a digest.
 
+        Folders, links and pipes of such a name are left out.
+
         Raises:
             Refused: one of the folders is a link.
         """
@@ -223,7 +229,8 @@ class Remote:
             if group["type"] == "directory" and len(name.name) == 2:
                 for item in self._ls(folder / name.name):
                     found = Path(item["name"]).name
-                    if is_digest(found.removesuffix(".json")):
+                    is_plain = item["type"] == "file" and not item.get("islink")
+                    if is_plain and is_digest(found.removesuffix(".json")):
                         yield found, int(item["size"] or 0)
 
     def _ls(self, folder: Path) -> list[dict[str, Any]]:
@@ -305,45 +312,3 @@ def check_record(data: bytes, key: str) -> Action:
     if action.preimage.get("stage", action.stage) != action.stage:
         raise ValueError("its stage is not that of its preimage")
     return action
-
-
-def _connect(url: str) -> tuple[Any, str]:
-    """The file system of an address and the path on it; imports only the libraries it needs."""
-    wrong = _wrong_address(url)
-    if wrong:
-        raise UserError(f"remote {redact_argument(url)}: {wrong}")
-    try:
-        protocol = url.partition("://")[0]
-        if protocol in ("sftp", "ssh"):
-            from unidet.store import ssh
-
-            return ssh.connect(url)
-        if protocol in ("s3", "s3a"):
-            from unidet.store import s3
-
-            return s3.connect(url)
-        from fsspec.core import url_to_fs
-
-        return url_to_fs(url, skip_instance_cache=True)
-    except ImportError as error:
-        remedy = "run in the checkout: pip install '.[remote,s3]'"
-        raise UserError(f"remote {redact_argument(url)}: {error}; {remedy}") from error
-
-
-def _wrong_address(url: str) -> str:
-    """Why an address is not used, although fsspec would make something of it; else empty."""
-    if "::" in url:  # fsspec's own SFTP would take any host for the one that is meant
-        return "an address names one server, or is a folder without ::"
-    if _OF_FILES.match(url):
-        return "names a server or no whole path; give the folder as a path"
-    if "://" not in url:
-        mistyped = _MISTYPED_ADDRESS.match(url) and not os.path.exists(url)
-        text = "is no folder, and an address is given as sftp://user@host/folder"
-        return text if mistyped else ""
-    # S3 would take it for the name of a folder, token and all; SFTP would leave it out.
-    text = "an address takes no ? and no #; in a password write %3F and %23"
-    return text if {"?", "#"} & {*url} else ""
-
-
-def _protocols(system: Any) -> tuple[str, ...]:
-    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)

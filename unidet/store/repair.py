@@ -13,6 +13,7 @@ from pathlib import Path
 
 from unidet.store.disk import clear_errors, make_folder, set_aside, sync
 from unidet.store.hashing import sha256_file
+from unidet.store.places import no_folders
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
 from unidet.store.store import Store
@@ -20,7 +21,27 @@ from unidet.store.transfer import fetch
 from unidet.store.verify import Findings, Problem
 
 Use = Callable[..., None]
+MOVED = "moved to the trash; the store makes its folder again"
 SET_ASIDE = "set aside in the trash; the next run that needs it makes it again"
+
+
+def free_folders(store: Store) -> dict[str, str]:
+    """Move files that stand in place of folders of the store to the trash, before `repair`.
+
+    Without these folders this process cannot even mark what it uses.
+
+    Returns:
+        paths relative to the folder of the store -> what was done.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    base, trash = store.layout.base, store.layout.trash
+    taken = [path for path in no_folders(base) if path != trash]
+    with clear_errors(store.root):
+        for path in taken:
+            set_aside(path, trash)
+    return dict.fromkeys((path.relative_to(base).as_posix() for path in taken), MOVED)
 
 
 def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> dict[str, str]:
@@ -55,6 +76,10 @@ def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> 
 
 
 def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
+    fate = ""
+    if kind == "altered" and not _is_whole(blob):
+        set_aside(blob, store.layout.trash)
+        fate = SET_ASIDE
     sizes = _sizes_of(store, blob.name)
     if sizes and _from_trash(store, blob):
         return "brought back from the trash"
@@ -63,14 +88,11 @@ def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
             with suppress(Refused):
                 _download(store, blob, StoredFile(blob.name, size), remote)
                 return f"brought back from {remote.url}"
-    if kind == "altered" and not _is_whole(blob):
-        set_aside(blob, store.layout.trash)
-        return SET_ASIDE
-    return ""
+    return fate
 
 
 def _is_whole(blob: Path) -> bool:
-    """Whether the content matches the name; False where the disk cannot read it."""
+    """Whether the content matches the name; False for a folder, or where the disk cannot read it."""
     try:
         return sha256_file(blob) == blob.name
     except OSError:
@@ -108,7 +130,8 @@ def _download(store: Store, blob: Path, file: StoredFile, remote: Remote) -> Non
 
 def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:
     set_aside(path, store.layout.trash)
-    if remote is not None and path == store.layout.record(path.stem):
+    is_record = path.suffix == ".json" and path.parent.parent == store.layout.actions
+    if remote is not None and is_record:
         with suppress(Refused):
             if fetch(store, remote, path.stem, use) is not None:
                 return f"brought back from {remote.url}"

@@ -13,20 +13,23 @@ from pathlib import Path
 from unidet.store.disk import files_below, read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
-from unidet.store.links import linked_folders
 from unidet.store.paths import check_digest
+from unidet.store.places import linked_folders, no_folders
 from unidet.store.record import MAX_BYTES, Action, LaterFormat, from_bytes
 from unidet.store.store import Store
 from unidet.store.threads import pool_of
 
 WORKERS = 8
 _GROUPS = ("blobs", "actions", "locks", "refs")
-_UNREAD = ("trash", "trash/records", "trash/blobs", "work", "stat-cache")
 _FOLDER = re.compile(
     r"blobs/sha256(/[0-9a-f]{2})?|actions/[0-9a-f]{2}(/[0-9a-f]{64}\.differs)?"
     r"|refs/(pins|runs|accepted(/[a-z][a-z0-9_]*)?)"
 )
 _RECORD = re.compile(r"actions/[0-9a-f]{2}/[0-9a-f]{64}\.json")
+_FILE = re.compile(
+    rf"{_RECORD.pattern}|locks/[^/]+\.(lock|owner)|refs/accepted/[a-z][a-z0-9_]*/[0-9a-f]{{64}}\.json"
+)
+_BLOB = re.compile(r"blobs/sha256/[0-9a-f]{2}/[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,9 @@ class Problem:
     """A problem with one file.
 
     Attributes:
-        kind: `altered` (a blob with other content), `missing` (a blob), `damaged` (a record, or
-            something else in its place), `unreadable` (cannot be checked) or `unexpected` (not
-            written by the store).
+        kind: `altered` (a blob with other content, or a folder in its place), `missing` (a blob),
+            `damaged` (a record, or something else in its place or in that of a folder),
+            `unreadable` (cannot be checked) or `unexpected` (not written by the store).
         path: relative to the folder of the store.
         detail: what is wrong, and which artefacts are affected.
     """
@@ -66,11 +69,13 @@ def verify(store: Store) -> Findings:
 
     linked = [_relative(path, base) for path in linked_folders(base)]  # anywhere: not followed
     found += [Problem("unexpected", where, "a link, where a folder belongs") for where in linked]
-    taken = [name for name in _UNREAD if (base / name).exists() and not (base / name).is_dir()]
-    found += [Problem("unexpected", where, "not a folder, where one belongs") for where in taken]
-    blobs = [] if "blobs" in linked else sorted(files_below(base / "blobs", unlisted))
-    records = [] if "actions" in linked else sorted(files_below(store.layout.actions, unlisted))
-    found += _odd(base, [name for name in _GROUPS if name not in linked], unlisted)
+    taken = {_relative(path, base) for path in no_folders(base)}
+    found += [Problem("damaged", where, "not a folder, where one belongs") for where in taken]
+    odd = _odd(base, [name for name in _GROUPS if name not in (*linked, *taken)], unlisted)
+    found += [problem for problem in odd if problem.path not in taken]
+    passed = {base / problem.path for problem in found}
+    blobs = _files(base / "blobs", passed, unlisted)
+    records = _files(store.layout.actions, passed, unlisted)
     actions = [one for one in (_record(path, store, found) for path in records) if one is not None]
     users: dict[str, list[str]] = {}
     for action in actions:
@@ -79,11 +84,17 @@ def verify(store: Store) -> Findings:
     with pool_of(WORKERS) as pool:
         checked = pool.map(lambda path: _blob(path, store, users), blobs)
         found += [problem for problem in checked if problem is not None]
-    altered = {problem.path for problem in found}
+    altered = {problem.path for problem in found} - taken
     found += [problem for action in actions for problem in _missing(action, store, altered)]
     unique = {(one.kind, one.path): one for one in reversed(found)}
     ordered = sorted(unique.values(), key=lambda one: (one.path, one.kind))
     return Findings(len(blobs), len(records), tuple(ordered))
+
+
+def _files(folder: Path, passed: set[Path], unlisted: Callable[[OSError], None]) -> list[Path]:
+    """Files and links below a folder, sorted, except what is at or below a path in `passed`."""
+    found = [] if folder in passed else files_below(folder, unlisted)
+    return sorted(path for path in found if passed.isdisjoint((path, *path.parents)))
 
 
 def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Problem]:
@@ -105,19 +116,31 @@ def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Proble
 
 
 def _odd(base: Path, groups: list[str], unlisted: Callable[[OSError], None]) -> Iterator[Problem]:
-    """Entries that are neither plain files nor folders of the store, except blobs and records."""
+    """Entries that are neither plain files nor folders of the store, except blobs and records.
+
+    `base` holds no files in place of the folders `groups`.
+    """
     for group in groups:
         for place, folders, names in os.walk(base / group, onerror=unlisted):
-            for name in folders:
-                where = _relative(Path(place, name), base)
-                if not _FOLDER.fullmatch(where):
-                    kind = "damaged" if _RECORD.fullmatch(where) else "unexpected"
-                    yield Problem(kind, where, "a folder, where none belongs")
+            inside = [Path(place, name) for name in folders]
+            odd = [path for path in inside if not _FOLDER.fullmatch(_relative(path, base))]
+            folders[:] = [path.name for path in inside if path not in odd]
+            for path in odd:
+                where = _relative(path, base)
+                yield Problem(_kind(path, where), where, "a folder, where none belongs")
             for name in names if group not in ("actions", "blobs") else ():
                 path = Path(place, name)
                 with suppress(FileNotFoundError):  # files of other processes come and go
                     if not stat.S_ISREG(path.lstat().st_mode):
                         yield Problem("unexpected", _relative(path, base), "not a plain file")
+
+
+def _kind(folder: Path, where: str) -> str:
+    """The kind of problem that a folder or a link to one is, where none belongs."""
+    for kind, place in (("damaged", _FILE), ("altered", _BLOB)):
+        if place.fullmatch(where) and not folder.is_symlink():
+            return kind
+    return "unexpected"
 
 
 def _unreadable(where: str, error: OSError) -> Problem:

@@ -23,13 +23,13 @@ def materialise(action: Action, layout: Layout) -> Path:
     """The folder with exactly the files of `action`, built or completed where necessary.
 
     Raises:
-        UserError: it contains a visible file that is not part of the artefact, or a link in place
-            of a folder into which a file belongs.
+        UserError: it contains a visible file that is not part of the artefact, or a link or file
+            in place of a folder into which a file belongs.
     """
     folder = layout.artefact(action.stage, action.output)
     wrong = _wrong_files(folder, action, layout)
     if wrong or not folder.is_dir():
-        _refuse_links(folder, wrong)
+        _refuse_taken(folder, wrong)
         _build(folder, wrong, action, layout)
     _refuse_other_files(folder, action)
     return folder
@@ -54,12 +54,13 @@ def _is_copy(path: Path, found: os.stat_result, file: StoredFile) -> bool:
     return plain and found.st_size == file.size and sha256_file(path) == file.sha256
 
 
-def _refuse_links(folder: Path, names: list[str]) -> None:
-    """A file that was put where a link leads would replace one of that name there."""
+def _refuse_taken(folder: Path, names: list[str]) -> None:
+    """A file put where a link leads would replace one there; into a file none can be put."""
     places = {folder, *(place for name in names for place in (folder / name).parents)}
-    for place in sorted(places):
-        if place.is_relative_to(folder) and place.is_symlink():
-            raise UserError(f"{place} is a link in place of a folder of this artefact; remove it")
+    for place in sorted(place for place in places if place.is_relative_to(folder)):
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            what = "link" if place.is_symlink() else "file"
+            raise UserError(f"{place} is a {what} in place of a folder of this artefact; remove it")
 
 
 def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> None:

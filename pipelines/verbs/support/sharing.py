@@ -18,9 +18,10 @@ from unidet.pipelines.verbs.support.selection import select
 from unidet.store.disk import nearest_folder
 from unidet.store.live import in_use
 from unidet.store.paths import Layout
+from unidet.store.places import require_folders
 from unidet.store.record import Action
 from unidet.store.remote import Remote
-from unidet.store.repair import repair
+from unidet.store.repair import free_folders, repair
 from unidet.store.store import Store
 from unidet.store.transfer import Moved, Tell, fetch_all
 from unidet.store.verify import Findings
@@ -64,6 +65,7 @@ def bring(options: Namespace, config: Config, store: Store, remote: Remote) -> M
 
 def bring_all(store: Store, remote: Remote, tell: Tell | None = None) -> Moved:
     """Every artefact of the remote."""
+    require_folders(store.layout)
     with in_use(store.layout) as use:
         return fetch_all(store, remote, use, *([tell] if tell else []))
 
@@ -76,6 +78,7 @@ def bring_stages(
     Raises:
         UserError: no such stage.
     """
+    require_folders(store.layout)
     # Each list has inputs before their users, so all together have them too.
     wanted = dict.fromkeys(node for name in names for node in needed(name, config))
     fresh: dict[Node, Action] = {}
@@ -109,8 +112,9 @@ def told(moved: Moved, did: str, where: str) -> list[str]:
 
 def repaired(store: Store, found: Findings, remote: Remote | None) -> dict[str, str]:
     """Repair what can be; path of a problem -> what became of it."""
+    freed = free_folders(store)
     with in_use(store.layout) as use:
-        return repair(store, found, remote, use)
+        return freed | repair(store, found, remote, use)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -410,7 +411,19 @@ def test_no_password_stays_in_the_folder_of_a_sweep(tmp_path: Path, command: Non
     assert (tmp_path / "000.json").stat().st_mode & 0o077 == 0
     run_job(tmp_path, "000", sweep_job.stop_name())
     assert read_outcome(tmp_path, "000").status == 0
+    assert (tmp_path / "000.json").stat().st_mode & 0o777 == (
+        tmp_path / "000.log"
+    ).stat().st_mode & 0o777
     assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_job_without_a_password_is_for_all_who_share_the_store(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        write_job(tmp_path, "000", "seed=1", ["seed=1"])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "000.json").stat().st_mode & 0o777 == 0o664
 
 
 def test_no_password_stays_where_no_job_was_run(sweep: Make) -> None:

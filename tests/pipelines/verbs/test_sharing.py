@@ -64,7 +64,7 @@ def test_upstream_require_is_content_with_the_remote(
 
 
 def test_a_remote_that_cannot_be_reached_stops_a_run(tiny: Make, command: Command) -> None:
-    with pytest.raises(UserError, match="remote nonsense://x: Protocol not known"):
+    with pytest.raises(UserError, match="remote nonsense://x: no store can be"):
         built(tiny("stage=data", "remote=nonsense://x"))
     assert command("push") == (
         2,
