@@ -92,7 +92,7 @@ def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
 
 
 def _is_whole(blob: Path) -> bool:
-    """Whether the content matches the name; False for a folder, or where the disk cannot read it."""
+    """Whether the content matches the name; False for a folder and what the disk cannot read."""
     try:
         return sha256_file(blob) == blob.name
     except OSError:
