@@ -521,3 +521,34 @@ def test_no_clean_up_where_a_folder_is_a_link(
     with pytest.raises(UserError, match="is a link, and a clean-up would"), cleaning(store):
         sweep(store, grace=0, young=0)
     assert (other / ("0" * 64)).read_text() == "mine"
+
+
+def test_what_was_written_under_a_clock_that_was_ahead_goes_in_time(
+    store: Store, publish: Publish
+) -> None:
+    """Its content, and what is in the trash, would have stayed until that date."""
+    action = publish({"model": b"weights"})
+    blob = store.layout.blob(action.files["model"].sha256)
+    work = store.work("0" * 64)
+    ahead = time.time() + 400 * 86400
+    store.layout.record(action.key).unlink()
+    for path in (blob, work):
+        os.utime(path, (ahead, ahead))
+    with cleaning(store):
+        assert drop_unfinished(store, 3600.0) == 0
+        sweep(store)
+    assert blob.exists()
+    assert all(path.stat().st_mtime <= time.time() for path in (blob, work))
+    with cleaning(store):
+        assert drop_unfinished(store, 0.0) == 1
+        sweep(store, 0.0, 0.0)
+    assert not blob.exists()
+    trashed = store.layout.dropped_blobs / blob.name
+    trashed.parent.mkdir(parents=True, exist_ok=True)
+    trashed.touch()
+    os.utime(trashed, (ahead, ahead))
+    with cleaning(store):
+        sweep(store)
+        assert trashed.stat().st_mtime <= time.time()
+        sweep(store, 0.0, 0.0)
+    assert not trashed.exists()

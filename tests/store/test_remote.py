@@ -670,3 +670,34 @@ def test_new_folders_are_on_the_disk_up_to_the_first_that_was_there(
 def test_a_mark_for_a_fetch_is_seen_by_a_clean_up(store: Store) -> None:
     with in_use(store.layout) as use:
         assert fetch(store, Remote(str(store.root / "none")), key_of({"a": 1}), use) is None
+
+
+@pytest.mark.parametrize(
+    "error", [EOFError(), ConnectionResetError(104, "reset"), OSError("Socket is closed")]
+)
+def test_a_connection_that_ends_says_that_the_command_continues(
+    store: Store,
+    publish: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    remote = Remote(str(tmp_path / "remote"))
+
+    def end(*given: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(remote._system), "put_file", end)
+    with pytest.raises(UserError, match=r"the connection was lost \(.+\); run this again, it cont"):
+        push(store, remote, [publish({"model": b"weights"})])
+
+
+def test_a_remote_is_a_store_once_something_was_pushed(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    """What is fetched from a mistyped folder or bucket is not nothing."""
+    (tmp_path / "remote").mkdir()
+    assert not Remote(str(tmp_path / "remote")).is_store()
+    push(store, Remote(str(tmp_path / "remote")), [publish({"model": b"weights"})])
+    assert Remote(str(tmp_path / "remote")).is_store()
+    assert not Remote(str(tmp_path / "other")).is_store()

@@ -412,7 +412,7 @@ def _failing(number: int):  # type: ignore[no-untyped-def]
     [
         (errno.ENOSPC, "is on a full disk; free some space"),
         (errno.EROFS, "is read-only; choose another"),
-        (errno.EACCES, "is not writable for this user"),
+        (errno.EACCES, "is not readable or not writable for this user"),
         (errno.EDQUOT, "has used up its disk quota"),
     ],
 )

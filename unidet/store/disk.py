@@ -16,7 +16,8 @@ from unidet.store.hashing import naming, sha256_bytes
 
 _REASONS = {
     errno.EROFS: "is read-only; choose another with store.root=FOLDER",
-    errno.EACCES: "is not writable for this user; choose another with store.root=FOLDER",
+    errno.EACCES: "is not readable or not writable for this user; choose another with "
+    "store.root=FOLDER",
     errno.EPERM: "is not writable for this user, or its file system has no hard links; "
     "choose another with store.root=FOLDER",
     errno.ENOTSUP: "is on a file system without hard links or locks; choose another with "

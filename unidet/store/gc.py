@@ -251,9 +251,10 @@ def _digests(folder: Path, pattern: str = "*", ending: str = "") -> Iterator[Pat
 
 def _older(path: Path, before: float) -> bool:
     try:
-        return os.lstat(path).st_mtime <= before
+        written = os.lstat(path).st_mtime
     except FileNotFoundError:
         return False
+    return _known(path, written) <= before
 
 
 def _dropped_before(dropped: Path, before: float) -> bool:
@@ -265,7 +266,19 @@ def _dropped_before(dropped: Path, before: float) -> bool:
         state = os.lstat(dropped)
     except FileNotFoundError:
         return False
-    return max(state.st_mtime, state.st_ctime) <= before
+    return _known(dropped, max(state.st_mtime, state.st_ctime)) <= before
+
+
+def _known(path: Path, written: float) -> float:
+    """The time at which a file was written; now, where that lies in the future.
+
+    The clock was wrong then. The file gets the time of now, or it would stay until that date.
+    """
+    now = time.time()
+    if written <= now:
+        return written
+    touch(path)
+    return now
 
 
 def _bytes(path: Path) -> int:

@@ -24,6 +24,10 @@ from unidet.store.paths import Layout, is_digest
 from unidet.store.provenance import redact, redact_argument
 from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_bytes
 
+# A connection that ends: errors, and what paramiko says in errors of other kinds.
+_ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
+_LOST = ("Server connection dropped", "Socket is closed")
+
 Progress = Callable[[int], None]
 
 
@@ -57,6 +61,10 @@ class Remote:
             cut()
 
     # --- reading -----------------------------------------------------------------------------
+
+    def is_store(self) -> bool:
+        """Whether anything was ever pushed there."""
+        return self._look(self.layout.base)[0] == "directory"
 
     def keys(self) -> Iterator[str]:
         """Keys of all records."""
@@ -294,6 +302,10 @@ class Remote:
             raise
         except Exception as error:
             text = redact(" ".join(str(error).split())) or type(error).__name__
+            if isinstance(error, _ENDS) or text.startswith(_LOST):
+                text = (
+                    f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
+                )
             # botocore's are errors of its own
             if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
                 text = "does not answer; look at the server or the network, and run this again"

@@ -17,7 +17,6 @@ from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.verbs.support.selection import select
 from unidet.store.disk import nearest_folder
 from unidet.store.live import in_use
-from unidet.store.paths import Layout
 from unidet.store.places import require_folders
 from unidet.store.record import Action
 from unidet.store.remote import Remote
@@ -43,9 +42,9 @@ def open_remote(options: Namespace, config: Config, *, reading: bool = False) ->
         folder = Path(url)
         if nearest_folder(folder) != folder and reading:
             raise UserError(f"remote {url}: there is no such folder")
-        if reading and not Layout(folder).base.is_dir():
-            raise UserError(f"remote {url}: nothing was ever pushed to this folder")
     with reaching(url) as remote:
+        if reading and not remote.is_store():
+            raise UserError(f"remote {remote.url}: nothing was ever pushed to this folder")
         yield remote
 
 
