@@ -362,6 +362,25 @@ def test_a_video_that_breaks_off_is_told(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_damaged_frame_costs_itself_alone(
+    make_video: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = Path("photos/film.avi")
+    make_video(film)
+    content = bytearray(film.read_bytes())
+    second = content.index(b"\xff\xd8\xff", content.index(b"\xff\xd8\xff") + 3)
+    content[second : second + 200] = b"\x55" * 200
+    film.write_bytes(content)
+    for _ in range(2):  # the second is resumed
+        assert detect("photos/film.avi", format="yolo").pictures == 2
+    assert "film.avi: is damaged: frame 2 cannot be decoded" in capsys.readouterr().err
+    assert left() == [
+        *("classes.txt", "film.avi", "labels/film/000001.txt", "labels/film/000003.txt")
+    ]
+    assert film_of(Path("out/film.avi")).frames == 2
+
+
+@pytest.mark.usefixtures("folder")
 def test_frames_have_labels_and_crops_of_their_own(make_video: Callable[..., None]) -> None:
     make_video(Path("photos/film.avi"))
     detect("photos/film.avi", format="yolo", crops=True)

@@ -74,6 +74,24 @@ def test_names_that_would_meet_are_told_apart() -> None:
     assert (first.drawing, second.drawing) == ("f.mp4.mp4", "f.mov.mp4")
 
 
+def test_a_name_made_longer_meets_no_other() -> None:
+    """Windows hides endings, and so a picture becomes x.jpg.jpg beside x.jpg and x.png."""
+    given = sources("x.jpg", "x.png", "x.jpg.jpg", "y.jpg.jpg")
+    assert [names.stem for names in name_outputs(given)] == [
+        *("x.jpg", "x.png", "x.jpg.jpg", "y.jpg")
+    ]
+    films = name_outputs(sources("f.mov", "f.mp4", "f.mov.mp4", "f.mov.mp4.mp4"))
+    assert [names.drawing for names in films] == [
+        *("f.mov.mp4", "f.mp4.mp4", "f.mov.mp4.mp4", "f.mov.mp4.mp4.mp4")
+    ]
+    assert len({names.crops for names in films}) == 4
+
+
+def test_the_frames_of_a_video_meet_no_pictures_of_a_folder_called_so() -> None:
+    given = sources("a/f.mp4", "a/f/000001.jpg", "b/f.mp4")
+    assert [names.stem for names in name_outputs(given)] == ["a/f.mp4", "a/f/000001", "b/f"]
+
+
 def test_crops_never_meet_drawings() -> None:
     given = sources("crops/a.jpg", "b.jpg")
     assert name_outputs(given)[1] == Names("b.jpg", "b", "crops_/b")

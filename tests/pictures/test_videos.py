@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,6 @@ from PIL import Image
 
 from unidet.errors import UserError
 from unidet.pictures.videos import (
-    _may_be_flat,
     damage_note,
     film_of,
     frame_rate,
@@ -171,20 +171,48 @@ def test_a_stretch_of_zeros_is_told(
     assert damage_note(path, 11) == "", "headers may be a frame off"
     for place in range(len(whole) // 3, len(whole) * 2 // 3, len(whole) // 30):
         path.write_bytes(whole[:place] + bytes(1200) + whole[place + 1200 :])
-        note = damage_note(path, len(list(read_frames(path))))
-        assert note.startswith(("has stretches of zeros, as a copy", "breaks off: ")), place
+        frames = list(read_frames(path))
+        lost = [number for number, frame in enumerate(frames, start=1) if frame is None]
+        note = damage_note(path, len(frames), lost)
+        told = ("has stretches of zeros, as a copy", "breaks off: ", "is damaged: ")
+        assert note.startswith(told), place
     assert capfd.readouterr() == ("", "")
 
 
-def test_zeros_of_one_colour_are_none(tmp_path: Path) -> None:
-    """Optimal tables have the shortest codes, zeros alone, for what a flat image consists of."""
-    flat = io.BytesIO()
-    Image.new("RGB", (4096, 4096)).save(flat, "JPEG", optimize=True)
-    frame = flat.getvalue()
-    assert bytes(512) in frame
-    assert _may_be_flat(frame)
-    Image.new("RGB", (64, 64)).save(flat, "JPEG")
-    assert not _may_be_flat(flat.getvalue()[len(frame) :])
+@pytest.mark.parametrize(
+    ("damaged", "kept", "told"),
+    [
+        ([4], 12, "is damaged: frame 5 cannot be decoded; the others are read"),
+        ([0, 6, 7], 12, "is damaged: 3 frames from 1 on cannot be decoded; the others are read"),
+        (
+            [4],
+            8,
+            "is damaged: frame 5 cannot be decoded; the others are read; "
+            "breaks off: 7 of the 12 frames that its header names could be read",
+        ),
+    ],
+)
+def test_frames_behind_a_damaged_one_are_read(
+    damaged: list[int], kept: int, told: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.avi"
+    greys = [20 * (number + 1) for number in range(12)]
+    with video_file(path, 5.0) as write:
+        for grey in greys:
+            write(np.full((48, 64, 3), grey, np.uint8))
+    content = bytearray(path.read_bytes())
+    starts = [found.start() for found in re.finditer(b"\xff\xd8\xff", content)]
+    for number in damaged:
+        content[starts[number] : starts[number] + 200] = b"\x55" * 200
+    path.write_bytes(content[: starts[kept]] if kept < 12 else content)
+    frames = list(read_frames(path))
+    assert len(frames) == kept
+    lost = [number for number, frame in enumerate(frames) if frame is None]
+    assert lost == damaged
+    for grey, frame in zip(greys, frames, strict=False):
+        assert frame is None or abs(frame.mean() - grey) < 4
+    assert damage_note(path, len(frames), [number + 1 for number in lost]) == told
+    assert capfd.readouterr() == ("", ""), "FFmpeg is silent"
 
 
 def test_no_video(tmp_path: Path) -> None:

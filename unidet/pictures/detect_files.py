@@ -247,10 +247,10 @@ class _Run:
     def _rows(self) -> Iterator[Row]:
         """Detections of all finished sources, in the order of sources."""
         for source in compress(self._sources, self._done):
-            frames = self._recorded(source.path).get("frames")
+            record = self._recorded(source.path)
             keys = [("", source.path)]
-            if frames is not None:
-                counts = range(1, frames + 1)
+            if "frames" in record:
+                counts = sorted({*range(1, record["frames"] + 1)} - {*record["lost"]})
                 keys = [(f"#{count}", frame_key(source.path, count)) for count in counts]
             for end, key in keys:
                 detections = detections_of(self._recorded(key), self._detector.names)

@@ -35,7 +35,7 @@ class Names:
 
     Attributes:
         drawing: the image or video with its boxes.
-        stem: name without suffix, or with it if another source has the same name.
+        stem: name without suffix, or with it if another output has the same name.
         crops: folder of the crops.
     """
 
@@ -51,21 +51,40 @@ def name_outputs(sources: Sequence[Source]) -> list[Names]:
     would be too long are shortened.
     """
     drawings = [_drawing_name(source) for source in sources]
-    twice = {name for name, count in Counter(drawings).items() if count > 1}
-    drawings = [
-        f"{source.name}{PurePosixPath(name).suffix}" if name in twice else name
+    long_names = [
+        f"{source.name}{PurePosixPath(name).suffix}"
         for source, name in zip(sources, drawings, strict=True)
     ]
+    drawings = _told_apart(drawings, long_names)
+    folders = {str(place) for source in sources for place in PurePosixPath(source.name).parents}
     stems = [str(PurePosixPath(source.name).with_suffix("")) for source in sources]
-    counts = Counter(stems)
+    stems = [  # the frames of a video have a folder of their own
+        source.name if source.is_video and stem in folders else stem
+        for source, stem in zip(sources, stems, strict=True)
+    ]
+    stems = _told_apart(stems, [source.name for source in sources])
     crops = CROPS
     while any(source.name.startswith(f"{crops}/") for source in sources):
         crops += "_"
-    names = []
-    for source, drawing, stem in zip(sources, drawings, stems, strict=True):
-        stem = stem if counts[stem] == 1 else source.name
-        names.append(Names(cut(drawing), stem, f"{crops}/{stem}"))
-    return names
+    return [
+        Names(cut(drawing), stem, f"{crops}/{stem}")
+        for drawing, stem in zip(drawings, stems, strict=True)
+    ]
+
+
+def _told_apart(names: Sequence[str], long_names: Sequence[str]) -> list[str]:
+    """Each name, or the long one where another has it too, be it a long one itself; no two long
+    names are the same.
+    """
+    found: list[str] = []
+    chosen = list(names)
+    while chosen != found:
+        found, counts = chosen, Counter(chosen)
+        chosen = [
+            name if counts[name] == 1 else longer
+            for name, longer in zip(found, long_names, strict=True)
+        ]
+    return found
 
 
 def cut(path: str) -> str:

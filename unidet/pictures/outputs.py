@@ -121,7 +121,8 @@ class Outputs:
         """Finish a video after its last frame."""
         self._video.close()
         self._append = None
-        record = {"frames": end.frame, "files": [names.drawing] if self._drawings else []}
+        files = [names.drawing] if self._drawings else []
+        record = {"frames": end.frame, "lost": end.lost, "files": files}
         self._add(source.path, {"stat": end.stat, **record})
 
     def remove_other_lists(self) -> None:

@@ -31,6 +31,7 @@ class Shot:
             of a video, and after a fault.
         note, fault: remarks for the user.
         stat: `stat_of` its file before it was read; frames have none.
+        lost: at the end of a video, the numbers of its frames that could not be decoded.
     """
 
     number: int
@@ -40,12 +41,13 @@ class Shot:
     note: str = ""
     fault: str = ""
     stat: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
 
 
 def shots_of(sources: Sequence[Source], todo: Sequence[int]) -> Iterator[Work[Shot]]:
     """All images and frames of the sources `todo`, to be read in any thread.
 
-    After the frames of a video follows its end, whose `frame` is their number.
+    After the frames of a video follows its end, whose `frame` is the last one's.
     """
     for number in todo:
         source = sources[number]
@@ -103,14 +105,18 @@ def _read(number: int, path: Path) -> Shot:
 
 def _frames(number: int, path: Path) -> Iterator[Work[Shot]]:
     count = 0
+    lost = []
     try:
         stat = tuple(stat_of(str(path)))
         for count, frame in enumerate(read_frames(path), start=1):
+            if frame is None:
+                lost.append(count)
+                continue
             height, width, _ = frame.shape
             shot = Shot(number, count, frame, (height, width))
             yield Work(frame.nbytes, partial(_same, shot))
-        note = damage_note(path, count)
+        note = damage_note(path, count, lost)
     except (UserError, OSError) as error:
         yield Work(0, partial(_same, _fault(number, path, error)))
         return
-    yield Work(0, partial(_same, Shot(number, count, note=note, stat=stat)))
+    yield Work(0, partial(_same, Shot(number, count, note=note, stat=stat, lost=tuple(lost))))

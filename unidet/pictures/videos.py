@@ -6,15 +6,17 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unidet.data.file_kinds import HEAD
+from unidet.data.jpeg_data import lacks_data
 from unidet.errors import UserError, other_kind, text_or_zeros
 from unidet.store.disk import whole_file
 
@@ -22,15 +24,17 @@ _CODECS = {".avi": "MJPG"}
 _CODEC = "mp4v"
 _RATE = 25.0  # frames per second, if the file contains neither the rate nor times
 _ZEROS = bytes(512)
+_MOTION_JPEG = b"MJPG"
 _WITHOUT_ZEROS = (
-    *(b"MJPG", b"FMP4", b"MP4V", b"XVID", b"DIVX", b"AVC1", b"H264", b"HEVC", b"HVC1", b"HEV1"),
-    *(b"VP80", b"VP90", b"AV01"),
+    *(_MOTION_JPEG, b"FMP4", b"MP4V", b"XVID", b"DIVX", b"AVC1", b"H264", b"HEVC", b"HVC1"),
+    *(b"HEV1", b"VP80", b"VP90", b"AV01"),
 )
 """Codecs, as OpenCV calls them, whose frames have no long stretch of zeros."""
 _PADDING = (b"JUNK", b"free", b"skip", b"\xec")
 _NAMED = 64
 """So near before its zeros is what a container calls a piece of padding."""
 _NEAR = 0.1  # of the rate: a header this far from the mean of the frames' times is taken
+_LOST = 10_000  # most frames in a row that are tried: some headers name billions
 
 
 @dataclass(frozen=True)
@@ -78,33 +82,54 @@ def frame_rate(path: Path) -> float:
     return named if abs(named - mean) <= _NEAR * named else plausible[0]
 
 
-def read_frames(path: Path) -> Iterator[np.ndarray]:
+def read_frames(path: Path) -> Iterator[np.ndarray | None]:
     """Frames (H, W, 3) uint8 RGB, rotated by the metadata of the video.
+
+    OpenCV reports the end and a damaged frame alike, so reading goes on up to the number of frames
+    that the header names. None stands for a frame that cannot be decoded, if one after it can.
 
     Raises:
         UserError: it is not a video that OpenCV reads, or has no frames.
     """
-    count = 0
+    frames = film_of(path).frames
+    count = lost = 0
     with _opened(path) as capture:
-        while (grabbed := capture.read())[0]:
-            count += 1
-            yield np.ascontiguousarray(grabbed[1][:, :, ::-1])
+        while lost < min(_LOST, max(1, frames - count)):
+            grabbed, frame = capture.read()
+            if not grabbed:
+                lost += 1
+                continue
+            yield from repeat(None, lost)
+            count, lost = count + lost + 1, 0
+            yield np.ascontiguousarray(frame[:, :, ::-1])
     _require_opened(path, count > 0)
 
 
-def damage_note(path: Path, count: int) -> str:
-    """What is wrong with a video of which so many frames could be read; empty if nothing is.
+def damage_note(path: Path, count: int, lost: Sequence[int] = ()) -> str:
+    """What is wrong with a video of which frames were read; empty if nothing is.
 
-    Headers may be inexact, so a difference of one frame or 2 % is ignored, unless the file has a
-    stretch of zeros, as a copy that was broken off and resumed has.
+    Headers may be inexact, so a difference of one frame or 2 % at the end is ignored, unless the
+    file has a stretch of zeros, as a copy that was broken off and resumed has.
+
+    Args:
+        count: number of the last frame that was read.
+        lost: numbers of the frames before it that could not be decoded.
     """
     frames = film_of(path).frames
-    lost = frames - count
-    if lost > max(1, frames // 50):
-        return f"breaks off: {count} of the {frames} frames that its header names could be read"
+    damaged = ""
+    if lost:
+        some = f"frame {lost[0]}" if len(lost) == 1 else f"{len(lost)} frames from {lost[0]} on"
+        damaged = f"is damaged: {some} cannot be decoded; the others are read"
+    if frames - count > max(1, frames // 50):
+        read = f"{count - len(lost)} of the {frames} frames that its header names could be read"
+        return "; ".join(filter(None, (damaged, f"breaks off: {read}")))
+    return damaged or _zeros_note(path, frames - count)
+
+
+def _zeros_note(path: Path, missing: int) -> str:
     holed = _holed_frames(path)
-    if not holed and lost > 0 and _has_zeros(path):
-        holed = lost
+    if not holed and missing > 0 and _has_zeros(path):
+        holed = missing
     if not holed:
         return ""
     what = "1 frame is" if holed == 1 else f"{holed} frames are"
@@ -115,8 +140,8 @@ def damage_note(path: Path, count: int) -> str:
 
 
 def _holed_frames(path: Path) -> int:
-    """How many compressed frames hold a stretch of zeros, which no encoder of these writes; what
-    some fill frames up with at the end is none."""
+    """Number of compressed frames with a stretch of zeros, which no encoder of these codecs writes
+    but as padding at the end. The data of Motion JPEG may have one, and are decoded instead."""
     cv2 = _opencv()
     count = 0
     with _opened(path) as capture:
@@ -125,24 +150,10 @@ def _holed_frames(path: Path) -> int:
             return 0
         capture.set(cv2.CAP_PROP_FORMAT, -1)  # packets, not decoded
         while (grabbed := capture.read())[0]:
-            packet = grabbed[1].tobytes().rstrip(b"\0")
-            count += _ZEROS in packet and not (code == b"MJPG" and _may_be_flat(packet))
+            packet = grabbed[1].tobytes()
+            holed = _ZEROS in packet.rstrip(b"\0")
+            count += holed and (code.upper() != _MOTION_JPEG or lacks_data(packet))
     return count
-
-
-def _may_be_flat(frame: bytes) -> bool:
-    """Whether zeros of a JPEG may be blocks of one colour: where its shortest AC codes, of zeros
-    alone, end a block (ITU-T T.81, F.1.2.2), as encoders of optimal tables choose them."""
-    place, firsts = 0, list[int]()
-    while (place := frame.find(b"\xff\xc4", place)) >= 0:
-        end = place + 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
-        table = place + 4
-        while table + 17 < end:
-            symbols = sum(frame[table + 1 : table + 17])
-            firsts += [frame[table + 17]] * (frame[table] >> 4)
-            table += 17 + symbols
-        place += 2
-    return firsts != [] and not any(firsts)
 
 
 def _has_zeros(path: Path) -> bool:
