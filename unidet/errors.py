@@ -29,8 +29,11 @@ _PAGE = re.compile(
 )
 _POINTER = b"version https://git-lfs"
 _SHOWN = 40
-HEAD = 64
-"""First bytes of a file that are enough to tell what it is."""
+# The first name in a zip archive, by its ending: formats of which zip is the container.
+_ZIPPED = {b".pkl": "a PyTorch file", b".npy": "a numpy archive (.npz)"}
+_ZIPPED |= {b"[Content_Types].xml": "an Office document", b"mimetype": "an office document"}
+HEAD = 288
+"""First bytes of a file that are enough to tell what it is: 30 of a zip archive, then a name."""
 
 
 def other_kind(head: bytes) -> str:
@@ -43,8 +46,18 @@ def other_kind(head: bytes) -> str:
         return "is a Git LFS pointer, not the file itself: run git lfs pull"
     if _PAGE.match(head):
         return "is a web page, not the file itself: the download was refused; fetch it again"
+    if kind := _zipped(head):
+        return f"is {kind}, which is not read here"
     packed = next((name for mark, name in _PACKED.items() if head.startswith(mark)), "")
     return f"is packed ({packed}): unpack it first" if packed else ""
+
+
+def _zipped(head: bytes) -> str:
+    """What a zip archive with these first bytes is the container of; empty if of plain files."""
+    if not head.startswith(b"PK\x03\x04"):
+        return ""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    return next((kind for ending, kind in _ZIPPED.items() if name.endswith(ending)), "")
 
 
 def kind_among(kinds: Iterable[tuple[int, bytes, str]], head: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_archives_objects_folders_and_nothing(tmp_path: Path) -> None:
     assert "not a readable .npy array" in refusal(path)
     assert "cannot be read (Is a directory)" in refusal(tmp_path)
     assert "cannot be read (No such file" in refusal(tmp_path / "none.npy")
+
+
+def test_what_torch_save_writes_is_called_so(tmp_path: Path) -> None:
+    """As RegionCLIP's concept embeddings come; an archive whose first member is a pickle."""
+    path = tmp_path / "concept_embeds.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("concept_embeds/data.pkl", pickle.dumps(1))
+    assert refusal(path) == (
+        f"{path}: not a readable .npy array (is a PyTorch file, which is not read here); write its "
+        'tensor by numpy.save("FILE.npy", tensor.numpy())'
+    )
 
 
 def test_a_file_cut_short(tmp_path: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from unidet.errors import kind_among, other_kind, text_or_zeros
 
-HEAD = 192
-"""Bytes from which all of these are told."""
-
 # Whole files of kinds that not every Pillow reads: where a signature stands, and what it says.
 _KINDS = (
     (128, b"DICM", "a DICOM image"),
@@ -74,7 +71,7 @@ def no_image(head: bytes, advice: str) -> str:
     if kind := kind_among(_KINDS, head):
         return f"is {kind} that this Pillow does not read; convert it to 8-bit JPEG or PNG"
     if is_film(head):
-        return "is a film, not an image; detect reads it under a film's suffix, such as .mp4"
+        return "is a film, not an image; `unidet detect` reads films, under a suffix such as .mp4"
     if head.startswith(b"\0\x05\x16\x07"):
         return "holds what macOS notes about a file, not the file; copy the one without ._"
     if head.startswith(b"bplist"):

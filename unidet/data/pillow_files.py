@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from unidet.data import file_kinds, tiff_files
-from unidet.errors import UserError
+from unidet.errors import HEAD, UserError
 from unidet.store.hashing import require_end
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -126,7 +126,7 @@ def _unreadable(path: Path, error: Exception, advice: str) -> UserError:
 def _unidentified(path: Path, advice: str) -> str:
     """What a file is that no reader of Pillow's took."""
     with open(path, "rb") as stream:
-        head = stream.read(file_kinds.HEAD)
+        head = stream.read(HEAD)
     reason = file_kinds.no_image(head, advice)
     if "TIFF" in reason and (pixels := tiff_files.layout(path)):
         return reason.replace(" of a kind", f" of {pixels},", 1)

@@ -16,6 +16,8 @@ _DAMAGE = (
     *(SyntaxError, tokenize.TokenError),
 )
 
+_SAVE = 'write its tensor by numpy.save("FILE.npy", tensor.numpy())'
+
 
 def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
     """(C, D) float32, a row for each category by id; `count` is what C must be, None for any.
@@ -92,4 +94,5 @@ def read_array(path: Path) -> np.ndarray:
         raise UserError(f"{path}: cannot be read ({fault.strerror})") from None
     except _DAMAGE as fault:
         reason = " ".join(str(fault).split())
-        raise UserError(f"{path}: not a readable .npy array ({reason:.100})") from None
+        writes = f"; {_SAVE}" if "PyTorch" in reason else ""
+        raise UserError(f"{path}: not a readable .npy array ({reason:.100}){writes}") from None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from unidet.console.terminal import say
-from unidet.data.file_kinds import HEAD, is_film
-from unidet.errors import UserError, text_or_zeros
+from unidet.data.file_kinds import is_film
+from unidet.errors import HEAD, UserError, text_or_zeros
 from unidet.formats.names import composed
 from unidet.pictures.journal import Written
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from unidet.data.file_kinds import HEAD
 from unidet.data.jpeg_data import lacks_data
-from unidet.errors import UserError, other_kind, text_or_zeros
+from unidet.errors import HEAD, UserError, other_kind, text_or_zeros
 from unidet.store.disk import whole_file
 
 _CODECS = {".avi": "MJPG"}
