@@ -163,7 +163,10 @@ def test_what_has_no_reader_is_named(tmp_path: Path, head: bytes, named: str) ->
 @pytest.mark.parametrize(
     ("head", "named"),
     [
-        (b"\0\0\0\x18ftypmp42", "is a film, not an image; `unidet detect` reads films, under a suffix"),
+        (
+            b"\0\0\0\x18ftypmp42",
+            "is a film, not an image; `unidet detect` reads films, under a suffix",
+        ),
         (b"RIFF\0\0\0\0AVI LIST", "is a film, not an image"),
         ((b"G" + bytes(187)) * 2, "is a film, not an image"),
         (b"\0\5\x16\7\0\2", "holds what macOS notes about a file"),
