@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from labelled import COCO, write_pictures
+from PIL import Image
 
 from unidet.data.check import (
     Faults,
@@ -185,6 +187,21 @@ def test_every_broken_picture_is_found(photos: Path) -> None:
         "the file is truncated": "a.png",
         "image of another size than its annotations say": "in/b.png",
     }
+
+
+def test_a_jpeg_that_is_grey_in_part_is_noted(photos: Path) -> None:
+    split, faults = checked(photos, lambda content: None)
+    assert split is not None
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    height, width = int(split.heights[0]), int(split.widths[0])
+    Image.fromarray(noise).resize((width, height)).save(photos / "a.png", "JPEG")
+    whole = (photos / "a.png").read_bytes()
+    (photos / "a.png").write_bytes(whole[: len(whole) * 3 // 4] + whole[-2:])
+    check_pictures(split, photos, faults, lambda done, total: None)
+    assert faults.noted == {
+        "image that is damaged, and grey or noise in part: replace it": Finding(1, "a.png")
+    }
+    assert not faults.refused
 
 
 def test_pictures_that_no_file_lists_are_noted(photos: Path) -> None:

@@ -178,6 +178,20 @@ def test_of_an_animation_the_first_frame(suffix: str, tmp_path: Path) -> None:
     assert picture.note == f"has several {what}; the first is read"
 
 
+def test_a_jpeg_whose_data_end_early_is_told(tmp_path: Path) -> None:
+    """Viewers show its lower part grey, and Pillow says nothing."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    path = save(tmp_path / "x.jpg", noise)
+    assert read_picture(path).note == ""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + content[-2:])
+    picture = read_picture(path)
+    assert picture.pixels.shape == (64, 64, 3)
+    assert picture.note.startswith("is damaged: its data do not make a whole picture")
+    path = save(tmp_path / "grey.jpg", Image.new("RGB", (64, 64), (128, 128, 128)))
+    assert read_picture(path).note == "", "grey by intent"
+
+
 def test_of_an_mpo_the_main_picture(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
     options = {"save_all": True, "append_images": frames[1:]}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import simplejpeg
 
@@ -35,16 +33,3 @@ def lacks_data(content: bytes) -> bool:
         zeros = _LEFT_OVER in text and _ZEROS in content.removesuffix(_END).rstrip(b"\0")
         return zeros or any(part in text for part in _LACKING)
     return False
-
-
-def missing_part(path: Path) -> str:
-    """A message if `lacks_data` of a file.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    if not lacks_data(path.read_bytes()):
-        return ""
-    return (
-        "is damaged: its data do not make a whole picture, the rest is grey or garbled; replace it"
-    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from unidet.data.jpeg_data import lacks_data, looks_filled
 from unidet.data.pillow_files import CONVERTED, as_seen, is_transparent
 from unidet.errors import UserError
 
@@ -15,6 +17,7 @@ _DARK = 64
 """Below it 16 bits, scaled to 8, have held fewer, as of cameras of 12 or 14 bits."""
 _NARROW = 32
 """Fewer levels of 255 than this, as of thermal cameras, show a network little of what is there."""
+_JPEG = ("JPEG", "MPO")
 _ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 
 
@@ -69,7 +72,17 @@ def remark_on(file: Image.Image, pixels: np.ndarray, was_deep: bool) -> Remark:
             "image that is transparent all over, which the network sees white: save it without "
             "alpha",
         )
+    if file.format in _JPEG and looks_filled(pixels) and lacks_data(_content(file)):
+        return Remark(
+            "is damaged: its data do not make a whole picture, the rest is grey or noise; replace "
+            "it",
+            "image that is damaged, and grey or noise in part: replace it",
+        )
     return _on_depth(pixels) if was_deep and pixels.size else Remark()
+
+
+def _content(file: Image.Image) -> bytes:
+    return Path(file.filename).read_bytes()  # type: ignore[attr-defined]  # of ImageFile
 
 
 def _on_depth(pixels: np.ndarray) -> Remark:
