@@ -118,7 +118,7 @@ def test_names_that_are_none(text: str, complaint: str) -> None:
         (b"cat\n\ncat\n", ", line 3: 'cat' is there already"),
         (b"c\x0bat\n", ", line 1: .* control characters"),
         (b"\xff\xfe\n", ": is not text in UTF-8 but in UTF-16; save it as UTF-8"),
-        ("café\n".encode("latin-1"), ": is not text in UTF-8$"),
+        ("café\n".encode("latin-1"), ": is not text in UTF-8; save it as UTF-8$"),
         # lists as other programs write them: each line would be a category
         (b'["cat", "dog"]', ": is JSON, begins with "),
         (b'{"0": "cat",\n "1": "dog"}', ": is JSON, begins with "),
@@ -194,6 +194,7 @@ def test_known_names_are_found_by_any_of_their_words() -> None:
         ("cat\ndog", "cat, dog"),
         ("cat; dog", "cat, dog"),
         ("cat;dog;", "cat, dog"),
+        ("cat|dog", "cat, dog"),
         ("['cat', 'dog']", "cat, dog"),  # as a list is written in Python, JSON, YAML
         ("[cat,dog]", "cat, dog"),
         ("'cat','traffic light'", "cat, traffic light"),

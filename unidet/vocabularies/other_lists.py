@@ -50,7 +50,7 @@ def require_one_a_line(where: str, lines: Sequence[str]) -> None:
 
 def require_commas(text: str) -> None:
     """UserError where names are parted as others part them: GroundingDINO's `cat . dog .` and
-    `cat. dog.`, lines, a list of Python's or JSON's."""
+    `cat. dog.`, `cat | dog`, lines, a list of Python's or JSON's."""
     is_list = (text.startswith("[") and text.endswith("]")) or bool(_QUOTED.fullmatch(text))
     parts = text.strip("[]").split(",") if is_list else _parts(text)
     bare = (part.strip(" .,;'\"\n") for part in parts)
@@ -78,4 +78,4 @@ def _are_in_turn(numbers: Sequence[int]) -> bool:
 def _parts(text: str) -> list[str]:
     """Pieces between what others put there; full stops, where the last one has one too."""
     stops = r"\.(?:\s+|$)" if text.rstrip().endswith(".") and "," not in text else r"\s\.(?:\s|$)"
-    return re.split(rf"{stops}|;|\n", text)
+    return re.split(rf"{stops}|[;|\n]", text)

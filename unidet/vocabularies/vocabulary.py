@@ -114,8 +114,8 @@ class Vocabulary:
         try:
             return _from_lines(str(path), content.decode("utf-8-sig"))
         except UnicodeDecodeError:
-            wide = " but in UTF-16; save it as UTF-8" if content.startswith(_WIDE) else ""
-            raise UserError(f"{path}: is not text in UTF-8{wide}") from None
+            wide = " but in UTF-16" if content.startswith(_WIDE) else ""
+            raise UserError(f"{path}: is not text in UTF-8{wide}; save it as UTF-8") from None
 
     def with_example(self, name: str, embeddings_KD: np.ndarray) -> Vocabulary:
         """The category shown instead of named, in the place of one of that name, or at the end.
