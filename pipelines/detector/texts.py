@@ -45,9 +45,10 @@ class Ready:
 
     def row(self, place: int, entry: Entry, count: int) -> np.ndarray | None:
         """The embedding of the entry at `place` of a vocabulary of `count` names, if any."""
-        if self.known is None:
-            return self.vectors[place] if count == len(self.vectors) else None
-        row = self.known.place(entry)
+        if self.known is not None:
+            row = self.known.place(entry)
+        else:
+            row = place if count == len(self.vectors) else None
         return None if row is None or not self.vectors[row].any() else self.vectors[row]
 
 
@@ -86,7 +87,7 @@ class Texts:
         unknown = [
             entry for entry, row in zip(vocabulary.entries, rows, strict=True) if row is None
         ]
-        self._encode(unknown)
+        self._encode(unknown, len(vocabulary))
         vectors = [
             self._mean(entry) if row is None else row
             for entry, row in zip(vocabulary.entries, rows, strict=True)
@@ -104,13 +105,13 @@ class Texts:
             return unit(entry.embedding)
         return self.ready.row(place, entry, len(vocabulary)) if self.ready else None
 
-    def _encode(self, entries: Sequence[Entry]) -> None:
-        """Encode the words of these that were not before, all at once."""
+    def _encode(self, entries: Sequence[Entry], count: int) -> None:
+        """Encode the words of these, of a vocabulary of `count`, that were not before, at once."""
         words = [word for entry in entries for word in entry.words if word not in self._encoded]
         if not words:
             return
         if self._open is None:
-            raise self._refuse(entries[0])
+            raise self._refuse(entries[0], count)
         self._encoder = self._encoder or self._open()
         words = list(dict.fromkeys(words))
         progress = Progress("embedding names")
@@ -123,21 +124,21 @@ class Texts:
     def _mean(self, entry: Entry) -> np.ndarray:
         return unit(np.mean([self._encoded[word] for word in entry.words], axis=0))
 
-    def _refuse(self, entry: Entry) -> UserError:
+    def _refuse(self, entry: Entry, count: int) -> UserError:
         if self.ready is None:
             return UserError(f"vocabulary: {entry.name!r} has no embedding; {NEEDS_ENCODER}")
-        if self.ready.known is None:
-            count = len(self.ready.vectors)
+        known, ready = self.ready.known, len(self.ready.vectors)
+        if known is None and count != ready:
             return UserError(
-                f"vocabulary: the embeddings are of {count:,} names that are not known; give "
+                f"vocabulary: the embeddings are of {ready:,} names that are not known; give "
                 f"exactly these, in their order, or a .npz with `embeddings` and `names`"
             )
-        if self.ready.known.place(entry) is not None:
+        if known is None or known.place(entry) is not None:
             return UserError(
                 f"vocabulary: the ready embedding of {entry.name!r} is zero, which matches "
                 f"nothing; {NEEDS_ENCODER}"
             )
-        return self.ready.known.refuse(entry, NEEDS_ENCODER)
+        return known.refuse(entry, NEEDS_ENCODER)
 
 
 def read_ready(path: Path) -> Ready:

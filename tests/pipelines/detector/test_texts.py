@@ -55,9 +55,10 @@ def test_a_name_without_an_embedding_is_refused() -> None:
         Texts(None, None).embed(Vocabulary.of(["dog"]))
 
 
-def test_a_zero_embedding_is_called_so() -> None:
-    """The name is known, so another spelling is no help."""
-    ready = Ready(np.array([[1.0, 0.0], [0.0, 0.0]]), ["cat", "dog"])
+@pytest.mark.parametrize("names", [["cat", "dog"], None])
+def test_a_zero_embedding_is_called_so(names: list[str] | None) -> None:
+    """The name is known, so another spelling is no help; or it is that of the row."""
+    ready = Ready(np.array([[1.0, 0.0], [0.0, 0.0]]), names)
     with pytest.raises(UserError, match=r"the ready embedding of 'Dog' is zero, which matches not"):
         Texts(ready, None).embed(Vocabulary.of(["cat", "Dog"]))
 
