@@ -52,7 +52,8 @@ ALLOWED = {
         "unidet.store.disk",
         "unidet.store.hashing",
     }
-    | {"unidet.data.pillow_files", "unidet.data.file_kinds", "unidet.data.seen"}
+    | {"unidet.data.pillow_files", "unidet.data.jpeg_data", "unidet.data.seen"}
+    | {"unidet.data.file_kinds"}
     | {"unidet.vocabularies"},
 }
 HYDRA = {
