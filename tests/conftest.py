@@ -16,6 +16,8 @@ import yaml
 from longest import LONGEST
 from omegaconf import _utils as omegaconf_reading
 
+from unidet.store import handed_out
+
 TESTS = Path(__file__).resolve().parent
 
 
@@ -23,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest first, in the order of LONGEST; the others stay in theirs."""
     ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.fixture(autouse=True)
+def _artefacts_of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected error is looked for in the artefacts that were used, not in other tests'."""
+    monkeypatch.setattr(handed_out, "_actions", {})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,7 +38,6 @@ def test_altered_content_is_named_where_its_reader_fails(
         np.load(store.folder(action) / "a.npy", allow_pickle=False)
         return int("no number")
 
-    monkeypatch.setattr(handed_out, "_actions", {})
     monkeypatch.setattr(cli, "_dispatch", reads)
     with pytest.raises(ValueError, match="no number"):  # a fault of the program stays one
         exit_status("status")
@@ -59,9 +58,8 @@ def test_altered_content_is_named_where_its_reader_fails(
 
 
 def test_what_a_clean_up_took_away_is_not_altered(
-    store: Store, publish: Callable[..., Action], monkeypatch: pytest.MonkeyPatch
+    store: Store, publish: Callable[..., Action]
 ) -> None:
-    monkeypatch.setattr(handed_out, "_actions", {})
     action = publish({"a.txt": b"content"})
     store.folder(action)
     store.layout.blob(action.files["a.txt"].sha256).unlink()
