@@ -53,8 +53,8 @@ def run(job: Job) -> None:
     scorings = scorings_of(job, data, text, [None, *controls])
     runs = detect(images, text, scorings, suppression)
     detections = next(runs)
-    explain_silence(data.name, len(detections), job.config.calibration)
-    tell_oddities(data.name, truth, detections, job.settings["data"]["style"])
+    if not explain_silence(data.name, len(detections), job.config.calibration):
+        tell_oddities(data.name, truth, detections, job.settings["data"]["style"])
     write_results(job.out / "detections.json", detections)
     novel = novelty(job, data.split.categories)
     evaluation = (evaluate_coco if is_coco else evaluate_lvis)(truth, detections, novel)
@@ -73,13 +73,15 @@ def run(job: Job) -> None:
     (job.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
 
 
-def explain_silence(name: str, detections: int, calibration: CalibrationConfig) -> None:
-    """Says why there are no detections where the official calibration left none."""
-    if calibration.compat == "official" and calibration.gamma and not detections:
+def explain_silence(name: str, detections: int, calibration: CalibrationConfig) -> bool:
+    """Say why there are no detections if the official calibration left none; whether it did."""
+    is_silent = calibration.compat == "official" and calibration.gamma > 0 and not detections
+    if is_silent:
         say(
             f"{name}: no detections; as in the official code, a class without any uncalibrated "
             "detection removes those of all others; calibration.compat=default counts it once"
         )
+    return is_silent
 
 
 def nodes(config: Config) -> tuple[str, ...]:

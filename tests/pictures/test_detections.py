@@ -54,6 +54,16 @@ def test_to_coco_takes_an_id_for_each_name(ids: Any) -> None:
         made().to_coco(7, ids)
 
 
+@pytest.mark.parametrize(
+    ("rows", "scores"),
+    [(1, [0.5]), ([1, 0], [0.5, 0.75]), (np.array([True, False]), [0.75]), (np.zeros(0, int), [])],
+)
+def test_take(rows: Any, scores: list[float]) -> None:
+    taken = made().take(rows)
+    assert taken.scores.tolist() == scores
+    assert taken.boxes_xyxy.shape == (len(scores), 4)
+
+
 def test_to_pandas() -> None:
     table = made().to_pandas()
     assert [*table.columns] == ["name", "score", "x1", "y1", "x2", "y2", "label"]

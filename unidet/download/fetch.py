@@ -232,7 +232,10 @@ def _checked(address: str, partial: Partial, expected: Expected) -> str:
         wrong = f"sha256 {digest}, not {expected.sha256}"
     if wrong:
         partial.start_anew()
-        again = "the same command fetches it again"
+        again = (
+            "the same command fetches it again; if this server's file is to be another, give its "
+            "files.NAME.bytes and files.NAME.sha256"
+        )
         if expected.noted:
             again = f"delete {expected.noted} if the publisher has changed the file"
         raise UserError(

@@ -59,8 +59,9 @@ class Detections:
             self.boxes_xyxy.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
         )
 
-    def take(self, rows: np.ndarray) -> Detections:
-        """The detections selected by an index array or mask, in its order."""
+    def take(self, rows: np.ndarray | int) -> Detections:
+        """The detections selected by an index array, a mask or one index, in its order."""
+        rows = np.atleast_1d(rows)
         return replace(
             self,
             boxes_xyxy=self.boxes_xyxy[rows],

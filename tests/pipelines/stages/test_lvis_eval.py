@@ -20,5 +20,6 @@ from unidet.pipelines.stages.lvis_eval import explain_silence
 def test_only_the_official_calibration_explains_its_silence(
     compat: str, gamma: float, detections: int, said: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    explain_silence("val", detections, CalibrationConfig(beta=0.3, gamma=gamma, compat=compat))
+    calibration = CalibrationConfig(beta=0.3, gamma=gamma, compat=compat)
+    assert explain_silence("val", detections, calibration) == said
     assert capsys.readouterr().err.startswith("val: no detections; as in the official code") == said
