@@ -68,6 +68,7 @@ def test_every_shipped_list_says_where_it_is_from() -> None:
 def test_names_with_commas_between() -> None:
     assert Vocabulary.parse(" cat,traffic light ").names == ("cat", "traffic light")
     assert Vocabulary.of(["a, b", " c\n"]).names == ("a, b", "c")
+    assert Vocabulary.of(name for name in ["a", "b"]).names == ("a", "b")
 
 
 @pytest.mark.parametrize("names", [[1, 2], [None], {0: "cat"}, b"cat", 5, [["cat"]]])
@@ -195,6 +196,10 @@ def test_known_names_are_found_by_any_of_their_words() -> None:
         ("cat; dog", "cat, dog"),
         ("cat;dog;", "cat, dog"),
         ("cat|dog", "cat, dog"),
+        ("猫，狗", "猫, 狗"),
+        ("猫、犬。", "猫, 犬"),
+        ("猫；狗", "猫, 狗"),
+        ("قط، كلب", "قط, كلب"),
         ("['cat', 'dog']", "cat, dog"),  # as a list is written in Python, JSON, YAML
         ("[cat,dog]", "cat, dog"),
         ("'cat','traffic light'", "cat, traffic light"),

@@ -15,6 +15,7 @@ _YAML = re.compile(r"\s*(names|nc|path|train|val|test|classes):.*")  # YOLO's da
 _PBTXT = re.compile(r"item\s*\{\s*")  # TensorFlow's label maps
 _NUMBERED = re.compile(r"(\d+)\s*[:,;.\s]\s*\S")
 _QUOTED = re.compile(r"(['\"])[^'\"]*\1(\s*,\s*\1[^'\"]*\1)*")
+_SEPARATORS = ";|\n，、；｜،؛"  # commas of Chinese, Japanese and Arabic among them
 _FILE = re.compile(r"\S+\.(txt|json|jsonl|ya?ml|csv|tsv|names|list|pbtxt|npy|npz)", re.I)
 _NAMED_LIST = re.compile(
     r"(ms[-_ ]?)?coco[\d_-]*|lvis[-_ ]?(v?[\d.]+)?|(objects[-_ ]?365|o365)[-_ ]?(v\d)?"
@@ -50,10 +51,10 @@ def require_one_a_line(where: str, lines: Sequence[str]) -> None:
 
 def require_commas(text: str) -> None:
     """UserError where names are parted as others part them: GroundingDINO's `cat . dog .` and
-    `cat. dog.`, `cat | dog`, lines, a list of Python's or JSON's."""
+    `cat. dog.`, `cat | dog`, `猫，狗`, lines, a list of Python's or JSON's."""
     is_list = (text.startswith("[") and text.endswith("]")) or bool(_QUOTED.fullmatch(text))
     parts = text.strip("[]").split(",") if is_list else _parts(text)
-    bare = (part.strip(" .,;'\"\n") for part in parts)
+    bare = (part.strip(" .。,;'\"\n") for part in parts)
     names = ", ".join(filter(None, bare))
     if is_list or len(parts) > 1:
         raise UserError(f'vocabulary: {text!r:.{_SHOWN}}: separate names by commas: "{names}"')
@@ -78,4 +79,4 @@ def _are_in_turn(numbers: Sequence[int]) -> bool:
 def _parts(text: str) -> list[str]:
     """Pieces between what others put there; full stops, where the last one has one too."""
     stops = r"\.(?:\s+|$)" if text.rstrip().endswith(".") and "," not in text else r"\s\.(?:\s|$)"
-    return re.split(rf"{stops}|[;|\n]", text)
+    return re.split(rf"{stops}|[{_SEPARATORS}]", text)

@@ -65,8 +65,8 @@ class Vocabulary:
         return tuple(entry.name for entry in self.entries)
 
     @classmethod
-    def of(cls, names: Sequence[str] | str | Vocabulary) -> Vocabulary:
-        """Names as a list, as text for `parse`, or a vocabulary as it is.
+    def of(cls, names: Iterable[str] | str | Vocabulary) -> Vocabulary:
+        """Names as a list or any other iterable, as text for `parse`, or a vocabulary as it is.
 
         Raises:
             UserError: as `parse`; other things than texts.
@@ -75,11 +75,12 @@ class Vocabulary:
             return names
         if isinstance(names, str):
             return cls.parse(names)
-        if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        listed = list(names) if isinstance(names, Iterable) else [names]  # a generator, only once
+        if not all(isinstance(name, str) for name in listed):
             raise UserError(
                 f'names: {names!r:.{_SHOWN}} must be a list of texts, or text like "cat, dog"'
             )
-        return _checked("names", [(name.strip(),) for name in names])
+        return _checked("names", [(name.strip(),) for name in listed])
 
     @classmethod
     def parse(cls, text: str) -> Vocabulary:
