@@ -35,6 +35,15 @@ class Placeholder:
     extend = add = append
 
 
+class Settings(Placeholder):
+    """Stands for argparse's Namespace, as which trainers save their options, and keeps these."""
+
+    __slots__ = ("options",)
+
+    def __setstate__(self, state: Any, *_: Any) -> None:
+        self.options = state
+
+
 _TENSORS = {
     "torch._utils._rebuild_meta_tensor_no_storage": "tensors without values (device 'meta'); save "
     "the network after its weights are loaded",
@@ -61,7 +70,8 @@ class Placeholders:
             if len(self._classes) == MAX_NAMES:
                 raise UserError(f"it names more than {MAX_NAMES} classes, which no checkpoint does")
             namespace = {"__slots__": (), "called": called}
-            self._classes[called] = type("Placeholder", (Placeholder,), namespace)
+            kind = Settings if called == "argparse.Namespace" else Placeholder
+            self._classes[called] = type("Placeholder", (kind,), namespace)
         return self._classes[called]
 
     def require_none(self) -> None:

@@ -255,7 +255,7 @@ def _read_npy(member: IO[bytes], size: int) -> np.ndarray:
         raise UserError(f"an array in numpy's format {version}, of which 1.0 and 2.0 are read")
     shape, is_fortran, dtype = _NPY_HEADERS[version](member)
     if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded: they hold pickles")
+        raise UserError("holds Python objects, which are not read: save text by array.astype(str)")
     if math.prod(shape) * dtype.itemsize != size - member.tell():
         raise ValueError(f"an array of shape {shape} and type {dtype} in {size} bytes")
     view = np.frombuffer(member.read(), dtype).reshape(shape, order="F" if is_fortran else "C")

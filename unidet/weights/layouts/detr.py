@@ -5,6 +5,10 @@ All names below the backbone are ours too; the backbone's norms are frozen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from unidet.errors import UserError
 from unidet.weights.layouts.layer_shapes import (
     Shapes,
     attention,
@@ -16,6 +20,8 @@ from unidet.weights.layouts.layer_shapes import (
     under,
 )
 from unidet.weights.layouts.layout import Layout
+from unidet.weights.placeholders import Settings
+from unidet.weights.read import read_entries
 
 WIDTH, HIDDEN, LAYERS = 256, 2048, 6
 
@@ -68,3 +74,22 @@ R50 = Layout(
     shapes=shapes,
     renames=((r"^backbone\.0\.body\.", "backbone."),),
 )
+
+
+def refuse_dilated(path: Path) -> None:
+    """UserError where weights under the names and shapes of DETR R50 are DETR-DC5's.
+
+    They differ only in how the backbone's last stage is computed, with a dilation in place of its
+    stride. Trainers save the option `--dilation`; released files are told by their names.
+    """
+    entries = read_entries(path)
+    options = entries.get("args") if isinstance(entries, Mapping) else None
+    if isinstance(options, Settings):
+        options = getattr(options, "options", None)
+    is_dilated = isinstance(options, Mapping) and options.get("dilation") is True
+    if is_dilated or "dc5" in path.name.lower():
+        raise UserError(
+            "is DETR-DC5, whose weights have the names and shapes of DETR R50's but belong to a "
+            "backbone with a dilated last stage, which is no network of this program; DETR R50's "
+            "are read (docs/weights.md)"
+        )

@@ -89,6 +89,8 @@ def open_weights(
         if network and candidates[0].network != network:
             raise UserError(f"holds weights of {candidates[0].network}, not of {network}")
         reading = recognize(shapes_of(arrays), candidates)
+        if reading.layout is detr.R50 and reading.is_official:
+            detr.refuse_dilated(Path(path))
         read = Layout.from_official if reading.is_official else from_ours
         weights = read(reading.layout, reading.way.of(arrays))
     except UserError as error:
