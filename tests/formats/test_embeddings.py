@@ -90,8 +90,11 @@ def test_files_that_are_no_array(tmp_path: Path, content: bytes) -> None:
 
 def test_archives_objects_folders_and_nothing(tmp_path: Path) -> None:
     path = tmp_path / "names.npy"
-    np.save(path, np.array([[{}, []]], object), allow_pickle=True)
-    assert "not a readable .npy array" in refusal(path)
+    np.save(path, np.array({"cat": np.ones(2)}, object), allow_pickle=True)
+    assert refusal(path) == (
+        f"{path}: not a readable .npy array (it holds Python objects); write "
+        'numpy.savez("FILE.npz", embeddings=ARRAY, names=NAMES)'
+    )
     with path.open("wb") as file:
         np.savez(file, names=np.ones((3, 2)))
     assert "not a readable .npy array" in refusal(path)

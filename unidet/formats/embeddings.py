@@ -16,6 +16,7 @@ _DAMAGE = (
     *(SyntaxError, tokenize.TokenError),
 )
 
+_ARRAYS = 'write numpy.savez("FILE.npz", embeddings=ARRAY, names=NAMES)'
 _SAVE = 'write its tensor by numpy.save("FILE.npy", tensor.numpy())'
 
 
@@ -95,4 +96,6 @@ def read_array(path: Path) -> np.ndarray:
     except _DAMAGE as fault:
         reason = " ".join(str(fault).split())
         writes = f"; {_SAVE}" if "PyTorch" in reason else ""
+        if "Python objects" in reason:  # a dict by name, as numpy.save takes it
+            reason, writes = "it holds Python objects", f"; {_ARRAYS}"
         raise UserError(f"{path}: not a readable .npy array ({reason:.100}){writes}") from None
