@@ -445,6 +445,27 @@ def test_a_drawing_that_another_picture_has_taken_is_no_longer_one_s_own() -> No
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("names", "drawings", "told"),
+    [
+        (("cat", "собака"), True, ""),
+        (("猫", "dog"), True, "in '猫', as"),
+        (("cat", "猫", "狗"), True, "in '猫' and 1 more, as"),
+        (("cat", "猫"), False, ""),
+    ],
+)
+def test_names_that_the_font_of_drawings_lacks_are_told(
+    names: tuple[str, ...], drawings: bool, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector = FileDetector(names, WholePicture(), None, {})
+    wanted = Wanted(Path("out"), drawings=drawings)
+    detect_files(find_sources(["photos"]), lambda: detector, wanted)
+    notes = [line for line in capsys.readouterr().err.splitlines() if "show boxes" in line]
+    assert len(notes) == bool(told)
+    assert told in "".join(notes)
+
+
+@pytest.mark.usefixtures("folder")
 def test_proposals_are_drawn() -> None:
     def propose(image: np.ndarray) -> np.ndarray:
         return np.array([[100, 100, 150, 150, 1.0]], np.float32)

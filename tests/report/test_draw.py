@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from unidet.report.draw import beside, draw_boxes
-from unidet.report.label_text import label
+from unidet.report.label_text import boxed, label
 
 RED = (255, 0, 0)
 
@@ -74,6 +74,7 @@ def test_labels_of_any_content() -> None:
     assert label("猫 0.50") == "□ 0.50"  # DejaVu has no Chinese
     assert label("abcdefghijklmnopqrstuvwxyz 0.50", 16) == "abcdefghi…z 0.50"
     assert len(label("x" * 3000)) == 40
+    assert boxed(["star", "猫", "Чашка", "a\tb", "□", "star 猫"]) == ["猫", "star 猫"]
 
 
 def test_labels_hide_half_a_picture_at_most() -> None:

@@ -120,6 +120,8 @@ def detect_files(
         crops = [own.crops for own in names] if wanted.crops else []
         require_told_apart(wanted.folder, chain(*planned, crops))
         detector = open_model()
+        if wanted.drawings:
+            _tell_of_boxed(detector.names)
         ids = numbers.ids(detector.names) if numbers else Ids.counted(detector.names)
         run = _Run(sources, names, detector, outputs, journal)
         run.resume(asdict(wanted))
@@ -130,6 +132,17 @@ def detect_files(
             raise
         run.finish(ids)
         return run.summary
+
+
+def _tell_of_boxed(names: Sequence[str]) -> None:
+    from unidet.report.label_text import boxed
+
+    if found := boxed(names):
+        rest = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        say(
+            f"note: the drawings show boxes (□) in {found[0]!r:.40}{rest}, as their font, DejaVu "
+            "Sans, lacks the characters; the files with the detections hold the names"
+        )
 
 
 class _Run:

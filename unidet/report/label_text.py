@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -34,3 +35,8 @@ def _shown(mark: str) -> str:
 @cache
 def _glyphs() -> frozenset[int]:
     return frozenset(FT2Font(str(FONT)).get_charmap())
+
+
+def boxed(names: Iterable[str]) -> list[str]:
+    """The names of which `label` shows characters as boxes."""
+    return [name for name in names if any(_shown(mark) == "□" != mark for mark in name)]
