@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pictures.detect_files import FileDetector
 from unidet.pictures.journal import stat_of
@@ -23,6 +24,7 @@ from unidet.vocabularies.vocabulary import Vocabulary
 
 FILES = ("proposals_weights", "weights", "text_encoder", "embeddings")
 """What `load` takes of files."""
+_STOP_BETWEEN_WORDS = re.compile(r"[^\W\d_]{2}\.[^\W\d_]{2}")
 _EXAMPLE = re.compile(r"(?P<name>[^=]+)=(?P<file>.+?)(@(?P<box>[\d.]+(,[\d.]+){3}))?", re.S)
 
 
@@ -55,7 +57,7 @@ def open_for_files(
     if not any(source.get(name) for name in FILES):
         chosen = find(source.get("study"), None, source.get("overrides", ()))
         identity["network"] = chosen[0].head.key
-    names = None if vocabulary is None else Vocabulary.parse(vocabulary)
+    names = None if vocabulary is None else names_given(vocabulary)
     model = load(**source) if chosen is None else Model(network_of(*chosen))
     names = _with_examples(model, names, examples)
     classes = model.names if names is None else names.names
@@ -71,6 +73,16 @@ def open_for_files(
             "synonyms": [entry.synonyms for entry in names.entries] if names else [],
         },
     )
+
+
+def names_given(text: str) -> Vocabulary:
+    """`Vocabulary.parse` of what a person typed, with a note where it may have been meant as
+    several names: GroundingDINO parts `dog.cat` at the full stop, which a name may hold as well.
+    """
+    names = Vocabulary.parse(text)
+    if len(names) == 1 and _STOP_BETWEEN_WORDS.search(names.names[0]):
+        say(f"note: {names.names[0]!r:.60} is one name; several are separated by commas")
+    return names
 
 
 def _with_examples(

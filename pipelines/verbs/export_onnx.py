@@ -26,13 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, compose: Compose) -> int:
-    from unidet.pipelines.detector.for_files import FILES
+    from unidet.pipelines.detector.for_files import FILES, names_given
     from unidet.pipelines.detector.model import load
     from unidet.pipelines.detector.onnx_file import check_onnx_target
-    from unidet.vocabularies.vocabulary import Vocabulary
 
     check_onnx_target(Path(options.out))
-    names = None if options.vocab is None else Vocabulary.parse(options.vocab)
+    names = None if options.vocab is None else names_given(options.vocab)
     model = load(**{name: getattr(options, name) for name in ("study", *FILES, "overrides")})
     count = len(model.export_onnx(options.out, names, raw=options.raw))
     say(f"{'1 name' if count == 1 else f'{count} names'} -> {options.out}")

@@ -119,6 +119,19 @@ def test_an_open_model_needs_names(opened: Opened, capsys: pytest.CaptureFixture
     assert not Path("detections").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [("dog.cat.light", True), ("U.S. flag", False), ("no.1 sign", False), ("a.bc, cat.dog", False)],
+)
+def test_one_name_that_may_be_several_is_told(
+    names: str, is_told: bool, opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(None)
+    assert exit_status("detect", "a.png", "--weights", "w.pth", "--vocab", names) == 0
+    note = f"note: {names!r} is one name; several are separated by commas"
+    assert (note in capsys.readouterr().err) == is_told
+
+
 def test_without_a_box_a_lower_threshold_is_proposed(
     opened: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
