@@ -162,36 +162,51 @@ class Sweep:
     # --- the report --------------------------------------------------------------------------
 
     def _report(self) -> int:
-        rows = [
-            self._row(job, read_outcome(self.folder, job.name))
-            for job in self._jobs
-            if self._label(job) not in self._failures
-        ]
-        if rows:
-            table = pd.DataFrame(rows)
+        done = [job for job in self._jobs if self._label(job) not in self._failures]
+        if done:
+            table = pd.DataFrame(
+                [self._row(job, read_outcome(self.folder, job.name)) for job in done]
+            )
             with whole_file(self.folder / "table.csv") as partial:
                 write_csv(table, partial)
             values = table.drop(columns="artefact")
+            written = pd.DataFrame([self._values(job) for job in done])
+            values[written.columns] = written
             text = table["artefact"] if values.empty else blocks(values, self._swept)
             if self._shown != self._jobs[0].main:
                 print(f"{self._shown}:")
             print("\n\n".join(text))
             print(self.folder / "table.csv")
             self._plot(table)
+            self._note_no_effect(done)
         for label, reason in self._failures.items():
             say(f"failed: {label}: {reason}")
         return 2 if self._failures else 0
 
     def _row(self, job: Planned, outcome: Outcome) -> dict[str, float | str]:
-        overrides = dict(item.split("=", 1) for item in job.overrides)
         artefact = self._artefact(job, outcome)
         metrics = Path(artefact) / "metrics.json"
         values = read_numbers(metrics) if metrics.exists() else {}
         return {
-            **{key: _number(overrides[key]) for key in self._swept},
+            **{key: _number(value) for key, value in self._values(job).items()},
             **{name: values[name] for name in self._metrics() if name in values},
             "artefact": artefact,
         }
+
+    def _values(self, job: Planned) -> dict[str, str]:
+        """The swept values of a job, as given."""
+        overrides = dict(item.split("=", 1) for item in job.overrides)
+        return {key: redact_argument(overrides[key]) for key in self._swept}
+
+    def _note_no_effect(self, jobs: list[Planned]) -> None:
+        """Say that different values made the same artefact: it depends on none of them."""
+        values = {tuple(map(_number, self._values(job).values())) for job in jobs}
+        results = {(job.main, job.recipes.get(self._shown)) for job in jobs}
+        if len(values) > 1 and len(results) == 1:
+            say(
+                f"note: {self._shown} depends on nothing that was swept "
+                f"({', '.join(self._swept)}): all rows are of one artefact"
+            )
 
     def _artefact(self, job: Planned, outcome: Outcome) -> str:
         """Folder of the artefact of a finished job that the table shows."""
@@ -241,7 +256,7 @@ def _number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
-        return redact_argument(text)
+        return text
 
 
 def blocks(table: pd.DataFrame, keys: Sequence[str], width: int = 80) -> Iterator[str]:

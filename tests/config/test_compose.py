@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +187,41 @@ def test_networks_that_propose_together_are_pages_with_values_of_their_own() -> 
 )
 def test_what_proposes_together_is_said_rightly(overrides: list[str], says: str) -> None:
     assert says in refusal(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            "- closed_ste",
+            "experiment/study: its defaults name 'closed_ste', which is no page; did ",
+        ),
+        (
+            "- optioal closed_set",
+            "its defaults name 'optioal closed_set', which is no page; did you mean 'closed_set'? "
+            "there are bench, bench_end2end,",
+        ),
+        (
+            "- override /rpm: toy",
+            "experiment/study: its defaults override 'rpm'; did you mean 'rpn'? there are clip, "
+            "clip_embeddings, data, end2end, experiment, finetune, prepare, roi, rpn, suite",
+        ),
+        ("- override rpn: toy", "'rpn'; write a slash before it: override /rpn: PAGE"),
+        ("- override /suite: odinw13", "'suite'; no page of it was chosen before, so leave out"),
+        (
+            "- ovveride /rpn: toy",
+            "defaults: two pages of rpn are named; one that replaces the other is written as: "
+            "override /rpn: toy",
+        ),
+    ],
+)
+def test_a_wrong_line_of_a_list_of_defaults_is_answered_with_the_right_one(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    """Hydra passes over a misspelt keyword, and names its own search path in place of pages."""
+    study = tmp_path / "experiment" / "study.yaml"
+    study.parent.mkdir()
+    study.write_text(f"# @package _global_\ndefaults:\n  - closed_set\n  {line}\n  - _self_\n")
+    message = refusal(f"hydra.searchpath=[{tmp_path}]", "experiment=study")
+    assert says in message
+    assert "search path" not in message

@@ -9,6 +9,7 @@ from dataclasses import fields
 from importlib import resources
 from typing import Any
 
+from unidet.config.defaults_lists import defaults_fault
 from unidet.config.folders import searched_folders
 from unidet.config.kept import kept
 from unidet.config.overrides import fault, parsed, readable
@@ -61,7 +62,6 @@ def _plain_values(
     page: str = "config",
     schema: type = Config,
 ) -> dict[str, Any]:
-    from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -72,10 +72,10 @@ def _plain_values(
     try:
         check_aliases(searched_folders(overrides))
         with initialize_config_module("unidet.conf", version_base="1.3"):
-            composed = hydra_compose(page, overrides=opened)
+            composed = _composed(page, opened)
             pages = [f"+rpn@proposers.{name}={name}" for name in _merged(composed)]
             if pages:
-                composed = hydra_compose(page, overrides=[*pages, *opened])
+                composed = _composed(page, [*pages, *opened])
             plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore
             _put(plain, recorded, overrides)
             return plain
@@ -87,6 +87,30 @@ def _plain_values(
             "configuration: nested endlessly; does a page of -C or --config-dir name itself in "
             "its defaults?"
         ) from None
+
+
+def _composed(page: str, overrides: list[str]) -> Any:
+    """What Hydra, which is initialized, composes.
+
+    Raises:
+        UserError: a list of defaults names or replaces a page that there is not.
+    """
+    from hydra import compose as hydra_compose
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.object_type import ObjectType
+    from hydra.errors import ConfigCompositionException
+
+    def known(group: str) -> list[str]:
+        kind = ObjectType.CONFIG if group else ObjectType.GROUP
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group, kind, page, overrides)
+
+    try:
+        return hydra_compose(page, overrides=overrides)
+    except ConfigCompositionException as error:
+        if said := defaults_fault(str(error), known):
+            raise UserError(said) from None
+        raise
 
 
 def _merged(composed: Mapping[str, Any]) -> list[str]:

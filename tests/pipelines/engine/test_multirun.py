@@ -272,7 +272,9 @@ def test_the_table_is_of_the_set_that_a_sweep_concerns(
         "lvis_eval[extra]-2",
         "lvis_eval[extra]-3",
     ]
-    assert capsys.readouterr().out.startswith("lvis_eval[extra]:\n")
+    printed = capsys.readouterr()
+    assert printed.out.startswith("lvis_eval[extra]:\n")
+    assert "note:" not in printed.err
 
 
 def test_a_closed_terminal_that_ends_workers_is_an_interruption(
@@ -305,6 +307,40 @@ def test_the_table_holds_what_was_swept_and_where_it_lies(
     assert table["artefact"].tolist() == [str(tmp_path / f"00{number}") for number in range(4)]
     assert (jobs.folder / "AP_against_gamma.png").stat().st_size > 1000
     assert "calibration.gamma" in capsys.readouterr().out
+
+
+def test_the_printed_table_shows_swept_values_as_given(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Three decimals would make one of two learning rates."""
+    jobs = sweep("stage=rpn", "rpn.training.optimizer.lr=1e-5,0.0003", "seed=7,1234567")
+    assert jobs.run(Launcher(tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert [line.split()[:2] for line in printed.out.splitlines()[1:5]] == [
+        ["1e-05", "7"],
+        ["1e-05", "1234567"],
+        ["0.0003", "7"],
+        ["0.0003", "1234567"],
+    ]
+    assert "note:" not in printed.err
+    table = pd.read_csv(jobs.folder / "table.csv")
+    assert table["rpn.training.optimizer.lr"].tolist() == [1e-5, 1e-5, 3e-4, 3e-4]
+
+
+@pytest.mark.parametrize(
+    ("choices", "noted"),
+    [
+        (("stage=rpn", "detection.nms=0.5,0.6"), "rpn depends on nothing that was swept (det"),
+        (("stage=rpn", "rpn.training.optimizer.lr=0.00002,2e-5"), ""),
+        (("stage=data,rpn", "detection.nms=0.5"), ""),
+    ],
+)
+def test_a_sweep_without_effect_is_noted(
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture, choices: tuple[str, ...], noted: str
+) -> None:
+    assert sweep(*choices).run(Launcher(tmp_path)) == 0
+    said = capsys.readouterr().err
+    assert (noted in said) if noted else ("note:" not in said)
 
 
 def test_one_job_without_metrics_prints_its_folder(
