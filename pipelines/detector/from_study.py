@@ -231,13 +231,13 @@ def _two_stage(lineage: Lineage, config: Config) -> TwoStage:
     from unidet.weights.load import load_stored
 
     if not lineage.proposers:
-        lineage.folder("rpn")  # says that it is not there
+        lineage.intact_folder("rpn")  # says that it is not there
     networks = {
-        name: open_proposer(rpn, lineage.store.folder(lineage.proposers[name]))
+        name: open_proposer(rpn, lineage.store.intact_folder(lineage.proposers[name]))
         for name, rpn in proposers(config).items()
     }
     regions = build_classifier(config.roi.network)
-    load_stored(regions, lineage.store.folder(lineage.head) / "model.safetensors")
+    load_stored(regions, lineage.store.intact_folder(lineage.head) / "model.safetensors")
     return TwoStage(config, networks, regions, texts_of(lineage, config))
 
 
@@ -246,7 +246,7 @@ def _one_network(lineage: Lineage, config: Config) -> OneNetwork:
 
     settings = end_to_end(config)
     assert settings is not None
-    network = open_end_to_end(settings, lineage.folder(END_TO_END))
+    network = open_end_to_end(settings, lineage.intact_folder(END_TO_END))
     return OneNetwork(config, network, settings.images, texts_of(lineage, config))
 
 
@@ -257,16 +257,16 @@ def texts_of(lineage: Lineage, config: Config) -> Texts:
     """
     artefacts = lineage.of("clip_embeddings").values()
     files = [
-        lineage.store.folder(action) / EMBEDDINGS
+        lineage.store.intact_folder(action) / EMBEDDINGS
         for action in artefacts
         if lineage.store.is_complete(action)
     ]
-    learned = lineage.store.folder(lineage.head) / LEARNED
+    learned = lineage.store.intact_folder(lineage.head) / LEARNED
     known = [learned] if learned.exists() else []
     embedded = texts.together([Ready(*read_named_embeddings(file)) for file in known + files])
     if not isinstance(config.clip_embeddings, TextEmbeddings):
         return Texts(embedded, None)
-    folder = lineage.folder("clip")
+    folder = lineage.intact_folder("clip")
     ready = Ready(*read_named_embeddings(learned)) if known else None
     return Texts(ready, lambda: _encoder(folder, config), embedded)
 
@@ -306,7 +306,7 @@ def _closed(lineage: Lineage, config: Config) -> ClosedSet:
     from unidet.pipelines.proposers.outputs import known_outputs
     from unidet.pipelines.proposers.proposer import open_detector
 
-    folder = lineage.store.folder(lineage.head)
+    folder = lineage.store.intact_folder(lineage.head)
     network = open_detector(config.rpn, folder)
     outputs = [output["name"] if output else None for output in known_outputs(folder)]
     return ClosedSet(network, config.rpn.images, outputs, config.proposals.keep)

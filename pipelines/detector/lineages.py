@@ -53,9 +53,16 @@ class Lineage:
 
     def folder(self, label: str) -> Path:
         """Folder of an artefact; UserError where it is not there."""
+        return self.store.folder(self._action(label))
+
+    def intact_folder(self, label: str) -> Path:
+        """As `folder`; UserError also where the disk has altered its content."""
+        return self.store.intact_folder(self._action(label))
+
+    def _action(self, label: str) -> Action:
         if label not in self.actions:
             raise UserError(f"{label}: not in this study; run stage={label} of this study")
-        return self.store.folder(self.actions[label])
+        return self.actions[label]
 
     @property
     def is_toy(self) -> bool:

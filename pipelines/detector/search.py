@@ -32,7 +32,7 @@ ACROSS = 5
 
 def best_regions(study: Study, text: str, dataset: str, top: int) -> pd.DataFrame:
     """As `Study.search`; scores are a detector's: probability and proposal score, fused."""
-    folder = study.lineage.folder(study.regions_label(dataset))
+    folder = study.lineage.intact_folder(study.regions_label(dataset))
     classifier = _classifier(study, text, read_classifier(folder))
     best = pd.DataFrame(columns=["score", "row", *CORNERS])
     ids = study.images(dataset).split.image_ids

@@ -226,7 +226,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
     job = job_of(
         node,
         config,
-        inputs={name: done.folder for name, done in inputs.items()},
+        inputs={name: store.intact_folder(done.action) for name, done in inputs.items()},
         work=store.work(key),
         out=store.draft(key),
         bring_up=lambda: _bring_up_for(stage, config),

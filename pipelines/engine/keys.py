@@ -134,7 +134,7 @@ def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> It
         if same and action.preimage.get("code") in codes:
             use(action.key)
             if store.lookup(action.key) is not None:
-                yield store.folder(action)
+                yield store.intact_folder(action)
 
 
 def _shared_part(preimage: Mapping[str, Any], per_image: tuple[str, ...]) -> dict[str, Any]:

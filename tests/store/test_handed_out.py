@@ -11,6 +11,7 @@ import pytest
 from commands import exit_status
 
 from unidet import cli
+from unidet.errors import UserError
 from unidet.store import handed_out
 from unidet.store.arrays import malformed
 from unidet.store.record import Action
@@ -55,6 +56,23 @@ def test_altered_content_is_named_where_its_reader_fails(
     monkeypatch.setattr(cli, "_dispatch", refuses)
     assert exit_status("status") == 2
     assert "the disk has altered it" in capsys.readouterr().err
+
+
+def test_a_result_is_made_only_from_what_was_stored(
+    store: Store, publish: Callable[..., Action]
+) -> None:
+    """Zeros in the place of weights are read without an error."""
+    action = publish({"a.bin": b"weights of a network", "b/c.bin": b"others"})
+    folder = store.intact_folder(action)
+    assert folder == store.folder(action)
+    (folder / "b" / ".mine").write_text("a hidden file is the user's")
+    assert store.intact_folder(action) == folder
+    os.chmod(folder / "b" / "c.bin", 0o644)
+    (folder / "b" / "c.bin").write_bytes(bytes(6))
+    assert store.lookup(action.key) == action
+    with pytest.raises(UserError, match=r"rpn/b/c\.bin is not what was stored, .*--repair") as said:
+        store.intact_folder(action)
+    assert str(store.layout.blob(action.files["b/c.bin"].sha256)) in str(said.value)
 
 
 def test_what_a_clean_up_took_away_is_not_altered(

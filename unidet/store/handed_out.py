@@ -1,7 +1,7 @@
 """Artefacts that this process has used, to be verified after an unexpected error.
 
-Content is not hashed when it is used. Content that the disk has altered therefore causes an
-arbitrary error in its reader.
+Content that is only shown is not hashed before. If the disk has altered it, its reader fails with
+an arbitrary error.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ def altered() -> str:
     for layout, action in list(_actions.values()):
         for name, file in action.files.items():
             if not _is_whole(layout, file):
-                return (
-                    f"store {layout.root}: {action.label}/{name} is not what was stored, the disk "
-                    f"has altered it ({layout.blob(file.sha256)}); unidet verify --repair brings "
-                    "it back or sets it aside, then run the same command again"
-                )
+                return is_altered(layout, action, name)
     return ""
+
+
+def is_altered(layout: Layout, action: Action, name: str) -> str:
+    """The message about an altered file of an artefact."""
+    return (
+        f"store {layout.root}: {action.label}/{name} is not what was stored, the disk has altered "
+        f"it ({layout.blob(action.files[name].sha256)}); unidet verify --repair brings it back or "
+        "sets it aside, then run the same command again"
+    )
 
 
 def _is_whole(layout: Layout, file: StoredFile) -> bool:

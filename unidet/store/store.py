@@ -70,7 +70,7 @@ class Store:
         return StatCache(self.layout.stat_cache).digest_of(path)
 
     def digests_in(self, folder: Path | str) -> dict[str, str]:
-        """Relative path -> sha256 of every file below a folder outside the store.
+        """Relative path -> sha256 of every file below a folder.
 
         Raises:
             UserError: it is missing or cannot be read.
@@ -128,6 +128,21 @@ class Store:
         handed_out.note(self.layout, action)
         with clear_errors(self.root):
             return materialise(action, self.layout)
+
+    def intact_folder(self, action: Action) -> Path:
+        """As `folder`, for results to be made from it: its content is what was stored.
+
+        A file is read for that once, and again if its size, times or inode differ.
+
+        Raises:
+            UserError: also if the disk has altered a file.
+        """
+        folder = self.folder(action)
+        found = self.digests_in(folder)
+        for name, file in action.files.items():
+            if found.get(name) != file.sha256:
+                raise UserError(handed_out.is_altered(self.layout, action, name))
+        return folder
 
     # --- working -----------------------------------------------------------------------------
 

@@ -137,9 +137,9 @@ def test_an_encoder_is_opened_by_a_jittor_that_is_up(
     np.savez(tmp_path / LEARNED, embeddings=np.eye(2, dtype=np.float32), names=["cat", "dog"])
     lineage = SimpleNamespace(
         head="",
-        store=SimpleNamespace(folder=lambda action: tmp_path),
+        store=SimpleNamespace(intact_folder=lambda action: tmp_path),
         of=lambda stage: {},
-        folder=lambda stage: tmp_path,
+        intact_folder=lambda stage: tmp_path,
     )
     texts = from_study.texts_of(cast(Lineage, lineage), compose(["experiment=toy"]))
     texts.embed(Vocabulary.of(["cat"]))

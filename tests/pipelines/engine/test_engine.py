@@ -143,6 +143,32 @@ def test_the_same_again_computes_nothing(tiny: Make, counted: Counted) -> None:
     assert {result.how for result in done.values()} == {"cached"}
 
 
+def test_nothing_is_made_from_what_the_disk_has_altered(tiny: Make, counted: Counted) -> None:
+    """What has been made from it before stays."""
+    value = built(tiny("stage=proposals"))["rpn"].folder / "value"
+    value.chmod(0o644)
+    value.write_bytes(bytes(value.stat().st_size))
+    counted.calls.clear()
+    assert built(tiny("stage=proposals"))["proposals"].how == "cached"
+    with pytest.raises(UserError, match="rpn/value is not what was stored"):
+        built(tiny("stage=proposals", "proposals.keep=7"))
+    assert counted.calls == []
+    assert state_of(tiny("stage=proposals", "proposals.keep=7"))["proposals"] == "stale"
+
+
+def test_results_of_another_dataset_are_not_taken_over_when_altered(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = built(tiny("stage=data"))["data"]
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], per_image=("images",)))
+    value = done.folder / "value"
+    value.chmod(0o644)
+    value.write_bytes(bytes(value.stat().st_size))
+    store = engine.open_store(tiny())
+    with pytest.raises(UserError, match="data/value is not what was stored"):
+        list(siblings(Node("data"), dict(done.action.preimage), store, lambda *keys: None))
+
+
 def test_a_change_reruns_what_reads_it_and_what_follows(tiny: Make, counted: Counted) -> None:
     built(tiny("stage=proposals"))
     counted.calls.clear()
