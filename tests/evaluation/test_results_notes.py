@@ -59,6 +59,18 @@ def test_images_without_detections(style: str) -> None:
     assert "first image 2; if the results are of a part of the images, name that by --im" in note
 
 
+@pytest.mark.parametrize("style", ["coco", "lvis"])
+def test_categories_that_are_never_detected(style: str) -> None:
+    """Of category 4 there is a crowd alone, whose AP is undefined."""
+    truth = truth_of((1, 1), (1, 3), (2, 2), (2, 4), (2, 1), crowds=(3,))
+    (note,) = notes_of(truth, found(truth, [0, 4], [1, 1]), style)
+    assert note == (
+        "2 × category with boxes, of 3, that has no detection: its AP is 0, which AP averages "
+        "over, first 'bee'"
+    )
+    assert not [*notes_of(truth, found(truth, [0, 4], [1, 1]), "proposals")]
+
+
 def test_detections_of_categories_that_are_not_annotated() -> None:
     """Of category 3 there is a crowd alone, of 4 nothing; LVIS knows absent ones of each image."""
     truth = truth_of((1, 1), (1, 3), crowds=(1,))
@@ -144,8 +156,8 @@ def test_boxes_of_another_scale() -> None:
 
 @pytest.mark.parametrize("style", ["coco", "lvis", "proposals"])
 def test_scores_that_rank_nothing(style: str) -> None:
-    truth = truth_of((1, 1), (1, 2))
-    detections = found(truth, [0, 1], [1, 2])
+    truth = truth_of((1, 1), (1, 1))
+    detections = found(truth, [0, 1], [1, 1])
     equal = dataclasses.replace(detections, scores=np.ones(2))
     (note,) = notes_of(truth, equal, style)
     assert note.startswith("all 2 detections have the same score: what ranks them is their order")

@@ -230,6 +230,7 @@ def _refuse_shared(table: Table, names: tuple[str, ...]) -> None:
     name = names[again[0]]
     table.fail(
         again,
-        f"its file {shown(name)} is already that of {table.where(seen[name])}",
+        f"its file {shown(name)} is already that of {table.where(seen[name])}; an image is "
+        "listed once: make one record of the two, with the annotations of both",
         "its file is already that of another image",
     )

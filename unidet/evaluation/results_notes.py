@@ -33,6 +33,19 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
     if style == "coco":
         yield from _without_truth(truth, detections)
     yield from _without_detections(truth, detections)
+    if style != "proposals":
+        yield from _never_detected(truth, detections)
+
+
+def _never_detected(truth: GroundTruth, detections: Detections) -> Iterator[str]:
+    """AP is the mean over all categories with boxes, whether the detector knows them or not."""
+    annotated = np.unique(truth.category_rows[~(truth.is_crowd | truth.is_ignored)])
+    absent = np.setdiff1d(annotated, truth.rows_of_categories(detections.category_ids))
+    if len(absent):
+        yield (
+            f"{len(absent)} × category with boxes, of {len(annotated)}, that has no detection: its "
+            f"AP is 0, which AP averages over, first {truth.category_names[absent[0]]!r}"
+        )
 
 
 def _without_truth(truth: GroundTruth, detections: Detections) -> Iterator[str]:
