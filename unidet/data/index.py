@@ -4,7 +4,6 @@ columns are mapped into memory."""
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.records import Category, Split
 from unidet.store.arrays import malformed, map_arrays, readable, require_arrays, save_arrays
+from unidet.store.plain_json import parse_json
 from unidet.store.stored_json import text, whole
 
 _COLUMNS = {
@@ -42,16 +42,19 @@ def save_split(split: Split, path: Path) -> None:
 
 
 def load_split(path: Path, name: str) -> Split:
-    """Read what `save_split` wrote, under a name; UserError if it is absent or damaged."""
+    """Read what `save_split` wrote, under a name.
+
+    Raises:
+        UserError: it is missing or cannot be read.
+        Malformed: it holds anything else.
+    """
     try:
-        arrays = map_arrays(path)
-        columns = {column: arrays[column] for column in _COLUMNS}
-        texts = json.loads(arrays["texts"].tobytes())
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: no readable split index ({error}); unidet verify --repair brings it back or "
-            "sets it aside, then run the same command again"
-        ) from None
+        with readable(path):
+            arrays = map_arrays(path)
+            columns = {column: arrays[column] for column in _COLUMNS}
+            texts = parse_json(arrays["texts"].tobytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     _check(path, columns)
     with readable(path):
         file_names = tuple(map(text, texts["file_names"]))
@@ -79,6 +82,10 @@ def _check(path: Path, columns: Mapping[str, np.ndarray]) -> None:
         malformed(path, "boxes that are not in the order of the images")
     if boxes and columns["labels"].min() < 0:
         malformed(path, "labels below 0")
+    if not np.isfinite(columns["boxes_xyxy"]).all():
+        malformed(path, "boxes that are not finite")
+    if images and min(columns["widths"].min(), columns["heights"].min()) < 1:
+        malformed(path, "images without an area")
 
 
 def _category(values: dict[str, Any]) -> Category:
