@@ -528,3 +528,30 @@ def test_a_fault_of_the_detector_is_raised() -> None:
     with pytest.raises(RuntimeError, match="out of order"):
         detect(finds=failing)
     assert detect().resumed == 1
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": [2]},
+        {"labels": [-1]},
+        {"labels": [2**70]},
+        {"scores": []},
+        {"scores": ["x"]},
+        {"boxes": [[1, 2]]},
+        {"boxes": [[float("nan")] * 4]},
+        {"size_hw": [30]},
+        {"frames": 10**12, "lost": []},
+        {"frames": 1},
+        {"frames": "x", "lost": []},
+    ],
+)
+def test_a_record_that_no_run_has_written_is_refused(changed: dict) -> None:
+    detect()
+    with Journal(Path("out")) as journal:
+        record = journal.record("photos/y.png")
+        assert record is not None
+        journal.add("photos/y.png", record | changed)
+    with pytest.raises(UserError, match=rf"out/{JOURNAL}: is damaged, or of another version"):
+        detect()

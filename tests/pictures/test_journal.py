@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from disks import no_room
 
 from unidet.errors import UserError
-from unidet.pictures.journal import JOURNAL, Journal, stat_of
+from unidet.pictures.journal import JOURNAL, Journal, Written, stat_of
 
 SETTINGS = {"threshold": 0.3, "names": ("cat", "dog")}
 
@@ -179,3 +180,36 @@ def test_a_look_leaves_nothing(tmp_path: Path) -> None:
     with Journal(tmp_path / "new") as journal:
         assert not journal.owns("x.jpg")
     assert list(tmp_path.iterdir()) == []
+
+
+def sealed(text: str) -> bytes:
+    """A line with a right checksum, as anybody can write it."""
+    return sha256(text.encode()).hexdigest()[:16].encode() + f" {text}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"picture": "../x.jpg", "files": ["../mine.txt"]}',
+        '{"picture": "../x.jpg", "files": ["/tmp/mine.txt"]}',
+        '{"picture": "../x.jpg", "files": ["a/../../mine.txt"]}',
+        '{"picture": "../x.jpg", "files": [3]}',
+        '{"picture": "../x.jpg"}',
+        '{"picture": [1], "files": []}',
+        '{"file": "../mine.txt"}',
+        '{"file": ["x.jpg"]}',
+        '{"settings": ' + "[" * 99 + "]" * 99 + "}",
+        "[" * 100_000,
+        "[1]",
+        "null",
+    ],
+)
+def test_a_line_that_no_run_has_written_is_refused(tmp_path: Path, picture: str, line: str) -> None:
+    """Files of earlier runs are removed, so a journal from elsewhere could name those of others."""
+    remember(tmp_path / "out", picture)
+    file = tmp_path / "out" / JOURNAL
+    file.write_bytes(file.read_bytes() + sealed(line))
+    with pytest.raises(UserError, match="is damaged, or of another version; remove it"):
+        Journal(tmp_path / "out")
+    assert Written().has(str(tmp_path / "out" / "x.jpg"))
+    assert not Written().has(str(tmp_path / "mine.txt"))

@@ -260,21 +260,30 @@ class _Run:
     def _rows(self) -> Iterator[Row]:
         """Detections of all finished sources, in the order of sources."""
         for source in compress(self._sources, self._done):
-            record = self._recorded(source.path)
-            keys = [("", source.path)]
-            if "frames" in record:
-                counts = sorted({*range(1, record["frames"] + 1)} - {*record["lost"]})
-                keys = [(f"#{count}", frame_key(source.path, count)) for count in counts]
-            for end, key in keys:
-                detections = detections_of(self._recorded(key), self._detector.names)
+            for end, key in self._keys(source):
+                with self._journal.read():
+                    detections = detections_of(self._recorded(key), self._detector.names)
                 self.summary.pictures += 1
                 self.summary.boxes += len(detections)
                 self._alike.add(detections)
                 yield Row(source.name + end, key, detections)
 
+    def _keys(self, source: Source) -> Iterator[tuple[str, str]]:
+        """Ending of the name, and key, of an image or of each frame of a video."""
+        record = self._recorded(source.path)
+        if "frames" not in record:
+            yield "", source.path
+            return
+        with self._journal.read():
+            frames, lost = range(1, record["frames"] + 1), {*record["lost"]}
+        for count in frames:
+            if count not in lost:
+                yield f"#{count}", frame_key(source.path, count)
+
     def _recorded(self, key: str) -> dict[str, Any]:
         record = self._journal.record(key)
-        assert record is not None
+        if record is None:  # a frame, that of a video which is finished
+            raise self._journal.damaged()
         return record
 
 

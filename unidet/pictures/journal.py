@@ -26,6 +26,7 @@ from typing import Any
 
 from unidet.errors import UserError
 from unidet.store.disk import check_folder
+from unidet.store.plain_json import parse_json
 
 JOURNAL = ".unidet_detect.jsonl"
 _DIGITS = 16  # hexadecimal digits of a line's SHA-256
@@ -209,13 +210,25 @@ class Journal:
                 place += len(line)
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
-        checksum, _, text = line.rstrip(b"\n").partition(b" ")
-        if checksum != _checksum(text):
-            raise UserError(
-                f"{self.path}: is damaged, or of another version; remove it, and what detect has "
-                "left beside it"
-            )
-        return json.loads(text)
+        try:
+            return _entry(line)
+        except ValueError:
+            raise self.damaged() from None
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Context in which records are taken apart that may not be as a run writes them."""
+        try:
+            yield
+        except (TypeError, ValueError, LookupError, OverflowError):
+            raise self.damaged() from None
+
+    def damaged(self) -> UserError:
+        """The error for a journal with what no run has written; somebody may have sent it."""
+        return UserError(
+            f"{self.path}: is damaged, or of another version; remove it, and what detect has "
+            "left beside it"
+        )
 
 
 class Written:
@@ -247,9 +260,37 @@ def _named(journal: str) -> Iterator[str]:
     """The files that a journal names; damaged lines name none."""
     with open(journal, "rb") as stream:
         for line in stream:
-            checksum, _, text = line.rstrip(b"\n").partition(b" ")
-            if text.startswith(b'{"file"') and checksum == _checksum(text):
-                yield json.loads(text)["file"]
+            if line[_DIGITS:].startswith(b' {"file"'):
+                with suppress(ValueError):
+                    yield _entry(line)["file"]
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """What a line says; ValueError where no run has written it."""
+    checksum, _, text = line.rstrip(b"\n").partition(b" ")
+    if checksum != _checksum(text):
+        raise ValueError("another checksum")
+    try:
+        entry = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if type(entry) is not dict or not _is_right(entry, text):
+        raise ValueError("another form")
+    return entry
+
+
+def _is_right(entry: dict[str, Any], text: bytes) -> bool:
+    if "settings" in entry:
+        return bool(parse_json(text))  # which are compared, however deep
+    if "file" in entry:
+        return _is_below(entry["file"])
+    files = entry.get("files")
+    return type(entry.get("picture")) is str and type(files) is list and all(map(_is_below, files))
+
+
+def _is_below(name: Any) -> bool:
+    """Whether it names a file in the folder of the journal or below; earlier ones are removed."""
+    return type(name) is str and not os.path.isabs(name) and ".." not in name.split(os.sep)
 
 
 def _checksum(text: bytes) -> bytes:

@@ -216,15 +216,17 @@ def _is_text(name: str) -> bool:
 
 
 def detections_of(record: Mapping[str, Any], names: tuple[str, ...]) -> Detections:
-    """The detections in a record of the journal."""
+    """The detections in a record of the journal; ValueError or TypeError if it holds others."""
     height, width = record["size_hw"]
-    return Detections(
-        np.array(record["boxes"], np.float32).reshape(-1, 4),
-        np.array(record["scores"], np.float32),
-        np.array(record["labels"], np.int64),
-        names,
-        (height, width),
-    )
+    boxes = np.array(record["boxes"], np.float32).reshape(-1, 4)
+    scores, labels = np.array(record["scores"], np.float32), np.array(record["labels"], np.int64)
+    if not scores.shape == labels.shape == (len(boxes),):
+        raise ValueError("boxes, scores and labels of different detections")
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise ValueError("detections that are no numbers")
+    if ((labels < 0) | (labels >= len(names))).any():
+        raise ValueError(f"labels that are not among {len(names)} names")
+    return Detections(boxes, scores, labels, names, (height, width))
 
 
 def _recorded(detections: Detections) -> dict[str, Any]:
