@@ -55,6 +55,26 @@ def test_a_terminal_that_closes_lets_the_work_be_saved(tmp_path: Path) -> None:
     assert out.read_text() == "saved"
 
 
+@pytest.mark.parametrize(("pause", "status"), [(0.0, 75), (1.2, -signal.SIGINT)])
+def test_signals_that_come_together_are_one_request(
+    tmp_path: Path, pause: float, status: int
+) -> None:
+    """`timeout` signals the process and its group; a second Ctrl-C of a person comes later."""
+    saving = WORKER.replace("stop_requested() and", "os.path.exists('go') and")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "import os\n" + saving, str(out)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as worker:
+        assert eventually(lambda: says(out, "ready"))
+        worker.terminate()
+        time.sleep(0.2)  # else the system hands on one of them
+        time.sleep(pause)
+        worker.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        (tmp_path / "go").touch()
+        assert worker.wait() == status
+    assert says(out, "saved") == (status == 75)
+
+
 def test_nohup_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["nohup", sys.executable, "-c", WORKER, str(out)]

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,11 @@ EXIT_CODE = 75  # EX_TEMPFAIL: run the same command again to go on
 
 # SIGUSR1 is what `mpirun` hands on to its processes.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_ONE_REQUEST = 1.0
+"""Seconds. Signals that come so soon after the first are the same request: `timeout` and schedulers
+signal a process and its group, a terminal that closes a job and the process that hands it on."""
 _requested = threading.Event()
+_first = 0.0  # when that was, by the monotonic clock
 _leave: list[Callable[[], None]] = []  # what `at_once` was given, the innermost last
 
 
@@ -33,7 +38,7 @@ class Stopped(Interrupted):
 
 
 def listen() -> None:
-    """Turn the first SIGTERM, SIGINT or SIGHUP into a request; a second one stops at once."""
+    """Turn the first SIGTERM, SIGINT or SIGHUP into a request; one a second later stops at once."""
     for number in _SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, _ask)
@@ -119,7 +124,11 @@ def _forget() -> None:
 def _ask(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGHUP:
         _leave_terminal()
-    again = _requested.is_set()
+    global _first
+    again, now = _requested.is_set(), time.monotonic()
+    if again and now - _first < _ONE_REQUEST:
+        return
+    _first = _first if again else now
     _requested.set()
     if _leave:
         _leave[-1]()
