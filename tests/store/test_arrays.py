@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from disks import no_room
 
-from unidet.store.arrays import map_arrays, reserve_array, save_arrays
+from unidet.errors import Malformed
+from unidet.store.arrays import load_arrays, map_arrays, reserve_array, save_arrays
 
 ARRAYS = {
     "a/b": np.arange(6).reshape(2, 3),
@@ -63,3 +64,17 @@ def test_a_file_to_be_mapped_has_all_its_room(tmp_path: Path) -> None:
     assert path.stat().st_blocks * 512 >= 1_200_000
     pixels = np.load(path, mmap_mode="r+")
     assert (pixels.shape, pixels.dtype, pixels.max()) == ((40, 100, 100, 3), np.uint8, 0)
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path) -> None:
+    """A megabyte of a file from elsewhere could take a gigabyte of memory."""
+    path = tmp_path / "index.npz"
+    np.savez_compressed(path, labels=np.zeros(1 << 20))
+    with pytest.raises(Malformed, match=r"labels\.npy is compressed"):
+        load_arrays(path, {"labels": ("f", (None,))})
+
+
+def test_no_other_arrays_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "index.npz"
+    save_arrays(path, {"labels": np.zeros(3), "others": np.zeros(3)})
+    assert list(load_arrays(path, {"labels": ("f", (None,))})) == ["labels"]
