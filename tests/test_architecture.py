@@ -51,6 +51,7 @@ ALLOWED = {
         "unidet.report",
         "unidet.store.disk",
         "unidet.store.hashing",
+        "unidet.store.plain_json",
     }
     | {"unidet.data.pillow_files", "unidet.data.jpeg_data", "unidet.data.seen"}
     | {"unidet.data.file_kinds"}

@@ -14,7 +14,6 @@ import numpy as np
 from unidet.errors import UserError
 from unidet.records import Category, Split
 from unidet.store.arrays import malformed, map_arrays, readable, require_arrays, save_arrays
-from unidet.store.plain_json import parse_json
 from unidet.store.stored_json import text, whole
 
 _COLUMNS = {
@@ -52,7 +51,7 @@ def load_split(path: Path, name: str) -> Split:
         with readable(path):
             arrays = map_arrays(path)
             columns = {column: arrays[column] for column in _COLUMNS}
-            texts = parse_json(arrays["texts"].tobytes())
+            texts = json.loads(arrays["texts"].tobytes())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     _check(path, columns)
