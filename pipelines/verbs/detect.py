@@ -112,7 +112,9 @@ def run(options: Namespace, compose: Compose) -> int:
         say(_nothing_found(options.threshold))
     if summary.faults:
         say(f"{summary.faults} of {len(sources)} could not be read")
-    return 1 if summary.faults else 0
+    if summary.partial:
+        say(f"{summary.partial} of {len(sources)} could be read only in part")
+    return 1 if summary.faults or summary.partial else 0
 
 
 def _nothing_found(threshold: float) -> str:

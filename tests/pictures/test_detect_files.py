@@ -357,8 +357,11 @@ def test_a_video_that_breaks_off_is_told(capsys: pytest.CaptureFixture[str]) -> 
         for frame in np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8):
             write(frame)
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    count = detect("photos/film.avi").pictures
-    assert f"film.avi: breaks off: {count} of the 12 frames" in capsys.readouterr().err
+    for _ in range(2):  # the second is resumed
+        summary = detect("photos/film.avi")
+        assert (summary.partial, summary.faults) == (1, 0)
+    said = capsys.readouterr().err
+    assert f"film.avi: breaks off: {summary.pictures} of the 12 frames" in said
 
 
 @pytest.mark.usefixtures("folder")
@@ -372,7 +375,8 @@ def test_a_damaged_frame_costs_itself_alone(
     content[second : second + 200] = b"\x55" * 200
     film.write_bytes(content)
     for _ in range(2):  # the second is resumed
-        assert detect("photos/film.avi", format="yolo").pictures == 2
+        summary = detect("photos/film.avi", format="yolo")
+        assert (summary.pictures, summary.partial) == (2, 1)
     assert "film.avi: is damaged: frame 2 cannot be decoded" in capsys.readouterr().err
     assert left() == [
         *("classes.txt", "film.avi", "labels/film/000001.txt", "labels/film/000003.txt")

@@ -79,12 +79,14 @@ class Wanted:
 
 @dataclass
 class Summary:
-    """Numbers of images (or frames), boxes, sources done before and unreadable sources."""
+    """Numbers of images (or frames), boxes, and sources that were done before, that could not be
+    read, and that could be read only in part (videos)."""
 
     pictures: int = 0
     boxes: int = 0
     resumed: int = 0
     faults: int = 0
+    partial: int = 0
 
 
 def detect_files(
@@ -172,8 +174,10 @@ class _Run:
         settings |= {"names": detector.names, "proposals": detector.propose is not None}
         self._journal.begin({**detector.identity, **settings})
         for number, source in enumerate(self._sources):
-            if not source.fault and self._journal.done(source.path) is not None:
+            record = None if source.fault else self._journal.done(source.path)
+            if record is not None:
                 self._finish(number)
+                self.summary.partial += record.get("whole") is False
         self.summary.resumed = self._done.count(1)
         if self.summary.resumed:
             say(f"{self.summary.resumed} of {len(self._sources)} are done already")
@@ -224,6 +228,8 @@ class _Run:
                 say(f"{self._sources[shot.number].path}: {shot.note}")
             if shot.pixels is not None:
                 yield shot.pixels
+            elif shot.note:  # the end of a video
+                self.summary.partial += 1
 
     def _write(self, writer: _Writer, shot: Shot, detections: Detections) -> None:
         assert shot.pixels is not None

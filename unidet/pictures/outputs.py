@@ -122,7 +122,7 @@ class Outputs:
         self._video.close()
         self._append = None
         files = [names.drawing] if self._drawings else []
-        record = {"frames": end.frame, "lost": end.lost, "files": files}
+        record = {"frames": end.frame, "lost": end.lost, "whole": not end.note, "files": files}
         self._add(source.path, {"stat": end.stat, **record})
 
     def remove_other_lists(self) -> None:

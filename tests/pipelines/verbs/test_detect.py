@@ -16,6 +16,7 @@ from PIL import Image
 from unidet.console import interrupt
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
+from unidet.pictures.videos import video_file
 from unidet.pipelines.detector import for_files
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.verbs import detect
@@ -156,6 +157,20 @@ def test_what_cannot_be_read_is_status_1(
     assert "b/broken.jpg: is text, which begins with 'no image'" in told
     assert "1 of 2 could not be read" in told
     assert len(results()) == 1
+
+
+def test_a_video_read_in_part_is_status_1_also_when_resumed(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(("person",))
+    film = Path("film.avi")
+    with video_file(film, 5.0) as write:
+        for frame in np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), np.uint8):
+            write(frame)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    for _ in range(2):
+        assert exit_status("detect", "film.avi", "--weights", "w.pth") == 1
+        assert "1 of 1 could be read only in part" in capsys.readouterr().err
 
 
 def test_a_changed_model_option_or_name_does_all_again(
