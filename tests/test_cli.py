@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shlex
 import signal
@@ -342,17 +343,12 @@ def test_the_version() -> None:
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     """As in `unidet --help | head -1`; 141 is what a shell calls a broken pipe."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from unidet.cli import main; main()", "--help"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait() == 141
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", "from unidet.cli import main; main()", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_crash_in_compiled_code_says_where(tmp_path: Path) -> None:
