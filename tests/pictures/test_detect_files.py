@@ -559,3 +559,61 @@ def test_a_record_that_no_run_has_written_is_refused(changed: dict) -> None:
         journal.add("photos/y.png", record | changed)
     with pytest.raises(UserError, match=rf"out/{JOURNAL}: is damaged, or of another version"):
         detect()
+
+
+@pytest.fixture
+def mine(folder: Path) -> Path:
+    """A file of the user's, in a folder to which a link of the output folder leads."""
+    mine = folder / "mine" / "01_dog.jpg"
+    grey(mine, 3, 3)
+    return mine
+
+
+def name_as_output(name: str) -> None:
+    """An earlier run's journal is changed to name this file as an output of y.png."""
+    with Journal(Path("out")) as journal:
+        record = journal.record("photos/y.png")
+        assert record is not None
+        journal.begin({"other": "settings"})
+        journal.will_write(name)
+        journal.add("photos/y.png", record | {"files": [*record["files"], name]})
+
+
+def test_a_file_behind_a_link_is_not_removed(mine: Path) -> None:
+    detect()
+    name_as_output("linked/01_dog.jpg")
+    Path("out/linked").symlink_to(mine.parent)
+    before = mine.read_bytes()
+    detect()
+    assert mine.read_bytes() == before
+
+
+def test_a_crop_behind_a_link_is_not_removed(mine: Path) -> None:
+    old = mine.with_name("02_dog.jpg")
+    grey(old, 3, 3)
+    detect(crops=True)
+    name_as_output("crops/y/02_dog.jpg")
+    Path("out/crops/y/01_dog.jpg").unlink()
+    Path("out/crops/y").rmdir()
+    Path("out/crops/y").symlink_to(mine.parent)
+    with pytest.raises(UserError, match=r"out/crops/y/01_dog\.jpg is or lies behind a link out of"):
+        detect(crops=True)
+    assert old.exists()
+
+
+@pytest.mark.parametrize("linked", ["out/a", "out/a/x.jpg"])
+def test_no_output_is_written_behind_a_link(mine: Path, linked: str) -> None:
+    detect()
+    name_as_output("a/x.jpg")
+    before = mine.read_bytes()
+    Path("out/a/x.jpg").unlink()
+    if linked == "out/a":
+        Path("out/a").rmdir()
+        mine.rename(mine.with_name("x.jpg"))
+        Path(linked).symlink_to(mine.parent)
+        mine = mine.with_name("x.jpg")
+    else:
+        Path(linked).symlink_to(mine)
+    with pytest.raises(UserError, match=r"out/a/x\.jpg is or lies behind a link out of out"):
+        detect()
+    assert mine.read_bytes() == before

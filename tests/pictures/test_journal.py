@@ -194,6 +194,8 @@ def sealed(text: str) -> bytes:
         '{"picture": "../x.jpg", "files": ["/tmp/mine.txt"]}',
         '{"picture": "../x.jpg", "files": ["a/../../mine.txt"]}',
         '{"picture": "../x.jpg", "files": [3]}',
+        '{"picture": "../x.jpg", "files": ["x\\u0000"]}',
+        '{"picture": "../x.jpg", "files": ["\\ud800"]}',
         '{"picture": "../x.jpg"}',
         '{"picture": [1], "files": []}',
         '{"file": "../mine.txt"}',

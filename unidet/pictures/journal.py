@@ -289,8 +289,13 @@ def _is_right(entry: dict[str, Any], text: bytes) -> bool:
 
 
 def _is_below(name: Any) -> bool:
-    """Whether it names a file in the folder of the journal or below; earlier ones are removed."""
-    return type(name) is str and not os.path.isabs(name) and ".." not in name.split(os.sep)
+    """Whether it names a file in the folder of the journal or below; earlier ones are removed.
+
+    ValueError if a path cannot hold it.
+    """
+    if type(name) is not str or b"\0" in os.fsencode(name):
+        return False
+    return not os.path.isabs(name) and ".." not in name.split(os.sep)
 
 
 def _checksum(text: bytes) -> bytes:

@@ -122,12 +122,24 @@ def check_targets(
 
 
 def check_target(folder: Path, name: str, journal: Journal) -> None:
-    """UserError if this output would replace a file that was not written by a run."""
+    """UserError if this output would replace a file that was not written by a run.
+
+    A file that a link puts elsewhere is not the folder's, whatever its journal says.
+    """
     target = folder / name
+    if not is_inside(folder, target):
+        raise UserError(
+            f"--out: {target} is or lies behind a link out of {folder}; {_elsewhere(folder)}"
+        )
     if os.path.lexists(target) and not (journal.owns(name) and target.is_file()):
         raise UserError(
             f"--out: {target} is there and was not made by unidet detect; {_elsewhere(folder)}"
         )
+
+
+def is_inside(folder: Path, path: Path) -> bool:
+    """Whether `path` is in this folder or below once all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _elsewhere(folder: Path) -> str:

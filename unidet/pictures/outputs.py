@@ -18,7 +18,7 @@ from unidet.pictures.decode import DRAWN_PIXELS, read_picture
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.label_files import WRITERS
-from unidet.pictures.naming import DRAWN_AS, Names, check_target, cut
+from unidet.pictures.naming import DRAWN_AS, Names, check_target, cut, is_inside
 from unidet.pictures.result_files import FILES
 from unidet.pictures.shots import Shot, frame_key
 from unidet.pictures.sources import Source
@@ -137,10 +137,13 @@ class Outputs:
         self._remove(self._journal.add(key, record))
 
     def _remove(self, names: Iterable[str]) -> None:
-        """Remove files of an earlier run, and folders that become empty."""
+        """Remove files of an earlier run, and folders that become empty.
+
+        What lies behind a link out of the folder stays: the journal may come from elsewhere.
+        """
         for name in names:
             file = self.folder / name
-            if file.is_file():
+            if file.is_file() and is_inside(self.folder, file.parent):
                 file.unlink()
                 self.removed.append(name)
                 for parent in PurePosixPath(name).parents[:-1]:
@@ -196,7 +199,7 @@ class Outputs:
         start = f"{frame:06d}_" if frame else ""
         for old in (self.folder / folder).glob(f"{start}[0-9][0-9]*_*.jpg"):
             name = f"{folder}/{old.name}"
-            if self._journal.owns(name):
+            if self._journal.owns(name) and is_inside(self.folder, old.parent):
                 old.unlink()
         files = []
         for number, (crop, label) in enumerate(
