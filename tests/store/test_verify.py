@@ -334,3 +334,44 @@ def test_a_folder_where_a_folder_cannot_be_made_is_no_success(tmp_path: Path) ->
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(NotADirectoryError):
             make_folder(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "count"),
+    [
+        (lambda data: data[:-9], "1 line"),
+        (lambda data: data + b"\0" * 4096, "1 line"),
+        (lambda data: data + b"no JSON\n[]\n", "2 lines"),
+        (lambda data: data.replace(b'"stage": ', b'"\xff": ', 1), "1 line"),
+        (lambda data: data + b"[" * 100_000 + b"\n", "1 line"),
+    ],
+)
+def test_lines_of_the_log_of_runs_that_cannot_be_read(
+    store: Store, damage: Callable[[bytes], bytes], count: str
+) -> None:
+    for key in "012":
+        store.log_run("rpn", key * 64, "ran")
+    assert verify(store).problems == ()
+    (log,) = store.layout.runs.iterdir()
+    damaged = damage(log.read_bytes())
+    log.write_bytes(damaged)
+    found, before = verify(store), list(store.runs())
+    (problem,) = found.problems
+    assert (problem.kind, problem.path) == ("damaged", f"refs/runs/{log.name}")
+    assert problem.detail.startswith(f"{count} cannot be read")
+    (fate,) = repair(store, found, None, lambda *keys: None).values()
+    assert fate.startswith(f"{count} emptied, a copy set aside")
+    assert verify(store).problems == ()
+    assert list(store.runs()) == before
+    assert len(before) >= 2
+    (copy,) = store.layout.trash.glob(f"{log.name}.*")
+    assert copy.read_bytes() == damaged
+    store.log_run("rpn", "3" * 64, "ran")
+    assert [run.key for run in store.runs()] == ["3" * 64, *(run.key for run in before)]
+
+
+def test_a_request_that_a_later_version_has_logged_is_left_to_it(store: Store) -> None:
+    store.log_run("rpn", "0" * 64, "ran")
+    (log,) = store.layout.runs.iterdir()
+    log.write_bytes(log.read_bytes().replace(b'"stage"', b'"later": 1, "stage"'))
+    assert verify(store).problems == ()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from unidet.store import runs
 from unidet.store.disk import clear_errors, make_folder, set_aside, sync
 from unidet.store.hashing import sha256_file
 from unidet.store.places import no_folders
@@ -70,6 +71,8 @@ def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> 
     with suppress(FileNotFoundError):  # a concurrent clean-up may have removed it
         if problem.kind in ("altered", "missing"):
             return _content(store, path, problem.kind, remote)
+        if problem.kind == "damaged" and path.parent == store.layout.runs:
+            return _log(store, path)
         if problem.kind == "damaged":
             return _record(store, path, remote, use)
     return ""
@@ -126,6 +129,20 @@ def _download(store: Store, blob: Path, file: StoredFile, remote: Remote) -> Non
         sync(blob.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _log(store: Store, path: Path) -> str:
+    """Empty the lines of a log of runs that cannot be read; a copy of the file is set aside."""
+    scratch = store.layout.private(sha256_file(path))
+    try:
+        make_folder(scratch)
+        shutil.copyfile(path, scratch / path.name)
+        set_aside(scratch / path.name, store.layout.trash)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    count = runs.blank(path)
+    lines = "1 line" if count == 1 else f"{count} lines"
+    return f"{lines} emptied, a copy set aside in the trash; the other lines stay"
 
 
 def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:

@@ -16,11 +16,12 @@ from typing import Literal
 
 from unidet.store.disk import entries, make_folder, read_plain
 from unidet.store.hashing import naming, write_all
-from unidet.store.plain_json import parse_record
+from unidet.store.plain_json import parse_json, parse_record
 from unidet.store.provenance import command, utc
 
 How = Literal["cached", "fetched", "ran", "resumed"]
 _MONTH = re.compile(r"\d{4}-\d{2}\.jsonl")
+_LINE = re.compile(rb"[^\r\n]+")
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -69,7 +70,7 @@ def _current(folder: Path, now: str) -> str:
     Lines and files thus stay in the order in which they were written. A pipe, a link or a folder
     of that name, which may be a user's, stays, and the next month's name is taken.
     """
-    files = _files(folder)
+    files = logs(folder)
     plain = [path.name for path in files if stat.S_ISREG(path.lstat().st_mode)]
     odd = {path.name for path in files} - {*plain}
     current = max([f"{now[:7]}.jsonl", *plain])
@@ -79,15 +80,16 @@ def _current(folder: Path, now: str) -> str:
     return current
 
 
-def _files(folder: Path) -> list[Path]:
+def logs(folder: Path) -> list[Path]:
+    """The files of the log, oldest first."""
     return [path for path in entries(folder) if _MONTH.fullmatch(path.name)]
 
 
 def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
     """Requests in reverse order of writing; lines that a crash cut off are skipped."""
-    for path in reversed(_files(folder)):
+    for path in reversed(logs(folder)):
         try:
-            lines = read_plain(path).splitlines()
+            lines = _LINE.findall(read_plain(path))
         except (FileNotFoundError, ValueError):  # not a log file
             continue
         for line in reversed(lines):
@@ -101,3 +103,44 @@ def _parse(line: bytes) -> Run | None:
         return parse_record(Run, line)
     except ValueError:
         return None
+
+
+def unreadable(path: Path) -> list[tuple[int, bytes]]:
+    """Offset and content of each line that is no request: cut off by a crash, or damaged.
+
+    Raises:
+        ValueError: it is no plain file.
+        OSError: it cannot be read.
+    """
+    data = read_plain(path)
+    if not data.endswith(b"\n"):  # unless cut, another process is writing its line
+        data = read_plain(path)
+    found = _LINE.finditer(data)
+    return [(line.start(), line[0]) for line in found if not _is_whole(line[0])]
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether it is a request, also one of a later version, which has more fields."""
+    try:
+        values = parse_json(line)
+    except ValueError:
+        return False
+    return type(values) is dict and {"stage", "key", "how"} <= values.keys()
+
+
+def blank(path: Path) -> int:
+    """Replace lines that are no requests by empty ones; returns their number.
+
+    They are overwritten in place, because other processes append to the file meanwhile.
+    """
+    lines = unreadable(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        with naming(path):
+            for place, line in lines:
+                os.lseek(descriptor, place, os.SEEK_SET)
+                write_all(descriptor, b"\n" * len(line))
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return len(lines)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unidet.store import runs
 from unidet.store.disk import files_below, read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
@@ -38,7 +39,8 @@ class Problem:
 
     Attributes:
         kind: `altered` (a blob with other content, or a folder in its place), `missing` (a blob),
-            `damaged` (a record, or something else in its place or in that of a folder),
+            `damaged` (a record, a log of runs, or something else in its place or in that of a
+            folder),
             `unreadable` (cannot be checked) or `unexpected` (not written by the store).
         path: relative to the folder of the store.
         detail: what is wrong, and which artefacts are affected.
@@ -76,6 +78,7 @@ def verify(store: Store) -> Findings:
     passed = {base / problem.path for problem in found}
     blobs = _files(base / "blobs", passed, unlisted)
     records = _files(store.layout.actions, passed, unlisted)
+    found += _unread_runs(store, passed, unlisted)
     actions = [one for one in (_record(path, store, found) for path in records) if one is not None]
     users: dict[str, list[str]] = {}
     for action in actions:
@@ -95,6 +98,27 @@ def _files(folder: Path, passed: set[Path], unlisted: Callable[[OSError], None])
     """Files and links below a folder, sorted, except what is at or below a path in `passed`."""
     found = [] if folder in passed else files_below(folder, unlisted)
     return sorted(path for path in found if passed.isdisjoint((path, *path.parents)))
+
+
+def _unread_runs(
+    store: Store, passed: set[Path], unlisted: Callable[[OSError], None]
+) -> Iterator[Problem]:
+    """Files of the log of runs with lines that are no requests."""
+    folder = store.layout.runs
+    if not passed.isdisjoint((folder, *folder.parents)):
+        return
+    try:
+        for path in runs.logs(folder):
+            if path in passed:
+                continue
+            where = _relative(path, store.layout.base)
+            with suppress(FileNotFoundError):
+                if lines := runs.unreadable(path):
+                    count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+                    detail = f"{count} cannot be read; gc --keep-last does not count these requests"
+                    yield Problem("damaged", where, detail)
+    except OSError as error:
+        unlisted(error)
 
 
 def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Problem]:
