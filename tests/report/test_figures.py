@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -11,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import evaluated, study
+from reports import PROVENANCE_MADE, evaluated, study
 
 from unidet.errors import UserError
 from unidet.evaluation.naming import image_scores
 from unidet.records import Detections
 from unidet.report.figures import figures_of
 from unidet.report.gallery import pair_of
+from unidet.report.html.comparison_page import Compared, comparison_page
 from unidet.report.study import load_study, save_study
 
 
@@ -100,6 +103,43 @@ def test_lists_that_do_not_fit_each_other_are_refused(
     file.write_text(json.dumps(whole))
     with pytest.raises(UserError, match="no figures of a report"):
         load_study(file)
+
+
+@pytest.mark.parametrize("numbers", [[0, 100, 300, 1000], [100, 100, 300, 1000], [10]])
+def test_numbers_of_proposals_that_no_axis_can_show_are_refused(
+    tmp_path: Path, numbers: list[int]
+) -> None:
+    file = tmp_path / "study.json"
+    save_study(study(), file)
+    whole = json.loads(file.read_text())
+    recall = whole["recalls"][0]
+    recall["numbers"] = numbers
+    for lines in (recall["lines"], recall["groups"]):
+        lines.update({name: values[: len(numbers)] for name, values in lines.items()})
+    file.write_text(json.dumps(whole))
+    with pytest.raises(UserError, match="no figures of a report"):
+        load_study(file)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda file: file.symlink_to(file)])
+def test_what_is_no_file_holds_no_figures(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "study.json")
+    with pytest.raises(UserError, match="no figures of a report"):
+        load_study(tmp_path / "study.json")
+
+
+def test_recall_at_other_numbers_of_boxes_is_another_chart() -> None:
+    mine, other = study(), study()
+    (first, *rest) = other.recalls
+    half = {name: values[:2] for name, values in first.lines.items()}
+    fewer = replace(first, numbers=first.numbers[:2], lines=half, groups={})
+    compared = [
+        Compared("one", mine, PROVENANCE_MADE),
+        Compared("two", replace(other, recalls=[fewer, *rest]), PROVENANCE_MADE),
+    ]
+    page = comparison_page(compared, [])
+    assert page.count("Mean recall of the best boxes of an image. one: ") == 1
+    assert page.count("Mean recall of the best boxes of an image. two: ") == 1
 
 
 def test_a_pair_of_pictures_says_what_it_shows() -> None:

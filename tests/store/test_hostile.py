@@ -14,15 +14,18 @@ import pytest
 from unidet.errors import UserError
 from unidet.store import accepted, runs
 from unidet.store.code import Sources
+from unidet.store.derived import read_derived
 from unidet.store.disk import write_sealed
 from unidet.store.gc import cleaning, drop, sweep
 from unidet.store.gc_plan import plan
+from unidet.store.hashing import sha256_bytes
 from unidet.store.live import used
 from unidet.store.pins import pin, pins
 from unidet.store.provenance import redact, redact_command
 from unidet.store.record import FORMAT, Action, StoredFile, digest_files, with_checksum
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import SET_ASIDE, repair
+from unidet.store.stat_cache import ROW
 from unidet.store.store import LaterRecord, Store, key_of
 from unidet.store.transfer import fetch, fetch_all, push
 from unidet.store.verify import verify
@@ -370,6 +373,41 @@ def test_a_strange_cache_is_none(
     for path in caches:
         write_sealed(path, odd)
     assert seen() == expected
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "{key}/x", "../{group}/{key}"])
+def test_an_index_leads_to_no_other_files(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("unidet.store.action_index.SETTLED_NS", -(10**12))
+    action, index = publish({"a": b"1"}), store.layout.stat_cache / "actions"
+    group = store.layout.record(action.key).parent
+    rows = [["9", name.format(key=action.key, group=group.name), "rpn"]]
+    write_sealed(index, json.dumps({group.name: [group.stat().st_mtime_ns, rows]}).encode())
+    assert list(store.actions()) == [action]
+
+
+def test_what_is_published_and_sent_is_hashed_whatever_a_cache_says(
+    store: Store, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that may write here can forge a cache, but not the content of an address."""
+    monkeypatch.setattr("unidet.store.stat_cache.SETTLED_NS", -(10**12))
+    action = publish({"a": b"good"})
+    blob = store.layout.blob(action.files["a"].sha256)
+    blob.chmod(0o644)
+    blob.write_bytes(b"evil")
+    with pytest.raises(UserError, match="the disk has altered it"):
+        store.intact_folder(action)
+    (cache,) = store.layout.stat_cache.glob("*.files")
+    rows = read_derived(cache, [ROW])
+    assert [sha256 for *_, sha256 in rows] == [sha256_bytes(b"evil")]
+    write_sealed(cache, json.dumps([[name, state, blob.name] for name, state, _ in rows]).encode())
+    store.intact_folder(action)  # believes it
+    with pytest.raises(UserError, match="was altered here; run: unidet verify --repair"):
+        push(store, Remote(str(tmp_path / "there")), [action])
+    assert problems(store) == [("altered", blob.name)]
+    again = publish({"a": b"evil"}, seed=1)
+    assert again.files["a"].sha256 == sha256_bytes(b"evil")
 
 
 # --- passwords ---------------------------------------------------------------------------------

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from unidet.errors import UserError
+from unidet.store.disk import read_plain
 
 PAGE, FIGURES = "report.html", "study.json"
 """Files in a report's artefact."""
@@ -142,7 +144,7 @@ class Recall:
     """Class-agnostic recall of a set's proposals, the best ones per image.
 
     Attributes:
-        numbers: numbers of proposals per image.
+        numbers: numbers of proposals per image, two or more, ascending from 1 or more.
         lines: mean recall over IoU .5:.95, by size of the boxes.
         groups: the same for boxes of base and of novel categories, if both are known.
     """
@@ -155,6 +157,8 @@ class Recall:
 
     def __post_init__(self) -> None:
         _require_lengths(len(self.numbers), *self.lines.values(), *self.groups.values())
+        if len(self.numbers) < 2 or any(b <= a for a, b in pairwise([0, *self.numbers])):
+            raise ValueError(f"{self.numbers} are no numbers of proposals")
 
 
 @dataclass(frozen=True)
@@ -258,8 +262,8 @@ def load_study(path: Path) -> Study:
         UserError: the file does not exist, or has the format of another version.
     """
     try:
-        return _adapter().validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return _adapter().validate_json(read_plain(path))
+    except (FileNotFoundError, ValueError):  # also pydantic's error
         raise UserError(
             f"{path}: no figures of a report, or those of another version; run its stage=report"
         ) from None

@@ -12,6 +12,7 @@ from typing import Any
 
 from unidet.store.derived import read_derived
 from unidet.store.disk import entries, write_sealed
+from unidet.store.paths import is_digest
 from unidet.store.record import Action
 from unidet.store.stat_cache import SETTLED_NS
 
@@ -38,7 +39,8 @@ def newest_first(
             continue
         changed = state.st_mtime_ns
         kept = known.get(folder.name)
-        rows = kept[1] if kept is not None and kept[0] == changed else _rows(folder, read)
+        is_known = kept is not None and kept[0] == changed and _are_of(folder.name, kept[1])
+        rows = kept[1] if is_known else _rows(folder, read)
         groups[folder.name] = (changed, rows)
     settled = {name: list(group) for name, group in groups.items() if group[0] < now - SETTLED_NS}
     if settled != known:
@@ -50,3 +52,8 @@ def newest_first(
 def _rows(folder: Path, read: Callable[[Path], Action | None]) -> list[Row]:
     records = (read(path) for path in entries(folder) if path.suffix == ".json")
     return [[one.finished, one.key, one.stage] for one in records if one is not None]
+
+
+def _are_of(folder: str, rows: list[Row]) -> bool:
+    """Whether rows name records of this folder; the index may be of another machine."""
+    return all(is_digest(key) and key.startswith(folder) for _, key, _ in rows)

@@ -16,7 +16,7 @@ from unidet.report.html.set_charts import precision_chart
 from unidet.report.html.study_charts import loss_frame, recall_chart
 from unidet.report.html.study_page import COCO_TILES, LVIS_TILES, Entry, Section, plain_metric
 from unidet.report.html.tables import NAME, Column, Table, traits
-from unidet.report.study import CategoryFigures, EvaluatedSet, Number, Recall, Study
+from unidet.report.study import CategoryFigures, EvaluatedSet, Lines, Number, Study
 
 
 @dataclass(frozen=True)
@@ -182,14 +182,13 @@ def _precision(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
 
 
 def _recall(studies: Sequence[Compared], name: str) -> Iterator[Chart]:
-    found: dict[str, Recall] = {}
+    """One chart of all studies, or one for each choice of numbers of boxes."""
+    found: dict[tuple[int, ...], Lines] = {}
     for item in studies:
         recall = next((r for r in item.study.recalls if r.name == name and not r.training), None)
         if recall is not None and "all" in recall.lines:
-            found[item.name] = recall
-    if found:
-        numbers = next(iter(found.values())).numbers
-        lines = {key: recall.lines["all"] for key, recall in found.items()}
+            found.setdefault(tuple(recall.numbers), {})[item.name] = recall.lines["all"]
+    for numbers, lines in found.items():
         title = "Recall, whatever the boxes are called"
         yield recall_chart(title, "boxes", numbers, lines, _series(studies))
 
