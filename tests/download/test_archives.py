@@ -157,3 +157,28 @@ def test_what_was_unpacked_is_on_the_disk_before_it_is_in_its_place(
     )
     unpack(tmp_path / "x.zip", into, everything)
     assert waited == [(FILES, False)]
+
+
+def test_files_that_are_moved_in_part_are_marked_until_all_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it moves, then stopped while it unpacks again: half would pass for all."""
+    path, into = archive(tmp_path, "zip"), tmp_path / "out"
+    rename = os.rename
+
+    def killed(source: Path, target: Path) -> None:
+        rename(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            unpack(path, into, everything)
+    assert (into / "readme.txt").exists()
+    assert not (into / "val").exists()
+    with pytest.raises(KeyboardInterrupt):
+        unpack(path, into, everything, lambda count: killed(path, path))
+    assert staging(path, into).is_dir()
+    unpack(path, into, everything)
+    assert contents(into) == FILES
+    assert not staging(path, into).exists()

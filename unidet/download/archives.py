@@ -55,9 +55,11 @@ def unpack(
             folder, a link, a device or an encrypted file, or the disk is full.
     """
     place = staging(archive, into)
-    shutil.rmtree(place, ignore_errors=True)
+    # A killed process has perhaps moved only some files. `place` shows that until all are moved.
+    is_begun = place.exists()
     with disk_errors(into):
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
+        _clear(place)
     try:
         count = 0
         with _damage_named(archive):
@@ -66,9 +68,11 @@ def unpack(
                 count += 1
                 progress(count)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        with suppress(OSError):  # the folder was not empty
-            into.rmdir()
+        _clear(place)
+        if not is_begun:
+            with suppress(OSError):  # the folder was not empty
+                place.rmdir()
+                into.rmdir()
         raise
     os.sync()  # the caller deletes the archive next, so its content must be on the disk
     with disk_errors(into):  # from here on `place` shows that not all files are moved yet
@@ -79,6 +83,16 @@ def unpack(
 def staging(archive: Path, into: Path) -> Path:
     """The folder for unpacked files until they are moved."""
     return into / f".{archive.name}.unpacked"
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder's content, as far as that is permitted."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                entry.unlink()
 
 
 def is_archive(name: str) -> bool:

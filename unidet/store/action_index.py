@@ -39,8 +39,9 @@ def newest_first(
             continue
         changed = state.st_mtime_ns
         kept = known.get(folder.name)
-        is_known = kept is not None and kept[0] == changed and _are_of(folder.name, kept[1])
-        rows = kept[1] if is_known else _rows(folder, read)
+        if kept is None or kept[0] != changed or not _are_of(folder.name, kept[1]):
+            kept = (changed, _rows(folder, read))
+        rows = kept[1]
         groups[folder.name] = (changed, rows)
     settled = {name: list(group) for name, group in groups.items() if group[0] < now - SETTLED_NS}
     if settled != known:
