@@ -175,6 +175,10 @@ def test_networks_that_propose_together_are_pages_with_values_of_their_own() -> 
         (["proposals.merge=[toy]"], "merge takes two pages of conf/rpn/ or more, each once"),
         (["proposals.merge=[toy,toy]"], "merge takes two pages of conf/rpn/ or more, each once"),
         (["proposals.merge=[toy,nope]"], "rpn: there is no 'nope'; there are bench,"),
+        *(
+            ([f"proposals.merge=[toy,'{name}']"], f"merge: {name!r} is not the name of a page of")
+            for name in ("", "toy ", "toy.yaml", "../rpn/toy", "toy@x")
+        ),
         (["proposals.merge=toy"], "proposals.merge: Input should be a valid tuple, got 'toy'"),
         (["proposals.merge=[toy,3]"], "proposals.merge.1: Input should be a valid string, got 3"),
         (["proposers.toy.classes=dataset"], "proposers.toy: proposals.merge does not name 'toy'"),

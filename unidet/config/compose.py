@@ -117,11 +117,14 @@ def _merged(composed: Mapping[str, Any]) -> list[str]:
     """The pages of `conf/rpn/` named in `proposals.merge`; the schema validates the list itself.
 
     Raises:
-        UserError: there is a value for a network that `merge` does not name.
+        UserError: a name that no page can have, or a value for a network not named in it.
     """
     names = _below(composed, "proposals").get("merge")
     listed = names if isinstance(names, Sequence) and not isinstance(names, str) else ()
     pages = list(dict.fromkeys(name for name in listed if isinstance(name, str)))
+    for name in pages:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UserError(f"proposals.merge: {name!r} is not the name of a page of conf/rpn/")
     for name in _below(composed, "proposers"):
         if name not in pages:
             raise UserError(f"proposers.{name}: proposals.merge does not name {name!r}")
