@@ -6,7 +6,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,10 +27,10 @@ from unidet.pictures.result_files import FILES, Ids, Numbers, Row, write_results
 from unidet.pictures.shots import Shot, expected, frame_key, shots_of
 from unidet.pictures.sources import Source
 from unidet.pictures.spelling import require_told_apart
+from unidet.pictures.write_behind import WriteBehind
 
 READ_AHEAD = 450_000_000  # most bytes of images that are decoded ahead
 IMAGES_AHEAD = 64  # most images: of small ones, more take memory and save no time
-UNWRITTEN = 8  # most images that wait to be drawn
 LARGE = 4_000_000  # pixels; larger images are drawn one at a time
 THREADS = 8
 """Number of decoding threads and of writing threads, for any number of cores.
@@ -189,7 +188,7 @@ class _Run:
         with ExitStack() as stack:
             meter = stack.enter_context(_Meter(expected(self._sources, todo)))
             stack.enter_context(self._outputs)
-            writer = stack.enter_context(_Writer(THREADS))
+            writer = stack.enter_context(WriteBehind(THREADS))
             works = shots_of(self._sources, todo)
             ahead = ReadAhead(works, threads=THREADS, most=READ_AHEAD, count=IMAGES_AHEAD)
             shots = stack.enter_context(ahead)
@@ -231,7 +230,7 @@ class _Run:
             elif shot.note:  # the end of a video
                 self.summary.partial += 1
 
-    def _write(self, writer: _Writer, shot: Shot, detections: Detections) -> None:
+    def _write(self, writer: WriteBehind, shot: Shot, detections: Detections) -> None:
         assert shot.pixels is not None
         source, names = self._sources[shot.number], self._names[shot.number]
         proposals = None
@@ -249,7 +248,7 @@ class _Run:
             count = "1 box" if len(detections) == 1 else f"{len(detections)} boxes"
             say(f"{source.path}: {count}")
 
-    def _end_videos(self, writer: _Writer, pending: deque[Shot]) -> None:
+    def _end_videos(self, writer: WriteBehind, pending: deque[Shot]) -> None:
         """Finish videos whose frames have all been passed to the writer."""
         while pending and pending[0].pixels is None:
             shot = pending.popleft()
@@ -291,48 +290,6 @@ class _Run:
         if record is None:  # a frame, that of a video which is finished
             raise self._journal.damaged()
         return record
-
-
-class _Writer:
-    """Writes in threads; errors are raised in the main thread at the next call.
-
-    After a failure nothing more is started, so that a video with a missing frame is not finished.
-
-    Frames of a video, and very large images, are written one after the other.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, "write")
-        self._turns = ThreadPoolExecutor(1, "write-in-turn")
-        self._waiting: deque[Future[None]] = deque()
-        self._failed = False
-
-    def submit(
-        self, write: Callable[[], None], then: Callable[[], None] | None, *, in_turn: bool
-    ) -> None:
-        def work() -> None:
-            if self._failed:
-                return
-            try:
-                write()
-            except BaseException:
-                self._failed = True
-                raise
-            if then is not None:
-                then()
-
-        self._waiting.append((self._turns if in_turn else self._pool).submit(work))
-        while len(self._waiting) > UNWRITTEN:
-            self._waiting.popleft().result()
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._pool.shutdown()
-        self._turns.shutdown()
-        for future in self._waiting:
-            future.result()
 
 
 class _Meter:
