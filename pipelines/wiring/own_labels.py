@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unidet.data.image_files import image_names
 from unidet.data.images import require_readable
 from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
@@ -30,16 +29,15 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
     noted: dict[str, Finding] = {}
     for document in data.documents.values():
         read = annotations_of(place, tables_of(place, document))
-        _, report = split_of(read, images, name=place.stem)
+        split, report = split_of(read, images, name=place.stem)
         skipped = {f"skipped: {reason}": finding for reason, finding in report.skipped.items()}
         alike = {remark: own for remark, own in report.noted.items() if remark.endswith(PLACELESS)}
         crowds = findings(read.boxes, {CROWD: read.is_crowd})
         noted = together(noted, skipped | alike | crowds)
-        names, _ = image_names(read.images, images)
-        for name in names:
+        for name in split.file_names:
             require_readable(images / name)
         if data.format == "coco":  # other formats' sizes are the images'
-            for name, (width, height) in zip(names, read.sizes.tolist(), strict=True):
+            for name, (width, height) in zip(split.file_names, read.sizes.tolist(), strict=True):
                 pictures.require_size(name, width, height)
     notes = sentences(noted)
     if embeddings is None:

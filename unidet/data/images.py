@@ -67,15 +67,20 @@ class FolderImages:
 
     def read(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB; UserError naming the file: missing, damaged or changed."""
-        return self.read_remarked(row)[0]
+        pixels = read_image(self.root / self.file_names[row])
+        self._require_unchanged(row)
+        return pixels
 
     def read_remarked(self, row: int) -> tuple[np.ndarray, Remark]:
-        """`read`, and what the pixels do not show of the file."""
+        """`read`, and what the pixels do not show of the file: to be said once, not every epoch."""
+        read = _read_remarked(self.root / self.file_names[row])
+        self._require_unchanged(row)
+        return read
+
+    def _require_unchanged(self, row: int) -> None:
         path = self.root / self.file_names[row]
-        read = read_remarked(path)
         if self.digests is not None and sha256_file(path) != self.digests[row].tobytes().hex():
             raise UserError(f"{path}: has changed since stage data read it; run the command again")
-        return read
 
     def turned(self, row: int) -> str:
         """Effect of the EXIF orientation, as part of a message; empty if there is none."""
@@ -129,17 +134,22 @@ def read_image(path: Path) -> np.ndarray:
         UserError: the file is missing, truncated, not an image, of a format that this Pillow does
             not read, has more than 16 bits per channel or more pixels than Pillow decodes.
     """
-    return read_remarked(path)[0]
+    with opened(path) as file:
+        return _upright_pixels(path, file)
 
 
-def read_remarked(path: Path) -> tuple[np.ndarray, Remark]:
+def _read_remarked(path: Path) -> tuple[np.ndarray, Remark]:
     """`read_image`, and what the pixels do not show of the file."""
     with opened(path) as file:
         was_deep = is_deep(file)
-        upright = orientation(file) in (None, 1)
-        image = file if upright else ImageOps.exif_transpose(file)
-        pixels = np.asarray(to_rgb(str(path), image))
+        pixels = _upright_pixels(path, file)
         return pixels, remark_on(file, pixels, was_deep)
+
+
+def _upright_pixels(path: Path, file: Image.Image) -> np.ndarray:
+    upright = orientation(file) in (None, 1)
+    image = file if upright else ImageOps.exif_transpose(file)
+    return np.asarray(to_rgb(str(path), image))
 
 
 def require_readable(path: Path) -> None:

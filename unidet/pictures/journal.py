@@ -92,7 +92,8 @@ class Journal:
 
     def done(self, path: str) -> dict[str, Any] | None:
         """The record of an image; None if it is not done, has changed, or lost an output file."""
-        record, key = self.record(path), self._key(path)
+        key = self._key(path)
+        record = self._of(key)
         if record is None or not os.path.exists(path) or record["stat"] != stat_of(path):
             return None
         there = all(
@@ -103,7 +104,9 @@ class Journal:
 
     def record(self, path: str) -> dict[str, Any] | None:
         """The last record of an image, or a frame of a video, read from the disk."""
-        key = self._key(path)
+        return self._of(self._key(path))
+
+    def _of(self, key: str) -> dict[str, Any] | None:
         return self._at(self._places[key]) if key in self._places else None
 
     def _key(self, path: str) -> str:
