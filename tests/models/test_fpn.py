@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import jittor as jt
 import numpy as np
+import pytest
+from numpy.testing import assert_allclose
 
 from unidet.models.fpn import FPN
+from unidet.ops.blocked_maps import LANES, as_array, can_block, to_blocked, to_plain
 
 
 def _identity(neck: FPN) -> None:
@@ -30,3 +33,30 @@ def test_coarse_levels_are_added_to_the_nearest_cells_and_extra_levels_skip_cell
     np.testing.assert_array_equal(levels[1], coarse[0, 0])
     np.testing.assert_array_equal(levels[2], [[100, 300]])
     np.testing.assert_array_equal(levels[3], [[100]])
+
+
+@pytest.mark.skipif(not can_block(LANES), reason="needs AVX-512 and oneDNN")
+@pytest.mark.parametrize("channels", [32, 24])
+@pytest.mark.parametrize("blocked", [(True, False), (False, True), (True, True)])
+def test_maps_of_either_layout(channels: int, blocked: tuple[bool, bool]) -> None:
+    """A frozen layer's map can be blocked while a trained batch norm's is plain."""
+    neck, rng = FPN((16, 48), channels, levels=2), np.random.default_rng(0)
+    fine, coarse = (
+        jt.array(rng.standard_normal(shape).astype(np.float32))
+        for shape in ((2, 16, 8, 12), (2, 48, 4, 6))
+    )
+    learned = [fine, coarse, *neck.parameters()]
+    mixed = [
+        to_blocked(feats) if block else feats
+        for feats, block in zip((fine, coarse), blocked, strict=True)
+    ]
+    theirs, ours = neck([fine, coarse]), neck(mixed)
+    for expected, computed in zip(theirs, ours, strict=True):
+        assert_allclose(as_array(computed), expected.numpy(), rtol=1e-4, atol=1e-5)
+    gradients = [
+        jt.grad(sum((to_plain(level) ** 2).sum() for level in levels), learned)
+        for levels in (theirs, ours)
+    ]
+    for expected, computed in zip(*gradients, strict=True):
+        scale = np.abs(expected.numpy()).max()
+        assert_allclose(computed.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5 * scale)

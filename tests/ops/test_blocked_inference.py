@@ -134,6 +134,9 @@ def test_what_does_not_fit() -> None:
     for filters in (wide, image):
         with pytest.raises(ValueError, match="do not fit"):
             inference.convolve(maps, filters)
+    fits = inference.pack_filters(jt.zeros((16, 16, 1, 1)), *follow, stride=1, padding=0)
+    with pytest.raises(ValueError, match="residual"):
+        inference.convolve(maps, fits, residual=jt.zeros((1, 16, 3, 3)))
     none = inference.pack_depthwise_filters(
         jt.zeros((16, 1, 3, 3)), *follow, stride=1, before=1, after=1
     )

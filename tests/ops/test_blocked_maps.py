@@ -108,6 +108,15 @@ def test_lanes_past_the_last_filter_are_zero() -> None:
 def test_channels_must_fit() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         convolve(to_blocked(jt.zeros((1, 16, 3, 3))), jt.zeros((16, 32, 1, 1)), jt.zeros(16))
+    with pytest.raises(ValueError, match="do not fill blocks"):
+        to_blocked(jt.zeros((1, 24, 3, 3)))
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 3, 3), (1, 1, 1, 3, LANES), (2, 1, 3, 3, LANES)])
+def test_a_residual_of_another_shape_or_layout(shape: tuple[int, ...]) -> None:
+    feats, weight = to_blocked(jt.zeros((1, 16, 3, 3))), jt.zeros((16, 16, 1, 1))
+    with pytest.raises(ValueError, match="residual"):
+        convolve(feats, weight, jt.zeros(16), residual=jt.zeros(shape))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from unidet.models.inference import convolve_bias_packed, convolve_packed, packs
 from unidet.ops.activation import relu, silu
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_inference import flatten_cells
-from unidet.ops.blocked_maps import LANES, convolve, is_blocked, to_plain
+from unidet.ops.blocked_maps import LANES, convolve, in_layout_of, is_blocked, to_plain
 from unidet.ops.depthwise_conv import depthwise_conv
 from unidet.ops.pointwise_conv import pointwise_conv
 from unidet.ops.recording import Recorded
@@ -117,10 +117,14 @@ def convolve_bias(
 ) -> jt.Var:
     """convolution(feats) + residual, then ReLU if `clamp`.
 
-    The result is blocked if `feats` is and the number of filters is a multiple of LANES.
+    The result is blocked if `feats` is and the number of filters is a multiple of LANES. The
+    residual may have the other layout.
     """
-    if not is_blocked(feats):
-        result = convolution(feats) if residual is None else convolution(feats) + residual
+    filters = convolution.weight.shape[0]
+    whole = filters % LANES == 0
+    if not is_blocked(feats) or (residual is not None and not whole):
+        result = convolution(to_plain(feats))
+        result = result if residual is None else result + to_plain(residual)
         return nn.relu(result) if clamp else result
     result = convolve(
         feats,
@@ -129,10 +133,9 @@ def convolve_bias(
         stride=convolution.stride[0],
         padding=convolution.padding[0],
         slope=0.0 if clamp else 1.0,
-        residual=residual,
+        residual=None if residual is None else in_layout_of(residual, feats),
     )
-    filters = convolution.weight.shape[0]
-    return result if filters % LANES == 0 else to_plain(result)[:, :filters]
+    return result if whole else to_plain(result)[:, :filters]
 
 
 def predict_cells(feats: jt.Var, convolution: nn.Conv) -> jt.Var:

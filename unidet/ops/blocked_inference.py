@@ -12,7 +12,7 @@ from typing import Literal
 import jittor as jt
 
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, channel_count, is_blocked
+from unidet.ops.blocked_maps import LANES, channel_count, check_residual, is_blocked
 from unidet.ops.onednn import run
 
 WINOGRAD_MAX_CHANNELS = 256
@@ -139,7 +139,8 @@ def convolve(
     take only a slope.
 
     Raises:
-        ValueError: the channels differ, or the kind of filters does not take these options.
+        ValueError: the channels differ, the residual has another shape than the result, or the kind
+            of filters does not take these options.
     """
     padding = channel_count(feats) - filters.channels
     if is_blocked(feats) == (filters.kind == "image") or padding not in range(LANES):
@@ -151,13 +152,15 @@ def convolve(
     out = filters.cells(rows), filters.cells(columns)
     channels = filters.channels if filters.kind == "pointwise" else channel_count(feats)
     numbers = (images, channels, rows, columns, blocks * LANES, *out)
+    shape = (images, blocks, *out, LANES)
+    check_residual(residual, shape)
     inputs = [feats, filters.values, filters.scale, filters.shift]
     after: tuple[float, ...] = (slope,)
     if filters.kind != "depthwise":
         inputs, after = [*inputs, residual], (slope, silu, residual_last)
     return run(
         _KERNELS[filters.kind],
-        [(images, blocks, *out, LANES)],
+        [shape],
         inputs,
         (*numbers, filters.side, filters.stride, filters.padding, *after),
     )[0]

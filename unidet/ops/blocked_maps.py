@@ -64,13 +64,22 @@ def _rearrange(feats: jt.Var, into: bool) -> jt.Var:
 
 
 def to_blocked(feats_NCHW: jt.Var) -> jt.Var:
-    """Convert a plain map to the blocked layout; C must be a multiple of LANES."""
+    """Convert a plain map to the blocked layout. ValueError where C is no multiple of LANES."""
+    if feats_NCHW.shape[1] % LANES:
+        raise ValueError(f"{feats_NCHW.shape[1]} channels do not fill blocks of {LANES}")
     return _Arrange(True)(feats_NCHW.float32())
 
 
 def to_plain(feats: jt.Var) -> jt.Var:
     """Convert a map to (N, C, H, W); a plain map is returned as it is."""
     return _Arrange(False)(feats) if is_blocked(feats) else feats
+
+
+def in_layout_of(feats: jt.Var, other: jt.Var) -> jt.Var:
+    """Convert a map to the layout of another one."""
+    if is_blocked(feats) == is_blocked(other):
+        return feats
+    return to_blocked(feats) if is_blocked(other) else to_plain(feats)
 
 
 def as_array(feats: jt.Var, channels: int | None = None) -> np.ndarray:
@@ -93,6 +102,15 @@ def uses_winograd(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> 
     cells = x.shape[0] * x.shape[2] * x.shape[3]
     many = min(filters, channels) >= _MIN_CHANNELS and cells >= _MIN_CELLS
     return fits and whole and many
+
+
+def check_residual(residual: jt.Var | None, shape: tuple[int, ...]) -> None:
+    """ValueError unless there is no residual or its shape is that of the blocked result.
+
+    A kernel reads only addresses: it would take a plain map for a blocked one.
+    """
+    if residual is not None and tuple(residual.shape) != shape:
+        raise ValueError(f"a residual {tuple(residual.shape)} does not fit a result {shape}")
 
 
 class _Convolve(jt.Function):
@@ -123,9 +141,11 @@ class _Convolve(jt.Function):
         sides = (images, channels, rows, columns, filters, *out, side)
         self.numbers = (*sides, self.stride, self.padding)
         supported = residual is None and self.slope in (0.0, 1.0)
+        shape = (images, -(-filters // LANES), *out, LANES)
+        check_residual(residual, shape)
         (y,) = run(
             self.kernel if supported else "convolve",
-            [(images, -(-filters // LANES), *out, LANES)],
+            [shape],
             [x, weight, scale, bias, residual],
             (*self.numbers, self.slope, not is_blocked(x)),
         )
@@ -169,7 +189,7 @@ def convolve(
 
     The scale is applied to the sums: filters multiplied by it would be rounded once more. `feats`
     may also be a plain image with 3 channels, which receives no gradient. Padding channels of the
-    result are 0. ValueError where the channels differ.
+    result are 0. ValueError where the channels differ or the residual has another shape.
     """
     if channel_count(feats) != weight_OCKK.shape[1]:
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")
