@@ -73,12 +73,12 @@ def parts(folder: Path, device: str, quick: bool, torch: str) -> Parts:
         timed=[
             speed("float32", 150),
             speed("bfloat16", 120),
-            *(speed(precision, 40, "twin") for precision in ("float32", "tf32", "bfloat16")),
+            *(speed(precision, 60, "twin") for precision in ("float32", "tf32", "bfloat16")),
         ],
         last=[
             speed("tf32", 90),
             speed("float16", 90),
-            speed("float16", 40, "twin"),
+            speed("float16", 60, "twin"),
             study("bfloat16", 300),
         ],
     )

@@ -56,6 +56,7 @@ def first_stage(*overrides: str) -> tuple[Any, Any]:
     config = compose(["experiment=coco_o365", *overrides]).rpn
     network = build_proposer(config, 0)
     fill(network)
+    network.backbone.set_batch_norm_training(False)  # as in the official code and in twin.py
     return network, config.training.optimizer
 
 
