@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
 """What a folder's artefacts do not say is as in one of these."""
 _SHOWN_VALUES = 3
+_TRAINED = ("rpn", "clip", "roi", "end2end")
+"""Stages that train and whose whole settings an artefact records."""
 MORE = (
     "give checkpoints (docs/weights.md says where and how), or train on real images: unidet "
     "stage=roi experiment=bench data.root=FOLDER"
@@ -216,10 +218,23 @@ def _others(config: Config, store: Store, choices: Sequence[tuple[str, ...]]) ->
 
 
 def _as_recorded(lineage: Lineage, overrides: Sequence[str]) -> Config:
-    """The configuration with the recorded values of the artefacts."""
+    """The configuration with the recorded values of the artefacts.
+
+    Raises:
+        UserError: an override gives its networks another training than they had.
+    """
     base = TOY if lineage.is_toy else OTHERS
     others = [item for item in overrides if not item.startswith("experiment=")]
-    return compose([base, *others], lineage.recorded)
+    config = compose([base, *others], lineage.recorded)
+    given = {item.partition("=")[0].lstrip("+") for item in others if ".training." in item}
+    trained = [stage for stage in _TRAINED if lineage.of(stage)] if given else []
+    for key, was, now in _differences(lineage, config, trained):
+        if key in given:
+            raise UserError(
+                f"{key}={now}: the newest network in {lineage.store.root} was trained with {was}; "
+                f"leave it out, or give the experiment too: --study NAME {key}={now}"
+            )
+    return config
 
 
 # --- the network -------------------------------------------------------------------------------

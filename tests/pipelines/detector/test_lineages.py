@@ -81,6 +81,17 @@ def test_a_study_s_settings_are_those_it_was_made_with(tiny: Make, code: dict[st
     assert (config.detection.nms, config.roi.network.bias) == (0.25, -1)
 
 
+def test_another_training_than_its_networks_had_is_refused(
+    tiny: Make, code: dict[str, str]
+) -> None:
+    built(tiny("stage=roi", "rpn.training.steps=9"))
+    folder = Path(tiny().store.root)
+    with pytest.raises(UserError, match="steps=8: the newest network in "):
+        find(folder, None, ["rpn.training.steps=8"])
+    _, config = find(folder, None, ["rpn.training.steps=9"])
+    assert config.rpn.training.steps == 9
+
+
 @pytest.mark.parametrize("config", [None, {"data": "x", "rpn": "ab"}, {"data": {"source": 5}}])
 def test_strange_records_among_a_study_s_are_no_traceback(
     tmp_path: Path, config: dict[str, object] | None
