@@ -31,6 +31,8 @@ TINY = (
     "runtime.device=cpu",
 )
 """So that a training is over at once; behind what the page gives, which wins otherwise."""
+COMPARISON = ["report", "birds", "any", "--out", "compared.html"]
+"""Needs both studies finished, one of them with CLIP's weights; see verbs/test_report.py."""
 Folder = dict[str, bytes]
 
 
@@ -102,6 +104,7 @@ def test_every_other_command_of_the_page_works(
     assert run(BLOCKS[0][0], store) == 0
     before = contents(desk / "photos", desk / "labels")
     commands = [command for block in BLOCKS[1:] for command in block]
+    commands.remove(COMPARISON)
     assert len(commands) >= 12
     failed = [command for command in commands if run(command, store) != 0]
     assert failed == []

@@ -153,13 +153,18 @@ def _assert_same_matches(
 
 
 def _assert_losses(ours: dict[str, float], recording: Recording, tag: str, variant: str) -> None:
+    """Bounds: five times the float32 recording's own error, or 2e-5.
+
+    Winograd's convolutions differ by 1e-6 of a map's largest value, which moves the first layers'
+    losses of r50vd by up to 1.3e-5.
+    """
     floors = FLOORS[f"rtdetr_{variant}"]["losses"]
     names = _recorded_names(recording, f"{tag}/loss")
     assert set(ours) == set(names)
     encoder = f"_aux_{len([name for name in floors if name.startswith('loss_vfl_dn')])}"
     for name in names:
         shallow = name.endswith(("_aux_0", "_dn_0", encoder))
-        bound = max(1e-5, 5 * (floors[name] if shallow else max(floors.values())))
+        bound = max(2e-5, 5 * (floors[name] if shallow else max(floors.values())))
         expected = float(recording[f"{tag}/loss/{name}"])
         assert ours[name] == pytest.approx(expected, rel=bound, abs=1e-7), name
 
@@ -247,14 +252,15 @@ def test_update(step: Step, recording: Recording, variant: str) -> None:
 @pytest.mark.slow
 def test_ema(step: Step, recording: Recording, variant: str) -> None:
     """After the first update the decay is 0.9999 (1 - exp(-1 / 2000)) = 0.0005; where a gradient
-    is next to zero a parameter may have stepped the other way."""
+    is next to zero a parameter may have stepped the other way: 7 % of r50vd's sampling offsets with
+    plain convolutions, 12 % with blocked ones."""
     names = _recorded_names(recording, "t32/ema1")
     assert names
     for name in names:
         expected = recording[f"t32/ema1/{name}"]
         ours = step.ema[_ours(variant, name)]
         wrong = ~np.isclose(ours, expected, rtol=1e-5, atol=1e-5)
-        assert wrong.mean() <= (0 if "running" in name else 0.1), name
+        assert wrong.mean() <= (0 if "running" in name else 0.15), name
 
 
 @pytest.mark.parametrize("variant_name", ["r18vd", "r50vd"])
