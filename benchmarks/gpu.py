@@ -2,11 +2,10 @@
 
     python benchmarks/gpu.py FOLDER [--device cuda|cpu] [--seconds 570] [--quick]
 
-Each part (gpu_parts.py) runs in its own process with a time limit. The first parts mostly compile;
-the toy study and the CPU's reference results run in parallel with them. Before speeds are measured,
-parts that still run in parallel are interrupted; they continue afterwards. A part that fails or
-exceeds its limit does not affect the others. The same command, run again, continues with missing
-parts. FOLDER receives report.json and table.md, updated after each part, and a .log of each part.
+Each part (gpu_parts.py) runs in its own process with a time limit. The CPU's reference results are
+computed in parallel with the first parts, which mostly compile. A part that fails or exceeds its
+limit does not affect the others. The same command, run again, continues with missing parts. FOLDER
+receives report.json and table.md, updated after each part, and a .log of each part.
 
 `--references` only computes the CPU's reference results. It needs no GPU; copy FOLDER to the GPU
 machine afterwards. `--device cpu --quick` is a dry run on small images.
@@ -30,11 +29,9 @@ from gpu_parts import HERE, Part, Parts, parts, torch_python
 from gpu_report import report
 from whole_files import write_text
 
-DONE, INTERRUPTED = "done", "interrupted"
+DONE = "done"
 CPU_LIMIT_FACTOR = 5  # a part's limit is that of a GPU
-BESIDE = 0.55
-"""Share of the total time after which parallel parts are interrupted and speeds are measured."""
-SECONDS_TO_SAVE = 20
+SECONDS_TO_SAVE = 20  # of a study, after SIGTERM
 SHORTEST = 5.0  # seconds; with less time left a part is not started
 
 
@@ -50,32 +47,23 @@ class Run:
         self.outcomes: dict[str, dict] = {}
         if self.states.is_file():
             self.outcomes = json.loads(self.states.read_text())
-        self.tried: set[str] = set()
-        self.interrupting = False
         self.lock = threading.Lock()
         self.processes: list[subprocess.Popen] = []
 
     def run_all(self, planned: Parts) -> None:
-        if self.device == "cpu":  # parallel parts would compete for the same cores
-            self.run_parts(part for group in planned for part in group)
-            return
-        threads = [self.start_parallel(planned.references)]
-        self.run_parts(planned.first)
-        threads.append(self.start_parallel(planned.study))
-        self.run_parts(planned.parity)
-        self.interrupt_parallel(threads)
-        for group in (planned.timed, planned.study, planned.references, planned.last):
-            self.run_parts(group)
-
-    def start_parallel(self, wanted: Sequence[Part]) -> threading.Thread:
-        thread = threading.Thread(target=self.run_parts, args=(wanted,), daemon=True)
-        thread.start()
-        return thread
+        references = threading.Thread(
+            target=self.run_parts, args=(planned.references,), daemon=True
+        )
+        references.start()
+        if self.device == "cpu":  # they would compete for the same cores
+            references.join()
+        self.run_parts([*planned.first, *planned.parity])
+        references.join()
+        self.run_parts([*planned.timed, *planned.last])
 
     def run_parts(self, wanted: Iterable[Part]) -> None:
         for part in wanted:
-            done = self.outcomes.get(part.name, {}).get("outcome") == DONE
-            if not done and part.name not in self.tried and not self.interrupting:
+            if self.outcomes.get(part.name, {}).get("outcome") != DONE:
                 self.run_part(part)
 
     def run_part(self, part: Part) -> None:
@@ -83,8 +71,6 @@ class Run:
         left = self.seconds - (started - self.started)
         limit = min(part.limit * self.limit_factor, left)
         outcome = "no time left" if limit < SHORTEST else self.execute(part, limit)
-        if outcome != INTERRUPTED:
-            self.tried.add(part.name)
         self.note(part, outcome, time.monotonic() - started)
 
     def execute(self, part: Part, limit: float) -> str:
@@ -107,23 +93,10 @@ class Run:
         try:
             status = process.wait(limit)
         except subprocess.TimeoutExpired:
-            end(process)
+            interrupt(process)
             return f"not finished in {limit:.0f} s"
-        if status != 0 and self.interrupting:
-            return INTERRUPTED
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return DONE if status == 0 else f"status {status}: {lines[-1][-200:] if lines else ''}"
-
-    def interrupt_parallel(self, threads: Iterable[threading.Thread]) -> None:
-        """Wait for parallel parts; interrupt those that still run after the share BESIDE."""
-        for thread in threads:
-            thread.join(max(0.0, self.started + BESIDE * self.seconds - time.monotonic()))
-        self.interrupting = True
-        for process in self.processes:
-            interrupt(process)
-        for thread in threads:
-            thread.join()
-        self.interrupting = False
 
     def stop(self) -> None:
         """Kill all processes that still run."""

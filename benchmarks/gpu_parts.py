@@ -35,7 +35,6 @@ class Parts(NamedTuple):
 
     first: Sequence[Part]
     references: Sequence[Part]  # the CPU's results, for comparison
-    study: Sequence[Part]
     parity: Sequence[Part]
     timed: Sequence[Part]  # run while nothing else does
     last: Sequence[Part]
@@ -68,15 +67,17 @@ def parts(folder: Path, device: str, quick: bool, torch: str) -> Parts:
     return Parts(
         first=[Part("doctor", 240, (own, "-m", "unidet", "doctor"))],
         references=references(folder, quick),
-        study=[study("float32", 400)],
         parity=[Part("cases", 150, cases), networks("first"), networks("second")],
         timed=[
             speed("float32", 150),
+            speed("float32", 60, "twin"),
             speed("bfloat16", 120),
-            *(speed(precision, 60, "twin") for precision in ("float32", "tf32", "bfloat16")),
+            speed("bfloat16", 60, "twin"),
         ],
         last=[
+            study("float32", 400),
             speed("tf32", 90),
+            speed("tf32", 60, "twin"),
             speed("float16", 90),
             speed("float16", 60, "twin"),
             study("bfloat16", 300),
