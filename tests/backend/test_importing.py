@@ -38,8 +38,8 @@ def test_a_signal_to_the_whole_group_ends_no_compiler_amid_its_work() -> None:
         (
             "\x1b[38;5;1m[f 1127 16:36:13.159190 80 log.cc:605] Check failed: ret>=0 && ret<=256  "
             'Run cmd failed: "/usr/bin/g++" "/x/jittor/src/op_compiler.cc" -c -o "x.o"\nreturn 9',
-            "the compiler was stopped at op_compiler.cc, by a signal or for lack of memory or "
-            "disk; the same command goes on",
+            "the compiler failed at op_compiler.cc: its message is above; if there is none, it was "
+            "stopped, by a signal or for lack of memory or disk, and the same command goes on",
         ),
         (
             "\x1b[38;5;1m[f 1127 16:36:13.159190 80 cache_compile.cc:9] no such header\x1b[m\nmore",

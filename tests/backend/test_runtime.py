@@ -237,6 +237,42 @@ def test_no_compiler_names_the_package(tmp_path: Path, monkeypatch: pytest.Monke
         toolchain.find_compiler()
 
 
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ('exec g++ -nostdinc++ "$@"', "fatal error: algorithm: No such file or directory"),
+        ('exec g++ -B/nowhere -fuse-ld=none "$@"', "error: unrecognized command-line option"),
+        ("echo it broke >&2; exit 3", r"\(it broke\)"),
+        ("exit 3", r"\(exit status 3\)"),
+    ],
+)
+def test_a_compiler_that_compiles_nothing_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, says: str
+) -> None:
+    toolchain.require_working(toolchain.find_compiler())
+    broken = tmp_path / "g++"
+    broken.write_text(f"#!/bin/sh\n{script.replace('g++', str(toolchain.find_compiler()))}\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("cc_path", str(broken))
+    with pytest.raises(UserError, match=says) as refused:
+        toolchain.require_working(broken)
+    assert "apt install g++" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert doctor.check_compiler().detail == str(refused.value)
+
+
+def test_a_compiler_that_compiles_nothing_is_tried_before_jittor_is(tmp_path: Path) -> None:
+    broken = tmp_path / "g++"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo 12.2\nexit 1\n')
+    broken.chmod(0o755)
+    code = "from unidet.backend.runtime import bring_up; bring_up('cpu')"
+    environment = {**os.environ, "cc_path": str(broken), "UNIDET_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "compiling Jittor" not in done.stderr
+    assert f"UserError: {broken} compiles no C++14 (exit status 1)" in done.stderr
+
+
 def test_missing_python_headers_name_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def _import_fault(module: str) -> str:
 def check_compiler() -> Finding:
     try:
         compiler = toolchain.find_compiler()
+        toolchain.require_working(compiler)
     except UserError as error:
         return Finding("FAIL", "g++", str(error))
     return Finding("OK", "g++", f"{toolchain.compiler_version(compiler)} at {compiler}")

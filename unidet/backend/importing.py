@@ -24,7 +24,7 @@ from unidet.backend.process_state import (
 from unidet.backend.toolchain import OneDNN
 from unidet.errors import UserError
 
-COMPILER_FAILED = "Run cmd failed"  # Jittor's message if the compiler was killed
+COMPILER_FAILED = "Run cmd failed"  # Jittor's message if the compiler failed or was killed
 _COLOUR = re.compile(r"\x1b\[[\d;]*[mK]")
 _PREFIX = re.compile(r"\[\w \d{4} [\d:.]+ \d+ [\w.]+:\d+\] ")
 _SOURCE = re.compile(r"/([\w.]+\.(?:cc|cu|cpp))\"")
@@ -187,8 +187,8 @@ def reason_of(error: Exception) -> str:
         source = _SOURCE.search(text)
         where = f" at {source[1]}" if source else ""
         return (
-            f"the compiler was stopped{where}, by a signal or for lack of memory or disk; the same "
-            "command goes on"
+            f"the compiler failed{where}: its message is above; if there is none, it was stopped, "
+            "by a signal or for lack of memory or disk, and the same command goes on"
         )
     lines = [_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -87,9 +87,9 @@ def bring_up(
             each uses its own GPU, which the process that started them has tried.
 
     Raises:
-        UserError: there is no compiler, Python.h or Jittor; numpy is 2 or later; the cache is not
-            writable; `device` is "cuda" and CUDA is not usable; `device` differs from the first
-            call's; the process was forked after Jittor was imported; Jittor does not start.
+        UserError: there is no working compiler, Python.h or Jittor; numpy is 2 or later; the cache
+            is not writable; `device` is "cuda" and CUDA is not usable; `device` differs from the
+            first call's; the process was forked after Jittor was imported; Jittor does not start.
         RuntimeError: Jittor was imported before the first call.
     """
     global _runtime
@@ -136,6 +136,8 @@ def _bring_up(
     if onednn is not None:
         importing.link_onednn(onednn, home)
     _wait_for_compilers(verbose)
+    if not importing.has_core(home):
+        toolchain.require_working(tools.compiler)
     started = time.monotonic()
     prepared = _for_cuda(cuda, home) if cuda else _for_cpu(tools, home)
     environment = importing.environment(tools.compiler, onednn, threads, verbose)

@@ -21,9 +21,17 @@ from pathlib import Path
 from unidet.backend.tools import run_tool
 from unidet.errors import UserError
 
+COMPILER_REMEDY = "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)"
 ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp==2022.2.*'"
 NUMPY_REMEDY = "pip install 'numpy<2'"
 LOAD = Path("/proc/loadavg")
+_SMALL_LIBRARY = """#include <algorithm>
+#include <vector>
+extern "C" int largest(const int* values, int count) {
+    std::vector<int> copied(values, values + count);
+    return *std::max_element(copied.begin(), copied.end());
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def find_compiler() -> Path:
     if found is None:
         raise UserError(
             f"no C++ compiler: {chosen} was not found. Jittor compiles its kernels on this "
-            "machine: apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)"
+            f"machine: {COMPILER_REMEDY}"
         )
     return Path(found)
 
@@ -105,6 +113,35 @@ def compiler_version(compiler: Path) -> str:
         )
     match = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)
     return match.group() if match else "unknown"
+
+
+def require_working(compiler: Path) -> None:
+    """Compiles and links a small library of C++14, as Jittor does.
+
+    A compiler may be there without the C++ library's headers or a linker, or be too old. Jittor's
+    own error then looks as if the compiler had been stopped.
+
+    Raises:
+        UserError: the compiler fails; with the first error that it prints.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "small.cc"
+        source.write_text(_SMALL_LIBRARY, encoding="utf-8")
+        flags = ["-std=c++14", "-fPIC", "-shared", "-fdiagnostics-color=never"]
+        done = run_tool(
+            [str(compiler), *flags, str(source), "-o", f"{folder}/small.so"],
+            env={**os.environ, "LC_ALL": "C"},
+            text=True,
+            errors="replace",
+        )
+    if done.returncode:
+        lines = done.stderr.splitlines()
+        fault = next((line for line in lines if "error" in line), "\n".join(lines[:1]))
+        said = fault.replace(f"{source}:", "").strip() or f"exit status {done.returncode}"
+        raise UserError(
+            f"{compiler} compiles no C++14 ({said}): {COMPILER_REMEDY}, or export cc_path=/path/to/"
+            "another/g++"
+        )
 
 
 def find_python_headers() -> Path:
