@@ -35,6 +35,12 @@ def write_coco(folder: Path, **files: list[str]) -> None:
         (folder / f"{file}.json").write_text(json.dumps(document))
 
 
+def write_renamed(file: Path, name: str) -> None:
+    """A file of COCO that lists the smaller image alone, called `name`."""
+    write_coco(file.parent, **{file.stem: ["in/b.png"]})
+    file.write_text(file.read_text().replace("in/b.png", name))
+
+
 @pytest.mark.parametrize(("format_name", "told"), [("yolo", 1), ("openimages", 1), ("voc", 0)])
 def test_pictures_that_exif_turns_are_noted_where_labels_do_not_say_their_size(
     tmp_path: Path, photos: Path, format_name: str, told: int
@@ -79,6 +85,38 @@ def test_two_files_of_coco_are_the_parts_that_their_names_say(tmp_path: Path, ph
     (place / "other.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="holds 3 annotation files"):
         read_own(place, photos)
+
+
+@pytest.mark.parametrize(("first", "second"), [("0.png", "1.png"), ("0.png", "0.png")])
+def test_pictures_in_a_folder_of_each_part_are_found_by_name(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    """`images/train` and `images/val`, whose files may have the same names."""
+    for place in (f"train/{first}", f"val/{second}"):
+        (tmp_path / "images" / place).parent.mkdir(parents=True)
+        Image.new("RGB", (60, 40)).save(tmp_path / "images" / place)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    write_renamed(labels / "instances_train.json", first)
+    write_renamed(labels / "instances_val.json", second)
+    data = read_own(labels, tmp_path / "images")
+    named = {part: own["images"][0]["file_name"] for part, own in data.documents.items()}
+    assert named == {"train": f"train/{first}", "val": f"val/{second}"}
+    (labels / "instances_val.json").rename(tmp_path / "boxes.json")
+    if first != second:
+        (only,) = read_own(tmp_path / "boxes.json", tmp_path / "images").documents.values()
+        assert only["images"][0]["file_name"] == f"val/{second}"
+        return
+    says = r"'0.png' below .* \(1 of 1 .* there is 'train/0.png' and 'val/0.png'"
+    with pytest.raises(UserError, match=says):
+        read_own(tmp_path / "boxes.json", tmp_path / "images")
+
+
+def test_of_a_long_path_the_end_is_told(tmp_path: Path, photos: Path) -> None:
+    write_renamed(tmp_path / "labels.json", f"{'far/' * 30}lost.png")
+    with pytest.raises(UserError, match=r"no image '….*/far/lost\.png' below") as refused:
+        read_own(tmp_path / "labels.json", photos)
+    assert "far/" * 30 not in str(refused.value)
 
 
 @pytest.mark.parametrize("evaluated", ["val", "test"])

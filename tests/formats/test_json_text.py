@@ -13,7 +13,7 @@ import pytest
 from unidet.errors import UserError
 from unidet.formats import growing, json_window
 from unidet.formats.annotations import read_annotations
-from unidet.formats.json_text import members, read_document, record_batches
+from unidet.formats.json_text import members, read_document, record_batches, shown
 from unidet.formats.tables import read_records, read_tables
 
 PIECES = [1, 2, 3, 17, 64, 1 << 20]
@@ -161,3 +161,8 @@ def test_some_records_are_read_again(
     assert kept["annotations"] == [document["annotations"][0], document["annotations"][2]]
     assert kept["images"] == [document["images"][1]]
     assert kept["categories"] == document["categories"]
+
+
+def test_a_long_value_is_cut_with_a_mark() -> None:
+    assert shown("a" * 58) == f"'{'a' * 58}'"
+    assert shown("a" * 59) == f"'{'a' * 58}…"

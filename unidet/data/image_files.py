@@ -17,6 +17,8 @@ from unidet.formats.json_text import shown
 from unidet.formats.names import composed, without_upload_mark
 from unidet.formats.table import Table
 
+LONGEST = 80
+"""Characters of a path in a message."""
 # control characters, and surrogates, which file names in UTF-8 cannot contain
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -47,19 +49,30 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
     if len(names) < len(places):
         rows = [row for row, place in enumerate(places) if place is None]
         written = _written(table, rows[0])
-        alike = folders.alike(slashed(written))
-        advice = (
-            f"images are missing); {shown(alike)} has another ending"
-            if alike
-            else "images are missing); point 'images' at the folder that holds them"
-        )
         table.fail(
             rows,
-            f"no image {shown(written)} below {root} ({len(rows)} of {len(table)} {advice}",
+            f"no image {_end_shown(written)} below {root} ({len(rows)} of {len(table)} images are "
+            f"missing); {_advice(folders, written)}",
             "its file is not in the images folder",
         )
     _refuse_shared(table, names)
     return names, _moved(table, names) | _respelt(table, names)
+
+
+def _end_shown(written: str) -> str:
+    """A path for a message; of a long one the end, which tells images apart."""
+    text = repr(written)
+    return text if len(text) <= LONGEST else f"'…{text[-LONGEST:]}"
+
+
+def _advice(folders: _Folders, written: str) -> str:
+    """What to do about an image that is not there."""
+    if alike := folders.alike(slashed(written)):
+        return f"{shown(alike)} has another ending"
+    if deeper := folders.deeper(slashed(written)):
+        both = " and ".join(map(shown, deeper))
+        return f"point 'images' at its folder, or name the folder in 'file_name': there is {both}"
+    return "point 'images' at the folder that holds them"
 
 
 def _place(folders: _Folders, table: Table, row: int) -> str | None:
@@ -179,6 +192,18 @@ class _Folders:
                     return f"{place}/{own}" if place else own
         return ""
 
+    def deeper(self, path: str) -> list[str]:
+        """The first two files of that name in any folder, however deep."""
+        name = composed(path.rpartition("/")[2])
+        found: list[str] = []
+        for place, subfolders, files in os.walk(self.root):
+            subfolders.sort()
+            same = (own for own in sorted(files) if composed(own) == name)
+            found += [os.path.relpath(os.path.join(place, own), self.root) for own in same]
+            if len(found) > 1:
+                break
+        return found[:2]
+
     def _listed(self, folder: str) -> tuple[dict[str, str], dict[str, str]]:
         """Name, also in composed form (NFC) -> name on disk; and the same for lower-case names.
 
@@ -231,6 +256,7 @@ def _refuse_shared(table: Table, names: tuple[str, ...]) -> None:
     table.fail(
         again,
         f"its file {shown(name)} is already that of {table.where(seen[name])}; an image is "
-        "listed once: make one record of the two, with the annotations of both",
+        "listed once: make one record of the two, with the annotations of both, or, if they are "
+        "two images (frames of two videos), give each a file of its own name",
         "its file is already that of another image",
     )

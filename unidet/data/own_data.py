@@ -19,6 +19,7 @@ from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
 from unidet.formats.labels.recognize import Source, recognize
 from unidet.formats.labels.records import (
+    PARTS,
     Labels,
     NoPicture,
     RecordFault,
@@ -206,7 +207,7 @@ def coco_document(file: Path, pictures: PictureFolder) -> tuple[Document, dict[s
     """The content of a file, with paths of images relative to the images folder, and a note on
     boxes that are not where their polygons are, as in TACO's first release.
 
-    This also finds images that are in the folder of the file.
+    This also finds images that are in the folder of the file, or in folders of their own.
     """
     rows: list[int] = []
 
@@ -217,23 +218,36 @@ def coco_document(file: Path, pictures: PictureFolder) -> tuple[Document, dict[s
     document = read_document(file, look)
     remark = "box that is not around its 'segmentation': kept, as officially"
     notes = {remark: Finding(len(rows), f"annotations[{rows[0]}]")} if rows else {}
-    return _beside(document, file, pictures), notes
+    return _placed(document, file, pictures), notes
 
 
 def _is_elsewhere(record: Any) -> bool:
     return isinstance(record, dict) and is_elsewhere(record.get("bbox"), record.get("segmentation"))
 
 
-def _beside(document: Document, file: Path, pictures: PictureFolder) -> Document:
-    home, root = (Path(os.path.realpath(folder)) for folder in (file.parent, pictures.root))
-    if home == root or root not in home.parents or not isinstance(document.get("images"), list):
+def _placed(document: Document, file: Path, pictures: PictureFolder) -> Document:
+    """A document whose names of images that are beside its file, or in some folder below that of
+    the images, have that folder before them.
+
+    Only names without a folder are searched everywhere; those of a file that is called like a part,
+    not in folders of another part.
+    """
+    if not isinstance(document.get("images"), list):
         return document
-    folder, there = home.relative_to(root).as_posix(), {*pictures.all()}
+    home, root = (Path(os.path.realpath(folder)) for folder in (file.parent, pictures.root))
+    is_inside = home != root and root in home.parents
+    folder = f"{home.relative_to(root).as_posix()}/" if is_inside else ""
+    part = part_named(file.stem) or PARTS.get(file.parent.name.lower(), "")
+    there = {*pictures.all()}
 
     def found(record: Any) -> Any:
         name = record.get("file_name") if isinstance(record, dict) else None
-        beside = f"{folder}/{name}"
-        return {**record, "file_name": beside} if name not in there and beside in there else record
+        if not isinstance(name, str) or name in there:
+            return record
+        place: str | None = f"{folder}{name}"
+        if place not in there:
+            place = None if {*"/\\"} & {*name} else pictures.find(f"{part}/{name}" if part else name)
+        return {**record, "file_name": place} if place else record
 
     return {**document, "images": [found(record) for record in document["images"]]}
 

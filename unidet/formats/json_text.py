@@ -98,7 +98,8 @@ def record_batches(
 
 def shown(value: Any) -> str:
     """A value from a file as part of a one-line message, cut where it is long."""
-    return f"{value!r:.60}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _batches(text: Window, scan: Scan | None) -> Iterator[Batch]:
