@@ -332,6 +332,25 @@ def test_results_that_are_there_twice_are_noted(
         assert err.count("× detection that came before") == notes
 
 
+def test_results_with_ids_of_their_own_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As `detect` writes them without --annotations; proposals are of no category."""
+    content = {**FILES["truth"], "categories": [{"id": 2, "name": "cat"}]}
+    for name, text in (
+        ("truth.json", json.dumps(FILES["truth"])),
+        ("detections.json", json.dumps(FILES["results"])),
+        ("images.json", json.dumps({**content, "annotations": []})),
+        (".unidet_detect.jsonl", ""),
+    ):
+        (tmp_path / name).write_text(text)
+    files = (str(tmp_path / "truth.json"), str(tmp_path / "detections.json"))
+    status, out, err = answer(capsys, "evaluate", *files, "--style", "coco")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "category 'cat' is 2 there, 1 in" in err
+    assert answer(capsys, "evaluate", *files, "--style", "proposals")[0] == 0
+
+
 # --- the process ------------------------------------------------------------------------------
 
 

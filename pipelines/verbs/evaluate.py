@@ -83,6 +83,7 @@ def evaluate_files(
     """
     from unidet.formats.annotations import read_annotations
     from unidet.formats.ground_truth import ground_truth_of
+    from unidet.pictures.result_files import require_ids_of
 
     _check_options(style, images, max_detections_per_category, check_official)
     if per_category and (style == "proposals" or len(results) > 1):
@@ -98,6 +99,8 @@ def evaluate_files(
     for note in truth.notes:
         say(f"note: {note}")
     part = _part_of(truth, whole, Path(images)) if images else truth
+    for name in results:
+        require_ids_of(whole, Path(name), class_agnostic=style == "proposals")
     del whole
     metrics = {
         name: _metrics_of(Path(name), truth, part, style, max_detections_per_category, per_category)

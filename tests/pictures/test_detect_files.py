@@ -20,12 +20,13 @@ from PIL import Image
 from unidet.console import interrupt
 from unidet.errors import UserError
 from unidet.evaluation.evaluate import evaluate
+from unidet.formats.annotations import read_annotations
 from unidet.formats.ground_truth import read_ground_truth
 from unidet.formats.results import read_results
 from unidet.pictures.detect_files import FileDetector, Summary, Wanted, detect_files
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL, Journal
-from unidet.pictures.result_files import Ids, write_results
+from unidet.pictures.result_files import Ids, require_ids_of, write_results
 from unidet.pictures.sources import find_sources
 from unidet.pictures.videos import film_of, frame_rate, video_file
 
@@ -155,6 +156,48 @@ def test_results_are_taken_by_evaluate_and_by_pycocotools() -> None:
     with redirect_stdout(StringIO()):
         loaded = COCO("out/images.json").loadRes("out/detections.json")
     assert len(loaded.anns) == 3
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("images", "categories", "says"),
+    [
+        ({1: "x.jpg", 2: "y.png", 3: "a/x.jpg"}, {1: "cat", 2: "dog"}, ""),
+        (
+            {1: "cameras/a/x.jpg", 2: "x.jpg", 3: "y.png"},
+            {1: "cat", 2: "dog"},
+            "'x.jpg' is 1 .* 2 ",
+        ),
+        ({0: "y.png", 2: "z.png"}, {1: "cat", 2: "dog"}, "image 'y.png' is 2 there, 0 in .*truth"),
+        ({2: "y.png", 9: "z.png"}, {0: "Cat", 1: "dog"}, "category 'cat' is 1 there, 0 in .*truth"),
+        ({1: "other.jpg", 2: "names.jpg"}, {1: "bird"}, ""),
+    ],
+)
+def test_results_with_ids_of_their_own_are_known(
+    images: dict[int, str], categories: dict[int, str], says: str
+) -> None:
+    """Both number from 1 upwards, and so the ids alone tell nothing."""
+    truth = {
+        "images": [{"id": number, "file_name": name} for number, name in images.items()],
+        "categories": [{"id": number, "name": name} for number, name in categories.items()],
+        "annotations": [],
+    }
+    Path("truth.json").write_text(json.dumps(truth))
+    results = Path("out/detections.json")
+    read = read_annotations(Path("truth.json"))
+    detect()
+    if not says:
+        require_ids_of(read, results)
+        return
+    with pytest.raises(UserError, match=f"{says}.*unidet detect … --annotations truth.json$"):
+        require_ids_of(read, results)
+    require_ids_of(read, results.rename("others.json"))
+    if {"cat", "dog"} == {*categories.values()}:
+        detect(annotations=Path("truth.json"))
+        require_ids_of(read, results)
+    Path("out", JOURNAL).unlink()
+    Path("out/images.json").write_text("of another program")
+    require_ids_of(read, results)
 
 
 @pytest.mark.usefixtures("folder")

@@ -246,7 +246,9 @@ def _placed(document: Document, file: Path, pictures: PictureFolder) -> Document
             return record
         place: str | None = f"{folder}{name}"
         if place not in there:
-            place = None if {*"/\\"} & {*name} else pictures.find(f"{part}/{name}" if part else name)
+            place = (
+                None if {*"/\\"} & {*name} else pictures.find(f"{part}/{name}" if part else name)
+            )
         return {**record, "file_name": place} if place else record
 
     return {**document, "images": [found(record) for record in document["images"]]}

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
-from unidet.formats.annotations import read_annotations
+from unidet.formats.annotations import Annotations, read_annotations
 from unidet.pictures.detections import Detections
+from unidet.pictures.journal import JOURNAL
 from unidet.pictures.sources import Source
 from unidet.store.disk import whole_file
 from unidet.vocabularies.vocabulary import plain
@@ -69,8 +70,12 @@ class Numbers:
 
     @classmethod
     def read(cls, path: Path) -> Numbers:
-        """Read a file; raises UserError as `read_annotations`. Ambiguous names get no id."""
-        annotations = read_annotations(path)
+        """Read a file; raises UserError as `read_annotations`."""
+        return cls.of(read_annotations(path))
+
+    @classmethod
+    def of(cls, annotations: Annotations) -> Numbers:
+        """The ids of a file that was read. Ambiguous names get no id."""
         written = (annotations.images.values(field) for field in ("file_name", "coco_url"))
         names = [str(name or url) for name, url in zip(*written, strict=True)]
         images: dict[str, int] = {}
@@ -80,7 +85,7 @@ class Numbers:
             pairs = zip(ends, annotations.image_ids.tolist(), strict=True)
             images |= {end: number for end, number in pairs if count[end] == 1}
         categories = {plain(category.name): category.id for category in annotations.classes}
-        return cls(path, images, categories)
+        return cls(annotations.images.file, images, categories)
 
     def known(self, sources: Sequence[Source]) -> list[Source]:
         """The sources that are images of the file; UserError if there are none."""
@@ -88,6 +93,22 @@ class Numbers:
         if not known:
             raise UserError(f"{self.file}: has no image {sources[0].name}, nor any other source")
         return known
+
+    def other(self, listed: Annotations, *, class_agnostic: bool) -> str:
+        """Which image another file lists under another id, else which category unless
+        `class_agnostic`; empty if there is none."""
+        for number, name in zip(
+            listed.image_ids.tolist(), listed.images.values("file_name"), strict=True
+        ):
+            ends = ends_of(str(name))
+            own = next((self.images[end] for end in ends if end in self.images), number)
+            if own != number:
+                return f"image {name!r} is {number} there, {own} in {self.file}"
+        for category in () if class_agnostic else listed.classes:
+            own = self.categories.get(plain(category.name), category.id)
+            if own != category.id:
+                return f"category {category.name!r} is {category.id} there, {own} in {self.file}"
+        return ""
 
     def ids(self, names: Sequence[str]) -> Ids:
         """Ids of these categories and all images; UserError if the file lacks a category."""
@@ -105,6 +126,21 @@ class Numbers:
         if len(names) > _LISTED or any(set(',"$`\\') & set(name) for name in names):
             return f"FILE with its {len(names)} names, one a line"
         return f'"{", ".join(names)}"'
+
+
+def require_ids_of(truth: Annotations, results: Path, *, class_agnostic: bool = False) -> None:
+    """UserError where `results` is what `detect` wrote with ids of its own, not those of `truth`.
+
+    The images and categories beside it say so; ids of both files may be the same numbers.
+    """
+    listed = results.with_name(IMAGES)
+    if results.name != RESULTS or not results.with_name(JOURNAL).is_file() or not listed.is_file():
+        return
+    if other := Numbers.of(truth).other(read_annotations(listed), class_agnostic=class_agnostic):
+        raise UserError(
+            f"{results}: its ids are those of {listed}: {other}; detect with the ids of that file: "
+            f"unidet detect … --annotations {truth.images.file}"
+        )
 
 
 def ends_of(name: str) -> tuple[str, str]:
