@@ -31,6 +31,21 @@ def test_categories_before_a_long_file_of_coco_are_its_labels(tmp_path: Path) ->
     assert recognize(tmp_path).format == "coco"
 
 
+@pytest.mark.parametrize("word", ["shapes", "result"])
+def test_a_category_called_like_a_key_of_another_format_tells_nothing(
+    tmp_path: Path, word: str
+) -> None:
+    """As Roboflow writes the name of the project; and LabelMe's labels."""
+    category = {"id": 0, "name": word, "supercategory": "none"}
+    (tmp_path / "a.json").write_text(json.dumps({"annotations": [], "categories": [category]}))
+    assert recognize(tmp_path).format == "coco"
+    (tmp_path / "a.json").write_text(json.dumps({"shapes": [{"label": "images"}, {"label": word}]}))
+    assert recognize(tmp_path).format == "labelme"
+    (tmp_path / "a.json").write_text(json.dumps([{"name": "data", "title": word}]))
+    with pytest.raises(UserError, match="holds no labels of a format that is read"):
+        recognize(tmp_path)
+
+
 @pytest.mark.parametrize("format_name", ["voc", "labelme"])
 def test_a_list_of_names_beside_another_format_is_not_yolo(
     tmp_path: Path, format_name: str

@@ -27,7 +27,7 @@ UNFINISHED = ".unidet-unfinished"
 _SUFFIXES = ("json", "xml", "csv")
 _HEAD = 1 << 20
 """Bytes at the start of a file that are examined; LabelMe's image data come after them."""
-_OF_TASKS = (b'"data"', b'"result"', b'"completions"', b'"rectanglelabels"', b'"annotation_id"')
+_OF_TASKS = {b"data", b"result", b"completions", b"rectanglelabels", b"annotation_id"}
 """Keys of Label Studio's exports, which lists of other tools (CreateML) have not."""
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
 """What COCO's files begin with that lie beside `instances_…` and are about the same images."""
@@ -150,15 +150,16 @@ def _other_kind(file: Path) -> str:
 
 
 def _json_format(head: bytes) -> str:
+    keys = {*re.findall(rb'"(\w+)"\s*:', head)}  # names of categories may be the same words
     if re.match(rb"[^\w{\[]{0,8}\[", head):
-        return "labelstudio" if any(key in head for key in _OF_TASKS) else ""
-    if b'"shapes"' in head:
+        return "labelstudio" if keys & _OF_TASKS else ""
+    if b"shapes" in keys:
         return "labelme"
-    if b'"result"' in head and b'"images"' not in head:
+    if b"result" in keys and b"images" not in keys:
         return "labelstudio"  # one task
     # a file with only names is Label Studio's notes.json, which its YOLO export contains
-    cut_off = len(head) == _HEAD and b'"categories"' in head
-    return "coco" if cut_off or b'"images"' in head or b'"annotations"' in head else ""
+    cut_off = len(head) == _HEAD and b"categories" in keys
+    return "coco" if cut_off or keys & {b"images", b"annotations"} else ""
 
 
 def _places(chosen: str, place: Path) -> list[Path]:
