@@ -225,6 +225,15 @@ def test_what_may_be_left_out_is_not_said_to_be_required(
     assert "required: what; see" in answer(capsys, "rm")[2]
 
 
+@pytest.mark.parametrize("first", ["status", "-m", "stage=rpn", "detect"])
+def test_a_list_without_quotes_is_told_with_them(
+    capsys: pytest.CaptureFixture[str], first: str
+) -> None:
+    status, out, err = answer(capsys, first, "rpn.images.sides=[320,", "416]")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith('; write it so: rpn.images.sides="[320, 416]"\n')
+
+
 @pytest.mark.parametrize("argument", ["-m", "--multirun"])
 def test_a_sweep_of_nothing_is_one_line(capsys: pytest.CaptureFixture[str], argument: str) -> None:
     status, out, err = answer(capsys, argument)

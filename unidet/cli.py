@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from unidet.config.folders import ConfigFolders, take_folders
-from unidet.config.overrides import each_once
+from unidet.config.overrides import each_once, require_whole
 from unidet.console import streams
 from unidet.console.interrupt import (
     EXIT_CODE,
@@ -170,6 +170,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _verb(named, ["-h"], folders) if named else _help()
     if first == "--version":
         return _version()
+    require_whole(given, alone=True)
     if first in ("-m", "--multirun"):
         return _sweep([first, *folders.before(each_once(rest))])
     if "=" in first:

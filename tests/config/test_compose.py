@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from unidet.config.compose import _plain_values, compose
+from unidet.config.overrides import require_whole
 from unidet.errors import UserError
 
 
@@ -99,6 +100,38 @@ def test_several_values_want_a_sweep() -> None:
 )
 def test_what_is_no_override_is_named(override: str, says: str) -> None:
     assert says in refusal("stage=data", override)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rpn.images.sides=[320, 416]", 'rpn.images.sides="[320, 416]"'),
+        ("stage=rpn a={b: [1, 2], c: 3} seed=1", 'a="{b: [1, 2], c: 3}"'),
+        ("+a.b = 3", "+a.b=3"),
+        ("a.b =3", "a.b=3"),
+        ("a.b =", "a.b=VALUE"),
+        ("--a.b 1e-3", "a.b=1e-3"),
+        ("--a.b=x,y", 'a.b="x,y"'),
+        ("--a.b --json", "a.b=VALUE"),
+    ],
+)
+def test_what_a_shell_has_parted_is_shown_whole(typed: str, meant: str) -> None:
+    with pytest.raises(UserError) as refused:
+        require_whole(typed.split())
+    assert str(refused.value).endswith(f"; write it so: {meant}")
+
+
+@pytest.mark.parametrize(
+    "typed", ["seed=[1", "seed=[1 b=2", "a=]1 2[", "val =x/y.jpg", "a= photos", "--crops -r", "'=x"]
+)
+def test_other_arguments_are_left_as_they_are(typed: str) -> None:
+    require_whole(typed.split() if "=x/y" not in typed else [typed])
+
+
+def test_a_blank_behind_the_equals_sign_is_told_where_no_files_may_stand() -> None:
+    require_whole(["remote=", "seed=3", "remote=", "-h"], alone=True)
+    with pytest.raises(UserError, match=r"^seed=: is not a whole .*: seed=3$"):
+        require_whole(["stage=rpn", "seed=", "3"], alone=True)
 
 
 @pytest.mark.parametrize(

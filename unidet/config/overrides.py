@@ -19,6 +19,7 @@ from unidet.errors import UserError
 _TEXT = re.compile(
     r"~(/|$)|(?=.*[^\x00-\x7f])[^'\"\\,()\[\]{}]*$|(?=.*[\udc80-\udcff])[^'\"]", re.DOTALL
 )
+_KEY = r"(?:\+\+?)?[A-Za-z_]\w*(?:[./@:]\w+)*"
 
 
 def readable(override: str) -> str:
@@ -56,6 +57,57 @@ def each_once(overrides: Sequence[str]) -> Sequence[str]:
         if equals and re.fullmatch(r"\w+", key) and given.setdefault(key, value) != value:
             raise UserError(f"{key}: is given twice, as {given[key]} and as {value}; give it once")
     return overrides
+
+
+def require_whole(arguments: Sequence[str], *, alone: bool = False) -> None:
+    """Refuses key=value that a shell has parted at its blanks, and keys that look like options.
+
+    Args:
+        alone: nothing but overrides may stand among the arguments.
+
+    Raises:
+        UserError: the first of them, and how it is written.
+    """
+    for place, argument in enumerate(arguments):
+        if whole := _whole(argument, arguments[place + 1 :], alone):
+            has_dashes = argument.startswith("--")
+            what = "is no option, but a value" if has_dashes else "is not a whole key=value"
+            raise UserError(f"{argument}: {what}; write it so: {whole}")
+
+
+def _whole(argument: str, following: Sequence[str], alone: bool) -> str:
+    """What was meant by an argument and those that follow, for a shell; empty if it is whole."""
+    key, equals, value = argument.partition("=")
+    first, second = (*following, "", "")[:2]
+    if re.fullmatch(rf"--{_KEY}", key) and "." in key:
+        value = value if equals or first.startswith("-") else first
+    elif not re.fullmatch(_KEY, key):
+        return ""
+    elif not equals and first.startswith("="):
+        value = first[1:] or second
+    elif equals and not value and alone and first and not re.match(rf"-|{_KEY}=", first):
+        value = first
+    elif count := _parts(value, following):
+        value = " ".join((value, *following[:count]))
+    else:
+        return ""
+    whole = f"{key.lstrip('-')}={value or 'VALUE'}"
+    return whole if re.fullmatch(r"[\w=+.:/-]+", whole, re.ASCII) else _for_shell(whole)
+
+
+def _parts(value: str, following: Sequence[str]) -> int:
+    """How many further arguments close the brackets that `value` opens; 0 if it opens none, or
+    they do not."""
+    depth = _depth(value)
+    for count, part in enumerate(following if depth > 0 else (), start=1):
+        depth += _depth(part)
+        if depth <= 0:
+            return count
+    return 0
+
+
+def _depth(text: str) -> int:
+    return len(re.findall(r"[\[{(]", text)) - len(re.findall(r"[\]})]", text))
 
 
 def parsed(override: str) -> Override:

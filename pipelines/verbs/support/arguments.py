@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, NoReturn
 
+from unidet.config.overrides import require_whole
 from unidet.config.places import home_path, local_path
 from unidet.console.terminal import printable
 from unidet.errors import UserError
@@ -114,6 +115,7 @@ def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
     arguments, named = _parted(arguments)
     if not verb.takes_overrides:
         return parser.parse_intermixed_args([*arguments, *named])
+    require_whole(arguments)
     taking = {name for action in parser._actions for name in _taking_one(action)}
     is_override = [
         before not in taking and _OVERRIDE.match(item) is not None
