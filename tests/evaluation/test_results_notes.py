@@ -52,6 +52,30 @@ def test_detections_in_every_image_with_boxes_are_not_spoken_of() -> None:
 
 
 @pytest.mark.parametrize("style", ["coco", "lvis", "proposals"])
+@pytest.mark.parametrize(
+    ("least", "most", "count", "is_noted"),
+    [
+        (0.3, 0.9, 10, True),
+        (0.1, 1, 10, True),
+        (0.0999, 1, 10, False),
+        (0.3, 0.9, 9, False),
+        (30, 90, 10, False),
+    ],
+)
+def test_scores_that_end_at_a_threshold(
+    least: float, most: float, count: int, is_noted: bool, style: str
+) -> None:
+    """The official detectors' own threshold is 0.05."""
+    truth = truth_of(*((1, 1) for _ in range(10)))
+    scores = np.linspace(most, least, count)
+    detections = dataclasses.replace(found(truth, [*range(count)], [1] * count), scores=scores)
+    notes = [note for note in notes_of(truth, detections, style) if "threshold" in note]
+    assert len(notes) == is_noted
+    if notes:
+        assert notes[0].startswith(f"no detection scores below {least:g}: if a threshold has cut")
+
+
+@pytest.mark.parametrize("style", ["coco", "lvis", "proposals"])
 def test_images_without_detections(style: str) -> None:
     truth = truth_of((1, 1), (2, 1), (2, 1), (4, 1))
     (note,) = notes_of(truth, found(truth, [0], [1]), style)

@@ -1,5 +1,5 @@
-"""What the metrics of a results file do not show: detections that do not count, boxes that nothing
-was detected for, scores that rank nothing, ids of other categories or images."""
+"""What the metrics of a results file do not show: detections that do not count or were cut off,
+boxes that nothing was detected for, scores that rank nothing, ids of other categories or images."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ MOST_LOOKED_AT = 100_000
 """So many of the best detections are compared with all boxes of their images."""
 _FEWEST = 10
 """So many detections, or boxes, tell something."""
+_CUT = 0.1
+"""Detectors are evaluated with all scores, or, as officially, with those above 0.05."""
 _EXAMPLES = 3
 
 
@@ -26,6 +28,7 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
         style: "lvis", "coco" or "proposals".
     """
     yield from oddities(truth, detections, style)
+    yield from _cut_off(detections.scores)
     if style != "proposals":
         count, best = uncounted(truth, detections, style)
         if count:
@@ -35,6 +38,16 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
     yield from _without_detections(truth, detections)
     if style != "proposals":
         yield from _never_detected(truth, detections)
+
+
+def _cut_off(scores: np.ndarray) -> Iterator[str]:
+    """AP is the area below all of the curve, whose end needs the detections of low scores."""
+    least = float(scores.min(initial=np.inf))
+    if len(scores) >= _FEWEST and least >= _CUT and scores.max() <= 1:
+        yield (
+            f"no detection scores below {least:.2g}: if a threshold has cut them off, the metrics "
+            "are lower than official ones, which need them (detect: --threshold 0)"
+        )
 
 
 def _never_detected(truth: GroundTruth, detections: Detections) -> Iterator[str]:

@@ -195,7 +195,7 @@ def test_images_without_detections_and_other_categories_are_said(
     ]
     truth["images"] = [truth["images"][0] | {"width": 12}]
     Path("truth.json").write_text(json.dumps(truth))
-    results = [one | {"bbox": [row, 0, 1, 0.9], "score": 1 - row / 99} for row in range(12)]
+    results = [one | {"bbox": [row, 0, 1, 0.9], "score": 1 / (row + 1)} for row in range(12)]
     Path("results.json").write_text(json.dumps(results))
     assert exit_status(*command) == 0
     notes = capsys.readouterr().err
