@@ -259,6 +259,8 @@ def test_test_images_are_for_evaluation_where_no_others_are(tmp_path: Path, phot
     [
         (lambda photos: None, "no such folder; --images names the folder of the images"),
         (lambda photos: photos.mkdir(), "holds no image"),
+        (lambda photos: photos.write_bytes(b"PK\3\4" + bytes(60)), r"is packed \(zip\): unpack it"),
+        (lambda photos: photos.write_text("a.jpg"), "none: is a file; --images names the folder"),
     ],
 )
 def test_a_folder_without_pictures_is_refused(tmp_path: Path, make: Any, says: str) -> None:
@@ -266,6 +268,17 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, make: Any, says: s
     place = write_labels(tmp_path / "labels", "yolo")
     with pytest.raises(UserError, match=says):
         read_own(place, tmp_path / "none")
+
+
+@pytest.mark.parametrize("format_name", ["voc", "yolo", "labelme", "coco"])
+def test_names_that_differ_in_case_alone_are_noted_in_all_formats(
+    tmp_path: Path, photos: Path, format_name: str
+) -> None:
+    place = write_labels(tmp_path / "labels", format_name)
+    for file in filter(Path.is_file, place.rglob("*")):
+        file.write_text(file.read_text().replace("dog", "Cat"))
+    (note,) = read_own(place, photos).notes
+    assert note.startswith("1 × category with a name that another has but for case, spaces")
 
 
 def test_links_in_a_circle_are_refused(photos: Path) -> None:

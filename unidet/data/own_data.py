@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unidet.data.image_files import image_names
 from unidet.data.own_parts import in_parts, names_of, parts_of_folders
 from unidet.data.pictures import PictureFolder
 from unidet.errors import UserError
-from unidet.formats.annotations import ID_ZERO, Annotations, annotations_of, sentences
+from unidet.formats.annotations import ID_ZERO, Annotations, alike, annotations_of, sentences
 from unidet.formats.findings import Finding, together
 from unidet.formats.json_text import read_document
 from unidet.formats.labels.coco import Document, document_of
@@ -79,6 +82,7 @@ def read_own(place: Path, images: Path, as_format: str = "", refuse: Refuse = st
         labels = parts_of_folders(with_plain_names(read))
         documents = {part: document_of(own) for part, own in by_part(labels).items()}
         notes = labels.notes | (pictures.turned() if source.format in _IN_FRACTIONS else {})
+        notes |= _alike(labels.names)
     _require_boxes(documents, notes, place)
     notes = notes | _unlabelled(documents, pictures)
     documents, more = in_parts(documents, place)
@@ -107,6 +111,15 @@ def _read(source: Source, pictures: PictureFolder, refuse: Refuse) -> Labels:
             f"{first}; {len(lacking)} of the {total} images that the labels name are not there: "
             "give their folder by --images, or fetch them, or take their records out"
         ) from None
+
+
+def _alike(names: Sequence[str]) -> dict[str, Finding]:
+    """The note on names that differ in little, which COCO's reader makes itself."""
+    return {
+        remark: Finding(int(np.count_nonzero(shared)), names[int(np.argmax(shared))])
+        for remark, shared in alike(names).items()
+        if shared.any()
+    }
 
 
 def _require_boxes(documents: dict[str, Document], notes: dict[str, Finding], place: Path) -> None:

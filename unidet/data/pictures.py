@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from unidet.data.image_paths import SUFFIXES
 from unidet.data.images import read_size_and_turn, turned
-from unidet.errors import UserError
+from unidet.errors import HEAD, UserError, other_kind
 from unidet.formats.findings import Finding
 from unidet.formats.labels.records import KINDS, PARTS
 from unidet.formats.names import composed, without_upload_mark
@@ -30,7 +30,7 @@ class PictureFolder:
         self._turned: set[str] = set()
         self._named: set[str] = set()
         if not root.is_dir():
-            raise UserError(f"{root}: no such folder; --images names the folder of the images")
+            raise UserError(f"{root}: {_no_folder(root)}; --images names the folder of the images")
         if not self._names:
             raise UserError(f"{root}: holds no image ({', '.join(SUFFIXES)})")
 
@@ -180,6 +180,14 @@ class PictureFolder:
         if part is not None and own:
             return part in own
         return last not in self._folders or last in folders
+
+
+def _no_folder(place: Path) -> str:
+    """What is in place of a folder."""
+    if not place.is_file():
+        return "no such folder"
+    with place.open("rb") as file:
+        return other_kind(file.read(HEAD)) or "is a file"
 
 
 def _refuse_circle(place: str, folder: str) -> None:

@@ -7,6 +7,7 @@ silence is read as it is meant, with a note, or refused. docs/annotations.md lis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,17 +188,19 @@ def _names(table: Table) -> tuple[list[str], dict[str, Finding]]:
             table.fail(row, f"'name' is {shown(name)}, must be a non-empty text")
     names = [plain(name) for name in written]
     cleaned = np.array([old != new for old, new in zip(written, names, strict=True)], bool)
-    shared = _shared(names)
-    example = shown(names[int(np.argmax(shared))])
-    masks = {
-        CLEANED: cleaned,
-        "category with a name that another has but for case, spaces, underscores "
-        f"({example})": shared,
-    }
+    masks = {CLEANED: cleaned, **alike(names)}
     return names, findings(table, masks)
 
 
-def _shared(names: list[str]) -> np.ndarray:
+def alike(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """A remark on names that another has but for case, spaces, underscores, and (C,) which."""
+    shared = _shared(names)
+    example = shown(names[int(np.argmax(shared))]) if shared.any() else ""
+    remark = f"category with a name that another has but for case, spaces, underscores ({example})"
+    return {remark: shared}
+
+
+def _shared(names: Sequence[str]) -> np.ndarray:
     """(C,) whether a name came before, read without case, underscores and repeated spaces."""
     seen: set[str] = set()
     shared = np.zeros(len(names), bool)
