@@ -8,7 +8,6 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from unidet.errors import UserError
 from unidet.formats.labels.coco import Document, is_object
 from unidet.formats.labels.recognize import is_unfinished
 from unidet.formats.labels.records import TRAIN, VAL
+from unidet.pipelines.wiring.label_copy import ReadFrom, write_copy
 from unidet.pipelines.wiring.machine_sizes import Machine, Sizes, sizes_for, this_machine
 from unidet.pipelines.wiring.own_labels import check_labels
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
@@ -64,6 +64,13 @@ class Request:
         return self.study.exists() and not is_unfinished(self.folder)
 
     @property
+    def reading(self) -> list[str]:
+        """The arguments that say what is read, and how."""
+        names = ("images", "annotations", "format", "seed", "evaluation", "clip", "embeddings")
+        given = {f"--{name}": getattr(self, name) for name in names}
+        return [text for option, value in given.items() if value for text in (option, str(value))]
+
+    @property
     def knows_text(self) -> bool:
         return self.clip is not None or self.embeddings is not None
 
@@ -76,6 +83,7 @@ def new_study(request: Request) -> list[str]:
             is one of the user's own, files that are not there.
     """
     _check_places(request)
+    read = ReadFrom.of(request.annotations, request.reading)  # a later edit is noticed
     data = read_own(request.annotations, request.images, request.format)
     noted = check_labels(data, request.annotations, request.images, request.embeddings)
     digests = _digests(data, request.images)
@@ -85,12 +93,12 @@ def new_study(request: Request) -> list[str]:
     lines = [_found(data, parts), *_division(data, parts, request), *_copies(parts, digests)]
     lines += [f"note: {note}" for note in (*data.notes, *noted, *_of_names(request, parts))]
     if request.is_there:
-        _write_labels(request, data, parts)
+        _write_labels(request, data, parts, read)
         lines.append(f"{request.study}: kept; its labels were read again")
         advice: Iterable[str] = ()
     else:
         with new_folder(request.folder, _WRITTEN):
-            _write_labels(request, data, parts)
+            _write_labels(request, data, parts, read)
             text = study_text(request, data, parts, this_machine())
             request.study.parent.mkdir()
             with whole_file(request.study) as partial:
@@ -148,21 +156,17 @@ def _divided(document: Document, digests: dict[str, str], request: Request) -> d
     )
 
 
-def _write_labels(request: Request, data: OwnData, parts: dict[str, Document]) -> None:
-    folder = request.folder / ANNOTATIONS
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_labels(
+    request: Request, data: OwnData, parts: dict[str, Document], read: ReadFrom
+) -> None:
     division: dict[str, Any] = {"by": "the data's own parts"}
     if not data.is_divided:
         division = {"by": "content", "seed": request.seed, "evaluation": request.evaluation}
-    # Beside labels of another division an image would be in both parts: first the old ones go.
-    with ExitStack() as files:
-        for part, document in parts.items():
-            info = {"format": data.format, "part": part, "division": division}
-            partial = files.enter_context(whole_file(folder / f"{part}.json"))
-            text = json.dumps({**document, "info": info}, ensure_ascii=False)
-            partial.write_text(text, encoding="utf-8")
-        for part in parts:
-            (folder / f"{part}.json").unlink(missing_ok=True)
+    documents = {
+        part: {**document, "info": {"format": data.format, "part": part, "division": division}}
+        for part, document in parts.items()
+    }
+    write_copy(request.folder / ANNOTATIONS, documents, read)
 
 
 def is_federated(document: Document) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +135,44 @@ def test_labels_are_read_again_and_the_study_file_kept(
     assert "no text encoder" not in said
     assert study(folder).seed == 5
     assert '"crimson"' in (folder / "annotations/train.json").read_text()
+
+
+@pytest.mark.parametrize("format_name", ["coco", "yolo"])
+def test_labels_that_have_changed_are_told_with_what_reads_them_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format_name: str
+) -> None:
+    photos = write_pictures(tmp_path / "photos")
+    labels = write_labels(tmp_path / "it's labels", format_name)
+    file = labels / {"coco": "labels.json", "yolo": "data.yaml"}[format_name]
+    folder = tmp_path / "birds"
+    places = ("--images", photos, "--annotations", labels, "--seed", 4)
+    assert exit_status("new", folder, *places) == 0
+
+    def told() -> str:
+        capsys.readouterr()
+        assert exit_status("-C", folder, "status", "--json") == 0
+        return capsys.readouterr().err
+
+    (labels / ".hidden.txt").write_text("")
+    os.utime(file, (1, 1))
+    assert told() == ""  # other times, the same content
+    before, times = file.read_text("utf-8"), file.stat()
+    file.write_text(re.sub(r"\bcat\b", "fox", before), "utf-8")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    said = told()
+    assert said.startswith(f"note: {labels}: the labels have changed since this study read them")
+    command = shlex.split(said.rpartition("to read them again: unidet ")[2])
+    assert command[-4:] == ["4", "--evaluation", "0.25", "--again"]
+    assert exit_status("-C", folder, "stage=data") == 0
+    assert said in capsys.readouterr().err
+    assert exit_status(*command) == 0
+    assert told() == ""
+    assert '"fox"' in (folder / "annotations/train.json").read_text("utf-8")
+    labels.rename(tmp_path / "elsewhere")
+    assert told() == ""
+    (folder / "annotations/read_from.json").write_text("{}")
+    assert exit_status("-C", folder, "status") == 2
+    assert "read_from.json: is damaged" in capsys.readouterr().err
 
 
 def test_what_was_found_is_said_also_as_json(
@@ -383,7 +423,7 @@ def test_what_a_killed_command_has_left_is_written_anew(
     new(photos, "birds", *again)
     assert (folder / STUDY).stat().st_size
     names = sorted(file.name for file in folder.rglob("*") if file.is_file())
-    assert names == ["study.yaml", "train.json", "val.json"]
+    assert names == ["read_from.json", "study.yaml", "train.json", "val.json"]
 
 
 def test_labels_of_two_divisions_never_lie_side_by_side(

@@ -1,0 +1,115 @@
+"""The copy of the user's labels that a study trains on, and whether the labels are others by now.
+
+A change of them takes effect when `unidet new` reads them again, and all at once. Beside the copy
+stands what it was read from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unidet.errors import UserError
+from unidet.store.disk import read_plain, whole_file
+from unidet.store.hashing import digest, sha256_file
+from unidet.store.plain_json import parse_record
+
+if TYPE_CHECKING:
+    from unidet.formats.labels.coco import Document
+
+READ_FROM = "read_from.json"
+_SUFFIXES = frozenset({".json", ".xml", ".csv", ".txt", ".yaml", ".yml", ".names", ".data"})
+"""Endings of files that hold labels or names; images are known by their content to stage `data`."""
+
+
+@dataclass(frozen=True)
+class ReadFrom:
+    """The labels that were read.
+
+    Attributes:
+        labels: their absolute path.
+        arguments: of `unidet new`, after its folder, to read them again, for a shell.
+        times: digest of the names, sizes and times of their files.
+        content: digest of the names and contents of their files.
+    """
+
+    labels: str
+    arguments: str
+    times: str
+    content: str
+
+    @classmethod
+    def of(cls, labels: Path, arguments: Sequence[str]) -> ReadFrom:
+        """The labels at an absolute path as they are now."""
+        return cls(str(labels), shlex.join(arguments), _times(labels), _content(labels))
+
+
+def write_copy(folder: Path, documents: Mapping[str, Document], read: ReadFrom) -> None:
+    """Write `PART.json` for each COCO document, in place of what is there, and what was read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {READ_FROM: json.dumps(asdict(read), indent=1)}  # the first is placed last
+    texts |= {f"{part}.json": json.dumps(d, ensure_ascii=False) for part, d in documents.items()}
+    # Beside labels of another division an image would be in both parts: first the old ones go.
+    with ExitStack() as files:
+        for name, text in texts.items():
+            partial = files.enter_context(whole_file(folder / name))
+            partial.write_text(text, encoding="utf-8")
+        for part in documents:
+            (folder / f"{part}.json").unlink(missing_ok=True)
+
+
+def label_changes(data_root: str | None) -> str:
+    """A line on labels that have changed since they were read; empty if they have not, are not
+    there, or `data_root`, which may be no folder, holds none that `unidet new` has written.
+
+    Raises:
+        UserError: the file that says what was read is damaged.
+    """
+    file = Path(data_root or ".") / READ_FROM
+    if not data_root or not file.is_file():
+        return ""
+    try:
+        read = parse_record(ReadFrom, read_plain(file))
+    except ValueError as fault:
+        raise UserError(
+            f"{file}: is damaged ({fault}); remove it, or read the labels again: unidet new … "
+            "--again"
+        ) from None
+    labels = Path(read.labels)
+    if not labels.exists() or _times(labels) == read.times or _content(labels) == read.content:
+        return ""
+    folder = shlex.quote(str(file.parent.parent))
+    return (
+        f"{labels}: the labels have changed since this study read them, and it goes on with those; "
+        f"to read them again: unidet new {folder} {read.arguments} --again"
+    )
+
+
+def _times(labels: Path) -> str:
+    """Of size, mtime and ctime, which no program sets back."""
+    stats = ((name, os.stat(file)) for name, file in _files(labels))
+    return digest([[n, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for n, s in stats])
+
+
+def _content(labels: Path) -> str:
+    return digest([[name, sha256_file(file)] for name, file in _files(labels)])
+
+
+def _files(labels: Path) -> Iterator[tuple[str, str]]:
+    """Name below `labels` and path of each file, or of the one file, without hidden ones."""
+    if labels.is_file():
+        yield labels.name, str(labels)
+        return
+    for place, folders, files in os.walk(labels):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        for name in sorted(files):
+            path = os.path.join(place, name)
+            is_plain = os.path.isfile(path) and not name.startswith(".")
+            if is_plain and os.path.splitext(name)[1].lower() in _SUFFIXES:
+                yield os.path.relpath(path, labels), path
