@@ -6,6 +6,7 @@ import io
 import pickle
 import resource
 import struct
+import warnings
 import zipfile
 from collections import OrderedDict
 from contextlib import suppress
@@ -33,6 +34,12 @@ def little_memory() -> object:
 
 
 TUPLES = b"N" + b"\x85" * 500_000
+TWICE = b")q\x00" + b"".join(b"h%c\x86q%c" % (i, i + 1) for i in range(90))
+"""A tuple that holds another one twice, which holds a third one twice, …"""
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n)C\x01b\x87R"
+TEXT = b"X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20)
+SLOT = b"N}X\x08\x00\x00\x00__name__X\x01\x00\x00\x00as\x86b"
+"""Sets an attribute of what stands before it."""
 PICKLES: dict[str, tuple[bytes, str]] = {
     "nested tuples as a key": (b"}" + TUPLES + b"Ns.", "nest more than 100 deep"),
     "nested tuples in a set": (b"\x8f(" + TUPLES + b"\x90.", "nest more than 100 deep"),
@@ -57,6 +64,45 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "a byte array": (b"\x96" + struct.pack("<Q", 2**50) + b".", "expected 1125899906842624 bytes"),
     "bytes": (b"\x8e" + struct.pack("<Q", 2**50) + b".", "expected 1125899906842624 bytes"),
     "an empty stack": (b"s.", "finds nothing to work on"),
+    "tuples that hold one another twice as a key": (b"}" + TWICE + b"Ns.", "keys that take far"),
+    "the same in a set": (b"\x8f(" + TWICE + b"\x90.", "keys that take far longer"),
+    "the same in a frozen set": (b"(" + TWICE + b"\x91.", "keys that take far longer"),
+    "the same in pairs": (
+        b"ccollections\nOrderedDict\n]" + TWICE + b"N\x86a\x85R.",
+        "a key that is a tuple",
+    ),
+    "the same as a reference": (TWICE + b"Q.", "refers to a tuple, which is no tensor storage"),
+    "the same as a type": (
+        b"}K\x00" + ARRAY + b"(K\x01)cnumpy\ndtype\n" + TWICE + b"\x85R\x89C\x00tbs.",
+        "an array of a tuple",
+    ),
+    "numbers that share a hash": (
+        b"}("
+        + b"".join(
+            b"\x8a\x0c" + (i * (2**61 - 1)).to_bytes(12, "little") + b"N" for i in range(2000)
+        )
+        + b"u.",
+        "keys that take far longer",
+    ),
+    "one text encoded again and again": (
+        b"]" + TEXT + b"q\x000c_codecs\nencode\nq\x01X\x06\x00\x00\x00latin1q\x0200"
+        b"]" + b"h\x01h\x00h\x02\x86Ra" * 1000 + b".",
+        "repeats its content",
+    ),
+    "one list copied again and again": (
+        b"](" + b"K\x01K\x01\x86" * 1000 + b"eq\x000]ccollections\nOrderedDict\nq\x010"
+        b"h\x01h\x00\x85Ra" + b"h\x01h\x00\x85Ra" * 20_000 + b".",
+        "repeats its content",
+    ),
+    "a long size": (b"ctorch\nSize\n(" + b"K\x01" * 33 + b"t\x85R.", "malformed shape"),
+    "large sides": (b"ctorch\nSize\n\x8a\x09" + b"\x7f" * 9 + b"\x85\x85R.", "malformed shape"),
+    "long names": (TEXT + b"X\x01\x00\x00\x00a\x93.", "names a class by more than 1000"),
+    "a class that is altered": (
+        b"cnumpy.core.multiarray\nscalar\n" + SLOT + b"0}.",
+        "alters an object",
+    ),
+    "a function that is altered": (b"ctorch._utils\n_rebuild_tensor\n" + SLOT + b"0}.", "alters"),
+    "a type that is altered": (b"ctorch\nFloatStorage\n}b0}.", "alters an object"),
 }
 
 
@@ -92,6 +138,47 @@ def test_a_tensor_worked_by_hand_and_one_that_repeats_without_end(tmp_path: Path
     assert read_checkpoint(path)["w"].tolist() == [0, 1, 2, 3]
     torch_zip(path, tensor("J\xff\xff\xff\x7f\x85", "K\x00\x85"))
     with pytest.raises(UserError, match="repeats its content"):
+        read_checkpoint(path)
+
+
+def test_one_of_two_arrays_with_a_name_is_not_lost(tmp_path: Path) -> None:
+    one, two = np.zeros(2, np.float32), np.ones(2, np.float32)
+    for twice in ({"a": {"b": one}, "a.b": two}, {1: one, "1": two}):
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(twice, 2))
+        with pytest.raises(UserError, match=r"two arrays with the name .(a\.b|1)."):
+            read_checkpoint(tmp_path / "x.pkl")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("a.npy", b"")
+        archive.writestr("a.npy", b"")
+    with pytest.raises(UserError, match="two members of it have the same name"):
+        read_checkpoint(tmp_path / "x.npz")
+
+
+def test_a_metadata_attribute_of_a_state_dict_is_passed_over(tmp_path: Path) -> None:
+    weights = OrderedDict(w=np.ones(2, np.float32))
+    weights._metadata = OrderedDict(version=1)  # type: ignore[attr-defined]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(weights, 2))
+    assert read_checkpoint(tmp_path / "x.pkl")["w"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["x/data/0", "a.npy"])
+def test_a_zip_bomb_that_declares_few_bytes(name: str, tmp_path: Path) -> None:
+    """zipfile unpacks all, and cuts it then."""
+    path, header = tmp_path / "x.pt", io.BytesIO()
+    np.save(header, np.zeros(4000, np.float32))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        if name != "a.npy":
+            archive.writestr("x/data.pkl", tensor("K\x04\x85", "K\x01\x85"))
+        with archive.open(name, "w") as member:
+            member.write(header.getvalue() if name == "a.npy" else b"")
+            for _ in range(700):
+                member.write(bytes(1 << 20))
+    content = bytearray(path.read_bytes())
+    declared = len(header.getvalue()) if name == "a.npy" else 16
+    struct.pack_into("<I", content, content.rindex(b"PK\x01\x02") + 24, declared)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="Bad CRC"):
         read_checkpoint(path)
 
 

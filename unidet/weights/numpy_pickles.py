@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.weights.stand_ins import Unaltered, brief, sides
 
 _NUMBERS = re.compile(r"[<>|=]?([biuf][1248]|b1|\?)$")
 
@@ -35,9 +36,9 @@ class PickledType:
         """UserError where it is no type of numbers."""
         code, state = self._code, self._state
         if not isinstance(code, str) or not _NUMBERS.match(code):
-            raise UserError(f"it holds an array of {str(code)[:40]!r}, which is no type of numbers")
+            raise UserError(f"it holds an array of {brief(code)}, which is no type of numbers")
         if not (isinstance(state, tuple) and len(state) > 4 and state[1] in ("<", ">", "|", "=")):
-            raise UserError(f"malformed type {str(state)[:60]!r}")
+            raise UserError(f"malformed type of an array: its state is {brief(state)}")
         if any(part is not None for part in state[2:5]):
             raise UserError("it holds an array of records, not of numbers")
         return np.dtype(code.lstrip("<>|=")).newbyteorder(">" if state[1] == ">" else "<")
@@ -52,7 +53,7 @@ class PickledArray:
     def __setstate__(self, state: Any) -> None:
         """(version, shape, type, in Fortran's order, bytes)."""
         if not isinstance(state, tuple) or len(state) != 5:
-            raise UserError(f"malformed array {str(state)[:60]!r}")
+            raise UserError(f"malformed array: its state is {brief(state)}")
         self._state = state
 
     @property
@@ -70,7 +71,7 @@ class PickledArray:
 
 
 @dataclass(frozen=True, eq=False)
-class PickledScalar:
+class PickledScalar(Unaltered):
     """Stands for one number of numpy's."""
 
     kind: Any
@@ -85,8 +86,8 @@ def _array(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
     dtype = kind.dtype() if isinstance(kind, PickledType) else None
     if dtype is None or not isinstance(data, (bytes, bytearray)):
         raise UserError("it holds an array whose type or bytes are malformed")
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-        raise UserError(f"it holds an array of malformed shape {str(shape)[:60]}")
+    if min(shape := sides(shape), default=0) < 0:
+        raise UserError(f"it holds an array of malformed shape {shape}")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise UserError(f"it holds an array of shape {shape} in {len(data)} bytes")
     view = np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
@@ -102,7 +103,7 @@ def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> PickledArray:
 def _encode(text: Any, encoding: Any) -> bytes:
     """Bytes as protocol 2 writes them."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise UserError(f"it encodes text as {str(encoding)[:40]!r}")
+        raise UserError(f"it encodes text as {brief(encoding)}")
     return text.encode("latin1")
 
 

@@ -1,7 +1,8 @@
 """Bounds of a pickle, checked from its opcodes before any object of it is made.
 
 Python's own reader trusts what a pickle declares: an index makes it allocate that much memory, and
-hashing tuples nested too deeply ends the process.
+hashing tuples nested too deeply ends the process. A tuple that holds another one twice, that one a
+third one twice, and so on, takes years to hash, and so do large numbers, as long as they are keys.
 """
 
 from __future__ import annotations
@@ -17,9 +18,20 @@ MAX_DEPTH = 100
 
 # They change a value on the stack and leave it there.
 _CHANGES = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
+# Where the keys stand among what these take.
+_KEYS = {
+    "SETITEM": slice(1, 2),
+    "SETITEMS": slice(1, None, 2),
+    "DICT": slice(0, None, 2),
+    "ADDITEMS": slice(1, None),
+    "FROZENSET": slice(0, None),
+}
+_UNHASHED = ("LIST", "DICT")
 
 _REPEATS = 8  # times that the bytes of a file may stand in what is made of it: tied, widened
 _SPARE_BYTES = 64 << 20
+_SPARE_STEPS = 1000
+_LONG = 2**63  # steps for a number that many others may share their hash with
 
 
 @dataclass
@@ -46,8 +58,9 @@ class Allowance:
             raise UserError("it repeats its content far more often than weights do")
 
 
-Depth = list[int]
-"""How deeply a value nests, in a list of its own, for the memo and the stack share values."""
+Value = list[int]
+"""How deeply a value nests, and in how many steps it is hashed. A list, because the memo and the
+stack share values."""
 
 
 def check_bounds(file: IO[bytes], size: int) -> int:
@@ -61,7 +74,7 @@ def check_bounds(file: IO[bytes], size: int) -> int:
         ValueError, IndexError, KeyError: it is damaged.
     """
     start = file.tell()
-    stack, memo = _Stack(), dict[int, Depth]()
+    stack, memo = _Stack(), dict[int, Value]()
     count = 0
     argument: Any
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file), 1):
@@ -77,19 +90,22 @@ def check_bounds(file: IO[bytes], size: int) -> int:
         elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
             stack.values.append(memo[argument])
         else:
-            stack.apply(opcode)
+            stack.apply(opcode, argument)
+        if stack.hashed > _SPARE_STEPS + _REPEATS * count:
+            raise UserError("it has keys that take far longer to look up than names do")
     file.seek(start)
     return count
 
 
 class _Stack:
-    """The reader's stack, of which only the depth of every value is kept."""
+    """The reader's stack, without the values themselves; `hashed`: steps for all keys so far."""
 
     def __init__(self) -> None:
-        self.values: list[Depth] = []
+        self.values: list[Value] = []
+        self.hashed = 0
         self._marks: list[int] = []
 
-    def apply(self, opcode: pickletools.OpcodeInfo) -> None:
+    def apply(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
         """What an opcode takes from the stack and leaves on it; the memo's are not for here."""
         if opcode.name == "MARK":
             self._marks.append(len(self.values))
@@ -103,13 +119,18 @@ class _Stack:
         taken = self._take(opcode.stack_before)
         if not opcode.stack_after:
             return
-        left = taken.pop(0) if opcode.name in _CHANGES else [0]
-        left[0] = max([left[0], *(1 + depth for (depth,) in taken)])
+        if opcode.name in _KEYS:
+            self.hashed += sum(steps for _, steps in taken[_KEYS[opcode.name]])
+        is_long = isinstance(argument, int) and not -(2**63) <= argument < 2**64
+        left = taken.pop(0) if opcode.name in _CHANGES else [0, _LONG if is_long else 1]
+        left[0] = max([left[0], *(1 + depth for depth, _ in taken)])
+        if opcode.name not in (*_CHANGES, *_UNHASHED):
+            left[1] += sum(steps for _, steps in taken)
         if left[0] > MAX_DEPTH:
             raise UserError(f"its objects nest more than {MAX_DEPTH} deep")
         self.values.append(left)
 
-    def _take(self, before: list[Any]) -> list[Depth]:
+    def _take(self, before: list[Any]) -> list[Value]:
         if pickletools.markobject in before:
             first = self._marks.pop() - before.index(pickletools.markobject)
         else:

@@ -7,10 +7,9 @@ records; every other name gives a placeholder, which is refused where it stands 
 from __future__ import annotations
 
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 import numpy as np
 
@@ -18,18 +17,23 @@ from unidet.errors import UserError
 from unidet.weights import numpy_pickles
 from unidet.weights.pickle_bounds import Allowance, check_bounds
 from unidet.weights.placeholders import Placeholders, called, refusal
+from unidet.weights.stand_ins import Call, Ordered, Unaltered, brief, sides
 from unidet.weights.storage import Storage, Tensor, dtype_kind, storage_kind
 
 JITTOR_MARK = b"HCAJSLHD"
 """The end of a file that `jt.save` wrote: pickle, SHA-1 of the pickle, this."""
 
 
-class StorageType(str):
+class StorageType(Unaltered, str):
     """Stands for a storage class; the value is its element type."""
 
+    __slots__ = ()
 
-class Dtype(str):
+
+class Dtype(Unaltered, str):
     """Stands for a torch.dtype."""
+
+    __slots__ = ()
 
 
 class Scripted:
@@ -44,26 +48,27 @@ class Scripted:
 
 
 def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-    return Tensor(storage, offset, tuple(size), tuple(stride), storage.kind)
+    return Tensor(storage, sides((offset,))[0], sides(size), sides(stride), storage.kind)
 
 
 def _rebuild_tensor_v3(
     storage: Storage, offset: int, size: Any, stride: Any, _grad: Any, _hooks: Any, kind: Dtype
 ) -> Tensor:
-    return Tensor(storage, offset, tuple(size), tuple(stride), str(kind))
+    if not isinstance(kind, Dtype):
+        raise UserError(f"it has a tensor of type {brief(kind)}")
+    return Tensor(storage, sides((offset,))[0], sides(size), sides(stride), str(kind))
 
 
 def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
     return data
 
 
-def _rebuild_from_type(
-    rebuild: Callable[..., Any], _type: Any, arguments: Any, _attributes: Any
-) -> Tensor:
+def _rebuild_from_type(rebuild: Any, _type: Any, arguments: Any, _attributes: Any) -> Tensor:
     """A tensor that carries attributes, or of a class of its own; `rebuild` is one of these."""
-    if rebuild not in (_rebuild_tensor, _rebuild_tensor_v3, _rebuild_parameter):
+    functions = (_rebuild_tensor, _rebuild_tensor_v3, _rebuild_parameter)
+    if not isinstance(rebuild, Call) or rebuild.function not in functions:
         raise UserError("a tensor that is rebuilt by something else than PyTorch's own function")
-    return rebuild(*arguments)
+    return cast("Tensor", rebuild(*arguments))
 
 
 def _load_from_bytes(_content: bytes) -> NoReturn:
@@ -79,7 +84,7 @@ def _same(value: Any) -> Any:
 
 
 _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): Ordered,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
@@ -88,7 +93,7 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
     ("torch.storage", "_load_from_bytes"): _load_from_bytes,
-    ("torch", "Size"): tuple,
+    ("torch", "Size"): sides,
     ("torch", "device"): lambda *_: None,
     ("torch.jit._pickle", "build_intlist"): _same,
     ("torch.jit._pickle", "build_doublelist"): _same,
@@ -105,27 +110,39 @@ _CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
 class Unpickler(pickle.Unpickler):
     """Turns storages into what `load_storage` returns for a persistent id."""
 
-    def __init__(self, file: IO[bytes], load_storage: Callable[[tuple[Any, ...]], Storage]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        load_storage: Callable[[tuple[Any, ...]], Storage],
+        allowance: Allowance,
+    ) -> None:
         super().__init__(file, encoding="utf-8")
         self._load_storage = load_storage
+        self._allowance = allowance
         self.placeholders = Placeholders()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _CALLABLES:
-            return _CALLABLES[module, name]
+            return Call(_CALLABLES[module, name], self._allowance)
         if module in ("torch", "torch.storage") and (kind := storage_kind(name)):
             return StorageType(kind)
         if module == "torch" and (kind := dtype_kind(name)):
             return Dtype(kind)
         if module.startswith("__torch__"):
             return Scripted
-        return self.placeholders.of(f"{module}.{name}")
+        return self.placeholders.of(module, name)
 
     def persistent_load(self, pid: Any) -> Storage:
         if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage"):
-            raise UserError(f"it refers to {str(pid)[:60]!r}, which is no tensor storage")
-        if not isinstance(pid[1], StorageType) or not isinstance(pid[4], int) or pid[4] < 0:
-            raise UserError(f"malformed storage record {str(pid)[:60]!r}")
+            raise UserError(f"it refers to {brief(pid)}, which is no tensor storage")
+        kind, key, count = pid[1], pid[2], pid[4]
+        if not (
+            isinstance(kind, StorageType)
+            and isinstance(key, (str, int))
+            and isinstance(count, int)
+            and 0 <= count < 2**63
+        ):
+            raise UserError("malformed storage record: its type, key or size")
         return self._load_storage(pid)
 
 
@@ -141,7 +158,7 @@ class Loaded:
 def load(file: IO[bytes], size: int, load_storage: Callable[[tuple[Any, ...]], Storage]) -> Loaded:
     """The pickle at the file's position, of which `size` bytes follow."""
     opcodes = check_bounds(file, size)
-    unpickler = Unpickler(file, load_storage)
+    unpickler = Unpickler(file, load_storage, Allowance.of(opcodes, size))
     return Loaded(unpickler.load(), opcodes, unpickler.placeholders)
 
 
@@ -200,10 +217,9 @@ def _collect(
     allowance.take(name)
     if isinstance(value, (Tensor, numpy_pickles.PickledArray)):
         allowance.take(name, value.size)
+        if name in arrays:
+            raise UserError(f"it holds two arrays with the name {name!r:.80}")
         arrays[name] = value.array(name)
-        return
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
         return
     if (foreign := called(value)) is not None:
         raise refusal(foreign)

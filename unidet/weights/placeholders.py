@@ -13,6 +13,8 @@ from unidet.errors import UserError
 
 MAX_NAMES = 1000
 """Different names in one pickle; each takes a class of its own, a thousand bytes for a few."""
+MAX_LETTERS = 1000
+"""Of one name; a pickle of a few letters can join long parts again and again."""
 
 
 class Placeholder:
@@ -64,8 +66,11 @@ class Placeholders:
     def __init__(self) -> None:
         self._classes: dict[str, type[Placeholder]] = {}
 
-    def of(self, called: str) -> type[Placeholder]:
-        """UserError where there are more than any checkpoint has."""
+    def of(self, module: str, name: str) -> type[Placeholder]:
+        """UserError where there are more, or a longer one, than any checkpoint has."""
+        if len(module) + len(name) > MAX_LETTERS:
+            raise UserError(f"it names a class by more than {MAX_LETTERS} letters")
+        called = f"{module}.{name}"
         if called not in self._classes:
             if len(self._classes) == MAX_NAMES:
                 raise UserError(f"it names more than {MAX_NAMES} classes, which no checkpoint does")

@@ -117,7 +117,7 @@ def read_entries(path: Path) -> Any:
             with zipfile.ZipFile(file) as archive:
                 _check_zip(archive, path.stat().st_size)
                 pickled = _pickle_in(archive)
-                data = archive.read(pickled) if pickled else b""
+                data = _member(archive, pickled) if pickled else b""
                 return load(io.BytesIO(data), len(data), _unread).value if pickled else None
         if head == _LEGACY_HEAD:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -186,7 +186,7 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         folder = pickled.removesuffix("data.pkl")
         if (
             f"{folder}byteorder" in archive.namelist()
-            and archive.read(f"{folder}byteorder") != b"little"
+            and _member(archive, f"{folder}byteorder") != b"little"
         ):
             raise UserError("it was written on a big-endian machine, which is not supported")
         storages: dict[str, Storage] = {}
@@ -194,12 +194,18 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         def load_storage(pid: tuple[Any, ...]) -> Storage:
             key = str(pid[2])
             if key not in storages:
-                data = archive.read(f"{folder}data/{key}")
+                data = _member(archive, f"{folder}data/{key}")
                 storages[key] = Storage(str(pid[1]), pid[4], data)
             return storages[key]
 
-        data = archive.read(pickled)
+        data = _member(archive, pickled)
         return _weights(load(io.BytesIO(data), len(data), load_storage), size)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's content: as many bytes as it declares, whatever its packed bytes unpack to."""
+    with archive.open(name) as member:
+        return member.read(archive.getinfo(name).file_size)
 
 
 def _pickle_in(archive: zipfile.ZipFile) -> str | None:
@@ -214,6 +220,8 @@ def _unread(pid: tuple[Any, ...]) -> Storage:
 def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
     """Check that no member is larger than the file justifies, or packed in an unsupported way."""
     members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise UserError("two members of it have the same name")
     for member in members:
         if member.flag_bits & 1:
             raise UserError(f"{member.filename!r:.60} in it is encrypted: decrypt it first")
@@ -258,7 +266,9 @@ def _read_npy(member: IO[bytes], size: int) -> np.ndarray:
         raise UserError("holds Python objects, which are not read: save text by array.astype(str)")
     if math.prod(shape) * dtype.itemsize != size - member.tell():
         raise ValueError(f"an array of shape {shape} and type {dtype} in {size} bytes")
-    view = np.frombuffer(member.read(), dtype).reshape(shape, order="F" if is_fortran else "C")
+    view = np.frombuffer(member.read(size - member.tell()), dtype).reshape(
+        shape, order="F" if is_fortran else "C"
+    )
     return np.array(view, order="C")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unidet.errors import UserError
+from unidet.weights.stand_ins import Unaltered
 
 BFLOAT16 = "bfloat16"  # the upper 16 bits of a float32
 # Name of the storage class in `torch` -> numpy type of one element, or BFLOAT16.
@@ -84,7 +85,7 @@ def unread_type(name: str, kind: str) -> UserError:
 
 
 @dataclass
-class Storage:
+class Storage(Unaltered):
     """`count` elements of `kind`; `data` may arrive after the views that refer to it."""
 
     kind: str
@@ -93,7 +94,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class Tensor(Unaltered):
     """A view: element (i, j, …) lies at `offset + i * strides[0] + j * strides[1] + …`."""
 
     storage: Storage
