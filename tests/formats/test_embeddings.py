@@ -157,7 +157,7 @@ def test_embeddings_with_their_names(tmp_path: Path) -> None:
 def test_an_archive_that_would_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unidet.weights.read.UNPACKED_BYTES", 1 << 16)
+    monkeypatch.setattr("unidet.weights.zips.UNPACKED_BYTES", 1 << 16)
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, embeddings=np.zeros((2, 50_000)), names=np.array(["a", "b"]))
     assert "would unpack to" in named_refusal(path)

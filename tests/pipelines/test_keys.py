@@ -71,6 +71,7 @@ RPN = TRAINING | {"proposers.outputs", "proposers.proposer", "proposers.start", 
 
 READING = {
     *("load", "numpy_pickles", "pickle_bounds", "pickles", "placeholders", "read"),
+    *("stand_ins", "zips"),
     *("other_files", "read_safetensors", "storage", "wrappers"),
 }
 """Of packages that hold what a checkpoint of ours needs."""

@@ -32,6 +32,7 @@ from unidet.weights.pickles import JITTOR_MARK, Loaded, flatten, load, plain, te
 from unidet.weights.read_safetensors import read_safetensors
 from unidet.weights.storage import Storage, numpy_type, unread_type
 from unidet.weights.wrappers import bare
+from unidet.weights.zips import check_zip, read_member
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -51,8 +52,6 @@ _DAMAGE = (
     SyntaxError,  # of numpy's headers, which are Python literals
     tokenize.TokenError,
 )
-UNPACKED_TIMES = 32
-UNPACKED_BYTES = 64 << 20
 _NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -115,9 +114,9 @@ def read_entries(path: Path) -> Any:
         file.seek(0)
         if head.startswith(other_files.ZIP):
             with zipfile.ZipFile(file) as archive:
-                _check_zip(archive, path.stat().st_size)
+                check_zip(archive, path.stat().st_size)
                 pickled = _pickle_in(archive)
-                data = _member(archive, pickled) if pickled else b""
+                data = read_member(archive, pickled) if pickled else b""
                 return load(io.BytesIO(data), len(data), _unread).value if pickled else None
         if head == _LEGACY_HEAD:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -136,7 +135,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         other_files.require_archive(path)
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _check_zip(archive, path.stat().st_size)
+            check_zip(archive, path.stat().st_size)
             return _read_npz(archive)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -179,14 +178,14 @@ def _named(path: Path) -> Iterator[None]:
 
 def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
-        _check_zip(archive, size)
+        check_zip(archive, size)
         pickled = _pickle_in(archive)
         if pickled is None:
             return _read_npz(archive)
         folder = pickled.removesuffix("data.pkl")
         if (
             f"{folder}byteorder" in archive.namelist()
-            and _member(archive, f"{folder}byteorder") != b"little"
+            and read_member(archive, f"{folder}byteorder") != b"little"
         ):
             raise UserError("it was written on a big-endian machine, which is not supported")
         storages: dict[str, Storage] = {}
@@ -194,18 +193,12 @@ def _read_zip(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         def load_storage(pid: tuple[Any, ...]) -> Storage:
             key = str(pid[2])
             if key not in storages:
-                data = _member(archive, f"{folder}data/{key}")
+                data = read_member(archive, f"{folder}data/{key}")
                 storages[key] = Storage(str(pid[1]), pid[4], data)
             return storages[key]
 
-        data = _member(archive, pickled)
+        data = read_member(archive, pickled)
         return _weights(load(io.BytesIO(data), len(data), load_storage), size)
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's content: as many bytes as it declares, whatever its packed bytes unpack to."""
-    with archive.open(name) as member:
-        return member.read(archive.getinfo(name).file_size)
 
 
 def _pickle_in(archive: zipfile.ZipFile) -> str | None:
@@ -215,24 +208,6 @@ def _pickle_in(archive: zipfile.ZipFile) -> str | None:
 
 def _unread(pid: tuple[Any, ...]) -> Storage:
     return Storage(str(pid[1]), pid[4])
-
-
-def _check_zip(archive: zipfile.ZipFile, size: int) -> None:
-    """Check that no member is larger than the file justifies, or packed in an unsupported way."""
-    members = archive.infolist()
-    if len({member.filename for member in members}) < len(members):
-        raise UserError("two members of it have the same name")
-    for member in members:
-        if member.flag_bits & 1:
-            raise UserError(f"{member.filename!r:.60} in it is encrypted: decrypt it first")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise UserError(
-                f"{member.filename!r:.60} in it is compressed by method {member.compress_type}; "
-                f"pack it with deflate or not at all"
-            )
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > UNPACKED_BYTES + UNPACKED_TIMES * size:
-        raise UserError(f"{size} bytes that would unpack to {unpacked}, which no weights do")
 
 
 def _read_npz(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
