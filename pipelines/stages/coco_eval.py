@@ -13,7 +13,7 @@ from unidet.pipelines.engine.shards import Results, Sharded, ShardSet
 from unidet.pipelines.engine.stage import Job, Sharding, Stage
 from unidet.pipelines.proposers.outputs import known_outputs
 from unidet.pipelines.proposers.proposer import code_of, open_detector
-from unidet.pipelines.wiring.closed_set import detect_batch, detections_of, output_ids
+from unidet.pipelines.wiring.closed_set import KINDS, detect_batch, detections_of, output_ids
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set, read_vocabulary
 from unidet.pipelines.wiring.metrics_table import coco_table, read_metrics
 from unidet.pipelines.wiring.odd_detections import tell_oddities
@@ -61,7 +61,7 @@ def plan(job: Job) -> ShardSet:
 
 def fill(job: Job) -> None:
     data = open_image_set(job)
-    results = network_results(job, data.digest_of, lambda: _detector(job, data))
+    results = network_results(job, data.digest_of, KINDS, lambda: _detector(job, data))
     fill_shards(job, plan(job), f"detecting {data.name}", data.digest_of, results)
 
 

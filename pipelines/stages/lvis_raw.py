@@ -68,7 +68,12 @@ def fill(job: Job) -> None:
         hasher.update(best_proposals(dumped, row, count).tobytes())
         return hasher.digest()
 
-    results = network_results(job, digest_of, lambda: _regions(job, data, dumped))
+    kinds = {
+        "boxes_xyxy": ("float32", (4,)),
+        "proposal_scores": ("float32", ()),
+        "embeddings": (job.config.lvis_raw.precision, (None,)),
+    }
+    results = network_results(job, digest_of, kinds, lambda: _regions(job, data, dumped))
     fill_shards(job, plan(job), f"regions {data.name}", digest_of, results)
 
 

@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from unidet.records import Batch, GroundTruth, Split
 
 
+KINDS = {"boxes_xyxy": ("float32", (4,)), "scores": ("float32", ())}
+
+
 def run(job: Job) -> None:
     from unidet.formats.ground_truth import read_ground_truth
 
@@ -76,7 +79,7 @@ def fill(job: Job) -> None:
     elif job.files:
         results = external_proposals.given_results(job.files, data, job.config.proposals.keep)
     else:
-        results = network_results(job, data.digest_of, lambda: _proposer(job, data))
+        results = network_results(job, data.digest_of, KINDS, lambda: _proposer(job, data))
     fill_shards(job, plan(job), f"proposals {data.name}", data.digest_of, results)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Detect = Callable[[jt.Var, np.ndarray], list[Detected]]
 
+KINDS = {"boxes_xywh": ("float64", (4,)), "category_ids": ("int64", ()), "scores": ("float32", ())}
+"""The columns of an image's detections: the type and the lengths of an entry."""
 NO_CATEGORY = -(2**63)  # no number that int64 holds is below it
 
 

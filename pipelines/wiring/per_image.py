@@ -6,7 +6,7 @@ results are reused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from unidet.pipelines.engine.shards import SHARDS, Columns, DigestOf, Results, S
 from unidet.pipelines.engine.stage import Job
 from unidet.pipelines.wiring.image_batches import evaluation_transform
 from unidet.pipelines.wiring.image_sets import ImageSet, open_image_set
+from unidet.store.arrays import malformed, require_arrays
 
 if TYPE_CHECKING:
     from unidet.data.loader import Proposals
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ResultsOfBatch: TypeAlias = "Callable[[Batch], Iterator[tuple[int, Columns]]]"
 """A batch to the row and columns of each of its images."""
+Kinds: TypeAlias = "Mapping[str, tuple[str, tuple[int | None, ...]]]"
+"""Name of each column that a stage writes -> its numpy type and the lengths of an entry."""
 
 
 def shards_of(job: Job, images_per_shard: int) -> ShardSet:
@@ -41,28 +44,34 @@ def fill_shards(
 
 
 def reusing(
-    siblings: Callable[[], Iterable[Path]], digest_of: DigestOf, compute: Results
+    siblings: Callable[[], Iterable[Path]], digest_of: DigestOf, kinds: Kinds, compute: Results
 ) -> Results:
     """`compute`, called only for images without a result in any sibling.
 
     Args:
         siblings: folders of the artefacts to look in; called when a first result is wanted.
         digest_of: identifies an image's result.
+        kinds: the columns of a result. A sibling may come from elsewhere.
+
+    Raises:
+        Malformed: a result of a sibling has other columns.
     """
 
     @cache
-    def reusable() -> list[Sharded]:
-        return [Sharded(folder / SHARDS) for folder in siblings()]
+    def reusable() -> list[tuple[Path, Sharded]]:
+        folders = [folder / SHARDS for folder in siblings()]
+        return [(folder, Sharded(folder)) for folder in folders]
 
     def results(rows: Sequence[int]) -> Iterator[tuple[int, Columns]]:
         unseen: dict[bytes, list[int]] = {}
         for row in rows:
             unseen.setdefault(digest_of(row), []).append(row)
-        for shards in reusable():
+        for folder, shards in reusable():
             held = unseen.keys() & shards.rows_by_digest.keys()
             # In the order in which they lie there, so that each shard is read once.
             for digest in sorted(held, key=shards.rows_by_digest.__getitem__):
                 columns = shards.of(shards.rows_by_digest[digest])
+                _require_kinds(folder, columns, kinds)
                 yield from ((row, columns) for row in unseen.pop(digest))
         if unseen:
             yield from compute(sorted(chain.from_iterable(unseen.values())))
@@ -70,10 +79,21 @@ def reusing(
     return results
 
 
-def network_results(job: Job, digest_of: DigestOf, open_network: Callable[[], Results]) -> Results:
+def _require_kinds(folder: Path, columns: Columns, kinds: Kinds) -> None:
+    """Malformed where the columns are not exactly these."""
+    shapes = {name: ("biuf", (None, *lengths)) for name, (_, lengths) in kinds.items()}
+    require_arrays(folder, columns, shapes)
+    found = {name: column.dtype.name for name, column in columns.items()}
+    if found != {name: dtype for name, (dtype, _) in kinds.items()}:
+        malformed(folder, f"its columns are {found}")
+
+
+def network_results(
+    job: Job, digest_of: DigestOf, kinds: Kinds, open_network: Callable[[], Results]
+) -> Results:
     """Results of a network that is opened when a first image needs it."""
     opened = cache(open_network)
-    return reusing(job.siblings, digest_of, lambda rows: opened()(rows))
+    return reusing(job.siblings, digest_of, kinds, lambda rows: opened()(rows))
 
 
 def batch_by_batch(

@@ -10,13 +10,17 @@ import pytest
 
 from unidet.config.images import KeepRatioImages
 from unidet.data.images import PackedImages
+from unidet.errors import Malformed
 from unidet.pipelines.engine import shards
 from unidet.pipelines.engine.shards import SHARDS, Columns, ShardSet
 from unidet.pipelines.wiring.image_sets import ImageSet
-from unidet.pipelines.wiring.per_image import batch_by_batch, reusing
+from unidet.pipelines.wiring.per_image import Kinds, batch_by_batch, reusing
 from unidet.records import Batch, Category, Split
 
 PIXELS = KeepRatioImages("keep_ratio", (8, 8), 8, 8, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), divisor=8)
+
+
+SCORES = {"scores": ("int64", ())}
 
 
 class Silent:
@@ -47,7 +51,7 @@ def test_only_images_that_no_sibling_holds_are_computed(sibling: Path) -> None:
         computed.extend(rows)
         return ((row, {"scores": np.array([row])}) for row in rows)
 
-    results = reusing(lambda: [sibling], digest_of, compute)
+    results = reusing(lambda: [sibling], digest_of, SCORES, compute)
     scores = {row: columns["scores"].tolist() for row, columns in results(range(4))}
     assert scores == {0: [0], 1: [10], 2: [2], 3: [30]}
     assert computed == [0, 2]
@@ -57,6 +61,22 @@ def test_only_images_that_no_sibling_holds_are_computed(sibling: Path) -> None:
         3: [30],
     }
     assert computed == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {**SCORES, "boxes_xyxy": ("float32", (4,))},
+        {"scores": ("float32", ())},
+        {"scores": ("int64", (4,))},
+        {},
+    ],
+)
+def test_a_sibling_from_elsewhere_with_other_columns(sibling: Path, kinds: Kinds) -> None:
+    """They would stand in an artefact of this study, which no later run makes again."""
+    results = reusing(lambda: [sibling], digest_of, kinds, lambda rows: iter(()))
+    with pytest.raises(Malformed, match=f"{sibling / SHARDS}: not a valid file of its stage"):
+        list(results([1]))
 
 
 def test_every_shard_of_a_sibling_is_read_once(
@@ -78,7 +98,9 @@ def test_every_shard_of_a_sibling_is_read_once(
     load, loaded = shards.map_arrays, []
     monkeypatch.setattr(shards, "map_arrays", lambda file: loaded.append(file.name) or load(file))
     images = (3, 0, 3, 15, 12, 9, 1, 0, 2, *range(4, 9), 14, 13, 11, 10)  # of the sibling
-    results = reusing(lambda: [tmp_path / "sibling"], lambda row: scrambled(images[row]), None)
+    results = reusing(
+        lambda: [tmp_path / "sibling"], lambda row: scrambled(images[row]), SCORES, None
+    )
     scores = {row: columns["scores"].item() for row, columns in results(range(len(images)))}
     assert scores == dict(enumerate(images))
     assert len(loaded) == 8 + 8 + 8  # for rows, for digests, and to read them
