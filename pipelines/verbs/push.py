@@ -23,7 +23,8 @@ def run(options: Namespace, compose: Compose) -> int:
     config = compose(options.overrides)
     with open_remote(options, config) as remote, progress("push") as show:
         store = open_store(config) if options.what else existing_store(config)
-        moved = push(store, remote, chosen(options.what, config, store), show)
+        actions = chosen(options.what, config, store) if options.what else None
+        moved = push(store, remote, actions, show)
     tell(options, asdict(moved), told(moved, "pushed", f"to {remote.url}"))
     return 1 if moved.refused else 0
 

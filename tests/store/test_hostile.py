@@ -144,6 +144,44 @@ def test_one_bad_record_does_not_stop_the_rest(
     assert moved.refused == []
 
 
+def test_a_push_names_what_it_cannot_send(store: Store, publish: Publish, tmp_path: Path) -> None:
+    """A report without the network that it was made from is not all that it needs."""
+    base = publish({"a": b"1"}, seed=1)
+    heir = publish({"a": b"2"}, seed=2, inputs=[base])
+    other, path = publish({"a": b"3"}, seed=3), store.layout.record(base.key)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"a"', b'"b"'))
+    for number, actions, sent in ((1, [heir], 1), (2, [other], 1), (3, None, 2)):
+        moved = push(store, Remote(str(tmp_path / f"remote{number}")), actions)
+        assert len(moved.sent) == sent
+        said = [f"record {base.key[:12]}… of store {store.root} cannot be read, so what"]
+        assert [line[: len(said[0])] for line in moved.refused] == said * (actions != [other])
+    path.write_bytes(whole)
+    rewrite(path, format=FORMAT + 1)
+    (said,) = push(store, Remote(str(tmp_path / "remote4")), None).refused
+    assert "from a later version" in said
+    path.unlink()
+    (said,) = push(store, Remote(str(tmp_path / "remote5")), [heir]).refused
+    assert said == f"rpn {heir.output[:12]}: made from rpn, which this store lacks"
+    assert push(store, Remote(str(tmp_path / "remote6")), None).refused == []
+
+
+def test_a_forged_index_hides_no_record_from_a_push(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    base = publish({"a": b"1"}, seed=1)
+    heir = publish({"a": b"2"}, seed=2, inputs=[base])
+    group = store.layout.record(base.key).parent
+    os.utime(group, (1e9, 1e9))  # a row of a folder that has just changed is not kept
+    forged = {group.name: [group.stat().st_mtime_ns, []]}
+    write_sealed(store.layout.stat_cache / "actions", json.dumps(forged).encode())
+    assert base not in list(store.actions())
+    for number, actions in enumerate(([heir], None)):
+        moved = push(store, Remote(str(tmp_path / f"remote{number}")), actions)
+        assert sorted(moved.sent) == sorted([base.key, heir.key])
+        assert moved.refused == []
+
+
 def test_a_bad_record_at_a_remote_does_not_stop_a_push(
     store: Store, publish: Publish, tmp_path: Path
 ) -> None:

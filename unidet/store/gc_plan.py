@@ -18,7 +18,7 @@ from unidet.store.paths import Layout, is_digest
 from unidet.store.pins import pinned
 from unidet.store.provenance import utc
 from unidet.store.record import Action
-from unidet.store.store import Store
+from unidet.store.store import LaterRecord, Store
 
 LEAST_SECONDS = 1e-3  # lower limit of the compute time that bytes are divided by
 
@@ -76,19 +76,31 @@ def records_of(store: Store) -> dict[str, Action]:
     Raises:
         UserError: a record cannot be read, so it is not known what it needs.
     """
-    found = {action.key: action for action in store.actions()}
+    found, unread = read_records(store)
+    for error in unread.values():
+        raise error
+    return found
+
+
+def read_records(store: Store) -> tuple[dict[str, Action], dict[str, UserError]]:
+    """All records by key, and why others, by the key in their name, cannot be read."""
+    found, unread = {action.key: action for action in store.actions()}, dict[str, UserError]()
     groups = [path for path in entries(store.layout.actions) if path.is_dir()]
     for path in (path for group in groups for path in entries(group) if path.suffix == ".json"):
         if path.stem not in found and is_digest(path.stem):
-            action = store.read(path)
+            try:
+                action = store.read(path)
+            except LaterRecord as error:
+                unread[path.stem] = error
+                continue
             if action is not None:
                 found[action.key] = action
             elif os.path.lexists(path):
-                raise UserError(
+                unread[path.stem] = UserError(
                     f"record {path.name[:12]}… of store {store.root} cannot be read, so what it "
                     f"needs is not known; run: unidet verify --repair"
                 )
-    return found
+    return found, unread
 
 
 def protected_roots(layout: Layout) -> set[str]:

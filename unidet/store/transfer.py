@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from unidet.errors import UserError
 from unidet.store.disk import clear_errors, make_folder
-from unidet.store.gc_plan import blobs_of
+from unidet.store.gc_plan import blobs_of, read_records
 from unidet.store.ingest import has_blob
 from unidet.store.live import discard_abandoned
 from unidet.store.record import Action, StoredFile
@@ -44,13 +45,20 @@ class Moved:
 # --- to a remote -------------------------------------------------------------------------------
 
 
-def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _silent) -> Moved:
+def push(
+    store: Store, remote: Remote, actions: Iterable[Action] | None, tell: Tell = _silent
+) -> Moved:
     """Copy artefacts and all their inputs; existing content is not sent again.
+
+    Args:
+        actions: None for everything. Records that cannot be read, or of inputs that are gone, are
+            refused.
 
     Raises:
         UserError: the remote cannot be reached or written, or content here was altered.
     """
-    chosen = with_inputs(actions, {one.key: one for one in store.actions()})
+    records, unread = read_records(store)
+    chosen = with_inputs(records.values() if actions is None else actions, records)
     there = remote.blobs()
     missing = {
         sha: size
@@ -59,7 +67,11 @@ def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _
         if there.get(sha) != size
     }
     total, moved = sum(missing.values()), Moved()
-    records = set(remote.keys())
+    if actions is None:
+        moved.refused += map(str, unread.values())
+    else:
+        moved.refused += _without_record(chosen, records, unread)
+    known = set(remote.keys())
     for action in chosen:
         if not store.is_complete(action):
             moved.refused.append(f"{action.label} {action.output[:12]}: content is missing here")
@@ -69,9 +81,22 @@ def push(store: Store, remote: Remote, actions: Iterable[Action], tell: Tell = _
                 tell(moved.bytes, total)
                 remote.upload(store.layout.blob(sha), StoredFile(sha, size))
                 moved.bytes += missing.pop(sha)
-        _push_record(store, remote, action, action.key in records, moved)
+        _push_record(store, remote, action, action.key in known, moved)
     tell(total, max(total, 1))
     return moved
+
+
+def _without_record(
+    chosen: Iterable[Action], records: Mapping[str, Action], unread: Mapping[str, UserError]
+) -> Iterator[str]:
+    """A line for each input that has no record here, or none that can be read."""
+    gone = {
+        key: f"{action.label} {action.output[:12]}: made from {name}, which this store lacks"
+        for action in chosen
+        for name, key in action.inputs.items()
+        if key not in records
+    }
+    yield from (str(unread.get(key, reason)) for key, reason in gone.items())
 
 
 def _push_record(store: Store, remote: Remote, action: Action, there: bool, moved: Moved) -> None:

@@ -49,9 +49,8 @@ def open_remote(options: Namespace, config: Config, *, reading: bool = False) ->
 
 
 def chosen(names: list[str], config: Config, store: Store) -> list[Action]:
-    """The artefacts that these name; all where there are no names."""
-    actions = [action for name in names for action in select(name, config, store)]
-    return actions or list(store.actions())
+    """The artefacts that these name."""
+    return [action for name in names for action in select(name, config, store)]
 
 
 def bring(options: Namespace, config: Config, store: Store, remote: Remote) -> Moved:
