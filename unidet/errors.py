@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import errno
+import os
 import re
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -97,3 +101,11 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(wrong, list(known), n=1)
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+def require_end(path: Path | str) -> None:
+    """OSError where a path is missing or is a pipe, socket or device, which may have no end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        reason = "is no file, but a pipe, a socket or a device"
+        raise OSError(errno.EINVAL, reason, os.fspath(path))

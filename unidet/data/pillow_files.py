@@ -13,8 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from unidet.data import file_kinds, tiff_files
-from unidet.errors import HEAD, UserError
-from unidet.store.hashing import require_end
+from unidet.errors import HEAD, UserError, require_end
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}

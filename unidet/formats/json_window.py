@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 import orjson
 
-from unidet.errors import HEAD, UserError, other_kind
+from unidet.errors import HEAD, UserError, other_kind, require_end
 
 PIECE = 1 << 22
 """So many bytes are read at once; a window is larger where one value is."""
@@ -97,6 +97,7 @@ class Window:
 
     def __init__(self, path: Path, exactly: bool) -> None:
         self.path, self.exactly = path, exactly
+        require_end(path)
         self.file = path.open("rb")
         start = self.file.read(HEAD)
         if reason := other_kind(start):

@@ -20,8 +20,7 @@ from unidet.data.pillow_files import (
     upright_size,
 )
 from unidet.data.seen import SIXTEEN_BITS, is_deep, remark_on, to_rgb
-from unidet.errors import UserError
-from unidet.store.hashing import require_end
+from unidet.errors import UserError, require_end
 
 NETWORK_PIXELS = 12_000_000
 """Networks use at most 1,333 pixels per side, so larger images are decoded at a half, a quarter…"""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
+
+from unidet.errors import require_end
 
 BUFFER_BYTES = 1 << 20
 
@@ -78,14 +78,6 @@ def sha256_file(path: Path | str) -> str:
     """
     require_end(path)
     return _stream(path, None)
-
-
-def require_end(path: Path | str) -> None:
-    """OSError where a path is missing or is a pipe, socket or device, which may have no end."""
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        reason = "is no file, but a pipe, a socket or a device"
-        raise OSError(errno.EINVAL, reason, os.fspath(path))
 
 
 def copy_hashed(source: Path | str, target: Path | str) -> str:

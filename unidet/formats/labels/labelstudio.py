@@ -29,6 +29,7 @@ from unidet.formats.labels.records import (
     strictly,
 )
 from unidet.formats.labels.turning import around_ellipse, turned
+from unidet.formats.labels.whole_files import head_of
 from unidet.formats.names import without_upload_mark
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
@@ -60,9 +61,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 
 def _tasks(place: Path) -> Iterator[Any]:
     """The tasks of a list, or the one of a file that holds one."""
-    with place.open("rb") as file:
-        is_one = file.read(64).lstrip(_BEFORE).startswith(b"{")
-    if is_one:
+    if head_of(place, 64).lstrip(_BEFORE).startswith(b"{"):
         yield read_document(place)
         return
     for batch in record_batches(place, exactly=True):

@@ -35,9 +35,12 @@ from unidet.formats.labels.records import (
     strictly,
     text_in,
 )
+from unidet.formats.labels.whole_files import head_of
 
 COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_HEAD = 1 << 16
+"""Bytes of a table in which the names of its columns are."""
 _DESCRIPTIONS = "class-descriptions"
 _DESCRIBING = "*class*-description*.csv"
 _UNNAMED = "label without a name in class-descriptions: called by its code"
@@ -92,8 +95,8 @@ def _may_hold_boxes(file: Path) -> bool:
 
 def is_table(file: Path) -> bool:
     """Whether a CSV file has boxes; UserError if it has, but with another separator than commas."""
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        head = next(lines, "")
+    lines = head_of(file, _HEAD).decode("utf-8-sig", "replace").splitlines()
+    head = next(iter(lines), "")
     for mark, what in _SEPARATORS.items():
         if {*COLUMNS} <= {*next(csv.reader([head], delimiter=mark), ())}:
             if mark != ",":

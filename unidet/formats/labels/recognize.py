@@ -12,6 +12,7 @@ from pathlib import Path
 from unidet.errors import HEAD, UserError, other_kind
 from unidet.formats.labels import openimages, yolo_names, yolo_settings
 from unidet.formats.labels.records import RecordFault, label_files
+from unidet.formats.labels.whole_files import head_of
 
 FORMATS = {
     "coco": "JSON of COCO, LVIS or Objects365",
@@ -127,9 +128,7 @@ def _format_of_file(file: Path) -> str:
         return "yolo"
     if suffix == ".csv":
         return "openimages" if openimages.is_table(file) else ""
-    with file.open("rb") as content:
-        head = content.read(_HEAD)
-    head = head.replace(b"\0", b"")  # of UTF-16
+    head = head_of(file, _HEAD).replace(b"\0", b"")  # of UTF-16
     if suffix == ".xml":
         tag = re.search(rb"<(annotations?)\b", head)
         return {b"annotation": "voc", b"annotations": "cvat"}.get(tag[1] if tag else b"", "")
@@ -145,8 +144,7 @@ def _first_files(folder: Path) -> Iterator[Path]:
 
 
 def _other_kind(file: Path) -> str:
-    with file.open("rb") as content:
-        return other_kind(content.read(HEAD))
+    return other_kind(head_of(file, HEAD))
 
 
 def _json_format(head: bytes) -> str:

@@ -15,6 +15,7 @@ from unidet.errors import UserError
 from unidet.formats.columns import LARGEST
 from unidet.formats.findings import Finding
 from unidet.formats.json_text import shown
+from unidet.formats.labels.whole_files import bytes_in
 from unidet.formats.names import CLEANED, plain
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -195,9 +196,8 @@ class Owners:
 def label_files(place: Path, pattern: str) -> Iterator[Path]:
     """The files below a folder that match a pattern, or the one file.
 
-    Hidden files and folders are skipped, as for images: macOS writes `._a.xml` next to each `a.xml`
-    on other file systems, and Jupyter writes `.ipynb_checkpoints`. Case is ignored, as some systems
-    write `A.TXT`.
+    Hidden ones are skipped, as for images: macOS writes `._a.xml` next to each `a.xml` on other
+    file systems, Jupyter `.ipynb_checkpoints`. Case is ignored, as some systems write `A.TXT`.
     """
     if place.is_file():
         yield place
@@ -211,7 +211,7 @@ def label_files(place: Path, pattern: str) -> Iterator[Path]:
 def text_in(file: Path) -> str:
     """Content of a text file in UTF-8, with or without byte order mark; otherwise RecordFault."""
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return bytes_in(file).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise RecordFault(str(file), "must be a text file in UTF-8, save it as such") from None
     except OSError as error:

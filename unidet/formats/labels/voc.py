@@ -46,6 +46,7 @@ from unidet.formats.labels.records import (
     text_in,
 )
 from unidet.formats.labels.turning import turned
+from unidet.formats.labels.whole_files import bytes_in
 from unidet.formats.names import composed
 
 _MAIN = Path("ImageSets", "Main")
@@ -77,7 +78,7 @@ def read(place: Path, pictures: Pictures, refuse: Refuse = strictly) -> Labels:
 def root_of(file: Path) -> Element:
     """The root element of an XML file; RecordFault where it is not XML."""
     try:
-        content = file.read_bytes()
+        content = bytes_in(file)
         declared = _ENCODING.match(content)
         if declared is None:
             return ElementTree.fromstring(content)
@@ -85,7 +86,7 @@ def root_of(file: Path) -> Element:
         return ElementTree.fromstring(content.decode(declared[1].decode()))
     except ElementTree.ParseError as error:
         raise RecordFault(str(file), f"must be whole XML ({error})") from None
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise RecordFault(
             str(file), f"must be text in the encoding it declares ({error})"
         ) from None

@@ -12,6 +12,7 @@ import yaml
 
 from unidet.errors import UserError
 from unidet.formats.json_text import shown
+from unidet.formats.labels.bounded_yaml import Texts
 from unidet.formats.labels.records import (
     KINDS,
     PARTS,
@@ -76,7 +77,7 @@ def _require_no_other(file: Path) -> None:
 def yaml_of(file: Path) -> dict[str, Any]:
     """All values as texts: YAML 1.1 takes `no` for false, `007` for 7 and `12:30` for 750."""
     try:
-        content = yaml.load(text_of(file), Loader=yaml.BaseLoader)
+        content = yaml.load(text_of(file), Loader=Texts)
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         at = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
