@@ -54,8 +54,10 @@ def batched_matmul(left_BMK: jt.Var, right_BKN: jt.Var, *, by_onednn: bool = Fal
 
     The gradients take about as long as the product. With `by_onednn` oneDNN computes the products
     four times as fast as Jittor's loops, but sums in a different order. It needs a CPU with oneDNN,
-    as blocked maps do (ops/blocked_maps.py).
+    as blocked maps do (ops/blocked_maps.py). ValueError where the shapes do not fit.
     """
+    batch, _, inner = left_BMK.shape
+    onednn.require_shape("the right matrices", right_BKN, (batch, inner, right_BKN.shape[2]))
     return _BatchedMatmul(by_onednn)(left_BMK, right_BKN)
 
 
@@ -96,11 +98,17 @@ def fused_attention(
     """`attention` of all heads in one fused kernel without gradients: (N, T, W).
 
     Heads stay side by side in W, and attention weights stay in the CPU's cache. Sums are in a
-    different order than in `attention`.
+    different order than in `attention`. ValueError where the shapes do not fit.
     """
     images, queries, width = queries_NTW.shape
+    keys = keys_NSW.shape[1]
+    if width % heads:
+        raise ValueError(f"a width of {width} does not divide into {heads} heads")
+    onednn.require_shape("the keys", keys_NSW, (images, keys, width))
+    onednn.require_shape("the values", values_NSW, keys_NSW.shape)
+    onednn.require_shape("the mask", mask_B1S, (images * heads, 1, keys))
     inputs = [queries_NTW, keys_NSW, values_NSW, mask_B1S]
-    numbers = (images, heads, queries, keys_NSW.shape[1], width)
+    numbers = (images, heads, queries, keys, width)
     return onednn.run("attend", [(images, queries, width)], inputs, numbers)[0]
 
 

@@ -168,8 +168,15 @@ class BatchNorm2d(nn.Module):
         self.eps, self.momentum = eps, momentum
 
     def execute(self, x: jt.Var) -> jt.Var:
-        """x normalized. ValueError in training where a channel has a single value."""
-        count = x.numel() // max(x.shape[1], 1)
+        """x normalized.
+
+        ValueError where it has other channels or is no plain map, and in training where a channel
+        has a single value.
+        """
+        channels = self.weight.shape[0]
+        if len(x.shape) != 4 or x.shape[1] != channels:
+            raise ValueError(f"batch norm of {channels} channels takes (N,C,H,W), not {x.shape}")
+        count = x.numel() // channels
         if self.is_train and count < 2:
             raise ValueError(f"batch norm cannot train on one value per channel, x is {x.shape}")
         normalize = self._by_tensor_operations if jt.in_mpi else self._by_kernel

@@ -13,7 +13,7 @@ import jittor as jt
 
 from unidet.ops.batch_norm import BatchNorm2d
 from unidet.ops.blocked_maps import LANES, channel_count, check_residual, is_blocked
-from unidet.ops.onednn import run
+from unidet.ops.onednn import require_shape, run
 
 WINOGRAD_MAX_CHANNELS = 256
 """Most channels for Winograd: larger transformed filters (16 numbers for 9) do not fit in cache."""
@@ -79,9 +79,14 @@ def pack_filters(
 
     `image` packs for plain maps. Otherwise the kernel takes blocked maps. Winograd is chosen for
     3 x 3 filters with stride 1 and padding 1 if C and O fill their blocks and are at most
-    `WINOGRAD_MAX_CHANNELS`, a product of matrices for filters of one cell.
+    `WINOGRAD_MAX_CHANNELS`, a product of matrices for filters of one cell. ValueError where a shape
+    does not fit the others, or an image would have more than LANES channels.
     """
     filters, channels, side = weight_OCKK.shape[:3]
+    require_shape("filters", weight_OCKK, (filters, channels, side, side))
+    _require_factors(scale_O, shift_O, filters)
+    if image and channels > LANES:
+        raise ValueError(f"images of {channels} channels, must be at most {LANES}")
     kind: Literal["image", "direct", "pointwise", "winograd"] = "image" if image else "direct"
     whole = channels % LANES == 0 and filters % (2 * LANES) == 0
     if kind == "direct" and (side, stride, padding) == (3, 1, 1) and whole:
@@ -110,11 +115,19 @@ def pack_depthwise_filters(
     """Pack the filters of a depthwise convolution.
 
     `before` is the zero padding at the top and left, `after` that at the bottom and right.
+    ValueError where a shape does not fit the others.
     """
     channels, _, side = weight_C1KK.shape[:3]
+    require_shape("depthwise filters", weight_C1KK, (channels, 1, side, side))
+    _require_factors(scale_C, shift_C, channels)
     taps = _pad_to_lanes(weight_C1KK).reshape((-1, LANES, side, side)).permute(0, 2, 3, 1)
     factors = _pad_to_lanes(scale_C), _pad_to_lanes(shift_C)
     return Filters("depthwise", taps, *factors, channels, side, stride, before, after)
+
+
+def _require_factors(scale_O: jt.Var, shift_O: jt.Var, filters: int) -> None:
+    for what, values in (("a scale", scale_O), ("a shift", shift_O)):
+        require_shape(what, values, (filters,))
 
 
 def _pad_to_lanes(values: jt.Var) -> jt.Var:
@@ -143,7 +156,8 @@ def convolve(
             of filters does not take these options.
     """
     padding = channel_count(feats) - filters.channels
-    if is_blocked(feats) == (filters.kind == "image") or padding not in range(LANES):
+    most = LANES if is_blocked(feats) else 1  # an image has no padding channels
+    if is_blocked(feats) == (filters.kind == "image") or padding not in range(most):
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters of {filters.channels}")
     if filters.kind == "depthwise" and (silu or residual is not None):
         raise ValueError("nothing but a slope follows a depthwise convolution")
@@ -170,9 +184,12 @@ def interleave_channels(first: jt.Var, second: jt.Var, half: int, start: int, co
     """Channels `start` to `start + count` of two maps whose channels are interleaved.
 
     Channel 2 i of the interleaved map is channel i of `first`, and 2 i + 1 is channel i of
-    `second`. Both maps have `half` channels.
+    `second`. Both maps have `half` channels. ValueError where they have fewer, or are not alike.
     """
-    images, _, rows, columns, _ = first.shape
+    images, blocks, rows, columns, _ = first.shape
+    require_shape("the second map", second, first.shape)
+    if half > blocks * LANES or not 0 <= start < start + count <= 2 * half:
+        raise ValueError(f"channels {start} to {start + count} of two maps {tuple(first.shape)}")
     return run(
         "interleave",
         [(images, -(-count // LANES), rows, columns, LANES)],
@@ -183,13 +200,19 @@ def interleave_channels(first: jt.Var, second: jt.Var, half: int, start: int, co
 
 def resize_bilinear(feats: jt.Var, size: tuple[int, int]) -> jt.Var:
     """Bilinear resize to (height, width), with align_corners false."""
-    shape = (*feats.shape[:2], *size, LANES)
-    return run("stretch", [shape], [feats], (*feats.shape[:4], *size))[0]
+    images, blocks, rows, columns, _ = feats.shape
+    shape = (images, blocks, *size, LANES)
+    return run("stretch", [shape], [feats], (images, blocks, rows, columns, *size))[0]
 
 
 def flatten_cells(feats: jt.Var, channels: int) -> jt.Var:
-    """(N, H * W, channels): the first channels of a blocked map, cell by cell, row by row."""
+    """(N, H * W, channels): the first channels of a blocked map, cell by cell, row by row.
+
+    ValueError where it has fewer.
+    """
     images, blocks, rows, columns, _ = feats.shape
+    if channels > blocks * LANES:
+        raise ValueError(f"{channels} channels of a map {tuple(feats.shape)}")
     cells = rows * columns
     numbers = images, blocks, cells, channels
     return run("flatten", [(images, cells, channels)], [feats], numbers)[0]

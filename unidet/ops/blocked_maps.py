@@ -13,7 +13,7 @@ import jittor as jt
 import numpy as np
 
 from unidet.ops import onednn
-from unidet.ops.onednn import run
+from unidet.ops.onednn import require_shape, run
 
 LANES = 16
 _MIN_CHANNELS, _MIN_CELLS = 64, 3000  # below these, Winograd gains little or is slower
@@ -161,7 +161,8 @@ class _Convolve(jt.Function):
             weight = weight * scale
         if self.needs_x_grad:
             backward = f"{self.kernel}_backward_data"
-            (x_grad,) = run(backward, [self.x.shape], [grad, weight], self.numbers)
+            numbers = (*self.numbers, not is_blocked(self.x))
+            (x_grad,) = run(backward, [self.x.shape], [grad, weight], numbers)
         weight_grad, bias_grad = run(
             f"{self.kernel}_backward_weights",
             [self.weight.shape, (self.weight.shape[0],)],
@@ -188,9 +189,13 @@ def convolve(
     """max(y, slope * y) with y = scale * (feats conv weight) + bias + residual.
 
     The scale is applied to the sums: filters multiplied by it would be rounded once more. `feats`
-    may also be a plain image with 3 channels, which receives no gradient. Padding channels of the
-    result are 0. ValueError where the channels differ or the residual has another shape.
+    may also be a plain image. Padding channels of the result are 0. ValueError where a shape does
+    not fit the others.
     """
-    if channel_count(feats) != weight_OCKK.shape[1]:
+    filters, channels, side = weight_OCKK.shape[:3]
+    if channel_count(feats) != channels:
         raise ValueError(f"maps {tuple(feats.shape)} do not fit filters {weight_OCKK.shape}")
+    require_shape("filters", weight_OCKK, (filters, channels, side, side))
+    require_shape("a bias", bias_O, (filters,))
+    require_shape("a scale", scale_O, (filters,))
     return _Convolve(stride, padding, slope)(feats, weight_OCKK, bias_O, scale_O, residual)

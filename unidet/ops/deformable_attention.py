@@ -148,12 +148,16 @@ def deformable_attention(
 
     `locations` are (x, y), with 0 and 1 at the outer edges of a map (align_corners False). Maps are
     zero outside their edges. `sizes` holds height and width of each of the L levels. Values,
-    locations and weights receive gradients. ValueError where the levels do not have S cells.
+    locations and weights receive gradients. ValueError where the levels do not have S cells, or the
+    shapes do not fit each other.
     """
     images, queries, heads, levels, points = weights_NQALP.shape
     cells = sum(height * width for height, width in sizes)
-    if levels != len(sizes) or values_NSAD.shape[1] != cells:
+    if levels != len(sizes) or tuple(values_NSAD.shape[:3]) != (images, cells, heads):
         raise ValueError(f"levels {list(sizes)} do not fit values {values_NSAD.shape}")
+    if tuple(locations_NQALP2.shape) != (*weights_NQALP.shape, 2):
+        shapes = f"{locations_NQALP2.shape} and {weights_NQALP.shape}"
+        raise ValueError(f"locations and weights of shapes {shapes}")
     starts = np.cumsum([0] + [height * width for height, width in sizes[:-1]])
     table = np.concatenate([np.array(sizes), starts[:, None]], axis=1).astype(np.int32)
     flat = (images, queries, heads, levels * points)

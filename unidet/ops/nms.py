@@ -90,8 +90,11 @@ def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndar
 
     A box is removed if its IoU with a kept box of higher score is > threshold. Areas are without
     + 1, as in torchvision and mmcv. Boxes (N, 4) and scores (N,) are compared as float32. N = 0
-    gives K = 0. On a GPU, the sorted boxes are copied there and one flag per box back.
+    gives K = 0. On a GPU, the sorted boxes are copied there and one flag per box back. ValueError
+    where the boxes are not (N, 4).
     """
+    if boxes_xyxy.shape != (len(scores), 4):
+        raise ValueError(f"nms takes boxes (N,4) of N scores, not {boxes_xyxy.shape}")
     keys = -scores.astype(np.float32).astype(np.float64)
     order = np.argsort(keys, kind="stable").astype(np.int32)
     if len(order) < 2:

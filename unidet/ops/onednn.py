@@ -68,8 +68,15 @@ def run(
 ) -> list[jt.Var]:
     """Outputs of a kernel, which takes arrays and numbers in this order; None is a null pointer.
 
-    Of recorded maps the call is recorded (recording.py).
+    A kernel reads addresses alone: its caller checks shapes (`require_shape`). Of recorded maps the
+    call is recorded (recording.py).
+
+    Raises:
+        ValueError: an array is not float32.
     """
+    for array in inputs:
+        if isinstance(array, jt.Var) and array.dtype != "float32":
+            raise ValueError(f"kernel {kernel} takes float32, not {array.dtype}")
     recording = recording_of(inputs)
     if recording is not None:
         return recording.add(kernel, shapes, inputs, numbers)
@@ -87,6 +94,12 @@ def run(
         cpu_src=calling(kernel, arrays, [f'data["{name}"]' for name in data]),
         data=data,
     )
+
+
+def require_shape(what: str, array: jt.Var | None, shape: Sequence[int]) -> None:
+    """ValueError where there is an array, of another shape: a kernel would read past its end."""
+    if array is not None and tuple(array.shape) != tuple(shape):
+        raise ValueError(f"{what} of shape {tuple(array.shape)}, must be {tuple(shape)}")
 
 
 @functools.cache

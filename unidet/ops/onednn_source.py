@@ -105,8 +105,8 @@ void convolve(const float* x, const float* filters, const float* scale, const fl
 }
 
 void convolve_backward_data(
-    const float* grad, const float* filters, float* x_grad, const int* numbers) {
-    const Convolution it(numbers, false);
+    const float* grad, const float* filters, float* x_grad, const int* numbers, bool plain) {
+    const Convolution it(numbers, plain);
     stream queue(processor());
     const convolution_backward_data::primitive_desc chosen(
         {algorithm::convolution_direct, it.x, it.weights, it.y, it.strides, it.zeros, it.zeros},

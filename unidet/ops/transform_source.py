@@ -149,7 +149,7 @@ void transform(
 }
 
 void transform_backward_data(
-    const float* grad, const float* filters, float* x_grad, const int* n) {
+    const float* grad, const float* filters, float* x_grad, const int* n, bool) {
     const int back[10] = {n[0], n[4], n[5], n[6], n[1], n[2], n[3], 3, 1, 1};
     const std::vector<float> none(n[1]);
     Room room;
