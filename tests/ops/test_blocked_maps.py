@@ -144,3 +144,15 @@ def test_a_residual_of_another_shape_or_layout(shape: tuple[int, ...]) -> None:
 def test_resized(ours: Callable[[jt.Var], jt.Var], theirs: Callable[[jt.Var], jt.Var]) -> None:
     feats = normal(2, 32, 5, 13)
     agree(to_plain(ours(to_blocked(feats))), theirs(feats), [feats])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (3, 3), (8, 1), (4, 2)])
+def test_a_maximum_of_small_maps(size: tuple[int, int]) -> None:
+    """Jittor pools no map with a side of three cells or fewer."""
+    feats = normal(2, 16, *size) - 5
+    framed = np.full((2, 16, *(side + 3 for side in size)), -1e9, np.float32)
+    framed[:, :, 1 : size[0] + 1, 1 : size[1] + 1] = feats.numpy()
+    shifted = [framed[:, :, i : i + size[0] : 2, j : j + size[1] : 2] for i, j in np.ndindex(3, 3)]
+    pooled = blocked_pools.max_pool(feats)
+    assert_array_equal(pooled.numpy(), np.max(shifted, axis=0))
+    agree(to_plain(blocked_pools.max_pool(to_blocked(feats))), pooled, [feats])

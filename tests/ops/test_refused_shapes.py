@@ -48,7 +48,6 @@ CALLS: dict[str, Callable[[], Any]] = {
     ),
     "filters that are no squares": lambda: convolve(*_zeros(BLOCKED, (16, 16, 3, 1), (16,))),
     "blocks of a blocked map": lambda: to_blocked(jt.zeros((1, LANES, 3, 3, LANES))),
-    "a plain map to pool": lambda: blocked_pools.max_pool(jt.zeros(PLAIN)),
     "a plain map to average": lambda: blocked_pools.mean_pool(jt.zeros(PLAIN), 2),
     "packed filters that are no squares": lambda: _pack((16, 16, 1, 3), 16, 16),
     "a packed scale of other filters": lambda: _pack((16, 16, 1, 1), 5, 16),

@@ -7,7 +7,7 @@ from typing import Any
 
 from jittor import nn
 
-from unidet.export.functions import leaky_relu, linear, max_pool
+from unidet.export.functions import leaky_relu, linear
 from unidet.export.symbol import Symbol
 from unidet.models.layers import DepthwiseConv, PointwiseConv
 from unidet.models.transformer_layers import LayerNorm
@@ -82,13 +82,6 @@ def _layer_norm(layer: LayerNorm, value: Symbol) -> Symbol:
     )
 
 
-def _pool(layer: nn.Pool, value: Symbol) -> Symbol:
-    sides = {*layer.kernel_size}, {*layer.stride}, {*layer.padding}
-    if layer.op != "maximum" or layer.ceil_mode or any(len(both) != 1 for both in sides):
-        raise ValueError(f"a pool of {vars(layer)}")
-    return max_pool(value, layer.kernel_size[0], layer.stride[0], layer.padding[0])
-
-
 LAYERS: dict[type, Callable[..., Symbol]] = {
     nn.Conv: _full_conv,
     PointwiseConv: _full_conv,
@@ -96,7 +89,6 @@ LAYERS: dict[type, Callable[..., Symbol]] = {
     BatchNorm2d: _batch_norm,
     LayerNorm: _layer_norm,
     nn.Linear: lambda layer, value: linear(value, layer.weight, layer.bias),
-    nn.Pool: _pool,
 }
 """Type of a module -> its symbolic version, called with the module and its arguments. Modules that
 are not listed run their own code."""

@@ -231,7 +231,7 @@ class ResNet(nn.Module):
             return mean_pool(feats, 2 if self._pools_stem else 1)
         if not self._pools_stem:
             return feats
-        return blocked_pools.max_pool(feats) if is_blocked(feats) else nn.max_pool2d(feats, 3, 2, 1)
+        return blocked_pools.max_pool(feats)
 
     def execute(self, images_NCHW: jt.Var) -> list[jt.Var]:
         """Feature maps of the layers in `outputs` for normalized images (N, 3, H, W).

@@ -8,6 +8,9 @@ from jittor import nn
 from unidet.ops.blocked_maps import is_blocked
 from unidet.ops.onednn import run
 
+_LEAST, _LOWEST = 4, -3e38
+"""Least side of a map that Jittor pools, and what never is a maximum."""
+
 
 class _Resized(jt.Function):
     """An operation that maps (N, C / LANES, H, W, LANES) to another height and width.
@@ -44,9 +47,17 @@ class _Resized(jt.Function):
 
 
 def max_pool(feats: jt.Var) -> jt.Var:
-    """Max pooling of 3 x 3 cells with stride 2 and padding 1: half the sides, rounded up."""
+    """Max pooling of 3 x 3 cells with stride 2 and padding 1, of a plain or blocked map: half the
+    sides, rounded up."""
     rows, columns = feats.shape[2:4]
-    return _Resized("max_pool", ((rows + 1) // 2, (columns + 1) // 2), keeps=True)(feats)
+    size = (rows + 1) // 2, (columns + 1) // 2
+    if is_blocked(feats):
+        return _Resized("max_pool", size, keeps=True)(feats)
+    if min(rows, columns) >= _LEAST:
+        return nn.max_pool2d(feats, 3, 2, 1)
+    missing = [max(_LEAST - side, 0) for side in (columns, rows)]
+    padded = nn.pad(feats, (0, missing[0], 0, missing[1]), value=_LOWEST)
+    return nn.max_pool2d(padded, 3, 2, 1)[:, :, : size[0], : size[1]]
 
 
 def mean_pool(feats: jt.Var, stride: int) -> jt.Var:

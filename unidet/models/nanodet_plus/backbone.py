@@ -99,7 +99,6 @@ class ShuffleNetV2(nn.Module):
         stem, *stages = channels
         self.channels = tuple(stages)
         self.stem = NormedConv(3, stem, 3, 2)
-        self.pool = nn.Pool(3, 2, 1, op="maximum")
         before = (stem, *stages[:-1])
         self.stage2, self.stage3, self.stage4 = (
             ShuffleStage(narrow, wide, n)
@@ -112,16 +111,12 @@ class ShuffleNetV2(nn.Module):
 
         `blocks`: the maps are blocked (ops/blocked_maps.py), which is for inference alone.
         """
-        feats = self.pooled(self.stem(images_NCHW, blocks=blocks))
+        feats = max_pool(self.stem(images_NCHW, blocks=blocks))
         maps = []
         for stage in (self.stage2, self.stage3, self.stage4):
             feats = stage(feats)
             maps.append(feats)
         return maps
-
-    def pooled(self, feats: jt.Var) -> jt.Var:
-        """The maximum of 3 x 3 cells at stride 2, of a map of either kind."""
-        return max_pool(feats) if is_blocked(feats) else self.pool(feats)
 
     def _initialize(self) -> None:
         """Lines 187-207: standard deviation 1 / inputs per group, so 1 for depthwise filters."""
