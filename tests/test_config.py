@@ -108,6 +108,39 @@ def test_a_range_from_high_to_low_is_refused() -> None:
     assert message == f"{key}: a range is [from, to], got [800, 480]"
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("outputs=[1,2,3]", ": the layers in outputs [1, 2, 3] have strides [4, 4, 8];"),
+        ("outputs=[2,4]", ": the layers in outputs [2, 4] have strides [4, 16];"),
+        (
+            "backbone.strides=[1,1,3,2]",
+            ": the layers in outputs [2, 3, 4] have strides [4, 12, 24]",
+        ),
+        ("outputs=[3,2]", ".outputs: must be layers from 1 to 4 in ascending order, got [3, 2]"),
+        ("outputs=[2,3,5]", ".outputs: must be layers from 1 to 4"),
+        ("outputs=[]", ".outputs: must be layers from 1 to 4"),
+        ("levels=2", ": levels is 2, must be at least 3"),
+        ("region_levels=4", ": region_levels is 4, of 3 levels"),
+        ("backbone.frozen_stages=5", ": frozen_stages is 5, of 4 layers in use"),
+    ],
+)
+def test_a_pyramid_whose_parts_do_not_fit(override: str, message: str) -> None:
+    """Anchors and regions would be in the wrong places, or the network could not be built."""
+    assert refusal(f"rpn.network.{override}").startswith(f"rpn.network{message}")
+
+
+def test_a_pyramid_of_the_packages_backbone() -> None:
+    message = refusal("rpn=bench", "rpn.network.outputs=[1,3]")
+    assert "outputs [1, 3] have strides [4, 16]" in message
+
+
+def test_the_layer_for_regions_is_not_frozen() -> None:
+    for key in ("roi.network.backbone", "clip.image"):
+        expected = f"{key}: frozen_stages is 4, of 3 layers in use"
+        assert refusal(f"{key}.frozen_stages=4") == expected
+
+
 def test_an_unparsable_override_is_refused() -> None:
     assert refusal("seed=[")
 

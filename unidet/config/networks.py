@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from itertools import pairwise
+from math import prod
+from typing import Annotated, Any, Literal
 
 from unidet.config.compat import Compat
-from unidet.config.fields import Fraction, NonNegative, Positive, Rate, Tagged, Weight, Within
+from unidet.config.fields import (
+    Check,
+    Fraction,
+    NonNegative,
+    Positive,
+    Rate,
+    Tagged,
+    Weight,
+    Within,
+)
 
 Style = Literal["torchvision", "vd", "clip"]
 Block = Literal["bottleneck", "basic"]
@@ -51,6 +62,29 @@ class EfficientNetConfig:
 BackboneConfig = Annotated[ResNetConfig | EfficientNetConfig, Tagged("kind")]
 
 
+def _stride(backbone: ResNetConfig | EfficientNetConfig, layer: int) -> int:
+    """Image pixels per cell of a layer's map, 1 to 4."""
+    if isinstance(backbone, EfficientNetConfig):
+        return 2 ** (layer + 1)
+    return backbone.stem_stride * prod(backbone.strides[:layer])
+
+
+def _frozen_of(backbone: ResNetConfig | EfficientNetConfig, layers: int) -> None:
+    if backbone.frozen_stages > layers:
+        raise ValueError(f"frozen_stages is {backbone.frozen_stages}, of {layers} layers in use")
+
+
+def _of_regions(backbone: ResNetConfig | EfficientNetConfig) -> ResNetConfig | EfficientNetConfig:
+    """The fourth layer runs on regions and is trained."""
+    _frozen_of(backbone, 3)
+    return backbone
+
+
+Trunk = Annotated[BackboneConfig, Check(_of_regions)]
+ResNetTrunk = Annotated[ResNetConfig, Check(_of_regions)]
+"""The backbone of a network that classifies regions."""
+
+
 @dataclass(frozen=True)
 class TextConfig:
     """CLIP's text transformer.
@@ -68,9 +102,18 @@ class TextConfig:
     merges: Positive
 
 
+def _layers(outputs: tuple[int, ...]) -> tuple[int, ...]:
+    if not outputs or outputs[-1] > 4 or list(outputs) != sorted(set(outputs)):
+        raise ValueError(f"must be layers from 1 to 4 in ascending order, got {list(outputs)}")
+    return outputs
+
+
 @dataclass(frozen=True)
 class LocalizationConfig:
     """Settings that the class-agnostic localization networks share (`models.localization_network`).
+
+    Anchors and regions are placed on the pyramid by the stride of its finest level, which doubles
+    from one level to the next.
 
     Attributes:
         initialize: initial weights of the backbone if `rpn.weights` is not given.
@@ -94,7 +137,7 @@ class LocalizationConfig:
 
     backbone: BackboneConfig
     initialize: Literal["none", "clip", "package"]
-    outputs: tuple[Positive, ...]
+    outputs: Annotated[tuple[Positive, ...], Check(_layers)]
     channels: Positive
     levels: Positive
     region_levels: Positive
@@ -247,9 +290,28 @@ class DETRConfig:
     compat: Compat = "default"
 
 
+def _pyramid_fits(network: Any) -> Any:
+    """Whatever has no pyramid fits."""
+    if not isinstance(network, LocalizationConfig):
+        return network
+    _frozen_of(network.backbone, network.outputs[-1])
+    strides = [_stride(network.backbone, layer) for layer in network.outputs]
+    if any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
+        raise ValueError(
+            f"the layers in outputs {list(network.outputs)} have strides {strides}; each must have "
+            "twice the stride of the one before"
+        )
+    if network.levels < len(strides):
+        raise ValueError(f"levels is {network.levels}, must be at least {len(strides)}, as outputs")
+    if network.region_levels > network.levels:
+        raise ValueError(f"region_levels is {network.region_levels}, of {network.levels} levels")
+    return network
+
+
 ProposerConfig = Annotated[
     CLNConfig | RPNConfig | NanoDetPlusConfig | RTDETRConfig | DETRConfig,
     Tagged("kind"),
+    Check(_pyramid_fits),
 ]
 
 
@@ -273,7 +335,7 @@ class ClassifierConfig:
             1.
     """
 
-    backbone: BackboneConfig
+    backbone: Trunk
     initialize: Literal["none", "clip", "package"]
     pool: Literal["attention", "mean"]
     pool_size: Positive

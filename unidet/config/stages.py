@@ -21,7 +21,7 @@ from unidet.config.images import ImageConfig
 from unidet.config.networks import (
     ClassifierConfig,
     ProposerConfig,
-    ResNetConfig,
+    ResNetTrunk,
     RPNHeadConfig,
     TextConfig,
 )
@@ -37,7 +37,7 @@ class TrainedClip:
     """
 
     kind: Literal["train"]
-    image: ResNetConfig
+    image: ResNetTrunk
     pool_size: Positive
     heads: Positive
     embedding: Positive
