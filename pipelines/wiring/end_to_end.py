@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unidet.config.stages import EndToEndConfig
+from unidet.errors import UserError
 from unidet.pipelines.wiring import classifier
 from unidet.pipelines.wiring.classifier import build_classifier, initialize_classifier
 
@@ -15,11 +16,21 @@ if TYPE_CHECKING:
 
 
 def build_end_to_end(settings: EndToEndConfig) -> EndToEnd:
-    """The network, without vocabularies."""
+    """The network, without vocabularies.
+
+    Raises:
+        UserError: the proposal head has other channels than the map, or as `build_region_parts`.
+    """
     from unidet.models.end2end import EndToEnd
     from unidet.models.rpn_head import RPNHead
 
     regions = build_classifier(settings.network)
+    channels, given = regions.backbone.channels[-1], settings.rpn_head.channels
+    if given != channels:
+        raise UserError(
+            f"end2end.rpn_head.channels: is {given}; must be {channels}, the channels of the "
+            "backbone's map"
+        )
     return EndToEnd(regions, RPNHead(settings.rpn_head, (regions.stride,)), settings.rpn_head)
 
 

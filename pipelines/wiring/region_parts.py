@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unidet.config.networks import BackboneConfig, ClassifierConfig
 from unidet.config.stages import TrainedClip
+from unidet.errors import UserError
 from unidet.pipelines.wiring.backbones import Initialize, build_backbone, build_last_layer
 from unidet.pipelines.wiring.backbones import code_of as backbone_code
 
@@ -33,9 +34,20 @@ class RegionParts:
 def build_region_parts(
     backbone: BackboneConfig, pool: Pool, settings: ClassifierConfig | TrainedClip
 ) -> RegionParts:
-    """Parts for regions of `settings.pool_size` cells a side on C4."""
+    """Parts for regions of `settings.pool_size` cells a side on C4.
+
+    Raises:
+        UserError: the last layer does not divide those cells, or the heads not its channels.
+    """
     trunk = build_backbone(backbone, (3,))
     last = build_last_layer(backbone)
+    if settings.pool_size % last.stride:
+        raise UserError(
+            f"pool_size: is {settings.pool_size}; must be a multiple of {last.stride}, the stride "
+            "of the backbone's last layer, which would leave out the last cells of every region"
+        )
+    if pool == "attention" and last.channels % settings.heads:
+        raise UserError(f"heads: is {settings.heads}; must divide {last.channels} channels")
     module = import_module(POOLS[pool])
     pooling = (
         module.AttentionPool(
