@@ -135,6 +135,30 @@ def test_a_pyramid_of_the_packages_backbone() -> None:
     assert "outputs [1, 3] have strides [4, 16]" in message
 
 
+@pytest.mark.parametrize(
+    ("group", "page", "divisor", "multiple"),
+    [
+        ("rpn", "rtdetr_r18vd", 48, 32),
+        ("rpn", "bench", 16, 32),
+        ("rpn", "toy", 8, 16),
+        ("roi", "toy", 1, 8),
+    ],
+)
+def test_sides_that_a_network_does_not_take(
+    group: str, page: str, divisor: int, multiple: int
+) -> None:
+    message = refusal(f"{group}={page}", f"{group}.images.divisor={divisor}")
+    assert message.startswith(
+        f"{group}: images.divisor is {divisor}; must be a multiple of {multiple}, "
+    )
+    compose(["experiment=toy", f"{group}={page}", f"{group}.images.divisor={multiple}"])
+
+
+def test_the_official_networks_take_any_side() -> None:
+    for page in ("cln_r50_fpn", "nanodet_plus_m_416", "detr_r50"):
+        compose(["experiment=toy", f"rpn={page}", "rpn.images.divisor=1"])
+
+
 def test_the_layer_for_regions_is_not_frozen() -> None:
     for key in ("roi.network.backbone", "clip.image"):
         expected = f"{key}: frozen_stages is 4, of 3 layers in use"

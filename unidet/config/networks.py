@@ -62,7 +62,7 @@ class EfficientNetConfig:
 BackboneConfig = Annotated[ResNetConfig | EfficientNetConfig, Tagged("kind")]
 
 
-def _stride(backbone: ResNetConfig | EfficientNetConfig, layer: int) -> int:
+def stride(backbone: ResNetConfig | EfficientNetConfig, layer: int) -> int:
     """Image pixels per cell of a layer's map, 1 to 4."""
     if isinstance(backbone, EfficientNetConfig):
         return 2 ** (layer + 1)
@@ -295,7 +295,7 @@ def _pyramid_fits(network: Any) -> Any:
     if not isinstance(network, LocalizationConfig):
         return network
     _frozen_of(network.backbone, network.outputs[-1])
-    strides = [_stride(network.backbone, layer) for layer in network.outputs]
+    strides = [stride(network.backbone, layer) for layer in network.outputs]
     if any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
         raise ValueError(
             f"the layers in outputs {list(network.outputs)} have strides {strides}; each must have "

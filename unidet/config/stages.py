@@ -25,6 +25,7 @@ from unidet.config.networks import (
     RPNHeadConfig,
     TextConfig,
 )
+from unidet.config.sides import check_sides
 from unidet.config.training import SamplerConfig, TrainingConfig
 
 
@@ -124,6 +125,9 @@ class RpnConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     weights: FilePath = free("")
 
+    def __post_init__(self) -> None:
+        check_sides(self.network, self.images)
+
 
 @dataclass(frozen=True)
 class ProposalsConfig:
@@ -175,6 +179,9 @@ class RegionNetworkConfig:
     text: Literal["clip", "random"] = "clip"
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     weights: FilePath = free("")
+
+    def __post_init__(self) -> None:
+        check_sides(self.network, self.images)
 
 
 def _keeps_proposals(images: ImageConfig) -> ImageConfig:
