@@ -165,6 +165,14 @@ def test_the_layer_for_regions_is_not_frozen() -> None:
         assert refusal(f"{key}.frozen_stages=4") == expected
 
 
+@pytest.mark.parametrize("key", ["rpn.images.std", "roi.images.std", "clip.std"])
+@pytest.mark.parametrize("deviation", [0.229, 0, -1])
+def test_a_deviation_that_is_not_of_8_bit_values(key: str, deviation: float) -> None:
+    """Of values in 0..1, images would be 255 times too bright."""
+    message = refusal(f"{key}=[57,{deviation},57]")
+    assert message.startswith(f"{key}.1: Input should be greater than or equal to 1, got ")
+
+
 def test_an_unparsable_override_is_refused() -> None:
     assert refusal("seed=[")
 

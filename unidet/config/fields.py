@@ -58,6 +58,9 @@ Rate = Annotated[float, Within(gt=0)]
 Weight = Annotated[float, Within(ge=0)]
 Fraction = Annotated[float, Within(ge=0, le=1)]
 Triple = tuple[float, float, float]
+_Deviation = Annotated[float, Within(ge=1)]
+Deviations = tuple[_Deviation, _Deviation, _Deviation]
+"""Standard deviations of 8-bit values: those of values in 0..1 are below 1, and refused."""
 
 
 def _expression(text: str) -> str:

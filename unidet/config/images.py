@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from unidet.config.fields import (
     Check,
+    Deviations,
     Factors,
     Fraction,
     Fractions,
@@ -99,7 +100,7 @@ class KeepRatioImages:
     test_short_side: Positive
     test_long_side: Positive
     mean: Triple
-    std: Triple
+    std: Deviations
     channels: Literal["rgb", "bgr"] = "rgb"
     horizontal_flip: Fraction = 0.5
     vertical_flip: Fraction = 0.0
@@ -133,7 +134,7 @@ class StretchedImages:
     sides: tuple[Positive, ...]
     test_side: Positive
     mean: Triple
-    std: Triple
+    std: Deviations
     channels: Literal["rgb", "bgr"] = "rgb"
     horizontal_flip: Fraction = 0.5
     vertical_flip: Fraction = 0.0

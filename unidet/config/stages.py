@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from unidet.config.compat import Compat
 from unidet.config.fields import (
     Check,
+    Deviations,
     FilePath,
     Fraction,
     NonNegative,
@@ -45,7 +46,7 @@ class TrainedClip:
     text: TextConfig
     crop_sizes: tuple[Positive, ...]
     mean: Triple
-    std: Triple
+    std: Deviations
     training: TrainingConfig
 
 
