@@ -2,8 +2,9 @@
 
 As PyTorch's autocast has it: sums are in float32, results are rounded to 16 bits, and so are the
 gradients of both. All else stays float32: weights and their updates, norms, depthwise convolutions,
-RoIAlign, boxes, losses. A GPU gets tensors of the 16-bit type for its tensor cores. A CPU rounds
-the numbers and computes in float32, which is the same up to the order of sums, and gains no time.
+RoIAlign, boxes, cosines with names, losses. A GPU gets tensors of the 16-bit type for its tensor
+cores. A CPU rounds the numbers and computes in float32, which is the same up to the order of sums,
+and gains no time.
 """
 
 from __future__ import annotations
