@@ -33,7 +33,7 @@ def tensors(network: NanoDetPlus, images_NCHW: np.ndarray) -> dict[str, np.ndarr
         output = network.predict(jt.array(images_NCHW))
         named = {
             "stem_conv1": stem,
-            "stem_maxpool": network.backbone.pool(stem),
+            "stem_maxpool": network.backbone.pooled(stem),
             "head_cls_logits": output.class_logits,
             "head_reg_logits": output.dfl_logits,
             "dist_in_strides": output.distances(),

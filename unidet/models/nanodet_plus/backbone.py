@@ -111,12 +111,16 @@ class ShuffleNetV2(nn.Module):
 
         `blocks`: the maps are blocked (ops/blocked_maps.py), which is for inference alone.
         """
-        feats = max_pool(self.stem(images_NCHW, blocks=blocks))
+        feats = self.pooled(self.stem(images_NCHW, blocks=blocks))
         maps = []
         for stage in (self.stage2, self.stage3, self.stage4):
             feats = stage(feats)
             maps.append(feats)
         return maps
+
+    def pooled(self, feats: jt.Var) -> jt.Var:
+        """The stem's map after max pooling; `unidet trace` reads it."""
+        return max_pool(feats)
 
     def _initialize(self) -> None:
         """Lines 187-207: standard deviation 1 / inputs per group, so 1 for depthwise filters."""
