@@ -99,6 +99,7 @@ def test_outputs_that_are_no_numbers_are_refused(net: NanoDetPlus, images: np.nd
 
 
 def test_a_single_cell_is_detected_once(net: NanoDetPlus, images: np.ndarray) -> None:
+    values(net.loss(batch(images, BOXES), np.random.default_rng(0)))  # running statistics
     image, sizes = jt.array(images[:1]), np.array([[128, 192]], np.int32)
     settings = {"iou_threshold": 1.0, "max_detections": None}
     (every,) = net.detect(image, sizes, score_threshold=0.0, **settings)
