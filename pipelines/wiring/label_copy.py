@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,23 +94,26 @@ def label_changes(data_root: str | None) -> str:
 
 def _times(labels: Path) -> str:
     """Of size, mtime and ctime, which no program sets back."""
-    stats = ((name, os.stat(file)) for name, file in _files(labels))
-    return digest([[n, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for n, s in stats])
+    return digest([[n, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for n, s in _files(labels)])
 
 
 def _content(labels: Path) -> str:
-    return digest([[name, sha256_file(file)] for name, file in _files(labels)])
+    folder = labels.parent if labels.is_file() else labels
+    return digest([[name, sha256_file(folder / name)] for name, _ in _files(labels)])
 
 
-def _files(labels: Path) -> Iterator[tuple[str, str]]:
-    """Name below `labels` and path of each file, or of the one file, without hidden ones."""
+def _files(labels: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The path below `labels` and the state of each file, or of the one file; no hidden ones."""
     if labels.is_file():
-        yield labels.name, str(labels)
+        yield labels.name, labels.stat()
         return
     for place, folders, files in os.walk(labels):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        below = place[len(str(labels)) + 1 :]
         for name in sorted(files):
-            path = os.path.join(place, name)
-            is_plain = os.path.isfile(path) and not name.startswith(".")
-            if is_plain and os.path.splitext(name)[1].lower() in _SUFFIXES:
-                yield os.path.relpath(path, labels), path
+            if os.path.splitext(name)[1].lower() not in _SUFFIXES or name.startswith("."):
+                continue
+            with suppress(FileNotFoundError):  # a link to nowhere
+                state = os.stat(os.path.join(place, name))
+                if stat.S_ISREG(state.st_mode):
+                    yield os.path.join(below, name), state

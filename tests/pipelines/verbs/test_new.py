@@ -145,7 +145,7 @@ def test_labels_that_have_changed_are_told_with_what_reads_them_again(
     labels = write_labels(tmp_path / "it's labels", format_name)
     file = labels / {"coco": "labels.json", "yolo": "data.yaml"}[format_name]
     folder = tmp_path / "birds"
-    places = ("--images", photos, "--annotations", labels, "--seed", 4)
+    places = ("--images", photos, "--annotations", labels, "--seed", 4, "--format", format_name)
     assert exit_status("new", folder, *places) == 0
 
     def told() -> str:
@@ -154,6 +154,8 @@ def test_labels_that_have_changed_are_told_with_what_reads_them_again(
         return capsys.readouterr().err
 
     (labels / ".hidden.txt").write_text("")
+    (labels / "nowhere.data").symlink_to("lost")
+    (labels / "folder.data").mkdir()
     os.utime(file, (1, 1))
     assert told() == ""  # other times, the same content
     before, times = file.read_text("utf-8"), file.stat()
@@ -162,7 +164,7 @@ def test_labels_that_have_changed_are_told_with_what_reads_them_again(
     said = told()
     assert said.startswith(f"note: {labels}: the labels have changed since this study read them")
     command = shlex.split(said.rpartition("to read them again: unidet ")[2])
-    assert command[-4:] == ["4", "--evaluation", "0.25", "--again"]
+    assert command[-5:] == ["--seed", "4", "--evaluation", "0.25", "--again"]
     assert exit_status("-C", folder, "stage=data") == 0
     assert said in capsys.readouterr().err
     assert exit_status(*command) == 0
