@@ -126,6 +126,7 @@ def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
         [*compress(arguments, (not flag for flag in is_override)), *named]
     )
     if options.overrides:
+        require_whole(arguments, alone=True)  # key= value
         parser.error(f"unrecognized arguments: {' '.join(options.overrides)}")
     options.overrides = overrides
     return options
@@ -204,6 +205,13 @@ def file_path(text: str) -> str:
     """A type for argparse: a file or folder of this machine, as `store_address` takes one."""
     store_address(text)
     return _path(local_path, text)
+
+
+def vocabulary(text: str) -> str:
+    """A type for argparse: names, or a file with them."""
+    if not text.strip():
+        raise ArgumentTypeError('names no category: give names, such as "cat, dog", or a file')
+    return file_path(text)
 
 
 def _path(read: Callable[[str], str], text: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from argparse import _ActionsContainer
 
-from unidet.pipelines.verbs.support.arguments import file_path
+from unidet.pipelines.verbs.support.arguments import file_path, vocabulary
 
 
 def add_vocabulary(model: _ActionsContainer) -> None:
     """`--vocab`, which `Vocabulary.parse` reads."""
     model.add_argument(
         "--vocab",
-        type=file_path,
+        type=vocabulary,
         metavar="NAMES",
         help='"cat, traffic light"; a file, one name per line; coco, lvis_v1, objects365, '
         "openimages; not needed if the model has its own names",

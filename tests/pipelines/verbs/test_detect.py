@@ -117,6 +117,8 @@ def test_an_open_model_needs_names(opened: Opened, capsys: pytest.CaptureFixture
     opened(None)
     assert exit_status("detect", "a.png", "--weights", "w.pth") == 2
     assert "--vocab: this model takes any name; say which" in capsys.readouterr().err
+    assert exit_status("detect", "a.png", "--weights", "w.pth", "--vocab", " ") == 2
+    assert "--vocab: names no category: give names, such as" in capsys.readouterr().err
     assert not Path("detections").exists()
 
 

@@ -210,3 +210,16 @@ def test_one_file_is_not_asked_to_hold_metrics_and_categories(
     options = ("truth.json", "results.json", "--style=coco", "--out=a.csv")
     complaint = complaint_of("evaluate", capsys, *options, "--per-category=./a.csv")
     assert "--per-category: ./a.csv is that of --out" in complaint
+
+
+def test_results_with_ids_of_their_own_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `detect` writes them without --annotations; proposals are of no category."""
+    Path("results.json").rename("detections.json")
+    Path(".unidet_detect.jsonl").touch()
+    listed = json.loads(Path("truth.json").read_text())
+    listed |= {"annotations": [], "categories": [{"id": 2, "name": "cat"}]}
+    Path("images.json").write_text(json.dumps(listed))
+    command = ("truth.json", "detections.json", "--style")
+    complaint = complaint_of("evaluate", capsys, *command, "coco")
+    assert "category 'cat' is 2 there, 1 in truth.json; detect with the ids of" in complaint
+    assert exit_status("evaluate", *command, "proposals") == 0
