@@ -17,7 +17,12 @@ from commands import write_small_files
 from PIL import Image
 
 from unidet import cli
-from unidet.pipelines.verbs.support.arguments import file_path, parser_of, store_address
+from unidet.pipelines.verbs.support.arguments import (
+    file_path,
+    parser_of,
+    store_address,
+    vocabulary,
+)
 from unidet.pipelines.verbs.support.verb import load, names
 
 INPUT_FILE = ("absent", "folder", "below")
@@ -294,11 +299,12 @@ def test_no_such_user_has_an_example(here: Path, answer: Answer) -> None:
 
 # --- numbers ----------------------------------------------------------------------------------
 
+TEXTS = (file_path, store_address, vocabulary)
 NUMBERS = [
     (name, action.option_strings[0])
     for name in names()
     for action in parser_of(name, load(name))._actions
-    if action.option_strings and action.type not in (None, file_path, store_address)
+    if action.option_strings and action.type not in (None, *TEXTS)
 ]
 
 
