@@ -130,6 +130,12 @@ def test_a_pyramid_whose_parts_do_not_fit(override: str, message: str) -> None:
     assert refusal(f"rpn.network.{override}").startswith(f"rpn.network{message}")
 
 
+def test_anchors_that_would_be_positive_and_negative() -> None:
+    key = "rpn.network.box_iou"
+    assert refusal(f"{key}=[0.3,0.7]").startswith(f"{key}: the first IoU makes an anchor positive")
+    assert compose([f"{key}=[0.5,0.5]"]).rpn.network.box_iou == (0.5, 0.5)
+
+
 def test_a_pyramid_of_the_packages_backbone() -> None:
     message = refusal("rpn=bench", "rpn.network.outputs=[1,3]")
     assert "outputs [1, 3] have strides [4, 16]" in message

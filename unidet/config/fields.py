@@ -83,9 +83,20 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _positive_first(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < pair[1]:
+        raise ValueError(
+            "the first IoU makes an anchor positive, the second, not above it, negative, "
+            f"got [{pair[0]:g}, {pair[1]:g}]"
+        )
+    return pair
+
+
 Sizes = Annotated[tuple[Rate, Rate], Check(_ascending)]
 Factors = Annotated[tuple[Weight, Weight], Check(_ascending)]
 Fractions = Annotated[tuple[Fraction, Fraction], Check(_ascending)]
+AnchorIoU = Annotated[tuple[Fraction, Fraction], Check(_positive_first)]
+"""IoU from which an anchor is positive, and below which it is negative."""
 Pixels = Annotated[tuple[Positive, Positive], Check(_ascending)]
 Expression = Annotated[str, Check(_expression)]
 FilePath = Annotated[str, Check(local_path)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from unidet.config.compat import Compat
 from unidet.config.fields import (
+    AnchorIoU,
     Check,
     Fraction,
     NonNegative,
@@ -168,8 +169,7 @@ class CLNConfig(LocalizationConfig):
         objectness: "centerness" (official: L1 loss on sampled anchors) or "iou": all anchors learn
             the IoU of their box with quality focal loss; faster on short schedules.
         box_loss, box_loss_weight: "iou" (official, 1 - IoU) or "giou", for the proposal boxes.
-        box_iou, objectness_iou: IoU from which an anchor is positive, and below which it is
-            negative; with objectness "iou" the second pair applies to both.
+        box_iou, objectness_iou: with objectness "iou" the second pair applies to both.
         compat: "official" has no box loss for ground truth boxes at the left or top border,
             initializes every box as a point, and contains the official head's unused classifier.
     """
@@ -179,8 +179,8 @@ class CLNConfig(LocalizationConfig):
     objectness: Literal["centerness", "iou"]
     box_loss: Literal["iou", "giou"]
     box_loss_weight: Weight
-    box_iou: tuple[Fraction, Fraction]
-    objectness_iou: tuple[Fraction, Fraction]
+    box_iou: AnchorIoU
+    objectness_iou: AnchorIoU
     compat: Compat = "default"
 
 
@@ -197,7 +197,7 @@ class RPNConfig(LocalizationConfig):
     kind: Literal["rpn"]
     anchor_scales: tuple[Rate, ...]
     anchor_ratios: tuple[Rate, ...]
-    anchor_iou: tuple[Fraction, Fraction]
+    anchor_iou: AnchorIoU
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class RPNHeadConfig:
     channels: Positive
     anchor_scales: tuple[Rate, ...]
     anchor_ratios: tuple[Rate, ...]
-    anchor_iou: tuple[Fraction, Fraction]
+    anchor_iou: AnchorIoU
     minimum_iou: Fraction
     rpn_samples: Positive
     proposal_nms: Fraction
