@@ -196,3 +196,28 @@ def test_no_detection_on_any_box() -> None:
     nothing = truth_of()
     assert not doubt(nothing, far, "coco")
     assert not [*notes_of(nothing, far, "proposals")]
+
+
+@pytest.mark.parametrize(("style", "tied"), [("coco", 12), ("lvis", 12), ("proposals", 8)])
+def test_most_scores_are_those_of_others(style: str, tied: int) -> None:
+    """6 detections have category 1 and score .9, 6 category 2 and .5. Two images have two of each
+    score, which are tied within the image, two images have one of each, which are not."""
+    truth = truth_of((1, 1), (2, 2), (3, 1), (4, 2))
+    rows = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3]
+    detections = dataclasses.replace(
+        found(truth, rows, [1, 2] * 6), scores=np.array([0.9, 0.5] * 6)
+    )
+    (note,) = [note for note in notes_of(truth, detections, style) if "have the score of" in note]
+    assert note.startswith(f"{tied} of 12 detections have the score of another that they are")
+
+
+def test_few_equal_scores_are_not_spoken_of() -> None:
+    truth = truth_of((1, 1), (2, 1), (3, 1), (4, 1))
+    detections = found(truth, [0, 1, 2, 3] * 3, [1] * 12)
+    halves = dataclasses.replace(
+        detections, scores=np.array([0.9, 0.9, 0.8, 0.8, 0.7, 0.7, *np.arange(6) / 10])
+    )
+    assert not [note for note in notes_of(truth, halves, "coco") if "have the score of" in note]
+    equal = dataclasses.replace(detections, scores=np.full(12, 0.5))
+    notes = [note for note in notes_of(truth, equal, "coco") if "score" in note]
+    assert [note[:7] for note in notes] == ["all 12 "]  # said once

@@ -29,6 +29,7 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
     """
     yield from oddities(truth, detections, style)
     yield from _cut_off(detections.scores)
+    yield from _ties(detections, style)
     if style != "proposals":
         count, best = uncounted(truth, detections, style)
         if count:
@@ -47,6 +48,22 @@ def _cut_off(scores: np.ndarray) -> Iterator[str]:
         yield (
             f"no detection scores below {least:.2g}: if a threshold has cut them off, the metrics "
             "are lower than official ones, which need them (detect: --threshold 0)"
+        )
+
+
+def _ties(detections: Detections, style: str) -> Iterator[str]:
+    """Official packages sort stably, so metrics depend on the order of equal scores in the file:
+    AP within a category, recall of proposals within an image."""
+    ranked = detections.image_ids if style == "proposals" else detections.category_ids
+    order = np.lexsort((detections.scores, ranked))
+    ranked, scores = ranked[order], detections.scores[order]
+    same = (ranked[1:] == ranked[:-1]) & (scores[1:] == scores[:-1])
+    tied = int(np.count_nonzero(np.append(same, False) | np.append(False, same)))
+    if len(scores) >= _FEWEST and 2 * tied > len(scores) and len(np.unique(scores)) > 1:
+        yield (
+            f"{tied} of {len(scores)} detections have the score of another that they are ranked "
+            "with: their order in the file decides, as officially, and in another order metrics "
+            "differ; write scores with more digits"
         )
 
 
