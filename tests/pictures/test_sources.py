@@ -147,6 +147,16 @@ def test_the_order_is_that_of_the_command_and_nothing_comes_twice(
     assert names("q", "p/b.jpg", "p") == ["q/c.jpg", "p/b.jpg", "p/a.jpg"]
 
 
+def test_numbers_in_names_are_in_order_by_value(files: Callable[..., None]) -> None:
+    """As frames of a video are that were written without leading zeros."""
+    wanted = ["p/2.jpg", "p/10.jpg", "p/a1b2.jpg", "p/a1b10.jpg", "p/a01b11.jpg", "p/b.jpg"]
+    files(*reversed(wanted))
+    assert paths("p") == paths("p/*.jpg") == wanted
+    files(*(f"q/d{row}/{1:0{row}}.jpg" for row in (1, 2, 10, 200)))
+    assert names("q", recursive=True)[-1] == f"d200/{1:0200}.jpg"
+    assert [name.split("/")[0] for name in names("q/**/*.jpg")] == ["d1", "d2", "d10", "d200"]
+
+
 def test_a_list_on_standard_input(files: Callable[..., None]) -> None:
     files("a b.jpg", "c.jpg", "p/d.jpg")
     listed = io.StringIO("\ufeffa b.jpg\n\nc.jpg\r\np\n")

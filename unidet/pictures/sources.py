@@ -132,7 +132,8 @@ def _entries(item: str) -> list[Entry]:
         folder = os.path.dirname(folder)
     # An existing path is not a pattern, even if it contains brackets.
     parts = path[len(folder) :].lstrip("/").split("/")
-    matches = sorted(set(_matching(folder, parts, (os.path.realpath(folder or "."),))))
+    found = set(_matching(folder, parts, (os.path.realpath(folder or "."),)))
+    matches = sorted(found, key=_place_of)
     base = folder or "."
     pictures = [match for match in matches if os.path.isdir(match) or _looks_like_one(match)]
     return [(match, base, "") for match in pictures] or [(path, base, "no image has such a name")]
@@ -172,6 +173,12 @@ def _names_like(part: str, folder: str) -> list[str]:
     return names if part.startswith(".") else [name for name in names if not name.startswith(".")]
 
 
+def _place_of(name: str) -> tuple[list[str | int], str]:
+    """By which names are sorted: numbers in them by value, so that `frame2` is before `frame10`."""
+    parts = re.split(r"([0-9]+)", name)  # text and numbers by turns
+    return [int(part) if row % 2 else part for row, part in enumerate(parts)], name
+
+
 def _without_outputs(entries: list[Entry], written: Written) -> list[Entry]:
     """Without files that `detect` has written, unless these are all that is given."""
     is_output = [not os.path.isdir(path) and written.has(path) for path, _, _ in entries]
@@ -200,7 +207,7 @@ def _below(folder: str, recursive: bool, above: tuple[str, ...]) -> Iterator[str
     """
     try:
         with os.scandir(folder) as listed:
-            items = sorted(listed, key=lambda item: item.name)
+            items = sorted(listed, key=lambda item: _place_of(item.name))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
     yield from (item.path for item in items if _looks_like_one(item.name) and not item.is_dir())
