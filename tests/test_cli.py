@@ -201,6 +201,10 @@ def test_of_two_values_none_wins_in_silence(
         (("detect", "a.jpg", "--conf", "0.3"), "--conf 0.3; it is --threshold here; see"),
         (("detect", "a.jpg", "--device", "0"), "0; it is runtime.device=cpu or cuda here; see"),
         (("detect", "a.jpg", "--source", "b"), "arguments: --source b; see: unidet detect -h"),
+        (("detect", "a.jpg", "conf=0.3"), "conf=0.3: is not in the configuration; it is --thresh"),
+        (("detect", "a.jpg", "text_encoder=b.pt"), "configuration; it is --text-encoder here; see"),
+        (("detect", "a.jpg", "device=0"), "configuration; it is runtime.device=cpu or cuda here"),
+        (("detect", "a.jpg", "--vocab", ""), "--vocab: names no category: give names"),
     ],
 )
 def test_a_misspelt_word_is_answered_with_the_nearest(

@@ -69,7 +69,10 @@ def test_several_values_want_a_sweep() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("nonsense", "nonsense: is neither key=value nor an option"),
+        (
+            "nonsense",
+            "nonsense: is neither key=value nor an option that may stand here; unidet con",
+        ),
         ("--nonsense", "--nonsense: is neither key=value nor an option"),
         ("=x", "=x: names no key"),
         ("=3", "=3: names no key"),

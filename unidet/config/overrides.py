@@ -137,7 +137,10 @@ def fault(override: str, sweep: bool) -> str:
 
     key, equals, value = override.partition("=")
     if not (equals or key.startswith("~")):
-        return f"{override}: is neither key=value nor an option that may stand here"
+        return (
+            f"{override}: is neither key=value nor an option that may stand here; unidet config "
+            "prints all keys"
+        )
     if not key:
         return f"{override}: names no key; see: unidet config"
     try:

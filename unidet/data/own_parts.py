@@ -116,7 +116,8 @@ def _numbered_like(train: Document, val: Document) -> tuple[Document, dict[str, 
         first = strange[0] if strange else sorted({*numbers} ^ {*own})[0]
         raise UserError(
             f"train and val have different categories ({len(numbers)} and {len(own)}, by name), "
-            f"first {first!r}; one study learns and evaluates the same names"
+            f"first {first!r}; one study learns and evaluates the same names: list all of val's "
+            "in train too, with boxes or without, each once"
         )
     renumbered = {number: known[name] for name, number in own}
     boxes = [{**box, "category_id": renumbered[box["category_id"]]} for box in val["annotations"]]

@@ -28,9 +28,9 @@ def notes_of(truth: GroundTruth, detections: Detections, style: str) -> Iterator
         style: "lvis", "coco" or "proposals".
     """
     yield from oddities(truth, detections, style)
-    yield from _cut_off(detections.scores)
     yield from _ties(detections, style)
     if style != "proposals":
+        yield from _cut_off(detections.scores)
         count, best = uncounted(truth, detections, style)
         if count:
             yield f"{count} × detection beyond {best}: not counted, as officially"

@@ -9,6 +9,7 @@ import math
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import compress
 from typing import Any, NoReturn
 
@@ -76,17 +77,35 @@ class _Parser(ArgumentParser):
 
     def _near(self, message: str) -> str:
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
-        known = [option for option in self._option_string_actions if option.startswith("--")]
         if unknown is None:
             return ""
-        meant = _ELSEWHERE.get(unknown[1], "")
-        if meant in known or ("=" in meant and self.get_default("overrides") is not None):
+        if meant := self._called_here(unknown[1]):
             return f"; it is {meant} here"
-        near = difflib.get_close_matches(unknown[1], known, n=1, cutoff=_NEAR)
+        near = difflib.get_close_matches(unknown[1], self._known(), n=1, cutoff=_NEAR)
         return f"; did you mean {near[0]}?" if near else ""
 
+    def _known(self) -> list[str]:
+        return [option for option in self._option_string_actions if option.startswith("--")]
 
-def parser_of(name: str, verb: Verb) -> ArgumentParser:
+    def _called_here(self, option: str) -> str:
+        """What an option of other programs is called here; empty if it is not known."""
+        meant = _ELSEWHERE.get(option, "")
+        is_key = "=" in meant and self.get_default("overrides") is not None
+        return meant if meant in self._known() or is_key else ""
+
+    def refuse_options(self, overrides: Sequence[str]) -> None:
+        """UserError for an option written like a value of the configuration, as Ultralytics'
+        `conf=0.3`, unless that has a value of this name.
+        """
+        for override in overrides:
+            key = override.partition("=")[0]
+            option = f"--{key.replace('_', '-')}"
+            meant = option if option in self._known() else self._called_here(option)
+            if meant and not _is_key(key):
+                self.error(f"{override}: is not in the configuration; it is {meant} here")
+
+
+def parser_of(name: str, verb: Verb) -> _Parser:
     """The parser of a verb, whose help ends with an example."""
     parser = _Parser(
         prog=f"unidet {name}",
@@ -128,8 +147,15 @@ def parse(name: str, verb: Verb, arguments: Sequence[str]) -> Namespace:
     if options.overrides:
         require_whole(arguments, alone=True)  # key= value
         parser.error(f"unrecognized arguments: {' '.join(options.overrides)}")
+    parser.refuse_options(overrides)
     options.overrides = overrides
     return options
+
+
+def _is_key(name: str) -> bool:
+    from unidet.config.study import Config
+
+    return name in {field.name for field in fields(Config)}
 
 
 def _parted(arguments: Sequence[str]) -> tuple[Sequence[str], list[str]]:
