@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unidet.data.check import untrained
 from unidet.data.images import require_readable
 from unidet.data.own_data import OwnData
 from unidet.data.pictures import PictureFolder
@@ -15,7 +16,8 @@ from unidet.pipelines.wiring.ready_embeddings import empty_note, order_note, rea
 
 
 def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | None) -> list[str]:
-    """Notes on boxes that are not trained on or all alike, and on the order of ready embeddings.
+    """Notes on boxes and images that are not trained on, on boxes that are all alike, and on the
+    order of ready embeddings.
 
     Args:
         data: what was read at `place`; all its documents, one at least, have the same categories.
@@ -33,7 +35,7 @@ def check_labels(data: OwnData, place: Path, images: Path, embeddings: Path | No
         skipped = {f"skipped: {reason}": finding for reason, finding in report.skipped.items()}
         alike = {remark: own for remark, own in report.noted.items() if remark.endswith(PLACELESS)}
         crowds = findings(read.boxes, {CROWD: read.is_crowd})
-        noted = together(noted, skipped | alike | crowds)
+        noted = together(noted, skipped | alike | crowds | untrained(split, read))
         for name in split.file_names:
             require_readable(images / name)
         if data.format == "coco":  # other formats' sizes are the images'

@@ -13,6 +13,8 @@ from labelled import COCO, write_pictures
 from PIL import Image
 
 from unidet.data.check import (
+    BACKGROUND,
+    SMALL,
     Faults,
     check_pictures,
     check_tables,
@@ -53,6 +55,23 @@ def more(count: int, **values: Any) -> Edit:
             boxes.append({**boxes[0], "id": 10 + number, **values})
 
     return edit
+
+
+def test_images_that_training_leaves_out_are_counted(photos: Path) -> None:
+    """Image 1 keeps a crowd alone, 2 its cat, 4 has a box and 20 rows, 5 nothing."""
+    for name in "de":
+        Image.new("RGB", (40, 20)).save(photos / f"{name}.png")
+
+    def edit(content: dict[str, Any]) -> None:
+        content["annotations"][0]["iscrowd"] = 1
+        content["annotations"][1].update(image_id=4, bbox=[1, 1, 9, 9])
+        content["images"].append({"id": 4, "file_name": "d.png", "width": 40, "height": 20})
+        content["images"].append({"id": 5, "file_name": "e.png", "width": 40, "height": 20})
+
+    _, faults = checked(photos, edit)
+    assert faults.noted[BACKGROUND] == Finding(2, "images[0] (id 1)")
+    assert faults.noted[SMALL] == Finding(1, "images[2] (id 4)")
+    assert "image without boxes" not in faults.noted  # said once
 
 
 def test_a_sound_set_has_no_fault(photos: Path) -> None:

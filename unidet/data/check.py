@@ -12,6 +12,7 @@ import numpy as np
 from unidet.data.images import FolderImages, OtherSize, image_faults
 from unidet.data.pictures import PictureFolder
 from unidet.data.readers import CROWD, split_of
+from unidet.data.sampler import SMALLEST_IMAGE
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, findings
 from unidet.formats.findings import Finding, TableFault
@@ -21,6 +22,13 @@ from unidet.formats.tables import Tables
 from unidet.records import Split
 
 Result = TypeVar("Result")
+BACKGROUND = (
+    "image without an object (no box, or crowds alone): not trained on, not even as background, "
+    "but evaluated on"
+)
+SMALL = f"image with a side below {SMALLEST_IMAGE} pixels: not trained on"
+_BOXLESS = "image without boxes"
+"""What stage `data` notes of such an image."""
 _MOST_ROUNDS = 100
 """Of reading without what was at fault: a set with more kinds of fault is told about these."""
 
@@ -59,7 +67,8 @@ def check_tables(
     def index(read: Annotations) -> Split:
         split, report = split_of(read, images, name=path.stem)
         faults.note({f"skipped: {kind}": finding for kind, finding in report.skipped.items()})
-        faults.note(report.noted | findings(read.boxes, {CROWD: read.is_crowd}))
+        noted = {remark: own for remark, own in report.noted.items() if remark != _BOXLESS}
+        faults.note(noted | findings(read.boxes, {CROWD: read.is_crowd}) | untrained(split, read))
         return split
 
     if is_evaluated:  # first, so that what an evaluation refuses is not said to be skipped as well
@@ -67,6 +76,14 @@ def check_tables(
         if sound.get("annotations"):
             tables = sound
     return _sound_part(path, tables, faults, index)[0]
+
+
+def untrained(split: Split, read: Annotations) -> dict[str, Finding]:
+    """The images of a set that training would leave out (`sampler.trainable_rows`)."""
+    labelled = np.zeros(len(split), bool)
+    labelled[split.box_image[~split.is_crowd]] = True
+    small = labelled & (np.minimum(split.widths, split.heights) < SMALLEST_IMAGE)
+    return findings(read.images, {BACKGROUND: ~labelled, SMALL: small})
 
 
 def _sound_part(
