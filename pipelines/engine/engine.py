@@ -34,7 +34,7 @@ from unidet.pipelines.engine.processes import fill_shards
 from unidet.pipelines.engine.progress_lines import Done, Lines
 from unidet.pipelines.engine.remotes import from_remote, reaching
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
-from unidet.pipelines.wiring.label_copy import label_changes
+from unidet.pipelines.wiring.label_copy import tell_label_changes
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
 from unidet.store.disk import nearest_folder, read_plain, replace, unreadable_is_damaged
@@ -86,8 +86,7 @@ def run(config: Config) -> dict[Node, Done]:
     store = open_store(config)
     require_folders(store.layout)
     study = _Study(config, store, needed(config.stage, config))
-    if changes := label_changes(config.data.root):
-        say(f"note: {changes}")
+    tell_label_changes(config)
     for node in study.nodes:
         # Read now, for an edit made while an early stage trains is not the code that runs later.
         modules_of(node, config, study.store)

@@ -111,10 +111,13 @@ def _prepare(options: Namespace, compose: Compose) -> int:
 def _sets(options: Namespace, compose: Compose, faults: Faults | None) -> Iterator[NamedData]:
     from unidet.data.check import Faults
     from unidet.formats.labels.records import strictly
+    from unidet.pipelines.wiring.label_copy import tell_label_changes
     from unidet.pipelines.wiring.named_data import sets_in_folder, sets_of_study
 
     if not options.images:
-        return sets_of_study(compose(options.overrides))
+        config = compose(options.overrides)
+        tell_label_changes(config)
+        return sets_of_study(config)
     places = (Path(options.annotations), Path(options.images))
     refuse = strictly if faults is None else faults.refuse_record
     note = (faults or Faults()).note

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from unidet.console.terminal import printable, say
+from unidet.console.terminal import printable
 from unidet.pipelines.verbs.support.arguments import add_json
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -35,10 +35,9 @@ def run(options: Namespace, compose: Compose) -> int:
 def print_status(config: Config, *, as_json: bool) -> bool:
     """A line for each stage whose artefacts are alike, or a JSON list; whether all are fresh."""
     from unidet.pipelines.engine.states import states
-    from unidet.pipelines.wiring.label_copy import label_changes
+    from unidet.pipelines.wiring.label_copy import tell_label_changes
 
-    if changes := label_changes(config.data.root):
-        say(f"note: {changes}")
+    tell_label_changes(config)
     nodes = states(config)
     if as_json:
         print(json.dumps([_values(state) for state in nodes], indent=1))

@@ -16,8 +16,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.engine.changes import lines, why
+    from unidet.pipelines.wiring.label_copy import tell_label_changes
 
-    answers = why(options.stage, compose(options.overrides))
+    config = compose(options.overrides)
+    tell_label_changes(config)
+    answers = why(options.stage, config)
     told = [line for answer in answers for line in lines(answer)]
     tell(options, one_or_list([asdict(answer) for answer in answers]), told)
     return 0

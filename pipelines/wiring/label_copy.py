@@ -16,12 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.store.disk import read_plain, whole_file
 from unidet.store.hashing import digest, sha256_file
 from unidet.store.plain_json import parse_record
 
 if TYPE_CHECKING:
+    from unidet.config.study import Config
     from unidet.formats.labels.coco import Document
 
 READ_FROM = "read_from.json"
@@ -63,6 +65,12 @@ def write_copy(folder: Path, documents: Mapping[str, Document], read: ReadFrom) 
             partial.write_text(text, encoding="utf-8")
         for part in documents:
             (folder / f"{part}.json").unlink(missing_ok=True)
+
+
+def tell_label_changes(config: Config) -> None:
+    """Note on labels that have changed since they were read; UserError as `label_changes`."""
+    if changes := label_changes(config.data.root):
+        say(f"note: {changes}")
 
 
 def label_changes(data_root: str | None) -> str:

@@ -163,11 +163,12 @@ def test_labels_that_have_changed_are_told_with_what_reads_them_again(
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     said = told()
     assert said.startswith(f"note: {labels}: the labels have changed since this study read them")
-    command = shlex.split(said.rpartition("to read them again: unidet ")[2])
-    assert command[-5:] == ["--seed", "4", "--evaluation", "0.25", "--again"]
-    assert exit_status("-C", folder, "stage=data") == 0
-    assert said in capsys.readouterr().err
-    assert exit_status(*command) == 0
+    again = shlex.split(said.rpartition("to read them again: unidet ")[2])
+    assert again[-5:] == ["--seed", "4", "--evaluation", "0.25", "--again"]
+    for command in (("stage=data",), ("why", "data"), ("data", "check")):
+        assert exit_status("-C", folder, *command) == 0
+        assert said in capsys.readouterr().err
+    assert exit_status(*again) == 0
     assert told() == ""
     assert '"fox"' in (folder / "annotations/train.json").read_text("utf-8")
     labels.rename(tmp_path / "elsewhere")
