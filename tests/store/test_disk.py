@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store.disk import check_folder, check_target, files_below, whole_file
+from unidet.store.disk import check_folder, check_target, files_below, make_folder, whole_file
 
 
 def test_files_and_links_below(tmp_path: Path) -> None:
@@ -29,6 +29,19 @@ def test_a_folder_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     assert next(found) == tmp_path / "first"
     shutil.rmtree(tmp_path / "gone")
     assert list(found) == []
+
+
+def test_a_folder_deeper_than_pythons_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    deep = Path(*["p"] * 1500)
+    make_folder(deep)
+    make_folder(deep)
+    assert deep.is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "file" / "x")
 
 
 # --- whole files ------------------------------------------------------------------------------

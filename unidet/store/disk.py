@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from unidet.errors import UserError
@@ -102,15 +103,14 @@ def _opened(path: Path | str) -> Iterator[int]:
 
 def make_folder(path: Path) -> None:
     """Create a folder and its parents durably."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        if not path.is_dir():  # else another process has just made it
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(path)) from None
-    sync(path.parent)
+    missing = list(takewhile(lambda place: not place.is_dir(), (path, *path.parents)))
+    for place in reversed(missing):
+        try:
+            os.mkdir(place)
+        except FileExistsError:
+            if not place.is_dir():  # else another process has just made it
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(place)) from None
+        sync(place.parent)
 
 
 def discard(path: Path, trash: Path) -> None:
