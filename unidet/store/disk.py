@@ -205,7 +205,7 @@ def write_sealed(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             temporary.write_bytes(sha256_bytes(data).encode() + b"\n" + data)
             os.replace(temporary, path)
