@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,14 @@ def test_a_folder_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     assert list(found) == []
 
 
-def test_a_folder_deeper_than_pythons_stack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    deep = Path(*["p"] * 1500)
-    make_folder(deep)
-    make_folder(deep)
+def test_a_folder_deeper_than_pythons_stack(tmp_path: Path) -> None:
+    deep, limit = tmp_path.joinpath(*["p"] * 300), sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        make_folder(deep)
+        make_folder(deep)
+    finally:
+        sys.setrecursionlimit(limit)
     assert deep.is_dir()
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):

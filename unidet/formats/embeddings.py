@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.errors import HEAD, UserError, not_binary
+from unidet.errors import HEAD, UserError, not_binary, require_end
 from unidet.weights.read import read_npz
 
 # What numpy's reader of headers raises, which are Python literals.
@@ -86,6 +86,7 @@ def read_array(path: Path) -> np.ndarray:
         UserError: it is none, or cannot be read.
     """
     try:
+        require_end(path)
         with path.open("rb") as file:
             head = file.read(HEAD)
             if not head.startswith(np.lib.format.MAGIC_PREFIX):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unidet.errors import HEAD, UserError, other_kind, suggestion
+from unidet.errors import HEAD, UserError, other_kind, require_end, suggestion
 from unidet.vocabularies import other_lists
 
 SHIPPED = ("coco", "lvis_v1", "objects365", "openimages")
@@ -107,6 +107,7 @@ class Vocabulary:
             UserError: as `parse`; the line is named.
         """
         try:
+            require_end(path)
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unidet.errors import HEAD, UserError, kind_among, not_binary, other_kind
+from unidet.errors import HEAD, UserError, kind_among, not_binary, other_kind, require_end
 
 ZIP = b"PK\x03\x04"
 _GIVE = "give the checkpoint that it was made from"
@@ -50,6 +50,7 @@ def require_archive(path: Path) -> None:
     Raises:
         OSError: it cannot be read.
     """
+    require_end(path)
     with path.open("rb") as file:
         head = file.read(HEAD)
     if not head.startswith(ZIP) and (reason := not_binary(head)):

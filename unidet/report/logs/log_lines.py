@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unidet.errors import UserError
+from unidet.errors import UserError, require_end
 
 KNOWN = (
     "log.csv of unidet, .log or .log.json of mmdet, logs.txt of nanodet, log.txt of DETR or RT-DETR"
@@ -43,6 +43,7 @@ def read_text(path: Path) -> LogText:
         UserError: the file does not exist, is not readable, is no text, or is empty.
     """
     try:
+        require_end(path)
         content = path.read_bytes()
         text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except FileNotFoundError:
