@@ -34,8 +34,8 @@ def test_a_folder_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_folder_deeper_than_pythons_stack(tmp_path: Path) -> None:
-    deep, limit = tmp_path.joinpath(*["p"] * 300), sys.getrecursionlimit()
-    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    deep, limit = tmp_path.joinpath(*["p"] * 150), sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 80)
     try:
         make_folder(deep)
         make_folder(deep)

@@ -51,6 +51,22 @@ def group() -> Iterator[None]:
     os.umask(before)
 
 
+def test_what_has_no_room_for_another_link_is_copied(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ext4 counts 65,000 links: of a file that as many artefacts share."""
+    action, link = publish({"model": b"weights"}), os.link
+
+    def full(source: Path, target: Path) -> None:
+        if store.layout.blobs in Path(source).parents:
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK), str(source))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", full)
+    assert (store.folder(action) / "model").read_bytes() == b"weights"
+    assert store.folder(action) == store.intact_folder(action)
+
+
 def test_the_second_user_gets_copies(
     store: Store, publish: Publish, request: pytest.FixtureRequest
 ) -> None:

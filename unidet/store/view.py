@@ -1,6 +1,7 @@
 """The folder of an artefact: read-only hard links to blobs, rebuilt when needed.
 
-Linux may forbid a link to another user's blob (fs.protected_hardlinks); then the blob is copied.
+Linux may forbid a link to another user's blob (fs.protected_hardlinks), and file systems one more
+than they can count (ext4: 65,000, to what as many artefacts share); then the blob is copied.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from unidet.store.ingest import rescue
 from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
 from unidet.store.record import Action, StoredFile
+
+
+_NO_LINK = (errno.EPERM, errno.EACCES, errno.EMLINK)
 
 
 def materialise(action: Action, layout: Layout) -> Path:
@@ -93,7 +97,9 @@ def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> No
 def _link_or_copy(blob: Path, target: Path) -> None:
     try:
         os.link(blob, target)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
         copy_hashed(blob, target)
         os.chmod(target, 0o444)
 
