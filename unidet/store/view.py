@@ -19,7 +19,6 @@ from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
 from unidet.store.record import Action, StoredFile
 
-
 _NO_LINK = (errno.EPERM, errno.EACCES, errno.EMLINK)
 
 
