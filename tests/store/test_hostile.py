@@ -163,6 +163,8 @@ def test_a_push_names_what_it_cannot_send(store: Store, publish: Publish, tmp_pa
     path.unlink()
     (said,) = push(store, Remote(str(tmp_path / "remote5")), [heir]).refused
     assert said == f"rpn {heir.output[:12]}: made from rpn, which this store lacks"
+    moved = fetch_all(Store(tmp_path / "new"), Remote(str(tmp_path / "remote5")), no_use)
+    assert (moved.sent, moved.refused) == ([heir.key], [said])
     assert push(store, Remote(str(tmp_path / "remote6")), None).refused == []
 
 

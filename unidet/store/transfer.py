@@ -209,8 +209,9 @@ def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
 
 
 def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> Moved:
-    """Copy all artefacts of a remote; refused ones are listed and do not stop the others."""
-    moved = Moved()
+    """Copy all artefacts of a remote; refused ones are listed and do not stop the others, and so
+    are inputs that it lacks."""
+    moved, arrived = Moved(), list[Action]()
     keys = list(remote.keys())
     new = {key for key in keys if not _is_here(store, key)}
     for key in keys:
@@ -224,6 +225,8 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
             if key in new:
                 moved.sent.append(key)
                 moved.bytes += action.size
+                arrived.append(action)
+    moved.refused += _without_record(arrived, *read_records(store))
     return moved
 
 
