@@ -12,7 +12,7 @@ from typing import Literal
 import jittor as jt
 
 from unidet.ops.batch_norm import BatchNorm2d
-from unidet.ops.blocked_maps import LANES, channel_count, check_residual, is_blocked
+from unidet.ops.blocked_maps import LANES, channel_count, is_blocked
 from unidet.ops.onednn import require_shape, run
 
 WINOGRAD_MAX_CHANNELS = 256
@@ -167,7 +167,7 @@ def convolve(
     channels = filters.channels if filters.kind == "pointwise" else channel_count(feats)
     numbers = (images, channels, rows, columns, blocks * LANES, *out)
     shape = (images, blocks, *out, LANES)
-    check_residual(residual, shape)
+    require_shape("a residual", residual, shape)
     inputs = [feats, filters.values, filters.scale, filters.shift]
     after: tuple[float, ...] = (slope,)
     if filters.kind != "depthwise":

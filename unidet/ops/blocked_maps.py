@@ -104,15 +104,6 @@ def uses_winograd(x: jt.Var, weight_OCKK: jt.Var, stride: int, padding: int) -> 
     return fits and whole and many
 
 
-def check_residual(residual: jt.Var | None, shape: tuple[int, ...]) -> None:
-    """ValueError unless there is no residual or its shape is that of the blocked result.
-
-    A kernel reads only addresses: it would take a plain map for a blocked one.
-    """
-    if residual is not None and tuple(residual.shape) != shape:
-        raise ValueError(f"a residual {tuple(residual.shape)} does not fit a result {shape}")
-
-
 class _Convolve(jt.Function):
     """oneDNN's convolution with scale, bias, residual and activation.
 
@@ -142,7 +133,7 @@ class _Convolve(jt.Function):
         self.numbers = (*sides, self.stride, self.padding)
         supported = residual is None and self.slope in (0.0, 1.0)
         shape = (images, -(-filters // LANES), *out, LANES)
-        check_residual(residual, shape)
+        require_shape("a residual", residual, shape)
         (y,) = run(
             self.kernel if supported else "convolve",
             [shape],
