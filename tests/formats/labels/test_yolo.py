@@ -365,6 +365,23 @@ def test_parts_are_found_where_a_data_set_was_moved(tmp_path: Path, train: str, 
         read_own(tmp_path, tmp_path)
 
 
+@pytest.mark.parametrize("home", ["/home/kim/birds", "C:\\\\data\\\\birds"])
+def test_lists_are_found_where_a_data_set_was_moved(tmp_path: Path, home: str) -> None:
+    """With the images of all parts in one folder, nothing else says which is for what."""
+    settings = f'names: [cat]\ntrain: "{home}/lists/train.txt"\nval: "{home}/lists/val.txt"\n'
+    place = written(tmp_path, settings, a=BOX, b=BOX, c=BOX)
+    (place / "lists").mkdir()
+    (place / "train.txt").write_text(f"{home}/images/b.png\n")  # the longest end counts
+    (place / "lists" / "train.txt").write_text(f"{home}/images/a.png\n{home}/images/c.png\n")
+    (place / "lists" / "val.txt").write_text(f"{home}/images/b.png\n")
+    data = read_own(place, place / "images")
+    assert {
+        part: [image["file_name"] for image in own["images"]]
+        for part, own in data.documents.items()
+    } == {"train": ["a.png", "c.png"], "val": ["b.png"]}
+    assert "lists/train.txt' is read as lists/train.txt" in data.notes[0]
+
+
 @pytest.mark.parametrize("settings", [r'train: "a\0b"', "train: {a: b}", "train: [[a]]"])
 def test_parts_that_are_no_paths_are_refused(tmp_path: Path, settings: str) -> None:
     refused(written(tmp_path, f"names: [cat]\n{settings}", **PARTS), "'train' must be a path")

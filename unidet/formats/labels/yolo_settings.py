@@ -143,6 +143,9 @@ def parts_of(
     for key, part in PARTS.items():
         for text in _places(settings, key, folder):
             names = _pictures_of(text, settings, folder, pictures, notes)
+            if not names and (listed := _list_like(text, folder)):
+                notes.add(f"'{key}: {text}' is read as {listed.relative_to(folder)}", str(folder))
+                names = [*_pictures_at(listed, pictures, notes)]
             if not names and (moved := _folder_like(text, pictures)):
                 notes.add(f"'{key}: {text}' is read as {moved}", str(folder))
                 names = _below(moved, pictures)
@@ -192,6 +195,16 @@ def _pictures_at(place: Path, pictures: Pictures, notes: Notes) -> Iterator[str]
     elif place.is_dir():
         root = Path(os.path.realpath(pictures.root))
         yield from (name for name in pictures.all() if (root / name).is_relative_to(place))
+
+
+def _list_like(written: str, folder: Path) -> Path | None:
+    """The list below the data set's folder that a path of another machine ends like, the longest
+    such end first."""
+    path = PurePosixPath(written.replace("\\", "/"))
+    if path.suffix != ".txt":
+        return None
+    ends = (folder.joinpath(*path.parts[row:]) for row in range(1, len(path.parts)))
+    return next((place for place in ends if place.is_file()), None)
 
 
 def _folder_like(written: str, pictures: Pictures) -> str:
