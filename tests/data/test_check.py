@@ -93,7 +93,8 @@ def test_a_sound_set_has_no_fault(photos: Path) -> None:
         (more(3, image_id=7), "image_id is not among the images", 3, "annotations[3] (id 10)"),
         (
             more(1, category_id=True),
-            "'category_id' must be a whole number: the id of one of the categories",
+            "'category_id' must be a whole number: the id of one of the categories (1, 2), not its "
+            "name",
             1,
             "annotations[3]",
         ),

@@ -45,11 +45,12 @@ def lacking(key: str) -> dict[str, Any]:
 FAULTY_RESULTS = {
     "unknown image": (
         record(image_id=5),
-        "detections[2]: image_id 5 is not among the 2 images of ",
+        "detections[2]: image_id 5 is not among the 2 images of {truth}, whose ids are 4, 9; where "
+        "it is the number in a file's name, as some detectors write, put that image's id",
     ),
     "unknown category": (
         record(category_id=2),
-        "detections[2]: category_id 2 is not among the 2 categories of ",
+        "detections[2]: category_id 2 is not among the 2 categories of {truth}, whose ids are 1, 3",
     ),
     "image above all": (record(image_id=99), "detections[2]: image_id 99"),
     "nan score": (
@@ -92,7 +93,8 @@ FAULTY_RESULTS = {
     ),
     "file name as id": (
         record(image_id="0001.jpg"),
-        "detections[2]: 'image_id' is '0001.jpg', must be a whole number: the id of one of the ",
+        "detections[2]: 'image_id' is '0001.jpg', must be a whole number: the id of one of the "
+        "images of {truth} (4, 9), not its name",
     ),
     "no object": ([1, 2], "detections[2]: is [1, 2], must be an object"),
 }
@@ -109,7 +111,8 @@ def test_a_faulty_detection_is_named(
     path.write_text(json.dumps([record(), record(), faulty, record()]))
     with pytest.raises(UserError) as raised:
         read_results(path, read_ground_truth(truth_path))
-    assert str(raised.value).startswith(f"{path}: {message}")
+    wanted = message.replace("{truth}", str(truth_path))
+    assert str(raised.value).startswith(f"{path}: {wanted}")
     assert "\n" not in str(raised.value)
 
 

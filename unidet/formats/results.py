@@ -17,6 +17,9 @@ from unidet.formats.table import Table
 from unidet.records import Detections, GroundTruth
 
 RECORDS_PER_WRITE = 65536
+_NUMBERED = (
+    "; where it is the number in a file's name, as some detectors write, put that image's id"
+)
 FIELDS: Fields = {
     "id": WHOLE,
     "image_id": WHOLE,
@@ -65,7 +68,7 @@ def read_detections(
     """
     batches = record_batches(path, scan=scan_of(FIELDS))
     table = Table.of(Path(path), "detections", batches, FIELDS).checked()
-    images = image_ids[table.rows_in("image_id", image_ids, f"images of {source}")]
+    images = image_ids[table.rows_in("image_id", image_ids, f"images of {source}", _NUMBERED)]
     if category_ids is not None:
         what = f"categories of {source}"
         categories = category_ids[table.rows_in("category_id", category_ids, what)]

@@ -33,6 +33,7 @@ from unidet.formats.json_window import Batch
 from unidet.records import rows_among
 
 _BOX = "[x, y, width, height]"
+_SHOWN = 3  # ids in a message
 
 
 @dataclass(frozen=True)
@@ -220,13 +221,17 @@ class Table:
             "its id is already taken; ids must be unique",
         )
 
-    def rows_in(self, name: str, ids: np.ndarray, what: str) -> np.ndarray:
+    def rows_in(self, name: str, ids: np.ndarray, what: str, advice: str = "") -> np.ndarray:
         """For each record the row (N,) int32 of its field within `ids`, which are `what`.
+
+        `advice` says what to do about a number that is none of them.
 
         Raises:
             UserError: a record refers to an id that is not there.
         """
-        wanted = self.integers(name, advice=f": the id of one of the {what}")
+        known = ", ".join(map(str, ids[:_SHOWN].tolist())) + ", …" * (len(ids) > _SHOWN)
+        numbers = f": the id of one of the {what} ({known or 'there are none'}), not its name"
+        wanted = self.integers(name, advice=numbers)
         rows = np.empty(len(wanted), np.int32)
         unknown: list[int] = []
         for block in blocks(wanted):
@@ -235,7 +240,9 @@ class Table:
         if unknown:
             self.fail(
                 unknown,
-                f"{name} {wanted[unknown[0]]} is not among the {len(ids)} {what}",
+                f"{name} {wanted[unknown[0]]} is not among the {len(ids)} {what}"
+                + (f", whose ids are {known}" if known else "")
+                + advice,
                 f"{name} is not among the {what}",
             )
         return rows
