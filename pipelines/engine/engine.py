@@ -165,17 +165,20 @@ def _compiling_ahead(study: _Study) -> Iterator[None]:
     With a remote perhaps none of them runs.
 
     Raises:
-        UserError: runtime.device=cuda, and there is none: told now, not after those nodes.
+        UserError: Jittor cannot be compiled on this machine, or runtime.device=cuda and there is
+            none: told now, not after those nodes.
     """
     first, *later = study.nodes
     waits = not stage_of(first).tensors and any(stage_of(node).tensors for node in later)
     if not waits or study.config.remote or study.is_cached(first):
         yield
         return
-    if study.config.runtime.device == "cuda" and not study.config.cluster.executor:
-        require_cuda()
-    from unidet.backend.runtime import compiling_ahead
+    from unidet.backend.runtime import compiling_ahead, require_compiling
 
+    if not study.config.cluster.executor:
+        if study.config.runtime.device == "cuda":
+            require_cuda()
+        require_compiling(study.config.runtime.device)
     with compiling_ahead(study.config.runtime.device):
         yield
 

@@ -203,7 +203,11 @@ def compiling_ahead(device: Device = "auto") -> Iterator[subprocess.Popen[bytes]
         The process; None if there is nothing to compile, or a requirement is missing.
     """
     global _ahead
-    if not _can_compile(device):
+    try:
+        lacks_core = _lacks_core(device)
+    except UserError:
+        lacks_core = False
+    if not lacks_core:
         yield None
         return
     code = f"from unidet.backend.runtime import bring_up; bring_up({device!r})"
@@ -227,18 +231,22 @@ def _wait_for_compilers(verbose: bool) -> None:
         _ahead.wait()
 
 
-def _can_compile(device: Device) -> bool:
-    """Whether all requirements are met and the core is not compiled yet."""
+def require_compiling(device: Device = "auto") -> None:
+    """UserError, as `bring_up` would raise it later, where this machine cannot compile Jittor."""
+    toolchain.require_numpy_1()
+    toolchain.require_writable(cache_root())
+    if _lacks_core(device):
+        toolchain.require_working(toolchain.find_compiler())
+
+
+def _lacks_core(device: Device) -> bool:
+    """Whether the core is not compiled yet; UserError without a compiler or Python's headers."""
     cuda = None
     if device != "cpu":
         with suppress(NoCuda):
             cuda = find_cuda()
-    try:
-        tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
-        home = _home(cache_root(), tools, toolchain.find_onednn(), cuda)
-    except UserError:
-        return False
-    return not importing.has_core(home)
+    tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
+    return not importing.has_core(_home(cache_root(), tools, toolchain.find_onednn(), cuda))
 
 
 def try_cuda(*, again: bool = False) -> Cuda:

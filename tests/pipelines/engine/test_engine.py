@@ -100,6 +100,25 @@ def test_a_gpu_that_is_not_there_is_told_before_the_data_are_made(
     assert counted.calls == ["data"]
 
 
+def test_a_compiler_that_is_missing_or_broken_is_told_before_the_data_are_made(
+    tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(graph.STAGES, "data", replace(graph.STAGES["data"], tensors=False))
+    monkeypatch.setenv("UNIDET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("cc_path", "g++-of-elsewhere")
+    with pytest.raises(UserError, match=r"^no C\+\+ compiler: g\+\+-of-elsewhere was not found"):
+        built(tiny("stage=proposals", "runtime.device=cpu"))
+    broken = tmp_path / "g++"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 12.2.0 || exit 1\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("cc_path", str(broken))
+    with pytest.raises(UserError, match=r"compiles no C\+\+14 \(exit status 1\)"):
+        built(tiny("stage=proposals", "runtime.device=cpu"))
+    assert counted.calls == []
+    built(tiny("stage=data", "runtime.device=cpu"))  # which needs none
+    assert counted.calls == ["data"]
+
+
 @pytest.mark.parametrize("part", ["code", "inputs"])
 def test_a_record_from_elsewhere_that_lacks_a_part_is_no_sibling(
     tiny: Make, counted: Counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str
