@@ -22,7 +22,9 @@ from unidet.store.gc_plan import obstacles, plan
 from unidet.store.live import in_use, used
 from unidet.store.pins import pin, unpin
 from unidet.store.record import Action
+from unidet.store.remote import Remote
 from unidet.store.store import Store, key_of
+from unidet.store.transfer import fetch
 from unidet.store.verify import verify
 
 Publish = Callable[..., Action]
@@ -79,6 +81,23 @@ def test_a_clock_that_was_wrong_for_a_while_changes_no_order(
     assert dropped(store, keep_last=1) == [one.key]
     store.log_run("rpn", one.key, "cached")
     assert dropped(store, keep_last=1) == [other.key]
+
+
+def test_a_copy_of_the_store_that_keeps_no_times_changes_no_order(
+    store: Store, publish: Publish
+) -> None:
+    """`cp -r` gives all records the time of the copying, in the order in which it lists them."""
+    remote = Remote(str(store.root))
+    first, second, third = (publish({"a": b"%d" % seed}, seed=seed) for seed in range(3))
+    copy = Store(store.root.with_name("copy"))
+    for action in (second, first, third):
+        fetch(copy, remote, action.key, lambda *keys: None)
+    for number, action in enumerate((first, third, second)):
+        later = time.time() - 10 + number
+        os.utime(copy.layout.record(action.key), (later, later))
+    assert dropped(copy, keep_last=1) == [first.key, second.key]
+    copy.log_run("rpn", first.key, "cached")
+    assert dropped(copy, keep_last=1) == [second.key, third.key]
 
 
 def test_a_renamed_set_keeps_what_was_made_under_its_old_name(

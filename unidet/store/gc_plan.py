@@ -133,9 +133,11 @@ def obstacles(store: Store, action: Action) -> list[str]:
 def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable[str]:
     """The `count` most recently requested keys of each stage and dataset.
 
-    A key counts as requested when a command asked for it in this store or when its record arrived
-    here. Times in records are not used, as they may be of another machine's clock. The order is
-    that of the log, since this machine's clock may have been changed too.
+    The order is that of the log, into which commands write what they ask for and what they fetch.
+    A record that the log does not name (another store pushed it, or the log is lost) counts as
+    requested when it was written here. The times of other records are not used: a copy of the store
+    may give all of them the time of the copying, and the clock may have been changed. Nor are times
+    in records, which may be of another machine's clock.
     """
     runs = [run for run in store.runs() if run.key in records][::-1]
     times = sorted(run.time for run in runs)
@@ -146,8 +148,8 @@ def _latest(store: Store, records: Mapping[str, Action], count: int) -> Iterable
         # A renamed dataset is requested by another name than its artefact was made for.
         by_node.setdefault((run.stage, run.name), {})[run.key] = (place, "", "")
     for key, action in records.items():
-        came = _arrived(store.layout.record(key))
-        place = max(last.get(key, 0), bisect_right(times, came))
+        came = "" if key in last else _arrived(store.layout.record(key))
+        place = last.get(key, bisect_right(times, came))
         by_node.setdefault((action.stage, action.name), {})[key] = (place, came, action.finished)
     for places in by_node.values():
         yield from sorted(places, key=lambda key: (*places[key], key), reverse=True)[:count]

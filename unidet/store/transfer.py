@@ -174,7 +174,10 @@ def _inputs_first(remote: Remote, action: Action, store: Store) -> list[Action]:
 
 
 def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
-    """Copy one artefact whose inputs are here: its content, which is checked, then its record."""
+    """Copy one artefact whose inputs are here: its content, which is checked, then its record.
+
+    The log gets a line, because the time of the record may be lost when the store is copied.
+    """
     scratch = store.layout.private(action.key)
     done = 0
 
@@ -193,9 +196,11 @@ def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
                 if not _own_copy(store, StoredFile(sha256, size), files[sha256]):
                     remote.download(StoredFile(sha256, size), files[sha256], more)
                     os.chmod(files[sha256], 0o444)
-            return store.adopt(action, files)
+            adopted = store.adopt(action, files)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    store.log_run(action.stage, action.key, "fetched", action.name)
+    return adopted
 
 
 def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
