@@ -83,10 +83,13 @@ def _candidates(what: str, store: Store) -> Iterator[Action]:
 
 
 def _in_artefact(path: Path, store: Store) -> str:
-    """Name of the artefact's folder that `path` is or lies in; empty where it is in none."""
-    artefacts = Path(os.path.abspath(store.layout.artefacts))
-    inside = path.is_relative_to(artefacts) and path != artefacts
-    return path.relative_to(artefacts).parts[0] if inside else ""
+    """Name of the artefact's folder that `path` is or lies in; empty where it is in none.
+
+    Links on the way to either count as where they lead: the store may be reached by several paths.
+    """
+    artefacts, place = (Path(os.path.realpath(one)) for one in (store.layout.artefacts, path))
+    inside = place.is_relative_to(artefacts) and place != artefacts
+    return place.relative_to(artefacts).parts[0] if inside else ""
 
 
 def _folder(action: Action, store: Store) -> str:

@@ -28,6 +28,17 @@ def test_an_artefact_is_named_by_stage_path_or_digest(
         assert answer("lineage", name)[0]["key"] == roi.action.key, name
 
 
+def test_a_store_behind_a_link_is_named_by_either_path(tiny: Make, answer: Answer) -> None:
+    """Two artefacts hold the same file: only its place tells which one is meant."""
+    first = built(tiny("stage=rpn", "rpn.training.steps=4"))["rpn"]
+    built(tiny("stage=rpn", "rpn.training.steps=5"))
+    (first.folder.parents[1]).rename(place := first.folder.parents[1].with_name("elsewhere"))
+    first.folder.parents[1].symlink_to(place)
+    moved = place / first.folder.relative_to(first.folder.parents[1])
+    for name in (first.folder, moved, moved / "value"):
+        assert answer("lineage", str(name))[0]["key"] == first.action.key, name
+
+
 def test_what_names_nothing_is_one_line(tiny: Make, command: Command, tmp_path: Path) -> None:
     built(tiny("stage=data"))
     for name in ("0123456789", "nonsense", str(tmp_path)):
