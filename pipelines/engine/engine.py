@@ -37,7 +37,14 @@ from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.label_copy import tell_label_changes
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
-from unidet.store.disk import nearest_folder, read_plain, replace, unreadable_is_damaged
+from unidet.store.disk import (
+    clear_errors,
+    entries,
+    nearest_folder,
+    read_plain,
+    replace,
+    unreadable_is_damaged,
+)
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
@@ -68,7 +75,11 @@ def existing_store(config: Config) -> Store:
         UserError: nothing was ever stored there.
     """
     store = open_store(config)
-    if not store.layout.base.is_dir():
+    base = store.layout.base
+    with clear_errors(store.root):
+        found = entries(base) if base.is_dir() else []
+    # `status` and other verbs that only look for artefacts make the caches, wherever that is.
+    if all(path == store.layout.stat_cache for path in found):
         raise UserError(
             f"store.root: nothing is stored in {store.root}; give the folder of a store, or run "
             f"a stage first"

@@ -61,3 +61,13 @@ def test_a_misspelt_set_is_suggested(tiny: Make) -> None:
         UserError, match=r"there is no data\[traning/a\]; did you mean 'training/a'"
     ):
         graph.targets("data:traning/a", tiny())
+
+
+def test_where_only_the_state_was_asked_for_is_no_store(tiny: Make, command: Command) -> None:
+    """Its caches made `verify` find nothing wrong, and `push` end well, in a misspelt folder."""
+    engine.open_store(tiny()).layout.stat_cache.mkdir(parents=True)
+    assert command("status")[0] == 0
+    for verb in (("verify",), ("gc",), ("pin",), ("push", "--remote", "elsewhere")):
+        status, text = command(*verb)
+        assert status == 2
+        assert "nothing is stored in" in text
