@@ -177,6 +177,23 @@ def test_nothing_goes_whose_use_cannot_be_known(
         assert store.lookup(action.key) == action
 
 
+def test_content_that_may_not_be_entered_is_named(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish({"model": b"weights"})
+    lstat = os.lstat
+
+    def refusing(path: Path) -> os.stat_result:
+        if store.layout.blobs in Path(path).parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return lstat(path)
+
+    closed(monkeypatch, store.layout.blobs)
+    monkeypatch.setattr(os, "lstat", refusing)
+    kinds = [(one.kind, store.layout.base / one.path) for one in verify(store).problems]
+    assert kinds == [("unreadable", store.layout.blobs)]
+
+
 def test_a_folder_that_cannot_be_listed_is_no_part_left_out(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
