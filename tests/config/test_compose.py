@@ -55,6 +55,16 @@ def test_the_quoting_of_a_plain_case_is_easy_to_read() -> None:
     )
 
 
+def test_a_list_of_texts_is_shown_with_each_of_them_quoted() -> None:
+    """Quoted as a whole it would be one text, where the key takes several."""
+    override = "clip_embeddings.templates=[a photo of a {}., art of {}]"
+    written = refusal(override).rpartition("; if it is a list of texts: ")[2]
+    assert written == "clip_embeddings.templates=\"['a photo of a {}.', 'art of {}']\""
+    typed = subprocess.run(["bash", "-c", f"printf %s {written}"], capture_output=True, text=True)
+    templates = compose([typed.stdout]).clip_embeddings.templates
+    assert list(templates) == ["a photo of a {}.", "art of {}"]
+
+
 @pytest.mark.parametrize("name", ["nonsense", "../x", "./x", ""])
 def test_a_page_that_is_not_there_is_answered_with_those_that_are(name: str) -> None:
     message = refusal(f"experiment={name}")

@@ -160,7 +160,17 @@ def fault(override: str, sweep: bool) -> str:
         parsed(f"{key}={quoted(value)}")
     except HydraException:
         return f"{override}: is not key=value; a key is names with dots, like rpn.training.steps"
-    return f"{override}: the value {reason}, quote it: {_for_shell(f'{key}={quoted(value)}')}"
+    whole = _for_shell(f"{key}={quoted(value)}")
+    return f"{override}: the value {reason}, quote it: {whole}{_as_list_of_texts(key, value)}"
+
+
+def _as_list_of_texts(key: str, value: str) -> str:
+    """How a list is written whose texts Hydra cannot read; empty if `value` has other brackets
+    than those around it, or quotes."""
+    if not re.fullmatch(r"\[[^\[\]'\"\\]+\]", value):
+        return ""
+    parts = ", ".join(quoted(part.strip()) for part in value[1:-1].split(","))
+    return f"; if it is a list of texts: {_for_shell(f'{key}=[{parts}]')}"
 
 
 def _is_group(key: str) -> bool:
