@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from disks import fails_at
 from jittor import nn
 
 from unidet.config.training import OptimizerConfig
+from unidet.errors import UserError
 from unidet.training.checkpoint import FILE, PREVIOUS, load_checkpoint, save_checkpoint
 from unidet.training.log import FILE as LOG
 from unidet.training.log import TrainingLog
@@ -105,6 +107,26 @@ def test_one_that_the_disk_gives_no_more_is_set_aside(
     fails_at(folder / FILE, monkeypatch)
     assert restored(folder) == (7, 7.0, list(range(7)))
     assert (folder / f"{FILE}.damaged").exists()
+
+
+@pytest.mark.parametrize(
+    ("kept", "then"),
+    [(True, "resumes from the one before"), (False, "starts again, as there is none")],
+)
+def test_one_that_cannot_be_written_says_where_the_run_goes_on(
+    folder: Path, kept: bool, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kept:
+        for name in (FILE, PREVIOUS):
+            (folder / name).unlink()
+
+    def full(path: Path, arrays: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("unidet.training.checkpoint.save_tensors", full)
+    with pytest.raises(UserError, match=f"the same command {then}"):
+        save_checkpoint(folder, 21, *network(21.0), None)
+    assert restored(folder)[0] == (14 if kept else 0)
 
 
 def test_with_both_damaged_the_run_starts_again(folder: Path) -> None:

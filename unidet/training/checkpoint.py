@@ -53,7 +53,9 @@ def save_checkpoint(
         draft.replace(folder / FILE)
         sync(folder)
     except (SafetensorError, OSError) as error:
-        text = "the checkpoint cannot be written; the same command resumes from the one before"
+        kept = (folder / FILE).exists() or (folder / PREVIOUS).exists()
+        then = "resumes from the one before" if kept else "starts again, as there is none before it"
+        text = f"the checkpoint cannot be written; the same command {then}"
         raise UserError(f"{folder / FILE}: {text} ({error})") from error
     finally:
         draft.unlink(missing_ok=True)
