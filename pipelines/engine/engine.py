@@ -138,6 +138,11 @@ class _Study:
         ready = all(entry.node in self.done for entry in inputs)
         return ready and find(self.preimage(node), self.store) is not None
 
+    def needs_jittor(self, node: Node) -> bool:
+        """Whether it was never built and takes nothing that others computed of the same images."""
+        stage, built = stage_of(node), (action.name for action in self.store.actions(node.stage))
+        return stage.tensors and not stage.per_image and node.name not in built
+
     def check_once(self) -> None:
         """Look for bad input to every node, once all data are there and one of them is not built.
 
@@ -171,9 +176,7 @@ def _tell(study: _Study) -> None:
 
 @contextmanager
 def _compiling_ahead(study: _Study) -> Iterator[None]:
-    """While first nodes run that need no Jittor, it is compiled for a later one that does.
-
-    With a remote perhaps none of them runs.
+    """While first nodes run that need no Jittor, compile it for a later one; not with a remote.
 
     Raises:
         UserError: Jittor cannot be compiled on this machine, or runtime.device=cuda and there is
@@ -189,7 +192,8 @@ def _compiling_ahead(study: _Study) -> Iterator[None]:
     if not study.config.cluster.executor:
         if study.config.runtime.device == "cuda":
             require_cuda()
-        require_compiling(study.config.runtime.device)
+        if any(study.needs_jittor(node) for node in later):
+            require_compiling(study.config.runtime.device)
     with compiling_ahead(study.config.runtime.device):
         yield
 
