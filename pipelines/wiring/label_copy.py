@@ -68,17 +68,18 @@ def write_copy(folder: Path, documents: Mapping[str, Document], read: ReadFrom) 
 
 
 def tell_label_changes(config: Config) -> None:
-    """Note on labels that have changed since they were read; UserError as `label_changes`."""
-    if changes := label_changes(config.data.root):
-        say(f"note: {changes}")
-
-
-def label_changes(data_root: str | None) -> str:
-    """A line on labels that have changed since they were read; empty if they have not, are not
-    there, or `data_root`, which may be no folder, holds none that `unidet new` has written.
+    """Note on labels that have changed since they were read.
 
     Raises:
         UserError: the file that says what was read is damaged.
+    """
+    if changes := _changes(config.data.root):
+        say(f"note: {changes}")
+
+
+def _changes(data_root: str | None) -> str:
+    """A line on changed labels; empty if they have not changed, are not there, or `data_root`,
+    which may be no folder, holds none that `unidet new` has written.
     """
     file = Path(data_root or ".") / READ_FROM
     if not data_root or not file.is_file():

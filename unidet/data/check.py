@@ -11,8 +11,8 @@ import numpy as np
 
 from unidet.data.images import FolderImages, OtherSize, image_faults
 from unidet.data.pictures import PictureFolder
-from unidet.data.readers import CROWD, split_of
-from unidet.data.sampler import SMALLEST_IMAGE
+from unidet.data.readers import BOXLESS, CROWD, split_of
+from unidet.data.sampler import SMALLEST_IMAGE, is_labelled, is_small
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, findings
 from unidet.formats.findings import Finding, TableFault
@@ -27,8 +27,6 @@ BACKGROUND = (
     "but evaluated on"
 )
 SMALL = f"image with a side below {SMALLEST_IMAGE} pixels: not trained on"
-_BOXLESS = "image without boxes"
-"""What stage `data` notes of such an image."""
 _MOST_ROUNDS = 100
 """Of reading without what was at fault: a set with more kinds of fault is told about these."""
 
@@ -67,7 +65,7 @@ def check_tables(
     def index(read: Annotations) -> Split:
         split, report = split_of(read, images, name=path.stem)
         faults.note({f"skipped: {kind}": finding for kind, finding in report.skipped.items()})
-        noted = {remark: own for remark, own in report.noted.items() if remark != _BOXLESS}
+        noted = {remark: own for remark, own in report.noted.items() if remark != BOXLESS}
         faults.note(noted | findings(read.boxes, {CROWD: read.is_crowd}) | untrained(split, read))
         return split
 
@@ -80,10 +78,8 @@ def check_tables(
 
 def untrained(split: Split, read: Annotations) -> dict[str, Finding]:
     """The images of a set that training would leave out (`sampler.trainable_rows`)."""
-    labelled = np.zeros(len(split), bool)
-    labelled[split.box_image[~split.is_crowd]] = True
-    small = labelled & (np.minimum(split.widths, split.heights) < SMALLEST_IMAGE)
-    return findings(read.images, {BACKGROUND: ~labelled, SMALL: small})
+    labelled = is_labelled(split)
+    return findings(read.images, {BACKGROUND: ~labelled, SMALL: labelled & is_small(split)})
 
 
 def _sound_part(

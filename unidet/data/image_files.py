@@ -17,7 +17,7 @@ from unidet.formats.json_text import shown
 from unidet.formats.names import composed, without_upload_mark
 from unidet.formats.table import Table
 
-LONGEST = 80
+_LONGEST = 80
 """Characters of a path in a message."""
 # control characters, and surrogates, which file names in UTF-8 cannot contain
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -62,7 +62,7 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
 def _end_shown(written: str) -> str:
     """A path for a message; of a long one the end, which tells images apart."""
     text = repr(written)
-    return text if len(text) <= LONGEST else f"'…{text[-LONGEST:]}"
+    return text if len(text) <= _LONGEST else f"'…{text[-_LONGEST:]}"
 
 
 def _advice(folders: _Folders, written: str) -> str:

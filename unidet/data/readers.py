@@ -41,6 +41,8 @@ _REASONS = (
 _FLAGS = "'iscrowd', IsGroupOf, difficult"
 CROWD = f"crowd ({_FLAGS}): not trained on, COCO AP does not count it"
 """A remark on a box that is kept."""
+BOXLESS = "image without boxes"
+"""A remark on an image."""
 PLACELESS = "as all are: labels of images? no place can be learned from them"
 """The end of a remark on boxes that are alike."""
 _FEWEST = 10
@@ -133,7 +135,7 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
         | moved
         | findings(read.boxes, {"box clipped to its image": boxes.clipped})
         | findings(read.boxes, _placeless(split, len(read.boxes), order))
-        | findings(read.images, {"image without boxes": _boxless(split)}),
+        | findings(read.images, {BOXLESS: _boxless(split)}),
     )
     return split, report
 

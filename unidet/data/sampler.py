@@ -19,10 +19,19 @@ def trainable_rows(split: Split) -> np.ndarray:
 
     mmdet also keeps images that have only crowds, which contribute nothing.
     """
+    return np.flatnonzero(is_labelled(split) & ~is_small(split))
+
+
+def is_labelled(split: Split) -> np.ndarray:
+    """(N,) bool: which images have a box that is not a crowd."""
     labelled = np.zeros(len(split), bool)
     labelled[split.box_image[~split.is_crowd]] = True
-    large = np.minimum(split.widths, split.heights) >= SMALLEST_IMAGE
-    return np.flatnonzero(labelled & large)
+    return labelled
+
+
+def is_small(split: Split) -> np.ndarray:
+    """(N,) bool: which images have a side that is too short for training."""
+    return np.minimum(split.widths, split.heights) < SMALLEST_IMAGE
 
 
 class Member(NamedTuple):
