@@ -562,9 +562,9 @@ def test_no_store_is_reached_by_other_protocols(protocol: str) -> None:
 def test_a_library_that_is_not_installed_is_named(
     monkeypatch: pytest.MonkeyPatch, protocol: str, module: str, remedy: str
 ) -> None:
-    for name in (module, "unidet.store.ssh"):
+    for name in (module, "unidet.store.ssh", "unidet.store.s3"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delattr(unidet.store, "ssh", raising=False)
+        monkeypatch.delattr(unidet.store, name.rpartition(".")[2], raising=False)
     with pytest.raises(UserError) as caught:
         Remote(f"{protocol}://x/y")
     says = f"remote {protocol}://x/y: a library for {protocol}:// is not installed; {remedy}"

@@ -8,6 +8,7 @@ belongs to its key.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -306,10 +307,16 @@ class Remote:
                 text = (
                     f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
                 )
-            # botocore's are errors of its own
-            if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+            if _is_silence(error):
                 text = "does not answer; look at the server or the network, and run this again"
             raise UserError(f"remote {self.url}: {text}") from error
+
+
+def _is_silence(error: BaseException) -> bool:
+    """Whether a server did not answer, or took nothing. botocore has errors of its own for that."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    is_late = getattr(inner, "errno", None) == errno.ETIMEDOUT
+    return is_late or isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
 
 
 def check_record(data: bytes, key: str) -> Action:

@@ -1,0 +1,161 @@
+"""Remotes in S3: moto's server, and a line to it on which uploads fall silent."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import eventually
+
+from unidet.errors import UserError
+from unidet.store.record import Action
+from unidet.store.remote import Refused, Remote
+from unidet.store.store import Store
+from unidet.store.transfer import fetch, push
+from unidet.store.verify import verify
+
+s3fs: Any = pytest.importorskip("s3fs", reason="pip install '.[s3]'")
+pytest.importorskip("moto", reason="pip install 'moto[s3]' flask flask-cors")
+Publish = Callable[..., Action]
+FILES = {"model": b"weights" * 1000, "logs/log.csv": b"step,loss\n", "empty": b""}
+URL = "s3://bucket/studies"
+PATIENCE = 0.5
+LIMIT = 15.0  # seconds; far below what waits without an end of ours
+
+
+def no_use(*keys: str) -> None:
+    """Nobody cleans up here."""
+
+
+def answers(address: str) -> bool:
+    with suppress(OSError):
+        return bool(urllib.request.urlopen(address, timeout=1).status == 200)
+    return False
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[int]:
+    """The port of a server that all tests of this file share."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = int(one.getsockname()[1])
+    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert eventually(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"))
+            yield port
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def s3(moto: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is at a server with one empty bucket, `bucket`."""
+    address = f"http://127.0.0.1:{moto}"
+    reset = urllib.request.Request(f"{address}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset, timeout=10).close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "name")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    system = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    system.mkdir("bucket")
+    return system
+
+
+def test_what_was_pushed_arrives_elsewhere(
+    s3: Any, store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    action, other = publish(FILES), Store(tmp_path / "other")
+    assert push(store, Remote(URL), [action]).sent == [action.key]
+    assert push(store, Remote(URL), [action]).sent == []
+    assert fetch(other, Remote(URL), action.key, no_use) == action
+    found = {name: (other.folder(action) / name).read_bytes() for name in FILES}
+    assert found == FILES
+    assert verify(other).problems == ()
+
+
+def test_a_forged_blob_is_refused(s3: Any, store: Store, publish: Publish, tmp_path: Path) -> None:
+    action, other = publish(FILES), Store(tmp_path / "other")
+    push(store, Remote(URL), [action])
+    blob = store.layout.blob(action.files["model"].sha256).relative_to(store.root)
+    s3.pipe_file(f"bucket/studies/{blob}", b"forgery" * 1000)
+    with pytest.raises(Refused, match="its content does not have this hash"):
+        fetch(other, Remote(URL), action.key, no_use)
+    assert list((other.layout.base / "work").iterdir()) == []
+
+
+def test_a_bucket_that_does_not_exist_is_not_made(s3: Any, store: Store, publish: Publish) -> None:
+    with pytest.raises(UserError, match="remote s3://buckt/studies: "):
+        push(store, Remote("s3://buckt/studies"), [publish(FILES)])
+    assert s3.ls("") == ["bucket"]
+
+
+class Line:
+    """A line to a server that goes on after the head of the first PUT, but takes no content.
+
+    `takes_all` reads the content too, and then does not answer.
+    """
+
+    def __init__(self, port: int, takes_all: bool) -> None:
+        self._server = ("127.0.0.1", port)
+        self._takes_all = takes_all
+        self._open: list[socket.socket] = []
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self._door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.port = int(self._door.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the door is closed
+            while True:
+                here, there = self._door.accept()[0], socket.create_connection(self._server)
+                self._open += [here, there]
+                for way in ((here, there), (there, here)):
+                    threading.Thread(target=self._carry, args=way, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(2048):
+                if piece.startswith(b"PUT "):
+                    while self._takes_all and source.recv(65536):
+                        pass
+                    return
+                target.sendall(piece)
+
+    def close(self) -> None:
+        for one in (self._door, *self._open):
+            one.close()
+
+
+@pytest.mark.parametrize("takes_all", [False, True], ids=["takes nothing", "does not answer"])
+@pytest.mark.parametrize("size", [100, 8 << 20])  # the second is more than a connection buffers
+def test_an_upload_that_falls_silent_is_given_up(
+    s3: Any,
+    moto: int,
+    store: Store,
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+    takes_all: bool,
+    size: int,
+) -> None:
+    action = publish({"model": bytes(size)})
+    line = Line(moto, takes_all)
+    monkeypatch.setattr("unidet.store.s3.PATIENCE", PATIENCE)
+    with monkeypatch.context() as silent:
+        silent.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+        started = time.monotonic()
+        with pytest.raises(UserError, match=f"remote {URL}: does not answer; look at"):
+            push(store, Remote(URL), [action])
+        assert time.monotonic() - started < LIMIT
+    line.close()
+    assert push(store, Remote(URL), [action]).sent == [action.key]
