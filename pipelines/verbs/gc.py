@@ -123,6 +123,11 @@ def _lines(chosen: Plan) -> list[str]:
         f"{len(chosen.drops)} artefacts go, {chosen.stay} stay; "
         f"content {size(chosen.before)} → {size(chosen.after)}"
     )
+    if chosen.unread:
+        found.append(
+            f"damaged lines in the log of runs, not counted as requests: {chosen.unread}; "
+            f"see: unidet verify"
+        )
     return found
 
 
@@ -151,7 +156,13 @@ def _values(chosen: Plan) -> dict[str, Any]:
         }
         for item in chosen.drops
     ]
-    return {"drops": rows, "before": chosen.before, "after": chosen.after, "stay": chosen.stay}
+    return {
+        "drops": rows,
+        "before": chosen.before,
+        "after": chosen.after,
+        "stay": chosen.stay,
+        "unread": chosen.unread,
+    }
 
 
 VERB = Verb(

@@ -14,6 +14,7 @@ from unidet.pipelines.verbs.support.arguments import (
     tell,
 )
 from unidet.pipelines.verbs.support.verb import Compose, Verb
+from unidet.store.pins import Pin
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,15 +25,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.engine.engine import existing_store, open_store
     from unidet.pipelines.verbs.support.selection import select
-    from unidet.store.pins import pin, pins
+    from unidet.store.pins import lost, pin, pins
 
     config = compose(options.overrides)
     store = open_store(config)
     if options.what is None:
-        marks = pins(existing_store(config).layout)
-        lines = [
-            f"{mark.label:<24} {mark.output[:12]}  pinned {moment(mark.time)}" for mark in marks
-        ]
+        layout = existing_store(config).layout
+        marks, gone = pins(layout), lost(layout)
+        lines = [_line(mark, mark in gone) for mark in marks]
         tell(options, [asdict(mark) for mark in marks], lines or ["nothing is pinned"])
         return 0
     values, lines = [], []
@@ -43,6 +43,15 @@ def run(options: Namespace, compose: Compose) -> int:
         lines.append(f"{action.label} {action.output[:12]} {word}, with all it needs")
     tell(options, one_or_list(values), lines)
     return 0
+
+
+def _line(mark: Pin, is_gone: bool) -> str:
+    """A damaged pin has neither label nor time, but still protects what its file name says."""
+    key = mark.key[:12]
+    if is_gone:
+        return f"{mark.label:<24} {key}  gone; run: unidet unpin {key}"
+    when = f"pinned {moment(mark.time)}" if mark.time else "a damaged pin"
+    return f"{mark.label:<24} {mark.output[:12] or key}  {when}"
 
 
 VERB = Verb(

@@ -164,7 +164,7 @@ def test_pins_keep_all_they_were_made_from(store: Store, publish: Publish) -> No
     clean(store, keep_last=0)
     assert store.lookup(data.key) == data
     assert blobs(store) == [b"d", b"r"]
-    unpin(store.layout, rpn)
+    unpin(store.layout, rpn.key)
     assert set(dropped(store, keep_last=0)) == {data.key, rpn.key}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
+from unidet.store import runs
 from unidet.store.disk import make_folder, read_plain
 from unidet.store.hashing import sha256_bytes, sha256_file
 from unidet.store.places import require_folders
@@ -373,5 +374,33 @@ def test_lines_of_the_log_of_runs_that_cannot_be_read(
 def test_a_request_that_a_later_version_has_logged_is_left_to_it(store: Store) -> None:
     store.log_run("rpn", "0" * 64, "ran")
     (log,) = store.layout.runs.iterdir()
-    log.write_bytes(log.read_bytes().replace(b'"stage"', b'"later": 1, "stage"'))
+    line = {**json.loads(log.read_bytes()), "later": 1}
+    del line["checksum"]
+    text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    log.write_text(json.dumps({**line, "checksum": sha256_bytes(text)}))
     assert verify(store).problems == ()
+    assert list(store.runs()) == []
+
+
+def test_a_request_that_the_first_versions_have_logged_has_no_checksum(store: Store) -> None:
+    store.log_run("rpn", "0" * 64, "ran")
+    (log,) = store.layout.runs.iterdir()
+    line, before = json.loads(log.read_bytes()), list(store.runs())
+    del line["checksum"]
+    log.write_text(json.dumps(line))
+    assert verify(store).problems == ()
+    assert list(store.runs()) == before
+
+
+def test_no_flipped_bit_changes_a_request(store: Store) -> None:
+    """`gc --keep-last` keeps what these lines say was asked for last."""
+    store.log_run("rpn", "0" * 64, "ran")
+    (log,) = store.layout.runs.iterdir()
+    whole, before = log.read_bytes(), list(store.runs())
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        log.write_bytes(flipped)
+        if list(store.runs()) != before:
+            assert list(store.runs()) == []
+            assert runs.unreadable(log)

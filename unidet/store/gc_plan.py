@@ -18,6 +18,7 @@ from unidet.store.paths import Layout, is_digest
 from unidet.store.pins import pinned
 from unidet.store.provenance import utc
 from unidet.store.record import Action
+from unidet.store.runs import count_unreadable
 from unidet.store.store import LaterRecord, Store
 
 LEAST_SECONDS = 1e-3  # lower limit of the compute time that bytes are divided by
@@ -35,13 +36,15 @@ class Drop:
 class Plan:
     """Drops in order, bytes of content before and after them, and the number of other artefacts.
 
-    Content that several artefacts share is counted once.
+    Content that several artefacts share is counted once. `unread` is the number of requests in the
+    log of runs that cannot be read, so that they do not count for `keep_last`.
     """
 
     drops: tuple[Drop, ...]
     before: int
     after: int
     stay: int
+    unread: int
 
 
 def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = None) -> Plan:
@@ -67,7 +70,8 @@ def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = Non
     content = _Content(records.values())
     drops = tuple(_choose(records, kept, content, max_bytes))
     before = content.total + sum(drop.frees for drop in drops)
-    return Plan(drops, before, content.total, len(records) - len(drops))
+    unread = count_unreadable(store.layout.runs)
+    return Plan(drops, before, content.total, len(records) - len(drops), unread)
 
 
 def records_of(store: Store) -> dict[str, Action]:

@@ -45,15 +45,15 @@ def pin(layout: Layout, action: Action) -> bool:
         return create_once(layout.pin(action.key), data, layout.private(action.key))
 
 
-def unpin(layout: Layout, action: Action) -> bool:
-    """Remove a pin; returns whether there was one.
+def unpin(layout: Layout, key: str) -> bool:
+    """Remove the pin of an artefact, or of one that is gone; returns whether there was one.
 
     Raises:
         UserError: the store cannot be written.
     """
     with clear_errors(layout.root):
         try:
-            os.unlink(layout.pin(action.key))
+            os.unlink(layout.pin(key))
         except FileNotFoundError:
             return False
         sync(layout.pins)
@@ -73,6 +73,11 @@ def pins(layout: Layout) -> list[Pin]:
     """All pins, newest first."""
     found = [_read(layout.pin(key)) for key in pinned(layout)]
     return sorted(found, key=lambda one: one.time, reverse=True)
+
+
+def lost(layout: Layout) -> list[Pin]:
+    """Pins whose artefact has no record here any more: it was lost, or set aside by a repair."""
+    return [mark for mark in pins(layout) if not os.path.lexists(layout.record(mark.key))]
 
 
 def _read(path: Path) -> Pin:

@@ -41,7 +41,15 @@ def parse_record(kind: type[Record], data: bytes) -> Record:
     Raises:
         ValueError: it is anything else.
     """
-    values = parse_json(data)
+    return to_record(kind, parse_json(data))
+
+
+def to_record(kind: type[Record], values: Any) -> Record:
+    """The same from parsed JSON.
+
+    Raises:
+        ValueError: it is anything else.
+    """
     if type(values) is not dict:
         raise ValueError("not a JSON object")
     for item in fields(kind):  # type: ignore[arg-type]

@@ -9,14 +9,15 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from unidet.store.disk import entries, make_folder, read_plain
-from unidet.store.hashing import naming, write_all
-from unidet.store.plain_json import parse_json, parse_record
+from unidet.store.hashing import canonical_json, naming, sha256_bytes, write_all
+from unidet.store.plain_json import parse_json, to_record
 from unidet.store.provenance import command, utc
 
 How = Literal["cached", "fetched", "ran", "resumed"]
@@ -42,12 +43,15 @@ class Run:
     name: str = ""
 
 
+_FIELDS = {item.name for item in fields(Run)}
+
+
 def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None:
     """Add one line; does nothing in a read-only store."""
     now = utc(time.time())
     run = Run(stage, key, how, now, socket.gethostname(), os.getpid(), command(), name)
     # One write in append mode is atomic; the leading newline ends a line that a crash cut off.
-    line = b"\n" + json.dumps(asdict(run)).encode() + b"\n"
+    line = b"\n" + json.dumps(_with_checksum(asdict(run))).encode() + b"\n"
     try:
         make_folder(folder)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -62,6 +66,10 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
             write_all(descriptor, line)
     finally:
         os.close(descriptor)
+
+
+def _with_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**values, "checksum": sha256_bytes(canonical_json(values))}
 
 
 def _current(folder: Path, now: str) -> str:
@@ -99,10 +107,27 @@ def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
 
 
 def _parse(line: bytes) -> Run | None:
+    """None for a line that is cut off, damaged, or of a later version."""
     try:
-        return parse_record(Run, line)
+        return to_record(Run, _values(line))
     except ValueError:
         return None
+
+
+def _values(line: bytes) -> dict[str, Any]:
+    """The fields of a request without the checksum, which the first versions did not write.
+
+    Raises:
+        ValueError: it is cut off or damaged.
+    """
+    values = parse_json(line)
+    if type(values) is not dict:
+        raise ValueError("not a JSON object")
+    checksum = values.pop("checksum", None)
+    unchecked = checksum is None and values.keys() <= _FIELDS
+    if not unchecked and _with_checksum(values)["checksum"] != checksum:
+        raise ValueError("its checksum does not match: it was altered")
+    return values
 
 
 def unreadable(path: Path) -> list[tuple[int, bytes]]:
@@ -119,13 +144,21 @@ def unreadable(path: Path) -> list[tuple[int, bytes]]:
     return [(line.start(), line[0]) for line in found if not _is_whole(line[0])]
 
 
+def count_unreadable(folder: Path) -> int:
+    """Number of lines of the log that are no requests."""
+    count = 0
+    for path in logs(folder):
+        with suppress(FileNotFoundError, ValueError):  # not a log file
+            count += len(unreadable(path))
+    return count
+
+
 def _is_whole(line: bytes) -> bool:
     """Whether it is a request, also one of a later version, which has more fields."""
     try:
-        values = parse_json(line)
+        return {"stage", "key", "how"} <= _values(line).keys()
     except ValueError:
         return False
-    return type(values) is dict and {"stage", "key", "how"} <= values.keys()
 
 
 def blank(path: Path) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from aiobotocore.session import AioSession
-from botocore.handlers import add_expect_header
 from fsspec.core import url_to_fs
 
 PATIENCE = 20.0  # seconds to wait for one answer, and for the server to take the next bytes
@@ -28,8 +26,11 @@ def connect(url: str) -> tuple[Any, str]:
     return system, folder
 
 
-def _session() -> AioSession:
+def _session() -> Any:
     """One that sends content at once: aiohttp waits without limit for a "100 Continue"."""
+    from aiobotocore.session import AioSession
+    from botocore.handlers import add_expect_header
+
     session = AioSession()
     session.unregister("before-call.s3", add_expect_header)
     return session

@@ -50,9 +50,14 @@ def select(what: str, config: Config, store: Store) -> list[Action]:
             f"digest"
         )
     others = sorted({one.output[:12] for one in found if one.stage == found[0].stage})
-    if _HEX.fullmatch(what) and len(others) > 1:
+    if is_start(what) and len(others) > 1:
         raise UserError(f"{what} is the start of several digests: {', '.join(others)}; give more")
     return [found[0]]
+
+
+def is_start(what: str) -> bool:
+    """Whether it can be the first digits of a digest."""
+    return _HEX.fullmatch(what) is not None
 
 
 def _because(target: str, config: Config) -> str:
@@ -75,7 +80,7 @@ def _candidates(what: str, store: Store) -> Iterator[Action]:
     elif path.is_dir():
         folder = _in_artefact(path, store)
         yield from (one for one in store.actions() if _folder(one, store) == folder)
-    elif _HEX.fullmatch(what):
+    elif is_start(what):
         everything = list(store.actions())
         yield from (one for one in everything if one.output.startswith(what))
         yield from (one for one in everything if one.key.startswith(what))

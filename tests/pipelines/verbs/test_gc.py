@@ -41,6 +41,15 @@ def test_gc_says_when_pins_are_too_much(tiny: Make, command: Command) -> None:
     assert "too much is left: pins" in text
 
 
+def test_gc_says_that_requests_cannot_be_read(tiny: Make, command: Command, store: Store) -> None:
+    built(tiny("stage=rpn"))
+    assert "log of runs" not in command("gc", "--keep-last", "1")[1]
+    (log,) = store.layout.runs.iterdir()
+    log.write_bytes(log.read_bytes().replace(b'"rpn"', b'"rpm"', 1))
+    text = command("gc", "--keep-last", "1")[1]
+    assert "damaged lines in the log of runs, not counted as requests: 1; see: unidet ver" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -8,10 +8,32 @@ from typing import Any
 from studies import built
 
 from unidet.config.study import Config
+from unidet.store.store import Store
 
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str]]
 Answer = Callable[..., Any]
+
+
+def test_a_pin_of_an_artefact_that_is_gone_is_taken_away(
+    tiny: Make, command: Command, store: Store
+) -> None:
+    rpn = built(tiny("stage=rpn"))["rpn"].action
+    command("pin", "rpn")
+    store.layout.record(rpn.key).unlink()
+    remedy = f"unidet unpin {rpn.key[:12]}"
+    assert f"gone; run: {remedy}\n" in command("pin")[1]
+    assert command(*remedy.split()[1:]) == (0, f"rpn {rpn.key[:12]} is no longer pinned\n")
+    assert command("pin") == (0, "nothing is pinned\n")
+
+
+def test_a_damaged_pin_is_listed_and_taken_away(tiny: Make, command: Command, store: Store) -> None:
+    rpn = built(tiny("stage=rpn"))["rpn"].action
+    command("pin", "rpn")
+    store.layout.pin(rpn.key).write_bytes(b"")
+    assert f"{rpn.key[:12]}  a damaged pin\n" in command("pin")[1]
+    assert command("unpin", "rpn")[0] == 0
+    assert command("pin") == (0, "nothing is pinned\n")
 
 
 def test_pins_are_listed_and_taken_away(tiny: Make, command: Command, answer: Answer) -> None:
