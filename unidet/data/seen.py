@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from unidet.data.jpeg_data import lacks_data, looks_filled
+from unidet.data import jpeg_data, png_data
 from unidet.data.pillow_files import CONVERTED, as_seen, is_transparent
 from unidet.errors import UserError
 
@@ -72,13 +72,21 @@ def remark_on(file: Image.Image, pixels: np.ndarray, was_deep: bool) -> Remark:
             "image that is transparent all over, which the network sees white: save it without "
             "alpha",
         )
-    if file.format in _JPEG and looks_filled(pixels) and lacks_data(_content(file)):
+    if _lacks_data(file, pixels):
+        rest = "black" if file.format == "PNG" else "grey or noise"
         return Remark(
-            "is damaged: its data do not make a whole picture, the rest is grey or noise; replace "
-            "it",
-            "image that is damaged, and grey or noise in part: replace it",
+            f"is damaged: its data do not make a whole picture, the rest is {rest}; replace it",
+            f"image that is damaged, and {rest} in part: replace it",
         )
     return _on_depth(pixels) if was_deep and pixels.size else Remark()
+
+
+def _lacks_data(file: Image.Image, pixels: np.ndarray) -> bool:
+    if file.format in _JPEG:
+        return jpeg_data.looks_filled(pixels) and jpeg_data.lacks_data(_content(file))
+    if file.format == "PNG":
+        return png_data.may_lack_data(file, pixels) and png_data.lacks_data(_content(file))
+    return False
 
 
 def _content(file: Image.Image) -> bytes:
