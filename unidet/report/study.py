@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from unidet.errors import UserError
 from unidet.store.disk import read_plain
 
 PAGE, FIGURES = "report.html", "study.json"
 """Files in a report's artefact."""
-Number = float | None
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Number = Finite | None
+Count = Annotated[int, Field(ge=0)]
 FREQUENCY_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 Lines = dict[str, list[Number]]
 """Name of a line -> its values over a common axis."""
@@ -42,8 +44,8 @@ class CategoryFigures:
     name: str
     frequency: str | None
     novel: bool | None
-    images: int
-    boxes: int
+    images: Count
+    boxes: Count
     AP: Number
     AP50: Number
     AR: Number
@@ -56,7 +58,7 @@ class ReliabilityFigures:
     `error` is the expected calibration error.
     """
 
-    counts: list[int]
+    counts: list[Count]
     scores: list[Number]
     shares: list[Number]
     error: Number
@@ -69,10 +71,10 @@ class ReliabilityFigures:
 class Point:
     """The score threshold with the highest F1; detections above it are shown."""
 
-    score: float
-    precision: float
-    recall: float
-    f1: float
+    score: Finite
+    precision: Finite
+    recall: Finite
+    f1: Finite
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,17 @@ class Confused:
 
     name: str
     called: str
-    count: int
-    share: float
+    count: Count
+    share: Finite
 
 
 @dataclass(frozen=True)
 class Fates:
     """Annotated boxes: found under their name, found only under another one, or missed."""
 
-    right: int
-    confused: int
-    missed: int
+    right: Count
+    confused: Count
+    missed: Count
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Matrix:
     """
 
     names: list[str]
-    counts: list[list[int]]
+    counts: list[list[Count]]
 
     def __post_init__(self) -> None:
         _require_lengths(len(self.names), self.counts)
@@ -124,8 +126,8 @@ class EvaluatedSet:
     name: str
     style: Literal["lvis", "coco"]
     closed: bool
-    images: int
-    detections: int
+    images: Count
+    detections: Count
     metrics: dict[str, Number]
     categories: list[CategoryFigures]
     precision: Lines
@@ -165,7 +167,7 @@ class Recall:
 class Grid:
     """AP over β (rows) and γ (columns) with at most `most` detections per image."""
 
-    most: int
+    most: Count
     AP: list[list[Number]]
 
 
@@ -174,8 +176,8 @@ class Sweep:
     """Results of `calibration_sweep` on one set."""
 
     name: str
-    betas: list[float]
-    gammas: list[float]
+    betas: list[Finite]
+    gammas: list[Finite]
     grids: list[Grid]
 
     def __post_init__(self) -> None:
@@ -189,7 +191,7 @@ class Training:
     """A training log: each quantity at `steps`, reduced to what a chart can show."""
 
     stage: str
-    steps: list[int]
+    steps: list[Count]
     losses: Lines
     rate: list[Number]
 
@@ -203,10 +205,10 @@ class DataFigures:
 
     name: str
     use: str
-    images: int
-    boxes: int
-    categories: int
-    novel: int | None
+    images: Count
+    boxes: Count
+    categories: Count
+    novel: Count | None
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class FineTuned:
 
     name: str
     network: str
-    names: dict[str, int]
+    names: dict[str, Count]
     AP: dict[str, Number]
 
 

@@ -290,6 +290,21 @@ def test_what_another_store_holds_may_be_anything(
     assert (status, text.count("\n"), says in text) == (2, 1, True)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "value"), [(r'"images": \d+', '"images": -3'), (r'"AP": [\d.]+', '"AP": NaN')]
+)
+def test_figures_of_another_store_may_be_no_figures(
+    publish: Publish, command: Callable, store: Store, tmp_path: Path, pattern: str, value: str
+) -> None:
+    own, other = publish(0.0), tmp_path / "other"
+    figures = (store.folder(own) / "study.json").read_text()
+    forged, count = re.subn(pattern, value, figures, count=1)
+    assert count == 1
+    publish(0.3, store=Store(other), instead={"study.json": forged.encode()})
+    status, text = command("report", own.output[:12], str(other))
+    assert (status, text.count("\n"), "no figures of a report" in text) == (2, 1, True)
+
+
 def test_a_page_of_another_store_may_be_no_text(
     publish: Publish, command: Callable, tmp_path: Path
 ) -> None:
