@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
@@ -27,24 +27,24 @@ from unidet.pipelines.engine.graph import (
     targets,
     view_of,
 )
-from unidet.pipelines.engine.keys import find, modules_of, preimage_of, siblings
+from unidet.pipelines.engine.keys import (
+    find,
+    modules_of,
+    preimage_of,
+    require_unchanged,
+    siblings,
+)
 from unidet.pipelines.engine.mpi import run_together
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.processes import fill_shards
 from unidet.pipelines.engine.progress_lines import Done, Lines
 from unidet.pipelines.engine.remotes import from_remote, reaching
+from unidet.pipelines.engine.spent import earlier_seconds, remember_seconds
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.label_copy import tell_label_changes
 from unidet.pipelines.wiring.study_sets import images_folder
 from unidet.store import accepted
-from unidet.store.disk import (
-    clear_errors,
-    entries,
-    nearest_folder,
-    read_plain,
-    replace,
-    unreadable_is_damaged,
-)
+from unidet.store.disk import clear_errors, entries, nearest_folder
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
@@ -53,7 +53,6 @@ from unidet.store.record import Action
 from unidet.store.runs import How
 from unidet.store.store import Store
 
-SECONDS_FILE = ".seconds"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -251,8 +250,9 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
         out=store.draft(key),
         bring_up=lambda: _bring_up_for(stage, config),
         siblings=lambda: siblings(node, preimage, store, study.use),
+        unchanged=cache(lambda: require_unchanged(node, config, store, preimage)),
     )
-    started, earlier = time.time(), _earlier_seconds(job.work)
+    started, earlier = time.time(), earlier_seconds(job.work)
     begun = time.monotonic()  # which nobody sets back
     try:
         with full_gpu_explained(node, config, job, stage.sharding):
@@ -262,6 +262,7 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
                 run_together(node, config, job)
             else:
                 stage.run(job)
+        job.unchanged()
         return store.publish(
             key,
             preimage,
@@ -278,8 +279,8 @@ def _execute(node: Node, study: _Study, preimage: dict[str, Any]) -> Action:
         if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
             error.filename = str(job.out)  # a write does not know what it writes to
         _keep_work(stage, job)
-        if store.has_work(key):
-            _remember_seconds(job.work, earlier + time.monotonic() - begun)
+        if store.has_work(key) and _is_unchanged(job):
+            remember_seconds(job.work, earlier + time.monotonic() - begun)
         raise
 
 
@@ -289,6 +290,16 @@ def _keep_work(stage: Stage, job: Job) -> None:
         if stage.sharding is not None:
             stage.sharding.plan(job).put_back(job.work, job.out)
     rmtree(job.out, ignore_errors=True)
+
+
+def _is_unchanged(job: Job) -> bool:
+    """Whether the job's files are what the key says; if not, its work is removed."""
+    try:
+        job.unchanged()
+    except UserError:
+        rmtree(job.work, ignore_errors=True)
+        return False
+    return True
 
 
 def job_of(node: Node, config: Config, **folders: Any) -> Job:
@@ -309,22 +320,6 @@ def job_of(node: Node, config: Config, **folders: Any) -> Job:
         digests_in=store.digests_in,
         **folders,
     )
-
-
-def _earlier_seconds(work: Path) -> float:
-    """Compute time of the attempts that left their work here; a killed process adds none."""
-    try:
-        with unreadable_is_damaged():
-            seconds = float(read_plain(work / SECONDS_FILE))
-    except (FileNotFoundError, ValueError):
-        return 0.0
-    return seconds if 0 <= seconds < math.inf else 0.0
-
-
-def _remember_seconds(work: Path, seconds: float) -> None:
-    # The stage is failing already: a full disk must not hide the reason.
-    with suppress(OSError):
-        replace(work / SECONDS_FILE, f"{seconds:.3f}".encode(), work / f"{SECONDS_FILE}.draft")
 
 
 def _bring_up_for(stage: Stage, config: Config) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from unidet.config.fields import identity
 from unidet.config.study import Config
+from unidet.errors import UserError
 from unidet.pipelines.engine.graph import files_of, inputs_of, stage_of, view_of
 from unidet.pipelines.engine.node import Input, Node
 from unidet.store import accepted
@@ -67,6 +68,19 @@ def values_of(node: Node, config: Config) -> dict[str, Any]:
     stage, config = stage_of(node), view_of(node, config)
     values = {name: identity(getattr(config, name)) for name in sorted(stage.reads)}
     return values | identity(stage.settings(config, node.name))
+
+
+def require_unchanged(
+    node: Node, config: Config, store: Store, preimage: Mapping[str, Any]
+) -> None:
+    """Check that files outside the store are what the key says.
+
+    Raises:
+        UserError: one has changed, so that it is not known which of the two contents was read.
+    """
+    for name, path in files_of(node, config).items():
+        if store.digest_of(path) != preimage["files"][name]:
+            raise UserError(f"{path}: changed while {node} read it; run the same command again")
 
 
 def _content(entry: Input, built: Mapping[Node, Action]) -> str | None:

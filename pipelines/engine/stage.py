@@ -47,6 +47,8 @@ class Job:
         progress: makes a progress display for a piece of work.
         digests_in: relative path -> sha256 of every file in a folder outside the store.
         siblings: folders of the artefacts that differ from this one only in their dataset.
+        unchanged: checks that `files` are still what the key says, which raises UserError; the run
+            is checked at its end, or long work where it has read them all. Only once.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Job:
     bring_up: Callable[[], object]
     digests_in: Callable[[Path], Mapping[str, str]]
     siblings: Callable[[], Iterable[Path]]
+    unchanged: Callable[[], None] = lambda: None
     progress: Callable[..., Progress] = Progress
 
 

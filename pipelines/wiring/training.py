@@ -31,6 +31,7 @@ def train_and_keep(
     Of several processes that train together only the first writes. The precision is what the
     stage's settings say (`precision_settings`).
     """
+    job.unchanged()  # now that all is read; what changes during the training changes nothing
     progress = job.progress(f"training {name}", stoppable=False)
     weights = train(
         network,

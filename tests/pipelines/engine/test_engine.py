@@ -20,7 +20,7 @@ from studies import built, folder_of, same_code, state_of, whole
 from unidet.backend import gpu, runtime
 from unidet.config.study import Config
 from unidet.errors import UserError
-from unidet.pipelines.engine import acceptance, engine, graph
+from unidet.pipelines.engine import acceptance, engine, graph, spent
 from unidet.pipelines.engine.keys import preimage_of, siblings
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import Columns, Sharded, ShardSet
@@ -253,28 +253,28 @@ def test_seconds_count_every_attempt(
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-5.0", "", "1e400", "soon"])
 def test_what_is_no_time_is_not_added(tmp_path: Path, text: str) -> None:
-    (tmp_path / engine.SECONDS_FILE).write_text(text)
-    assert engine._earlier_seconds(tmp_path) == 0.0
-    (tmp_path / engine.SECONDS_FILE).write_text("12.5")
-    assert engine._earlier_seconds(tmp_path) == 12.5
+    (tmp_path / spent.SECONDS_FILE).write_text(text)
+    assert spent.earlier_seconds(tmp_path) == 0.0
+    (tmp_path / spent.SECONDS_FILE).write_text("12.5")
+    assert spent.earlier_seconds(tmp_path) == 12.5
 
 
 def test_seconds_that_the_disk_gives_no_more_are_not_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / engine.SECONDS_FILE).write_text("12.5")
-    fails_at(tmp_path / engine.SECONDS_FILE, monkeypatch)
-    assert engine._earlier_seconds(tmp_path) == 0.0
+    (tmp_path / spent.SECONDS_FILE).write_text("12.5")
+    fails_at(tmp_path / spent.SECONDS_FILE, monkeypatch)
+    assert spent.earlier_seconds(tmp_path) == 0.0
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_no_file_of_seconds_stops_nothing(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
-    make(tmp_path / engine.SECONDS_FILE)
-    assert engine._earlier_seconds(tmp_path) == 0.0
-    engine._remember_seconds(tmp_path, 1.5)
-    assert engine._earlier_seconds(tmp_path) == (1.5 if make is os.mkfifo else 0.0)
+    make(tmp_path / spent.SECONDS_FILE)
+    assert spent.earlier_seconds(tmp_path) == 0.0
+    spent.remember_seconds(tmp_path, 1.5)
+    assert spent.earlier_seconds(tmp_path) == (1.5 if make is os.mkfifo else 0.0)
 
 
 def test_a_clock_set_back_while_a_stage_runs(
@@ -416,3 +416,50 @@ def test_results_that_are_taken_over_are_marked_as_used(
     folders = siblings(Node("data"), dict(sibling.preimage), store, marked.append)
     assert list(folders) == [store.folder(sibling)]
     assert marked == [sibling.key, f"look {sibling.key}"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_stays_of_a_file_that_changes_while_it_is_read(
+    fails: bool, tiny: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The key is of the content before: neither an artefact nor unfinished work is of another."""
+    file, during = tmp_path / "labels.json", ["new"]
+    file.write_text("old")
+
+    def run(job: Job) -> None:
+        file.write_text(during.pop() if during else file.read_text())
+        (job.work / "read").write_text(file.read_text())
+        (job.out / "value").write_text(file.read_text())
+        if fails and file.read_text() == "new":
+            raise RuntimeError("power cut")
+
+    stage = Stage("data", 1, (), run, files=lambda config, name: {"labels": file})
+    monkeypatch.setattr(graph, "STAGES", {"data": stage})
+    same_code(monkeypatch, {"module": "code"})
+    with pytest.raises(
+        RuntimeError if fails else UserError, match=r"power cut|labels\.json: changed"
+    ):
+        built(tiny("stage=data"))
+    layout = engine.open_store(tiny()).layout
+    assert not [*layout.actions.glob("*/*")]
+    assert not [*(layout.base / "work").iterdir()]
+    file.write_text("old")
+    done = built(tiny("stage=data"))["data"]
+    assert (done.how, (done.folder / "value").read_text()) == ("ran", "old")
+
+
+def test_a_file_that_changes_after_long_work_has_read_it_changes_nothing(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights"
+    file.write_text("old")
+
+    def run(job: Job) -> None:
+        (job.out / "value").write_text(file.read_text())
+        job.unchanged()
+        file.write_text("new")
+
+    stage = Stage("data", 1, (), run, files=lambda config, name: {"weights": file})
+    monkeypatch.setattr(graph, "STAGES", {"data": stage})
+    same_code(monkeypatch, {"module": "code"})
+    assert (built(tiny("stage=data"))["data"].folder / "value").read_text() == "old"
