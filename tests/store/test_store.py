@@ -124,6 +124,32 @@ def test_a_file_that_somebody_else_has_too_is_copied(store: Store, tmp_path: Pat
     assert stat.S_IMODE(mine.stat().st_mode) & 0o200
 
 
+def test_nothing_of_unfinished_work_leads_elsewhere_or_waits(store: Store, tmp_path: Path) -> None:
+    """A task or a log written through a link would replace a file of somebody; a pipe waits."""
+    precious = tmp_path / "mine" / "log"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    key = key_of({"a": 1})
+    work = store.work(key)
+    (work / "processes").mkdir()
+    (work / "processes" / "kept").touch()
+    os.mkfifo(work / "task.json")
+    os.mkfifo(work / "processes" / "0.log")
+    (work / "processes" / "1.log").symlink_to(precious)
+    (work / "shards").symlink_to(precious.parent)
+    (work / "loop").symlink_to("loop")
+    store.work(key)
+    assert [path.relative_to(work).as_posix() for path in sorted(work.rglob("*"))] == [
+        "processes",
+        "processes/kept",
+    ]
+    shutil.rmtree(work)
+    work.symlink_to(precious.parent)
+    with pytest.raises(UserError, match="is a link, where the store needs a folder; remove"):
+        store.work(key)
+    assert precious.read_text() == "mine"
+
+
 # --- hits, misses, repairs ---------------------------------------------------------------------
 
 

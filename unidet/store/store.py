@@ -19,6 +19,7 @@ from unidet.store.disk import (
     discard,
     make_folder,
     read_plain,
+    remove_odd,
     replace,
     set_aside,
 )
@@ -174,10 +175,20 @@ class Store:
             return lock.holder(self.layout.lock(key))
 
     def work(self, key: str) -> Path:
-        """The folder of an unfinished run. It survives failures and is removed on publication."""
+        """The folder of an unfinished run. It survives failures and is removed on publication.
+
+        Links, pipes and devices in it are removed: no run has made them, and what is written there
+        would go elsewhere or wait without end.
+
+        Raises:
+            UserError: it is a link.
+        """
         path = self.layout.work(key)
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, where the store needs a folder; remove the link")
         with clear_errors(self.root):
             make_folder(path)
+            remove_odd(path)
         return path
 
     def has_work(self, key: str) -> bool:
