@@ -522,7 +522,9 @@ def test_files_that_are_not_ours_are_left_alone(store: Store, publish: Publish) 
     assert stranger.read_text() == "notes"
 
 
-@pytest.mark.parametrize("name", ["trash", "trash/blobs", "work", "blobs/sha256/{}", "actions/{}"])
+@pytest.mark.parametrize(
+    "name", ["trash", "trash/blobs", "work", "blobs/sha256/{}", "actions/{}", "../../artefacts"]
+)
 def test_no_clean_up_where_a_folder_is_a_link(
     store: Store, publish: Publish, tmp_path: Path, name: str
 ) -> None:

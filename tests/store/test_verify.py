@@ -194,6 +194,29 @@ def test_a_link_in_place_of_a_folder_that_is_not_read_is_named(
     assert [(one.kind, one.path) for one in verify(store).problems] == [("unexpected", name)]
 
 
+@pytest.mark.parametrize(
+    "name", ["work", "refs", "refs/accepted", "blobs", "blobs/sha256", "trash"]
+)
+def test_a_repair_takes_nothing_from_where_a_link_leads(
+    store: Store, publish: Publish, tmp_path: Path, name: str
+) -> None:
+    """Files there have the names of folders of the store, or any name, and are somebody's."""
+    publish({"a": b"one"})
+    home = tmp_path / "home"
+    for mine in (DIGEST, "notes.txt", "pins", "accepted/roi", "blobs", "sha256/ab", "ab"):
+        (home / mine).parent.mkdir(parents=True, exist_ok=True)
+        (home / mine).write_text("mine")
+    before = sorted(home.rglob("*"))
+    shutil.rmtree(store.layout.base / name, ignore_errors=True)
+    (store.layout.base / name).parent.mkdir(parents=True, exist_ok=True)
+    (store.layout.base / name).symlink_to(home)
+    assert free_folders(store) == {}
+    found = verify(store)
+    repair(store, found, None, lambda *keys: None)
+    assert sorted(home.rglob("*")) == before
+    assert [one.path for one in found.problems if one.kind != "missing"] == [name]
+
+
 @pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
 @pytest.mark.parametrize("name", ["trash", "trash/records", "work", "stat-cache"])
 def test_what_is_no_folder_in_place_of_one_that_is_not_read_is_named(

@@ -46,7 +46,8 @@ def cleaning(store: Store) -> Iterator[None]:
         UserError: another clean-up is running, a folder of the store is a link, or the store
             cannot be written.
     """
-    for link in linked_folders(store.layout.base):
+    artefacts = [store.layout.artefacts] if store.layout.artefacts.is_symlink() else []
+    for link in (*artefacts, *linked_folders(store.layout.base)):
         raise UserError(
             f"{link} is a link, and a clean-up would remove files where it leads; put a folder in "
             "its place"

@@ -28,19 +28,23 @@ _BELOW = (
 
 def linked_folders(base: Path) -> list[Path]:
     """Links in place of folders of the store whose files lie in `base`, sorted."""
-    found = {path for pattern in ("*", *_BELOW) for path in base.glob(pattern)}
-    return sorted(path for path in found if path.is_symlink())
+    return sorted(path for path in _places(base) if path.is_symlink())
 
 
 def no_folders(base: Path) -> list[Path]:
     """Files, pipes and devices in place of folders of the store, sorted; no links."""
-    return sorted(path for path in _places(base) if not path.is_dir() and not path.is_symlink())
+    places = (path for path in _places(base) if path.parent != base or path.name in _TOP)
+    return sorted(path for path in places if not path.is_dir() and not path.is_symlink())
 
 
 def _places(base: Path) -> Iterator[Path]:
-    yield from (base / name for name in _TOP if os.path.lexists(base / name))
-    for pattern in _BELOW:
-        yield from base.glob(pattern)
+    """What stands in place of folders, but nothing where a link leads, which is not the store's."""
+    links: set[Path] = set()
+    for pattern in ("*", *_BELOW):  # each folder before those in it
+        for path in base.glob(pattern):
+            if links.isdisjoint(path.parents):
+                links |= {path} if path.is_symlink() else set()
+                yield path
 
 
 def require_folders(layout: Layout) -> None:
@@ -52,7 +56,8 @@ def require_folders(layout: Layout) -> None:
     above = (layout.artefacts, layout.base.parent, layout.base)
     for place in (path for path in above if os.path.lexists(path) and not path.is_dir()):
         raise UserError(f"{place} is not a folder, where the store needs one; move it elsewhere")
-    for place in (path for path in _places(layout.base) if not path.is_dir()):
+    broken = (path for path in linked_folders(layout.base) if not path.is_dir())
+    for place in (*broken, *no_folders(layout.base)):
         raise UserError(f"{place} is not a folder, where the store needs one; {_remedy(place)}")
 
 
