@@ -266,6 +266,19 @@ def test_nothing_is_written_where_a_link_in_the_folder_leads(
     assert own.read_text() == "mine"
 
 
+def test_a_folder_in_place_of_a_file_of_the_artefact_is_named(
+    store: Store, publish: Publish
+) -> None:
+    """Neither `verify --repair` nor another run would take it away."""
+    action = publish({"deep/a": b"1"})
+    place = store.folder(action) / "deep/a"
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(UserError, match=r"deep/a is a folder in place of a file of this artefact"):
+        store.folder(action)
+    assert list((store.layout.base / "work").iterdir()) == []
+
+
 def test_a_finished_artefact_is_used_without_writing(
     store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,8 +26,8 @@ def materialise(action: Action, layout: Layout) -> Path:
     """The folder with exactly the files of `action`, built or completed where necessary.
 
     Raises:
-        UserError: it contains a visible file that is not part of the artefact, or a link or file
-            in place of a folder into which a file belongs.
+        UserError: it contains a visible file that is not part of the artefact, a link or file in
+            place of a folder into which a file belongs, or a folder in place of a file.
     """
     folder = layout.artefact(action.stage, action.output)
     wrong = _wrong_files(folder, action, layout)
@@ -58,12 +58,16 @@ def _is_copy(path: Path, found: os.stat_result, file: StoredFile) -> bool:
 
 
 def _refuse_taken(folder: Path, names: list[str]) -> None:
-    """A file put where a link leads would replace one there; into a file none can be put."""
+    """A file put where a link leads would replace one there; into a file none can be put, nor in
+    place of a folder."""
     places = {folder, *(place for name in names for place in (folder / name).parents)}
     for place in sorted(place for place in places if place.is_relative_to(folder)):
         if place.is_symlink() or (place.exists() and not place.is_dir()):
             what = "link" if place.is_symlink() else "file"
             raise UserError(f"{place} is a {what} in place of a folder of this artefact; remove it")
+    for place in (folder / name for name in names):
+        if place.is_dir() and not place.is_symlink():
+            raise UserError(f"{place} is a folder in place of a file of this artefact; remove it")
 
 
 def _build(folder: Path, names: list[str], action: Action, layout: Layout) -> None:
