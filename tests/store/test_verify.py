@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store import runs
+from unidet.store import accepted, runs
 from unidet.store.disk import make_folder, read_plain
 from unidet.store.hashing import sha256_bytes, sha256_file
 from unidet.store.places import require_folders
@@ -427,3 +427,27 @@ def test_no_flipped_bit_changes_a_request(store: Store) -> None:
         if list(store.runs()) != before:
             assert list(store.runs()) == []
             assert runs.unreadable(log)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-9],
+        lambda data: data.replace(b'"equals": "0', b'"equals": "g'),
+        lambda data: data.replace(b'"code": "1', b'"code": "2'),
+        lambda data: b"[" * 100_000,
+    ],
+)
+def test_a_declaration_that_cannot_be_read(store: Store, damage: Callable[[bytes], bytes]) -> None:
+    """Otherwise its stage would train again, and nothing would say why."""
+    accepted.accept(store.layout, "roi", "1" * 64, "0" * 64)
+    assert verify(store).problems == ()
+    (place,) = store.layout.accepted.glob("*/*")
+    place.write_bytes(damage(place.read_bytes()))
+    found = verify(store)
+    path = f"refs/accepted/roi/{place.name}"
+    assert [(one.kind, one.path) for one in found.problems] == [("damaged", path)]
+    assert list(repair(store, found, None, lambda *keys: None)) == [path]
+    assert verify(store).problems == ()
+    accepted.accept(store.layout, "roi", "1" * 64, "0" * 64)
+    assert list(accepted.chain(store.layout, "roi", "1" * 64))

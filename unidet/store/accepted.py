@@ -101,12 +101,23 @@ def _path(layout: Layout, stage: str, code: str) -> Path:
     return layout.accepted / stage / f"{check_digest(code)}.json"
 
 
+def read(path: Path) -> Acceptance:
+    """The declaration in a file.
+
+    Raises:
+        ValueError: it is damaged, or lies in the place of another.
+        OSError: it cannot be read.
+    """
+    declared = parse_record(Acceptance, read_plain(path))
+    check_digest(declared.equals)
+    if (declared.stage, declared.code) != (path.parent.name, path.stem):
+        raise ValueError("a declaration in the place of another")
+    # The first versions wrote commands with passwords.
+    return replace(declared, command=redact_command(declared.command))
+
+
 def _read(path: Path) -> Acceptance | None:
     try:
-        declared = parse_record(Acceptance, read_plain(path))
-        check_digest(declared.equals)
-        # The first versions wrote commands with passwords.
-        declared = replace(declared, command=redact_command(declared.command))
+        return read(path)
     except (OSError, ValueError):
         return None
-    return declared if (declared.stage, declared.code) == (path.parent.name, path.stem) else None

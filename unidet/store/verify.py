@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidet.store import runs
+from unidet.store import accepted, runs
 from unidet.store.disk import files_below, read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
@@ -39,8 +39,8 @@ class Problem:
 
     Attributes:
         kind: `altered` (a blob with other content, or a folder in its place), `missing` (a blob),
-            `damaged` (a record, a log of runs, or something else in its place or in that of a
-            folder),
+            `damaged` (a record, a log of runs, a declaration, or something else in its place or in
+            that of a folder),
             `unreadable` (cannot be checked) or `unexpected` (not written by the store).
         path: relative to the folder of the store.
         detail: what is wrong, and which artefacts are affected.
@@ -79,6 +79,7 @@ def verify(store: Store) -> Findings:
     blobs = _files(base / "blobs", passed, unlisted)
     records = _files(store.layout.actions, passed, unlisted)
     found += _unread_runs(store, passed, unlisted)
+    found += _unread_declarations(store, passed, unlisted)
     actions = [one for one in (_record(path, store, found) for path in records) if one is not None]
     users: dict[str, list[str]] = {}
     for action in actions:
@@ -96,7 +97,7 @@ def verify(store: Store) -> Findings:
 
 def _files(folder: Path, passed: set[Path], unlisted: Callable[[OSError], None]) -> list[Path]:
     """Files and links below a folder, sorted, except what is at or below a path in `passed`."""
-    found = [] if folder in passed else files_below(folder, unlisted)
+    found = files_below(folder, unlisted) if passed.isdisjoint((folder, *folder.parents)) else []
     return sorted(path for path in found if passed.isdisjoint((path, *path.parents)))
 
 
@@ -119,6 +120,24 @@ def _unread_runs(
                     yield Problem("damaged", where, detail)
     except OSError as error:
         unlisted(error)
+
+
+def _unread_declarations(
+    store: Store, passed: set[Path], unlisted: Callable[[OSError], None]
+) -> Iterator[Problem]:
+    """Declarations that changed code is equivalent, which are none any more."""
+    for path in _files(store.layout.accepted, passed, unlisted):
+        if path.suffix == ".json":
+            where = _relative(path, store.layout.base)
+            try:
+                accepted.read(path)
+            except FileNotFoundError:  # one has just been revoked
+                continue
+            except OSError as error:
+                yield _unreadable(where, error)
+            except ValueError as error:
+                detail = f"{error!s:.80}; the stage runs again, unless `unidet accept` is repeated"
+                yield Problem("damaged", where, detail)
 
 
 def _missing(action: Action, store: Store, altered: set[str]) -> Iterator[Problem]:
