@@ -514,6 +514,17 @@ def test_the_draft_of_a_process_in_another_container_stays(
     assert not draft.exists()
 
 
+def test_looking_for_what_is_in_use_removes_no_file_of_a_user(store: Store) -> None:
+    """`gc` looks without `--yes` too, and a link may have led it here."""
+    store.layout.runs.mkdir(parents=True)
+    own = store.layout.live()
+    for path in (mine := store.layout.runs / "concert.live", own):
+        path.write_text("mine")
+    assert live.used(store.layout.runs) == set()
+    assert mine.exists()
+    assert not own.exists()
+
+
 def test_files_that_are_not_ours_are_left_alone(store: Store, publish: Publish) -> None:
     action = publish({"a": b"1"})
     stranger = store.layout.blob(action.files["a"].sha256).with_suffix(".txt")

@@ -27,6 +27,7 @@ from unidet.store.paths import Layout
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 JUST_MADE_SECONDS = 3600.0
 Use = Callable[..., None]
+_MARK = re.compile(r".+-\d+-[0-9a-f]{8}\.live")  # as Layout.live names them; others are a user's
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def used(folder: Path) -> set[str]:
     """Keys that running processes have marked; files of dead processes are removed."""
     found: set[str] = set()
     for path in entries(folder):
-        if path.suffix == ".live":
+        if _MARK.fullmatch(path.name):
             found |= _read(path) or set()
     return found
 
@@ -127,7 +128,7 @@ def discard_abandoned(layout: Layout, key: str | None = None) -> None:
 def _is_dead(layout: Layout, owner: re.Match[str]) -> bool:
     if owner["host"] != socket.gethostname() or _runs(int(owner["pid"])):
         return False
-    files = (path for path in entries(layout.runs) if path.suffix == ".live")
+    files = (path for path in entries(layout.runs) if _MARK.fullmatch(path.name))
     own = (path for path in files if path.name.startswith(f"{owner['process']}-"))
     return all(_read(path) is None for path in own)
 
