@@ -88,3 +88,20 @@ def test_a_name_of_several_pictures_is_called_so(tmp_path: Path) -> None:
     says = "its <filename> must say which image is meant, by its folder: several have that name"
     with pytest.raises(UserError, match=f"{says}.*as of one/a.png, two/a.png"):
         read_own(place, tmp_path / "photos")
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_order_in_which_a_disk_lists_files_changes_nothing(
+    backwards: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.rglob
+    monkeypatch.setattr(
+        Path,
+        "rglob",
+        lambda place, pattern: sorted(listed(place, pattern), reverse=backwards),
+    )
+    for number in range(99):
+        (tmp_path / f"{number:02d}.json").write_text('{"shapes": [], "imagePath": "a.png"}')
+    (tmp_path / "99.json").write_text('{"images": [], "annotations": []}')
+    assert recognize(tmp_path).format == "labelme"
+    assert len(recognize(tmp_path, "labelme").places) == 1

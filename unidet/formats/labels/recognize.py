@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from heapq import nsmallest
 from pathlib import Path
 
 from unidet.errors import HEAD, UserError, other_kind
@@ -33,7 +33,8 @@ _OF_TASKS = {b"data", b"result", b"completions", b"rectanglelabels", b"annotatio
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
 """What COCO's files begin with that lie beside `instances_…` and are about the same images."""
 _LOOKED_AT = 50
-"""Most files of a folder that are examined until one is recognised."""
+"""Most files of a folder that are examined: the first by name, for a copy may be listed in another
+order."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _formats_in(folder: Path) -> Iterator[str]:
     if yolo_settings.settings_file(folder) or yolo_names.name_lists(folder):
         yield "yolo"
     for suffix in _SUFFIXES:
-        files = sorted(islice(label_files(folder, f"*.{suffix}"), _LOOKED_AT))
+        files = nsmallest(_LOOKED_AT, label_files(folder, f"*.{suffix}"))
         yield from filter(None, map(_format_of_file, files))
 
 
@@ -140,7 +141,7 @@ def _format_of_file(file: Path) -> str:
 def _first_files(folder: Path) -> Iterator[Path]:
     """Some of the files with endings of labels, as pointers and empty files have too."""
     for suffix in _SUFFIXES:
-        yield from sorted(islice(label_files(folder, f"*.{suffix}"), _LOOKED_AT))
+        yield from nsmallest(_LOOKED_AT, label_files(folder, f"*.{suffix}"))
 
 
 def _other_kind(file: Path) -> str:
