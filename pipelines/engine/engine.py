@@ -48,7 +48,7 @@ from unidet.store.disk import clear_errors, entries, nearest_folder
 from unidet.store.hashing import key_of
 from unidet.store.live import Use, in_use
 from unidet.store.lock import Owner
-from unidet.store.places import require_folders
+from unidet.store.places import require_base, require_folders
 from unidet.store.record import Action
 from unidet.store.runs import How
 from unidet.store.store import Store
@@ -64,7 +64,9 @@ def open_store(config: Config) -> Store:
     """
     root = Path(config.store.root)
     nearest_folder(root)
-    return Store(root)
+    store = Store(root)
+    require_base(store.layout)
+    return store
 
 
 def existing_store(config: Config) -> Store:

@@ -53,12 +53,26 @@ def require_folders(layout: Layout) -> None:
     Raises:
         UserError: something else stands in place of one.
     """
-    above = (layout.artefacts, layout.base.parent, layout.base)
-    for place in (path for path in above if os.path.lexists(path) and not path.is_dir()):
-        raise UserError(f"{place} is not a folder, where the store needs one; move it elsewhere")
+    _require_folder(layout.artefacts)
+    require_base(layout)
     broken = (path for path in linked_folders(layout.base) if not path.is_dir())
     for place in (*broken, *no_folders(layout.base)):
         raise UserError(f"{place} is not a folder, where the store needs one; {_remedy(place)}")
+
+
+def require_base(layout: Layout) -> None:
+    """Check that nothing else stands where the folder of the store belongs.
+
+    Raises:
+        UserError: it does.
+    """
+    _require_folder(layout.base.parent)
+    _require_folder(layout.base)
+
+
+def _require_folder(place: Path) -> None:
+    if os.path.lexists(place) and not place.is_dir():
+        raise UserError(f"{place} is not a folder, where the store needs one; move it elsewhere")
 
 
 def _remedy(place: Path) -> str:

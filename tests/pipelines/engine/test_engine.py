@@ -322,6 +322,19 @@ def test_a_stage_gets_only_what_it_declares(tiny: Make, counted: Counted) -> Non
         built(tiny("stage=rpn"))
 
 
+@pytest.mark.parametrize("name", ["store", "store/v1"])
+@pytest.mark.parametrize("open_it", [engine.open_store, engine.existing_store])
+def test_a_file_in_place_of_the_store_is_named_to_whoever_opens_it(
+    name: str, open_it: Callable[[Config], object], tiny: Make
+) -> None:
+    """To repair is no advice there: nothing is stored."""
+    place = Path(tiny().store.root) / name
+    place.parent.mkdir(parents=True)
+    place.touch()
+    with pytest.raises(UserError, match=rf"{name} is not a folder, where the store needs one; mov"):
+        open_it(tiny())
+
+
 def test_path_of_an_unknown_stage_lists_the_stages(tiny: Make, counted: Counted) -> None:
     with pytest.raises(UserError, match="there are data, rpn"):
         folder_of("rnp", tiny())
