@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -182,3 +184,72 @@ def test_files_that_are_moved_in_part_are_marked_until_all_are(
     unpack(path, into, everything)
     assert contents(into) == FILES
     assert not staging(path, into).exists()
+
+
+def tar_with(path: Path, *parts: tarfile.TarInfo | bytes) -> Path:
+    """An archive of headers and content as they are given, compressed."""
+    blocks = (
+        part.tobuf(tarfile.GNU_FORMAT) if isinstance(part, tarfile.TarInfo) else part
+        for part in parts
+    )
+    with gzip.open(path, "wb") as file:
+        file.writelines(block + bytes(-len(block) % 512) for block in (*blocks, bytes(1024)))
+    return path
+
+
+def header(kind: bytes, size: int, name: str = "x") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    return member
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_no_more_of_a_header_is_read_than_a_header_has(tmp_path: Path, kind: bytes) -> None:
+    """A few kB may unpack to names of gigabytes."""
+    first, large = header(tarfile.REGTYPE, 0), header(kind, 2 << 20)
+    path = tar_with(tmp_path / "x.tar.gz", first, large, bytes(2 << 20))
+    assert "a header of 2097152 bytes" in complaint(path, tmp_path / "out")
+
+
+def test_a_long_chain_of_headers_is_damage(tmp_path: Path) -> None:
+    chain = [header(tarfile.GNUTYPE_LONGNAME, 2), b"a\0"] * 2000
+    path = tar_with(tmp_path / "x.tar.gz", *chain)
+    assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", ["a header", "the end"])
+def test_a_tar_that_ends_too_early_leaves_nothing(tmp_path: Path, damage: str) -> None:
+    """tarfile takes a damaged header, and a file without an end, for the end."""
+    path = archive(tmp_path, "tar", {"a.jpg": b"a", "b.jpg": b"b"})
+    content = path.read_bytes()
+    damaged = content[:1024] + b"c" + content[1025:]  # the name of the second
+    path.write_bytes(content[:2048] if damage == "the end" else damaged)
+    assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+def test_a_tar_of_more_than_the_disk_has_is_refused(tmp_path: Path) -> None:
+    path = tar_with(tmp_path / "x.tar.gz", header(tarfile.REGTYPE, 1 << 60))
+    assert "only" in (said := complaint(path, tmp_path / "out"))
+    assert f"needs {1 << 60} bytes" in said
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("second", ["./a", "a/b"])
+def test_a_name_that_stands_twice_is_told(tmp_path: Path, kind: str, second: str) -> None:
+    path = archive(tmp_path, kind, {"a": b"1", second: b"2"})
+    assert "it has the name" in (said := complaint(path, tmp_path / "out"))
+    assert "twice" in said
+
+
+def test_a_list_of_members_that_ends_too_early_is_damage(tmp_path: Path) -> None:
+    """zipfile would unpack the first file alone."""
+    path = archive(tmp_path, "zip")
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        first = 46 + len(file.infolist()[0].filename)  # bytes of the list
+        content[-10:-6] = struct.pack("<I", first)
+        content[file.start_dir + first : -22] = b""
+    path.write_bytes(content)
+    assert len(zipfile.ZipFile(path).infolist()) == 1
+    assert "it lists 1 of 3 files" in complaint(path, tmp_path / "out")

@@ -31,8 +31,15 @@ _DAMAGE = (
     LookupError,
     struct.error,
     NotImplementedError,  # a compression method that zipfile does not support
+    RecursionError,  # of tarfile, where one header announces the next a thousand times
 )
 _ENCRYPTED = 1  # bit of a zip member's flags
+_ZIP_END_BYTES = 22 + 0xFFFF  # of a zip archive's end, which a comment follows
+_LONG_HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_HEADER_BYTES = 1 << 20  # of long names and the like, which tarfile reads whole
 
 Wants = Callable[[str], bool]
 """Whether to unpack a file, by its path in the archive."""
@@ -105,11 +112,12 @@ def _members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str, IO
     if archive.name.endswith(".zip"):
         yield from _zip_members(archive, wants, place)
     else:
-        yield from _tar_members(archive, wants)
+        yield from _tar_members(archive, wants, place)
 
 
 def _zip_members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as file:
+        _require_all_members(archive, file)
         members = [member for member in file.infolist() if not member.is_dir()]
         for member in members:
             _require_inside(archive, member.filename)
@@ -122,14 +130,46 @@ def _zip_members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str
                 yield _plain(member.filename), content
 
 
-def _tar_members(archive: Path, wants: Wants) -> Iterator[tuple[str, IO[bytes]]]:
-    with tarfile.open(archive) as file:
+def _require_all_members(archive: Path, file: zipfile.ZipFile) -> None:
+    """BadZipFile unless the list of members is as long as the archive's end says: zipfile takes a
+    list that ends too early for a shorter one.
+    """
+    with archive.open("rb") as stream:
+        stream.seek(max(0, archive.stat().st_size - _ZIP_END_BYTES))
+        tail = stream.read()
+    (told,) = struct.unpack_from("<H", tail, tail.rfind(b"PK\5\6") + 10)
+    count = len(file.infolist())
+    if told not in (count & 0xFFFF, min(count, 0xFFFF)):  # of more, writers tell either
+        raise zipfile.BadZipFile(f"it lists {count} of {told} files")
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar archive; one that is damaged or missing is an error, not the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """ReadError where it is none, or announces more than a header has."""
+        is_end = len(buf) == tarfile.BLOCKSIZE and not any(buf)
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as fault:
+            if is_end:
+                raise
+            raise tarfile.ReadError(str(fault)) from None
+        if header.type in _LONG_HEADERS and header.size > _HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+
+def _tar_members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(archive, tarinfo=_Header) as file:
         for member in file:
             _require_inside(archive, member.name)
             if not (member.isdir() or member.isreg()):
                 raise UserError(f"{archive}: {member.name} is a link or a device: refused")
             content = file.extractfile(member) if wants(_plain(member.name)) else None
             if content is not None:
+                _require_room(archive, place, member.size)
                 with content:
                     yield _plain(member.name), content
         while file.fileobj is not None and file.fileobj.read(BUFFER_BYTES):
@@ -168,16 +208,20 @@ def _damage_named(archive: Path) -> Iterator[None]:
             raise UserError(f"{archive}: cannot be read ({fault.strerror})") from None
         reason = next(iter(str(fault).splitlines()), type(fault).__name__)
         raise UserError(
-            f"{archive}: is cut off or damaged ({reason}); remove it and run the same command again"
+            f"{archive}: is cut off or damaged ({reason:.100}); remove it and run the same command "
+            "again"
         ) from None
 
 
 def _write(content: IO[bytes], file: Path) -> None:
     """Copies a file; errors of the archive and of the disk are raised separately."""
     with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: a buffer would be flushed at close, outside `disk_errors`.
-        out = open(file, "xb", buffering=0)  # noqa: SIM115  closed below
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Unbuffered: a buffer would be flushed at close, outside `disk_errors`.
+            out = open(file, "xb", buffering=0)  # noqa: SIM115  closed below
+        except (FileExistsError, NotADirectoryError):
+            raise ValueError(f"it has the name {file.name!r:.80} twice") from None
     with out:
         while piece := content.read(BUFFER_BYTES):
             with disk_errors(file):
