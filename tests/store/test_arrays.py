@@ -12,7 +12,7 @@ import pytest
 from disks import no_room
 
 from unidet.errors import Malformed
-from unidet.store.arrays import load_arrays, map_arrays, reserve_array, save_arrays
+from unidet.store.arrays import load_array, load_arrays, map_arrays, reserve_array, save_arrays
 
 ARRAYS = {
     "a/b": np.arange(6).reshape(2, 3),
@@ -78,3 +78,12 @@ def test_no_other_arrays_are_loaded(tmp_path: Path) -> None:
     path = tmp_path / "index.npz"
     save_arrays(path, {"labels": np.zeros(3), "others": np.zeros(3)})
     assert list(load_arrays(path, {"labels": ("f", (None,))})) == ["labels"]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_an_archive_in_place_of_an_array_is_named(tmp_path: Path, mapped: bool) -> None:
+    """`np.load` opens it, whatever the file's name."""
+    path = tmp_path / "x.npy"
+    save_arrays(path, {"x": np.ones(3)})
+    with pytest.raises(Malformed, match=r"x\.npy: not a valid file .*an archive of arrays"):
+        load_array(path, "f", (None,), mapped=mapped)

@@ -164,6 +164,8 @@ def load_array(
 
     with readable(path):
         array = np.load(path, mmap_mode="r" if mapped else None)
+        if not isinstance(array, np.ndarray):  # of a zip archive
+            raise ValueError("an archive of arrays")
     require_arrays(path, {"array": array}, {"array": (types, shape)})
     return array
 
