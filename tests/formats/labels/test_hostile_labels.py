@@ -25,6 +25,8 @@ TWICE = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n" for i 
         (TWICE + "names: *a60\n", "its aliases repeat what they stand for"),
         ("names: " + "[" * 5000 + "]" * 5000, "nested more than 100 deep"),
         ("names: &a [*a]", "recursive"),
+        ("names: {0: cat, 0: dog}", "'0' stands twice"),
+        ("names: [cat]\nnc: 1\nnames: [dog]", "line 3, column 1: 'names' stands twice"),
     ],
 )
 def test_yaml(tmp_path: Path, content: str, says: str) -> None:

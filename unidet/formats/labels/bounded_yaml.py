@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 MAX_DEPTH = 100
 _SPARE, _REPEATS = 1000, 8
@@ -20,6 +21,7 @@ class Texts(yaml.BaseLoader):
 
     Raises:
         ComposerError: it nests too deeply, or its aliases repeat too much.
+        ConstructorError: a key stands twice, of which others read the last.
     """
 
     def __init__(self, text: str) -> None:
@@ -46,3 +48,14 @@ class Texts(yaml.BaseLoader):
                 None, None, "its aliases repeat what they stand for too often", mark
             )
         return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        met: set[str] = set()
+        for key, _ in node.value if len(mapping) < len(node.value) else ():
+            if key.value in met:
+                raise ConstructorError(
+                    None, None, f"{key.value!r:.40} stands twice", key.start_mark
+                )
+            met.add(key.value)
+        return mapping
