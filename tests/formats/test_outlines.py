@@ -67,6 +67,13 @@ def test_boxes_around(segmentation: Any, box: list[float] | None) -> None:
     assert box_around(segmentation) == box
 
 
+def test_an_outline_that_no_image_has_gives_no_box(document: Document, write: Write) -> None:
+    document["annotations"][0] |= {"segmentation": [[0, 0, 1e19, 1, 1, 1]]}
+    del document["annotations"][0]["bbox"]
+    with pytest.raises(UserError, match="'bbox' is missing"):
+        read_ground_truth(write(document))
+
+
 def test_masks_are_as_pycocotools_reads_them() -> None:
     mask = pytest.importorskip("pycocotools.mask")
     random = np.random.default_rng(3)

@@ -173,9 +173,11 @@ def _texts(values: list[Any]) -> tuple[list[Any], Written]:
 
 
 def _outlines(values: list[Any]) -> tuple[np.ndarray, Written]:
-    """(N, 4) float64, the boxes around; NaN where there is none."""
-    boxes = [box_around(value) or [np.nan] * 4 for value in values]
-    return np.array(boxes, np.float64).reshape(-1, 4), {}
+    """(N, 4) float64, the boxes around; NaN where there is none, or one that no image has."""
+    around = [box_around(value) or [np.nan] * 4 for value in values]
+    boxes = np.array(around, np.float64).reshape(-1, 4)
+    boxes[~(np.abs(boxes) < LARGEST).all(axis=1)] = np.nan
+    return boxes, {}
 
 
 def _rotations(values: list[Any]) -> tuple[np.ndarray, Written]:
