@@ -26,7 +26,7 @@ from unidet.formats.results import read_results
 from unidet.pictures.detect_files import FileDetector, Summary, Wanted, detect_files
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL, Journal
-from unidet.pictures.result_files import Ids, require_ids_of, write_results
+from unidet.pictures.result_files import Ids, Row, require_ids_of, write_results
 from unidet.pictures.sources import find_sources
 from unidet.pictures.videos import film_of, frame_rate, video_file
 
@@ -248,6 +248,14 @@ def test_formats(form: str, files: list[str]) -> None:
             rows = list(csv.DictReader(stream))
         assert [row["image"] for row in rows] == ["photos/x.jpg", "photos/y.png", "photos/a/x.jpg"]
         assert (rows[2]["name"], rows[2]["x2"], rows[2]["y2"]) == ("dog", "20.00", "50.00")
+
+
+def test_a_table_holds_no_formula(tmp_path: Path) -> None:
+    found = Detections(np.zeros((1, 4)), np.zeros(1), np.zeros(1, int), ("=1+1",), (9, 9))
+    rows = iter([Row("=2.png", "=2.png", found)])
+    write_results("csv", tmp_path.joinpath, rows, found.names, Ids((1,), {}))
+    cells = (tmp_path / "detections.csv").read_text().splitlines()[1].split(",")
+    assert (cells[0], cells[3]) == ("'=2.png", "'=1+1")
 
 
 @pytest.mark.usefixtures("folder")

@@ -206,6 +206,9 @@ def test_the_command_draws_a_png_or_writes_a_table(logs: Path, tmp_path: Path) -
         "run,split,step,quantity,value",
         "own,train,0,lr,0.001",
     ]
+    (tmp_path / "=1+1.csv").write_text("step,@SUM(A1)\n1,2\n")
+    assert plot(tmp_path / "=1+1.csv", "--out", tmp_path / "a.csv") == 0
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "'=1+1,train,1,'@SUM(A1),2.0"
 
 
 @pytest.mark.parametrize(

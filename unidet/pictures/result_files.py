@@ -15,6 +15,7 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, read_annotations
+from unidet.formats.names import no_formula
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
 from unidet.pictures.sources import Source
@@ -213,5 +214,7 @@ def _write_table(path: Path, rows: Iterator[Row]) -> None:
             height, width = row.detections.size_hw
             for box, score, label in row.detections.rows():
                 corners = [f"{value:.2f}" for value in box]
-                name = row.detections.names[label]
-                table.writerow([row.path, width, height, name, f"{score:.6f}", *corners])
+                name = no_formula(row.detections.names[label])
+                table.writerow(
+                    [no_formula(row.path), width, height, name, f"{score:.6f}", *corners]
+                )

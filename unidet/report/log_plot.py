@@ -8,6 +8,7 @@ from pathlib import Path
 from unidet.report.curves import Curves, choose, draw_curves, long_table, on_one_axis
 from unidet.report.logs.rows import TRAIN
 from unidet.report.logs.run import Run, logs_at, read_runs
+from unidet.report.spreadsheet import write_csv
 from unidet.report.style import PICTURES
 from unidet.store.disk import check_target, whole_file
 
@@ -36,7 +37,7 @@ def plot_logs(
     quantities, hidden = choose(curves, keys)
     if target.suffix == ".csv":
         with whole_file(target) as partial:
-            long_table(curves, quantities).to_csv(partial, index=False)
+            write_csv(long_table(curves, quantities), partial)
     else:
         draw_curves(curves, quantities, target, smooth=smooth, title=title)
     lines = [*_summary(curves), f"{out}: {', '.join(quantities)}"]

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from unidet.formats.names import no_formula
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Writes a table; text that a spreadsheet would take for a formula gets a leading apostrophe.
 
-    Category names and paths come from files of others (CSV injection, CWE-1236).
+    Category names and paths come from files of others.
     """
     plain = table.copy()
     for name, column in table.items():
@@ -24,4 +24,4 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _neutral(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return no_formula(cell) if isinstance(cell, str) else cell
