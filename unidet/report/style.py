@@ -35,7 +35,6 @@ PAPER: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "axes.formatter.useoffset": False,  # ticks show 0.3801, not 1e-4 with an offset of 0.38
-    "text.parse_math": False,  # a $ in a name is literal
     "pdf.fonttype": 42,  # embeds text as TrueType: journals reject Type 3
     "svg.fonttype": "none",
 }
@@ -51,7 +50,7 @@ def figure_style(settings: Any) -> Iterator[None]:
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(settings)
+        matplotlib.rcParams.update({"text.parse_math": False, **settings})  # a $ in a name is one
         yield
 
 

@@ -45,6 +45,7 @@ def draw(nodes: list[Node], path: Path) -> None:
 
 
 def _draw(nodes: list[Node], path: Path) -> None:
+    from unidet.report.label_text import label as shown
     from unidet.report.style import Figure, save
 
     direct = direct_inputs(nodes)
@@ -60,10 +61,10 @@ def _draw(nodes: list[Node], path: Path) -> None:
     axes.set_ylim(-0.5, top + 0.5)
     boxes = {}
     for node in nodes:
-        text = "\n".join(label(node))
+        text = "\n".join(map(shown, label(node)))
         boxes[node.key] = _box(axes, layout.places[node.key], text, BOX)
         for file in node.files:
-            text = f"{file.name}\n{file.digest[:12]}"
+            text = f"{shown(file.name)}\n{file.digest[:12]}"
             boxes[file.digest] = _box(axes, layout.places[file.digest], text, NOTE)
     figure.draw_without_rendering()  # gives the boxes their heights
     heights = {name: _height(box) for name, box in boxes.items()}

@@ -83,6 +83,19 @@ def test_lineage_as_dot_and_as_a_picture(tiny: Make, command: Command, tmp_path:
     assert f'  "{data}" -> "{rpn}";' in rows
 
 
+def test_a_foreign_host_in_a_picture(
+    tiny: Make, command: Command, store: Store, tmp_path: Path
+) -> None:
+    """Matplotlib takes what stands between two dollars for TeX, and fails where it is none."""
+    path = store.layout.record(built(tiny("stage=rpn"))["rpn"].action.key)
+    values = json.loads(path.read_bytes()) | {"host": "a$\\frac$\x1b[31m"}
+    path.chmod(0o600)
+    path.write_bytes(with_checksum(values))
+    picture = tmp_path / "lineage.svg"
+    assert command("lineage", "rpn", "--picture", str(picture))[0] == 0
+    assert "a$\\frac$ [31m" in picture.read_text()
+
+
 def test_a_lost_record_is_said(tiny: Make, command: Command, store: Store) -> None:
     done = built(tiny("stage=rpn"))
     store.layout.record(done["data"].action.key).unlink()
