@@ -46,6 +46,8 @@ PLANES = {258: [16] * 3, 262: [2], 273: [0] * 3, 277: [3], 279: [4] * 3, 284: [2
         (GREY | {50706: [1, 4]}, b"ab", "is a camera's raw image"),
         (DEEP, b"abcd", "its 0 is white, which Pillow does not heed at more than 8 bits"),
         (DEEP | {262: [1], 339: [2]}, b"abcd", "its numbers are signed"),
+        (GREY | {257: [9]}, b"ab", "is damaged: of its 9 pieces it names 1; replace it"),
+        (PLANES | {273: [0], 258: [8] * 3}, bytes(6), "is damaged: of its 3 pieces it names 1"),
         (PLANES, bytes(12), "keeps its channels of more than 8 bits in separate planes"),
         (
             {258: [32] * 3, 262: [2], 277: [3], 339: [3] * 3},
@@ -85,3 +87,24 @@ def test_other_pages_are_read(
     path.write_bytes(tiff(tags, pixels))
     assert read_picture(path).pixels[0, :, 0].tolist() == seen
     assert (read_image(path) == read_picture(path).pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("tag", "entry", "complaint"),
+    [
+        (278, (278, 2, 1, 0x61), "its tag 278 is .a.; replace it"),  # a text
+        (258, (258, 2, 1, 0x61), "its tag 258 is .a.; replace it"),
+        (278, (278, 3, 1, 0), "its pieces are of 2x0; replace it"),
+        (278, (324, 3, 1, 8), "its pieces are of 0x0; replace it"),  # tiles without sides
+    ],
+)
+def test_a_layout_that_is_none_is_damage(
+    tag: int, entry: tuple[int, int, int, int], complaint: str, tmp_path: Path
+) -> None:
+    page = tiff(GREY, b"ab")
+    place = page.index(struct.pack("<HH", tag, 3))
+    path = tmp_path / "x.tif"
+    path.write_bytes(page[:place] + struct.pack("<HHII", *entry) + page[place + 12 :])
+    for read in (read_picture, read_image):
+        with pytest.raises(UserError, match=f"is damaged: {complaint}"):
+            read(path)
