@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import re
+import struct
 import subprocess
 import sys
 import zipfile
@@ -222,6 +224,16 @@ def test_lab_pixels_are_named(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_what_pillow_s_rarer_readers_raise_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.dds"
+    Image.new("RGB", (4, 4)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:80] + struct.pack("<I", 1 << 22) + content[84:])  # pixel format
+    for read in (read_image, read_picture):
+        with pytest.raises(UserError, match=r"x\.dds: the file is damaged or not an image"):
+            read(path)
+
+
 def test_a_picture_beyond_what_pillow_decodes_is_named(tmp_path: Path) -> None:
     """2 * 89,478,485 pixels is Pillow's limit; a header is enough to be beyond it."""
     path = tmp_path / "huge.png"
@@ -293,20 +305,30 @@ def test_a_turned_image_of_another_size_is_explained(split: Split, folder: Path)
     )
 
 
+def archive_of_arrays() -> bytes:
+    """What `np.load` opens as well, whatever the file's name."""
+    written = io.BytesIO()
+    np.savez(written, np.zeros((1, 4, 5, 3), np.uint8))
+    return written.getvalue()
+
+
 def test_damaged_packed_images_are_named(tmp_path: Path) -> None:
     path = tmp_path / "images.npy"
     with pytest.raises(UserError, match="No such file"):
         len(PackedImages(path))
-    path.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="damaged"):
-        len(PackedImages(path))
+    headers = (b"nonsense", b"\x93NUMPY\x01\0\x06\0{'a':\n")
+    for content in (*headers, archive_of_arrays()):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="not a valid file of its stage"):
+            len(PackedImages(path))
     for wrong in (
         np.zeros((3, 4, 3), np.uint8),
         np.zeros((3, 4, 5, 1), np.uint8),
         np.zeros((3, 4, 5, 3)),
+        np.zeros((3, 4, 5, 3), np.uint16),
     ):
         np.save(path, wrong)
-        with pytest.raises(UserError, match=r"must be \(N, H, W, 3\) uint8"):
+        with pytest.raises(UserError, match="not a valid file of its stage"):
             len(PackedImages(path))
 
 

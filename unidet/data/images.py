@@ -24,6 +24,7 @@ from unidet.data.seen import Remark, is_deep, remark_on, require_mode, to_rgb
 from unidet.errors import UserError
 from unidet.formats.findings import Finding
 from unidet.records import Split
+from unidet.store.arrays import load_array, malformed
 from unidet.store.hashing import sha256_file
 
 _CHUNK = 16
@@ -96,11 +97,9 @@ class PackedImages:
     @cached_property
     def _pixels(self) -> np.ndarray:
         with faults_named(self.path):
-            pixels = np.load(self.path, mmap_mode="r")
-        if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8:
-            raise UserError(
-                f"{self.path}: {pixels.shape} {pixels.dtype}, must be (N, H, W, 3) uint8"
-            )
+            pixels = load_array(self.path, "u", (None, None, None, 3), mapped=True)
+        if pixels.dtype != np.uint8:
+            malformed(self.path, f"images of type {pixels.dtype}")
         return pixels
 
     def __len__(self) -> int:

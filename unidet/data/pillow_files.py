@@ -15,7 +15,10 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from unidet.data import file_kinds, tiff_files
 from unidet.errors import HEAD, UserError, require_end
 
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError),
+    RuntimeError,  # of AVIF; NotImplementedError of DDS
+)
 CONVERTED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 """Modes that Pillow converts to 8-bit RGB without loss of range."""
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
