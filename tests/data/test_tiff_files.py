@@ -93,7 +93,7 @@ def test_other_pages_are_read(
     ("tag", "entry", "complaint"),
     [
         (278, (278, 2, 1, 0x61), "its tag 278 is .a.; replace it"),  # a text
-        (258, (258, 2, 1, 0x61), "its tag 258 is .a.; replace it"),
+        (258, (258, 2, 1, 0x61), "its tag 258 is .*a.*; replace it"),
         (278, (278, 3, 1, 0), "its pieces are of 2x0; replace it"),
         (278, (324, 3, 1, 8), "its pieces are of 0x0; replace it"),  # tiles without sides
     ],
