@@ -8,7 +8,6 @@ import unicodedata
 CLEANED = "control characters or outer spaces taken out of a category's name"
 """The remark on names that `plain` changes."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
@@ -20,12 +19,6 @@ def without_upload_mark(name: str) -> str:
 def composed(name: str) -> str:
     """With its accents composed (NFC), as only some systems write them."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-def no_formula(text: str) -> str:
-    """The text as a cell of a table: with an apostrophe in front where a spreadsheet would take it
-    for a formula (CSV injection, CWE-1236)."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def plain(name: str) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 
 from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, read_annotations
-from unidet.formats.names import no_formula
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
 from unidet.pictures.sources import Source
+from unidet.report.formulas import no_formula
 from unidet.store.disk import whole_file
 from unidet.vocabularies.vocabulary import plain
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from unidet.formats.names import no_formula
+from unidet.report.formulas import no_formula
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
