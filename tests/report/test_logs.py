@@ -229,6 +229,7 @@ def test_a_resumed_run_replaces_the_rows_it_wrote_again(tmp_path: Path) -> None:
         ("step,loss\n0,1.5", "line 2: the log of unidet ends before its first complete row"),
         ("step,loss\n0,1\n1\n2,1\n", "line 3: 1 cells under a header of 2"),
         ("step,loss\n0,1\n1,x\n2,1\n", "line 3: '1,x' is no row of numbers"),
+        (f"step,loss\n0,1\n1,{'x' * 999}\n2,1\n", f"line 3: '1,{'x' * 77} is no row of numbers"),
         ('{"train_loss": 1, "epoch": 0}\n{"tr\n{}\n', "line 2: not JSON"),
         ('{"train_loss": 1}\n', "line 1: no whole number under 'epoch'"),
         ('{"mode": "train"}\n[1]\n{}\n', "line 2: a JSON object was expected"),

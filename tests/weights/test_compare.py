@@ -280,3 +280,8 @@ def test_what_is_no_real_number_is_equal_or_not(
 ) -> None:
     (row,) = compare_files(*files({"x": np.array(ours)}, {"x": np.array(theirs)})).rows
     assert row.fits is fits
+
+
+def test_an_excerpt_of_more_than_any_tensor_has_is_none() -> None:
+    """Python converts no number of so many digits."""
+    assert not shared({"a": np.ones(3)}, {f"a#first{'9' * 4500}": np.ones(3)})

@@ -33,7 +33,7 @@ def whole_or_excerpt(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray 
         return np.asarray(np.linalg.norm(arrays[whole].astype(np.float64)))
     if excerpt == "shape":
         return np.array(arrays[whole].shape)
-    if re.fullmatch(r"first\d+", excerpt):
+    if re.fullmatch(r"first\d{1,18}", excerpt):
         return arrays[whole].reshape(-1)[: int(excerpt.removeprefix("first"))]
     return None
 

@@ -57,7 +57,7 @@ def _numbers(log: LogText, index: int, pairs: list[tuple[str, str]]) -> dict[str
     try:
         return {metric_name(name): float(value) for name, value in pairs if name != "mem"}
     except ValueError as error:
-        raise log.error(index, f"{error} where a number belongs") from None
+        raise log.error(index, f"{error!s:.80} where a number belongs") from None
 
 
 def _mean(batches: list[dict[str, float]]) -> dict[str, float]:

@@ -38,7 +38,7 @@ def read(log: LogText) -> Rows:
             values = {name: float(cell) for name, cell in zip(names, cells, strict=True) if cell}
             step = int(values.pop("step"))
         except (KeyError, ValueError, OverflowError):
-            raise log.error(index, f"{','.join(cells)!r} is no row of numbers") from None
+            raise log.error(index, f"{','.join(cells)!r:.80} is no row of numbers") from None
         rows.train(None, step, values)
     return rows
 
