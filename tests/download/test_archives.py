@@ -217,14 +217,24 @@ def test_a_long_chain_of_headers_is_damage(tmp_path: Path) -> None:
     assert "is cut off or damaged" in complaint(path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("damage", ["a header", "the end"])
+@pytest.mark.parametrize("damage", ["a header", "the end", "an empty header"])
 def test_a_tar_that_ends_too_early_leaves_nothing(tmp_path: Path, damage: str) -> None:
     """tarfile takes a damaged header, and a file without an end, for the end."""
     path = archive(tmp_path, "tar", {"a.jpg": b"a", "b.jpg": b"b"})
     content = path.read_bytes()
-    damaged = content[:1024] + b"c" + content[1025:]  # the name of the second
-    path.write_bytes(content[:2048] if damage == "the end" else damaged)
+    damaged = {
+        "a header": content[:1024] + b"c" + content[1025:],  # the name of the second
+        "the end": content[:2048],
+        "an empty header": content[:1024] + bytes(512) + content[1536:],
+    }
+    path.write_bytes(damaged[damage])
     assert "is cut off or damaged" in complaint(path, tmp_path / "out")
+
+
+def test_of_two_tars_in_one_the_second_is_not_left_out(tmp_path: Path) -> None:
+    path = archive(tmp_path, "tar", {"a.jpg": b"a"})
+    path.write_bytes(path.read_bytes() + archive(tmp_path, "tar", {"b.jpg": b"b"}).read_bytes())
+    assert "it goes on behind its end" in complaint(path, tmp_path / "out")
 
 
 def test_a_tar_of_more_than_the_disk_has_is_refused(tmp_path: Path) -> None:
@@ -253,3 +263,11 @@ def test_a_list_of_members_that_ends_too_early_is_damage(tmp_path: Path) -> None
     path.write_bytes(content)
     assert len(zipfile.ZipFile(path).infolist()) == 1
     assert "it lists 1 of 3 files" in complaint(path, tmp_path / "out")
+
+
+def test_a_zip_that_lists_nothing_is_damage(tmp_path: Path) -> None:
+    path = archive(tmp_path, "zip")
+    content = path.read_bytes()
+    path.write_bytes(content[:-14] + bytes(8) + content[-6:])  # counts and bytes of the list
+    assert zipfile.ZipFile(path).infolist() == []
+    assert "it lists no files" in complaint(path, tmp_path / "out")

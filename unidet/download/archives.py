@@ -131,7 +131,7 @@ def _zip_members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str
 
 
 def _require_all_members(archive: Path, file: zipfile.ZipFile) -> None:
-    """BadZipFile unless the list of members is as long as the archive's end says: zipfile takes a
+    """BadZipFile where there are none, or not as many as the archive's end says: zipfile takes a
     list that ends too early for a shorter one.
     """
     with archive.open("rb") as stream:
@@ -139,6 +139,8 @@ def _require_all_members(archive: Path, file: zipfile.ZipFile) -> None:
         tail = stream.read()
     (told,) = struct.unpack_from("<H", tail, tail.rfind(b"PK\5\6") + 10)
     count = len(file.infolist())
+    if not count:
+        raise zipfile.BadZipFile("it lists no files")
     if told not in (count & 0xFFFF, min(count, 0xFFFF)):  # of more, writers tell either
         raise zipfile.BadZipFile(f"it lists {count} of {told} files")
 
@@ -172,8 +174,10 @@ def _tar_members(archive: Path, wants: Wants, place: Path) -> Iterator[tuple[str
                 _require_room(archive, place, member.size)
                 with content:
                     yield _plain(member.name), content
-        while file.fileobj is not None and file.fileobj.read(BUFFER_BYTES):
-            pass  # read to the end: gzip's checksum comes after all that tarfile reads
+        # gzip's checksum comes after all that tarfile reads, which ends at the first empty block
+        while file.fileobj is not None and (rest := file.fileobj.read(BUFFER_BYTES)):
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError("it goes on behind its end")
 
 
 def _plain(name: str) -> str:
