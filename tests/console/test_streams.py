@@ -50,6 +50,15 @@ def test_a_full_standard_error_changes_no_status() -> None:
     assert shell("unidet --version 2> /dev/full").returncode == 0
 
 
+@pytest.mark.parametrize("unheard", ["2> /dev/full", "2> >(exec <&-)"])
+def test_work_goes_on_where_nobody_hears_of_it(unheard: str) -> None:
+    """A log on a full disk, and a pipe whose reader has left: progress has no place to go to."""
+    script = f"{PREPARED}import sys, time; from unidet.console.terminal import say; time.sleep(0.5)"
+    script += "; say('a step'); say('another'); sys.stderr.write('.'); print('done')"
+    done = shell(f'"{sys.executable}" -c "{script}" {unheard}')
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
 def test_a_locale_whose_file_names_are_not_utf8_is_told(tmp_path: Path) -> None:
     """Images would be missing, and names in results garbled."""
     bytes_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}

@@ -26,6 +26,26 @@ class Output(io.TextIOWrapper):
             super().flush()
 
 
+class Errors(io.TextIOWrapper):
+    """Standard error that is given up where nothing can be written: no work ends for its words."""
+
+    def write(self, text: str) -> int:
+        with self._given_up():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._given_up():
+            super().flush()
+
+    @contextmanager
+    def _given_up(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            abandon(self)
+
+
 @contextmanager
 def _named() -> Iterator[None]:
     try:
@@ -38,10 +58,18 @@ def _named() -> Iterator[None]:
 def prepare() -> None:
     """Make printing safe, however the command was started.
 
-    A closed stream is opened on nothing (else the next file would get its number), letters that a
-    terminal lacks are written as escapes, and warnings are one line.
+    A closed stream is opened on nothing (else the next file would get its number), a standard error
+    that is full or that nobody reads any more is left, letters that a terminal lacks are written as
+    escapes, and warnings are one line.
     """
-    _open_closed()
+    closed = _open_closed()
+    heard = sys.__stderr__
+    if heard is not None and sys.stderr is heard:
+        sys.stderr = Errors(
+            heard.buffer, heard.encoding, "backslashreplace", line_buffering=heard.line_buffering
+        )
+    if 1 in closed:
+        complain("standard output is closed; nothing is printed there")
     old = sys.__stdout__
     if old is not None and sys.stdout is old:
         sys.stdout = Output(
@@ -62,11 +90,8 @@ def _is_error(record: logging.LogRecord) -> bool:
 
 
 def complain(text: str) -> None:
-    """Print one line on standard error, if possible."""
-    try:
-        print(f"unidet: {plain(text)}", file=sys.stderr, flush=True)
-    except OSError:
-        abandon(sys.stderr)
+    """Print one line on standard error."""
+    print(f"unidet: {plain(text)}", file=sys.stderr, flush=True)
 
 
 def abandon(stream: TextIO) -> None:
@@ -81,7 +106,8 @@ def plain(text: str) -> str:
     return printable(text.replace("\n", " "))
 
 
-def _open_closed() -> None:
+def _open_closed() -> list[int]:
+    """Open what is closed on nothing; returns which streams these are."""
     names = {1: "stdout", 2: "stderr"}
     closed = [number for number in (0, *names) if not _is_open(number)]
     for number in closed:
@@ -92,8 +118,7 @@ def _open_closed() -> None:
     for number, name in names.items():
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.dup(number), "w", errors="backslashreplace"))
-    if 1 in closed:
-        complain("standard output is closed; nothing is printed there")
+    return closed
 
 
 def _is_open(number: int) -> bool:
