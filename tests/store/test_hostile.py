@@ -474,6 +474,10 @@ def test_what_is_published_and_sent_is_hashed_whatever_a_cache_says(
         "remote=sftp://group/me:S3cret@cluster/data",
         "remote=sftp://me?x#y:S3cret@cluster/data",
         "remote=https://host/data?access_token=a&S3cret#S3cret",
+        "remote=https://host/data?jwt=S3cret",
+        "remote=https://host/data?S3cret",
+        "remote=https://S3cret@host/data",
+        "remote=host/data?code=S3cret",
         "store.root=sftp:/me:S3cret@cluster/data",
     ],
 )
@@ -520,7 +524,7 @@ def test_passwords_that_older_versions_kept_go_nowhere(
 def test_a_password_is_looked_for_in_linear_time() -> None:
     """A record from elsewhere may hold a text that is made to take for ever."""
     started = time.process_time()
-    for piece in ("://a:", "://", "a.", "?pass", "://a:'", "?a-", "://a: "):
+    for piece in ("://a:", "://", "a.", "?pass", "://a:'", "?a-", "://a: ", ":/?"):
         redact_command(f"{piece * 400_000}@")
     assert time.process_time() - started < 10
 

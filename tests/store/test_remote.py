@@ -438,8 +438,11 @@ def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) ->
         ("sftp:me@host/x", "remote sftp:***@host/x: is no folder, and an address is given"),
         ("me:pw@host", "remote me:***@host: is no folder, and an address is given"),
         ("sftp:/me:S3cret@host/data", "remote sftp:/me:***@host/data: is no folder"),
-        ("s3://bucket/x?token=S3cret", "remote s3://bucket/x?token=***: an address takes no ?"),
-        ("sftp://me@127.0.0.1/data#2", "remote sftp://me@127.0.0.1/data#2: an address takes no ?"),
+        ("s3://bucket/x?token=S3cret", "remote s3://bucket/x?***: an address takes no ?"),
+        (
+            "sftp://me@127.0.0.1/data#2",
+            "remote sftp://me@127.0.0.1/data#***: an address takes no ?",
+        ),
         ("simplecache::sftp://127.0.0.1:1/x", "an address names one server, or is a folder"),
         ("file://me:S3cret@/data", "remote file://me:***@/data: names a server or no whole path"),
         ("local:data", "remote local:data: names a server or no whole path; give the folder as a"),

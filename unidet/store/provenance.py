@@ -22,11 +22,10 @@ _WITH_BLANKS = re.compile(r"(://[^\s:@]*:)(?!\*\*\*@)(?:(?!://).)*@", re.DOTALL)
 _UNMARKED = re.compile(r"(^|[='\"/])([^\s/:@=]{1,99}):(?!/)[^\s@]{1,99}@")
 # A port is a number; anything else is a password whose host was forgotten.
 _NO_PORT = re.compile(r"(://[^\s/:@\[]{1,99}:)(?!\*\*\*|\d{1,5}(?!\w))[^\s/@]{1,255}(?=/|$)")
-_TOKEN = re.compile(
-    r"([?&;#][\w.\[%-]{0,40}"
-    r"(?:pass\w{0,20}|pwd|secret|token|signature|credential|auth|sig|key)(?:\]|%5D)?=).+",
-    re.IGNORECASE | re.DOTALL,  # to the end, for people forget to write an & in a token as %26
-)
+_ONLY_USER = re.compile(r"(https?://)[^\s/@]{1,255}@", re.IGNORECASE)  # there, mostly a token
+_QUERY = re.compile(r"[?#]")
+# Without the beginning of an address. To the end, for people forget to write an & in it as %26.
+_NAMED_VALUE = re.compile(r"([?#][\w.\[%-]{1,40}(?:\]|%5D)?=).+", re.IGNORECASE | re.DOTALL)
 _LONGEST_SPLIT = 1 << 15  # characters; shlex is slow
 
 
@@ -54,20 +53,28 @@ def command() -> str:
 
 
 def redact(text: str) -> str:
-    """A message with `***` for every password or token in its addresses."""
+    """A message with `***` for every password and query in its addresses."""
     words = re.sub(r"\S+", lambda word: redact_argument(word[0]), text)
     return _WITH_BLANKS.sub(r"\1***@", words)
 
 
 def redact_argument(text: str) -> str:
-    """One argument or address, which may hold blanks, with `***` for passwords and tokens."""
+    """One argument or address, which may hold blanks, with `***` for passwords and queries."""
     # To the last @, for people forget to write a slash in a password as %2F; a user may be me@here.
     before, _, host = text.rpartition("@")
     user = _USER.search(before)
     if user is not None:
         text = f"{before[: user.end()]}***@{host}"
     text = _NO_PORT.sub(r"\1***", _UNMARKED.sub(r"\1\2:***@", text))
-    return _TOKEN.sub(r"\1***", text)
+    return _without_query(_ONLY_USER.sub(r"\1***@", text))
+
+
+def _without_query(text: str) -> str:
+    """Without the query of an address, in which a token may have any name, or none."""
+    query = _QUERY.search(text)
+    if query is not None and ":/" in text[: query.start()] and query.end() < len(text):
+        return f"{text[: query.end()]}***"
+    return _NAMED_VALUE.sub(r"\1***", text)
 
 
 def redact_command(text: str) -> str:
