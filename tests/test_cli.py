@@ -376,3 +376,15 @@ def test_a_crash_in_compiled_code_says_where(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGSEGV
     assert "Fatal Python error: Segmentation fault" in done.stderr
     assert "in crash" in done.stderr
+
+
+def test_no_password_in_a_traceback() -> None:
+    """With the hint of `unidet -h`; of an unexpected error it is shown anyway."""
+    command = [sys.executable, "-m", "unidet", "stage=roi", "remote=sftp://me:S3cret(@host"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "HYDRA_FULL_ERROR": "1"}
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "remote=sftp://me:***@host: the value cannot be read" in done.stderr
+    assert "S3cret" not in done.stderr

@@ -8,8 +8,10 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from unidet.config.folders import ConfigFolders, take_folders
@@ -53,11 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `unidet` command; exits with 0, 1, 2 (bad input) or 75 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare()
+    sys.excepthook = _show_traceback
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # a crash in compiled code names the line before it
     _tell_of_locale()
     listen()
     sys.exit(_status(given))
+
+
+def _show_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """As Python does, but without passwords: people send it to others, and sweeps keep it."""
+    from unidet.store.provenance import redact
+
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print("\n".join(map(redact, text.splitlines())), file=sys.stderr)
 
 
 def _tell_of_locale() -> None:
