@@ -23,7 +23,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("verb", ["--version", "config"])
+@pytest.mark.parametrize("verb", ["--version", "config", "detect -h"])
 def test_a_full_disk_behind_standard_output_is_one_line(verb: str, unbuffered: str) -> None:
     done = shell(f"unidet {verb} > /dev/full", PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 2

@@ -75,6 +75,10 @@ class _Parser(ArgumentParser):
             f"see: {self.prog} -h"
         )
 
+    def print_help(self, file: Any = None) -> None:
+        """As in argparse, which would pass over an output that is full."""
+        print(self.format_help(), end="", file=file, flush=True)
+
     def _near(self, message: str) -> str:
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         if unknown is None:
