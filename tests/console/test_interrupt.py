@@ -208,6 +208,21 @@ def test_ctrl_c_reaches_no_data_process(tmp_path: Path) -> None:
     assert len(pids(folder)) == 2
 
 
+def test_a_request_does_not_wait_for_what_data_processes_compute(tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    ask = "rows.start or os.kill(os.getppid(), 15); rows.start and time.sleep(60); return [0] * 50"
+    lines = DATA.replace("time.sleep(60)", ask).replace(
+        "2, None", "2, lambda *_: interrupt.check()"
+    )
+    listen = lines.replace("    list(", "    interrupt.listen(); list(")
+    file.write_text(f"from unidet.console import interrupt\n{listen}")
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, file, tmp_path], capture_output=True, text=True)
+    assert time.monotonic() - started < 30
+    (last,) = done.stderr.splitlines()[-1:]
+    assert last == "unidet.console.interrupt.Interrupted: stopped on request"
+
+
 def test_a_signal_that_ends_the_data_processes_too_is_a_request(tmp_path: Path) -> None:
     """`timeout` and batch systems send it to every process of a job."""
     file = tmp_path / "script.py"

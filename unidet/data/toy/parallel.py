@@ -38,6 +38,7 @@ def map_chunks(
     if processes <= 1:
         yield from _drain(map(work, chunks), count, progress)
         return
+    others = {*multiprocessing.active_children()}
     context = multiprocessing.get_context("spawn")
     with _out_of_reach():  # its queues start a process too
         pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
@@ -51,6 +52,10 @@ def map_chunks(
             f"one of {processes} processes was killed, perhaps because memory ran out; "
             f"take fewer: data.processes={processes - 1}"
         ) from None
+    except BaseException:  # what they still compute is for nobody, and may take long
+        for process in {*multiprocessing.active_children()} - others:
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
