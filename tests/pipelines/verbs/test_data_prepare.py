@@ -340,7 +340,7 @@ def test_both_archives_of_voc_2007_share_a_folder(served: Served, tmp_path: Path
         (("prepare", "cocco"), "did you mean 'coco'?"),
         (("prepare", "coco", "--only", "val201"), "did you mean 'val2017'?"),
         (("prepare", "coco", "host=ftp://x"), "files.val2017.address: String should match"),
-        (("prepare", "coco", "host=http://me:mine@x"), "got 'http://me:***@x/"),
+        (("prepare", "coco", "host=http://me:mine@x"), "got 'http://***@x/"),
         (("prepare", "coco", "files.val2017.byte=1"), "files.val2017 has address, into, leaves"),
         (("prepare", "coco", "hosts=x"), "the configuration has files, host, images_host, links"),
         (("prepare", "coco", "--out", "file/x"), "file is not a folder"),
