@@ -59,6 +59,13 @@ def test_work_goes_on_where_nobody_hears_of_it(unheard: str) -> None:
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_line_on_standard_error_does_not_wait_for_the_next(unbuffered: str) -> None:
+    script = f"{PREPARED}import os, sys; print('a line', file=sys.stderr); os._exit(0)"
+    done = shell(f'"{sys.executable}" -c "{script}"', PYTHONUNBUFFERED=unbuffered)
+    assert done.stderr == "a line\n"
+
+
 def test_a_locale_whose_file_names_are_not_utf8_is_told(tmp_path: Path) -> None:
     """Images would be missing, and names in results garbled."""
     bytes_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}

@@ -65,24 +65,27 @@ def prepare() -> None:
     closed = _open_closed()
     heard = sys.__stderr__
     if heard is not None and sys.stderr is heard:
-        sys.stderr = Errors(
-            heard.buffer, heard.encoding, "backslashreplace", line_buffering=heard.line_buffering
-        )
+        sys.stderr = _over(heard, Errors)
     if 1 in closed:
         complain("standard output is closed; nothing is printed there")
     old = sys.__stdout__
     if old is not None and sys.stdout is old:
-        sys.stdout = Output(
-            old.buffer,
-            old.encoding,
-            "backslashreplace",
-            line_buffering=old.line_buffering,
-            write_through=old.write_through,
-        )
+        sys.stdout = _over(old, Output)
     warnings.formatwarning = lambda message, *_, **__: f"unidet: {plain(str(message))}\n"
     # Matplotlib itself, not its parts, warns where it cannot keep its settings and of what a user's
     # say. No figure depends on either (`report.style.figure_style`).
     logging.getLogger("matplotlib").addFilter(_is_error)
+
+
+def _over(stream: io.TextIOWrapper, kind: type[io.TextIOWrapper]) -> io.TextIOWrapper:
+    """A stream of `kind` that writes as promptly as this one, also where Python is unbuffered."""
+    return kind(
+        stream.buffer,
+        stream.encoding,
+        "backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _is_error(record: logging.LogRecord) -> bool:
