@@ -166,3 +166,8 @@ def test_passwords_of_older_records_are_not_shown() -> None:
     old = record(command="unidet stage=rpn remote=sftp://me:secret@cluster/data")
     shown = from_bytes(to_bytes(old)).command
     assert shown == "unidet stage=rpn 'remote=sftp://me:***@cluster/data'"
+
+
+def test_a_number_of_too_many_digits_is_named_without_advice_for_programmers() -> None:
+    with pytest.raises(ValueError, match=r"^a number of thousands of digits$"):
+        from_bytes(b'{"pid": ' + b"9" * 5000 + b"}")

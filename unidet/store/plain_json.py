@@ -23,6 +23,10 @@ def parse_json(data: bytes | str) -> Any:
         value = json.loads(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # Python converts no number of more than 4,300 digits
+        raise ValueError("a number of thousands of digits") from None
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [child for one in level if type(one) in (dict, list) for child in _children(one)]
