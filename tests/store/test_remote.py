@@ -508,6 +508,24 @@ def answering(said: bytes, *, stays: bool = False) -> Iterator[int]:
 
         def answer() -> None:
             connection, _ = server.accept()
+def test_the_port_of_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was said not to answer."""
+    pytest.importorskip("paramiko")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def answer() -> None:
+        peer, _ = server.accept()
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        peer.shutdown(socket.SHUT_WR)
+        peer.recv(1)
+        peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer).start()
+        with pytest.raises(UserError, match="is this the port of an SSH server"):
+            Remote(f"sftp://me@127.0.0.1:{server.getsockname()[1]}/x")
+
+
             connection.sendall(said)
             if stays:
                 over.wait()

@@ -45,6 +45,9 @@ class KnownHosts(SFTPFileSystem):
             self.client.connect(self.host, **limits, **self.ssh_kwargs)
             session = self._session()
         except paramiko.SSHException as error:
+            if isinstance(error.__context__, EOFError):  # while the greeting was read
+                text = "ends the connection at once; is this the port of an SSH server?"
+                raise ConnectionError(text) from error
             if str(error) in _SILENT:
                 raise TimeoutError from error
             raise
